@@ -1,0 +1,58 @@
+"""Writes every file that comes out of the code; `--check` only says which are stale.
+
+job.schema.json        JSON Schema of the job file
+docs/job-file.md       the job file's fields
+docs/cli.md            every command with its options
+docs/architecture.md   the part between the `generated` marks: states and transitions
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ftops.cli.reference import render_reference as render_cli
+from ftops.orchestrator.states import render_states
+from ftops.spec.schema import render_reference as render_job_file
+from ftops.spec.schema import render_schema
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN = "<!-- generated: states -->\n"
+END = "<!-- end of generated part -->\n"
+
+
+def render_architecture() -> str:
+    """The architecture page with its generated part renewed."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{render_states().strip()}\n\n{END}{after}"
+
+
+TARGETS: dict[str, Callable[[], str]] = {
+    "job.schema.json": render_schema,
+    "docs/job-file.md": render_job_file,
+    "docs/cli.md": render_cli,
+    "docs/architecture.md": render_architecture,
+}
+
+
+def main() -> int:
+    """Write what is stale, or with `--check` name it and return 1."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, only look")
+    check = parser.parse_args().check
+    stale = []
+    for name, render in TARGETS.items():
+        path, text = ROOT / name, render()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    for name in stale:
+        sys.stdout.write(f"{name} is stale: run `make fix`\n" if check else f"wrote {name}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""What the engine asks of a trainer; `tiny` is the first, others only need the same shape."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a document: `text`, or one `special` token.
+
+    `weight` is how much each of its tokens counts in the loss.
+    """
+
+    text: str = ""
+    weight: float = 1.0  # 1: trained on; 0: only read; between: `prompt_loss_weight`
+    special: str = (
+        ""  # the name of a special token (see the trainer's tokenizer); then `text` is empty
+    )
+
+
+Document: TypeAlias = tuple[Segment, ...]  # one training row, its end token included
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """One job, ready to train: documents in file order, figures as the user gave them or "auto"."""
+
+    base: str  # a size of the trainer, or the folder of an earlier fine-tuned model
+    training: Sequence[Document]
+    validation: Sequence[Document]
+    n_epochs: int | str = "auto"
+    batch_size: int | str = "auto"
+    learning_rate_multiplier: float | str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The figures that training really uses."""
+
+    n_epochs: int
+    batch_size: int
+    learning_rate_multiplier: float
+    n_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """What one optimizer step showed; the `valid_` figures only when validation was due.
+
+    Losses are nats a completion token; accuracies are shares between 0 and 1, by token and by
+    whole completion (`sequence`), the model seeing the true text before each token.
+    """
+
+    step: int  # from 1
+    total_steps: int
+    epoch: int  # from 1
+    elapsed_examples: int
+    elapsed_tokens: int  # trained tokens so far, epochs counted
+    train_loss: float
+    train_token_accuracy: float
+    train_sequence_accuracy: float
+    valid_loss: float | None = None
+    valid_token_accuracy: float | None = None
+    valid_sequence_accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a finished job says about itself."""
+
+    trained_tokens: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are drawn; `temperature` 0 takes the likeliest."""
+
+    max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: int | None = None  # how many alternatives to report for each token
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A drawn token with its log probability (natural log) and the likeliest alternatives."""
+
+    token: str
+    logprob: float
+    top: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of one answer. Text that may still become a stop sequence is held back.
+
+    `finish_reason` ("stop" or "length") stands in the last piece only.
+    """
+
+    index: int  # which prompt it answers
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    n_tokens: int = 0
+    finish_reason: str | None = None
+
+
+class LoadedModel(Protocol):
+    """A model in memory, ready to answer."""
+
+    @property
+    def context_length(self) -> int:
+        """The longest prompt and answer together, in tokens."""
+
+    def count_tokens(self, document: Document) -> int: ...
+
+    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+        """Answer all prompts side by side; raises PromptTooLong before the first piece."""
+
+
+class Trainer(Protocol):
+    """Something that makes models out of documents."""
+
+    bases: Mapping[str, int]  # the base models that it offers, with their parameters (about)
+
+    def resolve(self, request: TrainingRequest) -> Resolved:
+        """Turn "auto" into figures; the same request always gives the same ones."""
+
+    def train(
+        self,
+        request: TrainingRequest,
+        resolved: Resolved,
+        *,
+        into: Path,
+        checkpoint: Path,
+        on_step: Callable[[StepMetrics], None],
+        should_stop: Callable[[], bool],
+    ) -> TrainingResult:
+        """Train, and leave the model's files in the existing, empty folder `into`.
+
+        Goes on from `checkpoint` (a file it writes now and then, aside and renamed) when that
+        exists, with the same result as a training that never stopped. When `should_stop()` turns
+        true it writes the checkpoint and raises TrainingStopped.
+        """
+
+    def load(self, folder: Path) -> LoadedModel:
+        """Read a model that `train` left."""
+
+
+class TrainingStopped(Exception):
+    """Training ended early because it was told to; its checkpoint is written."""
+
+
+class PromptTooLong(Exception):
+    """A prompt does not fit in the model's context."""
+
+    def __init__(self, index: int, tokens: int, limit: int) -> None:
+        super().__init__(f"prompt {index} has {tokens} tokens; the model takes {limit}")
+        self.index = index
+        self.tokens = tokens
+        self.limit = limit

@@ -1,0 +1,187 @@
+"""Every error that ftops raises on purpose.
+
+    FtopsError
+    ├── SpecError              the job file is wrong
+    ├── DatasetError           a data file is wrong
+    ├── ProviderError          the provider said no, or said nothing
+    │   ├── AuthFailed             401, or no key to send
+    │   ├── PermissionRefused      403
+    │   ├── NotFound               404: no such file, job or model
+    │   ├── Rejected               400, 409, 413, 415, 422: asking again changes nothing
+    │   ├── RateLimited            429
+    │   ├── Unavailable            408 and every 5xx
+    │   ├── Unreachable            no answer at all: refused, reset, timed out
+    │   └── BadAnswer              an answer that is not the protocol's
+    ├── LedgerError            the ledger cannot be read or written
+    │   ├── LedgerTooNew           written by a later ftops
+    │   └── UnknownRun             no run, job or model by that name
+    ├── RunError               the run cannot go on
+    │   ├── RunBusy                another process drives it
+    │   ├── JobFailed              the provider's job ended badly
+    │   ├── LimitExceeded          `limits:` of the job file would be broken
+    │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
+    ├── EngineError            the built-in engine cannot do its work
+    │   ├── EngineNotRunning
+    │   └── PortTaken
+    └── StorageError           full disk, read-only folder, no permission
+
+Each message says what happened and where; `hint` says the next thing to do. Domain code raises,
+and only `ftops.cli` turns an error into text and an exit code.
+"""
+
+
+class FtopsError(Exception):
+    """Base of the tree; `hint` is the next action, shown on a line of its own."""
+
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        if hint:
+            self.hint = hint
+
+
+class SpecError(FtopsError):
+    """The job file is wrong; the message lists every problem with file, line and column."""
+
+    hint = "Mend the job file; `ftops check JOB.yaml` looks at it without sending anything."
+
+
+class DatasetError(FtopsError):
+    """A data file is wrong; the message names the file and the lines."""
+
+    hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+
+
+class ProviderError(FtopsError):
+    """The provider refused a request, or did not answer it.
+
+    `status` is the HTTP status (None without an answer), `code` and `param` are the API's own,
+    `request_id` is what the provider's support asks for, and `retry_after_s` is the pause it
+    asked for, in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class AuthFailed(ProviderError):
+    """The key is missing or was refused."""
+
+    hint = "Set the key in the environment variable that the job file's provider names."
+
+
+class PermissionRefused(ProviderError):
+    """The key is good, but may not do this."""
+
+    hint = "Ask for the right at the provider, or name another provider in the job file."
+
+
+class NotFound(ProviderError):
+    """The provider knows no such file, job or model."""
+
+    hint = "`ftops models list`, `ftops files list` and `ftops runs` show what there is."
+
+
+class Rejected(ProviderError):
+    """The provider refuses the request as it is; sending it again changes nothing."""
+
+
+class RateLimited(ProviderError):
+    """The provider wants fewer requests."""
+
+    hint = "Wait, then give the same command again: it goes on where it stopped."
+
+
+class Unavailable(ProviderError):
+    """The provider answered that it cannot serve now."""
+
+    hint = "Give the same command again later: it goes on where it stopped."
+
+
+class Unreachable(ProviderError):
+    """No answer: the connection was refused, reset or timed out."""
+
+    hint = "Check the network and the provider's address; the same command goes on from here."
+
+
+class BadAnswer(ProviderError):
+    """The answer is not what the protocol promises."""
+
+    hint = "Check `base_url`: something other than the fine-tuning API seems to answer there."
+
+
+class LedgerError(FtopsError):
+    """The ledger cannot be read or written."""
+
+
+class LedgerTooNew(LedgerError):
+    """A later ftops wrote this ledger."""
+
+    hint = "Upgrade ftops, or point FTOPS_HOME at another folder."
+
+
+class UnknownRun(LedgerError):
+    """The ledger holds no run, job or model by that name."""
+
+    hint = "`ftops runs` lists what has been run."
+
+
+class RunError(FtopsError):
+    """The run cannot go on."""
+
+
+class RunBusy(RunError):
+    """Another process drives this run."""
+
+
+class JobFailed(RunError):
+    """The provider's job failed or was cancelled."""
+
+
+class LimitExceeded(RunError):
+    """A figure under `limits:` in the job file would be exceeded; nothing was sent."""
+
+    hint = "Raise the limit in the job file, or make the job smaller."
+
+
+class WaitedTooLong(RunError):
+    """`limits.max_wait` is over; the job goes on at the provider."""
+
+
+class EngineError(FtopsError):
+    """The built-in engine cannot do its work."""
+
+
+class EngineNotRunning(EngineError):
+    """No built-in engine answers."""
+
+    hint = "`ftops serve` starts it in the foreground; `ftops run` starts it when it is needed."
+
+
+class PortTaken(EngineError):
+    """Another program listens on the port."""
+
+    hint = "Choose another with `ftops serve --port N`, or leave the option out for a free one."
+
+
+class StorageError(FtopsError):
+    """The disk is full, or the folder may not be written."""
+
+    hint = "Free some space or mend the permissions, then give the same command again."

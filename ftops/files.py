@@ -1,0 +1,107 @@
+"""Files that are whole or absent: written under a temporary name, flushed, then renamed."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ftops.errors import StorageError
+
+PRIVATE_DIR = 0o700
+PRIVATE_FILE = 0o600
+_CHUNK_BYTES = 1 << 20
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EISDIR: "it is a folder",
+}
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """What `error` means to the user, with the path in question."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    return StorageError(f"{path}: cannot write: {reason}")
+
+
+def make_private_dir(path: Path) -> Path:
+    """Make the folder, readable by its owner alone, and return it; StorageError if it cannot be."""
+    try:
+        path.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    return path
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
+    """A binary file that appears at `path`, whole, when the block ends well, and never otherwise.
+
+    Raises StorageError when the disk refuses; whatever stood at `path` before is then untouched.
+    """
+    make_private_dir(path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".part", dir=path.parent
+        )
+    except OSError as error:
+        raise storage_error(error, path) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+        sync_dir(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Put `data` at `path`: all of it, or (StorageError) none of it."""
+    with open_atomic(path, mode=mode) as stream:
+        stream.write(data)
+
+
+def rename_dir(temporary: Path, final: Path) -> None:
+    """Give a finished folder its final name; its files must be flushed already."""
+    try:
+        temporary.replace(final)
+        sync_dir(final.parent)
+    except OSError as error:
+        raise storage_error(error, final) from error
+
+
+def sync_dir(path: Path) -> None:
+    """Make renames in the folder survive a power cut (a no-op where folders cannot be opened)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of the file's bytes, in hex, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

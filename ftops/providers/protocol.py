@@ -1,0 +1,97 @@
+"""What every provider can do; the rest of ftops knows providers by this alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from ftops.records import (
+    Capabilities,
+    Completion,
+    Job,
+    JobEvent,
+    JobRequest,
+    Model,
+    Prompt,
+    RemoteFile,
+    RowFormat,
+    Sampling,
+)
+
+OnBytes: TypeAlias = Callable[[int, int], None]  # (bytes sent so far, bytes in all)
+
+
+class Provider(Protocol):
+    """Whoever trains. Every method raises a `ProviderError` when it cannot do its work.
+
+    Methods that only read are retried inside (see `retry.py`), and so are upload and delete, which
+    may safely be done twice. `create_job` is sent once: who calls it reconciles with `find_job`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The provider's name in the registry."""
+
+    @property
+    def account(self) -> str:
+        """Who pays, as a string that stays the same from day to day and holds no secret."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it takes and what it refuses."""
+
+    def row_format(self, model: str) -> RowFormat:
+        """The shape of training rows and of prompts that `model` wants."""
+
+    def train_price_usd(self, model: str) -> float | None:
+        """US dollars for a million trained tokens; None when the price is not known."""
+
+    def ensure_ready(self) -> None:
+        """Make sure that somebody answers: the local provider starts its engine here."""
+
+    def upload_file(self, path: Path, *, filename: str, on_bytes: OnBytes) -> RemoteFile:
+        """Send training data under the name `filename`; returns once the provider has it."""
+
+    def find_file(self, filename: str, size: int) -> RemoteFile | None:
+        """The uploaded training file of that name and number of bytes, if there is one."""
+
+    def get_file(self, file_id: str) -> RemoteFile: ...
+
+    def list_files(self) -> Iterator[RemoteFile]: ...
+
+    def read_file(self, file_id: str) -> bytes:
+        """The content of a file at the provider, as it is stored there."""
+
+    def delete_file(self, file_id: str) -> None: ...
+
+    def create_job(self, request: JobRequest) -> Job:
+        """Ask for a job, once.
+
+        After `Unreachable`, `Unavailable` or `BadAnswer` it may exist all the same.
+        """
+
+    def find_job(self, request: JobRequest) -> Job | None:
+        """The job that an earlier `create_job(request)` made, told by its metadata `ftops_run`."""
+
+    def get_job(self, job_id: str) -> Job: ...
+
+    def cancel_job(self, job_id: str) -> Job: ...
+
+    def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
+        """The job's events whose ids are not in `known`, oldest first, each once."""
+
+    def list_models(self) -> Iterator[Model]: ...
+
+    def get_model(self, model: str) -> Model: ...
+
+    def delete_model(self, model: str) -> None: ...
+
+    def complete(
+        self, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> list[Completion]:
+        """One answer a prompt, in the order of the prompts."""
+
+    def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+        """One answer, piece by piece."""
+
+    def close(self) -> None:
+        """Let go of connections; the provider is not used afterwards."""

@@ -1,0 +1,287 @@
+"""What crosses the borders between rooms: frozen values, no behaviour beyond reading them.
+
+Times are aware datetimes in UTC. `Json` values are what `json.loads` gives.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, NewType, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+RunId = NewType("RunId", str)
+Auto = Literal["auto"]
+
+
+class Stage(StrEnum):
+    """The steps of a run, in their order."""
+
+    PREPARE = "prepare"
+    UPLOAD = "upload"
+    CREATE = "create"
+    FOLLOW = "follow"
+    RESULTS = "results"
+    EVALUATE = "evaluate"
+
+
+class RunStatus(StrEnum):
+    """How one execution of a job file stands."""
+
+    PENDING = "pending"  # recorded, nothing done yet
+    RUNNING = "running"  # some stage has begun; perhaps nobody drives it at the moment
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StageStatus(StrEnum):
+    """How one stage of a run stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class RowFormat(StrEnum):
+    """The shape of one line of training data."""
+
+    COMPLETION = "completion"  # {"prompt": str, "completion": str}
+    CHAT = "chat"  # {"messages": [{"role": str, "content": str}, …]}
+
+
+# Job statuses are an open set: what is not listed here is a job on its way.
+ENDED_JOB_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """What the user may set about the training; None means: not said, so not sent."""
+
+    n_epochs: int | Auto = "auto"
+    batch_size: int | Auto = "auto"
+    learning_rate_multiplier: float | Auto = "auto"
+    prompt_loss_weight: float | None = None
+    compute_classification_metrics: bool | None = None
+    classification_n_classes: int | None = None
+    classification_positive_class: str | None = None
+    classification_betas: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """Which provider a job file names, and how it is reached. Never holds a key itself.
+
+    `type` is a name in the registry of providers; `api_key_env` names the environment variable
+    that holds the key.
+    """
+
+    type: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    organization: str | None = None
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider takes, so that a job file can be checked before anything is sent."""
+
+    suffix_max: int
+    hyperparameters: frozenset[str]  # the names of `Hyperparameters` that it does not ignore
+    metadata: bool = True
+    seed: bool = True
+    min_rows: int = 1  # rows of training data under which it refuses the job
+    needs_key: bool = True
+    poll_every_s: float = 5.0  # how often following asks how the job stands
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: str  # system, user or assistant
+    content: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file at the provider."""
+
+    id: str
+    filename: str
+    bytes: int
+    purpose: str
+    created_at: datetime
+    status: str = "processed"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What is asked of the provider when a job is created; files are ids."""
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    suffix: str | None = None
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    seed: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed, in the provider's words."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The provider's fine-tuning job as it stands."""
+
+    id: str
+    status: str  # an open set; see ENDED_JOB_STATUSES
+    model: str
+    created_at: datetime
+    fine_tuned_model: str | None = None
+    finished_at: datetime | None = None
+    estimated_finish: datetime | None = None
+    trained_tokens: int | None = None
+    training_file: str | None = None
+    validation_file: str | None = None
+    result_files: tuple[str, ...] = ()
+    hyperparameters: Mapping[str, int | float | str] = field(default_factory=dict)
+    seed: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    error: JobError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the provider will change it no more."""
+        return self.status in ENDED_JOB_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One line of a job's history; `data` holds the figures of a metrics event."""
+
+    id: str
+    created_at: datetime
+    level: str
+    message: str
+    type: str = "message"
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model at the provider."""
+
+    id: str
+    created_at: datetime
+    owned_by: str
+    shutdown_date: str | None = None
+    base: str | None = None  # the model that it was tuned from, where the name tells it
+
+    @property
+    def fine_tuned(self) -> bool:
+        return self.base is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is drawn from a model."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer of a model."""
+
+    text: str
+    finish_reason: str | None = None  # stop or length
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a job file, as the ledger has it.
+
+    `spec` is the validated job file as JSON; `key` is what makes two executions the same.
+    """
+
+    id: RunId
+    key: str
+    name: str
+    status: RunStatus
+    provider: ProviderSettings
+    model: str
+    spec: Mapping[str, Json]
+    job_file: str
+    created_at: datetime
+    updated_at: datetime
+    job_id: str | None = None
+    fine_tuned_model: str | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage of a run, as the ledger has it; `detail` is what the stage found out."""
+
+    stage: Stage
+    status: StageStatus
+    attempts: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    detail: Mapping[str, Json] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its last attempt took; None if it has not ended."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    """A fine-tuned model that a run made, and what is needed to ask it anything."""
+
+    name: str
+    run_id: RunId
+    job_id: str
+    base: str
+    provider: ProviderSettings
+    created_at: datetime
+    row_format: RowFormat = RowFormat.COMPLETION
+    separator: str = ""  # what each training prompt ended with
+    stop: str | None = None  # what each training completion ended with
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAddress:
+    """Where a running engine answers; written by the engine, 0600, read by its clients."""
+
+    base_url: str  # ends in /v1
+    token: str
+    pid: int
+    version: str

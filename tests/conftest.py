@@ -1,0 +1,43 @@
+"""Guards for every test: no network beyond loopback, no home folder but a temporary one."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class NetworkGuardError(AssertionError):
+    """A test tried to leave this machine."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback() -> Iterator[None]:
+    """Let sockets connect to this machine alone."""
+    original = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOOPBACK:
+            raise NetworkGuardError(f"a test tried to connect to {address}")
+        original(self, address)
+
+    socket.socket.connect = connect  # type: ignore[method-assign,assignment]
+    yield
+    socket.socket.connect = original  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def no_real_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point FTOPS_HOME at a temporary folder, and take provider keys out of the environment."""
+    home = tmp_path / "ftops-home"
+    monkeypatch.setenv("FTOPS_HOME", str(home))
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return home

@@ -1,0 +1,75 @@
+"""Files appear whole or not at all."""
+
+import errno
+import stat
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import StorageError
+from ftops.files import (
+    make_private_dir,
+    open_atomic,
+    rename_dir,
+    sha256_file,
+    storage_error,
+    write_atomic,
+)
+
+
+def test_a_written_file_is_private_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a" / "key", b"secret")
+    assert (tmp_path / "a" / "key").read_bytes() == b"secret"
+    assert stat.S_IMODE((tmp_path / "a" / "key").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["key"]
+
+
+def test_a_file_keeps_its_old_content_when_writing_breaks_off(tmp_path: Path) -> None:
+    target = tmp_path / "results.csv"
+    write_atomic(target, b"old")
+    with pytest.raises(ValueError, match="half-way"), open_atomic(target) as stream:
+        stream.write(b"new, but not all of it")
+        raise ValueError("half-way")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_a_full_disk_is_told_with_the_path_and_the_old_content_stays(tmp_path: Path) -> None:
+    target = tmp_path / "results.csv"
+    write_atomic(target, b"old")
+    told = pytest.raises(StorageError, match=r"results\.csv: cannot write: the disk is full")
+    with told, open_atomic(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="file"):
+        make_private_dir(tmp_path / "file" / "below")
+
+
+def test_an_unknown_reason_is_given_in_the_words_of_the_system() -> None:
+    assert (
+        "Bad file descriptor"
+        in storage_error(OSError(errno.EBADF, "Bad file descriptor"), Path("x")).message
+    )
+
+
+def test_a_private_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = make_private_dir(tmp_path / "home")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_renamed_folder_takes_its_files_along(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "weights").write_bytes(b"1")
+    rename_dir(tmp_path / "part", tmp_path / "whole")
+    assert (tmp_path / "whole" / "weights").read_bytes() == b"1"
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
