@@ -1,0 +1,175 @@
+"""Reads a job file into a `LoadedJob`, or says everything that is wrong with it at once.
+
+The order: bytes, text, tree, overrides, plain values with variables filled in, model, rules. Only
+what cannot be read at all ends the search early. Nothing here reaches further than the job file;
+`check_data_files` looks whether its data files are there, `check_provider` what the provider takes.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ftops.records import Capabilities
+from ftops.spec import values as tree_values
+from ftops.spec.explain import explain
+from ftops.spec.model import JobSpec
+from ftops.spec.overrides import apply_overrides
+from ftops.spec.problems import Report, Source, Span
+from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
+from ftops.spec.rules import find_conflicts
+from ftops.spec.values import Values, read_values, report_secrets
+
+_FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
+_DATA_FIELDS: tuple[tree_values.Path, ...] = (
+    ("training_file",),
+    ("validation_file",),
+    ("evaluate", "file"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJob:
+    """A valid job file: the spec, its absolute path, its text as read, and where all stood."""
+
+    spec: JobSpec
+    path: Path
+    text: str
+    values: Values = field(repr=False)
+
+
+def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> LoadedJob:
+    """Read and validate the job file at `path`; SpecError with all its problems at once.
+
+    `environ` fills in `${VAR}`; `overrides` are the texts given with `--set`.
+    """
+    source = read_source(path)
+    report = Report()
+    report_secrets(source, report)
+    root = _read_root(source, report)
+    apply_overrides(root, overrides, report)
+    values = read_values(root, environ, report)
+    spec = _validate(values, report)
+    if spec is None or report.problems:
+        raise report.error()
+    return LoadedJob(spec=spec, path=path.absolute(), text=source.text, values=values)
+
+
+def resolve_data(job_file: Path, value: str) -> Path | None:
+    """The absolute path that `value` means in `job_file`; None when it is an uploaded file's id."""
+    if _FILE_ID.fullmatch(value):
+        return None
+    return job_file.absolute().parent / value
+
+
+def check_data_files(job: LoadedJob) -> None:
+    """Raise SpecError, with their places, when data files are missing or cannot be read."""
+    report = Report()
+    for path in _DATA_FIELDS:
+        value = job.values.find(*path)
+        if not isinstance(value, str):
+            continue
+        file = resolve_data(job.path, value)
+        reason = _unreadable(file) if file is not None else None
+        if reason is not None:
+            report.add(job.values.span(path), f"{path[-1]}: {reason}: {file}")
+    if report.problems:
+        raise report.error()
+
+
+def check_provider_name(job: LoadedJob, known: Collection[str]) -> None:
+    """Raise SpecError, with its place, when the job's provider is not one of `known`."""
+    name = job.spec.provider_settings().type
+    if name in known:
+        return
+    path: tree_values.Path = ("provider",)
+    if not isinstance(job.spec.provider, str):
+        path = ("provider", "type")
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    report = Report()
+    report.add(
+        job.values.span(path),
+        f"unknown provider '{name}'; there are {', '.join(sorted(known))}",
+        f"did you mean '{near[0]}'?" if near else "",
+    )
+    raise report.error()
+
+
+def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
+    """Raise SpecError, with places, for whatever in the job this provider refuses or ignores."""
+    report = Report()
+    spec = job.spec
+    name = spec.provider_settings().type
+    if spec.suffix is not None and len(spec.suffix) > capabilities.suffix_max:
+        report.add(
+            job.values.span(("suffix",)),
+            f"{name} takes a suffix of at most {capabilities.suffix_max} characters;"
+            f" this one has {len(spec.suffix)}",
+        )
+    given = job.values.find("hyperparameters")
+    for key, value in given.items() if isinstance(given, dict) else ():
+        if value not in (None, "auto") and key not in capabilities.hyperparameters:
+            span = job.values.span(("hyperparameters", key), key=True)
+            report.add(span, f"{name} ignores {key}", "remove it, or name another provider")
+    if spec.metadata and not capabilities.metadata:
+        span = job.values.span(("metadata",), key=True)
+        report.add(span, f"{name} keeps no metadata", "remove it")
+    if spec.seed is not None and not capabilities.seed:
+        report.add(job.values.span(("seed",), key=True), f"{name} takes no seed", "remove it")
+    if report.problems:
+        raise report.error()
+
+
+def _read_root(source: Source, report: Report) -> Entries:
+    """The mapping that a job file is; SpecError when the text is none."""
+    root = read_tree(source, report)
+    if isinstance(root, Entries):
+        return root
+    if root is not None:
+        _report_root(root, report)
+    elif not report.problems:
+        report.add(Span(source, 0, 0), "the file holds comments only")
+    raise report.error()
+
+
+def _report_root(root: Node, report: Report) -> None:
+    kind = "a list" if isinstance(root, Items) else "a single value"
+    report.add(
+        Span(root.span.source, root.span.start, root.span.start + 1),
+        f"a job file is a mapping of fields, not {kind}",
+        "write one `key: value` a line, with a space after the colon",
+    )
+
+
+def _validate(values: Values, report: Report) -> JobSpec | None:
+    spec = None
+    told: set[tree_values.Path] = set()
+    try:
+        spec = JobSpec.model_validate(values.value)
+    except ValidationError as error:
+        told = explain(error, values, report)
+    for conflict in find_conflicts(values):
+        if conflict.path not in told and not values.is_broken(conflict.path):
+            span = values.span(conflict.path, key=conflict.at_key)
+            report.add(span, conflict.message, conflict.suggestion)
+    return spec
+
+
+def _unreadable(file: Path) -> str | None:
+    """Why `file` cannot be read; None when it can."""
+    try:
+        if file.is_dir():
+            return "this is a folder"
+        if not file.exists():
+            return "there is no such file"
+        if not file.is_file():
+            return "this is not a regular file"
+        if not os.access(file, os.R_OK):
+            return "permission to read is denied"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -1,0 +1,354 @@
+"""The job file as an object: every field, its bounds, and what it means.
+
+The models hold the shape alone. What one field says about another is in `rules.py`, what a
+provider takes is in `load.py`. Field names are the API's own; the descriptions are the reference
+and the JSON Schema. Each field carries a `Wanted`: what a value must be, in words for a message.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
+
+from ftops.records import Auto, Hyperparameters, Json, ProviderSettings, RowFormat
+
+MAX_SUFFIX = 64  # the longest that any provider takes
+MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
+OWN_METADATA = "ftops_"
+_DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = r"^([0-9]{1,6}[smhd])+$"
+_NAME = r"^[^\s/\\.-][^\s/\\]*$"
+_PROVIDER = r"^[a-z][a-z0-9_-]*$"
+_URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a value must be: `text` completes "n_epochs must be …".
+
+    `kind` tells quotes to add from quotes to drop; the value of a `private` field is never shown.
+    """
+
+    text: str
+    kind: Literal["text", "number", "flag", "group"] = "text"
+    choices: tuple[str, ...] = ()
+    private: bool = False
+
+
+class Section(BaseModel):
+    """A mapping of the job file: strict, closed, unchangeable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    LABEL: ClassVar[str] = "the job file"
+
+
+def _empty_for_null(value: object) -> object:
+    """A section whose lines are all commented out reads as null: it says nothing."""
+    return {} if value is None else value
+
+
+def _unit_sums(text: str) -> str:
+    if not 0 < _duration_s(text) <= 366 * 86_400:
+        raise ValueError("out of range")
+    return text
+
+
+def _duration_s(text: str) -> float:
+    parts = re.findall(r"([0-9]+)([smhd])", text)
+    return float(sum(int(number) * _DURATION_UNITS_S[unit] for number, unit in parts))
+
+
+Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
+Whole: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
+
+
+class ProviderSpec(Section):
+    """Which provider trains, spelled out: for another address, key or project than usual."""
+
+    LABEL: ClassVar[str] = "provider"
+
+    type: Annotated[str, Wanted("the name of a provider, such as openai or local")] = Field(
+        pattern=_PROVIDER, max_length=64, description="Name of the provider, such as `openai`."
+    )
+    base_url: Annotated[str | None, Wanted("an address such as https://host/v1")] = Field(
+        None,
+        pattern=_URL,
+        max_length=2048,
+        description="Address of a server that speaks the provider's protocol.",
+    )
+    api_key_env: Annotated[
+        str | None,
+        Wanted("the name of an environment variable, such as OPENAI_API_KEY", private=True),
+    ] = Field(
+        None,
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        max_length=128,
+        description="Environment variable that holds the key. The key itself never stands here.",
+    )
+    organization: Annotated[str | None, Wanted("text")] = Field(
+        None, min_length=1, max_length=128, description="Organization that pays."
+    )
+    project: Annotated[str | None, Wanted("text")] = Field(
+        None, min_length=1, max_length=128, description="Project that the job belongs to."
+    )
+
+
+class HyperparameterSpec(Section):
+    """How the model is trained."""
+
+    LABEL: ClassVar[str] = "hyperparameters"
+
+    n_epochs: Annotated[
+        Annotated[int, Field(ge=1, le=1000)] | Auto,
+        Wanted('"auto" or a whole number from 1 to 1000', "number", ("auto",)),
+    ] = Field("auto", description="How often training goes through the data.")
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=256)] | Auto,
+        Wanted('"auto" or a whole number from 1 to 256', "number", ("auto",)),
+    ] = Field("auto", description="How many rows make one step.")
+    learning_rate_multiplier: Annotated[
+        Annotated[float, Field(gt=0, le=100)] | Auto,
+        Wanted('"auto" or a number above 0, at most 100', "number", ("auto",)),
+    ] = Field("auto", description="Scales the learning rate that the trainer would choose.")
+    prompt_loss_weight: Annotated[float | None, Wanted("a number from 0 to 1", "number")] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="How much the tokens of the prompt count in the loss (legacy protocol, local).",
+    )
+    compute_classification_metrics: Annotated[bool | None, Wanted("true or false", "flag")] = Field(
+        None,
+        description="Measure the model as a classifier on the validation file (legacy, local).",
+    )
+    classification_n_classes: Annotated[
+        int | None, Wanted("a whole number from 2 to 10000", "number")
+    ] = Field(None, ge=2, le=10_000, description="Number of classes; needed for more than two.")
+    classification_positive_class: Annotated[
+        str | None, Wanted("text: the completion of the positive class")
+    ] = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="Completion that counts as positive when there are two classes.",
+    )
+    classification_betas: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=100)], ...] | None,
+        Field(strict=False),
+        Wanted("a list of 1 to 16 numbers above 0, at most 100", "group"),
+    ] = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="F-beta scores to compute when there are two classes.",
+    )
+
+    def to_record(self) -> Hyperparameters:
+        """The same figures as the other rooms know them."""
+        return Hyperparameters(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class PrepareSpec(Section):
+    """What is done to the data before it is sent; the files themselves are never changed."""
+
+    LABEL: ClassVar[str] = "prepare"
+
+    format: Annotated[
+        Literal["auto", "completion", "chat"],
+        Wanted("auto, completion or chat", choices=("auto", "completion", "chat")),
+    ] = Field(
+        "auto",
+        description="Shape of the rows that are sent; `auto` takes what the model wants.",
+    )
+    separator: Annotated[str | None, Wanted("text of 1 to 256 characters, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="Appended to every prompt that does not end with it.",
+    )
+    stop: Annotated[str | None, Wanted("text of 1 to 256 characters, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="Appended to every completion that does not end with it.",
+    )
+    system: Annotated[str | None, Wanted("text, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=65_536,
+        description="System message put before every chat that has none (chat rows only).",
+    )
+
+    @property
+    def row_format(self) -> RowFormat | None:
+        """The wanted shape of rows; None for `auto`."""
+        return None if self.format == "auto" else RowFormat(self.format)
+
+
+class EvaluateSpec(Section):
+    """What the fine-tuned model is measured on."""
+
+    LABEL: ClassVar[str] = "evaluate"
+
+    file: Annotated[str | None, Wanted("the path of a data file, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="Rows that the model must answer; the validation file when left out.",
+    )
+    max_rows: Annotated[int, Wanted("a whole number from 1 to 1000000", "number")] = Field(
+        1000, ge=1, le=1_000_000, description="At most so many rows are asked."
+    )
+    max_tokens: Annotated[int | None, Wanted("a whole number from 1 to 100000", "number")] = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Longest answer; taken from the longest expected one when left out.",
+    )
+
+
+class LimitSpec(Section):
+    """Figures that must not be exceeded; what is known beforehand is checked before sending."""
+
+    LABEL: ClassVar[str] = "limits"
+
+    max_cost_usd: Annotated[
+        float | None, Wanted("a number of US dollars from 0 to 1000000", "number")
+    ] = Field(None, ge=0, le=1_000_000, description="Highest estimated price of the training.")
+    max_training_tokens: Annotated[Whole | None, Wanted("a whole number above 0", "number")] = (
+        Field(None, description="Most tokens to train on, epochs counted.")
+    )
+    max_wait: Annotated[
+        Annotated[str, Field(pattern=_DURATION), AfterValidator(_unit_sums)] | None,
+        Wanted("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
+    ] = Field(None, description="Longest time to follow the job; the job itself goes on.")
+
+    @property
+    def max_wait_s(self) -> float | None:
+        """`max_wait` in seconds."""
+        return None if self.max_wait is None else _duration_s(self.max_wait)
+
+
+def _provider_shape(value: object) -> str:
+    return "name" if not isinstance(value, dict | ProviderSpec) else "mapping"
+
+
+Provider: TypeAlias = Annotated[
+    Annotated[str, Field(pattern=_PROVIDER, max_length=64), Tag("name")]
+    | Annotated[ProviderSpec, Tag("mapping")],
+    Discriminator(_provider_shape),
+]
+
+
+class JobSpec(Section):
+    """One fine-tuning job: what is trained, on what, how, and within which limits."""
+
+    name: Annotated[
+        str,
+        Wanted("text of 1 to 64 characters without spaces or slashes, a letter or digit first"),
+    ] = Field(
+        pattern=_NAME,
+        max_length=64,
+        description="What the job is called in `ftops runs`; no spaces, no slashes.",
+    )
+    provider: Annotated[
+        Provider, Wanted("the name of a provider, or a mapping with its type", "group")
+    ] = Field(description="Who trains: a name such as `local` or `openai`, or a mapping.")
+    model: Annotated[str, Wanted("the name of a model")] = Field(
+        min_length=1, max_length=256, description="Base model, or an earlier fine-tuned model."
+    )
+    suffix: Annotated[str | None, Wanted("text of 1 to 64 characters")] = Field(
+        None,
+        min_length=1,
+        max_length=MAX_SUFFIX,
+        description="Part of the fine-tuned model's name. The provider may allow fewer than 64.",
+    )
+    training_file: Annotated[Text, Wanted("a path or a file id")] = Field(
+        description="Data to train on: a path, relative to the job file, or an uploaded file's id."
+    )
+    validation_file: Annotated[Text | None, Wanted("a path or a file id")] = Field(
+        None, description="Data that is never trained on: a path or an uploaded file's id."
+    )
+    hyperparameters: Annotated[
+        HyperparameterSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+    ] = Field(HyperparameterSpec(), description="How the model is trained.")
+    seed: Annotated[int | None, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
+        None, ge=0, le=2_147_483_647, description="The same seed gives the same job again."
+    )
+    metadata: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=64)],
+            Annotated[str, Field(max_length=512)],
+        ],
+        BeforeValidator(_empty_for_null),
+        Wanted(f"a mapping of at most {MAX_METADATA} texts", "group"),
+    ] = Field(
+        {},
+        max_length=MAX_METADATA,
+        description="Texts kept with the job: keys of up to 64 characters, values of up to 512.",
+    )
+    prepare: Annotated[
+        PrepareSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+    ] = Field(PrepareSpec(), description="What is done to the data before it is sent.")
+    evaluate: Annotated[
+        EvaluateSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+    ] = Field(EvaluateSpec(), description="What the fine-tuned model is measured on.")
+    limits: Annotated[LimitSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")] = (
+        Field(LimitSpec(), description="Figures that must not be exceeded.")
+    )
+
+    def provider_settings(self) -> ProviderSettings:
+        """The provider as the other rooms know it, whichever way it was written."""
+        provider = self.provider
+        if isinstance(provider, str):
+            return ProviderSettings(type=provider)
+        return ProviderSettings(
+            type=provider.type,
+            base_url=provider.base_url.rstrip("/") if provider.base_url else None,
+            api_key_env=provider.api_key_env,
+            organization=provider.organization,
+            project=provider.project,
+        )
+
+    def canonical(self) -> Json:
+        """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
+
+        Left out: `evaluate`, `limits` and the name of the key's variable. It is itself the value
+        of a valid job file.
+        """
+        settings = self.provider_settings()
+        job: dict[str, Json] = self.model_dump(
+            mode="json", exclude={"provider", "evaluate", "limits"}
+        )
+        job["provider"] = {
+            "type": settings.type,
+            "base_url": settings.base_url,
+            "organization": settings.organization,
+            "project": settings.project,
+        }
+        return _sorted(job)
+
+    def to_json(self) -> Mapping[str, Json]:
+        """Every field, defaults filled in; `JobSpec.from_json` makes the same object of it."""
+        dumped: dict[str, Json] = self.model_dump(mode="json")
+        return dumped
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> "JobSpec":
+        """The object that `to_json` (or `canonical`) was taken of."""
+        return cls.model_validate(dict(value))
+
+
+def _sorted(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return value

@@ -1,0 +1,164 @@
+"""What is wrong with a job file, and how a person is shown it.
+
+A `Problem` knows its place to the character. Rendered, it is one line `file:line:column: reason`,
+the offending line with carets under the place, and the nearest right thing where there is one.
+Lines and columns count from 1; columns count characters.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ftops.errors import SpecError
+from ftops.spec.secrets import mask_secrets
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_SHOWN_WIDTH = 96  # a longer line is cut around the caret
+_SHOWN_PROBLEMS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A text that problems are found in: the job file, or the value of one `--set`."""
+
+    name: str
+    text: str
+    override: bool = False
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *(match.end() for match in _LINE_BREAK.finditer(self.text))]
+
+    def locate(self, offset: int) -> tuple[int, int]:
+        """Line and column, from 1, of the character at `offset`."""
+        line = bisect_right(self._starts, max(offset, 0)) - 1
+        return line + 1, offset - self._starts[line] + 1
+
+    def line_at(self, offset: int) -> tuple[int, str]:
+        """Where the line around `offset` starts, and its text without the line break."""
+        start = self._starts[bisect_right(self._starts, max(offset, 0)) - 1]
+        end = _LINE_BREAK.search(self.text, start)
+        return start, self.text[start : end.start() if end else len(self.text)]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a source: characters `start` to `end`."""
+
+    source: Source
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, where it is, and what was probably meant."""
+
+    span: Span
+    message: str
+    suggestion: str = ""
+
+    @property
+    def line(self) -> int:
+        return self.span.source.locate(self.span.start)[0]
+
+    @property
+    def column(self) -> int:
+        return self.span.source.locate(self.span.start)[1]
+
+
+@dataclass(slots=True)
+class Report:
+    """The problems found so far, and the places whose text must not be shown."""
+
+    problems: list[Problem] = field(default_factory=list)
+    hidden: list[Span] = field(default_factory=list)
+
+    def add(self, span: Span, message: str, suggestion: str = "") -> None:
+        self.problems.append(Problem(span, message, suggestion))
+
+    def error(self) -> SpecError:
+        """All problems as one error: those of the file in file order, then those of overrides."""
+        ordered = sorted(
+            enumerate(self.problems),
+            key=lambda item: (
+                item[1].span.source.override,
+                item[0] if item[1].span.source.override else item[1].span.start,
+            ),
+        )
+        shown = [problem for _, problem in ordered[:_SHOWN_PROBLEMS]]
+        texts = [render_problem(problem, hidden=self.hidden) for problem in shown]
+        if len(ordered) > len(shown):
+            texts.append(f"… and {len(ordered) - len(shown)} more problems")
+        return SpecError("\n".join(texts))
+
+
+def quoted(text: str) -> str:
+    """`text` in single quotes for a message: escaped, without secrets, at most 40 characters."""
+    shown = mask_secrets(text)
+    return repr(shown if len(shown) <= 40 else shown[:39] + "…")
+
+
+def render_problem(problem: Problem, *, hidden: Iterable[Span] = ()) -> str:
+    """The problem as text; characters inside the `hidden` spans show as asterisks."""
+    source = problem.span.source
+    message = mask_secrets(problem.message)
+    suggestion = f"\n    {mask_secrets(problem.suggestion)}" if problem.suggestion else ""
+    if source.override:
+        return f"{source.name}: {message}{suggestion}"
+    head = f"{source.name}:{problem.line}:{problem.column}: {message}"
+    return f"{head}{_excerpt(problem.span, hidden)}{suggestion}"
+
+
+def _excerpt(span: Span, hidden: Iterable[Span]) -> str:
+    """The line of `span` with carets under it, ready to follow the message."""
+    start, line = span.source.line_at(span.start)
+    if not line.strip():
+        return ""
+    line = mask_secrets(_hide(line, start, span.source, hidden))
+    first = min(span.start - start, len(line))
+    last = max(first + 1, min(span.end - start, len(line)))
+    left = max(0, min(first - _SHOWN_WIDTH // 3, len(line) - _SHOWN_WIDTH))
+    right = left + _SHOWN_WIDTH
+    before, marked, after = line[left:first], line[first : min(last, right)], line[last:right]
+    lead = "…" if left else ""
+    tail = "…" if right < len(line) else ""
+    text = f"{lead}{_printable(before + marked + after)}{tail}"
+    indent = " " * (len(lead) + _width(before))
+    return f"\n    {text}\n    {indent}{'^' * max(1, _width(marked))}"
+
+
+def _hide(line: str, start: int, source: Source, hidden: Iterable[Span]) -> str:
+    """`line`, which begins at `start`, with the characters of hidden spans as asterisks."""
+    for span in hidden:
+        first, last = max(span.start - start, 0), min(span.end - start, len(line))
+        if span.source is source and first < last:
+            line = line[:first] + "*" * (last - first) + line[last:]
+    return line
+
+
+def _printable(text: str) -> str:
+    """`text` with everything that could move a terminal's cursor replaced, one for one."""
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character == "\t":
+        return " "
+    return "\ufffd" if unicodedata.category(character) in _UNSHOWN else character
+
+
+_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def _width(text: str) -> int:
+    """How many terminal columns `text` takes."""
+    width = 0
+    for character in _printable(text):
+        if unicodedata.category(character) in ("Mn", "Me"):
+            continue
+        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return width

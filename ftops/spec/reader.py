@@ -1,0 +1,260 @@
+"""Reads YAML that nobody vouches for, into a tree that remembers where everything stood.
+
+The tree is built from parser events in a flat loop: nothing is expanded, nothing is constructed,
+nothing recurses, so no file can exhaust the stack or the memory. Aliases, anchors, tags, several
+documents, deep nesting, and duplicate or non-text keys are problems. Plain scalars follow YAML's
+core schema: `no` and `2026-11-22` are text, `1e-1` is a number.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from ftops.errors import SpecError
+from ftops.spec.problems import Report, Source, Span, quoted
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 50
+_BOM = b"\xef\xbb\xbf"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_INT = re.compile(r"[-+]?[0-9]{1,40}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,20}")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WORDS = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True,
+    "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+_PLAIN_WORDS = {  # what libyaml says: what a person can act on
+    "mapping values are not allowed": "':' cannot stand here; put text that holds it in quotes",
+    "could not find expected ':'": "this line should be `key: value`, with a space after the colon",
+    "did not find expected key": "the indentation or a quote is off: a key was expected here",
+    "cannot start any token": "this character cannot begin a value; put the text in quotes",
+    "tab character": "a tab cannot indent YAML; use spaces",
+    "found unexpected end of stream": "a quote that opens here is never closed",
+    "expected ',' or ']'": "a list that opens with '[' is never closed, or lacks a comma",
+    "expected ',' or '}'": "a mapping that opens with '{' is never closed, or lacks a comma",
+    "unknown escape character": "unknown backslash sequence; single quotes keep it as it is",
+    "document start": "nothing else can stand here, at the file's top level",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A piece of text; `plain` when it stood without quotes, and may be a number."""
+
+    text: str
+    plain: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    span: Span
+    items: "list[Node]" = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A mapping; of each key its place and its value."""
+
+    span: Span
+    entries: "dict[str, tuple[Span, Node]]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands for a value whose problem has been reported."""
+
+    span: Span
+
+
+Node: TypeAlias = Scalar | Items | Entries | Broken
+
+
+def read_source(path: Path) -> Source:
+    """The job file as text, without a byte order mark; SpecError when it cannot be had."""
+    try:
+        if path.is_dir():
+            raise SpecError(f"{path}: this is a folder, not a job file")
+        if path.exists() and not path.is_file():
+            raise SpecError(f"{path}: this is not a regular file")
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SpecError(
+            f"{path}: there is no such file", hint="`ftops init` writes a job file to start from."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError(f"{path}: cannot be read: {reason}") from error
+    if len(data) > MAX_BYTES:
+        raise SpecError(f"{path}: larger than 1 MiB, so hardly a job file")
+    if not data.strip():
+        raise SpecError(f"{path}: the file is empty")
+    return _decode(str(path), data.removeprefix(_BOM))
+
+
+def _decode(name: str, data: bytes) -> Source:
+    report = Report()
+    try:
+        source = Source(name, data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        source = Source(name, data.decode("utf-8", errors="replace"))
+        # A good prefix decodes to as many characters as stand before the bad byte.
+        offset = len(data[: error.start].decode("utf-8"))
+        message = f"not UTF-8: byte 0x{data[error.start]:02x}"
+        report.add(Span(source, offset, offset + 1), message, "save the file as UTF-8")
+        raise report.error() from None
+    at = find_control(source.text)
+    if at is not None:
+        message = f"control character U+{ord(source.text[at]):04X}"
+        report.add(Span(source, at, at + 1), message, "remove it")
+        raise report.error()
+    return source
+
+
+def find_control(text: str) -> int | None:
+    """Where the first character stands that no job file may hold; tabs and line ends are good."""
+    found = _CONTROL.search(text)
+    return found.start() if found else None
+
+
+def read_tree(source: Source, report: Report) -> Node | None:
+    """The tree of the only document in `source`.
+
+    Adds what is wrong to `report`; None when the text holds no value or cannot be read on.
+    """
+    walk = _Walk(source, report)
+    try:
+        for event in _events(source.text):
+            if not walk.take(event):
+                return None
+    except yaml.MarkedYAMLError as error:
+        at = min(_mark_index(error), len(source.text))
+        report.add(Span(source, at, at + 1), _plain_words(error.problem or "not valid YAML"))
+        return None
+    except yaml.YAMLError as error:
+        report.add(Span(source, 0, 1), f"not valid YAML: {str(error).splitlines()[0]}")
+        return None
+    return walk.root
+
+
+def resolve_plain(text: str) -> bool | int | float | str | None:
+    """What an unquoted scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    return float(text) if _FLOAT.fullmatch(text) and len(text) <= 40 else text
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
+    return events
+
+
+def _mark_index(error: yaml.MarkedYAMLError) -> int:
+    """Where the trouble is: for a quote that never ends, where it opens."""
+    marks = [error.problem_mark, error.context_mark]
+    if "unexpected end" in (error.problem or ""):
+        marks.reverse()
+    return next((mark.index for mark in marks if mark is not None), 0)
+
+
+def _plain_words(problem: str) -> str:
+    for piece, words in _PLAIN_WORDS.items():
+        if piece in problem:
+            return words
+    return f"not valid YAML: {problem}"
+
+
+class _Walk:
+    """Builds the tree out of events; `take` answers whether it is worth going on."""
+
+    def __init__(self, source: Source, report: Report) -> None:
+        self.root: Node | None = None
+        self._source = source
+        self._report = report
+        self._open: list[tuple[Items | Entries, bool]] = []  # (collection, it is worth keeping)
+        self._keys: list[tuple[Span, str | None] | None] = []  # of each open mapping: a key waits
+
+    def take(self, event: yaml.Event) -> bool:
+        start = event.start_mark.index if event.start_mark else 0
+        end = event.end_mark.index if event.end_mark else start
+        span = Span(self._source, start, end)
+        if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+            self._report.add(span, "a second document begins here; a job file holds one")
+            return False
+        if isinstance(event, yaml.AliasEvent):
+            self._report.add(span, "aliases are not allowed in job files", "repeat the value")
+            self._put(Broken(span))
+        elif isinstance(event, yaml.NodeEvent):
+            return self._take_node(event, span)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._open.pop()
+            self._keys.pop()
+        return True
+
+    def _take_node(self, event: yaml.NodeEvent, span: Span) -> bool:
+        if event.anchor is not None:
+            self._report.add(span, "anchors are not allowed in job files", "repeat the value")
+        tagged = getattr(event, "tag", None) is not None
+        if tagged:
+            self._report.add(span, "tags are not allowed in job files", "write the value plainly")
+        if isinstance(event, yaml.ScalarEvent):
+            plain = event.style in (None, "")
+            self._put(Broken(span) if tagged else Scalar(event.value, plain, span))
+            return True
+        if len(self._open) == MAX_DEPTH:
+            self._report.add(span, f"nested deeper than {MAX_DEPTH} levels")
+            return False
+        is_list = isinstance(event, yaml.SequenceStartEvent)
+        node: Items | Entries = Items(span) if is_list else Entries(span)
+        keep = self._put(node)
+        self._open.append((node, keep))
+        self._keys.append(None)
+        return True
+
+    def _put(self, node: Node) -> bool:
+        """Hang `node` where it belongs; False when it ends up nowhere."""
+        if not self._open:
+            self.root = node
+            return True
+        parent, keep = self._open[-1]
+        if isinstance(parent, Items):
+            parent.items.append(node)
+            return keep
+        waiting = self._keys[-1]
+        if waiting is None:
+            self._keys[-1] = (node.span, self._key(node, parent if keep else None))
+            return False
+        self._keys[-1] = None
+        key_span, key = waiting
+        if key is None:
+            return False
+        parent.entries[key] = (key_span, node)
+        return keep
+
+    def _key(self, node: Node, parent: Entries | None) -> str | None:
+        """The text of a key; None, and a problem, when it cannot be one."""
+        if not isinstance(node, Scalar):
+            if not isinstance(node, Broken):
+                self._report.add(node.span, "a list or a mapping cannot be a key")
+            return None
+        if node.plain and not isinstance(resolve_plain(node.text), str):
+            shown = quoted(node.text).strip("'") or "nothing"
+            self._report.add(node.span, f"a key must be text, not {shown}", "put it in quotes")
+            return None
+        if parent is not None and node.text in parent.entries:
+            line = self._source.locate(parent.entries[node.text][0].start)[0]
+            message = f"duplicate key {quoted(node.text)}; it stands in line {line} already"
+            self._report.add(node.span, message)
+            return None
+        return node.text

@@ -1,0 +1,108 @@
+"""What one field of a job file says about another: one function a rule.
+
+Rules look at the plain values, so that they speak up even when other fields are wrong; they say
+nothing about values of the wrong type, which the model reports.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ftops.spec.model import OWN_METADATA
+from ftops.spec.values import Path, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field that does not go with another; `at_key` when its name is the trouble."""
+
+    path: Path
+    message: str
+    suggestion: str = ""
+    at_key: bool = True
+
+
+Rule = Callable[[Values], Iterator[Conflict]]
+_SECTION = "hyperparameters"
+
+
+def find_conflicts(values: Values) -> Iterator[Conflict]:
+    """Everything that the rules have to say."""
+    for rule in RULES:
+        yield from rule(values)
+
+
+def classification_options_need_the_metrics(values: Values) -> Iterator[Conflict]:
+    if values.find(_SECTION, "compute_classification_metrics") not in (None, False):
+        return
+    names = ("n_classes", "positive_class", "betas")
+    for name in (f"classification_{name}" for name in names):
+        if values.find(_SECTION, name) is not None:
+            yield Conflict(
+                (_SECTION, name),
+                f"{name} has no effect without compute_classification_metrics: true",
+                "add that line, or remove this one",
+            )
+
+
+def classification_metrics_need_their_classes(values: Values) -> Iterator[Conflict]:
+    path: Path = (_SECTION, "compute_classification_metrics")
+    if values.find(*path) is not True:
+        return
+    if values.find("validation_file") is None and not values.is_broken(("validation_file",)):
+        yield Conflict(path, "classification metrics need a validation_file to be measured on")
+    n_classes = values.find(_SECTION, "classification_n_classes")
+    positive = values.find(_SECTION, "classification_positive_class")
+    if positive is None and n_classes in (None, 2):
+        yield Conflict(
+            path,
+            "classification metrics need to know the classes",
+            "add classification_positive_class for two classes,"
+            " classification_n_classes for more than two",
+        )
+
+
+def positive_class_and_betas_are_for_two_classes(values: Values) -> Iterator[Conflict]:
+    n_classes = values.find(_SECTION, "classification_n_classes")
+    if not isinstance(n_classes, int) or isinstance(n_classes, bool) or n_classes <= 2:
+        return
+    for name in ("classification_positive_class", "classification_betas"):
+        if values.find(_SECTION, name) is not None:
+            yield Conflict((_SECTION, name), f"{name} is for two classes, not {n_classes}")
+
+
+def validation_data_is_other_data(values: Values) -> Iterator[Conflict]:
+    validation = values.find("validation_file")
+    if isinstance(validation, str) and validation == values.find("training_file"):
+        yield Conflict(
+            ("validation_file",),
+            "the validation file is the training file: it would measure memory, not learning",
+            at_key=False,
+        )
+
+
+def metadata_keys_are_free(values: Values) -> Iterator[Conflict]:
+    metadata = values.find("metadata")
+    for key in metadata if isinstance(metadata, dict) else ():
+        if key.startswith(OWN_METADATA):
+            message = f"keys that begin with {OWN_METADATA} are ftops's own"
+            yield Conflict(("metadata", key), message, "choose another key")
+
+
+def system_message_is_for_chats(values: Values) -> Iterator[Conflict]:
+    has_system = values.find("prepare", "system") is not None
+    if has_system and values.find("prepare", "format") == "completion":
+        yield Conflict(
+            ("prepare", "system"),
+            "completion rows have no system message",
+            "write format: chat, or remove this line",
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    classification_options_need_the_metrics,
+    classification_metrics_need_their_classes,
+    positive_class_and_betas_are_for_two_classes,
+    validation_data_is_other_data,
+    metadata_keys_are_free,
+    system_message_is_for_chats,
+)

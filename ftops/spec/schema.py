@@ -1,0 +1,99 @@
+"""The job file described for machines and for people, out of the model itself.
+
+`render_schema` is the JSON Schema that editors complete and check with; `render_reference` is the
+table in the docs. Both are stable: the same model gives the same text.
+"""
+
+import json
+from collections.abc import Mapping
+
+from pydantic.fields import FieldInfo
+
+from ftops.records import Json
+from ftops.spec.explain import SECTIONS, find_wanted
+from ftops.spec.model import JobSpec, Section
+
+_FROM_ENVIRONMENT = "FromEnvironment"
+
+
+def render_schema() -> str:
+    """The JSON Schema of a job file, with a newline at the end."""
+    schema = JobSpec.model_json_schema()
+    sections: dict[str, Json] = schema["$defs"]
+    _complete(schema, JobSpec)
+    for section in SECTIONS.values():
+        _complete(sections[section.__name__], section)
+    sections[_FROM_ENVIRONMENT] = {
+        "type": "string",
+        "pattern": r"\$\{[A-Za-z_]",
+        "description": "A value that ${VAR} or ${VAR:-default} fills in from the environment.",
+    }
+    head: dict[str, Json] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ftops job file",
+    }
+    return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def render_reference() -> str:
+    """A Markdown table of every field: what it must be, its default, what it means."""
+    lines = ["| field | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in JobSpec.model_fields.items():
+        if name in SECTIONS and name != "provider":
+            lines.append(_row(f"`{name}`", "a mapping", "", field.description))
+            lines.extend(_rows(name, SECTIONS[name]))
+            continue
+        lines.append(_row(f"`{name}`", find_wanted(field).text, _default(field), field.description))
+        if name == "provider":
+            lines.extend(_rows(name, SECTIONS[name]))
+    return "\n".join(lines) + "\n"
+
+
+def _complete(schema: Json, section: type[Section]) -> None:
+    """Bring pydantic's schema of one mapping up to what the reader takes."""
+    assert isinstance(schema, dict)
+    fields = schema["properties"]
+    assert isinstance(fields, dict)
+    for name, field in section.model_fields.items():
+        fields[name] = _open(fields[name], field.description or "")
+    schema.pop("title", None)
+
+
+def _open(field: Json, description: str) -> Json:
+    """A field's schema, opened for what the reader also takes: null sections, variables."""
+    assert isinstance(field, dict)
+    opened: dict[str, Json] = {key: value for key, value in field.items() if key != "title"}
+    if "$ref" in opened:
+        kept: list[Json] = [{"$ref": opened["$ref"]}, {"type": "null"}]
+        return {"anyOf": kept, "description": description}
+    note: dict[str, Json] = {
+        key: opened.pop(key) for key in ("description", "default") if key in opened
+    }
+    branches = opened.pop("anyOf", opened.pop("oneOf", None))
+    kinds: list[Json] = list(branches) if isinstance(branches, list) else []
+    kinds += [opened] if opened else []
+    if opened.get("type") == "object":
+        kinds.append({"type": "null"})
+    elif {"type": "string"} not in kinds:
+        kinds.append({"$ref": f"#/$defs/{_FROM_ENVIRONMENT}"})
+    return {"anyOf": kinds, **note} if len(kinds) > 1 else {**opened, **note}
+
+
+def _rows(name: str, section: type[Section]) -> list[str]:
+    return [
+        _row(f"`{name}.{key}`", find_wanted(field).text, _default(field), field.description)
+        for key, field in section.model_fields.items()
+    ]
+
+
+def _row(*cells: str | None) -> str:
+    return f"| {' | '.join((cell or '').replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is None or isinstance(value, Mapping):
+        return ""
+    return f"`{value}`"

@@ -1,0 +1,41 @@
+"""What looks like a secret: such text is refused in job files and never shown.
+
+The patterns are those of keys that name their issuer; a random-looking word alone is not one.
+"""
+
+import re
+
+_SECRET = re.compile(
+    r"""(?<![A-Za-z0-9])(?:
+        sk-[A-Za-z0-9_-]{20,}                              # OpenAI and those who copy its shape
+      | sk-(?:[a-z]+-)?(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{8,}
+      | (?:hf|gsk|tgp|r8)_[A-Za-z0-9_]{16,}                # Hugging Face, Groq, Together, Replicate
+      | (?:AKIA|ASIA)[A-Z0-9]{12,}                         # AWS
+      | gh[opsur]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,}
+      | xox[abprs]-[A-Za-z0-9-]{10,}                       # Slack
+      | AIza[A-Za-z0-9_-]{20,}                             # Google
+      | eyJ[A-Za-z0-9_-]{10,500}\.eyJ[A-Za-z0-9_-]{10,}    # a signed web token
+    )
+    | -----BEGIN[A-Z ]*\ PRIVATE\ KEY-----
+    | (?<=://)[^\s/@:]*:[^\s/@]+(?=@)                      # user:password@ in an address
+    """,
+    re.VERBOSE,
+)
+_SECRET_FIELD = re.compile(
+    r"(?:^|[_-])(?:api_?-?key|key|secret|passw(?:or)?d|token|authorization|bearer)$", re.IGNORECASE
+)
+
+
+def find_secrets(text: str) -> list[tuple[int, int]]:
+    """Where in `text` something looks like a secret: (start, end) pairs."""
+    return [match.span() for match in _SECRET.finditer(text)]
+
+
+def mask_secrets(text: str) -> str:
+    """`text` with an asterisk for every character of what looks like a secret."""
+    return _SECRET.sub(lambda match: "*" * len(match[0]), text)
+
+
+def is_secret_field(name: str) -> bool:
+    """Whether a field of this name would hold a secret."""
+    return _SECRET_FIELD.search(name) is not None

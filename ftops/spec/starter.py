@@ -1,0 +1,69 @@
+"""The job file that `ftops init` writes: short, commented, valid as it stands."""
+
+import json
+import re
+
+_STARTER = """\
+# A fine-tuning job: `ftops check` looks at it, `ftops run` starts it.
+name: {name}
+provider: local            # trains on this machine; `openai` needs OPENAI_API_KEY
+model: ada                 # the smallest built-in model; the others are babbage, curie, davinci
+suffix: {suffix}
+training_file: {data_file}
+
+# Rows in the same shape that are never trained on: what the model is measured with.
+# validation_file: validation.jsonl
+
+# {rows}
+hyperparameters:
+  n_epochs: auto           # or a whole number
+  batch_size: auto
+  learning_rate_multiplier: auto
+{classification}
+seed: 42                   # the same seed gives the same job again
+
+# prepare:
+#   separator: " ->"       # appended to every prompt that does not end with it
+#   stop: "\\n"             # appended to every completion that does not end with it
+
+limits:
+  max_cost_usd: 5          # nothing is sent when the estimate is higher
+  max_wait: 6h             # following ends then; the job itself goes on
+"""
+_TWO_CLASSES = """\
+  # With a validation_file, a classifier can be measured as one:
+  # compute_classification_metrics: true
+  # classification_positive_class: " yes"
+"""
+_MORE_CLASSES = """\
+  # With a validation_file, a classifier can be measured as one:
+  # compute_classification_metrics: true
+  # classification_n_classes: {classes}
+"""
+
+
+def render_starter(data_file: str, *, name: str, classes: int | None, rows: int) -> str:
+    """A job file for `data_file` (`rows` rows; `classes` different completions, if labels).
+
+    `name` may be any text; what a job's name cannot hold is replaced.
+    """
+    printable = "".join(character if character.isprintable() else "-" for character in name)
+    tidy = re.sub(r"[\s/\\]+", "-", printable).strip(".-")[:64] or "job"
+    classification = ""
+    if classes is not None and classes >= 2:
+        template = _TWO_CLASSES if classes == 2 else _MORE_CLASSES
+        classification = template.format(classes=classes)
+    return _STARTER.format(
+        name=_scalar(tidy),
+        suffix=_scalar(tidy[:18].rstrip("-.")),
+        data_file=_scalar(data_file),
+        rows=f"The data has {rows} row{'' if rows == 1 else 's'}.",
+        classification=classification,
+    )
+
+
+def _scalar(text: str) -> str:
+    """`text` as a YAML scalar that is read back as the same text."""
+    if re.fullmatch(r"[a-z]+([-_./][a-z0-9]+)*", text) and text not in ("null", "true", "false"):
+        return text
+    return json.dumps(text, ensure_ascii=False).replace("${", "$${")

@@ -1,0 +1,309 @@
+"""What a job file may say, and how a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import SpecError
+from ftops.records import Capabilities, ProviderSettings
+from ftops.spec.load import (
+    check_data_files,
+    check_provider,
+    check_provider_name,
+    load_job,
+    resolve_data,
+)
+from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
+
+CAPABILITIES = Capabilities(
+    suffix_max=18, hyperparameters=frozenset({"n_epochs"}), metadata=False, seed=False
+)
+
+
+def test_a_minimal_job_file_gets_every_default(tmp_path: Path) -> None:
+    job = load_text(tmp_path, MINIMAL)
+    assert job.path == tmp_path / "job.yaml"
+    assert job.text == MINIMAL
+    assert job.spec.hyperparameters.n_epochs == "auto"
+    assert job.spec.evaluate.max_rows == 1000
+    assert job.spec.limits.max_wait_s is None
+    assert job.spec.provider_settings() == ProviderSettings(type="local")
+
+
+def test_every_field_arrives_where_it_belongs(tmp_path: Path) -> None:
+    spec = load_text(
+        tmp_path,
+        """\
+name: full
+provider: {type: openai, base_url: "https://host/v1/", api_key_env: MY_KEY, project: p}
+model: babbage-002
+suffix: short
+training_file: train.jsonl
+validation_file: file-abc123
+hyperparameters:
+  n_epochs: 4
+  batch_size: 8
+  learning_rate_multiplier: 1e-1
+  prompt_loss_weight: 0
+  compute_classification_metrics: true
+  classification_positive_class: yes
+  classification_betas: [0.5, 1]
+seed: 42
+metadata: {team: search}
+prepare: {format: completion, separator: "\\n\\n###\\n\\n", stop: END}
+evaluate: {file: test.jsonl, max_rows: 5, max_tokens: 7}
+limits: {max_cost_usd: 5, max_training_tokens: 2000000, max_wait: 1h30m}
+""",
+    ).spec
+    assert spec.provider_settings() == ProviderSettings(
+        type="openai", base_url="https://host/v1", api_key_env="MY_KEY", project="p"
+    )
+    record = spec.hyperparameters.to_record()
+    assert (record.n_epochs, record.batch_size) == (4, 8)
+    assert record.learning_rate_multiplier == 0.1
+    assert record.classification_positive_class == "yes"
+    assert record.classification_betas == (0.5, 1.0)
+    assert spec.prepare.separator == "\n\n###\n\n"
+    assert spec.limits.max_wait_s == 5400
+
+
+def test_an_unknown_key_is_told_with_its_place_and_the_nearest_one(tmp_path: Path) -> None:
+    text = MINIMAL + "hyperparameters:\n  n_epoch: 4\n"
+    assert refusal(tmp_path, text) == (
+        "job.yaml:6:3: unknown key 'n_epoch' under hyperparameters\n"
+        "      n_epoch: 4\n"
+        "      ^^^^^^^\n"
+        "    did you mean 'n_epochs'?"
+    )
+
+
+def test_a_key_of_another_section_is_sent_there(tmp_path: Path) -> None:
+    assert "did you mean 'n_epochs' under hyperparameters?" in refusal(
+        tmp_path, MINIMAL + "n_epochs: 4\n"
+    )
+    assert "did you mean 'suffix' at the top level?" in refusal(
+        tmp_path, MINIMAL + "prepare: {suffix: a}\n"
+    )
+
+
+def test_a_key_like_no_other_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    message = refusal(tmp_path, MINIMAL + "prepare: {zzz: 1}\n")
+    assert "known here: format, separator, stop, system" in message
+
+
+def test_all_problems_come_at_once_and_in_file_order(tmp_path: Path) -> None:
+    message = refusal(
+        tmp_path,
+        """\
+name: two words
+model: ada
+trainingfile: a.jsonl
+seed: -1
+suffix: 2024
+hyperparameters:
+  n_epochs: three
+  batch_size: "8"
+  classification_betas: [1, x]
+seed: 3
+""",
+    )
+    assert heads(message) == [
+        "job.yaml:1:1: provider is missing",
+        "job.yaml:1:7: name must be text of 1 to 64 characters without spaces or slashes,"
+        " a letter or digit first, not 'two words'",
+        "job.yaml:3:1: unknown key 'trainingfile'",
+        "job.yaml:4:7: seed must be a whole number from 0 to 2147483647, not -1",
+        "job.yaml:5:9: suffix must be text of 1 to 64 characters, not 2024",
+        "job.yaml:7:13: n_epochs must be \"auto\" or a whole number from 1 to 1000, not 'three'",
+        "job.yaml:8:15: batch_size must be \"auto\" or a whole number from 1 to 256, not '8'",
+        "job.yaml:9:3: classification_betas has no effect without"
+        " compute_classification_metrics: true",
+        "job.yaml:9:29: classification_betas[1] must be a number above 0, at most 100, not 'x'",
+        "job.yaml:10:1: duplicate key 'seed'; it stands in line 4 already",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("suffix: 2024", 'put it in quotes: "2024"'),
+        ("metadata: {run: 3}", 'put it in quotes: "3"'),
+        ('hyperparameters: {n_epochs: "3"}', "write it without quotes: 3"),
+        ("hyperparameters: {n_epochs: Auto}", "did you mean 'auto'?"),
+        ("prepare: {format: chats}", "did you mean 'chat'?"),
+        ("hyperparameters: {compute_classification_metrics: yes}", "write true"),
+        ('hyperparameters: {compute_classification_metrics: "false"}', "write it without quotes"),
+    ],
+)
+def test_a_wrong_value_is_told_what_was_probably_meant(
+    tmp_path: Path, line: str, advice: str
+) -> None:
+    assert advice in refusal(tmp_path, f"{MINIMAL}{line}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hyperparameters: {n_epochs: 0}",
+        "hyperparameters: {n_epochs: 1001}",
+        "hyperparameters: {n_epochs: 3.0}",
+        "hyperparameters: {n_epochs: true}",
+        "hyperparameters: {n_epochs: null}",
+        "hyperparameters: {n_epochs: [3]}",
+        "hyperparameters: {batch_size: 257}",
+        "hyperparameters: {learning_rate_multiplier: 0}",
+        "hyperparameters: {learning_rate_multiplier: 101}",
+        "hyperparameters: {learning_rate_multiplier: 1e999}",
+        "hyperparameters: {prompt_loss_weight: 1.1}",
+        "hyperparameters: {prompt_loss_weight: .nan}",
+        "hyperparameters: 3",
+        "hyperparameters: []",
+        "seed: 2147483648",
+        "seed: 99999999999999999999999999999999999999999999999999",
+        "suffix: ''",
+        f"suffix: {'x' * 65}",
+        "metadata: [a]",
+        f"metadata: {{{', '.join(f'k{i}: v' for i in range(15))}}}",
+        f"metadata: {{{'k' * 65}: v}}",
+        f"metadata: {{k: {'v' * 513}}}",
+        "metadata: {k: null}",
+        "metadata: {ftops_run: mine}",
+        "limits: {max_wait: 90}",
+        "limits: {max_wait: 6 h}",
+        "limits: {max_wait: 0s}",
+        "limits: {max_wait: 400d}",
+        "limits: {max_cost_usd: -1}",
+        "limits: {max_training_tokens: 0}",
+        "evaluate: {max_rows: 0}",
+        "prepare: {separator: ''}",
+        "validation_file: ''",
+        "validation_file: train.jsonl",
+    ],
+)
+def test_a_value_out_of_bounds_is_one_problem_in_its_own_line(tmp_path: Path, line: str) -> None:
+    problems = heads(refusal(tmp_path, f"{MINIMAL}{line}\n"))
+    assert len(problems) == 1
+    assert problems[0].startswith("job.yaml:5:")
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "{base_url: 'https://host'}",
+        "{type: openai, base_url: ftp://host}",
+        "{type: openai, base_url: host/v1}",
+        "{type: openai, base_url: 'https://host/v1?key=1'}",
+        "{type: openai, api_key_env: not-a-name}",
+        "{type: openai, api_key_env: d41d8cd98f00b204e9800998ecf8427e}",
+        "{type: openai, nonsense: 1}",
+        "[openai]",
+        "3",
+        "''",
+        "Local!",
+    ],
+)
+def test_a_wrong_provider_is_one_problem_in_its_own_line(tmp_path: Path, provider: str) -> None:
+    text = MINIMAL.replace("local", provider)
+    problems = heads(refusal(tmp_path, text))
+    assert len(problems) == 1
+    assert problems[0].startswith("job.yaml:2:")
+
+
+def test_words_that_other_yaml_takes_for_truth_or_dates_are_text(tmp_path: Path) -> None:
+    for word in ("yes", "no", "on", "2026-11-22", "12:30", "1_000", ".inf"):
+        assert load_text(tmp_path, f"{MINIMAL}suffix: {word}\n").spec.suffix == word
+
+
+def test_a_section_whose_lines_are_commented_out_says_nothing(tmp_path: Path) -> None:
+    text = (
+        MINIMAL + "hyperparameters:\n  # n_epochs: 3\nlimits:\nmetadata:\nprepare: ~\nevaluate:\n"
+    )
+    assert load_text(tmp_path, text).spec == load_text(tmp_path, MINIMAL).spec
+
+
+def test_a_missing_job_file_is_told_with_the_way_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is no such file") as caught:
+        load_job(tmp_path / "no.yaml", environ={})
+    assert "ftops init" in caught.value.hint
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="this is a folder"):
+        load_job(tmp_path, environ={})
+    with pytest.raises(SpecError, match="not a regular file"):
+        load_job(Path("/dev/null"), environ={})
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_job(tmp_path / "a\0b", environ={})
+    with pytest.raises(SpecError, match=r"no such file|cannot be read"):
+        load_job(write_job(tmp_path, MINIMAL) / "deeper", environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "job.yaml: the file is empty"),
+        (" \n\n", "job.yaml: the file is empty"),
+        ("# only this\n", "job.yaml:1:1: the file holds comments only"),
+        ("- a\n- b\n", "job.yaml:1:1: a job file is a mapping of fields, not a list"),
+        ("name:news\n", "job.yaml:1:1: a job file is a mapping of fields, not a single value"),
+        ("---\n", "job.yaml:2:1: a job file is a mapping of fields, not a single value"),
+    ],
+)
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    assert heads(refusal(tmp_path, text)) == [reason]
+
+
+def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: Path) -> None:
+    job_file = tmp_path / "jobs" / "a.yaml"
+    assert resolve_data(job_file, "data/x.jsonl") == tmp_path / "jobs" / "data" / "x.jsonl"
+    assert resolve_data(job_file, "/data/x.jsonl") == Path("/data/x.jsonl")
+    assert resolve_data(job_file, "file-Ab12") is None
+    assert resolve_data(job_file, "file-1.jsonl") == tmp_path / "jobs" / "file-1.jsonl"
+
+
+def test_missing_data_files_are_told_at_their_places(tmp_path: Path) -> None:
+    text = MINIMAL + "validation_file: v.jsonl\nevaluate:\n  file: folder\n"
+    (tmp_path / "v.jsonl").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    job = load_text(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        check_data_files(job)
+    assert heads(caught.value.message) == [
+        f"{tmp_path}/job.yaml:4:16: training_file: there is no such file: {tmp_path}/train.jsonl",
+        f"{tmp_path}/job.yaml:7:9: file: this is a folder: {tmp_path}/folder",
+    ]
+
+
+def test_data_files_that_are_there_or_uploaded_pass(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}")
+    check_data_files(load_text(tmp_path, MINIMAL + "validation_file: file-abc\n"))
+
+
+def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        "suffix: a-rather-long-suffix\nseed: 1\nmetadata: {a: b}\n"
+        "hyperparameters: {n_epochs: 2, batch_size: 4, prompt_loss_weight: 0.1}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        check_provider(load_text(tmp_path, text), CAPABILITIES)
+    assert heads(caught.value.message.replace(f"{tmp_path}/", "")) == [
+        "job.yaml:5:9: local takes a suffix of at most 18 characters; this one has 20",
+        "job.yaml:6:1: local takes no seed",
+        "job.yaml:7:1: local keeps no metadata",
+        "job.yaml:8:32: local ignores batch_size",
+        "job.yaml:8:47: local ignores prompt_loss_weight",
+    ]
+
+
+def test_what_is_not_said_or_left_to_the_provider_is_not_ignored(tmp_path: Path) -> None:
+    text = MINIMAL + "hyperparameters: {batch_size: auto, prompt_loss_weight: null}\nseed: null\n"
+    check_provider(load_text(tmp_path, text), CAPABILITIES)
+
+
+def test_an_unknown_provider_is_told_at_its_place(tmp_path: Path) -> None:
+    job = load_text(tmp_path, MINIMAL.replace("local", "{type: opnai}"))
+    with pytest.raises(SpecError) as caught:
+        check_provider_name(job, ["local", "openai"])
+    assert "job.yaml:2:18: unknown provider 'opnai'" in caught.value.message
+    assert "did you mean 'openai'?" in caught.value.message
+    check_provider_name(load_text(tmp_path, MINIMAL), ["local", "openai"])

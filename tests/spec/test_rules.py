@@ -1,0 +1,65 @@
+"""Fields that do not go together."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.spec.job_files import MINIMAL, heads, load_text, refusal
+
+VALIDATED = MINIMAL + "validation_file: v.jsonl\nhyperparameters:\n"
+METRICS = "  compute_classification_metrics: true\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("  classification_n_classes: 3\n", "no effect without compute_classification_metrics"),
+        ("  classification_betas: [1]\n", "no effect without compute_classification_metrics"),
+        (METRICS, "need to know the classes"),
+        (METRICS + "  classification_n_classes: 2\n", "need to know the classes"),
+        (
+            METRICS + "  classification_n_classes: 3\n  classification_positive_class: a\n",
+            "classification_positive_class is for two classes, not 3",
+        ),
+        (
+            METRICS + "  classification_n_classes: 3\n  classification_betas: [1]\n",
+            "classification_betas is for two classes, not 3",
+        ),
+    ],
+)
+def test_classification_options_that_contradict_each_other_are_told(
+    tmp_path: Path, lines: str, reason: str
+) -> None:
+    problems = heads(refusal(tmp_path, VALIDATED + lines))
+    assert len(problems) == 1
+    assert reason in problems[0]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        METRICS + "  classification_n_classes: 3\n",
+        METRICS + "  classification_positive_class: ' yes'\n  classification_betas: [1]\n",
+        METRICS + "  classification_n_classes: 2\n  classification_positive_class: ' yes'\n",
+        "  compute_classification_metrics: false\n",
+    ],
+)
+def test_classification_options_that_fit_are_taken(tmp_path: Path, lines: str) -> None:
+    assert load_text(tmp_path, VALIDATED + lines).spec.validation_file == "v.jsonl"
+
+
+def test_classification_metrics_need_a_validation_file(tmp_path: Path) -> None:
+    text = MINIMAL + f"hyperparameters:\n{METRICS}  classification_n_classes: 3\n"
+    assert "need a validation_file" in refusal(tmp_path, text)
+
+
+def test_a_rule_is_silent_about_a_field_that_is_wrong_anyway(tmp_path: Path) -> None:
+    text = MINIMAL + "hyperparameters: {classification_n_classes: many}\n"
+    assert len(heads(refusal(tmp_path, text))) == 1
+
+
+def test_a_system_message_needs_chat_rows(tmp_path: Path) -> None:
+    text = MINIMAL + "prepare: {system: Be brief., format: completion}\n"
+    assert "completion rows have no system message" in refusal(tmp_path, text)
+    chat = load_text(tmp_path, text.replace("completion", "chat"))
+    assert chat.spec.prepare.system == "Be brief."
