@@ -1,0 +1,102 @@
+"""Writes the file that is sent, out of the file that the user has; that one is never changed.
+
+The same rows and recipe always give the same bytes, so that an upload is found again by its hash.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from ftops.dataset.rows import BadRows, Row, read_rows
+from ftops.dataset.shapes import BadRow, Raw
+from ftops.dataset.summary import DataSummary, Meter, Tally
+from ftops.errors import DatasetError
+from ftops.files import open_atomic
+from ftops.records import Json, RowFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How rows are made ready.
+
+    Completion rows: `separator` is appended to prompts and `stop` to completions that do not end
+    with it. Chat rows: both are left out, and `system` is put before chats that have no system
+    message.
+    """
+
+    format: RowFormat
+    separator: str = ""
+    stop: str | None = None
+    system: str | None = None
+
+
+def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
+    """Write `source`, made ready, to `target`, whole or not at all; returns what `target` holds.
+
+    DatasetError when rows are bad or cannot take the wanted shape, StorageError when the disk
+    refuses.
+    """
+    meter, tally, bad = Meter(), Tally(), BadRows(source)
+    with open_atomic(target) as stream:
+        for row in read_rows(source):
+            if row.format is RowFormat.CHAT and recipe.format is not RowFormat.CHAT:
+                raise DatasetError(
+                    f"{source}: the data is chats, and the model wants prompt and completion",
+                    hint="Name a chat model, or write the data as prompt and completion.",
+                )
+            try:
+                raw = prepare_row(row, recipe)
+            except BadRow as error:
+                bad.add(row.line, str(error))
+                continue
+            bad.good += 1
+            line = orjson.dumps(raw) + b"\n"
+            stream.write(line)
+            meter.add(line)
+            tally.add(Row(bad.good, recipe.format, raw))
+        if bad.bad:
+            raise bad.error()
+    return tally.summary(target, meter.bytes, meter.sha256)
+
+
+def prepare_row(row: Row, recipe: Recipe) -> Raw:
+    """The JSON object that `row` becomes; BadRow when nothing useful is left of it."""
+    if row.format is RowFormat.CHAT:
+        if recipe.format is not RowFormat.CHAT:
+            raise BadRow("a chat cannot be turned into prompt and completion without guessing")
+        return _with_system(row, recipe.system)
+    prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
+    if recipe.format is RowFormat.CHAT:
+        return _to_chat(prompt, completion, recipe)
+    return {
+        "prompt": _ending_in(prompt, recipe.separator),
+        "completion": _ending_in(completion, recipe.stop or ""),
+    }
+
+
+def _ending_in(text: str, end: str) -> str:
+    return text if text.endswith(end) else text + end
+
+
+def _with_system(row: Row, system: str | None) -> Raw:
+    roles = {message["role"] for message in row.messages}
+    if system is None or roles & {"system", "developer"}:
+        return row.raw
+    return {**row.raw, "messages": [{"role": "system", "content": system}, *row.messages]}
+
+
+def _to_chat(prompt: str, completion: str, recipe: Recipe) -> Raw:
+    question = prompt.removesuffix(recipe.separator).strip()
+    answer = completion.removesuffix(recipe.stop or "").strip()
+    if not question:
+        raise BadRow("prompt is empty, so a chat has no question")
+    if not answer:
+        raise BadRow("completion holds nothing but white space and the stop sequence")
+    messages: list[Json] = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer},
+    ]
+    if recipe.system is not None:
+        messages.insert(0, {"role": "system", "content": recipe.system})
+    return {"messages": messages}

@@ -1,0 +1,178 @@
+"""What a data file holds, in figures, from one pass over it.
+
+Memory does not grow with the file but for 8 bytes a row: completions are counted as classes only
+up to 100 different short ones, and duplicates are counted by 64-bit hashes of the rows.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from ftops.dataset.rows import Row, read_rows
+from ftops.dataset.shapes import COMPLETION, message_text
+from ftops.records import RowFormat
+
+MAX_CLASSES = 100
+_MAX_CLASS_CHARS = 200
+_HASH_BITS = 0xFFFF_FFFF_FFFF_FFFF
+_BUCKETS = 256
+_SHOWN_LINES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """Figures of one data file; `text_bytes` and `characters` count prompts and completions alone.
+
+    `classes` counts the rows of each completion when these look like labels: at most 100 different
+    ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
+    """
+
+    path: Path
+    format: RowFormat
+    rows: int
+    bytes: int
+    sha256: str
+    classes: Mapping[str, int] | None
+    characters: int
+    text_bytes: int
+    messages: int
+    longest_completion_chars: int
+    duplicate_rows: int  # rows that stand in the file already, further up
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Rows of the validation file that are also training rows: how many, and the first ten.
+
+    Each pair of `lines` is (line in the training file, line in the validation file).
+    """
+
+    rows: int
+    lines: tuple[tuple[int, int], ...]
+
+
+class Tally:
+    """Adds rows up, one by one."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._format = COMPLETION
+        self._characters = 0
+        self._text_bytes = 0
+        self._messages = 0
+        self._longest = 0
+        self._classes: dict[str, int] | None = {}
+        self._hashes = [array("Q") for _ in range(_BUCKETS)]
+
+    def add(self, row: Row) -> None:
+        """Count one row."""
+        self.rows += 1
+        self._format = row.format
+        if row.format is COMPLETION:
+            self._add_text(str(row.raw["prompt"]))
+            completion = str(row.raw["completion"])
+        else:
+            messages = row.messages
+            self._messages += len(messages)
+            for message in messages[:-1]:
+                self._add_text(message_text(message))
+            completion = message_text(messages[-1])
+        self._add_text(completion)
+        if len(completion) > self._longest:
+            self._longest = len(completion)
+        if self._classes is not None:
+            self._count_class(completion)
+        value = _row_hash(row)
+        self._hashes[value % _BUCKETS].append(value)
+
+    def summary(self, path: Path, size: int, sha256: str) -> DataSummary:
+        """What was counted, for the file at `path` of `size` bytes."""
+        classes = self._classes
+        if classes is not None and len(classes) * 3 < self.rows:
+            ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
+            classes = dict(ordered)
+        else:
+            classes = None
+        return DataSummary(
+            path=path,
+            format=self._format,
+            rows=self.rows,
+            bytes=size,
+            sha256=sha256,
+            classes=classes,
+            characters=self._characters,
+            text_bytes=self._text_bytes,
+            messages=self._messages,
+            longest_completion_chars=self._longest,
+            duplicate_rows=sum(len(bucket) - len(set(bucket)) for bucket in self._hashes),
+        )
+
+    def _add_text(self, text: str) -> None:
+        self._characters += len(text)
+        self._text_bytes += len(text) if text.isascii() else len(text.encode())
+
+    def _count_class(self, completion: str) -> None:
+        classes = self._classes
+        assert classes is not None
+        classes[completion] = classes.get(completion, 0) + 1
+        if len(classes) > MAX_CLASSES or len(completion) > _MAX_CLASS_CHARS:
+            self._classes = None
+
+
+class Meter:
+    """The size and the SHA-256 of bytes that pass by."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, piece: bytes) -> None:
+        self.bytes += len(piece)
+        self._digest.update(piece)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def summarize(rows: Iterable[Row]) -> Tally:
+    """Add up all `rows`."""
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    return tally
+
+
+def check_file(path: Path) -> DataSummary:
+    """Read the whole file once: DatasetError when any row is bad, else its figures."""
+    meter = Meter()
+    tally = summarize(read_rows(path, on_piece=meter.add))
+    return tally.summary(path, meter.bytes, meter.sha256)
+
+
+def overlap(training: Path, validation: Path) -> Overlap:
+    """Which validation rows also stand in the training file, letter for letter.
+
+    Memory grows with the validation file, by about 100 bytes a row.
+    """
+    wanted: dict[int, list[int]] = {}
+    for row in read_rows(validation):
+        wanted.setdefault(_row_hash(row), []).append(row.line)
+    found: list[tuple[int, int]] = []
+    count = 0
+    for row in read_rows(training):
+        lines = wanted.pop(_row_hash(row), ())
+        count += len(lines)
+        found.extend((row.line, line) for line in lines if len(found) < _SHOWN_LINES)
+    return Overlap(rows=count, lines=tuple(found[:_SHOWN_LINES]))
+
+
+def _row_hash(row: Row) -> int:
+    """64 bits that are the same for equal rows, within one process."""
+    if row.format is COMPLETION:
+        return hash((row.raw["prompt"], row.raw["completion"])) & _HASH_BITS
+    return hash(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS)) & _HASH_BITS

@@ -1,0 +1,52 @@
+"""Data files for the tests of this room, and what the reader says about them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ftops.dataset.rows import Row, read_rows
+from ftops.errors import DatasetError
+
+
+def write_rows(path: Path, rows: Sequence[object]) -> Path:
+    """Put each of `rows` on a line of `path`: text as it is, anything else as JSON."""
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def write_bytes(folder: Path, data: bytes) -> Path:
+    """Put `data` at train.jsonl in `folder`."""
+    path = folder / "train.jsonl"
+    path.write_bytes(data)
+    return path
+
+
+def read_all(path: Path) -> list[Row]:
+    """All rows of a good file."""
+    return list(read_rows(path))
+
+
+def refusal(path: Path) -> list[str]:
+    """The lines of the DatasetError about `path`, with its folder left out of them."""
+    with pytest.raises(DatasetError) as caught:
+        read_all(path)
+    return caught.value.message.replace(f"{path.parent}/", "").splitlines()
+
+
+def pair(prompt: object = "p", completion: object = "c") -> dict[str, object]:
+    """A completion row."""
+    return {"prompt": prompt, "completion": completion}
+
+
+def chat(*contents: object, role: str = "user") -> dict[str, object]:
+    """A chat row: one message a content, the last one the assistant's."""
+    roles = [role] * (len(contents) - 1) + ["assistant"]
+    return {
+        "messages": [
+            {"role": name, "content": content}
+            for name, content in zip(roles, contents, strict=True)
+        ]
+    }
