@@ -1,0 +1,183 @@
+"""A chart for the terminal: the first series as a line of braille dots, the others as marks.
+
+Every braille cell holds 2 x 4 dots, so the line is finer than the characters; several points
+that fall on one column of dots are averaged. Marks differ by character: colour is never needed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_MARKS = ("o", "x", "+", "*")
+_LINE_KEY = "⠒"
+_LONE_POINT = "•"
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row, then column, of a cell
+_BRAILLE = 0x2800
+_MIN_PLOT_WIDTH = 10
+_MIN_HEIGHT = 3
+_USUAL_SHARE = 0.95  # of all points lie within the frame, those above it are drawn at its edge
+_HEADROOM = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points (x, y) under one label; a point with a figure that is not finite is left out."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Where figures of a range fall on `cells` equal steps."""
+
+    low: float
+    high: float
+
+    def place(self, value: float, cells: int) -> int:
+        if self.high <= self.low:
+            return 0
+        share = (value - self.low) / (self.high - self.low)
+        return min(cells - 1, max(0, round(share * (cells - 1))))
+
+
+def render_curve(
+    series: Sequence[Series],
+    *,
+    width: int = 78,
+    height: int = 12,
+    y_label: str = "loss (nats a token)",
+    x_label: str = "step",
+) -> str:
+    """The chart as lines of at most `width` characters, `height` of them for the curve itself.
+
+    "" when no series has a point.
+    """
+    drawn = [Series(one.label, _finite(one.points)) for one in series]
+    points = [point for one in drawn for point in one.points]
+    if not points:
+        return ""
+    across = _Scale(min(x for x, _ in points), max(x for x, _ in points))
+    upward = _find_range(drawn)
+    height = max(height, _MIN_HEIGHT)
+    ticks = _render_ticks(upward, height)
+    margin = max(len(tick) for tick in ticks)
+    plot_width = max(_MIN_PLOT_WIDTH, width - margin - 2)
+    grid = _draw(drawn, across, upward, (plot_width, height))
+    lines = [_render_heading(drawn, y_label, upward, margin + 2 + plot_width)]
+    for tick, cells in zip(ticks, grid, strict=True):
+        lines.append(f"{tick:>{margin}} {'┤' if tick else '│'}{''.join(cells)}".rstrip())
+    lines.append(f"{'':>{margin}} └{'─' * plot_width}")
+    lines.append(f"{'':>{margin}}  {_render_feet(across, x_label, plot_width)}")
+    return "\n".join(lines)
+
+
+def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+
+
+def _find_range(series: Sequence[Series]) -> _Scale:
+    """From the smallest to the largest; from 0 when that wastes little of the height.
+
+    A line that falls steeply at its start would leave one flat line for all the rest: when a few
+    points of it tower above the others, the range ends below them.
+    """
+    values = sorted(y for one in series for _, y in one.points)
+    low, high = values[0], values[-1]
+    usual = values[int((len(values) - 1) * _USUAL_SHARE)]
+    marks = [y for one in series[1:] for _, y in one.points]
+    wanted = max(_HEADROOM * usual, *marks, 0.0) if usual > 0 else high
+    if wanted < high / 2:
+        high = wanted
+    if low >= 0 and low < high / 2:
+        low = 0.0
+    if low == high:
+        spread = abs(low) / 2 or 1.0
+        low, high = low - spread, high + spread
+    return _Scale(low, high)
+
+
+def _render_ticks(upward: _Scale, height: int) -> list[str]:
+    """One label a line from the top; most are empty."""
+    digits = max(0, 2 - math.floor(math.log10(upward.high - upward.low)))
+    every = max(2, round((height - 1) / 4))
+    ticks = []
+    for line in range(height):
+        share = 1 - line / (height - 1)
+        value = upward.low + share * (upward.high - upward.low)
+        # the last line always has its label, and none stands right above it
+        labelled = line == height - 1 or (line % every == 0 and line < height - 2)
+        ticks.append(f"{value:.{min(digits, 6)}f}" if labelled else "")
+    return ticks
+
+
+def _draw(
+    series: Sequence[Series], across: _Scale, upward: _Scale, size: tuple[int, int]
+) -> list[list[str]]:
+    """The characters of the plot, line by line from the top."""
+    width, height = size
+    grid = [[" "] * width for _ in range(height)]
+    for index, one in enumerate(series):
+        mark = _find_mark(index)
+        if mark is None:
+            _draw_line(grid, one.points, across, upward)
+            continue
+        for x, y in one.points:
+            line = height - 1 - upward.place(y, height)
+            grid[line][across.place(x, width)] = mark
+    return grid
+
+
+def _find_mark(index: int) -> str | None:
+    """The character of a series; None for the first one, which is a line."""
+    return _MARKS[(index - 1) % len(_MARKS)] if index else None
+
+
+def _draw_line(
+    grid: list[list[str]], points: Sequence[tuple[float, float]], across: _Scale, upward: _Scale
+) -> None:
+    columns, rows = 2 * len(grid[0]), 4 * len(grid)
+    buckets: dict[int, list[float]] = {}
+    for x, y in points:
+        buckets.setdefault(across.place(x, columns), []).append(y)
+    path = [
+        (column, upward.place(math.fsum(found) / len(found), rows))
+        for column, found in sorted(buckets.items())
+    ]
+    if len(path) == 1:  # one dot is too small to be seen
+        column, row = path[0]
+        grid[(rows - 1 - row) // 4][column // 2] = _LONE_POINT
+        return
+    cells: dict[tuple[int, int], int] = {}
+    for start, end in pairwise(path):
+        steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+        for step in range(steps + 1):
+            column = round(start[0] + (end[0] - start[0]) * step / steps)
+            row = rows - 1 - round(start[1] + (end[1] - start[1]) * step / steps)
+            place = (row // 4, column // 2)
+            cells[place] = cells.get(place, 0) | _DOTS[row % 4][column % 2]
+    for (line, cell), dots in cells.items():
+        grid[line][cell] = chr(_BRAILLE + dots)
+
+
+def _render_heading(series: Sequence[Series], y_label: str, upward: _Scale, width: int) -> str:
+    legend = "   ".join(
+        f"{_find_mark(index) or _LINE_KEY} {one.label}"
+        for index, one in enumerate(series)
+        if one.points
+    )
+    highest = max(y for one in series for _, y in one.points)
+    beyond = f", up to {highest:.3g}" if highest > upward.high else ""
+    if len(y_label) + len(beyond) + 2 + len(legend) <= width:
+        y_label += beyond
+    gap = max(2, width - len(y_label) - len(legend))
+    return f"{y_label}{' ' * gap}{legend}"
+
+
+def _render_feet(across: _Scale, x_label: str, width: int) -> str:
+    left, right = f"{across.low:g}", f"{across.high:g}"
+    if across.low == across.high:
+        return f"{left}  {x_label}"
+    middle = x_label.center(max(len(x_label) + 2, width - len(left) - len(right)))
+    return f"{left}{middle}{right}"

@@ -1,0 +1,142 @@
+"""Results files of every known make, whole and broken."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.errors import BadAnswer
+from ftops.reporting.results import ResultRow, parse_results, render_csv
+
+OPENAI = b"""step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy
+1,3.25,0.5,3.5,0.25
+2,1.5,0.75,,
+"""
+ENGINE = (
+    b"step,epoch,elapsed_tokens,elapsed_examples,train_loss,train_accuracy,valid_loss,"
+    b"valid_mean_token_accuracy,train_sequence_accuracy,valid_sequence_accuracy,"
+    b"classification/accuracy\n"
+    b"1,1,64,8,2.0,0.5,2.1,0.4,0.25,0.125,\n"
+    b"2,1,128,16,1.0,0.75,,,0.5,,0.9\n"
+)
+
+
+def test_the_columns_of_openai_are_read_with_empty_cells_as_none() -> None:
+    assert parse_results(OPENAI) == [
+        ResultRow(1, 3.25, 0.5, 3.5, 0.25),
+        ResultRow(2, 1.5, 0.75, None, None),
+    ]
+
+
+@pytest.mark.parametrize("wrap", [base64.b64encode, base64.encodebytes], ids=["one line", "many"])
+def test_base64_of_a_results_file_reads_like_the_file(wrap: object) -> None:
+    assert callable(wrap)
+    assert parse_results(wrap(OPENAI)) == parse_results(OPENAI)
+
+
+def test_the_engines_other_columns_are_kept() -> None:
+    last = parse_results(ENGINE)[-1]
+    assert (last.step, last.train_loss, last.valid_loss) == (2, 1.0, None)
+    assert last.extra["elapsed_tokens"] == 128
+    assert last.extra["valid_sequence_accuracy"] is None
+    assert last.extra["classification/accuracy"] == 0.9
+
+
+def test_azure_names_and_its_minus_one_for_nothing_measured_are_understood() -> None:
+    content = (
+        b"step,train_loss,train_mean_token_accuracy,valid_loss,validation_mean_token_accuracy,"
+        b"full_valid_loss,full_valid_mean_token_accuracy\n"
+        b"1,2.5,0.5,-1.0,-1.0,1.75,0.625\n"
+    )
+    assert parse_results(content) == [
+        ResultRow(
+            1,
+            2.5,
+            0.5,
+            None,
+            None,
+            {"full_valid_loss": 1.75, "full_valid_mean_token_accuracy": 0.625},
+        )
+    ]
+
+
+def test_the_legacy_names_are_understood() -> None:
+    content = (
+        b"step,elapsed_tokens,elapsed_examples,training_loss,training_sequence_accuracy,"
+        b"training_token_accuracy,validation_loss,validation_token_accuracy\n"
+        b"1,10,1,0.5,1,0.25,0.75,0.125\n"
+    )
+    (row,) = parse_results(content)
+    assert row.train_loss == 0.5
+    assert row.train_accuracy == 0.25
+    assert row.valid_loss == 0.75
+    assert row.valid_accuracy == 0.125
+    assert row.extra["training_sequence_accuracy"] == 1
+
+
+def test_a_byte_order_mark_windows_line_ends_and_quotes_do_no_harm() -> None:
+    content = b'\xef\xbb\xbf"step","train_loss"\r\n"1","0.5"\r\n\r\n'
+    assert parse_results(content) == [ResultRow(1, train_loss=0.5)]
+
+
+@pytest.mark.parametrize("cell", [b"nan", b"inf", b"-Infinity", b"None", b"null", b""])
+def test_a_figure_that_is_none_becomes_none(cell: bytes) -> None:
+    assert parse_results(b"step,train_loss\n3," + cell + b"\n")[0].train_loss is None
+
+
+def test_a_file_with_headers_alone_has_no_rows() -> None:
+    assert parse_results(b"step,train_loss\n") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"<html>not found</html>", "no column 'step'"),
+        (b"loss,accuracy\n1,2\n", "no column 'step'"),
+        (base64.b64encode(b"hello there, nothing here"), "no column 'step'"),
+        (b"\xff\xfe\x00step", "no column 'step'"),
+        (b"step,train_loss\n1,0.5\n2", "line 3: 1 cells under 2 headers"),
+        (b"step,train_loss\n1,0.5,7\n", "line 2: 3 cells under 2 headers"),
+        (b"step,train_loss\none,0.5\n", "line 2: step 'one' is not a whole number"),
+        (b"step,train_loss\n1.5,0.5\n", "step '1.5'"),
+        (b"step,train_loss\n1,high\n", "line 2: train_loss 'high' is not a number"),
+        (b'step,train_loss\n1,"0.5\n', "line 2"),
+    ],
+)
+def test_what_is_no_results_file_is_a_bad_answer_that_says_why(content: bytes, reason: str) -> None:
+    with pytest.raises(BadAnswer, match="results file") as caught:
+        parse_results(content)
+    assert reason in caught.value.message
+
+
+FIGURES = st.none() | st.floats(0, 1e6, allow_nan=False)
+
+
+@given(
+    st.lists(
+        st.builds(
+            ResultRow,
+            st.integers(0, 10**9),
+            FIGURES,
+            FIGURES,
+            FIGURES,
+            FIGURES,
+            st.fixed_dictionaries({"epoch": FIGURES, "classification/accuracy": FIGURES}),
+        ),
+        max_size=5,
+    )
+)
+def test_what_is_written_as_csv_reads_back_the_same(rows: list[ResultRow]) -> None:
+    assert parse_results(render_csv(rows).encode()) == rows
+
+
+@given(st.binary(max_size=200))
+def test_no_content_makes_the_reader_fail_in_another_way(content: bytes) -> None:
+    for candidate in (content, b"step,train_loss\n" + content):
+        try:
+            parse_results(candidate)
+        except BadAnswer:
+            continue
