@@ -1,0 +1,293 @@
+"""Between rows of the ledger and records: one function a direction and a kind."""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from ftops.errors import LedgerError
+from ftops.records import (
+    JobEvent,
+    Json,
+    ProviderSettings,
+    RowFormat,
+    Run,
+    RunId,
+    RunStatus,
+    Stage,
+    StageRecord,
+    StageStatus,
+    TunedModel,
+)
+
+CallState = Literal["intent", "done", "failed"]
+SqlRow: TypeAlias = tuple[Any, ...]
+
+RUN_COLUMNS = (
+    "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
+    " job_id, fine_tuned_model, finished_at, error"
+)
+STAGE_COLUMNS = "stage, status, attempts, started_at, finished_at, detail_json, error"
+EVENT_COLUMNS = "event_id, at, level, message, type, data_json"
+CALL_COLUMNS = "id, run_id, stage, name, state, request_json, remote_id, error, began_at, ended_at"
+UPLOAD_COLUMNS = "account, file_id, sha256, filename, bytes, run_id, created_at"
+MODEL_COLUMNS = (
+    "name, run_id, job_id, base, provider_json, created_at, row_format, separator, stop, deleted_at"
+)
+# Looked up faster than the enum is called, which shows in a list of ten thousand runs.
+_RUN_STATUSES = {status.value: status for status in RunStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCall:
+    """One request that changes something at a provider.
+
+    `state` is "intent" from before the request leaves until its answer is recorded; an intent that
+    stays may have had its effect.
+    """
+
+    id: int
+    run_id: RunId
+    stage: Stage
+    name: str  # upload_file, create_job, cancel_job
+    state: CallState
+    request: Mapping[str, Json]
+    began_at: datetime
+    ended_at: datetime | None = None
+    remote_id: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Content that lies at an account under a file id."""
+
+    account: str
+    file_id: str
+    sha256: str
+    filename: str
+    bytes: int
+    run_id: RunId
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A job event with its place in the ledger, by which a watcher goes on."""
+
+    number: int
+    event: JobEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step of a run (`stage` None) or of a stage from a state to another."""
+
+    at: datetime
+    stage: Stage | None
+    before: str
+    after: str
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+def to_json(value: Mapping[str, Json]) -> str:
+    """One JSON document; NaN and infinities become null, as does what JSON text cannot carry."""
+    try:
+        return orjson.dumps(dict(value)).decode()
+    except TypeError:
+        return orjson.dumps(_carriable(dict(value))).decode()
+
+
+def to_storable(text: str) -> str:
+    """The text, with `?` for what is no character (half of a surrogate pair)."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def to_text(moment: datetime) -> str:
+    """The moment in UTC, such that texts sort as their moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def to_provider_json(provider: ProviderSettings) -> str:
+    return orjson.dumps(asdict(provider)).decode()
+
+
+def to_run(row: SqlRow) -> Run:
+    return Run(
+        id=RunId(row[0]),
+        key=row[1],
+        name=row[2],
+        status=_RUN_STATUSES[row[3]],
+        provider=_provider(row[4]),
+        model=row[5],
+        spec=_object(row[6]),
+        job_file=row[7],
+        created_at=_moment(row[8]),
+        updated_at=_moment(row[9]),
+        job_id=row[10],
+        fine_tuned_model=row[11],
+        finished_at=_moment_or_none(row[12]),
+        error=row[13],
+    )
+
+
+def to_stage(row: SqlRow) -> StageRecord:
+    return StageRecord(
+        stage=Stage(row[0]),
+        status=StageStatus(row[1]),
+        attempts=row[2],
+        started_at=_moment_or_none(row[3]),
+        finished_at=_moment_or_none(row[4]),
+        detail=_object(row[5]),
+        error=row[6],
+    )
+
+
+def to_event(row: SqlRow) -> JobEvent:
+    return JobEvent(
+        id=row[0],
+        created_at=_moment(row[1]),
+        level=row[2],
+        message=row[3],
+        type=row[4],
+        data=_object(row[5]),
+    )
+
+
+def to_call(row: SqlRow) -> RemoteCall:
+    return RemoteCall(
+        id=row[0],
+        run_id=RunId(row[1]),
+        stage=Stage(row[2]),
+        name=row[3],
+        state=row[4],
+        request=_object(row[5]),
+        remote_id=row[6],
+        error=row[7],
+        began_at=_moment(row[8]),
+        ended_at=_moment_or_none(row[9]),
+    )
+
+
+def to_upload(row: SqlRow) -> Upload:
+    return Upload(
+        account=row[0],
+        file_id=row[1],
+        sha256=row[2],
+        filename=row[3],
+        bytes=row[4],
+        run_id=RunId(row[5]),
+        created_at=_moment(row[6]),
+    )
+
+
+def to_model(row: SqlRow) -> TunedModel:
+    return TunedModel(
+        name=row[0],
+        run_id=RunId(row[1]),
+        job_id=row[2],
+        base=row[3],
+        provider=_provider(row[4]),
+        created_at=_moment(row[5]),
+        row_format=RowFormat(row[6]),
+        separator=row[7],
+        stop=row[8],
+        deleted_at=_moment_or_none(row[9]),
+    )
+
+
+def to_move(row: SqlRow) -> Move:
+    data = _object(row[1])
+    stage = data.get("stage")
+    return Move(
+        at=_moment(row[0]),
+        stage=Stage(str(stage)) if stage is not None else None,
+        before=str(data.get("before")),
+        after=str(data.get("after")),
+        data=data,
+    )
+
+
+def run_values(run: Run) -> SqlRow:
+    """The values of RUN_COLUMNS, in their order."""
+    return (
+        run.id,
+        run.key,
+        run.name,
+        run.status.value,
+        to_provider_json(run.provider),
+        run.model,
+        to_json(run.spec),
+        run.job_file,
+        to_text(run.created_at),
+        to_text(run.updated_at),
+        run.job_id,
+        run.fine_tuned_model,
+        to_text(run.finished_at) if run.finished_at else None,
+        run.error,
+    )
+
+
+def model_values(model: TunedModel) -> SqlRow:
+    """The values of MODEL_COLUMNS, in their order."""
+    return (
+        model.name,
+        model.run_id,
+        model.job_id,
+        model.base,
+        to_provider_json(model.provider),
+        to_text(model.created_at),
+        model.row_format.value,
+        model.separator,
+        model.stop,
+        to_text(model.deleted_at) if model.deleted_at else None,
+    )
+
+
+def only(cursor: sqlite3.Cursor) -> SqlRow | None:
+    """The one row of a statement that finds one or none."""
+    row: SqlRow | None = cursor.fetchone()
+    return row
+
+
+def _carriable(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {to_storable(key): _carriable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_carriable(item) for item in value]
+    if isinstance(value, str):
+        return to_storable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < 2**1023 else None
+    return value
+
+
+def _object(text: str) -> dict[str, Json]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise LedgerError(f"the ledger is damaged: {error} in {text[:40]!r}") from error
+    if not isinstance(value, dict):
+        raise LedgerError(f"the ledger is damaged: {text[:40]!r} is not an object")
+    return value
+
+
+@lru_cache(maxsize=64)  # ten thousand runs name a handful of providers
+def _provider(text: str) -> ProviderSettings:
+    value = _object(text)
+    try:
+        return ProviderSettings(**value)  # type: ignore[arg-type]  # what asdict() wrote
+    except TypeError as error:
+        raise LedgerError(f"the ledger is damaged: {error}") from error
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _moment_or_none(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

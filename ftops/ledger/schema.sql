@@ -1,0 +1,120 @@
+-- The ledger: what happened, and what was sent where. One file per FTOPS_HOME.
+--
+-- This is the schema of the newest version. A fresh ledger is made from it; an older one gets there
+-- by the steps in migrations.py, and a test holds that both ways lead to the same schema.
+--
+-- Moments are text in UTC, like 2026-11-22T14:07:03.123456+00:00, so that they sort as they are.
+-- Columns named *_json hold one JSON document. Nothing here is ever a key or another secret:
+-- providers are named by the environment variable that holds their key.
+
+-- Which steps of migrations.py this file has been through; the highest is its version.
+CREATE TABLE migrations (
+    version    INTEGER PRIMARY KEY,
+    applied_at TEXT NOT NULL
+);
+
+-- One execution of one job file.
+CREATE TABLE runs (
+    id               TEXT PRIMARY KEY,   -- run-20261122-1407-k3f9
+    key              TEXT NOT NULL,      -- what makes two executions the same
+    name             TEXT NOT NULL,
+    status           TEXT NOT NULL
+        CHECK (status IN ('pending', 'running', 'succeeded', 'failed', 'cancelled')),
+    provider_json    TEXT NOT NULL,
+    model            TEXT NOT NULL,
+    spec_json        TEXT NOT NULL,      -- the validated job file
+    job_file         TEXT NOT NULL,      -- absolute path at the time of the run
+    created_at       TEXT NOT NULL,
+    updated_at       TEXT NOT NULL,
+    finished_at      TEXT,
+    job_id           TEXT,               -- of the newest job; older ones stand in calls
+    fine_tuned_model TEXT,
+    error            TEXT,
+    cancel_asked_at  TEXT                -- whoever drives the run looks here before it goes on
+);
+CREATE INDEX runs_by_key ON runs (key, created_at);
+CREATE INDEX runs_by_time ON runs (created_at);
+CREATE INDEX runs_by_name ON runs (name, created_at);
+CREATE INDEX runs_by_job ON runs (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX runs_by_model ON runs (fine_tuned_model) WHERE fine_tuned_model IS NOT NULL;
+
+-- How far each run is; six rows a run, made together with it.
+CREATE TABLE stages (
+    run_id      TEXT NOT NULL REFERENCES runs (id),
+    stage       TEXT NOT NULL
+        CHECK (stage IN ('prepare', 'upload', 'create', 'follow', 'results', 'evaluate')),
+    status      TEXT NOT NULL
+        CHECK (status IN ('pending', 'running', 'succeeded', 'failed', 'skipped')),
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    started_at  TEXT,                    -- of the newest attempt
+    finished_at TEXT,
+    detail_json TEXT NOT NULL DEFAULT '{}',
+    error       TEXT,
+    PRIMARY KEY (run_id, stage)
+) WITHOUT ROWID;
+
+-- What happened, in the order in which we learned it: our own moves between states (job_id is
+-- null) and the events of the provider's jobs.
+CREATE TABLE events (
+    id        INTEGER PRIMARY KEY,
+    run_id    TEXT NOT NULL REFERENCES runs (id),
+    job_id    TEXT,
+    event_id  TEXT,                      -- the provider's
+    at        TEXT NOT NULL,             -- the provider's time for its events, ours for moves
+    level     TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    message   TEXT NOT NULL,
+    data_json TEXT NOT NULL DEFAULT '{}',
+    shown     INTEGER NOT NULL DEFAULT 0 CHECK (shown IN (0, 1))
+);
+CREATE INDEX events_by_run ON events (run_id, id);
+CREATE UNIQUE INDEX events_once ON events (run_id, job_id, event_id) WHERE job_id IS NOT NULL;
+CREATE INDEX events_unshown ON events (run_id, id) WHERE shown = 0;
+
+-- Requests that change something at a provider. Written before the request leaves ('intent') and
+-- after the answer ('done' or 'failed'): an intent without an answer may have had its effect.
+CREATE TABLE calls (
+    id           INTEGER PRIMARY KEY,
+    run_id       TEXT NOT NULL REFERENCES runs (id),
+    stage        TEXT NOT NULL,
+    name         TEXT NOT NULL,          -- upload_file, create_job, cancel_job
+    state        TEXT NOT NULL CHECK (state IN ('intent', 'done', 'failed')),
+    request_json TEXT NOT NULL,          -- what identifies the request; never training text
+    remote_id    TEXT,
+    error        TEXT,
+    began_at     TEXT NOT NULL,
+    ended_at     TEXT,
+    CHECK ((state = 'intent') = (ended_at IS NULL)),
+    CHECK (state <> 'done' OR remote_id IS NOT NULL)
+);
+CREATE INDEX calls_by_run ON calls (run_id, id);
+CREATE INDEX calls_by_remote ON calls (remote_id) WHERE remote_id IS NOT NULL;
+
+-- Which content lies at which account, so that the same bytes are sent once.
+CREATE TABLE uploads (
+    account      TEXT NOT NULL,
+    file_id      TEXT NOT NULL,
+    sha256       TEXT NOT NULL,
+    filename     TEXT NOT NULL,
+    bytes        INTEGER NOT NULL,
+    run_id       TEXT NOT NULL REFERENCES runs (id),
+    created_at   TEXT NOT NULL,
+    forgotten_at TEXT,                   -- when the provider had it no more
+    PRIMARY KEY (account, sha256, file_id)
+) WITHOUT ROWID;
+CREATE INDEX uploads_by_file ON uploads (file_id);
+
+-- Fine-tuned models, with what is needed to ask them anything.
+CREATE TABLE models (
+    name          TEXT PRIMARY KEY,
+    run_id        TEXT NOT NULL REFERENCES runs (id),
+    job_id        TEXT NOT NULL,
+    base          TEXT NOT NULL,
+    provider_json TEXT NOT NULL,
+    created_at    TEXT NOT NULL,
+    row_format    TEXT NOT NULL,
+    separator     TEXT NOT NULL,
+    stop          TEXT,
+    deleted_at    TEXT
+) WITHOUT ROWID;
+CREATE INDEX models_by_time ON models (created_at);

@@ -1,0 +1,145 @@
+"""The open file: its transactions, its lock between threads, and the one door for its errors.
+
+Whatever SQLite raises leaves this room as a LedgerError or a StorageError that says what to do.
+Every commit is flushed to the disk before it counts (WAL, synchronous=FULL): an intent that a
+provider's answer may depend on survives a power cut.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftops.clock import Clock
+from ftops.errors import LedgerError, StorageError
+from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
+from ftops.ledger.migrations import migrate
+
+BUSY_TIMEOUT_S = 10.0
+_RETRY_S = 0.05
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_READ_ONLY = (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+)
+
+
+class Store:
+    """One connection, shared by the threads of this process under a lock."""
+
+    def __init__(self, path: Path, clock: Clock, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.path = path
+        self._clock = clock
+        self._busy_timeout_s = busy_timeout_s
+        self._lock = threading.RLock()
+        make_private_dir(path.parent)
+        self._make_private_file()
+        with self._door():
+            self._connection = sqlite3.connect(
+                path,
+                timeout=busy_timeout_s,
+                isolation_level=None,  # transactions are begun and ended by us alone
+                check_same_thread=False,  # self._lock holds the others back
+            )
+        try:
+            with self._door():
+                self._use_wal()
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute("PRAGMA foreign_keys = ON")
+                migrate(self._connection, path, clock.now())
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file; the ledger is not used afterwards."""
+        with self._lock, self._door():
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one statement that changes nothing."""
+        with self._lock, self._door():
+            yield self._connection
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside a transaction: all of the block happens, or none of it."""
+        with self._lock, self._door():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _now(self) -> str:
+        return self._clock.now().isoformat(timespec="microseconds")
+
+    def _make_private_file(self) -> None:
+        # SQLite gives its -wal and -shm files the mode of the main file. A file that is there
+        # already is not opened: closing it would drop the locks of another connection.
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+            if self.path.stat().st_mode & 0o077:
+                self.path.chmod(PRIVATE_FILE)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait for its busy timeout here when two processes make the file at once.
+        deadline_s = self._clock.monotonic_s() + self._busy_timeout_s
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                late = self._clock.monotonic_s() >= deadline_s
+                if _primary_code(error) not in _LOCKED or late:
+                    raise
+            self._clock.sleep(_RETRY_S)
+
+    @contextlib.contextmanager
+    def _door(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> LedgerError | StorageError:
+        code = _primary_code(error)
+        if code == sqlite3.SQLITE_FULL:
+            return StorageError(f"{self.path}: cannot write: the disk is full")
+        if code in _READ_ONLY:
+            return StorageError(f"{self.path}: cannot write: permission is denied ({error})")
+        if code == sqlite3.SQLITE_IOERR:
+            return StorageError(
+                f"{self.path}: the disk failed or is full ({error})",
+                hint="Look at the free space and the health of the disk, then try again.",
+            )
+        if code in _LOCKED:
+            return LedgerError(
+                f"{self.path}: another process has held the ledger for {self._busy_timeout_s:g} s",
+                hint="End the other process, or wait for it, then give the same command again.",
+            )
+        if code in _DAMAGED:
+            return LedgerError(
+                f"{self.path}: the ledger is damaged ({error})",
+                hint=f"Restore it from a backup, or move it away: mv {self.path} {self.path}.bad",
+            )
+        return LedgerError(f"{self.path}: {error}")
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    # Extended codes carry the primary one in their low byte; an error of the Python module itself
+    # (a closed connection, say) has none.
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else None

@@ -1,0 +1,21 @@
+"""A fresh ledger for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftops.ledger.ledger import Ledger
+from tests.fakes import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
+    made = Ledger(tmp_path / "home" / "ledger.db", clock)
+    yield made
+    made.close()

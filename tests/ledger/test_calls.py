@@ -1,0 +1,97 @@
+"""Remote effects, uploads and models in the ledger."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from ftops.errors import LedgerError
+from ftops.ledger.ledger import Ledger, Upload
+from ftops.records import Run, RunId, Stage
+from tests.fakes import FakeClock
+from tests.ledger.rows import START, make_model, make_run
+
+
+def make_upload(run: Run, file_id: str = "file-1", account: str = "openai:acme") -> Upload:
+    return Upload(account, file_id, "a" * 64, "ftops-aaaa-train.jsonl", 42, run.id, START)
+
+
+def test_an_intent_stays_open_until_its_answer_is_recorded(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {"model": "ada"})
+    assert (call.state, call.remote_id, call.ended_at) == ("intent", None, None)
+    assert dict(call.request) == {"model": "ada"}
+    assert ledger.find_open_call(run.id, "create_job") == call
+    clock.advance(3)
+    ledger.record_job(call, "ftjob-1")
+    (done,) = ledger.list_calls(run.id)
+    assert (done.state, done.remote_id, done.ended_at) == ("done", "ftjob-1", clock.now())
+    assert ledger.find_open_call(run.id, "create_job") is None
+    assert ledger.get_run(run.id).job_id == "ftjob-1"
+    assert ledger.is_job_known("ftjob-1")
+    assert not ledger.is_job_known("ftjob-2")
+
+
+def test_a_call_that_failed_is_closed_with_its_reason(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
+    ledger.record_failed(call, "no such model")
+    (failed,) = ledger.list_calls(run.id)
+    assert (failed.state, failed.error, failed.remote_id) == ("failed", "no such model", None)
+
+
+def test_a_call_has_one_answer(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {})
+    ledger.record_done(call, "ftjob-1")
+    with pytest.raises(LedgerError, match="answered already"):
+        ledger.record_failed(call, "late")
+    assert ledger.list_calls(run.id)[0].state == "done"
+
+
+def test_a_call_of_an_unknown_run_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="FOREIGN KEY"):
+        ledger.record_intent(RunId("run-x"), Stage.CREATE, "create_job", {})
+
+
+def test_an_upload_is_found_by_account_and_content_until_it_is_forgotten(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
+    upload = make_upload(run)
+    ledger.record_upload(call, upload)
+    assert ledger.find_upload("openai:acme", "a" * 64) == upload
+    assert ledger.find_upload("openai:other", "a" * 64) is None
+    assert ledger.find_upload("openai:acme", "b" * 64) is None
+    ledger.forget_upload("file-1")
+    ledger.forget_upload("file-never-known")
+    assert ledger.find_upload("openai:acme", "a" * 64) is None
+
+
+def test_the_newest_of_several_uploads_of_a_content_is_found(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    later = dataclasses.replace(
+        make_upload(run, "file-0"), created_at=START + timedelta(microseconds=1)
+    )
+    ledger.add_upload(make_upload(run, "file-1"))
+    ledger.add_upload(later)
+    ledger.add_upload(later)  # once more changes nothing
+    assert ledger.find_upload("openai:acme", "a" * 64) == later
+
+
+def test_models_are_listed_also_when_deleted(ledger: Ledger, clock: FakeClock) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    model = make_model("ft:ada:acme::1", run)
+    later = dataclasses.replace(
+        make_model("ft:ada:acme::2", run), created_at=START + timedelta(hours=1)
+    )
+    ledger.add_model(model)
+    ledger.add_model(later)
+    ledger.mark_model_deleted("ft:ada:acme::1")
+    ledger.mark_model_deleted("ft:never:known")
+    gone = dataclasses.replace(model, deleted_at=clock.now())
+    assert ledger.list_models() == [later, gone]
+    assert ledger.find_model("ft:ada:acme::1") == gone
+    assert ledger.find_model("ada") is None
+    assert ledger.get_run(run.id).fine_tuned_model == "ft:ada:acme::2"

@@ -1,0 +1,235 @@
+"""The file: made, migrated, shared, refused."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import LedgerError, LedgerTooNew, StorageError
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.migrations import MIGRATIONS, SCHEMA, run_statements
+from tests.fakes import FakeClock
+from tests.ledger.rows import make_run
+
+
+def read_schema(connection: sqlite3.Connection) -> dict[str, str]:
+    """Name and statement of everything in the file, without comments and layout."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {
+        name: "".join("".join(line.split("--")[0].split()) for line in sql.splitlines())
+        for name, sql in rows
+    }
+
+
+def test_all_migrations_lead_to_the_schema_of_schema_sql() -> None:
+    fresh, migrated = sqlite3.connect(":memory:"), sqlite3.connect(":memory:")
+    run_statements(fresh, SCHEMA.read_text(encoding="utf-8"))
+    for step in MIGRATIONS:
+        step(migrated)
+    assert read_schema(fresh) == read_schema(migrated)
+    assert len(read_schema(fresh)) > 10
+    fresh.close()
+    migrated.close()
+
+
+def test_a_fresh_ledger_has_the_newest_version_and_its_history(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.db", FakeClock()).close()
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        versions = connection.execute("SELECT version FROM migrations").fetchall()
+        mode = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+    assert versions == [(number + 1,) for number in range(len(MIGRATIONS))]
+    assert mode == ("wal",)
+
+
+def test_what_is_written_is_there_when_the_ledger_is_opened_again(tmp_path: Path) -> None:
+    first = Ledger(tmp_path / "ledger.db", FakeClock())
+    run = first.add_run(make_run(), unless_known=False)
+    first.close()
+    second = Ledger(tmp_path / "ledger.db", FakeClock())
+    assert second.get_run(run.id) == run
+    second.close()
+
+
+def test_file_and_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "ledger.db"
+    ledger = Ledger(path, FakeClock())
+    ledger.add_run(make_run(), unless_known=False)
+    modes = {item.name: item.stat().st_mode & 0o777 for item in path.parent.iterdir()}
+    ledger.close()
+    assert modes["ledger.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_ledger_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path, FakeClock()).close()
+    path.chmod(0o644)
+    Ledger(path, FakeClock()).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path, FakeClock()).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO migrations VALUES (99, 'later')")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerTooNew, match="version 99") as caught:
+        Ledger(path, FakeClock())
+    assert "Upgrade ftops" in caught.value.hint
+    assert path.read_bytes() == before
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE albums (title TEXT)")
+    connection.close()
+    with pytest.raises(LedgerError, match="not a ledger of ftops"):
+        Ledger(path, FakeClock())
+
+
+def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"this is not SQLite, " * 500)
+    with pytest.raises(LedgerError, match="damaged") as caught:
+        Ledger(path, FakeClock())
+    assert str(path) in caught.value.message
+    assert "backup" in caught.value.hint
+
+
+def test_damage_found_while_reading_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path, FakeClock())
+    for number in range(200):
+        ledger.add_run(make_run(number, key=f"key-{number}"), unless_known=False)
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xab" * (len(content) - 8192)
+    path.write_bytes(content)
+    with pytest.raises(LedgerError, match="damaged"):
+        broken = Ledger(path, FakeClock())
+        try:
+            broken.list_runs()
+        finally:
+            broken.close()
+
+
+def test_a_damaged_document_in_a_row_is_a_clear_error(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    with sqlite3.connect(ledger.path) as connection:
+        connection.execute("UPDATE runs SET spec_json = '{'")
+    connection.close()
+    with pytest.raises(LedgerError, match="damaged"):
+        ledger.get_run(run.id)
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file is in the way")
+    with pytest.raises(StorageError, match="home"):
+        Ledger(tmp_path / "home" / "ledger.db", FakeClock())
+
+
+def test_a_read_only_folder_is_a_storage_error(tmp_path: Path) -> None:
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root may write everywhere")
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o500)
+    script = (
+        "import sys; from pathlib import Path; from ftops.clock import SystemClock;"
+        " from ftops.errors import StorageError; from ftops.ledger.ledger import Ledger\n"
+        "try: Ledger(Path(sys.argv[1]), SystemClock())\n"
+        "except StorageError as error: print('refused:', error.message)"
+    )
+    # Root passes over modes unless it gives that power up.
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-c", script, str(home / "ledger.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    home.chmod(0o700)
+    assert done.stdout.startswith("refused:"), done.stderr
+    assert "permission is denied" in done.stdout
+
+
+def test_a_ledger_held_by_another_process_is_waited_for_and_then_told(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path, FakeClock()).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ledger = Ledger(path, FakeClock(), busy_timeout_s=0.05)
+    with pytest.raises(LedgerError, match=r"another process has held the ledger for 0\.05 s"):
+        ledger.add_run(make_run(), unless_known=False)
+    other.execute("ROLLBACK")
+    ledger.add_run(make_run(), unless_known=False)  # and it still works
+    other.close()
+    ledger.close()
+
+
+def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from ftops.errors import StorageError; from ftops.ledger.ledger import Ledger\n"
+        "from tests.fakes import FakeClock; from tests.ledger.rows import make_run\n"
+        "ledger = Ledger(Path(sys.argv[1]), FakeClock())\n"
+        "ledger.add_run(make_run(0, key='first'), unless_known=False)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "written = 1\n"
+        "try:\n"
+        "    while True:\n"
+        "        ledger.add_run(make_run(written, key=f'{written}' * 2000), unless_known=False)\n"
+        "        written += 1\n"
+        "except StorageError as error: print('refused:', written, error.message)\n"
+    )
+    path = tmp_path / "ledger.db"
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("refused:"), done.stderr
+    assert "disk" in done.stdout
+    survivor = Ledger(path, FakeClock())
+    assert len(survivor.list_runs()) == int(done.stdout.split()[1])
+    survivor.close()
+
+
+def test_threads_share_one_ledger(ledger: Ledger) -> None:
+    def work(number: int) -> None:
+        for step in range(10):
+            index = number * 10 + step
+            ledger.add_run(make_run(index, key=f"key-{index}"), unless_known=False)
+            ledger.list_runs(limit=3)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ledger.list_runs()) == 40
+
+
+def test_processes_that_make_the_same_ledger_at_once_all_succeed(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "ledger.db"
+    script = (
+        "import sys; from pathlib import Path; from ftops.clock import SystemClock\n"
+        "from ftops.ledger.ledger import Ledger; from tests.ledger.rows import make_run\n"
+        "ledger = Ledger(Path(sys.argv[1]), SystemClock())\n"
+        "ledger.add_run(make_run(int(sys.argv[2]), key='same'), unless_known=True)"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path), str(number)], stderr=subprocess.PIPE
+        )
+        for number in range(4)
+    ]
+    errors = [child.communicate()[1].decode() for child in children]
+    assert errors == [""] * 4
+    ledger = Ledger(path, FakeClock())
+    assert len(ledger.list_runs()) == 1
+    ledger.close()

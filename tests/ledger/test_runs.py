@@ -1,0 +1,150 @@
+"""Runs in the ledger: recorded once, found by many names, moved only from where they are."""
+
+import dataclasses
+
+import pytest
+
+from ftops.errors import RunBusy, UnknownRun
+from ftops.ledger.ledger import Ledger
+from ftops.records import RunId, RunStatus, Stage, StageStatus
+from tests.fakes import FakeClock
+from tests.ledger.rows import make_model, make_run
+
+
+def test_a_run_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
+    run = make_run()
+    assert ledger.add_run(run, unless_known=False) == run
+    assert ledger.get_run(run.id) == run
+
+
+def test_a_known_key_gives_the_known_run_instead_of_a_second_one(ledger: Ledger) -> None:
+    first = ledger.add_run(make_run(1), unless_known=True)
+    assert ledger.add_run(make_run(2), unless_known=True) == first
+    assert ledger.list_runs() == [first]
+
+
+def test_another_run_of_the_same_key_can_be_asked_for(ledger: Ledger) -> None:
+    ledger.add_run(make_run(1), unless_known=True)
+    second = ledger.add_run(make_run(2), unless_known=False)
+    assert ledger.find_run("key") == second
+    assert ledger.find_run("another key") is None
+
+
+def test_runs_are_listed_newest_first_and_up_to_a_limit(ledger: Ledger) -> None:
+    runs = [ledger.add_run(make_run(n, key=f"key-{n}"), unless_known=False) for n in (2, 3, 1)]
+    assert ledger.list_runs() == [runs[1], runs[0], runs[2]]
+    assert ledger.list_runs(limit=2) == [runs[1], runs[0]]
+    assert ledger.list_runs(limit=0) == []
+
+
+def test_a_run_is_found_by_id_prefix_job_model_and_name(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(1, key="one", name="news"), unless_known=False)
+    ledger.add_run(make_run(2000, key="two", name="faq"), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
+    ledger.record_job(call, "ftjob-77")
+    ledger.add_model(make_model("ft:ada:acme::77", run))
+    refs = (run.id, "run-20261122-0", "ftjob-77", "ft:ada:acme::77", "news")
+    assert [ledger.get_run(ref).id for ref in refs] == [run.id] * 5
+
+
+def test_a_name_means_its_newest_run(ledger: Ledger) -> None:
+    ledger.add_run(make_run(1), unless_known=False)
+    newest = ledger.add_run(make_run(3), unless_known=False)
+    ledger.add_run(make_run(2), unless_known=False)
+    assert ledger.get_run("news") == newest
+
+
+def test_an_ambiguous_prefix_names_the_runs_that_it_may_mean(ledger: Ledger) -> None:
+    runs = [ledger.add_run(make_run(n, key=f"key-{n}"), unless_known=False) for n in range(5)]
+    with pytest.raises(UnknownRun, match=r"several runs begin with 'run-20'.*and more") as caught:
+        ledger.get_run("run-20")
+    assert runs[4].id in caught.value.message
+
+
+def test_unknown_and_too_short_names_are_refused(ledger: Ledger) -> None:
+    ledger.add_run(make_run(), unless_known=False)
+    for ref in ("run", "", "%", "run-9", "ftjob-1", "run-20261122-0001-abcd2"):
+        with pytest.raises(UnknownRun, match="no run, job, model or job file"):
+            ledger.get_run(ref)
+
+
+def test_a_run_moves_on_and_the_move_is_written_down(ledger: Ledger, clock: FakeClock) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    clock.advance(60)
+    running = ledger.move_run(run, RunStatus.RUNNING)
+    failed = ledger.move_run(running, RunStatus.FAILED, error="bad data")
+    assert (running.status, running.finished_at) == (RunStatus.RUNNING, None)
+    assert (failed.status, failed.error, failed.finished_at) == ("failed", "bad data", clock.now())
+    moves = [(move.stage, move.before, move.after) for move in ledger.list_moves(run.id)]
+    assert moves == [
+        (None, "new", "pending"),
+        (None, "pending", "running"),
+        (None, "running", "failed"),
+    ]
+
+
+def test_who_comes_second_with_a_move_has_lost_and_changed_nothing(ledger: Ledger) -> None:
+    seen = ledger.add_run(make_run(), unless_known=False)
+    ledger.move_run(seen, RunStatus.RUNNING)
+    moves = ledger.list_moves(seen.id)
+    with pytest.raises(RunBusy, match="no longer pending"):
+        ledger.move_run(seen, RunStatus.CANCELLED)
+    with pytest.raises(RunBusy):
+        ledger.reopen_run(seen, (Stage.CREATE,))
+    assert ledger.get_run(seen.id).status is RunStatus.RUNNING
+    assert ledger.list_moves(seen.id) == moves
+
+
+def test_reopening_from_the_upload_on_forgets_the_job_and_keeps_what_was_prepared(
+    ledger: Ledger,
+) -> None:
+    run = ledger.move_run(ledger.add_run(make_run(), unless_known=False), RunStatus.RUNNING)
+    for stage in (Stage.PREPARE, Stage.UPLOAD, Stage.CREATE):
+        seen = ledger.get_stage(run.id, stage)
+        seen = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+        ledger.move_stage(run.id, seen, StageStatus.SUCCEEDED, detail={"of": stage.value})
+    ledger.record_job(ledger.record_intent(run.id, Stage.CREATE, "create_job", {}), "ftjob-1")
+    ledger.ask_cancel(run.id)
+    failed = ledger.move_run(ledger.get_run(run.id), RunStatus.FAILED, error="no")
+    again = ledger.reopen_run(failed, list(Stage)[1:])
+    assert (again.status, again.job_id, again.error, again.finished_at) == (
+        RunStatus.RUNNING,
+        None,
+        None,
+        None,
+    )
+    assert not ledger.is_cancel_asked(run.id)
+    records = {record.stage: record for record in ledger.list_stages(run.id)}
+    assert dict(records[Stage.PREPARE].detail) == {"of": "prepare"}
+    assert records[Stage.UPLOAD].status is StageStatus.PENDING
+    assert (dict(records[Stage.UPLOAD].detail), records[Stage.UPLOAD].attempts) == ({}, 1)
+    assert ledger.get_run("ftjob-1").id == run.id  # the first job is still a name of the run
+
+
+def test_a_changed_job_file_is_taken_over(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    changed = ledger.update_spec(run.id, {"limits": {"max_wait": "1h"}}, job_file="/moved.yaml")
+    assert changed == dataclasses.replace(
+        run,
+        spec={"limits": {"max_wait": "1h"}},
+        job_file="/moved.yaml",
+        updated_at=changed.updated_at,
+    )
+
+
+def test_a_cancel_that_was_asked_for_is_remembered(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    assert not ledger.is_cancel_asked(run.id)
+    ledger.ask_cancel(run.id)
+    assert ledger.is_cancel_asked(run.id)
+
+
+def test_changes_of_a_run_that_is_not_there_are_refused(ledger: Ledger) -> None:
+    nowhere = make_run()
+    with pytest.raises(RunBusy):
+        ledger.move_run(nowhere, RunStatus.RUNNING)
+    with pytest.raises(UnknownRun):
+        ledger.update_spec(nowhere.id, {}, job_file="")
+    with pytest.raises(UnknownRun):
+        ledger.get_stage(RunId("run-x"), Stage.CREATE)
+    assert ledger.list_stages(RunId("run-x")) == []

@@ -1,0 +1,61 @@
+"""Stages in the ledger."""
+
+import pytest
+
+from ftops.errors import RunBusy
+from ftops.ledger.ledger import Ledger
+from ftops.records import Stage, StageStatus
+from tests.fakes import FakeClock
+from tests.ledger.rows import make_run
+
+
+def test_a_new_run_has_all_six_stages_in_order(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    records = ledger.list_stages(run.id)
+    assert [record.stage for record in records] == list(Stage)
+    assert {(record.status, record.attempts) for record in records} == {(StageStatus.PENDING, 0)}
+
+
+def test_each_attempt_counts_and_has_a_time_of_its_own(ledger: Ledger, clock: FakeClock) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    seen = ledger.get_stage(run.id, Stage.UPLOAD)
+    first = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    clock.advance(100)
+    failed = ledger.move_stage(run.id, first, StageStatus.FAILED, error="no answer")
+    assert (failed.attempts, failed.seconds, failed.error) == (1, 100.0, "no answer")
+    clock.advance(1000)
+    second = ledger.move_stage(run.id, failed, StageStatus.RUNNING)
+    assert (second.attempts, second.seconds, second.error) == (2, None, None)
+    clock.advance(7)
+    done = ledger.move_stage(run.id, second, StageStatus.SUCCEEDED, detail={"bytes": 3})
+    assert (done.seconds, dict(done.detail), done.status) == (7.0, {"bytes": 3}, "succeeded")
+
+
+def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    seen = ledger.get_stage(run.id, Stage.CREATE)
+    running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    ledger.move_stage(run.id, running, StageStatus.FAILED, error="refused")
+    last = ledger.list_moves(run.id)[-1]
+    assert (last.stage, last.before, last.after) == (Stage.CREATE, "running", "failed")
+    assert (last.data["attempt"], last.data["error"]) == (1, "refused")
+
+
+def test_the_same_attempt_cannot_end_twice(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    seen = ledger.get_stage(run.id, Stage.CREATE)
+    running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    ledger.move_stage(run.id, running, StageStatus.SUCCEEDED)
+    moves = len(ledger.list_moves(run.id))
+    with pytest.raises(RunBusy, match="stage create of run-"):
+        ledger.move_stage(run.id, running, StageStatus.FAILED, error="late")
+    assert ledger.get_stage(run.id, Stage.CREATE).status is StageStatus.SUCCEEDED
+    assert len(ledger.list_moves(run.id)) == moves
+
+
+def test_a_later_attempt_of_another_process_wins_over_an_earlier_one(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    first = ledger.move_stage(run.id, ledger.get_stage(run.id, Stage.FOLLOW), StageStatus.RUNNING)
+    ledger.move_stage(run.id, first, StageStatus.RUNNING)
+    with pytest.raises(RunBusy, match=r"attempt 1\)"):
+        ledger.move_stage(run.id, first, StageStatus.SUCCEEDED)
