@@ -1,0 +1,1 @@
+"""`tiny`: a small transformer in NumPy, trained from random weights on the user's own rows."""

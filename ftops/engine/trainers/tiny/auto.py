@@ -1,0 +1,62 @@
+"""What "auto" means: epochs, batch size and learning rate from the number and length of rows.
+
+Small models on small data want many passes and small steps. The rule spends a budget of tokens
+rather than of epochs, so that a job of a few hundred rows is learned well and one of a hundred
+thousand ends in reasonable time.
+"""
+
+import math
+
+from ftops.engine.trainers.protocol import Resolved, TrainingRequest
+from ftops.engine.trainers.tiny.sizes import SIZES
+from ftops.engine.trainers.tiny.vocabulary import plan_job
+from ftops.errors import EngineError
+
+_TOKENS = 220_000  # to read, epochs counted
+_CHARACTERS_A_TOKEN = 2.9
+_EPOCHS = (2, 24)  # least and most, as long as there are enough steps
+_ENOUGH_STEPS = 450
+_MOST_EPOCHS = 100  # for very few rows
+_BATCH = (4, 32)
+_STEPS_AN_EPOCH = 45  # aimed at; large files take more, of _BATCH's most rows each
+_MULTIPLIER_AGAIN = 0.5  # a model that is trained again should not forget all it knew
+
+
+def resolve_figures(request: TrainingRequest) -> Resolved:
+    """Turn "auto" into figures; EngineError when there is nothing to train on."""
+    n_rows = len(request.training)
+    if not n_rows:
+        raise EngineError("there is no row to train on", hint="Give a training file with rows.")
+    _check_figures(request)
+    batch_size = request.batch_size
+    if isinstance(batch_size, str):
+        batch_size = _clamp(n_rows / _STEPS_AN_EPOCH, *_BATCH)
+    batch_size = min(n_rows, batch_size)
+    steps_an_epoch = math.ceil(n_rows / batch_size)
+    n_epochs = request.n_epochs
+    if isinstance(n_epochs, str):
+        n_epochs = _choose_epochs(request, steps_an_epoch)
+    multiplier = request.learning_rate_multiplier
+    if isinstance(multiplier, str):
+        multiplier = 1.0 if request.base in SIZES else _MULTIPLIER_AGAIN
+    return Resolved(n_epochs, batch_size, float(multiplier), n_epochs * steps_an_epoch)
+
+
+def _check_figures(request: TrainingRequest) -> None:
+    for name in ("n_epochs", "batch_size", "learning_rate_multiplier"):
+        value = getattr(request, name)
+        wrong = value != "auto" if isinstance(value, str) else not 0 < value < math.inf
+        if wrong:
+            raise EngineError(f"{name} is {value!r}", hint='Give a number above 0, or "auto".')
+
+
+def _choose_epochs(request: TrainingRequest, steps_an_epoch: int) -> int:
+    characters = sum(len(part.text) for document in request.training for part in document)
+    passes = plan_job(request.training).passes
+    affordable = passes * _TOKENS * _CHARACTERS_A_TOKEN / max(1, characters)
+    n_epochs = _clamp(affordable, _EPOCHS[0], round(passes * _EPOCHS[1]))
+    return max(n_epochs, min(_MOST_EPOCHS, math.ceil(_ENOUGH_STEPS / steps_an_epoch)))
+
+
+def _clamp(value: float, least: int, most: int) -> int:
+    return max(least, min(most, round(value)))

@@ -1,0 +1,118 @@
+"""Batches: which documents train together, and how they stand in memory.
+
+A document is encoded once into an `Example`. An epoch is a permutation of the examples; a step
+takes the next `batch_size` of them, sorted by length and cut into packs that bound the memory.
+A pack is flat (no padding) and knows where its rows stand, which of them count in the loss, and
+where the padded rectangles of attention are. All of it follows from the seed and the step alone,
+so that a resumed training needs to remember nothing but its step.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftops.engine.trainers.tiny.attention import HIDDEN, Grid, causal_bias
+from ftops.engine.trainers.tiny.parameters import Array, Indices, Tokens
+
+_PACK_TOKENS = 2048  # rows in one forward pass
+_PACK_SCORES = 1 << 19  # documents * longest²: floats of attention a head
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One document, ready to train on: row i reads `tokens[i]` and should say `targets[i]`."""
+
+    tokens: Tokens
+    targets: Tokens
+    weights: NDArray[np.float32]  # how much each target counts in the loss
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Whole documents, flat, for one forward and backward pass; R rows count in the loss."""
+
+    tokens: Indices  # [rows]
+    positions: Indices  # [rows], from 0 in each document
+    grid: Grid  # of all rows
+    bias: Array  # causal mask for them
+    counted: Indices  # [R] rows that count
+    counted_grid: Grid
+    counted_bias: Array  # [documents, 1, most counted in a document, longest]
+    targets: Indices  # [R]
+    weights: NDArray[np.float32]  # [R]
+    owners: Indices  # [R] which document each counted row belongs to
+    n_documents: int
+
+
+def make_pack(examples: Sequence[Example]) -> Pack:
+    """Lay the examples end to end."""
+    lengths = np.array([example.n_tokens for example in examples])
+    owners = np.repeat(np.arange(len(examples)), lengths)
+    positions = _count_up(lengths)
+    weights = np.concatenate([example.weights for example in examples])
+    counted = np.flatnonzero(weights)
+    n_counted = np.bincount(owners[counted], minlength=len(examples))
+    longest, most_counted = int(lengths.max()), max(1, int(n_counted.max()))
+    seen_from = np.zeros((len(examples), most_counted), dtype=np.intp)  # 0 where padded: harmless
+    counted_slots = owners[counted] * most_counted + _count_up(n_counted)
+    seen_from.reshape(-1)[counted_slots] = positions[counted]
+    later = np.arange(longest) > seen_from[..., None]
+    return Pack(
+        tokens=_join([example.tokens for example in examples]),
+        positions=positions,
+        grid=Grid(
+            len(examples),
+            longest,
+            None if (lengths == longest).all() else owners * longest + positions,
+        ),
+        bias=causal_bias(longest),
+        counted=counted,
+        counted_grid=Grid(
+            len(examples),
+            most_counted,
+            None if (n_counted == most_counted).all() else counted_slots,
+        ),
+        counted_bias=(later * np.float32(HIDDEN))[:, None],
+        targets=_join([example.targets for example in examples])[counted],
+        weights=weights[counted],
+        owners=owners[counted],
+        n_documents=len(examples),
+    )
+
+
+def _join(pieces: Sequence[Tokens]) -> Indices:
+    return np.concatenate(pieces).astype(np.intp)
+
+
+def _count_up(lengths: Indices) -> Indices:
+    """0, 1, … for each length, one after the other: [3, 2] -> 0 1 2 0 1."""
+    ends = np.cumsum(lengths)
+    return np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
+
+
+@functools.lru_cache(maxsize=2)
+def order_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
+    """The order in which an epoch (from 1) visits the examples."""
+    return np.random.default_rng([seed, 1, epoch]).permutation(n_examples)
+
+
+def split_packs(examples: Sequence[Example]) -> Iterator[Pack]:
+    """Packs that hold all examples, of like lengths together, each small enough for memory."""
+    waiting: list[Example] = []
+    n_tokens = 0
+    for example in sorted(examples, key=lambda example: example.n_tokens):
+        scores = (len(waiting) + 1) * example.n_tokens**2
+        if waiting and (n_tokens + example.n_tokens > _PACK_TOKENS or scores > _PACK_SCORES):
+            yield make_pack(waiting)
+            waiting, n_tokens = [], 0
+        waiting.append(example)
+        n_tokens += example.n_tokens
+    if waiting:
+        yield make_pack(waiting)

@@ -1,0 +1,98 @@
+"""A training in the middle of its work, on disk: enough to go on as if nothing had happened.
+
+The order of the rows and the dropout of each step follow from the seed and the step, so the
+weights, Adam's moments, the counters and the tokenizer are all there is to remember. Written
+aside and renamed. One that is damaged or of another job counts as absent: training then starts
+again and comes to the same result.
+"""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ftops.clock import Clock
+from ftops.crashpoints import reach
+from ftops.engine.trainers.protocol import Resolved, TrainingRequest
+from ftops.engine.trainers.tiny.adamw import Moments
+from ftops.engine.trainers.tiny.parameters import Array
+from ftops.files import open_atomic
+
+_FORMAT = "tiny-1"
+_FIRST_AFTER_S = 2.0
+_SHARE_OF_TIME = 0.01  # that writing checkpoints may take
+
+
+@dataclass(slots=True)
+class Progress:
+    """Everything about a training that changes as it goes."""
+
+    tokenizer_json: str
+    weights: Array  # flat
+    moments: Moments
+    step: int = 0  # the last one done
+    elapsed_tokens: int = 0
+
+
+def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
+    """A hash that is the same only for the same training."""
+    digest = hashlib.sha256(_FORMAT.encode())
+    digest.update(repr((request.base, request.seed, resolved)).encode())
+    for documents in (request.training, request.validation):
+        digest.update(f"{len(documents)} documents".encode())
+        for document in documents:
+            digest.update(repr(document).encode())
+    return digest.hexdigest()
+
+
+def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
+    """Replace the checkpoint of `job` (its fingerprint) by the present progress."""
+    with open_atomic(path) as stream:
+        np.savez(
+            stream,
+            job=np.array(job),
+            tokenizer=np.frombuffer(progress.tokenizer_json.encode(), dtype=np.uint8),
+            counters=np.array([progress.step, progress.elapsed_tokens]),
+            weights=progress.weights,
+            mean=progress.moments.mean,
+            square=progress.moments.square,
+        )
+    reach("tiny.after_checkpoint")
+
+
+def find_checkpoint(path: Path, job: str) -> Progress | None:
+    """The progress of `job` when a whole checkpoint of it is there."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if str(archive["job"]) != job:
+                return None
+            step, elapsed_tokens = (int(number) for number in archive["counters"])
+            return Progress(
+                tokenizer_json=archive["tokenizer"].tobytes().decode(),
+                weights=archive["weights"],
+                moments=Moments(archive["mean"], archive["square"]),
+                step=step,
+                elapsed_tokens=elapsed_tokens,
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+class Cadence:
+    """When the next checkpoint is due: often, but at most about 1 % of the time goes into them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due_s = clock.monotonic_s() + _FIRST_AFTER_S
+
+    def is_due(self) -> bool:
+        return self._clock.monotonic_s() >= self._due_s
+
+    def write(self, path: Path, job: str, progress: Progress) -> None:
+        """Write a checkpoint and put the next one off by what it cost."""
+        started_s = self._clock.monotonic_s()
+        write_checkpoint(path, job, progress)
+        ended_s = self._clock.monotonic_s()
+        self._due_s = ended_s + max(_FIRST_AFTER_S, (ended_s - started_s) / _SHARE_OF_TIME)

@@ -1,0 +1,58 @@
+"""From a batch of examples to gradients, or (nothing learned) to a tally."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftops.engine.trainers.tiny.batches import Example, Pack, split_packs
+from ftops.engine.trainers.tiny.loss import Tally, score
+from ftops.engine.trainers.tiny.model import backward, forward
+from ftops.engine.trainers.tiny.parameters import Array, Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Hides some of the tokens that are only read, so that no single word decides alone."""
+
+    share: float
+    rng: np.random.Generator
+
+    def draw(self, pack: Pack) -> Array | None:
+        """A factor of 0 or 1 for each row's embedding [rows, 1]; None when nothing is hidden."""
+        if not self.share:
+            return None
+        kept = self.rng.random(len(pack.tokens), dtype=np.float32) >= self.share
+        kept[pack.counted] = True
+        return kept.astype(np.float32)[:, None]
+
+
+def compute_gradients(
+    parameters: Parameters,
+    gradients: Parameters,
+    batch: Sequence[Example],
+    dropout: Dropout | None = None,
+) -> Tally:
+    """Overwrite `gradients` with those of the batch's mean loss; also its tally."""
+    total_weight = float(sum(example.weights.sum(dtype=np.float64) for example in batch)) or 1.0
+    tally = Tally()
+    target = gradients
+    for n_done, pack in enumerate(split_packs(batch)):
+        if n_done == 1:  # a batch too large for one pack: add the gradients up
+            target = Parameters.zeros(gradients.shape, gradients.flat.dtype)
+        logits, tape = forward(parameters, pack, dropout.draw(pack) if dropout else None)
+        part, d_logits = score(logits, pack, total_weight=total_weight)
+        backward(parameters, target, pack, tape, d_logits)
+        tally += part
+        if target is not gradients:
+            gradients.flat += target.flat
+    return tally
+
+
+def measure(parameters: Parameters, examples: Sequence[Example]) -> Tally:
+    """The tally of the examples."""
+    tally = Tally()
+    for pack in split_packs(examples):
+        logits, _ = forward(parameters, pack)
+        tally += score(logits, pack, total_weight=1.0)[0]
+    return tally

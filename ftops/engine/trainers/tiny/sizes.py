@@ -1,0 +1,53 @@
+"""The four sizes of `tiny`, and the shape of a model.
+
+The names are those of OpenAI's first tunable models; the models behind them are some thousand
+times smaller than theirs. All shapes follow from four figures and the vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+CONTEXT_LENGTH = 1024  # tokens of prompt and answer together
+HEAD_DIM = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a size fixes; the vocabulary is chosen for each job."""
+
+    n_layers: int
+    width: int  # floats a token has in the residual stream; a multiple of HEAD_DIM
+    peak_learning_rate: float  # at a learning rate multiplier of 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Everything that decides the shapes of the weights."""
+
+    n_layers: int
+    width: int
+    vocab_size: int  # special tokens included
+
+    @property
+    def n_heads(self) -> int:
+        return self.width // HEAD_DIM
+
+    @property
+    def hidden(self) -> int:
+        """Floats inside the MLP."""
+        return 4 * self.width
+
+
+SIZES: Mapping[str, Size] = MappingProxyType(
+    {
+        "ada": Size(n_layers=3, width=64, peak_learning_rate=2e-3),
+        "babbage": Size(n_layers=2, width=192, peak_learning_rate=1.5e-3),
+        "curie": Size(n_layers=3, width=352, peak_learning_rate=1e-3),
+        "davinci": Size(n_layers=4, width=448, peak_learning_rate=8e-4),
+    }
+)
+
+PARAMETERS: Mapping[str, int] = MappingProxyType(
+    {"ada": 200_000, "babbage": 1_000_000, "curie": 5_000_000, "davinci": 10_000_000}
+)
