@@ -1,0 +1,1 @@
+"""The built-in engine: an OpenAI-compatible server that really trains; reached only over HTTP."""

@@ -1,0 +1,52 @@
+"""`python -m ftops.engine --folder F`: the engine as a process; its log goes to standard error."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ftops.engine.server import serve
+from ftops.engine.settings import EngineSettings
+from ftops.errors import FtopsError
+from ftops.records import EngineAddress
+
+_log = logging.getLogger("ftops.engine")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to end; 1 when that could not begin."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        serve(_read_settings(arguments), on_ready=_announce)
+    except FtopsError as error:
+        _log.error("%s %s", error.message, error.hint)
+        return 1
+    return 0
+
+
+def _read_settings(arguments: Sequence[str] | None) -> EngineSettings:
+    parser = argparse.ArgumentParser(prog="python -m ftops.engine", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where the engine keeps things")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", type=int, help="left out: the last one, or any free one")
+    parser.add_argument("--idle-s", type=float, help="end after that long without work, in seconds")
+    parser.add_argument("--jobs", type=int, default=1, help="jobs trained at the same time")
+    options = parser.parse_args(arguments)
+    return EngineSettings(
+        folder=options.folder.absolute(),
+        host=options.host,
+        port=options.port,
+        idle_s=options.idle_s,
+        jobs_at_once=max(1, options.jobs),
+    )
+
+
+def _announce(address: EngineAddress) -> None:
+    _log.info("ready: %s (token in the file 'token' of the folder)", address.base_url)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Where the engine listens and how clients find it: the port, the token, and `address.json`."""
+
+import contextlib
+import errno
+import json
+import secrets
+import socket
+from dataclasses import asdict
+from pathlib import Path
+
+from ftops.engine.settings import EngineFolder, EngineSettings
+from ftops.errors import EngineError, PortTaken
+from ftops.files import write_atomic
+from ftops.records import EngineAddress
+
+_ANY_PORT = 0
+_REACHED_LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def load_token(path: Path) -> str:
+    """The engine's token: made on the first start, the same ever after."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        token = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"{path}: the token cannot be read: {error}") from error
+    if not token:
+        token = f"ftops-{secrets.token_hex(24)}"
+        write_atomic(path, token.encode() + b"\n")
+    return token
+
+
+def open_socket(settings: EngineSettings) -> socket.socket:
+    """A bound socket on the port asked for (PortTaken if it is not free), else on the last one,
+    else on any; EngineError when the host or port cannot be listened on at all."""
+    if settings.port is not None:
+        return _bind(settings.host, settings.port)
+    last = _read_port(settings.paths)
+    if last is not None:
+        with contextlib.suppress(PortTaken):
+            return _bind(settings.host, last)
+    return _bind(settings.host, _ANY_PORT)
+
+
+def write_address(folder: EngineFolder, address: EngineAddress) -> None:
+    """Tell clients; called when the engine really listens."""
+    port = address.base_url.rpartition(":")[2].removesuffix("/v1")
+    write_atomic(folder.last_port, port.encode() + b"\n")
+    write_atomic(folder.address, json.dumps(asdict(address), indent=2).encode() + b"\n")
+
+
+def remove_address(folder: EngineFolder) -> None:
+    folder.address.unlink(missing_ok=True)
+
+
+def base_url(host: str, port: int) -> str:
+    """The address that clients on this machine use."""
+    name = _REACHED_LOCALLY.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if hasattr(socket, "SO_REUSEPORT"):  # Windows gives the option another meaning
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(128)  # a taken port shows here at the latest
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = f"cannot listen on {host}:{port}: {getattr(error, 'strerror', error)}"
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise PortTaken(reason) from error
+        raise EngineError(reason, hint="Choose another --host or --port.") from error
+    return bound
+
+
+def _read_port(folder: EngineFolder) -> int | None:
+    try:
+        port = int(folder.last_port.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return port if 0 < port < 65536 else None

@@ -1,0 +1,1 @@
+"""The HTTP side of the engine: OpenAI's paths, field names and error bodies."""

@@ -1,0 +1,200 @@
+"""What completions and chat completions have in common: the request's fields, drawing the answers,
+counting tokens, and sending pieces as server-sent events."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+from pydantic import Field
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import StreamingResponse
+
+from ftops.engine.api.engine import Engine
+from ftops.engine.api.failures import ApiError, error_body
+from ftops.engine.api.models import get_model
+from ftops.engine.api.wire import Finite, Request
+from ftops.engine.generation import Answers, OpenModel
+from ftops.engine.trainers.protocol import (
+    Delta,
+    Document,
+    PromptTooLong,
+    SamplingParams,
+    TokenLogprob,
+)
+from ftops.errors import EngineError
+from ftops.records import Json, RowFormat
+
+MAX_ANSWERS = 256  # prompts times n, in one request
+_log = logging.getLogger(__name__)
+_ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
+
+Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+Penalty = Annotated[Finite, Field(ge=-2, le=2)]
+
+
+class StreamOptions(Request):
+    """What a stream says beside the text."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Drawn(Request):
+    """How answers are drawn; null is the same as leaving a field out."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[Finite, Field(ge=-100, le=100)]] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    @property
+    def includes_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def sampling(self, *, max_tokens: int, logprobs: int | None) -> SamplingParams:
+        """The fields as the trainers take them."""
+        stop = self.stop or []
+        return SamplingParams(
+            max_tokens=max_tokens,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            seed=self.seed,
+            logprobs=logprobs,
+            logit_bias=_token_numbers(self.logit_bias or {}),
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+        )
+
+
+def _token_numbers(bias: Mapping[str, float]) -> dict[int, float]:
+    try:
+        return {int(token): value for token, value in bias.items()}
+    except ValueError:
+        message = "logit_bias: its keys are the numbers of tokens."
+        raise ApiError(400, message, param="logit_bias", code="invalid_value") from None
+
+
+def refuse_unsupported(values: Mapping[str, Any]) -> None:
+    """ApiError for the first field that is set: the engine knows it, but cannot honour it."""
+    for name, value in values.items():
+        if value is not None and value is not False:
+            message = f"The engine does not offer {name!r}."
+            raise ApiError(400, message, param=name, code="unsupported_parameter")
+
+
+def open_model(name: str, wanted: RowFormat, engine: Engine) -> OpenModel:
+    """The model, ready to answer; ApiError when it was never trained, or on other rows."""
+    if name in engine.list_bases():
+        message = (
+            f"{name!r} is a base model: nothing was ever trained into it, so it cannot answer. "
+            "Use the name of a fine-tuned model; a job's `fine_tuned_model` says it."
+        )
+        raise ApiError(400, message, param="model", code="model_not_trained")
+    row = get_model(name, engine)
+    try:
+        model = engine.generation.open(row)
+    except EngineError:
+        get_model(name, engine)  # 404 when it was deleted a moment ago
+        raise
+    trained_on = model.manifest.row_format
+    if trained_on is not wanted:
+        message = f"{name!r} was trained on {trained_on} rows: ask it at {_ENDPOINTS[trained_on]}."
+        raise ApiError(400, message, param="model", code="wrong_endpoint")
+    return model
+
+
+class Drawing:
+    """Answers on their way. The first piece is there already, so that refusals come before it."""
+
+    def __init__(
+        self, model: OpenModel, prompts: Sequence[Document], params: SamplingParams, *, asked: str
+    ) -> None:
+        """`asked` is the request's field that holds the prompt."""
+        if len(prompts) > MAX_ANSWERS:
+            message = f"{len(prompts)} answers are asked for at once; {MAX_ANSWERS} are allowed."
+            raise ApiError(400, message, param="n", code="invalid_value")
+        self._answers = Answers(model, prompts, params)
+        self._pieces = iter(self._answers)
+        try:
+            self._first = next(self._pieces, None)
+        except PromptTooLong as error:
+            message = (
+                f"The prompt has {error.tokens} tokens; the model takes {error.limit} at most, "
+                "its answer included."
+            )
+            code = "context_length_exceeded"
+            raise ApiError(400, message, param=asked, code=code) from error
+        except EngineError as error:
+            message = f"{error.message}. {error.hint}".strip()
+            raise ApiError(400, message, code="invalid_value") from error
+
+    def __iter__(self) -> Iterator[Delta]:
+        if self._first is not None:
+            yield self._first
+            yield from self._pieces
+
+    def close(self) -> None:
+        self._answers.close()
+
+
+@dataclass(slots=True)
+class WholeAnswer:
+    """All pieces of one answer."""
+
+    text: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    n_tokens: int = 0
+    finish_reason: str = "stop"
+
+
+def collect(drawing: Drawing, count: int) -> list[WholeAnswer]:
+    """Wait for all answers."""
+    answers = [WholeAnswer() for _ in range(count)]
+    for delta in drawing:
+        answer = answers[delta.index]
+        answer.text += delta.text
+        answer.logprobs += delta.logprobs
+        answer.n_tokens += delta.n_tokens
+        answer.finish_reason = delta.finish_reason or answer.finish_reason
+    return answers
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Json]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def stream_events(drawing: Drawing, chunks: Iterable[Mapping[str, Json]]) -> StreamingResponse:
+    """Send each chunk as an event, then `[DONE]`; a client that goes away ends the drawing."""
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in iterate_in_threadpool(chunks):
+                yield b"data: " + orjson.dumps(chunk) + b"\n\n"
+            yield b"data: [DONE]\n\n"
+        except Exception as error:
+            # The status has been sent: an event is the only way left to say it.
+            _log.error("a stream broke off", exc_info=error)
+            message = "The engine made a mistake; its log (engine.log) says more."
+            failure = error_body(500, message, code="internal_error")
+            yield b"data: " + orjson.dumps(failure) + b"\n\n"
+        finally:
+            drawing.close()
+
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(body(), media_type="text/event-stream", headers=headers)

@@ -1,0 +1,188 @@
+"""`POST /v1/chat/completions`: a model that was tuned on chats says what comes next."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from ftops.engine.api.answering import (
+    Drawing,
+    Drawn,
+    collect,
+    open_model,
+    refuse_unsupported,
+    stream_events,
+    usage,
+)
+from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.failures import ApiError
+from ftops.engine.api.wire import Request
+from ftops.engine.documents import chat_prompt
+from ftops.engine.ids import new_id
+from ftops.engine.rows import Turn
+from ftops.engine.trainers.protocol import TokenLogprob
+from ftops.records import Json, RowFormat
+
+router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
+
+
+class TextPart(Request):
+    """A piece of a message; only text is taken."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(Request):
+    """One message so far."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+    name: str | None = None
+
+
+class CreateChatCompletion(Drawn):
+    """A chat so far. Fields typed `Any` are known to the API, but refused when they are set."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    metadata: dict[str, str] | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    response_format: Any = None
+    store: Any = None
+    tools: Any = None
+    tool_choice: Any = None
+    parallel_tool_calls: Any = None
+    functions: Any = None
+    function_call: Any = None
+    modalities: Any = None
+    audio: Any = None
+    prediction: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    web_search_options: Any = None
+
+
+@router.post("", response_model=None)
+def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Response:
+    """Say the assistant's next message, `n` times; `stream` sends pieces as they are drawn."""
+    _refuse_what_is_not_offered(body)
+    model = open_model(body.model, RowFormat.CHAT, engine)
+    prompt = chat_prompt([Turn(message.role, _text(message)) for message in body.messages])
+    limit = body.max_completion_tokens or body.max_tokens or model.loaded.context_length
+    logprobs = (body.top_logprobs or 0) if body.logprobs else None
+    n = body.n or 1
+    params = body.sampling(max_tokens=limit, logprobs=logprobs)
+    drawing = Drawing(model, [prompt] * n, params, asked="messages")
+    prompt_tokens = model.count_tokens([prompt])
+    reply = _Reply(body, n, engine.store.now())
+    if body.stream:
+        return stream_events(drawing, reply.chunks(drawing, prompt_tokens))
+    return JSONResponse(reply.whole(drawing, prompt_tokens))
+
+
+def _refuse_what_is_not_offered(body: CreateChatCompletion) -> None:
+    plain_format = body.response_format in (None, {"type": "text"})
+    refuse_unsupported(
+        {
+            "response_format": None if plain_format else True,
+            "modalities": None if body.modalities in (None, ["text"]) else True,
+            "tools": body.tools or None,
+            "tool_choice": None if body.tool_choice in (None, "none") else True,
+            "functions": body.functions or None,
+            "function_call": None if body.function_call in (None, "none") else True,
+            "store": body.store,
+            "audio": body.audio,
+            "prediction": body.prediction,
+            "reasoning_effort": body.reasoning_effort,
+            "verbosity": body.verbosity,
+            "web_search_options": body.web_search_options,
+        }
+    )
+    if body.top_logprobs is not None and not body.logprobs:
+        message = "top_logprobs needs logprobs."
+        raise ApiError(400, message, param="top_logprobs", code="invalid_value")
+
+
+def _text(message: ChatMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(part.text for part in message.content)
+
+
+class _Reply:
+    """Writes answers in the API's shape, whole or in chunks."""
+
+    def __init__(self, body: CreateChatCompletion, n: int, now: int) -> None:
+        self._body = body
+        self._n = n
+        kind = "chat.completion.chunk" if body.stream else "chat.completion"
+        self._head: dict[str, Json] = {
+            "id": new_id("chatcmpl"),
+            "object": kind,
+            "created": now,
+            "model": body.model,
+        }
+
+    def whole(self, drawing: Drawing, prompt_tokens: int) -> dict[str, Json]:
+        answers = collect(drawing, self._n)
+        choices: list[Json] = [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "logprobs": self._logprobs(answer.logprobs),
+                "finish_reason": answer.finish_reason,
+            }
+            for index, answer in enumerate(answers)
+        ]
+        used = usage(prompt_tokens, sum(answer.n_tokens for answer in answers))
+        return {**self._head, "choices": choices, "usage": used}
+
+    def chunks(self, drawing: Drawing, prompt_tokens: int) -> Iterator[dict[str, Json]]:
+        more: dict[str, Json] = {"usage": None} if self._body.includes_usage else {}
+        n_tokens = 0
+        for index in range(self._n):
+            opening: dict[str, Json] = {"role": "assistant", "content": ""}
+            yield {**self._head, "choices": [_chunk_choice(index, opening)], **more}
+        for delta in drawing:
+            n_tokens += delta.n_tokens
+            if delta.text or delta.logprobs:
+                logprobs = self._logprobs(delta.logprobs)
+                choice = _chunk_choice(delta.index, {"content": delta.text}, logprobs)
+                yield {**self._head, "choices": [choice], **more}
+            if delta.finish_reason is not None:
+                choice = _chunk_choice(delta.index, {}, None, delta.finish_reason)
+                yield {**self._head, "choices": [choice], **more}
+        if self._body.includes_usage:
+            yield {**self._head, "choices": [], "usage": usage(prompt_tokens, n_tokens)}
+
+    def _logprobs(self, entries: Sequence[TokenLogprob]) -> dict[str, Json] | None:
+        if not self._body.logprobs:
+            return None
+        content: list[Json] = [
+            {
+                **_token(entry.token, entry.logprob),
+                "top_logprobs": [_token(token, value) for token, value in entry.top.items()],
+            }
+            for entry in entries
+        ]
+        return {"content": content, "refusal": None}
+
+
+def _token(token: str, logprob: float) -> dict[str, Json]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+
+def _chunk_choice(
+    index: int,
+    delta: dict[str, Json],
+    logprobs: dict[str, Json] | None = None,
+    finish_reason: str | None = None,
+) -> dict[str, Json]:
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}

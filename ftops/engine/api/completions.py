@@ -1,0 +1,132 @@
+"""`POST /v1/completions`: a fine-tuned model goes on from a text."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from ftops.engine.api.answering import (
+    Drawing,
+    Drawn,
+    collect,
+    open_model,
+    refuse_unsupported,
+    stream_events,
+    usage,
+)
+from ftops.engine.api.engine import TheEngine
+from ftops.engine.documents import completion_prompt
+from ftops.engine.ids import new_id
+from ftops.engine.trainers.protocol import TokenLogprob
+from ftops.records import Json, RowFormat
+
+router = APIRouter(prefix="/v1/completions", tags=["completions"])
+_DEFAULT_MAX_TOKENS = 16
+
+
+class CreateCompletion(Drawn):
+    """A text, or several that are answered side by side."""
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=256)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    best_of: int | None = None
+    suffix: str | None = None
+
+
+@router.post("", response_model=None)
+def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
+    """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""
+    n = body.n or 1
+    refuse_unsupported(
+        {"suffix": body.suffix or None, "best_of": None if body.best_of in (None, n) else n}
+    )
+    model = open_model(body.model, RowFormat.COMPLETION, engine)
+    prompts = [body.prompt or ""] if not isinstance(body.prompt, list) else body.prompt
+    documents = [completion_prompt(prompt) for prompt in prompts]
+    params = body.sampling(
+        max_tokens=body.max_tokens or _DEFAULT_MAX_TOKENS, logprobs=body.logprobs
+    )
+    asked = [document for document in documents for _ in range(n)]
+    drawing = Drawing(model, asked, params, asked="prompt")
+    reply = _Reply(body, [prompt for prompt in prompts for _ in range(n)], engine.store.now())
+    prompt_tokens = model.count_tokens(documents)
+    if body.stream:
+        return stream_events(drawing, reply.chunks(drawing, prompt_tokens))
+    return JSONResponse(reply.whole(drawing, prompt_tokens))
+
+
+class _Reply:
+    """Writes answers in the API's shape, whole or in chunks; `prompts` has one for each answer."""
+
+    def __init__(self, body: CreateCompletion, prompts: Sequence[str], now: int) -> None:
+        self._body = body
+        self._echoes = prompts if body.echo else [""] * len(prompts)
+        self._has_logprobs = body.logprobs is not None
+        self._head: dict[str, Json] = {
+            "id": new_id("cmpl"),
+            "object": "text_completion",
+            "created": now,
+            "model": body.model,
+        }
+
+    def whole(self, drawing: Drawing, prompt_tokens: int) -> dict[str, Json]:
+        answers = collect(drawing, len(self._echoes))
+        choices: list[Json] = []
+        for index, (echo, answer) in enumerate(zip(self._echoes, answers, strict=True)):
+            logprobs = self._logprobs(answer.logprobs, 0, echo)
+            choices.append(_choice(index, echo + answer.text, logprobs, answer.finish_reason))
+        used = usage(prompt_tokens, sum(answer.n_tokens for answer in answers))
+        return {**self._head, "choices": choices, "usage": used}
+
+    def chunks(self, drawing: Drawing, prompt_tokens: int) -> Iterator[dict[str, Json]]:
+        more: dict[str, Json] = {"usage": None} if self._body.includes_usage else {}
+        offsets = [len(echo) for echo in self._echoes]
+        n_tokens = 0
+        for index, echo in enumerate(self._echoes):
+            if echo:
+                yield {
+                    **self._head,
+                    "choices": [_choice(index, echo, self._logprobs((), 0, echo), None)],
+                    **more,
+                }
+        for delta in drawing:
+            n_tokens += delta.n_tokens
+            logprobs = self._logprobs(delta.logprobs, offsets[delta.index])
+            offsets[delta.index] += len(delta.text)
+            choice = _choice(delta.index, delta.text, logprobs, delta.finish_reason)
+            yield {**self._head, "choices": [choice], **more}
+        if self._body.includes_usage:
+            yield {**self._head, "choices": [], "usage": usage(prompt_tokens, n_tokens)}
+
+    def _logprobs(
+        self, entries: Sequence[TokenLogprob], offset: int, echo: str = ""
+    ) -> dict[str, Json] | None:
+        """The tokens of a piece of text; an echoed prompt stands as one token without figures."""
+        if not self._has_logprobs:
+            return None
+        tokens = [echo] if echo else []
+        figures: list[Json] = [None] if echo else []
+        tops: list[Json] = [None] if echo else []
+        for entry in entries:
+            tokens.append(entry.token)
+            figures.append(entry.logprob)
+            tops.append(dict(entry.top))
+        offsets: list[Json] = []
+        for token in tokens:
+            offsets.append(offset)
+            offset += len(token)
+        return {
+            "tokens": list(tokens),
+            "token_logprobs": figures,
+            "top_logprobs": tops,
+            "text_offset": offsets,
+        }
+
+
+def _choice(
+    index: int, text: str, logprobs: dict[str, Json] | None, finish_reason: str | None
+) -> dict[str, Json]:
+    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}

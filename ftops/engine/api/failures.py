@@ -1,0 +1,136 @@
+"""Every refusal in the API's own shape: `{"error": {message, type, param, code}}`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ftops.errors import FtopsError, StorageError
+from ftops.records import Json
+
+_log = logging.getLogger(__name__)
+REQUEST_ID = "ftops.request_id"  # where the door leaves it in the request's scope
+_CODES = {404: "unknown_url", 405: "method_not_allowed"}
+
+
+class ApiError(HTTPException):
+    """A refusal; `type` follows from the status where it is not given."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message, dict(headers) if headers else None)
+        self.code = code
+        self.param = param
+
+
+def error_body(
+    status: int, message: str, *, code: str | None = None, param: str | None = None
+) -> dict[str, Json]:
+    """The body that says it."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def error_response(error: ApiError) -> Response:
+    body = error_body(error.status_code, error.detail, code=error.code, param=error.param)
+    return _respond(error.status_code, body, error.headers)
+
+
+def not_found(what: str, id: str, *, param: str = "id", code: str | None = None) -> ApiError:
+    """404 for a file, job or model that is not there."""
+    return ApiError(404, f"There is no {what} {id!r}.", param=param, code=code)
+
+
+def install_failures(app: FastAPI) -> None:
+    """Let every error of the app leave in that shape."""
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_bad_request)
+    app.add_exception_handler(FtopsError, _on_known_error)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def _respond(
+    status: int, body: Mapping[str, Json], headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    if isinstance(error, ApiError):
+        return error_response(error)
+    assert isinstance(error, HTTPException)
+    messages = {
+        404: f"Unknown path: {request.method} {request.url.path}",
+        405: f"{request.url.path} does not take {request.method}",
+    }
+    status = error.status_code
+    message = messages.get(status, str(error.detail))
+    return _respond(status, error_body(status, message, code=_CODES.get(status)), error.headers)
+
+
+async def _on_bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    kind = request.headers.get("content-type", "")
+    if request.method == "POST" and "json" not in kind and "multipart" not in kind:
+        refusal = f"The body must be JSON, with a content type that says so, not {kind!r}."
+        return _respond(415, error_body(415, refusal, code="unsupported_media_type"))
+    message, param, code = _explain(error.errors())
+    return _respond(400, error_body(400, message, code=code, param=param))
+
+
+def _explain(errors: Sequence[Any]) -> tuple[str, str | None, str | None]:
+    """The first problem as message, param and code; a union's problems are told together."""
+    first = errors[0]
+    param = _param(first["loc"])
+    if first["type"] == "json_invalid":
+        return "The body is not valid JSON.", None, "invalid_json"
+    if first["type"] == "extra_forbidden":
+        return f"Unknown parameter: {param!r}.", param, "unknown_parameter"
+    if first["type"] == "missing":
+        missing = param or "the JSON body"
+        return f"Missing required parameter: {missing!r}.", param, "missing_required_parameter"
+    reasons = dict.fromkeys(one["msg"] for one in errors if _param(one["loc"]) == param)
+    message = " or ".join(str(reason).removeprefix("Value error, ") for reason in reasons)
+    where = f"Invalid value for {param!r}: " if param else "Invalid request: "
+    return where + message, param, "invalid_value"
+
+
+def _param(location: Sequence[str | int]) -> str | None:
+    """`hyperparameters.n_epochs` for its location, without the names of a union's members."""
+    parts: list[str] = []
+    for part in location[1:]:
+        if isinstance(part, str) and (not part.replace("_", "").isalnum() or part in _TYPE_NAMES):
+            break
+        parts.append(str(part))
+    return ".".join(parts) or None
+
+
+_TYPE_NAMES = frozenset({"int", "float", "str", "bool", "dict", "list"})
+
+
+async def _on_known_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FtopsError)
+    _log.error("%s %s: %s", request.method, request.url.path, error.message)
+    code = "storage_error" if isinstance(error, StorageError) else "engine_error"
+    message = f"{error.message} {error.hint}".strip()
+    return _respond(500, error_body(500, message, code=code))
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    message = "The engine made a mistake; its log (engine.log) says more."
+    # This answer is made outside of the door, which adds the header to all others.
+    headers = {"x-request-id": str(request.scope.get(REQUEST_ID, ""))}
+    return _respond(500, error_body(500, message, code="internal_error"), headers)

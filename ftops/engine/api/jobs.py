@@ -1,0 +1,238 @@
+"""`/v1/fine_tuning/jobs`: create, list, look at, cancel, and a job's events."""
+
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.wire import (
+    CreateJob,
+    EventObject,
+    Hyperparameters,
+    JobMethod,
+    JobObject,
+    Page,
+)
+from ftops.engine.ids import new_id
+from ftops.engine.model_store import link_file
+from ftops.engine.settings import JobFolder
+from ftops.engine.store import EventRow, JobRow, JobStatus, NewEvent
+from ftops.files import make_private_dir
+from ftops.records import Json
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+_METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
+_CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
+
+
+@router.post("")
+def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
+    """Ask for a job; it is checked, queued and trained in its turn."""
+    asked = _hyperparameters(body)
+    _check_classification(asked, body)
+    job_id = new_id("ftjob")
+    folder = engine.paths.job(job_id)
+    make_private_dir(folder.root)
+    try:
+        _take_files(body, folder, engine)
+        # One transaction, so that the model cannot be deleted between the look and the job.
+        with engine.store.transaction():
+            job = JobRow(
+                id=job_id,
+                status=JobStatus.VALIDATING_FILES,
+                model=body.model,
+                base=_get_base(body.model, engine),
+                training_file=body.training_file,
+                validation_file=body.validation_file,
+                suffix=body.suffix,
+                seed=secrets.randbelow(1 << 31) if body.seed is None else body.seed,
+                metadata=body.metadata or {},
+                hyperparameters=asked,
+                created_at=engine.store.now(),
+            )
+            engine.store.add_job(job, NewEvent("created", f"Created fine-tuning job: {job_id}"))
+    except BaseException:
+        shutil.rmtree(folder.root, ignore_errors=True)
+        raise
+    engine.scheduler.wake()
+    return job_object(job)
+
+
+@router.get("")
+def list_jobs(
+    request: Request,
+    engine: TheEngine,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Page[JobObject]:
+    """All jobs, newest first; `metadata[KEY]=VALUE` keeps only those that carry it."""
+    if after is not None and engine.store.jobs.find(after) is None:
+        raise unknown_after(after)
+    metadata = {
+        match[1]: value
+        for name, value in request.query_params.multi_items()
+        if (match := _METADATA_FILTER.fullmatch(name))
+    }
+    rows = engine.store.jobs.page(after=after, limit=limit + 1, metadata=metadata)
+    data, has_more = split_page(rows, limit, job_object)
+    return Page(data=data, has_more=has_more)
+
+
+@router.get("/{job_id}")
+def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
+    """One job as it stands."""
+    return job_object(_get_job(job_id, engine))
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
+    """End a job early; its model is not kept."""
+    job = _get_job(job_id, engine)
+    if not engine.scheduler.cancel(job_id):
+        status = _get_job(job_id, engine).status
+        message = f"The job {job_id} has ended already: it has {status}."
+        if status is JobStatus.CANCELLED:
+            message = f"The job {job_id} is cancelled already."
+        raise ApiError(400, message, code="job_ended")
+    return job_object(_get_job(job.id, engine))
+
+
+@router.get("/{job_id}/events")
+def list_events(
+    job_id: str,
+    engine: TheEngine,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+) -> Page[EventObject]:
+    """What happened to the job, newest first."""
+    _get_job(job_id, engine)
+    if after is not None and not engine.store.events.has(job_id, after):
+        raise unknown_after(after)
+    rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
+    data, has_more = split_page(rows, limit, _event_object)
+    return Page(data=data, has_more=has_more)
+
+
+def _get_job(job_id: str, engine: Engine) -> JobRow:
+    job = engine.store.jobs.find(job_id)
+    if job is None:
+        raise not_found("fine-tuning job", job_id)
+    return job
+
+
+def _hyperparameters(body: CreateJob) -> dict[str, Json]:
+    """What is asked for, from `method` or from the older top-level field."""
+    asked = body.hyperparameters
+    if body.method is not None:
+        if body.method.type != "supervised" or body.method.dpo or body.method.reinforcement:
+            message = f"The engine trains method 'supervised', not {body.method.type!r}."
+            raise ApiError(400, message, param="method", code="unsupported_method")
+        if body.method.supervised is not None and body.method.supervised.hyperparameters:
+            if asked is not None:
+                message = "hyperparameters are given twice: in method and beside it."
+                raise ApiError(400, message, param="hyperparameters", code="invalid_value")
+            asked = body.method.supervised.hyperparameters
+    if body.integrations:
+        message = "The engine has no integrations."
+        raise ApiError(400, message, param="integrations", code="unsupported_parameter")
+    values: dict[str, Json] = dict.fromkeys(_CHOSEN_BY_TRAINER, "auto")
+    return values | (asked or Hyperparameters()).model_dump(exclude_none=True)
+
+
+def _check_classification(asked: Mapping[str, Json], body: CreateJob) -> None:
+    def refuse(name: str, message: str) -> ApiError:
+        return ApiError(400, message, param=f"hyperparameters.{name}", code="invalid_value")
+
+    n_classes = asked.get("classification_n_classes")
+    positive = asked.get("classification_positive_class")
+    if not asked.get("compute_classification_metrics"):
+        for name in asked:
+            if name.startswith("classification_"):
+                message = f"{name} needs compute_classification_metrics."
+                raise refuse(name, message)
+        return
+    name = "compute_classification_metrics"
+    if body.validation_file is None:
+        raise refuse(name, "compute_classification_metrics needs a validation file.")
+    if n_classes is None and positive is None:
+        message = "classification_n_classes, or (two classes) classification_positive_class, "
+        raise refuse(name, message + "is needed for classification metrics.")
+    if positive is not None and n_classes not in (None, 2):
+        message = "A positive class makes sense with two classes only."
+        raise refuse("classification_positive_class", message)
+    if asked.get("classification_betas") and positive is None:
+        message = "classification_betas need classification_positive_class."
+        raise refuse("classification_betas", message)
+
+
+def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
+    """Let the job keep its files, whatever happens to the uploads."""
+    wanted = [("training_file", body.training_file, folder.training)]
+    if body.validation_file is not None:
+        wanted.append(("validation_file", body.validation_file, folder.validation))
+    for param, file_id, target in wanted:
+        row = engine.store.files.find(file_id)
+        if row is None or not engine.paths.file(row.id).is_file():
+            raise ApiError(
+                400, f"There is no file {file_id!r}.", param=param, code="file_not_found"
+            )
+        if row.purpose != "fine-tune":
+            message = f"The file {file_id} has the purpose {row.purpose!r}, not 'fine-tune'."
+            raise ApiError(400, message, param=param, code="invalid_file_purpose")
+        link_file(engine.paths.file(row.id), target)
+
+
+def _get_base(model: str, engine: Engine) -> str:
+    """The base model under `model`, which may be a fine-tuned one."""
+    bases = engine.list_bases()
+    if model in bases:
+        return model
+    row = engine.store.models.find(model)
+    if row is None:
+        message = f"There is no model {model!r} to tune; the base models are {', '.join(bases)}."
+        raise ApiError(404, message, param="model", code="model_not_found")
+    return row.base
+
+
+def job_object(job: JobRow) -> JobObject:
+    """The job as the API shows it."""
+    figures = {**job.hyperparameters, **(job.resolved or {})}
+    error: dict[str, str | None] = {}
+    if job.error_code is not None:
+        error = {"code": job.error_code, "message": job.error_message, "param": job.error_param}
+    return JobObject(
+        id=job.id,
+        created_at=job.created_at,
+        error=error,
+        fine_tuned_model=job.fine_tuned_model,
+        finished_at=job.finished_at,
+        hyperparameters=figures,
+        model=job.model,
+        result_files=[job.result_file] if job.result_file else [],
+        seed=job.seed,
+        status=job.status,
+        trained_tokens=job.trained_tokens,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        estimated_finish=job.estimated_finish,
+        metadata=dict(job.metadata),
+        method=JobMethod(type="supervised", supervised={"hyperparameters": figures}),
+        user_provided_suffix=job.suffix,
+    )
+
+
+def _event_object(event: EventRow) -> EventObject:
+    return EventObject(
+        id=event.id,
+        created_at=event.created_at,
+        level=event.level,
+        message=event.message,
+        type=event.type,
+        data=dict(event.data),
+    )

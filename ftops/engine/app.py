@@ -1,0 +1,55 @@
+"""The engine's web application: a value made of its parts, with nothing global behind it."""
+
+import os
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from ftops import __version__
+from ftops.engine.api import chat, completions, files, jobs, models
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.failures import install_failures
+from ftops.engine.security import Door, Limits
+
+_DESCRIPTION = "Fine-tuning on this machine, by OpenAI's protocol."
+
+
+class Health(BaseModel):
+    """That the engine answers, and which one."""
+
+    status: str
+    version: str
+    pid: int
+    unfinished_jobs: int
+
+
+def create_app(engine: Engine) -> FastAPI:
+    """The application around `engine`; its scheduler is started by whoever serves it."""
+    app = FastAPI(
+        title="ftops engine",
+        description=_DESCRIPTION,
+        version=__version__,
+        docs_url=None,  # these pages would load scripts from the network
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.engine = engine
+    settings = engine.settings
+    app.add_middleware(
+        Door,
+        token=engine.token,
+        host=settings.host,
+        limits=Limits(settings.max_upload_bytes, settings.max_body_bytes),
+        activity=engine.activity,
+    )
+    install_failures(app)
+    for room in (files, jobs, models, completions, chat):
+        app.include_router(room.router)
+    app.add_api_route("/healthz", _health, methods=["GET"], tags=["engine"])
+    return app
+
+
+def _health(engine: TheEngine) -> Health:
+    """Whether the engine works; does not keep an idle one awake."""
+    unfinished = len(engine.store.jobs.unfinished())
+    return Health(status="ok", version=__version__, pid=os.getpid(), unfinished_jobs=unfinished)

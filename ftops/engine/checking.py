@@ -1,0 +1,74 @@
+"""Whether a job's files can be trained on, before it waits for a worker."""
+
+from pathlib import Path
+
+from ftops.engine.hyperparameters import read_settings
+from ftops.engine.rows import BadFile, FileSummary, check_file
+from ftops.engine.settings import JobFolder
+from ftops.engine.store import JobRow, NewEvent, Store
+
+
+class _Refused(Exception):
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
+    """Read the job's files; the job is then queued (True), or failed with the line and reason."""
+    try:
+        store.tell(job.id, NewEvent("checking", _announcement(job)))
+        training = _check("training_file", folder.training)
+        validation = None
+        if job.validation_file is not None:
+            validation = _check("validation_file", folder.validation)
+            if validation.format is not training.format:
+                raise _Refused(
+                    "validation_file",
+                    f"it holds {validation.format} rows, the training file {training.format} rows",
+                )
+        _check_classes(job, training, validation)
+    except _Refused as refused:
+        file_id = job.training_file if refused.param == "training_file" else job.validation_file
+        message = f"The {refused.param.replace('_', ' ')} {file_id} cannot be used: {refused}"
+        store.fail(job.id, f"invalid_{refused.param}", message, refused.param)
+        return False
+    rows = f"{training.rows} training rows"
+    if validation is not None:
+        rows += f", {validation.rows} validation rows"
+    return store.enqueue(job.id, NewEvent("queued", f"Files are good ({rows}). Job queued."))
+
+
+def _announcement(job: JobRow) -> str:
+    if job.validation_file is None:
+        return f"Checking training file {job.training_file}."
+    return f"Checking training file {job.training_file} and validation file {job.validation_file}."
+
+
+def _check(param: str, path: Path) -> FileSummary:
+    try:
+        return check_file(path)
+    except BadFile as problem:
+        raise _Refused(param, str(problem)) from None
+    except OSError as error:
+        raise _Refused(param, f"it cannot be read: {error.strerror}") from error
+
+
+def _check_classes(job: JobRow, training: FileSummary, validation: FileSummary | None) -> None:
+    classes = read_settings(job.hyperparameters).classes
+    if classes is None or validation is None:
+        return
+    if training.answers is None or validation.answers is None:
+        raise _Refused("training_file", "too many different completions for classification metrics")
+    names = training.answers | validation.answers
+    wanted = 2 if classes.positive is not None else classes.n_classes
+    if wanted is not None and len(names) > wanted:
+        raise _Refused(
+            "training_file",
+            f"the files hold {len(names)} different completions, but {wanted} classes are said",
+        )
+    if classes.positive is not None and classes.positive.strip() not in names:
+        raise _Refused(
+            "training_file",
+            f"no row has the completion {classes.positive!r} (classification_positive_class)",
+        )

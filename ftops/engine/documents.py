@@ -1,0 +1,57 @@
+"""Turns rows and prompts into the trainers' documents: which text, which special tokens, and how
+much each piece counts in the loss.
+
+    completion   PROMPT COMPLETION <end_of_text>
+    chat         <role> CONTENT <end_of_turn> <role> CONTENT <end_of_turn> …
+
+Only what the model is to say counts fully; the rest counts `prompt_loss_weight`.
+"""
+
+from collections.abc import Sequence
+
+from ftops.engine.rows import CompletionRow, TrainingRow, Turn
+from ftops.engine.trainers.protocol import Document, Segment
+
+END_OF_TEXT = "end_of_text"
+END_OF_TURN = "end_of_turn"
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+
+def training_document(row: TrainingRow, prompt_loss_weight: float = 0.0) -> Document:
+    """The row as it is trained on, its end token included."""
+    if isinstance(row, CompletionRow):
+        return (
+            *completion_prompt(row.prompt, prompt_loss_weight),
+            Segment(text=row.completion),
+            Segment(special=END_OF_TEXT),
+        )
+    return tuple(
+        segment for turn in row.turns for segment in _turn_segments(turn, prompt_loss_weight)
+    )
+
+
+def completion_prompt(prompt: str, weight: float = 0.0) -> Document:
+    """A text that the model is to go on from."""
+    return (Segment(text=prompt, weight=weight),) if prompt else ()
+
+
+def chat_prompt(turns: Sequence[Turn]) -> Document:
+    """A chat so far, and the word given to the assistant."""
+    said = [segment for turn in turns for segment in _turn_segments(turn, 0.0)]
+    return (*said, Segment(special=ROLES["assistant"], weight=0.0))
+
+
+def prompt_of(row: TrainingRow) -> Document:
+    """What stands before the answer at the end of the row."""
+    if isinstance(row, CompletionRow):
+        return completion_prompt(row.prompt)
+    return chat_prompt(row.turns[:-1])
+
+
+def _turn_segments(turn: Turn, prompt_loss_weight: float) -> tuple[Segment, ...]:
+    weight = 1.0 if turn.trained else prompt_loss_weight
+    return (
+        Segment(special=ROLES[turn.role], weight=0.0),
+        Segment(text=turn.content, weight=weight),
+        Segment(special=END_OF_TURN, weight=weight),
+    )

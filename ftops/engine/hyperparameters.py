@@ -1,0 +1,57 @@
+"""What a job may set about its training, read back from the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ftops.engine.classification import Classes
+from ftops.engine.trainers.protocol import Resolved
+from ftops.records import Json
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """The hyperparameters of a job; "auto" where the trainer is to choose."""
+
+    n_epochs: int | str
+    batch_size: int | str
+    learning_rate_multiplier: float | str
+    prompt_loss_weight: float
+    classes: Classes | None  # None: no classification metrics are asked for
+
+
+def read_settings(values: Mapping[str, Json]) -> JobSettings:
+    """The settings in a job row; they were checked when the job was created."""
+    n_classes = values.get("classification_n_classes")
+    positive = values.get("classification_positive_class")
+    betas = values.get("classification_betas") or []
+    classes = None
+    if values.get("compute_classification_metrics"):
+        classes = Classes(
+            n_classes if isinstance(n_classes, int) else None,
+            positive if isinstance(positive, str) else None,
+            tuple(float(beta) for beta in betas if isinstance(beta, int | float))
+            if isinstance(betas, list)
+            else (),
+        )
+    multiplier = values.get("learning_rate_multiplier")
+    weight = values.get("prompt_loss_weight")
+    return JobSettings(
+        _whole(values.get("n_epochs")),
+        _whole(values.get("batch_size")),
+        multiplier if isinstance(multiplier, int | float) else "auto",
+        float(weight) if isinstance(weight, int | float) else 0.0,
+        classes,
+    )
+
+
+def resolved_values(resolved: Resolved) -> dict[str, Json]:
+    """What "auto" turned out to be, by the API's names."""
+    return {
+        "n_epochs": resolved.n_epochs,
+        "batch_size": resolved.batch_size,
+        "learning_rate_multiplier": resolved.learning_rate_multiplier,
+    }
+
+
+def _whole(value: Json) -> int | str:
+    return value if isinstance(value, int) else "auto"

@@ -1,0 +1,25 @@
+"""Names that the engine gives: lower-case letters and digits, so that they are safe as file names
+also where upper and lower case are the same."""
+
+import re
+import secrets
+import string
+
+_ALPHABET = string.ascii_lowercase + string.digits
+_LENGTH = 24
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as `file-3k9…` (124 bits of chance)."""
+    return f"{prefix}-{''.join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))}"
+
+
+def result_file_id(job_id: str) -> str:
+    """The id of the job's results: always the same one, so that a repeated end makes no second."""
+    return f"file-{job_id.removeprefix('ftjob-')[::-1]}"
+
+
+def model_name(base: str, suffix: str | None, job_id: str) -> str:
+    """`ft:BASE:local:SUFFIX:XXXXXXXX`; what a name cannot hold in the suffix becomes a hyphen."""
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", suffix or "").strip("-")
+    return f"ft:{base}:local:{clean}:{job_id[-8:]}"

@@ -1,0 +1,195 @@
+"""The queue: checks the files of new jobs, starts a worker for each job whose turn has come, and
+notices workers that died.
+
+The queue itself is the table of jobs, so it survives the engine. On starting, jobs whose worker
+still lives are adopted; those whose worker is gone wait again and go on from their checkpoint.
+"""
+
+import logging
+import shutil
+import signal
+import threading
+from dataclasses import dataclass
+
+from ftops.clock import Clock
+from ftops.engine.checking import check_job
+from ftops.engine.model_store import sweep_models
+from ftops.engine.settings import EngineSettings
+from ftops.engine.store import JobRow, JobStatus, Store
+from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
+from ftops.engine.workers import Worker, is_locked, read_tail, start_worker
+from ftops.errors import FtopsError
+
+MAX_DEATHS = 3  # a job whose worker has died by itself that often fails
+_LOOK_EVERY_S = 0.1  # while there is a worker to look after
+_IDLE_LOOK_EVERY_S = 5.0
+_PATIENCE_S = 10.0  # how long the worker of a cancelled job may take to notice
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a worker that is gone left its job."""
+
+    job: JobRow
+    exit_code: int | None
+
+    @property
+    def in_order(self) -> bool:
+        """It gave the job back by itself (an adopted worker leaves no exit code to ask)."""
+        if self.exit_code is None:
+            return self.job.status is JobStatus.QUEUED and self.job.worker_pid is None
+        return self.exit_code == EXIT_STOPPED
+
+
+class Scheduler:
+    """Runs in a thread of its own between `start` and `stop`."""
+
+    def __init__(self, store: Store, settings: EngineSettings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._paths = settings.paths
+        self._clock = clock
+        self._workers: dict[str, Worker] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Take up what an earlier engine left, then look after the queue."""
+        self._recover()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the queue now: something changed."""
+        self._wake.set()
+
+    def cancel(self, job_id: str) -> bool:
+        """End a job that nobody wants any more; False when it has ended already."""
+        cancelled = self._store.cancel(job_id)
+        if cancelled and job_id not in self._workers:
+            self._clean(job_id)
+        self.wake()
+        return cancelled
+
+    def stop(self, patience_s: float = _PATIENCE_S) -> None:
+        """Ask the workers to write a checkpoint and end; those that do not will be adopted."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for worker in self._workers.values():
+            self._signal(worker, signal.SIGTERM)
+        deadline_s = self._clock.monotonic_s() + patience_s
+        while any(worker.lives() for worker in self._workers.values()):
+            if self._clock.monotonic_s() > deadline_s:
+                break
+            self._clock.sleep(0.02)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._look()
+            except Exception:
+                # The queue must go on whatever one job does; the log says what it was.
+                _log.exception("looking after the queue failed")
+            self._wake.wait(_LOOK_EVERY_S if self._workers else _IDLE_LOOK_EVERY_S)
+            self._wake.clear()
+
+    def _recover(self) -> None:
+        known = {job.id: job for job in self._store.jobs.unfinished()}
+        for job in known.values():
+            folder = self._paths.job(job.id)
+            if is_locked(folder.lock):
+                _log.info("%s: its worker still lives", job.id)
+                self._workers[job.id] = Worker(job.id, folder)
+            elif job.status is JobStatus.RUNNING:
+                _log.info("%s: its worker is gone; it is queued again", job.id)
+                self._store.enqueue(job.id)
+        for path in self._paths.jobs.iterdir():
+            if path.name not in known:
+                self._clean(path.name)
+        sweep_models(self._store, self._paths)
+
+    def _look(self) -> None:
+        self._bury_the_dead()
+        self.kill_unwanted()
+        for job in self._store.jobs.in_status(JobStatus.VALIDATING_FILES):
+            if check_job(job, self._paths.job(job.id), self._store):
+                _log.info("%s: queued", job.id)
+        self._start_workers()
+
+    def _start_workers(self) -> None:
+        for job in self._store.jobs.in_status(JobStatus.QUEUED):
+            if len(self._workers) >= self._settings.jobs_at_once or self._stopping:
+                return
+            if job.id in self._workers:
+                continue
+            folder = self._paths.job(job.id)
+            try:
+                command = self._settings.worker_command
+                worker = start_worker(command, job.id, self._settings.folder, folder)
+            except FtopsError as error:
+                self._count_death(job, str(error))
+                self._wake.set()  # the next try, or another job, need not wait
+                continue
+            self._workers[job.id] = worker
+            _log.info("%s: worker started", job.id)
+
+    def _bury_the_dead(self) -> None:
+        for worker in [worker for worker in self._workers.values() if not worker.lives()]:
+            del self._workers[worker.job_id]
+            job = self._store.jobs.find(worker.job_id)
+            if job is None or job.ended:
+                _log.info("%s: %s", worker.job_id, job.status if job else "unknown")
+                self._clean(worker.job_id)
+                sweep_models(self._store, self._paths)
+            elif worker.exit_code == EXIT_BUSY:
+                self._workers[job.id] = Worker(job.id, worker.folder)
+            elif not _Ending(job, worker.exit_code).in_order:
+                self._count_death(job, read_tail(worker.folder.log))
+
+    def _count_death(self, job: JobRow, output: str) -> None:
+        """Queue the job once more, or fail it when that has been done often enough."""
+        _log.warning("%s: its worker died (%d): %s", job.id, job.deaths + 1, output)
+        self._store.jobs.count_death(job.id)
+        if job.deaths + 1 < MAX_DEATHS:
+            self._store.enqueue(job.id)
+            return
+        message = f"Training broke off {MAX_DEATHS} times. The last words were:\n{output}"
+        self._store.fail(job.id, "server_error", message if output else message.split(". ")[0])
+        self._clean(job.id)
+
+    def kill_unwanted(self, patience_s: float = _PATIENCE_S) -> int:
+        """Kill workers that have not noticed for so long that their job was cancelled; how many."""
+        now = self._clock.monotonic_s()
+        killed = 0
+        for worker in list(self._workers.values()):
+            job = self._store.jobs.find(worker.job_id)
+            if job is None or not job.ended:
+                continue
+            if worker.unwanted_since_s is None:
+                worker.unwanted_since_s = now
+            elif now - worker.unwanted_since_s > patience_s:
+                self._signal(worker, signal.SIGKILL)
+                killed += 1
+        return killed
+
+    def _signal(self, worker: Worker, number: signal.Signals) -> None:
+        job = self._store.jobs.find(worker.job_id)
+        try:
+            worker.send(number, job.worker_pid if job else None)
+        except ProcessLookupError:
+            return
+
+    def _clean(self, job_id: str) -> None:
+        """Remove what an ended job needs no more; of a failed one, keep what its worker printed."""
+        folder = self._paths.job(job_id)
+        job = self._store.jobs.find(job_id)
+        if job is None or job.status is not JobStatus.FAILED:
+            shutil.rmtree(folder.root, ignore_errors=True)
+            return
+        for path in (folder.training, folder.validation, folder.checkpoint, folder.steps):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder.model, ignore_errors=True)

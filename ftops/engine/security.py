@@ -1,0 +1,149 @@
+"""The door: who may come in, and how much they may bring.
+
+Every answer carries `x-request-id`. The `Host` header is checked (a web page must not reach the
+engine under a name of its own), the token is compared in constant time, and bodies are counted
+while they arrive, so that nothing too large is ever held in memory.
+"""
+
+import hmac
+import secrets
+import threading
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ftops.clock import Clock
+from ftops.engine.api.failures import REQUEST_ID, ApiError, error_response
+
+_OPEN_PATHS = frozenset({"/openapi.json"})  # the same public text for everybody
+_UPLOAD_PATHS = frozenset({"/v1/files"})
+_UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a body may be, in bytes: of an upload, of anything else."""
+
+    upload_bytes: int
+    body_bytes: int
+
+
+class Activity:
+    """Whether anybody wants something from the engine; health checks do not count."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open = 0
+        self._last_s = clock.monotonic_s()
+
+    def began(self) -> None:
+        with self._lock:
+            self._open += 1
+
+    def ended(self) -> None:
+        with self._lock:
+            self._open -= 1
+            self._last_s = self._clock.monotonic_s()
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last request ended; 0 while one is under way."""
+        with self._lock:
+            return 0.0 if self._open else self._clock.monotonic_s() - self._last_s
+
+
+class Door:
+    """ASGI middleware around the whole app."""
+
+    def __init__(
+        self, app: ASGIApp, *, token: str, host: str, limits: Limits, activity: Activity
+    ) -> None:
+        self._app = app
+        self._token = token.encode()
+        # An engine on every address is reached by names that it cannot know.
+        self._hosts = None if host in _EVERY_ADDRESS else _LOOPBACK | {host, f"[{host}]"}
+        self._limits = limits
+        self._activity = activity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        counts = scope["path"] != "/healthz"
+        if counts:
+            self._activity.began()
+        try:
+            request_id = f"req_{secrets.token_hex(16)}"
+            scope[REQUEST_ID] = request_id
+            await self._admit(scope, receive, _with_request_id(send, request_id))
+        finally:
+            if counts:
+                self._activity.ended()
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        limit = self._limits.body_bytes
+        if scope["path"] in _UPLOAD_PATHS:
+            limit = self._limits.upload_bytes + _UPLOAD_SLACK_BYTES
+        try:
+            self._check_host(headers)
+            if scope["path"] not in _OPEN_PATHS:
+                self._check_token(headers)
+            length = headers.get("content-length", "")
+            if length.isdecimal() and int(length) > limit:
+                raise too_large(limit)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        await self._app(scope, _counted(receive, limit), send)
+
+    def _check_host(self, headers: Headers) -> None:
+        host = headers.get("host", "").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if self._hosts is not None and name not in self._hosts:
+            raise ApiError(
+                403, f"The engine does not answer to the name {host!r}.", code="bad_host"
+            )
+
+    def _check_token(self, headers: Headers) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            message = "No API key was sent: it goes into the header 'Authorization: Bearer KEY'."
+            raise ApiError(401, message, headers={"www-authenticate": "Bearer"})
+        if not hmac.compare_digest(token.strip().encode(), self._token):
+            message = "Wrong API key: the engine's own stands in the file 'token' of its folder."
+            headers_out = {"www-authenticate": "Bearer"}
+            raise ApiError(401, message, code="invalid_api_key", headers=headers_out)
+
+
+def too_large(limit: int) -> ApiError:
+    """413, with the limit."""
+    message = f"The body is larger than {limit:,} bytes."
+    return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    taken = 0
+
+    async def counted() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise too_large(limit)
+        return message
+
+    return counted
+
+
+def _with_request_id(send: Send, request_id: str) -> Send:
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["x-request-id"] = request_id
+        await send(message)
+
+    return send_with_id

@@ -1,0 +1,195 @@
+"""An engine from its start to its end: one at a time in a folder, known by `address.json`.
+
+It ends on SIGINT or SIGTERM, or by itself when nobody has wanted anything for `idle_s` and no job
+is unfinished. Workers are then asked to write a checkpoint; their jobs go on at the next start.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from ftops import __version__
+from ftops.clock import Clock, SystemClock
+from ftops.engine.address import (
+    base_url,
+    load_token,
+    open_socket,
+    remove_address,
+    write_address,
+)
+from ftops.engine.api.engine import Engine
+from ftops.engine.app import create_app
+from ftops.engine.generation import Generation
+from ftops.engine.ids import result_file_id
+from ftops.engine.scheduler import Scheduler
+from ftops.engine.security import Activity
+from ftops.engine.settings import EngineFolder, EngineSettings
+from ftops.engine.store import Store
+from ftops.engine.trainers import get_trainer, list_bases
+from ftops.errors import EngineError
+from ftops.files import make_private_dir, storage_error
+from ftops.records import EngineAddress
+
+OnReady = Callable[[EngineAddress], None]
+_THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_GRACE_S = 5  # for requests under way when the engine ends
+_log = logging.getLogger(__name__)
+
+
+def serve(settings: EngineSettings, *, on_ready: OnReady) -> None:
+    """Run an engine until it is told to end.
+
+    `on_ready` is called when it answers. Raises PortTaken, or EngineError when another engine
+    has the folder.
+    """
+    limit_threads()
+    paths = prepare_folder(settings.paths)
+    lock = FileLock(paths.lock, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise EngineError(
+            f"another engine works in {paths.root}",
+            hint="`ftops engine status` shows it, `ftops engine stop` ends it.",
+        ) from None
+    except OSError as error:
+        raise storage_error(error, paths.lock) from error
+    try:
+        _serve(settings, on_ready)
+    finally:
+        lock.release()
+
+
+def limit_threads() -> None:
+    """One thread for each process's linear algebra: two that wait for each other on a busy
+    machine are many times slower. Must come before NumPy is imported; workers inherit it."""
+    for name in _THREAD_LIMITS:
+        os.putenv(name, "1")
+
+
+def prepare_folder(paths: EngineFolder) -> EngineFolder:
+    """Make the folders of an engine."""
+    for path in (paths.root, paths.files, paths.models, paths.jobs, paths.incoming):
+        make_private_dir(path)
+    return paths
+
+
+def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine:
+    """The parts of an engine around its store."""
+    return Engine(
+        settings=settings,
+        token=load_token(settings.paths.token),
+        store=store,
+        scheduler=Scheduler(store, settings, clock),
+        generation=Generation(settings.paths, get_trainer, settings.models_in_memory),
+        activity=Activity(clock),
+        list_bases=list_bases,
+    )
+
+
+def sweep_files(store: Store, paths: EngineFolder) -> None:
+    """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
+    for path in paths.incoming.iterdir():
+        path.unlink(missing_ok=True)
+    known = store.files.ids()
+    known |= {result_file_id(job.id) for job in store.jobs.unfinished()}
+    for path in paths.files.iterdir():
+        if path.name not in known and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
+    for path in paths.jobs.iterdir():
+        if store.jobs.find(path.name) is None:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
+    paths = settings.paths
+    with open_socket(settings) as bound:
+        clock = SystemClock()
+        store = Store(paths.database, clock)
+        try:
+            sweep_files(store, paths)
+            engine = build_engine(settings, store, clock)
+            engine.scheduler.start()
+            try:
+                _run(engine, bound, on_ready)
+            finally:
+                engine.scheduler.stop()
+        finally:
+            store.close()
+
+
+def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
+    config = uvicorn.Config(
+        create_app(engine),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_notify=1,
+    )
+    server = _Server(config)
+
+    async def end_when_idle() -> None:
+        if _is_idle(engine):
+            _log.info("idle for %s s: the engine ends", engine.settings.idle_s)
+            server.should_exit = True
+
+    config.callback_notify = end_when_idle
+    port = bound.getsockname()[1]
+    url = base_url(engine.settings.host, port)
+    address = EngineAddress(url, engine.token, os.getpid(), __version__)
+
+    def announce() -> None:
+        write_address(engine.paths, address)
+        _log.info("listening at %s", url)
+        on_ready(address)
+
+    server.when_listening = announce
+    try:
+        with _quiet_signals():
+            asyncio.run(server.serve(sockets=[bound]))
+    finally:
+        remove_address(engine.paths)
+
+
+def _is_idle(engine: Engine) -> bool:
+    limit_s = engine.settings.idle_s
+    if limit_s is None or engine.activity.idle_s < limit_s:
+        return False
+    return not engine.store.jobs.unfinished()
+
+
+class _Server(uvicorn.Server):
+    """Says when it really listens."""
+
+    when_listening: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self.when_listening()
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """Let `serve` return after a signal: uvicorn raises it again when it has shut down."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,117 @@
+"""What an engine is told when it starts, and where it keeps things."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFolder:
+    """The engine's folder: every path in it is built here and nowhere else."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "engine.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "engine.lock"
+
+    @property
+    def address(self) -> Path:
+        return self.root / "address.json"
+
+    @property
+    def last_port(self) -> Path:
+        return self.root / "port"
+
+    @property
+    def token(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def files(self) -> Path:
+        return self.root / "files"
+
+    @property
+    def incoming(self) -> Path:
+        """Uploads on their way; whatever stands here when an engine starts is a leftover."""
+        return self.root / "incoming"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    def file(self, file_id: str) -> Path:
+        return self.files / file_id
+
+    def model(self, job_id: str) -> Path:
+        """The finished model of a job."""
+        return self.models / job_id
+
+    def job(self, job_id: str) -> "JobFolder":
+        return JobFolder(self.jobs / job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """What one job needs while it is under way; most of it is removed when it has ended."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the worker for as long as it lives."""
+        return self.root / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "worker.log"
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        return self.root / "validation.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / "checkpoint"
+
+    @property
+    def steps(self) -> Path:
+        return self.root / "steps.csv"
+
+    @property
+    def model(self) -> Path:
+        """The model until it is whole."""
+        return self.root / "model"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What `serve` is told; `port` None: the last one if it is free, or any free one."""
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int | None = None
+    idle_s: float | None = None  # ends itself after that long without requests and jobs
+    jobs_at_once: int = 1
+    max_upload_bytes: int = 512 * MEBIBYTE
+    max_body_bytes: int = 8 * MEBIBYTE
+    models_in_memory: int = 2
+    worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
+
+    @property
+    def paths(self) -> EngineFolder:
+        return EngineFolder(self.folder)

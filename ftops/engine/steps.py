@@ -1,0 +1,113 @@
+"""The figures of every training step: kept in a file while the job runs, served as CSV afterwards.
+
+The file is appended to, step by step. A worker that goes on from a checkpoint sees steps again
+that are in the file already; they come out the same and are skipped.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from ftops.engine.trainers.protocol import StepMetrics
+
+COLUMNS = (
+    "step",
+    "epoch",
+    "elapsed_tokens",
+    "elapsed_examples",
+    "train_loss",
+    "train_accuracy",
+    "valid_loss",
+    "valid_mean_token_accuracy",
+    "train_sequence_accuracy",
+    "valid_sequence_accuracy",
+)
+
+
+class StepsMissing(Exception):
+    """The checkpoint is ahead of this file (a power cut may do that): train from the start."""
+
+
+class StepFile:
+    """The steps so far; a line that a death left unfinished is dropped on opening."""
+
+    def __init__(self, path: Path) -> None:
+        whole = _whole_lines(path)
+        rows = read_steps(path)
+        self.last_step = int(rows[-1][0]) if rows else 0
+        self.last_epoch = int(rows[-1][1]) if rows else 0
+        self._stream = path.open("ab")
+        self._stream.truncate(len(whole))
+
+    def add(self, metrics: StepMetrics) -> bool:
+        """Keep the step; False when it is here already."""
+        if metrics.step <= self.last_step:
+            return False
+        if metrics.step > self.last_step + 1:
+            raise StepsMissing(f"step {metrics.step} follows step {self.last_step}")
+        self._stream.write(_render([_cells(metrics)]).encode())
+        self._stream.flush()
+        self.last_step, self.last_epoch = metrics.step, metrics.epoch
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> "StepFile":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_steps(path: Path) -> list[list[str]]:
+    """The whole lines of a step file, as cells; none when there is no file."""
+    return list(csv.reader(io.StringIO(_whole_lines(path).decode())))
+
+
+def render_results(rows: Sequence[Sequence[str]], extra: Mapping[str, float]) -> str:
+    """The results file: a header, every step, and `extra` figures in the last row."""
+    header = [*COLUMNS, *extra]
+    empty = [""] * len(extra)
+    body = [[*row, *empty] for row in rows]
+    if body and extra:
+        body[-1][len(COLUMNS) :] = [_figure(value) for value in extra.values()]
+    return _render([header, *body])
+
+
+def _whole_lines(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _cells(metrics: StepMetrics) -> list[str]:
+    whole = [metrics.step, metrics.epoch, metrics.elapsed_tokens, metrics.elapsed_examples]
+    figures = [
+        metrics.train_loss,
+        metrics.train_token_accuracy,
+        metrics.valid_loss,
+        metrics.valid_token_accuracy,
+        metrics.train_sequence_accuracy,
+        metrics.valid_sequence_accuracy,
+    ]
+    return [*map(str, whole), *map(_figure, figures)]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _render(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

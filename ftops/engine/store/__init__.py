@@ -1,0 +1,23 @@
+"""The engine's memory: one SQLite file, one class a table, one transaction a change."""
+
+from ftops.engine.store.database import Database
+from ftops.engine.store.events import EventRow, EventTable, NewEvent
+from ftops.engine.store.files import FileRow, FileTable
+from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
+from ftops.engine.store.models import ModelRow, ModelTable
+from ftops.engine.store.store import Store
+
+__all__ = [
+    "Database",
+    "EventRow",
+    "EventTable",
+    "FileRow",
+    "FileTable",
+    "JobRow",
+    "JobStatus",
+    "JobTable",
+    "ModelRow",
+    "ModelTable",
+    "NewEvent",
+    "Store",
+]

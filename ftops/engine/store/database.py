@@ -1,0 +1,115 @@
+"""The engine's SQLite file: opened, brought up to date, and shared between threads and processes.
+
+Every change is one transaction that takes the write lock at its start, so that reading before
+writing inside it is safe. A transaction opened inside another joins it.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from ftops.errors import EngineError, StorageError
+from ftops.files import PRIVATE_FILE, make_private_dir
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).with_name("schema.sql")
+
+Value: TypeAlias = int | float | str | None
+_BUSY_S = 30.0
+_DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
+
+
+class Database:
+    """One connection, guarded by a lock; `path` is made when it does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        make_private_dir(path.parent)
+        with self._translated():
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise EngineError(
+                f"{self.path} was written by a later ftops (schema {version}, known here: "
+                f"{SCHEMA_VERSION})",
+                hint="Upgrade ftops, or point FTOPS_HOME at another folder.",
+            )
+        if version < SCHEMA_VERSION:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {SCHEMA.read_text(encoding='utf-8')}; "
+                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+            self.path.chmod(PRIVATE_FILE)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes inside happen together or not at all."""
+        with self._lock, self._translated():
+            outermost = self._depth == 0
+            if outermost:
+                self._connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                if outermost and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            else:
+                if outermost:
+                    self._connection.execute("COMMIT")
+            finally:
+                self._depth -= 1
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[sqlite3.Row]:
+        """The answer to a question."""
+        with self._lock, self._translated():
+            return self._connection.execute(sql, values).fetchall()
+
+    def find_row(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Row | None:
+        rows = self.rows(sql, values)
+        return rows[0] if rows else None
+
+    def change(self, sql: str, values: Sequence[Value] = ()) -> int:
+        """Carry out one change; how many rows it touched."""
+        with self.transaction():
+            return self._connection.execute(sql, values).rowcount
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if any(word in text.lower() for word in _DISK_WORDS):
+                raise StorageError(f"{self.path}: {text}") from error
+            raise EngineError(f"{self.path}: {text}") from error
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            raise EngineError(
+                f"{self.path} cannot be read: {error}",
+                hint="Move the file away; the engine then starts with an empty one.",
+            ) from error

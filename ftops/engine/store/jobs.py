@@ -1,0 +1,179 @@
+"""The table of jobs: their states, and the moves between them, as data.
+
+A move is one compare-and-set: it happens only from a state that `TRANSITIONS` allows, so two
+processes that want to move the same job never both succeed.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ftops.engine.store.database import Database, Value
+from ftops.records import Json
+
+
+class JobStatus(StrEnum):
+    """How a job stands."""
+
+    VALIDATING_FILES = "validating_files"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.VALIDATING_FILES: frozenset(
+        {JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    # back to queued: its worker is gone, and another one will go on from the checkpoint
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}
+    ),
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+ENDED = frozenset(status for status, onward in TRANSITIONS.items() if not onward)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job, as the engine has it."""
+
+    id: str
+    status: JobStatus
+    model: str
+    base: str
+    training_file: str
+    validation_file: str | None
+    suffix: str | None
+    seed: int
+    metadata: Mapping[str, str]
+    hyperparameters: Mapping[str, Json]
+    created_at: int
+    resolved: Mapping[str, Json] | None = None
+    estimated_finish: int | None = None
+    finished_at: int | None = None
+    fine_tuned_model: str | None = None
+    result_file: str | None = None
+    trained_tokens: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    error_param: str | None = None
+    worker_pid: int | None = None
+    deaths: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class JobTable:
+    """Questions and changes about jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, job: JobRow) -> None:
+        self._database.change(
+            "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
+            " seed, metadata_json, hyperparameters_json, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                job.id,
+                job.status,
+                job.model,
+                job.base,
+                job.training_file,
+                job.validation_file,
+                job.suffix,
+                job.seed,
+                json.dumps(dict(job.metadata)),
+                json.dumps(dict(job.hyperparameters)),
+                job.created_at,
+            ),
+        )
+
+    def find(self, job_id: str) -> JobRow | None:
+        row = self._database.find_row("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        return _job(row) if row else None
+
+    def status(self, job_id: str) -> JobStatus | None:
+        """Only how it stands: cheap enough to ask after every step of training."""
+        row = self._database.find_row("SELECT status FROM jobs WHERE id = ?", (job_id,))
+        return JobStatus(row["status"]) if row else None
+
+    def page(
+        self, *, after: str | None, limit: int, metadata: Mapping[str, str]
+    ) -> Sequence[JobRow]:
+        """Up to `limit` jobs older than the job `after`, newest first, that carry `metadata`."""
+        wanted: list[str] = []
+        values: list[Value] = []
+        if after is not None:
+            wanted.append("seq < (SELECT seq FROM jobs WHERE id = ?)")
+            values.append(after)
+        for key, value in metadata.items():
+            wanted.append(
+                "EXISTS (SELECT 1 FROM json_each(metadata_json) AS pair"
+                " WHERE pair.key = ? AND pair.value = ?)"
+            )
+            values += [key, value]
+        where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+        sql = f"SELECT * FROM jobs {where} ORDER BY seq DESC LIMIT ?"
+        return [_job(row) for row in self._database.rows(sql, (*values, limit))]
+
+    def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
+        """The jobs that stand so, oldest first."""
+        marks = ", ".join("?" * len(statuses))
+        return [
+            _job(row)
+            for row in self._database.rows(
+                f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
+            )
+        ]
+
+    def unfinished(self) -> Sequence[JobRow]:
+        return self.in_status(*(status for status in JobStatus if status not in ENDED))
+
+    def move(self, job_id: str, to: JobStatus, values: Mapping[str, Value] | None = None) -> bool:
+        """Bring the job to the state `to` and set columns; False when its state forbids that."""
+        columns = {"status": to.value, **(values or {})}
+        sources = [status for status, onward in TRANSITIONS.items() if to in onward]
+        sets = ", ".join(f"{column} = ?" for column in columns)
+        marks = ", ".join("?" * len(sources))
+        return (
+            self._database.change(
+                f"UPDATE jobs SET {sets} WHERE id = ? AND status IN ({marks})",
+                (*columns.values(), job_id, *sources),
+            )
+            == 1
+        )
+
+    def count_death(self, job_id: str) -> None:
+        self._database.change("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job_id,))
+
+    def set_worker(self, job_id: str, pid: int) -> None:
+        self._database.change("UPDATE jobs SET worker_pid = ? WHERE id = ?", (pid, job_id))
+
+    def set_estimate(self, job_id: str, at: int) -> None:
+        self._database.change(
+            "UPDATE jobs SET estimated_finish = ? WHERE id = ? AND status = 'running'",
+            (at, job_id),
+        )
+
+
+def _job(row: sqlite3.Row) -> JobRow:
+    values = dict(row)
+    resolved = values.pop("resolved_json")
+    return JobRow(
+        status=JobStatus(values.pop("status")),
+        metadata=json.loads(values.pop("metadata_json")),
+        hyperparameters=json.loads(values.pop("hyperparameters_json")),
+        resolved=json.loads(resolved) if resolved else None,
+        **{key: value for key, value in values.items() if key != "seq"},
+    )

@@ -1,0 +1,62 @@
+-- The engine's database, version 1. Times are seconds since 1970; *_json columns hold JSON text.
+-- `seq` is the order of creation: rows made in the same second keep their order.
+
+CREATE TABLE IF NOT EXISTS files (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT NOT NULL UNIQUE,      -- also the name of its file in files/
+    filename   TEXT NOT NULL,             -- as the client said; never a path
+    purpose    TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS jobs (
+    seq                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    id                   TEXT NOT NULL UNIQUE,
+    status               TEXT NOT NULL,   -- see TRANSITIONS in jobs.py
+    model                TEXT NOT NULL,   -- as asked for: a base model or a fine-tuned one
+    base                 TEXT NOT NULL,   -- the base model underneath
+    training_file        TEXT NOT NULL,
+    validation_file      TEXT,
+    suffix               TEXT,
+    seed                 INTEGER NOT NULL,
+    metadata_json        TEXT NOT NULL,
+    hyperparameters_json TEXT NOT NULL,   -- as asked for
+    resolved_json        TEXT,            -- what "auto" turned out to be
+    created_at           INTEGER NOT NULL,
+    estimated_finish     INTEGER,
+    finished_at          INTEGER,
+    fine_tuned_model     TEXT,
+    result_file          TEXT,
+    trained_tokens       INTEGER,
+    error_code           TEXT,
+    error_message        TEXT,
+    error_param          TEXT,
+    worker_pid           INTEGER,
+    deaths               INTEGER NOT NULL DEFAULT 0   -- workers of this job that died by themselves
+);
+CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, seq);
+
+CREATE TABLE IF NOT EXISTS events (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT NOT NULL UNIQUE,
+    job_id     TEXT NOT NULL REFERENCES jobs (id),
+    key        TEXT NOT NULL,             -- what happened, e.g. `step:12`: a repeated step adds nothing
+    created_at INTEGER NOT NULL,
+    level      TEXT NOT NULL,
+    message    TEXT NOT NULL,
+    type       TEXT NOT NULL,
+    data_json  TEXT NOT NULL,
+    UNIQUE (job_id, key)
+);
+CREATE INDEX IF NOT EXISTS events_by_job ON events (job_id, seq);
+
+CREATE TABLE IF NOT EXISTS models (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL UNIQUE,
+    job_id     TEXT NOT NULL REFERENCES jobs (id),   -- also the name of its folder in models/
+    base       TEXT NOT NULL,
+    parent     TEXT NOT NULL,             -- what it was tuned from: the base or another of these
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER                    -- its folder may stay for a while: a job may be reading it
+);

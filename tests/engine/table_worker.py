@@ -1,0 +1,186 @@
+"""A worker with a trainer that learns a table by heart: small, exact, and able to be held still.
+
+Run as a program it takes, before the worker's own arguments:
+    --gate FILE --gate-step N    wait before step N for as long as FILE exists
+    --crash NAME --once FILE     die at a crash point, unless FILE exists; FILE is then made
+    --break-off                  end with a message on standard error, as a bug would
+    --full-disk                  write to a disk that is full
+    --deaf                       do not notice that training shall stop
+"""
+
+import argparse
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.engine import worker
+from ftops.engine.trainers.protocol import (
+    Delta,
+    Document,
+    PromptTooLong,
+    Resolved,
+    SamplingParams,
+    StepMetrics,
+    TokenLogprob,
+    TrainingRequest,
+    TrainingResult,
+    TrainingStopped,
+)
+from ftops.files import write_atomic
+
+
+def _split(document: Document) -> tuple[str, str]:
+    """A training document as question and answer: the answer is its last text."""
+    last = max(place for place, segment in enumerate(document) if segment.text)
+    return _write(document[:last]), document[last].text
+
+
+def _write(document: Document) -> str:
+    return "".join(segment.text or f"<{segment.special}>" for segment in document)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What goes wrong on purpose."""
+
+    gate: Path | None = None
+    gate_step: int = 0
+    deaf: bool = False
+    full_disk: bool = False
+
+
+class TableModel:
+    """Answers what it has in its table; each character is a token."""
+
+    context_length = 60
+
+    def __init__(self, table: Mapping[str, str]) -> None:
+        self._table = table
+
+    def count_tokens(self, document: Document) -> int:
+        return len(_write(document))
+
+    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+        for index, prompt in enumerate(prompts):
+            if self.count_tokens(prompt) >= self.context_length:
+                raise PromptTooLong(index, self.count_tokens(prompt), self.context_length)
+        return self._answer(prompts, params)
+
+    def _answer(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+        for index, prompt in enumerate(prompts):
+            text = self._table.get(_write(prompt), "?")
+            cut = min([place for stop in params.stop if (place := text.find(stop)) >= 0] or [99])
+            reason = "stop" if min(cut, len(text)) <= params.max_tokens else "length"
+            text = text[: min(cut, params.max_tokens)]
+            for character in text:
+                entry = TokenLogprob(character, -0.5, {character: -0.5})
+                logprobs = () if params.logprobs is None else (entry,)
+                yield Delta(index, character, logprobs, 1)
+            yield Delta(index, "", finish_reason=reason)
+
+
+class TableTrainer:
+    """One row is one step; a checkpoint after each."""
+
+    bases: Mapping[str, int] = {"ada": 1, "babbage": 2}
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        self._behaviour = behaviour or Behaviour()
+
+    def resolve(self, request: TrainingRequest) -> Resolved:
+        n_epochs = request.n_epochs if isinstance(request.n_epochs, int) else 2
+        return Resolved(n_epochs, 1, 1.0, n_epochs * len(request.training))
+
+    def train(
+        self,
+        request: TrainingRequest,
+        resolved: Resolved,
+        *,
+        into: Path,
+        checkpoint: Path,
+        on_step: Callable[[StepMetrics], None],
+        should_stop: Callable[[], bool],
+    ) -> TrainingResult:
+        table: dict[str, str] = {}
+        begin = 1
+        if (Path(request.base) / "table.json").exists():
+            table = json.loads((Path(request.base) / "table.json").read_text())
+        if checkpoint.exists():
+            begin, table = json.loads(checkpoint.read_text())
+        if self._behaviour.full_disk:
+            Path("/dev/full").write_bytes(b"anything")
+        rows = [_split(document) for document in request.training]
+        for step in range(begin, resolved.n_steps + 1):
+            self._wait(step, should_stop)
+            question, answer = rows[(step - 1) % len(rows)]
+            table[question] = answer
+            known = sum(table.get(asked) == told for asked, told in rows) / len(rows)
+            on_step(_metrics(step, resolved.n_steps, len(rows), known, bool(request.validation)))
+            write_atomic(checkpoint, json.dumps([step + 1, table]).encode())
+        (into / "table.json").write_text(json.dumps(table))
+        return TrainingResult(trained_tokens=resolved.n_steps, steps=resolved.n_steps)
+
+    def load(self, folder: Path) -> TableModel:
+        return TableModel(json.loads((folder / "table.json").read_text()))
+
+    def _wait(self, step: int, should_stop: Callable[[], bool]) -> None:
+        gate = self._behaviour.gate
+        while True:
+            if should_stop() and not self._behaviour.deaf:
+                raise TrainingStopped
+            if gate is None or step != self._behaviour.gate_step or not gate.exists():
+                break
+            threading.Event().wait(0.01)
+
+
+def _metrics(step: int, total: int, rows: int, known: float, validates: bool) -> StepMetrics:
+    at_epoch_end = validates and step % rows == 0
+    return StepMetrics(
+        step=step,
+        total_steps=total,
+        epoch=(step - 1) // rows + 1,
+        elapsed_examples=step,
+        elapsed_tokens=step,
+        train_loss=1 - known,
+        train_token_accuracy=known,
+        train_sequence_accuracy=known,
+        valid_loss=1 - known if at_epoch_end else None,
+        valid_token_accuracy=known if at_epoch_end else None,
+        valid_sequence_accuracy=known if at_epoch_end else None,
+    )
+
+
+def get_trainer(base: str) -> TableTrainer:
+    return TableTrainer()
+
+
+def list_bases() -> Mapping[str, int]:
+    return TableTrainer.bases
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gate", type=Path)
+    parser.add_argument("--gate-step", type=int, default=0)
+    parser.add_argument("--crash")
+    parser.add_argument("--once", type=Path)
+    parser.add_argument("--break-off", action="store_true")
+    parser.add_argument("--full-disk", action="store_true")
+    parser.add_argument("--deaf", action="store_true")
+    options, rest = parser.parse_known_args()
+    if options.break_off:
+        sys.stderr.write("the table fell over\n")
+        return 3
+    if options.crash and not options.once.exists():
+        options.once.touch()
+        crashpoints.arm(options.crash)
+    behaviour = Behaviour(options.gate, options.gate_step, options.deaf, options.full_disk)
+    return worker.main(rest, lambda base: TableTrainer(behaviour))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Figures for models that name classes, against numbers worked out by hand."""
+
+import pytest
+
+from ftops.engine.classification import Classes, classification_metrics
+
+
+def test_several_classes_give_accuracy_and_a_weighted_f1() -> None:
+    expected = ["a", "a", "b", "c"]
+    given = ["a", "b", "b", "b"]
+    figures = classification_metrics(expected, given, Classes(3, None))
+    # F1: a 2/3 (weight 2), b 2*1/(2*1+2) = 1/2 (weight 1), c 0 (weight 1)
+    assert figures == {
+        "classification/accuracy": 0.5,
+        "classification/weighted_f1_score": pytest.approx((2 * 2 / 3 + 1 / 2) / 4),
+    }
+
+
+def test_two_classes_give_precision_recall_and_f_scores_of_the_positive_one() -> None:
+    expected = ["yes", "yes", "yes", "no", "no"]
+    given = ["yes", "no", "yes", "yes", "no"]
+    figures = classification_metrics(expected, given, Classes(2, " yes", (0.5, 2.0)))
+    third = pytest.approx(2 / 3)
+    assert figures == {
+        "classification/accuracy": 0.6,
+        "classification/precision": third,
+        "classification/recall": third,
+        "classification/f1": third,
+        "classification/f0.5": third,
+        "classification/f2": third,
+    }
+
+
+def test_a_model_that_never_says_the_positive_class_scores_nothing() -> None:
+    figures = classification_metrics(["yes", "no"], ["no", "no"], Classes(2, "yes"))
+    assert figures["classification/precision"] == 0.0
+    assert figures["classification/recall"] == 0.0
+    assert figures["classification/accuracy"] == 0.5
+
+
+def test_beta_weighs_recall_against_precision() -> None:
+    figures = classification_metrics(
+        ["yes", "yes", "no"], ["yes", "no", "no"], Classes(2, "yes", (0.5, 2.0))
+    )
+    # precision 1, recall 1/2
+    assert figures["classification/f0.5"] == pytest.approx(1.25 * 0.5 / (0.25 + 0.5))
+    assert figures["classification/f2"] == pytest.approx(5 * 0.5 / (4 + 0.5))

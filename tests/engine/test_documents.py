@@ -1,0 +1,56 @@
+"""Rows and prompts as documents for the trainers."""
+
+from ftops.engine.documents import chat_prompt, completion_prompt, prompt_of, training_document
+from ftops.engine.rows import ChatRow, CompletionRow, Turn
+from ftops.engine.trainers.protocol import Segment
+
+CHAT = ChatRow(
+    (
+        Turn("developer", "be short"),
+        Turn("user", "hello"),
+        Turn("assistant", "hi", trained=True),
+    )
+)
+
+
+def test_a_completion_row_counts_its_completion_and_its_end() -> None:
+    document = training_document(CompletionRow("a ->", " 1"), prompt_loss_weight=0.1)
+    assert document == (
+        Segment(text="a ->", weight=0.1),
+        Segment(text=" 1"),
+        Segment(special="end_of_text"),
+    )
+
+
+def test_a_chat_row_counts_what_the_assistant_says_and_its_end() -> None:
+    document = training_document(CHAT)
+    assert [(part.special or part.text, part.weight) for part in document] == [
+        ("system", 0.0),
+        ("be short", 0.0),
+        ("end_of_turn", 0.0),
+        ("user", 0.0),
+        ("hello", 0.0),
+        ("end_of_turn", 0.0),
+        ("assistant", 0.0),
+        ("hi", 1.0),
+        ("end_of_turn", 1.0),
+    ]
+
+
+def test_an_assistant_turn_of_weight_0_is_only_read() -> None:
+    row = ChatRow((Turn("assistant", "no"), Turn("assistant", "yes", trained=True)))
+    counted = [part.text for part in training_document(row) if part.weight]
+    assert counted == ["yes", ""]
+
+
+def test_what_is_asked_is_how_the_training_document_begins() -> None:
+    for row in (CompletionRow("a ->", " 1"), CompletionRow("", "x"), CHAT):
+        prompt = [(part.text, part.special) for part in prompt_of(row)]
+        document = [(part.text, part.special) for part in training_document(row)]
+        assert document[: len(prompt)] == prompt
+        assert len(document) == len(prompt) + 2
+
+
+def test_prompts_end_where_the_answer_begins() -> None:
+    assert chat_prompt(CHAT.turns[:2])[-1] == Segment(special="assistant", weight=0.0)
+    assert completion_prompt("") == ()

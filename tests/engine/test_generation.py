@@ -1,0 +1,94 @@
+"""Models in memory: the last used stay, a slow reader holds nobody up, a reader may leave."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ftops.engine.generation import Answers, Generation, OpenModel
+from ftops.engine.model_store import Manifest, publish
+from ftops.engine.settings import EngineFolder
+from ftops.engine.store import ModelRow
+from ftops.engine.trainers.protocol import Delta, Document, SamplingParams
+from ftops.errors import EngineError
+from ftops.records import RowFormat
+from tests.engine.running import wait_for
+from tests.engine.table_worker import TableModel, get_trainer
+
+MANIFEST = Manifest("ft:x", "ada", "ada", "ftjob-x", RowFormat.COMPLETION, 1, 1)
+
+
+class Counter:
+    """A model that goes on counting until nobody listens."""
+
+    context_length = 10
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def count_tokens(self, document: Document) -> int:
+        return len(document)
+
+    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+        try:
+            while True:
+                yield Delta(0, "1", n_tokens=1)
+        finally:
+            self.ended.set()
+
+
+def model_row(folder: EngineFolder, number: int) -> ModelRow:
+    """A published model that answers `cat` with its number."""
+    row = ModelRow(f"ft:ada:local::{number}", f"ftjob-{number}", "ada", "ada", 1)
+    part = folder.job(row.job_id).model
+    part.mkdir(parents=True)
+    (part / "table.json").write_text(f'{{"cat": "{number}"}}')
+    manifest = Manifest(row.name, "ada", "ada", row.job_id, RowFormat.COMPLETION, 1, 1)
+    publish(part, folder.model(row.job_id), manifest)
+    return row
+
+
+def test_the_last_used_models_stay_in_memory(tmp_path: Path) -> None:
+    folder = EngineFolder(tmp_path)
+    rows = [model_row(folder, number) for number in range(3)]
+    generation = Generation(folder, get_trainer, capacity=2)
+    first, second = (generation.open(row) for row in rows[:2])
+    assert generation.open(rows[0]) is first
+    generation.open(rows[2])  # the second one is now the least used
+    assert generation.open(rows[0]) is first
+    assert generation.open(rows[1]) is not second
+    generation.forget(rows[0].name)
+    assert generation.open(rows[0]) is not first
+
+
+def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
+    folder = EngineFolder(tmp_path)
+    row = model_row(folder, 1)
+    (folder.model(row.job_id) / "manifest.json").write_text("{}")
+    with pytest.raises(EngineError, match="not a readable model"):
+        Generation(folder, get_trainer, capacity=1).open(row)
+
+
+def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
+    folder = EngineFolder(tmp_path)
+    folder.model("ftjob-1").mkdir(parents=True)
+    (folder.model("ftjob-1") / "half").touch()
+    model_row(folder, 1)
+    names = {path.name for path in folder.model("ftjob-1").iterdir()}
+    assert names == {"manifest.json", "table.json"}
+
+
+def test_a_reader_that_leaves_ends_the_drawing() -> None:
+    counter = Counter()
+    answers = Answers(OpenModel(MANIFEST, counter), [()], SamplingParams())
+    assert next(iter(answers)).text == "1"
+    answers.close()
+    assert counter.ended.wait(20)
+
+
+def test_a_reader_that_does_not_read_keeps_nobody_waiting() -> None:
+    model = OpenModel(MANIFEST, TableModel({"": "yes"}))
+    unread = Answers(model, [()], SamplingParams())
+    wait_for(lambda: "".join(d.text for d in Answers(model, [()], SamplingParams())) == "yes")
+    assert "".join(delta.text for delta in unread) == "yes"

@@ -1,0 +1,143 @@
+"""Reading and checking training files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftops.engine.rows import (
+    MAX_CLASSES,
+    MAX_LINE_BYTES,
+    BadFile,
+    ChatRow,
+    CompletionRow,
+    check_file,
+    read_rows,
+)
+from ftops.records import RowFormat
+
+CHAT = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_file_of_completion_rows_is_summed_up(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        '{"prompt": "a ->", "completion": " 1"}',
+        '{"prompt": "", "completion": " 2"}',
+        "",
+        '{"completion": "1", "prompt": "c"}',
+    )
+    summary = check_file(path)
+    assert (summary.format, summary.rows) == (RowFormat.COMPLETION, 3)
+    assert summary.answers == frozenset({"1", "2"})
+    assert next(read_rows(path)) == CompletionRow("a ->", " 1")
+
+
+def test_one_good_row_is_enough_and_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + CHAT.encode())
+    assert check_file(path).rows == 1
+
+
+def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> None:
+    messages = [
+        {"role": "developer", "content": "be short"},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": "no", "weight": 0},
+        {"role": "user", "content": "again", "name": "x"},
+        {"role": "assistant", "content": "yes", "weight": 1},
+    ]
+    (row,) = read_rows(write(tmp_path, json.dumps({"messages": messages})))
+    assert isinstance(row, ChatRow)
+    assert [turn.trained for turn in row.turns] == [False, False, False, False, True]
+    assert row.turns[1].content == "ab"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"prompt": "a"}', "completion is missing"),
+        ('{"prompt": "a", "completion": null}', "completion is null"),
+        ('{"prompt": 3, "completion": "a"}', "prompt is a number"),
+        ('{"prompt": true, "completion": "a"}', "prompt is true or false"),
+        ('{"prompt": ["a"], "completion": "a"}', "prompt is a list"),
+        ('{"prompt": {}, "completion": "a"}', "prompt is an object"),
+        ('{"prompt": "a", "completion": ""}', "completion is empty"),
+        ('{"prompt": "a", "completion": "b", "extra": 1}', "unknown key 'extra'"),
+        ('{"prompt": "a", "completion": NaN}', "not valid JSON"),
+        ('{"messages": []}', "messages is not a list of messages"),
+        ('{"messages": ["a"]}', "messages[0] is a text, not an object"),
+        ('{"messages": [{"role": "tool", "content": "a"}]}', "messages[0].role is 'tool'"),
+        ('{"messages": [{"role": "user", "content": "a"}]}', "last message is not the assistant"),
+        ('{"messages": [{"role": "assistant", "content": null}]}', "content is null"),
+        ('{"messages": [{"role": "assistant", "content": ""}]}', "content is empty"),
+        (
+            '{"messages": [{"role": "assistant", "content": "a", "weight": 2}]}',
+            "weight is only for the assistant",
+        ),
+        (
+            '{"messages": [{"role": "assistant", "content": "a", "weight": 0}]}',
+            "no assistant message",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
+            "something other than text",
+        ),
+        (
+            '{"messages": [{"role": "assistant", "content": "a", "tool_calls": [1]}]}',
+            "does not train tool use",
+        ),
+        (CHAT[:-1] + ', "tools": [1]}', "does not train tool use"),
+    ],
+)
+def test_a_bad_row_is_told_by_line_and_reason(tmp_path: Path, line: str, reason: str) -> None:
+    path = write(tmp_path, CHAT if "messages" in line else '{"prompt":"","completion":"a"}', line)
+    with pytest.raises(BadFile) as caught:
+        check_file(path)
+    assert str(caught.value).startswith("line 2: ")
+    assert reason in str(caught.value)
+    with pytest.raises(BadFile, match="line 2"):
+        list(read_rows(path))
+
+
+def test_all_bad_rows_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"line 5: .* \(and 4 more bad lines\)"):
+        check_file(write(tmp_path, *["{}"] * 9))
+
+
+def test_completion_and_chat_rows_do_not_mix(tmp_path: Path) -> None:
+    path = write(tmp_path, CHAT, '{"prompt": "a", "completion": "b"}')
+    with pytest.raises(BadFile, match="line 2: a completion row in a file of chat rows"):
+        check_file(path)
+
+
+def test_a_file_without_rows_is_bad(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match="line 1: the file holds no row"):
+        check_file(write(tmp_path, "", "  "))
+
+
+def test_bytes_that_are_not_utf_8_are_bad(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"prompt": "\xff", "completion": "a"}\n')
+    with pytest.raises(BadFile, match="line 1: not valid JSON"):
+        check_file(path)
+
+
+def test_an_endless_line_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"x" * (MAX_LINE_BYTES + 2))
+    with pytest.raises(BadFile, match="line 1: it is longer than 4 MiB"):
+        check_file(path)
+
+
+def test_more_answers_than_classes_can_be_are_not_collected(tmp_path: Path) -> None:
+    lines = [f'{{"prompt": "", "completion": "{n}"}}' for n in range(MAX_CLASSES + 1)]
+    assert check_file(write(tmp_path, *lines)).answers is None
