@@ -59,7 +59,7 @@ class ProviderError(FtopsError):
 
     `status` is the HTTP status (None without an answer), `code` and `param` are the API's own,
     `request_id` is what the provider's support asks for, and `retry_after_s` is the pause it
-    asked for, in seconds.
+    asked for, in seconds. `final` is True when it said that asking again soon is of no use.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class ProviderError(FtopsError):
         param: str | None = None,
         request_id: str | None = None,
         retry_after_s: float | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
@@ -79,6 +80,7 @@ class ProviderError(FtopsError):
         self.param = param
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.final = final
 
 
 class AuthFailed(ProviderError):

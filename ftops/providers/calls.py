@@ -1,0 +1,149 @@
+"""The one place where requests leave: errors are read, repeated or passed on, pages are turned."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+import openai
+
+from ftops.clock import Clock
+from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
+from ftops.providers.endpoint import Endpoint
+from ftops.providers.failures import CLIENT_ERRORS, read_failure
+from ftops.providers.retry import RetryPolicy, call_with_retries
+from ftops.providers.wire import Fields, read_object
+
+T = TypeVar("T")
+
+MOST_PAGES = 1000  # beyond this a list is taken for one that never ends
+
+
+class RawAnswer(Protocol):
+    """What the SDK's `with_raw_response` gives: the SDK's own parsing lets too much through."""
+
+    @property
+    def content(self) -> bytes: ...
+
+    @property
+    def request_id(self) -> str | None: ...
+
+
+Send = Callable[[openai.OpenAI], T]
+
+
+class Caller:
+    """Sends requests to an endpoint; `doing` says in errors what was being done."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        clock: Clock,
+        retries: RetryPolicy,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._retries = retries
+        self._draw = draw
+
+    def connect(self) -> None:
+        """Make sure that there is somebody to call."""
+        self._endpoint.get_client()
+
+    def close(self) -> None:
+        self._endpoint.close()
+
+    def once(self, doing: str, send: Send[T]) -> T:
+        """Send exactly one request, come what may."""
+        client = self._endpoint.get_client()
+        try:
+            return self._send(client, doing, send)
+        except ProviderError as failure:
+            self._endpoint.is_renewed_after(client, failure)  # the next call may need another way
+            raise
+
+    def repeat(self, doing: str, send: Send[T]) -> T:
+        """Send until there is an answer or no more hope (`retry.py`)."""
+
+        def attempt() -> T:
+            client = self._endpoint.get_client()
+            try:
+                return self._send(client, doing, send)
+            except ProviderError as failure:
+                if not self._endpoint.is_renewed_after(client, failure):
+                    raise
+            return self.once(doing, send)
+
+        return call_with_retries(attempt, policy=self._retries, clock=self._clock, draw=self._draw)
+
+    def fetch(self, doing: str, send: Send[RawAnswer]) -> Fields:
+        """The JSON object that a repeated request is answered with."""
+        return read_answer(self.repeat(doing, send), doing)
+
+    def delete(self, doing: str, send: Send[RawAnswer]) -> None:
+        """Delete something; NotFound, unless an attempt whose answer was lost may have done it."""
+        attempts = 0
+
+        def counted(client: openai.OpenAI) -> RawAnswer:
+            nonlocal attempts
+            attempts += 1
+            return send(client)
+
+        try:
+            raw = self.repeat(doing, counted)
+        except NotFound:
+            if attempts > 1:
+                return
+            raise
+        # Some servers answer with nothing at all.
+        if raw.content.strip() and read_answer(raw, doing).values.get("deleted") is False:
+            raise Rejected(f"{doing}: the provider answers that it has not deleted it")
+
+    def pieces(self, doing: str, stream: Iterable[T]) -> Iterator[T]:
+        """The pieces of an answer that is under way; its errors are read, never repeated."""
+        iterator = iter(stream)
+        while True:
+            try:
+                piece = next(iterator)
+            except StopIteration:
+                return
+            except CLIENT_ERRORS as error:
+                raise self._read(error, doing) from error
+            yield piece
+
+    def _send(self, client: openai.OpenAI, doing: str, send: Send[T]) -> T:
+        try:
+            return send(client)
+        except CLIENT_ERRORS as error:
+            raise self._read(error, doing) from error
+
+    def _read(self, error: Exception, doing: str) -> ProviderError:
+        return read_failure(error, doing, now=self._clock.now(), secret=self._endpoint.secret)
+
+
+def read_answer(raw: RawAnswer, doing: str) -> Fields:
+    """The JSON object in an answer."""
+    return read_object(raw.content, doing, raw.request_id)
+
+
+def turn_pages(fetch: Callable[[str | None], Fields]) -> Iterator[list[Fields]]:
+    """The pages of a list, without what an earlier page had already.
+
+    `fetch` gets the id after which the next page begins (None at first). Servers leave `has_more`
+    out, say it of an empty page, or ignore the id and send the first page for ever: a page without
+    anything new is the end.
+    """
+    after: str | None = None
+    seen: set[str] = set()
+    for _ in range(MOST_PAGES):
+        answer = fetch(after)
+        items = answer.get_objects("data")
+        fresh = [item for item in items if item.find_text("id") not in seen]
+        seen.update(item.find_text("id") or "" for item in items)
+        if fresh:
+            yield fresh
+        after = items[-1].find_text("id") if items else None
+        if not fresh or after is None or answer.values.get("has_more") is False:
+            return
+    raise BadAnswer(f"{answer.doing}: the list does not end after {MOST_PAGES} pages")

@@ -1,0 +1,21 @@
+"""What the command line hands to whichever provider it builds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The world outside: environment variables, the home folder, time.
+
+    `http_client` replaces the connection of providers that are reached over the network; it is
+    what the OpenAI client takes as its own `http_client`, and whoever hands it in closes it.
+    """
+
+    environ: Mapping[str, str]
+    home: Path
+    clock: Clock
+    http_client: object | None = None

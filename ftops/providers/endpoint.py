@@ -1,0 +1,127 @@
+"""Where requests go: a client of the OpenAI SDK, made when it is first needed.
+
+The SDK never reads the environment by itself and never repeats a request: both have one owner in
+ftops, the command line and `retry.py`. Connections to this machine never go through a proxy.
+"""
+
+import ipaddress
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+
+import openai
+
+from ftops.errors import AuthFailed, ProviderError
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 60.0  # between two pieces of an answer
+
+
+class Endpoint(Protocol):
+    """Somebody who can be called."""
+
+    @property
+    def secret(self) -> str:
+        """The key in use, so that it can be kept out of every text; empty before the first call."""
+
+    def get_client(self) -> openai.OpenAI:
+        """A client that is ready for a call; raises an FtopsError when none can be had."""
+
+    def is_renewed_after(self, client: openai.OpenAI, failure: ProviderError, /) -> bool:
+        """Told of every failure; True when the next `get_client()` reaches somebody else."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a client needs to know."""
+
+    base_url: str
+    key: str = field(repr=False)
+    organization: str | None = None
+    project: str | None = None
+    http_client: object | None = None
+
+
+def make_timeout(answer_s: float = ANSWER_TIMEOUT_S) -> openai.Timeout:
+    """Time limits of one request; `answer_s` bounds each wait for the next piece of the answer."""
+    return openai.Timeout(answer_s, connect=CONNECT_TIMEOUT_S)
+
+
+def make_client(access: Access) -> openai.OpenAI:
+    """A client that sends each request once and knows only what `access` says."""
+    http_client = access.http_client
+    if http_client is None and is_loopback(access.base_url):
+        http_client = openai.DefaultHttpxClient(trust_env=False)
+    client = openai.OpenAI(
+        api_key=access.key,
+        # None would make the client look into the environment; emptied again below.
+        admin_api_key="",
+        organization=access.organization or "",
+        project=access.project or "",
+        webhook_secret="",
+        base_url=access.base_url,
+        max_retries=0,
+        timeout=make_timeout(),
+        # Beats an Authorization line in OPENAI_CUSTOM_HEADERS, which the client reads unasked.
+        default_headers={"Authorization": f"Bearer {access.key}"},
+        http_client=cast(Any, http_client),
+    )
+    client.organization = access.organization  # an empty header would be sent otherwise
+    client.project = access.project
+    return client
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether the address is on this machine."""
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class KeyedEndpoint:
+    """An address on the network with a key from the environment."""
+
+    def __init__(self, access: Access, *, key_variable: str) -> None:
+        self._access = access
+        self._key_variable = key_variable
+        self._client: openai.OpenAI | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def secret(self) -> str:
+        return self._access.key
+
+    def get_client(self) -> openai.OpenAI:
+        with self._lock:
+            if self._client is None:
+                self._check_key()
+                self._client = make_client(self._access)
+            return self._client
+
+    def is_renewed_after(self, _client: openai.OpenAI, _failure: ProviderError) -> bool:
+        return False
+
+    def close(self) -> None:
+        if self._client is not None and self._access.http_client is None:
+            self._client.close()
+
+    def _check_key(self) -> None:
+        if not self._access.key:
+            raise AuthFailed(
+                f"no key for {self._access.base_url}: "
+                f"the environment variable {self._key_variable} is not set",
+                hint=f"export {self._key_variable}=…, or name another variable as `api_key_env`.",
+            )
+        if not self._access.key.isascii() or not self._access.key.isprintable():
+            raise AuthFailed(
+                f"the key in the environment variable {self._key_variable} holds characters "
+                "that no key has",
+                hint=f"Set {self._key_variable} again; perhaps something was pasted along with it.",
+            )

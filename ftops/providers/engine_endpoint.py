@@ -1,0 +1,78 @@
+"""The provider `local`: the OpenAI adapter pointed at the built-in engine, started when needed."""
+
+import threading
+from pathlib import Path
+
+import openai
+
+from ftops.clock import Clock
+from ftops.errors import AuthFailed, ProviderError, Unreachable
+from ftops.providers.calls import Caller
+from ftops.providers.context import Context
+from ftops.providers.endpoint import Access, make_client
+from ftops.providers.local import ENGINE_COMMAND, start_engine
+from ftops.providers.openai import OpenAIProvider, Traits
+from ftops.providers.retry import RetryPolicy
+from ftops.records import Capabilities, ProviderSettings, RowFormat
+
+# The engine is on this machine: it answers at once, or it is being started again.
+RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=0.1, longest_pause_s=2.0)
+
+
+class EngineEndpoint:
+    """The engine of a folder; when it dies, the next call starts it again."""
+
+    def __init__(
+        self, folder: Path, clock: Clock, *, command: tuple[str, ...] = ENGINE_COMMAND
+    ) -> None:
+        self._folder = folder
+        self._command = command
+        self._clock = clock
+        self._lock = threading.Lock()  # several chats may be under way when the engine dies
+        self._client: openai.OpenAI | None = None
+        self._retired: list[openai.OpenAI] = []  # closed late: another thread may be using one
+        self._token = ""
+
+    @property
+    def secret(self) -> str:
+        return self._token
+
+    def get_client(self) -> openai.OpenAI:
+        with self._lock:
+            if self._client is None:
+                address = start_engine(self._folder, clock=self._clock, command=self._command)
+                self._token = address.token
+                self._client = make_client(Access(address.base_url, address.token))
+            return self._client
+
+    def is_renewed_after(self, client: openai.OpenAI, failure: ProviderError) -> bool:
+        """Nobody there, or somebody with another token: look for the engine again."""
+        if not isinstance(failure, Unreachable | AuthFailed):
+            return False
+        with self._lock:
+            if self._client is client:
+                self._client = None
+                self._retired.append(client)
+        return True
+
+    def close(self) -> None:
+        with self._lock:
+            for client in (*self._retired, *([self._client] if self._client else [])):
+                client.close()
+            self._retired, self._client = [], None
+
+
+def build_local(
+    settings: ProviderSettings, capabilities: Capabilities, context: Context
+) -> OpenAIProvider:
+    """The provider on this machine; its engine lives in the folder `engine` of the home."""
+    endpoint = EngineEndpoint(context.home / "engine", context.clock)
+    traits = Traits(
+        name=settings.type,
+        account="local",
+        capabilities=capabilities,
+        row_format=lambda _model: RowFormat.COMPLETION,
+        train_price_usd=lambda _model: 0.0,
+    )
+    caller = Caller(endpoint, clock=context.clock, retries=RETRIES)
+    return OpenAIProvider(traits, caller, context.clock)

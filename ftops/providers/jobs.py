@@ -1,0 +1,170 @@
+"""Fine-tuning jobs at the provider: what is sent to make one, how one is found, what it tells."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+import openai
+
+from ftops.errors import Rejected
+from ftops.providers.calls import Caller, read_answer, turn_pages
+from ftops.providers.endpoint import make_timeout
+from ftops.providers.wire import Fields, read_event, read_job
+from ftops.records import Capabilities, Job, JobEvent, JobRequest, Json
+
+RUN_KEY = "ftops_run"  # the metadata that tells which run a job belongs to
+_PAGE = 100
+_MOST_JOBS_LOOKED_AT = 500
+_CREATE_TIMEOUT_S = 120.0
+
+
+def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
+    """The JSON that asks for the job; what the user left open is left out.
+
+    Raises Rejected for a hyperparameter that the provider would ignore.
+    """
+    given: dict[str, Json] = {}
+    for name, value in asdict(request.hyperparameters).items():
+        if value is None:
+            continue
+        if name in capabilities.hyperparameters:
+            given[name] = list(value) if isinstance(value, tuple) else value
+        elif value != "auto":
+            raise Rejected(f"this provider takes no hyperparameter {name!r}; nothing was sent")
+    body: dict[str, Json] = {"model": request.model, "training_file": request.training_file}
+    for name in ("validation_file", "suffix", "seed"):
+        value = getattr(request, name)
+        if value is not None and value != "":
+            body[name] = value
+    if request.metadata:
+        body["metadata"] = dict(request.metadata)
+    if given:
+        body["method"] = {"type": "supervised", "supervised": {"hyperparameters": given}}
+    return body
+
+
+def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job:
+    """Send the request exactly once."""
+    doing = f"create a job on {request.model}"
+    # The client's own types do not know every hyperparameter that servers of this protocol take.
+    body = cast(Mapping[str, Any], render_request(request, capabilities))
+    raw = caller.once(
+        doing,
+        lambda client: client.fine_tuning.jobs.with_raw_response.create(
+            **body, timeout=make_timeout(_CREATE_TIMEOUT_S)
+        ),
+    )
+    return read_job(read_answer(raw, doing))
+
+
+def find_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job | None:
+    """The newest job that this request made, if any.
+
+    Told by its metadata. Where a provider keeps none at all, a job that was asked for in the same
+    words and has not ended badly counts as the one.
+    """
+    run = request.metadata.get(RUN_KEY)
+    if capabilities.metadata and run:
+        listed = _list_marked_jobs(caller, run)
+        for fields in listed:
+            if fields.find_texts("metadata").get(RUN_KEY) == run:
+                return read_job(fields)
+        listed = listed or _list_jobs(caller, _PAGE, None)
+        if any(fields.find_texts("metadata") for fields in listed):
+            return None
+    else:
+        listed = _list_jobs(caller, _MOST_JOBS_LOOKED_AT, None)
+    return next((read_job(fields) for fields in listed if _is_same(fields, request)), None)
+
+
+def _list_marked_jobs(caller: Caller, run: str) -> list[Fields]:
+    """What the provider lists when asked for the run's jobs; some list all jobs regardless."""
+    try:
+        return _list_jobs(caller, _MOST_JOBS_LOOKED_AT, {RUN_KEY: run})
+    except Rejected:  # it does not know the filter
+        return _list_jobs(caller, _MOST_JOBS_LOOKED_AT, None)
+
+
+def _list_jobs(caller: Caller, most: int, metadata: dict[str, str] | None) -> list[Fields]:
+    """The latest jobs, newest first."""
+    pages = turn_pages(
+        lambda after: caller.fetch(
+            "list the jobs",
+            lambda client: client.fine_tuning.jobs.with_raw_response.list(
+                limit=_PAGE, after=after or openai.omit, metadata=metadata or openai.omit
+            ),
+        )
+    )
+    return list(itertools.islice(itertools.chain.from_iterable(pages), most))
+
+
+def _is_same(fields: Fields, request: JobRequest) -> bool:
+    job = read_job(fields)
+    suffix = fields.find_text("suffix") or fields.find_text("user_provided_suffix")
+    return (
+        job.status not in ("failed", "cancelled")
+        and job.training_file == request.training_file
+        and job.validation_file == request.validation_file
+        # An alias such as gpt-4o-mini comes back with its date.
+        and job.model.startswith(request.model)
+        and (suffix is None or suffix == request.suffix)
+        and (job.seed is None or request.seed is None or job.seed == request.seed)
+    )
+
+
+def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobEvent]:
+    """The events that are not in `known`, oldest first, each once.
+
+    Pages come newest first; turning them stops at one that holds a known event, because all that
+    follows is older. A server that lists the oldest first is read to the end.
+    """
+    events: list[JobEvent] = []
+    oldest_first = False
+    for page in _turn_event_pages(caller, job_id):
+        oldest_first = oldest_first or page[0].created_at < page[-1].created_at
+        events += [event for event in page if event.id not in known]
+        if not oldest_first and any(event.id in known for event in page):
+            break
+    if not oldest_first:
+        events.reverse()
+    return list({event.id: event for event in events}.values())
+
+
+def _turn_event_pages(caller: Caller, job_id: str) -> Iterator[list[JobEvent]]:
+    pages = turn_pages(
+        lambda after: caller.fetch(
+            f"list the events of {job_id}",
+            lambda client: client.fine_tuning.jobs.with_raw_response.list_events(
+                job_id, limit=_PAGE, after=after or openai.omit
+            ),
+        )
+    )
+    for page in pages:
+        yield [read_event(fields) for fields in page]
+
+
+def fetch_job(caller: Caller, job_id: str) -> Job:
+    """The job as it stands."""
+    return read_job(
+        caller.fetch(
+            f"look up the job {job_id}",
+            lambda client: client.fine_tuning.jobs.with_raw_response.retrieve(job_id),
+        )
+    )
+
+
+def cancel_job(caller: Caller, job_id: str) -> Job:
+    """Cancel; a job that is cancelled already comes back as it is, so that this may be repeated."""
+    try:
+        return read_job(
+            caller.fetch(
+                f"cancel the job {job_id}",
+                lambda client: client.fine_tuning.jobs.with_raw_response.cancel(job_id),
+            )
+        )
+    except Rejected:
+        job = fetch_job(caller, job_id)
+        if job.status == "cancelled":
+            return job
+        raise

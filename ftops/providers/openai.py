@@ -1,0 +1,219 @@
+"""The adapter for everything that speaks OpenAI's fine-tuning API.
+
+`Traits` say what sets one such provider apart, a `Caller` reaches it; `openai` and `local` are the
+same adapter with different traits and endpoints.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ftops.clock import Clock
+from ftops.errors import DatasetError, ProviderError
+from ftops.providers import answers, jobs, remote_files
+from ftops.providers.calls import Caller
+from ftops.providers.context import Context
+from ftops.providers.endpoint import Access, KeyedEndpoint
+from ftops.providers.prices import find_train_price_usd
+from ftops.providers.protocol import OnBytes
+from ftops.providers.remote_files import OPENAI_LIMITS, WHOLE_FILES, Upload, UploadLimits
+from ftops.providers.retry import RetryPolicy
+from ftops.providers.wire import find_base_model, read_file, read_model
+from ftops.records import (
+    Capabilities,
+    Completion,
+    Job,
+    JobEvent,
+    JobRequest,
+    Model,
+    Prompt,
+    ProviderSettings,
+    RemoteFile,
+    RowFormat,
+    Sampling,
+)
+
+OFFICIAL_BASE_URL = "https://api.openai.com/v1"
+KEY_VARIABLE = "OPENAI_API_KEY"
+_COMPLETION_BASES = ("babbage-002", "davinci-002")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What sets one provider of this API apart from another."""
+
+    name: str
+    account: str
+    capabilities: Capabilities
+    row_format: Callable[[str], RowFormat]
+    train_price_usd: Callable[[str], float | None]
+    uploads: UploadLimits = WHOLE_FILES
+
+
+class OpenAIProvider:
+    """A `Provider` that is reached through the OpenAI client."""
+
+    def __init__(self, traits: Traits, caller: Caller, clock: Clock) -> None:
+        self._traits = traits
+        self._caller = caller
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        return self._traits.name
+
+    @property
+    def account(self) -> str:
+        return self._traits.account
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._traits.capabilities
+
+    def row_format(self, model: str) -> RowFormat:
+        return self._traits.row_format(model)
+
+    def train_price_usd(self, model: str) -> float | None:
+        return self._traits.train_price_usd(model)
+
+    def ensure_ready(self) -> None:
+        self._caller.connect()
+
+    def upload_file(self, path: Path, *, filename: str, on_bytes: OnBytes) -> RemoteFile:
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+        upload = Upload(path, filename, size, on_bytes)
+        return remote_files.send_file(self._caller, self._clock, upload, self._traits.uploads)
+
+    def find_file(self, filename: str, size: int) -> RemoteFile | None:
+        return remote_files.find_file(self._caller, filename, size)
+
+    def get_file(self, file_id: str) -> RemoteFile:
+        return read_file(remote_files.fetch_file(self._caller, file_id))
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        return remote_files.list_files(self._caller)
+
+    def read_file(self, file_id: str) -> bytes:
+        return self._caller.repeat(
+            f"read the file {file_id}",
+            lambda client: client.files.with_raw_response.content(file_id).content,
+        )
+
+    def delete_file(self, file_id: str) -> None:
+        self._caller.delete(
+            f"delete the file {file_id}",
+            lambda client: client.files.with_raw_response.delete(file_id),
+        )
+
+    def create_job(self, request: JobRequest) -> Job:
+        return jobs.create_job(self._caller, request, self.capabilities)
+
+    def find_job(self, request: JobRequest) -> Job | None:
+        return jobs.find_job(self._caller, request, self.capabilities)
+
+    def get_job(self, job_id: str) -> Job:
+        return jobs.fetch_job(self._caller, job_id)
+
+    def cancel_job(self, job_id: str) -> Job:
+        return jobs.cancel_job(self._caller, job_id)
+
+    def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
+        return jobs.list_events(self._caller, job_id, known)
+
+    def list_models(self) -> Iterator[Model]:
+        # The API has no pages here; one request gives all models.
+        answer = self._caller.fetch(
+            "list the models", lambda client: client.models.with_raw_response.list()
+        )
+        return iter([read_model(fields) for fields in answer.get_objects("data")])
+
+    def get_model(self, model: str) -> Model:
+        return read_model(
+            self._caller.fetch(
+                f"look up the model {model}",
+                lambda client: client.models.with_raw_response.retrieve(model),
+            )
+        )
+
+    def delete_model(self, model: str) -> None:
+        self._caller.delete(
+            f"delete the model {model}",
+            lambda client: client.models.with_raw_response.delete(model),
+        )
+
+    def complete(
+        self, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> list[Completion]:
+        return answers.complete(self._caller, model, prompts, sampling)
+
+    def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+        return answers.stream(self._caller, model, prompt, sampling)
+
+    def close(self) -> None:
+        self._caller.close()
+
+
+def build_openai(
+    settings: ProviderSettings, capabilities: Capabilities, context: Context
+) -> OpenAIProvider:
+    """The provider for `settings`; nothing is sent, and a missing key is told when it is needed."""
+    environ = context.environ
+    base_url = _check_base_url(
+        settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL
+    )
+    key_variable = settings.api_key_env or KEY_VARIABLE
+    access = Access(
+        base_url=base_url,
+        key=environ.get(key_variable, "").strip(),
+        organization=settings.organization or environ.get("OPENAI_ORG_ID") or None,
+        project=settings.project or environ.get("OPENAI_PROJECT_ID") or None,
+        http_client=context.http_client,
+    )
+    traits = Traits(
+        name=settings.type,
+        account=f"openai:{base_url}:{access.organization or ''}:{access.project or ''}",
+        capabilities=capabilities,
+        row_format=choose_row_format,
+        train_price_usd=_price_lookup(base_url),
+        uploads=OPENAI_LIMITS,
+    )
+    endpoint = KeyedEndpoint(access, key_variable=key_variable)
+    caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())
+    return OpenAIProvider(traits, caller, context.clock)
+
+
+def choose_row_format(model: str) -> RowFormat:
+    """Chat rows, but for the two bases of the completions age and what was tuned from them."""
+    base = find_base_model(model) or model
+    return RowFormat.COMPLETION if base in _COMPLETION_BASES else RowFormat.CHAT
+
+
+def _price_lookup(base_url: str) -> Callable[[str], float | None]:
+    """The list prices are OpenAI's own; what others take is not known."""
+    if not (urlsplit(base_url).hostname or "").endswith("api.openai.com"):
+        return lambda _model: None
+    return lambda model: find_train_price_usd(find_base_model(model) or model)
+
+
+def _check_base_url(base_url: str) -> str:
+    """The address without a slash at its end, so that one account has one spelling."""
+    try:
+        parts = urlsplit(base_url.strip())
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ProviderError(
+            f"base_url {base_url!r} is not the address of a server",
+            hint="It looks like https://api.openai.com/v1 and usually ends in /v1.",
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ProviderError(
+            "base_url may hold neither a user, a password nor a query",
+            hint="A key belongs into the environment variable that `api_key_env` names.",
+        )
+    return base_url.strip().rstrip("/")

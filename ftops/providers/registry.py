@@ -1,0 +1,106 @@
+"""All providers, by the name that a job file calls them.
+
+A new one is a line here and a module with a `build_…` function. Asking what a provider takes costs
+nothing: its module, and with it the OpenAI client, is imported only when a provider is built.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+from ftops.errors import ProviderError
+from ftops.providers.context import Context
+from ftops.providers.protocol import Provider
+from ftops.records import Capabilities, Hyperparameters, ProviderSettings
+
+__all__ = ["PROVIDERS", "Context", "Entry", "build_provider", "find_capabilities"]
+
+Build = Callable[[ProviderSettings, Capabilities, Context], Provider]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One provider: `summary` is for people, `takes` names the settings that it reads."""
+
+    summary: str
+    capabilities: Capabilities
+    takes: frozenset[str]
+    build: Build
+
+
+def _build_local(
+    settings: ProviderSettings, capabilities: Capabilities, context: Context
+) -> Provider:
+    # Imported here, like its neighbour: this is the door before the OpenAI client, which takes most
+    # of a second to import and is not needed to check a job file.
+    from ftops.providers.engine_endpoint import build_local
+
+    return build_local(settings, capabilities, context)
+
+
+def _build_openai(
+    settings: ProviderSettings, capabilities: Capabilities, context: Context
+) -> Provider:
+    from ftops.providers.openai import build_openai
+
+    return build_openai(settings, capabilities, context)
+
+
+PROVIDERS: Mapping[str, Entry] = {
+    "local": Entry(
+        summary="the built-in engine on this machine, started when it is needed",
+        capabilities=Capabilities(
+            suffix_max=64,
+            hyperparameters=frozenset(field.name for field in fields(Hyperparameters)),
+            needs_key=False,
+            poll_every_s=0.3,
+        ),
+        takes=frozenset(),
+        build=_build_local,
+    ),
+    "openai": Entry(
+        summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
+        capabilities=Capabilities(
+            suffix_max=64,
+            hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"}),
+            min_rows=10,
+            poll_every_s=10.0,
+        ),
+        takes=frozenset({"base_url", "api_key_env", "organization", "project"}),
+        build=_build_openai,
+    ),
+}
+
+
+def find_capabilities(settings: ProviderSettings) -> Capabilities:
+    """What the provider of `settings` takes; needs no key and sends nothing.
+
+    Raises ProviderError for a provider that does not exist or a setting that it would ignore.
+    """
+    return _get_entry(settings).capabilities
+
+
+def build_provider(settings: ProviderSettings, context: Context) -> Provider:
+    """The provider of `settings`; nothing is sent and nothing started before its first use."""
+    entry = _get_entry(settings)
+    return entry.build(settings, entry.capabilities, context)
+
+
+def _get_entry(settings: ProviderSettings) -> Entry:
+    entry = PROVIDERS.get(settings.type)
+    if entry is None:
+        names = ", ".join(sorted(PROVIDERS))
+        near = difflib.get_close_matches(settings.type.lower(), PROVIDERS, n=1, cutoff=0.5)
+        raise ProviderError(
+            f"there is no provider {settings.type!r}",
+            hint=(f"Did you mean {near[0]!r}? " if near else "") + f"There are: {names}.",
+        )
+    for field in fields(settings):
+        if field.name == "type" or getattr(settings, field.name) is None:
+            continue
+        if field.name not in entry.takes:
+            raise ProviderError(
+                f"the provider {settings.type!r} takes no {field.name!r}",
+                hint="Leave it out of the job file, or name another provider.",
+            )
+    return entry

@@ -1,0 +1,110 @@
+"""Whether, when and how long a request is repeated; nothing else in ftops repeats requests.
+
+Repeated are errors that may pass by themselves: `RateLimited`, `Unavailable` and `Unreachable`,
+unless the provider calls them final. Pauses grow exponentially and are drawn at random between
+nothing and the grown pause, so that many clients do not come back at the same moment; a pause that
+the provider names is kept exactly. No attempt begins after the deadline.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception
+
+from ftops.clock import Clock
+from ftops.errors import ProviderError, RateLimited, Unavailable, Unreachable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patient a provider is; all times in seconds."""
+
+    attempts: int = 10
+    deadline_s: float = 180.0  # counted from the first attempt
+    first_pause_s: float = 0.5  # the first pause is drawn below this; then it doubles
+    longest_pause_s: float = 20.0  # a pause that the provider asks for may be longer
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same request may well succeed in a moment."""
+    return isinstance(error, RateLimited | Unavailable | Unreachable) and not error.final
+
+
+def call_with_retries(
+    call: Callable[[], T],
+    *,
+    policy: RetryPolicy,
+    clock: Clock,
+    draw: Callable[[], float] = random.random,
+) -> T:
+    """What `call` returns in the end, or its last error with the number of attempts added.
+
+    `draw` gives a number from 0 to 1. A provider that asks for a longer pause than the deadline
+    allows ends it at once.
+    """
+    began_s = clock.monotonic_s()
+
+    def pause_s(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, ProviderError) and error.retry_after_s is not None:
+            return error.retry_after_s
+        # The exponent is bounded only so that the power stays a finite number.
+        grown_s = policy.first_pause_s * 2.0 ** min(state.attempt_number - 1, 64)
+        return draw() * min(grown_s, policy.longest_pause_s)
+
+    def is_over(state: RetryCallState) -> bool:
+        elapsed_s = clock.monotonic_s() - began_s
+        return (
+            state.attempt_number >= policy.attempts
+            or elapsed_s + state.upcoming_sleep > policy.deadline_s
+        )
+
+    def give_up(state: RetryCallState) -> T:
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, ProviderError):
+            raise AssertionError("only errors of providers are repeated")
+        raise _last_error(error, state.attempt_number, clock.monotonic_s() - began_s) from error
+
+    retrying = Retrying(
+        sleep=clock.sleep,
+        wait=pause_s,
+        stop=is_over,
+        retry=retry_if_exception(is_passing),
+        retry_error_callback=give_up,
+    )
+    return retrying(call)
+
+
+def _last_error(error: ProviderError, attempts: int, elapsed_s: float) -> ProviderError:
+    """The same error, which also says how often it was tried and how long to wait."""
+    message, hint = error.message, error.hint
+    if attempts > 1:
+        message += f" (tried {attempts} times in {elapsed_s:.0f} s)"
+    if error.retry_after_s is not None:
+        message += f"; the provider asks to wait {_render_duration(error.retry_after_s)}"
+        hint = (
+            f"Give the same command again in {_render_duration(error.retry_after_s)}: "
+            "it goes on where it stopped."
+        )
+    return type(error)(
+        message,
+        hint=hint,
+        status=error.status,
+        code=error.code,
+        param=error.param,
+        request_id=error.request_id,
+        retry_after_s=error.retry_after_s,
+        final=error.final,
+    )
+
+
+def _render_duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

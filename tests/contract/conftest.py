@@ -1,0 +1,100 @@
+"""Every provider, each before a real engine: one more provider is one more line in `SITES`."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.providers.local import start_engine, stop_engine
+from ftops.providers.protocol import Provider
+from ftops.providers.registry import Context, build_provider
+from ftops.records import Hyperparameters, Job, JobRequest, ProviderSettings, RemoteFile
+
+Site = Callable[[Path], Provider]
+
+
+def local(home: Path) -> Provider:
+    """The engine, started by the provider itself."""
+    return build_provider(ProviderSettings("local"), Context({}, home, SystemClock()))
+
+
+def openai(home: Path) -> Provider:
+    """The adapter for OpenAI, with the engine's address and token for `base_url` and key."""
+    address = start_engine(home / "engine")
+    settings = ProviderSettings("openai", base_url=address.base_url, api_key_env="ENGINE_TOKEN")
+    return build_provider(settings, Context({"ENGINE_TOKEN": address.token}, home, SystemClock()))
+
+
+SITES: dict[str, Site] = {"local": local, "openai": openai}
+
+
+@pytest.fixture(scope="session", params=sorted(SITES))
+def provider(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Provider]:
+    home = tmp_path_factory.mktemp(f"contract-{request.param}")
+    made = SITES[request.param](home)
+    yield made
+    made.close()
+    stop_engine(home / "engine")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A job that succeeded, with what it was asked for."""
+
+    file: RemoteFile
+    request: JobRequest
+    job: Job
+
+    @property
+    def model(self) -> str:
+        assert self.job.fine_tuned_model is not None
+        return self.job.fine_tuned_model
+
+
+def write_rows(path: Path, count: int = 24) -> Path:
+    """Rows with two labels, in the format of the completions age."""
+    rows = [
+        {
+            "prompt": f"{number} is {'even' if number % 2 else 'odd'} ->",
+            "completion": f" {number % 2}",
+        }
+        for number in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def upload(provider: Provider, path: Path, filename: str) -> RemoteFile:
+    return provider.upload_file(path, filename=filename, on_bytes=lambda sent, total: None)
+
+
+def wait_for_end(provider: Provider, job: Job) -> Job:
+    """The job once it has ended; a minute is far more than it needs."""
+    clock = SystemClock()
+    until_s = clock.monotonic_s() + 60
+    while not job.ended:
+        assert clock.monotonic_s() < until_s, job
+        clock.sleep(0.05)
+        job = provider.get_job(job.id)
+    return job
+
+
+@pytest.fixture(scope="session")
+def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One job of each provider, trained to its end."""
+    path = write_rows(tmp_path_factory.mktemp("rows") / "train.jsonl")
+    file = upload(provider, path, "contract-train.jsonl")
+    request = JobRequest(
+        model="ada",
+        training_file=file.id,
+        suffix="contract",
+        hyperparameters=Hyperparameters(n_epochs=1, batch_size=4),
+        seed=7,
+        metadata={"ftops_run": "run-contract", "team": "search"},
+    )
+    return Trained(file, request, wait_for_end(provider, provider.create_job(request)))

@@ -1,0 +1,87 @@
+"""The provider `local` when its engine dies: the work goes on, nothing is done twice."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.errors import Unreachable
+from ftops.providers.local import find_engine, stop_engine
+from ftops.providers.protocol import Provider
+from ftops.providers.registry import Context, build_provider
+from ftops.records import Hyperparameters, JobRequest, ProviderSettings
+from tests.contract.conftest import upload, wait_for_end, write_rows
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    stop_engine(tmp_path / "engine")
+
+
+@pytest.fixture
+def provider(home: Path) -> Iterator[Provider]:
+    made = build_provider(ProviderSettings("local"), Context({}, home, SystemClock()))
+    yield made
+    made.close()
+
+
+def kill_engine(home: Path) -> int:
+    address = find_engine(home / "engine")
+    assert address is not None
+    os.kill(address.pid, signal.SIGKILL)
+    return address.pid
+
+
+def test_a_job_whose_engine_is_killed_goes_on_while_it_is_followed(
+    provider: Provider, home: Path
+) -> None:
+    file = upload(provider, write_rows(home / "rows.jsonl"), "rows.jsonl")
+    request = JobRequest("ada", file.id, hyperparameters=Hyperparameters(20, 4), seed=1)
+    job = provider.create_job(request)
+    first = kill_engine(home)
+    job = wait_for_end(provider, job)
+    assert job.status == "succeeded"
+    events = provider.list_events(job.id, known=frozenset())
+    steps = [event.data["step"] for event in events if event.type == "metrics"]
+    assert steps[-1] == 120
+    assert len(events) == len({event.id for event in events})
+    address = find_engine(home / "engine")
+    assert address is not None
+    assert address.pid != first
+
+
+def test_a_job_that_was_asked_of_a_dead_engine_is_not_there_and_can_be_asked_for_again(
+    provider: Provider, home: Path
+) -> None:
+    file = upload(provider, write_rows(home / "rows.jsonl"), "rows.jsonl")
+    request = JobRequest(
+        "ada",
+        file.id,
+        hyperparameters=Hyperparameters(1, 4),
+        metadata={"ftops_run": "run-1"},
+    )
+    kill_engine(home)
+    with pytest.raises(Unreachable):
+        provider.create_job(request)
+    assert provider.find_job(request) is None
+    job = provider.create_job(request)
+    found = provider.find_job(request)
+    assert found is not None
+    assert found.id == job.id
+    assert wait_for_end(provider, job).status == "succeeded"
+
+
+def test_the_token_and_the_models_survive_a_restart(provider: Provider, home: Path) -> None:
+    before = provider.get_model("ada")
+    first = find_engine(home / "engine")
+    assert stop_engine(home / "engine") is True
+    assert provider.get_model("ada").id == before.id
+    second = find_engine(home / "engine")
+    assert first is not None
+    assert second is not None
+    assert second.token == first.token
+    assert second.pid != first.pid

@@ -1,0 +1,245 @@
+"""What every provider must do, from the first byte of a file to the deleted model."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import NotFound, ProviderError, Rejected
+from ftops.providers.protocol import Provider
+from ftops.providers.registry import PROVIDERS
+from ftops.records import Hyperparameters, JobRequest, Message, Sampling
+from tests.contract.conftest import SITES, Trained, upload, wait_for_end, write_rows
+
+SHORT = Sampling(max_tokens=3)
+
+
+def test_every_registered_provider_stands_this_contract() -> None:
+    assert set(SITES) == set(PROVIDERS)
+
+
+def test_it_says_who_it_is(provider: Provider) -> None:
+    provider.ensure_ready()
+    assert provider.name in PROVIDERS
+    assert provider.account.startswith(provider.name)
+    assert provider.capabilities == PROVIDERS[provider.name].capabilities
+
+
+def test_an_upload_is_counted_stored_found_read_and_deleted(
+    provider: Provider, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 5000)
+    size = path.stat().st_size
+    seen: list[tuple[int, int]] = []
+    file = provider.upload_file(
+        path, filename="ftops-abc-train.jsonl", on_bytes=lambda *bytes: seen.append(bytes)
+    )
+    assert (file.filename, file.bytes, file.purpose) == ("ftops-abc-train.jsonl", size, "fine-tune")
+    assert abs(datetime.now(UTC) - file.created_at) < timedelta(minutes=1)
+    assert (seen[0], seen[-1]) == ((0, size), (size, size))
+    assert len(seen) > 3
+    assert provider.get_file(file.id) == file
+    assert provider.find_file("ftops-abc-train.jsonl", size) == file
+    assert file in list(provider.list_files())
+    assert provider.read_file(file.id) == path.read_bytes()
+    provider.delete_file(file.id)
+    assert provider.find_file("ftops-abc-train.jsonl", size) is None
+    with pytest.raises(NotFound):
+        provider.get_file(file.id)
+    with pytest.raises(NotFound):
+        provider.delete_file(file.id)
+
+
+def test_a_file_of_another_name_or_size_is_not_found(provider: Provider, trained: Trained) -> None:
+    assert provider.find_file(trained.file.filename, trained.file.bytes + 1) is None
+    assert provider.find_file("other.jsonl", trained.file.bytes) is None
+
+
+def test_of_two_equal_files_the_newest_is_found(provider: Provider, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 12)
+    files = [upload(provider, path, "twice.jsonl") for _ in range(2)]
+    found = provider.find_file("twice.jsonl", path.stat().st_size)
+    assert found is not None
+    assert found.created_at == max(file.created_at for file in files)
+    for file in files:
+        provider.delete_file(file.id)
+
+
+def test_a_job_comes_to_its_end_and_tells_what_it_used(trained: Trained) -> None:
+    job = trained.job
+    assert (job.status, job.error, job.ended) == ("succeeded", None, True)
+    assert (job.model, job.training_file, job.seed) == ("ada", trained.file.id, 7)
+    assert job.metadata == trained.request.metadata
+    assert (job.hyperparameters["n_epochs"], job.hyperparameters["batch_size"]) == (1, 4)
+    assert isinstance(job.hyperparameters["learning_rate_multiplier"], float | int)
+    assert job.trained_tokens is not None
+    assert job.trained_tokens > 0
+    assert job.finished_at is not None
+    assert job.finished_at >= job.created_at
+    assert "contract" in trained.model
+
+
+def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Trained) -> None:
+    found = provider.find_job(trained.request)
+    assert found is not None
+    assert found.id == trained.job.id
+    other = dataclasses.replace(trained.request, metadata={"ftops_run": "run-never"})
+    assert provider.find_job(other) is None
+
+
+def test_events_come_oldest_first_and_each_once(provider: Provider, trained: Trained) -> None:
+    events = provider.list_events(trained.job.id, known=frozenset())
+    assert len({event.id for event in events}) == len(events) > 5
+    assert [event.created_at for event in events] == sorted(event.created_at for event in events)
+    steps = [event.data["step"] for event in events if event.type == "metrics"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert all("train_loss" in event.data for event in events if event.type == "metrics")
+    known = frozenset(event.id for event in events[:4])
+    assert provider.list_events(trained.job.id, known=known) == events[4:]
+    everything = frozenset(event.id for event in events)
+    assert provider.list_events(trained.job.id, known=everything) == []
+
+
+def test_results_are_a_table_with_a_row_a_step(provider: Provider, trained: Trained) -> None:
+    (file_id,) = trained.job.result_files
+    lines = provider.read_file(file_id).decode().splitlines()
+    assert lines[0].startswith("step,")
+    assert len(lines) == 1 + 6
+
+
+def test_the_model_is_listed_and_answers(provider: Provider, trained: Trained) -> None:
+    model = provider.get_model(trained.model)
+    assert (model.id, model.base, model.fine_tuned) == (trained.model, "ada", True)
+    listed = {each.id: each for each in provider.list_models()}
+    assert listed[trained.model] == model
+    assert not listed["ada"].fine_tuned
+    prompts = [f"{number} is odd ->" for number in range(40)]
+    answers = provider.complete(trained.model, prompts, SHORT)
+    assert len(answers) == 40
+    assert all(answer.finish_reason in ("stop", "length") for answer in answers)
+    assert provider.complete(trained.model, prompts[5:7], SHORT) == answers[5:7]
+
+
+def test_a_stream_says_what_the_whole_answer_says(provider: Provider, trained: Trained) -> None:
+    prompt = "3 is even ->"
+    (whole,) = provider.complete(trained.model, [prompt], SHORT)
+    assert whole.prompt_tokens
+    assert "".join(provider.stream(trained.model, prompt, SHORT)) == whole.text
+
+
+def test_a_stop_sequence_ends_the_answer(provider: Provider, trained: Trained) -> None:
+    prompt = "3 is even ->"
+    sampling = Sampling(max_tokens=20, temperature=1.0, seed=3)
+    (free,) = provider.complete(trained.model, [prompt], sampling)
+    assert provider.complete(trained.model, [prompt], sampling)[0].text == free.text
+    stop = free.text[-1]
+    (stopped,) = provider.complete(
+        trained.model, [prompt], dataclasses.replace(sampling, stop=(stop,))
+    )
+    assert stopped.text == free.text.partition(stop)[0]
+    assert stopped.finish_reason == "stop"
+
+
+def test_a_job_is_cancelled_and_cancelling_again_is_no_error(
+    provider: Provider, trained: Trained
+) -> None:
+    request = dataclasses.replace(
+        trained.request,
+        hyperparameters=Hyperparameters(n_epochs=500, batch_size=1),
+        metadata={"ftops_run": "run-cancelled"},
+    )
+    job = provider.create_job(request)
+    provider.cancel_job(job.id)
+    assert wait_for_end(provider, job).status == "cancelled"
+    assert provider.cancel_job(job.id).status == "cancelled"
+    assert provider.get_job(job.id).fine_tuned_model is None
+
+
+def test_cancelling_a_finished_job_is_refused(provider: Provider, trained: Trained) -> None:
+    with pytest.raises(Rejected):
+        provider.cancel_job(trained.job.id)
+
+
+def test_a_job_on_rows_that_are_no_rows_fails_and_says_why(
+    provider: Provider, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": 7}\n' * 10)
+    try:
+        file = upload(provider, path, "bad.jsonl")
+        job = wait_for_end(provider, provider.create_job(JobRequest("ada", file.id)))
+    except Rejected as error:  # a provider may look at the rows at once
+        assert "2" in error.message
+    else:
+        assert job.status == "failed"
+        assert job.error is not None
+        assert job.error.code == "invalid_training_file"
+        assert "2" in job.error.message
+
+
+@pytest.mark.parametrize(
+    "request_", [JobRequest("ada", "file-never"), JobRequest("no-such-model", "FILE")]
+)
+def test_a_job_on_what_is_not_there_is_refused(
+    provider: Provider, trained: Trained, request_: JobRequest
+) -> None:
+    if request_.training_file == "FILE":
+        request_ = dataclasses.replace(request_, training_file=trained.file.id)
+    with pytest.raises((NotFound, Rejected)) as caught:
+        provider.create_job(request_)
+    assert caught.value.param in ("training_file", "model")
+
+
+def test_what_is_not_there_is_not_found(provider: Provider) -> None:
+    for ask in (
+        lambda: provider.get_job("ftjob-never"),
+        lambda: provider.cancel_job("ftjob-never"),
+        lambda: provider.list_events("ftjob-never", known=frozenset()),
+        lambda: provider.get_model("ft:ada:local:never:00000000"),
+        lambda: provider.delete_model("ft:ada:local:never:00000000"),
+        lambda: provider.read_file("file-never"),
+        lambda: provider.complete("ft:ada:local:never:00000000", ["a"], SHORT),
+        lambda: list(provider.stream("ft:ada:local:never:00000000", "a", SHORT)),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+
+
+def test_odd_names_are_errors_of_the_provider_and_never_crash(provider: Provider) -> None:
+    for name in ("", ".", "..", "a/b", "a?b", "a b", "%2e%2e", "ä", "\x00", "x" * 5000):
+        with pytest.raises(ProviderError):
+            provider.get_job(name)
+        with pytest.raises(ProviderError):
+            provider.delete_model(name)
+
+
+def test_a_deleted_model_answers_no_more(provider: Provider, trained: Trained) -> None:
+    request = dataclasses.replace(trained.request, metadata={"ftops_run": "run-deleted"})
+    job = wait_for_end(provider, provider.create_job(request))
+    assert job.fine_tuned_model is not None
+    provider.delete_model(job.fine_tuned_model)
+    with pytest.raises(NotFound):
+        provider.complete(job.fine_tuned_model, ["a"], SHORT)
+    assert job.fine_tuned_model not in {model.id for model in provider.list_models()}
+    with pytest.raises(NotFound):
+        provider.delete_model(job.fine_tuned_model)
+    assert provider.get_job(job.id).status == "succeeded"
+
+
+def test_a_model_trained_on_chats_answers_chats(provider: Provider, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]
+    path = tmp_path / "chats.jsonl"
+    path.write_text((json.dumps({"messages": turns}) + "\n") * 16)
+    request = JobRequest(
+        "ada", upload(provider, path, "chats.jsonl").id, hyperparameters=Hyperparameters(1, 4)
+    )
+    job = wait_for_end(provider, provider.create_job(request))
+    assert job.fine_tuned_model is not None
+    chat = (Message("user", "Where?"),)
+    answers = provider.complete(job.fine_tuned_model, [chat] * 20, SHORT)
+    assert len({answer.text for answer in answers}) == 1
+    assert answers[0].prompt_tokens
+    streamed = "".join(provider.stream(job.fine_tuned_model, chat, SHORT))
+    assert streamed == answers[0].text

@@ -1,0 +1,202 @@
+"""Models and their answers: listed, deleted, asked, streamed."""
+
+import json
+import threading
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from ftops.errors import BadAnswer, NotFound, RateLimited, Unavailable
+from ftops.providers.answers import CHATS_AT_A_TIME
+from ftops.providers.protocol import Provider
+from ftops.records import Completion, Json, Message, Sampling
+from tests.providers.conftest import BASE_URL
+
+GREEDY = Sampling(max_tokens=4)
+
+
+def sent(request: httpx.Request) -> Any:
+    return json.loads(request.content)
+
+
+def echo_texts(request: httpx.Request) -> httpx.Response:
+    """Answers each text with itself in capitals, the last one first."""
+    prompts = sent(request)["prompt"]
+    choices = [
+        {"index": at, "text": prompt.upper(), "finish_reason": "stop"}
+        for at, prompt in enumerate(prompts)
+    ]
+    usage = {"prompt_tokens": 3, "completion_tokens": 1}
+    return httpx.Response(200, json={"choices": choices[::-1], "usage": usage})
+
+
+def stream_of(*pieces: Json, end: bytes = b"data: [DONE]\n\n") -> httpx.Response:
+    lines = b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces)
+    return httpx.Response(
+        200, content=lines + end, headers={"content-type": "text/event-stream; charset=utf-8"}
+    )
+
+
+def test_models_are_listed_from_one_answer(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/models").respond(
+        json={
+            "object": "list",
+            "data": [
+                {"id": "gpt-4.1", "created": 1, "owned_by": "system"},
+                {"id": "ft:gpt-4.1:acme:news:1", "created": 2, "owned_by": "acme"},
+            ],
+        }
+    )
+    models = list(provider.list_models())
+    assert [model.fine_tuned for model in models] == [False, True]
+    assert route.call_count == 1
+
+
+def test_a_model_that_is_not_there_yet_is_not_found(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    error = {"error": {"message": "does not exist", "code": "model_not_found"}}
+    api.route(url__startswith=f"{BASE_URL}/models/").respond(404, json=error)
+    with pytest.raises(NotFound) as caught:
+        provider.get_model("ft:gpt-4.1:acme:news:1")
+    assert caught.value.code == "model_not_found"
+
+
+def test_deleting_sends_the_colons_of_the_name_as_they_are(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    name = "ft:gpt-4.1:acme::1:ckpt-step-90"
+    route = api.delete(url__startswith=f"{BASE_URL}/models/")
+    route.respond(json={"id": name, "deleted": True})
+    provider.delete_model(name)
+    assert route.calls[0].request.url.raw_path == b"/v1/models/" + name.encode()
+
+
+def test_texts_go_out_in_batches_and_come_back_in_order(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/completions").mock(side_effect=echo_texts)
+    prompts = [f"prompt {number}" for number in range(70)]
+    answers = provider.complete("babbage-002", prompts, Sampling(stop=("\n",), seed=7))
+    assert [answer.text for answer in answers] == [prompt.upper() for prompt in prompts]
+    assert [len(sent(call.request)["prompt"]) for call in route.calls] == [32, 32, 6]
+    body = sent(route.calls[0].request)
+    assert (body["model"], body["stop"], body["seed"]) == ("babbage-002", ["\n"], 7)
+    assert (body["max_tokens"], body["temperature"]) == (64, 0.0)
+
+
+def test_one_text_is_answered_with_its_token_counts(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.post("/completions").mock(side_effect=echo_texts)
+    assert provider.complete("m", ["a"], GREEDY) == [Completion("A", "stop", 3, 1)]
+    assert provider.complete("m", [], GREEDY) == []
+
+
+def test_too_few_answers_are_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:
+    api.post("/completions").respond(json={"choices": [{"index": 0, "text": "A"}]})
+    with pytest.raises(BadAnswer, match="1 answers to 2 prompts"):
+        provider.complete("m", ["a", "b"], GREEDY)
+    api.post("/chat/completions").respond(json={"choices": []})
+    with pytest.raises(BadAnswer, match="no answer"):
+        provider.complete("m", [(Message("user", "a"),)], GREEDY)
+
+
+def chat_of(number: int) -> tuple[Message, ...]:
+    return (Message("system", "Be brief."), Message("user", f"question {number}"))
+
+
+def test_chats_are_asked_a_few_at_a_time_and_keep_their_order(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    lock, busy, most = threading.Lock(), 0, 0
+    full = threading.Barrier(CHATS_AT_A_TIME)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        full.wait(timeout=10)  # goes on only once so many are under way at the same time
+        with lock:
+            busy -= 1
+        content = sent(request)["messages"][-1]["content"].replace("question", "answer")
+        choice = {"index": 0, "message": {"content": content}, "finish_reason": "length"}
+        usage = {"prompt_tokens": 9, "completion_tokens": 4}
+        return httpx.Response(200, json={"choices": [choice], "usage": usage})
+
+    api.post("/chat/completions").mock(side_effect=answer)
+    count = 3 * CHATS_AT_A_TIME
+    answers = provider.complete("gpt-4.1", [chat_of(number) for number in range(count)], GREEDY)
+    assert answers == [Completion(f"answer {number}", "length", 9, 4) for number in range(count)]
+    assert most == CHATS_AT_A_TIME
+
+
+def test_one_chat_that_fails_ends_the_whole_question(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/chat/completions").respond(
+        429, json={"error": {"message": "no credit", "code": "insufficient_quota"}}
+    )
+    with pytest.raises(RateLimited, match="no credit"):
+        provider.complete("gpt-4.1", [chat_of(number) for number in range(200)], GREEDY)
+    assert route.call_count < 200
+
+
+def test_texts_and_chats_may_be_mixed(api: respx.MockRouter, provider: Provider) -> None:
+    api.post("/completions").mock(side_effect=echo_texts)
+    api.post("/chat/completions").respond(
+        json={"choices": [{"message": {"content": None, "tool_calls": []}}]}
+    )
+    answers = provider.complete("m", ["a", chat_of(1), "b"], GREEDY)
+    assert [answer.text for answer in answers] == ["A", "", "B"]
+
+
+def test_a_text_is_streamed_piece_by_piece(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.post("/completions").mock(
+        return_value=stream_of(
+            {"choices": [{"index": 0, "text": "Be"}]},
+            {"choices": []},
+            {"choices": [{"index": 0, "text": "hind", "finish_reason": "stop"}]},
+        )
+    )
+    assert list(provider.stream("m", "Where?", GREEDY)) == ["Be", "hind"]
+    assert sent(route.calls[0].request)["stream"] is True
+
+
+def test_a_chat_is_streamed_piece_by_piece(api: respx.MockRouter, provider: Provider) -> None:
+    api.post("/chat/completions").mock(
+        return_value=stream_of(
+            {"choices": [{"index": 0, "delta": {"role": "assistant"}}]},
+            {"choices": [{"index": 0, "delta": {"content": "Behind the "}}]},
+            {"choices": [{"index": 0, "delta": {"content": "sofa."}, "finish_reason": "stop"}]},
+        )
+    )
+    assert "".join(provider.stream("m", chat_of(1), GREEDY)) == "Behind the sofa."
+
+
+def test_the_beginning_of_a_stream_is_repeated(api: respx.MockRouter, provider: Provider) -> None:
+    api.post("/completions").mock(
+        side_effect=[httpx.Response(503), stream_of({"choices": [{"text": "yes"}]})]
+    )
+    assert "".join(provider.stream("m", "?", GREEDY)) == "yes"
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (stream_of(end=b'data: {"choices": [{"te\n\n'), BadAnswer),
+        (stream_of({"error": {"message": "overloaded", "type": "server_error"}}), Unavailable),
+        (stream_of({"error": {"message": "slow", "code": "rate_limit_exceeded"}}), RateLimited),
+        (httpx.Response(200, html="<html>hello</html>"), BadAnswer),
+        (httpx.Response(200, json={"choices": [{"text": "yes"}]}), BadAnswer),
+    ],
+)
+def test_trouble_inside_a_stream_is_an_error(
+    api: respx.MockRouter, provider: Provider, response: httpx.Response, kind: type[Exception]
+) -> None:
+    api.post("/completions").mock(return_value=response)
+    with pytest.raises(kind):
+        list(provider.stream("m", "?", GREEDY))

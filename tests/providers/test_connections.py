@@ -1,0 +1,176 @@
+"""The client's own connection, against a real socket: cut answers, refused connections, proxies."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import BadAnswer, Unreachable
+from ftops.providers.protocol import Provider
+from ftops.providers.registry import Context, build_provider
+from ftops.records import JobRequest, ProviderSettings, Sampling
+from tests.fakes import FakeClock
+from tests.providers.conftest import KEY
+from tests.providers.test_wire import JOB
+
+REQUEST = JobRequest("gpt-4o-mini", "file-t")
+
+
+@dataclass
+class Server:
+    """Gives each request to the next of `turns`; the last one stays."""
+
+    turns: list[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                server.requests.append(f"{self.command} {self.path}")
+                server.bodies.append(self.rfile.read(int(self.headers["content-length"] or 0)))
+                turn = server.turns.pop(0) if len(server.turns) > 1 else server.turns[0]
+                turn(self)
+
+            do_GET = do_POST
+            do_DELETE = do_POST
+
+            def log_message(self, format: str, *args: object) -> None: ...
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+
+def answer(
+    body: object, *, promised: int | None = None
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answers with `body`; `promised` is a content length that is not kept."""
+    content = json.dumps(body).encode()
+
+    def turn(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-length", str(promised or len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+        handler.close_connection = promised is not None
+
+    return turn
+
+
+def hang_up(handler: BaseHTTPRequestHandler) -> None:
+    """The request was read; no answer comes."""
+    handler.close_connection = True
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.thread.join()
+    made.http.server_close()
+
+
+@pytest.fixture
+def provider(server: Server, tmp_path: Path) -> Iterator[Provider]:
+    settings = ProviderSettings("openai", base_url=server.base_url)
+    made = build_provider(settings, Context({"OPENAI_API_KEY": KEY}, tmp_path, FakeClock()))
+    yield made
+    made.close()
+
+
+def test_a_dropped_connection_never_makes_a_second_job(server: Server, provider: Provider) -> None:
+    server.turns = [hang_up]
+    with pytest.raises(Unreachable, match=r"create a job on gpt-4o-mini: http://127\.0\.0\.1"):
+        provider.create_job(REQUEST)
+    assert server.requests == ["POST /v1/fine_tuning/jobs"]
+
+
+def test_a_dropped_connection_on_reading_is_tried_again(server: Server, provider: Provider) -> None:
+    server.turns = [hang_up, hang_up, answer(JOB)]
+    assert provider.get_job("ftjob-1").id == "ftjob-1"
+    assert len(server.requests) == 3
+
+
+def test_an_answer_that_is_cut_short_is_no_answer(server: Server, provider: Provider) -> None:
+    server.turns = [answer(JOB, promised=100_000)]
+    with pytest.raises(Unreachable):
+        provider.create_job(REQUEST)
+    server.turns = [answer(JOB, promised=100_000), answer(JOB)]
+    assert provider.get_job("ftjob-1").id == "ftjob-1"
+
+
+def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as unused:
+        port = unused.server_port
+    clock = FakeClock()
+    provider = build_provider(
+        ProviderSettings("openai", base_url=f"http://127.0.0.1:{port}/v1"),
+        Context({"OPENAI_API_KEY": KEY}, tmp_path, clock),
+    )
+    with pytest.raises(Unreachable, match=f"http://127.0.0.1:{port}: .*refused"):
+        provider.get_job("ftjob-1")
+    assert len(clock.slept_s) == 9
+    provider.close()
+
+
+def test_this_machine_is_never_reached_through_a_proxy(
+    server: Server, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    server.turns = [answer(JOB)]
+    assert provider.get_job("ftjob-1").id == "ftjob-1"
+
+
+def test_a_large_upload_is_streamed_with_its_length_and_counted(
+    server: Server, provider: Provider, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"x" * 3_000_000)
+    file = {"id": "file-1", "filename": "t.jsonl", "bytes": 3_000_000, "status": "processed"}
+    server.turns = [answer(file)]
+    sent: list[int] = []
+    provider.upload_file(path, filename="t.jsonl", on_bytes=lambda done, total: sent.append(done))
+    assert len(server.bodies[0]) > 3_000_000
+    assert len(sent) > 40
+    assert sent[-1] == 3_000_000
+
+
+def test_a_stream_that_is_cut_is_told_after_what_had_come(
+    server: Server, provider: Provider
+) -> None:
+    def begin_and_hang_up(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("content-length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'data: {"choices": [{"text": "ye"}]}\n\n')
+        handler.close_connection = True
+
+    server.turns = [begin_and_hang_up]
+    pieces = provider.stream("m", "?", Sampling())
+    assert next(pieces) == "ye"
+    with pytest.raises(Unreachable, match="ask m: "):
+        next(pieces)
+    assert len(server.requests) == 1
+
+
+def test_an_address_where_something_else_answers_is_a_bad_answer(
+    server: Server, provider: Provider
+) -> None:
+    server.turns = [answer(["welcome"])]
+    with pytest.raises(BadAnswer, match="welcome") as caught:
+        provider.get_job("ftjob-1")
+    assert "`base_url`" in caught.value.hint

@@ -1,0 +1,291 @@
+"""Errors of the client as ftops tells them: the right class, the provider's words, no key."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+import respx
+
+from ftops.errors import (
+    AuthFailed,
+    BadAnswer,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    Unavailable,
+    Unreachable,
+)
+from ftops.providers.protocol import Provider
+from ftops.records import JobRequest, Message, Sampling
+from tests.fakes import FakeClock
+from tests.providers.conftest import KEY, Bench
+
+REQUEST = JobRequest(model="gpt-4o-mini", training_file="file-t")
+
+
+def refusal(
+    status: int, *, headers: dict[str, str] | None = None, **error: object
+) -> httpx.Response:
+    body = {"message": "No.", "type": "invalid_request_error", "param": None, "code": None}
+    return httpx.Response(status, json={"error": {**body, **error}}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, Rejected),
+        (401, AuthFailed),
+        (403, PermissionRefused),
+        (404, NotFound),
+        (408, Unavailable),
+        (409, Rejected),
+        (413, Rejected),
+        (415, Rejected),
+        (418, Rejected),
+        (422, Rejected),
+        (429, RateLimited),
+        (500, Unavailable),
+        (502, Unavailable),
+        (503, Unavailable),
+        (529, Unavailable),
+    ],
+)
+def test_every_status_has_its_error(
+    api: respx.MockRouter, provider: Provider, status: int, kind: type[ProviderError]
+) -> None:
+    api.post("/fine_tuning/jobs").mock(return_value=refusal(status))
+    with pytest.raises(kind) as caught:
+        provider.create_job(REQUEST)
+    assert type(caught.value) is kind
+    assert caught.value.status == status
+
+
+def test_the_providers_own_words_and_ids_are_kept(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-1").mock(
+        return_value=refusal(
+            404,
+            headers={"x-request-id": "req-77"},
+            message="No such job.",
+            code="fine_tune_not_found",
+            param="fine_tuning_job_id",
+        )
+    )
+    with pytest.raises(NotFound) as caught:
+        provider.get_job("ftjob-1")
+    error = caught.value
+    assert error.message == (
+        "look up the job ftjob-1: No such job. (HTTP 404, code fine_tune_not_found, "
+        "param fine_tuning_job_id, request req-77)"
+    )
+    assert (error.code, error.param) == ("fine_tune_not_found", "fine_tuning_job_id")
+    assert error.request_id == "req-77"
+
+
+def test_closed_fine_tuning_points_to_the_ways_out(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/fine_tuning/jobs").mock(
+        return_value=refusal(
+            403, message="Fine-tuning is winding down.", code="training_not_available"
+        )
+    )
+    with pytest.raises(PermissionRefused, match=r"winding down\.") as caught:
+        provider.create_job(REQUEST)
+    assert "`provider: local`" in caught.value.hint
+    assert "`base_url`" in caught.value.hint
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "daily_rate_limit_exceeded"])
+def test_a_limit_that_no_pause_mends_is_not_hammered(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock, code: str
+) -> None:
+    route = api.get("/files/file-1").mock(return_value=refusal(429, code=code))
+    with pytest.raises(RateLimited) as caught:
+        provider.get_file("file-1")
+    assert route.call_count == 1
+    assert clock.slept_s == []
+    assert caught.value.hint != RateLimited.hint
+
+
+def test_the_provider_may_forbid_to_ask_again(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/files/file-1").mock(
+        return_value=refusal(503, headers={"x-should-retry": "false"})
+    )
+    with pytest.raises(Unavailable):
+        provider.get_file("file-1")
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause_s"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Sun, 22 Nov 2026 12:00:42 GMT"}, 42.0),
+        ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT"}, 0.0),
+        ({"retry-after": "-3"}, 0.0),
+    ],
+)
+def test_a_named_pause_is_kept_whatever_its_form(
+    api: respx.MockRouter,
+    provider: Provider,
+    clock: FakeClock,
+    headers: dict[str, str],
+    pause_s: float,
+) -> None:
+    api.get("/models/ada").mock(
+        side_effect=[refusal(429, headers=headers), httpx.Response(200, json={"id": "ada"})]
+    )
+    assert provider.get_model("ada").id == "ada"
+    assert clock.slept_s == [pause_s]
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "nan", "inf", ""])
+def test_a_pause_that_makes_no_sense_is_drawn_instead(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock, nonsense: str
+) -> None:
+    api.get("/models/ada").mock(
+        side_effect=[
+            refusal(503, headers={"retry-after": nonsense}),
+            httpx.Response(200, json={"id": "ada"}),
+        ]
+    )
+    assert provider.get_model("ada").id == "ada"
+    assert len(clock.slept_s) == 1
+    assert 0 <= clock.slept_s[0] <= 0.5
+
+
+def test_a_pause_of_hours_is_told_and_not_waited_for(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock
+) -> None:
+    route = api.get("/models/ada").mock(return_value=refusal(429, headers={"retry-after": "14400"}))
+    with pytest.raises(RateLimited, match=r"asks to wait 4\.0 h"):
+        provider.get_model("ada")
+    assert (route.call_count, clock.slept_s) == (1, [])
+
+
+def test_a_server_error_once_is_overcome(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock
+) -> None:
+    api.get("/models/ada").mock(
+        side_effect=[
+            httpx.Response(502, html="<html><h1>Bad gateway</h1></html>"),
+            httpx.ConnectError("refused"),
+            httpx.ReadTimeout("slow"),
+            httpx.Response(200, json={"id": "ada"}),
+        ]
+    )
+    assert provider.get_model("ada").id == "ada"
+    assert len(clock.slept_s) == 3
+
+
+def test_no_answer_names_the_address_and_the_reason(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/models/ada").mock(side_effect=httpx.ConnectError("connection refused"))
+    with pytest.raises(Unreachable) as caught:
+        provider.get_model("ada")
+    assert "https://api.openai.com: connection refused (tried 10 times" in caught.value.message
+
+
+def test_a_time_out_says_so(api: respx.MockRouter, provider: Provider) -> None:
+    api.post("/fine_tuning/jobs").mock(side_effect=httpx.ReadTimeout("slow"))
+    with pytest.raises(Unreachable, match="no answer in time from https://api"):
+        provider.create_job(REQUEST)
+
+
+def test_an_html_error_page_is_shown_in_short_and_base_url_suspected(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    page = "<html>\n<h1>Not here</h1>" + "x" * 5000
+    api.get("/models/ada").mock(return_value=httpx.Response(404, html=page))
+    with pytest.raises(NotFound, match="<html> <h1>Not here</h1>x") as caught:
+        provider.get_model("ada")
+    assert len(caught.value.message) < 300
+    assert "`base_url`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"error": "nope"}', b'{"detail": "nope"}', b'["nope"]', b'"nope"', b"nope"]
+)
+def test_an_error_in_another_shape_is_shown_as_it_is(
+    api: respx.MockRouter, provider: Provider, body: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    api.post("/fine_tuning/jobs").mock(
+        return_value=httpx.Response(400, content=body, headers=headers)
+    )
+    with pytest.raises(Rejected, match="nope"):
+        provider.create_job(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'{"id": "ftjob-1", "stat', "application/json"),
+        (b"<html>welcome</html>", "text/html"),
+        (b"ok", "text/plain"),
+        (b"{}", "application/json"),
+        (b"[]", "application/json"),
+        (b'"ok"', "application/json"),
+    ],
+)
+def test_a_success_that_is_not_the_protocols_is_a_bad_answer(
+    api: respx.MockRouter, provider: Provider, content: bytes, kind: str
+) -> None:
+    headers = {"content-type": kind, "x-request-id": "req-9"}
+    route = api.route(url__startswith="https://api.openai.com/v1/").mock(
+        return_value=httpx.Response(200, content=content, headers=headers)
+    )
+    asked: list[Callable[[], object]] = [
+        lambda: provider.get_job("ftjob-1"),
+        lambda: provider.create_job(REQUEST),
+        lambda: provider.list_events("ftjob-1", known=frozenset()),
+        lambda: provider.get_file("file-1"),
+        lambda: list(provider.list_files()),
+        lambda: list(provider.list_models()),
+        lambda: provider.complete("m", ["hello"], Sampling()),
+        lambda: provider.complete("m", [(Message("user", "hello"),)], Sampling()),
+    ]
+    for ask in asked:
+        with pytest.raises(BadAnswer) as caught:
+            ask()
+        assert caught.value.request_id == "req-9"
+        assert content.decode() in caught.value.message
+    assert route.call_count == len(asked)
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "\ud800"])
+def test_an_id_that_makes_no_path_is_refused_without_a_request(
+    api: respx.MockRouter, provider: Provider, id: str
+) -> None:
+    with pytest.raises(Rejected):
+        provider.get_job(id)
+    with pytest.raises(Rejected):
+        provider.delete_model(id)
+    assert not api.calls
+
+
+def test_a_key_that_the_server_repeats_is_blotted_out(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/models/ada").mock(
+        return_value=refusal(401, message=f"Incorrect API key provided: {KEY}.", code="invalid_key")
+    )
+    with pytest.raises(AuthFailed, match=r"key provided: \*\*\*\.") as caught:
+        provider.get_model("ada")
+    assert KEY not in repr(caught.value)
+    assert KEY not in caught.value.message
+
+
+def test_the_key_is_in_no_repr(bench: Bench) -> None:
+    provider = bench.build()
+    provider.ensure_ready()
+    assert KEY not in repr(provider)
+    assert KEY not in provider.account
+    assert KEY not in repr(vars(provider))

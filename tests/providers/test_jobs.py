@@ -1,0 +1,265 @@
+"""Jobs: what is sent, that it is sent once, how one is found again, events in order."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from ftops.errors import BadAnswer, Rejected, Unavailable, Unreachable
+from ftops.providers.calls import MOST_PAGES
+from ftops.providers.protocol import Provider
+from ftops.records import Hyperparameters, JobRequest, Json
+from tests.fakes import FakeClock
+from tests.providers.test_wire import JOB
+
+REQUEST = JobRequest(
+    model="gpt-4o-mini",
+    training_file="file-t",
+    suffix="news",
+    metadata={"ftops_run": "run-1", "team": "search"},
+)
+
+
+def page(*items: Json, **more: Json) -> httpx.Response:
+    return httpx.Response(200, json={"object": "list", "data": list(items), **more})
+
+
+def event(number: int, *, at: int | None = None) -> dict[str, Json]:
+    return {"id": f"ftevent-{number}", "created_at": at or 1790000000 + number, "message": "…"}
+
+
+def sent(route: respx.Route, at: int = 0) -> Any:
+    return json.loads(route.calls[at].request.content)
+
+
+def test_only_what_was_set_is_sent(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.post("/fine_tuning/jobs").respond(json=JOB)
+    assert provider.create_job(JobRequest("gpt-4o-mini", "file-t")).id == "ftjob-1"
+    auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
+    assert sent(route) == {
+        "model": "gpt-4o-mini",
+        "training_file": "file-t",
+        "method": {"type": "supervised", "supervised": {"hyperparameters": auto}},
+    }
+
+
+def test_everything_that_was_set_is_sent(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.post("/fine_tuning/jobs").respond(json=JOB)
+    provider.create_job(
+        JobRequest(
+            model="gpt-4o-mini",
+            training_file="file-t",
+            validation_file="file-v",
+            suffix="news",
+            hyperparameters=Hyperparameters(3, 16, 0.5),
+            seed=0,
+            metadata={"team": "search"},
+        )
+    )
+    figures = {"n_epochs": 3, "batch_size": 16, "learning_rate_multiplier": 0.5}
+    assert sent(route) == {
+        "model": "gpt-4o-mini",
+        "training_file": "file-t",
+        "validation_file": "file-v",
+        "suffix": "news",
+        "seed": 0,
+        "metadata": {"team": "search"},
+        "method": {"type": "supervised", "supervised": {"hyperparameters": figures}},
+    }
+
+
+def test_a_hyperparameter_that_would_be_ignored_is_refused_before_sending(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    request = JobRequest(
+        "gpt-4o-mini", "file-t", hyperparameters=Hyperparameters(prompt_loss_weight=0.1)
+    )
+    with pytest.raises(Rejected, match="prompt_loss_weight"):
+        provider.create_job(request)
+    assert not api.calls
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (httpx.Response(500), Unavailable),
+        (httpx.Response(409, headers={"x-should-retry": "true"}), Rejected),
+        (httpx.ReadTimeout("slow"), Unreachable),
+        (httpx.ConnectError("refused"), Unreachable),
+        (httpx.RemoteProtocolError("cut"), Unreachable),
+        (httpx.Response(200, content=b'{"id": "ftj'), BadAnswer),
+    ],
+)
+def test_a_job_is_asked_for_exactly_once_whatever_goes_wrong(
+    api: respx.MockRouter,
+    provider: Provider,
+    clock: FakeClock,
+    trouble: Any,
+    kind: type[Exception],
+) -> None:
+    route = api.post("/fine_tuning/jobs").mock(side_effect=[trouble])
+    with pytest.raises(kind):
+        provider.create_job(REQUEST)
+    assert (route.call_count, clock.slept_s) == (1, [])
+
+
+def test_the_clients_own_retries_stay_off(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1").mock(
+        side_effect=[httpx.Response(500), httpx.Response(200, json=JOB)]
+    )
+    provider.get_job("ftjob-1")
+    counts = [call.request.headers["x-stainless-retry-count"] for call in route.calls]
+    assert counts == ["0", "0"]
+
+
+def test_a_job_is_found_by_its_metadata(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/fine_tuning/jobs").mock(return_value=page(JOB, has_more=False))
+    found = provider.find_job(REQUEST)
+    assert found is not None
+    assert found.id == "ftjob-1"
+    assert route.calls[0].request.url.params["metadata[ftops_run]"] == "run-1"
+
+
+def test_a_server_that_ignores_the_filter_gives_no_stranger_away_as_ours(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    other: Json = {**JOB, "id": "ftjob-2", "metadata": {"ftops_run": "run-2"}}
+    bare: Json = {**JOB, "id": "ftjob-3", "metadata": None}
+    api.get("/fine_tuning/jobs").mock(return_value=page(other, bare, has_more=False))
+    assert provider.find_job(REQUEST) is None
+    api.get("/fine_tuning/jobs").mock(return_value=page(other, JOB, bare, has_more=False))
+    found = provider.find_job(REQUEST)
+    assert found is not None
+    assert found.id == "ftjob-1"
+
+
+def test_a_server_that_rejects_the_filter_is_asked_for_all_jobs(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    error = {"error": {"message": "unknown parameter"}}
+    api.get("/fine_tuning/jobs").mock(
+        side_effect=[httpx.Response(400, json=error), page(JOB, has_more=False)]
+    )
+    assert provider.find_job(REQUEST) is not None
+
+
+def test_where_no_metadata_is_kept_the_same_request_tells_the_job(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    bare: dict[str, Json] = {**JOB, "metadata": None, "status": "running"}
+    strangers: list[Json] = [
+        {**bare, "id": "ftjob-a", "training_file": "file-x"},
+        {**bare, "id": "ftjob-b", "user_provided_suffix": "other"},
+        {**bare, "id": "ftjob-c", "model": "gpt-4.1"},
+        {**bare, "id": "ftjob-d", "validation_file": "file-v"},
+        {**bare, "id": "ftjob-e", "status": "failed"},
+    ]
+    filtered = page(has_more=False)
+    api.get("/fine_tuning/jobs").mock(side_effect=[filtered, page(*strangers, has_more=False)])
+    assert provider.find_job(REQUEST) is None
+    api.get("/fine_tuning/jobs").mock(
+        side_effect=[filtered, page(*strangers, bare, has_more=False)]
+    )
+    found = provider.find_job(REQUEST)
+    assert found is not None
+    assert found.id == "ftjob-1"
+
+
+def test_events_come_oldest_first_over_several_pages(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[
+            page(event(5), event(4), has_more=True),
+            page(event(3), event(2), has_more=True),
+            page(event(1), has_more=False),
+        ]
+    )
+    events = provider.list_events("ftjob-1", known=frozenset())
+    assert [each.id for each in events] == [f"ftevent-{number}" for number in range(1, 6)]
+    afters = [call.request.url.params.get("after") for call in route.calls]
+    assert afters == [None, "ftevent-4", "ftevent-2"]
+
+
+def test_turning_stops_at_an_event_that_is_known(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[page(event(5), event(4), event(3), has_more=True)]
+    )
+    events = provider.list_events("ftjob-1", known=frozenset({"ftevent-3", "ftevent-2"}))
+    assert [each.id for each in events] == ["ftevent-4", "ftevent-5"]
+    assert route.call_count == 1
+
+
+def test_events_of_one_second_keep_the_servers_order(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        return_value=page(*(event(number, at=1790000000) for number in (3, 2, 1)), has_more=False)
+    )
+    events = provider.list_events("ftjob-1", known=frozenset())
+    assert [each.id for each in events] == ["ftevent-1", "ftevent-2", "ftevent-3"]
+
+
+def test_a_page_without_has_more_is_followed_until_an_empty_one(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[page(event(2)), page(event(1)), page()]
+    )
+    assert len(provider.list_events("ftjob-1", known=frozenset())) == 2
+    assert route.call_count == 3
+
+
+def test_has_more_of_an_empty_page_is_not_believed(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-1/events").mock(side_effect=[page(has_more=True)])
+    assert provider.list_events("ftjob-1", known=frozenset()) == []
+
+
+def test_a_server_that_repeats_its_first_page_for_ever_is_seen_through(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        return_value=page(event(2), event(1), event(1), has_more=True)
+    )
+    events = provider.list_events("ftjob-1", known=frozenset())
+    assert [each.id for each in events] == ["ftevent-1", "ftevent-2"]
+    assert route.call_count == 2
+
+
+def test_a_list_that_never_ends_is_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events")
+    route.mock(side_effect=lambda request: page(event(10**6 - route.call_count), has_more=True))
+    with pytest.raises(BadAnswer, match="does not end"):
+        provider.list_events("ftjob-1", known=frozenset())
+    assert route.call_count == MOST_PAGES
+
+
+def test_a_server_that_lists_the_oldest_first_is_read_to_the_end(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[page(event(1), event(2), has_more=True), page(event(3), has_more=False)]
+    )
+    events = provider.list_events("ftjob-1", known=frozenset({"ftevent-1"}))
+    assert [each.id for each in events] == ["ftevent-2", "ftevent-3"]
+
+
+def test_cancelling_twice_is_no_error(api: respx.MockRouter, provider: Provider) -> None:
+    error = {"error": {"message": "already cancelled", "code": None}}
+    api.post("/fine_tuning/jobs/ftjob-1/cancel").respond(400, json=error)
+    api.get("/fine_tuning/jobs/ftjob-1").respond(json={**JOB, "status": "cancelled"})
+    assert provider.cancel_job("ftjob-1").status == "cancelled"
+
+
+def test_cancelling_a_finished_job_is_refused_in_the_servers_words(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    error = {"error": {"message": "Job has already completed."}}
+    api.post("/fine_tuning/jobs/ftjob-1/cancel").respond(400, json=error)
+    api.get("/fine_tuning/jobs/ftjob-1").respond(json=JOB)
+    with pytest.raises(Rejected, match="already completed"):
+        provider.cancel_job("ftjob-1")

@@ -1,0 +1,190 @@
+"""Providers by name: what they take, where they get their key, who they are to the ledger."""
+
+import subprocess
+import sys
+
+import pytest
+import respx
+
+from ftops.errors import AuthFailed, ProviderError
+from ftops.providers.prices import find_train_price_usd
+from ftops.providers.registry import PROVIDERS, find_capabilities
+from ftops.records import ProviderSettings, RowFormat
+from tests.providers.conftest import KEY, Bench
+
+
+def test_asking_what_a_provider_takes_imports_neither_the_client_nor_tenacity() -> None:
+    code = (
+        "import sys\n"
+        "from ftops.providers.registry import find_capabilities\n"
+        "from ftops.providers.local import find_engine\n"
+        "from ftops.records import ProviderSettings\n"
+        "for name in ('openai', 'local'): find_capabilities(ProviderSettings(name))\n"
+        "print([name for name in ('openai', 'httpx2', 'tenacity') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_each_provider_says_what_it_takes() -> None:
+    local = find_capabilities(ProviderSettings("local"))
+    assert (local.suffix_max, local.min_rows, local.needs_key) == (64, 1, False)
+    assert "classification_betas" in local.hyperparameters
+    assert local.poll_every_s == 0.3
+    remote = find_capabilities(ProviderSettings("openai"))
+    assert (remote.suffix_max, remote.min_rows, remote.needs_key) == (64, 10, True)
+    assert remote.hyperparameters == {"n_epochs", "batch_size", "learning_rate_multiplier"}
+    assert all(entry.summary for entry in PROVIDERS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("opanai", "Did you mean 'openai'?"), ("Local", "Did you mean 'local'?"), ("", "local, op")],
+)
+def test_an_unknown_provider_is_told_with_the_nearest_name(name: str, hint: str) -> None:
+    with pytest.raises(ProviderError, match="there is no provider") as caught:
+        find_capabilities(ProviderSettings(name))
+    assert hint in caught.value.hint
+
+
+def test_a_setting_that_would_be_ignored_is_refused() -> None:
+    with pytest.raises(ProviderError, match="'local' takes no 'base_url'"):
+        find_capabilities(ProviderSettings("local", base_url="http://127.0.0.1:1/v1"))
+
+
+def test_a_missing_key_is_told_when_it_is_needed_and_not_before(bench: Bench) -> None:
+    bench.environ = {}
+    provider = bench.build()
+    assert provider.capabilities.min_rows == 10
+    assert provider.account == "openai:https://api.openai.com/v1::"
+    assert provider.row_format("gpt-4.1") is RowFormat.CHAT
+    for ask in (provider.ensure_ready, lambda: provider.get_job("ftjob-1")):
+        with pytest.raises(AuthFailed, match="OPENAI_API_KEY is not set"):
+            ask()
+    named = bench.build(ProviderSettings("openai", api_key_env="BEDROCK_KEY"))
+    with pytest.raises(AuthFailed, match="BEDROCK_KEY") as caught:
+        named.ensure_ready()
+    assert "BEDROCK_KEY" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["sk-ключ", "sk-\nhidden", "sk-“quoted”"])
+def test_a_key_with_impossible_characters_is_refused_without_showing_it(
+    bench: Bench, key: str
+) -> None:
+    bench.environ = {"OPENAI_API_KEY": key}
+    with pytest.raises(AuthFailed) as caught:
+        bench.build().ensure_ready()
+    assert key not in caught.value.message
+
+
+def test_space_around_a_key_is_left_out(bench: Bench, api: respx.MockRouter) -> None:
+    bench.environ = {"OPENAI_API_KEY": f" {KEY}\n"}
+    route = api.get("/models/ada").respond(json={"id": "ada"})
+    bench.build().get_model("ada")
+    assert route.calls[0].request.headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_address_organisation_and_project_come_from_the_environment_handed_in(
+    bench: Bench,
+) -> None:
+    bench.environ = {
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": "https://gateway.example/v1/",
+        "OPENAI_ORG_ID": "org-1",
+        "OPENAI_PROJECT_ID": "proj-1",
+    }
+    with respx.MockRouter(base_url="https://gateway.example/v1") as router:
+        bench.api.route(host="gateway.example").mock(side_effect=router.handler)
+        route = router.get("/models/ada").respond(json={"id": "ada"})
+        provider = bench.build()
+        provider.get_model("ada")
+    headers = route.calls[0].request.headers
+    assert headers["openai-organization"] == "org-1"
+    assert headers["openai-project"] == "proj-1"
+    assert provider.account == "openai:https://gateway.example/v1:org-1:proj-1"
+    assert provider.train_price_usd("gpt-4.1") is None
+
+
+def test_the_job_file_goes_before_the_environment(bench: Bench) -> None:
+    bench.environ = {"OPENAI_BASE_URL": "https://gateway.example/v1", "OPENAI_ORG_ID": "org-1"}
+    settings = ProviderSettings(
+        "openai", base_url="https://other.example/openai/v1", organization="org-2", project="p"
+    )
+    assert bench.build(settings).account == "openai:https://other.example/openai/v1:org-2:p"
+
+
+def test_the_client_does_not_look_into_the_environment_by_itself(
+    bench: Bench, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"):
+        monkeypatch.setenv(f"OPENAI_{name}", "from-the-machine")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example/v1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer from-the-machine")
+    route = api.get("/models/ada").respond(json={"id": "ada"})
+    bench.build().get_model("ada")
+    headers = route.calls[0].request.headers
+    assert headers.get_list("authorization") == [f"Bearer {KEY}"]
+    assert "openai-organization" not in headers
+    assert "openai-project" not in headers
+    assert "from-the-machine" not in str(headers.raw)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["api.openai.com/v1", "ftp://host/v1", "https://", "http://[::1", "http://h:99999/v1", "  "],
+)
+def test_an_address_that_is_none_is_refused(bench: Bench, base_url: str) -> None:
+    with pytest.raises(ProviderError, match="is not the address of a server"):
+        bench.build(ProviderSettings("openai", base_url=base_url))
+
+
+def test_a_secret_in_the_address_is_refused_without_showing_it(bench: Bench) -> None:
+    with pytest.raises(ProviderError, match="neither a user") as caught:
+        bench.build(ProviderSettings("openai", base_url="https://me:hidden@host/v1"))
+    assert "hidden" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("babbage-002", RowFormat.COMPLETION),
+        ("davinci-002", RowFormat.COMPLETION),
+        ("ft:davinci-002:acme:news:1", RowFormat.COMPLETION),
+        ("gpt-4o-mini", RowFormat.CHAT),
+        ("ft:gpt-4.1:acme:news:1", RowFormat.CHAT),
+    ],
+)
+def test_rows_have_the_shape_that_the_base_model_wants(
+    bench: Bench, model: str, expected: RowFormat
+) -> None:
+    assert bench.build().row_format(model) is expected
+    assert bench.build(ProviderSettings("local")).row_format(model) is RowFormat.COMPLETION
+
+
+@pytest.mark.parametrize(
+    ("base", "usd"),
+    [
+        ("gpt-4.1", 25.0),
+        ("gpt-4.1-2025-04-14", 25.0),
+        ("gpt-4.1-mini-2025-04-14", 5.0),
+        ("gpt-4o-mini-2024-07-18", 3.0),
+        ("gpt-4o-2024-08-06", 25.0),
+        ("gpt-3.5-turbo-0125", 8.0),
+        ("gpt-4.10", None),
+        ("gpt-4o-audio", None),
+        ("ada", None),
+    ],
+)
+def test_prices_are_known_or_unknown_never_guessed(base: str, usd: float | None) -> None:
+    assert find_train_price_usd(base) == usd
+
+
+def test_going_on_from_a_fine_tuned_model_costs_what_its_base_costs(bench: Bench) -> None:
+    assert bench.build().train_price_usd("ft:gpt-4.1-mini:acme:news:1") == 5.0
+    assert bench.build(ProviderSettings("local")).train_price_usd("ada") == 0.0
+
+
+def test_building_a_provider_starts_and_writes_nothing(bench: Bench) -> None:
+    for name in PROVIDERS:
+        bench.build(ProviderSettings(name)).close()
+    assert list(bench.home.iterdir()) == []
