@@ -1,0 +1,103 @@
+"""Cancels a run in whatever state it is, so that no job of it runs on."""
+
+from ftops import crashpoints
+from ftops.errors import JobFailed, Rejected, RunError
+from ftops.orchestrator.desk import Desk, get_run_folder
+from ftops.orchestrator.hints import say_follow
+from ftops.orchestrator.lock import hold_lock
+from ftops.orchestrator.stages.create import CALL as CREATE_CALL
+from ftops.orchestrator.stages.create import reconcile
+from ftops.orchestrator.states import ENDED, RUN_MOVES
+from ftops.orchestrator.work import Work
+from ftops.records import Job, Run, Stage
+from ftops.spec.model import JobSpec
+
+CALL = "cancel_job"
+_PATIENCE_S = 60.0  # for another process to stop, or for the provider to end the job
+_LOOK_EVERY_S = 1.0
+
+
+def cancel_run(run: Run, desk: Desk) -> Run:
+    """Cancel the run and its job, if it has one; an ended run is returned as it is.
+
+    A job in doubt is looked for first. The run is returned still running when the provider has
+    taken the request but not ended the job yet. RunError when the job had already ended well.
+    """
+    run = desk.ledger.get_run(run.id)
+    if run.status in ENDED:
+        return run
+    desk.ledger.ask_cancel(run.id)
+    deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
+    sent = False
+    while True:
+        with hold_lock(get_run_folder(desk.home, run.id)) as held:
+            run = desk.ledger.get_run(run.id)
+            if held:
+                return run if run.status in ENDED else cancel_held(run, desk, sent=sent)
+        # Another process drives it: it stops by itself before the job, or sees the job end.
+        if run.job_id and not sent:
+            _send(run, desk, run.job_id)
+            sent = True
+        if run.status in ENDED or desk.clock.monotonic_s() >= deadline_s:
+            return run
+        desk.clock.sleep(_LOOK_EVERY_S)
+
+
+def cancel_held(run: Run, desk: Desk, *, sent: bool = False) -> Run:
+    """Cancel a run whose lock the caller holds; `sent` if the provider knows about it already."""
+    job_id = run.job_id or _find_doubtful_job(run, desk)
+    if job_id is None:
+        return _end(run, desk, "cancelled before it had a job")
+    job = desk.provider.get_job(job_id) if sent else _send(run, desk, job_id)
+    return _settle(desk.ledger.get_run(run.id), desk, job)
+
+
+def _find_doubtful_job(run: Run, desk: Desk) -> str | None:
+    call = desk.ledger.find_open_call(run.id, CREATE_CALL)
+    if call is None:
+        return None
+    desk.provider.ensure_ready()
+    job = reconcile(Work(run, JobSpec.from_json(run.spec), desk), call)
+    if job is None:
+        desk.ledger.record_failed(call, "the provider does not know the job; the request was lost")
+    return job.id if job else None
+
+
+def _send(run: Run, desk: Desk, job_id: str) -> Job:
+    """Ask the provider to cancel the job, and tell how the job stands then."""
+    desk.provider.ensure_ready()
+    call = desk.ledger.record_intent(run.id, Stage.FOLLOW, CALL, {"job_id": job_id})
+    crashpoints.reach("cancel.before_call")
+    try:
+        job = desk.provider.cancel_job(job_id)
+    except Rejected as error:
+        # It has ended in the meantime; how, the job itself tells.
+        desk.ledger.record_failed(call, error.message)
+        job = desk.provider.get_job(job_id)
+        if not job.ended:
+            raise
+        return job
+    crashpoints.reach("cancel.after_call")
+    desk.ledger.record_done(call, job_id)
+    return job
+
+
+def _settle(run: Run, desk: Desk, job: Job) -> Run:
+    deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
+    while not job.ended and desk.clock.monotonic_s() < deadline_s:
+        desk.clock.sleep(_LOOK_EVERY_S)
+        job = desk.provider.get_job(job.id)
+    if job.status == "cancelled":
+        return _end(run, desk, f"{job.id} was cancelled")
+    if not job.ended:
+        desk.observer.noted(f"{job.id} is {job.status}: the provider has not ended it yet")
+        return run
+    error = RunError if job.status == "succeeded" else JobFailed
+    raise error(
+        f"{job.id} had already {job.status} when it was to be cancelled",
+        hint=f"{say_follow(run.id)} fetches what came of it.",
+    )
+
+
+def _end(run: Run, desk: Desk, reason: str) -> Run:
+    return desk.ledger.move_run(run, RUN_MOVES["cancel"].check(run.status), error=reason)

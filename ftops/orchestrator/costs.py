@@ -1,0 +1,93 @@
+"""What a job will cost, before anything is sent, and whether `limits:` allows it."""
+
+from dataclasses import dataclass
+
+from ftops.errors import LimitExceeded
+from ftops.records import Auto
+from ftops.spec.model import LimitSpec
+
+# How providers are known to resolve `n_epochs: auto`: three, more for little data, fewer for much.
+_AUTO_EPOCHS = 3
+_MIN_SEEN_ROWS = 100
+_MAX_SEEN_ROWS = 25_000
+_MAX_AUTO_EPOCHS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Tokens of the training file, how often they are trained on, and the price of that."""
+
+    tokens: int
+    n_epochs: int
+    epochs_assumed: bool  # the job file says "auto"
+    price_usd: float | None  # for a million trained tokens
+
+    @property
+    def trained_tokens(self) -> int:
+        return self.tokens * self.n_epochs
+
+    @property
+    def cost_usd(self) -> float | None:
+        """None when the price is not known."""
+        return None if self.price_usd is None else self.trained_tokens * self.price_usd / 1e6
+
+
+def assume_epochs(n_epochs: int | Auto, rows: int) -> tuple[int, bool]:
+    """How many epochs there will be, and whether that is a guess at what "auto" becomes."""
+    if n_epochs != "auto":
+        return n_epochs, False
+    rows = max(rows, 1)
+    if rows * _AUTO_EPOCHS < _MIN_SEEN_ROWS:
+        return min(_MAX_AUTO_EPOCHS, max(1, _MIN_SEEN_ROWS // rows)), True
+    if rows * _AUTO_EPOCHS > _MAX_SEEN_ROWS:
+        return max(1, _MAX_SEEN_ROWS // rows), True
+    return _AUTO_EPOCHS, True
+
+
+def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> list[str]:
+    """Every limit that would be broken or that cannot be held, in words.
+
+    `estimate` is None when the training data lies at the provider, where it cannot be counted.
+    """
+    broken = []
+    if limits.max_training_tokens is not None:
+        if estimate is None:
+            broken.append(
+                "limits.max_training_tokens cannot be held: training_file is an uploaded file,"
+                " whose tokens are not known here"
+            )
+        elif estimate.trained_tokens > limits.max_training_tokens:
+            broken.append(
+                f"about {estimate.trained_tokens:,} tokens would be trained on"
+                f" ({estimate.tokens:,} x {_epochs(estimate)}),"
+                f" and limits.max_training_tokens is {limits.max_training_tokens:,}"
+            )
+    if limits.max_cost_usd is not None:
+        if estimate is None:
+            broken.append(
+                "limits.max_cost_usd cannot be held: training_file is an uploaded file,"
+                " whose tokens are not known here"
+            )
+        elif estimate.cost_usd is None:
+            broken.append(
+                f"limits.max_cost_usd cannot be held: the price of training {model} is not known;"
+                " take that line out of the job file, or hold the job with max_training_tokens"
+            )
+        elif estimate.cost_usd > limits.max_cost_usd:
+            broken.append(
+                f"training would cost about ${estimate.cost_usd:,.2f}"
+                f" ({estimate.trained_tokens:,} tokens at ${estimate.price_usd:g} a million),"
+                f" and limits.max_cost_usd is ${limits.max_cost_usd:,.2f}"
+            )
+    return broken
+
+
+def check_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> None:
+    """LimitExceeded, naming all of them, if any limit would be broken."""
+    if broken := find_broken_limits(limits, estimate, model):
+        raise LimitExceeded("nothing was sent: " + "; ".join(broken))
+
+
+def _epochs(estimate: Estimate) -> str:
+    assumed = ', assumed for "auto"' if estimate.epochs_assumed else ""
+    return f"{estimate.n_epochs} epochs{assumed}"

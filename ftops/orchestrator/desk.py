@@ -1,0 +1,26 @@
+"""The desk: everything that the orchestrator works with, handed in by whoever wires it up."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.clock import Clock
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.observer import Observer
+from ftops.providers.protocol import Provider
+from ftops.records import RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One provider, one ledger, one watcher; `home` is the folder of FTOPS_HOME."""
+
+    ledger: Ledger
+    provider: Provider
+    clock: Clock
+    home: Path
+    observer: Observer
+
+
+def get_run_folder(home: Path, run_id: RunId) -> Path:
+    """Where the files of that run lie; it may not be there yet."""
+    return home / "runs" / run_id

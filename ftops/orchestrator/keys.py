@@ -1,0 +1,53 @@
+"""Which executions are the same: the key of a run; and the names of runs and of remote files."""
+
+import hashlib
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+from ftops.errors import DatasetError
+from ftops.files import sha256_file
+from ftops.records import RunId
+from ftops.spec.load import LoadedJob, resolve_data
+
+# No letters or digits that are mistaken for one another when read aloud at night.
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_TAIL = 4
+
+
+def make_key(job: LoadedJob, account: str) -> str:
+    """SHA-256 over what the job file says, the content of its data, and who pays.
+
+    Raises DatasetError when a data file cannot be read.
+    """
+    spec = job.spec
+    parts = {
+        "spec": spec.canonical(),
+        "training": _content(job.path, spec.training_file),
+        "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
+        "account": account,
+    }
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def make_run_id(now: datetime) -> RunId:
+    """A fresh id that sorts by time, like run-20261122-1407-k3f9."""
+    tail = "".join(secrets.choice(_LETTERS) for _ in range(_TAIL))
+    return RunId(f"run-{now:%Y%m%d-%H%M}-{tail}")
+
+
+def make_remote_name(sha256: str, role: str) -> str:
+    """The name under which content is uploaded, such that a later run finds it again."""
+    return f"ftops-{sha256[:16]}-{role}.jsonl"
+
+
+def _content(job_file: Path, value: str) -> str:
+    path = resolve_data(job_file, value)
+    if path is None:
+        return value  # a file that lies at the provider; its id says which content it is
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error

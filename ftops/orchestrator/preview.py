@@ -1,0 +1,97 @@
+"""What a job file would lead to, before anything is recorded or sent.
+
+The data is prepared as a run would prepare it, in a temporary folder that is gone afterwards; the
+provider is only asked what it can tell without a network: row shapes, limits, prices.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.dataset.summary import DataSummary, overlap
+from ftops.errors import DatasetError, LimitExceeded
+from ftops.orchestrator.costs import Estimate, find_broken_limits
+from ftops.orchestrator.keys import make_remote_name
+from ftops.orchestrator.stages.prepare import (
+    Made,
+    check_rows,
+    choose_recipe,
+    make_estimate,
+    make_file,
+)
+from ftops.providers.protocol import Provider
+from ftops.records import JobRequest, RowFormat
+from ftops.spec.load import LoadedJob
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be sent, what it takes, and what forbids it.
+
+    Summaries are of the prepared files, and None for a file that lies at the provider already. In
+    `request`, files are named as they will be called there. `problems` is empty when the run could
+    begin; each is one sentence.
+    """
+
+    row_format: RowFormat
+    training: DataSummary | None
+    validation: DataSummary | None
+    overlap_rows: int
+    estimate: Estimate | None
+    request: JobRequest
+    uploads: Mapping[str, str]  # the name at the provider -> the file in the job file
+    problems: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise LimitExceeded if anything forbids the run."""
+        if self.problems:
+            raise LimitExceeded("nothing was sent: " + "; ".join(self.problems))
+
+
+def preview(job: LoadedJob, provider: Provider) -> Preview:
+    """Look at the job file and all of its data; DatasetError when the data is bad."""
+    spec = job.spec
+    recipe = choose_recipe(spec, provider)
+    with tempfile.TemporaryDirectory(prefix="ftops-") as name:
+        folder = Path(name)
+        training = make_file(job.path, "train", spec.training_file, recipe, folder)
+        validation = (
+            make_file(job.path, "validation", spec.validation_file, recipe, folder)
+            if spec.validation_file
+            else None
+        )
+        overlap_rows = (
+            overlap(training.summary.path, validation.summary.path).rows
+            if training.summary and validation and validation.summary
+            else 0
+        )
+    estimate = make_estimate(spec, training, provider.train_price_usd(spec.model))
+    problems = find_broken_limits(spec.limits, estimate, spec.model)
+    try:
+        check_rows(training, provider)
+    except DatasetError as error:
+        problems.insert(0, error.message)
+    made = [training, validation] if validation else [training]
+    return Preview(
+        row_format=recipe.format,
+        training=training.summary,
+        validation=validation.summary if validation else None,
+        overlap_rows=overlap_rows,
+        estimate=estimate,
+        request=JobRequest(
+            model=spec.model,
+            training_file=_remote_name(training),
+            validation_file=_remote_name(validation) if validation else None,
+            suffix=spec.suffix,
+            hyperparameters=spec.hyperparameters.to_record(),
+            seed=spec.seed,
+            metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
+        ),
+        uploads={_remote_name(one): one.file.source for one in made if one.summary},
+        problems=tuple(problems),
+    )
+
+
+def _remote_name(made: Made) -> str:
+    return made.file.file_id or make_remote_name(made.file.sha256, made.file.role)

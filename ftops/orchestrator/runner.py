@@ -1,0 +1,146 @@
+"""Drives a run: does the stages that are left, in order, and moves the states as it goes."""
+
+import contextlib
+
+from ftops.errors import (
+    FtopsError,
+    JobFailed,
+    LedgerError,
+    RunBusy,
+    RunError,
+    StorageError,
+    WaitedTooLong,
+)
+from ftops.orchestrator.cancelling import cancel_held
+from ftops.orchestrator.desk import Desk, get_run_folder
+from ftops.orchestrator.details import Prepared
+from ftops.orchestrator.hints import say_run
+from ftops.orchestrator.lock import hold_lock
+from ftops.orchestrator.plan import plan
+from ftops.orchestrator.stages import STAGES
+from ftops.orchestrator.states import (
+    DONE,
+    ENDED,
+    RUN_MOVES,
+    STAGE_MOVES,
+    JobCancelled,
+    Move,
+    find_ending,
+)
+from ftops.orchestrator.watching import watch
+from ftops.orchestrator.work import Outcome, Work
+from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
+from ftops.spec.model import JobSpec
+
+
+def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
+    """Do what is left of the run, and return it as it then stands.
+
+    While another process drives it, this one watches, and takes over if that one dies. With
+    `detach` it returns once the job is created. Raises JobFailed when the job failed or was
+    cancelled; after any other error the same command goes on from there.
+    """
+    while True:
+        with hold_lock(get_run_folder(desk.home, run.id)) as held:
+            if held:
+                return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
+        run = watch(run, desk, detach=detach)
+        if run.status in ENDED:
+            return conclude(run, desk.ledger.list_stages(run.id))
+        if detach and run.job_id:
+            return run
+
+
+def conclude(run: Run, records: list[StageRecord]) -> Run:
+    """The ended run itself if it succeeded; otherwise the error that it ended with."""
+    if run.status is RunStatus.SUCCEEDED:
+        return run
+    hint = f"{say_run(run, '--retry')} tries again; `--new` starts another run."
+    message = run.error or f"{run.id} is {run.status}"
+    if run.status is RunStatus.CANCELLED:
+        raise JobCancelled(message, hint=hint)
+    followed = any(
+        record.stage is Stage.FOLLOW and record.status is StageStatus.FAILED for record in records
+    )
+    raise (JobFailed if followed else RunError)(message, hint=hint)
+
+
+def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
+    records = desk.ledger.list_stages(run.id)
+    if run.status in ENDED:
+        for record in records:
+            if record.status is not StageStatus.PENDING:
+                desk.observer.stage_ended(record)
+        return conclude(run, records)
+    if run.status is RunStatus.PENDING:
+        run = _move(desk, run, RUN_MOVES["start"])
+    spec = JobSpec.from_json(run.spec)
+    left = plan(records, has_prepared_files=_has_prepared_files(desk, run, records))
+    for record in records:
+        if record.stage not in left:
+            desk.observer.stage_ended(record)
+            continue
+        if run.job_id is None and desk.ledger.is_cancel_asked(run.id):
+            run = cancel_held(run, desk)
+            if run.status in ENDED:
+                return conclude(run, records)
+        run = _do_stage(Work(run, spec, desk), record)
+        if detach and record.stage is Stage.CREATE:
+            return run
+    return _move(desk, run, RUN_MOVES["succeed"])
+
+
+def _do_stage(work: Work, record: StageRecord) -> Run:
+    """One attempt; the run as it stands afterwards."""
+    desk, run = work.desk, work.run
+    begin = STAGE_MOVES["begin"].check(record.status)
+    running = desk.ledger.move_stage(run.id, record, begin)
+    desk.observer.stage_began(running.stage, running.attempts)
+    try:
+        outcome = STAGES[record.stage](work)
+    except (RunBusy, LedgerError, WaitedTooLong):
+        raise  # nothing can be written, or nothing went wrong but the waiting
+    except FtopsError as error:
+        # When the disk is what failed, the ledger cannot take it either; the error goes on.
+        with contextlib.suppress(StorageError, LedgerError):
+            _record_failure(work, running, error)
+        raise
+    ended = _record_outcome(work, running, outcome)
+    desk.observer.stage_ended(ended)
+    return desk.ledger.get_run(run.id)
+
+
+def _record_outcome(work: Work, running: StageRecord, outcome: Outcome) -> StageRecord:
+    if outcome.skipped is None:
+        after, detail = STAGE_MOVES["succeed"].check(running.status), outcome.detail
+    else:
+        after = STAGE_MOVES["skip"].check(running.status)
+        detail = {**outcome.detail, "reason": outcome.skipped}
+    return work.desk.ledger.move_stage(work.run.id, running, after, detail=detail)
+
+
+def _record_failure(work: Work, running: StageRecord, error: FtopsError) -> None:
+    desk, run = work.desk, work.run
+    after = STAGE_MOVES["fail"].check(running.status)
+    failed = desk.ledger.move_stage(run.id, running, after, error=error.message)
+    desk.observer.stage_ended(failed)
+    ending = find_ending(running.stage, error)
+    if ending is not None:
+        _move(desk, desk.ledger.get_run(run.id), ending, error.message)
+        error.hint = f"{say_run(run, '--retry')} tries again. {error.hint}".strip()
+
+
+def _move(desk: Desk, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
+    return desk.ledger.move_run(run, move.check(run.status), error=error)
+
+
+def _has_prepared_files(desk: Desk, run: Run, records: list[StageRecord]) -> bool:
+    prepare = next(record for record in records if record.stage is Stage.PREPARE)
+    if prepare.status not in DONE:
+        return False
+    folder = get_run_folder(desk.home, run.id)
+    return all(
+        (folder / file.filename).is_file()
+        for file in Prepared.from_json(prepare.detail).files
+        if file.file_id is None
+    )

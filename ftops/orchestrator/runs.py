@@ -1,0 +1,116 @@
+"""What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
+
+from pathlib import Path
+
+import orjson
+
+from ftops.errors import BadAnswer, LedgerError, RunError
+from ftops.files import storage_error, write_atomic
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.cancelling import cancel_run
+from ftops.orchestrator.desk import Desk, get_run_folder
+from ftops.orchestrator.keys import make_key, make_run_id
+from ftops.orchestrator.plan import plan_retry
+from ftops.orchestrator.runner import drive
+from ftops.orchestrator.stages.evaluate import EVALUATION
+from ftops.orchestrator.stages.results import FILENAME as RESULTS
+from ftops.orchestrator.states import RUN_MOVES
+from ftops.records import Json, Run, RunStatus, Stage
+from ftops.reporting.evaluation import Evaluation
+from ftops.reporting.results import ResultRow, parse_results
+from ftops.spec.load import LoadedJob
+
+__all__ = ["cancel_run", "drive", "load_evaluation", "load_results", "open_run"]
+
+JOB_FILE = "job.yaml"
+
+
+def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = False) -> Run:
+    """The run of this job file and its data: found by its key, or recorded. Nothing is sent.
+
+    A finished run is returned as it is, but for an `evaluate` section that has changed. RunError
+    for a run that failed or was cancelled, unless `retry` opens it again; `new` records another.
+    """
+    key = make_key(job, desk.provider.account)
+    fresh = _make_run(job, desk, key)
+    run = desk.ledger.add_run(fresh, unless_known=not new)
+    resumed = run.id != fresh.id
+    if resumed:
+        run = _reopen(run, job, desk.ledger, retry=retry)
+    copy = get_run_folder(desk.home, run.id) / JOB_FILE
+    text = job.text.encode()
+    if _read(copy) != text:
+        write_atomic(copy, text)
+    desk.observer.run_opened(run, resumed=resumed)
+    return run
+
+
+def load_results(run: Run, home: Path) -> list[ResultRow]:
+    """The rows of the results file that the run has fetched.
+
+    None when it has fetched none yet, and none of a file that cannot be read: the run kept that one
+    as it came, and said so.
+    """
+    content = _read(get_run_folder(home, run.id) / RESULTS)
+    try:
+        return [] if content is None else parse_results(content)
+    except BadAnswer:
+        return []
+
+
+def load_evaluation(run: Run, home: Path) -> Evaluation | None:
+    """How the run's model answered; None when it was not asked."""
+    path = get_run_folder(home, run.id) / EVALUATION
+    content = _read(path)
+    if content is None:
+        return None
+    try:
+        value: Json = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise LedgerError(f"{path} is damaged: {error}") from error
+    return Evaluation.from_json(value)
+
+
+def _make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+    now = desk.clock.now()
+    return Run(
+        id=make_run_id(now),
+        key=key,
+        name=job.spec.name,
+        status=RunStatus.PENDING,
+        provider=job.spec.provider_settings(),
+        model=job.spec.model,
+        spec=job.spec.to_json(),
+        job_file=str(job.path),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
+    """The known run, with what may change in a job file without making it another run."""
+    before, spec = run.spec, job.spec.to_json()
+    failed = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+    if failed and not retry:
+        raise RunError(
+            f"{run.id} of this job file {run.status}: {run.error or 'no reason is known'}",
+            hint="`--retry` tries it again from there; `--new` starts another run.",
+        )
+    if spec != before or str(job.path) != run.job_file:
+        run = ledger.update_spec(run.id, spec, job_file=str(job.path))
+    if failed:
+        RUN_MOVES["reopen"].check(run.status)
+        return ledger.reopen_run(run, plan_retry(ledger.list_stages(run.id)))
+    if run.status is RunStatus.SUCCEEDED and spec["evaluate"] != before.get("evaluate"):
+        RUN_MOVES["reopen"].check(run.status)
+        return ledger.reopen_run(run, (Stage.EVALUATE,))
+    return run
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from error

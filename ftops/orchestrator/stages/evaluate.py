@@ -1,0 +1,129 @@
+"""The model that the job made answers rows whose answers are known."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import orjson
+
+from ftops.dataset.prepare import prepare_file
+from ftops.dataset.rows import Row, read_rows
+from ftops.errors import NotFound
+from ftops.files import write_atomic
+from ftops.orchestrator.details import Prepared
+from ftops.orchestrator.stages.prepare import make_recipe
+from ftops.orchestrator.work import Outcome, Work
+from ftops.records import Completion, Prompt, Sampling, Stage
+from ftops.reporting.evaluation import Answer, render_answers, score
+from ftops.spec.load import resolve_data
+
+EVALUATION = "evaluation.json"
+ANSWERS = "answers.jsonl"
+_BATCH_ROWS = 20
+# Tokenizers of small models may be near the level of bytes: no answer has more tokens than bytes.
+_SPARE_TOKENS = 8
+_MOST_TOKENS = 4096
+# A hosted model is often unknown for some minutes after the job that made it has succeeded.
+_LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """Rows with known answers, and which file the user knows them by."""
+
+    source: str
+    rows: Sequence[Row]
+    stop: str | None
+
+
+def evaluate(work: Work) -> Outcome:
+    """Write the evaluation and the answers; leave the figures in the detail."""
+    if reason := _reason_to_skip(work):
+        return Outcome(skipped=reason)
+    work.desk.provider.ensure_ready()
+    questions = _read_questions(work)
+    answers = list(_ask(work, questions))
+    evaluation = score(answers)
+    write_atomic(work.folder / ANSWERS, render_answers(answers).encode())
+    text = orjson.dumps(evaluation.to_json(), option=orjson.OPT_INDENT_2)
+    write_atomic(work.folder / EVALUATION, text + b"\n")
+    return Outcome(
+        {
+            "file": questions.source,
+            "rows": evaluation.rows,
+            "correct": evaluation.correct,
+            "accuracy": evaluation.accuracy,
+            "majority": evaluation.majority,
+            "majority_accuracy": evaluation.majority_accuracy,
+        }
+    )
+
+
+def _reason_to_skip(work: Work) -> str | None:
+    if work.run.fine_tuned_model is None:
+        return "the job named no model"
+    named = work.spec.evaluate.file or work.spec.validation_file
+    if named is None:
+        return "no validation_file and no evaluate.file"
+    if resolve_data(Path(work.run.job_file), named) is None:
+        return f"{named} lies at the provider; name a local file with evaluate.file"
+    return None
+
+
+def _read_questions(work: Work) -> _Questions:
+    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+    named = work.spec.evaluate.file
+    path = work.folder / "validation.jsonl"
+    source = prepared.validation.source if prepared.validation else ""
+    if named is not None:
+        given = resolve_data(Path(work.run.job_file), named)
+        assert given is not None  # _reason_to_skip has looked
+        path, source = work.folder / "evaluate.jsonl", named
+        prepare_file(given, path, make_recipe(work.spec, prepared.row_format))
+    rows = list(islice(read_rows(path), work.spec.evaluate.max_rows))
+    return _Questions(source, rows, prepared.stop)
+
+
+def _ask(work: Work, questions: _Questions) -> Iterator[Answer]:
+    rows, stop = questions.rows, questions.stop
+    sampling = Sampling(
+        max_tokens=work.spec.evaluate.max_tokens or _find_longest(rows),
+        temperature=0.0,
+        stop=(stop,) if stop else (),
+    )
+    done = 0
+    work.desk.observer.progressed(Stage.EVALUATE, 0, len(rows), "rows")
+    while batch := rows[done : done + _BATCH_ROWS]:
+        completions = _complete(work, [row.prompt for row in batch], sampling)
+        for row, completion in zip(batch, completions, strict=True):
+            yield Answer(
+                line=row.line,
+                prompt=row.prompt,
+                expected=_trim(row.completion, stop),
+                given=_trim(completion.text, stop),
+            )
+        done += len(batch)
+        work.desk.observer.progressed(Stage.EVALUATE, done, len(rows), "rows")
+
+
+def _complete(work: Work, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
+    model = work.run.fine_tuned_model or ""
+    for number, pause_s in enumerate(_LOADING_PAUSES_S):
+        try:
+            return work.desk.provider.complete(model, prompts, sampling)
+        except NotFound:
+            if number == 0:
+                work.desk.observer.noted(f"{model} is not being served yet; waiting for it")
+            work.desk.clock.sleep(pause_s)
+    return work.desk.provider.complete(model, prompts, sampling)
+
+
+def _find_longest(rows: Sequence[Row]) -> int:
+    longest = max((len(row.completion.encode("utf-8", "replace")) for row in rows), default=0)
+    return min(_MOST_TOKENS, longest + _SPARE_TOKENS)
+
+
+def _trim(text: str, stop: str | None) -> str:
+    """What counts of an answer: all before the stop sequence, without outer blanks."""
+    return (text.split(stop, 1)[0] if stop else text).strip()

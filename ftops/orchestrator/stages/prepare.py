@@ -1,0 +1,138 @@
+"""The data is read, brought into the shape that the model wants, counted, and held to the limits.
+
+Nothing is sent. The prepared files lie in the run's folder, whole or not at all.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.dataset.prepare import Recipe, prepare_file
+from ftops.dataset.summary import DataSummary, overlap
+from ftops.dataset.tokens import estimate_tokens
+from ftops.errors import DatasetError
+from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
+from ftops.orchestrator.details import Prepared, PreparedFile, Role
+from ftops.orchestrator.hints import say_run
+from ftops.orchestrator.work import Outcome, Work
+from ftops.providers.protocol import Provider
+from ftops.records import Json, RowFormat, Stage
+from ftops.spec.load import resolve_data
+from ftops.spec.model import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of one data file; no summary for a file that lies at the provider."""
+
+    file: PreparedFile
+    summary: DataSummary | None = None
+
+
+def prepare(work: Work) -> Outcome:
+    """Leave a `Prepared` in the detail, with the classes where the completions are classes."""
+    spec, provider = work.spec, work.desk.provider
+    recipe = choose_recipe(spec, provider)
+    training = _prepare(work, "train", spec.training_file, recipe)
+    validation = (
+        _prepare(work, "validation", spec.validation_file, recipe) if spec.validation_file else None
+    )
+    check_rows(training, provider)
+    estimate = make_estimate(spec, training, provider.train_price_usd(spec.model))
+    check_limits(spec.limits, estimate, spec.model)
+    completes = recipe.format is RowFormat.COMPLETION
+    prepared = Prepared(
+        row_format=recipe.format,
+        separator=recipe.separator if completes else "",
+        stop=recipe.stop if completes else None,
+        training=training.file,
+        validation=validation.file if validation else None,
+        tokens=estimate.tokens if estimate else None,
+        n_epochs=estimate.n_epochs if estimate else None,
+        cost_usd=estimate.cost_usd if estimate else None,
+        overlap_rows=_note_overlap(work, training, validation) or None,
+    )
+    _check_same(work, prepared)
+    summary = training.summary
+    classes: Json = dict(summary.classes) if summary and summary.classes else None
+    return Outcome({**prepared.to_json(), "classes": classes})
+
+
+def choose_recipe(spec: JobSpec, provider: Provider) -> Recipe:
+    """What the job file's `prepare:` says, for the rows that the model wants."""
+    return make_recipe(spec, spec.prepare.row_format or provider.row_format(spec.model))
+
+
+def make_recipe(spec: JobSpec, row_format: RowFormat) -> Recipe:
+    """What the job file's `prepare:` says, for rows of that shape."""
+    return Recipe(
+        format=row_format,
+        separator=spec.prepare.separator or "",
+        stop=spec.prepare.stop,
+        system=spec.prepare.system,
+    )
+
+
+def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path) -> Made:
+    """Prepare the data file that `value` means in the job file, into `folder`."""
+    source = resolve_data(job_file, value)
+    file = PreparedFile(role=role, source=value)
+    if source is None:
+        return Made(PreparedFile(role=role, source=value, file_id=value))
+    summary = prepare_file(source, folder / file.filename, recipe)
+    made = PreparedFile(
+        role=role, source=value, sha256=summary.sha256, bytes=summary.bytes, rows=summary.rows
+    )
+    return Made(made, summary)
+
+
+def make_estimate(spec: JobSpec, training: Made, price_usd: float | None) -> Estimate | None:
+    """What training will take; None when the data lies at the provider."""
+    if training.summary is None:
+        return None
+    n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, training.summary.rows)
+    tokens = estimate_tokens(training.summary).tokens
+    return Estimate(tokens, n_epochs, assumed, price_usd)
+
+
+def check_rows(training: Made, provider: Provider) -> None:
+    """DatasetError when the provider would refuse so few rows."""
+    least = provider.capabilities.min_rows
+    if training.summary is not None and training.file.rows < least:
+        rows = "1 row" if training.file.rows == 1 else f"{training.file.rows} rows"
+        raise DatasetError(
+            f"{training.file.source} has {rows}, and {provider.name} takes {least} or more",
+            hint="Add rows; nothing was sent.",
+        )
+
+
+def _prepare(work: Work, role: Role, value: str, recipe: Recipe) -> Made:
+    made = make_file(Path(work.run.job_file), role, value, recipe, work.folder)
+    if made.summary:
+        rows = made.summary.rows
+        work.desk.observer.progressed(Stage.PREPARE, rows, rows, "rows")
+    return made
+
+
+def _note_overlap(work: Work, training: Made, validation: Made | None) -> int:
+    if training.summary is None or validation is None or validation.summary is None:
+        return 0
+    rows = overlap(training.summary.path, validation.summary.path).rows
+    if rows:
+        are = "1 row" if rows == 1 else f"{rows} rows"
+        work.desk.observer.noted(
+            f"{are} of {validation.file.source} also in {training.file.source}:"
+            " what is measured there says little about new text"
+        )
+    return rows
+
+
+def _check_same(work: Work, prepared: Prepared) -> None:
+    """A run that is prepared once more must come to the same bytes: it may have sent them."""
+    before = work.get_detail(Stage.PREPARE)
+    for name, file in (("training", prepared.training), ("validation", prepared.validation)):
+        known = before.get(name)
+        if isinstance(known, dict) and file and known.get("sha256") != file.sha256:
+            raise DatasetError(
+                f"{file.source} has changed since {work.run.id} was recorded",
+                hint=f"{say_run(work.run)} makes a run of its own for the new data.",
+            )

@@ -1,0 +1,107 @@
+"""The states of runs and stages, and every move between them, as data.
+
+The runner asks this table before it moves anything; the ledger then moves it only if it still is
+where the runner saw it. `render_states` puts the table into the documentation.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ftops.errors import FtopsError, JobFailed, NotFound, PermissionRefused, Rejected
+from ftops.records import RunStatus, Stage, StageStatus
+
+Status = TypeVar("Status", RunStatus, StageStatus)
+
+
+class JobCancelled(JobFailed):
+    """The provider's job was cancelled, or the run before it had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Generic[Status]):
+    """A named move: from any of `before` to `after`."""
+
+    before: frozenset[Status]
+    after: Status
+    meaning: str
+
+    def check(self, seen: Status) -> Status:
+        """Where the move leads from `seen`; a ValueError means a bug in the caller."""
+        if seen not in self.before:
+            raise ValueError(f"no move from {seen} to {self.after}: {self.meaning}")
+        return self.after
+
+
+_R, _S = RunStatus, StageStatus
+
+RUN_MOVES: dict[str, Move[RunStatus]] = {
+    "start": Move(frozenset({_R.PENDING}), _R.RUNNING, "the first stage is about to begin"),
+    "succeed": Move(frozenset({_R.RUNNING}), _R.SUCCEEDED, "every stage is done"),
+    "fail": Move(
+        frozenset({_R.RUNNING}), _R.FAILED, "the job failed, or the provider refused for good"
+    ),
+    "cancel": Move(
+        frozenset({_R.PENDING, _R.RUNNING}), _R.CANCELLED, "the job was cancelled, or never made"
+    ),
+    "reopen": Move(
+        frozenset({_R.FAILED, _R.CANCELLED, _R.SUCCEEDED}),
+        _R.RUNNING,
+        "`--retry`, or another `evaluate` section after a success",
+    ),
+}
+
+STAGE_MOVES: dict[str, Move[StageStatus]] = {
+    "begin": Move(
+        frozenset({_S.PENDING, _S.RUNNING, _S.FAILED, _S.SUCCEEDED}),
+        _S.RUNNING,
+        "an attempt begins: the first, or one after a death, an error or a lost file",
+    ),
+    "succeed": Move(frozenset({_S.RUNNING}), _S.SUCCEEDED, "the attempt did its work"),
+    "skip": Move(frozenset({_S.RUNNING}), _S.SKIPPED, "there is nothing to do for this run"),
+    "fail": Move(frozenset({_S.RUNNING}), _S.FAILED, "an error; the same command tries again"),
+    "reset": Move(
+        frozenset({_S.RUNNING, _S.FAILED, _S.SUCCEEDED, _S.SKIPPED}),
+        _S.PENDING,
+        "the run was opened again, and this stage has to be done anew",
+    ),
+}
+
+ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+DONE = frozenset({StageStatus.SUCCEEDED, StageStatus.SKIPPED})
+
+# In these stages an answer of these kinds is final. Everything else (no network, a wrong key, a
+# full disk, a limit) leaves the run open, so that the same command goes on from there.
+_FINAL_STAGES = frozenset({Stage.UPLOAD, Stage.CREATE, Stage.FOLLOW})
+_FINAL_ERRORS = (Rejected, PermissionRefused, NotFound, JobFailed)
+
+
+def find_ending(stage: Stage, error: FtopsError) -> Move[RunStatus] | None:
+    """How the run ends when `stage` ends with `error`; None when the run stays open."""
+    if isinstance(error, JobCancelled):
+        return RUN_MOVES["cancel"]
+    if stage in _FINAL_STAGES and isinstance(error, _FINAL_ERRORS):
+        return RUN_MOVES["fail"]
+    return None
+
+
+def render_states() -> str:
+    """Both tables of moves as Markdown."""
+    parts = []
+    for title, statuses, moves in (
+        ("A run", tuple(RunStatus), RUN_MOVES),
+        ("A stage", tuple(StageStatus), STAGE_MOVES),
+    ):
+        parts.append(f"{title} is {', '.join(f'`{status}`' for status in statuses)}.\n")
+        parts.append("| move | from | to | when |\n| --- | --- | --- | --- |")
+        parts.extend(_render_move(name, move, statuses) for name, move in moves.items())
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _render_move(
+    name: str,
+    move: Move[RunStatus] | Move[StageStatus],
+    statuses: tuple[RunStatus, ...] | tuple[StageStatus, ...],
+) -> str:
+    before = ", ".join(status for status in statuses if status in move.before)
+    return f"| {name} | {before} | {move.after} | {move.meaning} |"

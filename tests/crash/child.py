@@ -1,0 +1,56 @@
+"""One command of a user, in a process of its own, which may die at a crash point.
+
+Time is not real: it begins some seconds after a fixed moment, and passes only while somebody waits.
+"""
+
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.runs import cancel_run, drive, open_run
+from ftops.orchestrator.states import JobCancelled
+from tests.fakes import FakeClock
+from tests.orchestrator.desks import Recorder, write_job
+from tests.orchestrator.fake_provider import FakeProvider
+
+LISTING_LAG_S = 20.0
+IN_FOLLOW = "follow"
+
+
+def main(folder: Path, action: str, point: str, starts_at_s: float) -> None:
+    """Do what the command would do, and put out each event that it shows.
+
+    `action` is run, detach or cancel; `point` is the crash point at which to die, or "-".
+    """
+    clock = FakeClock(FakeClock().now() + timedelta(seconds=starts_at_s))
+    provider = FakeProvider(folder / "provider", clock)
+    provider.listing_lag_s = LISTING_LAG_S
+    ledger = Ledger(folder / "home" / "ledger.db", clock)
+    seen = Recorder()
+    desk = Desk(ledger, provider, clock, folder / "home", seen)
+    if point == IN_FOLLOW:
+        provider.before("get_job", lambda: die_after_two(seen))
+    elif point != "-":
+        crashpoints.arm(point)
+    run = open_run(write_job(folder), desk)
+    try:
+        if action == "cancel":
+            cancel_run(run, desk)
+        else:
+            drive(run, desk, detach=action == "detach")
+    except JobCancelled:
+        pass
+    sys.stdout.writelines(f"{message}\n" for message in seen.events)
+
+
+def die_after_two(seen: Recorder) -> None:
+    """Tell what was shown, and die."""
+    if len(seen.events) >= 2:
+        sys.stdout.writelines(f"{message}\n" for message in seen.events)
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,115 @@
+"""Commands that die at the worst moments and are given again: one job, nothing lost.
+
+Each command is a real process, killed by SIGKILL; the provider keeps its state in a folder.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftops.ledger.ledger import Ledger
+from ftops.records import Run, RunStatus
+from tests.crash.child import IN_FOLLOW
+from tests.fakes import FakeClock
+from tests.orchestrator.fake_provider import FakeProvider
+
+ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
+
+
+class Commands:
+    """Gives commands to the nursery."""
+
+    def __init__(self, nursery: subprocess.Popen[str], folder: Path) -> None:
+        self._nursery = nursery
+        self.folder = folder
+
+    def give(self, action: str, *, point: str = "-", at_s: float = 0.0) -> list[str]:
+        """Run one command to its end, or to its death at `point`; what it put out."""
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        self._nursery.stdin.write(json.dumps([str(self.folder), action, point, str(at_s)]) + "\n")
+        self._nursery.stdin.flush()
+        code, output = json.loads(self._nursery.stdout.readline())
+        assert code == (0 if point == "-" else -signal.SIGKILL)
+        lines: list[str] = output.splitlines()
+        return lines
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[subprocess.Popen[str]]:
+    line = [sys.executable, "-m", "tests.crash.nursery"]
+    with subprocess.Popen(
+        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+@pytest.fixture
+def commands(nursery: subprocess.Popen[str], tmp_path: Path) -> Commands:
+    return Commands(nursery, tmp_path)
+
+
+def look(folder: Path) -> tuple[Run, FakeProvider, list[str]]:
+    """The only run, the provider, and how the run's calls ended."""
+    ledger = Ledger(folder / "home" / "ledger.db", FakeClock())
+    (run,) = ledger.list_runs()
+    calls = [f"{call.name} {call.state}" for call in ledger.list_calls(run.id)]
+    ledger.close()
+    return run, FakeProvider(folder / "provider", FakeClock()), calls
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "upload.before_call",
+        "upload.after_call",
+        "create.before_call",
+        "create.after_call",
+        IN_FOLLOW,
+    ],
+)
+def test_a_run_that_died_goes_on_and_leaves_one_job_and_one_upload_of_each_file(
+    commands: Commands, point: str
+) -> None:
+    shown = commands.give("run", point=point)
+    # The next command comes before the provider lists what the dead one has made.
+    shown += commands.give("run", at_s=5.0)
+    run, provider, calls = look(commands.folder)
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert provider.count("create_job") == 1
+    assert provider.count("upload_file") == 2
+    assert not [call for call in calls if call.endswith("intent")]
+    assert shown == ALL_STEPS
+
+
+def test_a_run_that_dies_twice_at_its_worst_moment_still_makes_one_job(commands: Commands) -> None:
+    commands.give("run", point="create.before_call")
+    commands.give("run", point="create.after_call", at_s=60.0)
+    commands.give("run", at_s=61.0)
+    run, provider, calls = look(commands.folder)
+    assert run.status is RunStatus.SUCCEEDED
+    assert provider.count("create_job") == 1
+    assert [call for call in calls if "create" in call] == ["create_job failed", "create_job done"]
+
+
+@pytest.mark.parametrize("point", ["cancel.before_call", "cancel.after_call"])
+def test_a_cancel_that_died_can_be_given_again(commands: Commands, point: str) -> None:
+    commands.give("detach")
+    commands.give("cancel", point=point, at_s=5.0)
+    commands.give("cancel", at_s=10.0)
+    run, provider, _ = look(commands.folder)
+    assert run.status is RunStatus.CANCELLED
+    assert [job.status for job in provider.jobs()] == ["cancelled"]
+
+
+def test_a_job_whose_creator_died_before_recording_it_can_be_cancelled(commands: Commands) -> None:
+    commands.give("run", point="create.after_call")
+    commands.give("cancel", at_s=5.0)
+    run, provider, _ = look(commands.folder)
+    assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
+    assert [job.status for job in provider.jobs()] == ["cancelled"]

@@ -1,0 +1,343 @@
+"""A small provider that keeps everything in a folder, so that a new process finds it as it was.
+
+It takes files, runs jobs (each look at a job moves it on by one status), and its models answer from
+what they were trained on. Faults are switched on by setting attributes or with `fail`.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ftops.clock import Clock
+from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
+from ftops.providers.protocol import OnBytes
+from ftops.records import (
+    Capabilities,
+    Completion,
+    Job,
+    JobError,
+    JobEvent,
+    JobRequest,
+    Model,
+    Prompt,
+    RemoteFile,
+    RowFormat,
+    Sampling,
+)
+
+STEPS = 4
+STATUSES = ("validating_files", "queued", "running", "paused", "running", "succeeded")
+CAPABILITIES = Capabilities(
+    suffix_max=40,
+    hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"}),
+    min_rows=2,
+    needs_key=False,
+    poll_every_s=5.0,
+)
+
+
+class FakeProvider:
+    """Implements `Provider`; `count(method)` tells how often a method had its effect."""
+
+    name = "fake"
+    account = "fake:acme"
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.capabilities = CAPABILITIES
+        self.format = RowFormat.COMPLETION
+        self.price_usd: float | None = 1.0
+        self.statuses: tuple[str, ...] = STATUSES
+        self.job_error: JobError | None = None
+        self.listing_lag_s = 0.0  # for so long a job is not found by its metadata
+        self.results_lag = 0  # looks at an ended job before it names its results file
+        self.loading_lag = 0  # questions that a fresh model answers with 404
+        self.repeats_events = False  # known events are listed again
+        self.results: bytes | None = None  # other content of the results file
+        self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
+        self.known: list[int] = []  # how many events each listing was told to leave out
+        self.asked: list[tuple[str, Sampling]] = []  # model and sampling of each request
+        self._failures: dict[str, list[ProviderError]] = {}
+        self._hooks: dict[str, Callable[[], None]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def fail(self, method: str, *errors: ProviderError) -> None:
+        """Let the next calls of `method` end so, without any effect."""
+        self._failures.setdefault(method, []).extend(errors)
+
+    def before(self, method: str, hook: Callable[[], None]) -> None:
+        """Do something whenever `method` is called."""
+        self._hooks[method] = hook
+
+    def count(self, method: str) -> int:
+        """How often the method had its effect, over all processes."""
+        calls: dict[str, int] = self._load("calls")
+        return calls.get(method, 0)
+
+    def jobs(self) -> list[Job]:
+        """All jobs ever made, in their order."""
+        return [_to_job(value) for value in self._load("jobs").values()]
+
+    def row_format(self, model: str) -> RowFormat:
+        return self.format
+
+    def train_price_usd(self, model: str) -> float | None:
+        return self.price_usd
+
+    def ensure_ready(self) -> None:
+        self._enter("ensure_ready")
+
+    def upload_file(self, path: Path, *, filename: str, on_bytes: OnBytes) -> RemoteFile:
+        self._enter("upload_file")
+        content = path.read_bytes()
+        on_bytes(len(content), len(content))
+        file = self._store(filename, content, "fine-tune")
+        self._lose_answer("upload_file")
+        return file
+
+    def find_file(self, filename: str, size: int) -> RemoteFile | None:
+        self._enter("find_file")
+        wanted = (filename, size)
+        return next((f for f in self.list_files() if (f.filename, f.bytes) == wanted), None)
+
+    def get_file(self, file_id: str) -> RemoteFile:
+        self._enter("get_file")
+        found = next((file for file in self.list_files() if file.id == file_id), None)
+        if found is None:
+            raise NotFound(f"no such file: {file_id}", status=404)
+        return found
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        files = self._load("files")
+        return iter(
+            [
+                RemoteFile(**{**value, "created_at": datetime.fromisoformat(value["created_at"])})
+                for value in files.values()
+            ]
+        )
+
+    def read_file(self, file_id: str) -> bytes:
+        self._enter("read_file")
+        self.get_file(file_id)
+        return (self.folder / file_id).read_bytes()
+
+    def delete_file(self, file_id: str) -> None:
+        files = self._load("files")
+        if files.pop(file_id, None) is None:
+            raise NotFound(f"no such file: {file_id}", status=404)
+        self._save("files", files)
+
+    def create_job(self, request: JobRequest) -> Job:
+        self._enter("create_job")
+        for file_id in filter(None, (request.training_file, request.validation_file)):
+            self.get_file(file_id)
+        jobs = self._load("jobs")
+        job = Job(
+            id=f"ftjob-{len(jobs) + 1}",
+            status=self.statuses[0],
+            model=request.model,
+            created_at=self.clock.now(),
+            training_file=request.training_file,
+            validation_file=request.validation_file,
+            seed=request.seed,
+            metadata=dict(request.metadata),
+        )
+        self._save_job(job, looks=0)
+        self._count("create_job")
+        self._lose_answer("create_job")
+        return job
+
+    def find_job(self, request: JobRequest) -> Job | None:
+        self._enter("find_job")
+        mark = request.metadata.get("ftops_run")
+        for job in reversed(self.jobs()):
+            listed = job.created_at + timedelta(seconds=self.listing_lag_s) <= self.clock.now()
+            if job.metadata.get("ftops_run") == mark and listed:
+                return job
+        return None
+
+    def get_job(self, job_id: str) -> Job:
+        self._enter("get_job")
+        job, looks = self._get(job_id)
+        if not job.ended:
+            looks += 1
+            job = replace(job, status=self.statuses[min(looks, len(self.statuses) - 1)])
+            if job.status == "succeeded":
+                job = self._finish(job)
+            elif job.status == "failed":
+                job = replace(job, error=self.job_error)
+        elif not job.result_files and job.status == "succeeded":
+            looks += 1
+        if (
+            job.status == "succeeded"
+            and not job.result_files
+            and looks >= len(self.statuses) - 1 + self.results_lag
+        ):
+            job = replace(job, result_files=(self._store_results(),))
+        self._save_job(job, looks=looks)
+        return job
+
+    def cancel_job(self, job_id: str) -> Job:
+        self._enter("cancel_job")
+        job, looks = self._get(job_id)
+        if job.ended:
+            raise Rejected(f"{job_id} has ended: {job.status}", status=400)
+        job = replace(job, status="cancelled")
+        self._save_job(job, looks=looks)
+        self._count("cancel_job")
+        return job
+
+    def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
+        self._enter("list_events")
+        self.known.append(len(known))
+        job, looks = self._get(job_id)
+        events = [
+            JobEvent(
+                id=f"{job_id}-event-{number}",
+                created_at=job.created_at + timedelta(seconds=number),
+                level="info",
+                message=f"Step {number}/{STEPS}",
+                type="metrics",
+                data={"step": number, "total_steps": STEPS, "train_loss": 1 / number},
+            )
+            for number in range(1, min(looks, STEPS) + 1)
+        ]
+        return events if self.repeats_events else [e for e in events if e.id not in known]
+
+    def list_models(self) -> Iterator[Model]:
+        return iter(
+            [
+                Model(id=job.fine_tuned_model, created_at=job.created_at, owned_by="acme", base="x")
+                for job in self.jobs()
+                if job.fine_tuned_model
+            ]
+        )
+
+    def get_model(self, model: str) -> Model:
+        return next(one for one in self.list_models() if one.id == model)
+
+    def delete_model(self, model: str) -> None:
+        raise Rejected("models stay", status=400)
+
+    def complete(
+        self, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> list[Completion]:
+        self._enter("complete")
+        self.asked.append((model, sampling))
+        if self.loading_lag > 0:
+            self.loading_lag -= 1
+            raise NotFound(f"the model {model} does not exist", status=404)
+        job = next((job for job in self.jobs() if job.fine_tuned_model == model), None)
+        if job is None or job.training_file is None:
+            raise NotFound(f"the model {model} does not exist", status=404)
+        learned = self._learn(job.training_file)
+        usual = Counter(learned.values()).most_common(1)[0][0]
+        return [Completion(learned.get(_text(prompt), usual)) for prompt in prompts]
+
+    def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+        yield self.complete(model, [prompt], sampling)[0].text
+
+    def close(self) -> None: ...
+
+    def _learn(self, file_id: str) -> dict[str, str]:
+        rows = [json.loads(line) for line in (self.folder / file_id).read_text().splitlines()]
+        if "messages" in rows[0]:
+            return {r["messages"][-2]["content"]: r["messages"][-1]["content"] for r in rows}
+        return {row["prompt"]: row["completion"] for row in rows}
+
+    def _finish(self, job: Job) -> Job:
+        return replace(
+            job,
+            fine_tuned_model=f"ft:{job.model}:acme::{job.id}",
+            finished_at=self.clock.now(),
+            trained_tokens=1234,
+            hyperparameters={"n_epochs": 3},
+        )
+
+    def _store_results(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["step", "train_loss", "valid_loss", "valid_mean_token_accuracy"])
+        writer.writerows([[n, 1 / n, 2 / n if n == 2 else "", 0.5] for n in range(1, STEPS + 1)])
+        content = text.getvalue().encode() if self.results is None else self.results
+        return self._store("step_metrics.csv", content, "fine-tune-results").id
+
+    def _store(self, filename: str, content: bytes, purpose: str) -> RemoteFile:
+        files = self._load("files")
+        file = RemoteFile(
+            id=f"file-{self.count('store') + 1}",
+            filename=filename,
+            bytes=len(content),
+            purpose=purpose,
+            created_at=self.clock.now(),
+        )
+        (self.folder / file.id).write_bytes(content)
+        files[file.id] = {**asdict(file), "created_at": file.created_at.isoformat()}
+        self._save("files", files)
+        self._count("store")
+        if purpose == "fine-tune":
+            self._count("upload_file")
+        return file
+
+    def _enter(self, method: str) -> None:
+        if hook := self._hooks.get(method):
+            hook()
+        if queued := self._failures.get(method):
+            raise queued.pop(0)
+
+    def _lose_answer(self, method: str) -> None:
+        if method in self.loses_answer_to:
+            self.loses_answer_to.remove(method)
+            raise Unreachable("the connection was lost before the answer came")
+
+    def _get(self, job_id: str) -> tuple[Job, int]:
+        value = self._load("jobs").get(job_id)
+        if value is None:
+            raise NotFound(f"no such job: {job_id}", status=404)
+        return _to_job(value), value["looks"]
+
+    def _save_job(self, job: Job, *, looks: int) -> None:
+        moments = {
+            "created_at": job.created_at.isoformat(),
+            "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        }
+        self._save(
+            "jobs", {**self._load("jobs"), job.id: {**asdict(job), **moments, "looks": looks}}
+        )
+
+    def _count(self, method: str) -> None:
+        self._save("calls", {**self._load("calls"), method: self.count(method) + 1})
+
+    def _load(self, name: str) -> dict[str, Any]:
+        path = self.folder / f"{name}.json"
+        value: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return value
+
+    def _save(self, name: str, value: dict[str, Any]) -> None:
+        (self.folder / f"{name}.json").write_text(json.dumps(value))
+
+
+def _to_job(value: dict[str, Any]) -> Job:
+    finished = value["finished_at"]
+    error = value["error"]
+    given = {name: item for name, item in value.items() if name != "looks"}
+    return Job(
+        **{
+            **given,
+            "created_at": datetime.fromisoformat(value["created_at"]),
+            "finished_at": datetime.fromisoformat(finished) if finished else None,
+            "result_files": tuple(value["result_files"]),
+            "error": JobError(**error) if error else None,
+        }
+    )
+
+
+def _text(prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else prompt[-1].content

@@ -1,0 +1,153 @@
+"""Cancelling in every state of a run, so that no job of it runs on."""
+
+import pytest
+
+from ftops.errors import AuthFailed, JobFailed, RunError, Unreachable
+from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.lock import hold_lock
+from ftops.orchestrator.runs import cancel_run, drive, open_run
+from ftops.orchestrator.states import JobCancelled
+from ftops.records import Run, RunStatus
+from tests.orchestrator.desks import Bench
+
+
+def start(bench: Bench) -> Run:
+    """A run whose job is on its way, and which nobody drives."""
+    return drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+
+
+def test_a_run_with_a_job_is_cancelled_at_the_provider_and_in_the_ledger(bench: Bench) -> None:
+    run = cancel_run(start(bench), bench.desk)
+    assert (run.status, run.error) == (RunStatus.CANCELLED, "ftjob-1 was cancelled")
+    assert bench.provider.jobs()[0].status == "cancelled"
+    call = bench.ledger.list_calls(run.id)[-1]
+    assert (call.name, call.state, call.remote_id) == ("cancel_job", "done", "ftjob-1")
+
+
+def test_a_run_that_has_sent_nothing_is_cancelled_without_the_provider(bench: Bench) -> None:
+    run = open_run(bench.write_job(), bench.desk)
+    bench.provider.fail("ensure_ready", Unreachable("no network"))
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    with pytest.raises(JobCancelled, match="before it had a job"):
+        drive(run, bench.desk)
+    assert bench.provider.count("create_job") == 0
+
+
+def test_an_ended_run_stays_as_it_is(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    assert cancel_run(run, bench.desk) == run
+    assert bench.provider.count("cancel_job") == 0
+
+
+def test_a_job_in_doubt_is_found_and_cancelled(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.fail("find_job", Unreachable("gone"))
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    (run,) = bench.ledger.list_runs()
+    assert run.job_id is None
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+
+
+def test_a_cancel_that_broke_off_is_carried_out_by_the_next_run_of_the_file(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.fail("find_job", Unreachable("gone"), Unreachable("still gone"))
+    with pytest.raises(RunError):
+        bench.run(job)
+    with pytest.raises(Unreachable):
+        cancel_run(bench.ledger.list_runs()[0], bench.desk)
+    with pytest.raises(JobCancelled):
+        bench.run(job)
+    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+
+
+def test_a_job_in_doubt_that_never_arrived_leaves_nothing_to_cancel(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", Unreachable("refused"))
+    with pytest.raises(RunError):
+        bench.run(job)
+    run = cancel_run(bench.ledger.list_runs()[0], bench.desk)
+    assert (run.status, run.job_id) == (RunStatus.CANCELLED, None)
+    assert [call.state for call in bench.ledger.list_calls(run.id)][-1] == "failed"
+
+
+def test_a_job_that_has_succeeded_meanwhile_is_not_called_cancelled(bench: Bench) -> None:
+    run = start(bench)
+    while not bench.provider.get_job("ftjob-1").ended:
+        pass
+    with pytest.raises(RunError, match="had already succeeded") as caught:
+        cancel_run(run, bench.desk)
+    assert "follow" in caught.value.hint
+    assert drive(bench.ledger.get_run(run.id), bench.desk).status is RunStatus.SUCCEEDED
+
+
+def test_a_job_that_has_failed_meanwhile_is_called_failed(bench: Bench) -> None:
+    bench.provider.statuses = ("queued", "failed")
+    run = start(bench)
+    bench.provider.get_job("ftjob-1")
+    with pytest.raises(JobFailed, match="had already failed"):
+        cancel_run(run, bench.desk)
+
+
+def test_a_cancel_that_the_network_lost_may_be_repeated(bench: Bench) -> None:
+    run = start(bench)
+    bench.provider.fail("cancel_job", Unreachable("reset"))
+    with pytest.raises(Unreachable):
+        cancel_run(run, bench.desk)
+    assert bench.ledger.get_run(run.id).status is RunStatus.RUNNING
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+
+
+def test_a_cancelled_run_can_be_tried_again(bench: Bench) -> None:
+    cancel_run(start(bench), bench.desk)
+    run = bench.run(bench.write_job(), retry=True)
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-2")
+
+
+def test_a_run_that_is_driven_stops_before_it_sends_the_job(bench: Bench) -> None:
+    job = bench.write_job()
+
+    def ask() -> None:
+        bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)
+
+    bench.provider.before("upload_file", ask)
+    with pytest.raises(JobCancelled, match="before it had a job"):
+        bench.run(job)
+    assert bench.provider.count("create_job") == 0
+
+
+def test_a_run_that_another_process_drives_is_cancelled_through_its_job(bench: Bench) -> None:
+    run = start(bench)
+    with hold_lock(get_run_folder(bench.home, run.id)) as held:
+        assert held
+        # The other process would see the cancelled job and end the run; here it never looks.
+        waiting = cancel_run(run, bench.desk)
+    assert bench.provider.jobs()[0].status == "cancelled"
+    assert bench.provider.count("cancel_job") == 1
+    assert waiting.status is RunStatus.RUNNING
+    with pytest.raises(JobCancelled):
+        drive(run, bench.desk)
+
+
+def test_a_driver_sees_its_job_cancelled_by_another_command(bench: Bench) -> None:
+    job = bench.write_job()
+
+    def cancel() -> None:
+        if bench.provider.count("cancel_job") == 0:
+            bench.provider.cancel_job("ftjob-1")
+
+    bench.provider.before("list_events", cancel)
+    with pytest.raises(JobCancelled):
+        bench.run(job)
+    assert bench.ledger.list_runs()[0].status is RunStatus.CANCELLED
+
+
+def test_a_key_that_is_refused_leaves_the_run_as_it_was(bench: Bench) -> None:
+    run = start(bench)
+    bench.provider.fail("cancel_job", AuthFailed("wrong key"))
+    with pytest.raises(AuthFailed):
+        cancel_run(run, bench.desk)
+    assert bench.ledger.get_run(run.id).status is RunStatus.RUNNING

@@ -1,0 +1,162 @@
+"""One job, whatever becomes of the request and of its answer."""
+
+from datetime import timedelta
+
+import pytest
+
+from ftops.errors import (
+    AuthFailed,
+    BadAnswer,
+    FtopsError,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    RunError,
+    Unavailable,
+    Unreachable,
+)
+from ftops.orchestrator.stages.create import LISTING_LAG_S
+from ftops.records import RunStatus, Stage
+from tests.orchestrator.desks import Bench
+
+
+def list_create_calls(bench: Bench) -> list[str]:
+    (run,) = bench.ledger.list_runs()
+    return [call.state for call in bench.ledger.list_calls(run.id) if call.name == "create_job"]
+
+
+def test_the_job_carries_the_users_metadata_and_the_marks_of_the_run(bench: Bench) -> None:
+    run = bench.run(bench.write_job(metadata={"team": "search"}))
+    (job,) = bench.provider.jobs()
+    assert job.metadata == {"team": "search", "ftops_run": run.id, "ftops_key": run.key[:32]}
+
+
+def test_the_intent_is_in_the_ledger_before_the_request_leaves(bench: Bench) -> None:
+    seen: list[list[str]] = []
+    bench.provider.before("create_job", lambda: seen.append(list_create_calls(bench)))
+    bench.run(bench.write_job())
+    assert seen == [["intent"]]
+    assert list_create_calls(bench) == ["done"]
+
+
+def test_a_job_whose_answer_was_lost_is_found_and_adopted(bench: Bench) -> None:
+    bench.provider.loses_answer_to = {"create_job"}
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
+    assert any("ftjob-1" in note for note in bench.seen.notes)
+
+
+def test_a_listing_that_lags_is_waited_for(bench: Bench) -> None:
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 20.0
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [Unreachable("reset"), Unavailable("502"), BadAnswer("not JSON")], ids=repr
+)
+def test_a_job_that_is_not_found_is_in_doubt_and_the_next_command_asks_first(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", error)
+    began = bench.clock.now()
+    with pytest.raises(RunError, match="may or may not exist") as caught:
+        bench.run(job)
+    assert "asks the provider for it before" in caught.value.hint
+    assert bench.clock.now() - began >= timedelta(seconds=LISTING_LAG_S)
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+    assert list_create_calls(bench) == ["intent"]
+    asked = []
+    bench.provider.before("find_job", lambda: asked.append("find"))
+    bench.provider.before("create_job", lambda: asked.append("create"))
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert asked == ["find", "create"]
+    assert list_create_calls(bench) == ["failed", "done"]
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_job_that_shows_up_only_for_the_next_command_is_adopted(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 3600.0
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    bench.clock.advance(3600)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
+
+
+def test_nothing_is_repeated_while_the_provider_cannot_be_asked(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.fail("find_job", Unreachable("gone"), Unreachable("still gone"))
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    with pytest.raises(Unreachable, match="still gone"):
+        bench.run(job)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_young_intent_of_a_dead_command_waits_for_the_listing(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.listing_lag_s = 20.0
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    # The answer is lost, and the user interrupts the search for the job at once.
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.before("find_job", die)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(job)
+    bench.provider.before("find_job", lambda: None)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Rejected("no such model", status=400), RunStatus.FAILED),
+        (AuthFailed("wrong key", status=401), RunStatus.RUNNING),
+    ],
+    ids=["refused", "wrong key"],
+)
+def test_a_clear_no_leaves_nothing_in_doubt(
+    bench: Bench, error: ProviderError, status: RunStatus
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", error)
+    with pytest.raises(type(error)):
+        bench.run(job)
+    assert bench.ledger.list_runs()[0].status is status
+    assert list_create_calls(bench) == ["failed"]
+    assert bench.run(job, retry=True).status is RunStatus.SUCCEEDED
+
+
+def test_too_many_requests_are_waited_out_as_long_as_the_provider_says(bench: Bench) -> None:
+    bench.provider.fail("create_job", RateLimited("slower", retry_after_s=33.0))
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert 33.0 in bench.clock.slept_s
+    assert list_create_calls(bench) == ["failed", "done"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RateLimited("tomorrow", retry_after_s=40_000.0), RateLimited("no quota", final=True)],
+    ids=["far away", "of no use"],
+)
+def test_a_limit_that_is_not_over_soon_ends_the_command_but_not_the_run(
+    bench: Bench, error: FtopsError
+) -> None:
+    job = bench.write_job()
+    assert isinstance(error, RateLimited)
+    bench.provider.fail("create_job", error)
+    with pytest.raises(RateLimited):
+        bench.run(job)
+    assert bench.run(job).status is RunStatus.SUCCEEDED

@@ -1,0 +1,171 @@
+"""Following: to the end of the job, through bad moments, each event once."""
+
+import pytest
+
+from ftops.errors import (
+    AuthFailed,
+    BadAnswer,
+    NotFound,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+    Unreachable,
+    WaitedTooLong,
+)
+from ftops.orchestrator.runs import drive
+from ftops.records import RunStatus, Stage, StageStatus
+from tests.orchestrator.desks import Bench
+
+ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
+
+
+def test_events_are_stored_before_they_are_shown(bench: Bench) -> None:
+    stored_when_shown: list[bool] = []
+    job = bench.write_job()
+
+    def look() -> None:
+        (run,) = bench.ledger.list_runs()
+        known = [event.message for event in bench.ledger.list_events(run.id)]
+        stored_when_shown.append(set(bench.seen.events) <= set(known))
+
+    bench.provider.before("get_job", look)
+    bench.run(job)
+    assert stored_when_shown
+    assert all(stored_when_shown)
+
+
+def test_events_that_the_provider_repeats_are_shown_once(bench: Bench) -> None:
+    bench.provider.repeats_events = True
+    bench.run(bench.write_job())
+    assert bench.seen.events == ALL_STEPS
+
+
+def test_only_events_that_are_not_stored_yet_are_asked_for(bench: Bench) -> None:
+    bench.run(bench.write_job())
+    assert bench.provider.known == [0, 1, 2, 3, 4]
+
+
+def test_events_stored_by_a_command_that_died_are_shown_by_the_next(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("get_job", AuthFailed("the key was taken away"))
+    with pytest.raises(AuthFailed):
+        bench.run(job)
+    (run,) = bench.ledger.list_runs()
+    assert run.job_id is not None
+    bench.provider.get_job(run.job_id)
+    found = bench.provider.list_events(run.job_id, known=frozenset())
+    bench.ledger.add_events(run.id, run.job_id, found)
+    bench.run(job)
+    assert bench.seen.events == ALL_STEPS
+
+
+def test_a_resumed_follow_shows_progress_from_where_it_was(bench: Bench) -> None:
+    job = bench.write_job()
+    wait = bench.provider.capabilities.poll_every_s
+    bench.provider.before(
+        "list_events",
+        lambda: bench.provider.fail("get_job", AuthFailed("no")) if bench.seen.events else None,
+    )
+    with pytest.raises(AuthFailed):
+        bench.run(job)
+    shown = len(bench.seen.events)
+    bench.provider.before("list_events", lambda: None)
+    bench.run(job)
+    follow = [step for step in bench.seen.progress if step[0] == "follow"]
+    assert follow[0] == ("follow", float(shown), 4.0, "steps")
+    assert bench.clock.slept_s.count(wait) > 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Unreachable("no route"), Unavailable("502"), RateLimited("slower"), BadAnswer("<html>")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_provider_that_is_away_for_a_while_is_waited_for(
+    bench: Bench, error: ProviderError
+) -> None:
+    bench.provider.fail("get_job", *[error] * 20)
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    told = [note for note in bench.seen.notes if "asking again" in note or "answers again" in note]
+    assert error.message in told[0]
+    assert "the provider answers again, after" in told[-1]
+    assert len(told) <= 3  # twenty failures are no reason for twenty lines
+
+
+def test_pauses_grow_while_the_provider_is_away_and_shrink_again(bench: Bench) -> None:
+    bench.provider.fail("get_job", *[Unavailable("503")] * 6)
+    bench.run(bench.write_job())
+    slept = bench.clock.slept_s
+    assert slept[:6] == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert slept[6] == 5.0
+
+
+def test_the_provider_may_ask_for_longer_pauses(bench: Bench) -> None:
+    bench.provider.fail("list_events", RateLimited("slower", retry_after_s=300.0))
+    bench.run(bench.write_job())
+    assert 300.0 in bench.clock.slept_s
+
+
+def test_days_without_network_are_survived(bench: Bench) -> None:
+    bench.provider.fail("get_job", *[Unreachable("no route")] * 3000)
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert bench.clock.monotonic_s() > 40 * 3600
+
+
+def test_answers_that_stay_unreadable_end_the_command_but_not_the_run(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("get_job", *[BadAnswer("<html>")] * 200)
+    with pytest.raises(BadAnswer):
+        bench.run(job)
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+
+
+def test_a_job_that_is_unknown_for_a_moment_is_asked_for_again(bench: Bench) -> None:
+    bench.provider.fail("get_job", NotFound("no such job"), NotFound("no such job"))
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+
+
+def test_a_job_that_stays_unknown_fails_the_run(bench: Bench) -> None:
+    bench.provider.fail("get_job", *[NotFound("no such job")] * 100)
+    with pytest.raises(NotFound) as caught:
+        bench.run(bench.write_job())
+    assert "--new" in caught.value.hint
+    assert bench.ledger.list_runs()[0].status is RunStatus.FAILED
+
+
+def test_waiting_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:
+    job = bench.write_job(limits={"max_wait": "90s"})
+    bench.provider.statuses = ("queued", *["running"] * 30, "succeeded")
+    with pytest.raises(WaitedTooLong, match="goes on at the provider") as caught:
+        bench.run(job)
+    (run,) = bench.ledger.list_runs()
+    assert f"ftops follow {run.id}" in caught.value.hint
+    assert bench.clock.monotonic_s() == 90.0
+    assert bench.ledger.get_stage(run.id, Stage.FOLLOW).status is StageStatus.RUNNING
+    assert drive(run, bench.desk).status is RunStatus.SUCCEEDED
+
+
+def test_max_wait_also_ends_the_patience_with_a_provider_that_is_away(bench: Bench) -> None:
+    bench.provider.fail("get_job", *[Unreachable("no route")] * 1000)
+    with pytest.raises(WaitedTooLong):
+        bench.run(bench.write_job(limits={"max_wait": "10m"}))
+    assert bench.clock.monotonic_s() == 600.0
+
+
+def test_statuses_that_nobody_has_heard_of_are_a_job_on_its_way(bench: Bench) -> None:
+    bench.provider.statuses = ("pending", "moderating", "pausing", "resumed?", "succeeded")
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert [text for text in bench.seen.told if text.startswith("job ")] == [
+        "job moderating",
+        "job pausing",
+        "job resumed?",
+        "job succeeded",
+    ]
+
+
+def test_what_the_job_resolved_is_kept_with_the_stage(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    detail = bench.detail(run, Stage.FOLLOW)
+    assert detail["hyperparameters"] == {"n_epochs": 3}
+    assert detail["trained_tokens"] == 1234

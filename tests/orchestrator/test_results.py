@@ -1,0 +1,55 @@
+"""Results files: late, missing, unreadable; and what is kept of them."""
+
+import base64
+
+from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.runs import load_results
+from ftops.records import RunStatus, Stage, StageStatus
+from tests.orchestrator.desks import Bench
+
+
+def test_the_last_figure_of_each_column_is_kept_with_the_stage(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    detail = bench.detail(run, Stage.RESULTS)
+    assert {name: detail[name] for name in ("rows", "step", "train_loss", "valid_loss")} == {
+        "rows": 4,
+        "step": 4,
+        "train_loss": 0.25,
+        "valid_loss": 1.0,
+    }
+
+
+def test_a_results_file_that_comes_late_is_waited_for(bench: Bench) -> None:
+    bench.provider.results_lag = 3
+    run = bench.run(bench.write_job())
+    assert bench.statuses(run)[4] == StageStatus.SUCCEEDED
+    assert len(load_results(run, bench.home)) == 4
+
+
+def test_a_job_without_a_results_file_skips_the_stage_and_says_so(bench: Bench) -> None:
+    bench.provider.results_lag = 1000
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.statuses(run)[4] == StageStatus.SKIPPED
+    assert bench.detail(run, Stage.RESULTS)["reason"] == bench.seen.notes[-1]
+    assert load_results(run, bench.home) == []
+    assert bench.clock.monotonic_s() < 300
+
+
+def test_an_unreadable_results_file_is_kept_and_the_run_goes_on(bench: Bench) -> None:
+    bench.provider.results = b"\x00\x01 not a table"
+    run = bench.run(bench.write_job())
+    assert bench.statuses(run) == ["succeeded"] * 6
+    path = get_run_folder(bench.home, run.id) / "results.csv"
+    assert path.read_bytes() == b"\x00\x01 not a table"
+    assert any(str(path) in note for note in bench.seen.notes)
+    assert "unreadable" in bench.detail(run, Stage.RESULTS)
+    assert load_results(run, bench.home) == []
+
+
+def test_a_results_file_in_base64_is_kept_as_it_came_and_read(bench: Bench) -> None:
+    bench.provider.results = base64.b64encode(b"step,train_loss\n1,0.5\n2,0.25\n")
+    run = bench.run(bench.write_job())
+    path = get_run_folder(bench.home, run.id) / "results.csv"
+    assert path.read_bytes() == bench.provider.results
+    assert [row.train_loss for row in load_results(run, bench.home)] == [0.5, 0.25]
