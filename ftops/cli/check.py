@@ -1,0 +1,45 @@
+"""`ftops check`, and what `ftops run --dry-run` shows: everything that is known without sending."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.options import JobFile, Overrides
+from ftops.cli.output import Mode, Output
+
+if TYPE_CHECKING:
+    from ftops.spec.load import LoadedJob
+
+
+def add_to(app: typer.Typer) -> None:
+    command(
+        app, "check", examples=["ftops check job.yaml", "ftops check job.yaml --set model=babbage"]
+    )(check)
+
+
+def check(out: Output, job_file: JobFile, overrides: Overrides = None) -> None:
+    """Validate a job file and its data, offline.
+
+    Needs no key, no network and no engine, and writes nothing. Exit code 1 when anything is wrong.
+    """
+    show_preview(out, wiring.load_job_file(job_file, overrides or []), with_request=False)
+
+
+def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:
+    """Show what the job would take; raises when a limit or the provider forbids it."""
+    from ftops.cli.forecast import foresee, render_forecast
+
+    with wiring.open_provider(job.spec.provider_settings()) as provider:
+        forecast = foresee(job, provider)
+    document = forecast.to_json(with_request=with_request)
+    if forecast.preview.problems and out.mode is Mode.JSON:
+        out.about = document  # the error is the one document, and tells the figures, too
+    else:
+        out.finish(
+            document,
+            essential=() if forecast.preview.problems else ("ok",),
+            human=lambda: render_forecast(forecast, with_request=with_request),
+        )
+    forecast.preview.check()

@@ -1,0 +1,103 @@
+"""What all commands have in common: examples in the help, --json and --quiet, one way to fail.
+
+A command is a plain function whose first parameter is its `Output`; the others are its arguments
+and options. `command` adds the two flags, hands in the output, and turns errors into exit codes.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ftops.cli.failures import reported
+from ftops.cli.output import Mode, Output
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only what a script needs, one a line.")
+]
+_FLAGS = {"as_json": AsJson, "quiet": Quiet}
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The output flags that stood before the command's name."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+
+def make_app(help_text: str | None = None, *, epilog: str | None = None) -> typer.Typer:
+    """An empty group of commands; help is plain text, the same at every terminal."""
+    return typer.Typer(
+        help=help_text,
+        epilog=epilog,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def command(
+    app: typer.Typer, name: str, *, examples: Sequence[str]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register the decorated function in `app`; every example shows up in its help."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        app.command(name, epilog=render_examples(examples))(_adapt(function))
+        return function
+
+    return register
+
+
+def render_examples(examples: Sequence[str]) -> str:
+    """An epilog whose lines stay as they are."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    return f"Examples:\n\n\b\n{lines}" if len(examples) > 1 else f"Example:\n\n\b\n{lines}"
+
+
+def _adapt(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` as typer wants it: flags instead of an output, no exceptions but Exit."""
+    hints = get_type_hints(function, include_extras=True)
+    own = list(inspect.signature(function).parameters.values())[1:]
+
+    # Any: typer hands over whatever the command's own annotations say
+    def adapted(ctx: typer.Context, *, as_json: bool, quiet: bool, **arguments: Any) -> None:
+        before = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
+        out = Output(
+            choose_mode(as_json or before.as_json, quiet or before.quiet),
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+        )
+        with reported(out):
+            function(out, **arguments)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    adapted.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("ctx", keyword, annotation=typer.Context),
+            *(
+                parameter.replace(kind=keyword, annotation=hints[parameter.name])
+                for parameter in own
+            ),
+            *(
+                inspect.Parameter(flag, keyword, default=False, annotation=kind)
+                for flag, kind in _FLAGS.items()
+            ),
+        ]
+    )
+    adapted.__annotations__ = {name: hints[name] for name in (one.name for one in own)} | _FLAGS
+    adapted.__name__ = function.__name__
+    adapted.__doc__ = function.__doc__
+    return adapted
+
+
+def choose_mode(as_json: bool, quiet: bool) -> Mode:
+    """JSON wins over quiet: whoever asks for both wants a document and no remarks."""
+    if as_json:
+        return Mode.JSON
+    return Mode.QUIET if quiet else Mode.HUMAN

@@ -1,0 +1,124 @@
+"""Records as JSON documents, with the API's field names where it has one.
+
+Times are whole seconds since 1970 (as in the API), durations are seconds, shares lie between 0
+and 1; what is not known is null.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftops.ledger.ledger import RemoteCall
+    from ftops.records import JobEvent, Json, Model, RemoteFile, Run, StageRecord, TunedModel
+    from ftops.reporting.evaluation import Evaluation
+    from ftops.reporting.results import ResultRow
+
+
+def run_document(run: "Run") -> "dict[str, Json]":
+    """One line of `ftops runs`."""
+    return {
+        "run_id": run.id,
+        "name": run.name,
+        "status": run.status.value,
+        "provider": run.provider.type,
+        "base_url": run.provider.base_url,
+        "model": run.model,
+        "job_id": run.job_id,
+        "fine_tuned_model": run.fine_tuned_model,
+        "job_file": run.job_file,
+        "created_at": seconds(run.created_at),
+        "finished_at": seconds(run.finished_at),
+        "error": run.error,
+    }
+
+
+def stage_document(record: "StageRecord") -> "dict[str, Json]":
+    return {
+        "stage": record.stage.value,
+        "status": record.status.value,
+        "attempts": record.attempts,
+        "started_at": seconds(record.started_at),
+        "finished_at": seconds(record.finished_at),
+        "seconds": None if record.seconds is None else round(record.seconds, 3),
+        "detail": dict(record.detail),
+        "error": record.error,
+    }
+
+
+def metrics_document(
+    rows: "Sequence[ResultRow]", evaluation: "Evaluation | None"
+) -> "dict[str, Json]":
+    """The last figure of each kind, and how the model did on the evaluation file."""
+    document: dict[str, Json] = {"steps": rows[-1].step if rows else None}
+    figures = [result_document(row) for row in rows]
+    for name in ("train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"):
+        known = (one[name] for one in reversed(figures) if one[name] is not None)
+        document[name] = next(known, None)
+    scored = evaluation.to_json() if evaluation else {}
+    for name in ("rows", "correct", "accuracy", "majority", "majority_accuracy", "classes"):
+        document[name] = scored.get(name)
+    return document
+
+
+def result_document(row: "ResultRow") -> "dict[str, Json]":
+    return {
+        "step": row.step,
+        "train_loss": row.train_loss,
+        "train_accuracy": row.train_accuracy,
+        "valid_loss": row.valid_loss,
+        "valid_mean_token_accuracy": row.valid_accuracy,
+        **row.extra,
+    }
+
+
+def event_document(event: "JobEvent") -> "dict[str, Json]":
+    return {
+        "id": event.id,
+        "created_at": seconds(event.created_at),
+        "level": event.level,
+        "type": event.type,
+        "message": event.message,
+        "data": dict(event.data),
+    }
+
+
+def call_document(call: "RemoteCall") -> "dict[str, Json]":
+    return {
+        "call": call.name,
+        "stage": call.stage.value,
+        "state": call.state,
+        "remote_id": call.remote_id,
+        "began_at": seconds(call.began_at),
+        "ended_at": seconds(call.ended_at),
+        "error": call.error,
+    }
+
+
+def file_document(file: "RemoteFile") -> "dict[str, Json]":
+    return {
+        "id": file.id,
+        "filename": file.filename,
+        "bytes": file.bytes,
+        "purpose": file.purpose,
+        "status": file.status,
+        "created_at": seconds(file.created_at),
+    }
+
+
+def model_document(model: "Model", tuned: "TunedModel | None") -> "dict[str, Json]":
+    """A model of the provider, with what the ledger knows of it."""
+    return {
+        "id": model.id,
+        "base_model": tuned.base if tuned else model.base,
+        "owned_by": model.owned_by,
+        "created_at": seconds(model.created_at),
+        "shutdown_date": model.shutdown_date,
+        "run_id": tuned.run_id if tuned else None,
+        "job_id": tuned.job_id if tuned else None,
+    }
+
+
+def seconds(moment: datetime | None) -> int | None:
+    """Whole seconds since 1970."""
+    return None if moment is None else int(moment.timestamp())

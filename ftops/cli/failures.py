@@ -1,0 +1,141 @@
+"""Errors become text and exit codes here, and nowhere else.
+
+    0    done
+    1    a known error; nothing is lost, and the message says what to do next
+    2    the command line was not understood
+    3    the job failed or was cancelled at the provider
+    70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
+    130  interrupted with Ctrl-C; a job that was created goes on without us
+
+A broken pipe (`ftops runs | head`) ends quietly.
+"""
+
+import contextlib
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from ftops import __version__
+from ftops.cli.environment import find_home, read_environ
+from ftops.cli.output import Mode, Output, render_json
+from ftops.errors import FtopsError, JobFailed, ProviderError
+
+if TYPE_CHECKING:
+    from ftops.records import Json
+
+KNOWN_ERROR = 1
+JOB_FAILED = 3
+BUG = 70
+INTERRUPTED = 130
+EXIT_CODES = (
+    (0, "done"),
+    (KNOWN_ERROR, "a known error; the message says what to do next"),
+    (2, "the command line was not understood"),
+    (JOB_FAILED, "the job failed or was cancelled at the provider"),
+    (BUG, "a bug in ftops; a report is left in FTOPS_HOME/reports"),
+    (INTERRUPTED, "interrupted with Ctrl-C; a job that was created goes on"),
+)
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; `hint` says how to go on."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@contextlib.contextmanager
+def reported(out: Output) -> Iterator[None]:
+    """Turn whatever ends the block into text on `out` and an exit code."""
+    try:
+        yield
+        out.stdout.flush()
+    except FtopsError as error:
+        _fail(out, _to_json(error), JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR)
+    except BrokenPipeError:
+        _silence_stdout()
+        raise typer.Exit(KNOWN_ERROR) from None
+    except Interrupted as stop:
+        _fail(out, _describe("Interrupted", stop.message, stop.hint), INTERRUPTED)
+    except KeyboardInterrupt:
+        _fail(out, _describe("Interrupted", "interrupted", ""), INTERRUPTED)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _silence_stdout()
+        _fail(
+            out,
+            _describe("StorageError", f"{where}{error.strerror or error}", ""),
+            KNOWN_ERROR,
+        )
+    except typer.Exit:
+        raise
+    except Exception as error:
+        _fail(out, _report_bug(error), BUG)
+
+
+def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
+    """Say what happened, once, and leave with `code`."""
+    if out.mode is Mode.JSON:
+        with contextlib.suppress(OSError):
+            out.stdout.write(render_json({"error": error, **out.about}) + "\n")
+            out.stdout.flush()
+    label = "stopped:" if code == INTERRUPTED else "error:"
+    out.complain_about(str(error["message"]), str(error["hint"] or ""), label=label)
+    raise typer.Exit(code) from None
+
+
+def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":
+    return {"message": message, "type": kind, "hint": hint or None}
+
+
+def _to_json(error: FtopsError) -> "dict[str, Json]":
+    """The error with the API's own field names where it came from the API."""
+    document = _describe(type(error).__name__, error.message, error.hint)
+    if isinstance(error, ProviderError):
+        document |= {
+            "code": error.code,
+            "param": error.param,
+            "status": error.status,
+            "request_id": error.request_id,
+        }
+    return document
+
+
+def _report_bug(error: Exception) -> "dict[str, Json]":
+    """Write the report file and describe the error shortly."""
+    now = datetime.now(UTC)
+    text = "\n".join(
+        [
+            f"ftops {__version__}, Python {platform.python_version()}, {platform.platform()}",
+            f"time: {now.isoformat(timespec='seconds')}",
+            f"command: {' '.join(sys.argv[1:2])}",  # the rest may hold private text
+            "",
+            "".join(traceback.format_exception(error)),
+        ]
+    )
+    path = find_home(read_environ()) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+    try:
+        from ftops.files import write_atomic
+
+        write_atomic(path, text.encode("utf-8", "backslashreplace"))
+        hint = f"This is a bug in ftops. {path} holds the details; please send it with your report."
+    except FtopsError:
+        sys.stderr.write(text)
+        hint = "This is a bug in ftops. The details stand above; please send them with your report."
+    return _describe("Bug", f"{type(error).__name__}: {error}", hint)
+
+
+def _silence_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush cannot fail."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

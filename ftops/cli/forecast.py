@@ -1,0 +1,209 @@
+"""What a job file would lead to, as text and as JSON; nothing is sent for it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ftops.cli import views
+from ftops.cli.outcomes import render_bytes
+from ftops.dataset.prepare import prepare_row
+from ftops.dataset.rows import read_rows
+from ftops.dataset.summary import DataSummary
+from ftops.orchestrator.preview import Preview, preview
+from ftops.orchestrator.stages.prepare import choose_recipe
+from ftops.providers.protocol import Provider
+from ftops.records import JobRequest, Json, RowFormat
+from ftops.spec.load import LoadedJob, resolve_data
+
+_SHOWN_CLASSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A preview with its job file, and what preparing does to the rows."""
+
+    job: LoadedJob
+    preview: Preview
+    provider: str
+    changes: tuple[str, ...]  # one sentence each
+
+    def to_json(self, *, with_request: bool) -> dict[str, Json]:
+        """The document of `ftops check --json` and `ftops run --dry-run --json`."""
+        estimate = self.preview.estimate
+        document: dict[str, Json] = {
+            "job_file": str(self.job.path),
+            "name": self.job.spec.name,
+            "provider": self.provider,
+            "model": self.job.spec.model,
+            "row_format": self.preview.row_format.value,
+            "training": _summary_to_json(self.preview.training),
+            "validation": _summary_to_json(self.preview.validation),
+            "overlap_rows": self.preview.overlap_rows,
+            "changes": list(self.changes),
+            "estimated_tokens": estimate.tokens if estimate else None,
+            "n_epochs": estimate.n_epochs if estimate else None,
+            "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
+            "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
+            "estimated_cost_usd": estimate.cost_usd if estimate else None,
+            "problems": list(self.preview.problems),
+        }
+        if with_request:
+            document["uploads"] = dict(self.preview.uploads)
+            document["request"] = render_request(self.preview.request)
+        return document
+
+
+def foresee(job: LoadedJob, provider: Provider) -> Forecast:
+    """Read job file and data through; DatasetError when the data is bad."""
+    return Forecast(job, preview(job, provider), provider.name, _find_changes(job, provider))
+
+
+def render_request(request: JobRequest) -> dict[str, Json]:
+    """The request as the API would get it; what is not said is left out."""
+    document = asdict(request)
+    tuned = document.pop("hyperparameters")
+    document["hyperparameters"] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in tuned.items()
+        if value is not None
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[RenderableType]:
+    """For people: the data, what it takes, what would be sent."""
+    found, spec = forecast.preview, forecast.job.spec
+    yield views.cell(spec.name, "bold")
+    yield views.render_pairs(
+        [
+            ("job file", views.render_path(forecast.job.path)),
+            ("provider", forecast.provider),
+            ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
+            ("training", _describe_data(found.training, spec.training_file)),
+            ("validation", _describe_data(found.validation, spec.validation_file)),
+            ("answers", _describe_classes(found.training)),
+            *(("preparing", change) for change in forecast.changes),
+            ("tokens", _describe_tokens(found)),
+            ("cost", _describe_cost(found)),
+        ]
+    )
+    for warning in _find_warnings(found):
+        yield Text(f"  note: {warning}", style="yellow")
+    if with_request:
+        yield from _render_sending(found)
+    yield ""
+    if found.problems:
+        yield Text("This job cannot be run as it is.", style="red")
+    else:
+        sent = "Nothing was sent." if with_request else "Nothing was sent or written."
+        yield Text(f"Job file and data are good. {sent}", style="green")
+
+
+def _render_sending(found: Preview) -> Iterator[RenderableType]:
+    yield views.heading("Would be uploaded")
+    yield views.render_pairs((name, f"from {source}") for name, source in found.uploads.items())
+    yield views.heading("Would be asked for")
+    request = render_request(found.request)
+    tuned = request.pop("hyperparameters")
+    metadata = request.pop("metadata", None)
+    pairs = [(name, value) for name, value in request.items()]
+    for section in (tuned, metadata):
+        pairs += section.items() if isinstance(section, dict) else ()
+    yield views.render_pairs(pairs)
+
+
+def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
+    """What preparing does to the rows of each file, in words."""
+    recipe = choose_recipe(job.spec, provider)
+    changes = []
+    for value in (job.spec.training_file, job.spec.validation_file):
+        path = resolve_data(job.path, value) if value else None
+        if path is None:
+            continue
+        total, changed, source = 0, 0, recipe.format
+        for row in read_rows(path):
+            total, source = total + 1, row.format
+            changed += prepare_row(row, recipe) != row.raw
+        if changed:
+            how = _describe_change(source, recipe.format, job)
+            changes.append(f"{changed:,} of {total:,} rows of {Path(path).name} {how}")
+    return tuple(changes)
+
+
+def _describe_change(source: RowFormat, target: RowFormat, job: LoadedJob) -> str:
+    given = job.spec.prepare
+    if source is not target:
+        return f"become {target.value} rows" + (", with the system message" if given.system else "")
+    if target is RowFormat.CHAT:
+        return "get the system message"
+    ends = [
+        f"the {name} {text!r}"
+        for name, text in (("separator", given.separator), ("stop", given.stop))
+        if text
+    ]
+    return f"get {' and '.join(ends)}"
+
+
+def _describe_data(summary: DataSummary | None, source: str | None) -> str | None:
+    if source is None:
+        return None
+    if summary is None:
+        return f"{source}, which lies at the provider"
+    return f"{source}: {summary.rows:,} rows, {render_bytes(summary.bytes)}"
+
+
+def _describe_classes(summary: DataSummary | None) -> str | None:
+    """The labels with their numbers of rows, where the completions are labels."""
+    if summary is None or not summary.classes:
+        return None
+    shown = [f"{label!r} x {count:,}" for label, count in summary.classes.items()]
+    more = len(shown) - _SHOWN_CLASSES
+    return ", ".join(shown[:_SHOWN_CLASSES]) + (f", and {more} more" if more > 0 else "")
+
+
+def _describe_tokens(found: Preview) -> str | None:
+    estimate = found.estimate
+    if estimate is None:
+        return None
+    assumed = ' (assumed for "auto")' if estimate.epochs_assumed else ""
+    return (
+        f"about {estimate.tokens:,} x {estimate.n_epochs} epochs{assumed}"
+        f" = {estimate.trained_tokens:,}"
+    )
+
+
+def _describe_cost(found: Preview) -> str | None:
+    estimate = found.estimate
+    if estimate is None:
+        return None
+    if estimate.cost_usd is None:
+        return "not known: this provider's price for the model is not"
+    return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
+
+
+def _find_warnings(found: Preview) -> Sequence[str]:
+    warnings = []
+    if found.training and found.training.duplicate_rows:
+        warnings.append(f"{found.training.duplicate_rows:,} training rows stand there twice")
+    if found.overlap_rows:
+        warnings.append(
+            f"{found.overlap_rows:,} validation rows are training rows, too:"
+            " what is measured on them says little"
+        )
+    return warnings
+
+
+def _summary_to_json(summary: DataSummary | None) -> Json:
+    if summary is None:
+        return None
+    return {
+        "rows": summary.rows,
+        "bytes": summary.bytes,
+        "sha256": summary.sha256,
+        "classes": None if summary.classes is None else dict(summary.classes),
+        "duplicate_rows": summary.duplicate_rows,
+        "longest_completion_chars": summary.longest_completion_chars,
+    }

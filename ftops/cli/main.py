@@ -1,0 +1,56 @@
+"""Assembles the command line: one line per group of commands."""
+
+import contextlib
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from ftops import __version__
+from ftops.cli import check, complete, files, init, models, results, run, runs, schema
+from ftops.cli.command import AsJson, Flags, Quiet, make_app
+from ftops.cli.engine import add_to as add_engine
+from ftops.cli.failures import EXIT_CODES
+
+_EPILOG = "\n".join(
+    ["Start with:\n\n\b\n  ftops run configs/news-topics.yaml\n", "Exit codes:\n\n\b"]
+    + [f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES]
+    + ["\n`ftops COMMAND --help` shows the options and an example of each command."]
+)
+
+app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
+for part in (run, check, runs, results, models, files, complete, schema, init):
+    part.add_to(app)
+add_engine(app)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ftops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def accept_flags(
+    ctx: typer.Context,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """One fine-tuning job file, any engine, nothing lost."""
+    ctx.obj = Flags(as_json=as_json, quiet=quiet)
+
+
+def run_app() -> None:
+    """Run the command that the process was started with, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):  # a stream that is closed
+                stream.reconfigure(errors="backslashreplace")  # no text may end a command
+    app(prog_name="ftops")

@@ -1,0 +1,68 @@
+"""Which model the user means: by its own name, by the run or by the job that made it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftops.cli import wiring
+from ftops.errors import NotFound, RunError, UnknownRun
+
+if TYPE_CHECKING:
+    from ftops.ledger.ledger import Ledger
+    from ftops.records import ProviderSettings, Run, TunedModel
+
+_OURS = ("run-", "ftjob-")  # how ids of runs and jobs begin, and names of models never do
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model with its provider, and what the ledger knows of it (None: it never met it)."""
+
+    name: str
+    provider: "ProviderSettings"
+    tuned: "TunedModel | None" = None
+    run: "Run | None" = None
+
+    def check_there(self) -> None:
+        """NotFound when the ledger knows that the model was deleted."""
+        if self.tuned is not None and self.tuned.deleted_at is not None:
+            from ftops.cli.views import quote, render_path
+
+            job_file = quote(render_path(self.run.job_file)) if self.run else "JOB.yaml"
+            raise NotFound(
+                f"the model {self.name} was deleted on"
+                f" {self.tuned.deleted_at.astimezone():%Y-%m-%d at %H:%M}",
+                hint=f"`ftops run {job_file} --new` makes another;"
+                " `ftops models list` shows what there is.",
+            )
+
+
+def find_named_model(
+    ledger: "Ledger", ref: str, asked: "ProviderSettings | None" = None
+) -> NamedModel:
+    """The model that `ref` names, at the provider `asked` for, else at the one that made it.
+
+    A model that the ledger does not know is taken to be at the default provider. Raises UnknownRun
+    for an unknown run or job id, RunError for a run without a model.
+    """
+    tuned = ledger.find_model(ref)
+    if tuned is not None:
+        return NamedModel(ref, asked or tuned.provider, tuned, _find_run(ledger, tuned.run_id))
+    run = _find_run(ledger, ref)
+    if run is None:
+        if ref.startswith(_OURS):
+            raise UnknownRun(f"no run or job is called {ref!r}")
+        return NamedModel(ref, asked or wiring.get_default_provider())
+    if run.fine_tuned_model is None:
+        raise RunError(
+            f"{run.id} has made no model: it is {run.status.value}",
+            hint=f"`ftops show {run.id}` says how it stands.",
+        )
+    name = run.fine_tuned_model
+    return NamedModel(name, asked or run.provider, ledger.find_model(name), run)
+
+
+def _find_run(ledger: "Ledger", ref: str) -> "Run | None":
+    try:
+        return ledger.get_run(ref)
+    except UnknownRun:
+        return None

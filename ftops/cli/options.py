@@ -1,0 +1,33 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a field of the job file; may be given again."
+    ),
+]
+RunRef = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="Run id (or its first 4 letters or more), job id, model or job name."
+    ),
+]
+ProviderName = Annotated[
+    str | None,
+    typer.Option("--provider", metavar="NAME", help="local (the default), openai, …"),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="Another server that speaks OpenAI's protocol."),
+]
+ApiKeyEnv = Annotated[
+    str | None,
+    typer.Option("--api-key-env", metavar="VAR", help="The environment variable with the key."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -1,0 +1,166 @@
+"""The one sink of all commands: text for people, one JSON document, or only the essential.
+
+Results go to stdout, everything else to stderr. In the JSON mode stdout gets exactly one document.
+Text that comes from data, job files or providers is cleaned on its way to a terminal: it never
+becomes a control sequence or rich markup. Pipes get the text as it is.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from ftops.records import Json
+
+# control characters but for tab and new line, and those that turn the direction of writing
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# what json.dumps leaves as it is, though a terminal would act on it or an encoder refuse it
+_UNPRINTED_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+PIPE_WIDTH = 1000  # nothing is broken into lines where no terminal has a last column
+
+
+class Mode(Enum):
+    """Whom the output is for."""
+
+    HUMAN = "human"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+def clean(text: str) -> str:
+    """The text with control and direction characters made visible, such as \\x1b."""
+    return _HARMFUL.sub(lambda found: _escape(found.group()), text)
+
+
+def render_json(document: "Json") -> str:
+    """The document as indented JSON that is safe to print anywhere."""
+    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+class Output:
+    """Where a command leaves its result, its remarks and its errors."""
+
+    def __init__(self, mode: Mode, *, stdout: TextIO, stderr: TextIO) -> None:
+        self.mode = mode
+        self.stdout = stdout
+        self.stderr = stderr
+        self.about: dict[str, Json] = {}  # what an error in the JSON mode is about
+        self._console: Console | None = None
+
+    @property
+    def console(self) -> "Console":
+        """Where people watch: stdout, or stderr when stdout belongs to the JSON document."""
+        if self._console is None:
+            stream = self.stdout if self.mode is Mode.HUMAN else self.stderr
+            self._console = _open_console(stream)
+        return self._console
+
+    def finish(
+        self,
+        document: "Json",
+        *,
+        essential: Iterable[str],
+        human: "Callable[[], Iterable[RenderableType]]",
+    ) -> None:
+        """Print the command's result in the form asked for; `human` is only called for people."""
+        if self.mode is Mode.JSON:
+            self.stdout.write(render_json(document) + "\n")
+        elif self.mode is Mode.QUIET:
+            for line in essential:
+                self.write(f"{line}\n")
+        else:
+            for renderable in human():
+                self.show(renderable)
+        self.stdout.flush()
+
+    def finish_text(self, document: "Json", text: str) -> None:
+        """Print the command's result where it is a text that programs read, too."""
+        if self.mode is Mode.JSON:
+            self.finish(document, essential=(), human=tuple)
+        else:
+            self.write(text)
+
+    def show(self, renderable: "RenderableType") -> None:
+        """Print something for people; texts are taken literally, and never broken into lines."""
+        from rich.text import Text
+
+        if isinstance(renderable, str):
+            renderable = clean(renderable)
+        soft_wrap = isinstance(renderable, str | Text)
+        if self.console.is_terminal:
+            self.console.print(renderable, soft_wrap=soft_wrap)
+            return
+        with self.console.capture() as captured:
+            self.console.print(renderable, soft_wrap=soft_wrap)
+        lines = captured.get().splitlines()  # tables pad their lines; no file wants that
+        self.console.file.write("".join(f"{line.rstrip()}\n" for line in lines))
+        self.console.file.flush()
+
+    def write(self, text: str) -> None:
+        """Put text on stdout at once and as it is; on a terminal without control characters."""
+        self.stdout.write(clean(text) if self.stdout.isatty() else text)
+        self.stdout.flush()
+
+    def remark(self, text: str) -> None:
+        """Say something on stderr that is no result; nothing in the quiet mode."""
+        if self.mode is not Mode.QUIET:
+            self.complain(text)
+
+    def complain(self, text: str) -> None:
+        """Say something on stderr in every mode."""
+        self.stderr.write(f"{clean(text)}\n")
+        self.stderr.flush()
+
+    def complain_about(self, message: str, hint: str, *, label: str = "error:") -> None:
+        """Say on stderr what went wrong and what to do next."""
+        self._complain_labelled(label, "bold red", message)
+        if hint:
+            self._complain_labelled("next:", "bold cyan", hint)
+
+    def _complain_labelled(self, label: str, style: str, text: str) -> None:
+        if not self.stderr.isatty():
+            self.complain(f"{label} {text}")
+            return
+        from rich.text import Text
+
+        _open_console(self.stderr).print(hang(Text(f"{label} ", style), Text(clean(text))))
+
+
+def hang(label: "Text", text: "Text") -> "RenderableType":
+    """A text that keeps to the right of its label when a narrow terminal breaks it."""
+    from rich.table import Table
+
+    grid = Table.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(label, text)
+    return grid
+
+
+def _open_console(stream: TextIO) -> "Console":
+    from rich.console import Console
+
+    class Pipe(Console):
+        """rich would end the process when a pipe is closed; a run goes on without its watcher."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Pipe(
+        file=stream,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        width=None if stream.isatty() else PIPE_WIDTH,
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

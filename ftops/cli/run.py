@@ -1,0 +1,149 @@
+"""`ftops run` and `ftops follow`: a job file's whole life, and the rest of it."""
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.failures import Interrupted
+from ftops.cli.options import JobFile, Overrides, RunRef
+from ftops.cli.output import Mode, Output
+from ftops.errors import FtopsError
+
+if TYPE_CHECKING:
+    from ftops.orchestrator.desk import Desk
+    from ftops.records import Json, ProviderSettings, Run
+
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Return as soon as the job is created at the provider.")
+]
+New = Annotated[bool, typer.Option("--new", help="Make another run, though this one is known.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Try again what failed or was cancelled.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be sent and what it costs; send nothing.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    command(
+        app,
+        "run",
+        examples=[
+            "ftops run configs/news-topics.yaml",
+            "ftops run job.yaml --set hyperparameters.n_epochs=3 --new",
+            "ftops run job.yaml --dry-run",
+        ],
+    )(run)
+    command(
+        app, "follow", examples=["ftops follow run-20261122-1407-k3f9", "ftops follow ftjob-abc123"]
+    )(follow)
+
+
+def run(
+    out: Output,
+    job_file: JobFile,
+    overrides: Overrides = None,
+    detach: Detach = False,
+    new: New = False,
+    retry: Retry = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run a job file, from the data to a model that answers.
+
+    Its stages: prepare, upload, create, follow, results, evaluate. The same file again goes on
+    where it stopped, or shows what was done; nothing is repeated.
+    """
+    job = wiring.load_job_file(job_file, overrides or [])
+    if dry_run:
+        from ftops.cli.check import show_preview
+
+        show_preview(out, job, with_request=True)
+        return
+    from ftops.orchestrator.runs import open_run
+
+    _drive(
+        out,
+        job.spec.provider_settings(),
+        lambda desk: open_run(job, desk, new=new, retry=retry),
+        detach=detach,
+    )
+
+
+def follow(out: Output, ref: RunRef) -> None:
+    """Show a run live, and go on to its later stages.
+
+    Events that an earlier command has shown are not shown again.
+    """
+    with wiring.open_ledger() as ledger:
+        found = ledger.get_run(ref)
+    _drive(out, found.provider, lambda desk: _announce(found, desk), detach=False)
+
+
+def _announce(found: "Run", desk: "Desk") -> "Run":
+    desk.observer.run_opened(found, resumed=True)
+    return found
+
+
+def _drive(
+    out: Output,
+    settings: "ProviderSettings",
+    opened: "Callable[[Desk], Run]",
+    *,
+    detach: bool,
+) -> None:
+    """Do what is left of a run while showing it, then show what came out."""
+    from ftops.cli.report import collect, render_closing
+    from ftops.cli.watch import watching
+    from ftops.orchestrator.runs import drive
+
+    with wiring.open_ledger() as ledger:
+        with watching(out) as observer, wiring.open_desk(ledger, settings, observer) as desk:
+            run = opened(desk)
+            out.about = {"run_id": run.id}
+            done_before = run.finished_at is not None
+            try:
+                run = drive(run, desk, detach=detach)
+            except KeyboardInterrupt:
+                raise _interrupted(ledger.get_run(run.id)) from None
+            finally:
+                with contextlib.suppress(FtopsError):  # what ended the block matters more
+                    out.about = _describe(ledger.get_run(run.id))
+        report = collect(ledger.get_run(run.id), ledger, wiring.get_home())
+    if detach and run.finished_at is None:
+        _finish_detached(out, report.run, report.to_json())
+        return
+    out.finish(report.to_json(), essential=report.essential, human=lambda: render_closing(report))
+    if done_before and out.mode is Mode.HUMAN:
+        out.show("\nThis run was done before: nothing was repeated. --new makes another one.")
+
+
+def _describe(run: "Run") -> "dict[str, Json]":
+    return {"run_id": run.id, "job_id": run.job_id, "status": run.status.value}
+
+
+def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
+    from ftops.cli.views import quote
+
+    follow_line = quote("ftops", "follow", run.id)
+    out.finish(
+        document,
+        essential=[run.job_id or run.id],
+        human=lambda: [f"\nThe job goes on at the provider. Follow it with:\n  {follow_line}"],
+    )
+
+
+def _interrupted(run: "Run") -> Interrupted:
+    from ftops.cli.views import quote, render_path
+
+    if run.job_id is None:
+        return Interrupted(
+            "interrupted before the job was created; what is done is kept",
+            hint=quote("ftops", "run", render_path(run.job_file)) + " goes on from here.",
+        )
+    return Interrupted(
+        f"stopped watching; the job {run.job_id} goes on at the provider",
+        hint=quote("ftops", "follow", run.id),
+    )

@@ -1,0 +1,72 @@
+"""`ftops runs`, `ftops show` and `ftops cancel`: what has been run, one run, the end of one."""
+
+from typing import Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.options import RunRef
+from ftops.cli.output import Output
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "runs", examples=["ftops runs", "ftops runs --json -n 100"])(list_runs)
+    command(app, "show", examples=["ftops show run-20261122-1407-k3f9", "ftops show news-topics"])(
+        show
+    )
+    command(app, "cancel", examples=["ftops cancel run-20261122-1407-k3f9"])(cancel)
+
+
+def list_runs(out: Output, limit: Limit = 20) -> None:
+    """List what has been run, newest first."""
+    from ftops.cli import tables
+    from ftops.cli.documents import run_document
+
+    with wiring.open_ledger() as ledger:
+        runs = ledger.list_runs(limit)
+    out.finish(
+        [run_document(run) for run in runs],
+        essential=[run.id for run in runs],
+        human=lambda: [tables.render_runs(runs)],
+    )
+
+
+def show(out: Output, ref: RunRef) -> None:
+    """Show one run: stages, times, attempts, remote ids."""
+    from ftops.cli.documents import call_document, event_document
+    from ftops.cli.report import collect, render_whole
+
+    with wiring.open_ledger() as ledger:
+        run = ledger.get_run(ref)
+        report = collect(run, ledger, wiring.get_home())
+        events = ledger.list_events(run.id)
+        calls = ledger.list_calls(run.id)
+    out.finish(
+        {
+            **report.to_json(),
+            "remote_calls": [call_document(call) for call in calls],
+            "events": [event_document(event) for event in events],
+        },
+        essential=[run.status.value],
+        human=lambda: render_whole(report, calls, events),
+    )
+
+
+def cancel(out: Output, ref: RunRef) -> None:
+    """Cancel the job at the provider, and record it."""
+    from ftops.cli.documents import run_document
+    from ftops.orchestrator.observer import Silent
+    from ftops.orchestrator.runs import cancel_run
+
+    with wiring.open_ledger() as ledger:
+        found = ledger.get_run(ref)
+        with wiring.open_desk(ledger, found.provider, Silent()) as desk:
+            run = cancel_run(found, desk)
+    out.finish(
+        run_document(run),
+        essential=[run.status.value],
+        human=lambda: [f"{run.id} is {run.status.value}."],
+    )

@@ -1,0 +1,162 @@
+"""Tables without frames: runs, models, files, stages, results, classes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from ftops.cli.outcomes import describe_outcome, render_bytes
+from ftops.cli.views import cell, describe_status, indent, is_built_in, render_seconds
+from ftops.ledger.ledger import RemoteCall
+from ftops.records import Model, RemoteFile, Run, StageRecord, TunedModel
+from ftops.reporting.evaluation import Evaluation
+from ftops.reporting.results import ResultRow
+
+SHOWN_RESULTS = 7
+SHOWN_CLASSES = 6
+
+
+def make_table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
+    """A table without frames; columns in `right` hold figures, those in `whole` are not broken."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in set(right) else "left",
+            overflow="fold",
+            no_wrap=column in set(whole),
+        )
+    return table
+
+
+def render_runs(runs: Sequence[Run]) -> RenderableType:
+    """One line a run, newest first."""
+    if not runs:
+        return "Nothing has been run yet."
+    table = make_table(
+        "run",
+        "name",
+        "model",
+        "status",
+        "began",
+        "took",
+        right=("took",),
+        whole=("run", "status", "began", "took"),
+    )
+    for run in runs:
+        took = None if run.finished_at is None else (run.finished_at - run.created_at)
+        table.add_row(
+            cell(run.id, "cyan"),
+            cell(run.name),
+            cell(run.model if is_built_in(run) else f"{run.model} ({run.provider.type})"),
+            describe_status(run.status.value),
+            cell(_short(run.created_at)),
+            cell("" if took is None else render_seconds(took.total_seconds())),
+        )
+    return table
+
+
+def render_models(found: Sequence[tuple[Model, TunedModel | None]]) -> RenderableType:
+    """One line a model, with the run that made it where the ledger knows."""
+    if not found:
+        return "The provider has no fine-tuned models."
+    table = make_table("model", "base", "created", "run", whole=("base", "created", "run"))
+    for model, tuned in found:
+        table.add_row(
+            cell(model.id, "green"),
+            cell(tuned.base if tuned else model.base),
+            cell(_short(model.created_at)),
+            cell(tuned.run_id if tuned else "", "cyan"),
+        )
+    return table
+
+
+def render_files(files: Sequence[RemoteFile]) -> RenderableType:
+    """One line a file."""
+    if not files:
+        return "The provider has no files."
+    table = make_table("file", "size", "created", "name", right=("size",), whole=("file",))
+    for file in files:
+        table.add_row(
+            cell(file.id, "cyan"),
+            cell(render_bytes(file.bytes)),
+            cell(_short(file.created_at)),
+            cell(file.filename),
+        )
+    return table
+
+
+def render_calls(calls: Sequence[RemoteCall]) -> RenderableType:
+    """One line a request that changed something at the provider."""
+    table = make_table("call", "state", "remote id", "at")
+    for call in calls:
+        table.add_row(
+            cell(call.name),
+            cell(call.state),
+            cell(call.remote_id or call.error),
+            cell(_short(call.began_at)),
+        )
+    return table
+
+
+def render_stages(records: Sequence[StageRecord]) -> RenderableType:
+    """One line a stage, with attempts and what came out; for `ftops show`."""
+    table = make_table("stage", "status", "time", "attempts", "", right=("time", "attempts"))
+    for record in records:
+        table.add_row(
+            cell(record.stage.value),
+            describe_status(record.status.value),
+            cell(render_seconds(record.seconds)),
+            cell(record.attempts or ""),
+            cell(describe_outcome(record)),
+        )
+    return indent(table)
+
+
+def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESULTS) -> Table:
+    """Steps with loss and accuracy: all, or the first, some between, and the last."""
+    figures = ("train loss", "train token accuracy", "valid loss", "valid token accuracy")
+    table = make_table("step", *figures, right=("step", *figures))
+    for row in rows if limit is None else choose_rows(rows, limit):
+        table.add_row(
+            str(row.step),
+            _figure(row.train_loss),
+            _figure(row.train_accuracy),
+            _figure(row.valid_loss),
+            _figure(row.valid_accuracy),
+        )
+    return table
+
+
+def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
+    """First and last row and up to `limit` in all, rather those where validation was measured."""
+    if len(rows) <= limit:
+        return list(rows)
+    measured = [row for row in rows[1:-1] if row.valid_loss is not None]
+    between = measured if len(measured) >= limit - 2 else list(rows[1:-1])
+    stride = len(between) / (limit - 2)
+    return [
+        rows[0],
+        *(between[int((index + 0.5) * stride)] for index in range(limit - 2)),
+        rows[-1],
+    ]
+
+
+def render_classes(evaluation: Evaluation) -> RenderableType | None:
+    """How each class did; None where there are none, or too many for a screen."""
+    if not 1 < len(evaluation.classes) <= SHOWN_CLASSES:
+        return None
+    table = make_table("answer", "rows", "right", "precision", right=("rows", "right", "precision"))
+    for one in evaluation.classes:
+        precision = "" if one.precision is None else f"{one.precision:.0%}"
+        table.add_row(cell(one.label), str(one.rows), f"{one.recall:.0%}", precision)
+    return table
+
+
+def _short(moment: datetime) -> str:
+    return moment.astimezone().strftime("%m-%d %H:%M")
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

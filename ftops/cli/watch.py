@@ -1,0 +1,155 @@
+"""Shows a run while it happens: a line for each stage and event, a bar on a terminal.
+
+To a pipe go plain lines, without a bar and without colour. Nothing here may end a run: a closed
+pipe makes the watcher silent, and the command itself finds out when it prints its result.
+"""
+
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ftops.cli.outcomes import render_bytes
+from ftops.cli.output import Mode, Output
+from ftops.cli.views import describe_event, describe_stage, render_header
+from ftops.orchestrator.observer import Observer, Silent
+from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import TaskID
+
+_METRICS = "metrics"
+_INFO = "info"
+_FIGURES = re.compile(r"[0-9][0-9.,e-]*")
+_SHOWN_OF_A_SHAPE = 2  # messages that differ in their figures alone
+_SHARE_BETWEEN_LINES = 0.1  # of all steps
+
+
+@contextlib.contextmanager
+def watching(out: Output) -> Iterator[Observer]:
+    """An observer that shows what happens for as long as the block lasts."""
+    if out.mode is Mode.QUIET:
+        yield Silent()
+        return
+    with contextlib.ExitStack() as stack:
+        yield Watcher(out, stack)
+
+
+class Watcher:
+    """Lines on the console that people watch, above a bar when that is a terminal."""
+
+    def __init__(self, out: Output, stack: contextlib.ExitStack) -> None:
+        self._out = out
+        self._stack = stack
+        self._bar = _Bar(out.console) if out.console.is_terminal else None
+        self._shown_until = 0.0  # the share of all steps up to which figures were shown
+        self._share = 0.0  # how far the job is
+        self._shapes: Counter[str] = Counter()  # messages so far, by what they are but for figures
+        self._held_back = 0
+        if self._bar:
+            stack.enter_context(self._bar.progress)
+
+    def run_opened(self, run: Run, *, resumed: bool) -> None:
+        self._show(render_header(run, resumed=resumed))
+
+    def stage_began(self, stage: Stage, attempt: int) -> None:
+        if self._bar:
+            self._bar.begin(stage, attempt)
+
+    def stage_ended(self, record: StageRecord) -> None:
+        if self._bar:
+            self._bar.end()
+        if self._held_back and record.stage is Stage.FOLLOW:
+            self._show(f"    … and {self._held_back} events like these; the run keeps them all")
+            self._held_back = 0
+        if record.status is not StageStatus.PENDING:
+            self._show(describe_stage(record))
+
+    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+        if self._bar:
+            self._bar.move(stage, done, total, unit)
+
+    def job_changed(self, status: str) -> None:
+        if self._bar:
+            self._bar.say(status)
+
+    def event(self, event: JobEvent) -> None:
+        if self._is_worth_a_line(event):
+            self._show(describe_event(event))
+        else:
+            self._held_back += 1
+
+    def noted(self, text: str) -> None:
+        self._show(f"  note: {text}")
+
+    def _is_worth_a_line(self, event: JobEvent) -> bool:
+        """Whether to show it: a long training tells the same again and again, figures apart.
+
+        Such messages get a line for each tenth of the steps; warnings and errors always do.
+        """
+        step, total = event.data.get("step"), event.data.get("total_steps")
+        if isinstance(step, int | float) and isinstance(total, int | float) and total > 0:
+            self._share = step / total
+        shape = _FIGURES.sub("#", event.message)
+        self._shapes[shape] += 1
+        if event.level != _INFO or self._shapes[shape] <= _SHOWN_OF_A_SHAPE:
+            return True
+        if event.type != _METRICS:
+            return False
+        due = self._share - self._shown_until >= _SHARE_BETWEEN_LINES or self._share >= 1
+        if due:
+            self._shown_until = self._share
+        return due
+
+    def _show(self, renderable: "RenderableType") -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._out.show(renderable)
+
+
+class _Bar:
+    """One bar at the foot of the terminal; gone when the command ends."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.progress: Progress = Progress(
+            TextColumn("  {task.description}", markup=False),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[amount]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def begin(self, stage: Stage, attempt: int) -> None:
+        self.end()
+        self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
+        self._task = self.progress.add_task(self._stage, total=None, amount="")
+
+    def move(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+        if self._task is None:
+            self.begin(stage, attempt=1)
+        if self._task is not None:
+            amount = _render_amount(done, total, unit)
+            self.progress.update(self._task, completed=done, total=total, amount=amount)
+
+    def say(self, status: str) -> None:
+        if self._task is not None:
+            self.progress.update(self._task, description=f"{self._stage}: {status}")
+
+    def end(self) -> None:
+        if self._task is not None:
+            self.progress.remove_task(self._task)
+            self._task = None
+
+
+def _render_amount(done: float, total: float | None, unit: str) -> str:
+    if unit == "bytes":
+        shown = [render_bytes(value) for value in (done, total) if value is not None]
+        return " of ".join(shown)
+    figures = f"{done:g}" if total is None else f"{done:g}/{total:g}"
+    return f"{figures} {unit}"

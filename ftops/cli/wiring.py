@@ -1,0 +1,97 @@
+"""Builds what commands work with: the ledger, a provider, the desk that holds them together.
+
+Imports stand inside the functions, because the OpenAI client and pydantic would otherwise load for
+every `ftops --help`.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftops.cli.environment import find_home, read_environ
+
+if TYPE_CHECKING:
+    from ftops.ledger.ledger import Ledger
+    from ftops.orchestrator.desk import Desk
+    from ftops.orchestrator.observer import Observer
+    from ftops.providers.protocol import Provider
+    from ftops.records import ProviderSettings
+    from ftops.spec.load import LoadedJob
+
+
+def get_home() -> Path:
+    """The folder of everything that ftops keeps; it need not exist yet."""
+    return find_home(read_environ())
+
+
+def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
+    """The job file with `--set` applied, checked against its provider and the files it names.
+
+    Needs no key and no network, and writes nothing.
+    """
+    from ftops.providers.registry import PROVIDERS, find_capabilities
+    from ftops.spec.load import check_data_files, check_provider, check_provider_name, load_job
+
+    job = load_job(path, environ=read_environ(), overrides=overrides)
+    check_provider_name(job, PROVIDERS)
+    check_provider(job, find_capabilities(job.spec.provider_settings()))
+    check_data_files(job)
+    return job
+
+
+def find_chosen_provider(
+    name: str | None, base_url: str | None, api_key_env: str | None
+) -> "ProviderSettings | None":
+    """The provider that the options name; None when they name none."""
+    from ftops.records import ProviderSettings
+
+    if not (name or base_url or api_key_env):
+        return None
+    return ProviderSettings(type=name or "openai", base_url=base_url, api_key_env=api_key_env)
+
+
+def get_default_provider() -> "ProviderSettings":
+    """Who is asked when nobody is named: the built-in engine."""
+    from ftops.records import ProviderSettings
+
+    return ProviderSettings(type="local")
+
+
+@contextlib.contextmanager
+def open_ledger() -> "Iterator[Ledger]":
+    """The ledger of this home, made when it is missing."""
+    from ftops.clock import SystemClock
+    from ftops.ledger.ledger import Ledger
+
+    with contextlib.closing(Ledger(get_home() / "ledger.db", SystemClock())) as ledger:
+        yield ledger
+
+
+@contextlib.contextmanager
+def open_provider(settings: "ProviderSettings") -> "Iterator[Provider]":
+    """A provider, ready to be asked; the built-in engine is started when it does not run."""
+    from ftops.clock import SystemClock
+    from ftops.providers.registry import Context, build_provider
+
+    context = Context(environ=read_environ(), home=get_home(), clock=SystemClock())
+    with contextlib.closing(build_provider(settings, context)) as provider:
+        yield provider
+
+
+@contextlib.contextmanager
+def open_desk(
+    ledger: "Ledger", settings: "ProviderSettings", observer: "Observer"
+) -> "Iterator[Desk]":
+    """All that driving a run takes."""
+    from ftops.clock import SystemClock
+    from ftops.orchestrator.desk import Desk
+
+    with open_provider(settings) as provider:
+        yield Desk(
+            ledger=ledger,
+            provider=provider,
+            clock=SystemClock(),
+            home=get_home(),
+            observer=observer,
+        )

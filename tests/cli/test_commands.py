@@ -1,0 +1,96 @@
+"""Every command: examples that parse, the two flags, a line of its own in the reference."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ftops import __version__
+from ftops.cli.reference import render_reference
+from tests.cli.running import ftops
+
+REFERENCE = render_reference()
+SECTIONS = dict(re.findall(r"^##+ ftops ?([a-z ]*)\n\n```text\n(.*?)```", REFERENCE, re.M | re.S))
+GROUPS = {name for name, text in SECTIONS.items() if "\nCommands:\n" in text}
+COMMANDS = sorted(set(SECTIONS) - GROUPS)
+EXAMPLES = [
+    line.strip()
+    for name in COMMANDS
+    for line in re.split(r"  Examples?:\n", SECTIONS[name])[1].splitlines()
+    if line.strip()
+]
+
+
+def test_the_reference_holds_every_command() -> None:
+    assert {"", "models", "files", "engine"} == GROUPS
+    assert set(COMMANDS) == {
+        *("run", "check", "follow", "runs", "show", "cancel", "results", "complete", "serve"),
+        *("models list", "models delete", "files list", "files delete", "schema", "init"),
+        *("engine status", "engine stop", "engine env"),
+    }
+
+
+def test_the_reference_is_the_same_each_time_and_fits_80_columns() -> None:
+    assert render_reference() == REFERENCE
+    blocks = re.findall(r"```text\n(.*?)```", REFERENCE, re.S)
+    assert max(len(line) for block in blocks for line in block.splitlines()) <= 80
+    assert not re.search(r" $", REFERENCE, re.M)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_takes_json_and_quiet(name: str) -> None:
+    assert "Example" in SECTIONS[name]
+    assert "--json" in SECTIONS[name]
+    assert "-q, --quiet" in SECTIONS[name]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_of_the_help_parses(example: str) -> None:
+    inner = re.fullmatch(r'eval "\$\((.*)\)"', example)
+    words = shlex.split((inner.group(1) if inner else example).partition(" < ")[0])
+    words = words[: words.index(">")] if ">" in words else words
+    assert words[0] == "ftops"
+    answer = ftops(*words[1:], "--help")  # unknown options are refused before the help is shown
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_the_first_lines_of_all_commands_fit_the_list_of_commands() -> None:
+    assert not re.search(r"\.\.\.$", SECTIONS[""].partition("Commands:")[2], re.M)
+
+
+def test_version_and_a_command_that_does_not_exist() -> None:
+    assert ftops("--version").out == f"ftops {__version__}\n"
+    answer = ftops("fly")
+    assert answer.code == 2
+    assert "No such command" in answer.err
+
+
+@pytest.mark.parametrize(
+    "order", [("--json", "runs"), ("runs", "--json"), ("--json", "-q", "runs")]
+)
+def test_json_may_stand_before_or_behind_the_command(order: tuple[str, ...]) -> None:
+    assert ftops(*order).out == "[]\n"
+
+
+def test_quiet_may_stand_before_the_command(tmp_path: Path) -> None:
+    assert ftops("--quiet", "runs").out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "a.yaml", "b.yaml"),
+        ("runs", "--limit", "0"),
+        ("runs", "--limit", "many"),
+        ("serve", "--port", "99999"),
+        ("complete", "-m", "x"),
+        ("complete", "-m", "x", "-p", "y", "--temperature", "3"),
+        ("models", "delete"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_ends_with_2(arguments: tuple[str, ...]) -> None:
+    answer = ftops(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Error: " in answer.err

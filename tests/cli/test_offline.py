@@ -1,0 +1,159 @@
+"""check, run --dry-run, schema and init: no key, no network, no engine, no home."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import ftops, write_job, write_rows
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(no_real_home: Path) -> object:
+    yield
+    assert not no_real_home.exists()
+
+
+def test_check_tells_rows_classes_tokens_cost_and_changes(tmp_path: Path) -> None:
+    answer = ftops("check", write_job(tmp_path, "prepare: {separator: ' ->'}\n"))
+    assert (answer.code, answer.err) == (0, "")
+    assert "12 rows" in answer.out
+    assert "' 0' x 4" in answer.out
+    assert "12 of 12 rows of train.jsonl get the separator ' ->'" in answer.out
+    assert "Job file and data are good" in answer.out
+
+
+def test_check_as_json_and_quiet(tmp_path: Path) -> None:
+    job = write_job(tmp_path)
+    document = ftops("check", job, "--json").document
+    assert document["problems"] == []
+    assert document["estimated_cost_usd"] == 0
+    assert isinstance(document["training"], dict)
+    assert document["training"]["rows"] == 12
+    assert ftops("check", job, "--quiet").out == "ok\n"
+
+
+def test_check_of_an_openai_job_needs_no_key_and_tells_the_price(tmp_path: Path) -> None:
+    job = write_job(tmp_path, provider="openai", model="gpt-4.1-mini-2025-04-14")
+    answer = ftops("check", job)
+    assert answer.code == 0
+    assert "become chat rows" in answer.out
+    assert "about $0.01" in answer.out
+    document = ftops("run", job, "--dry-run", "--json").document
+    assert document["row_format"] == "chat"
+    assert isinstance(document["request"], dict)
+    assert document["request"]["model"] == "gpt-4.1-mini-2025-04-14"
+
+
+def test_a_dry_run_shows_the_request_and_the_names_of_the_uploads(tmp_path: Path) -> None:
+    answer = ftops("run", write_job(tmp_path), "--dry-run", "--set", "hyperparameters.n_epochs=7")
+    assert answer.code == 0
+    assert "Nothing was sent." in answer.out
+    assert "-train.jsonl  from train.jsonl" in answer.out
+    assert any(line.split() == ["n_epochs", "7"] for line in answer.out.splitlines())
+
+
+def test_a_broken_limit_is_an_error_with_the_figures(tmp_path: Path) -> None:
+    job = write_job(tmp_path, "limits: {max_training_tokens: 3}\n")
+    human = ftops("check", job)
+    assert human.code == 1
+    assert "cannot be run as it is" in human.out
+    assert "max_training_tokens" in human.err
+    document = ftops("check", job, "--json").document
+    assert document["problems"]
+    assert isinstance(document["error"], dict)
+    assert document["error"]["type"] == "LimitExceeded"
+
+
+BAD_JOBS = {
+    "empty": b"",
+    "comments only": b"# nothing\n",
+    "not UTF-8": b"name: \xff\xfe\n",
+    "a hundred thousand brackets": b"name: " + b"[" * 100_000,
+    "an alias bomb": b"a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+    "an unknown key": b"name: a\nprovider: local\nmodel: ada\ntraining_file: train.jsonl\nsed: 1\n",
+    "an unknown provider": b"name: a\nprovider: lokal\nmodel: ada\ntraining_file: train.jsonl\n",
+    "no such data": b"name: a\nprovider: local\nmodel: ada\ntraining_file: none.jsonl\n",
+}
+
+
+@pytest.mark.parametrize("content", BAD_JOBS.values(), ids=BAD_JOBS.keys())
+@pytest.mark.parametrize("command", [("check",), ("run",), ("run", "--dry-run")], ids=" ".join)
+def test_a_bad_job_file_is_a_known_error_that_names_it(
+    tmp_path: Path, command: tuple[str, ...], content: bytes
+) -> None:
+    job = write_job(tmp_path)
+    job.write_bytes(content)
+    answer = ftops(command[0], job, *command[1:])
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error: ")
+    assert "job.yaml" in answer.err
+    assert "\nnext: " in answer.err
+
+
+def test_missing_and_unreadable_job_files_are_known_errors(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.yaml", tmp_path):
+        answer = ftops("check", path)
+        assert answer.code == 1
+        assert str(path) in answer.err
+
+
+def test_all_mistakes_of_a_job_file_are_told_at_once(tmp_path: Path) -> None:
+    job = write_job(tmp_path, "seed: -1\nsuffix: 2024\nhyperparameters: {n_epoch: 3}\n")
+    text = ftops("check", job).err
+    assert all(word in text for word in ("seed", "suffix", "n_epoch", "did you mean 'n_epochs'?"))
+    assert "^" in text
+
+
+def test_bad_rows_are_counted_and_told_with_their_lines(tmp_path: Path) -> None:
+    job = write_job(tmp_path)
+    bad = '{"prompt": "a", "completion": null}\nnot json\n' + '{"prompt": 1}\n' * 20
+    (tmp_path / "train.jsonl").write_text(bad)
+    answer = ftops("check", job)
+    assert answer.code == 1
+    assert "22 of 22 rows are bad" in answer.err
+    assert "train.jsonl:2: not JSON" in answer.err
+    assert "… and 12 more" in answer.err
+
+
+def test_a_wrong_override_is_named(tmp_path: Path) -> None:
+    answer = ftops("check", write_job(tmp_path), "--set", "hyperparameters.n_epochs=none")
+    assert answer.code == 1
+    assert "--set hyperparameters.n_epochs=none" in answer.err
+
+
+def test_schema_is_a_json_schema() -> None:
+    schema = json.loads(ftops("schema").out)
+    assert "training_file" in schema["properties"]
+    assert json.loads(ftops("schema", "--json").out) == schema
+
+
+def test_init_writes_a_job_file_that_passes_the_check(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "my data.jsonl")
+    target = tmp_path / "jobs" / "first.yaml"
+    written = ftops("init", data, "-o", target, "--quiet")
+    assert (written.code, written.out) == (0, f"{target}\n")
+    assert "#" in target.read_text()
+    forced = ftops("init", data, "-o", target, "--force", "--json").document
+    assert forced == {"job_file": str(target), "training_file": str(data), "rows": 12}
+    checked = ftops("check", target)
+    assert (checked.code, checked.err) == (0, "")
+
+
+def test_init_overwrites_only_when_it_is_told_to(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "train.jsonl")
+    target = tmp_path / "job.yaml"
+    target.write_text("mine")
+    refused = ftops("init", data, "-o", target)
+    assert refused.code == 1
+    assert "--force" in refused.err
+    assert target.read_text() == "mine"
+    assert ftops("init", data, "-o", target, "--force").code == 0
+    assert target.read_text() != "mine"
+
+
+def test_init_of_bad_data_writes_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "bad.jsonl"
+    data.write_text("no row\n")
+    assert ftops("init", data, "-o", tmp_path / "job.yaml").code == 1
+    assert not (tmp_path / "job.yaml").exists()

@@ -1,0 +1,37 @@
+"""What a shell is full of must be light: no client, no server, no arrays for a help text."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("openai", "numpy", "fastapi", "uvicorn", "pydantic", "yaml", "rich", "tokenizers")
+PROGRAM = """
+import sys
+sys.argv = ["ftops", {argument!r}]
+from ftops.__main__ import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(argument: str) -> None:
+    program = PROGRAM.format(argument=argument, heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_looking_at_runs_does_not_import_the_client() -> None:
+    program = PROGRAM.format(argument="runs", heavy=("openai", "numpy", "fastapi", "uvicorn"))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "Nothing has been run yet.\n"
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,145 @@
+"""What people see fits 80 columns, is complete, and takes foreign texts literally."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from ftops.cli import tables, views
+from ftops.cli.outcomes import describe_outcome, render_bytes
+from ftops.cli.report import Report, next_commands, render_closing, render_whole
+from ftops.records import (
+    JobEvent,
+    ProviderSettings,
+    Run,
+    RunId,
+    RunStatus,
+    Stage,
+    StageRecord,
+    StageStatus,
+    TunedModel,
+)
+from ftops.reporting.evaluation import Answer, score
+from ftops.reporting.results import ResultRow
+
+NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+RUN = Run(
+    id=RunId("run-20261122-1407-k3f9"),
+    key="0" * 64,
+    name="news-topics",
+    status=RunStatus.SUCCEEDED,
+    provider=ProviderSettings("local"),
+    model="ada",
+    spec={"suffix": "news", "training_file": "train.jsonl", "validation_file": "data/valid.jsonl"},
+    job_file="/some/where/news-topics.yaml",
+    created_at=NOW,
+    updated_at=NOW,
+    job_id="ftjob-abc123",
+    fine_tuned_model="ft:ada:local:news:a1b2c3d4",
+    finished_at=NOW + timedelta(seconds=12),
+)
+STAGES = [
+    StageRecord(stage, StageStatus.SUCCEEDED, 1, NOW, NOW + timedelta(seconds=2)) for stage in Stage
+]
+ROWS = [ResultRow(step, 3 / step, 0.5, 1.0 if step % 10 == 0 else None) for step in range(1, 101)]
+EVALUATION = score(
+    Answer(line, "p", str(line % 3), str(line % 3 if line % 4 else 0)) for line in range(60)
+)
+MODEL = TunedModel(
+    RUN.fine_tuned_model or "", RUN.id, "ftjob-abc123", "ada", RUN.provider, created_at=NOW
+)
+HOSTILE = "[bold]x[/bold]\x1b[2J" * 20
+EVENT = JobEvent("e1", NOW, "info", HOSTILE)
+
+
+def render(*renderables: RenderableType, width: int = 80) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, markup=False, highlight=False)
+    for renderable in renderables:
+        console.print(renderable)
+    return stream.getvalue()
+
+
+def make_report(run: Run = RUN, model: TunedModel | None = MODEL) -> Report:
+    return Report(run, STAGES, ROWS, EVALUATION, model, Path("/none"))
+
+
+def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
+    text = render(*render_closing(make_report()))
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("12.0 s", "training   o validation", "83.3%", "33.3%", "not English"):
+        assert part in text
+    assert "ft:ada:local:news:a1b2c3d4" in text
+    assert "by always answering '0'" in text
+
+
+def test_models_of_other_providers_are_not_called_small() -> None:
+    run = replace(RUN, provider=ProviderSettings("openai"), model="gpt-4.1-mini")
+    assert "not English" not in render(*render_closing(make_report(run)))
+
+
+def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
+    run = replace(RUN, name=HOSTILE, model=HOSTILE, error=HOSTILE, job_file=HOSTILE)
+    text = render(
+        views.render_header(run, resumed=True),
+        *render_whole(make_report(run), (), [EVENT]),
+        tables.render_runs([run]),
+    )
+    assert "\x1b[2J" not in text
+    assert "[bold]x[/bold]" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_next_commands_depend_on_how_the_run_stands() -> None:
+    failed = replace(RUN, status=RunStatus.FAILED, fine_tuned_model=None)
+    running = replace(RUN, status=RunStatus.RUNNING, fine_tuned_model=None)
+    gone = replace(MODEL, deleted_at=NOW)
+    assert next_commands(make_report(failed)) == ["ftops run /some/where/news-topics.yaml --retry"]
+    assert next_commands(make_report(running))[0] == f"ftops follow {RUN.id}"
+    assert next_commands(make_report(RUN, gone)) == ["ftops run /some/where/news-topics.yaml --new"]
+    assert [line.split()[1] for line in next_commands(make_report())] == [
+        "complete",
+        "results",
+        "models",
+    ]
+
+
+def test_of_many_results_the_first_some_between_and_the_last_are_shown() -> None:
+    chosen = tables.choose_rows(ROWS, 7)
+    assert (chosen[0].step, chosen[-1].step, len(chosen)) == (1, 100, 7)
+    assert all(row.valid_loss is not None for row in chosen[1:])
+    assert tables.choose_rows(ROWS[:5], 7) == ROWS[:5]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.314, "0.31 s"),
+        (12.34, "12.3 s"),
+        (59.96, "60.0 s"),
+        (185.0, "3 min 05 s"),
+        (7800.0, "2 h 10 min"),
+        (None, ""),
+    ],
+)
+def test_durations_are_short(seconds: float | None, text: str) -> None:
+    assert views.render_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (34_100, "34.1 kB"), (2.5e9, "2.5 GB")]
+)
+def test_sizes_are_short(count: float, text: str) -> None:
+    assert render_bytes(count) == text
+
+
+def test_a_stage_tells_what_came_out_or_why_not() -> None:
+    done = replace(STAGES[1], detail={"sent_bytes": 0, "bytes": 10})
+    skipped = replace(STAGES[5], status=StageStatus.SKIPPED, detail={"reason": "no file"})
+    failed = replace(STAGES[2], status=StageStatus.FAILED, error="refused")
+    assert describe_outcome(done) == "already there, nothing sent"
+    assert describe_outcome(skipped) == "skipped: no file"
+    assert describe_outcome(failed) == "refused"

@@ -1,0 +1,92 @@
+"""What a run shows while it happens, on a terminal and in a pipe."""
+
+import io
+from datetime import UTC, datetime
+
+from ftops.cli.output import Mode, Output
+from ftops.cli.watch import watching
+from ftops.orchestrator.observer import Observer
+from ftops.records import JobEvent, Json, Stage, StageRecord, StageStatus
+
+NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Closed(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def event(message: str, level: str = "info", **data: Json) -> JobEvent:
+    kind = "metrics" if "step" in data else "message"
+    return JobEvent(message, NOW, level, message, kind, data)
+
+
+def play(observer: Observer) -> None:
+    """A training of a thousand steps with an event for each."""
+    observer.stage_began(Stage.FOLLOW, 1)
+    observer.job_changed("running")
+    observer.event(event("Job started."))
+    for step in range(1, 1001):
+        observer.event(event(f"Step {step}/1000: loss={1 / step:.3f}", step=step, total_steps=1000))
+        observer.progressed(Stage.FOLLOW, step, 1000, "steps")
+    observer.event(event("Only 3 rows left.", level="warn"))
+    observer.stage_ended(StageRecord(Stage.FOLLOW, StageStatus.SUCCEEDED, 1, NOW, NOW))
+
+
+def watch(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
+    stderr = io.StringIO()
+    with watching(Output(mode, stdout=stdout, stderr=stderr)) as observer:
+        play(observer)
+    return stdout.getvalue(), stderr.getvalue()
+
+
+def test_a_pipe_gets_plain_lines_and_a_long_training_only_some_of_them() -> None:
+    out, err = watch(Mode.HUMAN, io.StringIO())
+    assert err == ""
+    assert "\x1b" not in out
+    assert "━" not in out
+    steps = [line for line in out.splitlines() if "Step " in line]
+    assert 10 <= len(steps) <= 14
+    assert "Step 1000/1000" in steps[-1]
+    assert f"… and {1000 - len(steps)} events like these" in out
+    assert out.splitlines()[-1].startswith("  ✓ follow")
+
+
+def test_warnings_are_never_held_back() -> None:
+    stream = io.StringIO()
+    with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
+        for number in range(20):
+            observer.event(event(f"Row {number} was left out.", level="warn"))
+    assert stream.getvalue().count("was left out") == 20
+
+
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end() -> None:
+    out, _ = watch(Mode.HUMAN, Terminal())
+    assert "━" in out
+    last_bar, erased = out.rfind("━"), out.rfind("\x1b[2K")
+    assert erased > last_bar
+
+
+def test_as_json_stdout_stays_empty_and_quiet_shows_nothing() -> None:
+    out, err = watch(Mode.JSON, io.StringIO())
+    assert out == ""
+    assert "Job started." in err
+    assert watch(Mode.QUIET, io.StringIO()) == ("", "")
+
+
+def test_a_closed_pipe_does_not_end_the_run() -> None:
+    watch(Mode.HUMAN, Closed())
+
+
+def test_bytes_on_their_way_are_told_with_units() -> None:
+    stream = Terminal()
+    with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
+        observer.stage_began(Stage.UPLOAD, 2)
+        observer.progressed(Stage.UPLOAD, 1500, 3_000_000, "bytes")
+    assert "1.5 kB of 3.0 MB" in stream.getvalue()
+    assert "upload (attempt 2)" in stream.getvalue()

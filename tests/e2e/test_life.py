@@ -1,0 +1,220 @@
+"""The whole life of a run through the real command line and the real engine."""
+
+import json
+import re
+import shlex
+from typing import cast
+
+import pytest
+
+from ftops.records import Json
+from ftops.reporting.results import parse_results
+from tests.e2e.house import Answer, House
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def get(document: Json, *path: str) -> Json:
+    for name in path:
+        document = cast(dict[str, Json], document)[name]
+    return document
+
+
+def text_of(document: Json, *path: str) -> str:
+    value = get(document, *path)
+    assert isinstance(value, str)
+    return value
+
+
+def test_a_run_ends_with_times_curve_results_accuracy_model_and_next_commands(
+    house: House, first_run: Answer
+) -> None:
+    assert (first_run.code, first_run.err) == (0, "")
+    for part in ("Stages", "Training", "Results", "Accuracy on validation.jsonl", "Model", "Next"):
+        assert f"\n{part}\n" in first_run.out
+    assert "would be right by always answering" in first_run.out
+    assert re.search(r"\n  ft:ada:local:colours:\w{8}\n", first_run.out)
+    assert "not English" in first_run.out
+    commands = first_run.out.partition("\nNext\n")[2].splitlines()
+    assert [line.split()[1] for line in commands] == ["complete", "results", "models"]
+
+
+def test_piped_output_has_no_bar_no_colour_and_every_event_once(first_run: Answer) -> None:
+    assert "\x1b" not in first_run.out
+    assert "━" not in first_run.out
+    lines = [line for line in first_run.out.splitlines() if re.match(r" {4}\d\d:\d\d:\d\d ", line)]
+    assert len(lines) == len(set(lines))
+    assert sum("Created fine-tuning job" in line for line in lines) == 1
+
+
+def test_the_same_job_file_again_repeats_nothing(house: House, first_run: Answer) -> None:
+    before = house.look("runs", "--json").document
+    again = house.ftops("run", house.job)
+    assert again.code == 0
+    assert "nothing was repeated" in again.out
+    assert "Created fine-tuning job" not in again.out  # an event is shown once
+    assert house.look("runs", "--json").document == before
+
+
+def test_run_as_json_is_one_document_with_the_metrics(house: House, first_run: Answer) -> None:
+    answer = house.look("run", house.job, "--json")
+    document = answer.document
+    assert answer.code == 0
+    assert text_of(document, "status") == "succeeded"
+    assert text_of(document, "run_id").startswith("run-")
+    assert text_of(document, "job_id").startswith("ftjob-")
+    assert text_of(document, "fine_tuned_model").startswith("ft:ada:local:colours:")
+    assert isinstance(get(document, "created_at"), int)
+    assert isinstance(get(document, "metrics", "accuracy"), float)
+    assert isinstance(get(document, "metrics", "train_loss"), float)
+    assert get(document, "metrics", "rows") == 14
+    stages = cast(list[dict[str, Json]], get(document, "stages"))
+    assert [stage["stage"] for stage in stages] == [
+        "prepare",
+        "upload",
+        "create",
+        "follow",
+        "results",
+        "evaluate",
+    ]
+    assert {stage["status"] for stage in stages} == {"succeeded"}
+
+
+def test_quiet_prints_the_name_of_the_model_alone(house: House, first_run: Answer) -> None:
+    answer = house.ftops("run", house.job, "--quiet")
+    assert re.fullmatch(r"ft:ada:local:colours:\w{8}\n", answer.out)
+    assert answer.err == ""
+
+
+def test_a_run_is_found_by_each_of_its_names(house: House, first_run: Answer) -> None:
+    document = house.look("show", "colours", "--json").document
+    for name in ("run_id", "job_id", "fine_tuned_model"):
+        shown = house.look("show", text_of(document, name), "--json")
+        assert get(shown.document, "run_id") == get(document, "run_id")
+    events = cast(list[dict[str, Json]], get(document, "events"))
+    assert any("successfully completed" in str(event["message"]) for event in events)
+    human = house.look("show", "colours")
+    assert text_of(document, "job_id") in human.out
+    assert "attempts" in human.out
+
+
+def test_results_come_as_table_and_curve_as_csv_and_as_json(
+    house: House, first_run: Answer
+) -> None:
+    human = house.look("results", "colours")
+    assert "loss (nats a token)" in human.out
+    assert max(map(len, human.out.splitlines())) <= 80
+    written = house.look("results", "colours", "--csv", house.folder / "out.csv")
+    rows = parse_results((house.folder / "out.csv").read_bytes())
+    assert written.code == 0
+    assert rows[0].step == 1
+    assert rows[-1].valid_loss is not None
+    piped = house.look("results", "colours", "--csv", "-")
+    assert parse_results(piped.out.encode()) == rows
+    listed = cast(list[dict[str, Json]], house.look("results", "colours", "--json").document)
+    assert [row["step"] for row in listed] == [row.step for row in rows]
+
+
+def test_the_model_answers_with_the_separator_and_stop_of_its_run(
+    house: House, first_run: Answer
+) -> None:
+    plain = house.ftops("complete", "-m", "colours", "-p", "the apple at noon")
+    assert plain.code == 0
+    assert plain.out.endswith("\n")
+    assert plain.out.strip() in {"red", "green", "blue"}
+    piped = house.ftops("complete", "-m", "colours", "-p", "-", stdin="the apple at noon\n")
+    assert piped.out == plain.out
+    document = house.look("complete", "-m", "colours", "-p", "the apple at noon", "--json")
+    assert text_of(document.document, "text") == plain.out.removesuffix("\n")
+    raw = house.look("complete", "-m", "colours", "-p", "the apple at noon ->", "--raw")
+    assert raw.out.splitlines()[0] == plain.out.splitlines()[0]
+
+
+def test_the_command_to_type_next_works_as_it_stands(house: House, first_run: Answer) -> None:
+    line = first_run.out.partition("\nNext\n")[2].splitlines()[0]
+    answer = house.ftops(*shlex.split(line)[1:])
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.strip()
+
+
+def test_models_and_files_are_listed_with_the_run_that_made_them(
+    house: House, first_run: Answer
+) -> None:
+    models = cast(list[dict[str, Json]], house.look("models", "list", "--json").document)
+    run = house.look("show", "colours", "--json").document
+    assert {model["id"]: model["run_id"] for model in models}[
+        text_of(run, "fine_tuned_model")
+    ] == get(run, "run_id")
+    assert {model["base_model"] for model in models} == {"ada"}
+    files = cast(list[dict[str, Json]], house.look("files", "list", "--json").document)
+    assert {"fine-tune", "fine-tune-results"} <= {file["purpose"] for file in files}
+    assert house.look("files", "list", "--quiet").out.split() == [file["id"] for file in files]
+
+
+def test_follow_of_a_finished_run_shows_it_and_ends_well(house: House, first_run: Answer) -> None:
+    answer = house.look("follow", "colours")
+    assert answer.code == 0
+    assert "\nModel\n" in answer.out
+
+
+def test_any_openai_client_can_use_the_engine_through_its_variables(
+    house: House, first_run: Answer
+) -> None:
+    answer = house.look("engine", "env")
+    variables = dict(word.split("=", 1) for word in answer.out.split()[1:])
+    assert set(variables) == {"OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY"}
+    document = house.look("engine", "env", "--json").document
+    assert text_of(document, "base_url") == variables["OPENAI_BASE_URL"]
+    listed = house.ftops(
+        "models",
+        "list",
+        "--json",
+        "--base-url",
+        variables["OPENAI_BASE_URL"],
+        OPENAI_API_KEY=variables["OPENAI_API_KEY"],
+    )
+    assert listed.code == 0
+    assert "ft:ada:local:colours" in listed.out
+    wrong = house.ftops(
+        "models", "list", "--base-url", variables["OPENAI_BASE_URL"], OPENAI_API_KEY="wrong"
+    )
+    assert wrong.code == 1
+    assert "wrong" not in wrong.err.replace("wrong key", "")
+    assert wrong.err.startswith("error: ")
+
+
+def test_engine_status_tells_where_it_answers(house: House, first_run: Answer) -> None:
+    document = house.look("engine", "status", "--json").document
+    assert get(document, "running") is True
+    assert text_of(document, "base_url").startswith("http://127.0.0.1:")
+
+
+def test_a_deleted_model_is_gone_everywhere_and_says_so(house: House) -> None:
+    made = house.look("run", house.write_job("short-lived", epochs=1), "--quiet")
+    name = made.out.strip()
+    refused = house.look("models", "delete", "short-lived")
+    assert refused.code == 1
+    assert "--yes" in refused.err
+    deleted = house.look("models", "delete", "short-lived", "--yes", "--json")
+    assert json.loads(deleted.out) == [{"id": name, "object": "model", "deleted": True}]
+    asked = house.look("complete", "-m", name, "-p", "the apple")
+    assert asked.code == 1
+    assert f"the model {name} was deleted" in asked.err
+    assert "next: " in asked.err
+    assert name not in house.look("models", "list").out
+    again = house.look("models", "delete", name, "--yes")
+    assert (again.code, "was deleted" in again.err) == (1, True)
+    shown = house.look("run", house.folder / "short-lived.yaml")
+    assert "It was deleted on" in shown.out
+    assert "--new" in shown.out.splitlines()[-3]
+
+
+def test_a_deleted_file_is_uploaded_again_when_it_is_needed(house: House) -> None:
+    house.look("run", house.write_job("anew", epochs=1))
+    listed = cast(list[dict[str, Json]], house.look("files", "list", "--json").document)
+    ids = [str(file["id"]) for file in listed if file["purpose"] == "fine-tune"]
+    deleted = house.look("files", "delete", *ids, "--yes", "--quiet")
+    assert deleted.out.split() == ids
+    again = house.look("run", house.folder / "anew.yaml", "--new")
+    assert again.code == 0
+    assert " sent\n" in again.out
