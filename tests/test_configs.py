@@ -1,0 +1,88 @@
+"""The job files under configs/ and their data: they load, pass every check, keep their promises."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from ftops.dataset.summary import check_file
+from ftops.providers.registry import find_capabilities
+from ftops.spec.load import check_provider, load_job, resolve_data
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+JOB_FILES = sorted(CONFIGS.glob("*.yaml"))
+NEWS = CONFIGS / "data" / "news-topics"
+HOUSEHOLD = CONFIGS / "data" / "household-faq" / "train.jsonl"
+
+every_job_file = pytest.mark.parametrize("job_file", JOB_FILES, ids=lambda path: path.stem)
+
+
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [(row["prompt"], row["completion"]) for row in map(json.loads, lines)]
+
+
+def normalise(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def test_the_three_examples_are_there() -> None:
+    assert {path.stem for path in JOB_FILES} >= {"news-topics", "household-faq", "openai"}
+
+
+@every_job_file
+def test_a_job_file_loads_without_any_environment_and_suits_its_provider(job_file: Path) -> None:
+    job = load_job(job_file, environ={})
+    check_provider(job, find_capabilities(job.spec.provider_settings()))
+
+
+@every_job_file
+def test_a_job_file_opens_with_the_line_that_gives_editors_its_schema(job_file: Path) -> None:
+    first_line = job_file.read_text(encoding="utf-8").splitlines()[0]
+    assert first_line == "# yaml-language-server: $schema=../job.schema.json"
+
+
+@every_job_file
+def test_the_data_files_that_a_job_file_names_pass_the_checks(job_file: Path) -> None:
+    spec = load_job(job_file, environ={}).spec
+    named = [spec.training_file, spec.validation_file, spec.evaluate.file]
+    paths = [resolve_data(job_file, value) for value in named if value is not None]
+    assert paths
+    for path in paths:
+        assert path is not None
+        summary = check_file(path)
+        assert summary.rows > 0
+        assert summary.duplicate_rows == 0
+
+
+@pytest.mark.parametrize(("name", "at_least"), [("train", 150), ("validation", 50)])
+def test_news_has_enough_rows_of_each_of_its_three_labels(name: str, at_least: int) -> None:
+    labels = Counter(label for _, label in read_pairs(NEWS / f"{name}.jsonl"))
+    assert set(labels) == {" 1", " 2", " 3"}
+    assert min(labels.values()) >= at_least
+
+
+def test_no_news_sentence_stands_twice_in_one_file_or_in_both() -> None:
+    pairs = read_pairs(NEWS / "train.jsonl") + read_pairs(NEWS / "validation.jsonl")
+    sentences = Counter(normalise(sentence) for sentence, _ in pairs)
+    assert [sentence for sentence, times in sentences.items() if times > 1] == []
+
+
+def test_household_asks_at_least_200_different_questions() -> None:
+    questions = Counter(normalise(question) for question, _ in read_pairs(HOUSEHOLD))
+    assert [question for question, times in questions.items() if times > 1] == []
+    assert len(questions) >= 200
+
+
+def test_household_asks_for_at_least_30_answers_in_more_than_one_wording() -> None:
+    wordings: dict[str, list[str]] = defaultdict(list)
+    for question, answer in read_pairs(HOUSEHOLD):
+        wordings[answer].append(question)
+    assert sum(len(questions) > 1 for questions in wordings.values()) >= 30
+
+
+def test_household_answers_start_with_one_blank_and_end_with_a_full_stop() -> None:
+    for _, answer in read_pairs(HOUSEHOLD):
+        assert re.fullmatch(r" \S.*\.", answer), answer
