@@ -1,0 +1,125 @@
+"""The model of the trainer `tiny` in eager PyTorch, as its users would write it: the opponent.
+
+Same weights, same packs, same rows left out. PyTorch's fused operations where eager mode has them:
+scaled_dot_product_attention, rms_norm, cross_entropy, fused AdamW.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ftops.engine.trainers.tiny.attention import Grid
+from ftops.engine.trainers.tiny.batches import Pack
+from ftops.engine.trainers.tiny.parameters import Parameters
+from ftops.engine.trainers.tiny.rotary import rotation_table
+from ftops.engine.trainers.tiny.sizes import HEAD_DIM
+
+_EPSILON = 1e-6
+
+
+class TorchPack:
+    """A pack as tensors; made before the clock runs."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.tokens = torch.from_numpy(pack.tokens)
+        self.counted = torch.from_numpy(pack.counted)
+        self.targets = torch.from_numpy(pack.targets)
+        self.weights = torch.from_numpy(pack.weights)
+        self.grid, self.counted_grid = pack.grid, pack.counted_grid
+        self.slots, self.counted_slots = _slots(pack.grid), _slots(pack.counted_grid)
+        self.counted_bias = torch.from_numpy(pack.counted_bias)
+        table = rotation_table(2048, single=True)[pack.positions][:, None, :]
+        self.turns = torch.from_numpy(np.ascontiguousarray(table))
+
+
+def _slots(grid: Grid) -> Tensor | None:
+    return None if grid.slots is None else torch.from_numpy(grid.slots)
+
+
+class TorchLoop:
+    """Model and optimizer, one thread."""
+
+    def __init__(self, parameters: Parameters, rate: float, decay: float, clip: float) -> None:
+        torch.set_num_threads(1)
+        self.weights = {
+            name: torch.tensor(view, requires_grad=True) for name, view in parameters.views.items()
+        }
+        self._n_layers = parameters.shape.n_layers
+        self._clip = clip
+        self._optimizer = torch.optim.AdamW(
+            list(self.weights.values()),
+            lr=rate,
+            betas=(0.9, 0.98),
+            eps=1e-8,
+            weight_decay=decay,
+            fused=True,
+        )
+
+    def step(self, packs: Sequence[TorchPack]) -> float:
+        """One optimizer step on the packs together; the loss before it."""
+        total = sum(float(pack.weights.sum()) for pack in packs)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for pack in packs:
+            logits = self._forward(pack)
+            losses = functional.cross_entropy(logits, pack.targets, reduction="none")
+            part = (losses * pack.weights).sum() / total
+            torch.autograd.backward([part])
+            loss += float(part.detach())
+        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._clip, foreach=True)
+        self._optimizer.step()
+        return loss
+
+    def _forward(self, pack: TorchPack) -> Tensor:
+        x = _norm(functional.embedding(pack.tokens, self.weights["embedding"]))
+        for layer in range(self._n_layers):
+            x = self._layer(layer, x, pack, last=layer == self._n_layers - 1)
+        return _norm(x) @ self.weights["head"]
+
+    def _layer(self, layer: int, x: Tensor, pack: TorchPack, *, last: bool) -> Tensor:
+        width = x.shape[1]
+        before = _norm(x)
+        qkv = self.weights[f"{layer}.qkv"]
+        if last:
+            q = before[pack.counted] @ qkv[:, :width]
+            k, v = (before @ qkv[:, width:]).split(width, dim=1)
+            x, q = x[pack.counted], _turn(q, pack.turns[pack.counted])
+        else:
+            q, k, v = (before @ qkv).split(width, dim=1)
+            q = _turn(q, pack.turns)
+        grid, slots = (pack.counted_grid, pack.counted_slots) if last else (pack.grid, pack.slots)
+        heads = [
+            _scatter(q, grid, slots),
+            _scatter(_turn(k, pack.turns), pack.grid, pack.slots),
+            _scatter(v, pack.grid, pack.slots),
+        ]
+        mixed = (
+            functional.scaled_dot_product_attention(*heads, attn_mask=pack.counted_bias)
+            if last
+            else functional.scaled_dot_product_attention(*heads, is_causal=True)
+        )
+        flat = mixed.transpose(1, 2).reshape(grid.n_documents * grid.longest, width)
+        x = x + (flat if slots is None else flat[slots]) @ self.weights[f"{layer}.out"]
+        hidden = functional.relu(_norm(x) @ self.weights[f"{layer}.up"]).square()
+        return x + hidden @ self.weights[f"{layer}.down"]
+
+
+def _norm(x: Tensor) -> Tensor:
+    return functional.rms_norm(x, (x.shape[1],), eps=_EPSILON)
+
+
+def _turn(x: Tensor, turns: Tensor) -> Tensor:
+    pairs = torch.view_as_complex(x.reshape(len(x), -1, HEAD_DIM // 2, 2))
+    return torch.view_as_real(pairs * turns).reshape(x.shape)
+
+
+def _scatter(rows: Tensor, grid: Grid, slots: Tensor | None) -> Tensor:
+    """[rows, width] -> [documents, heads, longest, HEAD_DIM]."""
+    if slots is not None:
+        padded = rows.new_zeros(grid.n_documents * grid.longest, rows.shape[1])
+        rows = padded.index_copy(0, slots, rows)
+    by_head = rows.reshape(grid.n_documents, grid.longest, -1, HEAD_DIM)
+    return by_head.transpose(1, 2)
