@@ -92,8 +92,9 @@ def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
     before, spec = run.spec, job.spec.to_json()
     failed = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
     if failed and not retry:
+        ended = "failed" if run.status is RunStatus.FAILED else "was cancelled"
         raise RunError(
-            f"{run.id} of this job file {run.status}: {run.error or 'no reason is known'}",
+            f"{run.id} of this job file {ended}: {run.error or 'no reason is known'}",
             hint="`--retry` tries it again from there; `--new` starts another run.",
         )
     if spec != before or str(job.path) != run.job_file:
