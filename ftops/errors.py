@@ -18,6 +18,7 @@
     ├── RunError               the run cannot go on
     │   ├── RunBusy                another process drives it
     │   ├── JobFailed              the provider's job ended badly
+    │   │   └── JobCancelled           because somebody cancelled it
     │   ├── LimitExceeded          `limits:` of the job file would be broken
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
     ├── EngineError            the built-in engine cannot do its work
@@ -155,6 +156,10 @@ class RunBusy(RunError):
 
 class JobFailed(RunError):
     """The provider's job failed or was cancelled."""
+
+
+class JobCancelled(JobFailed):
+    """The provider's job was cancelled, or the run before it had one."""
 
 
 class LimitExceeded(RunError):

@@ -87,6 +87,29 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochRule:
+    """What a provider is known to make of `n_epochs: auto`.
+
+    `target` epochs; more (up to `most`) when they would show fewer than `least_seen` rows in all,
+    fewer when they would show more than `most_seen`.
+    """
+
+    target: int
+    least_seen: int
+    most_seen: int
+    most: int
+
+    def estimate(self, rows: int) -> int:
+        """The epochs for a training file of so many rows."""
+        rows = max(rows, 1)
+        if rows * self.target < self.least_seen:
+            return min(self.most, max(1, self.least_seen // rows))
+        if rows * self.target > self.most_seen:
+            return max(1, self.most_seen // rows)
+        return self.target
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider takes, so that a job file can be checked before anything is sent."""
 
@@ -97,6 +120,8 @@ class Capabilities:
     min_rows: int = 1  # rows of training data under which it refuses the job
     needs_key: bool = True
     poll_every_s: float = 5.0  # how often following asks how the job stands
+    auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
+    any_row_format: bool = False  # every model takes rows of either shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +247,8 @@ class Completion:
 class Run:
     """One execution of a job file, as the ledger has it.
 
-    `spec` is the validated job file as JSON; `key` is what makes two executions the same.
+    `spec` is the validated job file as JSON, `overrides` the `--set` texts that went into it; `key`
+    is what makes two executions the same.
     """
 
     id: RunId
@@ -235,6 +261,7 @@ class Run:
     job_file: str
     created_at: datetime
     updated_at: datetime
+    overrides: tuple[str, ...] = ()
     job_id: str | None = None
     fine_tuned_model: str | None = None
     finished_at: datetime | None = None

@@ -117,7 +117,7 @@ def _render_sending(found: Preview) -> Iterator[RenderableType]:
 
 def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
     """What preparing does to the rows of each file, in words."""
-    recipe = choose_recipe(job.spec, provider)
+    recipe = choose_recipe(job.spec, job.path, provider)
     changes = []
     for value in (job.spec.training_file, job.spec.validation_file):
         path = resolve_data(job.path, value) if value else None
@@ -168,6 +168,8 @@ def _describe_tokens(found: Preview) -> str | None:
     estimate = found.estimate
     if estimate is None:
         return None
+    if estimate.n_epochs is None:
+        return f'about {estimate.tokens:,} an epoch; the provider chooses the epochs ("auto")'
     assumed = ' (assumed for "auto")' if estimate.epochs_assumed else ""
     return (
         f"about {estimate.tokens:,} x {estimate.n_epochs} epochs{assumed}"

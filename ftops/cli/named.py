@@ -26,12 +26,16 @@ class NamedModel:
         """NotFound when the ledger knows that the model was deleted."""
         if self.tuned is not None and self.tuned.deleted_at is not None:
             from ftops.cli.views import quote, render_path
+            from ftops.orchestrator.hints import find_run_words
 
-            job_file = quote(render_path(self.run.job_file)) if self.run else "JOB.yaml"
+            again = "run JOB.yaml"
+            if self.run:
+                words = find_run_words(self.run, job_file=render_path(self.run.job_file))
+                again = quote(*words)
             raise NotFound(
                 f"the model {self.name} was deleted on"
                 f" {self.tuned.deleted_at.astimezone():%Y-%m-%d at %H:%M}",
-                hint=f"`ftops run {job_file} --new` makes another;"
+                hint=f"`ftops {again} --new` makes another;"
                 " `ftops models list` shows what there is.",
             )
 

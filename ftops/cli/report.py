@@ -12,6 +12,7 @@ from ftops.cli.documents import metrics_document, run_document, seconds, stage_d
 from ftops.dataset.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.ledger.ledger import Ledger, RemoteCall
+from ftops.orchestrator.hints import find_run_words
 from ftops.orchestrator.runs import load_evaluation, load_results
 from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
 from ftops.reporting.evaluation import Evaluation
@@ -155,11 +156,11 @@ def next_commands(report: Report) -> list[str]:
     """What to type next, complete and ready to copy."""
     run = report.run
     model = run.fine_tuned_model
-    job_file = views.render_path(run.job_file)
+    again = find_run_words(run, job_file=views.render_path(run.job_file))
     if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
-        return [views.quote("ftops", "run", job_file, "--retry")]
+        return [views.quote("ftops", *again, "--retry")]
     if report.model and report.model.deleted_at:
-        return [views.quote("ftops", "run", job_file, "--new")]
+        return [views.quote("ftops", *again, "--new")]
     if model is None:
         return [views.quote("ftops", "follow", run.id), views.quote("ftops", "cancel", run.id)]
     prompt = find_example_prompt(run, report.home)

@@ -137,11 +137,13 @@ def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
 
 def _interrupted(run: "Run") -> Interrupted:
     from ftops.cli.views import quote, render_path
+    from ftops.orchestrator.hints import find_run_words
 
     if run.job_id is None:
+        again = find_run_words(run, job_file=render_path(run.job_file))
         return Interrupted(
             "interrupted before the job was created; what is done is kept",
-            hint=quote("ftops", "run", render_path(run.job_file)) + " goes on from here.",
+            hint=quote("ftops", *again) + " goes on from here.",
         )
     return Interrupted(
         f"stopped watching; the job {run.job_id} goes on at the provider",

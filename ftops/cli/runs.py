@@ -21,15 +21,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_runs(out: Output, limit: Limit = 20) -> None:
-    """List what has been run, newest first."""
+    """List what has been run, newest first.
+
+    A running run that no process drives is shown as unwatched (its job goes on at the provider) or
+    stopped (before it had a job); `ftops follow` or the same `ftops run` goes on with it.
+    """
     from ftops.cli import tables
     from ftops.cli.documents import run_document
+    from ftops.orchestrator.runs import is_driven
 
     with wiring.open_ledger() as ledger:
-        runs = ledger.list_runs(limit)
+        runs = [(run, is_driven(run, wiring.get_home())) for run in ledger.list_runs(limit)]
     out.finish(
-        [run_document(run) for run in runs],
-        essential=[run.id for run in runs],
+        [{**run_document(run), "driven": driven} for run, driven in runs],
+        essential=[run.id for run, _ in runs],
         human=lambda: [tables.render_runs(runs)],
     )
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from ftops.cli.outcomes import describe_outcome, render_bytes
 from ftops.cli.views import cell, describe_status, indent, is_built_in, render_seconds
 from ftops.ledger.ledger import RemoteCall
-from ftops.records import Model, RemoteFile, Run, StageRecord, TunedModel
+from ftops.records import Model, RemoteFile, Run, RunStatus, StageRecord, TunedModel
 from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow
 
@@ -30,8 +30,8 @@ def make_table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = 
     return table
 
 
-def render_runs(runs: Sequence[Run]) -> RenderableType:
-    """One line a run, newest first."""
+def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
+    """One line a run, newest first, each with whether a process drives it."""
     if not runs:
         return "Nothing has been run yet."
     table = make_table(
@@ -44,13 +44,13 @@ def render_runs(runs: Sequence[Run]) -> RenderableType:
         right=("took",),
         whole=("run", "status", "began", "took"),
     )
-    for run in runs:
+    for run, driven in runs:
         took = None if run.finished_at is None else (run.finished_at - run.created_at)
         table.add_row(
             cell(run.id, "cyan"),
             cell(run.name),
             cell(run.model if is_built_in(run) else f"{run.model} ({run.provider.type})"),
-            describe_status(run.status.value),
+            describe_status(_say_status(run, driven=driven)),
             cell(_short(run.created_at)),
             cell("" if took is None else render_seconds(took.total_seconds())),
         )
@@ -152,6 +152,13 @@ def render_classes(evaluation: Evaluation) -> RenderableType | None:
         precision = "" if one.precision is None else f"{one.precision:.0%}"
         table.add_row(cell(one.label), str(one.rows), f"{one.recall:.0%}", precision)
     return table
+
+
+def _say_status(run: Run, *, driven: bool) -> str:
+    """The status; of a run that nobody drives, whether its job goes on without a watcher."""
+    if driven or run.status is not RunStatus.RUNNING:
+        return run.status.value
+    return "unwatched" if run.job_id else "stopped"
 
 
 def _short(moment: datetime) -> str:

@@ -99,6 +99,7 @@ CREATE TABLE runs (
     model TEXT NOT NULL,
     spec_json TEXT NOT NULL,
     job_file TEXT NOT NULL,
+    overrides_json TEXT NOT NULL DEFAULT '[]',
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
     finished_at TEXT,

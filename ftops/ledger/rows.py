@@ -29,7 +29,7 @@ SqlRow: TypeAlias = tuple[Any, ...]
 
 RUN_COLUMNS = (
     "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
-    " job_id, fine_tuned_model, finished_at, error"
+    " overrides_json, job_id, fine_tuned_model, finished_at, error"
 )
 STAGE_COLUMNS = "stage, status, attempts, started_at, finished_at, detail_json, error"
 EVENT_COLUMNS = "event_id, at, level, message, type, data_json"
@@ -94,12 +94,13 @@ class Move:
     data: Mapping[str, Json] = field(default_factory=dict)
 
 
-def to_json(value: Mapping[str, Json]) -> str:
+def to_json(value: Mapping[str, Json] | tuple[str, ...]) -> str:
     """One JSON document; NaN and infinities become null, as does what JSON text cannot carry."""
+    plain: Json = list(value) if isinstance(value, tuple) else dict(value)
     try:
-        return orjson.dumps(dict(value)).decode()
+        return orjson.dumps(plain).decode()
     except TypeError:
-        return orjson.dumps(_carriable(dict(value))).decode()
+        return orjson.dumps(_carriable(plain)).decode()
 
 
 def to_storable(text: str) -> str:
@@ -128,10 +129,11 @@ def to_run(row: SqlRow) -> Run:
         job_file=row[7],
         created_at=_moment(row[8]),
         updated_at=_moment(row[9]),
-        job_id=row[10],
-        fine_tuned_model=row[11],
-        finished_at=_moment_or_none(row[12]),
-        error=row[13],
+        overrides=_texts(row[10]),
+        job_id=row[11],
+        fine_tuned_model=row[12],
+        finished_at=_moment_or_none(row[13]),
+        error=row[14],
     )
 
 
@@ -225,6 +227,7 @@ def run_values(run: Run) -> SqlRow:
         run.job_file,
         to_text(run.created_at),
         to_text(run.updated_at),
+        to_json(run.overrides),
         run.job_id,
         run.fine_tuned_model,
         to_text(run.finished_at) if run.finished_at else None,
@@ -267,12 +270,26 @@ def _carriable(value: Json) -> Json:
 
 
 def _object(text: str) -> dict[str, Json]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise LedgerError(f"the ledger is damaged: {error} in {text[:40]!r}") from error
+    value = _parse(text)
     if not isinstance(value, dict):
         raise LedgerError(f"the ledger is damaged: {text[:40]!r} is not an object")
+    return value
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    if text == "[]":  # nearly always
+        return ()
+    value = _parse(text)
+    if not isinstance(value, list):
+        raise LedgerError(f"the ledger is damaged: {text[:40]!r} is not a list")
+    return tuple(str(one) for one in value)
+
+
+def _parse(text: str) -> Json:
+    try:
+        value: Json = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise LedgerError(f"the ledger is damaged: {error} in {text[:40]!r}") from error
     return value
 
 

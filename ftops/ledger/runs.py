@@ -1,7 +1,7 @@
 """Runs: recorded once, found by many names, moved from state to state."""
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from ftops.errors import RunBusy, UnknownRun
 from ftops.ledger.events import record_move
@@ -112,12 +112,20 @@ class Runs(Store):
                 _reset_stage(connection, seen.id, stage, now)
             return _known(connection, seen.id)
 
-    def update_spec(self, run_id: RunId, spec: Mapping[str, Json], *, job_file: str) -> Run:
+    def update_spec(
+        self,
+        run_id: RunId,
+        spec: Mapping[str, Json],
+        *,
+        job_file: str,
+        overrides: Sequence[str] = (),
+    ) -> Run:
         """Take over what changed in the job file, or its place, without making it another run."""
         with self._changing() as connection:
             connection.execute(
-                "UPDATE runs SET spec_json = ?, job_file = ?, updated_at = ? WHERE id = ?",
-                (to_json(spec), job_file, self._now(), run_id),
+                "UPDATE runs SET spec_json = ?, job_file = ?, overrides_json = ?, updated_at = ?"
+                " WHERE id = ?",
+                (to_json(spec), job_file, to_json(tuple(overrides)), self._now(), run_id),
             )
             return _known(connection, run_id)
 

@@ -24,6 +24,7 @@ CREATE TABLE runs (
     model            TEXT NOT NULL,
     spec_json        TEXT NOT NULL,      -- the validated job file
     job_file         TEXT NOT NULL,      -- absolute path at the time of the run
+    overrides_json   TEXT NOT NULL DEFAULT '[]', -- the --set texts that went with it
     created_at       TEXT NOT NULL,
     updated_at       TEXT NOT NULL,
     finished_at      TEXT,

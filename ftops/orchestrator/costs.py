@@ -3,45 +3,46 @@
 from dataclasses import dataclass
 
 from ftops.errors import LimitExceeded
-from ftops.records import Auto
+from ftops.records import Auto, EpochRule
 from ftops.spec.model import LimitSpec
 
-# How providers are known to resolve `n_epochs: auto`: three, more for little data, fewer for much.
-_AUTO_EPOCHS = 3
-_MIN_SEEN_ROWS = 100
-_MAX_SEEN_ROWS = 25_000
-_MAX_AUTO_EPOCHS = 25
+_UNKNOWN_EPOCHS = (
+    "what n_epochs becomes is not known beforehand; give hyperparameters.n_epochs a number"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Tokens of the training file, how often they are trained on, and the price of that."""
+    """Tokens of the training file, how often they are trained on, and the price of that.
+
+    `n_epochs` is None when the job file says "auto" and nobody can foretell what that becomes.
+    """
 
     tokens: int
-    n_epochs: int
+    n_epochs: int | None
     epochs_assumed: bool  # the job file says "auto"
     price_usd: float | None  # for a million trained tokens
 
     @property
-    def trained_tokens(self) -> int:
-        return self.tokens * self.n_epochs
+    def trained_tokens(self) -> int | None:
+        return None if self.n_epochs is None else self.tokens * self.n_epochs
 
     @property
     def cost_usd(self) -> float | None:
-        """None when the price is not known."""
-        return None if self.price_usd is None else self.trained_tokens * self.price_usd / 1e6
+        """None when the price is not known, or the number of epochs and there is a price."""
+        if not self.price_usd:
+            return self.price_usd
+        trained = self.trained_tokens
+        return None if trained is None else trained * self.price_usd / 1e6
 
 
-def assume_epochs(n_epochs: int | Auto, rows: int) -> tuple[int, bool]:
+def assume_epochs(
+    n_epochs: int | Auto, rows: int, rule: EpochRule | None
+) -> tuple[int | None, bool]:
     """How many epochs there will be, and whether that is a guess at what "auto" becomes."""
     if n_epochs != "auto":
         return n_epochs, False
-    rows = max(rows, 1)
-    if rows * _AUTO_EPOCHS < _MIN_SEEN_ROWS:
-        return min(_MAX_AUTO_EPOCHS, max(1, _MIN_SEEN_ROWS // rows)), True
-    if rows * _AUTO_EPOCHS > _MAX_SEEN_ROWS:
-        return max(1, _MAX_SEEN_ROWS // rows), True
-    return _AUTO_EPOCHS, True
+    return (rule.estimate(rows) if rule else None), True
 
 
 def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> list[str]:
@@ -56,6 +57,8 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
                 "limits.max_training_tokens cannot be held: training_file is an uploaded file,"
                 " whose tokens are not known here"
             )
+        elif estimate.trained_tokens is None:
+            broken.append(f"limits.max_training_tokens cannot be held: {_UNKNOWN_EPOCHS}")
         elif estimate.trained_tokens > limits.max_training_tokens:
             broken.append(
                 f"about {estimate.trained_tokens:,} tokens would be trained on"
@@ -68,6 +71,8 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
                 "limits.max_cost_usd cannot be held: training_file is an uploaded file,"
                 " whose tokens are not known here"
             )
+        elif estimate.price_usd and estimate.trained_tokens is None:
+            broken.append(f"limits.max_cost_usd cannot be held: {_UNKNOWN_EPOCHS}")
         elif estimate.cost_usd is None:
             broken.append(
                 f"limits.max_cost_usd cannot be held: the price of training {model} is not known;"
@@ -76,7 +81,8 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
         elif estimate.cost_usd > limits.max_cost_usd:
             broken.append(
                 f"training would cost about ${estimate.cost_usd:,.2f}"
-                f" ({estimate.trained_tokens:,} tokens at ${estimate.price_usd:g} a million),"
+                f" ({estimate.trained_tokens or 0:,} tokens at ${estimate.price_usd or 0:g}"
+                " a million),"
                 f" and limits.max_cost_usd is ${limits.max_cost_usd:,.2f}"
             )
     return broken

@@ -12,7 +12,15 @@ def say(*words: str) -> str:
 
 def say_run(run: Run, *options: str) -> str:
     """The command that runs the job file of `run` again."""
-    return say("run", *options, run.job_file)
+    return say(*find_run_words(run), *options)
+
+
+def find_run_words(run: Run, *, job_file: str = "") -> list[str]:
+    """The words behind `ftops` that name the same run again, `--set` texts included."""
+    words = ["run", job_file or run.job_file]
+    for override in run.overrides:
+        words += ["--set", override]
+    return words
 
 
 def say_follow(run_id: str) -> str:

@@ -28,6 +28,8 @@ def hold_lock(folder: Path) -> Iterator[bool]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a living process drives the run in `folder`."""
+    """Whether a living process drives the run in `folder`; changes nothing there."""
+    if not (folder / "lock").exists():
+        return False
     with hold_lock(folder) as held:
         return not held

@@ -52,7 +52,7 @@ class Preview:
 def preview(job: LoadedJob, provider: Provider) -> Preview:
     """Look at the job file and all of its data; DatasetError when the data is bad."""
     spec = job.spec
-    recipe = choose_recipe(spec, provider)
+    recipe = choose_recipe(spec, job.path, provider)
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
         folder = Path(name)
         training = make_file(job.path, "train", spec.training_file, recipe, folder)
@@ -66,7 +66,7 @@ def preview(job: LoadedJob, provider: Provider) -> Preview:
             if training.summary and validation and validation.summary
             else 0
         )
-    estimate = make_estimate(spec, training, provider.train_price_usd(spec.model))
+    estimate = make_estimate(spec, training, provider)
     problems = find_broken_limits(spec.limits, estimate, spec.model)
     try:
         check_rows(training, provider)

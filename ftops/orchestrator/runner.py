@@ -4,6 +4,7 @@ import contextlib
 
 from ftops.errors import (
     FtopsError,
+    JobCancelled,
     JobFailed,
     LedgerError,
     RunBusy,
@@ -23,7 +24,6 @@ from ftops.orchestrator.states import (
     ENDED,
     RUN_MOVES,
     STAGE_MOVES,
-    JobCancelled,
     Move,
     find_ending,
 )

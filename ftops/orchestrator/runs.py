@@ -10,6 +10,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.keys import make_key, make_run_id
+from ftops.orchestrator.lock import is_locked
 from ftops.orchestrator.plan import plan_retry
 from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.evaluate import EVALUATION
@@ -20,7 +21,7 @@ from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.spec.load import LoadedJob
 
-__all__ = ["cancel_run", "drive", "load_evaluation", "load_results", "open_run"]
+__all__ = ["cancel_run", "drive", "is_driven", "load_evaluation", "load_results", "open_run"]
 
 JOB_FILE = "job.yaml"
 
@@ -71,6 +72,11 @@ def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     return Evaluation.from_json(value)
 
 
+def is_driven(run: Run, home: Path) -> bool:
+    """Whether a living process drives or watches over the run at this moment."""
+    return is_locked(get_run_folder(home, run.id))
+
+
 def _make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
     now = desk.clock.now()
     return Run(
@@ -82,6 +88,7 @@ def _make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
         model=job.spec.model,
         spec=job.spec.to_json(),
         job_file=str(job.path),
+        overrides=job.overrides,
         created_at=now,
         updated_at=now,
     )
@@ -97,8 +104,8 @@ def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
             f"{run.id} of this job file {ended}: {run.error or 'no reason is known'}",
             hint="`--retry` tries it again from there; `--new` starts another run.",
         )
-    if spec != before or str(job.path) != run.job_file:
-        run = ledger.update_spec(run.id, spec, job_file=str(job.path))
+    if (spec, str(job.path), job.overrides) != (before, run.job_file, run.overrides):
+        run = ledger.update_spec(run.id, spec, job_file=str(job.path), overrides=job.overrides)
     if failed:
         RUN_MOVES["reopen"].check(run.status)
         return ledger.reopen_run(run, plan_retry(ledger.list_stages(run.id)))

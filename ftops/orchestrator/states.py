@@ -7,14 +7,10 @@ where the runner saw it. `render_states` puts the table into the documentation.
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ftops.errors import FtopsError, JobFailed, NotFound, PermissionRefused, Rejected
+from ftops.errors import FtopsError, JobCancelled, JobFailed, NotFound, PermissionRefused, Rejected
 from ftops.records import RunStatus, Stage, StageStatus
 
 Status = TypeVar("Status", RunStatus, StageStatus)
-
-
-class JobCancelled(JobFailed):
-    """The provider's job was cancelled, or the run before it had one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from ftops.errors import ProviderError
 from ftops.providers.context import Context
 from ftops.providers.protocol import Provider
-from ftops.records import Capabilities, Hyperparameters, ProviderSettings
+from ftops.records import Capabilities, EpochRule, Hyperparameters, ProviderSettings
 
 __all__ = ["PROVIDERS", "Context", "Entry", "build_provider", "find_capabilities"]
 
@@ -54,6 +54,7 @@ PROVIDERS: Mapping[str, Entry] = {
             hyperparameters=frozenset(field.name for field in fields(Hyperparameters)),
             needs_key=False,
             poll_every_s=0.3,
+            any_row_format=True,
         ),
         takes=frozenset(),
         build=_build_local,
@@ -65,6 +66,8 @@ PROVIDERS: Mapping[str, Entry] = {
             hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"}),
             min_rows=10,
             poll_every_s=10.0,
+            # the policy of OpenAI's cookbook: an estimate, not a promise
+            auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
         ),
         takes=frozenset({"base_url", "api_key_env", "organization", "project"}),
         build=_build_openai,

@@ -34,12 +34,16 @@ _DATA_FIELDS: tuple[tree_values.Path, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
-    """A valid job file: the spec, its absolute path, its text as read, and where all stood."""
+    """A valid job file: the spec, its absolute path, its text as read, and where all stood.
+
+    `overrides` are the `--set` texts that are part of the spec, though not of the text.
+    """
 
     spec: JobSpec
     path: Path
     text: str
     values: Values = field(repr=False)
+    overrides: tuple[str, ...] = ()
 
 
 def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> LoadedJob:
@@ -56,7 +60,9 @@ def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str]
     spec = _validate(values, report)
     if spec is None or report.problems:
         raise report.error()
-    return LoadedJob(spec=spec, path=path.absolute(), text=source.text, values=values)
+    return LoadedJob(
+        spec=spec, path=path.absolute(), text=source.text, values=values, overrides=tuple(overrides)
+    )
 
 
 def resolve_data(job_file: Path, value: str) -> Path | None:

@@ -86,11 +86,22 @@ def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
     text = render(
         views.render_header(run, resumed=True),
         *render_whole(make_report(run), (), [EVENT]),
-        tables.render_runs([run]),
+        tables.render_runs([(run, False)]),
     )
     assert "\x1b[2J" not in text
     assert "[bold]x[/bold]" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_running_run_without_a_process_is_unwatched_or_stopped() -> None:
+    running = replace(RUN, status=RunStatus.RUNNING, finished_at=None)
+    jobless = replace(running, job_id=None)
+    lines = render(tables.render_runs([(running, True), (running, False), (jobless, False)]))
+    assert [word for word in lines.split() if word in ("running", "unwatched", "stopped")] == [
+        "running",
+        "unwatched",
+        "stopped",
+    ]
 
 
 def test_next_commands_depend_on_how_the_run_stands() -> None:

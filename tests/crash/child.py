@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from ftops import crashpoints
+from ftops.errors import JobCancelled
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.runs import cancel_run, drive, open_run
-from ftops.orchestrator.states import JobCancelled
 from tests.fakes import FakeClock
 from tests.orchestrator.desks import Recorder, write_job
 from tests.orchestrator.fake_provider import FakeProvider

@@ -20,6 +20,7 @@ from ftops.providers.protocol import OnBytes
 from ftops.records import (
     Capabilities,
     Completion,
+    EpochRule,
     Job,
     JobError,
     JobEvent,
@@ -39,6 +40,7 @@ CAPABILITIES = Capabilities(
     min_rows=2,
     needs_key=False,
     poll_every_s=5.0,
+    auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
 )
 
 

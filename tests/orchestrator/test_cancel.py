@@ -2,11 +2,10 @@
 
 import pytest
 
-from ftops.errors import AuthFailed, JobFailed, RunError, Unreachable
+from ftops.errors import AuthFailed, JobCancelled, JobFailed, RunError, Unreachable
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.lock import hold_lock
 from ftops.orchestrator.runs import cancel_run, drive, open_run
-from ftops.orchestrator.states import JobCancelled
 from ftops.records import Run, RunStatus
 from tests.orchestrator.desks import Bench
 

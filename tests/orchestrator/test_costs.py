@@ -6,25 +6,38 @@ from hypothesis import strategies as st
 
 from ftops.errors import DatasetError, LimitExceeded
 from ftops.orchestrator.costs import Estimate, assume_epochs, find_broken_limits
-from ftops.records import RunStatus
+from ftops.records import EpochRule, RunStatus
 from ftops.spec.model import LimitSpec
 from tests.orchestrator.desks import Bench, write_rows
+
+RULE = EpochRule(target=3, least_seen=100, most_seen=25_000, most=25)
 
 
 @pytest.mark.parametrize(
     ("rows", "epochs"), [(1, 25), (10, 10), (33, 3), (34, 3), (8_333, 3), (8_334, 2), (90_000, 1)]
 )
 def test_auto_epochs_are_assumed_as_providers_choose_them(rows: int, epochs: int) -> None:
-    assert assume_epochs("auto", rows) == (epochs, True)
+    assert assume_epochs("auto", rows, RULE) == (epochs, True)
 
 
 def test_epochs_of_the_job_file_are_no_assumption() -> None:
-    assert assume_epochs(7, 10) == (7, False)
+    assert assume_epochs(7, 10, RULE) == (7, False)
+
+
+def test_auto_epochs_that_nobody_can_foretell_leave_the_cost_open_but_for_a_price_of_nothing() -> (
+    None
+):
+    assert assume_epochs("auto", 10, None) == (None, True)
+    assert Estimate(1_000, None, True, 8.0).cost_usd is None
+    assert Estimate(1_000, None, True, 0.0).cost_usd == 0
+    limits = LimitSpec(max_training_tokens=10)
+    (broken,) = find_broken_limits(limits, Estimate(1_000, None, True, 0.0), "ada")
+    assert "give hyperparameters.n_epochs a number" in broken
 
 
 @given(st.integers(min_value=0, max_value=10**8))
 def test_there_is_at_least_one_epoch_and_at_most_25(rows: int) -> None:
-    assert 1 <= assume_epochs("auto", rows)[0] <= 25
+    assert 1 <= RULE.estimate(rows) <= 25
 
 
 def test_the_cost_is_tokens_times_epochs_times_price() -> None:

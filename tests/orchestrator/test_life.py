@@ -1,13 +1,16 @@
 """The life of a run from its job file on, and what giving the same file again does."""
 
+import json
+from dataclasses import replace
+
 import orjson
 import pytest
 
-from ftops.errors import DatasetError, JobFailed, RunError, Unreachable
+from ftops.errors import DatasetError, JobCancelled, JobFailed, RunError, Unreachable
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import drive, load_evaluation, load_results, open_run
-from ftops.orchestrator.states import JobCancelled
 from ftops.records import JobError, RowFormat, RunStatus, Stage
+from ftops.spec.load import load_job
 from tests.orchestrator.desks import Bench, write_rows
 
 DONE = ["succeeded"] * 6
@@ -220,6 +223,27 @@ def test_chat_models_get_chat_rows_from_completion_data(bench: Bench) -> None:
     assert evaluation.correct == 2
     model = bench.ledger.list_models()[0]
     assert (model.row_format, model.separator, model.stop) == (RowFormat.CHAT, "", None)
+
+
+def test_a_provider_that_takes_either_shape_gets_chats_as_they_are(bench: Bench) -> None:
+    bench.provider.capabilities = replace(bench.provider.capabilities, any_row_format=True)
+    job = bench.write_job(validation_file=None)
+    turns = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hello."}]
+    line = json.dumps({"messages": turns})
+    (bench.folder / "train.jsonl").write_text(f"{line}\n{line}\n")
+    run = bench.run(job)
+    sent = (get_run_folder(bench.home, run.id) / "train.jsonl").read_bytes().splitlines()
+    assert orjson.loads(sent[0]) == {"messages": turns}
+    assert bench.ledger.list_models()[0].row_format is RowFormat.CHAT
+
+
+def test_a_failed_run_names_the_set_texts_in_the_command_that_tries_again(bench: Bench) -> None:
+    path = bench.write_job().path
+    job = load_job(path, environ={}, overrides=["name=another"])
+    bench.provider.statuses = ("failed",)
+    with pytest.raises(JobFailed) as caught:
+        bench.run(job)
+    assert f"`ftops run {path} --set name=another --retry`" in caught.value.hint
 
 
 def test_the_model_is_recorded_with_what_it_takes_to_ask_it(bench: Bench) -> None:

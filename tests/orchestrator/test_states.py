@@ -6,6 +6,7 @@ from ftops.errors import (
     AuthFailed,
     DatasetError,
     FtopsError,
+    JobCancelled,
     JobFailed,
     LimitExceeded,
     NotFound,
@@ -18,7 +19,6 @@ from ftops.orchestrator.states import (
     ENDED,
     RUN_MOVES,
     STAGE_MOVES,
-    JobCancelled,
     find_ending,
     render_states,
 )

@@ -3,12 +3,11 @@
 Events are stored before they are shown, and each is shown once, whichever command shows it.
 """
 
-from ftops.errors import JobFailed, NotFound, ProviderError, RunError
+from ftops.errors import JobCancelled, JobFailed, NotFound, ProviderError, RunError
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.feed import show_progress, show_unshown
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.patience import Patience
-from ftops.orchestrator.states import JobCancelled
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Job, Json, Stage, TunedModel
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.dataset.prepare import Recipe, prepare_file
+from ftops.dataset.rows import read_rows
 from ftops.dataset.summary import DataSummary, overlap
 from ftops.dataset.tokens import estimate_tokens
 from ftops.errors import DatasetError
@@ -31,13 +32,13 @@ class Made:
 def prepare(work: Work) -> Outcome:
     """Leave a `Prepared` in the detail, with the classes where the completions are classes."""
     spec, provider = work.spec, work.desk.provider
-    recipe = choose_recipe(spec, provider)
+    recipe = choose_recipe(spec, Path(work.run.job_file), provider)
     training = _prepare(work, "train", spec.training_file, recipe)
     validation = (
         _prepare(work, "validation", spec.validation_file, recipe) if spec.validation_file else None
     )
     check_rows(training, provider)
-    estimate = make_estimate(spec, training, provider.train_price_usd(spec.model))
+    estimate = make_estimate(spec, training, provider)
     check_limits(spec.limits, estimate, spec.model)
     completes = recipe.format is RowFormat.COMPLETION
     prepared = Prepared(
@@ -57,9 +58,18 @@ def prepare(work: Work) -> Outcome:
     return Outcome({**prepared.to_json(), "classes": classes})
 
 
-def choose_recipe(spec: JobSpec, provider: Provider) -> Recipe:
-    """What the job file's `prepare:` says, for the rows that the model wants."""
-    return make_recipe(spec, spec.prepare.row_format or provider.row_format(spec.model))
+def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
+    """What the job file's `prepare:` says, for the rows that the model wants.
+
+    A provider that takes either shape gets the data in its own.
+    """
+    if spec.prepare.row_format:
+        return make_recipe(spec, spec.prepare.row_format)
+    training = resolve_data(job_file, spec.training_file)
+    if provider.capabilities.any_row_format and training is not None:
+        for row in read_rows(training):
+            return make_recipe(spec, row.format)
+    return make_recipe(spec, provider.row_format(spec.model))
 
 
 def make_recipe(spec: JobSpec, row_format: RowFormat) -> Recipe:
@@ -85,13 +95,14 @@ def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Pa
     return Made(made, summary)
 
 
-def make_estimate(spec: JobSpec, training: Made, price_usd: float | None) -> Estimate | None:
+def make_estimate(spec: JobSpec, training: Made, provider: Provider) -> Estimate | None:
     """What training will take; None when the data lies at the provider."""
     if training.summary is None:
         return None
-    n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, training.summary.rows)
+    rule = provider.capabilities.auto_epochs
+    n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, training.summary.rows, rule)
     tokens = estimate_tokens(training.summary).tokens
-    return Estimate(tokens, n_epochs, assumed, price_usd)
+    return Estimate(tokens, n_epochs, assumed, provider.train_price_usd(spec.model))
 
 
 def check_rows(training: Made, provider: Provider) -> None:
