@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
 from ftops.orchestrator.states import render_states
-from ftops.spec.schema import render_reference as render_job_file
+from ftops.spec.schema import render_reference as render_fields
 from ftops.spec.schema import render_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,17 @@ def render_architecture() -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{render_states().strip()}\n\n{END}{after}"
+
+
+def render_job_file() -> str:
+    """The page about the job file."""
+    return f"""# The job file
+
+The fields of a job file, made of `ftops/spec/model.py`. Paths are relative to the job file; `${{VAR}}` and
+`${{VAR:-default}}` come from the environment; an unknown field, or one that the provider would ignore, is an error.
+`ftops init DATA.jsonl` writes a first one, `job.schema.json` lets an editor check it.
+
+{render_fields()}"""
 
 
 TARGETS: dict[str, Callable[[], str]] = {

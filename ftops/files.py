@@ -32,9 +32,15 @@ def storage_error(error: OSError, path: Path) -> StorageError:
 
 
 def make_private_dir(path: Path) -> Path:
-    """Make the folder, readable by its owner alone, and return it; StorageError if it cannot be."""
+    """Make the folder, and those above it that are missing, for their owner alone; return it.
+
+    Folders that are there keep their mode. StorageError if it cannot be made.
+    """
     try:
-        path.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
+        # mkdir(parents=True) would give its mode to the last folder only
+        for folder in (*reversed(path.parents), path):
+            if not folder.is_dir():
+                folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
     except OSError as error:
         raise storage_error(error, path) from error
     return path

@@ -57,8 +57,9 @@ def test_an_unknown_reason_is_given_in_the_words_of_the_system() -> None:
 
 
 def test_a_private_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
-    folder = make_private_dir(tmp_path / "home")
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder = make_private_dir(tmp_path / "home" / "runs" / "run-1")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.parents[:2])}
+    assert modes == {0o700}
 
 
 def test_a_renamed_folder_takes_its_files_along(tmp_path: Path) -> None:

@@ -31,10 +31,9 @@ def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
     Needs no key and no network, and writes nothing.
     """
     from ftops.providers.registry import PROVIDERS, find_capabilities
-    from ftops.spec.load import check_data_files, check_provider, check_provider_name, load_job
+    from ftops.spec.load import check_data_files, check_provider, load_job
 
-    job = load_job(path, environ=read_environ(), overrides=overrides)
-    check_provider_name(job, PROVIDERS)
+    job = load_job(path, environ=read_environ(), overrides=overrides, known_providers=PROVIDERS)
     check_provider(job, find_capabilities(job.spec.provider_settings()))
     check_data_files(job)
     return job

@@ -24,6 +24,7 @@ from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
 from ftops.spec.rules import find_conflicts
 from ftops.spec.values import Values, read_values, report_secrets
 
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
 _FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
 _DATA_FIELDS: tuple[tree_values.Path, ...] = (
     ("training_file",),
@@ -46,10 +47,17 @@ class LoadedJob:
     overrides: tuple[str, ...] = ()
 
 
-def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> LoadedJob:
+def load_job(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    known_providers: Collection[str] | None = None,
+) -> LoadedJob:
     """Read and validate the job file at `path`; SpecError with all its problems at once.
 
-    `environ` fills in `${VAR}`; `overrides` are the texts given with `--set`.
+    `environ` fills in `${VAR}`; `overrides` are the texts given with `--set`; a provider that is
+    not one of `known_providers` is a problem, too (None: any may be).
     """
     source = read_source(path)
     report = Report()
@@ -58,6 +66,8 @@ def load_job(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str]
     apply_overrides(root, overrides, report)
     values = read_values(root, environ, report)
     spec = _validate(values, report)
+    if known_providers is not None:
+        _report_provider(values, known_providers, report)
     if spec is None or report.problems:
         raise report.error()
     return LoadedJob(
@@ -85,24 +95,6 @@ def check_data_files(job: LoadedJob) -> None:
             report.add(job.values.span(path), f"{path[-1]}: {reason}: {file}")
     if report.problems:
         raise report.error()
-
-
-def check_provider_name(job: LoadedJob, known: Collection[str]) -> None:
-    """Raise SpecError, with its place, when the job's provider is not one of `known`."""
-    name = job.spec.provider_settings().type
-    if name in known:
-        return
-    path: tree_values.Path = ("provider",)
-    if not isinstance(job.spec.provider, str):
-        path = ("provider", "type")
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    report = Report()
-    report.add(
-        job.values.span(path),
-        f"unknown provider '{name}'; there are {', '.join(sorted(known))}",
-        f"did you mean '{near[0]}'?" if near else "",
-    )
-    raise report.error()
 
 
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
@@ -163,6 +155,22 @@ def _validate(values: Values, report: Report) -> JobSpec | None:
             span = values.span(conflict.path, key=conflict.at_key)
             report.add(span, conflict.message, conflict.suggestion)
     return spec
+
+
+def _report_provider(values: Values, known: Collection[str], report: Report) -> None:
+    """Add a problem when the job's provider, where it has a name at all, is none of `known`."""
+    place: tree_values.Path = ("provider",)
+    if isinstance(values.find(*place), dict):
+        place = ("provider", "type")
+    name = values.find(*place)
+    if not isinstance(name, str) or name in known or not _PROVIDER_NAME.fullmatch(name):
+        return
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    report.add(
+        values.span(place),
+        f"unknown provider '{name}'; there are {', '.join(sorted(known))}",
+        f"did you mean '{near[0]}'?" if near else "",
+    )
 
 
 def _unreadable(file: Path) -> str | None:

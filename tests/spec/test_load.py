@@ -9,7 +9,6 @@ from ftops.records import Capabilities, ProviderSettings
 from ftops.spec.load import (
     check_data_files,
     check_provider,
-    check_provider_name,
     load_job,
     resolve_data,
 )
@@ -300,10 +299,15 @@ def test_what_is_not_said_or_left_to_the_provider_is_not_ignored(tmp_path: Path)
     check_provider(load_text(tmp_path, text), CAPABILITIES)
 
 
-def test_an_unknown_provider_is_told_at_its_place(tmp_path: Path) -> None:
-    job = load_text(tmp_path, MINIMAL.replace("local", "{type: opnai}"))
+def test_an_unknown_provider_is_told_at_its_place_beside_every_other_problem(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(MINIMAL.replace("local", "{type: opnai}") + "seed: yes\n")
     with pytest.raises(SpecError) as caught:
-        check_provider_name(job, ["local", "openai"])
+        load_job(path, environ={}, known_providers=["local", "openai"])
     assert "job.yaml:2:18: unknown provider 'opnai'" in caught.value.message
     assert "did you mean 'openai'?" in caught.value.message
-    check_provider_name(load_text(tmp_path, MINIMAL), ["local", "openai"])
+    assert "seed must be a whole number" in caught.value.message
+    path.write_text(MINIMAL)
+    assert load_job(path, environ={}, known_providers=["local"]).spec.provider == "local"
