@@ -9,6 +9,7 @@ JOB    ?= configs/news-topics.yaml
 
 run: $(VENV)/.installed          ## train a first model and show what came out
 	$(BIN)/ftops run $(JOB)
+	@echo; echo "To type these commands here, first: . $(BIN)/activate"
 
 setup: $(VENV)/.installed-dev    ## everything that a developer needs
 
