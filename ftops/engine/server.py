@@ -30,6 +30,7 @@ from ftops.engine.api.engine import Engine
 from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
+from ftops.engine.inspection import Inspector
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -91,6 +92,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         store=store,
         scheduler=Scheduler(store, settings, clock),
         generation=Generation(settings.paths, get_trainer, settings.models_in_memory),
+        inspector=Inspector(store, settings.paths),
         activity=Activity(clock),
         list_bases=list_bases,
     )
@@ -119,9 +121,11 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             sweep_files(store, paths)
             engine = build_engine(settings, store, clock)
             engine.scheduler.start()
+            engine.inspector.wake()  # for what an earlier engine had not looked at
             try:
                 _run(engine, bound, on_ready)
             finally:
+                engine.inspector.stop()
                 engine.scheduler.stop()
         finally:
             store.close()

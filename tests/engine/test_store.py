@@ -150,3 +150,20 @@ def test_two_connections_see_each_others_changes(tmp_path: Path) -> None:
     assert not one.enqueue("ftjob-1")
     one.close()
     two.close()
+
+
+def test_a_database_of_the_first_version_gets_the_later_columns(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "CREATE TABLE files (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+            " filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,"
+            " created_at INTEGER NOT NULL);"
+            "INSERT INTO files VALUES (1, 'file-1', '1.jsonl', 'fine-tune', 10, 100);"
+            "PRAGMA user_version = 1;"
+        )
+    old.close()
+    store = Store(path, FakeClock())
+    assert store.files.find("file-1") == file(1)
+    store.close()
+    Store(path, FakeClock()).close()

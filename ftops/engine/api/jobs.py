@@ -19,6 +19,7 @@ from ftops.engine.api.wire import (
     JobObject,
     Page,
 )
+from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
@@ -173,6 +174,7 @@ def _check_classification(asked: Mapping[str, Json], body: CreateJob) -> None:
 
 def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
     """Let the job keep its files, whatever happens to the uploads."""
+    drop_expired(engine.store, engine.paths)
     wanted = [("training_file", body.training_file, folder.training)]
     if body.validation_file is not None:
         wanted.append(("validation_file", body.validation_file, folder.validation))

@@ -1,4 +1,4 @@
--- The engine's database, version 1. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 2. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
@@ -7,7 +7,10 @@ CREATE TABLE IF NOT EXISTS files (
     filename   TEXT NOT NULL,             -- as the client said; never a path
     purpose    TEXT NOT NULL,
     bytes      INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    status     TEXT NOT NULL DEFAULT 'processed',   -- uploaded: not looked at yet; error: see below
+    status_details TEXT                   -- what is wrong with it, with the line
 );
 
 CREATE TABLE IF NOT EXISTS jobs (
