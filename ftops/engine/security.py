@@ -6,6 +6,7 @@ while they arrive, so that nothing too large is ever held in memory.
 """
 
 import hmac
+import re
 import secrets
 import threading
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ftops.engine.api.failures import REQUEST_ID, ApiError, error_response
 
 _OPEN_PATHS = frozenset({"/openapi.json"})  # the same public text for everybody
 _UPLOAD_PATHS = frozenset({"/v1/files"})
+_PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -25,10 +27,19 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a body may be, in bytes: of an upload, of anything else."""
+    """How large a body may be, in bytes: of an upload, of a part of one, of anything else."""
 
     upload_bytes: int
+    part_bytes: int
     body_bytes: int
+
+    def of(self, path: str) -> int:
+        """The limit for a body that is sent to `path`."""
+        if path in _UPLOAD_PATHS:
+            return self.upload_bytes + _UPLOAD_SLACK_BYTES
+        if _PART_PATH.fullmatch(path):
+            return self.part_bytes + _UPLOAD_SLACK_BYTES
+        return self.body_bytes
 
 
 class Activity:
@@ -86,9 +97,7 @@ class Door:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        limit = self._limits.body_bytes
-        if scope["path"] in _UPLOAD_PATHS:
-            limit = self._limits.upload_bytes + _UPLOAD_SLACK_BYTES
+        limit = self._limits.of(scope["path"])
         try:
             self._check_host(headers)
             if scope["path"] not in _OPEN_PATHS:

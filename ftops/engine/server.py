@@ -28,6 +28,7 @@ from ftops.engine.address import (
 )
 from ftops.engine.api.engine import Engine
 from ftops.engine.app import create_app
+from ftops.engine.expiry import drop_expired
 from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
 from ftops.engine.inspection import Inspector
@@ -79,7 +80,7 @@ def limit_threads() -> None:
 
 def prepare_folder(paths: EngineFolder) -> EngineFolder:
     """Make the folders of an engine."""
-    for path in (paths.root, paths.files, paths.models, paths.jobs, paths.incoming):
+    for path in (paths.root, paths.files, paths.models, paths.jobs, paths.incoming, paths.uploads):
         make_private_dir(path)
     return paths
 
@@ -100,6 +101,11 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
 
 def sweep_files(store: Store, paths: EngineFolder) -> None:
     """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
+    drop_expired(store, paths)
+    pending = store.uploads.pending_ids()
+    for path in paths.uploads.iterdir():
+        if path.name not in pending:
+            shutil.rmtree(path, ignore_errors=True)
     for path in paths.incoming.iterdir():
         path.unlink(missing_ok=True)
     known = store.files.ids()

@@ -43,6 +43,11 @@ class EngineFolder:
         return self.root / "incoming"
 
     @property
+    def uploads(self) -> Path:
+        """The parts of pending uploads, a folder each."""
+        return self.root / "uploads"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 
@@ -52,6 +57,9 @@ class EngineFolder:
 
     def file(self, file_id: str) -> Path:
         return self.files / file_id
+
+    def upload(self, upload_id: str) -> Path:
+        return self.uploads / upload_id
 
     def model(self, job_id: str) -> Path:
         """The finished model of a job."""
@@ -108,6 +116,8 @@ class EngineSettings:
     idle_s: float | None = None  # ends itself after that long without requests and jobs
     jobs_at_once: int = 1
     max_upload_bytes: int = 512 * MEBIBYTE
+    max_part_bytes: int = 64 * MEBIBYTE
+    max_assembled_bytes: int = 8192 * MEBIBYTE
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
     worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")

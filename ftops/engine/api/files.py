@@ -1,7 +1,9 @@
 """`/v1/files`: upload, list, look at, read and delete."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
@@ -26,7 +28,7 @@ from ftops.files import storage_error, sync_dir
 router = APIRouter(prefix="/v1/files", tags=["files"])
 LEAST_LIFE_S = 3600
 LONGEST_LIFE_S = 30 * 24 * 3600
-_PURPOSES = ("fine-tune",)
+PURPOSES = ("fine-tune",)
 _FORM_SCHEMA = {
     "requestBody": {
         "required": True,
@@ -36,7 +38,7 @@ _FORM_SCHEMA = {
                     "type": "object",
                     "required": ["purpose", "file"],
                     "properties": {
-                        "purpose": {"type": "string", "enum": list(_PURPOSES)},
+                        "purpose": {"type": "string", "enum": list(PURPOSES)},
                         "file": {"type": "string", "format": "binary"},
                         "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
                         "expires_after[seconds]": {
@@ -58,17 +60,8 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
 
     `expires_after[anchor]` (created_at) and `expires_after[seconds]` let it go by itself.
     """
-    folder = engine.paths.incoming
-    part: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix="upload-", dir=folder)
-        part = Path(name)
-        with os.fdopen(descriptor, "wb") as target:
-            kind = request.headers.get("content-type", "")
-            form = await read_upload(kind, request.stream(), target)
-            life_s = _check_form(form, engine.settings.max_upload_bytes)
-            target.flush()
-            await to_thread.run_sync(os.fsync, descriptor)
+    async with receive_form(request, engine.paths.incoming) as (part, form):
+        life_s = _check_form(form, engine.settings.max_upload_bytes)
         row = FileRow(
             id=new_id("file"),
             filename=clean_filename(form.filename or ""),
@@ -78,13 +71,6 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
             expires_at=None if life_s is None else engine.store.now() + life_s,
         )
         row = await to_thread.run_sync(keep_file, engine, part, row)
-    except ClientDisconnect:
-        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
-    except OSError as error:
-        raise storage_error(error, folder) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
     return file_object(row)
 
 
@@ -134,6 +120,30 @@ def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     return Deleted(id=file_id, object="file")
 
 
+@contextlib.asynccontextmanager
+async def receive_form(
+    request: Request, folder: Path, *, name: str = "file"
+) -> AsyncIterator[tuple[Path, UploadForm]]:
+    """A form whose file `name` stands in `folder`, flushed; what is still there at the end goes."""
+    part: Path | None = None
+    try:
+        descriptor, part_name = tempfile.mkstemp(prefix="upload-", dir=folder)
+        part = Path(part_name)
+        with os.fdopen(descriptor, "wb") as target:
+            kind = request.headers.get("content-type", "")
+            form = await read_upload(kind, request.stream(), target, name=name)
+            target.flush()
+            await to_thread.run_sync(os.fsync, descriptor)
+        yield part, form
+    except ClientDisconnect:
+        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
 def _get_file(file_id: str, engine: Engine) -> FileRow:
     drop_expired(engine.store, engine.paths)
     row = engine.store.files.find(file_id)
@@ -152,8 +162,8 @@ def _check_form(form: UploadForm, limit: int) -> int | None:
     if purpose is None:
         message = "The form has no purpose."
         raise ApiError(400, message, param="purpose", code="missing_required_parameter")
-    if purpose not in _PURPOSES:
-        message = f"purpose is {purpose!r}; the engine takes {' or '.join(_PURPOSES)}."
+    if purpose not in PURPOSES:
+        message = f"purpose is {purpose!r}; the engine takes {' or '.join(PURPOSES)}."
         raise ApiError(400, message, param="purpose", code="invalid_value")
     life_s = _read_life(form.fields)
     for name in form.fields:
@@ -187,15 +197,23 @@ def clean_filename(name: str) -> str:
     return PureWindowsPath(PurePosixPath(name).name).name[:255] or "upload"
 
 
-def keep_file(engine: Engine, part: Path, row: FileRow) -> FileRow:
-    """Give the upload its place; known only when it stands there. Small ones are looked at now."""
+def keep_file(
+    engine: Engine, part: Path, row: FileRow, record: Callable[[FileRow], bool] | None = None
+) -> FileRow:
+    """Give the upload its place; known only when it stands there. Small ones are looked at now.
+
+    `record` writes the row down where more than the table of files changes; 409 when it refuses.
+    """
     final = engine.paths.file(row.id)
     status, details = inspect_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
     row = replace(row, status=status, status_details=details)
     part.replace(final)
     try:
         sync_dir(final.parent)
-        engine.store.files.add(row)
+        if record is None:
+            engine.store.files.add(row)
+        elif not record(row):
+            raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
     except BaseException:
         final.unlink(missing_ok=True)
         raise

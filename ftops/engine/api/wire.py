@@ -52,6 +52,56 @@ class FileObject(BaseModel):
     expires_at: int | None = None
 
 
+class ExpiresAfter(Request):
+    """How long a file shall live."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600)]
+
+
+class CreateUpload(Request):
+    """A file that will come in parts."""
+
+    bytes: Annotated[int, Field(ge=1)]
+    filename: Annotated[str, Field(min_length=1, max_length=1000)]
+    mime_type: Annotated[str, Field(min_length=1, max_length=256)]
+    purpose: Literal["fine-tune"]
+    expires_after: ExpiresAfter | None = None
+
+
+class CompleteUpload(Request):
+    """The parts in their order, and what their sum should be."""
+
+    part_ids: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=128)]],
+        Field(min_length=1, max_length=10_000),
+    ]
+    md5: Annotated[str, Field(max_length=64)] | None = None
+
+
+class UploadPart(BaseModel):
+    """One part of an upload."""
+
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    created_at: int
+    upload_id: str
+
+
+class Upload(BaseModel):
+    """A file that comes in parts; `file` is what it became."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    expires_at: int
+    filename: str
+    purpose: str
+    status: str
+    file: FileObject | None = None
+
+
 class ModelObject(BaseModel):
     """A model; `parent` and `job_id` are told of fine-tuned ones."""
 

@@ -13,6 +13,29 @@ CREATE TABLE IF NOT EXISTS files (
     status_details TEXT                   -- what is wrong with it, with the line
 );
 
+CREATE TABLE IF NOT EXISTS uploads (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT NOT NULL UNIQUE,     -- also the name of the folder with its parts in uploads/
+    status      TEXT NOT NULL,            -- pending, completed, cancelled, expired
+    filename    TEXT NOT NULL,
+    purpose     TEXT NOT NULL,
+    mime_type   TEXT NOT NULL,
+    bytes       INTEGER NOT NULL,         -- as announced
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    file_life_s INTEGER,                  -- how long the finished file shall live
+    file_id     TEXT                      -- what it became
+);
+
+CREATE TABLE IF NOT EXISTS upload_parts (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT NOT NULL UNIQUE,      -- also the name of its file in the upload's folder
+    upload_id  TEXT NOT NULL REFERENCES uploads (id),
+    bytes      INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS upload_parts_by_upload ON upload_parts (upload_id, seq);
+
 CREATE TABLE IF NOT EXISTS jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,
     id                   TEXT NOT NULL UNIQUE,

@@ -11,6 +11,7 @@ from ftops.engine.store.events import EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
 from ftops.engine.store.models import ModelRow, ModelTable
+from ftops.engine.store.uploads import UploadStatus, UploadTable
 from ftops.records import Json
 
 
@@ -24,6 +25,7 @@ class Store:
         self.jobs = JobTable(self._database)
         self.events = EventTable(self._database)
         self.models = ModelTable(self._database)
+        self.uploads = UploadTable(self._database)
 
     def now(self) -> int:
         """The present moment, as the API writes it."""
@@ -35,6 +37,14 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All changes inside happen together or not at all; nobody else writes meanwhile."""
         return self._database.transaction()
+
+    def complete_upload(self, upload_id: str, file: FileRow) -> bool:
+        """The parts have become a file; False when the upload has ended otherwise meanwhile."""
+        with self._database.transaction():
+            ended = self.uploads.end(upload_id, UploadStatus.COMPLETED, file.id)
+            if ended:
+                self.files.add(file)
+        return ended
 
     def add_job(self, job: JobRow, *events: NewEvent) -> None:
         with self._database.transaction():
