@@ -176,7 +176,7 @@ def _is_idle(engine: Engine) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False
-    return not engine.store.jobs.unfinished()
+    return not engine.store.jobs.at_work()  # a paused job waits for its next start
 
 
 class _Server(uvicorn.Server):

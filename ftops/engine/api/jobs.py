@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, list, look at, cancel, and a job's events."""
+"""`/v1/fine_tuning/jobs`: create, list, look at, cancel, pause, resume, and a job's events."""
 
 import re
 import secrets
@@ -104,6 +104,24 @@ def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
     return job_object(_get_job(job.id, engine))
 
 
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, engine: TheEngine) -> JobObject:
+    """Let a job wait; a running one writes a checkpoint first."""
+    _get_job(job_id, engine)
+    if not engine.scheduler.pause(job_id):
+        raise _wrong_state(_get_job(job_id, engine), "paused")
+    return job_object(_get_job(job_id, engine))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, engine: TheEngine) -> JobObject:
+    """Queue a paused job again; it goes on from its checkpoint."""
+    _get_job(job_id, engine)
+    if not engine.scheduler.resume(job_id):
+        raise _wrong_state(_get_job(job_id, engine), "resumed")
+    return job_object(_get_job(job_id, engine))
+
+
 @router.get("/{job_id}/events")
 def list_events(
     job_id: str,
@@ -125,6 +143,23 @@ def _get_job(job_id: str, engine: Engine) -> JobRow:
     if job is None:
         raise not_found("fine-tuning job", job_id)
     return job
+
+
+_STATE_WORDS = {
+    JobStatus.VALIDATING_FILES: "its files are being checked; try again in a moment",
+    JobStatus.QUEUED: "it is not paused, it waits for its turn",
+    JobStatus.RUNNING: "it is not paused, it runs",
+    JobStatus.PAUSING: "it is about to pause; try again in a moment",
+    JobStatus.PAUSED: "it is paused already",
+    JobStatus.SUCCEEDED: "it has succeeded",
+    JobStatus.FAILED: "it has failed",
+    JobStatus.CANCELLED: "it was cancelled",
+}
+
+
+def _wrong_state(job: JobRow, wanted: str) -> ApiError:
+    message = f"The job {job.id} cannot be {wanted}: {_STATE_WORDS[job.status]}."
+    return ApiError(400, message, code="job_ended" if job.ended else "invalid_job_state")
 
 
 def _hyperparameters(body: CreateJob) -> dict[str, Json]:

@@ -1,11 +1,12 @@
 """All tables together, and the changes that touch more than one of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ftops.clock import Clock
+from ftops.engine.ids import new_id
 from ftops.engine.store.database import Database, Value
 from ftops.engine.store.events import EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
@@ -58,7 +59,39 @@ class Store:
 
     def enqueue(self, job_id: str, *events: NewEvent) -> bool:
         """Its files are good, or its worker is gone: it waits for (another) one."""
-        return self._move(job_id, JobStatus.QUEUED, {"worker_pid": None}, *events)
+        sources = (JobStatus.VALIDATING_FILES, JobStatus.RUNNING)
+        return self._move(
+            job_id, JobStatus.QUEUED, {"worker_pid": None}, *events, only_from=sources
+        )
+
+    def pause(self, job_id: str) -> bool:
+        """Somebody wants it to wait: at once, or (if it runs) when its worker has noticed."""
+        with self._database.transaction():
+            values: dict[str, Value] = {"estimated_finish": None}
+            event = NewEvent(new_id("pausing"), "Pausing: the worker writes a checkpoint.")
+            return self._move(job_id, JobStatus.PAUSING, values, event) or self._rest(
+                job_id, JobStatus.QUEUED
+            )
+
+    def settle_pause(self, job_id: str) -> bool:
+        """The worker of a job that is to pause is gone."""
+        return self._rest(job_id, JobStatus.PAUSING)
+
+    def give_back(self, job_id: str) -> bool:
+        """Its worker ends early: it is paused if that was asked for, else it waits for another."""
+        return self.settle_pause(job_id) or self.enqueue(job_id)
+
+    def resume(self, job_id: str) -> bool:
+        """A paused job waits for a worker again."""
+        event = NewEvent(new_id("resumed"), "Job resumed. Job queued.")
+        return self._move(
+            job_id, JobStatus.QUEUED, {"worker_pid": None}, event, only_from=(JobStatus.PAUSED,)
+        )
+
+    def _rest(self, job_id: str, source: JobStatus) -> bool:
+        values: dict[str, Value] = {"worker_pid": None, "estimated_finish": None}
+        event = NewEvent(new_id("paused"), "Job paused.")
+        return self._move(job_id, JobStatus.PAUSED, values, event, only_from=(source,))
 
     def begin(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
         """A worker trains it now, with these figures."""
@@ -102,10 +135,15 @@ class Store:
         return self._move(job_id, JobStatus.CANCELLED, values, event)
 
     def _move(
-        self, job_id: str, to: JobStatus, values: Mapping[str, Value], *events: NewEvent
+        self,
+        job_id: str,
+        to: JobStatus,
+        values: Mapping[str, Value],
+        *events: NewEvent,
+        only_from: Collection[JobStatus] = tuple(JobStatus),
     ) -> bool:
         with self._database.transaction():
-            moved = self.jobs.move(job_id, to, values)
+            moved = self.jobs.move(job_id, to, values, only_from=only_from)
             if moved:
                 self._tell(job_id, *events)
         return moved
