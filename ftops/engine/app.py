@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from ftops import __version__
-from ftops.engine.api import chat, completions, files, jobs, models, uploads
+from ftops.engine.api import chat, checkpoints, completions, files, jobs, models, uploads
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import install_failures
 from ftops.engine.security import Door, Limits
@@ -43,7 +43,7 @@ def create_app(engine: Engine) -> FastAPI:
         activity=engine.activity,
     )
     install_failures(app)
-    for room in (files, uploads, jobs, models, completions, chat):
+    for room in (files, uploads, jobs, checkpoints, models, completions, chat):
         app.include_router(room.router)
     app.add_api_route("/healthz", _health, methods=["GET"], tags=["engine"])
     return app

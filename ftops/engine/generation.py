@@ -85,7 +85,7 @@ class Generation:
         with self._lock:
             model = self._open.get(row.name)
             if model is None:
-                path = self._folder.model(row.job_id)
+                path = self._folder.model(row.job_id, row.step)
                 manifest = read_manifest(path)
                 model = OpenModel(manifest, self._load(row.base, path))
                 self._open[row.name] = model

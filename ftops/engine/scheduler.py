@@ -208,4 +208,5 @@ class Scheduler:
             return
         for path in (folder.training, folder.validation, folder.checkpoint, folder.steps):
             path.unlink(missing_ok=True)
-        shutil.rmtree(folder.model, ignore_errors=True)
+        for path in (folder.model, folder.epochs):
+            shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+CHECKPOINTS = "checkpoints"  # in the folder of a finished model
+
+
+def step_folder(step: int) -> str:
+    return f"step-{step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,10 @@ class EngineFolder:
     def upload(self, upload_id: str) -> Path:
         return self.uploads / upload_id
 
-    def model(self, job_id: str) -> Path:
-        """The finished model of a job."""
-        return self.models / job_id
+    def model(self, job_id: str, step: int | None = None) -> Path:
+        """The finished model of a job, or the one that it was after a step."""
+        final = self.models / job_id
+        return final if step is None else final / CHECKPOINTS / step_folder(step)
 
     def job(self, job_id: str) -> "JobFolder":
         return JobFolder(self.jobs / job_id)
@@ -99,6 +105,11 @@ class JobFolder:
     @property
     def steps(self) -> Path:
         return self.root / "steps.csv"
+
+    @property
+    def epochs(self) -> Path:
+        """The models at the ends of the last epochs, a folder each."""
+        return self.root / "epochs"
 
     @property
     def model(self) -> Path:

@@ -143,6 +143,7 @@ def test_the_openapi_document_names_every_path_and_needs_no_token(idle: Running)
         "/v1/fine_tuning/jobs/{job_id}",
         "/v1/fine_tuning/jobs/{job_id}/cancel",
         "/v1/fine_tuning/jobs/{job_id}/events",
+        "/v1/fine_tuning/jobs/{job_id}/checkpoints",
         "/v1/fine_tuning/jobs/{job_id}/pause",
         "/v1/fine_tuning/jobs/{job_id}/resume",
         "/v1/uploads",

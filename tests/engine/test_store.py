@@ -121,9 +121,9 @@ def test_a_deleted_model_keeps_its_folder_while_a_job_starts_from_it(store: Stor
     assert not store.models.delete("ft:ada:local::1", at=201)
     assert store.models.find("ft:ada:local::1") is None
     assert store.models.find_any("ft:ada:local::1") is not None
-    assert store.models.removable_folders() == []
+    assert store.models.removable() == []
     store.cancel("ftjob-2")
-    assert store.models.removable_folders() == ["ftjob-1"]
+    assert [row.job_id for row in store.models.removable()] == ["ftjob-1"]
 
 
 def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:

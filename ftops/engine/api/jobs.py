@@ -88,38 +88,38 @@ def list_jobs(
 @router.get("/{job_id}")
 def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
     """One job as it stands."""
-    return job_object(_get_job(job_id, engine))
+    return job_object(get_job(job_id, engine))
 
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
     """End a job early; its model is not kept."""
-    job = _get_job(job_id, engine)
+    job = get_job(job_id, engine)
     if not engine.scheduler.cancel(job_id):
-        status = _get_job(job_id, engine).status
+        status = get_job(job_id, engine).status
         message = f"The job {job_id} has ended already: it has {status}."
         if status is JobStatus.CANCELLED:
             message = f"The job {job_id} is cancelled already."
         raise ApiError(400, message, code="job_ended")
-    return job_object(_get_job(job.id, engine))
+    return job_object(get_job(job.id, engine))
 
 
 @router.post("/{job_id}/pause")
 def pause_job(job_id: str, engine: TheEngine) -> JobObject:
     """Let a job wait; a running one writes a checkpoint first."""
-    _get_job(job_id, engine)
+    get_job(job_id, engine)
     if not engine.scheduler.pause(job_id):
-        raise _wrong_state(_get_job(job_id, engine), "paused")
-    return job_object(_get_job(job_id, engine))
+        raise _wrong_state(get_job(job_id, engine), "paused")
+    return job_object(get_job(job_id, engine))
 
 
 @router.post("/{job_id}/resume")
 def resume_job(job_id: str, engine: TheEngine) -> JobObject:
     """Queue a paused job again; it goes on from its checkpoint."""
-    _get_job(job_id, engine)
+    get_job(job_id, engine)
     if not engine.scheduler.resume(job_id):
-        raise _wrong_state(_get_job(job_id, engine), "resumed")
-    return job_object(_get_job(job_id, engine))
+        raise _wrong_state(get_job(job_id, engine), "resumed")
+    return job_object(get_job(job_id, engine))
 
 
 @router.get("/{job_id}/events")
@@ -130,7 +130,7 @@ def list_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> Page[EventObject]:
     """What happened to the job, newest first."""
-    _get_job(job_id, engine)
+    get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
         raise unknown_after(after)
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
@@ -138,7 +138,8 @@ def list_events(
     return Page(data=data, has_more=has_more)
 
 
-def _get_job(job_id: str, engine: Engine) -> JobRow:
+def get_job(job_id: str, engine: Engine) -> JobRow:
+    """The job, or 404."""
     job = engine.store.jobs.find(job_id)
     if job is None:
         raise not_found("fine-tuning job", job_id)

@@ -211,6 +211,30 @@ class JobObject(BaseModel):
     user_provided_suffix: str | None
 
 
+class CheckpointMetrics(BaseModel):
+    """How training stood at a checkpoint; null: not measured there."""
+
+    step: float
+    train_loss: float | None = None
+    train_mean_token_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_mean_token_accuracy: float | None = None
+    full_valid_loss: float | None = None
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class CheckpointObject(BaseModel):
+    """A model as it was at the end of an epoch."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    metrics: CheckpointMetrics
+    step_number: int
+
+
 class EventObject(BaseModel):
     """One line of a job's history."""
 

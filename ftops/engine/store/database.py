@@ -24,6 +24,8 @@ _LATER_COLUMNS = (
     ("files", "expires_at", "INTEGER"),
     ("files", "status", "TEXT NOT NULL DEFAULT 'processed'"),
     ("files", "status_details", "TEXT"),
+    ("models", "step", "INTEGER"),
+    ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 

@@ -84,5 +84,7 @@ CREATE TABLE IF NOT EXISTS models (
     base       TEXT NOT NULL,
     parent     TEXT NOT NULL,             -- what it was tuned from: the base or another of these
     created_at INTEGER NOT NULL,
+    step       INTEGER,                   -- of a checkpoint; NULL: the finished model
+    metrics_json TEXT NOT NULL DEFAULT '{}',   -- of a checkpoint
     deleted_at INTEGER                    -- its folder may stay for a while: a job may be reading it
 );

@@ -1,7 +1,7 @@
 """All tables together, and the changes that touch more than one of them."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -99,9 +99,15 @@ class Store:
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 
     def succeed(
-        self, job_id: str, model: ModelRow, results: FileRow, tokens: int, *events: NewEvent
+        self,
+        job_id: str,
+        model: ModelRow,
+        results: FileRow,
+        tokens: int,
+        *events: NewEvent,
+        checkpoints: Sequence[ModelRow] = (),
     ) -> bool:
-        """The model and the results are on the disk: let everybody see them, all at once."""
+        """The models and the results are on the disk: let everybody see them, all at once."""
         values: dict[str, Value] = {
             "finished_at": self.now(),
             "estimated_finish": None,
@@ -113,7 +119,8 @@ class Store:
             moved = self._move(job_id, JobStatus.SUCCEEDED, values, *events)
             if moved:
                 self.files.add(results)
-                self.models.add(model)
+                for row in (*checkpoints, model):
+                    self.models.add(row)
         return moved
 
     def fail(self, job_id: str, code: str, message: str, param: str | None = None) -> bool:

@@ -126,6 +126,11 @@ class LoadedModel(Protocol):
         """Answer all prompts side by side; raises PromptTooLong before the first piece."""
 
 
+OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
+"""Told of the last step of each epoch, with a way to write the model as it then is into a folder.
+"""
+
+
 class Trainer(Protocol):
     """Something that makes models out of documents."""
 
@@ -143,12 +148,14 @@ class Trainer(Protocol):
         checkpoint: Path,
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
+        on_epoch: OnEpoch | None = None,
     ) -> TrainingResult:
         """Train, and leave the model's files in the existing, empty folder `into`.
 
         Goes on from `checkpoint` (a file it writes now and then, aside and renamed) when that
         exists, with the same result as a training that never stopped. When `should_stop()` turns
-        true it writes the checkpoint and raises TrainingStopped.
+        true it writes the checkpoint and raises TrainingStopped. `on_epoch` is called before a
+        checkpoint that lies behind the epoch is written.
         """
 
     def load(self, folder: Path) -> LoadedModel:
