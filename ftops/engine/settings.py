@@ -131,6 +131,7 @@ class EngineSettings:
     max_assembled_bytes: int = 8192 * MEBIBYTE
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
+    max_unfinished_jobs: int = 200  # paused ones included
     worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
 
     @property

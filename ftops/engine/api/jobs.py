@@ -4,13 +4,15 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     CreateJob,
     EventObject,
@@ -33,7 +35,7 @@ _CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
 @router.post("")
-def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
+def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
     asked = _hyperparameters(body)
     _check_classification(asked, body)
@@ -44,6 +46,8 @@ def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
         _take_files(body, folder, engine)
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
+            rate = _queue_rate(engine)
+            rate.check("jobs are unfinished")
             job = JobRow(
                 id=job_id,
                 status=JobStatus.VALIDATING_FILES,
@@ -62,6 +66,7 @@ def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
     engine.scheduler.wake()
+    response.headers.update(replace(rate, taken=rate.taken + 1).headers())
     return job_object(job)
 
 
@@ -136,6 +141,11 @@ def list_events(
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
     data, has_more = split_page(rows, limit, _event_object)
     return Page(data=data, has_more=has_more)
+
+
+def _queue_rate(engine: Engine) -> Rate:
+    taken = engine.store.jobs.count_unfinished()
+    return Rate(engine.settings.max_unfinished_jobs, taken, retry_after_s=30)
 
 
 def get_job(job_id: str, engine: Engine) -> JobRow:

@@ -155,6 +155,11 @@ class JobTable:
     def unfinished(self) -> Sequence[JobRow]:
         return self.in_status(*(status for status in JobStatus if status not in ENDED))
 
+    def count_unfinished(self) -> int:
+        marks = ", ".join("?" * len(ENDED))
+        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks})"
+        return int(self._database.rows(sql, tuple(ENDED))[0]["n"])
+
     def at_work(self) -> Sequence[JobRow]:
         """The unfinished ones that something goes on with by itself."""
         return [job for job in self.unfinished() if job.status is not JobStatus.PAUSED]
