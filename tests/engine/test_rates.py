@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from ftops.engine.settings import EngineSettings
+from tests.engine.conftest import Trained
 from tests.engine.running import TABLE_WORKER, Running, animals, run_engine
 
 
@@ -43,3 +44,12 @@ def test_a_full_queue_takes_no_more_jobs_until_one_has_ended(tmp_path: Path) -> 
         assert len(list(running.engine.paths.jobs.iterdir())) == 2
         jobs.cancel(made[0].parse().id)
         assert jobs.create(model="ada", training_file=file_id).status == "validating_files"
+
+
+def test_answers_say_how_many_callers_a_model_takes(trained: Trained) -> None:
+    create = trained.running.sdk.completions.with_raw_response.create
+    for stream in (False, True):
+        answer = create(model=trained.completion_model, prompt="cat ->", stream=stream)
+        assert int(answer.headers["x-ratelimit-limit-requests"]) == 512
+        assert int(answer.headers["x-ratelimit-remaining-requests"]) > 500
+        assert answer.headers["x-ratelimit-reset-requests"].endswith("s")

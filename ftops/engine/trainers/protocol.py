@@ -1,9 +1,9 @@
 """What the engine asks of a trainer; `tiny` is the first, others only need the same shape."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,29 @@ class LoadedModel(Protocol):
 
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
         """Answer all prompts side by side; raises PromptTooLong before the first piece."""
+
+
+class Batch(Protocol):
+    """Answers that are drawn side by side, whoever asked; others may join between any two steps."""
+
+    def __len__(self) -> int:
+        """How many answers are not at their end yet."""
+
+    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+        """Let the prompts be answered; a ticket for each. Raises what `generate` raises."""
+
+    def step(self) -> Sequence[Delta]:
+        """Go on with every answer; each piece carries a ticket as its `index`."""
+
+    def leave(self, tickets: Collection[int]) -> None:
+        """Nobody wants these answers any more."""
+
+
+@runtime_checkable
+class BatchingModel(LoadedModel, Protocol):
+    """A model that answers several callers for about the price of one."""
+
+    def open_batch(self) -> Batch: ...
 
 
 OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
