@@ -7,7 +7,7 @@ run wherever that is possible, since machines differ and are shared.
 import importlib
 import sys
 
-NAMES = ("startup", "trainer", "learning", "memory")
+NAMES = ("startup", "trainer", "learning", "memory", "serving")
 
 
 def main() -> int:

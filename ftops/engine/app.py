@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from ftops import __version__
-from ftops.engine.api import chat, completions, files, jobs, models
+from ftops.engine.api import chat, checkpoints, completions, files, jobs, models, uploads
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import install_failures
 from ftops.engine.security import Door, Limits
@@ -39,11 +39,11 @@ def create_app(engine: Engine) -> FastAPI:
         Door,
         token=engine.token,
         host=settings.host,
-        limits=Limits(settings.max_upload_bytes, settings.max_body_bytes),
+        limits=Limits(settings.max_upload_bytes, settings.max_part_bytes, settings.max_body_bytes),
         activity=engine.activity,
     )
     install_failures(app)
-    for room in (files, jobs, models, completions, chat):
+    for room in (files, uploads, jobs, checkpoints, models, completions, chat):
         app.include_router(room.router)
     app.add_api_route("/healthz", _health, methods=["GET"], tags=["engine"])
     return app

@@ -1,11 +1,5 @@
-"""Answers from fine-tuned models: the last used ones stay in memory, each answers one call at once.
+"""Answers from fine-tuned models: the last used ones stay in memory, each with its desk."""
 
-An answer is drawn in a thread of its own and handed over through a queue, so that a client that
-reads slowly keeps neither the model nor other clients waiting. (Answers are as short as a model's
-context, so the queue stays small.)
-"""
-
-import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from ftops.engine.batching import Asked, Desk
 from ftops.engine.model_store import Manifest, read_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
@@ -22,13 +17,16 @@ from ftops.errors import EngineError
 GetTrainer: TypeAlias = Callable[[str], Trainer]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class OpenModel:
-    """A model in memory; whoever draws from it holds `lock`."""
+    """A model in memory; whoever asks it does so at its desk."""
 
     manifest: Manifest
     loaded: LoadedModel
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    desk: Desk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.loaded)
 
     def count_tokens(self, documents: Sequence[Document]) -> int:
         return sum(self.loaded.count_tokens(document) for document in documents)
@@ -38,36 +36,23 @@ class Answers:
     """The pieces of one call, in the order they are drawn; `close` ends it early."""
 
     def __init__(
-        self, model: OpenModel, prompts: Sequence[Document], params: SamplingParams
+        self,
+        model: OpenModel,
+        prompts: Sequence[Document],
+        params: SamplingParams,
+        *,
+        whole: bool = False,
     ) -> None:
-        self._model = model
-        self._pieces: queue.SimpleQueue[Delta | Exception | None] = queue.SimpleQueue()
-        self._closed = threading.Event()
-        threading.Thread(
-            target=self._draw, args=(prompts, params), name="generation", daemon=True
-        ).start()
+        """`whole`: the pieces are wanted all together, not as soon as they are there."""
+        self._asked = Asked(prompts, params, whole)
+        model.desk.take(self._asked)
 
     def __iter__(self) -> Iterator[Delta]:
         """Raises what the model raised."""
-        while (piece := self._pieces.get()) is not None:
-            if isinstance(piece, Exception):
-                raise piece
-            yield piece
+        return iter(self._asked)
 
     def close(self) -> None:
-        self._closed.set()
-
-    def _draw(self, prompts: Sequence[Document], params: SamplingParams) -> None:
-        try:
-            with self._model.lock:
-                for delta in self._model.loaded.generate(prompts, params):
-                    if self._closed.is_set():
-                        break
-                    self._pieces.put(delta)
-        except Exception as error:
-            self._pieces.put(error)  # raised again where the pieces are read
-        else:
-            self._pieces.put(None)
+        self._asked.closed.set()
 
 
 class Generation:
@@ -85,7 +70,7 @@ class Generation:
         with self._lock:
             model = self._open.get(row.name)
             if model is None:
-                path = self._folder.model(row.job_id)
+                path = self._folder.model(row.job_id, row.step)
                 manifest = read_manifest(path)
                 model = OpenModel(manifest, self._load(row.base, path))
                 self._open[row.name] = model

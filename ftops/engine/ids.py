@@ -19,6 +19,15 @@ def result_file_id(job_id: str) -> str:
     return f"file-{job_id.removeprefix('ftjob-')[::-1]}"
 
 
+def checkpoint_id(job_id: str, step: int) -> str:
+    return f"ftckpt_{job_id.partition('-')[2]}{step}"
+
+
+def checkpoint_name(model: str, step: int) -> str:
+    """The model as it was after a step of its training."""
+    return f"{model}:ckpt-step-{step}"
+
+
 def model_name(base: str, suffix: str | None, job_id: str) -> str:
     """`ft:BASE:local:SUFFIX:XXXXXXXX`; what a name cannot hold in the suffix becomes a hyphen."""
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", suffix or "").strip("-")

@@ -2,6 +2,7 @@
 
 models/<job id>/manifest.json     what the model is
 models/<job id>/…                 the trainer's own files
+models/<job id>/checkpoints/step-N/…   the same for the model as it was after step N
 """
 
 import json
@@ -41,12 +42,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise EngineError(f"{folder}: not a readable model: {error}") from error
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_atomic(folder / _MANIFEST, json.dumps(asdict(manifest), indent=2).encode() + b"\n")
+
+
 def publish(temporary: Path, final: Path, manifest: Manifest) -> None:
     """Flush the trained files and give them their final place, with the manifest beside them.
 
     What stands at `final` is the leftover of a worker that died before it could say so.
     """
-    write_atomic(temporary / _MANIFEST, json.dumps(asdict(manifest), indent=2).encode() + b"\n")
+    write_manifest(temporary, manifest)
     make_private_dir(final.parent)
     try:
         for path in temporary.rglob("*"):
@@ -67,8 +72,8 @@ def fresh_dir(path: Path) -> Path:
 
 def sweep_models(store: Store, folder: EngineFolder) -> None:
     """Remove the folders of deleted models that no unfinished job starts from."""
-    for job_id in store.models.removable_folders():
-        shutil.rmtree(folder.model(job_id), ignore_errors=True)
+    for row in store.models.removable():
+        shutil.rmtree(folder.model(row.job_id, row.step), ignore_errors=True)
 
 
 def link_file(source: Path, target: Path) -> None:

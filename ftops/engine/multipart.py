@@ -29,15 +29,15 @@ class UploadForm:
 
 
 async def read_upload(
-    content_type: str, pieces: AsyncIterator[bytes], target: BinaryIO
+    content_type: str, pieces: AsyncIterator[bytes], target: BinaryIO, *, name: str = "file"
 ) -> UploadForm:
-    """Write the part `file` to `target` and return the rest; ApiError 400 or 415 for bad forms."""
+    """Write the part `name` to `target` and return the rest; ApiError 400 or 415 for bad forms."""
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         message = "Files are sent as a form: content type multipart/form-data with a boundary."
         raise ApiError(415, message, code="unsupported_media_type")
-    reader = _Reader()
+    reader = _Reader(name)
     try:
         parser = MultipartParser(
             boundary,
@@ -68,7 +68,8 @@ async def read_upload(
 class _Reader:
     """Takes the parser's callbacks; file bytes wait in `pending` until somebody writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, file_name: str) -> None:
+        self._file_name = file_name
         self.form = UploadForm()
         self.pending = bytearray()
         self.ended = False
@@ -105,10 +106,11 @@ class _Reader:
     def end_headers(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode(errors="replace")
-        self._is_file = self._name == "file"
+        self._is_file = self._name == self._file_name
         if self._is_file:
             if self.form.filename is not None:
-                raise ApiError(400, "The form has two files.", param="file", code="invalid_form")
+                message = "The form has two files."
+                raise ApiError(400, message, param=self._name, code="invalid_form")
             self.form.filename = options.get(b"filename", b"upload").decode(errors="replace")
 
     def part_data(self, data: bytes, start: int, end: int) -> None:

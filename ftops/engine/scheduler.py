@@ -40,7 +40,9 @@ class _Ending:
         """It gave the job back by itself (an adopted worker leaves no exit code to ask)."""
         if self.exit_code is None:
             return self.job.status is JobStatus.QUEUED and self.job.worker_pid is None
-        return self.exit_code == EXIT_STOPPED
+        # 0: the job was paused, and resumed again, while its worker started
+        unused = self.exit_code == 0 and self.job.status is JobStatus.QUEUED
+        return unused or self.exit_code == EXIT_STOPPED
 
 
 class Scheduler:
@@ -72,6 +74,16 @@ class Scheduler:
             self._clean(job_id)
         self.wake()
         return cancelled
+
+    def pause(self, job_id: str) -> bool:
+        """Let a queued or running job wait until it is resumed; False when it is neither."""
+        return self._store.pause(job_id)
+
+    def resume(self, job_id: str) -> bool:
+        """Queue a paused job; False when it is not paused."""
+        resumed = self._store.resume(job_id)
+        self.wake()
+        return resumed
 
     def stop(self, patience_s: float = _PATIENCE_S) -> None:
         """Ask the workers to write a checkpoint and end; those that do not will be adopted."""
@@ -107,6 +119,8 @@ class Scheduler:
             elif job.status is JobStatus.RUNNING:
                 _log.info("%s: its worker is gone; it is queued again", job.id)
                 self._store.enqueue(job.id)
+            else:
+                self._store.settle_pause(job.id)
         for path in self._paths.jobs.iterdir():
             if path.name not in known:
                 self._clean(path.name)
@@ -147,6 +161,8 @@ class Scheduler:
                 sweep_models(self._store, self._paths)
             elif worker.exit_code == EXIT_BUSY:
                 self._workers[job.id] = Worker(job.id, worker.folder)
+            elif job.status is JobStatus.PAUSED or self._store.settle_pause(job.id):
+                _log.info("%s: paused", job.id)
             elif not _Ending(job, worker.exit_code).in_order:
                 self._count_death(job, read_tail(worker.folder.log))
 
@@ -192,4 +208,5 @@ class Scheduler:
             return
         for path in (folder.training, folder.validation, folder.checkpoint, folder.steps):
             path.unlink(missing_ok=True)
-        shutil.rmtree(folder.model, ignore_errors=True)
+        for path in (folder.model, folder.epochs):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,11 +1,13 @@
 """The door: who may come in, and how much they may bring.
 
-Every answer carries `x-request-id`. The `Host` header is checked (a web page must not reach the
-engine under a name of its own), the token is compared in constant time, and bodies are counted
-while they arrive, so that nothing too large is ever held in memory.
+Every answer carries `x-request-id`, how long it took and the API's other constant headers. The
+`Host` header is checked (a web page must not reach the engine under a name of its own), the token
+is compared in constant time, and bodies are counted while they arrive, so that nothing too large
+is ever held in memory.
 """
 
 import hmac
+import re
 import secrets
 import threading
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from ftops.engine.api.failures import REQUEST_ID, ApiError, error_response
 
 _OPEN_PATHS = frozenset({"/openapi.json"})  # the same public text for everybody
 _UPLOAD_PATHS = frozenset({"/v1/files"})
+_CONSTANT_HEADERS = {"openai-organization": "local", "openai-version": "2020-10-01"}
+_PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -25,17 +29,26 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a body may be, in bytes: of an upload, of anything else."""
+    """How large a body may be, in bytes: of an upload, of a part of one, of anything else."""
 
     upload_bytes: int
+    part_bytes: int
     body_bytes: int
+
+    def of(self, path: str) -> int:
+        """The limit for a body that is sent to `path`."""
+        if path in _UPLOAD_PATHS:
+            return self.upload_bytes + _UPLOAD_SLACK_BYTES
+        if _PART_PATH.fullmatch(path):
+            return self.part_bytes + _UPLOAD_SLACK_BYTES
+        return self.body_bytes
 
 
 class Activity:
     """Whether anybody wants something from the engine; health checks do not count."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         self._open = 0
         self._last_s = clock.monotonic_s()
@@ -47,13 +60,13 @@ class Activity:
     def ended(self) -> None:
         with self._lock:
             self._open -= 1
-            self._last_s = self._clock.monotonic_s()
+            self._last_s = self.clock.monotonic_s()
 
     @property
     def idle_s(self) -> float:
         """Seconds since the last request ended; 0 while one is under way."""
         with self._lock:
-            return 0.0 if self._open else self._clock.monotonic_s() - self._last_s
+            return 0.0 if self._open else self.clock.monotonic_s() - self._last_s
 
 
 class Door:
@@ -79,16 +92,28 @@ class Door:
         try:
             request_id = f"req_{secrets.token_hex(16)}"
             scope[REQUEST_ID] = request_id
-            await self._admit(scope, receive, _with_request_id(send, request_id))
+            await self._admit(scope, receive, self._with_headers(send, request_id))
         finally:
             if counts:
                 self._activity.ended()
 
+    def _with_headers(self, send: Send, request_id: str) -> Send:
+        clock = self._activity.clock
+        began_s = clock.monotonic_s()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-processing-ms"] = str(round(1000 * (clock.monotonic_s() - began_s)))
+                headers.update(_CONSTANT_HEADERS)
+            await send(message)
+
+        return send_with_headers
+
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        limit = self._limits.body_bytes
-        if scope["path"] in _UPLOAD_PATHS:
-            limit = self._limits.upload_bytes + _UPLOAD_SLACK_BYTES
+        limit = self._limits.of(scope["path"])
         try:
             self._check_host(headers)
             if scope["path"] not in _OPEN_PATHS:
@@ -138,12 +163,3 @@ def _counted(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
-
-
-def _with_request_id(send: Send, request_id: str) -> Send:
-    async def send_with_id(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message)["x-request-id"] = request_id
-        await send(message)
-
-    return send_with_id

@@ -28,8 +28,10 @@ from ftops.engine.address import (
 )
 from ftops.engine.api.engine import Engine
 from ftops.engine.app import create_app
+from ftops.engine.expiry import drop_expired
 from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
+from ftops.engine.inspection import Inspector
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -78,7 +80,7 @@ def limit_threads() -> None:
 
 def prepare_folder(paths: EngineFolder) -> EngineFolder:
     """Make the folders of an engine."""
-    for path in (paths.root, paths.files, paths.models, paths.jobs, paths.incoming):
+    for path in (paths.root, paths.files, paths.models, paths.jobs, paths.incoming, paths.uploads):
         make_private_dir(path)
     return paths
 
@@ -91,6 +93,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         store=store,
         scheduler=Scheduler(store, settings, clock),
         generation=Generation(settings.paths, get_trainer, settings.models_in_memory),
+        inspector=Inspector(store, settings.paths),
         activity=Activity(clock),
         list_bases=list_bases,
     )
@@ -98,6 +101,11 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
 
 def sweep_files(store: Store, paths: EngineFolder) -> None:
     """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
+    drop_expired(store, paths)
+    pending = store.uploads.pending_ids()
+    for path in paths.uploads.iterdir():
+        if path.name not in pending:
+            shutil.rmtree(path, ignore_errors=True)
     for path in paths.incoming.iterdir():
         path.unlink(missing_ok=True)
     known = store.files.ids()
@@ -119,9 +127,11 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             sweep_files(store, paths)
             engine = build_engine(settings, store, clock)
             engine.scheduler.start()
+            engine.inspector.wake()  # for what an earlier engine had not looked at
             try:
                 _run(engine, bound, on_ready)
             finally:
+                engine.inspector.stop()
                 engine.scheduler.stop()
         finally:
             store.close()
@@ -166,7 +176,7 @@ def _is_idle(engine: Engine) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False
-    return not engine.store.jobs.unfinished()
+    return not engine.store.jobs.at_work()  # a paused job waits for its next start
 
 
 class _Server(uvicorn.Server):

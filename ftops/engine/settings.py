@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+CHECKPOINTS = "checkpoints"  # in the folder of a finished model
+
+
+def step_folder(step: int) -> str:
+    return f"step-{step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class EngineFolder:
         return self.root / "incoming"
 
     @property
+    def uploads(self) -> Path:
+        """The parts of pending uploads, a folder each."""
+        return self.root / "uploads"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 
@@ -53,9 +63,13 @@ class EngineFolder:
     def file(self, file_id: str) -> Path:
         return self.files / file_id
 
-    def model(self, job_id: str) -> Path:
-        """The finished model of a job."""
-        return self.models / job_id
+    def upload(self, upload_id: str) -> Path:
+        return self.uploads / upload_id
+
+    def model(self, job_id: str, step: int | None = None) -> Path:
+        """The finished model of a job, or the one that it was after a step."""
+        final = self.models / job_id
+        return final if step is None else final / CHECKPOINTS / step_folder(step)
 
     def job(self, job_id: str) -> "JobFolder":
         return JobFolder(self.jobs / job_id)
@@ -93,6 +107,11 @@ class JobFolder:
         return self.root / "steps.csv"
 
     @property
+    def epochs(self) -> Path:
+        """The models at the ends of the last epochs, a folder each."""
+        return self.root / "epochs"
+
+    @property
     def model(self) -> Path:
         """The model until it is whole."""
         return self.root / "model"
@@ -108,8 +127,11 @@ class EngineSettings:
     idle_s: float | None = None  # ends itself after that long without requests and jobs
     jobs_at_once: int = 1
     max_upload_bytes: int = 512 * MEBIBYTE
+    max_part_bytes: int = 64 * MEBIBYTE
+    max_assembled_bytes: int = 8192 * MEBIBYTE
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
+    max_unfinished_jobs: int = 200  # paused ones included
     worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
 
     @property

@@ -14,6 +14,7 @@ from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine.classification import classification_metrics
 from ftops.engine.documents import prompt_of, training_document
+from ftops.engine.epochs import EpochModels, gather_epochs
 from ftops.engine.generation import GetTrainer
 from ftops.engine.hyperparameters import JobSettings, read_settings, resolved_values
 from ftops.engine.ids import model_name, result_file_id
@@ -99,7 +100,7 @@ def _build_request(
         parent = shop.store.models.find_any(job.model)
         if parent is None:
             raise EngineError(f"the model {job.model} is gone")
-        base = str(shop.folder.model(parent.job_id))
+        base = str(shop.folder.model(parent.job_id, parent.step))
     weight = settings.prompt_loss_weight
     return TrainingRequest(
         base=base,
@@ -123,6 +124,7 @@ def _train(
     job: JobRow, trainer: Trainer, request: TrainingRequest, resolved: Resolved, shop: Workshop
 ) -> TrainingResult:
     place = shop.folder.job(job.id)
+    epochs = EpochModels(place, resolved.n_epochs)
 
     def attempt() -> TrainingResult:
         with StepFile(place.steps) as steps:
@@ -133,6 +135,7 @@ def _train(
                 checkpoint=place.checkpoint,
                 on_step=_Recorder(job, steps, resolved, shop).record,
                 should_stop=_stop_signal(job, shop),
+                on_epoch=epochs.keep,
             )
 
     try:
@@ -263,6 +266,7 @@ def _finish(
         created_at=store.now(),
         trained_tokens=result.trained_tokens,
     )
+    checkpoints = gather_epochs(place, manifest)
     publish(place.model, shop.folder.model(job.id), manifest)
     crashpoints.reach("engine.worker.after_publish")
     results = _write_results(job, place.steps, extra, shop)
@@ -272,7 +276,8 @@ def _finish(
         NewEvent("model", f"New fine-tuned model created: {name}"),
         NewEvent("succeeded", "The job has successfully completed."),
     ]
-    if not store.succeed(job.id, model, results, result.trained_tokens, *events):
+    tokens = result.trained_tokens
+    if not store.succeed(job.id, model, results, tokens, *events, checkpoints=checkpoints):
         fresh_dir(shop.folder.model(job.id)).rmdir()
         shop.folder.file(results.id).unlink(missing_ok=True)
         raise TrainingStopped

@@ -2,7 +2,8 @@
 
 It holds the job's lock for as long as it lives, so that a restarted engine can tell a living worker
 from a dead one, and it needs no engine to finish. SIGTERM makes it write a checkpoint, put the job
-back in the queue and end. What it prints lands in the job's log.
+back in the queue and end; so does a pause, but the job then waits for somebody to
+resume it. What it prints lands in the job's log.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def _train(job: JobRow, shop: Workshop) -> int:
     try:
         train_job(job, shop)
     except TrainingStopped:
-        return EXIT_STOPPED if shop.store.enqueue(job.id) else 0
+        return EXIT_STOPPED if shop.store.give_back(job.id) else 0
     except FtopsError as error:
         traceback.print_exc()
         shop.store.fail(job.id, "server_error", error.message)

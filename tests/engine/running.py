@@ -13,7 +13,7 @@ import openai
 from openai.types.fine_tuning import FineTuningJob
 from starlette.testclient import TestClient
 
-from ftops.clock import SystemClock
+from ftops.clock import Clock, SystemClock
 from ftops.engine.api.engine import Engine
 from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
@@ -56,9 +56,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def run_engine(settings: EngineSettings, *, schedules: bool = True) -> Iterator[Running]:
+def run_engine(
+    settings: EngineSettings, *, schedules: bool = True, clock: Clock | None = None
+) -> Iterator[Running]:
     """An engine with the table trainer, or with `tiny` when the settings name its worker."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     prepare_folder(settings.paths)
     store = Store(settings.paths.database, clock)
     engine = build_engine(settings, store, clock)
@@ -79,6 +81,7 @@ def run_engine(settings: EngineSettings, *, schedules: bool = True) -> Iterator[
     try:
         yield Running(engine, http, sdk)
     finally:
+        engine.inspector.stop()
         engine.scheduler.stop()
         sdk.close()
         store.close()

@@ -21,6 +21,7 @@ from ftops.engine import worker
 from ftops.engine.trainers.protocol import (
     Delta,
     Document,
+    OnEpoch,
     PromptTooLong,
     Resolved,
     SamplingParams,
@@ -83,6 +84,10 @@ class TableModel:
             yield Delta(index, "", finish_reason=reason)
 
 
+def _write_table(folder: Path, table: Mapping[str, str]) -> None:
+    (folder / "table.json").write_text(json.dumps(table))
+
+
 class TableTrainer:
     """One row is one step; a checkpoint after each."""
 
@@ -104,6 +109,7 @@ class TableTrainer:
         checkpoint: Path,
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
+        on_epoch: OnEpoch | None = None,
     ) -> TrainingResult:
         table: dict[str, str] = {}
         begin = 1
@@ -119,9 +125,12 @@ class TableTrainer:
             question, answer = rows[(step - 1) % len(rows)]
             table[question] = answer
             known = sum(table.get(asked) == told for asked, told in rows) / len(rows)
-            on_step(_metrics(step, resolved.n_steps, len(rows), known, bool(request.validation)))
+            metrics = _metrics(step, resolved.n_steps, len(rows), known, bool(request.validation))
+            on_step(metrics)
+            if on_epoch and step % len(rows) == 0:
+                on_epoch(metrics, lambda folder: _write_table(folder, table))
             write_atomic(checkpoint, json.dumps([step + 1, table]).encode())
-        (into / "table.json").write_text(json.dumps(table))
+        _write_table(into, table)
         return TrainingResult(trained_tokens=resolved.n_steps, steps=resolved.n_steps)
 
     def load(self, folder: Path) -> TableModel:

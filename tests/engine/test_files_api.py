@@ -1,5 +1,6 @@
 """`/v1/files` through the real SDK."""
 
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,16 @@ import openai
 import pytest
 
 from ftops.engine.settings import EngineSettings
-from tests.engine.running import TABLE_WORKER, Running, animals, run_engine, write_rows
+from tests.engine.running import (
+    TABLE_WORKER,
+    Running,
+    animals,
+    run_engine,
+    table_settings,
+    wait_for,
+    write_rows,
+)
+from tests.fakes import FakeClock
 
 
 @contextmanager
@@ -134,3 +144,108 @@ def test_a_full_disk_is_told_and_leaves_nothing(idle: Running) -> None:
     assert leftovers(idle) == []
     assert idle.sdk.files.list().data == []
     idle.upload(animals())
+
+
+def test_a_file_with_a_limited_life_is_gone_when_that_is_over(tmp_path: Path) -> None:
+    clock = FakeClock()
+    settings = table_settings(tmp_path / "engine")
+    with run_engine(settings, schedules=False, clock=clock) as running:
+        kept = running.upload(animals())
+        made = running.sdk.files.create(
+            file=("rows.jsonl", write_rows(animals())),
+            purpose="fine-tune",
+            expires_after={"anchor": "created_at", "seconds": 3600},
+        )
+        assert made.expires_at == made.created_at + 3600
+        clock.advance(3599)
+        assert running.sdk.files.retrieve(made.id) == made
+        clock.advance(1)
+        assert [row.id for row in running.sdk.files.list()] == [kept]
+        for ask in (
+            running.sdk.files.retrieve,
+            running.sdk.files.content,
+            running.sdk.files.delete,
+        ):
+            with pytest.raises(openai.NotFoundError):
+                ask(made.id)
+        with pytest.raises(openai.BadRequestError) as caught:
+            running.sdk.fine_tuning.jobs.create(model="ada", training_file=made.id)
+        assert caught.value.code == "file_not_found"
+        assert [path.name for path in leftovers(running)] == [kept]
+
+
+@pytest.mark.parametrize(
+    ("anchor", "seconds", "param"),
+    [
+        ("created_at", "3599", "expires_after.seconds"),
+        ("created_at", "2592001", "expires_after.seconds"),
+        ("created_at", "-3600", "expires_after.seconds"),
+        ("created_at", "9" * 5000, "expires_after[seconds]"),
+        ("created_at", "\u0663\u0666\u0660\u0660", None),
+        ("last_active_at", "3600", "expires_after.anchor"),
+    ],
+)
+def test_a_life_out_of_bounds_is_refused(
+    idle: Running, anchor: str, seconds: str, param: str | None
+) -> None:
+    data = {
+        "purpose": "fine-tune",
+        "expires_after[anchor]": anchor,
+        "expires_after[seconds]": seconds,
+    }
+    answer = idle.http.post("/v1/files", data=data, files={"file": b"x"})
+    if param is None:  # other scripts' digits are digits
+        assert answer.json()["expires_at"] == answer.json()["created_at"] + 3600
+        return
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert leftovers(idle) == []
+
+
+def test_the_list_can_be_asked_for_one_purpose_page_by_page(running: Running) -> None:
+    training = running.upload(animals())
+    job = running.sdk.fine_tuning.jobs.create(model="ada", training_file=training)
+    (results,) = running.wait_for_end(job.id).result_files
+    later = running.upload(animals())
+    assert [row.id for row in running.sdk.files.list(purpose="fine-tune", limit=1)] == [
+        later,
+        training,
+    ]
+    assert [row.id for row in running.sdk.files.list(purpose="fine-tune-results")] == [results]
+    assert [row.id for row in running.sdk.files.list(order="asc", limit=2)] == [
+        training,
+        results,
+        later,
+    ]
+    for limit in (0, 10001):
+        with pytest.raises(openai.BadRequestError):
+            running.sdk.files.list(limit=limit)
+    assert running.http.get("/v1/files", params={"order": "up"}).status_code == 400
+
+
+@pytest.mark.parametrize("padding", [0, 5_000_000])
+def test_a_bad_row_is_told_when_the_file_is_uploaded(idle: Running, padding: int) -> None:
+    long: dict[str, object] = {"prompt": "a", "completion": "b" * 1000}
+    rows = [*animals(), *[long] * (padding // 1000)]
+    content = write_rows(rows) + json.dumps({"prompt": "no answer"}).encode() + b"\n"
+    made = idle.sdk.files.create(file=("rows.jsonl", content), purpose="fine-tune")
+    assert made.status == ("uploaded" if padding else "error")
+    seen = idle.sdk.files.wait_for_processing(made.id, poll_interval=0.01)
+    assert (seen.status, seen.status_details) == (
+        "error",
+        f"line {len(rows) + 1}: completion is missing",
+    )
+    good = idle.sdk.files.create(file=("rows.jsonl", write_rows(rows)), purpose="fine-tune")
+    seen = idle.sdk.files.wait_for_processing(good.id, poll_interval=0.01)
+    assert (seen.status, seen.status_details) == ("processed", None)
+
+
+def test_what_an_ended_engine_had_not_looked_at_the_next_one_looks_at(tmp_path: Path) -> None:
+    settings = table_settings(tmp_path / "engine")
+    with run_engine(settings, schedules=False) as running:
+        file_id = running.upload([{"prompt": 1}])
+        running.store.files.set_status(file_id, "uploaded", None)
+    with run_engine(settings, schedules=False) as running:
+        running.engine.inspector.wake()
+        wait_for(lambda: running.sdk.files.retrieve(file_id).status == "error")
+        details = running.sdk.files.retrieve(file_id).status_details
+        assert details == "line 1: completion is missing"

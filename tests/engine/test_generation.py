@@ -1,7 +1,7 @@
 """Models in memory: the last used stay, a slow reader holds nobody up, a reader may leave."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,3 +92,80 @@ def test_a_reader_that_does_not_read_keeps_nobody_waiting() -> None:
     unread = Answers(model, [()], SamplingParams())
     wait_for(lambda: "".join(d.text for d in Answers(model, [()], SamplingParams())) == "yes")
     assert "".join(delta.text for delta in unread) == "yes"
+
+
+class Chorus:
+    """A model that answers all callers step by step, and notes how many there were."""
+
+    context_length = 100
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.together = threading.Event()
+        self.fails = False
+        self._left: dict[int, int] = {}
+        self._n_joined = 0
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def count_tokens(self, document: Document) -> int:
+        return len(document)
+
+    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+        raise AssertionError("it is asked for a batch")
+
+    def open_batch(self) -> "Chorus":
+        self._left.clear()
+        return self
+
+    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+        tickets = range(self._n_joined, self._n_joined + len(prompts))
+        self._n_joined = tickets.stop
+        self._left |= dict.fromkeys(tickets, params.max_tokens)
+        return tickets
+
+    def leave(self, tickets: Collection[int]) -> None:
+        for ticket in tickets:
+            del self._left[ticket]
+
+    def step(self) -> Sequence[Delta]:
+        self.sizes.append(len(self._left))
+        if len(self._left) > 1:
+            self.together.set()
+        if self.fails:
+            raise EngineError("it fell over")
+        deltas = []
+        for ticket, left in list(self._left.items()):
+            ends = left == 1
+            self._left[ticket] = left - 1
+            if ends:
+                del self._left[ticket]
+            deltas.append(Delta(ticket, "1", n_tokens=1, finish_reason="length" if ends else None))
+        return deltas
+
+
+def test_callers_who_come_later_join_those_who_are_answered() -> None:
+    chorus = Chorus()
+    model = OpenModel(MANIFEST, chorus)
+    endless = Answers(model, [()], SamplingParams(max_tokens=1 << 60))
+    whole = Answers(model, [(), ()], SamplingParams(max_tokens=5), whole=True)
+    assert [delta.index for delta in whole] == [0, 1] * 5
+    assert chorus.together.is_set()
+    assert max(chorus.sizes) == 3
+    endless.close()
+    assert list(endless)  # ends, although the model would have gone on
+    wait_for(lambda: model.desk.load == 0)
+
+
+def test_a_model_that_breaks_tells_all_its_callers_and_answers_the_next_one() -> None:
+    chorus = Chorus()
+    model = OpenModel(MANIFEST, chorus)
+    callers = [Answers(model, [()], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
+    assert chorus.together.wait(20)
+    chorus.fails = True
+    for caller in callers:
+        with pytest.raises(EngineError, match="fell over"):
+            list(caller)
+    chorus.fails = False
+    assert len(list(Answers(model, [()], SamplingParams(max_tokens=2)))) == 2

@@ -281,8 +281,9 @@ def test_tiny_killed_with_its_engine_ends_with_the_same_weights(tmp_path: Path) 
         if kills:
             with engine_process(folder, *engine_command(folder)) as engine, engine.sdk() as sdk:
                 assert wait_for_end(sdk, job_id) == "succeeded"
-        files = sorted((folder / "models" / job_id).iterdir())
-        weights.append({f.name: f.read_bytes() for f in files if f.name != "manifest.json"})
+        model = folder / "models" / job_id
+        files = [f for f in model.rglob("*") if f.is_file() and f.name != "manifest.json"]
+        weights.append({str(f.relative_to(model)): f.read_bytes() for f in files})
     assert weights[0] == weights[1]
     assert weights[0]
 

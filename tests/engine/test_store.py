@@ -121,9 +121,9 @@ def test_a_deleted_model_keeps_its_folder_while_a_job_starts_from_it(store: Stor
     assert not store.models.delete("ft:ada:local::1", at=201)
     assert store.models.find("ft:ada:local::1") is None
     assert store.models.find_any("ft:ada:local::1") is not None
-    assert store.models.removable_folders() == []
+    assert store.models.removable() == []
     store.cancel("ftjob-2")
-    assert store.models.removable_folders() == ["ftjob-1"]
+    assert [row.job_id for row in store.models.removable()] == ["ftjob-1"]
 
 
 def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
@@ -150,3 +150,20 @@ def test_two_connections_see_each_others_changes(tmp_path: Path) -> None:
     assert not one.enqueue("ftjob-1")
     one.close()
     two.close()
+
+
+def test_a_database_of_the_first_version_gets_the_later_columns(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "CREATE TABLE files (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+            " filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,"
+            " created_at INTEGER NOT NULL);"
+            "INSERT INTO files VALUES (1, 'file-1', '1.jsonl', 'fine-tune', 10, 100);"
+            "PRAGMA user_version = 1;"
+        )
+    old.close()
+    store = Store(path, FakeClock())
+    assert store.files.find("file-1") == file(1)
+    store.close()
+    Store(path, FakeClock()).close()

@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 from ftops.engine.api.engine import Engine
 from ftops.engine.api.failures import ApiError, error_body
 from ftops.engine.api.models import get_model
+from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import Finite, Request
 from ftops.engine.generation import Answers, OpenModel
 from ftops.engine.trainers.protocol import (
@@ -27,6 +28,7 @@ from ftops.errors import EngineError
 from ftops.records import Json, RowFormat
 
 MAX_ANSWERS = 256  # prompts times n, in one request
+_MAX_CALLERS = 512  # of one model, at the same time
 _log = logging.getLogger(__name__)
 _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
 
@@ -119,13 +121,21 @@ class Drawing:
     """Answers on their way. The first piece is there already, so that refusals come before it."""
 
     def __init__(
-        self, model: OpenModel, prompts: Sequence[Document], params: SamplingParams, *, asked: str
+        self,
+        model: OpenModel,
+        prompts: Sequence[Document],
+        params: SamplingParams,
+        *,
+        asked: str,
+        streams: bool = False,
     ) -> None:
         """`asked` is the request's field that holds the prompt."""
         if len(prompts) > MAX_ANSWERS:
             message = f"{len(prompts)} answers are asked for at once; {MAX_ANSWERS} are allowed."
             raise ApiError(400, message, param="n", code="invalid_value")
-        self._answers = Answers(model, prompts, params)
+        self.rate = Rate(_MAX_CALLERS, model.desk.load, retry_after_s=1)
+        self.rate.check("callers wait for this model")
+        self._answers = Answers(model, prompts, params, whole=not streams)
         self._pieces = iter(self._answers)
         try:
             self._first = next(self._pieces, None)
@@ -196,5 +206,5 @@ def stream_events(drawing: Drawing, chunks: Iterable[Mapping[str, Json]]) -> Str
         finally:
             drawing.close()
 
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", **drawing.rate.headers()}
     return StreamingResponse(body(), media_type="text/event-stream", headers=headers)

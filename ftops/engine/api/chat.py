@@ -79,12 +79,12 @@ def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Res
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     n = body.n or 1
     params = body.sampling(max_tokens=limit, logprobs=logprobs)
-    drawing = Drawing(model, [prompt] * n, params, asked="messages")
+    drawing = Drawing(model, [prompt] * n, params, asked="messages", streams=bool(body.stream))
     prompt_tokens = model.count_tokens([prompt])
     reply = _Reply(body, n, engine.store.now())
     if body.stream:
         return stream_events(drawing, reply.chunks(drawing, prompt_tokens))
-    return JSONResponse(reply.whole(drawing, prompt_tokens))
+    return JSONResponse(reply.whole(drawing, prompt_tokens), headers=drawing.rate.headers())
 
 
 def _refuse_what_is_not_offered(body: CreateChatCompletion) -> None:

@@ -50,12 +50,12 @@ def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
         max_tokens=body.max_tokens or _DEFAULT_MAX_TOKENS, logprobs=body.logprobs
     )
     asked = [document for document in documents for _ in range(n)]
-    drawing = Drawing(model, asked, params, asked="prompt")
+    drawing = Drawing(model, asked, params, asked="prompt", streams=bool(body.stream))
     reply = _Reply(body, [prompt for prompt in prompts for _ in range(n)], engine.store.now())
     prompt_tokens = model.count_tokens(documents)
     if body.stream:
         return stream_events(drawing, reply.chunks(drawing, prompt_tokens))
-    return JSONResponse(reply.whole(drawing, prompt_tokens))
+    return JSONResponse(reply.whole(drawing, prompt_tokens), headers=drawing.rate.headers())
 
 
 class _Reply:

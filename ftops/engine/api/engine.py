@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ftops.engine.generation import Generation
+from ftops.engine.inspection import Inspector
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -22,6 +23,7 @@ class Engine:
     store: Store
     scheduler: Scheduler
     generation: Generation
+    inspector: Inspector
     activity: Activity
     list_bases: Callable[[], Mapping[str, int]]
 

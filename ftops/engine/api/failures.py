@@ -15,6 +15,7 @@ from ftops.records import Json
 
 _log = logging.getLogger(__name__)
 REQUEST_ID = "ftops.request_id"  # where the door leaves it in the request's scope
+_TYPES = {429: "requests"}
 _CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
 
@@ -39,7 +40,7 @@ def error_body(
     status: int, message: str, *, code: str | None = None, param: str | None = None
 ) -> dict[str, Json]:
     """The body that says it."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
+    kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 

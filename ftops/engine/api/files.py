@@ -1,7 +1,10 @@
 """`/v1/files`: upload, list, look at, read and delete."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
 
@@ -14,14 +17,18 @@ from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.paging import split_page, unknown_after
 from ftops.engine.api.wire import Deleted, FileObject, FilePage
+from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
+from ftops.engine.inspection import SMALL_BYTES, UPLOADED, inspect_file
 from ftops.engine.multipart import UploadForm, read_upload
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow
 from ftops.files import storage_error, sync_dir
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
-_PURPOSES = ("fine-tune",)
+LEAST_LIFE_S = 3600
+LONGEST_LIFE_S = 30 * 24 * 3600
+PURPOSES = ("fine-tune",)
 _FORM_SCHEMA = {
     "requestBody": {
         "required": True,
@@ -31,8 +38,14 @@ _FORM_SCHEMA = {
                     "type": "object",
                     "required": ["purpose", "file"],
                     "properties": {
-                        "purpose": {"type": "string", "enum": list(_PURPOSES)},
+                        "purpose": {"type": "string", "enum": list(PURPOSES)},
                         "file": {"type": "string", "format": "binary"},
+                        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+                        "expires_after[seconds]": {
+                            "type": "integer",
+                            "minimum": LEAST_LIFE_S,
+                            "maximum": LONGEST_LIFE_S,
+                        },
                     },
                 }
             }
@@ -43,27 +56,22 @@ _FORM_SCHEMA = {
 
 @router.post("", openapi_extra=_FORM_SCHEMA)
 async def create_file(request: Request, engine: TheEngine) -> FileObject:
-    """Upload training data: the form fields `purpose` (fine-tune) and `file`."""
-    folder = engine.paths.incoming
-    part: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix="upload-", dir=folder)
-        part = Path(name)
-        with os.fdopen(descriptor, "wb") as target:
-            kind = request.headers.get("content-type", "")
-            form = await read_upload(kind, request.stream(), target)
-            _check_form(form, engine.settings.max_upload_bytes)
-            target.flush()
-            await to_thread.run_sync(os.fsync, descriptor)
-        row = await to_thread.run_sync(_keep, engine, part, form)
-    except ClientDisconnect:
-        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
-    except OSError as error:
-        raise storage_error(error, folder) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-    return _file_object(row)
+    """Upload training data: the form fields `purpose` (fine-tune) and `file`.
+
+    `expires_after[anchor]` (created_at) and `expires_after[seconds]` let it go by itself.
+    """
+    async with receive_form(request, engine.paths.incoming) as (part, form):
+        life_s = _check_form(form, engine.settings.max_upload_bytes)
+        row = FileRow(
+            id=new_id("file"),
+            filename=clean_filename(form.filename or ""),
+            purpose="fine-tune",
+            bytes=form.size,
+            created_at=engine.store.now(),
+            expires_at=None if life_s is None else engine.store.now() + life_s,
+        )
+        row = await to_thread.run_sync(keep_file, engine, part, row)
+    return file_object(row)
 
 
 @router.get("")
@@ -75,12 +83,13 @@ def list_files(
     purpose: str | None = None,
 ) -> FilePage[FileObject]:
     """All files, newest first."""
+    drop_expired(engine.store, engine.paths)
     if after is not None and engine.store.files.find(after) is None:
         raise unknown_after(after)
     rows = engine.store.files.page(
         after=after, limit=limit + 1, newest_first=order == "desc", purpose=purpose
     )
-    data, has_more = split_page(rows, limit, _file_object)
+    data, has_more = split_page(rows, limit, file_object)
     ends = (data[0].id, data[-1].id) if data else (None, None)
     return FilePage(data=data, has_more=has_more, first_id=ends[0], last_id=ends[1])
 
@@ -88,7 +97,7 @@ def list_files(
 @router.get("/{file_id}")
 def retrieve_file(file_id: str, engine: TheEngine) -> FileObject:
     """One file."""
-    return _file_object(_get_file(file_id, engine))
+    return file_object(_get_file(file_id, engine))
 
 
 @router.get("/{file_id}/content", response_class=Response)
@@ -104,20 +113,47 @@ def read_content(file_id: str, engine: TheEngine) -> Response:
 @router.delete("/{file_id}")
 def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     """Delete a file; jobs that were created with it keep what they need."""
+    drop_expired(engine.store, engine.paths)
     if not engine.store.files.remove(file_id):
         raise not_found("file", file_id)
     engine.paths.file(file_id).unlink(missing_ok=True)
     return Deleted(id=file_id, object="file")
 
 
+@contextlib.asynccontextmanager
+async def receive_form(
+    request: Request, folder: Path, *, name: str = "file"
+) -> AsyncIterator[tuple[Path, UploadForm]]:
+    """A form whose file `name` stands in `folder`, flushed; what is still there at the end goes."""
+    part: Path | None = None
+    try:
+        descriptor, part_name = tempfile.mkstemp(prefix="upload-", dir=folder)
+        part = Path(part_name)
+        with os.fdopen(descriptor, "wb") as target:
+            kind = request.headers.get("content-type", "")
+            form = await read_upload(kind, request.stream(), target, name=name)
+            target.flush()
+            await to_thread.run_sync(os.fsync, descriptor)
+        yield part, form
+    except ClientDisconnect:
+        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
 def _get_file(file_id: str, engine: Engine) -> FileRow:
+    drop_expired(engine.store, engine.paths)
     row = engine.store.files.find(file_id)
     if row is None:
         raise not_found("file", file_id)
     return row
 
 
-def _check_form(form: UploadForm, limit: int) -> None:
+def _check_form(form: UploadForm, limit: int) -> int | None:
+    """How long the file shall live, in seconds; ApiError for a form that is not right."""
     if form.filename is None:
         raise ApiError(
             400, "The form has no file.", param="file", code="missing_required_parameter"
@@ -126,9 +162,10 @@ def _check_form(form: UploadForm, limit: int) -> None:
     if purpose is None:
         message = "The form has no purpose."
         raise ApiError(400, message, param="purpose", code="missing_required_parameter")
-    if purpose not in _PURPOSES:
-        message = f"purpose is {purpose!r}; the engine takes {' or '.join(_PURPOSES)}."
+    if purpose not in PURPOSES:
+        message = f"purpose is {purpose!r}; the engine takes {' or '.join(PURPOSES)}."
         raise ApiError(400, message, param="purpose", code="invalid_value")
+    life_s = _read_life(form.fields)
     for name in form.fields:
         message = f"Unknown parameter: {name!r}."
         raise ApiError(400, message, param=name, code="unknown_parameter")
@@ -136,28 +173,64 @@ def _check_form(form: UploadForm, limit: int) -> None:
         raise too_large(limit)
     if form.size == 0:
         raise ApiError(400, "The file is empty.", param="file", code="invalid_value")
+    return life_s
 
 
-def _keep(engine: Engine, part: Path, form: UploadForm) -> FileRow:
-    """Give the upload its id and its place; known only when it stands there."""
-    name = PureWindowsPath(PurePosixPath(form.filename or "").name).name[:255] or "upload"
-    row = FileRow(new_id("file"), name, "fine-tune", form.size, engine.store.now())
+def _read_life(fields: dict[str, str]) -> int | None:
+    """What `expires_after` says, in seconds; its fields are taken out."""
+    anchor = fields.pop("expires_after[anchor]", None)
+    seconds = fields.pop("expires_after[seconds]", None)
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at":
+        message = "expires_after needs the anchor 'created_at'."
+        raise ApiError(400, message, param="expires_after.anchor", code="invalid_value")
+    value = int(seconds) if seconds and seconds.isdecimal() and len(seconds) < 10 else 0
+    if not LEAST_LIFE_S <= value <= LONGEST_LIFE_S:
+        message = f"expires_after takes {LEAST_LIFE_S} to {LONGEST_LIFE_S} seconds."
+        raise ApiError(400, message, param="expires_after.seconds", code="invalid_value")
+    return value
+
+
+def clean_filename(name: str) -> str:
+    """The last part of what a client calls its file; never a path."""
+    return PureWindowsPath(PurePosixPath(name).name).name[:255] or "upload"
+
+
+def keep_file(
+    engine: Engine, part: Path, row: FileRow, record: Callable[[FileRow], bool] | None = None
+) -> FileRow:
+    """Give the upload its place; known only when it stands there. Small ones are looked at now.
+
+    `record` writes the row down where more than the table of files changes; 409 when it refuses.
+    """
     final = engine.paths.file(row.id)
+    status, details = inspect_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
+    row = replace(row, status=status, status_details=details)
     part.replace(final)
     try:
         sync_dir(final.parent)
-        engine.store.files.add(row)
+        if record is None:
+            engine.store.files.add(row)
+        elif not record(row):
+            raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
     except BaseException:
         final.unlink(missing_ok=True)
         raise
+    if status == UPLOADED:
+        engine.inspector.wake()
     return row
 
 
-def _file_object(row: FileRow) -> FileObject:
+def file_object(row: FileRow) -> FileObject:
+    """The file as the API shows it."""
     return FileObject(
         id=row.id,
         bytes=row.bytes,
         created_at=row.created_at,
         filename=row.filename,
         purpose=row.purpose,
+        status=row.status,
+        status_details=row.status_details,
+        expires_at=row.expires_at,
     )

@@ -1,16 +1,18 @@
-"""`/v1/fine_tuning/jobs`: create, list, look at, cancel, and a job's events."""
+"""`/v1/fine_tuning/jobs`: create, list, look at, cancel, pause, resume, and a job's events."""
 
 import re
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     CreateJob,
     EventObject,
@@ -19,6 +21,7 @@ from ftops.engine.api.wire import (
     JobObject,
     Page,
 )
+from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
@@ -32,7 +35,7 @@ _CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
 @router.post("")
-def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
+def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
     asked = _hyperparameters(body)
     _check_classification(asked, body)
@@ -43,6 +46,8 @@ def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
         _take_files(body, folder, engine)
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
+            rate = _queue_rate(engine)
+            rate.check("jobs are unfinished")
             job = JobRow(
                 id=job_id,
                 status=JobStatus.VALIDATING_FILES,
@@ -61,6 +66,7 @@ def create_job(body: CreateJob, engine: TheEngine) -> JobObject:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
     engine.scheduler.wake()
+    response.headers.update(replace(rate, taken=rate.taken + 1).headers())
     return job_object(job)
 
 
@@ -87,20 +93,38 @@ def list_jobs(
 @router.get("/{job_id}")
 def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
     """One job as it stands."""
-    return job_object(_get_job(job_id, engine))
+    return job_object(get_job(job_id, engine))
 
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
     """End a job early; its model is not kept."""
-    job = _get_job(job_id, engine)
+    job = get_job(job_id, engine)
     if not engine.scheduler.cancel(job_id):
-        status = _get_job(job_id, engine).status
+        status = get_job(job_id, engine).status
         message = f"The job {job_id} has ended already: it has {status}."
         if status is JobStatus.CANCELLED:
             message = f"The job {job_id} is cancelled already."
         raise ApiError(400, message, code="job_ended")
-    return job_object(_get_job(job.id, engine))
+    return job_object(get_job(job.id, engine))
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, engine: TheEngine) -> JobObject:
+    """Let a job wait; a running one writes a checkpoint first."""
+    get_job(job_id, engine)
+    if not engine.scheduler.pause(job_id):
+        raise _wrong_state(get_job(job_id, engine), "paused")
+    return job_object(get_job(job_id, engine))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, engine: TheEngine) -> JobObject:
+    """Queue a paused job again; it goes on from its checkpoint."""
+    get_job(job_id, engine)
+    if not engine.scheduler.resume(job_id):
+        raise _wrong_state(get_job(job_id, engine), "resumed")
+    return job_object(get_job(job_id, engine))
 
 
 @router.get("/{job_id}/events")
@@ -111,7 +135,7 @@ def list_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> Page[EventObject]:
     """What happened to the job, newest first."""
-    _get_job(job_id, engine)
+    get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
         raise unknown_after(after)
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
@@ -119,11 +143,34 @@ def list_events(
     return Page(data=data, has_more=has_more)
 
 
-def _get_job(job_id: str, engine: Engine) -> JobRow:
+def _queue_rate(engine: Engine) -> Rate:
+    taken = engine.store.jobs.count_unfinished()
+    return Rate(engine.settings.max_unfinished_jobs, taken, retry_after_s=30)
+
+
+def get_job(job_id: str, engine: Engine) -> JobRow:
+    """The job, or 404."""
     job = engine.store.jobs.find(job_id)
     if job is None:
         raise not_found("fine-tuning job", job_id)
     return job
+
+
+_STATE_WORDS = {
+    JobStatus.VALIDATING_FILES: "its files are being checked; try again in a moment",
+    JobStatus.QUEUED: "it is not paused, it waits for its turn",
+    JobStatus.RUNNING: "it is not paused, it runs",
+    JobStatus.PAUSING: "it is about to pause; try again in a moment",
+    JobStatus.PAUSED: "it is paused already",
+    JobStatus.SUCCEEDED: "it has succeeded",
+    JobStatus.FAILED: "it has failed",
+    JobStatus.CANCELLED: "it was cancelled",
+}
+
+
+def _wrong_state(job: JobRow, wanted: str) -> ApiError:
+    message = f"The job {job.id} cannot be {wanted}: {_STATE_WORDS[job.status]}."
+    return ApiError(400, message, code="job_ended" if job.ended else "invalid_job_state")
 
 
 def _hyperparameters(body: CreateJob) -> dict[str, Json]:
@@ -173,6 +220,7 @@ def _check_classification(asked: Mapping[str, Json], body: CreateJob) -> None:
 
 def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
     """Let the job keep its files, whatever happens to the uploads."""
+    drop_expired(engine.store, engine.paths)
     wanted = [("training_file", body.training_file, folder.training)]
     if body.validation_file is not None:
         wanted.append(("validation_file", body.validation_file, folder.validation))

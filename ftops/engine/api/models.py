@@ -29,13 +29,15 @@ def retrieve_model(model: str, engine: TheEngine) -> ModelObject:
 
 @router.delete("/{model}")
 def delete_model(model: str, engine: TheEngine) -> Deleted:
-    """Delete a fine-tuned model; what uses it at the moment ends undisturbed."""
+    """Delete a fine-tuned model, with its checkpoints; what uses it now ends undisturbed."""
     if model in engine.list_bases():
         message = f"{model!r} is a base model; only fine-tuned models can be deleted."
         raise ApiError(403, message, param="model", code="base_model")
-    if not engine.store.models.delete(model, at=engine.store.now()):
+    deleted = engine.store.models.delete(model, at=engine.store.now())
+    if not deleted:
         raise not_found("model", model, param="model", code="model_not_found")
-    engine.generation.forget(model)
+    for name in deleted:
+        engine.generation.forget(name)
     sweep_models(engine.store, engine.paths)
     return Deleted(id=model, object="model")
 

@@ -52,6 +52,56 @@ class FileObject(BaseModel):
     expires_at: int | None = None
 
 
+class ExpiresAfter(Request):
+    """How long a file shall live."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600)]
+
+
+class CreateUpload(Request):
+    """A file that will come in parts."""
+
+    bytes: Annotated[int, Field(ge=1)]
+    filename: Annotated[str, Field(min_length=1, max_length=1000)]
+    mime_type: Annotated[str, Field(min_length=1, max_length=256)]
+    purpose: Literal["fine-tune"]
+    expires_after: ExpiresAfter | None = None
+
+
+class CompleteUpload(Request):
+    """The parts in their order, and what their sum should be."""
+
+    part_ids: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=128)]],
+        Field(min_length=1, max_length=10_000),
+    ]
+    md5: Annotated[str, Field(max_length=64)] | None = None
+
+
+class UploadPart(BaseModel):
+    """One part of an upload."""
+
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    created_at: int
+    upload_id: str
+
+
+class Upload(BaseModel):
+    """A file that comes in parts; `file` is what it became."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    expires_at: int
+    filename: str
+    purpose: str
+    status: str
+    file: FileObject | None = None
+
+
 class ModelObject(BaseModel):
     """A model; `parent` and `job_id` are told of fine-tuned ones."""
 
@@ -159,6 +209,30 @@ class JobObject(BaseModel):
     metadata: dict[str, str]
     method: JobMethod
     user_provided_suffix: str | None
+
+
+class CheckpointMetrics(BaseModel):
+    """How training stood at a checkpoint; null: not measured there."""
+
+    step: float
+    train_loss: float | None = None
+    train_mean_token_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_mean_token_accuracy: float | None = None
+    full_valid_loss: float | None = None
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class CheckpointObject(BaseModel):
+    """A model as it was at the end of an epoch."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    metrics: CheckpointMetrics
+    step_number: int
 
 
 class EventObject(BaseModel):

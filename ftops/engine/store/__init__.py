@@ -6,6 +6,7 @@ from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
 from ftops.engine.store.models import ModelRow, ModelTable
 from ftops.engine.store.store import Store
+from ftops.engine.store.uploads import PartRow, UploadRow, UploadStatus, UploadTable
 
 __all__ = [
     "Database",
@@ -19,5 +20,9 @@ __all__ = [
     "ModelRow",
     "ModelTable",
     "NewEvent",
+    "PartRow",
     "Store",
+    "UploadRow",
+    "UploadStatus",
+    "UploadTable",
 ]

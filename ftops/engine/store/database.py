@@ -14,11 +14,19 @@ from typing import TypeAlias
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
 _BUSY_S = 30.0
+# What tables got after their first version: table, column, declaration (the same in schema.sql).
+_LATER_COLUMNS = (
+    ("files", "expires_at", "INTEGER"),
+    ("files", "status", "TEXT NOT NULL DEFAULT 'processed'"),
+    ("files", "status_details", "TEXT"),
+    ("models", "step", "INTEGER"),
+    ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
+)
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
 
@@ -53,11 +61,18 @@ class Database:
                 hint="Upgrade ftops, or point FTOPS_HOME at another folder.",
             )
         if version < SCHEMA_VERSION:
-            self._connection.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA.read_text(encoding='utf-8')}; "
-                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
+            self._upgrade()
             self.path.chmod(PRIVATE_FILE)
+
+    def _upgrade(self) -> None:
+        """Bring an empty or older file to the present schema, all at once."""
+        self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text(encoding='utf-8')}")
+        for table, column, declaration in _LATER_COLUMNS:
+            known = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+            if column not in {row["name"] for row in known}:
+                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -16,6 +16,9 @@ class FileRow:
     purpose: str
     bytes: int
     created_at: int
+    expires_at: int | None = None
+    status: str = "processed"
+    status_details: str | None = None
 
 
 class FileTable:
@@ -26,8 +29,19 @@ class FileTable:
 
     def add(self, row: FileRow) -> None:
         self._database.change(
-            "INSERT INTO files (id, filename, purpose, bytes, created_at) VALUES (?, ?, ?, ?, ?)",
-            (row.id, row.filename, row.purpose, row.bytes, row.created_at),
+            "INSERT INTO files"
+            " (id, filename, purpose, bytes, created_at, expires_at, status, status_details)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.id,
+                row.filename,
+                row.purpose,
+                row.bytes,
+                row.created_at,
+                row.expires_at,
+                row.status,
+                row.status_details,
+            ),
         )
 
     def find(self, file_id: str) -> FileRow | None:
@@ -37,6 +51,23 @@ class FileTable:
     def remove(self, file_id: str) -> bool:
         """Forget the file; whether it was known."""
         return self._database.change("DELETE FROM files WHERE id = ?", (file_id,)) == 1
+
+    def set_status(self, file_id: str, status: str, details: str | None) -> None:
+        """Keep what looking at the file has shown."""
+        self._database.change(
+            "UPDATE files SET status = ?, status_details = ? WHERE id = ?",
+            (status, details, file_id),
+        )
+
+    def in_status(self, status: str) -> Sequence[FileRow]:
+        """The files that stand so, oldest first."""
+        rows = self._database.rows("SELECT * FROM files WHERE status = ? ORDER BY seq", (status,))
+        return [_file(row) for row in rows]
+
+    def take_expired(self, now: int) -> Sequence[str]:
+        """Forget the files whose time is over; their ids."""
+        rows = self._database.rows("SELECT id FROM files WHERE expires_at <= ?", (now,))
+        return [row["id"] for row in rows if self.remove(row["id"])]
 
     def ids(self) -> frozenset[str]:
         return frozenset(row["id"] for row in self._database.rows("SELECT id FROM files"))
@@ -64,4 +95,4 @@ class FileTable:
 
 
 def _file(row: sqlite3.Row) -> FileRow:
-    return FileRow(row["id"], row["filename"], row["purpose"], row["bytes"], row["created_at"])
+    return FileRow(**{key: row[key] for key in row.keys() if key != "seq"})  # noqa: SIM118

@@ -6,7 +6,7 @@ processes that want to move the same job never both succeed.
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,8 @@ class JobStatus(StrEnum):
     VALIDATING_FILES = "validating_files"
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSING = "pausing"  # its worker has not noticed yet
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -29,11 +31,24 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.VALIDATING_FILES: frozenset(
         {JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}
     ),
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.QUEUED: frozenset(
+        {JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
     # back to queued: its worker is gone, and another one will go on from the checkpoint
     JobStatus.RUNNING: frozenset(
-        {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}
+        {
+            JobStatus.SUCCEEDED,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+            JobStatus.QUEUED,
+            JobStatus.PAUSING,
+        }
     ),
+    # succeeded: the last step was done before its worker noticed
+    JobStatus.PAUSING: frozenset(
+        {JobStatus.PAUSED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
     JobStatus.SUCCEEDED: frozenset(),
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
@@ -140,10 +155,28 @@ class JobTable:
     def unfinished(self) -> Sequence[JobRow]:
         return self.in_status(*(status for status in JobStatus if status not in ENDED))
 
-    def move(self, job_id: str, to: JobStatus, values: Mapping[str, Value] | None = None) -> bool:
+    def count_unfinished(self) -> int:
+        marks = ", ".join("?" * len(ENDED))
+        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks})"
+        return int(self._database.rows(sql, tuple(ENDED))[0]["n"])
+
+    def at_work(self) -> Sequence[JobRow]:
+        """The unfinished ones that something goes on with by itself."""
+        return [job for job in self.unfinished() if job.status is not JobStatus.PAUSED]
+
+    def move(
+        self,
+        job_id: str,
+        to: JobStatus,
+        values: Mapping[str, Value] | None = None,
+        *,
+        only_from: Collection[JobStatus] = tuple(JobStatus),
+    ) -> bool:
         """Bring the job to the state `to` and set columns; False when its state forbids that."""
         columns = {"status": to.value, **(values or {})}
-        sources = [status for status, onward in TRANSITIONS.items() if to in onward]
+        sources = [
+            status for status, onward in TRANSITIONS.items() if to in onward and status in only_from
+        ]
         sets = ", ".join(f"{column} = ?" for column in columns)
         marks = ", ".join("?" * len(sources))
         return (

@@ -1,21 +1,27 @@
-"""The table of fine-tuned models; their weights stand in `models/`, named by the job's id."""
+"""The table of fine-tuned models; their weights stand in `models/`, named by the job's id.
 
+Checkpoints are models of their own, kept with the finished one: they go when it goes.
+"""
+
+import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ftops.engine.store.database import Database
+from ftops.engine.store.database import Database, Value
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One fine-tuned model."""
+    """One fine-tuned model, finished or (`step`) as it was on the way."""
 
     name: str
     job_id: str
     base: str
     parent: str
     created_at: int
+    step: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class ModelTable:
@@ -26,8 +32,17 @@ class ModelTable:
 
     def add(self, row: ModelRow) -> None:
         self._database.change(
-            "INSERT INTO models (name, job_id, base, parent, created_at) VALUES (?, ?, ?, ?, ?)",
-            (row.name, row.job_id, row.base, row.parent, row.created_at),
+            "INSERT INTO models (name, job_id, base, parent, created_at, step, metrics_json)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.name,
+                row.job_id,
+                row.base,
+                row.parent,
+                row.created_at,
+                row.step,
+                json.dumps(dict(row.metrics)),
+            ),
         )
 
     def find(self, name: str) -> ModelRow | None:
@@ -43,28 +58,50 @@ class ModelTable:
         return _model(row) if row else None
 
     def all(self) -> Sequence[ModelRow]:
-        return [
-            _model(row)
-            for row in self._database.rows(
-                "SELECT * FROM models WHERE deleted_at IS NULL ORDER BY seq"
-            )
-        ]
+        """The finished ones."""
+        return self._select("step IS NULL AND deleted_at IS NULL")
 
-    def delete(self, name: str, *, at: int) -> bool:
-        """Mark it as deleted; whether there was such a model."""
-        changed = self._database.change(
-            "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL", (at, name)
-        )
-        return changed == 1
+    def checkpoints(self, job_id: str) -> Sequence[ModelRow]:
+        """What is kept of the job's way, latest first."""
+        found = self._select("job_id = ? AND step IS NOT NULL AND deleted_at IS NULL", job_id)
+        return found[::-1]
 
-    def removable_folders(self) -> Sequence[str]:
-        """Deleted models (their job ids) that no unfinished job starts from."""
-        rows = self._database.rows(
-            "SELECT job_id FROM models WHERE deleted_at IS NOT NULL AND name NOT IN"
-            " (SELECT model FROM jobs WHERE finished_at IS NULL)"
+    def delete(self, name: str, *, at: int) -> Sequence[str]:
+        """Mark it as deleted, with its checkpoints; the names of all that went."""
+        with self._database.transaction():
+            row = self.find(name)
+            if row is None:
+                return []
+            going = [row]
+            if row.step is None:
+                going = list(self._select("job_id = ? AND deleted_at IS NULL", row.job_id))
+            for one in going:
+                self._database.change(
+                    "UPDATE models SET deleted_at = ? WHERE name = ?", (at, one.name)
+                )
+        return [one.name for one in going]
+
+    def removable(self) -> Sequence[ModelRow]:
+        """Deleted models whose folders no unfinished job starts from."""
+        used = "SELECT model FROM jobs WHERE finished_at IS NULL"
+        return self._select(
+            f"deleted_at IS NOT NULL AND CASE WHEN step IS NULL"
+            f" THEN job_id NOT IN (SELECT job_id FROM models WHERE name IN ({used}))"
+            f" ELSE name NOT IN ({used}) END"
         )
-        return [row["job_id"] for row in rows]
+
+    def _select(self, where: str, *values: Value) -> Sequence[ModelRow]:
+        sql = f"SELECT * FROM models WHERE {where} ORDER BY seq"
+        return [_model(row) for row in self._database.rows(sql, values)]
 
 
 def _model(row: sqlite3.Row) -> ModelRow:
-    return ModelRow(row["name"], row["job_id"], row["base"], row["parent"], row["created_at"])
+    return ModelRow(
+        row["name"],
+        row["job_id"],
+        row["base"],
+        row["parent"],
+        row["created_at"],
+        row["step"],
+        json.loads(row["metrics_json"]),
+    )

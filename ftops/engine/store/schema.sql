@@ -1,4 +1,4 @@
--- The engine's database, version 1. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 2. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
@@ -7,8 +7,34 @@ CREATE TABLE IF NOT EXISTS files (
     filename   TEXT NOT NULL,             -- as the client said; never a path
     purpose    TEXT NOT NULL,
     bytes      INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    status     TEXT NOT NULL DEFAULT 'processed',   -- uploaded: not looked at yet; error: see below
+    status_details TEXT                   -- what is wrong with it, with the line
+);
+
+CREATE TABLE IF NOT EXISTS uploads (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT NOT NULL UNIQUE,     -- also the name of the folder with its parts in uploads/
+    status      TEXT NOT NULL,            -- pending, completed, cancelled, expired
+    filename    TEXT NOT NULL,
+    purpose     TEXT NOT NULL,
+    mime_type   TEXT NOT NULL,
+    bytes       INTEGER NOT NULL,         -- as announced
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    file_life_s INTEGER,                  -- how long the finished file shall live
+    file_id     TEXT                      -- what it became
+);
+
+CREATE TABLE IF NOT EXISTS upload_parts (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT NOT NULL UNIQUE,      -- also the name of its file in the upload's folder
+    upload_id  TEXT NOT NULL REFERENCES uploads (id),
+    bytes      INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS upload_parts_by_upload ON upload_parts (upload_id, seq);
 
 CREATE TABLE IF NOT EXISTS jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -58,5 +84,7 @@ CREATE TABLE IF NOT EXISTS models (
     base       TEXT NOT NULL,
     parent     TEXT NOT NULL,             -- what it was tuned from: the base or another of these
     created_at INTEGER NOT NULL,
+    step       INTEGER,                   -- of a checkpoint; NULL: the finished model
+    metrics_json TEXT NOT NULL DEFAULT '{}',   -- of a checkpoint
     deleted_at INTEGER                    -- its folder may stay for a while: a job may be reading it
 );

@@ -1,16 +1,18 @@
 """All tables together, and the changes that touch more than one of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ftops.clock import Clock
+from ftops.engine.ids import new_id
 from ftops.engine.store.database import Database, Value
 from ftops.engine.store.events import EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
 from ftops.engine.store.models import ModelRow, ModelTable
+from ftops.engine.store.uploads import UploadStatus, UploadTable
 from ftops.records import Json
 
 
@@ -24,6 +26,7 @@ class Store:
         self.jobs = JobTable(self._database)
         self.events = EventTable(self._database)
         self.models = ModelTable(self._database)
+        self.uploads = UploadTable(self._database)
 
     def now(self) -> int:
         """The present moment, as the API writes it."""
@@ -35,6 +38,14 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All changes inside happen together or not at all; nobody else writes meanwhile."""
         return self._database.transaction()
+
+    def complete_upload(self, upload_id: str, file: FileRow) -> bool:
+        """The parts have become a file; False when the upload has ended otherwise meanwhile."""
+        with self._database.transaction():
+            ended = self.uploads.end(upload_id, UploadStatus.COMPLETED, file.id)
+            if ended:
+                self.files.add(file)
+        return ended
 
     def add_job(self, job: JobRow, *events: NewEvent) -> None:
         with self._database.transaction():
@@ -48,7 +59,39 @@ class Store:
 
     def enqueue(self, job_id: str, *events: NewEvent) -> bool:
         """Its files are good, or its worker is gone: it waits for (another) one."""
-        return self._move(job_id, JobStatus.QUEUED, {"worker_pid": None}, *events)
+        sources = (JobStatus.VALIDATING_FILES, JobStatus.RUNNING)
+        return self._move(
+            job_id, JobStatus.QUEUED, {"worker_pid": None}, *events, only_from=sources
+        )
+
+    def pause(self, job_id: str) -> bool:
+        """Somebody wants it to wait: at once, or (if it runs) when its worker has noticed."""
+        with self._database.transaction():
+            values: dict[str, Value] = {"estimated_finish": None}
+            event = NewEvent(new_id("pausing"), "Pausing: the worker writes a checkpoint.")
+            return self._move(job_id, JobStatus.PAUSING, values, event) or self._rest(
+                job_id, JobStatus.QUEUED
+            )
+
+    def settle_pause(self, job_id: str) -> bool:
+        """The worker of a job that is to pause is gone."""
+        return self._rest(job_id, JobStatus.PAUSING)
+
+    def give_back(self, job_id: str) -> bool:
+        """Its worker ends early: it is paused if that was asked for, else it waits for another."""
+        return self.settle_pause(job_id) or self.enqueue(job_id)
+
+    def resume(self, job_id: str) -> bool:
+        """A paused job waits for a worker again."""
+        event = NewEvent(new_id("resumed"), "Job resumed. Job queued.")
+        return self._move(
+            job_id, JobStatus.QUEUED, {"worker_pid": None}, event, only_from=(JobStatus.PAUSED,)
+        )
+
+    def _rest(self, job_id: str, source: JobStatus) -> bool:
+        values: dict[str, Value] = {"worker_pid": None, "estimated_finish": None}
+        event = NewEvent(new_id("paused"), "Job paused.")
+        return self._move(job_id, JobStatus.PAUSED, values, event, only_from=(source,))
 
     def begin(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
         """A worker trains it now, with these figures."""
@@ -56,9 +99,15 @@ class Store:
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 
     def succeed(
-        self, job_id: str, model: ModelRow, results: FileRow, tokens: int, *events: NewEvent
+        self,
+        job_id: str,
+        model: ModelRow,
+        results: FileRow,
+        tokens: int,
+        *events: NewEvent,
+        checkpoints: Sequence[ModelRow] = (),
     ) -> bool:
-        """The model and the results are on the disk: let everybody see them, all at once."""
+        """The models and the results are on the disk: let everybody see them, all at once."""
         values: dict[str, Value] = {
             "finished_at": self.now(),
             "estimated_finish": None,
@@ -70,7 +119,8 @@ class Store:
             moved = self._move(job_id, JobStatus.SUCCEEDED, values, *events)
             if moved:
                 self.files.add(results)
-                self.models.add(model)
+                for row in (*checkpoints, model):
+                    self.models.add(row)
         return moved
 
     def fail(self, job_id: str, code: str, message: str, param: str | None = None) -> bool:
@@ -92,10 +142,15 @@ class Store:
         return self._move(job_id, JobStatus.CANCELLED, values, event)
 
     def _move(
-        self, job_id: str, to: JobStatus, values: Mapping[str, Value], *events: NewEvent
+        self,
+        job_id: str,
+        to: JobStatus,
+        values: Mapping[str, Value],
+        *events: NewEvent,
+        only_from: Collection[JobStatus] = tuple(JobStatus),
     ) -> bool:
         with self._database.transaction():
-            moved = self.jobs.move(job_id, to, values)
+            moved = self.jobs.move(job_id, to, values, only_from=only_from)
             if moved:
                 self._tell(job_id, *events)
         return moved

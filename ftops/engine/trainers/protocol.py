@@ -1,9 +1,9 @@
 """What the engine asks of a trainer; `tiny` is the first, others only need the same shape."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,34 @@ class LoadedModel(Protocol):
         """Answer all prompts side by side; raises PromptTooLong before the first piece."""
 
 
+class Batch(Protocol):
+    """Answers that are drawn side by side, whoever asked; others may join between any two steps."""
+
+    def __len__(self) -> int:
+        """How many answers are not at their end yet."""
+
+    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+        """Let the prompts be answered; a ticket for each. Raises what `generate` raises."""
+
+    def step(self) -> Sequence[Delta]:
+        """Go on with every answer; each piece carries a ticket as its `index`."""
+
+    def leave(self, tickets: Collection[int]) -> None:
+        """Nobody wants these answers any more."""
+
+
+@runtime_checkable
+class BatchingModel(LoadedModel, Protocol):
+    """A model that answers several callers for about the price of one."""
+
+    def open_batch(self) -> Batch: ...
+
+
+OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
+"""Told of the last step of each epoch, with a way to write the model as it then is into a folder.
+"""
+
+
 class Trainer(Protocol):
     """Something that makes models out of documents."""
 
@@ -143,12 +171,14 @@ class Trainer(Protocol):
         checkpoint: Path,
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
+        on_epoch: OnEpoch | None = None,
     ) -> TrainingResult:
         """Train, and leave the model's files in the existing, empty folder `into`.
 
         Goes on from `checkpoint` (a file it writes now and then, aside and renamed) when that
         exists, with the same result as a training that never stopped. When `should_stop()` turns
-        true it writes the checkpoint and raises TrainingStopped.
+        true it writes the checkpoint and raises TrainingStopped. `on_epoch` is called before a
+        checkpoint that lies behind the epoch is written.
         """
 
     def load(self, folder: Path) -> LoadedModel:

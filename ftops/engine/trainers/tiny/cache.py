@@ -22,11 +22,6 @@ class Cache:
     stored: Array
     lengths: Indices  # [answers]
 
-    def keep(self, rows: Indices) -> None:
-        """Forget all answers but these."""
-        self.stored = np.ascontiguousarray(self.stored[:, :, rows])
-        self.lengths = self.lengths[rows]
-
 
 def read_prompts(parameters: Parameters, prompts: Sequence[Tokens]) -> tuple[Array, Cache]:
     """Logits [prompts, vocabulary] of what follows each prompt, and the filled cache."""

@@ -1,27 +1,15 @@
-"""Answering prompts, many side by side, with a KV cache."""
+"""A model in memory that answers prompts, many side by side."""
 
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from ftops.engine.trainers.protocol import (
-    Delta,
-    Document,
-    PromptTooLong,
-    SamplingParams,
-    TokenLogprob,
-)
-from ftops.engine.trainers.tiny.answer import Answer
-from ftops.engine.trainers.tiny.cache import read_prompts, read_token
-from ftops.engine.trainers.tiny.parameters import Array, Indices, Parameters, Tokens
-from ftops.engine.trainers.tiny.sampling import Sampler, list_likeliest, log_shares
+from ftops.engine.trainers.protocol import Delta, Document, PromptTooLong, SamplingParams
+from ftops.engine.trainers.tiny.batch import TinyBatch
+from ftops.engine.trainers.tiny.parameters import Parameters, Tokens
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 from ftops.errors import EngineError
-
-_SIDE_BY_SIDE = 64  # answers at most
-_CACHE_FLOATS = 1 << 26  # room for their keys and values: 256 MiB
 
 
 class TinyModel:
@@ -37,12 +25,33 @@ class TinyModel:
         """Tokens of the document as written; the start token in front is not counted."""
         return len(self._tokenizer.encode_document(document)[0])
 
+    def open_batch(self) -> "OpenBatch":
+        """Answers that others may join while they are drawn."""
+        return OpenBatch(self._tokenizer, TinyBatch(self._tokenizer, self._parameters))
+
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
         """Answer all prompts side by side.
 
         PromptTooLong when one leaves no room for an answer, EngineError when `logit_bias` names
         a token that does not exist: both before the first piece.
         """
+        batch = self.open_batch()
+        batch.join(prompts, params)
+        return _drain(batch)
+
+
+class OpenBatch:
+    """A batch whose door checks what comes in."""
+
+    def __init__(self, tokenizer: Tokenizer, batch: TinyBatch) -> None:
+        self._tokenizer = tokenizer
+        self._batch = batch
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+        """Let the prompts be answered; their tickets. Raises what `generate` raises."""
         vocab_size = self._tokenizer.vocab_size
         for token in params.logit_bias:
             if not 0 <= token < vocab_size:
@@ -51,7 +60,13 @@ class TinyModel:
                     hint="Name tokens by their number in the model's own vocabulary.",
                 )
         encoded = [self._encode_prompt(index, prompt) for index, prompt in enumerate(prompts)]
-        return self._answer_all(encoded, params)
+        return self._batch.add(encoded, params)
+
+    def step(self) -> Sequence[Delta]:
+        return self._batch.step()
+
+    def leave(self, tickets: Collection[int]) -> None:
+        self._batch.leave(tickets)
 
     def _encode_prompt(self, index: int, prompt: Document) -> Tokens:
         ids, _ = self._tokenizer.encode_document(prompt)
@@ -59,77 +74,7 @@ class TinyModel:
             raise PromptTooLong(index, len(ids), CONTEXT_LENGTH - 1)
         return np.concatenate([np.array([self._tokenizer.end_of_text], dtype=ids.dtype), ids])
 
-    def _answer_all(self, prompts: list[Tokens], params: SamplingParams) -> Iterator[Delta]:
-        entropy = secrets.randbits(63) if params.seed is None else params.seed % 2**63
-        shape = self._parameters.shape
-        start = 0
-        while start < len(prompts):
-            longest = max(len(tokens) for tokens in prompts[start : start + _SIDE_BY_SIDE])
-            room = min(longest + params.max_tokens, CONTEXT_LENGTH + 1)
-            fitting = _CACHE_FLOATS // (2 * shape.n_layers * shape.width * room)
-            end = min(len(prompts), start + max(1, min(_SIDE_BY_SIDE, fitting)))
-            yield from self._answer(start, prompts[start:end], params, entropy)
-            start = end
 
-    def _answer(
-        self, first: int, prompts: list[Tokens], params: SamplingParams, entropy: int
-    ) -> Iterator[Delta]:
-        numbers = list(range(first, first + len(prompts)))
-        answers = [Answer(number, [stop for stop in params.stop if stop]) for number in numbers]
-        if params.max_tokens <= 0:
-            yield from (Delta(number, "", finish_reason="length") for number in numbers)
-            return
-        sampler = Sampler(params, numbers, self._allow_tokens(), entropy)
-        logits, cache = read_prompts(self._parameters, prompts)
-        for n_drawn in range(1, params.max_tokens + 1):
-            tokens, adjusted = sampler.draw(logits)
-            logprobs = self._list_logprobs(tokens, adjusted, params)
-            full = cache.lengths >= CONTEXT_LENGTH
-            going = []
-            for row, (answer, token) in enumerate(zip(answers, tokens.tolist(), strict=True)):
-                self._extend(answer, token, logprobs[row])
-                if n_drawn == params.max_tokens or full[row]:
-                    answer.end("length")
-                if (delta := answer.take()) is not None:
-                    yield delta
-                if answer.finish_reason is None:
-                    going.append(row)
-            if not going:
-                return
-            if len(going) < len(answers):
-                rows = np.array(going)
-                answers = [answers[row] for row in going]
-                tokens = tokens[rows]
-                sampler.keep(rows)
-                cache.keep(rows)
-            logits = read_token(self._parameters, cache, tokens)
-
-    def _allow_tokens(self) -> Array:
-        """0 for every token that may be drawn: text, and what ends an answer."""
-        allowed = np.zeros(self._tokenizer.vocab_size, dtype=np.float32)
-        allowed[self._tokenizer.n_text_tokens :] = -np.inf
-        allowed[list(self._tokenizer.ends)] = 0
-        return allowed
-
-    def _extend(self, answer: Answer, token: int, logprob: TokenLogprob | None) -> None:
-        if token in self._tokenizer.ends:
-            answer.end("stop")
-        else:
-            answer.add(self._tokenizer.pieces[token], logprob)
-
-    def _list_logprobs(
-        self, tokens: Indices, logits: Array, params: SamplingParams
-    ) -> Sequence[TokenLogprob | None]:
-        if params.logprobs is None:
-            return [None] * len(tokens)
-        entries = []
-        for token, row in zip(tokens.tolist(), log_shares(logits), strict=True):
-            top = list_likeliest(row, params.logprobs)
-            entries.append(
-                TokenLogprob(
-                    self._tokenizer.name_token(token),
-                    float(row[token]),
-                    {self._tokenizer.name_token(other): value for other, value in top.items()},
-                )
-            )
-        return entries
+def _drain(batch: OpenBatch) -> Iterator[Delta]:
+    while len(batch):
+        yield from batch.step()

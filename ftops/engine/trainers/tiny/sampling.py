@@ -1,6 +1,6 @@
-"""Drawing the next token of every answer from its logits."""
+"""Drawing the next token of every answer from its logits; each answer has parameters of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,57 +8,72 @@ from ftops.engine.trainers.protocol import SamplingParams
 from ftops.engine.trainers.tiny.parameters import Array, Indices
 
 
-class Sampler:
-    """Adjusts logits as `params` ask and draws from them; one random stream for each answer.
+class Draws:
+    """How one answer's tokens are drawn, and its own stream of chance.
 
-    An answer's stream depends on the seed and the answer's number alone, not on what is answered
-    beside it.
+    The stream depends on the seed and the answer's number alone, not on what is answered beside
+    it.
     """
 
-    def __init__(
-        self, params: SamplingParams, numbers: list[int], allowed: Array, entropy: int
-    ) -> None:
-        self._params = params
-        self._bias = allowed.copy()  # [vocabulary]: 0, or minus infinity for what must not occur
-        for token, bias in params.logit_bias.items():
-            self._bias[token] += np.float32(bias)
-        self._streams = [np.random.default_rng([entropy, number]) for number in numbers]
-        self._penalised = bool(params.presence_penalty or params.frequency_penalty)
-        self._counts = np.zeros((len(numbers), len(allowed)), dtype=np.float32)
+    def __init__(self, params: SamplingParams, n_tokens: int, *, entropy: int, number: int) -> None:
+        self.params = params
+        self.stream = np.random.default_rng([entropy, number])
+        self._bias: Array | None = None
+        if params.logit_bias:
+            self._bias = np.zeros(n_tokens, dtype=np.float32)
+            for token, bias in params.logit_bias.items():
+                self._bias[token] += np.float32(bias)
+        penalised = params.presence_penalty or params.frequency_penalty
+        self._counts = np.zeros(n_tokens, dtype=np.float32) if penalised else None
 
-    def keep(self, rows: Indices) -> None:
-        """Forget all answers but these."""
-        self._streams = [self._streams[row] for row in rows]
-        self._counts = self._counts[rows]
+    def adjust(self, logits: Array) -> None:
+        """Change one row of logits as the parameters ask."""
+        if self._bias is not None:
+            logits += self._bias
+        if self._counts is not None:
+            logits -= self.params.frequency_penalty * self._counts
+            logits -= self.params.presence_penalty * (self._counts > 0)
 
-    def draw(self, logits: Array) -> tuple[Indices, Array]:
-        """The drawn tokens [answers] and the adjusted logits [answers, vocabulary]."""
-        logits = logits + self._bias
-        if self._penalised:
-            logits -= self._params.frequency_penalty * self._counts
-            logits -= self._params.presence_penalty * (self._counts > 0)
-        tokens = logits.argmax(axis=1) if self._params.temperature == 0 else self._pick(logits)
-        if self._penalised:
-            self._counts[np.arange(len(tokens)), tokens] += 1
-        return tokens, logits
+    def remember(self, token: int) -> None:
+        if self._counts is not None:
+            self._counts[token] += 1
 
-    def _pick(self, logits: Array) -> Indices:
-        likeliest = logits.max(axis=1, keepdims=True)
-        shares = np.exp((logits - likeliest).astype(np.float64) / self._params.temperature)
-        order = np.argsort(-shares, axis=1, kind="stable")
-        cumulative = np.cumsum(np.take_along_axis(shares, order, axis=1), axis=1)
-        cumulative /= cumulative[:, -1:]
-        # The nucleus: the likeliest tokens until their shares reach top_p, at least one.
-        reach = np.array([np.searchsorted(row, self._params.top_p) for row in cumulative])
-        last = np.minimum(reach, cumulative.shape[1] - 1)
-        rows = np.arange(len(logits))
-        points = np.array([stream.random() for stream in self._streams]) * cumulative[rows, last]
-        picks = [
-            np.searchsorted(row, point, "right")
-            for row, point in zip(cumulative, points, strict=True)
-        ]
-        picked: Indices = order[rows, np.minimum(picks, last)]
-        return picked
+
+def draw_tokens(logits: Array, draws: Sequence[Draws]) -> Indices:
+    """The next token of each answer; `logits` [answers, vocabulary] are adjusted in place."""
+    for row, draw in zip(logits, draws, strict=True):
+        draw.adjust(row)
+    tokens: Indices = logits.argmax(axis=1)
+    warm = [place for place, draw in enumerate(draws) if draw.params.temperature > 0]
+    if warm:
+        tokens[warm] = _pick(logits[warm], [draws[place] for place in warm])
+    for draw, token in zip(draws, tokens.tolist(), strict=True):
+        draw.remember(token)
+    return tokens
+
+
+def _pick(logits: Array, draws: Sequence[Draws]) -> Indices:
+    temperatures = np.array([draw.params.temperature for draw in draws])
+    shares = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
+    shares /= temperatures[:, None]
+    np.exp(shares, out=shares)
+    for row, draw in zip(shares, draws, strict=True):
+        if draw.params.top_p < 1:
+            _keep_nucleus(row, draw.params.top_p)
+    cumulative = np.cumsum(shares, axis=1)
+    whole = cumulative[:, -1]
+    points = np.array([draw.stream.random() for draw in draws]) * whole
+    points = np.minimum(points, np.nextafter(whole, 0))  # a product may be rounded up
+    picked: Indices = (cumulative <= points[:, None]).sum(axis=1)
+    return picked
+
+
+def _keep_nucleus(shares: Array, top_p: float) -> None:
+    """Leave the likeliest tokens until their shares reach `top_p`, at least one."""
+    order = np.argsort(-shares, kind="stable")
+    cumulative = np.cumsum(shares[order])
+    reach = int(np.searchsorted(cumulative, top_p * cumulative[-1]))
+    shares[order[reach + 1 :]] = 0
 
 
 def log_shares(logits: Array) -> Array:

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ftops.clock import Clock
 from ftops.engine.trainers.protocol import (
+    OnEpoch,
     Resolved,
     StepMetrics,
     TrainingRequest,
@@ -25,7 +27,7 @@ from ftops.engine.trainers.tiny.schedule import learning_rate_share
 from ftops.engine.trainers.tiny.sizes import SIZES, Shape
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 from ftops.engine.trainers.tiny.vocabulary import plan_job, train_tokenizer
-from ftops.engine.trainers.tiny.weights import SavedModel, read_model
+from ftops.engine.trainers.tiny.weights import SavedModel, read_model, write_model
 from ftops.errors import EngineError
 
 _LONGEST_GRADIENT = 1.0
@@ -43,6 +45,7 @@ class Hooks:
     should_stop: Callable[[], bool]
     checkpoint: Path
     clock: Clock
+    on_epoch: OnEpoch | None = None
 
 
 def run_training(
@@ -69,7 +72,11 @@ def run_training(
         if hooks.should_stop():
             cadence.write(hooks.checkpoint, job, progress)
             raise TrainingStopped
-        hooks.on_step(loop.advance())
+        metrics = loop.advance()
+        hooks.on_step(metrics)
+        if hooks.on_epoch and metrics.step * resolved.n_epochs % resolved.n_steps == 0:
+            model = SavedModel(size, tokenizer, loop.parameters)
+            hooks.on_epoch(metrics, partial(write_model, model=model))
         if cadence.is_due():
             cadence.write(hooks.checkpoint, job, progress)
     return SavedModel(size, tokenizer, loop.parameters), progress

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ftops.clock import Clock, SystemClock
 from ftops.engine.trainers.protocol import (
+    OnEpoch,
     Resolved,
     StepMetrics,
     TrainingRequest,
@@ -45,13 +46,14 @@ class TinyTrainer:
         checkpoint: Path,
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
+        on_epoch: OnEpoch | None = None,
     ) -> TrainingResult:
         """Train, and leave the model in `into`; goes on from `checkpoint` when that exists.
 
         After a resume `on_step` is called again for steps behind the checkpoint, with the same
         figures. Rows of more than 1,024 tokens lose the beginning of their prompt.
         """
-        hooks = Hooks(on_step, should_stop, checkpoint, self._clock)
+        hooks = Hooks(on_step, should_stop, checkpoint, self._clock, on_epoch)
         model, progress = run_training(request, resolved, hooks)
         write_model(into, model)
         return TrainingResult(progress.elapsed_tokens, progress.step)

@@ -1,0 +1,116 @@
+"""The SDKs of the current protocol: openai 3 and openai 2 for Python, openai for Node.
+
+Each has a script of its own language in this folder that does all operations of `OPERATIONS` in
+one go and leaves what came of them in a file: one row of the table each.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from conformance.environments import make_venv
+from conformance.operation import Client, Failed, NotHere, Operation, Scene
+
+from ftops.records import EngineAddress
+
+_HERE = Path(__file__).resolve().parent
+_OUTCOMES = "outcomes.json"
+OPERATIONS = (
+    "models.list, models.retrieve",
+    "files.create, retrieve, content",
+    "files.create with expires_after",
+    "files.list by purpose, page by page",
+    "files.wait_for_processing of a bad file",
+    "uploads.create, parts, complete with md5",
+    "uploads.cancel",
+    "jobs.create with method, suffix, seed, metadata, validation file",
+    "jobs.retrieve until succeeded, auto resolved",
+    "jobs.list with limit, after and metadata",
+    "jobs.list_events, page by page, newest first",
+    "jobs.checkpoints.list, a checkpoint answers",
+    "results file",
+    "chat.completions.create",
+    "chat.completions.create with n, stop, seed, logprobs, penalties, logit_bias",
+    "chat.completions.create as a stream with usage",
+    "jobs.create with the older hyperparameters on completion rows",
+    "completions.create with several prompts, echo, logprobs",
+    "completions.create as a stream",
+    "jobs.create from a fine-tuned model",
+    "jobs.pause, jobs.resume",
+    "jobs.cancel, and again",
+    "a bad row fails the job with its line",
+    "reinforcement and integrations are refused",
+    "errors 400, 401, 404 with type, param, code and request id",
+    "rate limit and request headers",
+    "models.delete",
+    "files.delete",
+)
+
+
+def _install_python(cache: Path, *, name: str, requirement: str) -> Path:
+    return make_venv(cache, name, [requirement]) / "python"
+
+
+def _install_node(cache: Path, *, requirement: str) -> Path:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise NotHere("there is no npm")
+    folder = cache / "node"
+    folder.mkdir(exist_ok=True)
+    command = [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder)]
+    done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotHere(f"npm install {requirement}: {done.stderr[-300:]}")
+    shutil.copy(_HERE / "node_sdk.mjs", folder / "node_sdk.mjs")  # it finds its modules from here
+    return folder / "node_sdk.mjs"
+
+
+def _environment(engine: EngineAddress) -> Mapping[str, str]:
+    return {"OPENAI_BASE_URL": engine.base_url, "OPENAI_API_KEY": engine.token}
+
+
+def _try(scene: Scene, *, name: str, run: Callable[[Scene], None]) -> None:
+    path = scene.folder / _OUTCOMES
+    if "ran" not in scene.kept:
+        scene.kept["ran"] = "yes"
+        run(scene)
+    if not path.exists():
+        raise Failed("the script did not get far enough to say")
+    outcomes = json.loads(path.read_text(encoding="utf-8"))
+    if name not in outcomes:
+        raise Failed("the script has no such operation")
+    if outcomes[name] is not None:
+        raise Failed(outcomes[name])
+
+
+def _run_python(scene: Scene) -> None:
+    scene.run(scene.tool, _HERE / "python_sdk.py", _OUTCOMES).expect()
+
+
+def _run_node(scene: Scene) -> None:
+    scene.run("node", scene.tool, _OUTCOMES).expect()
+
+
+def _client(
+    name: str, title: str, install: Callable[[Path], Path], run: Callable[[Scene], None]
+) -> Client:
+    operations = [Operation(one, partial(_try, name=one, run=run)) for one in OPERATIONS]
+    return Client(name, title, install, _environment, operations)
+
+
+PYTHON_3 = _client(
+    "python-3",
+    "openai 3 for Python",
+    partial(_install_python, name="openai-3", requirement="openai>=3,<4"),
+    _run_python,
+)
+PYTHON_2 = _client(
+    "python-2",
+    "openai 2 for Python",
+    partial(_install_python, name="openai-2", requirement="openai>=2,<3"),
+    _run_python,
+)
+NODE = _client("node", "openai for Node", partial(_install_node, requirement="openai"), _run_node)

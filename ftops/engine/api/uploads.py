@@ -1,0 +1,212 @@
+"""`/v1/uploads`: large files in parts, which become one file when they are complete.
+
+Parts lie on the disk until then. They are read once more when they are put together: for the
+checksum, and because a part that was renamed away could not be read again after a kill.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
+from ftops.engine.api.wire import CompleteUpload, CreateUpload, Upload, UploadPart
+from ftops.engine.expiry import drop_expired
+from ftops.engine.ids import new_id
+from ftops.engine.multipart import UploadForm
+from ftops.engine.security import too_large
+from ftops.engine.store import FileRow, PartRow, UploadRow, UploadStatus
+from ftops.files import make_private_dir, open_atomic
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+_LIFE_S = 3600
+_PIECE_BYTES = 1 << 20
+_PART_SCHEMA = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["data"],
+                    "properties": {"data": {"type": "string", "format": "binary"}},
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("")
+def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
+    """Announce a file of up to 8 GB; its parts may come for an hour."""
+    if body.bytes > engine.settings.max_assembled_bytes:
+        limit = engine.settings.max_assembled_bytes
+        message = f"bytes: a file may have {limit:,} bytes."
+        raise ApiError(400, message, param="bytes", code="invalid_value")
+    now = engine.store.now()
+    row = UploadRow(
+        id=new_id("upload"),
+        filename=clean_filename(body.filename),
+        purpose=body.purpose,
+        mime_type=body.mime_type,
+        bytes=body.bytes,
+        created_at=now,
+        expires_at=now + _LIFE_S,
+        file_life_s=body.expires_after.seconds if body.expires_after else None,
+    )
+    drop_expired(engine.store, engine.paths)
+    make_private_dir(engine.paths.upload(row.id))
+    engine.store.uploads.add(row)
+    return _upload_object(row, engine)
+
+
+@router.post("/{upload_id}/parts", openapi_extra=_PART_SCHEMA)
+async def add_part(upload_id: str, request: Request, engine: TheEngine) -> UploadPart:
+    """Send one part of up to 64 MiB: the form field `data`. Parts may come in any order."""
+    await to_thread.run_sync(_get_pending, upload_id, engine)
+    folder = engine.paths.incoming
+    async with receive_form(request, folder, name="data") as (path, form):
+        _check_part(form, engine.settings.max_part_bytes)
+        row = PartRow(new_id("part"), upload_id, form.size, engine.store.now())
+        await to_thread.run_sync(_keep_part, row, path, engine)
+    return UploadPart(id=row.id, created_at=row.created_at, upload_id=upload_id)
+
+
+@router.post("/{upload_id}/complete")
+def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> Upload:
+    """Put the parts together, in the order of `part_ids`."""
+    upload = _get_pending(upload_id, engine)
+    parts = _choose_parts(upload, body.part_ids, engine)
+    now = engine.store.now()
+    file = FileRow(
+        id=new_id("file"),
+        filename=upload.filename,
+        purpose=upload.purpose,
+        bytes=upload.bytes,
+        created_at=now,
+        expires_at=None if upload.file_life_s is None else now + upload.file_life_s,
+    )
+    whole = engine.paths.incoming / file.id
+    try:
+        paths = [engine.paths.upload(upload_id) / part.id for part in parts]
+        digest = _write_joined(paths, whole, upload_id)
+        if body.md5 is not None and body.md5.lower() != digest:
+            message = f"The parts together have the MD5 {digest}, not {body.md5}."
+            raise ApiError(400, message, param="md5", code="checksum_mismatch")
+        keep_file(engine, whole, file, lambda row: engine.store.complete_upload(upload_id, row))
+    finally:
+        whole.unlink(missing_ok=True)
+    shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
+    return _upload_object(_get_upload(upload_id, engine), engine)
+
+
+@router.post("/{upload_id}/cancel")
+def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
+    """Give the upload up; its parts are removed."""
+    _get_pending(upload_id, engine)
+    if not engine.store.uploads.end(upload_id, UploadStatus.CANCELLED):
+        _get_pending(upload_id, engine)
+    shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
+    return _upload_object(_get_upload(upload_id, engine), engine)
+
+
+def _get_upload(upload_id: str, engine: Engine) -> UploadRow:
+    drop_expired(engine.store, engine.paths)
+    row = engine.store.uploads.find(upload_id)
+    if row is None:
+        raise not_found("upload", upload_id)
+    return row
+
+
+def _get_pending(upload_id: str, engine: Engine) -> UploadRow:
+    row = _get_upload(upload_id, engine)
+    if row.status is not UploadStatus.PENDING:
+        what = f"is {row.status}" if row.status is not UploadStatus.EXPIRED else "has expired"
+        file = f" as {row.file_id}" if row.file_id else ""
+        message = f"The upload {upload_id} {what} already{file}."
+        raise ApiError(400, message, param="upload_id", code=f"upload_{row.status}")
+    return row
+
+
+def _check_part(form: UploadForm, limit: int) -> None:
+    for name in form.fields:
+        message = f"Unknown parameter: {name!r}."
+        raise ApiError(400, message, param=name, code="unknown_parameter")
+    if form.filename is None:
+        message = "The form has no field 'data'."
+        raise ApiError(400, message, param="data", code="missing_required_parameter")
+    if form.size > limit:
+        raise too_large(limit)
+    if form.size == 0:
+        raise ApiError(400, "The part is empty.", param="data", code="invalid_value")
+
+
+def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
+    there = sum(part.bytes for part in engine.store.uploads.parts(row.upload_id))
+    if there + row.bytes > engine.settings.max_assembled_bytes:
+        raise too_large(engine.settings.max_assembled_bytes)
+    final = engine.paths.upload(row.upload_id) / row.id
+    try:
+        path.replace(final)
+    except FileNotFoundError:
+        _get_pending(row.upload_id, engine)  # says what became of it
+        raise
+    if not engine.store.uploads.add_part(row):
+        final.unlink(missing_ok=True)
+        _get_pending(row.upload_id, engine)
+        raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
+
+
+def _choose_parts(upload: UploadRow, part_ids: Sequence[str], engine: Engine) -> Sequence[PartRow]:
+    known = {part.id: part for part in engine.store.uploads.parts(upload.id)}
+    for part_id in part_ids:
+        if part_id not in known:
+            message = f"The upload {upload.id} has no part {part_id!r}."
+            raise ApiError(400, message, param="part_ids", code="part_not_found")
+    if len(set(part_ids)) < len(part_ids):
+        message = "part_ids names a part twice."
+        raise ApiError(400, message, param="part_ids", code="invalid_value")
+    parts = [known[part_id] for part_id in part_ids]
+    total = sum(part.bytes for part in parts)
+    if total != upload.bytes:
+        message = f"The parts have {total:,} bytes; the upload was announced with {upload.bytes:,}."
+        raise ApiError(400, message, param="part_ids", code="size_mismatch")
+    return parts
+
+
+def _write_joined(paths: Sequence[Path], target: Path, upload_id: str) -> str:
+    """Write all parts into `target`, a piece at a time; their MD5 in hex."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with open_atomic(target) as whole:
+        for path in paths:
+            try:
+                part = path.open("rb")
+            except FileNotFoundError:
+                message = f"The upload {upload_id} has ended meanwhile."
+                raise ApiError(409, message, code="upload_ended") from None
+            with part:
+                while piece := part.read(_PIECE_BYTES):
+                    digest.update(piece)
+                    whole.write(piece)
+    return digest.hexdigest()
+
+
+def _upload_object(row: UploadRow, engine: Engine) -> Upload:
+    file = engine.store.files.find(row.file_id) if row.file_id else None
+    return Upload(
+        id=row.id,
+        bytes=row.bytes,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        filename=row.filename,
+        purpose=row.purpose,
+        status=row.status,
+        file=file_object(file) if file else None,
+    )

@@ -1,0 +1,212 @@
+"""`/v1/uploads` through the real SDK: parts, order, checksum, expiry, leftovers."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import openai
+import pytest
+
+from ftops.engine.server import sweep_files
+from ftops.engine.settings import EngineSettings
+from ftops.engine.store import UploadStatus
+from tests.engine.running import (
+    TABLE_WORKER,
+    Running,
+    animals,
+    run_engine,
+    table_settings,
+    write_rows,
+)
+from tests.fakes import FakeClock
+
+CONTENT = write_rows(animals(10))
+
+
+def begin(running: Running, size: int = len(CONTENT)) -> str:
+    return running.sdk.uploads.create(
+        bytes=size, filename="rows.jsonl", mime_type="text/jsonl", purpose="fine-tune"
+    ).id
+
+
+def send(running: Running, upload_id: str, *pieces: bytes) -> list[str]:
+    add = running.sdk.uploads.parts.create
+    return [add(upload_id, data=piece).id for piece in pieces]
+
+
+def leftovers(running: Running) -> list[Path]:
+    paths = running.engine.paths
+    return [*paths.incoming.iterdir(), *paths.uploads.rglob("*")]
+
+
+def test_the_sdks_own_way_of_sending_in_parts_works_and_the_file_trains(
+    running: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(CONTENT)
+    upload = running.sdk.uploads.upload_file_chunked(
+        file=path,
+        mime_type="text/jsonl",
+        purpose="fine-tune",
+        part_size=100,
+        md5=hashlib.md5(CONTENT).hexdigest(),
+    )
+    assert (upload.status, upload.bytes) == ("completed", len(CONTENT))
+    assert upload.file is not None
+    assert upload.file.filename == "rows.jsonl"
+    assert upload.file.status == "processed"
+    assert running.sdk.files.content(upload.file.id).read() == CONTENT
+    assert leftovers(running) == []
+    job = running.sdk.fine_tuning.jobs.create(model="ada", training_file=upload.file.id)
+    assert running.wait_for_end(job.id).status == "succeeded"
+
+
+def test_parts_are_put_together_in_the_order_that_is_asked_for(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    last, unwanted, first = send(idle, upload_id, b"def", b"xyz", b"abc")
+    upload = idle.sdk.uploads.complete(upload_id, part_ids=[first, last])
+    assert upload.file is not None
+    assert idle.sdk.files.content(upload.file.id).read() == b"abcdef"
+    assert unwanted not in {path.name for path in leftovers(idle)}
+    with pytest.raises(openai.BadRequestError) as caught:
+        idle.sdk.uploads.complete(upload_id, part_ids=[first, last])
+    assert caught.value.code == "upload_completed"
+    assert upload.file.id in caught.value.message
+
+
+def test_a_sum_that_differs_is_refused_and_can_be_put_right(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    first, last, short = send(idle, upload_id, b"abc", b"def", b"d")
+    other = send(idle, begin(idle), b"def")
+    for part_ids, md5, param, code in (
+        ([first, last], "0" * 32, "md5", "checksum_mismatch"),
+        ([first, short], None, "part_ids", "size_mismatch"),
+        ([first], None, "part_ids", "size_mismatch"),
+        ([first, first], None, "part_ids", "invalid_value"),
+        ([first, *other], None, "part_ids", "part_not_found"),
+        ([first, "../../files/x"], None, "part_ids", "part_not_found"),
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            idle.sdk.uploads.complete(upload_id, part_ids=part_ids, md5=md5 or openai.omit)
+        assert (caught.value.param, caught.value.code) == (param, code)
+    assert idle.sdk.files.list().data == []
+    digest = hashlib.md5(b"abcdef").hexdigest().upper()
+    assert idle.sdk.uploads.complete(upload_id, part_ids=[first, last], md5=digest).file
+
+
+def test_a_cancelled_upload_takes_nothing_more_and_leaves_nothing(idle: Running) -> None:
+    upload_id = begin(idle)
+    (part,) = send(idle, upload_id, CONTENT)
+    assert idle.sdk.uploads.cancel(upload_id).status == "cancelled"
+    assert leftovers(idle) == []
+    for again in (
+        lambda: send(idle, upload_id, CONTENT),
+        lambda: idle.sdk.uploads.complete(upload_id, part_ids=[part]),
+        lambda: idle.sdk.uploads.cancel(upload_id),
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            again()
+        assert caught.value.code == "upload_cancelled"
+    assert leftovers(idle) == []
+    with pytest.raises(openai.NotFoundError):
+        idle.sdk.uploads.cancel("upload-none")
+
+
+def test_an_upload_lives_for_an_hour_and_its_file_as_long_as_was_asked(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with run_engine(table_settings(tmp_path), schedules=False, clock=clock) as running:
+        ids = [begin(running) for _ in range(2)]
+        parts = [send(running, upload_id, CONTENT) for upload_id in ids]
+        clock.advance(3599)
+        running.sdk.uploads.complete(ids[0], part_ids=parts[0])
+        clock.advance(1)
+        with pytest.raises(openai.BadRequestError) as caught:
+            running.sdk.uploads.complete(ids[1], part_ids=parts[1])
+        assert caught.value.code == "upload_expired"
+        assert leftovers(running) == []
+        made = running.sdk.uploads.create(
+            bytes=len(CONTENT),
+            filename="a/b.jsonl",
+            mime_type="text/jsonl",
+            purpose="fine-tune",
+            expires_after={"anchor": "created_at", "seconds": 7200},
+        )
+        assert (made.filename, made.expires_at) == ("b.jsonl", made.created_at + 3600)
+        clock.advance(100)
+        part = send(running, made.id, CONTENT)
+        file = running.sdk.uploads.complete(made.id, part_ids=part).file
+        assert file is not None
+        assert file.expires_at == made.created_at + 100 + 7200
+
+
+def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
+    settings = EngineSettings(
+        tmp_path, worker_command=TABLE_WORKER, max_part_bytes=1000, max_assembled_bytes=2500
+    )
+    with run_engine(settings, schedules=False) as running:
+        with pytest.raises(openai.BadRequestError) as caught:
+            begin(running, 2501)
+        assert caught.value.param == "bytes"
+        upload_id = begin(running, 2500)
+        for size in (1001, 200_000):
+            with pytest.raises(openai.APIStatusError) as too_large:
+                send(running, upload_id, b"x" * size)
+            assert too_large.value.status_code == 413
+        send(running, upload_id, b"x" * 1000, b"x" * 1000)
+        with pytest.raises(openai.APIStatusError) as too_large:
+            send(running, upload_id, b"x" * 1000)
+        assert too_large.value.status_code == 413
+        assert len(list(running.engine.paths.uploads.rglob("part-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "param"),
+    [
+        ({"files": {"file": b"x"}}, None),
+        ({"files": {"data": b""}}, "data"),
+        ({"files": {"data": b"x"}, "data": {"more": "y"}}, "more"),
+        ({"files": {"other": b"x"}}, None),
+    ],
+)
+def test_bad_parts_are_refused_and_leave_nothing(
+    idle: Running, form: dict[str, object], param: str | None
+) -> None:
+    upload_id = begin(idle)
+    answer = idle.http.post(f"/v1/uploads/{upload_id}/parts", **form)  # type: ignore[arg-type]
+    assert answer.status_code == 400, answer.text
+    assert param in (None, answer.json()["error"]["param"])
+    assert [path.name for path in leftovers(idle)] == [upload_id]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"bytes": 0}, "bytes"),
+        ({"bytes": "10"}, "bytes"),
+        ({"purpose": "assistants"}, "purpose"),
+        ({"filename": ""}, "filename"),
+        ({"expires_after": {"anchor": "created_at", "seconds": 1}}, "expires_after.seconds"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_bad_announcements_are_refused(
+    idle: Running, change: dict[str, object], param: str
+) -> None:
+    body = {"bytes": 1, "filename": "a", "mime_type": "text/jsonl", "purpose": "fine-tune"}
+    answer = idle.http.post("/v1/uploads", content=json.dumps(body | change))
+    assert answer.status_code == 415
+    answer = idle.http.post("/v1/uploads", json=body | change)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert leftovers(idle) == []
+
+
+def test_a_starting_engine_sweeps_what_no_upload_needs(idle: Running) -> None:
+    upload_id = begin(idle)
+    (part,) = send(idle, upload_id, CONTENT)
+    ended = begin(idle)
+    send(idle, ended, CONTENT)
+    idle.store.uploads.end(ended, UploadStatus.CANCELLED)  # and the engine died right here
+    (idle.engine.paths.incoming / "half").write_bytes(b"x")
+    sweep_files(idle.store, idle.engine.paths)
+    assert {path.name for path in leftovers(idle)} == {upload_id, part}
+    assert idle.sdk.uploads.complete(upload_id, part_ids=[part]).status == "completed"
