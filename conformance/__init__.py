@@ -1,0 +1,1 @@
+"""Stock clients against the engine: each operation tried for real, and the table of outcomes."""
