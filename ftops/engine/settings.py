@@ -110,6 +110,7 @@ class EngineSettings:
     max_upload_bytes: int = 512 * MEBIBYTE
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
+    keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
     worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
 
     @property

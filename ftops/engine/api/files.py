@@ -63,7 +63,7 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
-    return _file_object(row)
+    return file_object(row)
 
 
 @router.get("")
@@ -80,7 +80,7 @@ def list_files(
     rows = engine.store.files.page(
         after=after, limit=limit + 1, newest_first=order == "desc", purpose=purpose
     )
-    data, has_more = split_page(rows, limit, _file_object)
+    data, has_more = split_page(rows, limit, file_object)
     ends = (data[0].id, data[-1].id) if data else (None, None)
     return FilePage(data=data, has_more=has_more, first_id=ends[0], last_id=ends[1])
 
@@ -88,7 +88,7 @@ def list_files(
 @router.get("/{file_id}")
 def retrieve_file(file_id: str, engine: TheEngine) -> FileObject:
     """One file."""
-    return _file_object(_get_file(file_id, engine))
+    return file_object(_get_file(file_id, engine))
 
 
 @router.get("/{file_id}/content", response_class=Response)
@@ -153,7 +153,8 @@ def _keep(engine: Engine, part: Path, form: UploadForm) -> FileRow:
     return row
 
 
-def _file_object(row: FileRow) -> FileObject:
+def file_object(row: FileRow) -> FileObject:
+    """The file as the API shows it."""
     return FileObject(
         id=row.id,
         bytes=row.bytes,

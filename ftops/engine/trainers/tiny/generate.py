@@ -14,6 +14,8 @@ from ftops.engine.trainers.protocol import (
 )
 from ftops.engine.trainers.tiny.answer import Answer
 from ftops.engine.trainers.tiny.cache import read_prompts, read_token
+from ftops.engine.trainers.tiny.encode import encode_examples
+from ftops.engine.trainers.tiny.gradients import measure
 from ftops.engine.trainers.tiny.parameters import Array, Indices, Parameters, Tokens
 from ftops.engine.trainers.tiny.sampling import Sampler, list_likeliest, log_shares
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
@@ -52,6 +54,13 @@ class TinyModel:
                 )
         encoded = [self._encode_prompt(index, prompt) for index, prompt in enumerate(prompts)]
         return self._answer_all(encoded, params)
+
+    def log_probability(self, document: Document) -> float:
+        """How likely the segments of weight 1 are behind what stands before them, in nats."""
+        examples = encode_examples([document], self._tokenizer)
+        if not examples[0].weights.any():
+            return 0.0  # nothing is asked: an empty answer is certain
+        return -measure(self._parameters, examples).loss
 
     def _encode_prompt(self, index: int, prompt: Document) -> Tokens:
         ids, _ = self._tokenizer.encode_document(prompt)
