@@ -77,7 +77,7 @@ class Scene:
 
     def interrupt(self, *command: str | Path, when: str, limit_s: float = _TRAINING_S) -> Output:
         """Run a command and send it Ctrl-C as soon as it has printed `when`."""
-        child = subprocess.Popen(
+        with subprocess.Popen(
             [str(part) for part in command],
             cwd=self.folder,
             env=self._variables(),
@@ -85,23 +85,20 @@ class Scene:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        late = threading.Timer(limit_s, child.kill)
-        late.start()
-        seen = ""
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                seen += line
-                if when in seen:
-                    child.send_signal(signal.SIGINT)
-                    break
-            seen += child.stdout.read()
-            code = child.wait()
-        finally:
-            late.cancel()
-            child.kill()
-            child.wait()
+        ) as child:
+            late = threading.Timer(limit_s, child.kill)
+            late.start()
+            try:
+                assert child.stdout is not None
+                seen = ""
+                while when not in seen and (line := child.stdout.readline()):
+                    seen += line
+                child.send_signal(signal.SIGINT)
+                seen += child.stdout.read()
+                code = child.wait()
+            finally:
+                late.cancel()
+                child.kill()
         ensure(when in seen, f"{when!r} was never printed: {seen[-_CUT_TO:]}")
         return Output(code, seen, "")
 

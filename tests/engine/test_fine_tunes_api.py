@@ -256,6 +256,21 @@ def test_jobs_in_the_queue_hear_how_they_move_on(tmp_path: Path) -> None:
         gate.unlink()
 
 
+@pytest.mark.parametrize("point", ["after_step", "after_publish", "after_results"])
+def test_a_job_whose_worker_died_tells_nothing_twice(tmp_path: Path, point: str) -> None:
+    options = ("--crash", f"engine.worker.{point}", "--once", str(tmp_path / "died"))
+    with run_engine(table_settings(tmp_path / "engine", *options)) as running:
+        job = train(running, n_epochs=2)
+        assert (tmp_path / "died").exists()
+        assert job["status"] == "succeeded"
+        assert len(messages(job)) == len(set(messages(job))) == 9
+        assert [row["step"] for row in results(running, job)] == list("123456")
+        answer = running.http.post(
+            "/v1/completions", json={"model": job["fine_tuned_model"], "prompt": "cat ->"}
+        )
+        assert answer.json()["choices"][0]["text"] == " c"
+
+
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """An engine that starts no job, for many examples."""
