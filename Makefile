@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOB    ?= configs/news-topics.yaml
 
-.PHONY: setup run test check fix bench clean
+.PHONY: setup run test check fix bench conformance clean
 
 run: $(VENV)/.installed          ## train a first model and show what came out
 	$(BIN)/ftops run $(JOB)
@@ -30,6 +30,9 @@ fix: $(VENV)/.installed-dev      ## rewrite what `make check` would complain abo
 
 bench: $(VENV)/.installed-dev    ## measured ratios, see benchmarks/
 	$(BIN)/python -m benchmarks
+
+conformance: $(VENV)/.installed-dev  ## stock clients against the engine, writes docs/conformance.md
+	$(BIN)/python -m conformance
 
 clean:
 	rm -rf $(VENV)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from conformance.environments import make_venv
 from conformance.operation import Client, Failed, NotHere, Operation, Scene
-
 from ftops.records import EngineAddress
 
 _HERE = Path(__file__).resolve().parent

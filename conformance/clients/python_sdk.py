@@ -3,6 +3,7 @@
 Its argument is the file that gets the outcomes: null for what passed, else what was wrong.
 """
 
+import functools
 import hashlib
 import json
 import sys
@@ -339,10 +340,8 @@ def _() -> None:
         ({"method": {"type": "reinforcement", "reinforcement": {"grader": grader}}}, "method"),
         ({"integrations": wandb}, "integrations"),
     ):
-        error = refusal(
-            openai.BadRequestError,
-            lambda more=more: JOBS.create(model="ada", training_file=KEPT["chats"], **more),
-        )
+        asked = {"model": "ada", "training_file": KEPT["chats"], **more}
+        error = refusal(openai.BadRequestError, functools.partial(JOBS.create, **asked))
         assert error.param == param
 
 

@@ -6,7 +6,18 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from ftops import __version__
-from ftops.engine.api import chat, checkpoints, completions, files, jobs, models, uploads
+from ftops.engine.api import (
+    chat,
+    checkpoints,
+    completions,
+    engines,
+    files,
+    fine_tunes,
+    jobs,
+    models,
+    uploads,
+)
+from ftops.engine.api.encoded_paths import EncodedPaths
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import install_failures
 from ftops.engine.security import Door, Limits
@@ -42,8 +53,10 @@ def create_app(engine: Engine) -> FastAPI:
         limits=Limits(settings.max_upload_bytes, settings.max_part_bytes, settings.max_body_bytes),
         activity=engine.activity,
     )
+    app.add_middleware(EncodedPaths)
     install_failures(app)
-    for room in (files, uploads, jobs, checkpoints, models, completions, chat):
+    current = (files, uploads, jobs, checkpoints, models, completions, chat)
+    for room in (*current, fine_tunes, engines):
         app.include_router(room.router)
     app.add_api_route("/healthz", _health, methods=["GET"], tags=["engine"])
     return app

@@ -36,7 +36,9 @@ def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     rows = f"{training.rows} training rows"
     if validation is not None:
         rows += f", {validation.rows} validation rows"
-    return store.enqueue(job.id, NewEvent("queued", f"Files are good ({rows}). Job queued."))
+    position = store.jobs.count_waiting_before(job.id)
+    message = f"Files are good ({rows}). Job queued."
+    return store.enqueue(job.id, NewEvent("queued", message, data={"queue_position": position}))
 
 
 def _announcement(job: JobRow) -> str:

@@ -1,7 +1,9 @@
 """Figures for a model that names classes: what it should have said against what it said."""
 
+import itertools
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 PREFIX = "classification/"
@@ -17,25 +19,30 @@ class Classes:
 
 
 def classification_metrics(
-    expected: Sequence[str], given: Sequence[str], classes: Classes
+    expected: Sequence[str],
+    given: Sequence[str],
+    classes: Classes,
+    scores: Sequence[float] = (),
 ) -> dict[str, float]:
     """Shares between 0 and 1, by the column names of the results file.
 
     Several classes: accuracy and F1 weighted by how often each class is expected. Two classes:
-    accuracy, precision, recall, F1 and an F-score for each beta, of the positive class.
+    accuracy, precision, recall, the areas under the ROC and the precision-recall curve, F1 and an
+    F-score for each beta, of the positive class. `scores` say how sure the model is of that class,
+    on any rising scale; without them there are no areas, and with one class alone they are nan.
     """
     right = sum(want == got for want, got in zip(expected, given, strict=True))
     figures = {"accuracy": right / len(expected)}
     if classes.positive is None:
         figures["weighted_f1_score"] = _weighted_f1(expected, given)
     else:
-        figures |= _binary(expected, given, classes.positive.strip(), classes.betas)
+        positive = classes.positive.strip()
+        figures |= _binary(expected, given, positive, classes.betas)
+        truths = [want == positive for want in expected]
+        if scores:
+            figures["auroc"] = _area_under_roc(truths, scores)
+            figures["auprc"] = _area_under_precision_recall(truths, scores)
     return {PREFIX + name: value for name, value in figures.items()}
-
-
-def column_names(classes: Classes) -> tuple[str, ...]:
-    """The columns that `classification_metrics` will fill."""
-    return tuple(classification_metrics([""], [""], classes))
 
 
 def _weighted_f1(expected: Sequence[str], given: Sequence[str]) -> float:
@@ -59,6 +66,42 @@ def _binary(
     for beta in betas:
         figures[f"f{beta:g}"] = _f_score(hits, false_alarms, misses, beta=beta)
     return figures
+
+
+def _area_under_roc(truths: Sequence[bool], scores: Sequence[float]) -> float:
+    """The share of pairs, one positive and one negative, in which the positive scores higher."""
+    positives = sum(truths)
+    pairs = positives * (len(truths) - positives)
+    if not pairs:
+        return math.nan
+    won, negatives_below = 0.0, 0
+    for hits, others in _by_score(truths, scores, rising=True):
+        won += hits * (negatives_below + others / 2)  # a tie counts half
+        negatives_below += others
+    return won / pairs
+
+
+def _area_under_precision_recall(truths: Sequence[bool], scores: Sequence[float]) -> float:
+    """Average precision: the precision at each score, weighted by the recall that it adds."""
+    positives = sum(truths)
+    if not positives:
+        return math.nan
+    area, taken, found = 0.0, 0, 0
+    for hits, others in _by_score(truths, scores, rising=False):
+        taken += hits + others
+        found += hits
+        area += found / taken * hits / positives
+    return area
+
+
+def _by_score(
+    truths: Sequence[bool], scores: Sequence[float], *, rising: bool
+) -> Iterator[tuple[int, int]]:
+    """Positives and negatives of each score, in the order of the scores."""
+    ordered = sorted(zip(scores, truths, strict=True), reverse=not rising)
+    for _, group in itertools.groupby(ordered, key=lambda pair: pair[0]):
+        found = [truth for _, truth in group]
+        yield sum(found), len(found) - sum(found)
 
 
 def _counts(expected: Sequence[str], given: Sequence[str], name: str) -> tuple[int, int, int]:

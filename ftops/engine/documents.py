@@ -48,6 +48,13 @@ def prompt_of(row: TrainingRow) -> Document:
     return chat_prompt(row.turns[:-1])
 
 
+def answer_document(prompt: Document, row: TrainingRow) -> Document:
+    """The row's answer behind a prompt that may be another row's; only the answer counts."""
+    if isinstance(row, CompletionRow):
+        return (*prompt, Segment(text=row.completion), Segment(special=END_OF_TEXT))
+    return (*prompt, Segment(text=row.turns[-1].content), Segment(special=END_OF_TURN))
+
+
 def _turn_segments(turn: Turn, prompt_loss_weight: float) -> tuple[Segment, ...]:
     weight = 1.0 if turn.trained else prompt_loss_weight
     return (

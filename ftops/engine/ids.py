@@ -16,7 +16,7 @@ def new_id(prefix: str) -> str:
 
 def result_file_id(job_id: str) -> str:
     """The id of the job's results: always the same one, so that a repeated end makes no second."""
-    return f"file-{job_id.removeprefix('ftjob-')[::-1]}"
+    return f"file-{job_id.partition('-')[2][::-1]}"
 
 
 def checkpoint_id(job_id: str, step: int) -> str:

@@ -5,17 +5,20 @@ The queue itself is the table of jobs, so it survives the engine. On starting, j
 still lives are adopted; those whose worker is gone wait again and go on from their checkpoint.
 """
 
+import itertools
 import logging
 import shutil
 import signal
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ftops.clock import Clock
 from ftops.engine.checking import check_job
+from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import sweep_models
 from ftops.engine.settings import EngineSettings
-from ftops.engine.store import JobRow, JobStatus, Store
+from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
 from ftops.engine.workers import Worker, is_locked, read_tail, start_worker
 from ftops.errors import FtopsError
@@ -23,6 +26,7 @@ from ftops.errors import FtopsError
 MAX_DEATHS = 3  # a job whose worker has died by itself that often fails
 _LOOK_EVERY_S = 0.1  # while there is a worker to look after
 _IDLE_LOOK_EVERY_S = 5.0
+_TOLD_POSITIONS = 100
 _PATIENCE_S = 10.0  # how long the worker of a cancelled job may take to notice
 
 _log = logging.getLogger(__name__)
@@ -54,6 +58,7 @@ class Scheduler:
         self._paths = settings.paths
         self._clock = clock
         self._workers: dict[str, Worker] = {}
+        self._positions: Mapping[str, int] = {}  # in the queue, when it was last looked at
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -133,6 +138,17 @@ class Scheduler:
             if check_job(job, self._paths.job(job.id), self._store):
                 _log.info("%s: queued", job.id)
         self._start_workers()
+        self._tell_positions()
+
+    def _tell_positions(self) -> None:
+        """Let the first legacy jobs of the queue know that they have moved on."""
+        waiting = [job.id for job in self._store.jobs.in_status(JobStatus.QUEUED)]
+        waiting = [job_id for job_id in waiting if job_id not in self._workers]
+        positions = dict(zip(waiting[:_TOLD_POSITIONS], itertools.count(), strict=False))
+        for job_id, position in positions.items():
+            if is_legacy(job_id) and position < self._positions.get(job_id, 0):
+                self._store.tell(job_id, NewEvent(f"queue:{position}", f"Queue: {position}."))
+        self._positions = positions
 
     def _start_workers(self) -> None:
         for job in self._store.jobs.in_status(JobStatus.QUEUED):

@@ -132,6 +132,7 @@ class EngineSettings:
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
     max_unfinished_jobs: int = 200  # paused ones included
+    keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
     worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
 
     @property

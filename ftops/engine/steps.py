@@ -6,6 +6,7 @@ that are in the file already; they come out the same and are skipped.
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -72,13 +73,21 @@ def read_steps(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(_whole_lines(path).decode())))
 
 
-def render_results(rows: Sequence[Sequence[str]], extra: Mapping[str, float]) -> str:
-    """The results file: a header, every step, and `extra` figures in the last row."""
-    header = [*COLUMNS, *extra]
+def render_results(
+    rows: Sequence[Sequence[str]],
+    extra: Mapping[str, float],
+    columns: Mapping[str, str] = dict(zip(COLUMNS, COLUMNS, strict=True)),
+) -> str:
+    """The results file: a header, every step, and `extra` figures in the last row.
+
+    `columns` are the titles, and which of COLUMNS stands under each.
+    """
+    header = [*columns, *extra]
+    places = [COLUMNS.index(source) for source in columns.values()]
     empty = [""] * len(extra)
-    body = [[*row, *empty] for row in rows]
+    body = [[*(row[place] for place in places), *empty] for row in rows]
     if body and extra:
-        body[-1][len(COLUMNS) :] = [_figure(value) for value in extra.values()]
+        body[-1][len(columns) :] = [_figure(value) for value in extra.values()]
     return _render([header, *body])
 
 
@@ -104,7 +113,7 @@ def _cells(metrics: StepMetrics) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"
 
 
 def _render(rows: Sequence[Sequence[str]]) -> str:

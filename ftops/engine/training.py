@@ -7,27 +7,25 @@ results file have names that follow from the job's id.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops import crashpoints
 from ftops.clock import Clock
-from ftops.engine.classification import classification_metrics
-from ftops.engine.documents import prompt_of, training_document
+from ftops.engine import legacy
+from ftops.engine.classifying import classify_rows
+from ftops.engine.documents import training_document
 from ftops.engine.epochs import EpochModels, gather_epochs
 from ftops.engine.generation import GetTrainer
 from ftops.engine.hyperparameters import JobSettings, read_settings, resolved_values
 from ftops.engine.ids import model_name, result_file_id
 from ftops.engine.model_store import Manifest, fresh_dir, publish
-from ftops.engine.rows import BadFile, TrainingRow, answer_of, format_of, read_rows
+from ftops.engine.rows import BadFile, TrainingRow, format_of, read_rows
 from ftops.engine.settings import EngineFolder
 from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
 from ftops.engine.trainers.protocol import (
-    LoadedModel,
     Resolved,
-    SamplingParams,
-    Segment,
     StepMetrics,
     Trainer,
     TrainingRequest,
@@ -40,7 +38,6 @@ from ftops.files import write_atomic
 _METRIC_EVENTS = 100  # a job tells about that many steps; the results file has them all
 _EPOCH_EVENTS = 50
 _ASK_EVERY_S = 0.1
-_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +62,36 @@ def train_job(job: JobRow, shop: Workshop) -> None:
 
     Raises TrainingStopped when the job was cancelled, or the worker told to stop, on the way.
     """
-    settings = read_settings(job.hyperparameters)
     rows = _read_rows(job, shop.folder)
+    settings = _read_settings(job, rows)
     trainer = shop.get_trainer(job.base)
     request = _build_request(job, settings, rows, shop)
     resolved = trainer.resolve(request)
-    started = NewEvent("started", f"Training started: {_describe(job, resolved)}.")
-    if not shop.store.begin(job.id, resolved_values(resolved), started):
+    shown = _as_asked(job, settings, resolved)
+    started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
+    if not shop.store.begin(job.id, resolved_values(shown), started):
         raise TrainingStopped
     result = _train(job, trainer, request, resolved, shop)
     extra: Mapping[str, float] = {}
     if settings.classes is not None and rows.validation:
         model = trainer.load(shop.folder.job(job.id).model)
-        given = _answers(model, rows.validation, _stop_signal(job, shop))
-        expected = [answer_of(row) for row in rows.validation]
-        extra = classification_metrics(expected, given, settings.classes)
+        extra = classify_rows(model, rows.validation, settings.classes, _stop_signal(job, shop))
     _finish(job, rows, result, extra, shop)
+
+
+def _read_settings(job: JobRow, rows: _Rows) -> JobSettings:
+    settings = read_settings(job.hyperparameters)
+    if legacy.is_legacy(job.id):
+        return legacy.with_defaults(settings, len(rows.training))
+    return settings
+
+
+def _as_asked(job: JobRow, settings: JobSettings, resolved: Resolved) -> Resolved:
+    """The figures in the units of the protocol by which the job came."""
+    multiplier = settings.learning_rate_multiplier
+    if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
+        return replace(resolved, learning_rate_multiplier=multiplier)
+    return resolved
 
 
 def _read_rows(job: JobRow, folder: EngineFolder) -> _Rows:
@@ -102,13 +113,16 @@ def _build_request(
             raise EngineError(f"the model {job.model} is gone")
         base = str(shop.folder.model(parent.job_id, parent.step))
     weight = settings.prompt_loss_weight
+    multiplier = settings.learning_rate_multiplier
+    if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
+        multiplier *= legacy.LEGACY_RATE
     return TrainingRequest(
         base=base,
         training=[training_document(row, weight) for row in rows.training],
         validation=[training_document(row, weight) for row in rows.validation],
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
-        learning_rate_multiplier=settings.learning_rate_multiplier,
+        learning_rate_multiplier=multiplier,
         seed=job.seed,
     )
 
@@ -232,31 +246,12 @@ def _metrics_event(metrics: StepMetrics) -> NewEvent:
     return NewEvent(f"step:{metrics.step}", message, type="metrics", data=data)
 
 
-def _answers(
-    model: LoadedModel, rows: Sequence[TrainingRow], should_stop: Callable[[], bool]
-) -> list[str]:
-    """What the model says to each row's prompt; nothing where the prompt is too long for it."""
-    prompts = [prompt_of(row) for row in rows]
-    longest = max(model.count_tokens((Segment(text=answer_of(row)),)) for row in rows)
-    params = SamplingParams(max_tokens=longest + 4, temperature=0.0)
-    room = model.context_length - params.max_tokens
-    fitting = [place for place, doc in enumerate(prompts) if model.count_tokens(doc) <= room]
-    given = [""] * len(rows)
-    for start in range(0, len(fitting), _BATCH):
-        if should_stop():
-            raise TrainingStopped
-        places = fitting[start : start + _BATCH]
-        for delta in model.generate([prompts[place] for place in places], params):
-            given[places[delta.index]] += delta.text
-    return [text.strip() for text in given]
-
-
 def _finish(
     job: JobRow, rows: _Rows, result: TrainingResult, extra: Mapping[str, float], shop: Workshop
 ) -> None:
     """Put model and results in their places, then let the job succeed in one transaction."""
     store, place = shop.store, shop.folder.job(job.id)
-    name = model_name(job.base, job.suffix, job.id)
+    name = _name_model(job, store)
     manifest = Manifest(
         name=name,
         base=job.base,
@@ -284,8 +279,22 @@ def _finish(
     crashpoints.reach("engine.worker.after_success")
 
 
+def _name_model(job: JobRow, store: Store) -> str:
+    if legacy.is_legacy(job.id):
+        return legacy.free_model_name(
+            job, store.now(), lambda name: store.models.find_any(name) is not None
+        )
+    return model_name(job.base, job.suffix, job.id)
+
+
 def _write_results(job: JobRow, steps: Path, extra: Mapping[str, float], shop: Workshop) -> FileRow:
-    content = render_results(read_steps(steps), extra).encode()
+    rows = read_steps(steps)
+    name, text = "step_metrics.csv", render_results(rows, extra)
+    if legacy.is_legacy(job.id):
+        columns = legacy.result_columns(validated=job.validation_file is not None)
+        name = legacy.RESULTS_NAME
+        text = render_results(rows, legacy.result_figures(extra), columns)
+    content = text.encode()
     file_id = result_file_id(job.id)
     write_atomic(shop.folder.file(file_id), content)
-    return FileRow(file_id, "step_metrics.csv", "fine-tune-results", len(content), shop.store.now())
+    return FileRow(file_id, name, "fine-tune-results", len(content), shop.store.now())

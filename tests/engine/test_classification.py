@@ -1,5 +1,7 @@
 """Figures for models that name classes, against numbers worked out by hand."""
 
+import math
+
 import pytest
 
 from ftops.engine.classification import Classes, classification_metrics
@@ -45,3 +47,27 @@ def test_beta_weighs_recall_against_precision() -> None:
     # precision 1, recall 1/2
     assert figures["classification/f0.5"] == pytest.approx(1.25 * 0.5 / (0.25 + 0.5))
     assert figures["classification/f2"] == pytest.approx(5 * 0.5 / (4 + 0.5))
+
+
+def test_the_areas_count_how_well_the_scores_part_the_classes() -> None:
+    expected = ["yes", "no", "yes", "no"]
+    figures = classification_metrics(
+        expected, expected, Classes(2, "yes"), scores=[-0.1, -0.3, -0.5, -0.9]
+    )
+    # of four pairs, only (third, second) is in the wrong order
+    assert figures["classification/auroc"] == pytest.approx(3 / 4)
+    # the positives are found at precision 1 and 2/3
+    assert figures["classification/auprc"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_scores_that_are_all_the_same_say_nothing() -> None:
+    expected = ["yes", "no", "no", "no"]
+    figures = classification_metrics(expected, expected, Classes(2, "yes"), scores=[-1.0] * 4)
+    assert figures["classification/auroc"] == 0.5
+    assert figures["classification/auprc"] == 0.25
+
+
+def test_one_class_alone_has_no_area_under_the_roc() -> None:
+    figures = classification_metrics(["yes"], ["yes"], Classes(2, "yes"), scores=[-1.0])
+    assert math.isnan(figures["classification/auroc"])
+    assert figures["classification/auprc"] == 1.0

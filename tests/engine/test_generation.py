@@ -30,6 +30,9 @@ class Counter:
     def count_tokens(self, document: Document) -> int:
         return len(document)
 
+    def log_probability(self, document: Document) -> float:
+        return 0.0
+
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
         try:
             while True:
@@ -111,6 +114,9 @@ class Chorus:
 
     def count_tokens(self, document: Document) -> int:
         return len(document)
+
+    def log_probability(self, document: Document) -> float:
+        return 0.0
 
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
         raise AssertionError("it is asked for a batch")

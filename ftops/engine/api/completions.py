@@ -36,6 +36,12 @@ class CreateCompletion(Drawn):
     suffix: str | None = None
 
 
+class CreateEngineCompletion(CreateCompletion):
+    """The same with the model in the path; it may be left out of the body."""
+
+    model: str | None = None  # type: ignore[assignment]
+
+
 @router.post("", response_model=None)
 def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
     """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""

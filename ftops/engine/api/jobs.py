@@ -4,7 +4,6 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -23,6 +22,7 @@ from ftops.engine.api.wire import (
 )
 from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
+from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import EventRow, JobRow, JobStatus, NewEvent
@@ -38,16 +38,21 @@ _CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
     asked = _hyperparameters(body)
-    _check_classification(asked, body)
-    job_id = new_id("ftjob")
+    check_classification(asked, body)
+    job = add_job(new_id("ftjob"), body, asked, engine)
+    response.headers.update(_queue_rate(engine).headers())
+    return job_object(job)
+
+
+def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Engine) -> JobRow:
+    """Give the job its files and its place among the jobs; `asked` are its hyperparameters."""
     folder = engine.paths.job(job_id)
     make_private_dir(folder.root)
     try:
         _take_files(body, folder, engine)
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
-            rate = _queue_rate(engine)
-            rate.check("jobs are unfinished")
+            _queue_rate(engine).check("jobs are unfinished")
             job = JobRow(
                 id=job_id,
                 status=JobStatus.VALIDATING_FILES,
@@ -66,8 +71,7 @@ def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObj
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
     engine.scheduler.wake()
-    response.headers.update(replace(rate, taken=rate.taken + 1).headers())
-    return job_object(job)
+    return job
 
 
 @router.get("")
@@ -99,14 +103,19 @@ def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
     """End a job early; its model is not kept."""
-    job = get_job(job_id, engine)
-    if not engine.scheduler.cancel(job_id):
-        status = get_job(job_id, engine).status
-        message = f"The job {job_id} has ended already: it has {status}."
-        if status is JobStatus.CANCELLED:
-            message = f"The job {job_id} is cancelled already."
-        raise ApiError(400, message, code="job_ended")
-    return job_object(get_job(job.id, engine))
+    return job_object(cancel(get_job(job_id, engine), engine))
+
+
+def cancel(job: JobRow, engine: Engine) -> JobRow:
+    """The job, cancelled; ApiError when it had ended already."""
+    cancelled = engine.scheduler.cancel(job.id)
+    now = engine.store.jobs.find(job.id) or job
+    if cancelled:
+        return now
+    message = f"The job {job.id} has ended already: it has {now.status}."
+    if now.status is JobStatus.CANCELLED:
+        message = f"The job {job.id} is cancelled already."
+    raise ApiError(400, message, code="job_ended")
 
 
 @router.post("/{job_id}/pause")
@@ -151,7 +160,7 @@ def _queue_rate(engine: Engine) -> Rate:
 def get_job(job_id: str, engine: Engine) -> JobRow:
     """The job, or 404."""
     job = engine.store.jobs.find(job_id)
-    if job is None:
+    if job is None or is_legacy(job_id):
         raise not_found("fine-tuning job", job_id)
     return job
 
@@ -192,9 +201,14 @@ def _hyperparameters(body: CreateJob) -> dict[str, Json]:
     return values | (asked or Hyperparameters()).model_dump(exclude_none=True)
 
 
-def _check_classification(asked: Mapping[str, Json], body: CreateJob) -> None:
+def check_classification(
+    asked: Mapping[str, Json], body: CreateJob, place: str = "hyperparameters."
+) -> None:
+    """ApiError when the settings of classification metrics contradict each other; they stand at
+    `place` in the request."""
+
     def refuse(name: str, message: str) -> ApiError:
-        return ApiError(400, message, param=f"hyperparameters.{name}", code="invalid_value")
+        return ApiError(400, message, param=f"{place}{name}", code="invalid_value")
 
     n_classes = asked.get("classification_n_classes")
     positive = asked.get("classification_positive_class")

@@ -245,3 +245,21 @@ class EventObject(BaseModel):
     message: str
     type: str
     data: dict[str, Any]
+
+
+class EngineObject(BaseModel):
+    """A model by its older name."""
+
+    id: str
+    object: Literal["engine"] = "engine"
+    created: int
+    owner: str
+    permissions: None = None
+    ready: bool = True
+
+
+class EngineList(BaseModel):
+    """All engines: this list has no pages."""
+
+    object: Literal["list"] = "list"
+    data: list[EngineObject]

@@ -23,8 +23,10 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One line of a job's history."""
+    """One line of a job's history; `seq` orders the events of all jobs."""
 
+    seq: int
+    key: str
     id: str
     created_at: int
     level: str
@@ -77,9 +79,26 @@ class EventTable:
             )
         ]
 
+    def since(self, job_id: str, seq: int = 0) -> Sequence[EventRow]:
+        """All events after the one with that number, oldest first."""
+        return [
+            _event(row)
+            for row in self._database.rows(
+                "SELECT * FROM events WHERE job_id = ? AND seq > ? ORDER BY seq", (job_id, seq)
+            )
+        ]
+
+    def last_at(self, job_id: str) -> int | None:
+        """When something last happened to the job."""
+        sql = "SELECT created_at FROM events WHERE job_id = ? ORDER BY seq DESC LIMIT 1"
+        row = self._database.find_row(sql, (job_id,))
+        return row["created_at"] if row else None
+
 
 def _event(row: sqlite3.Row) -> EventRow:
     return EventRow(
+        row["seq"],
+        row["key"],
         row["id"],
         row["created_at"],
         row["level"],

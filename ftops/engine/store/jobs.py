@@ -124,11 +124,12 @@ class JobTable:
         return JobStatus(row["status"]) if row else None
 
     def page(
-        self, *, after: str | None, limit: int, metadata: Mapping[str, str]
+        self, *, after: str | None, limit: int, metadata: Mapping[str, str], prefix: str = "ftjob"
     ) -> Sequence[JobRow]:
-        """Up to `limit` jobs older than the job `after`, newest first, that carry `metadata`."""
-        wanted: list[str] = []
-        values: list[Value] = []
+        """Up to `limit` jobs (-1: all) older than the job `after`, newest first, that carry
+        `metadata` and an id that begins with `prefix` and a hyphen."""
+        wanted: list[str] = ["id GLOB ?"]
+        values: list[Value] = [f"{prefix}-*"]
         if after is not None:
             wanted.append("seq < (SELECT seq FROM jobs WHERE id = ?)")
             values.append(after)
@@ -138,8 +139,7 @@ class JobTable:
                 " WHERE pair.key = ? AND pair.value = ?)"
             )
             values += [key, value]
-        where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
-        sql = f"SELECT * FROM jobs {where} ORDER BY seq DESC LIMIT ?"
+        sql = f"SELECT * FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
         return [_job(row) for row in self._database.rows(sql, (*values, limit))]
 
     def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
@@ -151,6 +151,15 @@ class JobTable:
                 f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
             )
         ]
+
+    def count_waiting_before(self, job_id: str) -> int:
+        """How many queued jobs have their turn before this one."""
+        row = self._database.find_row(
+            "SELECT COUNT(*) AS n FROM jobs WHERE status = 'queued'"
+            " AND seq < (SELECT seq FROM jobs WHERE id = ?)",
+            (job_id,),
+        )
+        return row["n"] if row else 0
 
     def unfinished(self) -> Sequence[JobRow]:
         return self.in_status(*(status for status in JobStatus if status not in ENDED))

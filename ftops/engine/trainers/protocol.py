@@ -125,6 +125,12 @@ class LoadedModel(Protocol):
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
         """Answer all prompts side by side; raises PromptTooLong before the first piece."""
 
+    def log_probability(self, document: Document) -> float:
+        """How likely the segments of weight 1 are behind what stands before them, in nats.
+
+        A document that is too long for the model loses its beginning.
+        """
+
 
 class Batch(Protocol):
     """Answers that are drawn side by side, whoever asked; others may join between any two steps."""

@@ -6,6 +6,8 @@ import numpy as np
 
 from ftops.engine.trainers.protocol import Delta, Document, PromptTooLong, SamplingParams
 from ftops.engine.trainers.tiny.batch import TinyBatch
+from ftops.engine.trainers.tiny.encode import encode_examples
+from ftops.engine.trainers.tiny.gradients import measure
 from ftops.engine.trainers.tiny.parameters import Parameters, Tokens
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
@@ -24,6 +26,13 @@ class TinyModel:
     def count_tokens(self, document: Document) -> int:
         """Tokens of the document as written; the start token in front is not counted."""
         return len(self._tokenizer.encode_document(document)[0])
+
+    def log_probability(self, document: Document) -> float:
+        """How likely the segments of weight 1 are behind what stands before them, in nats."""
+        examples = encode_examples([document], self._tokenizer)
+        if not examples[0].weights.any():
+            return 0.0  # nothing is asked: an empty answer is certain
+        return -measure(self._parameters, examples).loss
 
     def open_batch(self) -> "OpenBatch":
         """Answers that others may join while they are drawn."""

@@ -1,0 +1,30 @@
+"""Installs clients in places of their own; what is there already is used again."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from conformance.operation import NotHere
+
+
+def make_venv(cache: Path, name: str, requirements: Sequence[str]) -> Path:
+    """The `bin` folder of an environment that holds just these packages."""
+    digest = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
+    folder = cache / f"{name}-{digest}"
+    scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    done = folder / ".installed"
+    if not done.exists():
+        _call([sys.executable, "-m", "venv", "--clear", str(folder)])
+        quiet = ["--quiet", "--disable-pip-version-check"]
+        _call([str(scripts / "python"), "-m", "pip", "install", *quiet, *requirements])
+        done.touch()
+    return scripts
+
+
+def _call(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "WARNING" not in line]
+        raise NotHere(f"{' '.join(command[-4:])}: {' '.join(lines)[-300:]}")

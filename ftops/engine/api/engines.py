@@ -1,0 +1,41 @@
+"""`/v1/engines`: models under the name they had before, and completions with the model in the
+path."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from ftops.engine.api.completions import (
+    CreateCompletion,
+    CreateEngineCompletion,
+    create_completion,
+)
+from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.models import list_models, retrieve_model
+from ftops.engine.api.wire import EngineList, EngineObject, ModelObject
+
+router = APIRouter(prefix="/v1/engines", tags=["engines"])
+
+
+@router.get("")
+def list_engines(engine: TheEngine) -> EngineList:
+    """All models."""
+    return EngineList(data=[_engine_object(model) for model in list_models(engine).data])
+
+
+@router.get("/{engine_id}")
+def retrieve_engine(engine_id: str, engine: TheEngine) -> EngineObject:
+    """One model."""
+    return _engine_object(retrieve_model(engine_id, engine))
+
+
+@router.post("/{engine_id}/completions", response_model=None)
+def create_engine_completion(
+    engine_id: str, body: CreateEngineCompletion, engine: TheEngine
+) -> Response:
+    """As `/v1/completions`; the path says which model."""
+    values = body.model_dump(exclude_unset=True) | {"model": engine_id}
+    return create_completion(CreateCompletion(**values), engine)
+
+
+def _engine_object(model: ModelObject) -> EngineObject:
+    return EngineObject(id=model.id, created=model.created, owner=model.owned_by)

@@ -1,0 +1,202 @@
+"""`/v1/fine-tunes`: the protocol that the first tunable models were tuned by.
+
+The same jobs in the same queue as those of `/v1/fine_tuning/jobs`; each protocol shows its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from ftops.engine import legacy
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.files import file_object
+from ftops.engine.api.fine_tunes_wire import (
+    CreateFineTune,
+    FineTune,
+    FineTuneEvent,
+    FineTuneEvents,
+    FineTuneList,
+    FineTuneWithEvents,
+)
+from ftops.engine.api.jobs import add_job, cancel, check_classification
+from ftops.engine.api.models import delete_model
+from ftops.engine.api.wire import CreateJob, Deleted, FileObject
+from ftops.engine.ids import new_id
+from ftops.engine.store import EventRow, FileRow, JobRow
+from ftops.records import Json
+
+router = APIRouter(prefix="/v1/fine-tunes", tags=["fine-tunes"])
+_LOOK_EVERY_S = 0.2  # at the store, for what workers have added
+_JOB_FIELDS = frozenset({"training_file", "validation_file", "model", "suffix"})
+_ALL = -1
+
+
+@router.post("")
+def create_fine_tune(
+    body: CreateFineTune,
+    engine: TheEngine,
+    openai_organization: Annotated[str | None, Header()] = None,
+) -> FineTuneWithEvents:
+    """Ask for a job; it is checked, queued and trained in its turn."""
+    given = body.model_dump(exclude_none=True)
+    asked: dict[str, Json] = {
+        "batch_size": "auto",
+        "learning_rate_multiplier": "auto",
+        **legacy.DEFAULTS,
+        **{name: value for name, value in given.items() if name not in _JOB_FIELDS},
+    }
+    for param in ("training_file", "validation_file"):
+        _check_file(param, given.get(param), engine)
+    job = CreateJob(
+        model=body.model or legacy.DEFAULT_MODEL,
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        suffix=body.suffix,
+        metadata=legacy.metadata_for(legacy.clean_organization(openai_organization)),
+    )
+    check_classification(asked, job, place="")
+    return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine), engine)
+
+
+@router.get("")
+def list_fine_tunes(engine: TheEngine) -> FineTuneList:
+    """All legacy jobs, oldest first."""
+    jobs = engine.store.jobs.page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
+    rows = engine.store.files.page(after=None, limit=_ALL, newest_first=True, purpose=None)
+    files = {row.id: row for row in rows}
+    return FineTuneList(data=[FineTune(**_fields(job, files, engine)) for job in reversed(jobs)])
+
+
+@router.get("/{job_id}")
+def retrieve_fine_tune(job_id: str, engine: TheEngine) -> FineTuneWithEvents:
+    """One job as it stands, with its history."""
+    return _with_events(_get_job(job_id, engine), engine)
+
+
+@router.post("/{job_id}/cancel")
+def cancel_fine_tune(job_id: str, engine: TheEngine) -> FineTuneWithEvents:
+    """End a job early; its model is not kept."""
+    return _with_events(cancel(_get_job(job_id, engine), engine), engine)
+
+
+@router.delete("/{job_id}")
+def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
+    """Delete the model that a job made, by the job's id or the model's name.
+
+    The job itself stays in the list. (That service wanted DELETE /v1/models/NAME, and its users
+    came with the job's id.)
+    """
+    model = job_id if engine.store.models.find_any(job_id) else None
+    if model is None:
+        job = _get_job(job_id, engine)
+        if not job.ended:
+            message = f"The fine-tune {job_id} is {legacy.status_of(job)}: cancel it first."
+            raise ApiError(400, message, code="job_not_ended")
+        model = job.fine_tuned_model
+    if model is None:
+        message = f"The fine-tune {job_id} made no model, so there is nothing to delete."
+        raise ApiError(400, message, code="no_model")
+    delete_model(model, engine)
+    return Deleted(id=job_id, object="fine-tune")
+
+
+@router.get("/{job_id}/events", response_model=FineTuneEvents)
+def list_fine_tune_events(
+    job_id: str, engine: TheEngine, stream: bool = False
+) -> FineTuneEvents | Response:
+    """What happened to the job, oldest first; `stream` sends it as server-sent events, from the
+    beginning to the job's end, however long that takes."""
+    job = _get_job(job_id, engine)
+    if not stream:
+        return FineTuneEvents(data=_events(job_id, engine.store.events.since(job_id)))
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(
+        _follow(job.id, engine), media_type="text/event-stream", headers=headers
+    )
+
+
+async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
+    """Each event as one piece, which leaves as one chunk: the legacy client reads live only so."""
+    seq = 0
+    quiet_s = 0.0
+    while True:
+        # In this order: a job that has ended when it is looked at has all its events.
+        job = await run_in_threadpool(_get_job, job_id, engine)
+        rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
+        for event in _events(job_id, rows):
+            yield b"data: " + orjson.dumps(event.model_dump()) + b"\n\n"
+            quiet_s = 0.0
+        seq = rows[-1].seq if rows else seq
+        if job.ended:
+            yield b"data: [DONE]\n\n"
+            return
+        if quiet_s >= engine.settings.keep_alive_s:
+            yield b": still there\n\n"
+            quiet_s = 0.0
+        await asyncio.sleep(_LOOK_EVERY_S)
+        quiet_s += _LOOK_EVERY_S
+
+
+def _get_job(job_id: str, engine: Engine) -> JobRow:
+    job = engine.store.jobs.find(job_id) if legacy.is_legacy(job_id) else None
+    if job is None:
+        raise not_found("fine-tune", job_id)
+    return job
+
+
+def _check_file(param: str, file_id: str | None, engine: Engine) -> None:
+    """The client sends a path that it found nowhere just as it would send an id."""
+    if file_id is not None and engine.store.files.find(file_id) is None:
+        message = f"There is no file {file_id!r}: neither an uploaded one with that id, nor did "
+        message += "the client find one with that name to upload."
+        raise ApiError(400, message, param=param, code="file_not_found")
+
+
+def _with_events(job: JobRow, engine: Engine) -> FineTuneWithEvents:
+    wanted = [job.training_file, job.validation_file, job.result_file]
+    rows = [engine.store.files.find(file_id) for file_id in wanted if file_id is not None]
+    files = {row.id: row for row in rows if row is not None}
+    events = _events(job.id, engine.store.events.since(job.id))
+    return FineTuneWithEvents(**_fields(job, files, engine), events=events)
+
+
+def _fields(job: JobRow, files: Mapping[str, FileRow], engine: Engine) -> dict[str, Any]:
+    def shown(file_id: str | None) -> list[FileObject]:
+        if file_id is None:
+            return []
+        row = files.get(file_id)
+        if row is not None:
+            return [file_object(row)]
+        gone = FileRow(file_id, "", "fine-tune", 0, job.created_at)
+        return [file_object(gone).model_copy(update={"status": "deleted"})]
+
+    figures = {**job.hyperparameters, **(job.resolved or {})}
+    return {
+        "id": job.id,
+        "model": job.model,
+        "created_at": job.created_at,
+        "updated_at": engine.store.events.last_at(job.id) or job.created_at,
+        "status": legacy.status_of(job),
+        "fine_tuned_model": job.fine_tuned_model,
+        "organization_id": legacy.organization_of(job),
+        "hyperparams": {
+            name: None if value == "auto" else value for name, value in figures.items()
+        },
+        "training_files": shown(job.training_file),
+        "validation_files": shown(job.validation_file),
+        "result_files": shown(job.result_file),
+    }
+
+
+def _events(job_id: str, rows: Sequence[EventRow]) -> list[FineTuneEvent]:
+    return [
+        FineTuneEvent(created_at=row.created_at, level=row.level, message=message)
+        for row in rows
+        for message in legacy.event_lines(job_id, row)
+    ]

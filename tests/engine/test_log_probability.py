@@ -1,0 +1,62 @@
+"""How likely `tiny` finds an answer, against what it says of its own tokens while answering."""
+
+import math
+import threading
+
+import pytest
+
+from ftops.engine.documents import answer_document, completion_prompt, training_document
+from ftops.engine.rows import CompletionRow
+from ftops.engine.trainers.protocol import SamplingParams, Segment, TrainingRequest
+from ftops.engine.trainers.tiny.generate import TinyModel
+from ftops.engine.trainers.tiny.trainer import TinyTrainer
+
+ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in range(8)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    folder = tmp_path_factory.mktemp("tiny")
+    trainer = TinyTrainer()
+    documents = [training_document(row) for row in ROWS]
+    request = TrainingRequest("ada", documents, [], n_epochs=10, batch_size=4, seed=1)
+    (folder / "model").mkdir()
+    trainer.train(
+        request,
+        trainer.resolve(request),
+        into=folder / "model",
+        checkpoint=folder / "checkpoint",
+        on_step=lambda metrics: None,
+        should_stop=threading.Event().is_set,
+    )
+    return trainer.load(folder / "model")
+
+
+def test_it_is_the_sum_over_the_tokens_that_were_drawn(model: TinyModel) -> None:
+    prompt = completion_prompt("number 3 is")
+    params = SamplingParams(max_tokens=8, temperature=0.0, logprobs=1)
+    drawn = list(model.generate([prompt], params))
+    text = "".join(delta.text for delta in drawn)
+    assert text in (" odd", " even")
+    said = sum(entry.logprob for delta in drawn for entry in delta.logprobs)
+    found = model.log_probability((*prompt, Segment(text=text)))
+    # Drawing leaves out tokens that no answer may hold, which makes the others a little likelier.
+    assert found == pytest.approx(said, abs=0.05)
+    assert found <= said
+
+
+def test_all_answers_together_are_not_more_than_certain(model: TinyModel) -> None:
+    prompt = completion_prompt("number 3 is")
+    shares = [math.exp(model.log_probability(answer_document(prompt, row))) for row in ROWS[:2]]
+    assert 0 < sum(shares) <= 1 + 1e-6
+
+
+def test_only_the_answer_counts(model: TinyModel) -> None:
+    prompt = completion_prompt("number 3 is")
+    assert model.log_probability(prompt) == 0
+    assert model.log_probability(answer_document(prompt, ROWS[0])) < 0
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning(model: TinyModel) -> None:
+    prompt = completion_prompt("number 3 is " * 1000)
+    assert model.log_probability(answer_document(prompt, ROWS[0])) < 0
