@@ -1,6 +1,7 @@
 """The engine's web application: a value made of its parts, with nothing global behind it."""
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -9,8 +10,10 @@ from ftops import __version__
 from ftops.engine.api import chat, checkpoints, completions, files, jobs, models, uploads
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import install_failures
+from ftops.engine.api.wire import ErrorBody
 from ftops.engine.security import Door, Limits
 
+_ERROR: dict[str, Any] = {"model": ErrorBody, "description": "A refusal, in the API's own shape"}
 _DESCRIPTION = "Fine-tuning on this machine, by OpenAI's protocol."
 
 
@@ -32,6 +35,7 @@ def create_app(engine: Engine) -> FastAPI:
         docs_url=None,  # these pages would load scripts from the network
         redoc_url=None,
         redirect_slashes=False,
+        responses={"4XX": _ERROR, "5XX": _ERROR},
     )
     app.state.engine = engine
     settings = engine.settings
