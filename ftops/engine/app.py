@@ -1,6 +1,7 @@
 """The engine's web application: a value made of its parts, with nothing global behind it."""
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -20,8 +21,10 @@ from ftops.engine.api import (
 from ftops.engine.api.encoded_paths import EncodedPaths
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import install_failures
+from ftops.engine.api.wire import ErrorBody
 from ftops.engine.security import Door, Limits
 
+_ERROR: dict[str, Any] = {"model": ErrorBody, "description": "A refusal, in the API's own shape"}
 _DESCRIPTION = "Fine-tuning on this machine, by OpenAI's protocol."
 
 
@@ -43,6 +46,7 @@ def create_app(engine: Engine) -> FastAPI:
         docs_url=None,  # these pages would load scripts from the network
         redoc_url=None,
         redirect_slashes=False,
+        responses={"4XX": _ERROR, "5XX": _ERROR},
     )
     app.state.engine = engine
     settings = engine.settings

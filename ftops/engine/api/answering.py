@@ -29,6 +29,15 @@ from ftops.records import Json, RowFormat
 
 MAX_ANSWERS = 256  # prompts times n, in one request
 _MAX_CALLERS = 512  # of one model, at the same time
+WHOLE_OR_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answers; with `stream`, pieces of them as server-sent events",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    }
+}
 _log = logging.getLogger(__name__)
 _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ftops.engine.api.answering import (
+    WHOLE_OR_STREAM,
     Drawing,
     Drawn,
     collect,
@@ -69,7 +70,7 @@ class CreateChatCompletion(Drawn):
     web_search_options: Any = None
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, responses=WHOLE_OR_STREAM)
 def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Response:
     """Say the assistant's next message, `n` times; `stream` sends pieces as they are drawn."""
     _refuse_what_is_not_offered(body)

@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ftops.engine.api.answering import (
+    WHOLE_OR_STREAM,
     Drawing,
     Drawn,
     collect,
@@ -42,7 +43,7 @@ class CreateEngineCompletion(CreateCompletion):
     model: str | None = None  # type: ignore[assignment]
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, responses=WHOLE_OR_STREAM)
 def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
     """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""
     n = body.n or 1

@@ -100,7 +100,11 @@ def retrieve_file(file_id: str, engine: TheEngine) -> FileObject:
     return file_object(_get_file(file_id, engine))
 
 
-@router.get("/{file_id}/content", response_class=Response)
+@router.get(
+    "/{file_id}/content",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
+)
 def read_content(file_id: str, engine: TheEngine) -> Response:
     """The file's bytes."""
     row = _get_file(file_id, engine)
