@@ -1,20 +1,25 @@
 """The model of the trainer `tiny` in eager PyTorch, as its users would write it: the opponent.
 
-Same weights, same packs, same rows left out. PyTorch's fused operations where eager mode has them:
-scaled_dot_product_attention, rms_norm, cross_entropy, fused AdamW.
+Same weights, same batches, same rows left out; a batch is packed, without padding outside of
+attention, and goes through in one pass (NumPy cuts it in two, for the cache). PyTorch's fused
+operations where eager mode has them: scaled_dot_product_attention, rms_norm, cross_entropy, AdamW.
+Runs in a process of its own (`python -m benchmarks.torch_loop SIZE`): reads a number of rounds
+from each line of its input, and answers with a line of JSON, the CPU seconds and the loss of every
+step.
 """
 
-from collections.abc import Sequence
+import json
+import sys
+import time
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.workload import CLIP, DECAY, RATE, load_workload
 from ftops.engine.trainers.tiny.attention import Grid
-from ftops.engine.trainers.tiny.batches import Pack
-from ftops.engine.trainers.tiny.parameters import Parameters
-from ftops.engine.trainers.tiny.rotary import rotation_table
+from ftops.engine.trainers.tiny.batches import Pack, make_pack
+from ftops.engine.trainers.tiny.parameters import Parameters, init_parameters
 from ftops.engine.trainers.tiny.sizes import HEAD_DIM
 
 _EPSILON = 1e-6
@@ -31,8 +36,7 @@ class TorchPack:
         self.grid, self.counted_grid = pack.grid, pack.counted_grid
         self.slots, self.counted_slots = _slots(pack.grid), _slots(pack.counted_grid)
         self.counted_bias = torch.from_numpy(pack.counted_bias)
-        table = rotation_table(2048, single=True)[pack.positions][:, None, :]
-        self.turns = torch.from_numpy(np.ascontiguousarray(table))
+        self.turns = torch.from_numpy(pack.turns)
 
 
 def _slots(grid: Grid) -> Tensor | None:
@@ -42,36 +46,30 @@ def _slots(grid: Grid) -> Tensor | None:
 class TorchLoop:
     """Model and optimizer, one thread."""
 
-    def __init__(self, parameters: Parameters, rate: float, decay: float, clip: float) -> None:
+    def __init__(self, parameters: Parameters) -> None:
         torch.set_num_threads(1)
         self.weights = {
             name: torch.tensor(view, requires_grad=True) for name, view in parameters.views.items()
         }
         self._n_layers = parameters.shape.n_layers
-        self._clip = clip
         self._optimizer = torch.optim.AdamW(
             list(self.weights.values()),
-            lr=rate,
+            lr=RATE,
             betas=(0.9, 0.98),
             eps=1e-8,
-            weight_decay=decay,
+            weight_decay=DECAY,
             fused=True,
         )
 
-    def step(self, packs: Sequence[TorchPack]) -> float:
-        """One optimizer step on the packs together; the loss before it."""
-        total = sum(float(pack.weights.sum()) for pack in packs)
+    def step(self, pack: TorchPack) -> float:
+        """One optimizer step; the loss before it."""
         self._optimizer.zero_grad(set_to_none=True)
-        loss = 0.0
-        for pack in packs:
-            logits = self._forward(pack)
-            losses = functional.cross_entropy(logits, pack.targets, reduction="none")
-            part = (losses * pack.weights).sum() / total
-            torch.autograd.backward([part])
-            loss += float(part.detach())
-        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._clip, foreach=True)
+        losses = functional.cross_entropy(self._forward(pack), pack.targets, reduction="none")
+        loss = (losses * pack.weights).sum() / pack.weights.sum()
+        torch.autograd.backward([loss])
+        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), CLIP, foreach=True)
         self._optimizer.step()
-        return loss
+        return float(loss.detach())
 
     def _forward(self, pack: TorchPack) -> Tensor:
         x = _norm(functional.embedding(pack.tokens, self.weights["embedding"]))
@@ -123,3 +121,19 @@ def _scatter(rows: Tensor, grid: Grid, slots: Tensor | None) -> Tensor:
         rows = padded.index_copy(0, slots, rows)
     by_head = rows.reshape(grid.n_documents, grid.longest, -1, HEAD_DIM)
     return by_head.transpose(1, 2)
+
+
+def main() -> None:
+    """Answer the other process until its input ends."""
+    workload = load_workload(sys.argv[1])
+    loop = TorchLoop(init_parameters(workload.shape, 0))
+    steps = [TorchPack(make_pack(batch)) for batch in workload.batches]
+    for line in sys.stdin:
+        started_s = time.process_time()
+        losses = [loop.step(pack) for _ in range(int(line)) for pack in steps]
+        cpu_s = time.process_time() - started_s
+        print(json.dumps({"cpu_s": cpu_s, "losses": losses}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

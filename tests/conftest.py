@@ -1,5 +1,6 @@
 """Guards for every test: no network beyond loopback, no home folder but a temporary one."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy comes in: equal bits need one thread
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

@@ -8,36 +8,63 @@ which no query may look past, hides it too; padded queries compute something tha
 
 import functools
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ftops.engine.trainers.tiny.parameters import Array, Indices
 from ftops.engine.trainers.tiny.sizes import HEAD_DIM
 
+Number = TypeVar("Number", bound=np.number[Any])
+
+_VANISHING = 1e-20  # a sum of exponentials below this has lost digits
 HIDDEN = -1e9  # added to the score of a key that a query may not see
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where flat rows stand in a padded [documents, longest] rectangle."""
+    """Where flat rows stand in a padded [documents, longest] rectangle.
+
+    `slots` and `sources` are None when nothing is padded: a plain reshape then.
+    """
 
     n_documents: int
     longest: int
-    slots: Indices | None  # [rows] into documents * longest; None: no padding, a plain reshape
+    slots: Indices | None  # [rows] -> place in documents * longest
+    sources: Indices | None  # [documents * longest] -> row, any row where padded
+    padding: Indices  # places without a row
 
-    def scatter(self, rows: Array) -> Array:
-        """[rows, floats] -> [documents, longest, floats], zeros between."""
-        floats = rows.shape[-1]
-        if self.slots is None:
-            return np.ascontiguousarray(rows).reshape(self.n_documents, self.longest, floats)
-        padded = np.zeros((self.n_documents * self.longest, floats), dtype=rows.dtype)
-        padded[self.slots] = rows
-        return padded.reshape(self.n_documents, self.longest, floats)
+    def spread(self, rows: NDArray[Number], *, clean: bool = False) -> NDArray[Number]:
+        """[rows, floats] -> [documents, longest, floats].
+
+        Padding repeats some row, or is zero if `clean`: gradients of padding must not count.
+        """
+        shape = (self.n_documents, self.longest, rows.shape[-1])
+        if self.sources is None:
+            return np.ascontiguousarray(rows).reshape(shape)
+        padded = rows.take(self.sources, axis=0)  # faster than writing rows into zeros
+        if clean:
+            padded[self.padding] = 0
+        return padded.reshape(shape)
 
     def gather(self, padded: Array) -> Array:
         """[documents, longest, …] -> [rows, floats]."""
         flat = padded.reshape(self.n_documents * self.longest, -1)
-        return flat if self.slots is None else flat[self.slots]
+        return flat if self.slots is None else flat.take(self.slots, axis=0)
+
+
+def make_grid(lengths: Indices, places: Indices) -> Grid:
+    """A grid for documents of these lengths, all above 0; `places` of the rows within each."""
+    n_documents, longest = len(lengths), int(lengths.max())
+    if (lengths == longest).all():
+        return Grid(n_documents, longest, None, None, np.empty(0, dtype=np.intp))
+    slots = np.repeat(np.arange(n_documents) * longest, lengths) + places
+    sources = np.full(n_documents * longest, -1, dtype=np.intp)
+    sources[slots] = np.arange(len(slots))
+    padding = np.flatnonzero(sources < 0)
+    sources[padding] = 0
+    return Grid(n_documents, longest, slots, sources, padding)
 
 
 def split_heads(padded: Array) -> Array:
@@ -54,10 +81,17 @@ def causal_bias(length: int) -> Array:
 
 def softmax(scores: Array) -> Array:
     """Shares along the last axis, computed in place."""
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
-    return scores
+    rows = scores.reshape(-1, scores.shape[-1])
+    # One largest score for all rows instead of one for each is several times as fast, and exact
+    # unless a row lies so far below the others that all of its shares would vanish.
+    largest = rows.max()
+    shares = np.exp(rows - largest)
+    sums = shares @ np.ones(rows.shape[1], dtype=rows.dtype)
+    if sums.min() < _VANISHING:
+        shares = np.exp(rows - rows.max(axis=1, keepdims=True))
+        sums = shares.sum(axis=1)
+    np.divide(shares, sums[:, None], out=rows)
+    return rows.reshape(scores.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +111,8 @@ def attend(q: Array, kv: Array, queries: Grid, keys: Grid, bias: Array) -> Atten
     `bias` [longest query, longest], or with [documents, 1, …] in front, hides what comes later.
     """
     width = q.shape[1]
-    padded = keys.scatter(kv)
-    q_heads = split_heads(queries.scatter(q))
+    padded = keys.spread(kv)
+    q_heads = split_heads(queries.spread(q))
     k_heads, v_heads = split_heads(padded[..., :width]), split_heads(padded[..., width:])
     shares = q_heads @ k_heads.swapaxes(-1, -2)
     shares += bias
@@ -94,9 +128,9 @@ def attend_back(d_out: Array, seen: Attended, queries: Grid, keys: Grid) -> tupl
     by_head = d_out.reshape(n_rows, -1, HEAD_DIM)
     # The softmax's own correction, sum(share * d_share), equals sum(out * d_out): shorter.
     correction = np.einsum("rhi,rhi->rh", by_head, seen.out.reshape(by_head.shape))
-    d_heads = split_heads(queries.scatter(d_out))
+    d_heads = split_heads(queries.spread(d_out, clean=True))
     d_scores = d_heads @ seen.v.swapaxes(-1, -2)
-    d_scores -= queries.scatter(correction).transpose(0, 2, 1)[..., None]
+    d_scores -= queries.spread(correction, clean=True).transpose(0, 2, 1)[..., None]
     d_scores *= seen.shares
     d_q = np.empty((queries.n_documents, queries.longest, width), dtype=d_out.dtype)
     d_kv = np.empty((keys.n_documents, keys.longest, 2 * width), dtype=d_out.dtype)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftops.engine.trainers.tiny.attention import HIDDEN, Grid, causal_bias
+from ftops.engine.trainers.tiny.attention import HIDDEN, Grid, causal_bias, make_grid
 from ftops.engine.trainers.tiny.parameters import Array, Indices, Tokens
+from ftops.engine.trainers.tiny.rotary import Turns, find_turns
 
-_PACK_TOKENS = 2048  # rows in one forward pass
+_PACK_TOKENS = 640  # rows in one forward pass, about: what the processor's cache likes
 _PACK_SCORES = 1 << 19  # documents * longest²: floats of attention a head
 
 
@@ -40,6 +41,7 @@ class Pack:
 
     tokens: Indices  # [rows]
     positions: Indices  # [rows], from 0 in each document
+    turns: Turns  # of these positions
     grid: Grid  # of all rows
     bias: Array  # causal mask for them
     counted: Indices  # [R] rows that count
@@ -52,33 +54,25 @@ class Pack:
 
 
 def make_pack(examples: Sequence[Example]) -> Pack:
-    """Lay the examples end to end."""
+    """Lay the examples end to end; in each, something must count."""
     lengths = np.array([example.n_tokens for example in examples])
     owners = np.repeat(np.arange(len(examples)), lengths)
     positions = _count_up(lengths)
     weights = np.concatenate([example.weights for example in examples])
     counted = np.flatnonzero(weights)
     n_counted = np.bincount(owners[counted], minlength=len(examples))
-    longest, most_counted = int(lengths.max()), max(1, int(n_counted.max()))
-    seen_from = np.zeros((len(examples), most_counted), dtype=np.intp)  # 0 where padded: harmless
-    counted_slots = owners[counted] * most_counted + _count_up(n_counted)
-    seen_from.reshape(-1)[counted_slots] = positions[counted]
-    later = np.arange(longest) > seen_from[..., None]
+    grid = make_grid(lengths, positions)
+    counted_grid = make_grid(n_counted, _count_up(n_counted))
+    seen_from = counted_grid.spread(positions[counted][:, None])
+    later = np.arange(grid.longest) > seen_from
     return Pack(
         tokens=_join([example.tokens for example in examples]),
         positions=positions,
-        grid=Grid(
-            len(examples),
-            longest,
-            None if (lengths == longest).all() else owners * longest + positions,
-        ),
-        bias=causal_bias(longest),
+        turns=find_turns(positions),
+        grid=grid,
+        bias=causal_bias(grid.longest),
         counted=counted,
-        counted_grid=Grid(
-            len(examples),
-            most_counted,
-            None if (n_counted == most_counted).all() else counted_slots,
-        ),
+        counted_grid=counted_grid,
         counted_bias=(later * np.float32(HIDDEN))[:, None],
         targets=_join([example.targets for example in examples])[counted],
         weights=weights[counted],
@@ -104,12 +98,15 @@ def order_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
 
 
 def split_packs(examples: Sequence[Example]) -> Iterator[Pack]:
-    """Packs that hold all examples, of like lengths together, each small enough for memory."""
+    """Packs of the examples in which something counts: of like lengths, each small enough."""
+    examples = [example for example in examples if example.weights.any()]
+    total = sum(example.n_tokens for example in examples)
+    enough = total / max(1, round(total / _PACK_TOKENS))  # packs of like size
     waiting: list[Example] = []
     n_tokens = 0
     for example in sorted(examples, key=lambda example: example.n_tokens):
         scores = (len(waiting) + 1) * example.n_tokens**2
-        if waiting and (n_tokens + example.n_tokens > _PACK_TOKENS or scores > _PACK_SCORES):
+        if waiting and (n_tokens >= enough or scores > _PACK_SCORES):
             yield make_pack(waiting)
             waiting, n_tokens = [], 0
         waiting.append(example)

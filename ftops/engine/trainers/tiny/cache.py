@@ -9,7 +9,7 @@ from ftops.engine.trainers.tiny.attention import HIDDEN, softmax
 from ftops.engine.trainers.tiny.batches import Example, make_pack
 from ftops.engine.trainers.tiny.model import forward, norm
 from ftops.engine.trainers.tiny.parameters import Array, Indices, Parameters, Tokens
-from ftops.engine.trainers.tiny.rotary import rotate
+from ftops.engine.trainers.tiny.rotary import find_turns, rotate
 from ftops.engine.trainers.tiny.sizes import HEAD_DIM
 
 _GROW_BY = 32  # tokens of room
@@ -66,7 +66,7 @@ def _read_layer(
     n_rows, width = x.shape
     qkv = norm(x).rows @ parameters[f"{layer}.qkv"]
     qkv[:, :width] *= np.float32(HEAD_DIM**-0.5)
-    rotate(qkv[:, : 2 * width], positions)
+    rotate(qkv[:, : 2 * width], find_turns(positions))
     q, k, v = qkv.reshape(n_rows, 3, -1, HEAD_DIM).transpose(1, 0, 2, 3)
     rows = np.arange(n_rows)
     keys[rows, :, positions] = k

@@ -7,7 +7,6 @@ again and comes to the same result.
 """
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from ftops.clock import Clock
 from ftops.crashpoints import reach
 from ftops.engine.trainers.protocol import Resolved, TrainingRequest
 from ftops.engine.trainers.tiny.adamw import Moments
+from ftops.engine.trainers.tiny.archive import DamagedArchive, read_archive, write_archive
 from ftops.engine.trainers.tiny.parameters import Array
-from ftops.files import open_atomic
 
 _FORMAT = "tiny-1"
 _FIRST_AFTER_S = 2.0
@@ -49,35 +48,34 @@ def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
 
 def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
     """Replace the checkpoint of `job` (its fingerprint) by the present progress."""
-    with open_atomic(path) as stream:
-        np.savez(
-            stream,
-            job=np.array(job),
-            tokenizer=np.frombuffer(progress.tokenizer_json.encode(), dtype=np.uint8),
-            counters=np.array([progress.step, progress.elapsed_tokens]),
-            weights=progress.weights,
-            mean=progress.moments.mean,
-            square=progress.moments.square,
-        )
+    arrays = {
+        "job": np.array(job),
+        "tokenizer": np.frombuffer(progress.tokenizer_json.encode(), dtype=np.uint8),
+        "counters": np.array([progress.step, progress.elapsed_tokens]),
+        "weights": progress.weights,
+        "moment_sum": progress.moments.sum,
+        "moment_square_sum": progress.moments.square_sum,
+    }
+    write_archive(path, arrays)
     reach("tiny.after_checkpoint")
 
 
 def find_checkpoint(path: Path, job: str) -> Progress | None:
     """The progress of `job` when a whole checkpoint of it is there."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if str(archive["job"]) != job:
-                return None
-            step, elapsed_tokens = (int(number) for number in archive["counters"])
-            return Progress(
-                tokenizer_json=archive["tokenizer"].tobytes().decode(),
-                weights=archive["weights"],
-                moments=Moments(archive["mean"], archive["square"]),
-                step=step,
-                elapsed_tokens=elapsed_tokens,
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        archive = read_archive(path)
+    except DamagedArchive:
         return None
+    if str(archive.get("job")) != job:
+        return None
+    step, elapsed_tokens = (int(number) for number in archive["counters"])
+    return Progress(
+        tokenizer_json=archive["tokenizer"].tobytes().decode(),
+        weights=archive["weights"],
+        moments=Moments(archive["moment_sum"], archive["moment_square_sum"]),
+        step=step,
+        elapsed_tokens=elapsed_tokens,
+    )
 
 
 class Cadence:

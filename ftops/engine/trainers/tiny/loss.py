@@ -59,7 +59,7 @@ def score(logits: Array, pack: Pack, *, total_weight: float) -> tuple[Tally, Arr
     losses = -np.log(np.maximum(picked, np.finfo(picked.dtype).tiny))
     gradient = shares
     gradient[rows, pack.targets] -= 1
-    gradient *= (pack.weights / total_weight).astype(gradient.dtype)[:, None]
+    gradient *= (pack.weights.astype(gradient.dtype) / total_weight)[:, None]
     return _tally(losses, right, pack), gradient
 
 

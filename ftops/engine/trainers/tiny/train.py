@@ -20,7 +20,7 @@ from ftops.engine.trainers.tiny.adamw import Moments, Update, clip_factor, updat
 from ftops.engine.trainers.tiny.batches import Example, order_epoch
 from ftops.engine.trainers.tiny.checkpoint import Cadence, Progress, find_checkpoint, fingerprint
 from ftops.engine.trainers.tiny.encode import encode_examples
-from ftops.engine.trainers.tiny.gradients import Dropout, compute_gradients, measure
+from ftops.engine.trainers.tiny.gradients import Dropout, compute_gradients, keep_heap, measure
 from ftops.engine.trainers.tiny.loss import Tally
 from ftops.engine.trainers.tiny.parameters import Parameters, init_parameters
 from ftops.engine.trainers.tiny.schedule import learning_rate_share
@@ -52,6 +52,7 @@ def run_training(
     request: TrainingRequest, resolved: Resolved, hooks: Hooks
 ) -> tuple[SavedModel, Progress]:
     """Train to the end; TrainingStopped, with the checkpoint written, when told to stop."""
+    keep_heap()
     job = fingerprint(request, resolved)
     cadence = Cadence(hooks.clock)
     size, progress = _start(request, job, hooks.checkpoint)
@@ -147,21 +148,26 @@ class _Loop:
 
     def _update(self, batch: Sequence[Example], step: int) -> Tally:
         dropout = Dropout(self.token_dropout, np.random.default_rng([self.seed, 2, step]))
-        tally = compute_gradients(self.parameters, self.gradients, batch, dropout)
-        if not math.isfinite(tally.loss):
-            raise EngineError(
-                f"training diverged at step {step}: the loss is no longer a number",
-                hint="Lower learning_rate_multiplier.",
-            )
+        with np.errstate(over="ignore", invalid="ignore"):  # a divergence is reported, not warned
+            tally = compute_gradients(self.parameters, self.gradients, batch, dropout)
+            if not math.isfinite(tally.loss):
+                raise EngineError(
+                    f"training diverged at step {step}: the loss is no longer a number",
+                    hint="Lower learning_rate_multiplier.",
+                )
+            update = self._plan_update(step)
+            flat, gradient = self.parameters.flat, self.gradients.flat
+            update_weights(flat, gradient, self.progress.moments, update)
+        return tally
+
+    def _plan_update(self, step: int) -> Update:
         share = learning_rate_share(step, self.resolved.n_steps)
-        update = Update(
+        return Update(
             step=step,
             learning_rate=self.peak_learning_rate * share,
             weight_decay=_WEIGHT_DECAY,
             gradient_factor=clip_factor(self.gradients.flat, _LONGEST_GRADIENT),
         )
-        update_weights(self.parameters.flat, self.gradients.flat, self.progress.moments, update)
-        return tally
 
     def _validate(self, *, last: bool) -> Tally:
         """The tally of evenly spaced validation rows, as many as the time allows."""

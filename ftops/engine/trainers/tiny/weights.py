@@ -5,17 +5,17 @@ so a folder that has one is whole. Reading checks every shape.
 """
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ftops.engine.trainers.tiny.archive import DamagedArchive, read_archive, write_archive
 from ftops.engine.trainers.tiny.parameters import Parameters, count_parameters, list_tensors
 from ftops.engine.trainers.tiny.sizes import SIZES, Shape
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 from ftops.errors import EngineError
-from ftops.files import open_atomic, write_atomic
+from ftops.files import write_atomic
 
 _FORMAT = 1
 _HINT = "The model's files are damaged; train it again, or restore them from a copy."
@@ -32,8 +32,7 @@ class SavedModel:
 
 def write_model(folder: Path, model: SavedModel) -> None:
     """Put the model's files into `folder`."""
-    with open_atomic(folder / "weights.npz") as stream:
-        np.savez(stream, **model.parameters.views)  # type: ignore[arg-type]
+    write_archive(folder / "weights.npz", model.parameters.views)
     write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
     config = {
         "format": _FORMAT,
@@ -70,19 +69,20 @@ def _read_size(path: Path) -> str:
 
 
 def _read_parameters(path: Path, shape: Shape) -> Parameters:
-    parameters = Parameters.zeros(shape)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name, dims in list_tensors(shape).items():
-                tensor = archive[name]
-                if tensor.shape != dims or tensor.dtype != np.float32:
-                    raise EngineError(
-                        f"{path}: {name} is {tensor.dtype} {tensor.shape}, not float32 {dims}",
-                        hint=_HINT,
-                    )
-                parameters[name][...] = tensor
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise EngineError(f"{path}: cannot be read: {error}", hint=_HINT) from error
+        archive = read_archive(path)
+    except DamagedArchive as error:
+        raise EngineError(f"cannot be read: {error}", hint=_HINT) from error
+    parameters = Parameters.zeros(shape)
+    for name, dims in list_tensors(shape).items():
+        tensor = archive.get(name)
+        if tensor is None:
+            raise EngineError(f"{path}: {name} is missing", hint=_HINT)
+        if tensor.shape != dims or tensor.dtype != np.float32:
+            raise EngineError(
+                f"{path}: {name} is {tensor.dtype} {tensor.shape}, not float32 {dims}", hint=_HINT
+            )
+        parameters[name][...] = tensor
     if not np.isfinite(parameters.flat).all():
         raise EngineError(f"{path}: holds numbers that are not finite", hint=_HINT)
     return parameters

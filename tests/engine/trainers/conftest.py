@@ -1,0 +1,24 @@
+"""One small model for all tests that only ask it."""
+
+from pathlib import Path
+
+import pytest
+
+from ftops.engine.trainers import get_trainer
+from ftops.engine.trainers.tiny.generate import TinyModel
+from tests.engine.trainers.jobs import ANSWERS, make_request, train
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ada`, trained until it knows ANSWERS by heart."""
+    folder = tmp_path_factory.mktemp("answers")
+    train(make_request(ANSWERS), folder)
+    return folder / "model"
+
+
+@pytest.fixture
+def model(model_folder: Path) -> TinyModel:
+    loaded = get_trainer("ada").load(model_folder)
+    assert isinstance(loaded, TinyModel)
+    return loaded
