@@ -56,6 +56,7 @@ def _known(engine: Running) -> dict[str, str]:
         "training_file": files[0].id if files else "file-none",
         "job_id": job.id,
         "model": job.fine_tuned_model or "ada",
+        "engine_id": job.fine_tuned_model or "ada",
         "upload_id": upload.id,
     }
 

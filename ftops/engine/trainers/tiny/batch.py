@@ -51,17 +51,21 @@ class TinyBatch:
         self._allowed = _allow_tokens(tokenizer)
         self._waiting: deque[_Row] = deque()
         self._rows: list[_Row] = []
+        self._empty: list[int] = []  # tickets of answers that may not have a single token
         self._n_joined = 0
         self._cache = Cache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
 
     def __len__(self) -> int:
-        return len(self._rows) + len(self._waiting)
+        return len(self._rows) + len(self._waiting) + len(self._empty)
 
     def add(self, prompts: Sequence[Tokens], params: SamplingParams) -> Sequence[int]:
         """Let answers to the encoded prompts join; their tickets, which later pieces carry."""
         entropy = secrets.randbits(63) if params.seed is None else params.seed % 2**63
         first = self._n_joined
         self._n_joined += len(prompts)
+        if params.max_tokens < 1:
+            self._empty += range(first, self._n_joined)
+            return range(first, self._n_joined)
         stops = [stop for stop in params.stop if stop]
         for number, prompt in enumerate(prompts):
             draws = Draws(params, self._tokenizer.vocab_size, entropy=entropy, number=number)
@@ -71,18 +75,20 @@ class TinyBatch:
     def leave(self, tickets: Collection[int]) -> None:
         """Nobody wants these answers any more."""
         gone = frozenset(tickets)
+        self._empty = [ticket for ticket in self._empty if ticket not in gone]
         self._waiting = deque(row for row in self._waiting if row.answer.index not in gone)
         self._keep([n for n, row in enumerate(self._rows) if row.answer.index not in gone])
 
     def step(self) -> Sequence[Delta]:
         """Draw one more token for every answer; the pieces of text that are ready."""
+        deltas = [Delta(ticket, "", finish_reason="length") for ticket in self._empty]
+        self._empty.clear()
         logits = [self._read_tokens(), *self._read_prompts()]
         if not self._rows:
-            return []
+            return deltas
         adjusted = np.concatenate(logits) + self._allowed
         tokens = draw_tokens(adjusted, [row.draws for row in self._rows])
         logprobs = self._list_logprobs(tokens, adjusted)
-        deltas: list[Delta] = []
         going: list[int] = []
         for place, (row, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
             self._extend(row, token, logprobs[place], full=self._is_full(place))
