@@ -88,6 +88,7 @@ def stop_engine(folder: Path, *, clock: Clock | None = None) -> bool:
         _forget_ended()
         # The lock goes when the process does, after the last byte has been written.
         if not _is_held(folder / "engine.lock") and not _is_healthy(address):
+            _await_exit(address.pid)
             return True
     raise EngineError(
         f"the engine (process {address.pid}) did not end within {STOP_WAIT_S:.0f} s",
@@ -180,6 +181,15 @@ def _is_healthy(address: EngineAddress) -> bool:
 def _forget_ended() -> None:
     """Take engines that ended out of the process table."""
     _started[:] = [process for process in _started if process.poll() is None]
+
+
+def _await_exit(pid: int) -> None:
+    """Let an engine that this process has started take its last breath."""
+    for process in _started:
+        if process.pid == pid:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_WAIT_S)
+    _forget_ended()
 
 
 def _is_held(lock: Path) -> bool:
