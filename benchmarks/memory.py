@@ -43,7 +43,7 @@ def engine_pids(home: Path) -> list[str]:
 def measure(home: Path) -> tuple[float, dict[str, float]]:
     """Run the job once; the peaks of the command, and of each process of the engine."""
     environ = {**os.environ, "FTOPS_HOME": str(home)}
-    command = [sys.executable, "-m", "ftops", "run", str(JOB), "--json"]
+    command = [sys.executable, "-m", "ftops", "run", str(JOB), "--quiet"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
         run_mb, engine_mb = 0.0, dict[str, float]()
         while process.poll() is None:
