@@ -56,7 +56,8 @@ class Upload:
         return f"upload {self.filename}"
 
     def open_slice(self, start: int, length: int) -> "FileSlice":
-        return FileSlice(self.path, start, length, lambda sent: self.on_bytes(sent, self.size))
+        stream = self.path.open("rb", buffering=0)  # a slice without one could not be closed
+        return FileSlice(stream, start, length, lambda sent: self.on_bytes(sent, self.size))
 
 
 class FileSlice(io.RawIOBase):
@@ -66,9 +67,11 @@ class FileSlice(io.RawIOBase):
     counts as sent is what was read before.
     """
 
-    def __init__(self, path: Path, start: int, length: int, on_sent: Callable[[int], None]) -> None:
+    def __init__(
+        self, stream: io.FileIO, start: int, length: int, on_sent: Callable[[int], None]
+    ) -> None:
         super().__init__()
-        self._stream = path.open("rb", buffering=0)
+        self._stream = stream
         self._start = start
         self._length = length
         self._position = 0

@@ -74,7 +74,7 @@ def test_the_bytes_sent_are_counted_piece_by_piece_from_nothing_to_all(
 
 def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
     sent: list[int] = []
-    with FileSlice(rows, 100, 300, sent.append) as stream:
+    with FileSlice(rows.open("rb", buffering=0), 100, 300, sent.append) as stream:
         assert stream.read(200) == rows.read_bytes()[100:300]
         assert sent == [100]
         assert stream.read(200) == rows.read_bytes()[300:400]
