@@ -54,7 +54,12 @@ def create_app(engine: Engine) -> FastAPI:
         Door,
         token=engine.token,
         host=settings.host,
-        limits=Limits(settings.max_upload_bytes, settings.max_part_bytes, settings.max_body_bytes),
+        limits=Limits(
+            settings.max_upload_bytes,
+            settings.max_part_bytes,
+            settings.max_body_bytes,
+            settings.body_wait_s,
+        ),
         activity=engine.activity,
     )
     app.add_middleware(EncodedPaths)

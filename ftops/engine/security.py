@@ -3,7 +3,7 @@
 Every answer carries `x-request-id`, how long it took and the API's other constant headers. The
 `Host` header is checked (a web page must not reach the engine under a name of its own), the token
 is compared in constant time, and bodies are counted while they arrive, so that nothing too large
-is ever held in memory.
+is ever held in memory, and timed, so that nobody holds a request open by sending next to nothing.
 """
 
 import hmac
@@ -12,6 +12,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 
+from anyio import fail_after
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,15 +26,20 @@ _PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LEAST_BYTES_PER_S = 1024  # that a body has to come with, on the average
+_RETRY_FULL_S = 5
+FULL = "ftops.full"  # in a scope's state: it came over a connection too many
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a body may be, in bytes: of an upload, of a part of one, of anything else."""
+    """How large a body may be, in bytes: of an upload, of a part of one, of anything else; and how
+    long its next piece may take, in seconds."""
 
     upload_bytes: int
     part_bytes: int
     body_bytes: int
+    body_wait_s: float
 
     def of(self, path: str) -> int:
         """The limit for a body that is sent to `path`."""
@@ -115,6 +121,8 @@ class Door:
         headers = Headers(scope=scope)
         limit = self._limits.of(scope["path"])
         try:
+            if scope.get("state", {}).get(FULL):
+                raise _full()
             self._check_host(headers)
             if scope["path"] not in _OPEN_PATHS:
                 self._check_token(headers)
@@ -124,7 +132,8 @@ class Door:
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
-        await self._app(scope, _counted(receive, limit), send)
+        body = _Body(receive, limit, self._limits.body_wait_s, self._activity.clock)
+        await self._app(scope, body.receive, send)
 
     def _check_host(self, headers: Headers) -> None:
         host = headers.get("host", "").lower()
@@ -151,15 +160,47 @@ def too_large(limit: int) -> ApiError:
     return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    taken = 0
+def _full() -> ApiError:
+    message = "The engine has as many connections as it takes. Try again in a moment."
+    headers = {"connection": "close", "retry-after": str(_RETRY_FULL_S)}
+    return ApiError(503, message, code="engine_overloaded", headers=headers)
 
-    async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise too_large(limit)
+
+def _too_slow(taken: int) -> ApiError:
+    message = f"The rest of the body did not come: {taken:,} bytes did."
+    headers = {"connection": "close"}
+    return ApiError(408, message, code="request_timeout", headers=headers)
+
+
+class _Body:
+    """A body on its way in: ApiError 413 when it is too large, 408 when it does not come.
+
+    Only the time that is spent waiting for the client counts.
+    """
+
+    def __init__(self, receive: Receive, limit: int, wait_s: float, clock: Clock) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._wait_s = wait_s
+        self._clock = clock
+        self._taken = 0
+        self._waited_s = 0.0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        if self._is_whole:  # whoever asks now waits for the client to leave
+            return await self._receive()
+        left_s = self._wait_s + self._taken / _LEAST_BYTES_PER_S - self._waited_s
+        began_s = self._clock.monotonic_s()
+        try:
+            with fail_after(min(self._wait_s, left_s)):
+                message = await self._receive()
+        except TimeoutError:
+            self._is_whole = True
+            raise _too_slow(self._taken) from None
+        self._waited_s += self._clock.monotonic_s() - began_s
+        self._taken += len(message.get("body", b""))
+        if self._taken > self._limit:
+            raise too_large(self._limit)
+        self._is_whole = not message.get("more_body", False)
         return message
-
-    return counted

@@ -28,6 +28,7 @@ from ftops.engine.address import (
 )
 from ftops.engine.api.engine import Engine
 from ftops.engine.app import create_app
+from ftops.engine.connections import Patience, allow_files, patient
 from ftops.engine.expiry import drop_expired
 from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
@@ -44,6 +45,8 @@ from ftops.records import EngineAddress
 OnReady = Callable[[EngineAddress], None]
 _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _GRACE_S = 5  # for requests under way when the engine ends
+_FILES_A_CONNECTION = 3  # itself, a file that goes up or down, one that is refused
+_FILES_BESIDE = 256
 _log = logging.getLogger(__name__)
 
 
@@ -138,8 +141,12 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
 
 
 def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
+    settings = engine.settings
+    patience = Patience(settings.head_wait_s, settings.answer_wait_s, settings.max_connections)
+    allow_files(_FILES_BESIDE + _FILES_A_CONNECTION * settings.max_connections)
     config = uvicorn.Config(
         create_app(engine),
+        http=patient(patience),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -133,6 +133,10 @@ class EngineSettings:
     models_in_memory: int = 2
     max_unfinished_jobs: int = 200  # paused ones included
     keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
+    max_connections: int = 600
+    head_wait_s: float = 30.0  # for a whole request head
+    body_wait_s: float = 30.0  # for the next piece of a body
+    answer_wait_s: float = 60.0  # for a client to read its answer
     worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
 
     @property
