@@ -135,7 +135,8 @@ def _parse_row(line: bytes) -> TrainingRow:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise _BadRow(f"not valid JSON: {error}") from None
+        reason = error.msg.partition(": line")[0]  # it would call every line the first
+        raise _BadRow(f"not valid JSON: {reason} (column {error.colno})") from None
     if not isinstance(value, dict):
         raise _BadRow("not a JSON object")
     if "messages" in value:
@@ -181,7 +182,8 @@ def _parse_turn(message: Json, place: int) -> Turn:
         raise _BadRow(f"{where} is {_kind(message)}, not an object")
     role = message.get("role")
     if not isinstance(role, str) or role not in _ROLES:
-        raise _BadRow(f"{where}.role is {role!r}, not one of {', '.join(sorted(_ROLES))}")
+        shown = _quoted(role) if isinstance(role, str) else _kind(role)
+        raise _BadRow(f"{where}.role is {shown}, not one of {', '.join(sorted(_ROLES))}")
     for key in ("tool_calls", "function_call"):
         if message.get(key):
             raise _BadRow(f"{where}.{key}: the local engine does not train tool use")
@@ -214,7 +216,12 @@ def _text_of(content: Json, where: str) -> str:
 def _refuse_others(value: Mapping[str, Json], known: frozenset[str], where: str) -> None:
     for key in value:
         if key not in known:
-            raise _BadRow(f"{where} has an unknown key {key!r}")
+            raise _BadRow(f"{where} has an unknown key {_quoted(key)}")
+
+
+def _quoted(text: str) -> str:
+    """`text` for a message: in quotes, escaped, not longer than 40 characters."""
+    return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
 def _kind(value: Json) -> str:
