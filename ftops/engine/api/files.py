@@ -47,6 +47,11 @@ _FORM_SCHEMA = {
                             "maximum": LONGEST_LIFE_S,
                         },
                     },
+                    "dependentRequired": {
+                        "expires_after[anchor]": ["expires_after[seconds]"],
+                        "expires_after[seconds]": ["expires_after[anchor]"],
+                    },
+                    "additionalProperties": False,
                 }
             }
         },
@@ -197,8 +202,10 @@ def _read_life(fields: dict[str, str]) -> int | None:
 
 
 def clean_filename(name: str) -> str:
-    """The last part of what a client calls its file; never a path."""
-    return PureWindowsPath(PurePosixPath(name).name).name[:255] or "upload"
+    """The last part of what a client calls its file, as far as it can be shown; never a path."""
+    shown = "".join(character for character in name if character.isprintable())
+    last = PureWindowsPath(PurePosixPath(shown).name).name[:255]
+    return "upload" if last in ("", "..") else last
 
 
 def keep_file(
