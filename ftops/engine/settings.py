@@ -131,6 +131,7 @@ class EngineSettings:
     max_assembled_bytes: int = 8192 * MEBIBYTE
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
+    max_callers: int = 512  # of one model, at the same time
     max_unfinished_jobs: int = 200  # paused ones included
     keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
     max_connections: int = 600

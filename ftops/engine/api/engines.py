@@ -1,10 +1,13 @@
 """`/v1/engines`: models under the name they had before, and completions with the model in the
 path."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from ftops.engine.api.completions import (
+    ANSWERS,
     CreateCompletion,
     CreateEngineCompletion,
     create_completion,
@@ -28,9 +31,11 @@ def retrieve_engine(engine_id: str, engine: TheEngine) -> EngineObject:
     return _engine_object(retrieve_model(engine_id, engine))
 
 
-@router.post("/{engine_id}/completions", response_model=None)
+@router.post("/{engine_id}/completions", response_model=None, responses=ANSWERS)
 def create_engine_completion(
-    engine_id: str, body: CreateEngineCompletion, engine: TheEngine
+    engine_id: Annotated[str, Path(max_length=256)],
+    body: CreateEngineCompletion,
+    engine: TheEngine,
 ) -> Response:
     """As `/v1/completions`; the path says which model."""
     values = body.model_dump(exclude_unset=True) | {"model": engine_id}

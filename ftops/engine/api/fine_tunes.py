@@ -106,7 +106,11 @@ def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
     return Deleted(id=job_id, object="fine-tune")
 
 
-@router.get("/{job_id}/events", response_model=FineTuneEvents)
+@router.get(
+    "/{job_id}/events",
+    response_model=FineTuneEvents,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 def list_fine_tune_events(
     job_id: str, engine: TheEngine, stream: bool = False
 ) -> FineTuneEvents | Response:

@@ -15,6 +15,12 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+# Pydantic looks at a text's characters only where they are counted; a half of a surrogate pair,
+# which JSON can say but UTF-8 cannot, is refused then.
+Text = Annotated[str, Field(max_length=1 << 22)]
+Label = Annotated[str, Field(max_length=1024)]  # a client's own name for something
+
+
 class ErrorDetail(BaseModel):
     """What was refused, and why."""
 
@@ -149,6 +155,8 @@ def _finite(value: float) -> float:
 
 Finite = Annotated[float, AfterValidator(_finite)]
 Auto = Literal["auto"]
+PositiveClass = Annotated[str, Field(min_length=1, max_length=1024)]
+Betas = Annotated[list[Annotated[Finite, Field(gt=0)]], Field(max_length=16)]
 
 
 class Hyperparameters(Request):
@@ -160,8 +168,8 @@ class Hyperparameters(Request):
     prompt_loss_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     compute_classification_metrics: bool | None = None
     classification_n_classes: Annotated[int, Field(ge=2, le=1000)] | None = None
-    classification_positive_class: Annotated[str, Field(min_length=1)] | None = None
-    classification_betas: list[Annotated[Finite, Field(gt=0)]] | None = None
+    classification_positive_class: PositiveClass | None = None
+    classification_betas: Betas | None = None
 
 
 class Supervised(Request):
