@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ftops.engine.address import EXPOSED, is_loopback
 from ftops.engine.server import serve
 from ftops.engine.settings import EngineSettings
 from ftops.errors import FtopsError
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        serve(_read_settings(arguments), on_ready=_announce)
+        settings = _read_settings(arguments)
+        serve(settings, on_ready=lambda address: _announce(address, settings.host))
     except FtopsError as error:
         _log.error("%s %s", error.message, error.hint)
         return 1
@@ -44,8 +46,10 @@ def _read_settings(arguments: Sequence[str] | None) -> EngineSettings:
     )
 
 
-def _announce(address: EngineAddress) -> None:
+def _announce(address: EngineAddress, host: str) -> None:
     _log.info("ready: %s (token in the file 'token' of the folder)", address.base_url)
+    if not is_loopback(host):
+        _log.warning("on %s %s", host, EXPOSED)
 
 
 if __name__ == "__main__":

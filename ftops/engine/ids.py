@@ -5,6 +5,7 @@ import re
 import secrets
 import string
 
+LOCAL_OWNER = "local"  # whoever has the engine's own token
 _ALPHABET = string.ascii_lowercase + string.digits
 _LENGTH = 24
 
@@ -28,7 +29,7 @@ def checkpoint_name(model: str, step: int) -> str:
     return f"{model}:ckpt-step-{step}"
 
 
-def model_name(base: str, suffix: str | None, job_id: str) -> str:
-    """`ft:BASE:local:SUFFIX:XXXXXXXX`; what a name cannot hold in the suffix becomes a hyphen."""
+def model_name(base: str, owner: str, suffix: str | None, job_id: str) -> str:
+    """`ft:BASE:OWNER:SUFFIX:XXXXXXXX`; what a name cannot hold in the suffix becomes a hyphen."""
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", suffix or "").strip("-")
-    return f"ft:{base}:local:{clean}:{job_id[-8:]}"
+    return f"ft:{base}:{owner}:{clean}:{job_id[-8:]}"

@@ -21,12 +21,13 @@ from ftops import __version__
 from ftops.clock import Clock, SystemClock
 from ftops.engine.address import (
     base_url,
+    is_loopback,
     load_token,
     open_socket,
     remove_address,
     write_address,
 )
-from ftops.engine.api.engine import Engine
+from ftops.engine.api.engine import EngineParts
 from ftops.engine.app import create_app
 from ftops.engine.connections import Patience, allow_files, patient
 from ftops.engine.expiry import drop_expired
@@ -88,9 +89,9 @@ def prepare_folder(paths: EngineFolder) -> EngineFolder:
     return paths
 
 
-def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine:
+def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineParts:
     """The parts of an engine around its store."""
-    return Engine(
+    return EngineParts(
         settings=settings,
         token=load_token(settings.paths.token),
         store=store,
@@ -127,6 +128,7 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
         clock = SystemClock()
         store = Store(paths.database, clock)
         try:
+            _check_exposure(settings, store)
             sweep_files(store, paths)
             engine = build_engine(settings, store, clock)
             engine.scheduler.start()
@@ -140,7 +142,17 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             store.close()
 
 
-def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
+def _check_exposure(settings: EngineSettings, store: Store) -> None:
+    """EngineError when other machines could reach the engine, but no key was made for them."""
+    if is_loopback(settings.host) or store.keys.all():
+        return
+    raise EngineError(
+        f"an engine on {settings.host} can be reached from other machines, and no key was made",
+        hint="`ftops engine keys create NAME` makes one; the token is for this machine alone.",
+    )
+
+
+def _run(engine: EngineParts, bound: socket.socket, on_ready: OnReady) -> None:
     settings = engine.settings
     patience = Patience(settings.head_wait_s, settings.answer_wait_s, settings.max_connections)
     allow_files(_FILES_BESIDE + _FILES_A_CONNECTION * settings.max_connections)
@@ -150,6 +162,7 @@ def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the door wants to know who is really connected
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
         timeout_notify=1,
@@ -179,7 +192,7 @@ def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
         remove_address(engine.paths)
 
 
-def _is_idle(engine: Engine) -> bool:
+def _is_idle(engine: EngineParts) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False

@@ -284,7 +284,7 @@ def _name_model(job: JobRow, store: Store) -> str:
         return legacy.free_model_name(
             job, store.now(), lambda name: store.models.find_any(name) is not None
         )
-    return model_name(job.base, job.suffix, job.id)
+    return model_name(job.base, job.owner, job.suffix, job.id)
 
 
 def _write_results(job: JobRow, steps: Path, extra: Mapping[str, float], shop: Workshop) -> FileRow:

@@ -17,7 +17,6 @@ from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.paging import split_page, unknown_after
 from ftops.engine.api.wire import Deleted, FileObject, FilePage
-from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.inspection import SMALL_BYTES, UPLOADED, inspect_file
 from ftops.engine.multipart import UploadForm, read_upload
@@ -88,7 +87,7 @@ def list_files(
     purpose: str | None = None,
 ) -> FilePage[FileObject]:
     """All files, newest first."""
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     if after is not None and engine.store.files.find(after) is None:
         raise unknown_after(after)
     rows = engine.store.files.page(
@@ -122,7 +121,7 @@ def read_content(file_id: str, engine: TheEngine) -> Response:
 @router.delete("/{file_id}")
 def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     """Delete a file; jobs that were created with it keep what they need."""
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     if not engine.store.files.remove(file_id):
         raise not_found("file", file_id)
     engine.paths.file(file_id).unlink(missing_ok=True)
@@ -154,7 +153,7 @@ async def receive_form(
 
 
 def _get_file(file_id: str, engine: Engine) -> FileRow:
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     row = engine.store.files.find(file_id)
     if row is None:
         raise not_found("file", file_id)

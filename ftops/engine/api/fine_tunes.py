@@ -58,7 +58,7 @@ def create_fine_tune(
         training_file=body.training_file,
         validation_file=body.validation_file,
         suffix=body.suffix,
-        metadata=legacy.metadata_for(legacy.clean_organization(openai_organization)),
+        metadata=legacy.metadata_for(legacy.clean_organization(openai_organization, engine.owner)),
     )
     check_classification(asked, job, place="")
     return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine), engine)

@@ -20,7 +20,6 @@ from ftops.engine.api.wire import (
     JobObject,
     Page,
 )
-from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import link_file
@@ -66,7 +65,8 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
                 hyperparameters=asked,
                 created_at=engine.store.now(),
             )
-            engine.store.add_job(job, NewEvent("created", f"Created fine-tuning job: {job_id}"))
+            created = NewEvent("created", f"Created fine-tuning job: {job_id}")
+            job = engine.store.add_job(job, created)
     except BaseException:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
@@ -234,7 +234,7 @@ def check_classification(
 
 def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
     """Let the job keep its files, whatever happens to the uploads."""
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     wanted = [("training_file", body.training_file, folder.training)]
     if body.validation_file is not None:
         wanted.append(("validation_file", body.validation_file, folder.validation))
@@ -276,6 +276,7 @@ def job_object(job: JobRow) -> JobObject:
         finished_at=job.finished_at,
         hyperparameters=figures,
         model=job.model,
+        organization_id=job.owner,
         result_files=[job.result_file] if job.result_file else [],
         seed=job.seed,
         status=job.status,

@@ -5,7 +5,6 @@ from fastapi import APIRouter
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.wire import Deleted, ModelList, ModelObject
-from ftops.engine.model_store import sweep_models
 from ftops.engine.store import ModelRow
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -38,7 +37,7 @@ def delete_model(model: str, engine: TheEngine) -> Deleted:
         raise not_found("model", model, param="model", code="model_not_found")
     for name in deleted:
         engine.generation.forget(name)
-    sweep_models(engine.store, engine.paths)
+    engine.sweep_models()
     return Deleted(id=model, object="model")
 
 
@@ -58,7 +57,7 @@ def _tuned_object(row: ModelRow) -> ModelObject:
     return ModelObject(
         id=row.name,
         created=row.created_at,
-        owned_by="local",
+        owned_by=row.owner,
         root=row.base,
         parent=row.parent,
         job_id=row.job_id,

@@ -16,7 +16,6 @@ from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
 from ftops.engine.api.wire import CompleteUpload, CreateUpload, Upload, UploadPart
-from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.multipart import UploadForm
 from ftops.engine.security import too_large
@@ -61,7 +60,7 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
         expires_at=now + _LIFE_S,
         file_life_s=body.expires_after.seconds if body.expires_after else None,
     )
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     make_private_dir(engine.paths.upload(row.id))
     engine.store.uploads.add(row)
     return _upload_object(row, engine)
@@ -118,7 +117,7 @@ def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
 
 
 def _get_upload(upload_id: str, engine: Engine) -> UploadRow:
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     row = engine.store.uploads.find(upload_id)
     if row is None:
         raise not_found("upload", upload_id)

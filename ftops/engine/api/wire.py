@@ -224,7 +224,7 @@ class JobObject(BaseModel):
     finished_at: int | None
     hyperparameters: dict[str, Any]
     model: str
-    organization_id: str = "local"
+    organization_id: str
     result_files: list[str]
     seed: int
     status: str

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
@@ -26,6 +26,10 @@ _LATER_COLUMNS = (
     ("files", "status_details", "TEXT"),
     ("models", "step", "INTEGER"),
     ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
+    ("files", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("uploads", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("jobs", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("models", "owner", "TEXT NOT NULL DEFAULT 'local'"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
@@ -66,11 +70,15 @@ class Database:
 
     def _upgrade(self) -> None:
         """Bring an empty or older file to the present schema, all at once."""
-        self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text(encoding='utf-8')}")
+        self._connection.execute("BEGIN IMMEDIATE")
+        # Columns before the script: its indices need them. It makes the tables that are missing.
         for table, column, declaration in _LATER_COLUMNS:
-            known = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
-            if column not in {row["name"] for row in known}:
+            rows = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+            known = {row["name"] for row in rows}
+            if known and column not in known:
                 self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+        for statement in _statements(SCHEMA.read_text(encoding="utf-8")):
+            self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._connection.execute("COMMIT")
 
@@ -128,3 +136,13 @@ class Database:
                 f"{self.path} cannot be read: {error}",
                 hint="Move the file away; the engine then starts with an empty one.",
             ) from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: `executescript` would commit what came before it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
 
 
@@ -19,6 +20,7 @@ class FileRow:
     expires_at: int | None = None
     status: str = "processed"
     status_details: str | None = None
+    owner: str = LOCAL_OWNER
 
 
 class FileTable:
@@ -30,8 +32,8 @@ class FileTable:
     def add(self, row: FileRow) -> None:
         self._database.change(
             "INSERT INTO files"
-            " (id, filename, purpose, bytes, created_at, expires_at, status, status_details)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " (id, filename, purpose, bytes, created_at, expires_at, status, status_details, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.id,
                 row.filename,
@@ -41,6 +43,7 @@ class FileTable:
                 row.expires_at,
                 row.status,
                 row.status_details,
+                row.owner,
             ),
         )
 
@@ -73,9 +76,15 @@ class FileTable:
         return frozenset(row["id"] for row in self._database.rows("SELECT id FROM files"))
 
     def page(
-        self, *, after: str | None, limit: int, newest_first: bool, purpose: str | None
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        newest_first: bool,
+        purpose: str | None,
+        owner: str | None = None,
     ) -> Sequence[FileRow]:
-        """Up to `limit` files beyond the file `after`."""
+        """Up to `limit` files beyond the file `after`; `owner` None: everybody's."""
         sign, order = ("<", "DESC") if newest_first else (">", "ASC")
         wanted: list[str] = []
         values: list[Value] = []
@@ -85,6 +94,9 @@ class FileTable:
         if purpose is not None:
             wanted.append("purpose = ?")
             values.append(purpose)
+        if owner is not None:
+            wanted.append("owner = ?")
+            values.append(owner)
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return [
             _file(row)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
 from ftops.records import Json
 
@@ -82,6 +83,7 @@ class JobRow:
     error_param: str | None = None
     worker_pid: int | None = None
     deaths: int = 0
+    owner: str = LOCAL_OWNER
 
     @property
     def ended(self) -> bool:
@@ -97,8 +99,8 @@ class JobTable:
     def add(self, job: JobRow) -> None:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
-            " seed, metadata_json, hyperparameters_json, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " seed, metadata_json, hyperparameters_json, created_at, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -111,6 +113,7 @@ class JobTable:
                 json.dumps(dict(job.metadata)),
                 json.dumps(dict(job.hyperparameters)),
                 job.created_at,
+                job.owner,
             ),
         )
 
@@ -124,15 +127,24 @@ class JobTable:
         return JobStatus(row["status"]) if row else None
 
     def page(
-        self, *, after: str | None, limit: int, metadata: Mapping[str, str], prefix: str = "ftjob"
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        metadata: Mapping[str, str],
+        prefix: str = "ftjob",
+        owner: str | None = None,
     ) -> Sequence[JobRow]:
         """Up to `limit` jobs (-1: all) older than the job `after`, newest first, that carry
-        `metadata` and an id that begins with `prefix` and a hyphen."""
+        `metadata` and an id that begins with `prefix` and a hyphen; `owner` None: everybody's."""
         wanted: list[str] = ["id GLOB ?"]
         values: list[Value] = [f"{prefix}-*"]
         if after is not None:
             wanted.append("seq < (SELECT seq FROM jobs WHERE id = ?)")
             values.append(after)
+        if owner is not None:
+            wanted.append("owner = ?")
+            values.append(owner)
         for key, value in metadata.items():
             wanted.append(
                 "EXISTS (SELECT 1 FROM json_each(metadata_json) AS pair"
@@ -164,10 +176,10 @@ class JobTable:
     def unfinished(self) -> Sequence[JobRow]:
         return self.in_status(*(status for status in JobStatus if status not in ENDED))
 
-    def count_unfinished(self) -> int:
+    def count_unfinished(self, owner: str) -> int:
         marks = ", ".join("?" * len(ENDED))
-        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks})"
-        return int(self._database.rows(sql, tuple(ENDED))[0]["n"])
+        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks}) AND owner = ?"
+        return int(self._database.rows(sql, (*ENDED, owner))[0]["n"])
 
     def at_work(self) -> Sequence[JobRow]:
         """The unfinished ones that something goes on with by itself."""

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
 
 
@@ -22,6 +23,7 @@ class ModelRow:
     created_at: int
     step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    owner: str = LOCAL_OWNER
 
 
 class ModelTable:
@@ -32,8 +34,8 @@ class ModelTable:
 
     def add(self, row: ModelRow) -> None:
         self._database.change(
-            "INSERT INTO models (name, job_id, base, parent, created_at, step, metrics_json)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO models (name, job_id, base, parent, created_at, step, metrics_json, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.name,
                 row.job_id,
@@ -42,6 +44,7 @@ class ModelTable:
                 row.created_at,
                 row.step,
                 json.dumps(dict(row.metrics)),
+                row.owner,
             ),
         )
 
@@ -60,6 +63,10 @@ class ModelTable:
     def all(self) -> Sequence[ModelRow]:
         """The finished ones."""
         return self._select("step IS NULL AND deleted_at IS NULL")
+
+    def owned_by(self, owner: str) -> Sequence[ModelRow]:
+        """The finished ones of one owner."""
+        return self._select("step IS NULL AND deleted_at IS NULL AND owner = ?", owner)
 
     def checkpoints(self, job_id: str) -> Sequence[ModelRow]:
         """What is kept of the job's way, latest first."""
@@ -104,4 +111,5 @@ def _model(row: sqlite3.Row) -> ModelRow:
         row["created_at"],
         row["step"],
         json.loads(row["metrics_json"]),
+        row["owner"],
     )
