@@ -21,6 +21,7 @@ from ftops.providers.calls import Caller, read_answer
 from ftops.providers.endpoint import ANSWER_TIMEOUT_S, make_timeout
 from ftops.providers.event_stream import read_data
 from ftops.providers.jobs import CREATE_TIMEOUT_S, render_hyperparameters
+from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_ids, read_job, read_object
 from ftops.records import Capabilities, Job, JobError, JobEvent, JobRequest, Json
 
@@ -55,14 +56,16 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
     return _read_job(read_answer(answer, doing))
 
 
-def find_job(caller: Caller, request: JobRequest, _capabilities: Capabilities) -> Job | None:
+def find_job(
+    caller: Caller, request: JobRequest, _capabilities: Capabilities, may_be: MayBe
+) -> Job | None:
     """The newest job that was asked for in these words and has not ended badly.
 
     The protocol keeps the suffix in the model's name alone, so it counts once there is a model.
     """
     listed = caller.fetch("list the jobs", lambda client: _get(client, "/fine-tunes"))
     jobs = [_read_job(fields) for fields in listed.get_objects("data")]
-    same = [job for job in jobs if _is_same(job, request)]
+    same = [job for job in jobs if _is_same(job, request) and may_be(job)]
     return max(reversed(same), key=lambda job: job.created_at, default=None)
 
 

@@ -14,6 +14,7 @@ from ftops.clock import Clock
 from ftops.errors import Rejected
 from ftops.providers.calls import Caller, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
+from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_job
 from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json
 
@@ -68,7 +69,9 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
     return read_job(read_answer(raw, doing))
 
 
-def find_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job | None:
+def find_job(
+    caller: Caller, request: JobRequest, capabilities: Capabilities, may_be: MayBe
+) -> Job | None:
     """The newest job that this request made, if any.
 
     Told by its metadata. Where a provider keeps none at all, a job that was asked for in the same
@@ -77,15 +80,16 @@ def find_job(caller: Caller, request: JobRequest, capabilities: Capabilities) ->
     run = request.metadata.get(RUN_KEY)
     if capabilities.metadata and run:
         listed = _list_marked_jobs(caller, run)
-        for fields in listed:
-            if fields.find_texts("metadata").get(RUN_KEY) == run:
-                return read_job(fields)
+        marked = [item for item in listed if item.find_texts("metadata").get(RUN_KEY) == run]
+        if marked:
+            return next(filter(may_be, map(read_job, marked)), None)
         listed = listed or _list_jobs(caller, _PAGE, None)
         if any(fields.find_texts("metadata") for fields in listed):
             return None
     else:
         listed = _list_jobs(caller, _MOST_JOBS_LOOKED_AT, None)
-    return next((read_job(fields) for fields in listed if _is_same(fields, request)), None)
+    same = (read_job(fields) for fields in listed if _is_same(fields, request))
+    return next(filter(may_be, same), None)
 
 
 def _list_marked_jobs(caller: Caller, run: str) -> list[Fields]:

@@ -18,7 +18,7 @@ from ftops.providers.calls import Caller
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.prices import find_train_price_usd
-from ftops.providers.protocol import OnBytes
+from ftops.providers.protocol import MayBe, OnBytes, any_job
 from ftops.providers.remote_files import OPENAI_LIMITS, WHOLE_FILES, Upload, UploadLimits
 from ftops.providers.retry import RetryPolicy
 from ftops.providers.wire import find_base_model, read_file, read_model
@@ -50,7 +50,7 @@ class JobCalls(Protocol):
     ) -> Job: ...
 
     def find_job(
-        self, caller: Caller, request: JobRequest, capabilities: Capabilities, /
+        self, caller: Caller, request: JobRequest, capabilities: Capabilities, may_be: MayBe, /
     ) -> Job | None: ...
 
     def fetch_job(self, caller: Caller, job_id: str, /) -> Job: ...
@@ -143,8 +143,8 @@ class OpenAIProvider:
     def create_job(self, request: JobRequest) -> Job:
         return self._traits.jobs.create_job(self._caller, request, self.capabilities)
 
-    def find_job(self, request: JobRequest) -> Job | None:
-        return self._traits.jobs.find_job(self._caller, request, self.capabilities)
+    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
+        return self._traits.jobs.find_job(self._caller, request, self.capabilities, may_be)
 
     def get_job(self, job_id: str) -> Job:
         return self._traits.jobs.fetch_job(self._caller, job_id)

@@ -18,6 +18,12 @@ from ftops.records import (
 )
 
 OnBytes: TypeAlias = Callable[[int, int], None]  # (bytes sent so far, bytes in all)
+MayBe: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is looked for
+
+
+def any_job(_job: Job) -> bool:
+    """Every job may be the one."""
+    return True
 
 
 class Provider(Protocol):
@@ -69,10 +75,11 @@ class Provider(Protocol):
         After `Unreachable`, `Unavailable` or `BadAnswer` it may exist all the same.
         """
 
-    def find_job(self, request: JobRequest) -> Job | None:
+    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
         """The job that an earlier `create_job(request)` made, told by its metadata `ftops_run`.
 
-        Where no metadata is kept, the newest job that was asked for in the same words.
+        Where no metadata is kept, the newest job that was asked for in the same words. Jobs for
+        which `may_be` does not hold are passed over.
         """
 
     def get_job(self, job_id: str) -> Job: ...

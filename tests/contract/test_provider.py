@@ -110,6 +110,8 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
         ]
     for other in others:
         assert provider.find_job(other) is None, other
+    known = trained.job.id
+    assert provider.find_job(trained.request, may_be=lambda job: job.id != known) is None
 
 
 def test_what_a_provider_cannot_keep_with_a_job_is_refused_before_anything_is_sent(

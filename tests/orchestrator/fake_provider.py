@@ -16,7 +16,7 @@ from typing import Any
 
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
-from ftops.providers.protocol import OnBytes
+from ftops.providers.protocol import MayBe, OnBytes, any_job
 from ftops.records import (
     Capabilities,
     Completion,
@@ -157,12 +157,12 @@ class FakeProvider:
         self._lose_answer("create_job")
         return job
 
-    def find_job(self, request: JobRequest) -> Job | None:
+    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
         self._enter("find_job")
         mark = request.metadata.get("ftops_run")
         for job in reversed(self.jobs()):
             listed = job.created_at + timedelta(seconds=self.listing_lag_s) <= self.clock.now()
-            if job.metadata.get("ftops_run") == mark and listed:
+            if job.metadata.get("ftops_run") == mark and listed and may_be(job):
                 return job
         return None
 

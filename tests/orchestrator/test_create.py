@@ -141,6 +141,21 @@ def test_without_metadata_a_job_that_is_older_than_the_request_is_somebody_elses
     assert bench.detail(run, Stage.CREATE)["adopted"] is True
 
 
+def test_without_metadata_a_job_that_another_run_has_made_meanwhile_hides_none(
+    bench: Bench,
+) -> None:
+    bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
+    job, other = bench.write_job(), bench.write_job(hyperparameters={"n_epochs": 7})
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 60.0
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    assert bench.run(other).job_id == "ftjob-2"
+    bench.clock.advance(60)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 2
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -96,8 +96,8 @@ def _look(work: Work, call: RemoteCall) -> Job | None:
     request = _from_json(call.request)
     clock = work.desk.clock
     for pause_s in (*_PAUSES_S, None):
-        job = work.desk.provider.find_job(request)
-        if job and _may_be_of(job, call, work):
+        job = work.desk.provider.find_job(request, may_be=lambda job: _may_be_of(job, call, work))
+        if job:
             return job
         age = clock.now() - call.began_at
         if pause_s is None or age >= timedelta(seconds=LISTING_LAG_S):
