@@ -13,6 +13,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 RunId = NewType("RunId", str)
 Auto = Literal["auto"]
+JobProtocol = Literal["current", "legacy"]  # /v1/fine_tuning/jobs, or /v1/fine-tunes as until 2024
 
 
 class Stage(StrEnum):
@@ -76,7 +77,7 @@ class ProviderSettings:
     """Which provider a job file names, and how it is reached. Never holds a key itself.
 
     `type` is a name in the registry of providers; `api_key_env` names the environment variable
-    that holds the key.
+    that holds the key. `protocol` says how jobs are asked for.
     """
 
     type: str
@@ -84,6 +85,7 @@ class ProviderSettings:
     api_key_env: str | None = None
     organization: str | None = None
     project: str | None = None
+    protocol: JobProtocol = "current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Capabilities:
     poll_every_s: float = 5.0  # how often following asks how the job stands
     auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
     any_row_format: bool = False  # every model takes rows of either shape
+    chats: bool = True  # some model takes rows that are chats
 
 
 @dataclass(frozen=True, slots=True)

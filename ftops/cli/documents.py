@@ -23,6 +23,7 @@ def run_document(run: "Run") -> "dict[str, Json]":
         "status": run.status.value,
         "provider": run.provider.type,
         "base_url": run.provider.base_url,
+        "protocol": run.provider.protocol,
         "model": run.model,
         "job_id": run.job_id,
         "fine_tuned_model": run.fine_tuned_model,

@@ -20,7 +20,14 @@ from pydantic import (
     Tag,
 )
 
-from ftops.records import Auto, Hyperparameters, Json, ProviderSettings, RowFormat
+from ftops.records import (
+    Auto,
+    Hyperparameters,
+    JobProtocol,
+    Json,
+    ProviderSettings,
+    RowFormat,
+)
 
 MAX_SUFFIX = 64  # the longest that any provider takes
 MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
@@ -100,6 +107,14 @@ class ProviderSpec(Section):
     )
     project: Annotated[str | None, Wanted("text")] = Field(
         None, min_length=1, max_length=128, description="Project that the job belongs to."
+    )
+    protocol: Annotated[JobProtocol, Wanted("current or legacy", choices=("current", "legacy"))] = (
+        Field(
+            "current",
+            description="How jobs are asked for: `legacy` is `/v1/fine-tunes`, which OpenAI had"
+            " until 2024. It takes prompts and completions, neither metadata nor a seed; `auto`"
+            " leaves a hyperparameter out, so that the server takes its own default.",
+        )
     )
 
 
@@ -317,6 +332,7 @@ class JobSpec(Section):
             api_key_env=provider.api_key_env,
             organization=provider.organization,
             project=provider.project,
+            protocol=provider.protocol,
         )
 
     def canonical(self) -> Json:
@@ -334,6 +350,8 @@ class JobSpec(Section):
             "base_url": settings.base_url,
             "organization": settings.organization,
             "project": settings.project,
+            # Only where it is not the usual one: the keys of earlier runs stay what they were.
+            **({"protocol": settings.protocol} if settings.protocol != "current" else {}),
         }
         return _sorted(job)
 

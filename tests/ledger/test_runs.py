@@ -1,6 +1,8 @@
 """Runs in the ledger: recorded once, found by many names, moved only from where they are."""
 
+import contextlib
 import dataclasses
+import sqlite3
 
 import pytest
 
@@ -14,6 +16,19 @@ from tests.ledger.rows import make_model, make_run
 def test_a_run_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
     run = make_run()
     assert ledger.add_run(run, unless_known=False) == run
+    assert ledger.get_run(run.id) == run
+
+
+def test_a_run_that_was_recorded_before_there_was_a_choice_of_protocol_has_the_current_one(
+    ledger: Ledger,
+) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    with contextlib.closing(sqlite3.connect(ledger.path)) as connection, connection:
+        connection.execute(
+            "UPDATE runs SET provider_json = json_remove(provider_json, '$.protocol')"
+        )
+        ((stored,),) = connection.execute("SELECT provider_json FROM runs")
+    assert "protocol" not in stored
     assert ledger.get_run(run.id) == run
 
 

@@ -14,6 +14,11 @@ def test_the_key_stays_the_same_for_the_same_job(tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{64}", key)
 
 
+def test_the_usual_protocol_spelled_out_is_the_same_job(tmp_path: Path) -> None:
+    spelled_out = write_job(tmp_path, provider={"type": "fake", "protocol": "current"})
+    assert make_key(spelled_out, "a") == make_key(write_job(tmp_path), "a")
+
+
 def test_limits_and_evaluation_do_not_change_the_key(tmp_path: Path) -> None:
     plain = make_key(write_job(tmp_path), "a")
     assert make_key(write_job(tmp_path, limits={"max_cost_usd": 1}), "a") == plain
@@ -28,11 +33,12 @@ def test_model_account_and_every_byte_of_the_data_change_the_key(tmp_path: Path)
         make_key(write_job(tmp_path, seed=1), "a"),
         make_key(write_job(tmp_path, training_file="file-abc"), "a"),
         make_key(write_job(tmp_path, validation_file=None), "a"),
+        make_key(write_job(tmp_path, provider={"type": "fake", "protocol": "legacy"}), "a"),
     }
     job = write_job(tmp_path)
     write_rows(tmp_path / "validation.jsonl", [("other", " 1")])
     keys.add(make_key(job, "a"))
-    assert len(keys) == 7
+    assert len(keys) == 8
 
 
 def test_training_and_validation_exchanged_are_another_job(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """What a job file may say, and how a wrong one is told."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ftops.errors import SpecError
-from ftops.records import Capabilities, ProviderSettings
+from ftops.records import Capabilities, Json, ProviderSettings
 from ftops.spec.load import (
     check_data_files,
     check_provider,
     load_job,
     resolve_data,
 )
+from ftops.spec.model import JobSpec
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
 
 CAPABILITIES = Capabilities(
@@ -292,6 +295,49 @@ def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path:
         "job.yaml:8:32: local ignores batch_size",
         "job.yaml:8:47: local ignores prompt_loss_weight",
     ]
+
+
+def test_a_provider_without_chats_refuses_what_only_chats_have(tmp_path: Path) -> None:
+    text = MINIMAL.replace("local", "{type: local, protocol: legacy}")
+    text += 'prepare:\n  format: chat\n  system: "Be brief."\n'
+    takes = replace(CAPABILITIES, chats=False)
+    job = load_text(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        check_provider(job, takes)
+    no_chats = "local (legacy protocol) takes prompts and completions, no chats"
+    assert heads(caught.value.message.replace(f"{tmp_path}/", "")) == [
+        f"job.yaml:6:3: {no_chats}",
+        f"job.yaml:7:3: {no_chats}",
+    ]
+    check_provider(load_text(tmp_path, MINIMAL + "prepare: {format: completion}\n"), takes)
+
+
+def test_the_protocol_is_current_or_legacy(tmp_path: Path) -> None:
+    def load(provider: str) -> JobSpec:
+        return load_text(tmp_path, MINIMAL.replace("local", provider)).spec
+
+    legacy, current, plain = (
+        load(provider)
+        for provider in (
+            "{type: local, protocol: legacy}",
+            "{type: local, protocol: current}",
+            "local",
+        )
+    )
+    assert legacy.provider_settings() == ProviderSettings("local", protocol="legacy")
+    assert current.provider_settings() == plain.provider_settings()
+    assert current.canonical() == plain.canonical() != legacy.canonical()
+    assert (
+        JobSpec.from_json(cast(dict[str, Json], legacy.canonical())).canonical()
+        == legacy.canonical()
+    )
+
+
+def test_an_unknown_protocol_is_told_at_its_place_with_the_nearest(tmp_path: Path) -> None:
+    text = MINIMAL.replace("local", "{type: local, protocol: legasy}")
+    message = refusal(tmp_path, text)
+    assert "job.yaml:2:35: provider.protocol must be current or legacy, not 'legasy'" in message
+    assert "did you mean 'legacy'?" in message
 
 
 def test_what_is_not_said_or_left_to_the_provider_is_not_ignored(tmp_path: Path) -> None:
