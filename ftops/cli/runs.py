@@ -28,7 +28,7 @@ def list_runs(out: Output, limit: Limit = 20) -> None:
     """
     from ftops.cli import tables
     from ftops.cli.documents import run_document
-    from ftops.orchestrator.runs import is_driven
+    from ftops.orchestrator.lock import is_driven
 
     with wiring.open_ledger() as ledger:
         runs = [(run, is_driven(run, wiring.get_home())) for run in ledger.list_runs(limit)]
