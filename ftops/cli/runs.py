@@ -41,7 +41,7 @@ def list_runs(out: Output, limit: Limit = 20) -> None:
 
 def show(out: Output, ref: RunRef) -> None:
     """Show one run: stages, times, attempts, remote ids."""
-    from ftops.cli.documents import call_document, event_document
+    from ftops.cli.documents import call_document, event_document, move_document
     from ftops.cli.report import collect, render_whole
 
     with wiring.open_ledger() as ledger:
@@ -49,10 +49,12 @@ def show(out: Output, ref: RunRef) -> None:
         report = collect(run, ledger, wiring.get_home())
         events = ledger.list_events(run.id)
         calls = ledger.list_calls(run.id)
+        moves = ledger.list_moves(run.id)
     out.finish(
         {
             **report.to_json(),
             "remote_calls": [call_document(call) for call in calls],
+            "moves": [move_document(move) for move in moves],
             "events": [event_document(event) for event in events],
         },
         essential=[run.status.value],

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -91,7 +91,8 @@ class Move:
     stage: Stage | None
     before: str
     after: str
-    data: Mapping[str, Json] = field(default_factory=dict)
+    attempt: int | None = None  # of the stage
+    error: str | None = None
 
 
 def to_json(value: Mapping[str, Json] | tuple[str, ...]) -> str:
@@ -204,13 +205,14 @@ def to_model(row: SqlRow) -> TunedModel:
 
 def to_move(row: SqlRow) -> Move:
     data = _object(row[1])
-    stage = data.get("stage")
+    stage, attempt, error = data.get("stage"), data.get("attempt"), data.get("error")
     return Move(
         at=_moment(row[0]),
         stage=Stage(str(stage)) if stage is not None else None,
         before=str(data.get("before")),
         after=str(data.get("after")),
-        data=data,
+        attempt=attempt if isinstance(attempt, int) else None,
+        error=error if isinstance(error, str) else None,
     )
 
 

@@ -55,11 +55,6 @@ class Runs(Store):
                 return run
         raise UnknownRun(f"no run, job, model or job file is called {ref!r}")
 
-    def find_run(self, key: str) -> Run | None:
-        """The newest run of that key."""
-        with self._reading() as connection:
-            return _newest(connection, "key = ?", key)
-
     def list_runs(self, limit: int | None = None) -> list[Run]:
         """Runs, newest first."""
         with self._reading() as connection:
