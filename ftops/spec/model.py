@@ -319,7 +319,7 @@ class JobSpec(Section):
             project=provider.project,
         )
 
-    def canonical(self) -> Json:
+    def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
 
         Left out: `evaluate`, `limits` and the name of the key's variable. It is itself the value
@@ -335,7 +335,7 @@ class JobSpec(Section):
             "organization": settings.organization,
             "project": settings.project,
         }
-        return _sorted(job)
+        return {name: _sorted(job[name]) for name in sorted(job)}
 
     def to_json(self) -> Mapping[str, Json]:
         """Every field, defaults filled in; `JobSpec.from_json` makes the same object of it."""
