@@ -23,7 +23,7 @@ class Runs(Store):
         With `unless_known`, a run of the same key that is there already is returned instead;
         another process cannot come in between.
         """
-        with self._changing() as connection:
+        with self._changing("add_run") as connection:
             if unless_known and (known := _newest(connection, "key = ?", run.key)):
                 return known
             marks = ", ".join("?" for _ in RUN_COLUMNS.split(","))
@@ -67,7 +67,7 @@ class Runs(Store):
     def move_run(self, seen: Run, after: RunStatus, *, error: str | None = None) -> Run:
         """Move the run on from the state in which the caller has seen it; RunBusy if it left it."""
         now = self._now()
-        with self._changing() as connection:
+        with self._changing("move_run") as connection:
             changed = connection.execute(
                 "UPDATE runs SET status = ?, error = ?, updated_at = ?, finished_at = ?"
                 " WHERE id = ? AND status = ?",
@@ -92,7 +92,7 @@ class Runs(Store):
         """
         now = self._now()
         forget = ", job_id = NULL, fine_tuned_model = NULL" if Stage.CREATE in stages else ""
-        with self._changing() as connection:
+        with self._changing("reopen_run") as connection:
             changed = connection.execute(
                 "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL,"
                 f" cancel_asked_at = NULL, updated_at = ?{forget} WHERE id = ? AND status = ?",
@@ -116,7 +116,7 @@ class Runs(Store):
         overrides: Sequence[str] = (),
     ) -> Run:
         """Take over what changed in the job file, or its place, without making it another run."""
-        with self._changing() as connection:
+        with self._changing("update_spec") as connection:
             connection.execute(
                 "UPDATE runs SET spec_json = ?, job_file = ?, overrides_json = ?, updated_at = ?"
                 " WHERE id = ?",
@@ -126,7 +126,7 @@ class Runs(Store):
 
     def ask_cancel(self, run_id: RunId) -> None:
         """Ask whoever drives the run to stop before the next thing it would send."""
-        with self._changing() as connection:
+        with self._changing("ask_cancel") as connection:
             connection.execute(
                 "UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, ?) WHERE id = ?",
                 (self._now(), run_id),
