@@ -11,6 +11,7 @@ from ftops.records import Json, Run, RunId, RunStatus, Stage
 
 SHORTEST_PREFIX = 4
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+_LAST_LETTER = "\U0010ffff"
 _NEWEST = "ORDER BY created_at DESC, rowid DESC"
 
 
@@ -161,8 +162,8 @@ def _by_prefix(connection: sqlite3.Connection, ref: str) -> Run | None:
     if len(ref) < SHORTEST_PREFIX:
         return None
     rows = connection.execute(
-        f"SELECT {RUN_COLUMNS} FROM runs WHERE substr(id, 1, ?) = ? {_NEWEST} LIMIT 4",
-        (len(ref), ref),
+        f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 4",
+        (ref, ref + _LAST_LETTER),
     ).fetchall()
     if len(rows) > 1:
         some = ", ".join(row[0] for row in rows[:3])

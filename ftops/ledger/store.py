@@ -19,6 +19,7 @@ index; SQLite makes it anew after a crash.
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -140,6 +141,8 @@ class Store:
         # SQLite gives its -wal and -shm files the mode of the main file. A file that is there
         # already is not opened: closing it would drop the locks of another connection.
         try:
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
             if self.path.stat().st_mode & 0o077:
@@ -166,6 +169,8 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
+        except UnicodeDecodeError as error:  # SQLite's message repeats bytes of the bad file
+            raise self._damaged(error) from error
 
     def _explain(self, error: sqlite3.Error) -> LedgerError | StorageError:
         code = _primary_code(error)
@@ -184,11 +189,14 @@ class Store:
                 hint="End the other process, or wait for it, then give the same command again.",
             )
         if code in _DAMAGED:
-            return LedgerError(
-                f"{self.path}: the ledger is damaged ({error})",
-                hint=f"Restore it from a backup, or move it away: mv {self.path} {self.path}.bad",
-            )
+            return self._damaged(error)
         return LedgerError(f"{self.path}: {error}")
+
+    def _damaged(self, error: Exception) -> LedgerError:
+        return LedgerError(
+            f"{self.path}: the ledger is damaged ({error})",
+            hint=f"Restore it from a backup, or move it away: mv {self.path} {self.path}.bad",
+        )
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:
