@@ -2,13 +2,16 @@
 
 Whatever SQLite raises leaves this room as a LedgerError or a StorageError that says what to do.
 
-A power cut at any moment loses no change that had returned, and leaves no half of one: an intent
-stands on the disk before its request leaves. What that takes:
+A power cut at any moment leaves no half of a change, and loses none that had returned: an intent
+stands on the disk before its request leaves. Only the last events, or that they were shown, may be
+missing (`UNFLUSHED`): they are most of all commits, and the provider can be asked again. What that
+takes:
 
 - `journal_mode = WAL`: a commit is one append to ledger.db-wal, whose frames carry checksums that
   chain. What a cut leaves of an unfinished append does not check, and counts as never written.
-- `synchronous = FULL`: each commit flushes that append before it returns. With NORMAL, the last
-  commits could be gone; with OFF, ledger.db could be overwritten before its journal is safe.
+- `synchronous = FULL`: a commit flushes that append before it returns. With NORMAL, which is for
+  what may be missing, the next such commit flushes it; none is there without those before it. With
+  OFF, ledger.db could be overwritten before its log is safe.
 - `fullfsync`, for macOS, whose plain fsync leaves the bytes in the drive's own memory.
 - Pages go over to ledger.db only after the log is flushed, and the log begins anew only after
   ledger.db is: SQLite's own order, which these settings leave as it is.
@@ -66,6 +69,9 @@ Change = Literal[
     "mark_model_deleted",
 ]
 
+# Changes that return before they are flushed: they can be learned again, or hurt nobody.
+UNFLUSHED: frozenset[Change] = frozenset({"add_events", "mark_shown"})
+
 
 def list_crash_points() -> tuple[str, ...]:
     """The points of `crashpoints` in this room: before and after the commit of each change."""
@@ -78,6 +84,8 @@ def list_crash_points() -> tuple[str, ...]:
 
 class Store:
     """One connection, shared by the threads of this process under a lock."""
+
+    _unflushed = UNFLUSHED
 
     def __init__(self, path: Path, clock: Clock, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
@@ -122,7 +130,9 @@ class Store:
     @contextlib.contextmanager
     def _changing(self, change: Change) -> Iterator[sqlite3.Connection]:
         """The connection inside a transaction: all of the block happens, or none of it."""
+        level = "NORMAL" if change in self._unflushed else "FULL"
         with self._lock, self._door():
+            self._connection.execute(f"PRAGMA synchronous = {level}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,11 +53,15 @@ class _Methods(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One request to the disk; `done` is how many commits had returned before it."""
+    """One request to the disk, and how many commits had returned before it.
+
+    `safe` is how many of these may not be lost any more.
+    """
 
     kind: Kind
     name: str
-    done: int
+    safe: int = 0
+    done: int = 0
     offset: int = 0
     data: bytes = b""
 
@@ -70,11 +74,12 @@ class WriteLog:
     """
 
     changes: list[Change] = field(default_factory=list)
+    safe: int = 0
     done: int = 0
     unlisted: set[int] = field(default_factory=set)
 
     def add(self, kind: Kind, path: str, offset: int = 0, data: bytes = b"") -> None:
-        self.changes.append(Change(kind, Path(path).name, self.done, offset, data))
+        self.changes.append(Change(kind, Path(path).name, self.safe, self.done, offset, data))
 
 
 def find_library() -> ctypes.CDLL | None:
@@ -234,5 +239,5 @@ def _tear(changes: Sequence[Change], chance: random.Random) -> list[Change]:
         for start in range(0, len(change.data), _SECTOR):
             if chance.random() < 0.7:
                 piece = change.data[start : start + _SECTOR]
-                left.append(Change("write", change.name, change.done, change.offset + start, piece))
+                left.append(replace(change, offset=change.offset + start, data=piece))
     return left
