@@ -41,6 +41,7 @@ def make_private_dir(path: Path) -> Path:
         for folder in (*reversed(path.parents), path):
             if not folder.is_dir():
                 folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+                sync_dir(folder.parent)  # what is flushed inside is lost with the folder's name
     except OSError as error:
         raise storage_error(error, path) from error
     return path

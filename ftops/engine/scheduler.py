@@ -20,8 +20,9 @@ from ftops.engine.model_store import sweep_models
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
-from ftops.engine.workers import Worker, is_locked, read_tail, start_worker
+from ftops.engine.workers import Worker, read_tail, start_worker
 from ftops.errors import FtopsError
+from ftops.locks import is_locked
 
 MAX_DEATHS = 3  # a job whose worker has died by itself that often fails
 _LOOK_EVERY_S = 0.1  # while there is a worker to look after

@@ -335,7 +335,7 @@ class JobSpec(Section):
             protocol=provider.protocol,
         )
 
-    def canonical(self) -> Json:
+    def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
 
         Left out: `evaluate`, `limits` and the name of the key's variable. It is itself the value
@@ -353,7 +353,7 @@ class JobSpec(Section):
             # Only where it is not the usual one: the keys of earlier runs stay what they were.
             **({"protocol": settings.protocol} if settings.protocol != "current" else {}),
         }
-        return _sorted(job)
+        return {name: _sorted(job[name]) for name in sorted(job)}
 
     def to_json(self) -> Mapping[str, Json]:
         """Every field, defaults filled in; `JobSpec.from_json` makes the same object of it."""

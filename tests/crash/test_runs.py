@@ -13,11 +13,25 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
+from ftops.ledger.store import list_crash_points
 from ftops.records import Run, RunStatus
 from tests.crash.child import IN_FOLLOW
 from tests.fakes import FakeClock
 from tests.orchestrator.fake_provider import FakeProvider
 
+# Changes of the ledger that an undisturbed run does not make.
+_RARE = (
+    "migrate",
+    "reopen_run",
+    "update_spec",
+    "ask_cancel",
+    "record_done",
+    "record_failed",
+    "add_upload",
+    "forget_upload",
+    "mark_model_deleted",
+)
+LEDGER_POINTS = [point for point in list_crash_points() if point.split(".")[1] not in _RARE]
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
 
 
@@ -85,6 +99,19 @@ def test_a_run_that_died_goes_on_and_leaves_one_job_and_one_upload_of_each_file(
     assert provider.count("upload_file") == 2
     assert not [call for call in calls if call.endswith("intent")]
     assert shown == ALL_STEPS
+
+
+@pytest.mark.parametrize("point", LEDGER_POINTS)
+def test_a_run_that_died_around_a_commit_goes_on_and_leaves_one_job(
+    commands: Commands, point: str
+) -> None:
+    commands.give("run", point=point)
+    commands.give("run", at_s=5.0)
+    run, provider, calls = look(commands.folder)
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert provider.count("create_job") == 1
+    assert provider.count("upload_file") == 2
+    assert not [call for call in calls if call.endswith("intent")]
 
 
 def test_a_run_that_dies_twice_at_its_worst_moment_still_makes_one_job(commands: Commands) -> None:

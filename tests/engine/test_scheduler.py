@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.settings import EngineSettings
-from ftops.engine.workers import is_locked
 from tests.engine.running import (
     TABLE_WORKER,
     Running,
@@ -254,12 +253,6 @@ def test_a_parent_that_is_deleted_while_a_job_starts_from_it_goes_when_the_job_e
         gate.unlink()
         assert running.wait_for_end(child.id).status == "succeeded"
         wait_for(lambda: not running.engine.paths.model(parent.id).exists())
-
-
-def test_a_lock_is_free_when_nobody_holds_it(tmp_path: Path) -> None:
-    assert not is_locked(tmp_path / "none")
-    (tmp_path / "lock").touch()
-    assert not is_locked(tmp_path / "lock")
 
 
 def test_tiny_trains_completions_and_chats_for_real(tmp_path: Path) -> None:

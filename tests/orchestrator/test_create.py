@@ -56,6 +56,23 @@ def test_a_listing_that_lags_is_waited_for(bench: Bench) -> None:
     assert bench.provider.count("create_job") == 1
 
 
+def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
+    bench: Bench,
+) -> None:
+    ledger = bench.ledger
+    job = bench.write_job()
+    bench.provider.fail("create_job", Unreachable("refused"))
+    with pytest.raises(FtopsError):
+        bench.run(job)
+    (run,) = ledger.list_runs()
+    made = bench.provider.create_job(JobRequest(model="ada", training_file="file-1"))
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
+    ledger.record_job(call, made.id)
+    assert bench.run(job).job_id == made.id
+    assert bench.provider.count("create_job") == 1
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
+
+
 @pytest.mark.parametrize(
     "error", [Unreachable("reset"), Unavailable("502"), BadAnswer("not JSON")], ids=repr
 )

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ftops.orchestrator.keys import make_key, make_remote_name, make_run_id
+from ftops.spec.load import load_job
 from tests.fakes import FakeClock
 from tests.orchestrator.desks import write_job, write_rows
 
@@ -39,6 +40,19 @@ def test_model_account_and_every_byte_of_the_data_change_the_key(tmp_path: Path)
     write_rows(tmp_path / "validation.jsonl", [("other", " 1")])
     keys.add(make_key(job, "a"))
     assert len(keys) == 8
+
+
+def test_where_the_data_lies_and_what_it_is_called_do_not_change_the_key(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    key = make_key(write_job(here), "a")
+    here.rename(there)
+    assert make_key(load_job(there / "job.yaml", environ={}), "a") == key
+    moved = write_job(there, training_file="data/1.jsonl", validation_file=str(there / "2.jsonl"))
+    (there / "data").mkdir()
+    (there / "train.jsonl").rename(there / "data" / "1.jsonl")
+    (there / "validation.jsonl").rename(there / "2.jsonl")
+    assert make_key(moved, "a") == key
 
 
 def test_training_and_validation_exchanged_are_another_job(tmp_path: Path) -> None:

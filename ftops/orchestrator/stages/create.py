@@ -37,6 +37,8 @@ _IN_DOUBT = (Unreachable, Unavailable, BadAnswer)
 
 def create(work: Work) -> Outcome:
     """Leave the job's id in the run, and in the detail what was known of it then."""
+    if work.run.job_id is not None:  # recorded by a command that died before the stage was done
+        return Outcome({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
     provider, ledger = work.desk.provider, work.desk.ledger
     provider.ensure_ready()
     call = ledger.find_open_call(work.run.id, CALL)
