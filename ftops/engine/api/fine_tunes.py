@@ -5,7 +5,7 @@ The same jobs in the same queue as those of `/v1/fine_tuning/jobs`; each protoco
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Header
@@ -15,10 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from ftops.engine import legacy
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.files import file_object
+from ftops.engine.api.files import file_document
 from ftops.engine.api.fine_tunes_wire import (
     CreateFineTune,
-    FineTune,
     FineTuneEvent,
     FineTuneEvents,
     FineTuneList,
@@ -26,7 +25,8 @@ from ftops.engine.api.fine_tunes_wire import (
 )
 from ftops.engine.api.jobs import add_job, cancel, check_classification
 from ftops.engine.api.models import delete_model
-from ftops.engine.api.wire import CreateJob, Deleted, FileObject
+from ftops.engine.api.paging import Document, send_list
+from ftops.engine.api.wire import CreateJob, Deleted
 from ftops.engine.ids import new_id
 from ftops.engine.store import EventRow, FileRow, JobRow
 from ftops.records import Json
@@ -64,13 +64,13 @@ def create_fine_tune(
     return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine), engine)
 
 
-@router.get("")
-def list_fine_tunes(engine: TheEngine) -> FineTuneList:
+@router.get("", response_model=FineTuneList)
+def list_fine_tunes(engine: TheEngine) -> Response:
     """All legacy jobs, oldest first."""
     jobs = engine.store.jobs.page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
     rows = engine.store.files.page(after=None, limit=_ALL, newest_first=True, purpose=None)
-    files = {row.id: row for row in rows}
-    return FineTuneList(data=[FineTune(**_fields(job, files, engine)) for job in reversed(jobs)])
+    files = {row.id: file_document(row) for row in rows}
+    return send_list([_document(job, files) for job in reversed(jobs)])
 
 
 @router.get("/{job_id}")
@@ -107,14 +107,12 @@ def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
 
 
 @router.get("/{job_id}/events", response_model=FineTuneEvents)
-def list_fine_tune_events(
-    job_id: str, engine: TheEngine, stream: bool = False
-) -> FineTuneEvents | Response:
+def list_fine_tune_events(job_id: str, engine: TheEngine, stream: bool = False) -> Response:
     """What happened to the job, oldest first; `stream` sends it as server-sent events, from the
     beginning to the job's end, however long that takes."""
     job = _get_job(job_id, engine)
     if not stream:
-        return FineTuneEvents(data=_events(job_id, engine.store.events.since(job_id)))
+        return send_list(_events(job_id, engine.store.events.since(job_id)))
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(
         _follow(job.id, engine), media_type="text/event-stream", headers=headers
@@ -130,7 +128,7 @@ async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
         job = await run_in_threadpool(_get_job, job_id, engine)
         rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
         for event in _events(job_id, rows):
-            yield b"data: " + orjson.dumps(event.model_dump()) + b"\n\n"
+            yield b"data: " + orjson.dumps(event) + b"\n\n"
             quiet_s = 0.0
         seq = rows[-1].seq if rows else seq
         if job.ended:
@@ -161,27 +159,30 @@ def _check_file(param: str, file_id: str | None, engine: Engine) -> None:
 def _with_events(job: JobRow, engine: Engine) -> FineTuneWithEvents:
     wanted = [job.training_file, job.validation_file, job.result_file]
     rows = [engine.store.files.find(file_id) for file_id in wanted if file_id is not None]
-    files = {row.id: row for row in rows if row is not None}
+    files = {row.id: file_document(row) for row in rows if row is not None}
     events = _events(job.id, engine.store.events.since(job.id))
-    return FineTuneWithEvents(**_fields(job, files, engine), events=events)
+    return FineTuneWithEvents(
+        **_document(job, files), events=[FineTuneEvent(**event) for event in events]
+    )
 
 
-def _fields(job: JobRow, files: Mapping[str, FileRow], engine: Engine) -> dict[str, Any]:
-    def shown(file_id: str | None) -> list[FileObject]:
+def _document(job: JobRow, files: Mapping[str, Document]) -> Document:
+    def shown(file_id: str | None) -> list[Document]:
         if file_id is None:
             return []
-        row = files.get(file_id)
-        if row is not None:
-            return [file_object(row)]
-        gone = FileRow(file_id, "", "fine-tune", 0, job.created_at)
-        return [file_object(gone).model_copy(update={"status": "deleted"})]
+        known = files.get(file_id)
+        if known is None:
+            gone = FileRow(file_id, "", "fine-tune", 0, job.created_at, status="deleted")
+            return [file_document(gone)]
+        return [known]
 
     figures = {**job.hyperparameters, **(job.resolved or {})}
     return {
         "id": job.id,
+        "object": "fine-tune",
         "model": job.model,
         "created_at": job.created_at,
-        "updated_at": engine.store.events.last_at(job.id) or job.created_at,
+        "updated_at": job.updated_at,
         "status": legacy.status_of(job),
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": legacy.organization_of(job),
@@ -194,9 +195,14 @@ def _fields(job: JobRow, files: Mapping[str, FileRow], engine: Engine) -> dict[s
     }
 
 
-def _events(job_id: str, rows: Sequence[EventRow]) -> list[FineTuneEvent]:
+def _events(job_id: str, rows: Sequence[EventRow]) -> list[Document]:
     return [
-        FineTuneEvent(created_at=row.created_at, level=row.level, message=message)
+        {
+            "object": "fine-tune-event",
+            "created_at": row.created_at,
+            "level": row.level,
+            "message": message,
+        }
         for row in rows
         for message in legacy.event_lines(job_id, row)
     ]

@@ -14,8 +14,9 @@ from typing import TypeAlias
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
-SCHEMA_VERSION = 2
-SCHEMA = Path(__file__).with_name("schema.sql")
+SCHEMA_VERSION = 3
+TABLES = Path(__file__).with_name("schema.sql")
+INDICES = Path(__file__).with_name("indices.sql")  # they may need later columns
 
 Value: TypeAlias = int | float | str | None
 _BUSY_S = 30.0
@@ -26,6 +27,7 @@ _LATER_COLUMNS = (
     ("files", "status_details", "TEXT"),
     ("models", "step", "INTEGER"),
     ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
+    ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
@@ -66,13 +68,22 @@ class Database:
 
     def _upgrade(self) -> None:
         """Bring an empty or older file to the present schema, all at once."""
-        self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text(encoding='utf-8')}")
+        self._connection.executescript(f"BEGIN IMMEDIATE; {TABLES.read_text(encoding='utf-8')}")
         for table, column, declaration in _LATER_COLUMNS:
             known = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
             if column not in {row["name"] for row in known}:
                 self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+        self._fill_later_columns()
+        for statement in INDICES.read_text(encoding="utf-8").split(";"):
+            self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._connection.execute("COMMIT")
+
+    def _fill_later_columns(self) -> None:
+        self._connection.execute(
+            "UPDATE jobs SET updated_at = coalesce((SELECT created_at FROM events"
+            " WHERE job_id = jobs.id ORDER BY seq DESC LIMIT 1), created_at) WHERE updated_at = 0"
+        )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -107,6 +118,11 @@ class Database:
         """Carry out one change; how many rows it touched."""
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
+
+    def change_all(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
+        """Carry out one change with each of the rows, all or none; how many rows it touched."""
+        with self.transaction():
+            return self._connection.executemany(sql, rows).rowcount
 
     def close(self) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ftops.engine.store.database import Database, Value
 
@@ -19,6 +19,9 @@ class FileRow:
     expires_at: int | None = None
     status: str = "processed"
     status_details: str | None = None
+
+
+_COLUMNS = ", ".join(field.name for field in fields(FileRow))
 
 
 class FileTable:
@@ -45,7 +48,7 @@ class FileTable:
         )
 
     def find(self, file_id: str) -> FileRow | None:
-        row = self._database.find_row("SELECT * FROM files WHERE id = ?", (file_id,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM files WHERE id = ?", (file_id,))
         return _file(row) if row else None
 
     def remove(self, file_id: str) -> bool:
@@ -61,7 +64,8 @@ class FileTable:
 
     def in_status(self, status: str) -> Sequence[FileRow]:
         """The files that stand so, oldest first."""
-        rows = self._database.rows("SELECT * FROM files WHERE status = ? ORDER BY seq", (status,))
+        sql = f"SELECT {_COLUMNS} FROM files WHERE status = ? ORDER BY seq"
+        rows = self._database.rows(sql, (status,))
         return [_file(row) for row in rows]
 
     def take_expired(self, now: int) -> Sequence[str]:
@@ -89,10 +93,11 @@ class FileTable:
         return [
             _file(row)
             for row in self._database.rows(
-                f"SELECT * FROM files {where} ORDER BY seq {order} LIMIT ?", (*values, limit)
+                f"SELECT {_COLUMNS} FROM files {where} ORDER BY seq {order} LIMIT ?",
+                (*values, limit),
             )
         ]
 
 
 def _file(row: sqlite3.Row) -> FileRow:
-    return FileRow(**{key: row[key] for key in row.keys() if key != "seq"})  # noqa: SIM118
+    return FileRow(*row)  # by place: lists are long

@@ -1,4 +1,4 @@
--- The engine's database, version 2. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 3. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
@@ -34,7 +34,6 @@ CREATE TABLE IF NOT EXISTS upload_parts (
     bytes      INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS upload_parts_by_upload ON upload_parts (upload_id, seq);
 
 CREATE TABLE IF NOT EXISTS jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,9 +58,9 @@ CREATE TABLE IF NOT EXISTS jobs (
     error_message        TEXT,
     error_param          TEXT,
     worker_pid           INTEGER,
-    deaths               INTEGER NOT NULL DEFAULT 0   -- workers of this job that died by themselves
+    deaths               INTEGER NOT NULL DEFAULT 0,  -- workers of this job that died by themselves
+    updated_at           INTEGER NOT NULL DEFAULT 0   -- of its latest event
 );
-CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, seq);
 
 CREATE TABLE IF NOT EXISTS events (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,7 +74,6 @@ CREATE TABLE IF NOT EXISTS events (
     data_json  TEXT NOT NULL,
     UNIQUE (job_id, key)
 );
-CREATE INDEX IF NOT EXISTS events_by_job ON events (job_id, seq);
 
 CREATE TABLE IF NOT EXISTS models (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,6 +1,5 @@
 """All tables together, and the changes that touch more than one of them."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +10,7 @@ from ftops.engine.store.database import Database, Value
 from ftops.engine.store.events import EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
+from ftops.engine.store.json_text import render_json
 from ftops.engine.store.models import ModelRow, ModelTable
 from ftops.engine.store.uploads import UploadStatus, UploadTable
 from ftops.records import Json
@@ -95,7 +95,7 @@ class Store:
 
     def begin(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
         """A worker trains it now, with these figures."""
-        values = {"resolved_json": json.dumps(dict(resolved))}
+        values = {"resolved_json": render_json(resolved)}
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 
     def succeed(
@@ -156,5 +156,6 @@ class Store:
         return moved
 
     def _tell(self, job_id: str, *events: NewEvent) -> None:
-        for event in events:
-            self.events.add(job_id, event, at=self.now())
+        now = self.now()
+        if self.events.add(job_id, *events, at=now):
+            self.jobs.set_updated(job_id, now)
