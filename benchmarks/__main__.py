@@ -14,6 +14,7 @@ NAMES = (
     "memory",
     "serving",
     "lists",
+    "following",
 )
 
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from ftops.engine.generation import Generation
 from ftops.engine.inspection import Inspector
+from ftops.engine.news import News
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -25,6 +26,7 @@ class Engine:
     generation: Generation
     inspector: Inspector
     activity: Activity
+    news: News
     list_bases: Callable[[], Mapping[str, int]]
 
     @property

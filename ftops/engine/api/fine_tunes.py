@@ -3,7 +3,6 @@
 The same jobs in the same queue as those of `/v1/fine_tuning/jobs`; each protocol shows its own.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ftops.engine import legacy
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.failures import ApiError, error_body, not_found
 from ftops.engine.api.files import file_document
 from ftops.engine.api.fine_tunes_wire import (
     CreateFineTune,
@@ -32,7 +31,6 @@ from ftops.engine.store import EventRow, FileRow, JobRow
 from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine-tunes", tags=["fine-tunes"])
-_LOOK_EVERY_S = 0.2  # at the store, for what workers have added
 _JOB_FIELDS = frozenset({"training_file", "validation_file", "model", "suffix"})
 _ALL = -1
 
@@ -122,23 +120,22 @@ def list_fine_tune_events(job_id: str, engine: TheEngine, stream: bool = False) 
 async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
     """Each event as one piece, which leaves as one chunk: the legacy client reads live only so."""
     seq = 0
-    quiet_s = 0.0
-    while True:
-        # In this order: a job that has ended when it is looked at has all its events.
-        job = await run_in_threadpool(_get_job, job_id, engine)
-        rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
-        for event in _events(job_id, rows):
-            yield b"data: " + orjson.dumps(event) + b"\n\n"
-            quiet_s = 0.0
-        seq = rows[-1].seq if rows else seq
-        if job.ended:
-            yield b"data: [DONE]\n\n"
-            return
-        if quiet_s >= engine.settings.keep_alive_s:
-            yield b": still there\n\n"
-            quiet_s = 0.0
-        await asyncio.sleep(_LOOK_EVERY_S)
-        quiet_s += _LOOK_EVERY_S
+    with engine.news.listen(job_id) as listener:
+        while not engine.news.over:
+            # In this order: a job that has ended when it is looked at has all its events.
+            job = await run_in_threadpool(_get_job, job_id, engine)
+            rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
+            for event in _events(job_id, rows):
+                yield b"data: " + orjson.dumps(event) + b"\n\n"
+            seq = rows[-1].seq if rows else seq
+            if job.ended:
+                yield b"data: [DONE]\n\n"
+                return
+            if not await listener.wait(engine.settings.keep_alive_s):
+                yield b": still there\n\n"
+    # An error is what makes the legacy client say that the stream broke off and how to resume it.
+    message = "The engine is about to end; the job goes on when it has started again."
+    yield b"data: " + orjson.dumps(error_body(503, message, code="shutting_down")) + b"\n\n"
 
 
 def _get_job(job_id: str, engine: Engine) -> JobRow:
