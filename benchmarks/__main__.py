@@ -15,6 +15,8 @@ NAMES = (
     "serving",
     "lists",
     "following",
+    "polling",
+    "uploading",
 )
 
 
