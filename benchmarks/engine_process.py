@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -26,6 +27,15 @@ class EngineProcess:
     @property
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.token}"}
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds that the engine has kept a processor busy (Linux; 0 elsewhere)."""
+        path = Path("/proc", str(self.child.pid), "stat")
+        if not path.exists():
+            return 0.0
+        user, system = path.read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def open(self) -> http.client.HTTPConnection:
         """A connection of the caller's own."""

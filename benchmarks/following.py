@@ -7,7 +7,6 @@ none, and the engine's processor time is compared.
 
 import http.client
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -106,15 +105,9 @@ def time_news(engine: EngineProcess, store: Store, job_id: str) -> dict[str, lis
 
 def busy_share(engine: EngineProcess) -> float:
     """The share of a processor that the engine uses while nothing happens."""
-    before, began = _processor_s(engine), time.perf_counter()
+    before, began = engine.processor_s, time.perf_counter()
     time.sleep(IDLE_S)
-    return (_processor_s(engine) - before) / (time.perf_counter() - began)
-
-
-def _processor_s(engine: EngineProcess) -> float:
-    stat = Path("/proc", str(engine.child.pid), "stat").read_text(encoding="ascii")
-    user, system = stat.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return (engine.processor_s - before) / (time.perf_counter() - began)
 
 
 def main() -> int:
