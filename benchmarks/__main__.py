@@ -7,7 +7,18 @@ run wherever that is possible, since machines differ and are shared.
 import importlib
 import sys
 
-NAMES = ("startup", "trainer", "learning", "memory", "serving", "ledger")
+NAMES = (
+    "startup",
+    "trainer",
+    "learning",
+    "memory",
+    "serving",
+    "ledger",
+    "lists",
+    "following",
+    "polling",
+    "uploading",
+)
 
 
 def main() -> int:

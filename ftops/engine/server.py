@@ -34,6 +34,7 @@ from ftops.engine.expiry import drop_expired
 from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
 from ftops.engine.inspection import Inspector
+from ftops.engine.news import News
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -99,6 +100,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         generation=Generation(settings.paths, get_trainer, settings.models_in_memory),
         inspector=Inspector(store, settings.paths),
         activity=Activity(clock),
+        news=News(settings.paths.database),
         list_bases=list_bases,
     )
 
@@ -185,6 +187,7 @@ def _run(engine: EngineParts, bound: socket.socket, on_ready: OnReady) -> None:
         on_ready(address)
 
     server.when_listening = announce
+    server.when_ending = engine.news.end  # who follows a job would hold the end up
     try:
         with _quiet_signals():
             asyncio.run(server.serve(sockets=[bound]))
@@ -200,14 +203,19 @@ def _is_idle(engine: EngineParts) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Says when it really listens."""
+    """Says when it really listens, and when it begins to end."""
 
     when_listening: Callable[[], None]
+    when_ending: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             self.when_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.when_ending()
+        await super().shutdown(sockets)
 
 
 @contextmanager

@@ -220,3 +220,25 @@ def test_results_and_models_belong_to_whoever_asked_for_the_job(store: Store) ->
     assert alice.files.find("file-7") is not None
     assert [row.owner for row in alice.models.all()] == ["alice"]
     assert store.of("bob").files.find("file-7") is None
+
+
+def test_jobs_of_an_earlier_version_say_when_something_last_happened(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    clock = FakeClock()
+    store = Store(path, clock)
+    store.add_job(job(1), NewEvent("created", "made"))
+    clock.sleep(60)
+    store.enqueue("ftjob-1", NewEvent("queued", "waits"))
+    store.tell("ftjob-1", NewEvent("queued", "not news"))
+    told_at = store.now()
+    clock.sleep(60)
+    store.tell("ftjob-1", NewEvent("queued", "still not news"))
+    store.jobs.add(job(2))
+    assert [each.updated_at for each in store.jobs.unfinished()] == [told_at, 100]
+    store.close()
+    with sqlite3.connect(path) as old:
+        old.executescript("ALTER TABLE jobs DROP COLUMN updated_at; PRAGMA user_version = 2;")
+    old.close()
+    again = Store(path, clock)
+    assert [each.updated_at for each in again.jobs.unfinished()] == [told_at, 100]
+    again.close()

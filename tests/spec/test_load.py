@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from ftops.errors import SpecError
-from ftops.records import Capabilities, Json, ProviderSettings
+from ftops.records import Capabilities, ProviderSettings
 from ftops.spec.load import (
     check_data_files,
     check_provider,
@@ -327,10 +326,7 @@ def test_the_protocol_is_current_or_legacy(tmp_path: Path) -> None:
     assert legacy.provider_settings() == ProviderSettings("local", protocol="legacy")
     assert current.provider_settings() == plain.provider_settings()
     assert current.canonical() == plain.canonical() != legacy.canonical()
-    assert (
-        JobSpec.from_json(cast(dict[str, Json], legacy.canonical())).canonical()
-        == legacy.canonical()
-    )
+    assert JobSpec.from_json(legacy.canonical()).canonical() == legacy.canonical()
 
 
 def test_an_unknown_protocol_is_told_at_its_place_with_the_nearest(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from ftops.engine.generation import Generation
 from ftops.engine.inspection import Inspector
 from ftops.engine.keys import OWNER
 from ftops.engine.model_store import sweep_models
+from ftops.engine.news import News
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -28,6 +29,7 @@ class EngineParts:
     generation: Generation
     inspector: Inspector
     activity: Activity
+    news: News
     list_bases: Callable[[], Mapping[str, int]]
 
     @property
@@ -50,6 +52,7 @@ class Engine:
         self.scheduler = parts.scheduler
         self.generation = parts.generation
         self.inspector = parts.inspector
+        self.news = parts.news
         self.list_bases = parts.list_bases
 
     @property

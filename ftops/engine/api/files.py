@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.paging import Document, ends_of, send_list, split_page, unknown_after
 from ftops.engine.api.wire import Deleted, FileObject, FilePage
 from ftops.engine.ids import new_id
 from ftops.engine.inspection import SMALL_BYTES, UPLOADED, inspect_file
@@ -78,14 +78,14 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
     return file_object(row)
 
 
-@router.get("")
+@router.get("", response_model=FilePage[FileObject])
 def list_files(
     engine: TheEngine,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10000)] = 10000,
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
-) -> FilePage[FileObject]:
+) -> Response:
     """All files, newest first."""
     engine.drop_expired()
     if after is not None and engine.store.files.find(after) is None:
@@ -93,9 +93,8 @@ def list_files(
     rows = engine.store.files.page(
         after=after, limit=limit + 1, newest_first=order == "desc", purpose=purpose
     )
-    data, has_more = split_page(rows, limit, file_object)
-    ends = (data[0].id, data[-1].id) if data else (None, None)
-    return FilePage(data=data, has_more=has_more, first_id=ends[0], last_id=ends[1])
+    data, has_more = split_page(rows, limit, file_document)
+    return send_list(data, {"has_more": has_more, **ends_of(data)})
 
 
 @router.get("/{file_id}")
@@ -234,13 +233,19 @@ def keep_file(
 
 def file_object(row: FileRow) -> FileObject:
     """The file as the API shows it."""
-    return FileObject(
-        id=row.id,
-        bytes=row.bytes,
-        created_at=row.created_at,
-        filename=row.filename,
-        purpose=row.purpose,
-        status=row.status,
-        status_details=row.status_details,
-        expires_at=row.expires_at,
-    )
+    return FileObject(**file_document(row))
+
+
+def file_document(row: FileRow) -> Document:
+    """The same, ready to be written."""
+    return {
+        "id": row.id,
+        "object": "file",
+        "bytes": row.bytes,
+        "created_at": row.created_at,
+        "filename": row.filename,
+        "purpose": row.purpose,
+        "status": row.status,
+        "status_details": row.status_details,
+        "expires_at": row.expires_at,
+    }

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
 from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     CreateJob,
@@ -52,6 +52,7 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
             _queue_rate(engine).check("jobs are unfinished")
+            now = engine.store.now()
             job = JobRow(
                 id=job_id,
                 status=JobStatus.VALIDATING_FILES,
@@ -63,7 +64,8 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
                 seed=secrets.randbelow(1 << 31) if body.seed is None else body.seed,
                 metadata=body.metadata or {},
                 hyperparameters=asked,
-                created_at=engine.store.now(),
+                created_at=now,
+                updated_at=now,
             )
             created = NewEvent("created", f"Created fine-tuning job: {job_id}")
             job = engine.store.add_job(job, created)
@@ -136,20 +138,20 @@ def resume_job(job_id: str, engine: TheEngine) -> JobObject:
     return job_object(get_job(job_id, engine))
 
 
-@router.get("/{job_id}/events")
+@router.get("/{job_id}/events", response_model=Page[EventObject])
 def list_events(
     job_id: str,
     engine: TheEngine,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-) -> Page[EventObject]:
+) -> Response:
     """What happened to the job, newest first."""
     get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
         raise unknown_after(after)
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
-    data, has_more = split_page(rows, limit, _event_object)
-    return Page(data=data, has_more=has_more)
+    data, has_more = split_page(rows, limit, _event_document)
+    return send_list(data, {"has_more": has_more})
 
 
 def _queue_rate(engine: Engine) -> Rate:
@@ -290,12 +292,13 @@ def job_object(job: JobRow) -> JobObject:
     )
 
 
-def _event_object(event: EventRow) -> EventObject:
-    return EventObject(
-        id=event.id,
-        created_at=event.created_at,
-        level=event.level,
-        message=event.message,
-        type=event.type,
-        data=dict(event.data),
-    )
+def _event_document(event: EventRow) -> Document:
+    return {
+        "id": event.id,
+        "object": "fine_tuning.job.event",
+        "created_at": event.created_at,
+        "level": event.level,
+        "message": event.message,
+        "type": event.type,
+        "data": event.data,
+    }

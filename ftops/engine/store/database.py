@@ -30,6 +30,7 @@ _LATER_COLUMNS = (
     ("uploads", "owner", "TEXT NOT NULL DEFAULT 'local'"),
     ("jobs", "owner", "TEXT NOT NULL DEFAULT 'local'"),
     ("models", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
@@ -79,8 +80,15 @@ class Database:
                 self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
         for statement in _statements(SCHEMA.read_text(encoding="utf-8")):
             self._connection.execute(statement)
+        self._fill_later_columns()
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._connection.execute("COMMIT")
+
+    def _fill_later_columns(self) -> None:
+        self._connection.execute(
+            "UPDATE jobs SET updated_at = coalesce((SELECT created_at FROM events"
+            " WHERE job_id = jobs.id ORDER BY seq DESC LIMIT 1), created_at) WHERE updated_at = 0"
+        )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -115,6 +123,11 @@ class Database:
         """Carry out one change; how many rows it touched."""
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
+
+    def change_all(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
+        """Carry out one change with each of the rows, all or none; how many rows it touched."""
+        with self.transaction():
+            return self._connection.executemany(sql, rows).rowcount
 
     def close(self) -> None:
         with self._lock:

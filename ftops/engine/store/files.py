@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
@@ -21,6 +21,9 @@ class FileRow:
     status: str = "processed"
     status_details: str | None = None
     owner: str = LOCAL_OWNER
+
+
+_COLUMNS = ", ".join(field.name for field in fields(FileRow))
 
 
 class FileTable:
@@ -48,7 +51,7 @@ class FileTable:
         )
 
     def find(self, file_id: str) -> FileRow | None:
-        row = self._database.find_row("SELECT * FROM files WHERE id = ?", (file_id,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM files WHERE id = ?", (file_id,))
         return _file(row) if row else None
 
     def remove(self, file_id: str) -> bool:
@@ -64,7 +67,8 @@ class FileTable:
 
     def in_status(self, status: str) -> Sequence[FileRow]:
         """The files that stand so, oldest first."""
-        rows = self._database.rows("SELECT * FROM files WHERE status = ? ORDER BY seq", (status,))
+        sql = f"SELECT {_COLUMNS} FROM files WHERE status = ? ORDER BY seq"
+        rows = self._database.rows(sql, (status,))
         return [_file(row) for row in rows]
 
     def take_expired(self, now: int) -> Sequence[str]:
@@ -101,10 +105,11 @@ class FileTable:
         return [
             _file(row)
             for row in self._database.rows(
-                f"SELECT * FROM files {where} ORDER BY seq {order} LIMIT ?", (*values, limit)
+                f"SELECT {_COLUMNS} FROM files {where} ORDER BY seq {order} LIMIT ?",
+                (*values, limit),
             )
         ]
 
 
 def _file(row: sqlite3.Row) -> FileRow:
-    return FileRow(**{key: row[key] for key in row.keys() if key != "seq"})  # noqa: SIM118
+    return FileRow(*row)  # by place: lists are long

@@ -4,14 +4,14 @@ A move is one compare-and-set: it happens only from a state that `TRANSITIONS` a
 processes that want to move the same job never both succeed.
 """
 
-import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
+from ftops.engine.store.json_text import read_json, render_json
 from ftops.records import Json
 
 
@@ -84,10 +84,19 @@ class JobRow:
     worker_pid: int | None = None
     deaths: int = 0
     owner: str = LOCAL_OWNER
+    updated_at: int = field(default=0, compare=False)  # when something last happened to it
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+
+_FIELDS = tuple(one.name for one in fields(JobRow))
+_JSON_FIELDS = ("metadata", "hyperparameters", "resolved")
+# Rows are read by place: that is cheaper than by name, and lists are long.
+_COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name in _FIELDS)
+_JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
+_STATUS_PLACE = _FIELDS.index("status")
 
 
 class JobTable:
@@ -99,8 +108,8 @@ class JobTable:
     def add(self, job: JobRow) -> None:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
-            " seed, metadata_json, hyperparameters_json, created_at, owner)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " seed, metadata_json, hyperparameters_json, created_at, owner, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -110,15 +119,16 @@ class JobTable:
                 job.validation_file,
                 job.suffix,
                 job.seed,
-                json.dumps(dict(job.metadata)),
-                json.dumps(dict(job.hyperparameters)),
+                render_json(job.metadata),
+                render_json(job.hyperparameters),
                 job.created_at,
                 job.owner,
+                job.updated_at or job.created_at,
             ),
         )
 
     def find(self, job_id: str) -> JobRow | None:
-        row = self._database.find_row("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
         return _job(row) if row else None
 
     def status(self, job_id: str) -> JobStatus | None:
@@ -151,7 +161,7 @@ class JobTable:
                 " WHERE pair.key = ? AND pair.value = ?)"
             )
             values += [key, value]
-        sql = f"SELECT * FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
         return [_job(row) for row in self._database.rows(sql, (*values, limit))]
 
     def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
@@ -160,7 +170,7 @@ class JobTable:
         return [
             _job(row)
             for row in self._database.rows(
-                f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
+                f"SELECT {_COLUMNS} FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
             )
         ]
 
@@ -214,6 +224,9 @@ class JobTable:
     def set_worker(self, job_id: str, pid: int) -> None:
         self._database.change("UPDATE jobs SET worker_pid = ? WHERE id = ?", (pid, job_id))
 
+    def set_updated(self, job_id: str, at: int) -> None:
+        self._database.change("UPDATE jobs SET updated_at = ? WHERE id = ?", (at, job_id))
+
     def set_estimate(self, job_id: str, at: int) -> None:
         self._database.change(
             "UPDATE jobs SET estimated_finish = ? WHERE id = ? AND status = 'running'",
@@ -222,12 +235,8 @@ class JobTable:
 
 
 def _job(row: sqlite3.Row) -> JobRow:
-    values = dict(row)
-    resolved = values.pop("resolved_json")
-    return JobRow(
-        status=JobStatus(values.pop("status")),
-        metadata=json.loads(values.pop("metadata_json")),
-        hyperparameters=json.loads(values.pop("hyperparameters_json")),
-        resolved=json.loads(resolved) if resolved else None,
-        **{key: value for key, value in values.items() if key != "seq"},
-    )
+    values = list(row)
+    for place in _JSON_PLACES:
+        values[place] = None if values[place] is None else read_json(values[place])
+    values[_STATUS_PLACE] = JobStatus(values[_STATUS_PLACE])
+    return JobRow(*values)

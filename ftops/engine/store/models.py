@@ -3,13 +3,13 @@
 Checkpoints are models of their own, kept with the finished one: they go when it goes.
 """
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
+from ftops.engine.store.json_text import read_json, render_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,11 @@ class ModelRow:
     step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     owner: str = LOCAL_OWNER
+
+
+# In the order of ModelRow's fields: by place is cheaper than by name, and lists are long.
+_COLUMNS = "name, job_id, base, parent, created_at, step, metrics_json, owner"
+_METRICS_PLACE = 6
 
 
 class ModelTable:
@@ -43,7 +48,7 @@ class ModelTable:
                 row.parent,
                 row.created_at,
                 row.step,
-                json.dumps(dict(row.metrics)),
+                render_json(row.metrics),
                 row.owner,
             ),
         )
@@ -51,13 +56,13 @@ class ModelTable:
     def find(self, name: str) -> ModelRow | None:
         """The model, unless it was deleted."""
         row = self._database.find_row(
-            "SELECT * FROM models WHERE name = ? AND deleted_at IS NULL", (name,)
+            f"SELECT {_COLUMNS} FROM models WHERE name = ? AND deleted_at IS NULL", (name,)
         )
         return _model(row) if row else None
 
     def find_any(self, name: str) -> ModelRow | None:
         """The model, deleted or not."""
-        row = self._database.find_row("SELECT * FROM models WHERE name = ?", (name,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM models WHERE name = ?", (name,))
         return _model(row) if row else None
 
     def all(self) -> Sequence[ModelRow]:
@@ -98,18 +103,11 @@ class ModelTable:
         )
 
     def _select(self, where: str, *values: Value) -> Sequence[ModelRow]:
-        sql = f"SELECT * FROM models WHERE {where} ORDER BY seq"
+        sql = f"SELECT {_COLUMNS} FROM models WHERE {where} ORDER BY seq"
         return [_model(row) for row in self._database.rows(sql, values)]
 
 
 def _model(row: sqlite3.Row) -> ModelRow:
-    return ModelRow(
-        row["name"],
-        row["job_id"],
-        row["base"],
-        row["parent"],
-        row["created_at"],
-        row["step"],
-        json.loads(row["metrics_json"]),
-        row["owner"],
-    )
+    values = list(row)
+    values[_METRICS_PLACE] = read_json(values[_METRICS_PLACE])
+    return ModelRow(*values)

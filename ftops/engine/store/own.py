@@ -152,10 +152,6 @@ class OwnEvents:
         """As `EventTable.since`."""
         return self._events.since(job_id, seq) if self._is_own(job_id) else ()
 
-    def last_at(self, job_id: str) -> int | None:
-        """As `EventTable.last_at`."""
-        return self._events.last_at(job_id) if self._is_own(job_id) else None
-
     def _is_own(self, job_id: str) -> bool:
         return self._jobs.find(job_id) is not None
 

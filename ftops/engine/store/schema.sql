@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS files (
     status_details TEXT                   -- what is wrong with it, with the line
 );
 CREATE INDEX IF NOT EXISTS files_by_owner ON files (owner, seq);
+CREATE INDEX IF NOT EXISTS files_by_expiry ON files (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS uploads (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS uploads (
     file_life_s INTEGER,                  -- how long the finished file shall live
     file_id     TEXT                      -- what it became
 );
+CREATE INDEX IF NOT EXISTS uploads_by_status ON uploads (status, expires_at);
 
 CREATE TABLE IF NOT EXISTS upload_parts (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -63,7 +65,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     error_message        TEXT,
     error_param          TEXT,
     worker_pid           INTEGER,
-    deaths               INTEGER NOT NULL DEFAULT 0   -- workers of this job that died by themselves
+    deaths               INTEGER NOT NULL DEFAULT 0,  -- workers of this job that died by themselves
+    updated_at           INTEGER NOT NULL DEFAULT 0   -- of its latest event
 );
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
@@ -94,6 +97,8 @@ CREATE TABLE IF NOT EXISTS models (
     metrics_json TEXT NOT NULL DEFAULT '{}',   -- of a checkpoint
     deleted_at INTEGER                    -- its folder may stay for a while: a job may be reading it
 );
+CREATE INDEX IF NOT EXISTS models_by_job ON models (job_id, seq);
+CREATE INDEX IF NOT EXISTS models_by_owner ON models (owner, seq);
 
 CREATE TABLE IF NOT EXISTS keys (
     name         TEXT PRIMARY KEY,        -- also the owner of what is made with it

@@ -1,6 +1,5 @@
 """All tables together, and the changes that touch more than one of them."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from ftops.engine.store.database import Database, Value
 from ftops.engine.store.events import EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
+from ftops.engine.store.json_text import render_json
 from ftops.engine.store.keys import KeyTable
 from ftops.engine.store.models import ModelRow, ModelTable
 from ftops.engine.store.own import OwnStore
@@ -108,7 +108,7 @@ class Store:
 
     def begin(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
         """A worker trains it now, with these figures."""
-        values = {"resolved_json": json.dumps(dict(resolved))}
+        values = {"resolved_json": render_json(resolved)}
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 
     def succeed(
@@ -170,5 +170,6 @@ class Store:
         return moved
 
     def _tell(self, job_id: str, *events: NewEvent) -> None:
-        for event in events:
-            self.events.add(job_id, event, at=self.now())
+        now = self.now()
+        if self.events.add(job_id, *events, at=now):
+            self.jobs.set_updated(job_id, now)
