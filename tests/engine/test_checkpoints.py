@@ -149,15 +149,21 @@ def test_tinys_last_checkpoint_is_its_model_and_a_kill_changes_none(tmp_path: Pa
             weights.append(
                 {
                     str(path.relative_to(folder)): path.read_bytes()
-                    for path in folder.rglob("weights.npz")
+                    for path in folder.rglob("weights.safetensors")
                 }
             )
         assert weights[0] == weights[1]
         assert sorted(weights[0]) == [
-            "checkpoints/step-30/weights.npz",
-            "checkpoints/step-35/weights.npz",
-            "checkpoints/step-40/weights.npz",
-            "weights.npz",
+            "checkpoints/step-30/weights.safetensors",
+            "checkpoints/step-35/weights.safetensors",
+            "checkpoints/step-40/weights.safetensors",
+            "weights.safetensors",
         ]
-        assert weights[0]["checkpoints/step-40/weights.npz"] == weights[0]["weights.npz"]
-        assert weights[0]["checkpoints/step-35/weights.npz"] != weights[0]["weights.npz"]
+        assert (
+            weights[0]["checkpoints/step-40/weights.safetensors"]
+            == weights[0]["weights.safetensors"]
+        )
+        assert (
+            weights[0]["checkpoints/step-35/weights.safetensors"]
+            != weights[0]["weights.safetensors"]
+        )
