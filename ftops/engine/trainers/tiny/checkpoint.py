@@ -34,16 +34,19 @@ class Progress:
     moments: Moments
     step: int = 0  # the last one done
     elapsed_tokens: int = 0
+    references: NDArray[np.float64] | None = (
+        None  # of pairs: see preference.py; None: not asked yet
+    )
 
 
 def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
     """A hash that is the same only for the same training."""
     digest = hashlib.sha256(_FORMAT.encode())
     digest.update(repr((request.base, request.seed, resolved)).encode())
-    for documents in (request.training, request.validation):
-        digest.update(f"{len(documents)} documents".encode())
-        for document in documents:
-            digest.update(repr(document).encode())
+    for rows in (request.training, request.validation):
+        digest.update(f"{len(rows)} rows".encode())
+        for row in rows:
+            digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
@@ -57,6 +60,8 @@ def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
         "moment_sum": progress.moments.sum,
         "moment_square_sum": progress.moments.square_sum,
     }
+    if progress.references is not None:
+        tensors["references"] = progress.references
     write_tensors(path, tensors)
     reach("tiny.after_checkpoint")
 
@@ -76,6 +81,7 @@ def find_checkpoint(path: Path, job: str) -> Progress | None:
         moments=Moments(stored["moment_sum"], stored["moment_square_sum"]),
         step=step,
         elapsed_tokens=elapsed_tokens,
+        references=stored.get("references"),
     )
 
 
