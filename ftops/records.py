@@ -51,6 +51,19 @@ class RowFormat(StrEnum):
 
     COMPLETION = "completion"  # {"prompt": str, "completion": str}
     CHAT = "chat"  # {"messages": [{"role": str, "content": str}, …]}
+    # {"input": {"messages": […]}, "preferred_output": [message], "non_preferred_output": [message]}
+    PREFERENCE = "preference"
+
+
+class Method(StrEnum):
+    """What a job learns of its rows."""
+
+    SUPERVISED = "supervised"  # to say what they say
+    DPO = "dpo"  # to prefer one answer to another: direct preference optimization
+
+    def takes(self, row_format: RowFormat) -> bool:
+        """Whether rows of that shape are what it learns of."""
+        return (self is Method.DPO) == (row_format is RowFormat.PREFERENCE)
 
 
 # Job statuses are an open set: what is not listed here is a job on its way.

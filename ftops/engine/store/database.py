@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
@@ -24,6 +24,7 @@ _LATER_COLUMNS = (
     ("files", "expires_at", "INTEGER"),
     ("files", "status", "TEXT NOT NULL DEFAULT 'processed'"),
     ("files", "status_details", "TEXT"),
+    ("jobs", "method", "TEXT NOT NULL DEFAULT 'supervised'"),
     ("models", "step", "INTEGER"),
     ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
 )

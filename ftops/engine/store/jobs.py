@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ftops.engine.store.database import Database, Value
-from ftops.records import Json
+from ftops.records import Json, Method
 
 
 class JobStatus(StrEnum):
@@ -71,6 +71,7 @@ class JobRow:
     metadata: Mapping[str, str]
     hyperparameters: Mapping[str, Json]
     created_at: int
+    method: Method = Method.SUPERVISED
     resolved: Mapping[str, Json] | None = None
     estimated_finish: int | None = None
     finished_at: int | None = None
@@ -97,8 +98,8 @@ class JobTable:
     def add(self, job: JobRow) -> None:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
-            " seed, metadata_json, hyperparameters_json, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " seed, metadata_json, hyperparameters_json, created_at, method)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -111,6 +112,7 @@ class JobTable:
                 json.dumps(dict(job.metadata)),
                 json.dumps(dict(job.hyperparameters)),
                 job.created_at,
+                job.method,
             ),
         )
 
@@ -214,6 +216,7 @@ def _job(row: sqlite3.Row) -> JobRow:
     resolved = values.pop("resolved_json")
     return JobRow(
         status=JobStatus(values.pop("status")),
+        method=Method(values.pop("method")),
         metadata=json.loads(values.pop("metadata_json")),
         hyperparameters=json.loads(values.pop("hyperparameters_json")),
         resolved=json.loads(resolved) if resolved else None,

@@ -1,4 +1,4 @@
--- The engine's database, version 2. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 3. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     seed                 INTEGER NOT NULL,
     metadata_json        TEXT NOT NULL,
     hyperparameters_json TEXT NOT NULL,   -- as asked for
+    method               TEXT NOT NULL DEFAULT 'supervised',   -- or dpo
     resolved_json        TEXT,            -- what "auto" turned out to be
     created_at           INTEGER NOT NULL,
     estimated_finish     INTEGER,
