@@ -77,6 +77,7 @@ class Hyperparameters:
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
+    beta: float | Auto | None = None
     prompt_loss_weight: float | None = None
     compute_classification_metrics: bool | None = None
     classification_n_classes: int | None = None
@@ -134,7 +135,8 @@ class Capabilities:
     needs_key: bool = True
     poll_every_s: float = 5.0  # how often following asks how the job stands
     auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
-    any_row_format: bool = False  # every model takes rows of either shape
+    any_row_format: bool = False  # every model takes prompts and completions as well as chats
+    methods: frozenset[Method] = frozenset({Method.SUPERVISED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ class JobRequest:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    method: Method = Method.SUPERVISED
 
 
 @dataclass(frozen=True, slots=True)

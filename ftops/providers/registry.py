@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from ftops.errors import ProviderError
 from ftops.providers.context import Context
 from ftops.providers.protocol import Provider
-from ftops.records import Capabilities, EpochRule, Hyperparameters, ProviderSettings
+from ftops.records import Capabilities, EpochRule, Hyperparameters, Method, ProviderSettings
 
 __all__ = ["PROVIDERS", "Context", "Entry", "build_provider", "find_capabilities"]
 
@@ -55,6 +55,7 @@ PROVIDERS: Mapping[str, Entry] = {
             needs_key=False,
             poll_every_s=0.3,
             any_row_format=True,
+            methods=frozenset({Method.SUPERVISED, Method.DPO}),
         ),
         takes=frozenset(),
         build=_build_local,
@@ -63,7 +64,10 @@ PROVIDERS: Mapping[str, Entry] = {
         summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
         capabilities=Capabilities(
             suffix_max=64,
-            hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"}),
+            hyperparameters=frozenset(
+                {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
+            ),
+            methods=frozenset({Method.SUPERVISED, Method.DPO}),
             min_rows=10,
             poll_every_s=10.0,
             # the policy of OpenAI's cookbook: an estimate, not a promise
