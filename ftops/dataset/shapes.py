@@ -1,7 +1,9 @@
 """What one row of training data may look like; every refusal names the key and the reason.
 
-Completion rows are exactly `prompt` and `completion`. Chat rows are `messages`, and perhaps tools;
-what is allowed beside role and content (`name`, `weight`, tool calls) passes through untouched.
+Completion rows are exactly `prompt` and `completion`. Chat rows are `messages`, and perhaps tools.
+Preference rows are `input` (a chat that wants an answer) and one assistant message each in
+`preferred_output` and `non_preferred_output`. What is allowed beside role and content (`name`,
+`weight`, tool calls) passes through untouched.
 """
 
 from collections.abc import Mapping
@@ -12,9 +14,12 @@ from ftops.records import Json, RowFormat
 Raw: TypeAlias = dict[str, Json]
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
-COMPLETION, CHAT = RowFormat.COMPLETION, RowFormat.CHAT
+COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
 MAX_DEPTH = 64
 _COMPLETION_KEYS = ("prompt", "completion")
+_OUTPUTS = ("preferred_output", "non_preferred_output")
+_PREFERENCE_KEYS = ("input", *_OUTPUTS)
+_INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
 _CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _MESSAGE_KEYS = frozenset(
@@ -36,6 +41,9 @@ def check_shape(raw: object) -> tuple[RowFormat, int]:
         raise BadRow(f"{_kind(raw)}, not an object in braces")
     if "messages" in raw:
         return CHAT, _check_chat(raw)
+    if any(key in raw for key in _PREFERENCE_KEYS):
+        _check_preference(raw)
+        return PREFERENCE, _count_strings(raw)
     _check_completion(raw)
     return COMPLETION, 4
 
@@ -130,6 +138,48 @@ def _check_chat(raw: Raw) -> int:
     if not isinstance(last.get("content"), str) or not last["content"]:
         raise BadRow("the last message has no text: there is nothing to learn from it")
     return 1 + 4 * len(messages) if plain else _count_strings(raw)
+
+
+def _check_preference(raw: Raw) -> None:
+    for key in _PREFERENCE_KEYS:
+        if key not in raw:
+            raise BadRow(f"{key} is missing")
+    extra = ", ".join(_quoted(key) for key in raw if key not in _PREFERENCE_KEYS)
+    if extra:
+        raise BadRow(f"unexpected key {extra}; a preference row is {', '.join(_PREFERENCE_KEYS)}")
+    asked = raw["input"]
+    if not isinstance(asked, dict):
+        raise BadRow(f"input is {_kind(asked)}, not an object with messages")
+    extra = ", ".join(_quoted(key) for key in asked if key not in _INPUT_KEYS)
+    if extra:
+        raise BadRow(f"input has the unexpected key {extra}; it is messages, and perhaps tools")
+    messages = asked.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRow("input.messages is not a list of messages")
+    for index, message in enumerate(messages):
+        _check_message(message, f"input.messages[{index}]")
+    if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
+        raise BadRow("input ends with the assistant's message: there is nothing to answer")
+    preferred, other = (_check_output(raw[key], key) for key in _OUTPUTS)
+    if preferred.strip() == other.strip():
+        raise BadRow("preferred_output and non_preferred_output are the same")
+
+
+def _check_output(messages: Json, where: str) -> str:
+    """The text of the assistant's one message."""
+    if not isinstance(messages, list) or len(messages) != 1:
+        raise BadRow(f"{where} is not a list of one message")
+    message = messages[0]
+    _check_message(message, f"{where}[0]")
+    assert isinstance(message, dict)
+    if message["role"] != "assistant":
+        raise BadRow(f"{where}[0] is not the assistant's")
+    if "weight" in message:
+        raise BadRow(f"{where}[0].weight: both answers count in full")
+    text = message_text(message)
+    if not text:
+        raise BadRow(f"{where}[0] has no text: there is nothing to learn from it")
+    return text
 
 
 def _is_plain(message: object) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from ftops.dataset.rows import Row, read_rows
-from ftops.dataset.shapes import COMPLETION, message_text
+from ftops.dataset.shapes import COMPLETION, PREFERENCE, message_text
 from ftops.records import RowFormat
 
 MAX_CLASSES = 100
@@ -78,6 +78,9 @@ class Tally:
         else:
             messages = row.messages
             self._messages += len(messages)
+            if row.format is PREFERENCE:
+                self._messages += 1
+                self._add_text(row.other)
             for message in messages[:-1]:
                 self._add_text(message_text(message))
             completion = message_text(messages[-1])

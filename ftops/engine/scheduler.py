@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from ftops.clock import Clock
 from ftops.engine.checking import check_job
+from ftops.engine.epochs import publish_epochs
 from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import sweep_models
+from ftops.engine.rows import BadFile
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
@@ -217,9 +219,17 @@ class Scheduler:
             return
 
     def _clean(self, job_id: str) -> None:
-        """Remove what an ended job needs no more; of a failed one, keep what its worker printed."""
+        """Remove what an ended job needs no more; of a failed one, keep what its worker printed.
+
+        Of a job that did not succeed, the last epochs become models first.
+        """
         folder = self._paths.job(job_id)
         job = self._store.jobs.find(job_id)
+        if job is not None and job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            try:
+                publish_epochs(job, self._paths, self._store)
+            except (FtopsError, OSError, BadFile) as error:
+                _log.warning("%s: its last epochs are lost: %s", job_id, error)
         if job is None or job.status is not JobStatus.FAILED:
             shutil.rmtree(folder.root, ignore_errors=True)
             return

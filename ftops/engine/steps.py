@@ -13,6 +13,13 @@ from types import TracebackType
 
 from ftops.engine.trainers.protocol import StepMetrics
 
+# What preference training measures beside the rest; not in the results of other jobs.
+REWARD_COLUMNS = (
+    "train_reward_accuracy",
+    "train_reward_margin",
+    "valid_reward_accuracy",
+    "valid_reward_margin",
+)
 COLUMNS = (
     "step",
     "epoch",
@@ -24,6 +31,7 @@ COLUMNS = (
     "valid_mean_token_accuracy",
     "train_sequence_accuracy",
     "valid_sequence_accuracy",
+    *REWARD_COLUMNS,
 )
 
 
@@ -70,13 +78,18 @@ class StepFile:
 
 def read_steps(path: Path) -> list[list[str]]:
     """The whole lines of a step file, as cells; none when there is no file."""
-    return list(csv.reader(io.StringIO(_whole_lines(path).decode())))
+    rows = csv.reader(io.StringIO(_whole_lines(path).decode()))
+    # An earlier version wrote fewer columns.
+    return [row + [""] * (len(COLUMNS) - len(row)) for row in rows]
+
+
+def result_columns(*, by_preference: bool) -> Mapping[str, str]:
+    """The columns of the results file, as `render_results` takes them."""
+    return {name: name for name in COLUMNS if by_preference or name not in REWARD_COLUMNS}
 
 
 def render_results(
-    rows: Sequence[Sequence[str]],
-    extra: Mapping[str, float],
-    columns: Mapping[str, str] = dict(zip(COLUMNS, COLUMNS, strict=True)),
+    rows: Sequence[Sequence[str]], extra: Mapping[str, float], columns: Mapping[str, str]
 ) -> str:
     """The results file: a header, every step, and `extra` figures in the last row.
 
@@ -108,6 +121,7 @@ def _cells(metrics: StepMetrics) -> list[str]:
         metrics.valid_token_accuracy,
         metrics.train_sequence_accuracy,
         metrics.valid_sequence_accuracy,
+        *(getattr(metrics, name) for name in REWARD_COLUMNS),
     ]
     return [*map(str, whole), *map(_figure, figures)]
 

@@ -16,7 +16,7 @@ from ftops.providers.calls import Caller, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_job
-from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json
+from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json, Method
 
 RUN_KEY = "ftops_run"  # the metadata that tells which run a job belongs to
 _PAGE = 100
@@ -27,7 +27,7 @@ CREATE_TIMEOUT_S = 120.0
 def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
     """The JSON that asks for the job; what the user left open is left out.
 
-    Raises Rejected for a hyperparameter that the provider would ignore.
+    Raises Rejected for a method or a hyperparameter that the provider would ignore.
     """
     given = render_hyperparameters(request.hyperparameters, capabilities)
     body: dict[str, Json] = {"model": request.model, "training_file": request.training_file}
@@ -37,8 +37,13 @@ def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str,
             body[name] = value
     if request.metadata:
         body["metadata"] = dict(request.metadata)
+    if request.method not in capabilities.methods:
+        raise Rejected(f"this provider does not train by {request.method}; nothing was sent")
+    name = request.method.value
     if given:
-        body["method"] = {"type": "supervised", "supervised": {"hyperparameters": given}}
+        body["method"] = {"type": name, name: {"hyperparameters": given}}
+    elif request.method is not Method.SUPERVISED:
+        body["method"] = {"type": name}
     return body
 
 

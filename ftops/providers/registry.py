@@ -17,6 +17,7 @@ from ftops.records import (
     EpochRule,
     Hyperparameters,
     JobProtocol,
+    Method,
     ProviderSettings,
 )
 
@@ -57,9 +58,10 @@ def _build_openai(
 
 
 _EVERY_HYPERPARAMETER = frozenset(field.name for field in fields(Hyperparameters))
+_BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _LEGACY = Capabilities(
     suffix_max=40,
-    hyperparameters=_EVERY_HYPERPARAMETER,
+    hyperparameters=_EVERY_HYPERPARAMETER - {"beta"},
     metadata=False,
     seed=False,
     chats=False,
@@ -77,6 +79,7 @@ PROVIDERS: Mapping[str, Entry] = {
                 needs_key=False,
                 poll_every_s=0.3,
                 any_row_format=True,
+                methods=_BOTH_METHODS,
             ),
             "legacy": replace(_LEGACY, needs_key=False, poll_every_s=5.0),
         },
@@ -88,7 +91,10 @@ PROVIDERS: Mapping[str, Entry] = {
         capabilities={
             "current": Capabilities(
                 suffix_max=64,
-                hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"}),
+                hyperparameters=frozenset(
+                    {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
+                ),
+                methods=_BOTH_METHODS,
                 min_rows=10,
                 poll_every_s=10.0,
                 # the policy of OpenAI's cookbook: an estimate, not a promise

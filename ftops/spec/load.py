@@ -108,6 +108,9 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
             f"{name} takes a suffix of at most {capabilities.suffix_max} characters;"
             f" this one has {len(spec.suffix)}",
         )
+    if spec.method not in capabilities.methods:
+        offered = " and ".join(sorted(capabilities.methods))
+        report.add(job.values.span(("method",)), f"{name} trains by the method {offered} only")
     given = job.values.find("hyperparameters")
     for key, value in given.items() if isinstance(given, dict) else ():
         if value not in (None, "auto") and key not in capabilities.hyperparameters:

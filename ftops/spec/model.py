@@ -135,6 +135,13 @@ class HyperparameterSpec(Section):
         Annotated[float, Field(gt=0, le=100)] | Auto,
         Wanted('"auto" or a number above 0, at most 100', "number", ("auto",)),
     ] = Field("auto", description="Scales the learning rate that the trainer would choose.")
+    beta: Annotated[
+        Annotated[float, Field(gt=0, le=2)] | Auto | None,
+        Wanted('"auto" or a number above 0, at most 2', "number", ("auto",)),
+    ] = Field(
+        None,
+        description="How closely the model is held to where it started (`method: dpo` only).",
+    )
     prompt_loss_weight: Annotated[float | None, Wanted("a number from 0 to 1", "number")] = Field(
         None,
         ge=0,
@@ -292,6 +299,17 @@ class JobSpec(Section):
     )
     validation_file: Annotated[Text | None, Wanted("a path or a file id")] = Field(
         None, description="Data that is never trained on: a path or an uploaded file's id."
+    )
+    method: Annotated[
+        Literal["supervised", "dpo"],
+        Wanted(
+            "supervised or dpo (reinforcement needs a grader, which a job file cannot name)",
+            choices=("supervised", "dpo"),
+        ),
+    ] = Field(
+        "supervised",
+        description="What is learned of the rows: to say what they say, or (`dpo`, rows of `input`,"
+        " `preferred_output` and `non_preferred_output`) to prefer one answer to another.",
     )
     hyperparameters: Annotated[
         HyperparameterSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")

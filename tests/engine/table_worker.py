@@ -22,6 +22,7 @@ from ftops.engine.trainers.protocol import (
     Delta,
     Document,
     OnEpoch,
+    Pair,
     PromptTooLong,
     Resolved,
     SamplingParams,
@@ -123,7 +124,7 @@ class TableTrainer:
             begin, table = json.loads(checkpoint.read_text())
         if self._behaviour.full_disk:
             Path("/dev/full").write_bytes(b"anything")
-        rows = [_split(document) for document in request.training]
+        rows = [_split(row.preferred if isinstance(row, Pair) else row) for row in request.training]
         for step in range(begin, resolved.n_steps + 1):
             self._wait(step, should_stop)
             question, answer = rows[(step - 1) % len(rows)]

@@ -9,10 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.engine.documents import answer_document, prompt_of, training_document
+from ftops.engine.documents import (
+    answer_document,
+    prompt_of,
+    training_document,
+    training_pair,
+)
 from ftops.engine.inspection import ERROR, PROCESSED, inspect_file
-from ftops.engine.rows import BadFile, CompletionRow, check_file, format_of, read_rows
+from ftops.engine.rows import (
+    BadFile,
+    CompletionRow,
+    PreferenceRow,
+    TrainingRow,
+    check_file,
+    format_of,
+    read_rows,
+)
 from ftops.engine.settings import EngineSettings
+from ftops.engine.trainers.protocol import Document
 from ftops.engine.trainers.tiny.encode import encode_examples
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 from tests.engine.running import run_engine
@@ -88,12 +102,21 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_told_by_its_line(
     rows = list(read_rows(path))
     assert len(rows) == summary.rows > 0
     assert {format_of(row) for row in rows} == {summary.format}
-    documents = [training_document(row, 0.1) for row in rows]
+    documents = [document for row in rows for document in learned_documents(row)]
     texts = [segment.text for document in documents for segment in document]
     tokenizer = Tokenizer.train(texts, 300)
-    for row, example in zip(rows, encode_examples(documents, tokenizer), strict=True):
+    for example in encode_examples(documents, tokenizer):
         assert example.weights.any()  # there is something to learn
+    for row in rows:
         tokenizer.encode_document(answer_document(prompt_of(row), row))
+
+
+def learned_documents(row: TrainingRow) -> tuple[Document, ...]:
+    """What is trained on: the row, or both answers of a pair."""
+    if isinstance(row, PreferenceRow):
+        pair = training_pair(row)
+        return pair.preferred, pair.other
+    return (training_document(row, 0.1),)
 
 
 @given(content=st.binary(max_size=200))

@@ -116,7 +116,15 @@ def test_everything_that_was_set_is_sent_at_the_top_level(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.post("/fine-tunes").respond(json=JOB)
-    figures = Hyperparameters(4, "auto", 0.1, 0.0, True, 2, " yes", (0.5, 1.0))
+    figures = Hyperparameters(
+        n_epochs=4,
+        learning_rate_multiplier=0.1,
+        prompt_loss_weight=0.0,
+        compute_classification_metrics=True,
+        classification_n_classes=2,
+        classification_positive_class=" yes",
+        classification_betas=(0.5, 1.0),
+    )
     request = JobRequest("ada", "file-t", "file-v", suffix="news", hyperparameters=figures)
     provider.create_job(request)
     assert sent(route) == {

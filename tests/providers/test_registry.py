@@ -34,7 +34,9 @@ def test_each_provider_says_what_it_takes() -> None:
     assert local.poll_every_s == 0.3
     remote = find_capabilities(ProviderSettings("openai"))
     assert (remote.suffix_max, remote.min_rows, remote.needs_key) == (64, 10, True)
-    assert remote.hyperparameters == {"n_epochs", "batch_size", "learning_rate_multiplier"}
+    figures = {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
+    assert remote.hyperparameters == figures
+    assert remote.methods == local.methods == {"supervised", "dpo"}
     assert all(entry.summary for entry in PROVIDERS.values())
 
 

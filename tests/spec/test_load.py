@@ -353,3 +353,11 @@ def test_an_unknown_provider_is_told_at_its_place_beside_every_other_problem(
     assert "seed must be a whole number" in caught.value.message
     path.write_text(MINIMAL)
     assert load_job(path, environ={}, known_providers=["local"]).spec.provider == "local"
+
+
+def test_a_method_that_the_provider_does_not_offer_is_told_with_its_place(tmp_path: Path) -> None:
+    job = load_text(tmp_path, MINIMAL + "method: dpo\n")
+    with pytest.raises(
+        SpecError, match=r"job\.yaml:5:9: local trains by the method supervised only"
+    ):
+        check_provider(job, CAPABILITIES)

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
 from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
 from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     CreateJob,
     EventObject,
-    Hyperparameters,
-    JobMethod,
     JobObject,
     Page,
 )
@@ -30,14 +29,16 @@ from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 _METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
-_CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
 @router.post("")
 def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
-    asked = _hyperparameters(body)
+    asked = hyperparameters_of(body)
     check_classification(asked, body)
+    if body.integrations:
+        message = "The engine has no integrations."
+        raise ApiError(400, message, param="integrations", code="unsupported_parameter")
     job = add_job(new_id("ftjob"), body, asked, engine)
     response.headers.update(_queue_rate(engine).headers())
     return job_object(job)
@@ -66,6 +67,7 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
                 hyperparameters=asked,
                 created_at=now,
                 updated_at=now,
+                method=method_of(body),
             )
             created = NewEvent("created", f"Created fine-tuning job: {job_id}")
             job = engine.store.add_job(job, created)
@@ -104,7 +106,7 @@ def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
-    """End a job early; its model is not kept."""
+    """End a job early; of what it learned, the last checkpoints are kept."""
     return job_object(cancel(get_job(job_id, engine), engine))
 
 
@@ -184,25 +186,6 @@ def _wrong_state(job: JobRow, wanted: str) -> ApiError:
     return ApiError(400, message, code="job_ended" if job.ended else "invalid_job_state")
 
 
-def _hyperparameters(body: CreateJob) -> dict[str, Json]:
-    """What is asked for, from `method` or from the older top-level field."""
-    asked = body.hyperparameters
-    if body.method is not None:
-        if body.method.type != "supervised" or body.method.dpo or body.method.reinforcement:
-            message = f"The engine trains method 'supervised', not {body.method.type!r}."
-            raise ApiError(400, message, param="method", code="unsupported_method")
-        if body.method.supervised is not None and body.method.supervised.hyperparameters:
-            if asked is not None:
-                message = "hyperparameters are given twice: in method and beside it."
-                raise ApiError(400, message, param="hyperparameters", code="invalid_value")
-            asked = body.method.supervised.hyperparameters
-    if body.integrations:
-        message = "The engine has no integrations."
-        raise ApiError(400, message, param="integrations", code="unsupported_parameter")
-    values: dict[str, Json] = dict.fromkeys(_CHOSEN_BY_TRAINER, "auto")
-    return values | (asked or Hyperparameters()).model_dump(exclude_none=True)
-
-
 def check_classification(
     asked: Mapping[str, Json], body: CreateJob, place: str = "hyperparameters."
 ) -> None:
@@ -266,7 +249,6 @@ def _get_base(model: str, engine: Engine) -> str:
 
 def job_object(job: JobRow) -> JobObject:
     """The job as the API shows it."""
-    figures = {**job.hyperparameters, **(job.resolved or {})}
     error: dict[str, str | None] = {}
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error_message, "param": job.error_param}
@@ -276,7 +258,7 @@ def job_object(job: JobRow) -> JobObject:
         error=error,
         fine_tuned_model=job.fine_tuned_model,
         finished_at=job.finished_at,
-        hyperparameters=figures,
+        hyperparameters=figures_of(job),
         model=job.model,
         organization_id=job.owner,
         result_files=[job.result_file] if job.result_file else [],
@@ -287,7 +269,7 @@ def job_object(job: JobRow) -> JobObject:
         validation_file=job.validation_file,
         estimated_finish=job.estimated_finish,
         metadata=dict(job.metadata),
-        method=JobMethod(type="supervised", supervised={"hyperparameters": figures}),
+        method=method_object(job),
         user_provided_suffix=job.suffix,
     )
 

@@ -24,6 +24,7 @@ _LATER_COLUMNS = (
     ("files", "expires_at", "INTEGER"),
     ("files", "status", "TEXT NOT NULL DEFAULT 'processed'"),
     ("files", "status_details", "TEXT"),
+    ("jobs", "method", "TEXT NOT NULL DEFAULT 'supervised'"),
     ("models", "step", "INTEGER"),
     ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
     ("files", "owner", "TEXT NOT NULL DEFAULT 'local'"),

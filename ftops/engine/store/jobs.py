@@ -12,7 +12,7 @@ from enum import StrEnum
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
 from ftops.engine.store.json_text import read_json, render_json
-from ftops.records import Json
+from ftops.records import Json, Method
 
 
 class JobStatus(StrEnum):
@@ -72,6 +72,7 @@ class JobRow:
     metadata: Mapping[str, str]
     hyperparameters: Mapping[str, Json]
     created_at: int
+    method: Method = Method.SUPERVISED
     resolved: Mapping[str, Json] | None = None
     estimated_finish: int | None = None
     finished_at: int | None = None
@@ -97,6 +98,7 @@ _JSON_FIELDS = ("metadata", "hyperparameters", "resolved")
 _COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name in _FIELDS)
 _JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
 _STATUS_PLACE = _FIELDS.index("status")
+_METHOD_PLACE = _FIELDS.index("method")
 
 
 class JobTable:
@@ -108,8 +110,8 @@ class JobTable:
     def add(self, job: JobRow) -> None:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
-            " seed, metadata_json, hyperparameters_json, created_at, owner, updated_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " seed, metadata_json, hyperparameters_json, created_at, method, owner,"
+            " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -122,6 +124,7 @@ class JobTable:
                 render_json(job.metadata),
                 render_json(job.hyperparameters),
                 job.created_at,
+                job.method,
                 job.owner,
                 job.updated_at or job.created_at,
             ),
@@ -239,4 +242,5 @@ def _job(row: sqlite3.Row) -> JobRow:
     for place in _JSON_PLACES:
         values[place] = None if values[place] is None else read_json(values[place])
     values[_STATUS_PLACE] = JobStatus(values[_STATUS_PLACE])
+    values[_METHOD_PLACE] = Method(values[_METHOD_PLACE])
     return JobRow(*values)

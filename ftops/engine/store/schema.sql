@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     seed                 INTEGER NOT NULL,
     metadata_json        TEXT NOT NULL,
     hyperparameters_json TEXT NOT NULL,   -- as asked for
+    method               TEXT NOT NULL DEFAULT 'supervised',   -- or dpo
     resolved_json        TEXT,            -- what "auto" turned out to be
     created_at           INTEGER NOT NULL,
     estimated_finish     INTEGER,

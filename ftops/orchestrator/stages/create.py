@@ -23,7 +23,7 @@ from ftops.ledger.ledger import RemoteCall
 from ftops.orchestrator.details import find_value, get_value
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.work import Outcome, Work
-from ftops.records import Job, JobRequest, Json, Run, Stage
+from ftops.records import Job, JobRequest, Json, Method, Run, Stage
 
 CALL = "create_job"
 LISTING_LAG_S = 30.0  # by then a job that exists is in the provider's listing
@@ -79,6 +79,7 @@ def build_request(work: Work, *, training_file: str, validation_file: str | None
         hyperparameters=spec.hyperparameters.to_record(),
         seed=spec.seed,
         metadata={**spec.metadata, **marks} if capabilities.metadata else {},
+        method=Method(spec.method),
     )
 
 
