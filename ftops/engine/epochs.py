@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ftops import crashpoints
 from ftops.engine.ids import checkpoint_name
 from ftops.engine.model_store import Manifest, fresh_dir, link_file, write_manifest
 from ftops.engine.settings import CHECKPOINTS, JobFolder, step_folder
@@ -46,7 +47,9 @@ class EpochModels:
                 shutil.rmtree(final)
         except OSError as error:
             raise storage_error(error, final) from error
+        crashpoints.reach("engine.worker.before_epoch_rename")
         rename_dir(temporary, final)
+        crashpoints.reach("engine.worker.after_epoch_rename")
 
 
 def gather_epochs(place: JobFolder, model: Manifest) -> Sequence[ModelRow]:

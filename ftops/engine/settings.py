@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+WORKER_COMMAND = (sys.executable, "-m", "ftops.engine.worker")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
 
@@ -103,6 +104,11 @@ class JobFolder:
         return self.root / "checkpoint"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk, given up so that a full one can still take down that the job failed."""
+        return self.root / "reserve"
+
+    @property
     def steps(self) -> Path:
         return self.root / "steps.csv"
 
@@ -133,7 +139,7 @@ class EngineSettings:
     models_in_memory: int = 2
     max_unfinished_jobs: int = 200  # paused ones included
     keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
-    worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
+    worker_command: tuple[str, ...] = WORKER_COMMAND
 
     @property
     def paths(self) -> EngineFolder:

@@ -25,6 +25,7 @@ from ftops.engine.settings import EngineFolder
 from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
 from ftops.engine.trainers.protocol import (
+    CHECKPOINT_EVERY_S,
     Resolved,
     StepMetrics,
     Trainer,
@@ -49,6 +50,7 @@ class Workshop:
     get_trainer: GetTrainer
     clock: Clock
     told_to_stop: Callable[[], bool]
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,10 @@ def train_job(job: JobRow, shop: Workshop) -> None:
     resolved = trainer.resolve(request)
     shown = _as_asked(job, settings, resolved)
     started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
+    crashpoints.reach("engine.worker.before_begin")
     if not shop.store.begin(job.id, resolved_values(shown), started):
         raise TrainingStopped
+    crashpoints.reach("engine.worker.after_begin")
     result = _train(job, trainer, request, resolved, shop)
     extra: Mapping[str, float] = {}
     if settings.classes is not None and rows.validation:
@@ -150,6 +154,8 @@ def _train(
                 on_step=_Recorder(job, steps, resolved, shop).record,
                 should_stop=_stop_signal(job, shop),
                 on_epoch=epochs.keep,
+                on_checkpoint=steps.sync,
+                checkpoint_every_s=shop.checkpoint_every_s,
             )
 
     try:
@@ -188,26 +194,30 @@ class _Recorder:
         self._steps = steps
         self._n_epochs = resolved.n_epochs
         self._shop = shop
-        self._epoch = steps.last_epoch
         self._first: tuple[int, float] | None = None
 
     def record(self, metrics: StepMetrics) -> None:
         self._steps.add(metrics)
-        events = [*self._epoch_before(metrics), *_due_metrics(metrics)]
-        if metrics.step == metrics.total_steps:
-            events.append(_epoch_event(metrics.epoch, self._n_epochs))
+        crashpoints.reach("engine.worker.before_step_events")
+        events = [*_due_metrics(metrics), *self._epoch_end(metrics)]
         if events:
-            self._shop.store.tell(self._job.id, *events)
-            self._estimate(metrics)
+            with self._shop.store.transaction():
+                self._shop.store.tell(self._job.id, *events)
+                self._estimate(metrics)
         crashpoints.reach("engine.worker.after_step")
 
-    def _epoch_before(self, metrics: StepMetrics) -> list[NewEvent]:
-        """The end of an epoch, which the first step of the next one shows."""
-        ended = metrics.epoch - 1
-        is_new = metrics.epoch > self._epoch and ended > 0
-        self._epoch = metrics.epoch
+    def _epoch_end(self, metrics: StepMetrics) -> list[NewEvent]:
+        """What the last step of an epoch has to tell.
+
+        It follows from the step alone: a worker that died in between is followed by one that
+        tells the same.
+        """
+        if metrics.step * self._n_epochs % metrics.total_steps:
+            return []
         every = math.ceil(self._n_epochs / _EPOCH_EVENTS)
-        return [_epoch_event(ended, self._n_epochs)] if is_new and ended % every == 0 else []
+        is_due = metrics.epoch % every == 0 or metrics.step == metrics.total_steps
+        message = f"Epoch {metrics.epoch}/{self._n_epochs} completed."
+        return [NewEvent(f"epoch:{metrics.epoch}", message)] if is_due else []
 
     def _estimate(self, metrics: StepMetrics) -> None:
         """Say when the job will end, by the speed since this worker began."""
@@ -219,10 +229,6 @@ class _Recorder:
         step_s = (now - began) / (metrics.step - first_step)
         left_s = step_s * (metrics.total_steps - metrics.step)
         self._shop.store.jobs.set_estimate(self._job.id, self._shop.store.now() + round(left_s))
-
-
-def _epoch_event(epoch: int, n_epochs: int) -> NewEvent:
-    return NewEvent(f"epoch:{epoch}", f"Epoch {epoch}/{n_epochs} completed.")
 
 
 def _due_metrics(metrics: StepMetrics) -> list[NewEvent]:
@@ -261,6 +267,7 @@ def _finish(
         created_at=store.now(),
         trained_tokens=result.trained_tokens,
     )
+    crashpoints.reach("engine.worker.before_publish")
     checkpoints = gather_epochs(place, manifest)
     publish(place.model, shop.folder.model(job.id), manifest)
     crashpoints.reach("engine.worker.after_publish")
