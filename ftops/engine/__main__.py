@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ftops.engine.address import EXPOSED, is_loopback
 from ftops.engine.server import serve
-from ftops.engine.settings import EngineSettings
+from ftops.engine.settings import WORKER_COMMAND, EngineSettings
+from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S
 from ftops.errors import FtopsError
 from ftops.records import EngineAddress
 
@@ -36,13 +37,21 @@ def _read_settings(arguments: Sequence[str] | None) -> EngineSettings:
     parser.add_argument("--port", type=int, help="left out: the last one, or any free one")
     parser.add_argument("--idle-s", type=float, help="end after that long without work, in seconds")
     parser.add_argument("--jobs", type=int, default=1, help="jobs trained at the same time")
+    parser.add_argument(
+        "--checkpoint-every-s",
+        type=float,
+        default=CHECKPOINT_EVERY_S,
+        help="the least time between two checkpoints of a job, in seconds",
+    )
     options = parser.parse_args(arguments)
+    pace = ("--checkpoint-every-s", str(options.checkpoint_every_s))
     return EngineSettings(
         folder=options.folder.absolute(),
         host=options.host,
         port=options.port,
         idle_s=options.idle_s,
         jobs_at_once=max(1, options.jobs),
+        worker_command=(*WORKER_COMMAND, *pace),
     )
 
 

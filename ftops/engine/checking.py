@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ftops import crashpoints
 from ftops.engine.hyperparameters import read_settings
 from ftops.engine.rows import BadFile, FileSummary, check_file
 from ftops.engine.settings import JobFolder
@@ -19,6 +20,7 @@ def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     """Read the job's files; the job is then queued (True), or failed with the line and reason."""
     try:
         store.tell(job.id, NewEvent("checking", _announcement(job)))
+        crashpoints.reach("engine.queue.while_checking")
         training = _check("training_file", folder.training)
         if not job.method.takes(training.format):
             raise _Refused("training_file", _wrong_rows(job.method, training))

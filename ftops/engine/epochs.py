@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine import legacy
 from ftops.engine.ids import checkpoint_name, model_name
@@ -64,7 +65,9 @@ class EpochModels:
                 shutil.rmtree(final)
         except OSError as error:
             raise storage_error(error, final) from error
+        crashpoints.reach("engine.worker.before_epoch_rename")
         rename_dir(temporary, final)
+        crashpoints.reach("engine.worker.after_epoch_rename")
 
 
 def _list_steps(place: JobFolder) -> list[int]:

@@ -13,10 +13,11 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ftops import crashpoints
 from ftops.engine.settings import CHECKPOINTS, EngineFolder
 from ftops.engine.store import Store
 from ftops.errors import EngineError
-from ftops.files import make_private_dir, rename_dir, storage_error, write_atomic
+from ftops.files import make_private_dir, rename_dir, storage_error, sync_dir, write_atomic
 from ftops.records import RowFormat
 
 _MANIFEST = "manifest.json"
@@ -58,6 +59,8 @@ def publish(temporary: Path, final: Path) -> None:
         for path in temporary.rglob("*"):
             if path.is_file():
                 _flush(path)
+            else:
+                sync_dir(path)
         if final.exists():
             shutil.rmtree(final)
     except OSError as error:
@@ -74,6 +77,7 @@ def fresh_dir(path: Path) -> Path:
 def sweep_models(store: Store, folder: EngineFolder) -> None:
     """Remove the folders of deleted models that no unfinished job starts from."""
     for row in store.models.removable():
+        crashpoints.reach("engine.models.before_removal")
         shutil.rmtree(folder.model(row.job_id, row.step), ignore_errors=True)
         for emptied in (folder.model(row.job_id) / CHECKPOINTS, folder.model(row.job_id)):
             with contextlib.suppress(OSError):  # it is gone, or other models are in it

@@ -23,26 +23,30 @@ class Recorder:
         self._steps = steps
         self._store = store
         self._clock = clock
-        self._epoch = steps.last_epoch
         self._first: tuple[int, float] | None = None
 
     def record(self, metrics: StepMetrics) -> None:
         self._steps.add(metrics)
-        events = [*self._epoch_before(metrics), *_due_metrics(metrics)]
-        if metrics.step == metrics.total_steps:
-            events.append(_epoch_event(metrics.epoch, self._n_epochs))
+        crashpoints.reach("engine.worker.before_step_events")
+        events = [*_due_metrics(metrics), *self._epoch_end(metrics)]
         if events:
-            self._store.tell(self._job_id, *events)
-            self._estimate(metrics)
+            with self._store.transaction():
+                self._store.tell(self._job_id, *events)
+                self._estimate(metrics)
         crashpoints.reach("engine.worker.after_step")
 
-    def _epoch_before(self, metrics: StepMetrics) -> list[NewEvent]:
-        """The end of an epoch, which the first step of the next one shows."""
-        ended = metrics.epoch - 1
-        is_new = metrics.epoch > self._epoch and ended > 0
-        self._epoch = metrics.epoch
+    def _epoch_end(self, metrics: StepMetrics) -> list[NewEvent]:
+        """What the last step of an epoch has to tell.
+
+        It follows from the step alone: a worker that died in between is followed by one that
+        tells the same.
+        """
+        if metrics.step * self._n_epochs % metrics.total_steps:
+            return []
         every = math.ceil(self._n_epochs / _EPOCH_EVENTS)
-        return [_epoch_event(ended, self._n_epochs)] if is_new and ended % every == 0 else []
+        is_due = metrics.epoch % every == 0 or metrics.step == metrics.total_steps
+        message = f"Epoch {metrics.epoch}/{self._n_epochs} completed."
+        return [NewEvent(f"epoch:{metrics.epoch}", message)] if is_due else []
 
     def _estimate(self, metrics: StepMetrics) -> None:
         """Say when the job will end, by the speed since this worker began."""
@@ -54,10 +58,6 @@ class Recorder:
         step_s = (now - began) / (metrics.step - first_step)
         left_s = step_s * (metrics.total_steps - metrics.step)
         self._store.jobs.set_estimate(self._job_id, self._store.now() + round(left_s))
-
-
-def _epoch_event(epoch: int, n_epochs: int) -> NewEvent:
-    return NewEvent(f"epoch:{epoch}", f"Epoch {epoch}/{n_epochs} completed.")
 
 
 def _due_metrics(metrics: StepMetrics) -> list[NewEvent]:

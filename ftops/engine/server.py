@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import uvicorn
 from filelock import FileLock, Timeout
 
-from ftops import __version__
+from ftops import __version__, crashpoints
 from ftops.clock import Clock, SystemClock
 from ftops.engine.address import (
     base_url,
@@ -41,7 +41,7 @@ from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
 from ftops.engine.trainers import get_trainer, list_bases
 from ftops.errors import EngineError
-from ftops.files import make_private_dir, storage_error
+from ftops.files import make_private_dir, storage_error, sweep_parts
 from ftops.records import EngineAddress
 
 OnReady = Callable[[EngineAddress], None]
@@ -117,8 +117,11 @@ def sweep_files(store: Store, paths: EngineFolder) -> None:
     known = store.files.ids()
     known |= {result_file_id(job.id) for job in store.jobs.unfinished()}
     for path in paths.files.iterdir():
+        # A hidden one is a results file on its way: a worker may be writing it.
         if path.name not in known and not path.name.startswith("."):
             path.unlink(missing_ok=True)
+    for final in (paths.address, paths.last_port, paths.token):
+        sweep_parts(final)
     for path in paths.jobs.iterdir():
         if store.jobs.find(path.name) is None:
             shutil.rmtree(path, ignore_errors=True)
@@ -133,7 +136,9 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             _check_exposure(settings, store)
             sweep_files(store, paths)
             engine = build_engine(settings, store, clock)
+            crashpoints.reach("engine.start.after_sweep")
             engine.scheduler.start()
+            crashpoints.reach("engine.start.after_recovery")
             engine.inspector.wake()  # for what an earlier engine had not looked at
             try:
                 _run(engine, bound, on_ready)

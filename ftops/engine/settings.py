@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+WORKER_COMMAND = (sys.executable, "-m", "ftops.engine.worker")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
 
@@ -103,6 +104,11 @@ class JobFolder:
         return self.root / "checkpoint"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk, given up so that a full one can still take down that the job failed."""
+        return self.root / "reserve"
+
+    @property
     def steps(self) -> Path:
         return self.root / "steps.csv"
 
@@ -138,7 +144,7 @@ class EngineSettings:
     head_wait_s: float = 30.0  # for a whole request head
     body_wait_s: float = 30.0  # for the next piece of a body
     answer_wait_s: float = 60.0  # for a client to read its answer
-    worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
+    worker_command: tuple[str, ...] = WORKER_COMMAND
 
     @property
     def paths(self) -> EngineFolder:

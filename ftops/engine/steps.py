@@ -7,6 +7,7 @@ that are in the file already; they come out the same and are skipped.
 import csv
 import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +47,6 @@ class StepFile:
         whole = _whole_lines(path)
         rows = read_steps(path)
         self.last_step = int(rows[-1][0]) if rows else 0
-        self.last_epoch = int(rows[-1][1]) if rows else 0
         self._stream = path.open("ab")
         self._stream.truncate(len(whole))
 
@@ -58,8 +58,12 @@ class StepFile:
             raise StepsMissing(f"step {metrics.step} follows step {self.last_step}")
         self._stream.write(_render([_cells(metrics)]).encode())
         self._stream.flush()
-        self.last_step, self.last_epoch = metrics.step, metrics.epoch
+        self.last_step = metrics.step
         return True
+
+    def sync(self) -> None:
+        """Let all steps so far survive a power cut: a checkpoint must not be ahead of them."""
+        os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         self._stream.close()

@@ -26,6 +26,7 @@ from ftops.engine.settings import EngineFolder
 from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results, result_columns
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
 from ftops.engine.trainers.protocol import (
+    CHECKPOINT_EVERY_S,
     Document,
     Pair,
     Resolved,
@@ -50,6 +51,7 @@ class Workshop:
     get_trainer: GetTrainer
     clock: Clock
     told_to_stop: Callable[[], bool]
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ def train_job(job: JobRow, shop: Workshop) -> None:
     resolved = trainer.resolve(request)
     shown = _as_asked(job, settings, resolved)
     started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
+    crashpoints.reach("engine.worker.before_begin")
     if not shop.store.begin(job.id, resolved_values(shown), started, *_warnings(job)):
         raise TrainingStopped
+    crashpoints.reach("engine.worker.after_begin")
     result = _train(job, trainer, request, resolved, shop)
     extra: Mapping[str, float] = {}
     if settings.classes is not None and rows.validation:
@@ -176,6 +180,8 @@ def _train(
                 on_step=recorder(steps).record,
                 should_stop=_stop_signal(job, shop),
                 on_epoch=epochs.keep,
+                on_checkpoint=steps.sync,
+                checkpoint_every_s=shop.checkpoint_every_s,
             )
 
     try:
@@ -221,6 +227,7 @@ def _finish(
         created_at=store.now(),
         trained_tokens=result.trained_tokens,
     )
+    crashpoints.reach("engine.worker.before_publish")
     checkpoints = gather_epochs(place, manifest)
     write_manifest(place.model, manifest)
     publish(place.model, shop.folder.model(job.id))

@@ -3,11 +3,7 @@
 Each command is a real process, killed by SIGKILL; the provider keeps its state in a folder.
 """
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +12,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.ledger.store import list_crash_points
 from ftops.records import Run, RunStatus
 from tests.crash.child import IN_FOLLOW
+from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
 from tests.orchestrator.fake_provider import FakeProvider
 
@@ -38,33 +35,23 @@ ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
 class Commands:
     """Gives commands to the nursery."""
 
-    def __init__(self, nursery: subprocess.Popen[str], folder: Path) -> None:
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
         self._nursery = nursery
         self.folder = folder
 
     def give(self, action: str, *, point: str = "-", at_s: float = 0.0) -> list[str]:
         """Run one command to its end, or to its death at `point`; what it put out."""
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        self._nursery.stdin.write(json.dumps([str(self.folder), action, point, str(at_s)]) + "\n")
-        self._nursery.stdin.flush()
-        code, output = json.loads(self._nursery.stdout.readline())
-        assert code == (0 if point == "-" else -signal.SIGKILL)
-        lines: list[str] = output.splitlines()
-        return lines
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[subprocess.Popen[str]]:
-    line = [sys.executable, "-m", "tests.crash.nursery"]
-    with subprocess.Popen(
-        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
+        output = self.folder / "output"
+        output.unlink(missing_ok=True)
+        arguments = [str(self.folder), action, point, str(at_s)]
+        child = self._nursery.start("tests.crash.child", arguments, output=output)
+        code = child.wait()
+        assert code == (0 if point == "-" else -signal.SIGKILL), output.read_text()
+        return output.read_text().splitlines()
 
 
 @pytest.fixture
-def commands(nursery: subprocess.Popen[str], tmp_path: Path) -> Commands:
+def commands(nursery: Nursery, tmp_path: Path) -> Commands:
     return Commands(nursery, tmp_path)
 
 

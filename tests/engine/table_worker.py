@@ -115,6 +115,8 @@ class TableTrainer:
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
         on_epoch: OnEpoch | None = None,
+        on_checkpoint: Callable[[], None] | None = None,
+        checkpoint_every_s: float = 0.0,
     ) -> TrainingResult:
         table: dict[str, str] = {}
         begin = 1
@@ -134,6 +136,8 @@ class TableTrainer:
             on_step(metrics)
             if on_epoch and step % len(rows) == 0:
                 on_epoch(metrics, lambda folder: _write_table(folder, table))
+            if on_checkpoint:
+                on_checkpoint()
             write_atomic(checkpoint, json.dumps([step + 1, table]).encode())
         _write_table(into, table)
         return TrainingResult(trained_tokens=resolved.n_steps, steps=resolved.n_steps)

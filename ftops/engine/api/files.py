@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 
+from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.paging import Document, ends_of, send_list, split_page, unknown_after
@@ -123,6 +124,7 @@ def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     engine.drop_expired()
     if not engine.store.files.remove(file_id):
         raise not_found("file", file_id)
+    crashpoints.reach("engine.files.after_forget")
     engine.paths.file(file_id).unlink(missing_ok=True)
     return Deleted(id=file_id, object="file")
 
@@ -216,7 +218,9 @@ def keep_file(
     final = engine.paths.file(row.id)
     status, details = inspect_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
     row = replace(row, status=status, status_details=details)
+    crashpoints.reach("engine.files.before_rename")
     part.replace(final)
+    crashpoints.reach("engine.files.after_rename")
     try:
         sync_dir(final.parent)
         if record is None:
@@ -226,6 +230,7 @@ def keep_file(
     except BaseException:
         final.unlink(missing_ok=True)
         raise
+    crashpoints.reach("engine.files.after_record")
     if status == UPLOADED:
         engine.inspector.wake()
     return row

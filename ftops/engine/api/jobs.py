@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
@@ -24,7 +25,7 @@ from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import EventRow, JobRow, JobStatus, NewEvent
-from ftops.files import make_private_dir
+from ftops.files import make_private_dir, sync_dir
 from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
@@ -50,6 +51,7 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
     make_private_dir(folder.root)
     try:
         _take_files(body, folder, engine)
+        crashpoints.reach("engine.jobs.before_record")
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
             _queue_rate(engine).check("jobs are unfinished")
@@ -74,6 +76,7 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
     except BaseException:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
+    crashpoints.reach("engine.jobs.after_record")
     engine.scheduler.wake()
     return job
 
@@ -233,6 +236,8 @@ def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
             message = f"The file {file_id} has the purpose {row.purpose!r}, not 'fine-tune'."
             raise ApiError(400, message, param=param, code="invalid_file_purpose")
         link_file(engine.paths.file(row.id), target)
+    sync_dir(folder.root)
+    sync_dir(engine.paths.jobs)
 
 
 def _get_base(model: str, engine: Engine) -> str:

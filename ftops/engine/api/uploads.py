@@ -12,6 +12,7 @@ from pathlib import Path
 from anyio import to_thread
 from fastapi import APIRouter, Request
 
+from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
@@ -20,7 +21,7 @@ from ftops.engine.ids import new_id
 from ftops.engine.multipart import UploadForm
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow, PartRow, UploadRow, UploadStatus
-from ftops.files import make_private_dir, open_atomic
+from ftops.files import make_private_dir, open_atomic, sync_dir
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 _LIFE_S = 3600
@@ -62,6 +63,7 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
     )
     engine.drop_expired()
     make_private_dir(engine.paths.upload(row.id))
+    sync_dir(engine.paths.uploads)
     engine.store.uploads.add(row)
     return _upload_object(row, engine)
 
@@ -96,9 +98,11 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
     try:
         paths = [engine.paths.upload(upload_id) / part.id for part in parts]
         _write_joined(paths, whole, upload_id, body.md5)
+        crashpoints.reach("engine.uploads.after_join")
         keep_file(engine, whole, file, lambda row: engine.store.complete_upload(upload_id, row))
     finally:
         whole.unlink(missing_ok=True)
+    crashpoints.reach("engine.uploads.after_completion")
     shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
     return _upload_object(_get_upload(upload_id, engine), engine)
 
@@ -151,9 +155,11 @@ def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
     final = engine.paths.upload(row.upload_id) / row.id
     try:
         path.replace(final)
+        sync_dir(final.parent)
     except FileNotFoundError:
         _get_pending(row.upload_id, engine)  # says what became of it
         raise
+    crashpoints.reach("engine.uploads.after_part_rename")
     if not engine.store.uploads.add_part(row):
         final.unlink(missing_ok=True)
         _get_pending(row.upload_id, engine)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from ftops import crashpoints
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
@@ -57,7 +58,8 @@ class Database:
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+        # What the engine has told a client, or a checkpoint relies on, survives a power cut.
+        self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -101,13 +103,14 @@ class Database:
             self._depth += 1
             try:
                 yield
+                if outermost:
+                    crashpoints.reach("store.before_commit")
+                    self._connection.execute("COMMIT")
+                    crashpoints.reach("store.after_commit")
             except BaseException:
                 if outermost and self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            else:
-                if outermost:
-                    self._connection.execute("COMMIT")
             finally:
                 self._depth -= 1
 

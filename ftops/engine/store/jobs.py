@@ -224,7 +224,7 @@ class JobTable:
     def count_death(self, job_id: str) -> None:
         self._database.change("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job_id,))
 
-    def set_worker(self, job_id: str, pid: int) -> None:
+    def set_worker(self, job_id: str, pid: int | None) -> None:
         self._database.change("UPDATE jobs SET worker_pid = ? WHERE id = ?", (pid, job_id))
 
     def set_updated(self, job_id: str, at: int) -> None:

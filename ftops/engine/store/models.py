@@ -78,6 +78,10 @@ class ModelTable:
         found = self._select("job_id = ? AND step IS NOT NULL AND deleted_at IS NULL", job_id)
         return found[::-1]
 
+    def has_any(self, job_id: str) -> bool:
+        """Whether the job has, or had, a model."""
+        return bool(self._database.rows("SELECT 1 FROM models WHERE job_id = ?", (job_id,)))
+
     def delete(self, name: str, *, at: int) -> Sequence[str]:
         """Mark it as deleted, with its checkpoints; the names of all that went."""
         with self._database.transaction():

@@ -191,6 +191,9 @@ OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
 """
 
 
+CHECKPOINT_EVERY_S = 2.0  # at most that often, unless told otherwise
+
+
 class Trainer(Protocol):
     """Something that makes models out of documents."""
 
@@ -209,13 +212,17 @@ class Trainer(Protocol):
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
         on_epoch: OnEpoch | None = None,
+        on_checkpoint: Callable[[], None] | None = None,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
         """Train, and leave the model's files in the existing, empty folder `into`.
 
         Goes on from `checkpoint` (a file it writes now and then, aside and renamed) when that
         exists, with the same result as a training that never stopped. When `should_stop()` turns
         true it writes the checkpoint and raises TrainingStopped. `on_epoch` is called before a
-        checkpoint that lies behind the epoch is written.
+        checkpoint that lies behind the epoch is written. `on_checkpoint` is called before each
+        checkpoint: what `on_step` was told must be safe on the disk when it returns.
+        `checkpoint_every_s` is the least time between two checkpoints.
         """
 
     def load(self, folder: Path) -> LoadedModel:

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from ftops.clock import Clock
 from ftops.crashpoints import reach
-from ftops.engine.trainers.protocol import Resolved, TrainingRequest
+from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S, Resolved, TrainingRequest
 from ftops.engine.trainers.tiny.adamw import Moments
 from ftops.engine.trainers.tiny.parameters import Array
 from ftops.engine.trainers.tiny.tensor_file import DamagedFile, read_tensors, write_tensors
 
 _FORMAT = "tiny-2"
-_FIRST_AFTER_S = 2.0
 _SHARE_OF_TIME = 0.01  # that writing checkpoints may take
 
 
@@ -62,6 +61,7 @@ def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
     }
     if progress.references is not None:
         tensors["references"] = progress.references
+    reach("tiny.before_checkpoint")
     write_tensors(path, tensors)
     reach("tiny.after_checkpoint")
 
@@ -92,9 +92,11 @@ def _as_bytes(text: str) -> NDArray[np.uint8]:
 class Cadence:
     """When the next checkpoint is due: often, but at most about 1 % of the time goes into them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, every_s: float) -> None:
+        """`every_s` is the least time between two of them."""
         self._clock = clock
-        self._due_s = clock.monotonic_s() + _FIRST_AFTER_S
+        self._every_s = every_s
+        self._due_s = clock.monotonic_s() + every_s
 
     def is_due(self) -> bool:
         return self._clock.monotonic_s() >= self._due_s
@@ -104,4 +106,9 @@ class Cadence:
         started_s = self._clock.monotonic_s()
         write_checkpoint(path, job, progress)
         ended_s = self._clock.monotonic_s()
-        self._due_s = ended_s + max(_FIRST_AFTER_S, (ended_s - started_s) / _SHARE_OF_TIME)
+        self._due_s = ended_s + self._pause_s(ended_s - started_s)
+
+    def _pause_s(self, cost_s: float) -> float:
+        if self._every_s < CHECKPOINT_EVERY_S:
+            return self._every_s  # somebody wants more of them than is good for the speed
+        return max(self._every_s, cost_s / _SHARE_OF_TIME)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ftops.clock import Clock
 from ftops.engine.trainers.protocol import (
     OnEpoch,
     Resolved,
@@ -44,8 +43,9 @@ class Hooks:
     on_step: Callable[[StepMetrics], None]
     should_stop: Callable[[], bool]
     checkpoint: Path
-    clock: Clock
+    cadence: Cadence
     on_epoch: OnEpoch | None = None
+    on_checkpoint: Callable[[], None] | None = None
 
 
 def run_training(
@@ -54,7 +54,6 @@ def run_training(
     """Train to the end; TrainingStopped, with the checkpoint written, when told to stop."""
     keep_heap()
     job = fingerprint(request, resolved)
-    cadence = Cadence(hooks.clock)
     size, progress = _start(request, job, hooks.checkpoint)
     tokenizer = Tokenizer.from_json(progress.tokenizer_json)
     shape = Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
@@ -70,15 +69,21 @@ def run_training(
     )
     while progress.step < resolved.n_steps:
         if hooks.should_stop():
-            cadence.write(hooks.checkpoint, job, progress)
+            _write_checkpoint(hooks, job, progress)
             raise TrainingStopped
         metrics = loop.advance()
         hooks.on_step(metrics)
         if hooks.on_epoch and metrics.step * resolved.n_epochs % resolved.n_steps == 0:
             hooks.on_epoch(metrics, partial(write_model, model=model))
-        if cadence.is_due():
-            cadence.write(hooks.checkpoint, job, progress)
+        if hooks.cadence.is_due():
+            _write_checkpoint(hooks, job, progress)
     return model, progress
+
+
+def _write_checkpoint(hooks: Hooks, job: str, progress: Progress) -> None:
+    if hooks.on_checkpoint:
+        hooks.on_checkpoint()
+    hooks.cadence.write(hooks.checkpoint, job, progress)
 
 
 def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, Progress]:
