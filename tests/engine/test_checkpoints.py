@@ -237,7 +237,7 @@ def test_a_failed_job_keeps_its_last_epochs_also_after_a_restart(tmp_path: Path)
         wait_for_step(running, job_id, 7)
         for deaths in (1, 2, 3):
             wait_for(lambda: lives(running, job_id))
-            os.kill(worker_pid(running, job_id), signal.SIGKILL)
+            os.kill(worker_pid(running, job_id), signal.SIGSEGV)
             wait_for(partial(has_died, running, job_id, deaths))
         assert running.wait_for_end(job_id).status == "failed"
         kept = check_kept(running, job_id, before_step=8)

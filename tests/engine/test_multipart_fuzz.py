@@ -91,7 +91,8 @@ def test_what_other_writers_write_is_read_back(
     result, written = read(form, cuts)
     assert written == content
     assert (result.size, result.fields) == (len(content), {"purpose": purpose})
-    percent_encoded = re.sub("[\x00-\x1f]", lambda found: f"%{ord(found[0]):02X}", name)
+    # httpx leaves the escape character as it is
+    percent_encoded = re.sub("[\x00-\x1a\x1c-\x1f]", lambda found: f"%{ord(found[0]):02X}", name)
     assert result.filename in (name, percent_encoded)
 
 

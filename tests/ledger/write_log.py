@@ -18,7 +18,8 @@ _SECTOR = 512
 _OK = 0
 _JOURNALS = 0x800 | 0x80000  # flags of a file that is opened as a rollback journal or as a log
 _POINTER, _INT, _LONG, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
-_OPEN = ctypes.CFUNCTYPE(_INT, _POINTER, _TEXT, _POINTER, _INT, _POINTER)
+# A pointer, not a text: SQLite keeps the address of a name, and a copy would be gone by then.
+_OPEN = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _POINTER, _INT, _POINTER)
 _DELETE = ctypes.CFUNCTYPE(_INT, _POINTER, _TEXT, _INT)
 _WRITE = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _INT, _LONG)
 _TRUNCATE = ctypes.CFUNCTYPE(_INT, _POINTER, _LONG)
@@ -104,10 +105,10 @@ def recording(library: ctypes.CDLL) -> Iterator[WriteLog]:
     keep_alive: list[Any] = []
     paths: dict[int, str] = {}
 
-    def open_file(_: int, path: bytes | None, file: int, flags: int, out: int) -> int:
+    def open_file(_: int, path: int | None, file: int, flags: int, out: int) -> int:
         code: int = inner.contents.open(ctypes.cast(inner, _POINTER), path, file, flags, out)
         if code == _OK and path is not None:
-            paths[file] = path.decode()
+            paths[file] = ctypes.string_at(path).decode()
             if flags & _JOURNALS:
                 log.unlisted.add(file)
             methods = ctypes.cast(file, ctypes.POINTER(ctypes.POINTER(_Methods)))
