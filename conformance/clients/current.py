@@ -38,6 +38,7 @@ OPERATIONS = (
     "completions.create with several prompts, echo, logprobs",
     "completions.create as a stream",
     "jobs.create from a fine-tuned model",
+    "jobs.create on preferences (dpo)",
     "jobs.pause, jobs.resume",
     "jobs.cancel, and again",
     "a bad row fails the job with its line",

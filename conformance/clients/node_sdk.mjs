@@ -271,6 +271,23 @@ await attempt("jobs.create from a fine-tuned model", async () => {
   kept.child = (await waitFor(made.id, "succeeded")).fine_tuned_model;
 });
 
+await attempt("jobs.create on preferences (dpo)", async () => {
+  const rows = lines(12, (i) => ({
+    input: { messages: [{ role: "user", content: `thing ${i}?` }] },
+    preferred_output: [{ role: "assistant", content: "red" }],
+    non_preferred_output: [{ role: "assistant", content: "blue" }],
+  }));
+  const job = await jobs.create({
+    model: kept.model,
+    training_file: (await upload(rows)).id,
+    method: { type: "dpo", dpo: { hyperparameters: { beta: 0.2, n_epochs: 2 } } },
+  });
+  assert.equal(job.method.type, "dpo");
+  const done = await waitFor(job.id, "succeeded");
+  assert.equal(done.method.dpo.hyperparameters.beta, 0.2);
+  await say(done.fine_tuned_model);
+});
+
 await attempt("jobs.pause, jobs.resume", async () => {
   const hyperparameters = { n_epochs: 500, batch_size: 4 };
   const made = await jobs.create({ model: "babbage", training_file: kept.chats, hyperparameters });

@@ -294,6 +294,28 @@ def _() -> None:
     KEPT["child"] = wait_for(job.id, "succeeded").fine_tuned_model
 
 
+@attempt("jobs.create on preferences (dpo)")
+def _() -> None:
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"thing {number}?"}]},
+            "preferred_output": [{"role": "assistant", "content": "red"}],
+            "non_preferred_output": [{"role": "assistant", "content": "blue"}],
+        }
+        for number in range(12)
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    job = JOBS.create(
+        model=KEPT["model"],
+        training_file=upload(content).id,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2}}},
+    )
+    assert job.method.type == "dpo"
+    done = wait_for(job.id, "succeeded")
+    assert done.method.dpo.hyperparameters.beta == 0.2
+    say(done.fine_tuned_model)
+
+
 def long_job() -> str:
     options = {"n_epochs": 500, "batch_size": 4}
     job = JOBS.create(model="babbage", training_file=KEPT["chats"], hyperparameters=options)
