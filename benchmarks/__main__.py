@@ -7,7 +7,7 @@ run wherever that is possible, since machines differ and are shared.
 import importlib
 import sys
 
-NAMES = ("startup", "trainer", "learning", "memory", "serving")
+NAMES = ("startup", "trainer", "learning", "memory", "serving", "dataset")
 
 
 def main() -> int:

@@ -7,13 +7,13 @@ what is allowed beside role and content (`name`, `weight`, tool calls) passes th
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from ftops.dataset.reading.json_text import MAX_DEPTH, count_strings
 from ftops.records import Json, RowFormat
 
 Raw: TypeAlias = dict[str, Json]
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
 COMPLETION, CHAT = RowFormat.COMPLETION, RowFormat.CHAT
-MAX_DEPTH = 64
 _COMPLETION_KEYS = ("prompt", "completion")
 _CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -27,53 +27,24 @@ _KINDS = {
 
 
 class BadRow(Exception):
-    """A row that cannot be used; the message says why, without the file and the line."""
+    """A row that cannot be used; the message says why, without the file and the line.
+
+    `code` names the check of the catalogue that the row fails.
+    """
+
+    def __init__(self, message: str, code: str = "bad-chat") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def check_shape(raw: object) -> tuple[RowFormat, int]:
     """Which shape `raw` has, and how many strings (keys included); BadRow when it has none."""
     if not isinstance(raw, dict):
-        raise BadRow(f"{_kind(raw)}, not an object in braces")
+        raise BadRow(f"{_kind(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
         return CHAT, _check_chat(raw)
     _check_completion(raw)
     return COMPLETION, 4
-
-
-def _count_strings(raw: Json) -> int:
-    """How many strings, keys included, JSON text of `raw` holds; BadRow when it nests too deep."""
-    count = 0
-    level: list[Json] = [raw]
-    for _ in range(MAX_DEPTH):
-        below: list[Json] = []
-        for value in level:
-            if isinstance(value, str):
-                count += 1
-            elif isinstance(value, dict):
-                count += len(value)
-                below.extend(value.values())
-            elif isinstance(value, list):
-                below.extend(value)
-        if not below:
-            return count
-        level = below
-    raise BadRow(f"nested deeper than {MAX_DEPTH} levels")
-
-
-def holds_nul(raw: Json) -> bool:
-    """Whether a string in `raw`, keys included, holds the character U+0000."""
-    pending: list[Json] = [raw]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            if "\0" in value:
-                return True
-        elif isinstance(value, dict):
-            pending.extend(value)
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-    return False
 
 
 def message_text(message: Mapping[str, Json]) -> str:
@@ -93,12 +64,14 @@ def _check_completion(raw: Mapping[str, object]) -> None:
     for key in _COMPLETION_KEYS:
         value = raw.get(key)
         if type(value) is not str:
-            raise BadRow(_lacks(raw, key) if key not in raw else f"{key} is {_not_text(value)}")
+            if key not in raw:
+                raise BadRow(_lacks(raw, key), "missing-key")
+            raise BadRow(f"{key} is {_not_text(value)}", _value_code(value))
     if len(raw) > 2:
         extra = ", ".join(_quoted(key) for key in raw if key not in _COMPLETION_KEYS)
-        raise BadRow(f"unexpected key {extra}; a row is prompt and completion")
+        raise BadRow(f"unexpected key {extra}; a row is prompt and completion", "extra-key")
     if not raw["completion"]:
-        raise BadRow("completion is empty: there is nothing to learn from it")
+        raise BadRow("completion is empty: there is nothing to learn from it", "empty-completion")
 
 
 def _lacks(raw: Mapping[str, object], key: str) -> str:
@@ -112,7 +85,9 @@ def _check_chat(raw: Raw) -> int:
     """BadRow when `raw` is no chat; else how many strings it holds."""
     extra = ", ".join(_quoted(key) for key in raw if key not in _CHAT_KEYS)
     if extra:
-        raise BadRow(f"unexpected key {extra}; a chat row is messages, and perhaps tools")
+        raise BadRow(
+            f"unexpected key {extra}; a chat row is messages, and perhaps tools", "extra-key"
+        )
     messages = raw["messages"]
     if not isinstance(messages, list):
         raise BadRow(f"messages is {_kind(messages)}, not a list")
@@ -126,10 +101,17 @@ def _check_chat(raw: Raw) -> int:
     last = messages[-1]
     assert isinstance(last, dict)  # as every message now is
     if last["role"] != "assistant":
-        raise BadRow("the last message is not the assistant's")
+        raise BadRow("the last message is not the assistant's", "no-answer")
     if not isinstance(last.get("content"), str) or not last["content"]:
-        raise BadRow("the last message has no text: there is nothing to learn from it")
-    return 1 + 4 * len(messages) if plain else _count_strings(raw)
+        raise BadRow("the last message has no text: there is nothing to learn from it", "no-answer")
+    return 1 + 4 * len(messages) if plain else _count_all(raw)
+
+
+def _count_all(raw: Raw) -> int:
+    count = count_strings(raw)
+    if count is None:
+        raise BadRow(f"nested deeper than {MAX_DEPTH} levels", "too-deep")
+    return count
 
 
 def _is_plain(message: object) -> bool:
@@ -151,13 +133,15 @@ def _check_message(message: object, where: str) -> None:
     role = message["role"]
     if not isinstance(role, str) or role not in _ROLES:
         shown = _quoted(role) if isinstance(role, str) else _kind(role)
-        raise BadRow(f"{where}.role is {shown}; it is one of {', '.join(sorted(_ROLES))}")
+        raise BadRow(
+            f"{where}.role is {shown}; it is one of {', '.join(sorted(_ROLES))}", "bad-role"
+        )
     extra = ", ".join(_quoted(key) for key in message if key not in _MESSAGE_KEYS)
     if extra:
         raise BadRow(f"{where} has the unexpected key {extra}")
     weight = message.get("weight", 1)
     if type(weight) is not int or weight not in (0, 1):
-        raise BadRow(f"{where}.weight is neither 0 nor 1")
+        raise BadRow(f"{where}.weight is neither 0 nor 1", "bad-weight")
     if "name" in message and not isinstance(message["name"], str):
         raise BadRow(f"{where}.name is {_not_text(message['name'])}")
     _check_content(message, role, where)
@@ -177,6 +161,10 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
     for index, part in enumerate(content):
         if not isinstance(part, dict) or not isinstance(part.get("text"), str):
             raise BadRow(f"{where}.content[{index}] is not a text part; only text is supported")
+
+
+def _value_code(value: object) -> str:
+    return "null-value" if value is None else "not-text"
 
 
 def _not_text(value: object) -> str:

@@ -176,11 +176,9 @@ def _report_provider(values: Values, known: Collection[str], report: Report) -> 
 def _unreadable(file: Path) -> str | None:
     """Why `file` cannot be read; None when it can."""
     try:
-        if file.is_dir():
-            return "this is a folder"
         if not file.exists():
             return "there is no such file"
-        if not file.is_file():
+        if not file.is_file() and not file.is_dir():  # data sets may be folders
             return "this is not a regular file"
         if not os.access(file, os.R_OK):
             return "permission to read is denied"
