@@ -176,12 +176,19 @@ def _report_provider(values: Values, known: Collection[str], report: Report) -> 
 def _unreadable(file: Path) -> str | None:
     """Why `file` cannot be read; None when it can."""
     try:
+        if file.is_dir():
+            return None if _holds_data_set(file) else "this is a folder"
         if not file.exists():
             return "there is no such file"
-        if not file.is_file() and not file.is_dir():  # data sets may be folders
+        if not file.is_file():
             return "this is not a regular file"
         if not os.access(file, os.R_OK):
             return "permission to read is denied"
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def _holds_data_set(folder: Path) -> bool:
+    """Whether Hugging Face `datasets` wrote the folder, or Parquet files lie in it."""
+    return any(next(folder.rglob(name), None) for name in ("state.json", "*.parquet"))
