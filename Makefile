@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOB    ?= configs/news-topics.yaml
 
-.PHONY: setup run test check fix bench conformance clean
+.PHONY: setup run test test-crash check fix bench conformance clean
 
 run: $(VENV)/.installed          ## train a first model and show what came out
 	$(BIN)/ftops run $(JOB)
@@ -15,6 +15,9 @@ setup: $(VENV)/.installed-dev    ## everything that a developer needs
 
 test: $(VENV)/.installed-dev     ## every test
 	$(BIN)/python -m pytest
+
+test-crash: $(VENV)/.installed-dev  ## kills engines and trainers some 250 times; up to 25 minutes
+	$(BIN)/python -m pytest tests/crash -m "slow_proof or not slow_proof"
 
 check: $(VENV)/.installed-dev    ## style, types, import directions, generated files
 	$(BIN)/ruff format --check .

@@ -7,7 +7,19 @@ run wherever that is possible, since machines differ and are shared.
 import importlib
 import sys
 
-NAMES = ("startup", "trainer", "learning", "memory", "serving", "dataset")
+NAMES = (
+    "startup",
+    "trainer",
+    "learning",
+    "memory",
+    "serving",
+    "ledger",
+    "lists",
+    "following",
+    "polling",
+    "uploading",
+    "dataset",
+)
 
 
 def main() -> int:

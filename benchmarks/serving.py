@@ -8,9 +8,7 @@ nothing of its stream, and another one hangs up: neither may cost the others any
 
 import http.client
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openai import OpenAI
+
+from benchmarks.engine_process import EngineProcess, run_engine
 
 CLIENTS = 32
 TARGET = 5.0
@@ -71,10 +71,10 @@ def rate(server: Server, n_clients: int) -> float:
     return sum(counts) / (time.perf_counter() - began)
 
 
-def train(address: dict[str, str]) -> str:
+def train(engine: EngineProcess) -> str:
     """A chat model with long answers, after a single pass over its data."""
     words = ("rain falls", "the river swells", "boats are tied", "lamps are lit", "night comes")
-    with OpenAI(base_url=address["base_url"], api_key=address["token"]) as client:
+    with OpenAI(base_url=engine.base_url, api_key=engine.token) as client:
         rows = []
         for number in range(40):
             told = ", ".join(words[(number * step) % 5] for step in range(1, 30))
@@ -111,20 +111,8 @@ def measure(server: Server) -> tuple[list[float], list[float]]:
 
 def main() -> int:
     """Print the ratio beside its target; 1 when it is missed."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "ftops.engine", "--folder", folder]
-        log = Path(folder, "log")
-        with log.open("wb") as stream:
-            engine = subprocess.Popen(command, stdout=stream, stderr=stream, env=os.environ)
-        try:
-            while not Path(folder, "address.json").exists() and engine.poll() is None:
-                time.sleep(0.05)
-            address = json.loads(Path(folder, "address.json").read_text(encoding="utf-8"))
-            port = int(address["base_url"].rpartition(":")[2].removesuffix("/v1"))
-            one, many = measure(Server(port, address["token"], train(address)))
-        finally:
-            engine.terminate()
-            engine.wait()
+    with tempfile.TemporaryDirectory() as folder, run_engine(Path(folder, "engine")) as engine:
+        one, many = measure(Server(engine.port, engine.token, train(engine)))
     ratio = statistics.median(b / a for a, b in zip(one, many, strict=True))
     verdict = "ok" if ratio >= TARGET else "MISSED"
     print(f"chat completions of {BASE}, median of {ROUNDS} rounds of {SECONDS:.0f} s")

@@ -1,13 +1,22 @@
-"""Named points at which a test may kill the process, as a power cut would.
+"""Named points at which a test may hold or kill the process, as a power cut would.
 
-Code calls `reach("create.after_call")` where a death would hurt most; nothing happens unless a
-test has armed that very name in this process.
+Code calls `reach("create.after_call")` where a death would hurt most. Nothing happens unless a
+test has armed that very name in this process, or has named a folder in the environment:
+
+    FTOPS_CRASH_FOLDER/trace    every point that is reached gets a line: "PID NAME"
+    FTOPS_CRASH_FOLDER/hold     written by the test: "NAME N TOKEN"
+    FTOPS_CRASH_FOLDER/TOKEN    the process that first comes to NAME for the Nth time (of its own
+                                life) writes its PID here and stops; the test does the rest
 """
 
 import os
 import signal
+from collections import Counter
+from pathlib import Path
 
+VARIABLE = "FTOPS_CRASH_FOLDER"
 _armed: str | None = None
+_passed: Counter[str] = Counter()
 
 
 def arm(name: str | None) -> None:
@@ -17,6 +26,28 @@ def arm(name: str | None) -> None:
 
 
 def reach(name: str) -> None:
-    """Die here, unannounced, if a test armed `name`."""
+    """Die here, unannounced, if a test armed `name`; stop here if a test wants it held."""
     if name == _armed:
         os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    folder = os.environ.get(VARIABLE)
+    if folder:
+        _passed[name] += 1
+        _pass(Path(folder), name)
+
+
+def _pass(folder: Path, name: str) -> None:
+    with (folder / "trace").open("ab", buffering=0) as trace:
+        trace.write(f"{os.getpid()} {name}\n".encode())
+    try:
+        wanted, count, token = (folder / "hold").read_text().split()
+    except FileNotFoundError:
+        return
+    if wanted != name or _passed[name] < int(count):
+        return
+    try:
+        held = os.open(folder / token, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        return
+    os.write(held, str(os.getpid()).encode())
+    os.close(held)
+    os.kill(os.getpid(), signal.SIGSTOP)

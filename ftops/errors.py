@@ -133,6 +133,8 @@ class BadAnswer(ProviderError):
 class LedgerError(FtopsError):
     """The ledger cannot be read or written."""
 
+    hint = "Give the command again; if that fails too, restore ledger.db from a backup."
+
 
 class LedgerTooNew(LedgerError):
     """A later ftops wrote this ledger."""

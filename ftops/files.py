@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ftops import crashpoints
 from ftops.errors import StorageError
 
 PRIVATE_DIR = 0o700
@@ -17,6 +19,7 @@ _CHUNK_BYTES = 1 << 20
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than this system allows",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",
@@ -41,6 +44,7 @@ def make_private_dir(path: Path) -> Path:
         for folder in (*reversed(path.parents), path):
             if not folder.is_dir():
                 folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+                sync_dir(folder.parent)  # what is flushed inside is lost with the folder's name
     except OSError as error:
         raise storage_error(error, path) from error
     return path
@@ -66,7 +70,9 @@ def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(mode)
+        crashpoints.reach("files.before_rename")
         temporary.replace(path)
+        crashpoints.reach("files.after_rename")
         sync_dir(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
@@ -78,6 +84,12 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Put `data` at `path`: all of it, or (StorageError) none of it."""
     with open_atomic(path, mode=mode) as stream:
         stream.write(data)
+
+
+def sweep_parts(path: Path) -> None:
+    """Remove what writers of `path` that were killed have left; nobody may be writing it now."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 def rename_dir(temporary: Path, final: Path) -> None:

@@ -13,6 +13,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 RunId = NewType("RunId", str)
 Auto = Literal["auto"]
+JobProtocol = Literal["current", "legacy"]  # /v1/fine_tuning/jobs, or /v1/fine-tunes as until 2024
 
 
 class Stage(StrEnum):
@@ -51,6 +52,19 @@ class RowFormat(StrEnum):
 
     COMPLETION = "completion"  # {"prompt": str, "completion": str}
     CHAT = "chat"  # {"messages": [{"role": str, "content": str}, …]}
+    # {"input": {"messages": […]}, "preferred_output": [message], "non_preferred_output": [message]}
+    PREFERENCE = "preference"
+
+
+class Method(StrEnum):
+    """What a job learns of its rows."""
+
+    SUPERVISED = "supervised"  # to say what they say
+    DPO = "dpo"  # to prefer one answer to another: direct preference optimization
+
+    def takes(self, row_format: RowFormat) -> bool:
+        """Whether rows of that shape are what it learns of."""
+        return (self is Method.DPO) == (row_format is RowFormat.PREFERENCE)
 
 
 # Job statuses are an open set: what is not listed here is a job on its way.
@@ -64,6 +78,7 @@ class Hyperparameters:
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
+    beta: float | Auto | None = None
     prompt_loss_weight: float | None = None
     compute_classification_metrics: bool | None = None
     classification_n_classes: int | None = None
@@ -76,7 +91,7 @@ class ProviderSettings:
     """Which provider a job file names, and how it is reached. Never holds a key itself.
 
     `type` is a name in the registry of providers; `api_key_env` names the environment variable
-    that holds the key.
+    that holds the key. `protocol` says how jobs are asked for.
     """
 
     type: str
@@ -84,6 +99,7 @@ class ProviderSettings:
     api_key_env: str | None = None
     organization: str | None = None
     project: str | None = None
+    protocol: JobProtocol = "current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +137,9 @@ class Capabilities:
     needs_key: bool = True
     poll_every_s: float = 5.0  # how often following asks how the job stands
     auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
-    any_row_format: bool = False  # every model takes rows of either shape
+    chats: bool = True  # some model takes rows that are chats
+    any_row_format: bool = False  # every model takes prompts and completions as well as chats
+    methods: frozenset[Method] = frozenset({Method.SUPERVISED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,7 @@ class JobRequest:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    method: Method = Method.SUPERVISED
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+
+from tests.examples import register_profiles
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy comes in: equal bits need one thread
 
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.load_profile("repeatable")
+register_profiles()
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -57,3 +57,26 @@ def test_there_is_no_asynchronous_twin() -> None:
         if "engine" not in path.parts and "async def" in path.read_text(encoding="utf-8")
     ]
     assert found == []
+
+
+PICKLING = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}
+NUMPY_FILES = {"load", "loads", "save", "savez", "savez_compressed", "fromfile", "memmap"}
+
+
+def test_nothing_reads_or_writes_pickles() -> None:
+    """What others may have written is data: nothing here turns bytes into code."""
+    found = []
+    for path in _modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    modules = {name.name.partition(".")[0] for name in names}
+                case ast.ImportFrom(module=str(module)):
+                    modules = {module.partition(".")[0]}
+                case ast.Attribute(value=ast.Name(id="np"), attr=attribute):
+                    modules = {"pickle"} if attribute in NUMPY_FILES else set()
+                case _:
+                    modules = set()
+            if modules & PICKLING:
+                found.append(f"{path}:{getattr(node, 'lineno', 0)}")
+    assert found == []

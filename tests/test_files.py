@@ -13,6 +13,7 @@ from ftops.files import (
     rename_dir,
     sha256_file,
     storage_error,
+    sweep_parts,
     write_atomic,
 )
 
@@ -74,3 +75,10 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_what_killed_writers_of_a_file_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".a.x1y2.part", ".ab.x1y2.part", "a", ".a"):
+        (tmp_path / name).touch()
+    sweep_parts(tmp_path / "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a", ".ab.x1y2.part", "a"]

@@ -127,7 +127,7 @@ def make_aim(target: str | None) -> "Aim":
     from ftops.cli import wiring
     from ftops.dataset.checks.protocol import Aim
     from ftops.errors import DatasetError
-    from ftops.providers.registry import PROVIDERS
+    from ftops.providers.registry import PROVIDERS, find_capabilities
     from ftops.records import ProviderSettings
 
     if target is None:
@@ -140,10 +140,11 @@ def make_aim(target: str | None) -> "Aim":
                 hint=f"There are {', '.join(sorted(PROVIDERS))}.",
             )
         provider, model = "openai", target
-    capabilities = PROVIDERS[provider].capabilities
+    settings = ProviderSettings(type=provider)
+    capabilities = find_capabilities(settings)
     row_format = None
     if model and not capabilities.any_row_format:
-        with wiring.open_provider(ProviderSettings(type=provider)) as built:
+        with wiring.open_provider(settings) as built:
             row_format = built.row_format(model)
     return Aim(capabilities.min_rows, row_format, model, provider)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ftops.ledger.ledger import RemoteCall
+    from ftops.ledger.ledger import Move, RemoteCall
     from ftops.records import JobEvent, Json, Model, RemoteFile, Run, StageRecord, TunedModel
     from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
@@ -23,6 +23,7 @@ def run_document(run: "Run") -> "dict[str, Json]":
         "status": run.status.value,
         "provider": run.provider.type,
         "base_url": run.provider.base_url,
+        "protocol": run.provider.protocol,
         "model": run.model,
         "job_id": run.job_id,
         "fine_tuned_model": run.fine_tuned_model,
@@ -92,6 +93,18 @@ def call_document(call: "RemoteCall") -> "dict[str, Json]":
         "began_at": seconds(call.began_at),
         "ended_at": seconds(call.ended_at),
         "error": call.error,
+    }
+
+
+def move_document(move: "Move") -> "dict[str, Json]":
+    """A change of state of the run (`stage` is null) or of a stage; `error` says why it failed."""
+    return {
+        "at": seconds(move.at),
+        "stage": move.stage.value if move.stage else None,
+        "before": move.before,
+        "after": move.after,
+        "attempt": move.attempt,
+        "error": move.error,
     }
 
 

@@ -1,14 +1,14 @@
 """`ftops serve` and `ftops engine`: the built-in engine, in the foreground and from outside.
 
-The engine can be taken out of the project: this file and its two lines in `main.py` are all that
-the command line knows of it.
+The engine can be taken out of the project: this file, `engine_keys.py` and two lines in `main.py`
+are all that the command line knows of it.
 """
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftops.cli import wiring
+from ftops.cli import engine_keys, wiring
 from ftops.cli.command import command, make_app
 from ftops.cli.output import Output
 from ftops.errors import EngineNotRunning, PortTaken
@@ -23,7 +23,11 @@ Port = Annotated[
     typer.Option("--port", min=1, max=65535, help="Default: the last one, or any free one."),
 ]
 Host = Annotated[
-    str, typer.Option("--host", help="Address to listen on; only this machine by default.")
+    str,
+    typer.Option(
+        "--host",
+        help="Address to listen on; only this machine by default. Any other wants a key first.",
+    ),
 ]
 
 
@@ -33,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "status", examples=["ftops engine status"])(status)
     command(group, "stop", examples=["ftops engine stop"])(stop)
     command(group, "env", examples=['eval "$(ftops engine env)"'])(env)
+    engine_keys.add_to(group)
     app.add_typer(group, name="engine")
 
 
@@ -54,7 +59,7 @@ def serve(out: Output, port: Port = None, host: Host = "127.0.0.1") -> None:
         )
     serve_engine(
         EngineSettings(folder=folder, host=host, port=port),
-        on_ready=lambda address: _announce(out, address),
+        on_ready=lambda address: _announce(out, address, host),
     )
     out.remark("The engine has stopped.")
 
@@ -108,7 +113,11 @@ def render_export(address: "EngineAddress") -> str:
     return "export " + " ".join(f"{key}={shlex.quote(value)}" for key, value in variables.items())
 
 
-def _announce(out: Output, address: "EngineAddress") -> None:
+def _announce(out: Output, address: "EngineAddress", host: str) -> None:
+    from ftops.engine.address import EXPOSED, is_loopback
+
+    if not is_loopback(host):
+        out.complain(f"On {host} {EXPOSED}")
     _finish(
         out,
         address,

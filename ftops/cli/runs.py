@@ -1,6 +1,6 @@
 """`ftops runs`, `ftops show` and `ftops cancel`: what has been run, one run, the end of one."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,11 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.options import RunRef
 from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.records import Run
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
 
@@ -26,22 +31,35 @@ def list_runs(out: Output, limit: Limit = 20) -> None:
     A running run that no process drives is shown as unwatched (its job goes on at the provider) or
     stopped (before it had a job); `ftops follow` or the same `ftops run` goes on with it.
     """
-    from ftops.cli import tables
     from ftops.cli.documents import run_document
-    from ftops.orchestrator.runs import is_driven
 
     with wiring.open_ledger() as ledger:
-        runs = [(run, is_driven(run, wiring.get_home())) for run in ledger.list_runs(limit)]
+        runs = [(run, _is_driven(run)) for run in ledger.list_runs(limit)]
     out.finish(
         [{**run_document(run), "driven": driven} for run, driven in runs],
         essential=[run.id for run, _ in runs],
-        human=lambda: [tables.render_runs(runs)],
+        human=lambda: _render_table(runs),
     )
+
+
+def _is_driven(run: "Run") -> bool:
+    # Nobody drives a run that has ended; not to ask keeps long lists fast.
+    if run.finished_at is not None:
+        return False
+    from ftops.orchestrator.lock import is_driven
+
+    return is_driven(run, wiring.get_home())
+
+
+def _render_table(runs: "list[tuple[Run, bool]]") -> "list[RenderableType]":
+    from ftops.cli.tables import render_runs
+
+    return [render_runs(runs)]
 
 
 def show(out: Output, ref: RunRef) -> None:
     """Show one run: stages, times, attempts, remote ids."""
-    from ftops.cli.documents import call_document, event_document
+    from ftops.cli.documents import call_document, event_document, move_document
     from ftops.cli.report import collect, render_whole
 
     with wiring.open_ledger() as ledger:
@@ -49,10 +67,12 @@ def show(out: Output, ref: RunRef) -> None:
         report = collect(run, ledger, wiring.get_home())
         events = ledger.list_events(run.id)
         calls = ledger.list_calls(run.id)
+        moves = ledger.list_moves(run.id)
     out.finish(
         {
             **report.to_json(),
             "remote_calls": [call_document(call) for call in calls],
+            "moves": [move_document(move) for move in moves],
             "events": [event_document(event) for event in events],
         },
         essential=[run.status.value],

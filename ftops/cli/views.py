@@ -125,10 +125,12 @@ def _describe_resumed(run: Run) -> str:
 
 
 def describe_provider(run: Run) -> str:
+    name, url = run.provider.type, run.provider.base_url
     if is_built_in(run):
-        return "local, the built-in engine on this machine"
-    url = run.provider.base_url
-    return f"{run.provider.type} at {url}" if url else run.provider.type
+        name = "local, the built-in engine on this machine"
+    elif url:
+        name = f"{name} at {url}"
+    return name if run.provider.protocol == "current" else f"{name}, legacy protocol"
 
 
 def describe_model(run: Run) -> str:

@@ -84,6 +84,8 @@ class Examination:
     def _guess_task(self, classes: Mapping[str, int] | None) -> str:
         if self.rows and not self.prompt_chars:
             return OPEN_ENDED
+        if self.survey.format is RowFormat.PREFERENCE:
+            return GENERATION
         return CLASSIFICATION if classes else GENERATION
 
 

@@ -5,11 +5,12 @@ The same rows and recipe always give the same bytes, so that an upload is found 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import orjson
 
+from ftops.dataset.messages import BadRow, Raw
 from ftops.dataset.rows import BadRows, Row, read_rows
-from ftops.dataset.shapes import BadRow, Raw
 from ftops.dataset.summary import DataSummary, Meter, Tally
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
@@ -21,8 +22,8 @@ class Recipe:
     """How rows are made ready.
 
     Completion rows: `separator` is appended to prompts and `stop` to completions that do not end
-    with it. Chat rows: both are left out, and `system` is put before chats that have no system
-    message.
+    with it. Chat and preference rows: both are left out, and `system` is put before chats that have
+    no system message.
     """
 
     format: RowFormat
@@ -40,11 +41,7 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
     meter, tally, bad = Meter(), Tally(), BadRows(source)
     with open_atomic(target) as stream:
         for row in read_rows(source):
-            if row.format is RowFormat.CHAT and recipe.format is not RowFormat.CHAT:
-                raise DatasetError(
-                    f"{source}: the data is chats, and the model wants prompt and completion",
-                    hint="Name a chat model, or write the data as prompt and completion.",
-                )
+            _check_format(row, recipe.format, source)
             try:
                 raw = prepare_row(row, recipe)
             except BadRow as error:
@@ -60,12 +57,36 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
     return tally.summary(target, meter.bytes, meter.sha256)
 
 
+def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
+    """DatasetError when the row cannot become one of the wanted shape."""
+    found = row.format
+    if found is RowFormat.CHAT and wanted is RowFormat.COMPLETION:
+        raise DatasetError(
+            f"{source}: the data is chats, and the model wants prompt and completion",
+            hint="Name a chat model, or write the data as prompt and completion.",
+        )
+    if wanted is RowFormat.PREFERENCE and found is not wanted:
+        raise DatasetError(
+            f"{source}:{row.line}: a {found} row, and method: dpo learns of preferences",
+            hint="Write rows of input, preferred_output and non_preferred_output, "
+            "or take that method out of the job file.",
+        )
+    if found is RowFormat.PREFERENCE and wanted is not found:
+        raise DatasetError(
+            f"{source}:{row.line}: a preference row, and only method: dpo learns of those",
+            hint="Add `method: dpo` to the job file.",
+        )
+
+
 def prepare_row(row: Row, recipe: Recipe) -> Raw:
     """The JSON object that `row` becomes; BadRow when nothing useful is left of it."""
+    if row.format is RowFormat.PREFERENCE:
+        asked = cast(Raw, row.raw["input"])
+        return {**row.raw, "input": _with_system(asked, row, recipe.system)}
     if row.format is RowFormat.CHAT:
         if recipe.format is not RowFormat.CHAT:
             raise BadRow("a chat cannot be turned into prompt and completion without guessing")
-        return _with_system(row, recipe.system)
+        return _with_system(row.raw, row, recipe.system)
     prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
     if recipe.format is RowFormat.CHAT:
         return _to_chat(prompt, completion, recipe)
@@ -79,11 +100,13 @@ def _ending_in(text: str, end: str) -> str:
     return text if text.endswith(end) else text + end
 
 
-def _with_system(row: Row, system: str | None) -> Raw:
+def _with_system(chat: Raw, row: Row, system: str | None) -> Raw:
+    """`chat`, which holds the row's messages, with the system message if it has none."""
     roles = {message["role"] for message in row.messages}
     if system is None or roles & {"system", "developer"}:
-        return row.raw
-    return {**row.raw, "messages": [{"role": "system", "content": system}, *row.messages]}
+        return chat
+    messages = cast(list[Json], chat["messages"])
+    return {**chat, "messages": [{"role": "system", "content": system}, *messages]}
 
 
 def _to_chat(prompt: str, completion: str, recipe: Recipe) -> Raw:

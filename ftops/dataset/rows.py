@@ -6,10 +6,11 @@ from itertools import repeat
 from pathlib import Path
 from typing import cast
 
+from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.batches import Fault
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.reading.source import open_source
-from ftops.dataset.shapes import COMPLETION, Raw, message_text
+from ftops.dataset.shapes import COMPLETION, PREFERENCE
 from ftops.dataset.sifting import Sifter
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt, RowFormat
@@ -27,7 +28,7 @@ class Row:
 
     @property
     def prompt(self) -> Prompt:
-        """What the model is given: the prompt, or all messages but the last."""
+        """What the model is given: the prompt, or all messages but the answer."""
         if self.format is COMPLETION:
             return cast(str, self.raw["prompt"])
         return tuple(
@@ -37,15 +38,24 @@ class Row:
 
     @property
     def completion(self) -> str:
-        """What the model should answer: the completion, or the last message's text."""
+        """What the model should answer: the completion, the last message, the preferred one."""
         if self.format is COMPLETION:
             return cast(str, self.raw["completion"])
         return message_text(self.messages[-1])
 
     @property
     def messages(self) -> list[Raw]:
-        """The messages of a chat row, as they stood."""
+        """The messages of a chat, as they stood; of a preference, with the preferred answer."""
+        if self.format is PREFERENCE:
+            asked = cast(dict[str, list[Raw]], self.raw["input"])
+            return asked["messages"] + cast(list[Raw], self.raw["preferred_output"])
         return cast(list[Raw], self.raw["messages"])
+
+    @property
+    def other(self) -> str:
+        """The answer of a preference row that was not preferred; nothing in other rows."""
+        found = cast(list[Raw], self.raw.get("non_preferred_output") or [])
+        return "".join(message_text(message) for message in found)
 
 
 @dataclass(slots=True)

@@ -12,13 +12,15 @@ from typing import Any, cast
 
 import orjson
 
+from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
 from ftops.dataset.reading.json_text import count_quotes, duplicate_reason, holds_nul
-from ftops.dataset.shapes import CHAT, COMPLETION, BadRow, Raw, check_shape, message_text
+from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape
 from ftops.records import RowFormat
 
+_PAIRS = (None, COMPLETION)
 _PAIR = itemgetter("prompt", "completion")
-_SEAM = "\x1e"
+SEAM = "\x1e"  # between texts that are searched at once
 _TWICE_BYTES = len('{"prompt":"","completion":""}') + len('"prompt":0,')
 
 
@@ -31,7 +33,8 @@ class RowBatch:
     """Good rows of one shape, and the faults among them.
 
     `prompts` and `completions` are what the model is given and what it should answer; of a chat,
-    the text of all messages but the last, and the text of the last.
+    the text of all messages but the last, and the text of the last. Of a preference, the preferred
+    answer is the completion, and the other one stands in `others`, which is empty elsewhere.
     """
 
     format: RowFormat
@@ -40,15 +43,16 @@ class RowBatch:
     prompts: Sequence[str]
     completions: Sequence[str]
     faults: list[Fault] = field(default_factory=list)
+    others: Sequence[str] = ()
     _kept: dict[str, Any] = field(default_factory=dict)  # what several checks ask for
 
     def prompt_text(self) -> str:
         """All prompts as one text, to be searched at once, with U+001E between them."""
-        return cast(str, self._keep("prompt text", _SEAM.join, self.prompts))
+        return cast(str, self._keep("prompt text", SEAM.join, self.prompts))
 
     def completion_text(self) -> str:
         """All completions as one text, likewise."""
-        return cast(str, self._keep("completion text", _SEAM.join, self.completions))
+        return cast(str, self._keep("completion text", SEAM.join, self.completions))
 
     def prompt_lengths(self) -> list[int]:
         """The characters of each prompt."""
@@ -71,6 +75,16 @@ class RowBatch:
             return map(hash, zip(self.prompts, self.completions, strict=True))
         return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in self.raws]
 
+    def question_hashes(self) -> Iterable[int]:
+        """A number for what is asked in each row: different rows that share it contradict.
+
+        A prompt may stand in many preferences; the same two answers want the same order.
+        """
+        if self.format is not PREFERENCE:
+            return map(hash, self.prompts)
+        answers = map(frozenset, zip(self.completions, self.others, strict=True))
+        return map(hash, zip(self.prompts, answers, strict=True))
+
 
 class Sifter:
     """Sorts batches; all rows must have the shape of the first (or the one that is `expected`)."""
@@ -82,7 +96,7 @@ class Sifter:
 
     def sift(self, batch: Batch) -> RowBatch:
         """The good rows of a batch; faults of reading stay faults."""
-        if self.format is not CHAT and batch.values:
+        if self.format in _PAIRS and batch.values:
             rows = _take_pairs(batch)
             if rows is not None:
                 if self.format is None:
@@ -123,11 +137,22 @@ def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[
     if format is COMPLETION:
         prompts = [cast(str, raw["prompt"]) for raw in raws]
         completions = [cast(str, raw["completion"]) for raw in raws]
+    elif format is PREFERENCE:
+        return _gather_preferences(raws, places, faults)
     else:
         chats = [cast("list[Raw]", raw["messages"]) for raw in raws]
         prompts = ["\n".join(map(message_text, chat[:-1])) for chat in chats]
         completions = [message_text(chat[-1]) for chat in chats]
     return RowBatch(format, raws, places, prompts, completions, faults)
+
+
+def _gather_preferences(raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:
+    asked = [cast("dict[str, list[Raw]]", raw["input"])["messages"] for raw in raws]
+    prompts = ["\n".join(map(message_text, chat)) for chat in asked]
+    completions, others = (
+        [message_text(cast("list[Raw]", raw[key])[0]) for raw in raws] for key in OUTPUTS
+    )
+    return RowBatch(PREFERENCE, raws, places, prompts, completions, faults, others)
 
 
 def _take_pairs(batch: Batch) -> RowBatch | None:

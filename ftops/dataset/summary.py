@@ -12,8 +12,9 @@ from pathlib import Path
 
 import orjson
 
+from ftops.dataset.messages import message_text
 from ftops.dataset.rows import Row, read_rows
-from ftops.dataset.shapes import COMPLETION, message_text
+from ftops.dataset.shapes import COMPLETION, PREFERENCE
 from ftops.files import measure_path
 from ftops.records import RowFormat
 
@@ -79,6 +80,9 @@ class Tally:
         else:
             messages = row.messages
             self._messages += len(messages)
+            if row.format is PREFERENCE:
+                self._messages += 1
+                self._add_text(row.other)
             for message in messages[:-1]:
                 self._add_text(message_text(message))
             completion = message_text(messages[-1])

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ftops.engine.address import EXPOSED, is_loopback
 from ftops.engine.server import serve
-from ftops.engine.settings import EngineSettings
+from ftops.engine.settings import WORKER_COMMAND, EngineSettings
+from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S
 from ftops.errors import FtopsError
 from ftops.records import EngineAddress
 
@@ -20,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        serve(_read_settings(arguments), on_ready=_announce)
+        settings = _read_settings(arguments)
+        serve(settings, on_ready=lambda address: _announce(address, settings.host))
     except FtopsError as error:
         _log.error("%s %s", error.message, error.hint)
         return 1
@@ -34,18 +37,28 @@ def _read_settings(arguments: Sequence[str] | None) -> EngineSettings:
     parser.add_argument("--port", type=int, help="left out: the last one, or any free one")
     parser.add_argument("--idle-s", type=float, help="end after that long without work, in seconds")
     parser.add_argument("--jobs", type=int, default=1, help="jobs trained at the same time")
+    parser.add_argument(
+        "--checkpoint-every-s",
+        type=float,
+        default=CHECKPOINT_EVERY_S,
+        help="the least time between two checkpoints of a job, in seconds",
+    )
     options = parser.parse_args(arguments)
+    pace = ("--checkpoint-every-s", str(options.checkpoint_every_s))
     return EngineSettings(
         folder=options.folder.absolute(),
         host=options.host,
         port=options.port,
         idle_s=options.idle_s,
         jobs_at_once=max(1, options.jobs),
+        worker_command=(*WORKER_COMMAND, *pace),
     )
 
 
-def _announce(address: EngineAddress) -> None:
+def _announce(address: EngineAddress, host: str) -> None:
     _log.info("ready: %s (token in the file 'token' of the folder)", address.base_url)
+    if not is_loopback(host):
+        _log.warning("on %s %s", host, EXPOSED)
 
 
 if __name__ == "__main__":

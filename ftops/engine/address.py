@@ -2,7 +2,10 @@
 
 import contextlib
 import errno
+import ipaddress
 import json
+import logging
+import os
 import secrets
 import socket
 from dataclasses import asdict
@@ -10,16 +13,22 @@ from pathlib import Path
 
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.errors import EngineError, PortTaken
-from ftops.files import write_atomic
+from ftops.files import PRIVATE_FILE, write_atomic
 from ftops.records import EngineAddress
 
 _ANY_PORT = 0
 _REACHED_LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+EXPOSED = (
+    "other machines can reach the engine, and what they send can be read on the way. Let them come "
+    "by a reverse proxy that speaks TLS and keeps the Host header (Caddy, nginx, …)."
+)
+_log = logging.getLogger(__name__)
 
 
 def load_token(path: Path) -> str:
-    """The engine's token: made on the first start, the same ever after."""
+    """The engine's token: made on the first start, the same ever after, and its user's alone."""
     try:
+        _make_private(path)
         token = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         token = ""
@@ -29,6 +38,16 @@ def load_token(path: Path) -> str:
         token = f"ftops-{secrets.token_hex(24)}"
         write_atomic(path, token.encode() + b"\n")
     return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that address or name is this machine and no other can mean it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def open_socket(settings: EngineSettings) -> socket.socket:
@@ -60,9 +79,19 @@ def base_url(host: str, port: int) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
 
 
+def _make_private(path: Path) -> None:
+    """Take the file from everybody but its owner; Windows keeps such rights elsewhere."""
+    mode = path.stat().st_mode & 0o777
+    if os.name == "posix" and mode & 0o077:
+        path.chmod(PRIVATE_FILE)
+        _log.warning("%s could be read by others (mode %o); now it is private", path, mode)
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because the event loop sends small answers at once (TCP_NODELAY) only
+    # on such sockets; on others, head and body of an answer are 40 ms apart.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if hasattr(socket, "SO_REUSEPORT"):  # Windows gives the option another meaning
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

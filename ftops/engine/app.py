@@ -19,9 +19,10 @@ from ftops.engine.api import (
     uploads,
 )
 from ftops.engine.api.encoded_paths import EncodedPaths
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import EngineParts, TheEngine
 from ftops.engine.api.failures import install_failures
 from ftops.engine.api.wire import ErrorBody
+from ftops.engine.keys import KeyRing
 from ftops.engine.security import Door, Limits
 
 _ERROR: dict[str, Any] = {"model": ErrorBody, "description": "A refusal, in the API's own shape"}
@@ -37,7 +38,7 @@ class Health(BaseModel):
     unfinished_jobs: int
 
 
-def create_app(engine: Engine) -> FastAPI:
+def create_app(engine: EngineParts) -> FastAPI:
     """The application around `engine`; its scheduler is started by whoever serves it."""
     app = FastAPI(
         title="ftops engine",
@@ -52,9 +53,14 @@ def create_app(engine: Engine) -> FastAPI:
     settings = engine.settings
     app.add_middleware(
         Door,
-        token=engine.token,
+        keys=KeyRing(engine.token, engine.store),
         host=settings.host,
-        limits=Limits(settings.max_upload_bytes, settings.max_part_bytes, settings.max_body_bytes),
+        limits=Limits(
+            settings.max_upload_bytes,
+            settings.max_part_bytes,
+            settings.max_body_bytes,
+            settings.body_wait_s,
+        ),
         activity=engine.activity,
     )
     app.add_middleware(EncodedPaths)
@@ -68,5 +74,5 @@ def create_app(engine: Engine) -> FastAPI:
 
 def _health(engine: TheEngine) -> Health:
     """Whether the engine works; does not keep an idle one awake."""
-    unfinished = len(engine.store.jobs.unfinished())
+    unfinished = engine.store.jobs.count_unfinished()
     return Health(status="ok", version=__version__, pid=os.getpid(), unfinished_jobs=unfinished)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from ftops import crashpoints
 from ftops.engine.hyperparameters import read_settings
 from ftops.engine.rows import BadFile, FileSummary, check_file
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import JobRow, NewEvent, Store
+from ftops.records import Method
 
 
 class _Refused(Exception):
@@ -18,7 +20,10 @@ def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     """Read the job's files; the job is then queued (True), or failed with the line and reason."""
     try:
         store.tell(job.id, NewEvent("checking", _announcement(job)))
+        crashpoints.reach("engine.queue.while_checking")
         training = _check("training_file", folder.training)
+        if not job.method.takes(training.format):
+            raise _Refused("training_file", _wrong_rows(job.method, training))
         validation = None
         if job.validation_file is not None:
             validation = _check("validation_file", folder.validation)
@@ -45,6 +50,13 @@ def _announcement(job: JobRow) -> str:
     if job.validation_file is None:
         return f"Checking training file {job.training_file}."
     return f"Checking training file {job.training_file} and validation file {job.validation_file}."
+
+
+def _wrong_rows(method: Method, found: FileSummary) -> str:
+    wanted = "messages, or prompt and completion"
+    if method is Method.DPO:
+        wanted = "input, preferred_output and non_preferred_output"
+    return f"line 1: a {found.format} row; the method {method} learns of rows with {wanted}"
 
 
 def _check(param: str, path: Path) -> FileSummary:

@@ -4,20 +4,21 @@ much each piece counts in the loss.
     completion   PROMPT COMPLETION <end_of_text>
     chat         <role> CONTENT <end_of_turn> <role> CONTENT <end_of_turn> …
 
-Only what the model is to say counts fully; the rest counts `prompt_loss_weight`.
+Only what the model is to say counts fully; the rest counts `prompt_loss_weight`. A preference is
+the same chat twice, with one answer each.
 """
 
 from collections.abc import Sequence
 
-from ftops.engine.rows import CompletionRow, TrainingRow, Turn
-from ftops.engine.trainers.protocol import Document, Segment
+from ftops.engine.rows import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
+from ftops.engine.trainers.protocol import Document, Pair, Segment
 
 END_OF_TEXT = "end_of_text"
 END_OF_TURN = "end_of_turn"
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
-def training_document(row: TrainingRow, prompt_loss_weight: float = 0.0) -> Document:
+def training_document(row: CompletionRow | ChatRow, prompt_loss_weight: float = 0.0) -> Document:
     """The row as it is trained on, its end token included."""
     if isinstance(row, CompletionRow):
         return (
@@ -27,6 +28,15 @@ def training_document(row: TrainingRow, prompt_loss_weight: float = 0.0) -> Docu
         )
     return tuple(
         segment for turn in row.turns for segment in _turn_segments(turn, prompt_loss_weight)
+    )
+
+
+def training_pair(row: PreferenceRow) -> Pair:
+    """Both answers as they are compared, end tokens included."""
+    prompt = chat_prompt(row.turns)
+    return Pair(
+        (*prompt, Segment(text=row.preferred), Segment(special=END_OF_TURN)),
+        (*prompt, Segment(text=row.other), Segment(special=END_OF_TURN)),
     )
 
 
@@ -43,16 +53,21 @@ def chat_prompt(turns: Sequence[Turn]) -> Document:
 
 def prompt_of(row: TrainingRow) -> Document:
     """What stands before the answer at the end of the row."""
-    if isinstance(row, CompletionRow):
-        return completion_prompt(row.prompt)
-    return chat_prompt(row.turns[:-1])
+    match row:
+        case CompletionRow():
+            return completion_prompt(row.prompt)
+        case ChatRow():
+            return chat_prompt(row.turns[:-1])
+        case PreferenceRow():
+            return chat_prompt(row.turns)
 
 
 def answer_document(prompt: Document, row: TrainingRow) -> Document:
     """The row's answer behind a prompt that may be another row's; only the answer counts."""
     if isinstance(row, CompletionRow):
         return (*prompt, Segment(text=row.completion), Segment(special=END_OF_TEXT))
-    return (*prompt, Segment(text=row.turns[-1].content), Segment(special=END_OF_TURN))
+    text = row.turns[-1].content if isinstance(row, ChatRow) else row.preferred
+    return (*prompt, Segment(text=text), Segment(special=END_OF_TURN))
 
 
 def _turn_segments(turn: Turn, prompt_loss_weight: float) -> tuple[Segment, ...]:

@@ -1,23 +1,32 @@
-"""The models at the ends of a job's last epochs: kept while it trains, published with its model.
+"""The models at the ends of a job's last epochs: kept while it trains, published when it has ended.
 
 Each is written aside and renamed. They stay in the job's folder until the job has ended, so that a
-worker that is killed while it publishes leaves the next one all of them.
+worker that is killed while it publishes leaves the next one all of them. A job that succeeds has
+those of its last three epochs beside its model. One that fails or is cancelled has no model, and
+the last three that were written: where an epoch takes no longer than writing a model, not every
+one is.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.engine.ids import checkpoint_name
-from ftops.engine.model_store import Manifest, fresh_dir, link_file, write_manifest
-from ftops.engine.settings import CHECKPOINTS, JobFolder, step_folder
+from ftops import crashpoints
+from ftops.clock import Clock
+from ftops.engine import legacy
+from ftops.engine.ids import checkpoint_name, model_name
+from ftops.engine.model_store import Manifest, fresh_dir, link_file, publish, write_manifest
+from ftops.engine.rows import read_rows, spoken_format
+from ftops.engine.settings import CHECKPOINTS, EngineFolder, JobFolder, step_folder
 from ftops.engine.steps import COLUMNS, read_steps
-from ftops.engine.store import ModelRow
+from ftops.engine.store import JobRow, ModelRow, Store
 from ftops.engine.trainers.protocol import StepMetrics
 from ftops.files import make_private_dir, rename_dir, storage_error
 
 KEPT_EPOCHS = 3
+_SHARE_OF_TIME = 0.05  # that writing the models of earlier epochs may take
 # The API's names of what the step file has.
 _METRICS = {
     "train_loss": "train_loss",
@@ -28,17 +37,27 @@ _METRICS = {
 
 
 class EpochModels:
-    """Keeps the models of the last epochs; earlier ones are never written."""
+    """Keeps the models of the latest epochs: of the job's last ones always, of earlier ones (for
+    nobody knows whether the job will come to its end) as long as that takes 5 % of the time."""
 
-    def __init__(self, place: JobFolder, n_epochs: int) -> None:
+    def __init__(self, place: JobFolder, n_epochs: int, clock: Clock) -> None:
         self._place = place
         self._first = n_epochs - KEPT_EPOCHS + 1
+        self._clock = clock
+        self._due_s = -math.inf
 
     def keep(self, metrics: StepMetrics, write: Callable[[Path], None]) -> None:
-        """Write the model down, if its epoch is one of the last; again after a resume."""
-        if metrics.epoch < self._first:
+        """Write the model down, if it is due; again after a resume."""
+        began_s = self._clock.monotonic_s()
+        if metrics.epoch < self._first and began_s < self._due_s:
             return
-        final = self._place.epochs / step_folder(metrics.step)
+        self._write(self._place.epochs / step_folder(metrics.step), write)
+        for step in _list_steps(self._place)[:-KEPT_EPOCHS]:
+            shutil.rmtree(self._place.epochs / step_folder(step), ignore_errors=True)
+        ended_s = self._clock.monotonic_s()
+        self._due_s = ended_s + (ended_s - began_s) / _SHARE_OF_TIME
+
+    def _write(self, final: Path, write: Callable[[Path], None]) -> None:
         temporary = fresh_dir(self._place.epochs / ".writing")
         try:
             write(temporary)
@@ -46,7 +65,40 @@ class EpochModels:
                 shutil.rmtree(final)
         except OSError as error:
             raise storage_error(error, final) from error
+        crashpoints.reach("engine.worker.before_epoch_rename")
         rename_dir(temporary, final)
+        crashpoints.reach("engine.worker.after_epoch_rename")
+
+
+def _list_steps(place: JobFolder) -> list[int]:
+    """After which steps there is a model, in order."""
+    names = [path.name for path in place.epochs.iterdir()] if place.epochs.exists() else []
+    prefix = step_folder(0)[:-1]
+    return sorted(int(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+
+
+def publish_epochs(job: JobRow, folder: EngineFolder, store: Store) -> None:
+    """Make models of what a job had learned when it failed or was cancelled; once."""
+    place = folder.job(job.id)
+    if legacy.is_legacy(job.id) or not _list_steps(place):
+        return
+    manifest = Manifest(
+        name=model_name(job.base, job.owner, job.suffix, job.id),
+        base=job.base,
+        parent=job.model,
+        job_id=job.id,
+        row_format=spoken_format(next(read_rows(place.training))),
+        created_at=store.now(),
+        trained_tokens=0,  # each says its own
+    )
+    fresh_dir(place.model)
+    rows = gather_epochs(place, manifest)
+    if not rows or any(store.models.find_any(row.name) for row in rows):
+        return
+    publish(place.model, folder.model(job.id))
+    with store.transaction():
+        for row in rows:
+            store.models.add(replace(row, owner=job.owner))
 
 
 def gather_epochs(place: JobFolder, model: Manifest) -> Sequence[ModelRow]:

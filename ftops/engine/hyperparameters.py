@@ -17,6 +17,7 @@ class JobSettings:
     learning_rate_multiplier: float | str
     prompt_loss_weight: float
     classes: Classes | None  # None: no classification metrics are asked for
+    beta: float | str = "auto"  # of preference training
 
 
 def read_settings(values: Mapping[str, Json]) -> JobSettings:
@@ -35,22 +36,25 @@ def read_settings(values: Mapping[str, Json]) -> JobSettings:
         )
     multiplier = values.get("learning_rate_multiplier")
     weight = values.get("prompt_loss_weight")
+    beta = values.get("beta")
     return JobSettings(
         _whole(values.get("n_epochs")),
         _whole(values.get("batch_size")),
         multiplier if isinstance(multiplier, int | float) else "auto",
         float(weight) if isinstance(weight, int | float) else 0.0,
         classes,
+        beta if isinstance(beta, int | float) else "auto",
     )
 
 
 def resolved_values(resolved: Resolved) -> dict[str, Json]:
     """What "auto" turned out to be, by the API's names."""
-    return {
+    values: dict[str, Json] = {
         "n_epochs": resolved.n_epochs,
         "batch_size": resolved.batch_size,
         "learning_rate_multiplier": resolved.learning_rate_multiplier,
     }
+    return values if resolved.beta is None else values | {"beta": resolved.beta}
 
 
 def _whole(value: Json) -> int | str:

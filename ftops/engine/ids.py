@@ -1,17 +1,17 @@
 """Names that the engine gives: lower-case letters and digits, so that they are safe as file names
 also where upper and lower case are the same."""
 
+import base64
 import re
 import secrets
-import string
 
-_ALPHABET = string.ascii_lowercase + string.digits
-_LENGTH = 24
+LOCAL_OWNER = "local"  # whoever has the engine's own token
+_BYTES = 15  # 24 letters
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id such as `file-3k9…` (124 bits of chance)."""
-    return f"{prefix}-{''.join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))}"
+    """A fresh id such as `file-3k7…` (120 bits of chance)."""
+    return f"{prefix}-{base64.b32encode(secrets.token_bytes(_BYTES)).decode().lower()}"
 
 
 def result_file_id(job_id: str) -> str:
@@ -28,7 +28,7 @@ def checkpoint_name(model: str, step: int) -> str:
     return f"{model}:ckpt-step-{step}"
 
 
-def model_name(base: str, suffix: str | None, job_id: str) -> str:
-    """`ft:BASE:local:SUFFIX:XXXXXXXX`; what a name cannot hold in the suffix becomes a hyphen."""
+def model_name(base: str, owner: str, suffix: str | None, job_id: str) -> str:
+    """`ft:BASE:OWNER:SUFFIX:XXXXXXXX`; what a name cannot hold in the suffix becomes a hyphen."""
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", suffix or "").strip("-")
-    return f"ft:{base}:local:{clean}:{job_id[-8:]}"
+    return f"ft:{base}:{owner}:{clean}:{job_id[-8:]}"

@@ -36,7 +36,6 @@ _BATCH_SHARE = 0.002  # of the rows
 _LARGEST_BATCH = 256
 _MULTIPLIERS = ((64, 0.2), (4, 0.1), (1, 0.05))  # from that batch size on
 _ORGANIZATION = "organization"  # in the metadata, which legacy jobs cannot set themselves
-_LOCAL = "local"
 _STATUSES = MappingProxyType(
     {JobStatus.VALIDATING_FILES: "pending", JobStatus.QUEUED: "pending"}
 )  # the others have the same names
@@ -79,9 +78,12 @@ def with_defaults(settings: JobSettings, n_rows: int) -> JobSettings:
     return replace(settings, batch_size=batch_size, learning_rate_multiplier=multiplier)
 
 
-def clean_organization(header: str | None) -> str:
-    """The organization that a client says it acts for, as a name can hold it."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", header or "").strip("-")[:64] or _LOCAL
+def clean_organization(header: str | None, owner: str) -> str:
+    """The organization that a client says it acts for, as a name can hold it; else the owner.
+
+    It is a part of the model's name and nothing more: what is seen follows from the key alone.
+    """
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", header or "").strip("-")[:64] or owner
 
 
 def metadata_for(organization: str) -> dict[str, str]:
@@ -90,7 +92,7 @@ def metadata_for(organization: str) -> dict[str, str]:
 
 
 def organization_of(job: JobRow) -> str:
-    return job.metadata.get(_ORGANIZATION, _LOCAL)
+    return job.metadata.get(_ORGANIZATION, job.owner)
 
 
 def free_model_name(job: JobRow, now: int, is_taken: Callable[[str], bool]) -> str:

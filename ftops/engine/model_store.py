@@ -2,19 +2,22 @@
 
 models/<job id>/manifest.json     what the model is
 models/<job id>/…                 the trainer's own files
-models/<job id>/checkpoints/step-N/…   the same for the model as it was after step N
+models/<job id>/checkpoints/step-N/…   the same for the model as it was after step N; of a job
+                                  that failed or was cancelled there is nothing else
 """
 
+import contextlib
 import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ftops.engine.settings import EngineFolder
+from ftops import crashpoints
+from ftops.engine.settings import CHECKPOINTS, EngineFolder
 from ftops.engine.store import Store
 from ftops.errors import EngineError
-from ftops.files import make_private_dir, rename_dir, storage_error, write_atomic
+from ftops.files import make_private_dir, rename_dir, storage_error, sync_dir, write_atomic
 from ftops.records import RowFormat
 
 _MANIFEST = "manifest.json"
@@ -46,17 +49,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomic(folder / _MANIFEST, json.dumps(asdict(manifest), indent=2).encode() + b"\n")
 
 
-def publish(temporary: Path, final: Path, manifest: Manifest) -> None:
-    """Flush the trained files and give them their final place, with the manifest beside them.
+def publish(temporary: Path, final: Path) -> None:
+    """Flush the trained files, the manifest among them, and give them their final place.
 
     What stands at `final` is the leftover of a worker that died before it could say so.
     """
-    write_manifest(temporary, manifest)
     make_private_dir(final.parent)
     try:
         for path in temporary.rglob("*"):
             if path.is_file():
                 _flush(path)
+            else:
+                sync_dir(path)
         if final.exists():
             shutil.rmtree(final)
     except OSError as error:
@@ -73,7 +77,11 @@ def fresh_dir(path: Path) -> Path:
 def sweep_models(store: Store, folder: EngineFolder) -> None:
     """Remove the folders of deleted models that no unfinished job starts from."""
     for row in store.models.removable():
+        crashpoints.reach("engine.models.before_removal")
         shutil.rmtree(folder.model(row.job_id, row.step), ignore_errors=True)
+        for emptied in (folder.model(row.job_id) / CHECKPOINTS, folder.model(row.job_id)):
+            with contextlib.suppress(OSError):  # it is gone, or other models are in it
+                emptied.rmdir()
 
 
 def link_file(source: Path, target: Path) -> None:

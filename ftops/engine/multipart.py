@@ -54,24 +54,25 @@ async def read_upload(
         )
         async for piece in pieces:
             parser.write(piece)
-            if len(reader.pending) >= _WRITE_BYTES:
-                await to_thread.run_sync(target.write, reader.take())
+            if reader.waiting_bytes >= _WRITE_BYTES:
+                await to_thread.run_sync(target.writelines, reader.take())
         parser.finalize()
     except FormParserError as error:
         raise ApiError(400, f"The form cannot be read: {error}", code="invalid_form") from error
     if not reader.ended:
         raise ApiError(400, "The form ends before its last boundary.", code="invalid_form")
-    await to_thread.run_sync(target.write, reader.take())
+    await to_thread.run_sync(target.writelines, reader.take())
     return reader.form
 
 
 class _Reader:
-    """Takes the parser's callbacks; file bytes wait in `pending` until somebody writes them."""
+    """Takes the parser's callbacks; pieces of the file wait until somebody writes them."""
 
     def __init__(self, file_name: str) -> None:
         self._file_name = file_name
         self.form = UploadForm()
-        self.pending = bytearray()
+        self.waiting_bytes = 0
+        self._waiting: list[bytes] = []
         self.ended = False
         self._parts = 0
         self._headers: dict[bytes, bytes] = {}
@@ -80,10 +81,9 @@ class _Reader:
         self._value = bytearray()
         self._is_file = False
 
-    def take(self) -> bytes:
-        data = bytes(self.pending)
-        self.pending.clear()
-        return data
+    def take(self) -> list[bytes]:
+        pieces, self._waiting, self.waiting_bytes = self._waiting, [], 0
+        return pieces
 
     def begin_part(self) -> None:
         self._parts += 1
@@ -115,7 +115,8 @@ class _Reader:
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            self.pending += data[start:end]
+            self._waiting.append(data[start:end])
+            self.waiting_bytes += end - start
             self.form.size += end - start
             return
         self._value += data[start:end]

@@ -1,8 +1,9 @@
 """Reads and checks a training file, line by line, in constant memory.
 
-A file holds completion rows (`prompt`, `completion`) or chat rows (`messages`), one JSON object a
-line, never both. One good row is enough. What is wrong is told by line number and reason: all bad
-lines are counted, the first ones are named.
+A file holds completion rows (`prompt`, `completion`), chat rows (`messages`) or preference rows
+(`input`, `preferred_output`, `non_preferred_output`), one JSON object a line, all of one kind. One
+good row is enough. What is wrong is told by line number and reason: all bad lines are counted, the
+first ones are named.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ _NAMED_PROBLEMS = 5
 _BOM = b"\xef\xbb\xbf"
 _ROLES = frozenset({"system", "developer", "user", "assistant"})
 _MESSAGE_KEYS = frozenset({"role", "content", "name", "weight"})
+_TOOL_KEYS = ("tools", "functions", "parallel_tool_calls")
+_OUTPUTS = ("preferred_output", "non_preferred_output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,16 @@ class ChatRow:
     turns: tuple[Turn, ...]
 
 
-TrainingRow: TypeAlias = CompletionRow | ChatRow
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """A chat that ends with the user's word, the answer that was preferred, and another one."""
+
+    turns: tuple[Turn, ...]
+    preferred: str
+    other: str
+
+
+TrainingRow: TypeAlias = CompletionRow | ChatRow | PreferenceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +80,26 @@ class _BadRow(Exception):
 
 def answer_of(row: TrainingRow) -> str:
     """What the model is to say at the end of the row, without the spaces around it."""
-    text = row.completion if isinstance(row, CompletionRow) else row.turns[-1].content
-    return text.strip()
+    match row:
+        case CompletionRow(completion=text) | PreferenceRow(preferred=text):
+            return text.strip()
+        case ChatRow(turns=turns):
+            return turns[-1].content.strip()
+
+
+_FORMATS = {
+    CompletionRow: RowFormat.COMPLETION,
+    ChatRow: RowFormat.CHAT,
+    PreferenceRow: RowFormat.PREFERENCE,
+}
 
 
 def format_of(row: TrainingRow) -> RowFormat:
+    return _FORMATS[type(row)]
+
+
+def spoken_format(row: TrainingRow) -> RowFormat:
+    """How a model that learned of the row is asked: preferences are about chats."""
     return RowFormat.COMPLETION if isinstance(row, CompletionRow) else RowFormat.CHAT
 
 
@@ -135,11 +162,14 @@ def _parse_row(line: bytes) -> TrainingRow:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise _BadRow(f"not valid JSON: {error}") from None
+        reason = error.msg.partition(": line")[0]  # it would call every line the first
+        raise _BadRow(f"not valid JSON: {reason} (column {error.colno})") from None
     if not isinstance(value, dict):
         raise _BadRow("not a JSON object")
     if "messages" in value:
         return _parse_chat(value)
+    if "input" in value or any(key in value for key in _OUTPUTS):
+        return _parse_preference(value)
     return _parse_completion(value)
 
 
@@ -159,15 +189,7 @@ def _parse_completion(value: Mapping[str, Json]) -> CompletionRow:
 
 
 def _parse_chat(value: Mapping[str, Json]) -> ChatRow:
-    for key in ("tools", "functions", "parallel_tool_calls"):
-        if value.get(key):
-            raise _BadRow(f"{key}: the local engine does not train tool use")
-    known = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
-    _refuse_others(value, known, "the row")
-    messages = value["messages"]
-    if not isinstance(messages, list) or not messages:
-        raise _BadRow("messages is not a list of messages")
-    turns = tuple(_parse_turn(message, place) for place, message in enumerate(messages))
+    turns = _parse_turns(value, "")
     if turns[-1].role != "assistant":
         raise _BadRow("the last message is not the assistant's")
     if not any(turn.trained for turn in turns):
@@ -175,17 +197,71 @@ def _parse_chat(value: Mapping[str, Json]) -> ChatRow:
     return ChatRow(turns)
 
 
-def _parse_turn(message: Json, place: int) -> Turn:
-    where = f"messages[{place}]"
+def _parse_preference(value: Mapping[str, Json]) -> PreferenceRow:
+    for key in ("input", *_OUTPUTS):
+        if key not in value:
+            raise _BadRow(f"{key} is missing")
+    _refuse_others(value, frozenset({"input", *_OUTPUTS}), "the row")
+    asked = value["input"]
+    if not isinstance(asked, dict):
+        raise _BadRow(f"input is {_kind(asked)}, not an object with messages")
+    if "messages" not in asked:
+        raise _BadRow("input.messages is missing")
+    turns = _parse_turns(asked, "input.")
+    if turns[-1].role == "assistant":
+        raise _BadRow("input ends with the assistant's word: there is nothing to answer")
+    preferred, other = (_parse_output(value[key], key) for key in _OUTPUTS)
+    if preferred.strip() == other.strip():
+        raise _BadRow("preferred_output and non_preferred_output are the same")
+    return PreferenceRow(turns, preferred, other)
+
+
+def _parse_output(messages: Json, where: str) -> str:
+    """The assistant's one message."""
+    if not isinstance(messages, list) or len(messages) != 1:
+        raise _BadRow(f"{where} is not a list of one message")
+    message = messages[0]
+    if isinstance(message, dict) and "weight" in message:
+        raise _BadRow(f"{where}[0].weight: both answers count in full")
+    turn = _parse_turn(message, f"{where}[0]")
+    if turn.role != "assistant":
+        raise _BadRow(f"{where}[0] is not the assistant's")
+    return turn.content
+
+
+def _parse_turns(value: Mapping[str, Json], inside: str) -> tuple[Turn, ...]:
+    """The messages of an object that holds nothing else; `inside` says where it stands."""
+    for key in _TOOL_KEYS:
+        if value.get(key):
+            raise _BadRow(f"{inside}{key}: the local engine does not train tool use")
+    place = inside.rstrip(".") or "the row"
+    _refuse_others(value, frozenset({"messages", *_TOOL_KEYS}), place)
+    messages = value["messages"]
+    if not isinstance(messages, list) or not messages:
+        raise _BadRow(f"{inside}messages is not a list of messages")
+    return tuple(
+        _parse_turn(message, f"{inside}messages[{number}]")
+        for number, message in enumerate(messages)
+    )
+
+
+def _parse_turn(message: Json, where: str) -> Turn:
     if not isinstance(message, dict):
         raise _BadRow(f"{where} is {_kind(message)}, not an object")
     role = message.get("role")
+    if role in ("tool", "function"):
+        raise _BadRow(f"{where}.role is {role!r}: the local engine does not train tool use")
     if not isinstance(role, str) or role not in _ROLES:
-        raise _BadRow(f"{where}.role is {role!r}, not one of {', '.join(sorted(_ROLES))}")
+        shown = _quoted(role) if isinstance(role, str) else _kind(role)
+        raise _BadRow(f"{where}.role is {shown}, not one of {', '.join(sorted(_ROLES))}")
     for key in ("tool_calls", "function_call"):
         if message.get(key):
             raise _BadRow(f"{where}.{key}: the local engine does not train tool use")
-    _refuse_others(message, _MESSAGE_KEYS | {"tool_calls", "function_call", "refusal"}, where)
+    for key in ("refusal", "audio"):
+        if message.get(key):
+            raise _BadRow(f"{where}.{key}: the local engine trains on content alone")
+    passed = {"tool_calls", "function_call", "refusal", "audio"}
+    _refuse_others(message, _MESSAGE_KEYS | passed, where)
     weight = message.get("weight")
     if weight is not None and (
         isinstance(weight, bool) or weight not in (0, 1) or role != "assistant"
@@ -203,10 +279,14 @@ def _text_of(content: Json, where: str) -> str:
     if not isinstance(content, list):
         raise _BadRow(f"{where}.content is {_kind(content)}, not a text")
     pieces: list[str] = []
-    for part in content:
-        text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            reason = "the local engine trains on text alone"
+            raise _BadRow(f"{where}.content[{number}] is of type {kind!r}: {reason}")
+        text = part.get("text") if isinstance(part, dict) and kind == "text" else None
         if not isinstance(text, str):
-            raise _BadRow(f"{where}.content holds something other than text")
+            raise _BadRow(f"{where}.content[{number}] is not a part of type text")
         pieces.append(text)
     return "".join(pieces)
 
@@ -214,7 +294,12 @@ def _text_of(content: Json, where: str) -> str:
 def _refuse_others(value: Mapping[str, Json], known: frozenset[str], where: str) -> None:
     for key in value:
         if key not in known:
-            raise _BadRow(f"{where} has an unknown key {key!r}")
+            raise _BadRow(f"{where} has an unknown key {_quoted(key)}")
+
+
+def _quoted(text: str) -> str:
+    """`text` for a message: in quotes, escaped, not longer than 40 characters."""
+    return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
 def _kind(value: Json) -> str:

@@ -5,6 +5,7 @@ The queue itself is the table of jobs, so it survives the engine. On starting, j
 still lives are adopted; those whose worker is gone wait again and go on from their checkpoint.
 """
 
+import contextlib
 import itertools
 import logging
 import shutil
@@ -13,17 +14,23 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine.checking import check_job
+from ftops.engine.deaths import Deaths
+from ftops.engine.epochs import publish_epochs
+from ftops.engine.ids import result_file_id
 from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import sweep_models
+from ftops.engine.rows import BadFile
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
-from ftops.engine.workers import Worker, is_locked, read_tail, start_worker
-from ftops.errors import FtopsError
+from ftops.engine.workers import Worker, start_worker
+from ftops.errors import FtopsError, StorageError
+from ftops.files import sweep_parts
+from ftops.locks import is_locked
 
-MAX_DEATHS = 3  # a job whose worker has died by itself that often fails
 _LOOK_EVERY_S = 0.1  # while there is a worker to look after
 _IDLE_LOOK_EVERY_S = 5.0
 _TOLD_POSITIONS = 100
@@ -58,6 +65,7 @@ class Scheduler:
         self._paths = settings.paths
         self._clock = clock
         self._workers: dict[str, Worker] = {}
+        self._deaths = Deaths()
         self._positions: Mapping[str, int] = {}  # in the queue, when it was last looked at
         self._wake = threading.Event()
         self._stopping = False
@@ -108,6 +116,9 @@ class Scheduler:
         while not self._stopping:
             try:
                 self._look()
+            except StorageError as error:
+                _log.error("the queue waits: %s", error.message)
+                self._wake.wait(_IDLE_LOOK_EVERY_S)
             except Exception:
                 # The queue must go on whatever one job does; the log says what it was.
                 _log.exception("looking after the queue failed")
@@ -127,8 +138,14 @@ class Scheduler:
             else:
                 self._store.settle_pause(job.id)
         for path in self._paths.jobs.iterdir():
-            if path.name not in known:
+            folder = self._paths.job(path.name)
+            if path.name not in known and is_locked(folder.lock):
+                self._workers[path.name] = Worker(path.name, folder)  # has not noticed the end yet
+            elif path.name not in known:
                 self._clean(path.name)
+        for path in self._paths.models.iterdir():
+            if path.name not in known and path.name not in self._workers:
+                self._withdraw(path.name)
         sweep_models(self._store, self._paths)
 
     def _look(self) -> None:
@@ -137,6 +154,9 @@ class Scheduler:
         for job in self._store.jobs.in_status(JobStatus.VALIDATING_FILES):
             if check_job(job, self._paths.job(job.id), self._store):
                 _log.info("%s: queued", job.id)
+            else:
+                self._clean(job.id)
+            crashpoints.reach("engine.queue.after_checking")
         self._start_workers()
         self._tell_positions()
 
@@ -157,40 +177,51 @@ class Scheduler:
             if job.id in self._workers:
                 continue
             folder = self._paths.job(job.id)
+            if job.worker_pid is not None:
+                self._store.jobs.set_worker(job.id, None)  # by now it may be anybody's
+            crashpoints.reach("engine.queue.before_worker")
             try:
                 command = self._settings.worker_command
                 worker = start_worker(command, job.id, self._settings.folder, folder)
             except FtopsError as error:
-                self._count_death(job, str(error))
+                with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
+                    log.write(f"{error.message}\n")
+                self._count_death(job, exit_code=1)
                 self._wake.set()  # the next try, or another job, need not wait
                 continue
             self._workers[job.id] = worker
+            crashpoints.reach("engine.queue.after_worker")
             _log.info("%s: worker started", job.id)
 
     def _bury_the_dead(self) -> None:
         for worker in [worker for worker in self._workers.values() if not worker.lives()]:
-            del self._workers[worker.job_id]
+            crashpoints.reach("engine.queue.before_burial")
             job = self._store.jobs.find(worker.job_id)
             if job is None or job.ended:
                 _log.info("%s: %s", worker.job_id, job.status if job else "unknown")
                 self._clean(worker.job_id)
-                sweep_models(self._store, self._paths)
             elif worker.exit_code == EXIT_BUSY:
                 self._workers[job.id] = Worker(job.id, worker.folder)
+                continue
             elif job.status is JobStatus.PAUSED or self._store.settle_pause(job.id):
                 _log.info("%s: paused", job.id)
             elif not _Ending(job, worker.exit_code).in_order:
-                self._count_death(job, read_tail(worker.folder.log))
+                self._count_death(job, worker.exit_code)
+            # Only now: had the disk refused to take it down, the next look would try again.
+            del self._workers[worker.job_id]
+            crashpoints.reach("engine.queue.after_burial")
 
-    def _count_death(self, job: JobRow, output: str) -> None:
+    def _count_death(self, job: JobRow, exit_code: int | None) -> None:
         """Queue the job once more, or fail it when that has been done often enough."""
-        _log.warning("%s: its worker died (%d): %s", job.id, job.deaths + 1, output)
-        self._store.jobs.count_death(job.id)
-        if job.deaths + 1 < MAX_DEATHS:
-            self._store.enqueue(job.id)
-            return
-        message = f"Training broke off {MAX_DEATHS} times. The last words were:\n{output}"
-        self._store.fail(job.id, "server_error", message if output else message.split(". ")[0])
+        death = self._deaths.judge(job, self._paths.job(job.id), exit_code)
+        _log.warning("%s: its worker died (exit code %s)", job.id, exit_code)
+        with self._store.transaction():
+            if death.counts:
+                self._store.jobs.count_death(job.id)
+            if death.verdict is None:
+                self._store.enqueue(job.id)
+                return
+            self._store.fail(job.id, "server_error", death.verdict)
         self._clean(job.id)
 
     def kill_unwanted(self, patience_s: float = _PATIENCE_S) -> int:
@@ -216,13 +247,39 @@ class Scheduler:
             return
 
     def _clean(self, job_id: str) -> None:
-        """Remove what an ended job needs no more; of a failed one, keep what its worker printed."""
+        """Remove what an ended job needs no more; of a failed one, keep what its worker printed.
+
+        Of a job that did not succeed, the last epochs become models first.
+        """
+        crashpoints.reach("engine.queue.before_cleaning")
         folder = self._paths.job(job_id)
         job = self._store.jobs.find(job_id)
+        self._deaths.forget(job_id)
+        self._withdraw(job_id)
+        if job is not None and job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            try:
+                publish_epochs(job, self._paths, self._store)
+            except (FtopsError, OSError, BadFile) as error:
+                _log.warning("%s: its last epochs are lost: %s", job_id, error)
+        sweep_models(self._store, self._paths)
         if job is None or job.status is not JobStatus.FAILED:
             shutil.rmtree(folder.root, ignore_errors=True)
             return
-        for path in (folder.training, folder.validation, folder.checkpoint, folder.steps):
+        for path in (
+            folder.training,
+            folder.validation,
+            folder.checkpoint,
+            folder.steps,
+            folder.reserve,
+        ):
             path.unlink(missing_ok=True)
         for path in (folder.model, folder.epochs):
             shutil.rmtree(path, ignore_errors=True)
+
+    def _withdraw(self, job_id: str) -> None:
+        """Remove a model and results that were put in their places, but never became known."""
+        if not self._store.models.has_any(job_id):
+            shutil.rmtree(self._paths.model(job_id), ignore_errors=True)
+        if self._store.files.find(result_file_id(job_id)) is None:
+            self._paths.file(result_file_id(job_id)).unlink(missing_ok=True)
+        sweep_parts(self._paths.file(result_file_id(job_id)))

@@ -1,39 +1,45 @@
 """The door: who may come in, and how much they may bring.
 
-Every answer carries `x-request-id`, how long it took and the API's other constant headers. The
-`Host` header is checked (a web page must not reach the engine under a name of its own), the token
-is compared in constant time, and bodies are counted while they arrive, so that nothing too large
-is ever held in memory.
+Every answer carries `x-request-id`, how long it took, whose key it was, and the API's version. No
+web page comes in (`origin.py`), nobody without a key (`keys.py`). Bodies are counted while they
+arrive, so that nothing too large is ever held in memory, and timed, so that nobody holds a request
+open by sending next to nothing.
 """
 
-import hmac
 import re
 import secrets
 import threading
 from dataclasses import dataclass
 
+from anyio import fail_after, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ftops.clock import Clock
 from ftops.engine.api.failures import REQUEST_ID, ApiError, error_response
+from ftops.engine.keys import OWNER, Caller, KeyRing
+from ftops.engine.origin import Origins
 
 _OPEN_PATHS = frozenset({"/openapi.json"})  # the same public text for everybody
 _UPLOAD_PATHS = frozenset({"/v1/files"})
-_CONSTANT_HEADERS = {"openai-organization": "local", "openai-version": "2020-10-01"}
+_VERSION = "2020-10-01"
 _PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
-_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LEAST_BYTES_PER_S = 1024  # that a body has to come with, on the average
+_RETRY_FULL_S = 5
+FULL = "ftops.full"  # in a scope's state: it came over a connection too many
+_CALLER = "ftops.caller"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a body may be, in bytes: of an upload, of a part of one, of anything else."""
+    """How large a body may be, in bytes: of an upload, of a part of one, of anything else; and how
+    long its next piece may take, in seconds."""
 
     upload_bytes: int
     part_bytes: int
     body_bytes: int
+    body_wait_s: float
 
     def of(self, path: str) -> int:
         """The limit for a body that is sent to `path`."""
@@ -73,12 +79,11 @@ class Door:
     """ASGI middleware around the whole app."""
 
     def __init__(
-        self, app: ASGIApp, *, token: str, host: str, limits: Limits, activity: Activity
+        self, app: ASGIApp, *, keys: KeyRing, host: str, limits: Limits, activity: Activity
     ) -> None:
         self._app = app
-        self._token = token.encode()
-        # An engine on every address is reached by names that it cannot know.
-        self._hosts = None if host in _EVERY_ADDRESS else _LOOPBACK | {host, f"[{host}]"}
+        self._keys = keys
+        self._origins = Origins(host)
         self._limits = limits
         self._activity = activity
 
@@ -90,23 +95,31 @@ class Door:
         if counts:
             self._activity.began()
         try:
-            request_id = f"req_{secrets.token_hex(16)}"
-            scope[REQUEST_ID] = request_id
-            await self._admit(scope, receive, self._with_headers(send, request_id))
+            scope[REQUEST_ID] = f"req_{secrets.token_hex(16)}"
+            await self._admit(scope, receive, self._with_headers(scope, send))
+            await self._note_use(scope)
         finally:
             if counts:
                 self._activity.ended()
 
-    def _with_headers(self, send: Send, request_id: str) -> Send:
+    async def _note_use(self, scope: Scope) -> None:
+        """After the answer: nobody waits for it."""
+        caller: Caller | None = scope.get(_CALLER)
+        if caller is not None and self._keys.is_note_due(caller):
+            await to_thread.run_sync(self._keys.note_use, caller)
+
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
         clock = self._activity.clock
         began_s = clock.monotonic_s()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
+                headers["x-request-id"] = scope[REQUEST_ID]
                 headers["openai-processing-ms"] = str(round(1000 * (clock.monotonic_s() - began_s)))
-                headers.update(_CONSTANT_HEADERS)
+                headers["openai-version"] = _VERSION
+                if OWNER in scope:
+                    headers["openai-organization"] = scope[OWNER]
             await send(message)
 
         return send_with_headers
@@ -115,34 +128,36 @@ class Door:
         headers = Headers(scope=scope)
         limit = self._limits.of(scope["path"])
         try:
-            self._check_host(headers)
+            if scope.get("state", {}).get(FULL):
+                raise _full()
+            self._origins.check(headers)
             if scope["path"] not in _OPEN_PATHS:
-                self._check_token(headers)
+                scope[_CALLER] = caller = self._get_caller(scope, headers)
+                scope[OWNER] = caller.owner
             length = headers.get("content-length", "")
             if length.isdecimal() and int(length) > limit:
                 raise too_large(limit)
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
-        await self._app(scope, _counted(receive, limit), send)
+        body = _Body(receive, limit, self._limits.body_wait_s, self._activity.clock)
+        await self._app(scope, body.receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
-        host = headers.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if self._hosts is not None and name not in self._hosts:
-            raise ApiError(
-                403, f"The engine does not answer to the name {host!r}.", code="bad_host"
-            )
-
-    def _check_token(self, headers: Headers) -> None:
+    def _get_caller(self, scope: Scope, headers: Headers) -> Caller:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             message = "No API key was sent: it goes into the header 'Authorization: Bearer KEY'."
             raise ApiError(401, message, headers={"www-authenticate": "Bearer"})
-        if not hmac.compare_digest(token.strip().encode(), self._token):
-            message = "Wrong API key: the engine's own stands in the file 'token' of its folder."
+        is_here = self._origins.is_here(scope, headers)
+        caller = self._keys.find_caller(token.strip(), from_here=is_here)
+        if caller is None:
+            message = (
+                "Wrong API key: on this machine the engine's own stands in the file 'token' of "
+                "its folder; `ftops engine keys create NAME` makes others."
+            )
             headers_out = {"www-authenticate": "Bearer"}
             raise ApiError(401, message, code="invalid_api_key", headers=headers_out)
+        return caller
 
 
 def too_large(limit: int) -> ApiError:
@@ -151,15 +166,47 @@ def too_large(limit: int) -> ApiError:
     return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    taken = 0
+def _full() -> ApiError:
+    message = "The engine has as many connections as it takes. Try again in a moment."
+    headers = {"connection": "close", "retry-after": str(_RETRY_FULL_S)}
+    return ApiError(503, message, code="engine_overloaded", headers=headers)
 
-    async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise too_large(limit)
+
+def _too_slow(taken: int) -> ApiError:
+    message = f"The rest of the body did not come: {taken:,} bytes did."
+    headers = {"connection": "close"}
+    return ApiError(408, message, code="request_timeout", headers=headers)
+
+
+class _Body:
+    """A body on its way in: ApiError 413 when it is too large, 408 when it does not come.
+
+    Only the time that is spent waiting for the client counts.
+    """
+
+    def __init__(self, receive: Receive, limit: int, wait_s: float, clock: Clock) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._wait_s = wait_s
+        self._clock = clock
+        self._taken = 0
+        self._waited_s = 0.0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        if self._is_whole:  # whoever asks now waits for the client to leave
+            return await self._receive()
+        left_s = self._wait_s + self._taken / _LEAST_BYTES_PER_S - self._waited_s
+        began_s = self._clock.monotonic_s()
+        try:
+            with fail_after(min(self._wait_s, left_s)):
+                message = await self._receive()
+        except TimeoutError:
+            self._is_whole = True
+            raise _too_slow(self._taken) from None
+        self._waited_s += self._clock.monotonic_s() - began_s
+        self._taken += len(message.get("body", b""))
+        if self._taken > self._limit:
+            raise too_large(self._limit)
+        self._is_whole = not message.get("more_body", False)
         return message
-
-    return counted

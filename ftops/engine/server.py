@@ -17,33 +17,38 @@ from contextlib import contextmanager
 import uvicorn
 from filelock import FileLock, Timeout
 
-from ftops import __version__
+from ftops import __version__, crashpoints
 from ftops.clock import Clock, SystemClock
 from ftops.engine.address import (
     base_url,
+    is_loopback,
     load_token,
     open_socket,
     remove_address,
     write_address,
 )
-from ftops.engine.api.engine import Engine
+from ftops.engine.api.engine import EngineParts
 from ftops.engine.app import create_app
+from ftops.engine.connections import Patience, allow_files, patient
 from ftops.engine.expiry import drop_expired
 from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
 from ftops.engine.inspection import Inspector
+from ftops.engine.news import News
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
 from ftops.engine.trainers import get_trainer, list_bases
 from ftops.errors import EngineError
-from ftops.files import make_private_dir, storage_error
+from ftops.files import make_private_dir, storage_error, sweep_parts
 from ftops.records import EngineAddress
 
 OnReady = Callable[[EngineAddress], None]
 _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _GRACE_S = 5  # for requests under way when the engine ends
+_FILES_A_CONNECTION = 3  # itself, a file that goes up or down, one that is refused
+_FILES_BESIDE = 256
 _log = logging.getLogger(__name__)
 
 
@@ -85,9 +90,9 @@ def prepare_folder(paths: EngineFolder) -> EngineFolder:
     return paths
 
 
-def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine:
+def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineParts:
     """The parts of an engine around its store."""
-    return Engine(
+    return EngineParts(
         settings=settings,
         token=load_token(settings.paths.token),
         store=store,
@@ -95,6 +100,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         generation=Generation(settings.paths, get_trainer, settings.models_in_memory),
         inspector=Inspector(store, settings.paths),
         activity=Activity(clock),
+        news=News(settings.paths.database),
         list_bases=list_bases,
     )
 
@@ -111,8 +117,11 @@ def sweep_files(store: Store, paths: EngineFolder) -> None:
     known = store.files.ids()
     known |= {result_file_id(job.id) for job in store.jobs.unfinished()}
     for path in paths.files.iterdir():
+        # A hidden one is a results file on its way: a worker may be writing it.
         if path.name not in known and not path.name.startswith("."):
             path.unlink(missing_ok=True)
+    for final in (paths.address, paths.last_port, paths.token):
+        sweep_parts(final)
     for path in paths.jobs.iterdir():
         if store.jobs.find(path.name) is None:
             shutil.rmtree(path, ignore_errors=True)
@@ -124,9 +133,12 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
         clock = SystemClock()
         store = Store(paths.database, clock)
         try:
+            _check_exposure(settings, store)
             sweep_files(store, paths)
             engine = build_engine(settings, store, clock)
+            crashpoints.reach("engine.start.after_sweep")
             engine.scheduler.start()
+            crashpoints.reach("engine.start.after_recovery")
             engine.inspector.wake()  # for what an earlier engine had not looked at
             try:
                 _run(engine, bound, on_ready)
@@ -137,12 +149,27 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             store.close()
 
 
-def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
+def _check_exposure(settings: EngineSettings, store: Store) -> None:
+    """EngineError when other machines could reach the engine, but no key was made for them."""
+    if is_loopback(settings.host) or store.keys.all():
+        return
+    raise EngineError(
+        f"an engine on {settings.host} can be reached from other machines, and no key was made",
+        hint="`ftops engine keys create NAME` makes one; the token is for this machine alone.",
+    )
+
+
+def _run(engine: EngineParts, bound: socket.socket, on_ready: OnReady) -> None:
+    settings = engine.settings
+    patience = Patience(settings.head_wait_s, settings.answer_wait_s, settings.max_connections)
+    allow_files(_FILES_BESIDE + _FILES_A_CONNECTION * settings.max_connections)
     config = uvicorn.Config(
         create_app(engine),
+        http=patient(patience),
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the door wants to know who is really connected
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
         timeout_notify=1,
@@ -165,6 +192,7 @@ def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
         on_ready(address)
 
     server.when_listening = announce
+    server.when_ending = engine.news.end  # who follows a job would hold the end up
     try:
         with _quiet_signals():
             asyncio.run(server.serve(sockets=[bound]))
@@ -172,7 +200,7 @@ def _run(engine: Engine, bound: socket.socket, on_ready: OnReady) -> None:
         remove_address(engine.paths)
 
 
-def _is_idle(engine: Engine) -> bool:
+def _is_idle(engine: EngineParts) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False
@@ -180,14 +208,19 @@ def _is_idle(engine: Engine) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Says when it really listens."""
+    """Says when it really listens, and when it begins to end."""
 
     when_listening: Callable[[], None]
+    when_ending: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             self.when_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.when_ending()
+        await super().shutdown(sockets)
 
 
 @contextmanager

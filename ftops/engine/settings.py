@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+WORKER_COMMAND = (sys.executable, "-m", "ftops.engine.worker")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
 
@@ -103,6 +104,11 @@ class JobFolder:
         return self.root / "checkpoint"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk, given up so that a full one can still take down that the job failed."""
+        return self.root / "reserve"
+
+    @property
     def steps(self) -> Path:
         return self.root / "steps.csv"
 
@@ -131,9 +137,14 @@ class EngineSettings:
     max_assembled_bytes: int = 8192 * MEBIBYTE
     max_body_bytes: int = 8 * MEBIBYTE
     models_in_memory: int = 2
+    max_callers: int = 512  # of one model, at the same time
     max_unfinished_jobs: int = 200  # paused ones included
     keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
-    worker_command: tuple[str, ...] = (sys.executable, "-m", "ftops.engine.worker")
+    max_connections: int = 600
+    head_wait_s: float = 30.0  # for a whole request head
+    body_wait_s: float = 30.0  # for the next piece of a body
+    answer_wait_s: float = 60.0  # for a client to read its answer
+    worker_command: tuple[str, ...] = WORKER_COMMAND
 
     @property
     def paths(self) -> EngineFolder:

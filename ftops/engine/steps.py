@@ -7,12 +7,20 @@ that are in the file already; they come out the same and are skipped.
 import csv
 import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from ftops.engine.trainers.protocol import StepMetrics
 
+# What preference training measures beside the rest; not in the results of other jobs.
+REWARD_COLUMNS = (
+    "train_reward_accuracy",
+    "train_reward_margin",
+    "valid_reward_accuracy",
+    "valid_reward_margin",
+)
 COLUMNS = (
     "step",
     "epoch",
@@ -24,6 +32,7 @@ COLUMNS = (
     "valid_mean_token_accuracy",
     "train_sequence_accuracy",
     "valid_sequence_accuracy",
+    *REWARD_COLUMNS,
 )
 
 
@@ -38,7 +47,6 @@ class StepFile:
         whole = _whole_lines(path)
         rows = read_steps(path)
         self.last_step = int(rows[-1][0]) if rows else 0
-        self.last_epoch = int(rows[-1][1]) if rows else 0
         self._stream = path.open("ab")
         self._stream.truncate(len(whole))
 
@@ -50,8 +58,12 @@ class StepFile:
             raise StepsMissing(f"step {metrics.step} follows step {self.last_step}")
         self._stream.write(_render([_cells(metrics)]).encode())
         self._stream.flush()
-        self.last_step, self.last_epoch = metrics.step, metrics.epoch
+        self.last_step = metrics.step
         return True
+
+    def sync(self) -> None:
+        """Let all steps so far survive a power cut: a checkpoint must not be ahead of them."""
+        os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         self._stream.close()
@@ -70,13 +82,18 @@ class StepFile:
 
 def read_steps(path: Path) -> list[list[str]]:
     """The whole lines of a step file, as cells; none when there is no file."""
-    return list(csv.reader(io.StringIO(_whole_lines(path).decode())))
+    rows = csv.reader(io.StringIO(_whole_lines(path).decode()))
+    # An earlier version wrote fewer columns.
+    return [row + [""] * (len(COLUMNS) - len(row)) for row in rows]
+
+
+def result_columns(*, by_preference: bool) -> Mapping[str, str]:
+    """The columns of the results file, as `render_results` takes them."""
+    return {name: name for name in COLUMNS if by_preference or name not in REWARD_COLUMNS}
 
 
 def render_results(
-    rows: Sequence[Sequence[str]],
-    extra: Mapping[str, float],
-    columns: Mapping[str, str] = dict(zip(COLUMNS, COLUMNS, strict=True)),
+    rows: Sequence[Sequence[str]], extra: Mapping[str, float], columns: Mapping[str, str]
 ) -> str:
     """The results file: a header, every step, and `extra` figures in the last row.
 
@@ -108,6 +125,7 @@ def _cells(metrics: StepMetrics) -> list[str]:
         metrics.valid_token_accuracy,
         metrics.train_sequence_accuracy,
         metrics.valid_sequence_accuracy,
+        *(getattr(metrics, name) for name in REWARD_COLUMNS),
     ]
     return [*map(str, whole), *map(_figure, figures)]
 

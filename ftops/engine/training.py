@@ -14,19 +14,22 @@ from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine import legacy
 from ftops.engine.classifying import classify_rows
-from ftops.engine.documents import training_document
+from ftops.engine.documents import training_document, training_pair
 from ftops.engine.epochs import EpochModels, gather_epochs
 from ftops.engine.generation import GetTrainer
 from ftops.engine.hyperparameters import JobSettings, read_settings, resolved_values
 from ftops.engine.ids import model_name, result_file_id
-from ftops.engine.model_store import Manifest, fresh_dir, publish
-from ftops.engine.rows import BadFile, TrainingRow, format_of, read_rows
+from ftops.engine.model_store import Manifest, fresh_dir, publish, write_manifest
+from ftops.engine.recording import Recorder
+from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows, spoken_format
 from ftops.engine.settings import EngineFolder
-from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results
+from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results, result_columns
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
 from ftops.engine.trainers.protocol import (
+    CHECKPOINT_EVERY_S,
+    Document,
+    Pair,
     Resolved,
-    StepMetrics,
     Trainer,
     TrainingRequest,
     TrainingResult,
@@ -34,9 +37,8 @@ from ftops.engine.trainers.protocol import (
 )
 from ftops.errors import EngineError
 from ftops.files import write_atomic
+from ftops.records import Method
 
-_METRIC_EVENTS = 100  # a job tells about that many steps; the results file has them all
-_EPOCH_EVENTS = 50
 _ASK_EVERY_S = 0.1
 
 
@@ -49,6 +51,7 @@ class Workshop:
     get_trainer: GetTrainer
     clock: Clock
     told_to_stop: Callable[[], bool]
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,27 @@ def train_job(job: JobRow, shop: Workshop) -> None:
     resolved = trainer.resolve(request)
     shown = _as_asked(job, settings, resolved)
     started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
-    if not shop.store.begin(job.id, resolved_values(shown), started):
+    crashpoints.reach("engine.worker.before_begin")
+    if not shop.store.begin(job.id, resolved_values(shown), started, *_warnings(job)):
         raise TrainingStopped
+    crashpoints.reach("engine.worker.after_begin")
     result = _train(job, trainer, request, resolved, shop)
     extra: Mapping[str, float] = {}
     if settings.classes is not None and rows.validation:
         model = trainer.load(shop.folder.job(job.id).model)
         extra = classify_rows(model, rows.validation, settings.classes, _stop_signal(job, shop))
     _finish(job, rows, result, extra, shop)
+
+
+def _warnings(job: JobRow) -> Sequence[NewEvent]:
+    if job.method is not Method.DPO or job.model != job.base:
+        return []
+    message = (
+        f"Preference training moves what a model would say already, and {job.model} was never "
+        "taught to say anything: tune it on the preferred answers first (method supervised), and "
+        "start the preference job from that model."
+    )
+    return [NewEvent("untaught", message, level="warn")]
 
 
 def _read_settings(job: JobRow, rows: _Rows) -> JobSettings:
@@ -112,25 +128,36 @@ def _build_request(
         if parent is None:
             raise EngineError(f"the model {job.model} is gone")
         base = str(shop.folder.model(parent.job_id, parent.step))
-    weight = settings.prompt_loss_weight
     multiplier = settings.learning_rate_multiplier
     if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
         multiplier *= legacy.LEGACY_RATE
     return TrainingRequest(
         base=base,
-        training=[training_document(row, weight) for row in rows.training],
-        validation=[training_document(row, weight) for row in rows.validation],
+        training=_to_documents(rows.training, settings),
+        validation=_to_documents(rows.validation, settings),
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
         learning_rate_multiplier=multiplier,
         seed=job.seed,
+        beta=settings.beta,
     )
+
+
+def _to_documents(
+    rows: Sequence[TrainingRow], settings: JobSettings
+) -> Sequence[Document] | Sequence[Pair]:
+    pairs = [training_pair(row) for row in rows if isinstance(row, PreferenceRow)]
+    weight = settings.prompt_loss_weight
+    return pairs or [
+        training_document(row, weight) for row in rows if not isinstance(row, PreferenceRow)
+    ]
 
 
 def _describe(job: JobRow, resolved: Resolved) -> str:
     return (
         f"{job.model}, {resolved.n_epochs} epochs, {resolved.n_steps} steps, batch size "
         f"{resolved.batch_size}, learning rate multiplier {resolved.learning_rate_multiplier:g}"
+        + ("" if resolved.beta is None else f", beta {resolved.beta:g}")
     )
 
 
@@ -138,7 +165,10 @@ def _train(
     job: JobRow, trainer: Trainer, request: TrainingRequest, resolved: Resolved, shop: Workshop
 ) -> TrainingResult:
     place = shop.folder.job(job.id)
-    epochs = EpochModels(place, resolved.n_epochs)
+    epochs = EpochModels(place, resolved.n_epochs, shop.clock)
+
+    def recorder(steps: StepFile) -> Recorder:
+        return Recorder(job.id, resolved.n_epochs, steps, shop.store, shop.clock)
 
     def attempt() -> TrainingResult:
         with StepFile(place.steps) as steps:
@@ -147,9 +177,11 @@ def _train(
                 resolved,
                 into=fresh_dir(place.model),
                 checkpoint=place.checkpoint,
-                on_step=_Recorder(job, steps, resolved, shop).record,
+                on_step=recorder(steps).record,
                 should_stop=_stop_signal(job, shop),
                 on_epoch=epochs.keep,
+                on_checkpoint=steps.sync,
+                checkpoint_every_s=shop.checkpoint_every_s,
             )
 
     try:
@@ -180,72 +212,6 @@ def _stop_signal(job: JobRow, shop: Workshop) -> Callable[[], bool]:
     return should_stop
 
 
-class _Recorder:
-    """Writes down each step: all of them to the step file, some to the events."""
-
-    def __init__(self, job: JobRow, steps: StepFile, resolved: Resolved, shop: Workshop) -> None:
-        self._job = job
-        self._steps = steps
-        self._n_epochs = resolved.n_epochs
-        self._shop = shop
-        self._epoch = steps.last_epoch
-        self._first: tuple[int, float] | None = None
-
-    def record(self, metrics: StepMetrics) -> None:
-        self._steps.add(metrics)
-        events = [*self._epoch_before(metrics), *_due_metrics(metrics)]
-        if metrics.step == metrics.total_steps:
-            events.append(_epoch_event(metrics.epoch, self._n_epochs))
-        if events:
-            self._shop.store.tell(self._job.id, *events)
-            self._estimate(metrics)
-        crashpoints.reach("engine.worker.after_step")
-
-    def _epoch_before(self, metrics: StepMetrics) -> list[NewEvent]:
-        """The end of an epoch, which the first step of the next one shows."""
-        ended = metrics.epoch - 1
-        is_new = metrics.epoch > self._epoch and ended > 0
-        self._epoch = metrics.epoch
-        every = math.ceil(self._n_epochs / _EPOCH_EVENTS)
-        return [_epoch_event(ended, self._n_epochs)] if is_new and ended % every == 0 else []
-
-    def _estimate(self, metrics: StepMetrics) -> None:
-        """Say when the job will end, by the speed since this worker began."""
-        now = self._shop.clock.monotonic_s()
-        if self._first is None:
-            self._first = (metrics.step, now)
-            return
-        first_step, began = self._first
-        step_s = (now - began) / (metrics.step - first_step)
-        left_s = step_s * (metrics.total_steps - metrics.step)
-        self._shop.store.jobs.set_estimate(self._job.id, self._shop.store.now() + round(left_s))
-
-
-def _epoch_event(epoch: int, n_epochs: int) -> NewEvent:
-    return NewEvent(f"epoch:{epoch}", f"Epoch {epoch}/{n_epochs} completed.")
-
-
-def _due_metrics(metrics: StepMetrics) -> list[NewEvent]:
-    every = math.ceil(metrics.total_steps / _METRIC_EVENTS)
-    is_due = metrics.step % every == 0 or metrics.step in (1, metrics.total_steps)
-    return [_metrics_event(metrics)] if is_due or metrics.valid_loss is not None else []
-
-
-def _metrics_event(metrics: StepMetrics) -> NewEvent:
-    message = f"Step {metrics.step}/{metrics.total_steps}: training loss={metrics.train_loss:.4f}"
-    figures = {
-        "train_loss": metrics.train_loss,
-        "train_mean_token_accuracy": metrics.train_token_accuracy,
-        "valid_loss": metrics.valid_loss,
-        "valid_mean_token_accuracy": metrics.valid_token_accuracy,
-    }
-    if metrics.valid_loss is not None:
-        message += f", validation loss={metrics.valid_loss:.4f}"
-    known = {name: round(value, 6) for name, value in figures.items() if value is not None}
-    data = {"step": metrics.step, "total_steps": metrics.total_steps, **known}
-    return NewEvent(f"step:{metrics.step}", message, type="metrics", data=data)
-
-
 def _finish(
     job: JobRow, rows: _Rows, result: TrainingResult, extra: Mapping[str, float], shop: Workshop
 ) -> None:
@@ -257,12 +223,14 @@ def _finish(
         base=job.base,
         parent=job.model,
         job_id=job.id,
-        row_format=format_of(rows.training[0]),
+        row_format=spoken_format(rows.training[0]),
         created_at=store.now(),
         trained_tokens=result.trained_tokens,
     )
+    crashpoints.reach("engine.worker.before_publish")
     checkpoints = gather_epochs(place, manifest)
-    publish(place.model, shop.folder.model(job.id), manifest)
+    write_manifest(place.model, manifest)
+    publish(place.model, shop.folder.model(job.id))
     crashpoints.reach("engine.worker.after_publish")
     results = _write_results(job, place.steps, extra, shop)
     crashpoints.reach("engine.worker.after_results")
@@ -284,17 +252,16 @@ def _name_model(job: JobRow, store: Store) -> str:
         return legacy.free_model_name(
             job, store.now(), lambda name: store.models.find_any(name) is not None
         )
-    return model_name(job.base, job.suffix, job.id)
+    return model_name(job.base, job.owner, job.suffix, job.id)
 
 
 def _write_results(job: JobRow, steps: Path, extra: Mapping[str, float], shop: Workshop) -> FileRow:
     rows = read_steps(steps)
-    name, text = "step_metrics.csv", render_results(rows, extra)
+    name, columns = "step_metrics.csv", result_columns(by_preference=job.method is Method.DPO)
     if legacy.is_legacy(job.id):
         columns = legacy.result_columns(validated=job.validation_file is not None)
-        name = legacy.RESULTS_NAME
-        text = render_results(rows, legacy.result_figures(extra), columns)
-    content = text.encode()
+        name, extra = legacy.RESULTS_NAME, legacy.result_figures(extra)
+    content = render_results(rows, extra, columns).encode()
     file_id = result_file_id(job.id)
     write_atomic(shop.folder.file(file_id), content)
     return FileRow(file_id, name, "fine-tune-results", len(content), shop.store.now())

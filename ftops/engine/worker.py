@@ -7,6 +7,8 @@ resume it. What it prints lands in the job's log.
 """
 
 import argparse
+import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -17,17 +19,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ftops import crashpoints
 from ftops.clock import SystemClock
 from ftops.engine.generation import GetTrainer
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, Store
 from ftops.engine.trainers import get_trainer as get_known_trainer
-from ftops.engine.trainers.protocol import TrainingStopped
+from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S, TrainingStopped
 from ftops.engine.training import Workshop, train_job
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
 from ftops.errors import FtopsError
 from ftops.files import storage_error
 
+_RESERVE_BYTES = 128 << 10
 _LOCK_WAIT_S = 5.0  # an engine that looks whether a worker lives holds the lock for a moment
 
 
@@ -38,12 +42,14 @@ def main(
     parser = argparse.ArgumentParser(prog="python -m ftops.engine.worker", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the engine's folder")
     parser.add_argument("--job", required=True, help="the id of a queued job")
+    parser.add_argument("--checkpoint-every-s", type=float, default=CHECKPOINT_EVERY_S)
     options = parser.parse_args(arguments)
     folder = EngineFolder(options.folder)
+    faulthandler.enable()  # whatever kills it, its log says where it was
     stop = _stop_on_signals()
     try:
         with FileLock(folder.job(options.job).lock, timeout=_LOCK_WAIT_S):
-            return _work(options.job, folder, get_trainer, stop)
+            return _work(options.job, folder, get_trainer, stop, options.checkpoint_every_s)
     except Timeout:
         print(f"another worker has the job {options.job}", file=sys.stderr)  # noqa: T201
         return EXIT_BUSY
@@ -56,32 +62,48 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
-def _work(job_id: str, folder: EngineFolder, get_trainer: GetTrainer, stop: threading.Event) -> int:
+def _work(
+    job_id: str,
+    folder: EngineFolder,
+    get_trainer: GetTrainer,
+    stop: threading.Event,
+    checkpoint_every_s: float,
+) -> int:
     clock = SystemClock()
     store = Store(folder.database, clock)
     try:
         job = store.jobs.find(job_id)
         if job is None or job.status is not JobStatus.QUEUED:
             return 0  # cancelled while this process started
+        crashpoints.reach("engine.worker.after_lock")
         store.jobs.set_worker(job_id, os.getpid())
-        return _train(job, Workshop(store, folder, get_trainer, clock, stop.is_set))
+        shop = Workshop(store, folder, get_trainer, clock, stop.is_set, checkpoint_every_s)
+        return _train(job, shop)
     finally:
         store.close()
 
 
 def _train(job: JobRow, shop: Workshop) -> int:
     try:
+        shop.folder.job(job.id).reserve.write_bytes(os.urandom(_RESERVE_BYTES))
         train_job(job, shop)
     except TrainingStopped:
+        crashpoints.reach("engine.worker.before_give_back")
         return EXIT_STOPPED if shop.store.give_back(job.id) else 0
     except FtopsError as error:
-        traceback.print_exc()
-        shop.store.fail(job.id, "server_error", error.message)
+        _fail(job, error.message, shop)
     except OSError as error:
-        traceback.print_exc()
         where = Path(error.filename) if isinstance(error.filename, str) else shop.folder.root
-        shop.store.fail(job.id, "server_error", storage_error(error, where).message)
+        _fail(job, storage_error(error, where).message, shop)
     return 0
+
+
+def _fail(job: JobRow, message: str, shop: Workshop) -> None:
+    """Let the job fail; there is room for that also on a full disk."""
+    shop.folder.job(job.id).reserve.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    shop.store.fail(job.id, "server_error", message)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ftops.engine.settings import JobFolder
 from ftops.errors import EngineError
+from ftops.locks import is_locked
 
 _TAIL_BYTES = 2000
 
@@ -59,18 +58,6 @@ def start_worker(command: Sequence[str], job_id: str, engine: Path, folder: JobF
     except OSError as error:
         raise EngineError(f"cannot start a worker for {job_id}: {error}") from error
     return Worker(job_id, folder, child)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock file at this moment."""
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0)
-    try:
-        with lock:
-            return False
-    except Timeout:
-        return True
 
 
 def read_tail(path: Path) -> str:

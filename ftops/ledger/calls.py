@@ -26,7 +26,7 @@ class Calls(Store):
         self, run_id: RunId, stage: Stage, name: str, request: Mapping[str, Json]
     ) -> RemoteCall:
         """Write down, before it is sent, a request that will have an effect."""
-        with self._changing() as connection:
+        with self._changing("record_intent") as connection:
             cursor = connection.execute(
                 "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
                 " VALUES (?, ?, ?, 'intent', ?, ?)",
@@ -42,17 +42,17 @@ class Calls(Store):
 
     def record_done(self, call: RemoteCall, remote_id: str) -> None:
         """The request had its effect: `remote_id` is what it made or changed."""
-        with self._changing() as connection:
+        with self._changing("record_done") as connection:
             self._end_call(connection, call, "done", remote_id=remote_id)
 
     def record_failed(self, call: RemoteCall, error: str) -> None:
         """The request certainly had no effect."""
-        with self._changing() as connection:
+        with self._changing("record_failed") as connection:
             self._end_call(connection, call, "failed", error=error)
 
     def record_job(self, call: RemoteCall, job_id: str) -> None:
         """The request made this job, which is the run's from now on."""
-        with self._changing() as connection:
+        with self._changing("record_job") as connection:
             self._end_call(connection, call, "done", remote_id=job_id)
             connection.execute(
                 "UPDATE runs SET job_id = ?, updated_at = ? WHERE id = ?",
@@ -61,7 +61,7 @@ class Calls(Store):
 
     def record_upload(self, call: RemoteCall, upload: Upload) -> None:
         """The request made this upload."""
-        with self._changing() as connection:
+        with self._changing("record_upload") as connection:
             self._end_call(connection, call, "done", remote_id=upload.file_id)
             _insert_upload(connection, upload)
 
@@ -97,7 +97,7 @@ class Calls(Store):
 
     def add_upload(self, upload: Upload) -> None:
         """Remember content that lies at an account already."""
-        with self._changing() as connection:
+        with self._changing("add_upload") as connection:
             _insert_upload(connection, upload)
 
     def find_upload(self, account: str, sha256: str) -> Upload | None:
@@ -114,7 +114,7 @@ class Calls(Store):
 
     def forget_upload(self, file_id: str) -> None:
         """The provider has this file no more; nothing happens if it was never known."""
-        with self._changing() as connection:
+        with self._changing("forget_upload") as connection:
             connection.execute(
                 "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
                 (self._now(), file_id),

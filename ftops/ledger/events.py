@@ -22,7 +22,7 @@ class Events(Store):
 
     def add_events(self, run_id: RunId, job_id: str, events: Iterable[JobEvent]) -> None:
         """Store the events, in their order; one that is there already is left as it is."""
-        with self._changing() as connection:
+        with self._changing("add_events") as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO events"
                 " (run_id, job_id, event_id, at, level, type, message, data_json)"
@@ -77,7 +77,7 @@ class Events(Store):
 
     def mark_shown(self, numbers: Iterable[int]) -> None:
         """Remember that these stored events have been shown to somebody."""
-        with self._changing() as connection:
+        with self._changing("mark_shown") as connection:
             connection.executemany(
                 "UPDATE events SET shown = 1 WHERE id = ?", [(number,) for number in numbers]
             )

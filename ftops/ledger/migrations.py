@@ -31,39 +31,35 @@ def find_version(connection: sqlite3.Connection) -> int | None:
     return version if isinstance(version, int) else None
 
 
+def is_newest(connection: sqlite3.Connection) -> bool:
+    """Whether there is nothing to migrate."""
+    return find_version(connection) == len(MIGRATIONS)
+
+
 def migrate(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
-    """Bring the file to the newest version, in one transaction that other processes wait for.
+    """Bring the file to the newest version, inside the transaction that the caller has opened.
 
     Raises LedgerTooNew for a file of a later ftops, LedgerError for a file that is no ledger.
     """
-    if find_version(connection) == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = find_version(connection)  # another process may have been faster
-        if version is None:
-            raise LedgerError(
-                f"{path} is an SQLite file, but not a ledger of ftops",
-                hint="Move it out of the way, or point FTOPS_HOME at another folder.",
-            )
-        if version > len(MIGRATIONS):
-            raise LedgerTooNew(
-                f"{path} has version {version}; this ftops knows versions up to {len(MIGRATIONS)}"
-            )
-        if version == 0:
-            run_statements(connection, SCHEMA.read_text(encoding="utf-8"))
-        else:
-            for step in MIGRATIONS[version:]:
-                step(connection)
-        connection.executemany(
-            "INSERT INTO migrations (version, applied_at) VALUES (?, ?)",
-            [(number, now.isoformat()) for number in range(version + 1, len(MIGRATIONS) + 1)],
+    version = find_version(connection)
+    if version is None:
+        raise LedgerError(
+            f"{path} is an SQLite file, but not a ledger of ftops",
+            hint="Move it out of the way, or point FTOPS_HOME at another folder.",
         )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    if version > len(MIGRATIONS):
+        raise LedgerTooNew(
+            f"{path} has version {version}; this ftops knows versions up to {len(MIGRATIONS)}"
+        )
+    if version == 0:
+        run_statements(connection, SCHEMA.read_text(encoding="utf-8"))
+    else:
+        for step in MIGRATIONS[version:]:
+            step(connection)
+    connection.executemany(
+        "INSERT INTO migrations (version, applied_at) VALUES (?, ?)",
+        [(number, now.isoformat()) for number in range(version + 1, len(MIGRATIONS) + 1)],
+    )
 
 
 def run_statements(connection: sqlite3.Connection, script: str) -> None:

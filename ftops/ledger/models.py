@@ -10,7 +10,7 @@ class Models(Store):
 
     def add_model(self, model: TunedModel) -> None:
         """Record the model that a run's job made; the run carries its name from now on."""
-        with self._changing() as connection:
+        with self._changing("add_model") as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO models ({MODEL_COLUMNS})"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -39,7 +39,7 @@ class Models(Store):
 
     def mark_model_deleted(self, name: str) -> None:
         """The provider has this model no more; nothing happens if no run made it."""
-        with self._changing() as connection:
+        with self._changing("mark_model_deleted") as connection:
             connection.execute(
                 "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL",
                 (self._now(), name),

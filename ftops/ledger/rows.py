@@ -1,11 +1,11 @@
 """Between rows of the ledger and records: one function a direction and a kind."""
 
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from functools import lru_cache, wraps
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import orjson
 
@@ -26,6 +26,7 @@ from ftops.records import (
 
 CallState = Literal["intent", "done", "failed"]
 SqlRow: TypeAlias = tuple[Any, ...]
+Record = TypeVar("Record")
 
 RUN_COLUMNS = (
     "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
@@ -91,7 +92,21 @@ class Move:
     stage: Stage | None
     before: str
     after: str
-    data: Mapping[str, Json] = field(default_factory=dict)
+    attempt: int | None = None  # of the stage
+    error: str | None = None
+
+
+def _reading(convert: Callable[[SqlRow], Record]) -> Callable[[SqlRow], Record]:
+    """A row that only a damaged file can hold becomes a LedgerError."""
+
+    @wraps(convert)
+    def converted(row: SqlRow) -> Record:
+        try:
+            return convert(row)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LedgerError(f"the ledger is damaged: {error!r} in a row") from error
+
+    return converted
 
 
 def to_json(value: Mapping[str, Json] | tuple[str, ...]) -> str:
@@ -117,6 +132,7 @@ def to_provider_json(provider: ProviderSettings) -> str:
     return orjson.dumps(asdict(provider)).decode()
 
 
+@_reading
 def to_run(row: SqlRow) -> Run:
     return Run(
         id=RunId(row[0]),
@@ -137,6 +153,7 @@ def to_run(row: SqlRow) -> Run:
     )
 
 
+@_reading
 def to_stage(row: SqlRow) -> StageRecord:
     return StageRecord(
         stage=Stage(row[0]),
@@ -149,6 +166,7 @@ def to_stage(row: SqlRow) -> StageRecord:
     )
 
 
+@_reading
 def to_event(row: SqlRow) -> JobEvent:
     return JobEvent(
         id=row[0],
@@ -160,6 +178,7 @@ def to_event(row: SqlRow) -> JobEvent:
     )
 
 
+@_reading
 def to_call(row: SqlRow) -> RemoteCall:
     return RemoteCall(
         id=row[0],
@@ -175,6 +194,7 @@ def to_call(row: SqlRow) -> RemoteCall:
     )
 
 
+@_reading
 def to_upload(row: SqlRow) -> Upload:
     return Upload(
         account=row[0],
@@ -187,6 +207,7 @@ def to_upload(row: SqlRow) -> Upload:
     )
 
 
+@_reading
 def to_model(row: SqlRow) -> TunedModel:
     return TunedModel(
         name=row[0],
@@ -202,15 +223,17 @@ def to_model(row: SqlRow) -> TunedModel:
     )
 
 
+@_reading
 def to_move(row: SqlRow) -> Move:
     data = _object(row[1])
-    stage = data.get("stage")
+    stage, attempt, error = data.get("stage"), data.get("attempt"), data.get("error")
     return Move(
         at=_moment(row[0]),
         stage=Stage(str(stage)) if stage is not None else None,
         before=str(data.get("before")),
         after=str(data.get("after")),
-        data=data,
+        attempt=attempt if isinstance(attempt, int) else None,
+        error=error if isinstance(error, str) else None,
     )
 
 

@@ -11,6 +11,7 @@ from ftops.records import Json, Run, RunId, RunStatus, Stage
 
 SHORTEST_PREFIX = 4
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+_LAST_LETTER = "\U0010ffff"
 _NEWEST = "ORDER BY created_at DESC, rowid DESC"
 
 
@@ -23,7 +24,7 @@ class Runs(Store):
         With `unless_known`, a run of the same key that is there already is returned instead;
         another process cannot come in between.
         """
-        with self._changing() as connection:
+        with self._changing("add_run") as connection:
             if unless_known and (known := _newest(connection, "key = ?", run.key)):
                 return known
             marks = ", ".join("?" for _ in RUN_COLUMNS.split(","))
@@ -55,11 +56,6 @@ class Runs(Store):
                 return run
         raise UnknownRun(f"no run, job, model or job file is called {ref!r}")
 
-    def find_run(self, key: str) -> Run | None:
-        """The newest run of that key."""
-        with self._reading() as connection:
-            return _newest(connection, "key = ?", key)
-
     def list_runs(self, limit: int | None = None) -> list[Run]:
         """Runs, newest first."""
         with self._reading() as connection:
@@ -72,7 +68,7 @@ class Runs(Store):
     def move_run(self, seen: Run, after: RunStatus, *, error: str | None = None) -> Run:
         """Move the run on from the state in which the caller has seen it; RunBusy if it left it."""
         now = self._now()
-        with self._changing() as connection:
+        with self._changing("move_run") as connection:
             changed = connection.execute(
                 "UPDATE runs SET status = ?, error = ?, updated_at = ?, finished_at = ?"
                 " WHERE id = ? AND status = ?",
@@ -97,7 +93,7 @@ class Runs(Store):
         """
         now = self._now()
         forget = ", job_id = NULL, fine_tuned_model = NULL" if Stage.CREATE in stages else ""
-        with self._changing() as connection:
+        with self._changing("reopen_run") as connection:
             changed = connection.execute(
                 "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL,"
                 f" cancel_asked_at = NULL, updated_at = ?{forget} WHERE id = ? AND status = ?",
@@ -121,7 +117,7 @@ class Runs(Store):
         overrides: Sequence[str] = (),
     ) -> Run:
         """Take over what changed in the job file, or its place, without making it another run."""
-        with self._changing() as connection:
+        with self._changing("update_spec") as connection:
             connection.execute(
                 "UPDATE runs SET spec_json = ?, job_file = ?, overrides_json = ?, updated_at = ?"
                 " WHERE id = ?",
@@ -131,7 +127,7 @@ class Runs(Store):
 
     def ask_cancel(self, run_id: RunId) -> None:
         """Ask whoever drives the run to stop before the next thing it would send."""
-        with self._changing() as connection:
+        with self._changing("ask_cancel") as connection:
             connection.execute(
                 "UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, ?) WHERE id = ?",
                 (self._now(), run_id),
@@ -166,8 +162,8 @@ def _by_prefix(connection: sqlite3.Connection, ref: str) -> Run | None:
     if len(ref) < SHORTEST_PREFIX:
         return None
     rows = connection.execute(
-        f"SELECT {RUN_COLUMNS} FROM runs WHERE substr(id, 1, ?) = ? {_NEWEST} LIMIT 4",
-        (len(ref), ref),
+        f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 4",
+        (ref, ref + _LAST_LETTER),
     ).fetchall()
     if len(rows) > 1:
         some = ", ".join(row[0] for row in rows[:3])

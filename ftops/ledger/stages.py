@@ -51,7 +51,7 @@ class Stages(Store):
         """
         now = self._now()
         begins = after is StageStatus.RUNNING
-        with self._changing() as connection:
+        with self._changing("move_stage") as connection:
             changed = connection.execute(
                 "UPDATE stages SET status = ?, attempts = attempts + ?,"
                 " started_at = iif(?, ?, coalesce(started_at, ?)), finished_at = ?,"

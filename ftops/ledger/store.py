@@ -1,21 +1,40 @@
 """The open file: its transactions, its lock between threads, and the one door for its errors.
 
 Whatever SQLite raises leaves this room as a LedgerError or a StorageError that says what to do.
-Every commit is flushed to the disk before it counts (WAL, synchronous=FULL): an intent that a
-provider's answer may depend on survives a power cut.
+
+A power cut at any moment leaves no half of a change, and loses none that had returned: an intent
+stands on the disk before its request leaves. Only the last events, or that they were shown, may be
+missing (`UNFLUSHED`): they are most of all commits, and the provider can be asked again. What that
+takes:
+
+- `journal_mode = WAL`: a commit is one append to ledger.db-wal, whose frames carry checksums that
+  chain. What a cut leaves of an unfinished append does not check, and counts as never written.
+- `synchronous = FULL`: a commit flushes that append before it returns. With NORMAL, which is for
+  what may be missing, the next such commit flushes it; none is there without those before it. With
+  OFF, ledger.db could be overwritten before its log is safe.
+- `fullfsync`, for macOS, whose plain fsync leaves the bytes in the drive's own memory.
+- Pages go over to ledger.db only after the log is flushed, and the log begins anew only after
+  ledger.db is: SQLite's own order, which these settings leave as it is.
+- The folder's entry for each file is flushed too (SQLite's for the log, `make_private_dir` ours).
+
+tests/ledger/test_power_cut.py holds it, write by write. ledger.db-shm is a cache of the log's
+index; SQLite makes it anew after a crash.
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
+from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.errors import LedgerError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
-from ftops.ledger.migrations import migrate
+from ftops.ledger.migrations import is_newest, migrate
 
 BUSY_TIMEOUT_S = 10.0
 _RETRY_S = 0.05
@@ -28,9 +47,45 @@ _READ_ONLY = (
     sqlite3.SQLITE_AUTH,
 )
 
+# Every transaction by its name: the method that makes it.
+Change = Literal[
+    "migrate",
+    "add_run",
+    "move_run",
+    "reopen_run",
+    "update_spec",
+    "ask_cancel",
+    "move_stage",
+    "add_events",
+    "mark_shown",
+    "record_intent",
+    "record_done",
+    "record_failed",
+    "record_job",
+    "record_upload",
+    "add_upload",
+    "forget_upload",
+    "add_model",
+    "mark_model_deleted",
+]
+
+# Changes that return before they are flushed: they can be learned again, or hurt nobody.
+UNFLUSHED: frozenset[Change] = frozenset({"add_events", "mark_shown"})
+
+
+def list_crash_points() -> tuple[str, ...]:
+    """The points of `crashpoints` in this room: before and after the commit of each change."""
+    return tuple(
+        f"ledger.{change}.{moment}_commit"
+        for change in get_args(Change)
+        for moment in ("before", "after")
+    )
+
 
 class Store:
     """One connection, shared by the threads of this process under a lock."""
+
+    _unflushed = UNFLUSHED
 
     def __init__(self, path: Path, clock: Clock, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
@@ -48,10 +103,15 @@ class Store:
             )
         try:
             with self._door():
-                self._use_wal()
                 self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute("PRAGMA fullfsync = ON")
+                self._connection.execute("PRAGMA checkpoint_fullfsync = ON")
                 self._connection.execute("PRAGMA foreign_keys = ON")
-                migrate(self._connection, path, clock.now())
+                self._use_wal()
+                if not is_newest(self._connection):
+                    with self._changing("migrate") as connection:  # others wait, then find it done
+                        if not is_newest(connection):
+                            migrate(connection, path, clock.now())
         except BaseException:
             self._connection.close()
             raise
@@ -68,17 +128,21 @@ class Store:
             yield self._connection
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def _changing(self, change: Change) -> Iterator[sqlite3.Connection]:
         """The connection inside a transaction: all of the block happens, or none of it."""
+        level = "NORMAL" if change in self._unflushed else "FULL"
         with self._lock, self._door():
+            self._connection.execute(f"PRAGMA synchronous = {level}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                crashpoints.reach(f"ledger.{change}.before_commit")
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        crashpoints.reach(f"ledger.{change}.after_commit")
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds")
@@ -87,6 +151,8 @@ class Store:
         # SQLite gives its -wal and -shm files the mode of the main file. A file that is there
         # already is not opened: closing it would drop the locks of another connection.
         try:
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
             if self.path.stat().st_mode & 0o077:
@@ -113,6 +179,8 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
+        except UnicodeDecodeError as error:  # SQLite's message repeats bytes of the bad file
+            raise self._damaged(error) from error
 
     def _explain(self, error: sqlite3.Error) -> LedgerError | StorageError:
         code = _primary_code(error)
@@ -131,11 +199,14 @@ class Store:
                 hint="End the other process, or wait for it, then give the same command again.",
             )
         if code in _DAMAGED:
-            return LedgerError(
-                f"{self.path}: the ledger is damaged ({error})",
-                hint=f"Restore it from a backup, or move it away: mv {self.path} {self.path}.bad",
-            )
+            return self._damaged(error)
         return LedgerError(f"{self.path}: {error}")
+
+    def _damaged(self, error: Exception) -> LedgerError:
+        return LedgerError(
+            f"{self.path}: the ledger is damaged ({error})",
+            hint=f"Restore it from a backup, or move it away: mv {self.path} {self.path}.bad",
+        )
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:

@@ -2,9 +2,9 @@
 
 from ftops import crashpoints
 from ftops.errors import JobFailed, Rejected, RunError
-from ftops.orchestrator.desk import Desk, get_run_folder
+from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say_follow
-from ftops.orchestrator.lock import hold_lock
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.stages.create import CALL as CREATE_CALL
 from ftops.orchestrator.stages.create import reconcile
 from ftops.orchestrator.states import ENDED, RUN_MOVES
@@ -30,7 +30,7 @@ def cancel_run(run: Run, desk: Desk) -> Run:
     deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
     sent = False
     while True:
-        with hold_lock(get_run_folder(desk.home, run.id)) as held:
+        with hold_run(run, desk.home) as held:
             run = desk.ledger.get_run(run.id)
             if held:
                 return run if run.status in ENDED else cancel_held(run, desk, sent=sent)

@@ -47,6 +47,11 @@ class Prepared:
         """Training and, when there is one, validation."""
         return (self.training, self.validation) if self.validation else (self.training,)
 
+    @property
+    def spoken_format(self) -> RowFormat:
+        """How a model that learned of these rows is asked: preferences are about chats."""
+        return RowFormat.CHAT if self.row_format is RowFormat.PREFERENCE else self.row_format
+
     def to_json(self) -> dict[str, Json]:
         """Figures for people first; what only later stages read is nested."""
         return {

@@ -7,6 +7,8 @@ from ftops.orchestrator.observer import Observer
 from ftops.orchestrator.work import Work
 from ftops.records import JobEvent, Json, Stage
 
+_COUNTED = (("step", "total_steps", "steps"), ("epoch", "n_epochs", "epochs"))
+
 
 def show_unshown(work: Work) -> None:
     """Show the run's stored events that no command has shown, oldest first, and remember that."""
@@ -32,11 +34,19 @@ def show(observer: Observer, stored: Sequence[StoredEvent]) -> None:
 
 
 def show_progress(observer: Observer, event: JobEvent) -> None:
-    """Report the step that a metrics event names."""
-    step = _find_count(event.data.get("step"))
-    if step is not None:
-        total = _find_count(event.data.get("total_steps"))
-        observer.progressed(Stage.FOLLOW, step, total, "steps")
+    """Report how far the training is, where the event tells it."""
+    if progress := find_progress(event):
+        done, total, unit = progress
+        observer.progressed(Stage.FOLLOW, done, total, unit)
+
+
+def find_progress(event: JobEvent) -> tuple[float, float | None, str] | None:
+    """How much of how much was done of what, when the event tells: steps, or whole epochs."""
+    for name, total, unit in _COUNTED:
+        done = _find_count(event.data.get(name))
+        if done is not None:
+            return done, _find_count(event.data.get(total)), unit
+    return None
 
 
 def _find_count(value: Json) -> float | None:

@@ -15,16 +15,19 @@ from ftops.spec.load import LoadedJob, resolve_data
 # No letters or digits that are mistaken for one another when read aloud at night.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _TAIL = 4
+_PATHS = ("training_file", "validation_file")  # their content stands in the key instead
 
 
 def make_key(job: LoadedJob, account: str) -> str:
     """SHA-256 over what the job file says, the content of its data, and who pays.
 
-    Raises DatasetError when a data file cannot be read.
+    Where the data lies, and what its files are called, is left out: a folder that was moved is the
+    same job. Raises DatasetError when a data file cannot be read.
     """
     spec = job.spec
+    said = {name: value for name, value in spec.canonical().items() if name not in _PATHS}
     parts = {
-        "spec": spec.canonical(),
+        "spec": said,
         "training": _content(job.path, spec.training_file),
         "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
         "account": account,

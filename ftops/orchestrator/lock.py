@@ -1,35 +1,22 @@
-"""One runner for each run: a lock of the operating system, which dies with its process."""
+"""One runner for each run: whoever holds the lock in the run's folder."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
-
-
-@contextlib.contextmanager
-def hold_lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock of the run in `folder` for the block; False when somebody else has it."""
-    make_private_dir(folder)
-    lock = FileLock(folder / "lock", timeout=0, mode=PRIVATE_FILE, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise storage_error(error, folder / "lock") from error
-    try:
-        yield True
-    finally:
-        lock.release()
+from ftops.locks import hold_lock, is_locked
+from ftops.orchestrator.desk import get_run_folder
+from ftops.records import Run
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a living process drives the run in `folder`; changes nothing there."""
-    if not (folder / "lock").exists():
-        return False
-    with hold_lock(folder) as held:
-        return not held
+def hold_run(run: Run, home: Path) -> AbstractContextManager[bool]:
+    """Be the one runner of the run for the block; False when another process is."""
+    return hold_lock(_get_lock(run, home))
+
+
+def is_driven(run: Run, home: Path) -> bool:
+    """Whether a living process drives or watches over the run at this moment."""
+    return is_locked(_get_lock(run, home))
+
+
+def _get_lock(run: Run, home: Path) -> Path:
+    return get_run_folder(home, run.id) / "lock"

@@ -44,9 +44,12 @@ class Patience:
 
     def pause(self, seconds: float) -> None:
         """Let up to `seconds` pass; WaitedTooLong when the time is up."""
-        clock = self._desk.clock
+        self._desk.clock.sleep(self.grant(seconds))
+
+    def grant(self, seconds: float) -> float:
+        """How much of so long a pause there is time for; WaitedTooLong when the time is up."""
         if self._max_wait_s is not None:
-            left_s = self._began_s + self._max_wait_s - clock.monotonic_s()
+            left_s = self._began_s + self._max_wait_s - self._desk.clock.monotonic_s()
             if left_s <= 0:
                 raise WaitedTooLong(
                     f"the job of {self._run_id} has not ended within limits.max_wait"
@@ -54,7 +57,7 @@ class Patience:
                     hint=f"{say_follow(self._run_id)} goes on watching.",
                 )
             seconds = min(seconds, left_s)
-        clock.sleep(seconds)
+        return seconds
 
     def answered(self) -> None:
         """The provider has answered well."""

@@ -21,7 +21,7 @@ from ftops.orchestrator.stages.prepare import (
     make_file,
 )
 from ftops.providers.protocol import Provider
-from ftops.records import JobRequest, RowFormat
+from ftops.records import JobRequest, Method, RowFormat
 from ftops.spec.load import LoadedJob
 
 
@@ -87,6 +87,7 @@ def preview(job: LoadedJob, provider: Provider) -> Preview:
             hyperparameters=spec.hyperparameters.to_record(),
             seed=spec.seed,
             metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
+            method=Method(spec.method),
         ),
         uploads={_remote_name(one): one.file.source for one in made if one.summary},
         problems=tuple(problems),

@@ -16,7 +16,7 @@ from ftops.orchestrator.cancelling import cancel_held
 from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.hints import say_run
-from ftops.orchestrator.lock import hold_lock
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.plan import plan
 from ftops.orchestrator.stages import STAGES
 from ftops.orchestrator.states import (
@@ -41,7 +41,7 @@ def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
     cancelled; after any other error the same command goes on from there.
     """
     while True:
-        with hold_lock(get_run_folder(desk.home, run.id)) as held:
+        with hold_run(run, desk.home) as held:
             if held:
                 return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
         run = watch(run, desk, detach=detach)

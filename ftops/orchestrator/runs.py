@@ -10,7 +10,6 @@ from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.keys import make_key, make_run_id
-from ftops.orchestrator.lock import is_locked
 from ftops.orchestrator.plan import plan_retry
 from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.evaluate import EVALUATION
@@ -21,7 +20,7 @@ from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.spec.load import LoadedJob
 
-__all__ = ["cancel_run", "drive", "is_driven", "load_evaluation", "load_results", "open_run"]
+__all__ = ["cancel_run", "drive", "load_evaluation", "load_results", "open_run"]
 
 JOB_FILE = "job.yaml"
 
@@ -70,11 +69,6 @@ def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     except orjson.JSONDecodeError as error:
         raise LedgerError(f"{path} is damaged: {error}") from error
     return Evaluation.from_json(value)
-
-
-def is_driven(run: Run, home: Path) -> bool:
-    """Whether a living process drives or watches over the run at this moment."""
-    return is_locked(get_run_folder(home, run.id))
 
 
 def _make_run(job: LoadedJob, desk: Desk, key: str) -> Run:

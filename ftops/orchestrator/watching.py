@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ftops.orchestrator.desk import Desk, get_run_folder
+from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.feed import show
-from ftops.orchestrator.lock import is_locked
+from ftops.orchestrator.lock import is_driven
 from ftops.orchestrator.states import ENDED
 from ftops.records import Run, RunId, Stage, StageRecord, StageStatus
 
@@ -29,7 +29,7 @@ def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
     seen = _Seen(event=_begin(desk, run.id))
     while True:
         # In this order: after the lock is free, one more look misses nothing.
-        driven = is_locked(get_run_folder(desk.home, run.id))
+        driven = is_driven(run, desk.home)
         run = desk.ledger.get_run(run.id)
         _look(desk, run.id, seen)
         if run.status in ENDED or (detach and run.job_id) or not driven:

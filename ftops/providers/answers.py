@@ -4,6 +4,7 @@ A text goes to the completions endpoint, several texts to one request; a list of
 the chat endpoint, a few requests at a time. Answers keep the order of their prompts.
 """
 
+import codecs
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -57,7 +58,15 @@ def stream(caller: Caller, model: str, prompt: Prompt, sampling: Sampling) -> It
     else:
         pieces = _stream_chat(caller, doing, model, prompt, sampling)
     # The first and the last piece often hold a role or a reason, and no text.
-    yield from filter(None, pieces)
+    yield from filter(None, _join_halves(pieces))
+
+
+def _join_halves(pieces: Iterator[str]) -> Iterator[str]:
+    """Some servers cut a character in two, as JSON can write the halves of a surrogate pair."""
+    decoder = codecs.getincrementaldecoder("utf-16-le")(errors="replace")
+    for piece in pieces:
+        yield decoder.decode(piece.encode("utf-16-le", "surrogatepass"))
+    yield decoder.decode(b"", final=True)
 
 
 def _complete_texts(
@@ -114,7 +123,7 @@ def _stream_text(
         ),
     )
     for choice in _read_choices(caller, doing, opened):
-        yield getattr(choice, "text", None) or ""
+        yield _read_piece(doing, getattr(choice, "text", None))
 
 
 def _stream_chat(
@@ -130,7 +139,13 @@ def _stream_chat(
         ),
     )
     for choice in _read_choices(caller, doing, opened):
-        yield getattr(getattr(choice, "delta", None), "content", None) or ""
+        yield _read_piece(doing, getattr(getattr(choice, "delta", None), "content", None))
+
+
+def _read_piece(doing: str, text: object) -> str:
+    if text is not None and not isinstance(text, str):
+        raise BadAnswer(f"{doing}: a piece of the answer is not text")
+    return text or ""
 
 
 def _read_choices(caller: Caller, doing: str, opened: openai.Stream[Any]) -> Iterator[object]:

@@ -47,7 +47,7 @@ class Access:
 
 def make_timeout(answer_s: float = ANSWER_TIMEOUT_S) -> openai.Timeout:
     """Time limits of one request; `answer_s` bounds each wait for the next piece of the answer."""
-    return openai.Timeout(answer_s, connect=CONNECT_TIMEOUT_S)
+    return openai.Timeout(answer_s, connect=min(answer_s, CONNECT_TIMEOUT_S))
 
 
 def make_client(access: Access) -> openai.OpenAI:

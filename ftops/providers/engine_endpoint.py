@@ -11,7 +11,7 @@ from ftops.providers.calls import Caller
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, make_client
 from ftops.providers.local import ENGINE_COMMAND, start_engine
-from ftops.providers.openai import OpenAIProvider, Traits
+from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
 from ftops.providers.retry import RetryPolicy
 from ftops.records import Capabilities, ProviderSettings, RowFormat
 
@@ -73,6 +73,7 @@ def build_local(
         capabilities=capabilities,
         row_format=lambda _model: RowFormat.COMPLETION,
         train_price_usd=lambda _model: 0.0,
+        jobs=JOB_CALLS[settings.protocol],
     )
     caller = Caller(endpoint, clock=context.clock, retries=RETRIES)
     return OpenAIProvider(traits, caller, context.clock)

@@ -26,9 +26,10 @@ from ftops.errors import (
 from ftops.providers.wire import render_excerpt
 
 # What the client raises when a call fails: its own errors; the plain ValueError with which it
-# refuses an id that makes no path and reads a stream that is not JSON; and, in the first releases
-# of 3.x, errors of the transport when a stream breaks off.
-CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError)
+# refuses an id that makes no path and reads a stream that is not JSON; RecursionError where JSON
+# nests without end; and, in the first releases of 3.x, errors of the transport when a stream breaks
+# off.
+CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError, RecursionError)
 
 # 429 answers that no pause of seconds mends.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
@@ -56,6 +57,8 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
     if isinstance(error, json.JSONDecodeError):
         shown = render_excerpt(error.doc.encode("utf-8", errors="replace"))
         return BadAnswer(_scrub(f"{doing}: the answer is not JSON: {shown}", secret))
+    if isinstance(error, RecursionError):
+        return BadAnswer(f"{doing}: the answer nests too deep to be read")
     if isinstance(error, openai.APIError):  # an error that arrived inside a stream
         kind = _kind_in_stream(error)
         return kind(_scrub(f"{doing}: {error.message}", secret), code=error.code, param=error.param)

@@ -1,4 +1,7 @@
-"""Fine-tuning jobs at the provider: what is sent to make one, how one is found, what it tells."""
+"""Fine-tuning jobs by the current protocol: how one is asked for and found, and what it tells.
+
+`fine_tunes.py` does the same by the legacy protocol.
+"""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -7,31 +10,26 @@ from typing import Any, cast
 
 import openai
 
+from ftops.clock import Clock
 from ftops.errors import Rejected
 from ftops.providers.calls import Caller, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
+from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_job
-from ftops.records import Capabilities, Job, JobEvent, JobRequest, Json
+from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json, Method
 
 RUN_KEY = "ftops_run"  # the metadata that tells which run a job belongs to
 _PAGE = 100
 _MOST_JOBS_LOOKED_AT = 500
-_CREATE_TIMEOUT_S = 120.0
+CREATE_TIMEOUT_S = 120.0
 
 
 def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
     """The JSON that asks for the job; what the user left open is left out.
 
-    Raises Rejected for a hyperparameter that the provider would ignore.
+    Raises Rejected for a method or a hyperparameter that the provider would ignore.
     """
-    given: dict[str, Json] = {}
-    for name, value in asdict(request.hyperparameters).items():
-        if value is None:
-            continue
-        if name in capabilities.hyperparameters:
-            given[name] = list(value) if isinstance(value, tuple) else value
-        elif value != "auto":
-            raise Rejected(f"this provider takes no hyperparameter {name!r}; nothing was sent")
+    given = render_hyperparameters(request.hyperparameters, capabilities)
     body: dict[str, Json] = {"model": request.model, "training_file": request.training_file}
     for name in ("validation_file", "suffix", "seed"):
         value = getattr(request, name)
@@ -39,9 +37,27 @@ def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str,
             body[name] = value
     if request.metadata:
         body["metadata"] = dict(request.metadata)
+    if request.method not in capabilities.methods:
+        raise Rejected(f"this provider does not train by {request.method}; nothing was sent")
+    name = request.method.value
     if given:
-        body["method"] = {"type": "supervised", "supervised": {"hyperparameters": given}}
+        body["method"] = {"type": name, name: {"hyperparameters": given}}
+    elif request.method is not Method.SUPERVISED:
+        body["method"] = {"type": name}
     return body
+
+
+def render_hyperparameters(figures: Hyperparameters, capabilities: Capabilities) -> dict[str, Json]:
+    """The hyperparameters as JSON; Rejected for one that the provider would ignore."""
+    given: dict[str, Json] = {}
+    for name, value in asdict(figures).items():
+        if value is None:
+            continue
+        if name in capabilities.hyperparameters:
+            given[name] = list(value) if isinstance(value, tuple) else value
+        elif value != "auto":
+            raise Rejected(f"this provider takes no hyperparameter {name!r}; nothing was sent")
+    return given
 
 
 def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job:
@@ -52,13 +68,15 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
     raw = caller.once(
         doing,
         lambda client: client.fine_tuning.jobs.with_raw_response.create(
-            **body, timeout=make_timeout(_CREATE_TIMEOUT_S)
+            **body, timeout=make_timeout(CREATE_TIMEOUT_S)
         ),
     )
     return read_job(read_answer(raw, doing))
 
 
-def find_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job | None:
+def find_job(
+    caller: Caller, request: JobRequest, capabilities: Capabilities, may_be: MayBe
+) -> Job | None:
     """The newest job that this request made, if any.
 
     Told by its metadata. Where a provider keeps none at all, a job that was asked for in the same
@@ -67,15 +85,16 @@ def find_job(caller: Caller, request: JobRequest, capabilities: Capabilities) ->
     run = request.metadata.get(RUN_KEY)
     if capabilities.metadata and run:
         listed = _list_marked_jobs(caller, run)
-        for fields in listed:
-            if fields.find_texts("metadata").get(RUN_KEY) == run:
-                return read_job(fields)
+        marked = [item for item in listed if item.find_texts("metadata").get(RUN_KEY) == run]
+        if marked:
+            return next(filter(may_be, map(read_job, marked)), None)
         listed = listed or _list_jobs(caller, _PAGE, None)
         if any(fields.find_texts("metadata") for fields in listed):
             return None
     else:
         listed = _list_jobs(caller, _MOST_JOBS_LOOKED_AT, None)
-    return next((read_job(fields) for fields in listed if _is_same(fields, request)), None)
+    same = (read_job(fields) for fields in listed if _is_same(fields, request))
+    return next(filter(may_be, same), None)
 
 
 def _list_marked_jobs(caller: Caller, run: str) -> list[Fields]:
@@ -142,6 +161,14 @@ def _turn_event_pages(caller: Caller, job_id: str) -> Iterator[list[JobEvent]]:
     )
     for page in pages:
         yield [read_event(fields) for fields in page]
+
+
+def await_events(
+    _caller: Caller, clock: Clock, _job_id: str, _known: frozenset[str], wait_s: float
+) -> Iterator[JobEvent]:
+    """This protocol has no stream of events: the time passes, and `list_events` tells."""
+    clock.sleep(wait_s)
+    return iter(())
 
 
 def fetch_job(caller: Caller, job_id: str) -> Job:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from ftops.clock import Clock, SystemClock
 from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
+from ftops.locks import is_locked
 from ftops.records import EngineAddress
 
 ENGINE_COMMAND = (sys.executable, "-m", "ftops.engine")
@@ -87,7 +88,7 @@ def stop_engine(folder: Path, *, clock: Clock | None = None) -> bool:
     for _ in _moments(clock, STOP_WAIT_S):
         _forget_ended()
         # The lock goes when the process does, after the last byte has been written.
-        if not _is_held(folder / "engine.lock") and not _is_healthy(address):
+        if not is_locked(folder / "engine.lock") and not _is_healthy(address):
             _await_exit(address.pid)
             return True
     raise EngineError(
@@ -106,7 +107,7 @@ def _start(folder: Path, arguments: tuple[str, ...], wait_s: float, clock: Clock
         if address is not None:
             return address
         # A second engine ends at once when the first holds the folder; then the first will answer.
-        if process.poll() is not None and not _is_held(folder / "engine.lock"):
+        if process.poll() is not None and not is_locked(folder / "engine.lock"):
             raise EngineError(
                 f"the engine ended as it began (exit code {process.returncode})"
                 + _render_log(log, began_at),
@@ -190,16 +191,6 @@ def _await_exit(pid: int) -> None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_WAIT_S)
     _forget_ended()
-
-
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _render_log(log: Path, began_at: int) -> str:

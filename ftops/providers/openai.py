@@ -1,22 +1,24 @@
 """The adapter for everything that speaks OpenAI's fine-tuning API.
 
 `Traits` say what sets one such provider apart, a `Caller` reaches it; `openai` and `local` are the
-same adapter with different traits and endpoints.
+same adapter with different traits and endpoints. Files, models and answers are the same in both
+protocols; what is said about jobs is in `jobs.py` (current) and in `fine_tunes.py` (legacy).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from ftops.clock import Clock
 from ftops.errors import DatasetError, ProviderError
-from ftops.providers import answers, jobs, remote_files
+from ftops.providers import answers, fine_tunes, jobs, remote_files
 from ftops.providers.calls import Caller
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.prices import find_train_price_usd
-from ftops.providers.protocol import OnBytes
+from ftops.providers.protocol import MayBe, OnBytes, any_job
 from ftops.providers.remote_files import OPENAI_LIMITS, WHOLE_FILES, Upload, UploadLimits
 from ftops.providers.retry import RetryPolicy
 from ftops.providers.wire import find_base_model, read_file, read_model
@@ -25,6 +27,7 @@ from ftops.records import (
     Completion,
     Job,
     JobEvent,
+    JobProtocol,
     JobRequest,
     Model,
     Prompt,
@@ -39,6 +42,33 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 
 
+class JobCalls(Protocol):
+    """What can be asked about jobs; a module of functions for each protocol."""
+
+    def create_job(
+        self, caller: Caller, request: JobRequest, capabilities: Capabilities, /
+    ) -> Job: ...
+
+    def find_job(
+        self, caller: Caller, request: JobRequest, capabilities: Capabilities, may_be: MayBe, /
+    ) -> Job | None: ...
+
+    def fetch_job(self, caller: Caller, job_id: str, /) -> Job: ...
+
+    def cancel_job(self, caller: Caller, job_id: str, /) -> Job: ...
+
+    def list_events(
+        self, caller: Caller, job_id: str, known: frozenset[str], /
+    ) -> list[JobEvent]: ...
+
+    def await_events(
+        self, caller: Caller, clock: Clock, job_id: str, known: frozenset[str], wait_s: float, /
+    ) -> Iterator[JobEvent]: ...
+
+
+JOB_CALLS: Mapping[JobProtocol, JobCalls] = {"current": jobs, "legacy": fine_tunes}
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What sets one provider of this API apart from another."""
@@ -48,6 +78,7 @@ class Traits:
     capabilities: Capabilities
     row_format: Callable[[str], RowFormat]
     train_price_usd: Callable[[str], float | None]
+    jobs: JobCalls
     uploads: UploadLimits = WHOLE_FILES
 
 
@@ -110,19 +141,24 @@ class OpenAIProvider:
         )
 
     def create_job(self, request: JobRequest) -> Job:
-        return jobs.create_job(self._caller, request, self.capabilities)
+        return self._traits.jobs.create_job(self._caller, request, self.capabilities)
 
-    def find_job(self, request: JobRequest) -> Job | None:
-        return jobs.find_job(self._caller, request, self.capabilities)
+    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
+        return self._traits.jobs.find_job(self._caller, request, self.capabilities, may_be)
 
     def get_job(self, job_id: str) -> Job:
-        return jobs.fetch_job(self._caller, job_id)
+        return self._traits.jobs.fetch_job(self._caller, job_id)
 
     def cancel_job(self, job_id: str) -> Job:
-        return jobs.cancel_job(self._caller, job_id)
+        return self._traits.jobs.cancel_job(self._caller, job_id)
 
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
-        return jobs.list_events(self._caller, job_id, known)
+        return self._traits.jobs.list_events(self._caller, job_id, known)
+
+    def await_events(
+        self, job_id: str, *, known: frozenset[str], wait_s: float
+    ) -> Iterator[JobEvent]:
+        return self._traits.jobs.await_events(self._caller, self._clock, job_id, known, wait_s)
 
     def list_models(self) -> Iterator[Model]:
         # The API has no pages here; one request gives all models.
@@ -165,6 +201,8 @@ def build_openai(
     base_url = _check_base_url(
         settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL
     )
+    if settings.protocol == "legacy" and _is_official(base_url):
+        raise _switched_off(base_url)
     key_variable = settings.api_key_env or KEY_VARIABLE
     access = Access(
         base_url=base_url,
@@ -177,8 +215,11 @@ def build_openai(
         name=settings.type,
         account=f"openai:{base_url}:{access.organization or ''}:{access.project or ''}",
         capabilities=capabilities,
-        row_format=choose_row_format,
+        row_format=(lambda _model: RowFormat.COMPLETION)
+        if settings.protocol == "legacy"
+        else choose_row_format,
         train_price_usd=_price_lookup(base_url),
+        jobs=JOB_CALLS[settings.protocol],
         uploads=OPENAI_LIMITS,
     )
     endpoint = KeyedEndpoint(access, key_variable=key_variable)
@@ -194,9 +235,22 @@ def choose_row_format(model: str) -> RowFormat:
 
 def _price_lookup(base_url: str) -> Callable[[str], float | None]:
     """The list prices are OpenAI's own; what others take is not known."""
-    if not (urlsplit(base_url).hostname or "").endswith("api.openai.com"):
+    if not _is_official(base_url):
         return lambda _model: None
     return lambda model: find_train_price_usd(find_base_model(model) or model)
+
+
+def _is_official(base_url: str) -> bool:
+    return (urlsplit(base_url).hostname or "").endswith("api.openai.com")
+
+
+def _switched_off(base_url: str) -> ProviderError:
+    return ProviderError(
+        f"{base_url} speaks the legacy protocol no more: OpenAI switched /v1/fine-tunes off in"
+        " January 2024",
+        hint="Leave `protocol: legacy` out; or name another `base_url` or `type: local`, whose"
+        " engine still speaks it.",
+    )
 
 
 def _check_base_url(base_url: str) -> str:

@@ -18,6 +18,12 @@ from ftops.records import (
 )
 
 OnBytes: TypeAlias = Callable[[int, int], None]  # (bytes sent so far, bytes in all)
+MayBe: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is looked for
+
+
+def any_job(_job: Job) -> bool:
+    """Every job may be the one."""
+    return True
 
 
 class Provider(Protocol):
@@ -69,8 +75,12 @@ class Provider(Protocol):
         After `Unreachable`, `Unavailable` or `BadAnswer` it may exist all the same.
         """
 
-    def find_job(self, request: JobRequest) -> Job | None:
-        """The job that an earlier `create_job(request)` made, told by its metadata `ftops_run`."""
+    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
+        """The job that an earlier `create_job(request)` made, told by its metadata `ftops_run`.
+
+        Where no metadata is kept, the newest job that was asked for in the same words. Jobs for
+        which `may_be` does not hold are passed over.
+        """
 
     def get_job(self, job_id: str) -> Job: ...
 
@@ -78,6 +88,15 @@ class Provider(Protocol):
 
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         """The job's events whose ids are not in `known`, oldest first, each once."""
+
+    def await_events(
+        self, job_id: str, *, known: frozenset[str], wait_s: float
+    ) -> Iterator[JobEvent]:
+        """Let about `wait_s` pass, and hand on what happens to the job, as it happens.
+
+        No event whose id is in `known`. Where events come over a stream, the wait is over when the
+        stream ends; a stream that breaks, or is not there, is no error: `list_events` tells all.
+        """
 
     def list_models(self) -> Iterator[Model]: ...
 

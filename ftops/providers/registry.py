@@ -5,13 +5,21 @@ nothing: its module, and with it the OpenAI client, is imported only when a prov
 """
 
 import difflib
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ftops.errors import ProviderError
 from ftops.providers.context import Context
 from ftops.providers.protocol import Provider
-from ftops.records import Capabilities, EpochRule, Hyperparameters, ProviderSettings
+from ftops.records import (
+    Capabilities,
+    EpochRule,
+    Hyperparameters,
+    JobProtocol,
+    Method,
+    ProviderSettings,
+)
 
 __all__ = ["PROVIDERS", "Context", "Entry", "build_provider", "find_capabilities"]
 
@@ -20,10 +28,13 @@ Build = Callable[[ProviderSettings, Capabilities, Context], Provider]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One provider: `summary` is for people, `takes` names the settings that it reads."""
+    """One provider: `summary` is for people, `takes` names the settings that it reads.
+
+    `capabilities` holds what it takes by each protocol that it speaks.
+    """
 
     summary: str
-    capabilities: Capabilities
+    capabilities: Mapping[JobProtocol, Capabilities]
     takes: frozenset[str]
     build: Build
 
@@ -46,29 +57,51 @@ def _build_openai(
     return build_openai(settings, capabilities, context)
 
 
+_EVERY_HYPERPARAMETER = frozenset(field.name for field in fields(Hyperparameters))
+_BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
+_LEGACY = Capabilities(
+    suffix_max=40,
+    hyperparameters=_EVERY_HYPERPARAMETER - {"beta"},
+    metadata=False,
+    seed=False,
+    chats=False,
+    poll_every_s=10.0,  # events come at once, over a stream
+    auto_epochs=EpochRule(target=4, least_seen=0, most_seen=sys.maxsize, most=4),
+)
+
 PROVIDERS: Mapping[str, Entry] = {
     "local": Entry(
         summary="the built-in engine on this machine, started when it is needed",
-        capabilities=Capabilities(
-            suffix_max=64,
-            hyperparameters=frozenset(field.name for field in fields(Hyperparameters)),
-            needs_key=False,
-            poll_every_s=0.3,
-            any_row_format=True,
-        ),
+        capabilities={
+            "current": Capabilities(
+                suffix_max=64,
+                hyperparameters=_EVERY_HYPERPARAMETER,
+                needs_key=False,
+                poll_every_s=0.3,
+                any_row_format=True,
+                methods=_BOTH_METHODS,
+            ),
+            "legacy": replace(_LEGACY, needs_key=False, poll_every_s=5.0),
+        },
         takes=frozenset(),
         build=_build_local,
     ),
     "openai": Entry(
         summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
-        capabilities=Capabilities(
-            suffix_max=64,
-            hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"}),
-            min_rows=10,
-            poll_every_s=10.0,
-            # the policy of OpenAI's cookbook: an estimate, not a promise
-            auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
-        ),
+        capabilities={
+            "current": Capabilities(
+                suffix_max=64,
+                hyperparameters=frozenset(
+                    {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
+                ),
+                methods=_BOTH_METHODS,
+                min_rows=10,
+                poll_every_s=10.0,
+                # the policy of OpenAI's cookbook: an estimate, not a promise
+                auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
+            ),
+            "legacy": _LEGACY,
+        },
         takes=frozenset({"base_url", "api_key_env", "organization", "project"}),
         build=_build_openai,
     ),
@@ -78,15 +111,26 @@ PROVIDERS: Mapping[str, Entry] = {
 def find_capabilities(settings: ProviderSettings) -> Capabilities:
     """What the provider of `settings` takes; needs no key and sends nothing.
 
-    Raises ProviderError for a provider that does not exist or a setting that it would ignore.
+    Raises ProviderError for a provider that does not exist, a setting that it would ignore, or a
+    protocol that it does not speak.
     """
-    return _get_entry(settings).capabilities
+    return _get_capabilities(settings, _get_entry(settings))
 
 
 def build_provider(settings: ProviderSettings, context: Context) -> Provider:
     """The provider of `settings`; nothing is sent and nothing started before its first use."""
     entry = _get_entry(settings)
-    return entry.build(settings, entry.capabilities, context)
+    return entry.build(settings, _get_capabilities(settings, entry), context)
+
+
+def _get_capabilities(settings: ProviderSettings, entry: Entry) -> Capabilities:
+    found = entry.capabilities.get(settings.protocol)
+    if found is None:
+        raise ProviderError(
+            f"the provider {settings.type!r} does not speak the {settings.protocol} protocol",
+            hint=f"It speaks: {', '.join(entry.capabilities)}.",
+        )
+    return found
 
 
 def _get_entry(settings: ProviderSettings) -> Entry:
@@ -99,7 +143,7 @@ def _get_entry(settings: ProviderSettings) -> Entry:
             hint=(f"Did you mean {near[0]!r}? " if near else "") + f"There are: {names}.",
         )
     for field in fields(settings):
-        if field.name == "type" or getattr(settings, field.name) is None:
+        if getattr(settings, field.name) is None or field.name in ("type", "protocol"):
             continue
         if field.name not in entry.takes:
             raise ProviderError(

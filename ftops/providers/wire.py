@@ -142,7 +142,7 @@ def read_job(fields: Fields) -> Job:
         trained_tokens=fields.find_int("trained_tokens"),
         training_file=fields.find_text("training_file"),
         validation_file=fields.find_text("validation_file"),
-        result_files=_read_ids(result_files),
+        result_files=read_ids(result_files),
         hyperparameters=_read_hyperparameters(fields),
         seed=fields.find_int("seed"),
         metadata=fields.find_texts("metadata"),
@@ -150,7 +150,7 @@ def read_job(fields: Fields) -> Job:
     )
 
 
-def _read_ids(value: Json) -> tuple[str, ...]:
+def read_ids(value: Json) -> tuple[str, ...]:
     """File ids, whether they stand there bare or inside file objects."""
     ids = []
     for item in value if isinstance(value, list) else []:

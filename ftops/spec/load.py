@@ -8,13 +8,13 @@ what cannot be read at all ends the search early. Nothing here reaches further t
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from ftops.records import Capabilities
+from ftops.records import Capabilities, RowFormat
 from ftops.spec import values as tree_values
 from ftops.spec.explain import explain
 from ftops.spec.model import JobSpec
@@ -100,26 +100,42 @@ def check_data_files(job: LoadedJob) -> None:
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
     """Raise SpecError, with places, for whatever in the job this provider refuses or ignores."""
     report = Report()
-    spec = job.spec
-    name = spec.provider_settings().type
+    spec, settings = job.spec, job.spec.provider_settings()
+    name = settings.type if settings.protocol == "current" else f"{settings.type} (legacy protocol)"
     if spec.suffix is not None and len(spec.suffix) > capabilities.suffix_max:
         report.add(
             job.values.span(("suffix",)),
             f"{name} takes a suffix of at most {capabilities.suffix_max} characters;"
             f" this one has {len(spec.suffix)}",
         )
+    if spec.method not in capabilities.methods:
+        offered = " and ".join(sorted(capabilities.methods))
+        report.add(job.values.span(("method",)), f"{name} trains by the method {offered} only")
     given = job.values.find("hyperparameters")
     for key, value in given.items() if isinstance(given, dict) else ():
         if value not in (None, "auto") and key not in capabilities.hyperparameters:
             span = job.values.span(("hyperparameters", key), key=True)
             report.add(span, f"{name} ignores {key}", "remove it, or name another provider")
-    if spec.metadata and not capabilities.metadata:
-        span = job.values.span(("metadata",), key=True)
-        report.add(span, f"{name} keeps no metadata", "remove it")
-    if spec.seed is not None and not capabilities.seed:
-        report.add(job.values.span(("seed",), key=True), f"{name} takes no seed", "remove it")
+    for path, message in _find_refused(spec, capabilities):
+        report.add(job.values.span(path, key=True), f"{name} {message}", "remove it")
     if report.problems:
         raise report.error()
+
+
+def _find_refused(
+    spec: JobSpec, capabilities: Capabilities
+) -> Iterator[tuple[tree_values.Path, str]]:
+    """The fields with which this provider can do nothing, and why."""
+    if spec.metadata and not capabilities.metadata:
+        yield ("metadata",), "keeps no metadata"
+    if spec.seed is not None and not capabilities.seed:
+        yield ("seed",), "takes no seed"
+    if not capabilities.chats:
+        no_chats = "takes prompts and completions, no chats"
+        if spec.prepare.row_format is RowFormat.CHAT:
+            yield ("prepare", "format"), no_chats
+        if spec.prepare.system is not None:
+            yield ("prepare", "system"), no_chats
 
 
 def _read_root(source: Source, report: Report) -> Entries:

@@ -20,7 +20,14 @@ from pydantic import (
     Tag,
 )
 
-from ftops.records import Auto, Hyperparameters, Json, ProviderSettings, RowFormat
+from ftops.records import (
+    Auto,
+    Hyperparameters,
+    JobProtocol,
+    Json,
+    ProviderSettings,
+    RowFormat,
+)
 
 MAX_SUFFIX = 64  # the longest that any provider takes
 MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
@@ -101,6 +108,14 @@ class ProviderSpec(Section):
     project: Annotated[str | None, Wanted("text")] = Field(
         None, min_length=1, max_length=128, description="Project that the job belongs to."
     )
+    protocol: Annotated[JobProtocol, Wanted("current or legacy", choices=("current", "legacy"))] = (
+        Field(
+            "current",
+            description="How jobs are asked for: `legacy` is `/v1/fine-tunes`, which OpenAI had"
+            " until 2024. It takes prompts and completions, neither metadata nor a seed; `auto`"
+            " leaves a hyperparameter out, so that the server takes its own default.",
+        )
+    )
 
 
 class HyperparameterSpec(Section):
@@ -120,6 +135,13 @@ class HyperparameterSpec(Section):
         Annotated[float, Field(gt=0, le=100)] | Auto,
         Wanted('"auto" or a number above 0, at most 100', "number", ("auto",)),
     ] = Field("auto", description="Scales the learning rate that the trainer would choose.")
+    beta: Annotated[
+        Annotated[float, Field(gt=0, le=2)] | Auto | None,
+        Wanted('"auto" or a number above 0, at most 2', "number", ("auto",)),
+    ] = Field(
+        None,
+        description="How closely the model is held to where it started (`method: dpo` only).",
+    )
     prompt_loss_weight: Annotated[float | None, Wanted("a number from 0 to 1", "number")] = Field(
         None,
         ge=0,
@@ -278,6 +300,17 @@ class JobSpec(Section):
     validation_file: Annotated[Text | None, Wanted("a path or a file id")] = Field(
         None, description="Data that is never trained on: a path or an uploaded file's id."
     )
+    method: Annotated[
+        Literal["supervised", "dpo"],
+        Wanted(
+            "supervised or dpo (reinforcement needs a grader, which a job file cannot name)",
+            choices=("supervised", "dpo"),
+        ),
+    ] = Field(
+        "supervised",
+        description="What is learned of the rows: to say what they say, or (`dpo`, rows of `input`,"
+        " `preferred_output` and `non_preferred_output`) to prefer one answer to another.",
+    )
     hyperparameters: Annotated[
         HyperparameterSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
     ] = Field(HyperparameterSpec(), description="How the model is trained.")
@@ -317,9 +350,10 @@ class JobSpec(Section):
             api_key_env=provider.api_key_env,
             organization=provider.organization,
             project=provider.project,
+            protocol=provider.protocol,
         )
 
-    def canonical(self) -> Json:
+    def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
 
         Left out: `evaluate`, `limits` and the name of the key's variable. It is itself the value
@@ -334,8 +368,10 @@ class JobSpec(Section):
             "base_url": settings.base_url,
             "organization": settings.organization,
             "project": settings.project,
+            # Only where it is not the usual one: the keys of earlier runs stay what they were.
+            **({"protocol": settings.protocol} if settings.protocol != "current" else {}),
         }
-        return _sorted(job)
+        return {name: _sorted(job[name]) for name in sorted(job)}
 
     def to_json(self) -> Mapping[str, Json]:
         """Every field, defaults filled in; `JobSpec.from_json` makes the same object of it."""

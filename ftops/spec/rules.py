@@ -98,6 +98,24 @@ def system_message_is_for_chats(values: Values) -> Iterator[Conflict]:
         )
 
 
+def beta_is_for_preferences(values: Values) -> Iterator[Conflict]:
+    if values.find(_SECTION, "beta") is not None and values.find("method") != "dpo":
+        message = "beta has no effect without method: dpo"
+        yield Conflict((_SECTION, "beta"), message, "add that line, or remove this one")
+
+
+def preferences_are_sent_as_they_are(values: Values) -> Iterator[Conflict]:
+    if values.find("method") != "dpo":
+        return
+    for name in ("prompt_loss_weight", "compute_classification_metrics"):
+        if values.find(_SECTION, name) not in (None, False):
+            yield Conflict((_SECTION, name), f"{name} has no effect with method: dpo")
+    for name in ("separator", "stop", "format"):
+        if values.find("prepare", name) not in (None, "auto"):
+            message = f"{name} has no effect with method: dpo, whose rows hold chats"
+            yield Conflict(("prepare", name), message, "remove this line")
+
+
 RULES: tuple[Rule, ...] = (
     classification_options_need_the_metrics,
     classification_metrics_need_their_classes,
@@ -105,4 +123,6 @@ RULES: tuple[Rule, ...] = (
     validation_data_is_other_data,
     metadata_keys_are_free,
     system_message_is_for_chats,
+    beta_is_for_preferences,
+    preferences_are_sent_as_they_are,
 )

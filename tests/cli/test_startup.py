@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-HEAVY = ("openai", "numpy", "fastapi", "uvicorn", "pydantic", "yaml", "rich", "tokenizers")
+HEAVY = (
+    "openai", "numpy", "safetensors", "fastapi", "uvicorn", "pydantic", "yaml", "rich", "tokenizers"
+)  # fmt: skip
 PROGRAM = """
 import sys
 sys.argv = ["ftops", {argument!r}]

@@ -81,6 +81,27 @@ def test_models_of_other_providers_are_not_called_small() -> None:
     assert "not English" not in render(*render_closing(make_report(run)))
 
 
+@pytest.mark.parametrize(
+    ("provider", "shown"),
+    [
+        (ProviderSettings("local"), "local, the built-in engine on this machine"),
+        (
+            ProviderSettings("local", protocol="legacy"),
+            "local, the built-in engine on this machine, legacy protocol",
+        ),
+        (ProviderSettings("openai"), "openai"),
+        (
+            ProviderSettings("openai", base_url="http://x/v1", protocol="legacy"),
+            "openai at http://x/v1, legacy protocol",
+        ),
+    ],
+)
+def test_a_provider_is_named_with_its_address_and_an_unusual_protocol(
+    provider: ProviderSettings, shown: str
+) -> None:
+    assert views.describe_provider(replace(RUN, provider=provider)) == shown
+
+
 def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
     run = replace(RUN, name=HOSTILE, model=HOSTILE, error=HOSTILE, job_file=HOSTILE)
     text = render(

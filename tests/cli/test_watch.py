@@ -3,6 +3,8 @@
 import io
 from datetime import UTC, datetime
 
+import pytest
+
 from ftops.cli.output import Mode, Output
 from ftops.cli.watch import watching
 from ftops.orchestrator.observer import Observer
@@ -55,6 +57,20 @@ def test_a_pipe_gets_plain_lines_and_a_long_training_only_some_of_them() -> None
     assert "Step 1000/1000" in steps[-1]
     assert f"… and {1000 - len(steps)} events like these" in out
     assert out.splitlines()[-1].startswith("  ✓ follow")
+
+
+@pytest.mark.parametrize(("total", "lines"), [(4, 4), (10, 10), (100, 12)])
+def test_a_job_that_tells_epochs_alone_gets_a_line_for_each_tenth_of_them(
+    total: int, lines: int
+) -> None:
+    stream = io.StringIO()
+    with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
+        for epoch in range(1, total + 1):
+            message = f"Completed epoch {epoch}/{total}"
+            observer.event(event(message, epoch=epoch, n_epochs=total))
+    shown = stream.getvalue().splitlines()
+    assert len(shown) == lines
+    assert shown[-1].endswith(f"Completed epoch {total}/{total}")
 
 
 def test_warnings_are_never_held_back() -> None:

@@ -1,5 +1,6 @@
 """Every provider, each before a real engine: one more provider is one more line in `SITES`."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +11,15 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.providers.local import start_engine, stop_engine
 from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
-from ftops.records import Hyperparameters, Job, JobRequest, ProviderSettings, RemoteFile
+from ftops.providers.registry import Context, build_provider, find_capabilities
+from ftops.records import (
+    Hyperparameters,
+    Job,
+    JobProtocol,
+    JobRequest,
+    ProviderSettings,
+    RemoteFile,
+)
 
 Site = Callable[[Path], Provider]
 
@@ -28,14 +36,34 @@ def openai(home: Path) -> Provider:
     return build_provider(settings, Context({"ENGINE_TOKEN": address.token}, home, SystemClock()))
 
 
-SITES: dict[str, Site] = {"local": local, "openai": openai}
+def local_legacy(home: Path) -> Provider:
+    """The engine, asked for jobs by the legacy protocol."""
+    settings = ProviderSettings("local", protocol="legacy")
+    return build_provider(settings, Context({}, home, SystemClock()))
 
 
-@pytest.fixture(scope="session", params=sorted(SITES))
+def openai_legacy(home: Path) -> Provider:
+    """A server at an address of its own that speaks the legacy protocol: the engine again."""
+    address = start_engine(home / "engine")
+    settings = ProviderSettings(
+        "openai", base_url=address.base_url, api_key_env="ENGINE_TOKEN", protocol="legacy"
+    )
+    return build_provider(settings, Context({"ENGINE_TOKEN": address.token}, home, SystemClock()))
+
+
+SITES: dict[tuple[str, JobProtocol], Site] = {
+    ("local", "current"): local,
+    ("openai", "current"): openai,
+    ("local", "legacy"): local_legacy,
+    ("openai", "legacy"): openai_legacy,
+}
+
+
+@pytest.fixture(scope="session", params=sorted(SITES), ids="-".join)
 def provider(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Provider]:
-    home = tmp_path_factory.mktemp(f"contract-{request.param}")
+    home = tmp_path_factory.mktemp(f"contract-{'-'.join(request.param)}")
     made = SITES[request.param](home)
     yield made
     made.close()
@@ -73,6 +101,22 @@ def upload(provider: Provider, path: Path, filename: str) -> RemoteFile:
     return provider.upload_file(path, filename=filename, on_bytes=lambda sent, total: None)
 
 
+def speaks_legacy(provider: Provider) -> bool:
+    return provider.capabilities == find_capabilities(
+        ProviderSettings(provider.name, protocol="legacy")
+    )
+
+
+def suited(request: JobRequest, provider: Provider) -> JobRequest:
+    """The request without what this provider refuses."""
+    takes = provider.capabilities
+    return dataclasses.replace(
+        request,
+        seed=request.seed if takes.seed else None,
+        metadata=request.metadata if takes.metadata else {},
+    )
+
+
 def wait_for_end(provider: Provider, job: Job) -> Job:
     """The job once it has ended; a minute is far more than it needs."""
     clock = SystemClock()
@@ -97,4 +141,5 @@ def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Tra
         seed=7,
         metadata={"ftops_run": "run-contract", "team": "search"},
     )
+    request = suited(request, provider)
     return Trained(file, request, wait_for_end(provider, provider.create_job(request)))

@@ -13,7 +13,7 @@ from ftops.providers.local import find_engine, stop_engine
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
 from ftops.records import Hyperparameters, JobRequest, ProviderSettings
-from tests.contract.conftest import upload, wait_for_end, write_rows
+from tests.contract.conftest import speaks_legacy, suited, upload, wait_for_end, write_rows
 
 
 @pytest.fixture
@@ -22,9 +22,10 @@ def home(tmp_path: Path) -> Iterator[Path]:
     stop_engine(tmp_path / "engine")
 
 
-@pytest.fixture
-def provider(home: Path) -> Iterator[Provider]:
-    made = build_provider(ProviderSettings("local"), Context({}, home, SystemClock()))
+@pytest.fixture(params=["current", "legacy"])
+def provider(home: Path, request: pytest.FixtureRequest) -> Iterator[Provider]:
+    settings = ProviderSettings("local", protocol=request.param)
+    made = build_provider(settings, Context({}, home, SystemClock()))
     yield made
     made.close()
 
@@ -41,13 +42,15 @@ def test_a_job_whose_engine_is_killed_goes_on_while_it_is_followed(
 ) -> None:
     file = upload(provider, write_rows(home / "rows.jsonl"), "rows.jsonl")
     request = JobRequest("ada", file.id, hyperparameters=Hyperparameters(20, 4), seed=1)
-    job = provider.create_job(request)
+    job = provider.create_job(suited(request, provider))
     first = kill_engine(home)
     job = wait_for_end(provider, job)
     assert job.status == "succeeded"
     events = provider.list_events(job.id, known=frozenset())
-    steps = [event.data["step"] for event in events if event.type == "metrics"]
-    assert steps[-1] == 120
+    told = [event.data for event in events if event.data.keys() & {"step", "epoch"}]
+    assert told[-1]["epoch" if speaks_legacy(provider) else "step"] == (
+        20 if speaks_legacy(provider) else 120
+    )
     assert len(events) == len({event.id for event in events})
     address = find_engine(home / "engine")
     assert address is not None
@@ -64,6 +67,7 @@ def test_a_job_that_was_asked_of_a_dead_engine_is_not_there_and_can_be_asked_for
         hyperparameters=Hyperparameters(1, 4),
         metadata={"ftops_run": "run-1"},
     )
+    request = suited(request, provider)
     kill_engine(home)
     with pytest.raises(Unreachable):
         provider.create_job(request)

@@ -7,24 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from ftops.clock import SystemClock
 from ftops.errors import NotFound, ProviderError, Rejected
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import PROVIDERS
-from ftops.records import Hyperparameters, JobRequest, Message, Sampling
-from tests.contract.conftest import SITES, Trained, upload, wait_for_end, write_rows
+from ftops.records import Hyperparameters, JobEvent, JobRequest, Message, Sampling
+from tests.contract.conftest import (
+    SITES,
+    Trained,
+    speaks_legacy,
+    suited,
+    upload,
+    wait_for_end,
+    write_rows,
+)
 
 SHORT = Sampling(max_tokens=3)
 
 
 def test_every_registered_provider_stands_this_contract() -> None:
-    assert set(SITES) == set(PROVIDERS)
+    assert set(SITES) == {
+        (name, protocol) for name, entry in PROVIDERS.items() for protocol in entry.capabilities
+    }
 
 
 def test_it_says_who_it_is(provider: Provider) -> None:
     provider.ensure_ready()
     assert provider.name in PROVIDERS
     assert provider.account.startswith(provider.name)
-    assert provider.capabilities == PROVIDERS[provider.name].capabilities
+    assert provider.capabilities in PROVIDERS[provider.name].capabilities.values()
 
 
 def test_an_upload_is_counted_stored_found_read_and_deleted(
@@ -67,15 +78,18 @@ def test_of_two_equal_files_the_newest_is_found(provider: Provider, tmp_path: Pa
         provider.delete_file(file.id)
 
 
-def test_a_job_comes_to_its_end_and_tells_what_it_used(trained: Trained) -> None:
+def test_a_job_comes_to_its_end_and_tells_what_it_used(
+    provider: Provider, trained: Trained
+) -> None:
     job = trained.job
     assert (job.status, job.error, job.ended) == ("succeeded", None, True)
-    assert (job.model, job.training_file, job.seed) == ("ada", trained.file.id, 7)
-    assert job.metadata == trained.request.metadata
+    assert (job.model, job.training_file, job.validation_file) == ("ada", trained.file.id, None)
+    assert (job.seed, job.metadata) == (trained.request.seed, trained.request.metadata)
     assert (job.hyperparameters["n_epochs"], job.hyperparameters["batch_size"]) == (1, 4)
     assert isinstance(job.hyperparameters["learning_rate_multiplier"], float | int)
-    assert job.trained_tokens is not None
-    assert job.trained_tokens > 0
+    if not speaks_legacy(provider):
+        assert job.trained_tokens is not None
+        assert job.trained_tokens > 0
     assert job.finished_at is not None
     assert job.finished_at >= job.created_at
     assert "contract" in trained.model
@@ -85,21 +99,90 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
     found = provider.find_job(trained.request)
     assert found is not None
     assert found.id == trained.job.id
-    other = dataclasses.replace(trained.request, metadata={"ftops_run": "run-never"})
-    assert provider.find_job(other) is None
+    others = [dataclasses.replace(trained.request, metadata={"ftops_run": "run-never"})]
+    if not provider.capabilities.metadata:
+        others = [
+            dataclasses.replace(trained.request, training_file="file-other"),
+            dataclasses.replace(trained.request, validation_file=trained.file.id),
+            dataclasses.replace(trained.request, model="babbage"),
+            dataclasses.replace(trained.request, suffix="other"),
+            dataclasses.replace(trained.request, suffix=None),
+        ]
+    for other in others:
+        assert provider.find_job(other) is None, other
+    known = trained.job.id
+    assert provider.find_job(trained.request, may_be=lambda job: job.id != known) is None
+
+
+def test_what_a_provider_cannot_keep_with_a_job_is_refused_before_anything_is_sent(
+    provider: Provider, trained: Trained
+) -> None:
+    takes = provider.capabilities
+    beyond = [
+        *([] if takes.seed else [dataclasses.replace(trained.request, seed=7)]),
+        *([] if takes.metadata else [dataclasses.replace(trained.request, metadata={"a": "b"})]),
+    ]
+    assert bool(beyond) == speaks_legacy(provider)
+    for request in beyond:
+        with pytest.raises(Rejected, match="nothing was sent"):
+            provider.create_job(request)
 
 
 def test_events_come_oldest_first_and_each_once(provider: Provider, trained: Trained) -> None:
     events = provider.list_events(trained.job.id, known=frozenset())
     assert len({event.id for event in events}) == len(events) > 5
     assert [event.created_at for event in events] == sorted(event.created_at for event in events)
-    steps = [event.data["step"] for event in events if event.type == "metrics"]
-    assert steps == [1, 2, 3, 4, 5, 6]
-    assert all("train_loss" in event.data for event in events if event.type == "metrics")
+    if speaks_legacy(provider):
+        assert [event.message for event in events] == [
+            f"Created fine-tune: {trained.job.id}",
+            "Fine-tune costs $0.00",
+            "Fine-tune enqueued. Queue number: 0",
+            "Fine-tune started",
+            "Completed epoch 1/1",
+            f"Uploaded model: {trained.model}",
+            f"Uploaded result file: {trained.job.result_files[0]}",
+            "Fine-tune succeeded",
+        ]
+    else:
+        steps = [event.data["step"] for event in events if event.type == "metrics"]
+        assert steps == [1, 2, 3, 4, 5, 6]
+        assert all("train_loss" in event.data for event in events if event.type == "metrics")
     known = frozenset(event.id for event in events[:4])
     assert provider.list_events(trained.job.id, known=known) == events[4:]
     everything = frozenset(event.id for event in events)
     assert provider.list_events(trained.job.id, known=everything) == []
+
+
+def test_whoever_waits_for_events_gets_each_once_and_in_order(
+    provider: Provider, trained: Trained
+) -> None:
+    clock = SystemClock()
+    job = provider.create_job(
+        dataclasses.replace(trained.request, hyperparameters=Hyperparameters(12, 4))
+    )
+    events: list[JobEvent] = []
+    came_at_once = 0
+    until_s = clock.monotonic_s() + 60
+    while not job.ended:
+        assert clock.monotonic_s() < until_s, job
+        known = frozenset(event.id for event in events)
+        awaited = list(provider.await_events(job.id, known=known, wait_s=0.5))
+        came_at_once += len(awaited)
+        events += awaited
+        job = provider.get_job(job.id)
+        known = frozenset(event.id for event in events)
+        events += provider.list_events(job.id, known=known)
+    assert events == provider.list_events(job.id, known=frozenset())
+    assert (came_at_once > 0) == speaks_legacy(provider)
+
+
+def test_waiting_for_the_events_of_a_job_that_is_not_there_takes_its_time(
+    provider: Provider,
+) -> None:
+    clock = SystemClock()
+    began_s = clock.monotonic_s()
+    assert list(provider.await_events("ft-never", known=frozenset(), wait_s=0.1)) == []
+    assert 0.1 <= clock.monotonic_s() - began_s < 10
 
 
 def test_results_are_a_table_with_a_row_a_step(provider: Provider, trained: Trained) -> None:
@@ -150,7 +233,7 @@ def test_a_job_is_cancelled_and_cancelling_again_is_no_error(
         hyperparameters=Hyperparameters(n_epochs=500, batch_size=1),
         metadata={"ftops_run": "run-cancelled"},
     )
-    job = provider.create_job(request)
+    job = provider.create_job(suited(request, provider))
     provider.cancel_job(job.id)
     assert wait_for_end(provider, job).status == "cancelled"
     assert provider.cancel_job(job.id).status == "cancelled"
@@ -175,7 +258,7 @@ def test_a_job_on_rows_that_are_no_rows_fails_and_says_why(
     else:
         assert job.status == "failed"
         assert job.error is not None
-        assert job.error.code == "invalid_training_file"
+        assert job.error.code == ("" if speaks_legacy(provider) else "invalid_training_file")
         assert "2" in job.error.message
 
 
@@ -217,7 +300,7 @@ def test_odd_names_are_errors_of_the_provider_and_never_crash(provider: Provider
 
 def test_a_deleted_model_answers_no_more(provider: Provider, trained: Trained) -> None:
     request = dataclasses.replace(trained.request, metadata={"ftops_run": "run-deleted"})
-    job = wait_for_end(provider, provider.create_job(request))
+    job = wait_for_end(provider, provider.create_job(suited(request, provider)))
     assert job.fine_tuned_model is not None
     provider.delete_model(job.fine_tuned_model)
     with pytest.raises(NotFound):

@@ -6,6 +6,7 @@ Time is not real: it begins some seconds after a fixed moment, and passes only w
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,12 +23,14 @@ LISTING_LAG_S = 20.0
 IN_FOLLOW = "follow"
 
 
-def main(folder: Path, action: str, point: str, starts_at_s: float) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Do what the command would do, and put out each event that it shows.
 
-    `action` is run, detach or cancel; `point` is the crash point at which to die, or "-".
+    The arguments are a folder; run, detach or cancel; the crash point at which to die, or "-";
+    and the time at which to begin, in seconds.
     """
-    clock = FakeClock(FakeClock().now() + timedelta(seconds=starts_at_s))
+    folder, action, point = Path(arguments[0]), arguments[1], arguments[2]
+    clock = FakeClock(FakeClock().now() + timedelta(seconds=float(arguments[3])))
     provider = FakeProvider(folder / "provider", clock)
     provider.listing_lag_s = LISTING_LAG_S
     ledger = Ledger(folder / "home" / "ledger.db", clock)

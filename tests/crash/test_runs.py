@@ -3,54 +3,55 @@
 Each command is a real process, killed by SIGKILL; the provider keeps its state in a folder.
 """
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ftops.ledger.ledger import Ledger
+from ftops.ledger.store import list_crash_points
 from ftops.records import Run, RunStatus
 from tests.crash.child import IN_FOLLOW
+from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
 from tests.orchestrator.fake_provider import FakeProvider
 
+# Changes of the ledger that an undisturbed run does not make.
+_RARE = (
+    "migrate",
+    "reopen_run",
+    "update_spec",
+    "ask_cancel",
+    "record_done",
+    "record_failed",
+    "add_upload",
+    "forget_upload",
+    "mark_model_deleted",
+)
+LEDGER_POINTS = [point for point in list_crash_points() if point.split(".")[1] not in _RARE]
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
 
 
 class Commands:
     """Gives commands to the nursery."""
 
-    def __init__(self, nursery: subprocess.Popen[str], folder: Path) -> None:
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
         self._nursery = nursery
         self.folder = folder
 
     def give(self, action: str, *, point: str = "-", at_s: float = 0.0) -> list[str]:
         """Run one command to its end, or to its death at `point`; what it put out."""
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        self._nursery.stdin.write(json.dumps([str(self.folder), action, point, str(at_s)]) + "\n")
-        self._nursery.stdin.flush()
-        code, output = json.loads(self._nursery.stdout.readline())
-        assert code == (0 if point == "-" else -signal.SIGKILL)
-        lines: list[str] = output.splitlines()
-        return lines
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[subprocess.Popen[str]]:
-    line = [sys.executable, "-m", "tests.crash.nursery"]
-    with subprocess.Popen(
-        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
+        output = self.folder / "output"
+        output.unlink(missing_ok=True)
+        arguments = [str(self.folder), action, point, str(at_s)]
+        child = self._nursery.start("tests.crash.child", arguments, output=output)
+        code = child.wait()
+        assert code == (0 if point == "-" else -signal.SIGKILL), output.read_text()
+        return output.read_text().splitlines()
 
 
 @pytest.fixture
-def commands(nursery: subprocess.Popen[str], tmp_path: Path) -> Commands:
+def commands(nursery: Nursery, tmp_path: Path) -> Commands:
     return Commands(nursery, tmp_path)
 
 
@@ -85,6 +86,19 @@ def test_a_run_that_died_goes_on_and_leaves_one_job_and_one_upload_of_each_file(
     assert provider.count("upload_file") == 2
     assert not [call for call in calls if call.endswith("intent")]
     assert shown == ALL_STEPS
+
+
+@pytest.mark.parametrize("point", LEDGER_POINTS)
+def test_a_run_that_died_around_a_commit_goes_on_and_leaves_one_job(
+    commands: Commands, point: str
+) -> None:
+    commands.give("run", point=point)
+    commands.give("run", at_s=5.0)
+    run, provider, calls = look(commands.folder)
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert provider.count("create_job") == 1
+    assert provider.count("upload_file") == 2
+    assert not [call for call in calls if call.endswith("intent")]
 
 
 def test_a_run_that_dies_twice_at_its_worst_moment_still_makes_one_job(commands: Commands) -> None:

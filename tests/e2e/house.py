@@ -58,12 +58,19 @@ class House:
         text = "".join(f"{json.dumps(row)}\n" for row in rows)
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def write_job(self, name: str = "colours", *, epochs: int = 2, seed: int = 1) -> Path:
+    def write_job(
+        self,
+        name: str = "colours",
+        *,
+        epochs: int = 2,
+        seed: int | None = 1,
+        provider: str = "local",
+    ) -> Path:
         path = self.folder / f"{name}.yaml"
         path.write_text(
-            f"name: {name}\nprovider: local\nmodel: ada\nsuffix: {name}\n"
+            f"name: {name}\nprovider: {provider}\nmodel: ada\nsuffix: {name}\n"
             "training_file: train.jsonl\nvalidation_file: validation.jsonl\n"
-            f"hyperparameters: {{n_epochs: {epochs}}}\nseed: {seed}\n"
+            f"hyperparameters: {{n_epochs: {epochs}}}\nseed: {'' if seed is None else seed}\n"
             "prepare: {separator: ' ->', stop: \"\\n\"}\n",
             encoding="utf-8",
         )

@@ -93,6 +93,12 @@ def test_a_run_is_found_by_each_of_its_names(house: House, first_run: Answer) ->
         assert get(shown.document, "run_id") == get(document, "run_id")
     events = cast(list[dict[str, Json]], get(document, "events"))
     assert any("successfully completed" in str(event["message"]) for event in events)
+    moves = cast(list[dict[str, Json]], get(document, "moves"))
+    assert (moves[0]["before"], moves[-1]["stage"], moves[-1]["after"]) == (
+        "new",
+        None,
+        "succeeded",
+    )
     human = house.look("show", "colours")
     assert text_of(document, "job_id") in human.out
     assert "attempts" in human.out

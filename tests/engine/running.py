@@ -14,9 +14,10 @@ from openai.types.fine_tuning import FineTuningJob
 from starlette.testclient import TestClient
 
 from ftops.clock import Clock, SystemClock
-from ftops.engine.api.engine import Engine
+from ftops.engine.api.engine import EngineParts
 from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
+from ftops.engine.keys import create_key
 from ftops.engine.server import build_engine, prepare_folder
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import Store
@@ -31,13 +32,20 @@ ENDED = ("succeeded", "failed", "cancelled")
 class Running:
     """An engine, plain HTTP to it, and the SDK in front of it."""
 
-    engine: Engine
+    engine: EngineParts
     http: TestClient
     sdk: openai.OpenAI
 
     @property
     def store(self) -> Store:
         return self.engine.store
+
+    def http_of(self, name: str) -> TestClient:
+        """Plain HTTP with a fresh key of that name."""
+        headers = {"authorization": f"Bearer {create_key(name, self.store)}"}
+        return TestClient(
+            self.http.app, base_url=BASE_URL, headers=headers, raise_server_exceptions=False
+        )
 
     def upload(self, rows: Sequence[Mapping[str, object]], name: str = "rows.jsonl") -> str:
         return self.sdk.files.create(file=(name, write_rows(rows)), purpose="fine-tune").id

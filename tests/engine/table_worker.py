@@ -22,6 +22,7 @@ from ftops.engine.trainers.protocol import (
     Delta,
     Document,
     OnEpoch,
+    Pair,
     PromptTooLong,
     Resolved,
     SamplingParams,
@@ -114,6 +115,8 @@ class TableTrainer:
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
         on_epoch: OnEpoch | None = None,
+        on_checkpoint: Callable[[], None] | None = None,
+        checkpoint_every_s: float = 0.0,
     ) -> TrainingResult:
         table: dict[str, str] = {}
         begin = 1
@@ -123,7 +126,7 @@ class TableTrainer:
             begin, table = json.loads(checkpoint.read_text())
         if self._behaviour.full_disk:
             Path("/dev/full").write_bytes(b"anything")
-        rows = [_split(document) for document in request.training]
+        rows = [_split(row.preferred if isinstance(row, Pair) else row) for row in request.training]
         for step in range(begin, resolved.n_steps + 1):
             self._wait(step, should_stop)
             question, answer = rows[(step - 1) % len(rows)]
@@ -133,6 +136,8 @@ class TableTrainer:
             on_step(metrics)
             if on_epoch and step % len(rows) == 0:
                 on_epoch(metrics, lambda folder: _write_table(folder, table))
+            if on_checkpoint:
+                on_checkpoint()
             write_atomic(checkpoint, json.dumps([step + 1, table]).encode())
         _write_table(into, table)
         return TrainingResult(trained_tokens=resolved.n_steps, steps=resolved.n_steps)

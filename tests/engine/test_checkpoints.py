@@ -2,14 +2,18 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import openai
 import pytest
 
-from ftops.engine.settings import EngineSettings
+from ftops.engine.epochs import EpochModels
+from ftops.engine.settings import EngineSettings, JobFolder
+from ftops.engine.trainers.protocol import StepMetrics
 from tests.engine.running import Running, animals, run_engine, table_settings, wait_for
 from tests.engine.test_scheduler import create, wait_for_step, worker_pid
+from tests.fakes import FakeClock
 
 
 def succeed(running: Running, n_epochs: int) -> str:
@@ -149,15 +153,142 @@ def test_tinys_last_checkpoint_is_its_model_and_a_kill_changes_none(tmp_path: Pa
             weights.append(
                 {
                     str(path.relative_to(folder)): path.read_bytes()
-                    for path in folder.rglob("weights.npz")
+                    for path in folder.rglob("weights.safetensors")
                 }
             )
         assert weights[0] == weights[1]
         assert sorted(weights[0]) == [
-            "checkpoints/step-30/weights.npz",
-            "checkpoints/step-35/weights.npz",
-            "checkpoints/step-40/weights.npz",
-            "weights.npz",
+            "checkpoints/step-30/weights.safetensors",
+            "checkpoints/step-35/weights.safetensors",
+            "checkpoints/step-40/weights.safetensors",
+            "weights.safetensors",
         ]
-        assert weights[0]["checkpoints/step-40/weights.npz"] == weights[0]["weights.npz"]
-        assert weights[0]["checkpoints/step-35/weights.npz"] != weights[0]["weights.npz"]
+        assert (
+            weights[0]["checkpoints/step-40/weights.safetensors"]
+            == weights[0]["weights.safetensors"]
+        )
+        assert (
+            weights[0]["checkpoints/step-35/weights.safetensors"]
+            != weights[0]["weights.safetensors"]
+        )
+
+
+def begin(running: Running, n_epochs: int = 9, suffix: str = "early") -> str:
+    job = running.sdk.fine_tuning.jobs.create(
+        model="ada",
+        training_file=running.upload(animals()),
+        hyperparameters={"n_epochs": n_epochs},
+        suffix=suffix,
+    )
+    return job.id
+
+
+def check_kept(running: Running, job_id: str, before_step: int) -> list[str]:
+    """The names of the checkpoints that a job without a model left, once they are there."""
+    wait_for(lambda: names(running, job_id) != [])
+    kept = names(running, job_id)
+    page = running.sdk.fine_tuning.jobs.checkpoints.list(job_id)
+    steps = [one.step_number for one in page]
+    assert len(kept) <= 3
+    assert steps == sorted(steps, reverse=True)
+    assert all(step % 3 == 0 and step < before_step for step in steps)
+    assert all(name.startswith(f"ft:ada:local:early:{job_id[-8:]}:ckpt-step-") for name in kept)
+    assert page.data[0].metrics.train_loss is not None
+    for name in kept:
+        assert answer(running, name, "owl ->") == " o"
+    assert running.sdk.fine_tuning.jobs.retrieve(job_id).fine_tuned_model is None
+    return kept
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_cancelled_job_keeps_its_last_epochs_until_they_are_deleted(
+    tmp_path: Path, pauses: bool
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    settings = table_settings(tmp_path / "engine", "--gate", str(gate), "--gate-step", "14")
+    with run_engine(settings) as running:
+        job_id = begin(running)
+        wait_for_step(running, job_id, 13)
+        assert names(running, job_id) == []
+        if pauses:
+            running.http.post(f"/v1/fine_tuning/jobs/{job_id}/pause")
+            running.wait_for_status(job_id, "paused")
+        running.sdk.fine_tuning.jobs.cancel(job_id)
+        kept = check_kept(running, job_id, before_step=14)
+        wait_for(lambda: not any(running.engine.paths.jobs.iterdir()))
+        gate.unlink()
+        child = running.sdk.fine_tuning.jobs.create(
+            model=kept[0], training_file=running.upload(animals(4)[3:])
+        )
+        assert running.wait_for_end(child.id).status == "succeeded"
+        for name in kept:
+            running.sdk.models.delete(name)
+        assert names(running, job_id) == []
+        assert not running.engine.paths.model(job_id).exists()
+
+
+def test_a_failed_job_keeps_its_last_epochs_also_after_a_restart(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    settings = table_settings(tmp_path / "engine", "--gate", str(gate), "--gate-step", "8")
+    with run_engine(settings) as running:
+        job_id = begin(running)
+        wait_for_step(running, job_id, 7)
+        for deaths in (1, 2, 3):
+            wait_for(lambda: lives(running, job_id))
+            os.kill(worker_pid(running, job_id), signal.SIGKILL)
+            wait_for(partial(has_died, running, job_id, deaths))
+        assert running.wait_for_end(job_id).status == "failed"
+        kept = check_kept(running, job_id, before_step=8)
+    with run_engine(settings) as running:
+        assert check_kept(running, job_id, before_step=8) == kept
+
+
+def lives(running: Running, job_id: str) -> bool:
+    """Whether the job's present worker has said who it is."""
+    job = running.store.jobs.find(job_id)
+    return job is not None and job.status == "running" and job.worker_pid is not None
+
+
+def has_died(running: Running, job_id: str, times: int) -> bool:
+    job = running.store.jobs.find(job_id)
+    return job is not None and job.deaths == times
+
+
+def test_a_job_that_ends_before_its_first_epoch_keeps_nothing(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    settings = table_settings(tmp_path / "engine", "--gate", str(gate), "--gate-step", "2")
+    with run_engine(settings) as running:
+        job_id = begin(running)
+        wait_for_step(running, job_id, 1)
+        running.sdk.fine_tuning.jobs.cancel(job_id)
+        wait_for(lambda: not any(running.engine.paths.jobs.iterdir()))
+        assert names(running, job_id) == []
+        assert not running.engine.paths.model(job_id).exists()
+
+
+def make_metrics(epoch: int) -> StepMetrics:
+    return StepMetrics(epoch, 40, epoch, epoch, epoch, 0.5, 0.5, 0.5)
+
+
+def test_earlier_epochs_are_written_as_long_as_that_takes_little_of_the_time(
+    tmp_path: Path,
+) -> None:
+    place, clock = JobFolder(tmp_path), FakeClock()
+    epochs = EpochModels(place, 40, clock)
+    written = []
+
+    def write_slowly(folder: Path) -> None:
+        (folder / "model").touch()
+        clock.advance(1.0)
+
+    for epoch in range(1, 41):
+        epochs.keep(make_metrics(epoch), write_slowly)
+        written.append(sorted(path.name for path in place.epochs.iterdir()))
+        clock.advance(9.0)  # so that 20 s have passed after three epochs
+    assert written[0] == written[1] == written[2] == ["step-1"]
+    assert written[3] == ["step-1", "step-4"]
+    assert written[35] == ["step-28", "step-31", "step-34"]
+    assert written[39] == ["step-38", "step-39", "step-40"]

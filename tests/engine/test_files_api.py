@@ -139,6 +139,7 @@ def test_a_file_over_the_limit_is_413_also_when_its_length_is_not_announced(
 def test_a_full_disk_is_told_and_leaves_nothing(idle: Running) -> None:
     with largest_file(1_000_000), pytest.raises(openai.InternalServerError) as caught:
         idle.sdk.files.create(file=("a", b"x" * 3_000_000), purpose="fine-tune")
+    assert caught.value.status_code == 507
     assert caught.value.code == "storage_error"
     assert "cannot write" in caught.value.message
     assert leftovers(idle) == []

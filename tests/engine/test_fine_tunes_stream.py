@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,7 @@ class Listener:
 class Held:
     """An engine whose job waits before its second step until the gate is gone."""
 
+    child: subprocess.Popen[bytes]
     address: EngineAddress
     gate: Path
     job_id: str
@@ -94,7 +96,7 @@ def held_engine(tmp_path: Path, keep_alive_s: float) -> Iterator[Held]:
             body = {"training_file": file["id"], "model": "ada", "n_epochs": 1}
             job_id = http.post("/fine-tunes", json=body).json()["id"]
         try:
-            yield Held(process.address, gate, job_id)
+            yield Held(process.child, process.address, gate, job_id)
         finally:
             gate.unlink(missing_ok=True)
 
@@ -157,3 +159,20 @@ def test_a_listener_that_leaves_disturbs_nobody(held: Held) -> None:
     held.gate.unlink()
     thread.join(30)
     assert listener.messages[-1] == "Fine-tune succeeded"
+
+
+def test_an_engine_that_ends_says_so_to_its_listeners_and_waits_for_none(tmp_path: Path) -> None:
+    with held_engine(tmp_path, keep_alive_s=60) as held:
+        listeners = [held.listen() for _ in range(3)]
+        wait_for(lambda: all("Fine-tune started" in one.messages for one, _ in listeners))
+        held.child.terminate()
+        for listener, thread in listeners:
+            thread.join(30)
+            assert listener.ended
+            error = json.loads(listener.chunks[-1].removeprefix(b"data: "))["error"]
+            assert (error["type"], error["code"]) == ("server_error", "shutting_down")
+        held.gate.unlink()  # for the worker, which is waited for as ever
+        assert held.child.wait(timeout=30) == 0
+    log = (tmp_path / "engine.log").read_text()
+    assert "graceful shutdown exceeded" not in log
+    assert "Traceback" not in log

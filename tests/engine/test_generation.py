@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.generation import Answers, Generation, OpenModel
-from ftops.engine.model_store import Manifest, publish
+from ftops.engine.model_store import Manifest, publish, write_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
 from ftops.engine.trainers.protocol import Delta, Document, SamplingParams
@@ -48,7 +48,8 @@ def model_row(folder: EngineFolder, number: int) -> ModelRow:
     part.mkdir(parents=True)
     (part / "table.json").write_text(f'{{"cat": "{number}"}}')
     manifest = Manifest(row.name, "ada", "ada", row.job_id, RowFormat.COMPLETION, 1, 1)
-    publish(part, folder.model(row.job_id), manifest)
+    write_manifest(part, manifest)
+    publish(part, folder.model(row.job_id))
     return row
 
 

@@ -190,8 +190,33 @@ def test_jobs_are_listed_newest_first_and_found_by_metadata(idle: Running) -> No
             "hyperparameters.batch_size",
             "invalid_value",
         ),
-        ({"method": {"type": "dpo", "dpo": {}}}, 400, "method", "unsupported_method"),
         ({"method": {"type": "reinforcement"}}, 400, "method", "unsupported_method"),
+        (
+            {"method": {"type": "reinforcement", "reinforcement": {"grader": {}}}},
+            400,
+            "method",
+            "unsupported_method",
+        ),
+        ({"method": {"type": "dpo", "supervised": {}}}, 400, "method.supervised", "invalid_value"),
+        ({"method": {"type": "supervised", "dpo": {}}}, 400, "method.dpo", "invalid_value"),
+        (
+            {"method": {"type": "dpo"}, "hyperparameters": {"n_epochs": 1}},
+            400,
+            "hyperparameters",
+            "invalid_value",
+        ),
+        (
+            {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 2.5}}}},
+            400,
+            "method.dpo.hyperparameters.beta",
+            "invalid_value",
+        ),
+        (
+            {"method": {"type": "dpo", "dpo": {"hyperparameters": {"prompt_loss_weight": 1}}}},
+            400,
+            "method.dpo.hyperparameters.prompt_loss_weight",
+            "unknown_parameter",
+        ),
         ({"method": {"type": "magic"}}, 400, "method.type", "invalid_value"),
         (
             {

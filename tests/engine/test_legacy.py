@@ -67,10 +67,10 @@ def test_two_models_of_one_second_get_two_names() -> None:
 
 @pytest.mark.parametrize(
     ("header", "name"),
-    [(None, "local"), ("", "local"), ("org-A1", "org-A1"), ("../x y:z", "x-y-z"), ("…", "local")],
+    [(None, "team"), ("", "team"), ("org-A1", "org-A1"), ("../x y:z", "x-y-z"), ("…", "team")],
 )
 def test_an_organization_is_only_letters_digits_and_hyphens(header: str | None, name: str) -> None:
-    assert legacy.clean_organization(header) == name
+    assert legacy.clean_organization(header, "team") == name
 
 
 def test_checks_and_single_steps_are_not_told() -> None:

@@ -157,7 +157,8 @@ def test_tiny_paused_twice_ends_with_the_same_weights_bit_for_bit(tmp_path: Path
         for job_id in ids:
             assert running.wait_for_end(job_id).status == "succeeded"
         paused, straight = (
-            (running.engine.paths.model(job_id) / "weights.npz").read_bytes() for job_id in ids
+            (running.engine.paths.model(job_id) / "weights.safetensors").read_bytes()
+            for job_id in ids
         )
         assert paused == straight
         assert results(running, ids[0]) == results(running, ids[1])

@@ -11,6 +11,7 @@ from ftops.engine.rows import (
     BadFile,
     ChatRow,
     CompletionRow,
+    PreferenceRow,
     check_file,
     read_rows,
 )
@@ -75,7 +76,11 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         ('{"prompt": "a", "completion": NaN}', "not valid JSON"),
         ('{"messages": []}', "messages is not a list of messages"),
         ('{"messages": ["a"]}', "messages[0] is a text, not an object"),
-        ('{"messages": [{"role": "tool", "content": "a"}]}', "messages[0].role is 'tool'"),
+        (
+            '{"messages": [{"role": "tool", "content": "a"}]}',
+            "messages[0].role is 'tool': the local engine does not train tool use",
+        ),
+        ('{"messages": [{"role": "boss", "content": "a"}]}', "messages[0].role is 'boss', not one"),
         ('{"messages": [{"role": "user", "content": "a"}]}', "last message is not the assistant"),
         ('{"messages": [{"role": "assistant", "content": null}]}', "content is null"),
         ('{"messages": [{"role": "assistant", "content": ""}]}', "content is empty"),
@@ -89,8 +94,21 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         ),
         (
             '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
-            "something other than text",
+            "messages[0].content[0] is of type 'image_url': the local engine trains on text alone",
         ),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "text"}]}]}',
+            "messages[0].content[0] is not a part of type text",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": "a", "weight": 1}]}',
+            "messages[0].weight is only for the assistant",
+        ),
+        (
+            '{"messages": [{"role": "assistant", "content": "a", "refusal": "no"}]}',
+            "trains on content alone",
+        ),
+        (CHAT[:-1] + ', "functions": [1]}', "functions: the local engine does not train tool use"),
         (
             '{"messages": [{"role": "assistant", "content": "a", "tool_calls": [1]}]}',
             "does not train tool use",
@@ -106,6 +124,79 @@ def test_a_bad_row_is_told_by_line_and_reason(tmp_path: Path, line: str, reason:
     assert reason in str(caught.value)
     with pytest.raises(BadFile, match="line 2"):
         list(read_rows(path))
+
+
+def preference(**changes: object) -> str:
+    row: dict[str, object] = {
+        "input": {"messages": [{"role": "user", "content": "Where is the key?"}]},
+        "preferred_output": [{"role": "assistant", "content": "On the hook."}],
+        "non_preferred_output": [{"role": "assistant", "content": "Look yourself."}],
+    }
+    row.update(changes)
+    return json.dumps({name: value for name, value in row.items() if value != "gone"})
+
+
+def said(content: object, role: str = "assistant", **more: object) -> list[object]:
+    return [{"role": role, "content": content, **more}]
+
+
+def test_preference_rows_are_read(tmp_path: Path) -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Good day", "weight": 1},
+        {"role": "user", "content": [{"type": "text", "text": "The key?"}]},
+    ]
+    path = write(tmp_path, preference(input={"messages": messages, "tools": []}))
+    assert check_file(path).format is RowFormat.PREFERENCE
+    (row,) = read_rows(path)
+    assert isinstance(row, PreferenceRow)
+    assert [turn.content for turn in row.turns] == ["Be kind.", "Hello", "Good day", "The key?"]
+    assert (row.preferred, row.other) == ("On the hook.", "Look yourself.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input": "gone"}, "input is missing"),
+        ({"preferred_output": "gone"}, "preferred_output is missing"),
+        ({"non_preferred_output": "gone"}, "non_preferred_output is missing"),
+        ({"input": [1]}, "input is a list, not an object with messages"),
+        ({"input": {}}, "input.messages is missing"),
+        ({"input": {"messages": []}}, "input.messages is not a list of messages"),
+        ({"input": {"messages": said("x", "boss")}}, "input.messages[0].role is 'boss'"),
+        ({"input": {"messages": said("x")}}, "input ends with the assistant's word"),
+        ({"input": {"messages": said("x", "user"), "tools": [1]}}, "input.tools: the local engine"),
+        ({"input": {"messages": said("x", "user"), "more": 1}}, "input has an unknown key 'more'"),
+        (
+            {"input": {"messages": said([{"type": "image_url", "image_url": {}}], "user")}},
+            "input.messages[0].content[0] is of type 'image_url'",
+        ),
+        ({"preferred_output": []}, "preferred_output is not a list of one message"),
+        ({"preferred_output": said("a") * 2}, "preferred_output is not a list of one message"),
+        ({"preferred_output": said("")}, "preferred_output[0].content is empty"),
+        ({"preferred_output": said("a", "user")}, "preferred_output[0] is not the assistant's"),
+        ({"preferred_output": said("a", weight=1)}, "preferred_output[0].weight: both answers"),
+        (
+            {"non_preferred_output": said(None, tool_calls=[1])},
+            "non_preferred_output[0].tool_calls: the local engine does not train tool use",
+        ),
+        ({"non_preferred_output": said("On the hook. ")}, "are the same"),
+        ({"extra": 1}, "the row has an unknown key 'extra'"),
+    ],
+)
+def test_a_bad_preference_row_is_told_by_line_and_reason(
+    tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(BadFile) as caught:
+        check_file(write(tmp_path, preference(), preference(**changes)))
+    assert str(caught.value).startswith("line 2: ")
+    assert reason in str(caught.value)
+
+
+def test_preference_rows_and_chats_do_not_mix(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match="line 2: a chat row in a file of preference rows"):
+        check_file(write(tmp_path, preference(), CHAT))
 
 
 def test_all_bad_rows_are_counted_and_the_first_are_named(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.settings import EngineSettings
-from ftops.engine.workers import is_locked
 from tests.engine.running import (
     TABLE_WORKER,
     Running,
@@ -133,6 +132,7 @@ def _pid(running: Running, job_id: str) -> int | None:
 @pytest.mark.parametrize(
     "place",
     [
+        "engine.worker.before_step_events",
         "engine.worker.after_step",
         "engine.worker.after_publish",
         "engine.worker.after_results",
@@ -256,10 +256,22 @@ def test_a_parent_that_is_deleted_while_a_job_starts_from_it_goes_when_the_job_e
         wait_for(lambda: not running.engine.paths.model(parent.id).exists())
 
 
-def test_a_lock_is_free_when_nobody_holds_it(tmp_path: Path) -> None:
-    assert not is_locked(tmp_path / "none")
-    (tmp_path / "lock").touch()
-    assert not is_locked(tmp_path / "lock")
+def test_a_model_that_never_became_known_goes_when_an_engine_starts(tmp_path: Path) -> None:
+    settings = table_settings(tmp_path)
+    with run_engine(settings) as running:
+        job_id = create(running)
+        running.wait_for_end(job_id)
+    (tmp_path / "models" / "ftjob-withdrawn").mkdir()
+    with run_engine(settings) as running:
+        assert [path.name for path in running.engine.paths.models.iterdir()] == [job_id]
+
+
+def test_a_job_whose_files_are_bad_keeps_none_of_them(running: Running) -> None:
+    job = running.sdk.fine_tuning.jobs.create(
+        model="ada", training_file=running.upload([{"prompt": "no completion"}])
+    )
+    assert running.wait_for_end(job.id).status == "failed"
+    wait_for(lambda: not running.engine.paths.job(job.id).training.exists())
 
 
 def test_tiny_trains_completions_and_chats_for_real(tmp_path: Path) -> None:

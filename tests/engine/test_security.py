@@ -50,12 +50,49 @@ def test_the_engine_answers_only_to_its_own_names(idle: Running, host: str, stat
         assert idle.http.get(path, headers={"host": host}).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://127.0.0.1:8000"}, 200),
+        ({"origin": "https://127.0.0.1:8000"}, 200),  # behind a proxy that speaks TLS
+        ({"origin": "HTTP://127.0.0.1:8000", "sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-mode": "cors"}, 200),  # as Node sends it
+        ({"sec-fetch-site": "none"}, 200),
+        ({"origin": "http://127.0.0.1:8001"}, 403),
+        ({"origin": "http://127.0.0.1"}, 403),
+        ({"origin": "http://localhost:8000"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://127.0.0.1:8000.evil.example"}, 403),
+        ({"origin": "ftp://127.0.0.1:8000"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "http://127.0.0.1:8000", "sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+def test_no_web_page_but_the_engines_own_is_answered(
+    idle: Running, headers: dict[str, str], status: int
+) -> None:
+    for method, path in (("GET", "/v1/models"), ("GET", "/openapi.json")):
+        answer = idle.http.request(method, path, headers=headers)
+        assert answer.status_code == status, (path, answer.text)
+        if status == 403:
+            assert answer.json()["error"]["code"] == "bad_origin"
+            assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_browsers_question_before_a_request_is_refused(idle: Running) -> None:
+    asked = {"origin": "http://evil.example", "access-control-request-method": "POST"}
+    assert idle.http.options("/v1/files", headers=asked).status_code == 403
+
+
 def test_an_engine_on_every_address_cannot_know_its_names(tmp_path: Path) -> None:
     settings = EngineSettings(tmp_path, host="0.0.0.0", worker_command=TABLE_WORKER)
     with run_engine(settings, schedules=False) as running:
-        answer = running.http.get("/v1/models", headers={"host": "box.lan"})
-        assert answer.status_code == 200
-        assert running.http.get("/v1/models", headers={"authorization": ""}).status_code == 401
+        http = running.http_of("alice")
+        assert http.get("/v1/models", headers={"host": "box.lan"}).status_code == 200
+        assert http.get("/v1/models", headers={"authorization": ""}).status_code == 401
 
 
 def test_every_answer_has_a_request_id_of_its_own(idle: Running) -> None:

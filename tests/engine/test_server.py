@@ -185,6 +185,12 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
         assert last.getsockname()[1] == port
 
 
+def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:
+    # The event loop sets TCP_NODELAY only on sockets that name their protocol.
+    with open_socket(EngineSettings(tmp_path)) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
+
+
 @pytest.mark.parametrize(
     ("host", "port"), [("127.0.0.1", 70_000), ("host.invalid", 0), ("192.0.2.1", 0)]
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results
+from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results, result_columns
 from ftops.engine.trainers.protocol import StepMetrics
 
 
@@ -30,7 +30,7 @@ def test_steps_come_back_after_a_death_and_repeated_ones_are_dropped(tmp_path: P
     before = path.read_bytes()
     path.write_bytes(before + b"4,2,40")  # a line that a death cut off
     with StepFile(path) as steps:
-        assert (steps.last_step, steps.last_epoch) == (3, 1)
+        assert steps.last_step == 3
         assert [steps.add(step(n)) for n in (2, 3, 4)] == [False, False, True]
     assert path.read_bytes().startswith(before)
     assert [row[0] for row in read_steps(path)] == ["1", "2", "3", "4"]
@@ -49,7 +49,11 @@ def test_the_results_have_a_header_all_steps_and_extra_figures_in_the_last_row(
     with StepFile(tmp_path / "steps.csv") as steps:
         steps.add(step(1))
         steps.add(step(2, valid_loss=0.75))
-    text = render_results(read_steps(tmp_path / "steps.csv"), {"classification/accuracy": 0.5})
+    text = render_results(
+        read_steps(tmp_path / "steps.csv"),
+        {"classification/accuracy": 0.5},
+        result_columns(by_preference=False),
+    )
     first, last = csv.DictReader(text.splitlines())
     assert text.startswith("step,epoch,elapsed_tokens,elapsed_examples,train_loss,train_accuracy,")
     assert (first["valid_loss"], first["classification/accuracy"]) == ("", "")

@@ -167,3 +167,78 @@ def test_a_database_of_the_first_version_gets_the_later_columns(tmp_path: Path) 
     assert store.files.find("file-1") == file(1)
     store.close()
     Store(path, FakeClock()).close()
+
+
+def describe(path: Path) -> dict[str, object]:
+    """What stands in a database: tables with their columns, and indices."""
+    with sqlite3.connect(path) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+        columns = {
+            name: sorted(row[1:] for row in connection.execute(f"PRAGMA table_xinfo({name})"))
+            for name in names
+        }
+    connection.close()
+    return {name: [column[:4] for column in found] for name, found in columns.items()}
+
+
+def test_what_stands_in_a_database_without_owners_belongs_to_the_engines_user(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "engine.db"
+    store = Store(path, FakeClock())
+    store.add_job(job(1))
+    store.files.add(file(1))
+    store.models.add(model("ftjob-1"))
+    store.close()
+    fresh = describe(path)
+    with sqlite3.connect(path) as second_version:
+        second_version.executescript(
+            "DROP INDEX files_by_owner; DROP INDEX jobs_by_owner; DROP TABLE keys;"
+            + "".join(
+                f"ALTER TABLE {table} DROP COLUMN owner;"
+                for table in ("files", "uploads", "jobs", "models")
+            )
+            + "PRAGMA user_version = 2;"
+        )
+    second_version.close()
+    store = Store(path, FakeClock())
+    assert describe(path) == fresh
+    own, other = store.of("local"), store.of("alice")
+    for one, there in ((own, True), (other, False)):
+        assert (one.files.find("file-1") is not None) == there
+        assert (one.jobs.find("ftjob-1") is not None) == there
+        assert (one.models.find("ft:ada:local::1") is not None) == there
+    store.close()
+
+
+def test_results_and_models_belong_to_whoever_asked_for_the_job(store: Store) -> None:
+    alice = store.of("alice")
+    alice.add_job(job(1))
+    store.enqueue("ftjob-1")
+    store.begin("ftjob-1", {})
+    assert store.succeed("ftjob-1", model("ftjob-1"), file(7, "fine-tune-results"), 5)
+    assert alice.files.find("file-7") is not None
+    assert [row.owner for row in alice.models.all()] == ["alice"]
+    assert store.of("bob").files.find("file-7") is None
+
+
+def test_jobs_of_an_earlier_version_say_when_something_last_happened(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    clock = FakeClock()
+    store = Store(path, clock)
+    store.add_job(job(1), NewEvent("created", "made"))
+    clock.sleep(60)
+    store.enqueue("ftjob-1", NewEvent("queued", "waits"))
+    store.tell("ftjob-1", NewEvent("queued", "not news"))
+    told_at = store.now()
+    clock.sleep(60)
+    store.tell("ftjob-1", NewEvent("queued", "still not news"))
+    store.jobs.add(job(2))
+    assert [each.updated_at for each in store.jobs.unfinished()] == [told_at, 100]
+    store.close()
+    with sqlite3.connect(path) as old:
+        old.executescript("ALTER TABLE jobs DROP COLUMN updated_at; PRAGMA user_version = 2;")
+    old.close()
+    again = Store(path, clock)
+    assert [each.updated_at for each in again.jobs.unfinished()] == [told_at, 100]
+    again.close()

@@ -173,6 +173,17 @@ def test_a_ledger_held_by_another_process_is_waited_for_and_then_told(tmp_path: 
     ledger.close()
 
 
+def test_a_ledger_held_by_another_process_while_it_is_opened_is_told(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LedgerError, match="another process has held") as caught:
+        Ledger(tmp_path / "ledger.db", FakeClock(), busy_timeout_s=0.05)
+    assert "End the other process" in caught.value.hint
+    other.execute("ROLLBACK")
+    other.close()
+    Ledger(tmp_path / "ledger.db", FakeClock()).close()
+
+
 def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys; from pathlib import Path\n"

@@ -20,6 +20,7 @@ QUERIES = (
     " AND job_id IS NOT NULL ORDER BY id",
     f"SELECT id, {EVENT_COLUMNS} FROM events WHERE run_id = '' AND id > 1"
     " AND job_id IS NOT NULL AND shown = 0 ORDER BY id",
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= 'run-' AND id < 'run-z' ORDER BY id DESC LIMIT 4",
     "SELECT event_id FROM events WHERE run_id = '' AND job_id = ''",
     "SELECT coalesce(max(id), 0) FROM events WHERE run_id = ''",
     "SELECT 1 FROM calls WHERE remote_id = '' AND name = 'create_job'",

@@ -38,7 +38,7 @@ def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger)
     ledger.move_stage(run.id, running, StageStatus.FAILED, error="refused")
     last = ledger.list_moves(run.id)[-1]
     assert (last.stage, last.before, last.after) == (Stage.CREATE, "running", "failed")
-    assert (last.data["attempt"], last.data["error"]) == (1, "refused")
+    assert (last.attempt, last.error) == (1, "refused")
 
 
 def test_the_same_attempt_cannot_end_twice(ledger: Ledger) -> None:

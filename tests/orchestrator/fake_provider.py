@@ -16,7 +16,7 @@ from typing import Any
 
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
-from ftops.providers.protocol import OnBytes
+from ftops.providers.protocol import MayBe, OnBytes, any_job
 from ftops.records import (
     Capabilities,
     Completion,
@@ -64,6 +64,7 @@ class FakeProvider:
         self.repeats_events = False  # known events are listed again
         self.results: bytes | None = None  # other content of the results file
         self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
+        self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
         self.known: list[int] = []  # how many events each listing was told to leave out
         self.asked: list[tuple[str, Sampling]] = []  # model and sampling of each request
         self._failures: dict[str, list[ProviderError]] = {}
@@ -156,12 +157,12 @@ class FakeProvider:
         self._lose_answer("create_job")
         return job
 
-    def find_job(self, request: JobRequest) -> Job | None:
+    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
         self._enter("find_job")
         mark = request.metadata.get("ftops_run")
         for job in reversed(self.jobs()):
             listed = job.created_at + timedelta(seconds=self.listing_lag_s) <= self.clock.now()
-            if job.metadata.get("ftops_run") == mark and listed:
+            if job.metadata.get("ftops_run") == mark and listed and may_be(job):
                 return job
         return None
 
@@ -199,8 +200,12 @@ class FakeProvider:
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         self._enter("list_events")
         self.known.append(len(known))
+        events = self._list_all_events(job_id)
+        return events if self.repeats_events else [e for e in events if e.id not in known]
+
+    def _list_all_events(self, job_id: str) -> list[JobEvent]:
         job, looks = self._get(job_id)
-        events = [
+        return [
             JobEvent(
                 id=f"{job_id}-event-{number}",
                 created_at=job.created_at + timedelta(seconds=number),
@@ -211,7 +216,14 @@ class FakeProvider:
             )
             for number in range(1, min(looks, STEPS) + 1)
         ]
-        return events if self.repeats_events else [e for e in events if e.id not in known]
+
+    def await_events(
+        self, job_id: str, *, known: frozenset[str], wait_s: float
+    ) -> Iterator[JobEvent]:
+        if self.streams:
+            return self.streams.pop(0)(self._list_all_events(job_id))
+        self.clock.sleep(wait_s)
+        return iter(())
 
     def list_models(self) -> Iterator[Model]:
         return iter(

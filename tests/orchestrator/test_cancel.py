@@ -3,8 +3,7 @@
 import pytest
 
 from ftops.errors import AuthFailed, JobCancelled, JobFailed, RunError, Unreachable
-from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.lock import hold_lock
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.runs import cancel_run, drive, open_run
 from ftops.records import Run, RunStatus
 from tests.orchestrator.desks import Bench
@@ -120,7 +119,7 @@ def test_a_run_that_is_driven_stops_before_it_sends_the_job(bench: Bench) -> Non
 
 def test_a_run_that_another_process_drives_is_cancelled_through_its_job(bench: Bench) -> None:
     run = start(bench)
-    with hold_lock(get_run_folder(bench.home, run.id)) as held:
+    with hold_run(run, bench.home) as held:
         assert held
         # The other process would see the cancelled job and end the run; here it never looks.
         waiting = cancel_run(run, bench.desk)

@@ -1,5 +1,6 @@
 """One job, whatever becomes of the request and of its answer."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.orchestrator.stages.create import LISTING_LAG_S
-from ftops.records import RunStatus, Stage
+from ftops.records import JobRequest, RunStatus, Stage
 from tests.orchestrator.desks import Bench
 
 
@@ -53,6 +54,23 @@ def test_a_listing_that_lags_is_waited_for(bench: Bench) -> None:
     bench.provider.listing_lag_s = 20.0
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
     assert bench.provider.count("create_job") == 1
+
+
+def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
+    bench: Bench,
+) -> None:
+    ledger = bench.ledger
+    job = bench.write_job()
+    bench.provider.fail("create_job", Unreachable("refused"))
+    with pytest.raises(FtopsError):
+        bench.run(job)
+    (run,) = ledger.list_runs()
+    made = bench.provider.create_job(JobRequest(model="ada", training_file="file-1"))
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
+    ledger.record_job(call, made.id)
+    assert bench.run(job).job_id == made.id
+    assert bench.provider.count("create_job") == 1
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
 
 
 @pytest.mark.parametrize(
@@ -117,6 +135,42 @@ def test_a_young_intent_of_a_dead_command_waits_for_the_listing(bench: Bench) ->
     bench.provider.before("find_job", lambda: None)
     assert bench.run(job).job_id == "ftjob-1"
     assert bench.provider.count("create_job") == 1
+
+
+def test_without_metadata_a_job_that_is_older_than_the_request_is_somebody_elses(
+    bench: Bench,
+) -> None:
+    bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
+    file = bench.folder / "rows.jsonl"
+    file.write_text("{}\n")
+    there = bench.provider.upload_file(
+        file, filename="rows.jsonl", on_bytes=lambda sent, total: None
+    )
+    bench.provider.create_job(JobRequest("ada", there.id))
+    job = bench.write_job()
+    bench.clock.advance(3600)
+    bench.provider.fail("create_job", Unreachable("reset"))
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    bench.provider.loses_answer_to = {"create_job"}
+    run = bench.run(job)
+    assert run.job_id == "ftjob-2"
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
+
+
+def test_without_metadata_a_job_that_another_run_has_made_meanwhile_hides_none(
+    bench: Bench,
+) -> None:
+    bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
+    job, other = bench.write_job(), bench.write_job(hyperparameters={"n_epochs": 7})
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 60.0
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    assert bench.run(other).job_id == "ftjob-2"
+    bench.clock.advance(60)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 2
 
 
 @pytest.mark.parametrize(

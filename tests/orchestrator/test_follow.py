@@ -1,5 +1,8 @@
 """Following: to the end of the job, through bad moments, each event once."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 import pytest
 
 from ftops.errors import (
@@ -13,7 +16,7 @@ from ftops.errors import (
     WaitedTooLong,
 )
 from ftops.orchestrator.runs import drive
-from ftops.records import RunStatus, Stage, StageStatus
+from ftops.records import JobEvent, RunStatus, Stage, StageStatus
 from tests.orchestrator.desks import Bench
 
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
@@ -57,6 +60,48 @@ def test_events_stored_by_a_command_that_died_are_shown_by_the_next(bench: Bench
     bench.ledger.add_events(run.id, run.job_id, found)
     bench.run(job)
     assert bench.seen.events == ALL_STEPS
+
+
+def test_events_that_come_while_waiting_are_shown_at_once_and_once(bench: Bench) -> None:
+    shown_at: list[list[str]] = []
+
+    def whole(events: Sequence[JobEvent]) -> Iterator[JobEvent]:
+        """A stream that is ahead of the list, and begins with what is known."""
+        for number in (1, 2, 3):
+            yield replace(
+                events[0],
+                id=events[0].id.removesuffix("1") + str(number),
+                message=f"Step {number}/4",
+            )
+            shown_at.append(list(bench.seen.events))
+
+    bench.provider.streams = [whole]
+    bench.run(bench.write_job())
+    assert shown_at == [ALL_STEPS[:1], ALL_STEPS[:2], ALL_STEPS[:3]]
+    assert bench.seen.events == ALL_STEPS
+
+
+def test_ctrl_c_while_waiting_for_events_leaves_the_run_as_it_is(bench: Bench) -> None:
+    def interrupted(_events: Sequence[JobEvent]) -> Iterator[JobEvent]:
+        raise KeyboardInterrupt
+
+    job = bench.write_job()
+    bench.provider.streams = [interrupted]
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(job)
+    (run,) = bench.ledger.list_runs()
+    assert run.status is RunStatus.RUNNING
+    assert drive(run, bench.desk).status is RunStatus.SUCCEEDED
+    assert bench.seen.events == ALL_STEPS
+
+
+def test_a_job_that_tells_epochs_alone_shows_how_many_are_done(bench: Bench) -> None:
+    def epochs(events: Sequence[JobEvent]) -> Iterator[JobEvent]:
+        yield replace(events[0], id="epoch", message="Epoch", data={"epoch": 2, "n_epochs": 4})
+
+    bench.provider.streams = [epochs]
+    bench.run(bench.write_job())
+    assert ("follow", 2.0, 4.0, "epochs") in bench.seen.progress
 
 
 def test_a_resumed_follow_shows_progress_from_where_it_was(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import drive, load_evaluation, load_results, open_run
 from ftops.records import JobError, RowFormat, RunStatus, Stage
 from ftops.spec.load import load_job
-from tests.orchestrator.desks import Bench, write_rows
+from tests.orchestrator.desks import Bench, write_job, write_rows
 
 DONE = ["succeeded"] * 6
 
@@ -90,6 +90,28 @@ def test_another_run_can_be_forced_and_uses_the_uploads_of_the_first(bench: Benc
     assert bench.provider.count("create_job") == 2
     assert bench.provider.count("upload_file") == 2
     assert bench.detail(second, Stage.UPLOAD)["sent_bytes"] == 0
+
+
+def test_a_job_folder_that_was_moved_finds_its_finished_run(bench: Bench) -> None:
+    before = bench.folder / "before"
+    before.mkdir()
+    run = bench.run(write_job(before))
+    before.rename(bench.folder / "after")
+    moved = load_job(bench.folder / "after" / "job.yaml", environ={})
+    again = bench.run(moved)
+    assert (again.id, again.status, again.job_file) == (run.id, run.status, str(moved.path))
+    assert (bench.provider.count("upload_file"), bench.provider.count("create_job")) == (2, 1)
+    assert "prepare begins 1" not in bench.seen.told
+
+
+def test_a_job_folder_that_was_moved_in_the_middle_goes_on_with_its_run(bench: Bench) -> None:
+    before = bench.folder / "before"
+    before.mkdir()
+    run = drive(open_run(write_job(before), bench.desk), bench.desk, detach=True)
+    before.rename(bench.folder / "after")
+    again = bench.run(load_job(bench.folder / "after" / "job.yaml", environ={}))
+    assert (again.id, again.status) == (run.id, RunStatus.SUCCEEDED)
+    assert bench.provider.count("create_job") == 1
 
 
 def test_other_data_under_the_same_name_makes_another_run(bench: Bench) -> None:

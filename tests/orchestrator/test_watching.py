@@ -3,14 +3,13 @@
 import contextlib
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from ftops.errors import JobFailed
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.desk import Desk, get_run_folder
-from ftops.orchestrator.lock import hold_lock, is_locked
+from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.runs import drive, open_run
 from ftops.orchestrator.watching import LOOK_EVERY_S
 from ftops.records import JobError, Run, RunStatus
@@ -39,15 +38,6 @@ def second(bench: Bench) -> Desk:
     return Desk(ledger, bench.provider, clock, bench.home, Recorder())
 
 
-def test_a_lock_keeps_others_out_until_it_is_given_back(tmp_path: Path) -> None:
-    with hold_lock(tmp_path) as first:
-        assert first
-        assert is_locked(tmp_path)
-        with hold_lock(tmp_path) as late:
-            assert not late
-    assert not is_locked(tmp_path)
-
-
 def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     bench: Bench, second: Desk
 ) -> None:
@@ -56,7 +46,7 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     assert isinstance(watcher, Recorder)
     assert isinstance(clock, ActingClock)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(hold_lock(get_run_folder(bench.home, run.id)))
+        stack.enter_context(hold_run(run, bench.home))
 
         def finish() -> None:
             # The first command, which has the lock, does the rest of its work here.
@@ -83,7 +73,7 @@ def test_the_second_command_takes_over_when_the_first_dies(bench: Bench, second:
     assert isinstance(watcher, Recorder)
     assert isinstance(clock, ActingClock)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(hold_lock(get_run_folder(bench.home, run.id)))
+        stack.enter_context(hold_run(run, bench.home))
         clock.acts = [lambda: None, stack.close]
         ended = drive(run, second)
     assert ended.status is RunStatus.SUCCEEDED
@@ -100,7 +90,7 @@ def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: Desk) -> Non
     clock = second.clock
     assert isinstance(clock, ActingClock)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(hold_lock(get_run_folder(bench.home, run.id)))
+        stack.enter_context(hold_run(run, bench.home))
 
         def fail() -> None:
             stack.close()
@@ -115,7 +105,7 @@ def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: Desk) -> Non
 
 def test_a_detached_second_command_returns_once_there_is_a_job(bench: Bench, second: Desk) -> None:
     run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
-    with hold_lock(get_run_folder(bench.home, run.id)):
+    with hold_run(run, bench.home):
         watched = drive(run, second, detach=True)
     assert (watched.status, watched.job_id) == (RunStatus.RUNNING, "ftjob-1")
     second.ledger.close()

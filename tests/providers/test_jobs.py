@@ -9,8 +9,9 @@ import respx
 
 from ftops.errors import BadAnswer, Rejected, Unavailable, Unreachable
 from ftops.providers.calls import MOST_PAGES
+from ftops.providers.jobs import render_request
 from ftops.providers.protocol import Provider
-from ftops.records import Hyperparameters, JobRequest, Json
+from ftops.records import Capabilities, Hyperparameters, JobRequest, Json, Method
 from tests.fakes import FakeClock
 from tests.providers.test_wire import JOB
 
@@ -68,6 +69,31 @@ def test_everything_that_was_set_is_sent(api: respx.MockRouter, provider: Provid
         "metadata": {"team": "search"},
         "method": {"type": "supervised", "supervised": {"hyperparameters": figures}},
     }
+
+
+def test_a_preference_job_is_sent_with_its_method(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/fine_tuning/jobs").respond(json=JOB)
+    figures = Hyperparameters(n_epochs=2, beta=0.3)
+    provider.create_job(JobRequest("gpt-4o", "file-t", hyperparameters=figures, method=Method.DPO))
+    assert sent(route)["method"] == {
+        "type": "dpo",
+        "dpo": {
+            "hyperparameters": {
+                "n_epochs": 2,
+                "batch_size": "auto",
+                "learning_rate_multiplier": "auto",
+                "beta": 0.3,
+            }
+        },
+    }
+
+
+def test_a_method_that_the_provider_does_not_offer_is_refused_before_sending() -> None:
+    plain = Capabilities(suffix_max=64, hyperparameters=frozenset())
+    with pytest.raises(Rejected, match="does not train by dpo"):
+        render_request(JobRequest("gpt-4o", "file-t", method=Method.DPO), plain)
 
 
 def test_a_hyperparameter_that_would_be_ignored_is_refused_before_sending(

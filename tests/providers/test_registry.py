@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import respx
@@ -9,7 +10,7 @@ import respx
 from ftops.errors import AuthFailed, ProviderError
 from ftops.providers.prices import find_train_price_usd
 from ftops.providers.registry import PROVIDERS, find_capabilities
-from ftops.records import ProviderSettings, RowFormat
+from ftops.records import Hyperparameters, JobProtocol, ProviderSettings, RowFormat
 from tests.providers.conftest import KEY, Bench
 
 
@@ -33,8 +34,36 @@ def test_each_provider_says_what_it_takes() -> None:
     assert local.poll_every_s == 0.3
     remote = find_capabilities(ProviderSettings("openai"))
     assert (remote.suffix_max, remote.min_rows, remote.needs_key) == (64, 10, True)
-    assert remote.hyperparameters == {"n_epochs", "batch_size", "learning_rate_multiplier"}
+    figures = {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
+    assert remote.hyperparameters == figures
+    assert remote.methods == local.methods == {"supervised", "dpo"}
     assert all(entry.summary for entry in PROVIDERS.values())
+
+
+@pytest.mark.parametrize("name", ["local", "openai"])
+def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: str) -> None:
+    takes = find_capabilities(ProviderSettings(name, protocol="legacy"))
+    assert takes.hyperparameters == {field.name for field in fields(Hyperparameters)}
+    assert (takes.suffix_max, takes.metadata, takes.seed, takes.chats) == (40, False, False, False)
+    assert takes.needs_key == find_capabilities(ProviderSettings(name)).needs_key
+    assert takes.auto_epochs is not None
+    assert [takes.auto_epochs.estimate(rows) for rows in (0, 1, 1_000_000)] == [4, 4, 4]
+
+
+def test_a_protocol_that_only_a_later_version_knows_is_refused() -> None:
+    settings = ProviderSettings("local", protocol="next")  # type: ignore[arg-type]
+    with pytest.raises(ProviderError, match="does not speak the next protocol") as caught:
+        find_capabilities(settings)
+    assert "current, legacy" in caught.value.hint
+
+
+def test_both_protocols_of_a_provider_share_their_account_and_so_their_files(bench: Bench) -> None:
+    protocols: tuple[JobProtocol, ...] = ("current", "legacy")
+    accounts = {
+        bench.build(ProviderSettings("openai", base_url="http://x/v1", protocol=protocol)).account
+        for protocol in protocols
+    }
+    assert len(accounts) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a job file may say, and how a wrong one is told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ftops.spec.load import (
     load_job,
     resolve_data,
 )
+from ftops.spec.model import JobSpec
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
 
 CAPABILITIES = Capabilities(
@@ -294,6 +296,46 @@ def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path:
     ]
 
 
+def test_a_provider_without_chats_refuses_what_only_chats_have(tmp_path: Path) -> None:
+    text = MINIMAL.replace("local", "{type: local, protocol: legacy}")
+    text += 'prepare:\n  format: chat\n  system: "Be brief."\n'
+    takes = replace(CAPABILITIES, chats=False)
+    job = load_text(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        check_provider(job, takes)
+    no_chats = "local (legacy protocol) takes prompts and completions, no chats"
+    assert heads(caught.value.message.replace(f"{tmp_path}/", "")) == [
+        f"job.yaml:6:3: {no_chats}",
+        f"job.yaml:7:3: {no_chats}",
+    ]
+    check_provider(load_text(tmp_path, MINIMAL + "prepare: {format: completion}\n"), takes)
+
+
+def test_the_protocol_is_current_or_legacy(tmp_path: Path) -> None:
+    def load(provider: str) -> JobSpec:
+        return load_text(tmp_path, MINIMAL.replace("local", provider)).spec
+
+    legacy, current, plain = (
+        load(provider)
+        for provider in (
+            "{type: local, protocol: legacy}",
+            "{type: local, protocol: current}",
+            "local",
+        )
+    )
+    assert legacy.provider_settings() == ProviderSettings("local", protocol="legacy")
+    assert current.provider_settings() == plain.provider_settings()
+    assert current.canonical() == plain.canonical() != legacy.canonical()
+    assert JobSpec.from_json(legacy.canonical()).canonical() == legacy.canonical()
+
+
+def test_an_unknown_protocol_is_told_at_its_place_with_the_nearest(tmp_path: Path) -> None:
+    text = MINIMAL.replace("local", "{type: local, protocol: legasy}")
+    message = refusal(tmp_path, text)
+    assert "job.yaml:2:35: provider.protocol must be current or legacy, not 'legasy'" in message
+    assert "did you mean 'legacy'?" in message
+
+
 def test_what_is_not_said_or_left_to_the_provider_is_not_ignored(tmp_path: Path) -> None:
     text = MINIMAL + "hyperparameters: {batch_size: auto, prompt_loss_weight: null}\nseed: null\n"
     check_provider(load_text(tmp_path, text), CAPABILITIES)
@@ -311,3 +353,11 @@ def test_an_unknown_provider_is_told_at_its_place_beside_every_other_problem(
     assert "seed must be a whole number" in caught.value.message
     path.write_text(MINIMAL)
     assert load_job(path, environ={}, known_providers=["local"]).spec.provider == "local"
+
+
+def test_a_method_that_the_provider_does_not_offer_is_told_with_its_place(tmp_path: Path) -> None:
+    job = load_text(tmp_path, MINIMAL + "method: dpo\n")
+    with pytest.raises(
+        SpecError, match=r"job\.yaml:5:9: local trains by the method supervised only"
+    ):
+        check_provider(job, CAPABILITIES)

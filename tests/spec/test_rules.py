@@ -63,3 +63,27 @@ def test_a_system_message_needs_chat_rows(tmp_path: Path) -> None:
     assert "completion rows have no system message" in refusal(tmp_path, text)
     chat = load_text(tmp_path, text.replace("completion", "chat"))
     assert chat.spec.prepare.system == "Be brief."
+
+
+def test_a_preference_job_may_set_beta(tmp_path: Path) -> None:
+    text = MINIMAL + "method: dpo\nhyperparameters: {beta: 0.5}\nprepare: {system: Be brief.}\n"
+    spec = load_text(tmp_path, text).spec
+    assert (spec.method, spec.hyperparameters.beta) == ("dpo", 0.5)
+    assert load_text(tmp_path, MINIMAL).spec.method == "supervised"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("hyperparameters: {beta: auto}\n", "beta has no effect without method: dpo"),
+        ("method: dpo\nhyperparameters: {prompt_loss_weight: 0.1}\n", "prompt_loss_weight has no"),
+        ("method: dpo\nprepare: {separator: ->}\n", "separator has no effect with method: dpo"),
+        ("method: dpo\nprepare: {format: chat}\n", "format has no effect with method: dpo"),
+        ("method: dpo\nhyperparameters: {beta: 3}\n", "beta must be"),
+        ("method: reinforcement\n", "reinforcement needs a grader"),
+    ],
+)
+def test_what_does_not_go_with_the_method_is_told(tmp_path: Path, text: str, reason: str) -> None:
+    problems = heads(refusal(tmp_path, MINIMAL + text))
+    assert len(problems) == 1
+    assert reason in problems[0]

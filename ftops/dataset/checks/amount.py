@@ -7,6 +7,7 @@ from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.findings import Finding, Rule, Severity, make_finding, say_rows
 from ftops.dataset.sifting import RowBatch
 from ftops.dataset.survey import Survey
+from ftops.records import RowFormat
 
 NO_ROWS = Rule(
     "no-rows", Severity.ERROR, "no rows", "The source holds no row that could be used.",
@@ -57,6 +58,7 @@ class Amount(Check):
         elif rows < _ENOUGH:
             yield make_finding(FEW, f"{say_rows(rows)}; from {_ENOUGH} on it begins to pay")
         wanted, found = facts.aim.row_format, facts.survey.format
-        if wanted is not None and found is not None and wanted is not found:
+        taken = (wanted, RowFormat.PREFERENCE) if wanted is RowFormat.CHAT else (wanted,)
+        if wanted is not None and found is not None and found not in taken:
             model = facts.aim.model or facts.aim.provider
             yield make_finding(WRONG_SHAPE, f"{found} rows, and {model} takes {wanted} rows")

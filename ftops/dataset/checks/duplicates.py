@@ -21,6 +21,7 @@ from ftops.dataset.findings import (
 )
 from ftops.dataset.sifting import RowBatch
 from ftops.dataset.survey import Survey
+from ftops.records import RowFormat
 
 DUPLICATE = Rule(
     "duplicate-rows", Severity.WARNING, "rows that stand there twice",
@@ -83,7 +84,7 @@ class Duplicates(Check):
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
             return
-        self._prompts.extend(map(hash, batch.prompts))
+        self._prompts.extend(batch.question_hashes())
         self._rows.extend(batch.row_hashes())
         self._places.add(batch.places)
 
@@ -107,9 +108,17 @@ class Duplicates(Check):
         prompts, rows = find_contradictions(self._prompts, self._rows)
         if prompts:
             places = [self._places.of(row) for row in rows]
-            have = "prompt has" if prompts == 1 else "prompts have"
-            text = f"{prompts:,} {have} more than one completion"
-            yield make_finding(CONTRADICTION, text, Seen(prompts, places))
+            yield make_finding(
+                CONTRADICTION, _say_contradiction(prompts, facts), Seen(prompts, places)
+            )
+
+
+def _say_contradiction(prompts: int, facts: Facts) -> str:
+    if facts.survey.format is RowFormat.PREFERENCE:
+        pairs = "pair of answers is" if prompts == 1 else "pairs of answers are"
+        return f"{prompts:,} {pairs} preferred the other way round, too"
+    have = "prompt has" if prompts == 1 else "prompts have"
+    return f"{prompts:,} {have} more than one completion"
 
 
 def find_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:

@@ -6,7 +6,7 @@ from typing import Self
 
 from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.dataset.sifting import RowBatch
+from ftops.dataset.sifting import SEAM, RowBatch
 from ftops.dataset.survey import Survey
 
 _E = Severity.ERROR
@@ -43,8 +43,9 @@ FAULTS = (
          "many programs.", "Take the character out.", _DROP),
     Rule("too-deep", _E, "nested too deep", "Values nest deeper than 64 levels.",
          "Write the value flatter.", _DROP),
-    Rule("mixed-formats", _E, "rows of different shapes", "All rows have one shape: chats, or"
-         " prompt and completion.", "Split the file by shape, or convert the rows."),
+    Rule("mixed-formats", _E, "rows of different shapes", "All rows have one shape: chats,"
+         " preferences, or prompt and completion.",
+         "Split the file by shape, or convert the rows."),
     Rule("bad-role", _E, "unknown role", "The role of a message is none that the API knows.",
          "Use system, developer, user, assistant or tool."),
     Rule("bad-weight", _E, "bad weight", "The weight of a message is 0 (not learned) or 1.",
@@ -53,6 +54,11 @@ FAULTS = (
          "Put the wanted answer at the end, or drop the row.", _DROP),
     Rule("bad-chat", _E, "not a chat", "A message lacks what a message must have.",
          "Each message is an object with role and content."),
+    Rule("bad-preference", _E, "not a preference", "A preference is a chat that wants an answer,"
+         " and one message of the assistant each that is preferred and that is not.",
+         "Write input, preferred_output and non_preferred_output as the message says."),
+    Rule("equal-answers", _E, "both answers are equal", "Nothing can be preferred of two answers"
+         " that are the same but for blanks.", "Drop the row, or write another answer.", _DROP),
 )  # fmt: skip
 MOJIBAKE = Rule(
     "mojibake", Severity.WARNING, "garbled letters",
@@ -117,13 +123,15 @@ class Garbled(Check):
         self._seen = Seen()
 
     def add(self, batch: RowBatch) -> None:
-        if not _suspicious(batch.prompt_text()) and not _suspicious(batch.completion_text()):
-            return
-        for place, prompt, completion in zip(
-            batch.places, batch.prompts, batch.completions, strict=True
-        ):
-            if _GARBLED.search(prompt) or _GARBLED.search(completion):
-                self._seen.add(place)
+        columns = [(batch.prompt_text(), batch.prompts)]
+        columns.append((batch.completion_text(), batch.completions))
+        columns.append((SEAM.join(batch.others), batch.others))
+        found: set[int] = set()
+        for text, column in columns:
+            if _suspicious(text):
+                found.update(i for i, one in enumerate(column) if _GARBLED.search(one))
+        for index in sorted(found):
+            self._seen.add(batch.places[index])
 
     def merge(self, later: Self, shift: int) -> None:
         self._seen.merge(later._seen, shift)

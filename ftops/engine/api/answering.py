@@ -11,11 +11,12 @@ from pydantic import Field
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import StreamingResponse
 
+from ftops.engine.api.answers_wire import Answered
 from ftops.engine.api.engine import Engine
 from ftops.engine.api.failures import ApiError, error_body
 from ftops.engine.api.models import get_model
 from ftops.engine.api.rates import Rate
-from ftops.engine.api.wire import Finite, Request
+from ftops.engine.api.wire import Finite, Label, Request
 from ftops.engine.generation import Answers, OpenModel
 from ftops.engine.trainers.protocol import (
     Delta,
@@ -28,18 +29,17 @@ from ftops.errors import EngineError
 from ftops.records import Json, RowFormat
 
 MAX_ANSWERS = 256  # prompts times n, in one request
-_MAX_CALLERS = 512  # of one model, at the same time
-WHOLE_OR_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The answers; with `stream`, pieces of them as server-sent events",
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
-        },
-    }
-}
+_MAX_BIASES = 1024
 _log = logging.getLogger(__name__)
 _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
+
+
+def whole_or_stream(whole: type[Answered]) -> dict[int | str, dict[str, Any]]:
+    """What an endpoint's answers look like, for the engine's description of itself."""
+    stream = {"text/event-stream": {"schema": {"type": "string"}}}
+    description = "The answers; with `stream`, pieces of them as server-sent events"
+    return {200: {"model": whole, "description": description, "content": stream}}
+
 
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Penalty = Annotated[Finite, Field(ge=-2, le=2)]
@@ -61,13 +61,18 @@ class Drawn(Request):
     temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, Annotated[Finite, Field(ge=-100, le=100)]] | None = None
+    logit_bias: (
+        Annotated[
+            dict[str, Annotated[Finite, Field(ge=-100, le=100)]], Field(max_length=_MAX_BIASES)
+        ]
+        | None
+    ) = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    user: str | None = None
+    user: Label | None = None
 
     @property
     def includes_usage(self) -> bool:
@@ -126,6 +131,14 @@ def open_model(name: str, wanted: RowFormat, engine: Engine) -> OpenModel:
     return model
 
 
+def check_max_tokens(param: str, max_tokens: int | None, model: OpenModel) -> None:
+    """ApiError when the field `param` asks for a longer answer than the model could ever give."""
+    limit = model.loaded.context_length
+    if max_tokens is not None and max_tokens > limit:
+        message = f"{param} is {max_tokens}; the model takes {limit} tokens, its prompt included."
+        raise ApiError(400, message, param=param, code="invalid_value")
+
+
 class Drawing:
     """Answers on their way. The first piece is there already, so that refusals come before it."""
 
@@ -136,13 +149,15 @@ class Drawing:
         params: SamplingParams,
         *,
         asked: str,
+        max_callers: int,
         streams: bool = False,
     ) -> None:
-        """`asked` is the request's field that holds the prompt."""
+        """`asked` is the request's field that holds the prompt; 429 when the model has as many
+        callers as it takes."""
         if len(prompts) > MAX_ANSWERS:
             message = f"{len(prompts)} answers are asked for at once; {MAX_ANSWERS} are allowed."
             raise ApiError(400, message, param="n", code="invalid_value")
-        self.rate = Rate(_MAX_CALLERS, model.desk.load, retry_after_s=1)
+        self.rate = Rate(max_callers, model.desk.load, retry_after_s=1)
         self.rate.check("callers wait for this model")
         self._answers = Answers(model, prompts, params, whole=not streams)
         self._pieces = iter(self._answers)

@@ -8,18 +8,20 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ftops.engine.api.answering import (
-    WHOLE_OR_STREAM,
     Drawing,
     Drawn,
+    check_max_tokens,
     collect,
     open_model,
     refuse_unsupported,
     stream_events,
     usage,
+    whole_or_stream,
 )
+from ftops.engine.api.answers_wire import ChatCompletion
 from ftops.engine.api.engine import TheEngine
 from ftops.engine.api.failures import ApiError
-from ftops.engine.api.wire import Request
+from ftops.engine.api.wire import Label, Metadata, Request, Text
 from ftops.engine.documents import chat_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.rows import Turn
@@ -33,15 +35,15 @@ class TextPart(Request):
     """A piece of a message; only text is taken."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(Request):
     """One message so far."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
+    content: Text | list[TextPart]
+    name: Label | None = None
 
 
 class CreateChatCompletion(Drawn):
@@ -51,10 +53,10 @@ class CreateChatCompletion(Drawn):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    metadata: dict[str, str] | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    metadata: Metadata | None = None
+    service_tier: Label | None = None
+    safety_identifier: Label | None = None
+    prompt_cache_key: Label | None = None
     response_format: Any = None
     store: Any = None
     tools: Any = None
@@ -70,17 +72,26 @@ class CreateChatCompletion(Drawn):
     web_search_options: Any = None
 
 
-@router.post("", response_model=None, responses=WHOLE_OR_STREAM)
+@router.post("", response_model=None, responses=whole_or_stream(ChatCompletion))
 def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Response:
     """Say the assistant's next message, `n` times; `stream` sends pieces as they are drawn."""
     _refuse_what_is_not_offered(body)
     model = open_model(body.model, RowFormat.CHAT, engine)
+    check_max_tokens("max_completion_tokens", body.max_completion_tokens, model)
+    check_max_tokens("max_tokens", body.max_tokens, model)
     prompt = chat_prompt([Turn(message.role, _text(message)) for message in body.messages])
     limit = body.max_completion_tokens or body.max_tokens or model.loaded.context_length
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     n = body.n or 1
     params = body.sampling(max_tokens=limit, logprobs=logprobs)
-    drawing = Drawing(model, [prompt] * n, params, asked="messages", streams=bool(body.stream))
+    drawing = Drawing(
+        model,
+        [prompt] * n,
+        params,
+        asked="messages",
+        max_callers=engine.settings.max_callers,
+        streams=bool(body.stream),
+    )
     prompt_tokens = model.count_tokens([prompt])
     reply = _Reply(body, n, engine.store.now())
     if body.stream:

@@ -21,7 +21,10 @@ def list_checkpoints(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
 ) -> FilePage[CheckpointObject]:
-    """The checkpoints of a job that has succeeded, latest first; each can be used as a model."""
+    """The checkpoints of a job that has ended, latest first; each can be used as a model.
+
+    A job that failed or was cancelled keeps those that it had come to.
+    """
     get_job(job_id, engine)
     rows = engine.store.models.checkpoints(job_id)
     if after is not None:

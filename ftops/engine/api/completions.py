@@ -8,16 +8,19 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ftops.engine.api.answering import (
-    WHOLE_OR_STREAM,
     Drawing,
     Drawn,
+    check_max_tokens,
     collect,
     open_model,
     refuse_unsupported,
     stream_events,
     usage,
+    whole_or_stream,
 )
+from ftops.engine.api.answers_wire import Completion
 from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.wire import Label, Text
 from ftops.engine.documents import completion_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.trainers.protocol import TokenLogprob
@@ -25,16 +28,17 @@ from ftops.records import Json, RowFormat
 
 router = APIRouter(prefix="/v1/completions", tags=["completions"])
 _DEFAULT_MAX_TOKENS = 16
+ANSWERS = whole_or_stream(Completion)
 
 
 class CreateCompletion(Drawn):
     """A text, or several that are answered side by side."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=256)] | None = None
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=256)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     best_of: int | None = None
-    suffix: str | None = None
+    suffix: Label | None = None
 
 
 class CreateEngineCompletion(CreateCompletion):
@@ -43,7 +47,7 @@ class CreateEngineCompletion(CreateCompletion):
     model: str | None = None  # type: ignore[assignment]
 
 
-@router.post("", response_model=None, responses=WHOLE_OR_STREAM)
+@router.post("", response_model=None, responses=ANSWERS)
 def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
     """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""
     n = body.n or 1
@@ -51,13 +55,21 @@ def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
         {"suffix": body.suffix or None, "best_of": None if body.best_of in (None, n) else n}
     )
     model = open_model(body.model, RowFormat.COMPLETION, engine)
+    check_max_tokens("max_tokens", body.max_tokens, model)
     prompts = [body.prompt or ""] if not isinstance(body.prompt, list) else body.prompt
     documents = [completion_prompt(prompt) for prompt in prompts]
     params = body.sampling(
         max_tokens=body.max_tokens or _DEFAULT_MAX_TOKENS, logprobs=body.logprobs
     )
     asked = [document for document in documents for _ in range(n)]
-    drawing = Drawing(model, asked, params, asked="prompt", streams=bool(body.stream))
+    drawing = Drawing(
+        model,
+        asked,
+        params,
+        asked="prompt",
+        max_callers=engine.settings.max_callers,
+        streams=bool(body.stream),
+    )
     reply = _Reply(body, [prompt for prompt in prompts for _ in range(n)], engine.store.now())
     prompt_tokens = model.count_tokens(documents)
     if body.stream:

@@ -1,4 +1,4 @@
-"""What the endpoints work with, handed to the app as one value."""
+"""What the endpoints work with: the engine as the owner of the request's key sees it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,16 +6,20 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from ftops.engine.expiry import drop_expired
 from ftops.engine.generation import Generation
 from ftops.engine.inspection import Inspector
+from ftops.engine.keys import OWNER
+from ftops.engine.model_store import sweep_models
+from ftops.engine.news import News
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
-from ftops.engine.store import Store
+from ftops.engine.store import OwnStore, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineParts:
     """The parts of a running engine; `list_bases` names the base models and their sizes."""
 
     settings: EngineSettings
@@ -25,16 +29,48 @@ class Engine:
     generation: Generation
     inspector: Inspector
     activity: Activity
+    news: News
     list_bases: Callable[[], Mapping[str, int]]
 
     @property
     def paths(self) -> EngineFolder:
         return self.settings.paths
 
+    def of(self, owner: str) -> "Engine":
+        """The engine for a request of that owner."""
+        return Engine(self, self.store.of(owner))
+
+
+class Engine:
+    """A running engine as one owner sees it: `store` has nothing of anybody else."""
+
+    def __init__(self, parts: EngineParts, store: OwnStore) -> None:
+        self._parts = parts
+        self.store = store
+        self.settings = parts.settings
+        self.paths = parts.paths
+        self.scheduler = parts.scheduler
+        self.generation = parts.generation
+        self.inspector = parts.inspector
+        self.news = parts.news
+        self.list_bases = parts.list_bases
+
+    @property
+    def owner(self) -> str:
+        return self.store.owner
+
+    def drop_expired(self) -> None:
+        """Let everybody's files and uploads go whose time is over."""
+        drop_expired(self._parts.store, self.paths)
+
+    def sweep_models(self) -> None:
+        """Remove the folders of everybody's deleted models that no job needs."""
+        sweep_models(self._parts.store, self.paths)
+
 
 async def _engine_of(request: Request) -> Engine:  # async: no thread for it
-    engine: Engine = request.app.state.engine
-    return engine
+    parts: EngineParts = request.app.state.engine
+    return parts.of(request.scope[OWNER])
 
 
 TheEngine = Annotated[Engine, Depends(_engine_of)]

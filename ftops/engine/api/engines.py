@@ -1,41 +1,54 @@
 """`/v1/engines`: models under the name they had before, and completions with the model in the
 path."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from ftops.engine.api.completions import (
+    ANSWERS,
     CreateCompletion,
     CreateEngineCompletion,
     create_completion,
 )
 from ftops.engine.api.engine import TheEngine
-from ftops.engine.api.models import list_models, retrieve_model
-from ftops.engine.api.wire import EngineList, EngineObject, ModelObject
+from ftops.engine.api.models import iterate_models, retrieve_model
+from ftops.engine.api.paging import Document, send_list
+from ftops.engine.api.wire import EngineList, EngineObject
 
 router = APIRouter(prefix="/v1/engines", tags=["engines"])
 
 
-@router.get("")
-def list_engines(engine: TheEngine) -> EngineList:
+@router.get("", response_model=EngineList)
+def list_engines(engine: TheEngine) -> Response:
     """All models."""
-    return EngineList(data=[_engine_object(model) for model in list_models(engine).data])
+    return send_list([_engine_document(model) for model in iterate_models(engine)])
 
 
 @router.get("/{engine_id}")
 def retrieve_engine(engine_id: str, engine: TheEngine) -> EngineObject:
     """One model."""
-    return _engine_object(retrieve_model(engine_id, engine))
+    return EngineObject(**_engine_document(retrieve_model(engine_id, engine).model_dump()))
 
 
-@router.post("/{engine_id}/completions", response_model=None)
+@router.post("/{engine_id}/completions", response_model=None, responses=ANSWERS)
 def create_engine_completion(
-    engine_id: str, body: CreateEngineCompletion, engine: TheEngine
+    engine_id: Annotated[str, Path(max_length=256)],
+    body: CreateEngineCompletion,
+    engine: TheEngine,
 ) -> Response:
     """As `/v1/completions`; the path says which model."""
     values = body.model_dump(exclude_unset=True) | {"model": engine_id}
     return create_completion(CreateCompletion(**values), engine)
 
 
-def _engine_object(model: ModelObject) -> EngineObject:
-    return EngineObject(id=model.id, created=model.created, owner=model.owned_by)
+def _engine_document(model: Document) -> Document:
+    return {
+        "id": model["id"],
+        "object": "engine",
+        "created": model["created"],
+        "owner": model["owned_by"],
+        "permissions": None,
+        "ready": True,
+    }

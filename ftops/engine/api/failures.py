@@ -124,9 +124,10 @@ _TYPE_NAMES = frozenset({"int", "float", "str", "bool", "dict", "list"})
 async def _on_known_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FtopsError)
     _log.error("%s %s: %s", request.method, request.url.path, error.message)
-    code = "storage_error" if isinstance(error, StorageError) else "engine_error"
+    is_disk = isinstance(error, StorageError)
+    status, code = (507, "storage_error") if is_disk else (500, "engine_error")
     message = f"{error.message} {error.hint}".strip()
-    return _respond(500, error_body(500, message, code=code))
+    return _respond(status, error_body(status, message, code=code))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

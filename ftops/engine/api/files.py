@@ -13,11 +13,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 
+from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.paging import Document, ends_of, send_list, split_page, unknown_after
 from ftops.engine.api.wire import Deleted, FileObject, FilePage
-from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.inspection import SMALL_BYTES, UPLOADED, inspect_file
 from ftops.engine.multipart import UploadForm, read_upload
@@ -47,6 +47,11 @@ _FORM_SCHEMA = {
                             "maximum": LONGEST_LIFE_S,
                         },
                     },
+                    "dependentRequired": {
+                        "expires_after[anchor]": ["expires_after[seconds]"],
+                        "expires_after[seconds]": ["expires_after[anchor]"],
+                    },
+                    "additionalProperties": False,
                 }
             }
         },
@@ -74,24 +79,23 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
     return file_object(row)
 
 
-@router.get("")
+@router.get("", response_model=FilePage[FileObject])
 def list_files(
     engine: TheEngine,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10000)] = 10000,
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
-) -> FilePage[FileObject]:
+) -> Response:
     """All files, newest first."""
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     if after is not None and engine.store.files.find(after) is None:
         raise unknown_after(after)
     rows = engine.store.files.page(
         after=after, limit=limit + 1, newest_first=order == "desc", purpose=purpose
     )
-    data, has_more = split_page(rows, limit, file_object)
-    ends = (data[0].id, data[-1].id) if data else (None, None)
-    return FilePage(data=data, has_more=has_more, first_id=ends[0], last_id=ends[1])
+    data, has_more = split_page(rows, limit, file_document)
+    return send_list(data, {"has_more": has_more, **ends_of(data)})
 
 
 @router.get("/{file_id}")
@@ -117,9 +121,10 @@ def read_content(file_id: str, engine: TheEngine) -> Response:
 @router.delete("/{file_id}")
 def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     """Delete a file; jobs that were created with it keep what they need."""
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     if not engine.store.files.remove(file_id):
         raise not_found("file", file_id)
+    crashpoints.reach("engine.files.after_forget")
     engine.paths.file(file_id).unlink(missing_ok=True)
     return Deleted(id=file_id, object="file")
 
@@ -149,7 +154,7 @@ async def receive_form(
 
 
 def _get_file(file_id: str, engine: Engine) -> FileRow:
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     row = engine.store.files.find(file_id)
     if row is None:
         raise not_found("file", file_id)
@@ -197,8 +202,10 @@ def _read_life(fields: dict[str, str]) -> int | None:
 
 
 def clean_filename(name: str) -> str:
-    """The last part of what a client calls its file; never a path."""
-    return PureWindowsPath(PurePosixPath(name).name).name[:255] or "upload"
+    """The last part of what a client calls its file, as far as it can be shown; never a path."""
+    shown = "".join(character for character in name if character.isprintable())
+    last = PureWindowsPath(PurePosixPath(shown).name).name[:255]
+    return "upload" if last in ("", "..") else last
 
 
 def keep_file(
@@ -211,7 +218,9 @@ def keep_file(
     final = engine.paths.file(row.id)
     status, details = inspect_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
     row = replace(row, status=status, status_details=details)
+    crashpoints.reach("engine.files.before_rename")
     part.replace(final)
+    crashpoints.reach("engine.files.after_rename")
     try:
         sync_dir(final.parent)
         if record is None:
@@ -221,6 +230,7 @@ def keep_file(
     except BaseException:
         final.unlink(missing_ok=True)
         raise
+    crashpoints.reach("engine.files.after_record")
     if status == UPLOADED:
         engine.inspector.wake()
     return row
@@ -228,13 +238,19 @@ def keep_file(
 
 def file_object(row: FileRow) -> FileObject:
     """The file as the API shows it."""
-    return FileObject(
-        id=row.id,
-        bytes=row.bytes,
-        created_at=row.created_at,
-        filename=row.filename,
-        purpose=row.purpose,
-        status=row.status,
-        status_details=row.status_details,
-        expires_at=row.expires_at,
-    )
+    return FileObject(**file_document(row))
+
+
+def file_document(row: FileRow) -> Document:
+    """The same, ready to be written."""
+    return {
+        "id": row.id,
+        "object": "file",
+        "bytes": row.bytes,
+        "created_at": row.created_at,
+        "filename": row.filename,
+        "purpose": row.purpose,
+        "status": row.status,
+        "status_details": row.status_details,
+        "expires_at": row.expires_at,
+    }

@@ -3,9 +3,8 @@
 The same jobs in the same queue as those of `/v1/fine_tuning/jobs`; each protocol shows its own.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Header
@@ -14,11 +13,10 @@ from starlette.responses import Response, StreamingResponse
 
 from ftops.engine import legacy
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.files import file_object
+from ftops.engine.api.failures import ApiError, error_body, not_found
+from ftops.engine.api.files import file_document
 from ftops.engine.api.fine_tunes_wire import (
     CreateFineTune,
-    FineTune,
     FineTuneEvent,
     FineTuneEvents,
     FineTuneList,
@@ -26,13 +24,13 @@ from ftops.engine.api.fine_tunes_wire import (
 )
 from ftops.engine.api.jobs import add_job, cancel, check_classification
 from ftops.engine.api.models import delete_model
-from ftops.engine.api.wire import CreateJob, Deleted, FileObject
+from ftops.engine.api.paging import Document, send_list
+from ftops.engine.api.wire import CreateJob, Deleted
 from ftops.engine.ids import new_id
 from ftops.engine.store import EventRow, FileRow, JobRow
 from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine-tunes", tags=["fine-tunes"])
-_LOOK_EVERY_S = 0.2  # at the store, for what workers have added
 _JOB_FIELDS = frozenset({"training_file", "validation_file", "model", "suffix"})
 _ALL = -1
 
@@ -58,19 +56,19 @@ def create_fine_tune(
         training_file=body.training_file,
         validation_file=body.validation_file,
         suffix=body.suffix,
-        metadata=legacy.metadata_for(legacy.clean_organization(openai_organization)),
+        metadata=legacy.metadata_for(legacy.clean_organization(openai_organization, engine.owner)),
     )
     check_classification(asked, job, place="")
     return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine), engine)
 
 
-@router.get("")
-def list_fine_tunes(engine: TheEngine) -> FineTuneList:
+@router.get("", response_model=FineTuneList)
+def list_fine_tunes(engine: TheEngine) -> Response:
     """All legacy jobs, oldest first."""
     jobs = engine.store.jobs.page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
     rows = engine.store.files.page(after=None, limit=_ALL, newest_first=True, purpose=None)
-    files = {row.id: row for row in rows}
-    return FineTuneList(data=[FineTune(**_fields(job, files, engine)) for job in reversed(jobs)])
+    files = {row.id: file_document(row) for row in rows}
+    return send_list([_document(job, files) for job in reversed(jobs)])
 
 
 @router.get("/{job_id}")
@@ -106,15 +104,17 @@ def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
     return Deleted(id=job_id, object="fine-tune")
 
 
-@router.get("/{job_id}/events", response_model=FineTuneEvents)
-def list_fine_tune_events(
-    job_id: str, engine: TheEngine, stream: bool = False
-) -> FineTuneEvents | Response:
+@router.get(
+    "/{job_id}/events",
+    response_model=FineTuneEvents,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+def list_fine_tune_events(job_id: str, engine: TheEngine, stream: bool = False) -> Response:
     """What happened to the job, oldest first; `stream` sends it as server-sent events, from the
     beginning to the job's end, however long that takes."""
     job = _get_job(job_id, engine)
     if not stream:
-        return FineTuneEvents(data=_events(job_id, engine.store.events.since(job_id)))
+        return send_list(_events(job_id, engine.store.events.since(job_id)))
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(
         _follow(job.id, engine), media_type="text/event-stream", headers=headers
@@ -124,23 +124,22 @@ def list_fine_tune_events(
 async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
     """Each event as one piece, which leaves as one chunk: the legacy client reads live only so."""
     seq = 0
-    quiet_s = 0.0
-    while True:
-        # In this order: a job that has ended when it is looked at has all its events.
-        job = await run_in_threadpool(_get_job, job_id, engine)
-        rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
-        for event in _events(job_id, rows):
-            yield b"data: " + orjson.dumps(event.model_dump()) + b"\n\n"
-            quiet_s = 0.0
-        seq = rows[-1].seq if rows else seq
-        if job.ended:
-            yield b"data: [DONE]\n\n"
-            return
-        if quiet_s >= engine.settings.keep_alive_s:
-            yield b": still there\n\n"
-            quiet_s = 0.0
-        await asyncio.sleep(_LOOK_EVERY_S)
-        quiet_s += _LOOK_EVERY_S
+    with engine.news.listen(job_id) as listener:
+        while not engine.news.over:
+            # In this order: a job that has ended when it is looked at has all its events.
+            job = await run_in_threadpool(_get_job, job_id, engine)
+            rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
+            for event in _events(job_id, rows):
+                yield b"data: " + orjson.dumps(event) + b"\n\n"
+            seq = rows[-1].seq if rows else seq
+            if job.ended:
+                yield b"data: [DONE]\n\n"
+                return
+            if not await listener.wait(engine.settings.keep_alive_s):
+                yield b": still there\n\n"
+    # An error is what makes the legacy client say that the stream broke off and how to resume it.
+    message = "The engine is about to end; the job goes on when it has started again."
+    yield b"data: " + orjson.dumps(error_body(503, message, code="shutting_down")) + b"\n\n"
 
 
 def _get_job(job_id: str, engine: Engine) -> JobRow:
@@ -161,27 +160,30 @@ def _check_file(param: str, file_id: str | None, engine: Engine) -> None:
 def _with_events(job: JobRow, engine: Engine) -> FineTuneWithEvents:
     wanted = [job.training_file, job.validation_file, job.result_file]
     rows = [engine.store.files.find(file_id) for file_id in wanted if file_id is not None]
-    files = {row.id: row for row in rows if row is not None}
+    files = {row.id: file_document(row) for row in rows if row is not None}
     events = _events(job.id, engine.store.events.since(job.id))
-    return FineTuneWithEvents(**_fields(job, files, engine), events=events)
+    return FineTuneWithEvents(
+        **_document(job, files), events=[FineTuneEvent(**event) for event in events]
+    )
 
 
-def _fields(job: JobRow, files: Mapping[str, FileRow], engine: Engine) -> dict[str, Any]:
-    def shown(file_id: str | None) -> list[FileObject]:
+def _document(job: JobRow, files: Mapping[str, Document]) -> Document:
+    def shown(file_id: str | None) -> list[Document]:
         if file_id is None:
             return []
-        row = files.get(file_id)
-        if row is not None:
-            return [file_object(row)]
-        gone = FileRow(file_id, "", "fine-tune", 0, job.created_at)
-        return [file_object(gone).model_copy(update={"status": "deleted"})]
+        known = files.get(file_id)
+        if known is None:
+            gone = FileRow(file_id, "", "fine-tune", 0, job.created_at, status="deleted")
+            return [file_document(gone)]
+        return [known]
 
     figures = {**job.hyperparameters, **(job.resolved or {})}
     return {
         "id": job.id,
+        "object": "fine-tune",
         "model": job.model,
         "created_at": job.created_at,
-        "updated_at": engine.store.events.last_at(job.id) or job.created_at,
+        "updated_at": job.updated_at,
         "status": legacy.status_of(job),
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": legacy.organization_of(job),
@@ -194,9 +196,14 @@ def _fields(job: JobRow, files: Mapping[str, FileRow], engine: Engine) -> dict[s
     }
 
 
-def _events(job_id: str, rows: Sequence[EventRow]) -> list[FineTuneEvent]:
+def _events(job_id: str, rows: Sequence[EventRow]) -> list[Document]:
     return [
-        FineTuneEvent(created_at=row.created_at, level=row.level, message=message)
+        {
+            "object": "fine-tune-event",
+            "created_at": row.created_at,
+            "level": row.level,
+            "message": message,
+        }
         for row in rows
         for message in legacy.event_lines(job_id, row)
     ]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ftops.engine.api.wire import FileObject, Finite, Request
+from ftops.engine.api.wire import Betas, FileObject, Finite, PositiveClass, Request
 from ftops.engine.legacy import DEFAULT_MODEL, MAX_SUFFIX
 
 
@@ -21,8 +21,8 @@ class CreateFineTune(Request):
     prompt_loss_weight: Annotated[Finite, Field(ge=0, le=1)] | None = None
     compute_classification_metrics: bool | None = None
     classification_n_classes: Annotated[int, Field(ge=2, le=1000)] | None = None
-    classification_positive_class: Annotated[str, Field(min_length=1)] | None = None
-    classification_betas: list[Annotated[Finite, Field(gt=0)]] | None = None
+    classification_positive_class: PositiveClass | None = None
+    classification_betas: Betas | None = None
 
 
 class FineTuneEvent(BaseModel):

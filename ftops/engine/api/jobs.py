@@ -8,37 +8,38 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.paging import split_page, unknown_after
+from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
+from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
 from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     CreateJob,
     EventObject,
-    Hyperparameters,
-    JobMethod,
     JobObject,
     Page,
 )
-from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import EventRow, JobRow, JobStatus, NewEvent
-from ftops.files import make_private_dir
+from ftops.files import make_private_dir, sync_dir
 from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
 _METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
-_CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
 @router.post("")
 def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
-    asked = _hyperparameters(body)
+    asked = hyperparameters_of(body)
     check_classification(asked, body)
+    if body.integrations:
+        message = "The engine has no integrations."
+        raise ApiError(400, message, param="integrations", code="unsupported_parameter")
     job = add_job(new_id("ftjob"), body, asked, engine)
     response.headers.update(_queue_rate(engine).headers())
     return job_object(job)
@@ -50,9 +51,11 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
     make_private_dir(folder.root)
     try:
         _take_files(body, folder, engine)
+        crashpoints.reach("engine.jobs.before_record")
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
             _queue_rate(engine).check("jobs are unfinished")
+            now = engine.store.now()
             job = JobRow(
                 id=job_id,
                 status=JobStatus.VALIDATING_FILES,
@@ -64,12 +67,16 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
                 seed=secrets.randbelow(1 << 31) if body.seed is None else body.seed,
                 metadata=body.metadata or {},
                 hyperparameters=asked,
-                created_at=engine.store.now(),
+                created_at=now,
+                updated_at=now,
+                method=method_of(body),
             )
-            engine.store.add_job(job, NewEvent("created", f"Created fine-tuning job: {job_id}"))
+            created = NewEvent("created", f"Created fine-tuning job: {job_id}")
+            job = engine.store.add_job(job, created)
     except BaseException:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
+    crashpoints.reach("engine.jobs.after_record")
     engine.scheduler.wake()
     return job
 
@@ -102,7 +109,7 @@ def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
-    """End a job early; its model is not kept."""
+    """End a job early; of what it learned, the last checkpoints are kept."""
     return job_object(cancel(get_job(job_id, engine), engine))
 
 
@@ -136,20 +143,20 @@ def resume_job(job_id: str, engine: TheEngine) -> JobObject:
     return job_object(get_job(job_id, engine))
 
 
-@router.get("/{job_id}/events")
+@router.get("/{job_id}/events", response_model=Page[EventObject])
 def list_events(
     job_id: str,
     engine: TheEngine,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-) -> Page[EventObject]:
+) -> Response:
     """What happened to the job, newest first."""
     get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
         raise unknown_after(after)
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
-    data, has_more = split_page(rows, limit, _event_object)
-    return Page(data=data, has_more=has_more)
+    data, has_more = split_page(rows, limit, _event_document)
+    return send_list(data, {"has_more": has_more})
 
 
 def _queue_rate(engine: Engine) -> Rate:
@@ -180,25 +187,6 @@ _STATE_WORDS = {
 def _wrong_state(job: JobRow, wanted: str) -> ApiError:
     message = f"The job {job.id} cannot be {wanted}: {_STATE_WORDS[job.status]}."
     return ApiError(400, message, code="job_ended" if job.ended else "invalid_job_state")
-
-
-def _hyperparameters(body: CreateJob) -> dict[str, Json]:
-    """What is asked for, from `method` or from the older top-level field."""
-    asked = body.hyperparameters
-    if body.method is not None:
-        if body.method.type != "supervised" or body.method.dpo or body.method.reinforcement:
-            message = f"The engine trains method 'supervised', not {body.method.type!r}."
-            raise ApiError(400, message, param="method", code="unsupported_method")
-        if body.method.supervised is not None and body.method.supervised.hyperparameters:
-            if asked is not None:
-                message = "hyperparameters are given twice: in method and beside it."
-                raise ApiError(400, message, param="hyperparameters", code="invalid_value")
-            asked = body.method.supervised.hyperparameters
-    if body.integrations:
-        message = "The engine has no integrations."
-        raise ApiError(400, message, param="integrations", code="unsupported_parameter")
-    values: dict[str, Json] = dict.fromkeys(_CHOSEN_BY_TRAINER, "auto")
-    return values | (asked or Hyperparameters()).model_dump(exclude_none=True)
 
 
 def check_classification(
@@ -234,7 +222,7 @@ def check_classification(
 
 def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
     """Let the job keep its files, whatever happens to the uploads."""
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     wanted = [("training_file", body.training_file, folder.training)]
     if body.validation_file is not None:
         wanted.append(("validation_file", body.validation_file, folder.validation))
@@ -248,6 +236,8 @@ def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
             message = f"The file {file_id} has the purpose {row.purpose!r}, not 'fine-tune'."
             raise ApiError(400, message, param=param, code="invalid_file_purpose")
         link_file(engine.paths.file(row.id), target)
+    sync_dir(folder.root)
+    sync_dir(engine.paths.jobs)
 
 
 def _get_base(model: str, engine: Engine) -> str:
@@ -264,7 +254,6 @@ def _get_base(model: str, engine: Engine) -> str:
 
 def job_object(job: JobRow) -> JobObject:
     """The job as the API shows it."""
-    figures = {**job.hyperparameters, **(job.resolved or {})}
     error: dict[str, str | None] = {}
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error_message, "param": job.error_param}
@@ -274,8 +263,9 @@ def job_object(job: JobRow) -> JobObject:
         error=error,
         fine_tuned_model=job.fine_tuned_model,
         finished_at=job.finished_at,
-        hyperparameters=figures,
+        hyperparameters=figures_of(job),
         model=job.model,
+        organization_id=job.owner,
         result_files=[job.result_file] if job.result_file else [],
         seed=job.seed,
         status=job.status,
@@ -284,17 +274,18 @@ def job_object(job: JobRow) -> JobObject:
         validation_file=job.validation_file,
         estimated_finish=job.estimated_finish,
         metadata=dict(job.metadata),
-        method=JobMethod(type="supervised", supervised={"hyperparameters": figures}),
+        method=method_object(job),
         user_provided_suffix=job.suffix,
     )
 
 
-def _event_object(event: EventRow) -> EventObject:
-    return EventObject(
-        id=event.id,
-        created_at=event.created_at,
-        level=event.level,
-        message=event.message,
-        type=event.type,
-        data=dict(event.data),
-    )
+def _event_document(event: EventRow) -> Document:
+    return {
+        "id": event.id,
+        "object": "fine_tuning.job.event",
+        "created_at": event.created_at,
+        "level": event.level,
+        "message": event.message,
+        "type": event.type,
+        "data": event.data,
+    }

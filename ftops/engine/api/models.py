@@ -1,30 +1,38 @@
 """`/v1/models`: the base models that can be tuned, and what was made of them."""
 
+from collections.abc import Iterator
+
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.paging import Document, send_list
 from ftops.engine.api.wire import Deleted, ModelList, ModelObject
-from ftops.engine.model_store import sweep_models
 from ftops.engine.store import ModelRow
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 _BASES_MADE_AT = 1577836800  # a date must be given; the bases are code, not files
 
 
-@router.get("")
-def list_models(engine: TheEngine) -> ModelList:
+@router.get("", response_model=ModelList)
+def list_models(engine: TheEngine) -> Response:
     """Base models first, then fine-tuned ones in the order of their making."""
-    bases = [_base_object(name) for name in engine.list_bases()]
-    return ModelList(data=[*bases, *(_tuned_object(row) for row in engine.store.models.all())])
+    return send_list(list(iterate_models(engine)))
+
+
+def iterate_models(engine: Engine) -> Iterator[Document]:
+    """All models, in that order."""
+    yield from map(_base_document, engine.list_bases())
+    yield from map(_tuned_document, engine.store.models.all())
 
 
 @router.get("/{model}")
 def retrieve_model(model: str, engine: TheEngine) -> ModelObject:
     """One model."""
     if model in engine.list_bases():
-        return _base_object(model)
-    return _tuned_object(get_model(model, engine))
+        return ModelObject(**_base_document(model))
+    return ModelObject(**_tuned_document(get_model(model, engine)))
 
 
 @router.delete("/{model}")
@@ -38,7 +46,7 @@ def delete_model(model: str, engine: TheEngine) -> Deleted:
         raise not_found("model", model, param="model", code="model_not_found")
     for name in deleted:
         engine.generation.forget(name)
-    sweep_models(engine.store, engine.paths)
+    engine.sweep_models()
     return Deleted(id=model, object="model")
 
 
@@ -50,16 +58,23 @@ def get_model(name: str, engine: Engine) -> ModelRow:
     return row
 
 
-def _base_object(name: str) -> ModelObject:
-    return ModelObject(id=name, created=_BASES_MADE_AT, owned_by="ftops", root=name)
+def _base_document(name: str) -> Document:
+    return _model_document(name, _BASES_MADE_AT, "ftops", root=name)
 
 
-def _tuned_object(row: ModelRow) -> ModelObject:
-    return ModelObject(
-        id=row.name,
-        created=row.created_at,
-        owned_by="local",
-        root=row.base,
-        parent=row.parent,
-        job_id=row.job_id,
-    )
+def _tuned_document(row: ModelRow) -> Document:
+    document = _model_document(row.name, row.created_at, row.owner, root=row.base)
+    return document | {"parent": row.parent, "job_id": row.job_id}
+
+
+def _model_document(name: str, created: int, owned_by: str, *, root: str) -> Document:
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": owned_by,
+        "shutdown_date": None,
+        "root": root,
+        "parent": None,
+        "job_id": None,
+    }

@@ -1,7 +1,7 @@
 """`/v1/uploads`: large files in parts, which become one file when they are complete.
 
-Parts lie on the disk until then. They are read once more when they are put together: for the
-checksum, and because a part that was renamed away could not be read again after a kill.
+Parts lie on the disk until then. They are read once more when they are put together, also
+because a part that was renamed away could not be read again after a kill.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from pathlib import Path
 from anyio import to_thread
 from fastapi import APIRouter, Request
 
+from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
 from ftops.engine.api.wire import CompleteUpload, CreateUpload, Upload, UploadPart
-from ftops.engine.expiry import drop_expired
 from ftops.engine.ids import new_id
 from ftops.engine.multipart import UploadForm
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow, PartRow, UploadRow, UploadStatus
-from ftops.files import make_private_dir, open_atomic
+from ftops.files import make_private_dir, open_atomic, sync_dir
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 _LIFE_S = 3600
@@ -61,8 +61,9 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
         expires_at=now + _LIFE_S,
         file_life_s=body.expires_after.seconds if body.expires_after else None,
     )
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     make_private_dir(engine.paths.upload(row.id))
+    sync_dir(engine.paths.uploads)
     engine.store.uploads.add(row)
     return _upload_object(row, engine)
 
@@ -96,13 +97,12 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
     whole = engine.paths.incoming / file.id
     try:
         paths = [engine.paths.upload(upload_id) / part.id for part in parts]
-        digest = _write_joined(paths, whole, upload_id)
-        if body.md5 is not None and body.md5.lower() != digest:
-            message = f"The parts together have the MD5 {digest}, not {body.md5}."
-            raise ApiError(400, message, param="md5", code="checksum_mismatch")
+        _write_joined(paths, whole, upload_id, body.md5)
+        crashpoints.reach("engine.uploads.after_join")
         keep_file(engine, whole, file, lambda row: engine.store.complete_upload(upload_id, row))
     finally:
         whole.unlink(missing_ok=True)
+    crashpoints.reach("engine.uploads.after_completion")
     shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
     return _upload_object(_get_upload(upload_id, engine), engine)
 
@@ -118,7 +118,7 @@ def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
 
 
 def _get_upload(upload_id: str, engine: Engine) -> UploadRow:
-    drop_expired(engine.store, engine.paths)
+    engine.drop_expired()
     row = engine.store.uploads.find(upload_id)
     if row is None:
         raise not_found("upload", upload_id)
@@ -155,9 +155,11 @@ def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
     final = engine.paths.upload(row.upload_id) / row.id
     try:
         path.replace(final)
+        sync_dir(final.parent)
     except FileNotFoundError:
         _get_pending(row.upload_id, engine)  # says what became of it
         raise
+    crashpoints.reach("engine.uploads.after_part_rename")
     if not engine.store.uploads.add_part(row):
         final.unlink(missing_ok=True)
         _get_pending(row.upload_id, engine)
@@ -181,21 +183,24 @@ def _choose_parts(upload: UploadRow, part_ids: Sequence[str], engine: Engine) ->
     return parts
 
 
-def _write_joined(paths: Sequence[Path], target: Path, upload_id: str) -> str:
-    """Write all parts into `target`, a piece at a time; their MD5 in hex."""
-    digest = hashlib.md5(usedforsecurity=False)
+def _write_joined(paths: Sequence[Path], target: Path, upload_id: str, md5: str | None) -> None:
+    """Write all parts into `target`, a piece at a time; ApiError when `md5` (in hex) is another."""
+    digest = None if md5 is None else hashlib.md5(usedforsecurity=False)
     with open_atomic(target) as whole:
         for path in paths:
             try:
-                part = path.open("rb")
+                part = path.open("rb", buffering=0)
             except FileNotFoundError:
                 message = f"The upload {upload_id} has ended meanwhile."
                 raise ApiError(409, message, code="upload_ended") from None
             with part:
                 while piece := part.read(_PIECE_BYTES):
-                    digest.update(piece)
                     whole.write(piece)
-    return digest.hexdigest()
+                    if digest is not None:
+                        digest.update(piece)
+        if digest is not None and md5 is not None and md5.lower() != digest.hexdigest():
+            message = f"The parts together have the MD5 {digest.hexdigest()}, not {md5}."
+            raise ApiError(400, message, param="md5", code="checksum_mismatch")
 
 
 def _upload_object(row: UploadRow, engine: Engine) -> Upload:

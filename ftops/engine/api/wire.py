@@ -15,6 +15,12 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+# Pydantic looks at a text's characters only where they are counted; a half of a surrogate pair,
+# which JSON can say but UTF-8 cannot, is refused then.
+Text = Annotated[str, Field(max_length=1 << 22)]
+Label = Annotated[str, Field(max_length=1024)]  # a client's own name for something
+
+
 class ErrorDetail(BaseModel):
     """What was refused, and why."""
 
@@ -149,19 +155,26 @@ def _finite(value: float) -> float:
 
 Finite = Annotated[float, AfterValidator(_finite)]
 Auto = Literal["auto"]
+PositiveClass = Annotated[str, Field(min_length=1, max_length=1024)]
+Betas = Annotated[list[Annotated[Finite, Field(gt=0)]], Field(max_length=16)]
+
+
+Epochs = Auto | Annotated[int, Field(ge=1, le=1000)] | None
+BatchSize = Auto | Annotated[int, Field(ge=1, le=256)] | None
+Multiplier = Auto | Annotated[Finite, Field(gt=0, le=100)] | None
 
 
 class Hyperparameters(Request):
     """The current API's three, and what the legacy API had beside them."""
 
-    n_epochs: Auto | Annotated[int, Field(ge=1, le=1000)] | None = None
-    batch_size: Auto | Annotated[int, Field(ge=1, le=256)] | None = None
-    learning_rate_multiplier: Auto | Annotated[Finite, Field(gt=0, le=100)] | None = None
+    n_epochs: Epochs = None
+    batch_size: BatchSize = None
+    learning_rate_multiplier: Multiplier = None
     prompt_loss_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     compute_classification_metrics: bool | None = None
     classification_n_classes: Annotated[int, Field(ge=2, le=1000)] | None = None
-    classification_positive_class: Annotated[str, Field(min_length=1)] | None = None
-    classification_betas: list[Annotated[Finite, Field(gt=0)]] | None = None
+    classification_positive_class: PositiveClass | None = None
+    classification_betas: Betas | None = None
 
 
 class Supervised(Request):
@@ -170,12 +183,27 @@ class Supervised(Request):
     hyperparameters: Hyperparameters | None = None
 
 
+class DpoHyperparameters(Request):
+    """The three, and how closely the model is held to the one that it starts from."""
+
+    n_epochs: Epochs = None
+    batch_size: BatchSize = None
+    learning_rate_multiplier: Multiplier = None
+    beta: Auto | Annotated[Finite, Field(gt=0, le=2)] | None = None
+
+
+class Dpo(Request):
+    """Settings of preference training (direct preference optimization)."""
+
+    hyperparameters: DpoHyperparameters | None = None
+
+
 class Method(Request):
-    """How to train; only `supervised` is offered."""
+    """How to train; `reinforcement` is known and refused."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: Supervised | None = None
-    dpo: dict[str, Any] | None = None
+    dpo: Dpo | None = None
     reinforcement: dict[str, Any] | None = None
 
 
@@ -198,11 +226,18 @@ class CreateJob(Request):
     integrations: list[Any] | None = None
 
 
-class JobMethod(BaseModel):
+class SupervisedMethod(BaseModel):
     """The method of a job, with its settings as they stand."""
 
-    type: str
+    type: Literal["supervised"] = "supervised"
     supervised: dict[str, dict[str, Any]]
+
+
+class DpoMethod(BaseModel):
+    """The method of a preference job, with its settings as they stand."""
+
+    type: Literal["dpo"] = "dpo"
+    dpo: dict[str, dict[str, Any]]
 
 
 class JobObject(BaseModel):
@@ -216,7 +251,7 @@ class JobObject(BaseModel):
     finished_at: int | None
     hyperparameters: dict[str, Any]
     model: str
-    organization_id: str = "local"
+    organization_id: str
     result_files: list[str]
     seed: int
     status: str
@@ -226,7 +261,7 @@ class JobObject(BaseModel):
     estimated_finish: int | None
     integrations: list[Any] = Field(default_factory=list)
     metadata: dict[str, str]
-    method: JobMethod
+    method: SupervisedMethod | DpoMethod
     user_provided_suffix: str | None
 
 

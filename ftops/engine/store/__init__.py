@@ -4,7 +4,9 @@ from ftops.engine.store.database import Database
 from ftops.engine.store.events import EventRow, EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
+from ftops.engine.store.keys import KeyRow, KeyTable
 from ftops.engine.store.models import ModelRow, ModelTable
+from ftops.engine.store.own import OwnStore
 from ftops.engine.store.store import Store
 from ftops.engine.store.uploads import PartRow, UploadRow, UploadStatus, UploadTable
 
@@ -17,9 +19,12 @@ __all__ = [
     "JobRow",
     "JobStatus",
     "JobTable",
+    "KeyRow",
+    "KeyTable",
     "ModelRow",
     "ModelTable",
     "NewEvent",
+    "OwnStore",
     "PartRow",
     "Store",
     "UploadRow",

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from ftops import crashpoints
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
@@ -24,8 +25,14 @@ _LATER_COLUMNS = (
     ("files", "expires_at", "INTEGER"),
     ("files", "status", "TEXT NOT NULL DEFAULT 'processed'"),
     ("files", "status_details", "TEXT"),
+    ("jobs", "method", "TEXT NOT NULL DEFAULT 'supervised'"),
     ("models", "step", "INTEGER"),
     ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
+    ("files", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("uploads", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("jobs", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("models", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
@@ -51,7 +58,8 @@ class Database:
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+        # What the engine has told a client, or a checkpoint relies on, survives a power cut.
+        self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -66,13 +74,24 @@ class Database:
 
     def _upgrade(self) -> None:
         """Bring an empty or older file to the present schema, all at once."""
-        self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text(encoding='utf-8')}")
+        self._connection.execute("BEGIN IMMEDIATE")
+        # Columns before the script: its indices need them. It makes the tables that are missing.
         for table, column, declaration in _LATER_COLUMNS:
-            known = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
-            if column not in {row["name"] for row in known}:
+            rows = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+            known = {row["name"] for row in rows}
+            if known and column not in known:
                 self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+        for statement in _statements(SCHEMA.read_text(encoding="utf-8")):
+            self._connection.execute(statement)
+        self._fill_later_columns()
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._connection.execute("COMMIT")
+
+    def _fill_later_columns(self) -> None:
+        self._connection.execute(
+            "UPDATE jobs SET updated_at = coalesce((SELECT created_at FROM events"
+            " WHERE job_id = jobs.id ORDER BY seq DESC LIMIT 1), created_at) WHERE updated_at = 0"
+        )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -84,13 +103,14 @@ class Database:
             self._depth += 1
             try:
                 yield
+                if outermost:
+                    crashpoints.reach("store.before_commit")
+                    self._connection.execute("COMMIT")
+                    crashpoints.reach("store.after_commit")
             except BaseException:
                 if outermost and self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            else:
-                if outermost:
-                    self._connection.execute("COMMIT")
             finally:
                 self._depth -= 1
 
@@ -107,6 +127,11 @@ class Database:
         """Carry out one change; how many rows it touched."""
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
+
+    def change_all(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
+        """Carry out one change with each of the rows, all or none; how many rows it touched."""
+        with self.transaction():
+            return self._connection.executemany(sql, rows).rowcount
 
     def close(self) -> None:
         with self._lock:
@@ -128,3 +153,13 @@ class Database:
                 f"{self.path} cannot be read: {error}",
                 hint="Move the file away; the engine then starts with an empty one.",
             ) from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: `executescript` would commit what came before it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,12 +1,12 @@
 """The table of job events: each thing that happens to a job once, by its key."""
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.engine.ids import new_id
 from ftops.engine.store.database import Database, Value
+from ftops.engine.store.json_text import read_json, render_json
 from ftops.records import Json
 
 
@@ -35,27 +35,35 @@ class EventRow:
     data: Mapping[str, Json]
 
 
+# In the order of EventRow's fields: by place is cheaper than by name, and lists are long.
+_COLUMNS = "seq, key, id, created_at, level, message, type, data_json"
+
+
 class EventTable:
     """Questions and changes about events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, job_id: str, event: NewEvent, *, at: int) -> None:
-        self._database.change(
+    def add(self, job_id: str, *events: NewEvent, at: int) -> int:
+        """Keep what is new; how many of the events were."""
+        return self._database.change_all(
             "INSERT OR IGNORE INTO events"
             " (id, job_id, key, created_at, level, message, type, data_json)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                new_id("ftevent"),
-                job_id,
-                event.key,
-                at,
-                event.level,
-                event.message,
-                event.type,
-                json.dumps(dict(event.data)),
-            ),
+            [
+                (
+                    new_id("ftevent"),
+                    job_id,
+                    event.key,
+                    at,
+                    event.level,
+                    event.message,
+                    event.type,
+                    render_json(event.data),
+                )
+                for event in events
+            ],
         )
 
     def has(self, job_id: str, event_id: str) -> bool:
@@ -75,7 +83,7 @@ class EventTable:
         return [
             _event(row)
             for row in self._database.rows(
-                f"SELECT * FROM events WHERE {where} ORDER BY seq DESC LIMIT ?", bound
+                f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY seq DESC LIMIT ?", bound
             )
         ]
 
@@ -84,25 +92,13 @@ class EventTable:
         return [
             _event(row)
             for row in self._database.rows(
-                "SELECT * FROM events WHERE job_id = ? AND seq > ? ORDER BY seq", (job_id, seq)
+                f"SELECT {_COLUMNS} FROM events WHERE job_id = ? AND seq > ? ORDER BY seq",
+                (job_id, seq),
             )
         ]
 
-    def last_at(self, job_id: str) -> int | None:
-        """When something last happened to the job."""
-        sql = "SELECT created_at FROM events WHERE job_id = ? ORDER BY seq DESC LIMIT 1"
-        row = self._database.find_row(sql, (job_id,))
-        return row["created_at"] if row else None
-
 
 def _event(row: sqlite3.Row) -> EventRow:
-    return EventRow(
-        row["seq"],
-        row["key"],
-        row["id"],
-        row["created_at"],
-        row["level"],
-        row["message"],
-        row["type"],
-        json.loads(row["data_json"]),
-    )
+    values = list(row)
+    values[-1] = read_json(values[-1])
+    return EventRow(*values)

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
 
 
@@ -19,6 +20,10 @@ class FileRow:
     expires_at: int | None = None
     status: str = "processed"
     status_details: str | None = None
+    owner: str = LOCAL_OWNER
+
+
+_COLUMNS = ", ".join(field.name for field in fields(FileRow))
 
 
 class FileTable:
@@ -30,8 +35,8 @@ class FileTable:
     def add(self, row: FileRow) -> None:
         self._database.change(
             "INSERT INTO files"
-            " (id, filename, purpose, bytes, created_at, expires_at, status, status_details)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " (id, filename, purpose, bytes, created_at, expires_at, status, status_details, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.id,
                 row.filename,
@@ -41,11 +46,12 @@ class FileTable:
                 row.expires_at,
                 row.status,
                 row.status_details,
+                row.owner,
             ),
         )
 
     def find(self, file_id: str) -> FileRow | None:
-        row = self._database.find_row("SELECT * FROM files WHERE id = ?", (file_id,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM files WHERE id = ?", (file_id,))
         return _file(row) if row else None
 
     def remove(self, file_id: str) -> bool:
@@ -61,7 +67,8 @@ class FileTable:
 
     def in_status(self, status: str) -> Sequence[FileRow]:
         """The files that stand so, oldest first."""
-        rows = self._database.rows("SELECT * FROM files WHERE status = ? ORDER BY seq", (status,))
+        sql = f"SELECT {_COLUMNS} FROM files WHERE status = ? ORDER BY seq"
+        rows = self._database.rows(sql, (status,))
         return [_file(row) for row in rows]
 
     def take_expired(self, now: int) -> Sequence[str]:
@@ -73,9 +80,15 @@ class FileTable:
         return frozenset(row["id"] for row in self._database.rows("SELECT id FROM files"))
 
     def page(
-        self, *, after: str | None, limit: int, newest_first: bool, purpose: str | None
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        newest_first: bool,
+        purpose: str | None,
+        owner: str | None = None,
     ) -> Sequence[FileRow]:
-        """Up to `limit` files beyond the file `after`."""
+        """Up to `limit` files beyond the file `after`; `owner` None: everybody's."""
         sign, order = ("<", "DESC") if newest_first else (">", "ASC")
         wanted: list[str] = []
         values: list[Value] = []
@@ -85,14 +98,18 @@ class FileTable:
         if purpose is not None:
             wanted.append("purpose = ?")
             values.append(purpose)
+        if owner is not None:
+            wanted.append("owner = ?")
+            values.append(owner)
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return [
             _file(row)
             for row in self._database.rows(
-                f"SELECT * FROM files {where} ORDER BY seq {order} LIMIT ?", (*values, limit)
+                f"SELECT {_COLUMNS} FROM files {where} ORDER BY seq {order} LIMIT ?",
+                (*values, limit),
             )
         ]
 
 
 def _file(row: sqlite3.Row) -> FileRow:
-    return FileRow(**{key: row[key] for key in row.keys() if key != "seq"})  # noqa: SIM118
+    return FileRow(*row)  # by place: lists are long

@@ -4,14 +4,15 @@ A move is one compare-and-set: it happens only from a state that `TRANSITIONS` a
 processes that want to move the same job never both succeed.
 """
 
-import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
-from ftops.records import Json
+from ftops.engine.store.json_text import read_json, render_json
+from ftops.records import Json, Method
 
 
 class JobStatus(StrEnum):
@@ -71,6 +72,7 @@ class JobRow:
     metadata: Mapping[str, str]
     hyperparameters: Mapping[str, Json]
     created_at: int
+    method: Method = Method.SUPERVISED
     resolved: Mapping[str, Json] | None = None
     estimated_finish: int | None = None
     finished_at: int | None = None
@@ -82,10 +84,21 @@ class JobRow:
     error_param: str | None = None
     worker_pid: int | None = None
     deaths: int = 0
+    owner: str = LOCAL_OWNER
+    updated_at: int = field(default=0, compare=False)  # when something last happened to it
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+
+_FIELDS = tuple(one.name for one in fields(JobRow))
+_JSON_FIELDS = ("metadata", "hyperparameters", "resolved")
+# Rows are read by place: that is cheaper than by name, and lists are long.
+_COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name in _FIELDS)
+_JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
+_STATUS_PLACE = _FIELDS.index("status")
+_METHOD_PLACE = _FIELDS.index("method")
 
 
 class JobTable:
@@ -97,8 +110,8 @@ class JobTable:
     def add(self, job: JobRow) -> None:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
-            " seed, metadata_json, hyperparameters_json, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " seed, metadata_json, hyperparameters_json, created_at, method, owner,"
+            " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -108,14 +121,17 @@ class JobTable:
                 job.validation_file,
                 job.suffix,
                 job.seed,
-                json.dumps(dict(job.metadata)),
-                json.dumps(dict(job.hyperparameters)),
+                render_json(job.metadata),
+                render_json(job.hyperparameters),
                 job.created_at,
+                job.method,
+                job.owner,
+                job.updated_at or job.created_at,
             ),
         )
 
     def find(self, job_id: str) -> JobRow | None:
-        row = self._database.find_row("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
         return _job(row) if row else None
 
     def status(self, job_id: str) -> JobStatus | None:
@@ -124,22 +140,31 @@ class JobTable:
         return JobStatus(row["status"]) if row else None
 
     def page(
-        self, *, after: str | None, limit: int, metadata: Mapping[str, str], prefix: str = "ftjob"
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        metadata: Mapping[str, str],
+        prefix: str = "ftjob",
+        owner: str | None = None,
     ) -> Sequence[JobRow]:
         """Up to `limit` jobs (-1: all) older than the job `after`, newest first, that carry
-        `metadata` and an id that begins with `prefix` and a hyphen."""
+        `metadata` and an id that begins with `prefix` and a hyphen; `owner` None: everybody's."""
         wanted: list[str] = ["id GLOB ?"]
         values: list[Value] = [f"{prefix}-*"]
         if after is not None:
             wanted.append("seq < (SELECT seq FROM jobs WHERE id = ?)")
             values.append(after)
+        if owner is not None:
+            wanted.append("owner = ?")
+            values.append(owner)
         for key, value in metadata.items():
             wanted.append(
                 "EXISTS (SELECT 1 FROM json_each(metadata_json) AS pair"
                 " WHERE pair.key = ? AND pair.value = ?)"
             )
             values += [key, value]
-        sql = f"SELECT * FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
         return [_job(row) for row in self._database.rows(sql, (*values, limit))]
 
     def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
@@ -148,7 +173,7 @@ class JobTable:
         return [
             _job(row)
             for row in self._database.rows(
-                f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
+                f"SELECT {_COLUMNS} FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
             )
         ]
 
@@ -164,10 +189,10 @@ class JobTable:
     def unfinished(self) -> Sequence[JobRow]:
         return self.in_status(*(status for status in JobStatus if status not in ENDED))
 
-    def count_unfinished(self) -> int:
+    def count_unfinished(self, owner: str) -> int:
         marks = ", ".join("?" * len(ENDED))
-        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks})"
-        return int(self._database.rows(sql, tuple(ENDED))[0]["n"])
+        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks}) AND owner = ?"
+        return int(self._database.rows(sql, (*ENDED, owner))[0]["n"])
 
     def at_work(self) -> Sequence[JobRow]:
         """The unfinished ones that something goes on with by itself."""
@@ -199,8 +224,11 @@ class JobTable:
     def count_death(self, job_id: str) -> None:
         self._database.change("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job_id,))
 
-    def set_worker(self, job_id: str, pid: int) -> None:
+    def set_worker(self, job_id: str, pid: int | None) -> None:
         self._database.change("UPDATE jobs SET worker_pid = ? WHERE id = ?", (pid, job_id))
+
+    def set_updated(self, job_id: str, at: int) -> None:
+        self._database.change("UPDATE jobs SET updated_at = ? WHERE id = ?", (at, job_id))
 
     def set_estimate(self, job_id: str, at: int) -> None:
         self._database.change(
@@ -210,12 +238,9 @@ class JobTable:
 
 
 def _job(row: sqlite3.Row) -> JobRow:
-    values = dict(row)
-    resolved = values.pop("resolved_json")
-    return JobRow(
-        status=JobStatus(values.pop("status")),
-        metadata=json.loads(values.pop("metadata_json")),
-        hyperparameters=json.loads(values.pop("hyperparameters_json")),
-        resolved=json.loads(resolved) if resolved else None,
-        **{key: value for key, value in values.items() if key != "seq"},
-    )
+    values = list(row)
+    for place in _JSON_PLACES:
+        values[place] = None if values[place] is None else read_json(values[place])
+    values[_STATUS_PLACE] = JobStatus(values[_STATUS_PLACE])
+    values[_METHOD_PLACE] = Method(values[_METHOD_PLACE])
+    return JobRow(*values)

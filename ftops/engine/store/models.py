@@ -3,12 +3,13 @@
 Checkpoints are models of their own, kept with the finished one: they go when it goes.
 """
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
+from ftops.engine.store.json_text import read_json, render_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,12 @@ class ModelRow:
     created_at: int
     step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    owner: str = LOCAL_OWNER
+
+
+# In the order of ModelRow's fields: by place is cheaper than by name, and lists are long.
+_COLUMNS = "name, job_id, base, parent, created_at, step, metrics_json, owner"
+_METRICS_PLACE = 6
 
 
 class ModelTable:
@@ -32,8 +39,8 @@ class ModelTable:
 
     def add(self, row: ModelRow) -> None:
         self._database.change(
-            "INSERT INTO models (name, job_id, base, parent, created_at, step, metrics_json)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO models (name, job_id, base, parent, created_at, step, metrics_json, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.name,
                 row.job_id,
@@ -41,30 +48,39 @@ class ModelTable:
                 row.parent,
                 row.created_at,
                 row.step,
-                json.dumps(dict(row.metrics)),
+                render_json(row.metrics),
+                row.owner,
             ),
         )
 
     def find(self, name: str) -> ModelRow | None:
         """The model, unless it was deleted."""
         row = self._database.find_row(
-            "SELECT * FROM models WHERE name = ? AND deleted_at IS NULL", (name,)
+            f"SELECT {_COLUMNS} FROM models WHERE name = ? AND deleted_at IS NULL", (name,)
         )
         return _model(row) if row else None
 
     def find_any(self, name: str) -> ModelRow | None:
         """The model, deleted or not."""
-        row = self._database.find_row("SELECT * FROM models WHERE name = ?", (name,))
+        row = self._database.find_row(f"SELECT {_COLUMNS} FROM models WHERE name = ?", (name,))
         return _model(row) if row else None
 
     def all(self) -> Sequence[ModelRow]:
         """The finished ones."""
         return self._select("step IS NULL AND deleted_at IS NULL")
 
+    def owned_by(self, owner: str) -> Sequence[ModelRow]:
+        """The finished ones of one owner."""
+        return self._select("step IS NULL AND deleted_at IS NULL AND owner = ?", owner)
+
     def checkpoints(self, job_id: str) -> Sequence[ModelRow]:
         """What is kept of the job's way, latest first."""
         found = self._select("job_id = ? AND step IS NOT NULL AND deleted_at IS NULL", job_id)
         return found[::-1]
+
+    def has_any(self, job_id: str) -> bool:
+        """Whether the job has, or had, a model."""
+        return bool(self._database.rows("SELECT 1 FROM models WHERE job_id = ?", (job_id,)))
 
     def delete(self, name: str, *, at: int) -> Sequence[str]:
         """Mark it as deleted, with its checkpoints; the names of all that went."""
@@ -91,17 +107,11 @@ class ModelTable:
         )
 
     def _select(self, where: str, *values: Value) -> Sequence[ModelRow]:
-        sql = f"SELECT * FROM models WHERE {where} ORDER BY seq"
+        sql = f"SELECT {_COLUMNS} FROM models WHERE {where} ORDER BY seq"
         return [_model(row) for row in self._database.rows(sql, values)]
 
 
 def _model(row: sqlite3.Row) -> ModelRow:
-    return ModelRow(
-        row["name"],
-        row["job_id"],
-        row["base"],
-        row["parent"],
-        row["created_at"],
-        row["step"],
-        json.loads(row["metrics_json"]),
-    )
+    values = list(row)
+    values[_METRICS_PLACE] = read_json(values[_METRICS_PLACE])
+    return ModelRow(*values)

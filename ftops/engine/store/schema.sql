@@ -1,9 +1,10 @@
--- The engine's database, version 2. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 3. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT NOT NULL UNIQUE,      -- also the name of its file in files/
+    owner      TEXT NOT NULL DEFAULT 'local',  -- who alone sees it: the name of a key
     filename   TEXT NOT NULL,             -- as the client said; never a path
     purpose    TEXT NOT NULL,
     bytes      INTEGER NOT NULL,
@@ -12,10 +13,13 @@ CREATE TABLE IF NOT EXISTS files (
     status     TEXT NOT NULL DEFAULT 'processed',   -- uploaded: not looked at yet; error: see below
     status_details TEXT                   -- what is wrong with it, with the line
 );
+CREATE INDEX IF NOT EXISTS files_by_owner ON files (owner, seq);
+CREATE INDEX IF NOT EXISTS files_by_expiry ON files (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS uploads (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     id          TEXT NOT NULL UNIQUE,     -- also the name of the folder with its parts in uploads/
+    owner       TEXT NOT NULL DEFAULT 'local',
     status      TEXT NOT NULL,            -- pending, completed, cancelled, expired
     filename    TEXT NOT NULL,
     purpose     TEXT NOT NULL,
@@ -26,6 +30,7 @@ CREATE TABLE IF NOT EXISTS uploads (
     file_life_s INTEGER,                  -- how long the finished file shall live
     file_id     TEXT                      -- what it became
 );
+CREATE INDEX IF NOT EXISTS uploads_by_status ON uploads (status, expires_at);
 
 CREATE TABLE IF NOT EXISTS upload_parts (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,6 +44,7 @@ CREATE INDEX IF NOT EXISTS upload_parts_by_upload ON upload_parts (upload_id, se
 CREATE TABLE IF NOT EXISTS jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,
     id                   TEXT NOT NULL UNIQUE,
+    owner                TEXT NOT NULL DEFAULT 'local',
     status               TEXT NOT NULL,   -- see TRANSITIONS in jobs.py
     model                TEXT NOT NULL,   -- as asked for: a base model or a fine-tuned one
     base                 TEXT NOT NULL,   -- the base model underneath
@@ -48,6 +54,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     seed                 INTEGER NOT NULL,
     metadata_json        TEXT NOT NULL,
     hyperparameters_json TEXT NOT NULL,   -- as asked for
+    method               TEXT NOT NULL DEFAULT 'supervised',   -- or dpo
     resolved_json        TEXT,            -- what "auto" turned out to be
     created_at           INTEGER NOT NULL,
     estimated_finish     INTEGER,
@@ -59,9 +66,11 @@ CREATE TABLE IF NOT EXISTS jobs (
     error_message        TEXT,
     error_param          TEXT,
     worker_pid           INTEGER,
-    deaths               INTEGER NOT NULL DEFAULT 0   -- workers of this job that died by themselves
+    deaths               INTEGER NOT NULL DEFAULT 0,  -- workers of this job that died by themselves
+    updated_at           INTEGER NOT NULL DEFAULT 0   -- of its latest event
 );
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, seq);
+CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
 
 CREATE TABLE IF NOT EXISTS events (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -80,6 +89,7 @@ CREATE INDEX IF NOT EXISTS events_by_job ON events (job_id, seq);
 CREATE TABLE IF NOT EXISTS models (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,
+    owner      TEXT NOT NULL DEFAULT 'local',  -- the job's
     job_id     TEXT NOT NULL REFERENCES jobs (id),   -- also the name of its folder in models/
     base       TEXT NOT NULL,
     parent     TEXT NOT NULL,             -- what it was tuned from: the base or another of these
@@ -87,4 +97,14 @@ CREATE TABLE IF NOT EXISTS models (
     step       INTEGER,                   -- of a checkpoint; NULL: the finished model
     metrics_json TEXT NOT NULL DEFAULT '{}',   -- of a checkpoint
     deleted_at INTEGER                    -- its folder may stay for a while: a job may be reading it
+);
+CREATE INDEX IF NOT EXISTS models_by_job ON models (job_id, seq);
+CREATE INDEX IF NOT EXISTS models_by_owner ON models (owner, seq);
+
+CREATE TABLE IF NOT EXISTS keys (
+    name         TEXT PRIMARY KEY,        -- also the owner of what is made with it
+    sha256       TEXT NOT NULL,           -- of the key, in hex; the key itself is kept nowhere
+    hint         TEXT NOT NULL,           -- how it begins
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER
 );

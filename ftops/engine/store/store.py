@@ -1,8 +1,8 @@
 """All tables together, and the changes that touch more than one of them."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from ftops.clock import Clock
@@ -11,29 +11,42 @@ from ftops.engine.store.database import Database, Value
 from ftops.engine.store.events import EventTable, NewEvent
 from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
+from ftops.engine.store.json_text import render_json
+from ftops.engine.store.keys import KeyTable
 from ftops.engine.store.models import ModelRow, ModelTable
+from ftops.engine.store.own import OwnStore
 from ftops.engine.store.uploads import UploadStatus, UploadTable
 from ftops.records import Json
 
 
 class Store:
-    """What an engine remembers. Every move of a job writes its event in the same transaction."""
+    """What an engine remembers, of all owners; requests work with the `OwnStore` of one.
+
+    Every move of a job writes its event in the same transaction.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._database = Database(path)
+        self._asking = Database(path)
         self._clock = clock
         self.files = FileTable(self._database)
         self.jobs = JobTable(self._database)
         self.events = EventTable(self._database)
         self.models = ModelTable(self._database)
         self.uploads = UploadTable(self._database)
+        self.keys = KeyTable(self._database, self._asking)
 
     def now(self) -> int:
         """The present moment, as the API writes it."""
         return int(self._clock.now().timestamp())
 
     def close(self) -> None:
+        self._asking.close()
         self._database.close()
+
+    def of(self, owner: str) -> OwnStore:
+        """What the owner has of it, and sees."""
+        return OwnStore(self, owner)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All changes inside happen together or not at all; nobody else writes meanwhile."""
@@ -95,7 +108,7 @@ class Store:
 
     def begin(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
         """A worker trains it now, with these figures."""
-        values = {"resolved_json": json.dumps(dict(resolved))}
+        values = {"resolved_json": render_json(resolved)}
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 
     def succeed(
@@ -117,10 +130,11 @@ class Store:
         }
         with self._database.transaction():
             moved = self._move(job_id, JobStatus.SUCCEEDED, values, *events)
-            if moved:
-                self.files.add(results)
+            job = self.jobs.find(job_id)
+            if moved and job is not None:
+                self.files.add(replace(results, owner=job.owner))
                 for row in (*checkpoints, model):
-                    self.models.add(row)
+                    self.models.add(replace(row, owner=job.owner))
         return moved
 
     def fail(self, job_id: str, code: str, message: str, param: str | None = None) -> bool:
@@ -156,5 +170,6 @@ class Store:
         return moved
 
     def _tell(self, job_id: str, *events: NewEvent) -> None:
-        for event in events:
-            self.events.add(job_id, event, at=self.now())
+        now = self.now()
+        if self.events.add(job_id, *events, at=now):
+            self.jobs.set_updated(job_id, now)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database
 
 
@@ -30,6 +31,7 @@ class UploadRow:
     file_life_s: int | None = None
     status: UploadStatus = UploadStatus.PENDING
     file_id: str | None = None
+    owner: str = LOCAL_OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class UploadTable:
     def add(self, row: UploadRow) -> None:
         self._database.change(
             "INSERT INTO uploads (id, status, filename, purpose, mime_type, bytes, created_at,"
-            " expires_at, file_life_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " expires_at, file_life_s, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.id,
                 row.status,
@@ -62,6 +64,7 @@ class UploadTable:
                 row.created_at,
                 row.expires_at,
                 row.file_life_s,
+                row.owner,
             ),
         )
 

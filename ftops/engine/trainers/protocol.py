@@ -24,16 +24,37 @@ Document: TypeAlias = tuple[Segment, ...]  # one training row, its end token inc
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """One row of preferences: two answers to the same prompt, of which one was preferred."""
+
+    preferred: Document
+    other: Document
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """One job, ready to train: documents in file order, figures as the user gave them or "auto"."""
+    """One job, ready to train: rows in file order, figures as the user gave them or "auto".
+
+    Documents are imitated; pairs are learned by direct preference optimization, against the model
+    that the job starts from.
+    """
 
     base: str  # a size of the trainer, or the folder of an earlier fine-tuned model
-    training: Sequence[Document]
-    validation: Sequence[Document]
+    training: Sequence[Document] | Sequence[Pair]
+    validation: Sequence[Document] | Sequence[Pair]
     n_epochs: int | str = "auto"
     batch_size: int | str = "auto"
     learning_rate_multiplier: float | str = "auto"
     seed: int = 0
+    beta: float | str = "auto"  # pairs only: how closely the model is held to where it started
+
+
+def list_documents(rows: Sequence[Document] | Sequence[Pair]) -> Sequence[Document]:
+    """The documents in the rows: both of each pair, one after the other."""
+    found: list[Document] = []
+    for row in rows:
+        found += (row.preferred, row.other) if isinstance(row, Pair) else (row,)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,7 @@ class Resolved:
     batch_size: int
     learning_rate_multiplier: float
     n_steps: int
+    beta: float | None = None  # of preference training
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +74,11 @@ class StepMetrics:
 
     Losses are nats a completion token; accuracies are shares between 0 and 1, by token and by
     whole completion (`sequence`), the model seeing the true text before each token.
+
+    Of pairs, losses are nats a pair and those accuracies look at the preferred answers. A reward
+    is beta times how much likelier an answer has become than it was to the model at the start, in
+    nats; `reward_margin` is that of the preferred answer less that of the other, on average, and
+    `reward_accuracy` the share of pairs in which it is above 0.
     """
 
     step: int  # from 1
@@ -65,6 +92,10 @@ class StepMetrics:
     valid_loss: float | None = None
     valid_token_accuracy: float | None = None
     valid_sequence_accuracy: float | None = None
+    train_reward_accuracy: float | None = None
+    train_reward_margin: float | None = None
+    valid_reward_accuracy: float | None = None
+    valid_reward_margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +191,9 @@ OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
 """
 
 
+CHECKPOINT_EVERY_S = 2.0  # at most that often, unless told otherwise
+
+
 class Trainer(Protocol):
     """Something that makes models out of documents."""
 
@@ -178,13 +212,17 @@ class Trainer(Protocol):
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
         on_epoch: OnEpoch | None = None,
+        on_checkpoint: Callable[[], None] | None = None,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
         """Train, and leave the model's files in the existing, empty folder `into`.
 
         Goes on from `checkpoint` (a file it writes now and then, aside and renamed) when that
         exists, with the same result as a training that never stopped. When `should_stop()` turns
         true it writes the checkpoint and raises TrainingStopped. `on_epoch` is called before a
-        checkpoint that lies behind the epoch is written.
+        checkpoint that lies behind the epoch is written. `on_checkpoint` is called before each
+        checkpoint: what `on_step` was told must be safe on the disk when it returns.
+        `checkpoint_every_s` is the least time between two checkpoints.
         """
 
     def load(self, folder: Path) -> LoadedModel:

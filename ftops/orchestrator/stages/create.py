@@ -23,11 +23,12 @@ from ftops.ledger.ledger import RemoteCall
 from ftops.orchestrator.details import find_value, get_value
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.work import Outcome, Work
-from ftops.records import Job, JobRequest, Json, Run, Stage
+from ftops.records import Job, JobRequest, Json, Method, Run, Stage
 
 CALL = "create_job"
 LISTING_LAG_S = 30.0  # by then a job that exists is in the provider's listing
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # together LISTING_LAG_S
+_CLOCKS_APART = timedelta(minutes=5)  # ours and the provider's
 _TRIES = 3  # while the provider answers that there are too many requests
 _PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
@@ -36,6 +37,8 @@ _IN_DOUBT = (Unreachable, Unavailable, BadAnswer)
 
 def create(work: Work) -> Outcome:
     """Leave the job's id in the run, and in the detail what was known of it then."""
+    if work.run.job_id is not None:  # recorded by a command that died before the stage was done
+        return Outcome({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
     provider, ledger = work.desk.provider, work.desk.ledger
     provider.ensure_ready()
     call = ledger.find_open_call(work.run.id, CALL)
@@ -76,6 +79,7 @@ def build_request(work: Work, *, training_file: str, validation_file: str | None
         hyperparameters=spec.hyperparameters.to_record(),
         seed=spec.seed,
         metadata={**spec.metadata, **marks} if capabilities.metadata else {},
+        method=Method(spec.method),
     )
 
 
@@ -95,15 +99,27 @@ def _look(work: Work, call: RemoteCall) -> Job | None:
     request = _from_json(call.request)
     clock = work.desk.clock
     for pause_s in (*_PAUSES_S, None):
-        job = work.desk.provider.find_job(request)
-        # Where a provider keeps no metadata, it may find the job of an earlier attempt.
-        if job and not work.desk.ledger.is_job_known(job.id):
+        job = work.desk.provider.find_job(request, may_be=lambda job: _may_be_of(job, call, work))
+        if job:
             return job
         age = clock.now() - call.began_at
         if pause_s is None or age >= timedelta(seconds=LISTING_LAG_S):
             return None
         clock.sleep(pause_s)
     return None
+
+
+def _may_be_of(job: Job, call: RemoteCall, work: Work) -> bool:
+    """Whether the call can have made the job that the provider finds for it.
+
+    Without metadata that may be the job of an earlier attempt, or of somebody else who trained on
+    the same file; only how old it is tells then.
+    """
+    if work.desk.ledger.is_job_known(job.id):
+        return False
+    if work.desk.provider.capabilities.metadata:
+        return True
+    return job.created_at >= call.began_at - _CLOCKS_APART
 
 
 def _send_patiently(work: Work, request: JobRequest) -> tuple[Job, bool]:

@@ -14,7 +14,7 @@ from ftops.files import write_atomic
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.stages.prepare import make_recipe
 from ftops.orchestrator.work import Outcome, Work
-from ftops.records import Completion, Prompt, Sampling, Stage
+from ftops.records import Completion, Prompt, RowFormat, Sampling, Stage
 from ftops.reporting.evaluation import Answer, render_answers, score
 from ftops.spec.load import resolve_data
 
@@ -80,9 +80,17 @@ def _read_questions(work: Work) -> _Questions:
         given = resolve_data(Path(work.run.job_file), named)
         assert given is not None  # _reason_to_skip has looked
         path, source = work.folder / "evaluate.jsonl", named
-        prepare_file(given, path, make_recipe(work.spec, prepared.row_format))
+        prepare_file(given, path, make_recipe(work.spec, _choose_format(given, prepared)))
     rows = list(islice(read_rows(path), work.spec.evaluate.max_rows))
     return _Questions(source, rows, prepared.stop)
+
+
+def _choose_format(path: Path, prepared: Prepared) -> RowFormat:
+    """The shape of the questions; one that learned of preferences may be asked chats, too."""
+    if prepared.row_format is RowFormat.PREFERENCE:
+        for row in read_rows(path):
+            return row.format if row.format is RowFormat.PREFERENCE else RowFormat.CHAT
+    return prepared.row_format
 
 
 def _ask(work: Work, questions: _Questions) -> Iterator[Answer]:

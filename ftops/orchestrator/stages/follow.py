@@ -5,11 +5,11 @@ Events are stored before they are shown, and each is shown once, whichever comma
 
 from ftops.errors import JobCancelled, JobFailed, NotFound, ProviderError, RunError
 from ftops.orchestrator.details import Prepared
-from ftops.orchestrator.feed import show_progress, show_unshown
+from ftops.orchestrator.feed import find_progress, show_progress, show_unshown
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.patience import Patience
 from ftops.orchestrator.work import Outcome, Work
-from ftops.records import Job, Json, Stage, TunedModel
+from ftops.records import Job, JobEvent, Json, Stage, TunedModel
 
 _NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success
 
@@ -41,6 +41,7 @@ def follow(work: Work) -> Outcome:
 def _wait(work: Work, job_id: str) -> Job:
     desk = work.desk
     patience = Patience(desk, work.run.id, work.spec.limits.max_wait_s)
+    poll_every_s = desk.provider.capabilities.poll_every_s
     known = desk.ledger.list_event_ids(work.run.id, job_id)
     status = ""
     while True:
@@ -51,25 +52,32 @@ def _wait(work: Work, job_id: str) -> Job:
         except ProviderError as error:
             if isinstance(error, NotFound):
                 error.hint = f"{say_run(work.run, '--new')} starts another job."
-            patience.bear(error, desk.provider.capabilities.poll_every_s)
+            patience.bear(error, poll_every_s)
             continue
         patience.answered()
-        if events:
-            desk.ledger.add_events(work.run.id, job_id, events)
-            known |= {event.id for event in events}
-            show_unshown(work)
+        known = _keep(work, job_id, events, known)
         if job.status != status:
             status = job.status
             desk.observer.job_changed(status)
         if job.ended:
             return job
-        patience.pause(desk.provider.capabilities.poll_every_s)
+        wait_s = patience.grant(poll_every_s)
+        for event in desk.provider.await_events(job_id, known=known, wait_s=wait_s):
+            known = _keep(work, job_id, [event], known)
+
+
+def _keep(work: Work, job_id: str, events: list[JobEvent], known: frozenset[str]) -> frozenset[str]:
+    """Store the events, then show them; all the ids that are known from now on."""
+    if events:
+        work.desk.ledger.add_events(work.run.id, job_id, events)
+        show_unshown(work)
+    return known | {event.id for event in events}
 
 
 def _show_last_progress(work: Work) -> None:
     """Let a progress bar begin where the last command left it."""
     for event in reversed(work.desk.ledger.list_events(work.run.id)):
-        if "step" in event.data:
+        if find_progress(event):
             show_progress(work.desk.observer, event)
             return
 
@@ -88,7 +96,7 @@ def _wait_for_name(work: Work, job: Job) -> Job:
 def _why(job: Job) -> str:
     if job.error is None:
         return "the provider gives no reason"
-    return f"{job.error.code}: {job.error.message}"
+    return ": ".join(filter(None, (job.error.code, job.error.message)))
 
 
 def _to_model(work: Work, job: Job, name: str) -> TunedModel:
@@ -100,7 +108,7 @@ def _to_model(work: Work, job: Job, name: str) -> TunedModel:
         base=work.run.model,
         provider=work.run.provider,
         created_at=job.finished_at or work.desk.clock.now(),
-        row_format=prepared.row_format,
+        row_format=prepared.spoken_format,
         separator=prepared.separator,
         stop=prepared.stop,
     )

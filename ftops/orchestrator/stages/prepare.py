@@ -16,7 +16,7 @@ from ftops.orchestrator.details import Prepared, PreparedFile, Role
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.work import Outcome, Work
 from ftops.providers.protocol import Provider
-from ftops.records import Json, RowFormat, Stage
+from ftops.records import Json, Method, RowFormat, Stage
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
 
@@ -61,8 +61,10 @@ def prepare(work: Work) -> Outcome:
 def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
     """What the job file's `prepare:` says, for the rows that the model wants.
 
-    A provider that takes either shape gets the data in its own.
+    A provider that takes either shape gets the data in its own; preferences have only one.
     """
+    if Method(spec.method) is Method.DPO:
+        return make_recipe(spec, RowFormat.PREFERENCE)
     if spec.prepare.row_format:
         return make_recipe(spec, spec.prepare.row_format)
     training = resolve_data(job_file, spec.training_file)

@@ -12,7 +12,7 @@ from ftops.dataset.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.records import RowFormat
-from tests.dataset.data_files import chat, pair, write_rows
+from tests.dataset.data_files import chat, pair, preference, write_rows
 
 MARK = "\n\n###\n\n"
 LABELS = (" red", " green", " blue")
@@ -61,6 +61,8 @@ BAD_ROWS: dict[str, object] = {
     "bad-weight": {"messages": [{"role": "user", "content": "a", "weight": 3}]},
     "no-answer": {"messages": [{"role": "user", "content": "a"}]},
     "bad-chat": {"messages": []},
+    "bad-preference": preference(input={"messages": []}),
+    "equal-answers": preference("Here.", " Here."),
     "too-deep": chat("a", "b") | {"tools": [[[[[[[[[[[]]]]]]]]]]]},
 }
 
@@ -225,6 +227,19 @@ def test_chats_that_repeat_are_told_whatever_the_order_of_their_keys(tmp_path: P
     }
     findings = found(judge(tmp_path, [*rows, turned]))
     assert findings["duplicate-rows"].places == (301,)
+
+
+def test_preferences_are_checked_like_other_rows(tmp_path: Path) -> None:
+    rows: list[object] = [preference(f"Yes, {number}", f"No, {number}") for number in range(300)]
+    chats = Aim(row_format=RowFormat.CHAT, model="m")
+    verdict = judge(tmp_path, rows, chats)
+    assert (verdict.format, verdict.findings) == (RowFormat.PREFERENCE, ())
+    swapped = [preference("No, 7", "Yes, 7"), preference("Yes, 8", "No, 8"), preference("é", "Ã©")]
+    findings = found(judge(tmp_path, [*rows, *swapped]))
+    assert findings["same-prompt"].places == (301,)
+    assert "the other way round" in findings["same-prompt"].message
+    assert findings["duplicate-rows"].places == (302,)
+    assert findings["mojibake"].places == (303,)
 
 
 def test_every_rule_has_a_code_of_its_own_and_an_entry_on_the_page() -> None:

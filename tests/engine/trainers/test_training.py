@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.trainers.protocol import Segment, StepMetrics, TrainingStopped
+from ftops.engine.trainers.protocol import (
+    Segment,
+    StepMetrics,
+    TrainingStopped,
+    list_documents,
+)
 from ftops.engine.trainers.tiny.trainer import TinyTrainer
 from ftops.errors import EngineError
 from tests.engine.trainers.jobs import ANSWERS, ask, make_row, make_short_request, train
@@ -194,7 +199,7 @@ def test_empty_and_overlong_documents_are_trained_on(tmp_path: Path) -> None:
 def test_a_prompt_loss_weight_trains_on_prompts_too(tmp_path: Path) -> None:
     rows = [
         tuple(replace(part, weight=part.weight or 0.1) for part in document)
-        for document in make_short_request().training
+        for document in list_documents(make_short_request().training)
     ]
     plain, weighted = tmp_path / "plain", tmp_path / "weighted"
     plain.mkdir()

@@ -98,18 +98,28 @@ def order_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
 
 
 def split_packs(examples: Sequence[Example]) -> Iterator[Pack]:
-    """Packs of the examples in which something counts: of like lengths, each small enough."""
+    """Packs of the examples in which something counts."""
     examples = [example for example in examples if example.weights.any()]
-    total = sum(example.n_tokens for example in examples)
+    for rows in cut_packs([(example.n_tokens,) for example in examples]):
+        yield make_pack([examples[row] for row in rows])
+
+
+def cut_packs(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """The numbers of the rows that share a pack: of like lengths, and each pack small enough.
+
+    A row is the lengths of its documents, which stay together.
+    """
+    total = sum(map(sum, rows))
     enough = total / max(1, round(total / _PACK_TOKENS))  # packs of like size
-    waiting: list[Example] = []
-    n_tokens = 0
-    for example in sorted(examples, key=lambda example: example.n_tokens):
-        scores = (len(waiting) + 1) * example.n_tokens**2
+    waiting: list[int] = []
+    n_tokens = n_documents = 0
+    for row in sorted(range(len(rows)), key=lambda row: max(rows[row])):
+        scores = (n_documents + len(rows[row])) * max(rows[row]) ** 2
         if waiting and (n_tokens >= enough or scores > _PACK_SCORES):
-            yield make_pack(waiting)
-            waiting, n_tokens = [], 0
-        waiting.append(example)
-        n_tokens += example.n_tokens
+            yield waiting
+            waiting, n_tokens, n_documents = [], 0, 0
+        waiting.append(row)
+        n_tokens += sum(rows[row])
+        n_documents += len(rows[row])
     if waiting:
-        yield make_pack(waiting)
+        yield waiting

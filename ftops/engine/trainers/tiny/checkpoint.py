@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ftops.clock import Clock
 from ftops.crashpoints import reach
-from ftops.engine.trainers.protocol import Resolved, TrainingRequest
+from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S, Resolved, TrainingRequest
 from ftops.engine.trainers.tiny.adamw import Moments
-from ftops.engine.trainers.tiny.archive import DamagedArchive, read_archive, write_archive
 from ftops.engine.trainers.tiny.parameters import Array
+from ftops.engine.trainers.tiny.tensor_file import DamagedFile, read_tensors, write_tensors
 
-_FORMAT = "tiny-1"
-_FIRST_AFTER_S = 2.0
+_FORMAT = "tiny-2"
 _SHARE_OF_TIME = 0.01  # that writing checkpoints may take
 
 
@@ -33,57 +33,70 @@ class Progress:
     moments: Moments
     step: int = 0  # the last one done
     elapsed_tokens: int = 0
+    references: NDArray[np.float64] | None = (
+        None  # of pairs: see preference.py; None: not asked yet
+    )
 
 
 def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
     """A hash that is the same only for the same training."""
     digest = hashlib.sha256(_FORMAT.encode())
     digest.update(repr((request.base, request.seed, resolved)).encode())
-    for documents in (request.training, request.validation):
-        digest.update(f"{len(documents)} documents".encode())
-        for document in documents:
-            digest.update(repr(document).encode())
+    for rows in (request.training, request.validation):
+        digest.update(f"{len(rows)} rows".encode())
+        for row in rows:
+            digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
 def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
     """Replace the checkpoint of `job` (its fingerprint) by the present progress."""
-    arrays = {
-        "job": np.array(job),
-        "tokenizer": np.frombuffer(progress.tokenizer_json.encode(), dtype=np.uint8),
+    tensors = {
+        "job": _as_bytes(job),
+        "tokenizer": _as_bytes(progress.tokenizer_json),
         "counters": np.array([progress.step, progress.elapsed_tokens]),
         "weights": progress.weights,
         "moment_sum": progress.moments.sum,
         "moment_square_sum": progress.moments.square_sum,
     }
-    write_archive(path, arrays)
+    if progress.references is not None:
+        tensors["references"] = progress.references
+    reach("tiny.before_checkpoint")
+    write_tensors(path, tensors)
     reach("tiny.after_checkpoint")
 
 
 def find_checkpoint(path: Path, job: str) -> Progress | None:
     """The progress of `job` when a whole checkpoint of it is there."""
     try:
-        archive = read_archive(path)
-    except DamagedArchive:
+        stored = read_tensors(path)
+    except DamagedFile:
         return None
-    if str(archive.get("job")) != job:
+    if "job" not in stored or stored["job"].tobytes() != job.encode():
         return None
-    step, elapsed_tokens = (int(number) for number in archive["counters"])
+    step, elapsed_tokens = (int(number) for number in stored["counters"])
     return Progress(
-        tokenizer_json=archive["tokenizer"].tobytes().decode(),
-        weights=archive["weights"],
-        moments=Moments(archive["moment_sum"], archive["moment_square_sum"]),
+        tokenizer_json=stored["tokenizer"].tobytes().decode(),
+        weights=stored["weights"],
+        moments=Moments(stored["moment_sum"], stored["moment_square_sum"]),
         step=step,
         elapsed_tokens=elapsed_tokens,
+        references=stored.get("references"),
     )
+
+
+def _as_bytes(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
 class Cadence:
     """When the next checkpoint is due: often, but at most about 1 % of the time goes into them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, every_s: float) -> None:
+        """`every_s` is the least time between two of them."""
         self._clock = clock
-        self._due_s = clock.monotonic_s() + _FIRST_AFTER_S
+        self._every_s = every_s
+        self._due_s = clock.monotonic_s() + every_s
 
     def is_due(self) -> bool:
         return self._clock.monotonic_s() >= self._due_s
@@ -93,4 +106,9 @@ class Cadence:
         started_s = self._clock.monotonic_s()
         write_checkpoint(path, job, progress)
         ended_s = self._clock.monotonic_s()
-        self._due_s = ended_s + max(_FIRST_AFTER_S, (ended_s - started_s) / _SHARE_OF_TIME)
+        self._due_s = ended_s + self._pause_s(ended_s - started_s)
+
+    def _pause_s(self, cost_s: float) -> float:
+        if self._every_s < CHECKPOINT_EVERY_S:
+            return self._every_s  # somebody wants more of them than is good for the speed
+        return max(self._every_s, cost_s / _SHARE_OF_TIME)

@@ -1,11 +1,12 @@
-"""Documents to examples: a start token in front, the target of each token behind it, cut to fit."""
+"""Rows to examples: a start token in front, the target of each token behind it, cut to fit."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from ftops.engine.trainers.protocol import Document
+from ftops.engine.trainers.protocol import Document, Pair
 from ftops.engine.trainers.tiny.batches import Example
+from ftops.engine.trainers.tiny.preference import PairExample
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 
@@ -17,6 +18,16 @@ def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list
     is lost, not the answer.
     """
     return [_encode_example(document, tokenizer) for document in documents]
+
+
+def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[PairExample]:
+    """One example a pair, whose documents are cut to fit like any other."""
+    return [
+        PairExample(
+            _encode_example(pair.preferred, tokenizer), _encode_example(pair.other, tokenizer)
+        )
+        for pair in pairs
+    ]
 
 
 def _encode_example(document: Document, tokenizer: Tokenizer) -> Example:

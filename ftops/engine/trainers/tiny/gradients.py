@@ -1,7 +1,9 @@
 """From a batch of examples to gradients, or (nothing learned) to a tally."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -47,19 +49,36 @@ def compute_gradients(
 ) -> Tally:
     """Overwrite `gradients` with those of the batch's mean loss; also its tally."""
     total_weight = float(sum(example.weights.sum(dtype=np.float64) for example in batch)) or 1.0
-    tally = Tally()
-    target = gradients
-    if not any(example.weights.any() for example in batch):
-        gradients.flat[:] = 0  # nothing to learn here
-    for n_done, pack in enumerate(split_packs(batch)):
-        if n_done == 1:  # a batch too large for one pack: add the gradients up
+    judge = partial(score, total_weight=total_weight)
+    return add_gradients(
+        parameters, gradients, ((pack, judge) for pack in split_packs(batch)), dropout
+    )
+
+
+Judge: TypeAlias = Callable[[Array, Pack], tuple[Tally, Array]]
+"""From the logits of a pack, which it may reuse, to a tally and the gradient by the logits."""
+
+
+def add_gradients(
+    parameters: Parameters,
+    gradients: Parameters,
+    packs: Iterable[tuple[Pack, Judge]],
+    dropout: Dropout | None = None,
+) -> Tally:
+    """Overwrite `gradients` with the sum over the packs, of what each one's judge says."""
+    tally, target = Tally(), gradients
+    n_done = 0
+    for n_done, (pack, judge) in enumerate(packs, start=1):
+        if n_done == 2:  # a batch too large for one pack: add the gradients up
             target = Parameters(gradients.shape, np.empty_like(gradients.flat))
         logits, tape = forward(parameters, pack, dropout.draw(pack) if dropout else None)
-        part, d_logits = score(logits, pack, total_weight=total_weight)
+        part, d_logits = judge(logits, pack)
         backward(parameters, target, pack, tape, d_logits)
         tally += part
         if target is not gradients:
             gradients.flat += target.flat
+    if not n_done:
+        gradients.flat[:] = 0  # nothing to learn here
     return tally
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ftops.clock import Clock, SystemClock
 from ftops.engine.trainers.protocol import (
+    CHECKPOINT_EVERY_S,
     OnEpoch,
     Resolved,
     StepMetrics,
@@ -19,6 +20,7 @@ from ftops.engine.trainers.protocol import (
     TrainingResult,
 )
 from ftops.engine.trainers.tiny.auto import resolve_figures
+from ftops.engine.trainers.tiny.checkpoint import Cadence
 from ftops.engine.trainers.tiny.generate import TinyModel
 from ftops.engine.trainers.tiny.sizes import PARAMETERS
 from ftops.engine.trainers.tiny.train import Hooks, run_training
@@ -47,13 +49,16 @@ class TinyTrainer:
         on_step: Callable[[StepMetrics], None],
         should_stop: Callable[[], bool],
         on_epoch: OnEpoch | None = None,
+        on_checkpoint: Callable[[], None] | None = None,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
         """Train, and leave the model in `into`; goes on from `checkpoint` when that exists.
 
         After a resume `on_step` is called again for steps behind the checkpoint, with the same
         figures. Rows of more than 1,024 tokens lose the beginning of their prompt.
         """
-        hooks = Hooks(on_step, should_stop, checkpoint, self._clock, on_epoch)
+        cadence = Cadence(self._clock, checkpoint_every_s)
+        hooks = Hooks(on_step, should_stop, checkpoint, cadence, on_epoch, on_checkpoint)
         model, progress = run_training(request, resolved, hooks)
         write_model(into, model)
         return TrainingResult(progress.elapsed_tokens, progress.step)

@@ -1,7 +1,7 @@
-"""A saved model: `config.json`, `tokenizer.json` and `weights.npz` in one folder.
+"""A saved model: `config.json`, `tokenizer.json` and `weights.safetensors` in one folder.
 
-Nothing in them is code: NumPy archives without pickles, and JSON. `config.json` is written last,
-so a folder that has one is whole. Reading checks every shape.
+Nothing in them is code: numbers, and JSON. `config.json` is written last, so a folder that has one
+is whole. Reading checks every shape.
 """
 
 import json
@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ftops.engine.trainers.tiny.archive import DamagedArchive, read_archive, write_archive
 from ftops.engine.trainers.tiny.parameters import Parameters, count_parameters, list_tensors
 from ftops.engine.trainers.tiny.sizes import SIZES, Shape
+from ftops.engine.trainers.tiny.tensor_file import DamagedFile, read_tensors, write_tensors
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 from ftops.errors import EngineError
 from ftops.files import write_atomic
 
-_FORMAT = 1
+_FORMAT = 2
+_NPZ_FORMAT = 1  # of ftops before 0.1.0; its weights are not read any more
+_WEIGHTS = "weights.safetensors"
 _HINT = "The model's files are damaged; train it again, or restore them from a copy."
 
 
@@ -32,7 +34,7 @@ class SavedModel:
 
 def write_model(folder: Path, model: SavedModel) -> None:
     """Put the model's files into `folder`."""
-    write_archive(folder / "weights.npz", model.parameters.views)
+    write_tensors(folder / _WEIGHTS, model.parameters.views)
     write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
     config = {
         "format": _FORMAT,
@@ -52,7 +54,7 @@ def read_model(folder: Path) -> SavedModel:
     except (OSError, UnicodeDecodeError, EngineError) as error:
         raise EngineError(f"{folder / 'tokenizer.json'}: {error}", hint=_HINT) from error
     shape = Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
-    return SavedModel(size, tokenizer, _read_parameters(folder / "weights.npz", shape))
+    return SavedModel(size, tokenizer, _read_parameters(folder / _WEIGHTS, shape))
 
 
 def _read_size(path: Path) -> str:
@@ -60,6 +62,11 @@ def _read_size(path: Path) -> str:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EngineError(f"{path}: cannot be read: {error}", hint=_HINT) from error
+    if isinstance(config, dict) and config.get("format") == _NPZ_FORMAT:
+        raise EngineError(
+            f"{path}: a model of an earlier ftops, whose weights are not read any more",
+            hint="Train it again.",
+        )
     if not isinstance(config, dict) or config.get("format") != _FORMAT:
         raise EngineError(f"{path}: not a model of this trainer", hint=_HINT)
     size = config.get("size")
@@ -70,12 +77,12 @@ def _read_size(path: Path) -> str:
 
 def _read_parameters(path: Path, shape: Shape) -> Parameters:
     try:
-        archive = read_archive(path)
-    except DamagedArchive as error:
+        tensors = read_tensors(path)
+    except DamagedFile as error:
         raise EngineError(f"cannot be read: {error}", hint=_HINT) from error
     parameters = Parameters.zeros(shape)
     for name, dims in list_tensors(shape).items():
-        tensor = archive.get(name)
+        tensor = tensors.get(name)
         if tensor is None:
             raise EngineError(f"{path}: {name} is missing", hint=_HINT)
         if tensor.shape != dims or tensor.dtype != np.float32:

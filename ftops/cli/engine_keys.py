@@ -1,0 +1,114 @@
+"""`ftops engine keys`: keys for others who use the built-in engine."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.ask import confirm
+from ftops.cli.command import command, make_app
+from ftops.cli.options import Yes
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.engine.store import KeyRow, Store
+    from ftops.records import Json
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Who the key is for; models carry it in their names.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    group = make_app("Make, list and delete keys for others who use the built-in engine.")
+    command(group, "create", examples=["ftops engine keys create search-team"])(create)
+    command(group, "list", examples=["ftops engine keys list"])(list_keys)
+    command(group, "delete", examples=["ftops engine keys delete search-team --yes"])(delete)
+    app.add_typer(group, name="keys")
+
+
+def create(out: Output, name: Name) -> None:
+    """Make a key and print it: once, because only its hash is kept.
+
+    Each key sees only the files, uploads, jobs and models of its own name. A running engine takes
+    it at once. A key called local sees what this machine's own user sees.
+    """
+    from ftops.engine.keys import create_key
+
+    with _open_store() as store:
+        key = create_key(name, store)
+    out.finish(
+        {"name": name, "key": key},
+        essential=[key],
+        human=lambda: [key, "", "This is the only time that the key is shown."],
+    )
+
+
+def list_keys(out: Output) -> None:
+    """List the keys: when each was made and last used, and how it begins."""
+    with _open_store() as store:
+        keys = store.keys.all()
+    out.finish(
+        [_document(key) for key in keys],
+        essential=[key.name for key in keys],
+        human=lambda: [_render(keys)],
+    )
+
+
+def delete(out: Output, name: Name, yes: Yes = False) -> None:
+    """Let a key open nothing any more, also in a running engine.
+
+    Its jobs go on, and what it made stays: the next key of that name sees it.
+    """
+    from ftops.engine.keys import delete_key
+
+    confirm(out, "Delete the key", [name], yes=yes)
+    with _open_store() as store:
+        delete_key(name, store)
+    out.finish(
+        {"name": name, "deleted": True}, essential=[name], human=lambda: [f"Deleted: {name}"]
+    )
+
+
+@contextlib.contextmanager
+def _open_store() -> "Iterator[Store]":
+    from ftops.clock import SystemClock
+    from ftops.engine.settings import EngineFolder
+    from ftops.engine.store import Store
+
+    folder = EngineFolder(wiring.get_home() / "engine")
+    with contextlib.closing(Store(folder.database, SystemClock())) as store:
+        yield store
+
+
+def _document(key: "KeyRow") -> "dict[str, Json]":
+    return {
+        "name": key.name,
+        "hint": key.hint,
+        "created_at": key.created_at,
+        "last_used_at": key.last_used_at,
+    }
+
+
+def _render(keys: "Sequence[KeyRow]") -> "RenderableType":
+    from ftops.cli.tables import make_table
+    from ftops.cli.views import cell
+
+    if not keys:
+        return "No keys were made; on this machine the engine's own token opens it."
+    table = make_table("name", "key", "created", "last used", whole=("name", "key"))
+    for key in keys:
+        created, used = _moment(key.created_at), _moment(key.last_used_at)
+        table.add_row(cell(key.name, "cyan"), cell(f"{key.hint}…"), cell(created), cell(used))
+    return table
+
+
+def _moment(at: int | None) -> str:
+    if at is None:
+        return "never"
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,49 @@
+"""Locks of the operating system: one holder at a time, and they die with their process.
+
+The file of a lock stays where it is; whether somebody holds it is what counts.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of the file at `path` for the block; False when somebody else has it.
+
+    The file, and its folder, are made when they are missing; StorageError when the disk refuses.
+    """
+    make_private_dir(path.parent)
+    lock = _find_free(path)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock at `path` at this moment; no file means no."""
+    if not path.exists():
+        return False
+    lock = _find_free(path)
+    if lock is not None:
+        lock.release()
+    return lock is None
+
+
+def _find_free(path: Path) -> FileLock | None:
+    """The lock, taken, unless somebody else has it."""
+    lock = FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from error
+    return lock

@@ -1,0 +1,187 @@
+"""One fine-tuning job from its upload to its model, done by a client that does not give up; what
+came of it; and what must not be left behind."""
+
+import hashlib
+import json
+import random
+import re
+import sqlite3
+import string
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from tests.crash.house import House, wait_until
+
+TRAINING = "training.jsonl"
+VALIDATION = "validation.jsonl"
+_ENDED = ("succeeded", "failed", "cancelled")
+_FIGURES: Any = {"n_epochs": 6, "batch_size": 4}
+_LEFT_ALONE = ("address.json", "engine.db", "engine.db-shm", "engine.db-wal", "engine.lock")
+
+
+def rows(count: int, seed: int = 0) -> bytes:
+    """Some questions with answers that can be learned, always the same for a seed."""
+    dice = random.Random(seed)
+    lines = []
+    for _ in range(count):
+        word = "".join(dice.choices(string.ascii_lowercase, k=12))
+        lines.append(json.dumps({"prompt": f"{word} ->", "completion": f" {word[0]}{word[-1]}"}))
+    return ("\n".join(lines) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a client, and the disk, know about the job; without what is chance in its names."""
+
+    status: str
+    events: tuple[str, ...]
+    results: bytes
+    models: tuple[str, ...]
+    files: dict[str, str]  # of the model's folder, with their hashes
+
+
+def ask_for_job(house: House, number: int = 1, *, model: str = "ada") -> str:
+    """Upload both files, in parts and whole, and create the job; repeated until all is there.
+
+    Errands of the same number are the same one.
+    """
+    training = _in_parts(house, TRAINING, rows(80))
+    house.ask(lambda sdk: _file(sdk, VALIDATION) or _upload(sdk, VALIDATION, rows(12, seed=1)))
+    validation = house.ask(lambda sdk: _file(sdk, VALIDATION))
+    assert validation is not None
+    about = {"errand": str(number)}
+    return house.ask(
+        lambda sdk: (
+            _job(sdk, about)
+            or sdk.fine_tuning.jobs.create(
+                model=model,
+                training_file=training,
+                validation_file=validation,
+                hyperparameters=_FIGURES,
+                seed=7,
+                metadata=about,
+            ).id
+        )
+    )
+
+
+def see_to_end(house: House, job_id: str) -> Outcome:
+    """Wait for the job, whatever happens to its engine; what came of it."""
+    wait_until(
+        lambda: house.ask(lambda sdk: sdk.fine_tuning.jobs.retrieve(job_id)).status in _ENDED,
+        pause_s=0.03,
+    )
+    return house.ask(lambda sdk: _read_outcome(sdk, job_id, house))
+
+
+def _file(sdk: openai.OpenAI, name: str) -> str | None:
+    return next((file.id for file in sdk.files.list() if file.filename == name), None)
+
+
+def _upload(sdk: openai.OpenAI, name: str, data: bytes) -> str:
+    return sdk.files.create(file=(name, data), purpose="fine-tune").id
+
+
+def _in_parts(house: House, name: str, data: bytes) -> str:
+    upload = house.ask(
+        lambda sdk: sdk.uploads.create(
+            bytes=len(data), filename=name, mime_type="application/jsonl", purpose="fine-tune"
+        )
+    )
+    middle = len(data) // 2
+    parts = [
+        house.ask(lambda sdk, piece=piece: sdk.uploads.parts.create(upload.id, data=piece)).id  # type: ignore[misc]
+        for piece in (data[:middle], data[middle:])
+    ]
+    digest = hashlib.md5(data).hexdigest()
+
+    def complete(sdk: openai.OpenAI) -> str:
+        try:
+            file = sdk.uploads.complete(upload.id, part_ids=parts, md5=digest).file
+        except openai.BadRequestError as error:
+            assert error.code == "upload_completed"  # the answer was lost, not the file
+            return _file(sdk, name) or ""
+        return file.id if file else ""
+
+    return house.ask(complete)
+
+
+def _job(sdk: openai.OpenAI, about: dict[str, str]) -> str | None:
+    return next((job.id for job in sdk.fine_tuning.jobs.list(metadata=about)), None)
+
+
+def _read_outcome(sdk: openai.OpenAI, job_id: str, house: House) -> Outcome:
+    job = sdk.fine_tuning.jobs.retrieve(job_id)
+    events = list(sdk.fine_tuning.jobs.list_events(job_id, limit=100))
+    assert len({event.id for event in events}) == len(events)
+    folder = house.paths.model(job_id)
+    files = {
+        str(path.relative_to(folder)): _digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    models = sorted(model.id for model in sdk.models.list() if model.owned_by == "local")
+    checkpoints = [
+        one.fine_tuned_model_checkpoint for one in sdk.fine_tuning.jobs.checkpoints.list(job_id)
+    ]
+
+    def nameless(text: str) -> str:
+        return re.sub(rf"file-\w+|{job_id}|{job_id[-8:]}", "X", text)
+
+    return Outcome(
+        status=job.status,
+        events=tuple(
+            nameless(f"{event.level} {event.type} {event.message} {event.data}")
+            for event in reversed(events)
+        ),
+        results=sdk.files.content(job.result_files[0]).content if job.result_files else b"",
+        models=tuple(nameless(name) for name in (*models, *checkpoints)),
+        files=files,
+    )
+
+
+def _digest(path: Path) -> str:
+    """The content's hash; of a manifest, what does not depend on the hour and the job's name."""
+    data = path.read_bytes()
+    if path.name == "manifest.json":
+        manifest = json.loads(data)
+        return json.dumps([manifest[key] for key in ("base", "row_format", "trained_tokens")])
+    return hashlib.sha256(data).hexdigest()
+
+
+def find_leftovers(house: House) -> list[str]:
+    """What a stopped engine has in its folder, or its log, that nobody needs."""
+    paths = house.paths
+    with sqlite3.connect(f"file:{paths.database}?mode=ro", uri=True) as database:
+
+        def column(sql: str) -> set[str]:
+            return {row[0] for row in database.execute(sql)}
+
+        files = column("SELECT id FROM files")
+        uploads = column("SELECT id FROM uploads WHERE status = 'pending'")
+        models = column("SELECT job_id FROM models WHERE deleted_at IS NULL")
+        jobs = column("SELECT id FROM jobs WHERE status NOT IN ('succeeded', 'cancelled')")
+        sound = column("PRAGMA integrity_check")
+    database.close()
+    wanted = {
+        paths.files: files,
+        paths.uploads: uploads,
+        paths.models: models,
+        paths.jobs: jobs,
+        paths.incoming: set[str](),
+    }
+    found = [
+        f"{folder.name}/{path.name}"
+        for folder, names in wanted.items()
+        for path in folder.iterdir()
+        if path.name not in names
+    ]
+    there = {path.name for path in paths.files.iterdir()}
+    found += [f"{name} is missing" for name in files - there]
+    known = (*(folder.name for folder in wanted), *_LEFT_ALONE, "port", "token")
+    found += [path.name for path in paths.root.iterdir() if path.name not in known]
+    found += [line for line in house.log.read_text().splitlines() if "Traceback" in line]
+    return found + [line for line in sound if line != "ok"]

@@ -1,0 +1,57 @@
+"""How often was killed where, and what came of it: the table at the end of the suite."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Line:
+    """One place; `resumed`: jobs that went on from a checkpoint behind their first step."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    jobs: int = 0
+    resumed: int = 0
+    same: int = 0
+
+
+class Tally:
+    """Counts what the tests report."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, Line] = {}
+
+    def add(self, place: str, kills: Counter[str], *, resumed: bool, same: bool) -> None:
+        """One job's end, and whether all is as if nothing had happened."""
+        line = self.lines.setdefault(place, Line())
+        line.kills += kills
+        line.jobs += 1
+        line.resumed += resumed
+        line.same += same
+
+    @property
+    def kills(self) -> int:
+        return sum(line.kills.total() for line in self.lines.values())
+
+    @property
+    def resumed(self) -> int:
+        return sum(line.resumed for line in self.lines.values())
+
+    def render(self) -> Iterator[str]:
+        """A Markdown table."""
+        targets = ("trainer", "engine", "both")
+        yield "| killed at | trainer | engine | both | jobs | from a checkpoint | same result |"
+        yield "| --- | --: | --: | --: | --: | --: | --: |"
+        total = Line()
+        for place, line in self.lines.items():
+            yield _row(place, line, targets)
+            total.kills += line.kills
+            total.jobs += line.jobs
+            total.resumed += line.resumed
+            total.same += line.same
+        yield _row(f"all ({self.kills} kills)", total, targets)
+
+
+def _row(place: str, line: Line, targets: Sequence[str]) -> str:
+    cells = [*(line.kills[target] for target in targets), line.jobs, line.resumed, line.same]
+    return " | ".join(["| " + place, *map(str, cells)]) + " |"

@@ -1,0 +1,81 @@
+"""A proxy on this machine that lets everything through but streams: each of them it cuts."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-length"})
+
+
+@dataclass
+class CuttingProxy:
+    """Stands before `target`; `cuts` has, for each stream, after how many bytes it was cut."""
+
+    target: str
+    grows_by: int  # bytes that each stream is let go further than the one before
+    cuts: list[int] = field(default_factory=list)
+    base_url: str = ""
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("content-length") or 0))
+        kept = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
+        connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=30)
+        try:
+            connection.request(request.command, request.path, body, kept)
+            answer = connection.getresponse()
+            request.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in _OWN_HEADERS:
+                    request.send_header(name, value)
+            if "stream=true" in request.path:
+                self._cut(request, answer)
+            else:
+                content = answer.read()
+                request.send_header("content-length", str(len(content)))
+                request.end_headers()
+                request.wfile.write(content)
+        except ConnectionError:
+            request.close_connection = True
+        finally:
+            connection.close()
+
+    def _cut(self, request: BaseHTTPRequestHandler, answer: http.client.HTTPResponse) -> None:
+        request.send_header("transfer-encoding", "chunked")
+        request.end_headers()
+        self.cuts.append(self.grows_by * (len(self.cuts) + 1))
+        left = self.cuts[-1]
+        while left and (content := answer.read1(left)):
+            request.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+            left -= len(content)
+        request.close_connection = True  # without the chunk that would say that this is the end
+
+
+@contextmanager
+def cutting_proxy(target: str, *, grows_by: int) -> Iterator[CuttingProxy]:
+    proxy = CuttingProxy(target, grows_by)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            proxy.handle(self)
+
+        do_GET = do_POST
+        do_DELETE = do_POST
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy.base_url = f"http://127.0.0.1:{server.server_port}{urlsplit(target).path}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,112 @@
+"""`ftops run` by the legacy protocol: the whole life of a job, and streams that break."""
+
+import os
+import signal
+from typing import cast
+
+import pytest
+
+from ftops.providers.local import start_engine
+from ftops.records import Json
+from tests.e2e.cutting_proxy import cutting_proxy
+from tests.e2e.house import Answer, House, finish, interrupt_after
+
+pytestmark = pytest.mark.timeout(120)
+LEGACY = "{type: local, protocol: legacy}"
+EPOCHS = 10
+
+
+def read_document(answer: Answer) -> dict[str, Json]:
+    assert answer.code == 0, answer.err
+    return cast(dict[str, Json], answer.document)
+
+
+def read_events(*outputs: str) -> list[str]:
+    """The messages of the event lines, in their order; each begins with the time of day."""
+    lines = [line.strip() for output in outputs for line in output.splitlines()]
+    return [line[10:] for line in lines if line[2:3] == line[5:6] == ":"]
+
+
+def check_events(house: House, name: str, *outputs: str) -> None:
+    """Every event of the job was shown, each once and in its place."""
+    run = read_document(house.look("show", name, "--json"))
+    assert (run["status"], run["protocol"]) == ("succeeded", "legacy")
+    events = read_events(*outputs)
+    assert events == [
+        f"Created fine-tune: {run['job_id']}",
+        "Fine-tune costs $0.00",
+        "Fine-tune enqueued. Queue number: 0",
+        "Fine-tune started",
+        *(f"Completed epoch {epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)),
+        f"Uploaded model: {run['fine_tuned_model']}",
+        events[-2],
+        "Fine-tune succeeded",
+    ]
+    assert events[-2].startswith("Uploaded result file: file-")
+
+
+def write_job(house: House, name: str, *, provider: str = LEGACY, epochs: int = EPOCHS) -> str:
+    return str(house.write_job(name, epochs=epochs, seed=None, provider=provider))
+
+
+def test_a_legacy_job_lives_its_whole_life(house: House) -> None:
+    job = write_job(house, "old")
+    first = house.ftops("run", job)
+    assert (first.code, first.err) == (0, "")
+    assert "legacy protocol" in first.out
+    check_events(house, "old", first.out)
+    assert "Accuracy on validation.jsonl" in first.out
+    assert "training   o validation" in first.out
+    assert "nothing was repeated" in house.look("run", job).out
+    table = house.folder / "old.csv"
+    assert house.look("results", "old", "--csv", table).code == 0
+    assert table.read_text(encoding="utf-8").startswith("step,train_loss,")
+    model = str(read_document(house.look("show", "old", "--json"))["fine_tuned_model"])
+    assert model.startswith("ada:ft-local:old-")
+    assert house.look("complete", "-m", "old", "-p", "the apple at noon").out.strip()
+    assert house.look("models", "delete", "old", "--yes").code == 0
+    assert model not in house.look("models", "list", "--quiet").out
+
+
+def test_a_legacy_run_that_is_interrupted_goes_on_without_repeating_an_event(house: House) -> None:
+    stopped = interrupt_after(house.start("run", write_job(house, "paused")), "Completed epoch 2")
+    assert stopped.code == 130
+    followed = house.ftops("follow", "paused")
+    assert followed.code == 0
+    check_events(house, "paused", stopped.out, followed.out)
+
+
+def test_a_legacy_run_survives_the_sudden_death_of_the_engine(house: House) -> None:
+    process = house.start("run", write_job(house, "shaken"))
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "Completed epoch 2" in line:
+            break
+    address = read_document(house.look("engine", "status", "--json"))
+    assert isinstance(address["pid"], int)
+    os.kill(address["pid"], signal.SIGKILL)
+    ended = finish(process)
+    assert (ended.code, ended.err) == (0, "")
+    check_events(house, "shaken", *seen, ended.out)
+
+
+def test_streams_that_a_proxy_cuts_again_and_again_lose_and_repeat_nothing(house: House) -> None:
+    address = start_engine(house.home / "engine")
+    with cutting_proxy(address.base_url, grows_by=130) as proxy:
+        provider = (
+            f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: TOKEN, protocol: legacy}}"
+        )
+        job = write_job(house, "cut", provider=provider)
+        ended = house.ftops("run", job, TOKEN=address.token)
+        assert (ended.code, ended.err) == (0, "")
+        check_events(house, "cut", ended.out)
+        assert len(proxy.cuts) >= 3
+
+
+def test_a_legacy_job_is_cancelled(house: House) -> None:
+    house.look("run", write_job(house, "unwanted", epochs=500), "--detach")
+    assert read_document(house.look("cancel", "unwanted", "--json"))["status"] == "cancelled"
+    followed = house.look("follow", "unwanted")
+    assert followed.code == 3

@@ -1,0 +1,82 @@
+"""Who waits for news of a job hears of what other connections commit, and of nothing else."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ftops.engine.news import News
+from ftops.engine.store import NewEvent, Store
+from tests.engine.running import wait_for
+from tests.engine.test_store import job
+from tests.fakes import FakeClock
+
+LONG_S = 30.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "engine.db", FakeClock())
+    for number in (1, 2):
+        store.add_job(job(number), NewEvent("created", "made"))
+    yield store
+    store.close()
+
+
+def watchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "news"]
+
+
+def test_only_the_listeners_of_the_job_are_woken(store: Store, tmp_path: Path) -> None:
+    news = News(tmp_path / "engine.db")
+
+    async def listen() -> None:
+        with news.listen("ftjob-1") as one:
+            assert await one.wait(LONG_S)  # the watcher has begun
+            with news.listen("ftjob-2") as other:
+                store.tell("ftjob-1", NewEvent("step:1", "Step 1"))
+                assert await one.wait(LONG_S)
+                store.jobs.set_estimate("ftjob-2", 5)  # a change, but nothing to tell
+                store.tell("ftjob-1", NewEvent("step:2", "Step 2"))
+                assert await one.wait(LONG_S)
+                assert not await other.wait(0.0)
+
+    asyncio.run(listen())
+    wait_for(lambda: not watchers())
+
+
+def test_one_thread_looks_for_a_hundred_and_ends_with_the_last(
+    store: Store, tmp_path: Path
+) -> None:
+    news = News(tmp_path / "engine.db")
+
+    async def listen(key: str) -> None:
+        with ExitStack() as stack:
+            first = stack.enter_context(news.listen("ftjob-1"))
+            assert await first.wait(LONG_S)  # the watcher has begun
+            others = [stack.enter_context(news.listen("ftjob-1")) for _ in range(99)]
+            assert len(watchers()) == 1
+            store.tell("ftjob-1", NewEvent(key, "told"))
+            assert all([await listener.wait(LONG_S) for listener in (first, *others)])
+
+    for key in ("step:1", "step:2"):  # and another one begins when somebody listens again
+        asyncio.run(listen(key))
+        wait_for(lambda: not watchers())
+
+
+def test_the_end_of_the_engine_wakes_everybody(store: Store, tmp_path: Path) -> None:
+    news = News(tmp_path / "engine.db")
+
+    async def listen() -> None:
+        with news.listen("ftjob-1") as one, news.listen("ftjob-2") as other:
+            assert not news.over
+            news.end()
+            assert await one.wait(LONG_S)
+            assert await other.wait(LONG_S)
+            assert news.over
+
+    asyncio.run(listen())
+    wait_for(lambda: not watchers())

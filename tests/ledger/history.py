@@ -1,0 +1,88 @@
+"""A history in which every change of the ledger occurs, and how a file of it is compared."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ftops.ledger.ledger import Ledger, RemoteCall, Upload
+from ftops.ledger.store import Change
+from ftops.records import Run, RunStatus, Stage, StageStatus
+from tests.ledger.rows import START, make_event, make_model, make_run
+
+Content: TypeAlias = dict[str, list[tuple[Any, ...]]]
+Step: TypeAlias = tuple[Change, Callable[[Ledger], object]]
+
+_RUN = make_run()
+_ID = _RUN.id
+_UPLOAD = Upload("openai:acme", "file-1", "a" * 64, "train.jsonl", 42, _ID, START)
+_LATER_UPLOAD = Upload("openai:acme", "file-2", "b" * 64, "train.jsonl", 43, _ID, START)
+
+
+def read_all(path: Path) -> Content:
+    """Every row of every table; the file must be sound."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")  # a copy need not reach the disk
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        tables = [name for (name,) in connection.execute(_TABLES)]
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+def _run(ledger: Ledger) -> Run:
+    return ledger.get_run(_ID)
+
+
+def _call(ledger: Ledger, name: str) -> RemoteCall:
+    call = ledger.find_open_call(_ID, name)
+    assert call is not None
+    return call
+
+
+def _intend(stage: Stage, name: str) -> Step:
+    return ("record_intent", lambda ledger: ledger.record_intent(_ID, stage, name, {"by": name}))
+
+
+def _begin(stage: Stage, status: StageStatus) -> Step:
+    return (
+        "move_stage",
+        lambda ledger: ledger.move_stage(_ID, ledger.get_stage(_ID, stage), status),
+    )
+
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+STEPS: tuple[Step, ...] = (
+    ("add_run", lambda ledger: ledger.add_run(_RUN, unless_known=True)),
+    ("move_run", lambda ledger: ledger.move_run(_run(ledger), RunStatus.RUNNING)),
+    _begin(Stage.UPLOAD, StageStatus.RUNNING),
+    _intend(Stage.UPLOAD, "upload_file"),
+    ("record_upload", lambda ledger: ledger.record_upload(_call(ledger, "upload_file"), _UPLOAD)),
+    ("add_upload", lambda ledger: ledger.add_upload(_LATER_UPLOAD)),
+    ("forget_upload", lambda ledger: ledger.forget_upload("file-1")),
+    _begin(Stage.UPLOAD, StageStatus.SUCCEEDED),
+    _intend(Stage.CREATE, "create_job"),
+    ("record_job", lambda ledger: ledger.record_job(_call(ledger, "create_job"), "ftjob-1")),
+    (
+        "add_events",
+        lambda ledger: ledger.add_events(_ID, "ftjob-1", [make_event(n) for n in range(40)]),
+    ),
+    (
+        "mark_shown",
+        lambda ledger: ledger.mark_shown(
+            stored.number for stored in ledger.list_stored_events(_ID, unshown=True)
+        ),
+    ),
+    (
+        "update_spec",
+        lambda ledger: ledger.update_spec(_ID, {"limits": {"max_wait": "1h"}}, job_file="/x.yaml"),
+    ),
+    ("add_model", lambda ledger: ledger.add_model(make_model("ft:ada:acme::1", _RUN))),
+    ("mark_model_deleted", lambda ledger: ledger.mark_model_deleted("ft:ada:acme::1")),
+    ("ask_cancel", lambda ledger: ledger.ask_cancel(_ID)),
+    _intend(Stage.FOLLOW, "cancel_job"),
+    ("record_failed", lambda ledger: ledger.record_failed(_call(ledger, "cancel_job"), "too late")),
+    _intend(Stage.FOLLOW, "cancel_job"),
+    ("record_done", lambda ledger: ledger.record_done(_call(ledger, "cancel_job"), "ftjob-1")),
+    ("move_run", lambda ledger: ledger.move_run(_run(ledger), RunStatus.CANCELLED, error="asked")),
+    ("reopen_run", lambda ledger: ledger.reopen_run(_run(ledger), list(Stage)[1:])),
+)
