@@ -68,9 +68,9 @@ def add_to(app: typer.Typer) -> None:
         "check",
         examples=[
             "ftops data check train.jsonl",
-            "ftops data check train.csv --prompt '{question}\\n\\n###\\n\\n' --completion answer",
+            "ftops data check train.csv --prompt '{question} ->' --completion answer",
             "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
-            "zcat train.jsonl.gz | ftops data check - --json",
+            "ftops data check - --json < train.jsonl",
         ],
     )(check)
     app.add_typer(group, name="data")

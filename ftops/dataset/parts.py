@@ -32,11 +32,24 @@ def choose_processes(path: Path, wanted: int | None) -> int:
         return 1
     affinity = getattr(os, "sched_getaffinity", None)
     processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(_MOST_PROCESSES, round(processors - _count_busy())))
+
+
+def _count_busy() -> float:
+    """How many processors others keep busy; many, where nobody knows.
+
+    Linux tells how many threads would run just now, this one included. Elsewhere it is the average
+    of the last minute, which still counts what ended long ago.
+    """
     try:
-        busy = os.getloadavg()[0]
+        running = Path("/proc/loadavg").read_text(encoding="ascii").split()[3]
+        return int(running.partition("/")[0]) - 1
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return os.getloadavg()[0]
     except (AttributeError, OSError):
-        return 1
-    return max(1, min(_MOST_PROCESSES, round(processors - busy)))
+        return _MOST_PROCESSES
 
 
 def find_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
