@@ -5,7 +5,6 @@ of equal rows are equal in all of them.
 """
 
 import os
-import pickle
 import secrets
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ftops.dataset.examination import Examination, examine_batches
+from ftops.dataset.parcels import read_parcel, write_parcel
 from ftops.dataset.reading.jsonl import read_json_lines
 from ftops.dataset.reading.streams import PIECE_BYTES, Pieces
 from ftops.dataset.survey import Survey
@@ -110,7 +110,7 @@ def examine_parts(
             workers.append(worker)
             assert worker.stdin is not None
             with worker.stdin as stream:
-                pickle.dump((path, start, end, survey), stream)
+                stream.write(write_parcel((str(path), start, end, survey)))
         parts = list(_collect(path, workers))
     finally:
         for worker in workers:
@@ -132,14 +132,15 @@ def _collect(path: Path, workers: list["subprocess.Popen[bytes]"]) -> Iterator[E
                 f"{path}: a process that read a part of it ended with code {worker.returncode}",
                 hint="Give the same command again; --processes 1 reads the file in one.",
             )
-        yield cast(Examination, pickle.loads(data))
+        yield cast(Examination, read_parcel(data))
 
 
 def main() -> None:
     """Examine the range that standard input names; leave the outcome on standard output."""
-    path, start, end, survey = pickle.load(sys.stdin.buffer)
-    examination = examine_batches(read_json_lines(read_range(path, start, end)), survey, "line")
-    pickle.dump(examination, sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
+    name, start, end, survey = read_parcel(sys.stdin.buffer.read())
+    pieces = read_range(Path(name), start, end)
+    examination = examine_batches(read_json_lines(pieces), survey, "line")
+    sys.stdout.buffer.write(write_parcel(examination))
 
 
 if __name__ == "__main__":

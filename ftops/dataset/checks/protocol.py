@@ -44,8 +44,8 @@ class Check(ABC):
 
     The outcome must not depend on how rows are cut into batches or parts: `merge` with the check of
     the part that follows gives what one pass over both gives. `shift` is how far places of that
-    part begin behind; figures per row are simply put behind one another. Checks are pickled on
-    their way from one process to another.
+    part begin behind; figures per row are simply put behind one another. Checks travel
+    from one process to another, so what they hold is of the kinds that `parcels.py` names.
     """
 
     RULES: ClassVar[tuple[Rule, ...]]
