@@ -18,6 +18,7 @@ NAMES = (
     "following",
     "polling",
     "uploading",
+    "dataset",
 )
 
 

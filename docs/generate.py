@@ -3,6 +3,7 @@
 job.schema.json        JSON Schema of the job file
 docs/job-file.md       the job file's fields
 docs/cli.md            every command with its options
+docs/data-checks.md    every check of data
 docs/architecture.md   the part between the `generated` marks: states and transitions
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
+from ftops.dataset.checks.catalogue import render_catalogue
 from ftops.orchestrator.states import render_states
 from ftops.spec.schema import render_reference as render_fields
 from ftops.spec.schema import render_schema
@@ -40,10 +42,21 @@ The fields of a job file, made of `ftops/spec/model.py`. Paths are relative to t
 {render_fields()}"""
 
 
+def render_data_checks() -> str:
+    """The page about the checks of data."""
+    return f"""# The checks of data
+
+What `ftops data check FILE` looks for, made of `ftops/dataset/checks/`. Every finding names its code, how many rows it is
+about, the first lines, and what to do.
+
+{render_catalogue()}"""
+
+
 TARGETS: dict[str, Callable[[], str]] = {
     "job.schema.json": render_schema,
     "docs/job-file.md": render_job_file,
     "docs/cli.md": render_cli,
+    "docs/data-checks.md": render_data_checks,
     "docs/architecture.md": render_architecture,
 }
 

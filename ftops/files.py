@@ -123,3 +123,19 @@ def sha256_file(path: Path) -> str:
         while piece := stream.read(_CHUNK_BYTES):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def measure_path(path: Path) -> tuple[int, str]:
+    """How many bytes a file holds, and their SHA-256 in hex; of a folder, of all that is in it.
+
+    A folder's hash covers the names and the content of its files, hidden ones left out.
+    """
+    if not path.is_dir():
+        return path.stat().st_size, sha256_file(path)
+    digest, size = hashlib.sha256(), 0
+    for file in sorted(path.rglob("*")):
+        inner = file.relative_to(path)
+        if file.is_file() and not any(part.startswith(".") for part in inner.parts):
+            size += file.stat().st_size
+            digest.update(f"{inner.as_posix()}\0{sha256_file(file)}\n".encode())
+    return size, digest.hexdigest()

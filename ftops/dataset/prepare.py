@@ -9,8 +9,8 @@ from typing import cast
 
 import orjson
 
+from ftops.dataset.messages import BadRow, Raw
 from ftops.dataset.rows import BadRows, Row, read_rows
-from ftops.dataset.shapes import BadRow, Raw
 from ftops.dataset.summary import DataSummary, Meter, Tally
 from ftops.errors import DatasetError
 from ftops.files import open_atomic

@@ -1,34 +1,21 @@
-"""Reads training data row by row; what is wrong is told with file, line and reason.
+"""Reads training data row by row; what is wrong is told with file, line and reason."""
 
-Every line is parsed by orjson (which refuses NaN, lone surrogates and bad UTF-8) and checked by
-hand. Duplicate keys, which orjson would silently overwrite, are found by counting quotes: a row has
-exactly two for each of its strings. Blank lines are refused, except at the end of the file.
-"""
-
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import cast
 
-import orjson
-
-from ftops.dataset.lines import MAX_LINE_BYTES, OnPiece, read_lines
-from ftops.dataset.shapes import (
-    COMPLETION,
-    PREFERENCE,
-    BadRow,
-    Raw,
-    check_shape,
-    holds_nul,
-    message_text,
-)
+from ftops.dataset.messages import Raw, message_text
+from ftops.dataset.reading.batches import Fault
+from ftops.dataset.reading.options import ReadOptions
+from ftops.dataset.reading.source import open_source
+from ftops.dataset.shapes import COMPLETION, PREFERENCE
+from ftops.dataset.sifting import Sifter
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt, RowFormat
 
 _SHOWN_ROWS = 10
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +72,13 @@ class BadRows:
         if len(self.shown) < _SHOWN_ROWS:
             self.shown.append(f"{self.path}:{line}: {reason}")
 
+    def add_fault(self, fault: Fault) -> None:
+        """Add all the records that `fault` stands for."""
+        self.bad += fault.count
+        room = min(fault.count, _SHOWN_ROWS - len(self.shown))
+        for line in range(fault.place, fault.place + room):
+            self.shown.append(f"{self.path}:{line}: {fault.reason}")
+
     def error(self) -> DatasetError:
         """All of it as one error."""
         total = self.good + self.bad
@@ -95,87 +89,24 @@ class BadRows:
         return DatasetError("\n".join(lines))
 
 
-def read_rows(path: Path, *, on_piece: OnPiece | None = None) -> Iterator[Row]:
-    """The good rows of a file; then, if any was bad, DatasetError with the count and the first ten.
+def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
+    """The good rows of any readable data; then DatasetError if there was a bad one.
 
-    So only a reader who came to the end knows that the file is good. `on_piece` sees all bytes.
+    The error has the count and the first ten, so only a reader who came to the end knows that the
+    data is good.
     """
     bad = BadRows(path)
-    first: Row | None = None
-    blank: list[int] = []
-    for number, line in read_lines(path, on_piece=on_piece):
-        if line is not None and (not line or line.isspace()):
-            blank.append(number)
-            if len(blank) > _SHOWN_ROWS:
-                blank.pop(0)
-            continue
-        for empty in blank:
-            bad.add(empty, "the line is blank")
-        blank.clear()
-        try:
-            row = _parse(number, line, first)
-        except BadRow as error:
-            bad.add(number, str(error))
-            continue
-        if first is None:
-            first = row
-        bad.good += 1
-        yield row
+    source = open_source(path, options)
+    sifter = Sifter(unit=source.unit)
+    for batch in source.batches():
+        rows = sifter.sift(batch)
+        for fault in rows.faults:
+            bad.add_fault(fault)
+        bad.good += len(rows.raws)
+        yield from map(Row, rows.places, repeat(rows.format), rows.raws)
     if bad.bad:
         raise bad.error()
-    if first is None:
+    if not bad.good:
         raise DatasetError(
             f"{path}: the file holds no rows", hint="One JSON object a line is a row."
         )
-
-
-def _parse(number: int, line: bytes | None, first: Row | None) -> Row:
-    """The row on `line`; BadRow when it is bad, or of another shape than the `first` one."""
-    if line is None:
-        raise BadRow(f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
-    try:
-        raw = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise BadRow(_syntax_reason(line, error)) from None
-    found, strings = check_shape(raw)
-    quotes = 2 * strings
-    # Escaped quotes only add to the count, so equality settles it; else they are left out.
-    if line.count(b'"') != quotes and _count_quotes(line) != quotes:
-        raise BadRow(_duplicate_reason(line))
-    if b"\\u0000" in line and holds_nul(raw):
-        raise BadRow("it holds the character U+0000")
-    if first is not None and found is not first.format:
-        raise BadRow(f"a {found} row; line {first.line} began with {first.format} rows")
-    return Row(number, found, raw)
-
-
-def _count_quotes(line: bytes) -> int:
-    """The quotes that begin or end a string, in valid JSON."""
-    if b'\\\\"' in line:  # a backslash that may end a string: look at each escape
-        return _ESCAPE.sub(b"", line).count(b'"')
-    return line.count(b'"') - line.count(b'\\"')
-
-
-def _duplicate_reason(line: bytes) -> str:
-    duplicates: list[str] = []
-
-    def see(pairs: list[tuple[str, object]]) -> None:
-        keys = [key for key, _ in pairs]
-        duplicates.extend(key for key in dict.fromkeys(keys) if keys.count(key) > 1)
-
-    json.loads(line, object_pairs_hook=see)
-    names = ", ".join(repr(key) for key in duplicates[:3])
-    return f"the key {names} stands there more than once"
-
-
-def _syntax_reason(line: bytes, error: orjson.JSONDecodeError) -> str:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as wrong:
-        return f"not UTF-8: byte 0x{line[wrong.start]:02x} at byte {wrong.start + 1} of the line"
-    if "surrogate" in error.msg:
-        return "an escape is half of a surrogate pair, so no character"
-    if text.lstrip().startswith("["):
-        return "not a row: the file should hold one JSON object a line, not a list"
-    reason = error.msg.partition(": line")[0]
-    return f"not JSON: {reason} (column {error.colno})"

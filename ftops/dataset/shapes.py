@@ -7,232 +7,144 @@ Preference rows are `input` (a chat that wants an answer) and one assistant mess
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
+from ftops.dataset.messages import (
+    BadRow,
+    Raw,
+    check_message,
+    is_plain,
+    kind_of,
+    message_text,
+    not_text,
+    quoted,
+    value_code,
+)
+from ftops.dataset.reading.json_text import MAX_DEPTH, count_strings
 from ftops.records import Json, RowFormat
-
-Raw: TypeAlias = dict[str, Json]
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
 COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
-MAX_DEPTH = 64
 _COMPLETION_KEYS = ("prompt", "completion")
-_OUTPUTS = ("preferred_output", "non_preferred_output")
-_PREFERENCE_KEYS = ("input", *_OUTPUTS)
+OUTPUTS = ("preferred_output", "non_preferred_output")
+_PREFERENCE_KEYS = ("input", *OUTPUTS)
 _INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
 _CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_MESSAGE_KEYS = frozenset(
-    {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
-)
-_KINDS = {
-    type(None): "null", bool: "true or false", int: "a number", float: "a number",
-    str: "text", list: "a list", dict: "an object",
-}  # fmt: skip
-
-
-class BadRow(Exception):
-    """A row that cannot be used; the message says why, without the file and the line."""
 
 
 def check_shape(raw: object) -> tuple[RowFormat, int]:
     """Which shape `raw` has, and how many strings (keys included); BadRow when it has none."""
     if not isinstance(raw, dict):
-        raise BadRow(f"{_kind(raw)}, not an object in braces")
+        raise BadRow(f"{kind_of(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
         return CHAT, _check_chat(raw)
     if any(key in raw for key in _PREFERENCE_KEYS):
         _check_preference(raw)
-        return PREFERENCE, _count_strings(raw)
+        return PREFERENCE, _count_all(raw)
     _check_completion(raw)
     return COMPLETION, 4
-
-
-def _count_strings(raw: Json) -> int:
-    """How many strings, keys included, JSON text of `raw` holds; BadRow when it nests too deep."""
-    count = 0
-    level: list[Json] = [raw]
-    for _ in range(MAX_DEPTH):
-        below: list[Json] = []
-        for value in level:
-            if isinstance(value, str):
-                count += 1
-            elif isinstance(value, dict):
-                count += len(value)
-                below.extend(value.values())
-            elif isinstance(value, list):
-                below.extend(value)
-        if not below:
-            return count
-        level = below
-    raise BadRow(f"nested deeper than {MAX_DEPTH} levels")
-
-
-def holds_nul(raw: Json) -> bool:
-    """Whether a string in `raw`, keys included, holds the character U+0000."""
-    pending: list[Json] = [raw]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            if "\0" in value:
-                return True
-        elif isinstance(value, dict):
-            pending.extend(value)
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-    return False
-
-
-def message_text(message: Mapping[str, Json]) -> str:
-    """The text of a message that was checked: its content, or the text of its parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(str(part["text"]) for part in parts if isinstance(part, dict))
-
-
-def _kind(value: object) -> str:
-    return _KINDS.get(type(value), type(value).__name__)
 
 
 def _check_completion(raw: Mapping[str, object]) -> None:
     for key in _COMPLETION_KEYS:
         value = raw.get(key)
         if type(value) is not str:
-            raise BadRow(_lacks(raw, key) if key not in raw else f"{key} is {_not_text(value)}")
+            if key not in raw:
+                raise BadRow(_lacks(raw, key), "missing-key")
+            raise BadRow(f"{key} is {not_text(value)}", value_code(value))
     if len(raw) > 2:
-        extra = ", ".join(_quoted(key) for key in raw if key not in _COMPLETION_KEYS)
-        raise BadRow(f"unexpected key {extra}; a row is prompt and completion")
+        extra = ", ".join(quoted(key) for key in raw if key not in _COMPLETION_KEYS)
+        raise BadRow(f"unexpected key {extra}; a row is prompt and completion", "extra-key")
     if not raw["completion"]:
-        raise BadRow("completion is empty: there is nothing to learn from it")
+        raise BadRow("completion is empty: there is nothing to learn from it", "empty-completion")
 
 
 def _lacks(raw: Mapping[str, object], key: str) -> str:
     if any(known in raw for known in _COMPLETION_KEYS):
         return f"{key} is missing"
-    found = ", ".join(_quoted(name) for name in list(raw)[:5]) or "nothing"
+    found = ", ".join(quoted(name) for name in list(raw)[:5]) or "nothing"
     return f"neither prompt and completion nor messages; it has {found}"
 
 
 def _check_chat(raw: Raw) -> int:
     """BadRow when `raw` is no chat; else how many strings it holds."""
-    extra = ", ".join(_quoted(key) for key in raw if key not in _CHAT_KEYS)
+    extra = ", ".join(quoted(key) for key in raw if key not in _CHAT_KEYS)
     if extra:
-        raise BadRow(f"unexpected key {extra}; a chat row is messages, and perhaps tools")
+        raise BadRow(
+            f"unexpected key {extra}; a chat row is messages, and perhaps tools", "extra-key"
+        )
     messages = raw["messages"]
     if not isinstance(messages, list):
-        raise BadRow(f"messages is {_kind(messages)}, not a list")
+        raise BadRow(f"messages is {kind_of(messages)}, not a list")
     if not messages:
         raise BadRow("messages is empty")
     plain = len(raw) == 1
     for index, message in enumerate(messages):
-        if not _is_plain(message):
+        if not is_plain(message):
             plain = False
-            _check_message(message, f"messages[{index}]")
+            check_message(message, f"messages[{index}]")
     last = messages[-1]
     assert isinstance(last, dict)  # as every message now is
     if last["role"] != "assistant":
-        raise BadRow("the last message is not the assistant's")
+        raise BadRow("the last message is not the assistant's", "no-answer")
     if not isinstance(last.get("content"), str) or not last["content"]:
-        raise BadRow("the last message has no text: there is nothing to learn from it")
-    return 1 + 4 * len(messages) if plain else _count_strings(raw)
+        raise BadRow("the last message has no text: there is nothing to learn from it", "no-answer")
+    return 1 + 4 * len(messages) if plain else _count_all(raw)
+
+
+def _count_all(raw: Raw) -> int:
+    count = count_strings(raw)
+    if count is None:
+        raise BadRow(f"nested deeper than {MAX_DEPTH} levels", "too-deep")
+    return count
 
 
 def _check_preference(raw: Raw) -> None:
     for key in _PREFERENCE_KEYS:
         if key not in raw:
-            raise BadRow(f"{key} is missing")
-    extra = ", ".join(_quoted(key) for key in raw if key not in _PREFERENCE_KEYS)
+            raise BadRow(f"{key} is missing", "missing-key")
+    extra = ", ".join(quoted(key) for key in raw if key not in _PREFERENCE_KEYS)
     if extra:
-        raise BadRow(f"unexpected key {extra}; a preference row is {', '.join(_PREFERENCE_KEYS)}")
-    asked = raw["input"]
+        raise BadRow(
+            f"unexpected key {extra}; a preference row is {', '.join(_PREFERENCE_KEYS)}",
+            "extra-key",
+        )
+    _check_input(raw["input"])
+    preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
+    if preferred.strip() == other.strip():
+        raise BadRow("preferred_output and non_preferred_output are the same", "equal-answers")
+
+
+def _check_input(asked: Json) -> None:
     if not isinstance(asked, dict):
-        raise BadRow(f"input is {_kind(asked)}, not an object with messages")
-    extra = ", ".join(_quoted(key) for key in asked if key not in _INPUT_KEYS)
+        raise BadRow(f"input is {kind_of(asked)}, not an object with messages", "bad-preference")
+    extra = ", ".join(quoted(key) for key in asked if key not in _INPUT_KEYS)
     if extra:
-        raise BadRow(f"input has the unexpected key {extra}; it is messages, and perhaps tools")
+        raise BadRow(
+            f"input has the unexpected key {extra}; it is messages, and perhaps tools", "extra-key"
+        )
     messages = asked.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise BadRow("input.messages is not a list of messages")
+        raise BadRow("input.messages is not a list of messages", "bad-preference")
     for index, message in enumerate(messages):
-        _check_message(message, f"input.messages[{index}]")
+        check_message(message, f"input.messages[{index}]")
     if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
-        raise BadRow("input ends with the assistant's message: there is nothing to answer")
-    preferred, other = (_check_output(raw[key], key) for key in _OUTPUTS)
-    if preferred.strip() == other.strip():
-        raise BadRow("preferred_output and non_preferred_output are the same")
+        raise BadRow(
+            "input ends with the assistant's message: there is nothing to answer", "bad-preference"
+        )
 
 
 def _check_output(messages: Json, where: str) -> str:
     """The text of the assistant's one message."""
     if not isinstance(messages, list) or len(messages) != 1:
-        raise BadRow(f"{where} is not a list of one message")
+        raise BadRow(f"{where} is not a list of one message", "bad-preference")
     message = messages[0]
-    _check_message(message, f"{where}[0]")
+    check_message(message, f"{where}[0]")
     assert isinstance(message, dict)
     if message["role"] != "assistant":
-        raise BadRow(f"{where}[0] is not the assistant's")
+        raise BadRow(f"{where}[0] is not the assistant's", "bad-preference")
     if "weight" in message:
-        raise BadRow(f"{where}[0].weight: both answers count in full")
+        raise BadRow(f"{where}[0].weight: both answers count in full", "bad-weight")
     text = message_text(message)
     if not text:
-        raise BadRow(f"{where}[0] has no text: there is nothing to learn from it")
+        raise BadRow(f"{where}[0] has no text: there is nothing to learn from it", "no-answer")
     return text
-
-
-def _is_plain(message: object) -> bool:
-    """Whether `message` is nothing but a known role and a text, as nearly all are."""
-    return (
-        type(message) is dict
-        and len(message) == 2
-        and type(message.get("content")) is str
-        and type(role := message.get("role")) is str
-        and role in _ROLES
-    )
-
-
-def _check_message(message: object, where: str) -> None:
-    if not isinstance(message, dict):
-        raise BadRow(f"{where} is {_kind(message)}, not an object")
-    if "role" not in message:
-        raise BadRow(f"{where}.role is missing")
-    role = message["role"]
-    if not isinstance(role, str) or role not in _ROLES:
-        shown = _quoted(role) if isinstance(role, str) else _kind(role)
-        raise BadRow(f"{where}.role is {shown}; it is one of {', '.join(sorted(_ROLES))}")
-    extra = ", ".join(_quoted(key) for key in message if key not in _MESSAGE_KEYS)
-    if extra:
-        raise BadRow(f"{where} has the unexpected key {extra}")
-    weight = message.get("weight", 1)
-    if type(weight) is not int or weight not in (0, 1):
-        raise BadRow(f"{where}.weight is neither 0 nor 1")
-    if "name" in message and not isinstance(message["name"], str):
-        raise BadRow(f"{where}.name is {_not_text(message['name'])}")
-    _check_content(message, role, where)
-
-
-def _check_content(message: Mapping[str, object], role: str, where: str) -> None:
-    content = message.get("content")
-    if isinstance(content, str):
-        return
-    calls = "tool_calls" in message or "function_call" in message
-    if content is None and role == "assistant" and calls:
-        return
-    if "content" not in message:
-        raise BadRow(f"{where}.content is missing")
-    if not isinstance(content, list):
-        raise BadRow(f"{where}.content is {_not_text(content)}")
-    for index, part in enumerate(content):
-        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
-            raise BadRow(f"{where}.content[{index}] is not a text part; only text is supported")
-
-
-def _not_text(value: object) -> str:
-    return "null" if value is None else f"{_kind(value)}, not text"
-
-
-def _quoted(text: str) -> str:
-    """`text` for a message: in quotes, escaped, not longer than 40 characters."""
-    return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import orjson
 
+from ftops.dataset.messages import message_text
 from ftops.dataset.rows import Row, read_rows
-from ftops.dataset.shapes import COMPLETION, PREFERENCE, message_text
+from ftops.dataset.shapes import COMPLETION, PREFERENCE
+from ftops.files import measure_path
 from ftops.records import RowFormat
 
 MAX_CLASSES = 100
@@ -151,10 +153,10 @@ def summarize(rows: Iterable[Row]) -> Tally:
 
 
 def check_file(path: Path) -> DataSummary:
-    """Read the whole file once: DatasetError when any row is bad, else its figures."""
-    meter = Meter()
-    tally = summarize(read_rows(path, on_piece=meter.add))
-    return tally.summary(path, meter.bytes, meter.sha256)
+    """Read the data twice: DatasetError when any row is bad, else its figures."""
+    tally = summarize(read_rows(path))
+    size, digest = measure_path(path)
+    return tally.summary(path, size, digest)
 
 
 def overlap(training: Path, validation: Path) -> Overlap:

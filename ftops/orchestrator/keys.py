@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from ftops.errors import DatasetError
-from ftops.files import sha256_file
+from ftops.files import measure_path
 from ftops.records import RunId
 from ftops.spec.load import LoadedJob, resolve_data
 
@@ -51,6 +51,6 @@ def _content(job_file: Path, value: str) -> str:
     if path is None:
         return value  # a file that lies at the provider; its id says which content it is
     try:
-        return sha256_file(path)
+        return measure_path(path)[1]
     except OSError as error:
         raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error

@@ -193,7 +193,7 @@ def _unreadable(file: Path) -> str | None:
     """Why `file` cannot be read; None when it can."""
     try:
         if file.is_dir():
-            return "this is a folder"
+            return None if _holds_data_set(file) else "this is a folder"
         if not file.exists():
             return "there is no such file"
         if not file.is_file():
@@ -203,3 +203,8 @@ def _unreadable(file: Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def _holds_data_set(folder: Path) -> bool:
+    """Whether Hugging Face `datasets` wrote the folder, or Parquet files lie in it."""
+    return any(next(folder.rglob(name), None) for name in ("state.json", "*.parquet"))

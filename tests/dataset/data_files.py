@@ -50,3 +50,20 @@ def chat(*contents: object, role: str = "user") -> dict[str, object]:
             for name, content in zip(roles, contents, strict=True)
         ]
     }
+
+
+def said(text: object, role: str = "assistant", **more: object) -> list[object]:
+    """A list of one message."""
+    return [{"role": role, "content": text, **more}]
+
+
+def preference(
+    preferred: str = "On the hook.", other: str = "Look yourself.", **changes: object
+) -> dict[str, object]:
+    """A preference row: two answers to the question where the key is."""
+    return {
+        "input": {"messages": said("Where is the key?", "user")},
+        "preferred_output": said(preferred),
+        "non_preferred_output": said(other),
+        **changes,
+    }

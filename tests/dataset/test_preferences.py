@@ -9,22 +9,9 @@ from ftops.dataset.prepare import Recipe, prepare_file
 from ftops.dataset.summary import check_file
 from ftops.errors import DatasetError
 from ftops.records import Json, RowFormat
-from tests.dataset.data_files import chat, pair, read_all, refusal, write_rows
+from tests.dataset.data_files import chat, pair, preference, read_all, refusal, said, write_rows
 
 PREFERENCES = Recipe(RowFormat.PREFERENCE, system="Be kind.")
-
-
-def said(text: object, role: str = "assistant", **more: object) -> list[object]:
-    return [{"role": role, "content": text, **more}]
-
-
-def preference(**changes: object) -> dict[str, object]:
-    return {
-        "input": {"messages": said("Where is the key?", "user")},
-        "preferred_output": said("On the hook."),
-        "non_preferred_output": said("Look yourself."),
-        **changes,
-    }
 
 
 def test_a_preference_row_is_read_as_a_question_with_its_preferred_answer(tmp_path: Path) -> None:
@@ -62,7 +49,7 @@ def test_both_answers_are_counted(tmp_path: Path) -> None:
 def test_a_bad_preference_row_is_told_with_its_line(
     tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
-    path = write_rows(tmp_path / "p.jsonl", [preference(), preference(**changes)])
+    path = write_rows(tmp_path / "p.jsonl", [preference(), preference() | changes])
     assert refusal(path)[1].startswith("p.jsonl:2: ")
     assert reason in refusal(path)[1]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftops.dataset.lines import MAX_LINE_BYTES
+from ftops.dataset.reading.options import MAX_LINE_BYTES
 from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.records import Message, RowFormat
@@ -173,9 +173,12 @@ def test_a_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> No
         (b"", "the file holds no rows"),
         (b"\n \n\n", "the file holds no rows"),
         (b"\xef\xbb\xbf", "the file holds no rows"),
-        ('{"prompt": ""}'.encode("utf-16"), "this is UTF-16 text, not UTF-8"),
-        (b"\x1f\x8b\x08", "this is a gzip archive"),
-        (b"PK\x03\x04", "this is a zip archive or a spreadsheet"),
+        (
+            b"\x1f\x8b\x08",
+            "the packed file is cut or damaged:"
+            " Compressed file ended before the end-of-stream marker was reached",
+        ),
+        (b"PK\x03\x04", "this workbook cannot be read: File is not a zip file"),
     ],
 )
 def test_a_file_without_rows_is_told(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -185,7 +188,7 @@ def test_a_file_without_rows_is_told(tmp_path: Path, data: bytes, reason: str) -
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "missing.jsonl", "there is no such file"),
-        (tmp_path, "this is a folder, not a data file"),
+        (tmp_path, "this is a folder, and no data set"),
         (Path("/dev/null"), "this is not a regular file"),
         (write_bytes(tmp_path, b"x") / "deeper", "cannot be read"),
     ):

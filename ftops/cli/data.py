@@ -1,0 +1,158 @@
+"""`ftops data`: the workbench for training data; no job file, no key and no network is needed."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command, make_app
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from ftops.dataset.checks.protocol import Aim
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="Data files or folders; - for stdin.")
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help="jsonl, json, csv, tsv, xlsx, txt, parquet or dataset."
+    ),
+]
+Sheet = Annotated[
+    str | None,
+    typer.Option("--sheet", metavar="NAME", help="Sheet of a workbook, split of a data set."),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", metavar="NAME", help="Encoding of the text: cp1252, …")
+]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", metavar="SIGN", help="What parts the columns of a CSV.")
+]
+PromptColumn = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="COLUMN", help="Column or '{template}' of the prompts."),
+]
+CompletionColumn = Annotated[
+    str | None,
+    typer.Option("--completion", metavar="COLUMN", help="Column or template of the completions."),
+]
+Target = Annotated[
+    str | None,
+    typer.Option("--for", metavar="PROVIDER/MODEL", help="Who is to be trained with the data."),
+]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help="classification, generation or open-ended."),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option("--validation", metavar="FILE", help="Validation data, to be compared with."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
+Sarif = Annotated[
+    Path | None, typer.Option("--sarif", metavar="FILE", help="Write a report for code hosts, too.")
+]
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", min=1, max=64, help="How many to use; default: idle ones."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    group = make_app("Check and prepare training data.")
+    command(
+        group,
+        "check",
+        examples=[
+            "ftops data check train.jsonl",
+            "ftops data check train.csv --prompt '{question} ->' --completion answer",
+            "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
+            "ftops data check - --json < train.jsonl",
+        ],
+    )(check)
+    app.add_typer(group, name="data")
+
+
+def check(
+    out: Output,
+    files: Sources,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+    target: Target = None,
+    task: Task = None,
+    validation: Validation = None,
+    strict: Strict = False,
+    sarif: Sarif = None,
+    processes: Processes = None,
+) -> None:
+    """Read data of any kind and report whatever is wrong with it.
+
+    Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
+    """
+    from ftops.cli.environment import read_environ
+    from ftops.cli.findings import Examined, finish_check, write_sarif
+    from ftops.dataset.checks.classes import compare_classes
+    from ftops.dataset.examination import examine
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.dataset.reading.source import open_source
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    aim, wanted_task = make_aim(target), _find_task(task)
+    examined = []
+    for name in [*files, *([validation] if validation else [])]:
+        path = None if name == "-" else Path(name)
+        source = open_source(path, options, stdin=sys.stdin.buffer)
+        examination = examine(source, processes=processes, environ=read_environ())
+        verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
+        examined.append(Examined(source, verdict, verdict.findings))
+    if validation:
+        held_out = examined[-1]
+        for one in examined[:-1]:
+            more = compare_classes(one.verdict.classes, held_out.verdict.classes)
+            one.findings = (*one.findings, *more)
+    if sarif:
+        write_sarif(sarif, examined)
+    finish_check(out, examined, strict=strict)
+
+
+def make_aim(target: str | None) -> "Aim":
+    """What `--for` means: a provider, a model, or both with a slash between them."""
+    from ftops.cli import wiring
+    from ftops.dataset.checks.protocol import Aim
+    from ftops.errors import DatasetError
+    from ftops.providers.registry import PROVIDERS, find_capabilities
+    from ftops.records import ProviderSettings
+
+    if target is None:
+        return Aim()
+    provider, _, model = target.partition("/")
+    if provider not in PROVIDERS:
+        if "/" in target:
+            raise DatasetError(
+                f"--for {target}: unknown provider {provider!r}",
+                hint=f"There are {', '.join(sorted(PROVIDERS))}.",
+            )
+        provider, model = "openai", target
+    settings = ProviderSettings(type=provider)
+    capabilities = find_capabilities(settings)
+    row_format = None
+    if model and not capabilities.any_row_format:
+        with wiring.open_provider(settings) as built:
+            row_format = built.row_format(model)
+    return Aim(capabilities.min_rows, row_format, model, provider)
+
+
+def _find_task(task: str | None) -> str | None:
+    from ftops.dataset.checks.protocol import TASKS
+    from ftops.errors import DatasetError
+
+    if task is not None and task not in TASKS:
+        raise DatasetError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
+    return task

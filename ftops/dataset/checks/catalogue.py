@@ -1,0 +1,45 @@
+"""All checks, in the order in which their findings are told; and the page about them."""
+
+from collections.abc import Iterator
+
+from ftops.dataset.checks.amount import Amount
+from ftops.dataset.checks.classes import Classes
+from ftops.dataset.checks.completions import Completions
+from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.prompts import Prompts
+from ftops.dataset.checks.protocol import Check
+from ftops.dataset.checks.structure import Garbled, Structure
+from ftops.dataset.findings import Rule, Severity
+
+FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
+    ("Structure", (Structure, Garbled)),
+    ("Amount", (Amount,)),
+    ("Prompts", (Prompts,)),
+    ("Completions", (Completions,)),
+    ("Classes", (Classes,)),
+    ("The same", (Duplicates,)),
+)
+CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
+_MEANING = {
+    Severity.ERROR: "the data cannot be used as it is",
+    Severity.WARNING: "it can be used, and will probably train badly",
+    Severity.ADVICE: "it could be better",
+}
+
+
+def get_rules() -> Iterator[Rule]:
+    """Every rule of the catalogue."""
+    for check in CHECKS:
+        yield from check.RULES
+
+
+def render_catalogue() -> str:
+    """The catalogue as Markdown: a section a family, an entry a rule."""
+    lines = [f"- **{severity}**: {meaning}." for severity, meaning in _MEANING.items()]
+    for name, family in FAMILIES:
+        lines += ["", f"## {name}"]
+        for rule in (rule for check in family for rule in check.RULES):
+            fix = f" Fix: `{rule.fix}`." if rule.fix else ""
+            lines += ["", f"### {rule.code}", "", f"*{rule.severity}*: {rule.title}.", ""]
+            lines += [rule.explanation, "", f"What to do: {rule.advice}{fix}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,142 @@
+"""Rows that cannot be used at all, and text that was garbled on its way."""
+
+import re
+from collections.abc import Iterator
+from typing import Self
+
+from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.dataset.sifting import SEAM, RowBatch
+from ftops.dataset.survey import Survey
+
+_E = Severity.ERROR
+_DROP = "drop-bad-rows"
+FAULTS = (
+    Rule("not-json", _E, "not JSON",
+         "The line is not valid JSON: quotes around keys are missing, a comma is too much, the last"
+         " line was cut when the file was copied.",
+         "Mend the line; the message says where the parser stopped.", _DROP),
+    Rule("not-utf8", _E, "not UTF-8", "Bytes that are no UTF-8 text: the file was saved otherwise.",
+         "Name the encoding with --encoding, or save the file as UTF-8."),
+    Rule("too-long", _E, "line too long", "A line of more than 8 MiB is not read.",
+         "Cut the row into several.", _DROP),
+    Rule("blank-line", _E, "blank line", "A blank line between rows is no row; at the end it is "
+         "harmless.", "Delete the line.", _DROP),
+    Rule("wrong-cells", _E, "wrong number of cells", "A row of a table has more or fewer cells than"
+         " the header: often a delimiter inside a cell that is not quoted.",
+         "Put cells that hold the delimiter in quotes.", _DROP),
+    Rule("duplicate-key", _E, "key stands twice", "A JSON object names a key more than once; "
+         "parsers keep the last and lose the other without a word.", "Keep one of them.", _DROP),
+    Rule("not-an-object", _E, "not an object", "A row is a JSON object in braces.",
+         'Write {"prompt": "…", "completion": "…"} on each line.', _DROP),
+    Rule("missing-key", _E, "key is missing", "A row lacks prompt or completion.",
+         "Name the columns with --prompt and --completion, or rename them.", _DROP),
+    Rule("extra-key", _E, "unexpected key", "Providers refuse rows with unknown keys.",
+         "Leave the keys out.", "drop-extra-keys"),
+    Rule("null-value", _E, "null", "A value is null. It is not text, and never becomes the word "
+         "None.", "Fill the value in, or drop the row.", _DROP),
+    Rule("not-text", _E, "not text", "A value is a number, a list, or half a character.",
+         "Put the value in quotes.", _DROP),
+    Rule("empty-completion", _E, "completion is empty", "Such a row teaches nothing.",
+         "Fill the completion in, or drop the row.", _DROP),
+    Rule("nul-character", _E, "character U+0000", "Text with this character is refused or cut by "
+         "many programs.", "Take the character out.", _DROP),
+    Rule("too-deep", _E, "nested too deep", "Values nest deeper than 64 levels.",
+         "Write the value flatter.", _DROP),
+    Rule("mixed-formats", _E, "rows of different shapes", "All rows have one shape: chats,"
+         " preferences, or prompt and completion.",
+         "Split the file by shape, or convert the rows."),
+    Rule("bad-role", _E, "unknown role", "The role of a message is none that the API knows.",
+         "Use system, developer, user, assistant or tool."),
+    Rule("bad-weight", _E, "bad weight", "The weight of a message is 0 (not learned) or 1.",
+         "Write 0 or 1."),
+    Rule("no-answer", _E, "no answer to learn", "A chat ends with a text of the assistant.",
+         "Put the wanted answer at the end, or drop the row.", _DROP),
+    Rule("bad-chat", _E, "not a chat", "A message lacks what a message must have.",
+         "Each message is an object with role and content."),
+    Rule("bad-preference", _E, "not a preference", "A preference is a chat that wants an answer,"
+         " and one message of the assistant each that is preferred and that is not.",
+         "Write input, preferred_output and non_preferred_output as the message says."),
+    Rule("equal-answers", _E, "both answers are equal", "Nothing can be preferred of two answers"
+         " that are the same but for blanks.", "Drop the row, or write another answer.", _DROP),
+)  # fmt: skip
+MOJIBAKE = Rule(
+    "mojibake", Severity.WARNING, "garbled letters",
+    "UTF-8 text was once read as another encoding and saved again: é became Ã©. The model would"
+    " learn to write so.",
+    "Save the original as UTF-8, or decode it with the right encoding.", "mend-mojibake",
+)  # fmt: skip
+_BY_CODE = {rule.code: rule for rule in FAULTS}
+_NEEDLES = (("Ã", "Ã"), ("Â", "Â"), ("â", "â€"), ("¿", "ï»¿"), ("\ufffd", "\ufffd"))
+_GARBLED = re.compile(
+    "[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a"
+    "\u20ac\u2122]|â€[\u0080-\u00bf\u0153\u02dc\u2013-\u203a\u20ac\u2122]|ï»¿|\ufffd"
+)
+_SHOWN_REASONS = 3
+
+
+class Structure(Check):
+    """Counts the faults of reading and sifting."""
+
+    RULES = FAULTS
+
+    def __init__(self, survey: Survey) -> None:
+        self._seen: dict[str, Seen] = {}
+        self._reasons: dict[str, list[str]] = {}
+
+    def add(self, batch: RowBatch) -> None:
+        for fault in batch.faults:
+            self._seen.setdefault(fault.code, Seen()).add(fault.place, fault.count)
+            self._note(fault.code, fault.reason)
+
+    def _note(self, code: str, reason: str) -> None:
+        reasons = self._reasons.setdefault(code, [])
+        if len(reasons) < _SHOWN_REASONS and reason not in reasons:
+            reasons.append(reason)
+
+    def merge(self, later: Self, shift: int) -> None:
+        for code, seen in later._seen.items():
+            self._seen.setdefault(code, Seen()).merge(seen, shift)
+            for reason in later._reasons[code]:
+                self._note(code, reason)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        for rule in FAULTS:
+            seen = self._seen.get(rule.code)
+            if seen is not None:
+                reasons = "; ".join(self._reasons[rule.code])
+                yield make_finding(rule, f"{say_rows(seen.count)}: {reasons}", seen)
+
+
+def _suspicious(text: str) -> bool:
+    return not text.isascii() and any(
+        first in text and needle in text for first, needle in _NEEDLES
+    )
+
+
+class Garbled(Check):
+    """Finds letters that were decoded wrongly."""
+
+    RULES = (MOJIBAKE,)
+
+    def __init__(self, survey: Survey) -> None:
+        self._seen = Seen()
+
+    def add(self, batch: RowBatch) -> None:
+        columns = [(batch.prompt_text(), batch.prompts)]
+        columns.append((batch.completion_text(), batch.completions))
+        columns.append((SEAM.join(batch.others), batch.others))
+        found: set[int] = set()
+        for text, column in columns:
+            if _suspicious(text):
+                found.update(i for i, one in enumerate(column) if _GARBLED.search(one))
+        for index in sorted(found):
+            self._seen.add(batch.places[index])
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._seen.merge(later._seen, shift)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if self._seen.count:
+            rows = say_rows(self._seen.count)
+            yield make_finding(MOJIBAKE, f"{rows} with letters such as Ã© or â€™", self._seen)

@@ -1,0 +1,55 @@
+"""How a source is to be read; whatever is left open is inferred, and said."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ftops.errors import DatasetError
+
+MAX_LINE_BYTES = 8 << 20  # of a line, a cell, or a record
+MAX_COLUMNS = 2048
+MAX_DOCUMENT_BYTES = 256 << 20  # of what can only be read as a whole
+
+
+class Format(StrEnum):
+    """What a source may hold."""
+
+    JSONL = "jsonl"
+    JSON = "json"
+    CSV = "csv"
+    TSV = "tsv"
+    XLSX = "xlsx"
+    TXT = "txt"
+    PARQUET = "parquet"
+    DATASET = "dataset"  # a folder that Hugging Face `datasets` wrote, or one of Parquet files
+
+
+TABLES = frozenset({Format.CSV, Format.TSV, Format.XLSX, Format.PARQUET, Format.DATASET})
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user said about a source; None and "" leave it to the content.
+
+    `sheet` is the sheet of a workbook or the split of a datasets folder. `prompt` and `completion`
+    are each a column, or a template such as "{sentence}\\nHow is {head} related to {tail}?".
+    """
+
+    format: Format | None = None
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+
+
+def find_format(name: str | None) -> Format | None:
+    """The format of that name; DatasetError, with the names that there are, for any other."""
+    if name is None:
+        return None
+    try:
+        return Format(name.lower().removeprefix("."))
+    except ValueError:
+        known = ", ".join(Format)
+        raise DatasetError(
+            f"there is no format {name!r}", hint=f"The formats are {known}."
+        ) from None

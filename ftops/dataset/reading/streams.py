@@ -1,0 +1,218 @@
+"""The bytes of a source: a file or standard input, unpacked, and as UTF-8 text where it is text.
+
+What unpacks to far more than it is (a bomb) is refused while it is read, not after.
+"""
+
+import codecs
+import gzip
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeAlias, cast
+
+from ftops.errors import DatasetError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PIECE_BYTES = 1 << 16  # what stays in a processor's cache is read fastest
+_HEAD_BYTES = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_FREE_BYTES = 64 << 20  # so much may be unpacked whatever the ratio
+_MAX_RATIO = 200
+_UTF_16 = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+class Readable(Protocol):
+    """Something that gives its bytes piece by piece; b"" at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Stream:
+    """Bytes that can be looked at before they are read; `name` is for messages."""
+
+    def __init__(self, name: str, readable: Readable, close: Callable[[], None]) -> None:
+        self.name = name
+        self._readable = readable
+        self._ahead = b""
+        self.close = close
+
+    def peek(self, size: int = _HEAD_BYTES) -> bytes:
+        """The first bytes that were not read yet, up to `size`; fewer at the end only."""
+        while len(self._ahead) < size and (piece := self._read(size - len(self._ahead))):
+            self._ahead += piece
+        return self._ahead[:size]
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; b"" at the end."""
+        if self._ahead:
+            piece, self._ahead = self._ahead[:size], self._ahead[size:]
+            return piece
+        return self._read(size)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All that is left."""
+        while piece := self.read(PIECE_BYTES):
+            yield piece
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._readable.read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
+            raise DatasetError(
+                f"{self.name}: the packed file is cut or damaged: {error}",
+                hint="Fetch or pack it again.",
+            ) from error
+        except OSError as error:
+            raise DatasetError(f"{self.name}: cannot be read: {error.strerror or error}") from error
+
+
+class _Counted:
+    """Counts what the unpacker takes."""
+
+    def __init__(self, readable: Readable) -> None:
+        self._readable = readable
+        self.bytes = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = self._readable.read(size if size >= 0 else PIECE_BYTES)
+        self.bytes += len(piece)
+        return piece
+
+
+class _Guarded:
+    """Stops when far more comes out than went in."""
+
+    def __init__(self, name: str, inner: Readable, packed: _Counted) -> None:
+        self._name = name
+        self._inner = inner
+        self._packed = packed
+        self._bytes = 0
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._inner.read(size)
+        self._bytes += len(piece)
+        if self._bytes > _FREE_BYTES and self._bytes > _MAX_RATIO * self._packed.bytes:
+            raise DatasetError(
+                f"{self._name}: it unpacks to more than {_MAX_RATIO} times its size,"
+                " as a file does that is made to fill memory",
+                hint="If it is meant so, unpack it first.",
+            )
+        return piece
+
+
+def open_stream(path: Path | None, stdin: BinaryIO | None = None) -> tuple[Stream, str]:
+    """The unpacked bytes of the file (None: of standard input), and how they were packed.
+
+    The second value is "gzip", "zstd" or "". Raises DatasetError when there is nothing to read.
+    """
+    if path is None:
+        if stdin is None:
+            raise DatasetError("standard input is not to be read here", hint="Name a file.")
+        stream = Stream("standard input", cast(Readable, stdin), lambda: None)
+    else:
+        opened = _open_file(path)
+        stream = Stream(str(path), opened, opened.close)
+    try:
+        head = stream.peek(4)
+        packing = "gzip" if head.startswith(_GZIP) else "zstd" if head == _ZSTD else ""
+        return (_unpack(stream, packing) if packing else stream), packing
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _open_file(path: Path) -> BinaryIO:
+    try:
+        if path.exists() and not path.is_file():
+            raise DatasetError(f"{path}: this is not a regular file")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{path}: there is no such file",
+            hint="Paths in a job file are relative to the folder that the job file is in.",
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{path}: cannot be read: {reason}") from error
+
+
+def _unpack(stream: Stream, packing: str) -> Stream:
+    packed = _Counted(stream)
+    source = cast(BinaryIO, packed)
+    inner: Readable = (
+        gzip.GzipFile(fileobj=source, mode="rb") if packing == "gzip" else zstd.ZstdFile(source)
+    )
+    unpacked = Stream(stream.name, _Guarded(stream.name, inner, packed), stream.close)
+    if unpacked.peek(4).startswith((_GZIP, _ZSTD)):
+        raise DatasetError(f"{stream.name}: it is packed twice", hint="Unpack it once.")
+    return unpacked
+
+
+def find_encoding(head: bytes, wanted: str | None) -> str:
+    """The encoding of text that begins with `head`: the one wanted, UTF-16, or UTF-8."""
+    if wanted is not None:
+        return _check_encoding(wanted)
+    for mark, name in _UTF_16:
+        if head.startswith(mark):
+            return name
+    sample = head[:400]
+    if len(sample) >= 4 and sample.isascii():  # plain text in UTF-16 without a mark
+        for name, blank in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
+            if blank.count(0) == len(blank):
+                return name
+    return "utf-8"
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        "".encode(name)  # refuses codecs that do not make bytes of text
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise DatasetError(
+            f"there is no encoding {name!r}", hint="Examples: utf-8, utf-16, cp1252, shift_jis."
+        ) from None
+
+
+Pieces: TypeAlias = Iterator[bytes]
+
+
+def read_text(stream: Stream, encoding: str) -> Pieces:
+    """The text of `stream` as UTF-8 without a byte order mark.
+
+    UTF-8 itself is passed on unseen: the reader that parses it says in which line it is wrong.
+    """
+    pieces = stream.pieces() if encoding == "utf-8" else _transcode(stream, encoding)
+    first = True
+    for piece in pieces:
+        if first:
+            piece = piece.removeprefix(_BOM)
+            first = False
+        yield piece
+
+
+def _transcode(stream: Stream, encoding: str) -> Pieces:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    done = False
+    while not done:
+        piece = stream.read(PIECE_BYTES)
+        done = not piece
+        try:
+            text = decoder.decode(piece, done)
+            data = text.encode()
+        except UnicodeError as error:
+            before = piece[: getattr(error, "start", 0)].decode(encoding, "replace")
+            raise DatasetError(
+                f"{stream.name}:{line + before.count(chr(10))}: this is not {encoding} text:"
+                f" {getattr(error, 'reason', error)}",
+                hint="Name its encoding with --encoding, or save it as UTF-8.",
+            ) from error
+        line += text.count("\n")
+        if data:
+            yield data

@@ -1,0 +1,112 @@
+"""`ftops data`: what users see of the workbench."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import ftops, write_rows
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(no_real_home: Path) -> object:
+    yield
+    assert not no_real_home.exists()
+
+
+def write_bad(path: Path) -> Path:
+    write_rows(path, 300)
+    with path.open("a") as stream:
+        stream.write('{"prompt": "a", "completion": null}\n')
+    return path
+
+
+def test_check_tells_what_was_inferred_found_and_what_to_do(tmp_path: Path) -> None:
+    answer = ftops("data", "check", write_bad(tmp_path / "rows.data"))
+    assert answer.code == 1
+    assert "read as    format jsonl" in answer.out
+    assert "classification, 3 classes" in answer.out
+    assert "error   null-value  1 row: completion is null" in answer.out
+    assert "line 301" in answer.out
+    assert "do: Fill the value in, or drop the row." in answer.out
+    assert "Not usable as it is: 1 error" in answer.out
+
+
+def test_check_as_json_and_quiet(tmp_path: Path) -> None:
+    path = write_bad(tmp_path / "rows.jsonl")
+    answer = ftops("data", "check", path, "--json")
+    assert answer.code == 1
+    document = answer.document
+    assert document["ok"] is False
+    (file,) = json.loads(answer.out)["files"]
+    assert file["rows"] == 300
+    assert file["findings"][0]["code"] == "null-value"
+    quiet = ftops("data", "check", path, "--quiet").out
+    assert f"{path}: null-value" in quiet
+
+
+def test_warnings_fail_with_strict_only(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 300)
+    assert ftops("data", "check", path).code == 0
+    assert ftops("data", "check", path, "--strict").code == 1
+
+
+def test_standard_input_and_templates(tmp_path: Path) -> None:
+    table = "sentence,label\n" + "".join(f"row {n},{n % 3}\n" for n in range(300))
+    answer = ftops(
+        "data", "check", "-", "--prompt", "{sentence} ->", "--completion", "label", stdin=table
+    )
+    assert answer.code == 0
+    assert "standard input" in answer.out
+    assert "separator  ' ->'" in answer.out
+    wrong = ftops("data", "check", "-", "--prompt", "sentense", stdin=table)
+    assert wrong.code == 1
+    assert "Did you mean 'sentence'?" in wrong.err
+
+
+def test_validation_data_without_a_class_is_told(tmp_path: Path) -> None:
+    training = write_rows(tmp_path / "train.jsonl", 300)
+    held_out = tmp_path / "validation.jsonl"
+    rows = [line for line in training.read_text().splitlines() if '" 2"' not in line]
+    held_out.write_text("\n".join(rows[:60]))
+    answer = ftops("data", "check", training, "--validation", held_out)
+    assert "class-not-in-validation" in answer.out
+    assert "' 2'" in answer.out
+
+
+def test_the_provider_decides_how_many_rows_are_enough(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 5)
+    assert ftops("data", "check", path, "--for", "openai").code == 1
+    assert ftops("data", "check", path, "--for", "local/ada").code == 0
+    unknown = ftops("data", "check", path, "--for", "lokal/ada")
+    assert unknown.code == 1
+    assert "unknown provider 'lokal'" in unknown.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--format", "word"), "there is no format 'word'"),
+        (("--task", "poetry"), "there is no such task"),
+        (("--encoding", "latin"), ""),
+        (("--sheet", "x"), ""),
+    ],
+)
+def test_wrong_flags_are_known_errors(tmp_path: Path, flags: tuple[str, ...], reason: str) -> None:
+    answer = ftops("data", "check", write_rows(tmp_path / "rows.jsonl", 300), *flags)
+    assert answer.code in (0, 1)
+    assert reason in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_sarif_report_names_file_line_and_rule(tmp_path: Path) -> None:
+    report = tmp_path / "report.sarif"
+    path = write_bad(tmp_path / "rows.jsonl")
+    assert ftops("data", "check", path, "--sarif", report).code == 1
+    (run,) = json.loads(report.read_text())["runs"]
+    assert "null-value" in [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    first = run["results"][0]
+    assert (first["ruleId"], first["level"]) == ("null-value", "error")
+    place = first["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("rows.jsonl")
+    assert place["region"]["startLine"] == 301
