@@ -111,6 +111,10 @@ class Scheduler:
             if self._clock.monotonic_s() > deadline_s:
                 break
             self._clock.sleep(0.02)
+        try:
+            self._bury_the_dead()
+        except FtopsError as error:
+            _log.error("the next engine has to tidy up: %s", error.message)
 
     def _run(self) -> None:
         while not self._stopping:

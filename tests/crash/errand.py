@@ -69,11 +69,15 @@ def ask_for_job(house: House, number: int = 1, *, model: str = "ada") -> str:
 
 
 def see_to_end(house: House, job_id: str) -> Outcome:
-    """Wait for the job, whatever happens to its engine; what came of it."""
-    wait_until(
-        lambda: house.ask(lambda sdk: sdk.fine_tuning.jobs.retrieve(job_id)).status in _ENDED,
-        pause_s=0.03,
-    )
+    """Wait for the job, whatever happens to its engine, until that has tidied up behind it; what
+    came of it."""
+
+    def is_over() -> bool:
+        status = house.ask(lambda sdk: sdk.fine_tuning.jobs.retrieve(job_id)).status
+        kept = status == "failed"  # what its worker printed
+        return status in _ENDED and (kept or not house.paths.job(job_id).root.exists())
+
+    wait_until(is_over, pause_s=0.03)
     return house.ask(lambda sdk: _read_outcome(sdk, job_id, house))
 
 
