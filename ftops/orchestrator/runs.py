@@ -1,5 +1,6 @@
 """What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -32,7 +33,7 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     for a run that failed or was cancelled, unless `retry` opens it again; `new` records another.
     """
     key = make_key(job, desk.provider.account)
-    fresh = _make_run(job, desk, key)
+    fresh = replace(make_run(job, desk, key), wants_own_job=new)
     run = desk.ledger.add_run(fresh, unless_known=not new)
     resumed = run.id != fresh.id
     if resumed:
@@ -71,7 +72,8 @@ def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     return Evaluation.from_json(value)
 
 
-def _make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+    """A fresh run of the job file, recorded nowhere yet."""
     now = desk.clock.now()
     return Run(
         id=make_run_id(now),

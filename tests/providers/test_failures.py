@@ -97,6 +97,8 @@ def test_closed_fine_tuning_points_to_the_ways_out(
         provider.create_job(REQUEST)
     assert "`provider: local`" in caught.value.hint
     assert "`base_url`" in caught.value.hint
+    assert "2027-01-06" in caught.value.hint
+    assert "2027-01-14" in caught.value.hint
     assert route.call_count == 1
 
 
@@ -208,6 +210,8 @@ def test_an_html_error_page_is_shown_in_short_and_base_url_suspected(
         provider.get_model("ada")
     assert len(caught.value.message) < 300
     assert "`base_url`" in caught.value.hint
+    assert "2027-01-06" in caught.value.hint
+    assert "2027-01-14" in caught.value.hint
 
 
 @pytest.mark.parametrize(
