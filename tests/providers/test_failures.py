@@ -210,8 +210,6 @@ def test_an_html_error_page_is_shown_in_short_and_base_url_suspected(
         provider.get_model("ada")
     assert len(caught.value.message) < 300
     assert "`base_url`" in caught.value.hint
-    assert "2027-01-06" in caught.value.hint
-    assert "2027-01-14" in caught.value.hint
 
 
 @pytest.mark.parametrize(
