@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ftops.errors import UnknownRun
 from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.runs import cancel_job_file
 from ftops.records import JobRequest, RunId, RunStatus, Stage
 from tests.orchestrator.desks import Bench, write_job
 from tests.orchestrator.fake_provider import FakeProvider
@@ -53,6 +55,22 @@ def test_a_job_that_succeeded_long_ago_is_found_again_too(bench: Bench) -> None:
     bench.clock.advance(7 * 86_400)
     assert bench.run(bench.write_job()).job_id == "ftjob-1"
     assert bench.provider.count("create_job") == 1
+
+
+def test_a_job_is_cancelled_by_its_file_after_the_ledger_was_deleted(bench: Bench) -> None:
+    start(bench)
+    lose_ledger(bench)
+    run = cancel_job_file(bench.write_job(), bench.desk)
+    assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
+    assert bench.provider.count("create_job") == 1
+
+
+def test_cancelling_a_job_file_that_was_never_run_makes_nothing(bench: Bench) -> None:
+    with pytest.raises(UnknownRun, match="neither the ledger nor the provider"):
+        cancel_job_file(bench.write_job(), bench.desk)
+    assert bench.ledger.list_runs() == []
+    assert bench.provider.count("upload_file") == 0
 
 
 def test_two_machines_with_one_account_have_one_job(bench: Bench) -> None:
