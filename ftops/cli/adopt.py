@@ -46,7 +46,7 @@ def adopt(
     api_key_env: ApiKeyEnv = None,
     detach: Detach = False,
 ) -> None:
-    """Bring a job that was created elsewhere into the ledger, and go on with it.
+    """Make a run of a job that was created elsewhere, and follow it.
 
     From a web page, another tool, or a ledger that is lost. Nothing is uploaded or created: the job
     is followed, and its results are fetched. With its job file, the model is evaluated, too.
