@@ -21,6 +21,7 @@
     │   │   └── JobCancelled           because somebody cancelled it
     │   ├── LimitExceeded          `limits:` of the job file would be broken
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
+    │       └── JobStalled             nothing was heard of a running job for `limits.stall`
     ├── EngineError            the built-in engine cannot do its work
     │   ├── EngineNotRunning
     │   └── PortTaken
@@ -172,6 +173,10 @@ class LimitExceeded(RunError):
 
 class WaitedTooLong(RunError):
     """`limits.max_wait` is over; the job goes on at the provider."""
+
+
+class JobStalled(WaitedTooLong):
+    """A running job has given no sign for `limits.stall`; nothing was cancelled or sent again."""
 
 
 class EngineError(FtopsError):

@@ -69,6 +69,8 @@ class Method(StrEnum):
 
 # Job statuses are an open set: what is not listed here is a job on its way.
 ENDED_JOB_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+# In these a job waits for its turn, or for its owner: nothing is expected to happen.
+WAITING_JOB_STATUSES = frozenset({"pending", "queued", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,9 @@ class Capabilities:
     seed: bool = True
     min_rows: int = 1  # rows of training data under which it refuses the job
     needs_key: bool = True
-    poll_every_s: float = 5.0  # how often following asks how the job stands
+    poll_every_s: float = 5.0  # how often following asks how a job stands that is being worked on
+    poll_queued_s: float = 60.0  # the longest it waits while the job only waits for its turn
+    listing_lag_s: float = 30.0  # by then a job that exists is in the list of jobs
     auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
     chats: bool = True  # some model takes rows that are chats
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
@@ -285,6 +289,7 @@ class Run:
     fine_tuned_model: str | None = None
     finished_at: datetime | None = None
     error: str | None = None
+    wants_own_job: bool = False  # opened with `--new`: a job that exists already is not its job
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def run(
         return
     from ftops.orchestrator.runs import open_run
 
-    _drive(
+    drive_shown(
         out,
         job.spec.provider_settings(),
         lambda desk: open_run(job, desk, new=new, retry=retry),
@@ -79,7 +79,7 @@ def follow(out: Output, ref: RunRef) -> None:
     """
     with wiring.open_ledger() as ledger:
         found = ledger.get_run(ref)
-    _drive(out, found.provider, lambda desk: _announce(found, desk), detach=False)
+    drive_shown(out, found.provider, lambda desk: _announce(found, desk), detach=False)
 
 
 def _announce(found: "Run", desk: "Desk") -> "Run":
@@ -87,7 +87,7 @@ def _announce(found: "Run", desk: "Desk") -> "Run":
     return found
 
 
-def _drive(
+def drive_shown(
     out: Output,
     settings: "ProviderSettings",
     opened: "Callable[[Desk], Run]",

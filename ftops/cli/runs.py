@@ -1,5 +1,6 @@
 """`ftops runs`, `ftops show` and `ftops cancel`: what has been run, one run, the end of one."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,9 @@ def add_to(app: typer.Typer) -> None:
     command(app, "show", examples=["ftops show run-20261122-1407-k3f9", "ftops show news-topics"])(
         show
     )
-    command(app, "cancel", examples=["ftops cancel run-20261122-1407-k3f9"])(cancel)
+    command(
+        app, "cancel", examples=["ftops cancel run-20261122-1407-k3f9", "ftops cancel job.yaml"]
+    )(cancel)
 
 
 def list_runs(out: Output, limit: Limit = 20) -> None:
@@ -81,15 +84,23 @@ def show(out: Output, ref: RunRef) -> None:
 
 
 def cancel(out: Output, ref: RunRef) -> None:
-    """Cancel the job at the provider, and record it."""
+    """Cancel the job at the provider, and record it.
+
+    A job file may stand for its run: then the job is found though the ledger is gone.
+    """
     from ftops.cli.documents import run_document
     from ftops.orchestrator.observer import Silent
-    from ftops.orchestrator.runs import cancel_run
+    from ftops.orchestrator.runs import cancel_job_file, cancel_run
 
     with wiring.open_ledger() as ledger:
-        found = ledger.get_run(ref)
-        with wiring.open_desk(ledger, found.provider, Silent()) as desk:
-            run = cancel_run(found, desk)
+        if Path(ref).is_file():
+            job = wiring.load_job_file(Path(ref), [])
+            with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
+                run = cancel_job_file(job, desk)
+        else:
+            found = ledger.get_run(ref)
+            with wiring.open_desk(ledger, found.provider, Silent()) as desk:
+                run = cancel_run(found, desk)
     out.finish(
         run_document(run),
         essential=[run.status.value],

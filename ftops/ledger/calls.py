@@ -85,15 +85,32 @@ class Calls(Store):
             )
         return to_call(row) if row else None
 
-    def is_job_known(self, job_id: str) -> bool:
-        """Whether a request of any run is known to have made this job."""
+    def list_open_calls(self, name: str) -> list[RemoteCall]:
+        """The requests of that name, of all runs, whose answers are not known; oldest first."""
         with self._reading() as connection:
-            return (
-                connection.execute(
-                    "SELECT 1 FROM calls WHERE remote_id = ? AND name = 'create_job'", (job_id,)
-                ).fetchone()
-                is not None
+            rows = connection.execute(
+                f"SELECT {CALL_COLUMNS} FROM calls WHERE state = 'intent' AND name = ? ORDER BY id",
+                (name,),
             )
+            return [to_call(row) for row in rows]
+
+    def is_job_known(self, job_id: str) -> bool:
+        """Whether a run has this job, or a request of one is known to have made it."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM calls WHERE remote_id = ? AND name = 'create_job'"
+                " UNION ALL SELECT 1 FROM runs WHERE job_id = ?",
+                (job_id, job_id),
+            )
+            return found.fetchone() is not None
+
+    def is_upload_known(self, file_id: str) -> bool:
+        """Whether a request of any run is known to have made this file."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM calls WHERE remote_id = ? AND stage = 'upload'", (file_id,)
+            )
+            return found.fetchone() is not None
 
     def add_upload(self, upload: Upload) -> None:
         """Remember content that lies at an account already."""

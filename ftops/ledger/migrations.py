@@ -20,6 +20,11 @@ def _first(connection: sqlite3.Connection) -> None:
     run_statements(connection, _VERSION_1)
 
 
+def _add_wants_own_job(connection: sqlite3.Connection) -> None:
+    """Runs that were opened with --new say so."""
+    connection.execute("ALTER TABLE runs ADD COLUMN wants_own_job INTEGER NOT NULL DEFAULT 0")
+
+
 def find_version(connection: sqlite3.Connection) -> int | None:
     """The version of the ledger in this file; 0 for an empty file, None for somebody else's."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -180,4 +185,4 @@ CREATE TABLE models (
 CREATE INDEX models_by_time ON models (created_at);
 """
 
-MIGRATIONS: list[Step] = [_first]
+MIGRATIONS: list[Step] = [_first, _add_wants_own_job]

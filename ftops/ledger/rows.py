@@ -30,7 +30,8 @@ Record = TypeVar("Record")
 
 RUN_COLUMNS = (
     "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
-    " overrides_json, job_id, fine_tuned_model, finished_at, error"
+    " overrides_json, job_id, fine_tuned_model, finished_at, error,"
+    " wants_own_job"
 )
 STAGE_COLUMNS = "stage, status, attempts, started_at, finished_at, detail_json, error"
 EVENT_COLUMNS = "event_id, at, level, message, type, data_json"
@@ -150,6 +151,7 @@ def to_run(row: SqlRow) -> Run:
         fine_tuned_model=row[12],
         finished_at=_moment_or_none(row[13]),
         error=row[14],
+        wants_own_job=bool(row[15]),
     )
 
 
@@ -255,6 +257,7 @@ def run_values(run: Run) -> SqlRow:
         run.fine_tuned_model,
         to_text(run.finished_at) if run.finished_at else None,
         run.error,
+        run.wants_own_job,
     )
 
 

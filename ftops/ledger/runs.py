@@ -56,6 +56,22 @@ class Runs(Store):
                 return run
         raise UnknownRun(f"no run, job, model or job file is called {ref!r}")
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether there is a run of exactly that id."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
+            return found.fetchone() is not None
+
+    def find_run_by_key(self, key: str) -> Run | None:
+        """The newest run of that key."""
+        with self._reading() as connection:
+            return _newest(connection, "key = ?", key)
+
+    def find_run_of_job(self, job_id: str) -> Run | None:
+        """The run that has this job, or had it before it was tried again."""
+        with self._reading() as connection:
+            return _newest(connection, "job_id = ?", job_id) or _by_older_job(connection, job_id)
+
     def list_runs(self, limit: int | None = None) -> list[Run]:
         """Runs, newest first."""
         with self._reading() as connection:

@@ -31,7 +31,8 @@ CREATE TABLE runs (
     job_id           TEXT,               -- of the newest job; older ones stand in calls
     fine_tuned_model TEXT,
     error            TEXT,
-    cancel_asked_at  TEXT                -- whoever drives the run looks here before it goes on
+    cancel_asked_at  TEXT,               -- whoever drives the run looks here before it goes on
+    wants_own_job    INTEGER NOT NULL DEFAULT 0  -- 1: opened with --new, takes over no other job
 );
 CREATE INDEX runs_by_key ON runs (key, created_at);
 CREATE INDEX runs_by_time ON runs (created_at);

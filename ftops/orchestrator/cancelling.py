@@ -5,8 +5,8 @@ from ftops.errors import JobFailed, Rejected, RunError
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say_follow
 from ftops.orchestrator.lock import hold_run
-from ftops.orchestrator.stages.create import CALL as CREATE_CALL
-from ftops.orchestrator.stages.create import reconcile
+from ftops.orchestrator.reconciling import CALL as CREATE_CALL
+from ftops.orchestrator.reconciling import reconcile
 from ftops.orchestrator.states import ENDED, RUN_MOVES
 from ftops.orchestrator.work import Work
 from ftops.records import Job, Run, Stage

@@ -2,7 +2,7 @@
 
 import shlex
 
-from ftops.records import Run
+from ftops.records import ProviderSettings, Run
 
 
 def say(*words: str) -> str:
@@ -26,3 +26,13 @@ def find_run_words(run: Run, *, job_file: str = "") -> list[str]:
 def say_follow(run_id: str) -> str:
     """The command that goes on watching that run."""
     return say("follow", run_id)
+
+
+def find_provider_words(settings: ProviderSettings) -> list[str]:
+    """The options that name the same provider to a command that takes no job file."""
+    words = ["--provider", settings.type]
+    if settings.base_url:
+        words += ["--base-url", settings.base_url]
+    if settings.api_key_env:
+        words += ["--api-key-env", settings.api_key_env]
+    return words

@@ -10,12 +10,17 @@ _ORDER = tuple(Stage)
 _NEED_FILES = frozenset({Stage.UPLOAD, Stage.EVALUATE})
 
 
-def plan(records: Sequence[StageRecord], *, has_prepared_files: bool) -> tuple[Stage, ...]:
+def plan(
+    records: Sequence[StageRecord], *, has_prepared_files: bool, has_job: bool = False
+) -> tuple[Stage, ...]:
     """The stages still to be done, in order.
 
-    Preparing is done once more when its files are gone and a later stage needs them.
+    Preparing is done once more when its files are gone and a later stage needs them. A run that has
+    its job uploads nothing, whatever its records say.
     """
     left = {record.stage for record in records if record.status not in DONE}
+    if has_job:
+        left.discard(Stage.UPLOAD)
     if left & _NEED_FILES and not has_prepared_files:
         left.add(Stage.PREPARE)
     return tuple(stage for stage in _ORDER if stage in left)

@@ -75,19 +75,36 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
     if run.status is RunStatus.PENDING:
         run = _move(desk, run, RUN_MOVES["start"])
     spec = JobSpec.from_json(run.spec)
-    left = plan(records, has_prepared_files=_has_prepared_files(desk, run, records))
+    max_wait_s = spec.limits.max_wait_s
+    until_s = None if max_wait_s is None else desk.clock.monotonic_s() + max_wait_s
+    left = plan(
+        records,
+        has_prepared_files=_has_prepared_files(desk, run, records),
+        has_job=run.job_id is not None,
+    )
     for record in records:
         if record.stage not in left:
             desk.observer.stage_ended(record)
             continue
-        if run.job_id is None and desk.ledger.is_cancel_asked(run.id):
+        if _must_cancel(run, desk, record.stage):
             run = cancel_held(run, desk)
             if run.status in ENDED:
                 return conclude(run, records)
-        run = _do_stage(Work(run, spec, desk), record)
+        work = Work(run, spec, desk, until_s)
+        work.grant(0.0)  # the run's time may be up
+        run = _do_stage(work, record)
         if detach and record.stage is Stage.CREATE:
             return run
     return _move(desk, run, RUN_MOVES["succeed"])
+
+
+def _must_cancel(run: Run, desk: Desk, stage: Stage) -> bool:
+    """Whether somebody asked for the end of the run, and it can still be had."""
+    if not desk.ledger.is_cancel_asked(run.id):
+        return False
+    if run.job_id is None:
+        return True
+    return stage is Stage.FOLLOW and not desk.provider.get_job(run.job_id).ended
 
 
 def _do_stage(work: Work, record: StageRecord) -> Run:

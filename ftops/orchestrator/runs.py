@@ -1,26 +1,29 @@
 """What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 
-from ftops.errors import BadAnswer, LedgerError, RunError
+from ftops.errors import BadAnswer, LedgerError, RunError, UnknownRun
 from ftops.files import storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.keys import make_key, make_run_id
 from ftops.orchestrator.plan import plan_retry
+from ftops.orchestrator.reconciling import find_earlier_job
 from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.states import RUN_MOVES
-from ftops.records import Json, Run, RunStatus, Stage
+from ftops.orchestrator.work import Work
+from ftops.records import JobRequest, Json, Run, RunStatus, Stage
 from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.spec.load import LoadedJob
 
-__all__ = ["cancel_run", "drive", "load_evaluation", "load_results", "open_run"]
+__all__ = ["cancel_job_file", "cancel_run", "drive", "load_evaluation", "load_results", "open_run"]
 
 JOB_FILE = "job.yaml"
 
@@ -32,7 +35,7 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     for a run that failed or was cancelled, unless `retry` opens it again; `new` records another.
     """
     key = make_key(job, desk.provider.account)
-    fresh = _make_run(job, desk, key)
+    fresh = replace(make_run(job, desk, key), wants_own_job=new)
     run = desk.ledger.add_run(fresh, unless_known=not new)
     resumed = run.id != fresh.id
     if resumed:
@@ -43,6 +46,28 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
         write_atomic(copy, text)
     desk.observer.run_opened(run, resumed=resumed)
     return run
+
+
+def cancel_job_file(job: LoadedJob, desk: Desk) -> Run:
+    """Cancel the run of this job file, also when the ledger that knew it is gone.
+
+    Then the provider is asked for a job that carries the mark of the file's key. UnknownRun when
+    there is none either; nothing is uploaded or created.
+    """
+    key = make_key(job, desk.provider.account)
+    if known := desk.ledger.find_run_by_key(key):
+        return cancel_run(known, desk)
+    desk.provider.ensure_ready()
+    fresh = make_run(job, desk, key)
+    found = find_earlier_job(Work(fresh, job.spec, desk), JobRequest(job.spec.model, ""))
+    if found is None:
+        raise UnknownRun(
+            f"neither the ledger nor the provider knows a job of {job.path}",
+            hint="A job without marks is cancelled by its id: `ftops adopt JOB_ID --detach`, then"
+            " `ftops cancel JOB_ID`.",
+        )
+    desk.observer.noted(f"found {found.id}, which an earlier command had created")
+    return cancel_run(desk.ledger.add_run(replace(fresh, job_id=found.id), unless_known=True), desk)
 
 
 def load_results(run: Run, home: Path) -> list[ResultRow]:
@@ -71,7 +96,8 @@ def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     return Evaluation.from_json(value)
 
 
-def _make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+    """A fresh run of the job file, recorded nowhere yet."""
     now = desk.clock.now()
     return Run(
         id=make_run_id(now),

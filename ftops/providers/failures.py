@@ -34,11 +34,13 @@ CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError, RecursionE
 # 429 answers that no pause of seconds mends.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
 _HINTS = {
-    "training_not_available": "OpenAI has closed self-serve fine-tuning to most organisations. The "
-    "same job file runs with `provider: local`, or with another `base_url` that speaks this API.",
+    "training_not_available": "OpenAI is winding fine-tuning down: most organisations can "
+    "create no jobs any more, nobody can after 2027-01-06, and the models that can be tuned are "
+    "shut down on 2027-01-14. The same job file runs with `provider: local`, or with the "
+    "`base_url` of any other server that speaks this API.",
     "insufficient_quota": "Add credit at the provider, then give the same command again.",
     "daily_rate_limit_exceeded": "The provider's limit for one day is used up: "
-    "give the same command again tomorrow.",
+    "the same command goes on from here once it is not.",
 }
 _WRONG_ADDRESS = "Check `base_url`: the answer does not look like the fine-tuning API's."
 

@@ -20,7 +20,7 @@ from ftops.errors import BadAnswer, ProviderError, Rejected
 from ftops.providers.calls import Caller, read_answer
 from ftops.providers.endpoint import ANSWER_TIMEOUT_S, make_timeout
 from ftops.providers.event_stream import read_data
-from ftops.providers.jobs import CREATE_TIMEOUT_S, render_hyperparameters
+from ftops.providers.jobs import CREATE_TIMEOUT_S, has_same_figures, render_hyperparameters
 from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_ids, read_job, read_object
 from ftops.records import Capabilities, Job, JobError, JobEvent, JobRequest, Json
@@ -219,6 +219,7 @@ def _is_same(job: Job, request: JobRequest) -> bool:
         and job.training_file == request.training_file
         and job.validation_file == request.validation_file
         and job.model == request.model
+        and has_same_figures(job, request.hyperparameters)
         and (job.fine_tuned_model is None or _has_suffix(job.fine_tuned_model, request.suffix))
     )
 

@@ -14,11 +14,10 @@ from ftops.clock import Clock
 from ftops.errors import Rejected
 from ftops.providers.calls import Caller, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
-from ftops.providers.protocol import MayBe
+from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
 from ftops.providers.wire import Fields, read_event, read_job
 from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json, Method
 
-RUN_KEY = "ftops_run"  # the metadata that tells which run a job belongs to
 _PAGE = 100
 _MOST_JOBS_LOOKED_AT = 500
 CREATE_TIMEOUT_S = 120.0
@@ -79,13 +78,14 @@ def find_job(
 ) -> Job | None:
     """The newest job that this request made, if any.
 
-    Told by its metadata. Where a provider keeps none at all, a job that was asked for in the same
-    words and has not ended badly counts as the one.
+    Told by its metadata: the mark of its run, or of its key when the request has only that. Where a
+    provider keeps none at all, a job that was asked for in the same words and has not ended badly
+    counts as the one.
     """
-    run = request.metadata.get(RUN_KEY)
-    if capabilities.metadata and run:
-        listed = _list_marked_jobs(caller, run)
-        marked = [item for item in listed if item.find_texts("metadata").get(RUN_KEY) == run]
+    mark = _find_mark(request)
+    if capabilities.metadata and mark:
+        listed = _list_marked_jobs(caller, mark)
+        marked = [item for item in listed if mark.items() <= item.find_texts("metadata").items()]
         if marked:
             return next(filter(may_be, map(read_job, marked)), None)
         listed = listed or _list_jobs(caller, _PAGE, None)
@@ -97,10 +97,17 @@ def find_job(
     return next(filter(may_be, same), None)
 
 
-def _list_marked_jobs(caller: Caller, run: str) -> list[Fields]:
-    """What the provider lists when asked for the run's jobs; some list all jobs regardless."""
+def _find_mark(request: JobRequest) -> dict[str, str]:
+    for name in (RUN_MARK, KEY_MARK):
+        if value := request.metadata.get(name):
+            return {name: value}
+    return {}
+
+
+def _list_marked_jobs(caller: Caller, mark: dict[str, str]) -> list[Fields]:
+    """What the provider lists when asked for the marked jobs; some list all jobs regardless."""
     try:
-        return _list_jobs(caller, _MOST_JOBS_LOOKED_AT, {RUN_KEY: run})
+        return _list_jobs(caller, _MOST_JOBS_LOOKED_AT, mark)
     except Rejected:  # it does not know the filter
         return _list_jobs(caller, _MOST_JOBS_LOOKED_AT, None)
 
@@ -129,7 +136,20 @@ def _is_same(fields: Fields, request: JobRequest) -> bool:
         and job.model.startswith(request.model)
         and (suffix is None or suffix == request.suffix)
         and (job.seed is None or request.seed is None or job.seed == request.seed)
+        and has_same_figures(job, request.hyperparameters)
     )
+
+
+def has_same_figures(job: Job, wanted: Hyperparameters) -> bool:
+    """Whether no figure of the job is another than the one that was asked for.
+
+    What "auto" becomes, and what the job does not tell, may be anything.
+    """
+    for name, told in job.hyperparameters.items():
+        value = getattr(wanted, name, None)
+        if isinstance(value, int | float) and told not in ("auto", value):
+            return False
+    return True
 
 
 def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobEvent]:

@@ -17,6 +17,10 @@ from ftops.records import (
     Sampling,
 )
 
+# The metadata by which a job is told: which run it was made for, and which key that run has.
+RUN_MARK = "ftops_run"
+KEY_MARK = "ftops_key"
+
 OnBytes: TypeAlias = Callable[[int, int], None]  # (bytes sent so far, bytes in all)
 MayBe: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is looked for
 
@@ -76,8 +80,9 @@ class Provider(Protocol):
         """
 
     def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
-        """The job that an earlier `create_job(request)` made, told by its metadata `ftops_run`.
+        """The newest job that an earlier `create_job(request)` made.
 
+        Told by its metadata `ftops_run`, or `ftops_key` when the request carries that mark alone.
         Where no metadata is kept, the newest job that was asked for in the same words. Jobs for
         which `may_be` does not hold are passed over.
         """

@@ -252,12 +252,30 @@ class LimitSpec(Section):
     max_wait: Annotated[
         Annotated[str, Field(pattern=_DURATION), AfterValidator(_unit_sums)] | None,
         Wanted("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
-    ] = Field(None, description="Longest time to follow the job; the job itself goes on.")
+    ] = Field(
+        None,
+        description="Longest time that one command waits and works, from the upload to the"
+        " evaluation; a job that was created goes on, and so does the next command.",
+    )
+    stall: Annotated[
+        Annotated[str, Field(pattern=_DURATION), AfterValidator(_unit_sums)] | None,
+        Wanted("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
+    ] = Field(
+        None,
+        description="Longest time without an event or another status while the job is being worked"
+        " on; then the command says so and ends. The job is left as it is. Time in a queue does"
+        " not count.",
+    )
 
     @property
     def max_wait_s(self) -> float | None:
         """`max_wait` in seconds."""
         return None if self.max_wait is None else _duration_s(self.max_wait)
+
+    @property
+    def stall_s(self) -> float | None:
+        """`stall` in seconds."""
+        return None if self.stall is None else _duration_s(self.stall)
 
 
 def _provider_shape(value: object) -> str:

@@ -25,7 +25,18 @@ EXAMPLES = [
 def test_the_reference_holds_every_command() -> None:
     assert {"", "data", "models", "files", "engine", "engine keys"} == GROUPS
     assert set(COMMANDS) == {
-        *("run", "check", "follow", "runs", "show", "cancel", "results", "complete", "serve"),
+        *(
+            "run",
+            "check",
+            "follow",
+            "runs",
+            "show",
+            "adopt",
+            "cancel",
+            "results",
+            "complete",
+            "serve",
+        ),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
         "data check",
         *("engine status", "engine stop", "engine env"),

@@ -139,7 +139,7 @@ def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Tra
         suffix="contract",
         hyperparameters=Hyperparameters(n_epochs=1, batch_size=4),
         seed=7,
-        metadata={"ftops_run": "run-contract", "team": "search"},
+        metadata={"ftops_run": "run-contract", "ftops_key": "key-contract", "team": "search"},
     )
     request = suited(request, provider)
     return Trained(file, request, wait_for_end(provider, provider.create_job(request)))

@@ -99,7 +99,14 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
     found = provider.find_job(trained.request)
     assert found is not None
     assert found.id == trained.job.id
-    others = [dataclasses.replace(trained.request, metadata={"ftops_run": "run-never"})]
+    keyed = dataclasses.replace(trained.request, metadata={"ftops_key": "key-contract"})
+    by_key = provider.find_job(keyed)
+    assert by_key is not None
+    assert by_key.id == trained.job.id
+    others = [
+        dataclasses.replace(trained.request, metadata={"ftops_run": "run-never"}),
+        dataclasses.replace(trained.request, metadata={"ftops_key": "key-never"}),
+    ]
     if not provider.capabilities.metadata:
         others = [
             dataclasses.replace(trained.request, training_file="file-other"),
@@ -107,6 +114,7 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
             dataclasses.replace(trained.request, model="babbage"),
             dataclasses.replace(trained.request, suffix="other"),
             dataclasses.replace(trained.request, suffix=None),
+            dataclasses.replace(trained.request, hyperparameters=Hyperparameters(n_epochs=49)),
         ]
     for other in others:
         assert provider.find_job(other) is None, other

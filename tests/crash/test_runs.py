@@ -3,6 +3,7 @@
 Each command is a real process, killed by SIGKILL; the provider keeps its state in a folder.
 """
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -98,6 +99,37 @@ def test_a_run_that_died_around_a_commit_goes_on_and_leaves_one_job(
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert provider.count("create_job") == 1
     assert provider.count("upload_file") == 2
+    assert not [call for call in calls if call.endswith("intent")]
+
+
+@pytest.mark.parametrize(
+    "point", ["create.after_call", "ledger.record_job.after_commit", IN_FOLLOW]
+)
+def test_a_run_that_died_and_lost_its_ledger_finds_its_job_and_its_uploads_again(
+    commands: Commands, point: str
+) -> None:
+    commands.give("run", point=point)
+    shutil.rmtree(commands.folder / "home")
+    commands.give("run", at_s=5.0)
+    run, provider, _ = look(commands.folder)
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert provider.count("create_job") == 1
+    assert provider.count("upload_file") == 2
+
+
+@pytest.mark.parametrize(
+    "point", ["ledger.record_intent.after_commit", "ledger.record_job.before_commit"]
+)
+def test_a_death_while_a_found_job_is_taken_over_leaves_one_job(
+    commands: Commands, point: str
+) -> None:
+    commands.give("run", point="create.after_call")
+    shutil.rmtree(commands.folder / "home")
+    commands.give("run", point=point, at_s=5.0)
+    commands.give("run", at_s=65.0)
+    run, provider, calls = look(commands.folder)
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert provider.count("create_job") == 1
     assert not [call for call in calls if call.endswith("intent")]
 
 

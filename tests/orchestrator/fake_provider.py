@@ -159,12 +159,19 @@ class FakeProvider:
 
     def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
         self._enter("find_job")
-        mark = request.metadata.get("ftops_run")
         for job in reversed(self.jobs()):
             listed = job.created_at + timedelta(seconds=self.listing_lag_s) <= self.clock.now()
-            if job.metadata.get("ftops_run") == mark and listed and may_be(job):
+            if listed and self._is_asked_for(job, request) and may_be(job):
                 return job
         return None
+
+    def _is_asked_for(self, job: Job, request: JobRequest) -> bool:
+        if not self.capabilities.metadata:
+            return (job.model, job.training_file) == (request.model, request.training_file)
+        for mark in ("ftops_run", "ftops_key"):
+            if mark in request.metadata:
+                return job.metadata.get(mark) == request.metadata[mark]
+        return False
 
     def get_job(self, job_id: str) -> Job:
         self._enter("get_job")

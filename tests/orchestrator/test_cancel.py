@@ -2,11 +2,19 @@
 
 import pytest
 
-from ftops.errors import AuthFailed, JobCancelled, JobFailed, RunError, Unreachable
+from ftops.errors import (
+    AuthFailed,
+    JobCancelled,
+    JobFailed,
+    RateLimited,
+    RunError,
+    Unreachable,
+)
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.runs import cancel_run, drive, open_run
 from ftops.records import Run, RunStatus
 from tests.orchestrator.desks import Bench
+from tests.orchestrator.test_create import lose_the_listing
 
 
 def start(bench: Bench) -> Run:
@@ -40,7 +48,7 @@ def test_an_ended_run_stays_as_it_is(bench: Bench) -> None:
 def test_a_job_in_doubt_is_found_and_cancelled(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.loses_answer_to = {"create_job"}
-    bench.provider.fail("find_job", Unreachable("gone"))
+    lose_the_listing(bench, "gone")
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
     (run,) = bench.ledger.list_runs()
@@ -52,7 +60,7 @@ def test_a_job_in_doubt_is_found_and_cancelled(bench: Bench) -> None:
 def test_a_cancel_that_broke_off_is_carried_out_by_the_next_run_of_the_file(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.loses_answer_to = {"create_job"}
-    bench.provider.fail("find_job", Unreachable("gone"), Unreachable("still gone"))
+    lose_the_listing(bench, "gone", "still gone")
     with pytest.raises(RunError):
         bench.run(job)
     with pytest.raises(Unreachable):
@@ -141,6 +149,28 @@ def test_a_driver_sees_its_job_cancelled_by_another_command(bench: Bench) -> Non
     with pytest.raises(JobCancelled):
         bench.run(job)
     assert bench.ledger.list_runs()[0].status is RunStatus.CANCELLED
+
+
+def test_a_run_that_waits_for_a_slot_is_cancelled_without_a_job(bench: Bench) -> None:
+    def ask() -> None:
+        bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)
+
+    bench.provider.before("create_job", ask)
+    bench.provider.fail("create_job", RateLimited("tomorrow", retry_after_s=40_000.0))
+    with pytest.raises(JobCancelled, match="before it had a job"):
+        bench.run(bench.write_job())
+    assert bench.ledger.list_runs()[0].status is RunStatus.CANCELLED
+    assert bench.provider.count("create_job") == 0
+
+
+def test_a_cancel_that_died_before_it_was_sent_is_carried_out_by_the_next_command(
+    bench: Bench,
+) -> None:
+    run = start(bench)
+    bench.ledger.ask_cancel(run.id)
+    with pytest.raises(JobCancelled):
+        drive(run, bench.desk)
+    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
 
 
 def test_a_key_that_is_refused_leaves_the_run_as_it_was(bench: Bench) -> None:

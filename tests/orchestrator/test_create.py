@@ -9,14 +9,15 @@ from ftops.errors import (
     AuthFailed,
     BadAnswer,
     FtopsError,
+    PermissionRefused,
     ProviderError,
     RateLimited,
     Rejected,
     RunError,
     Unavailable,
     Unreachable,
+    WaitedTooLong,
 )
-from ftops.orchestrator.stages.create import LISTING_LAG_S
 from ftops.records import JobRequest, RunStatus, Stage
 from tests.orchestrator.desks import Bench
 
@@ -24,6 +25,17 @@ from tests.orchestrator.desks import Bench
 def list_create_calls(bench: Bench) -> list[str]:
     (run,) = bench.ledger.list_runs()
     return [call.state for call in bench.ledger.list_calls(run.id) if call.name == "create_job"]
+
+
+def lose_the_listing(bench: Bench, *messages: str) -> None:
+    """After the next request for a job, the provider cannot be asked for a while."""
+    errors = [Unreachable(message) for message in messages]
+
+    def lose() -> None:
+        bench.provider.fail("find_job", *errors)
+        errors.clear()
+
+    bench.provider.before("create_job", lose)
 
 
 def test_the_job_carries_the_users_metadata_and_the_marks_of_the_run(bench: Bench) -> None:
@@ -85,14 +97,15 @@ def test_a_job_that_is_not_found_is_in_doubt_and_the_next_command_asks_first(
     with pytest.raises(RunError, match="may or may not exist") as caught:
         bench.run(job)
     assert "asks the provider for it before" in caught.value.hint
-    assert bench.clock.now() - began >= timedelta(seconds=LISTING_LAG_S)
+    assert bench.clock.now() - began >= timedelta(seconds=30)
     assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
     assert list_create_calls(bench) == ["intent"]
-    asked = []
+    asked: list[str] = []
     bench.provider.before("find_job", lambda: asked.append("find"))
     bench.provider.before("create_job", lambda: asked.append("create"))
     assert bench.run(job).status is RunStatus.SUCCEEDED
-    assert asked == ["find", "create"]
+    assert asked[-1] == "create"
+    assert set(asked[:-1]) == {"find"}
     assert list_create_calls(bench) == ["failed", "done"]
     assert bench.provider.count("create_job") == 1
 
@@ -111,7 +124,7 @@ def test_a_job_that_shows_up_only_for_the_next_command_is_adopted(bench: Bench) 
 def test_nothing_is_repeated_while_the_provider_cannot_be_asked(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.loses_answer_to = {"create_job"}
-    bench.provider.fail("find_job", Unreachable("gone"), Unreachable("still gone"))
+    lose_the_listing(bench, "gone", "still gone")
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
     with pytest.raises(Unreachable, match="still gone"):
@@ -196,21 +209,62 @@ def test_a_clear_no_leaves_nothing_in_doubt(
 def test_too_many_requests_are_waited_out_as_long_as_the_provider_says(bench: Bench) -> None:
     bench.provider.fail("create_job", RateLimited("slower", retry_after_s=33.0))
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
-    assert 33.0 in bench.clock.slept_s
+    assert sum(bench.clock.slept_s[:4]) == 33.0
     assert list_create_calls(bench) == ["failed", "done"]
 
 
 @pytest.mark.parametrize(
-    "error",
-    [RateLimited("tomorrow", retry_after_s=40_000.0), RateLimited("no quota", final=True)],
-    ids=["far away", "of no use"],
+    ("error", "waited_s"),
+    [
+        (RateLimited("slower", retry_after_s=300.0), 300),
+        (RateLimited("tomorrow", retry_after_s=40_000.0), 40_000),
+        (RateLimited("a day's jobs", code="daily_rate_limit_exceeded", final=True), 3600),
+    ],
+    ids=["minutes", "hours", "the day's limit"],
 )
-def test_a_limit_that_is_not_over_soon_ends_the_command_but_not_the_run(
-    bench: Bench, error: FtopsError
+def test_the_next_slot_is_waited_for_however_far_it_is(
+    bench: Bench, error: RateLimited, waited_s: float
 ) -> None:
-    job = bench.write_job()
-    assert isinstance(error, RateLimited)
+    began_s = bench.clock.monotonic_s()
+    created_s: list[float] = []
     bench.provider.fail("create_job", error)
+    bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert created_s[-1] - began_s == waited_s
+    assert any(f"in {waited_s:,.0f} s" in note for note in bench.seen.notes)
+
+
+def test_waiting_for_a_slot_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:
+    job = bench.write_job(limits={"max_wait": "10m"})
+    bench.provider.fail("create_job", RateLimited("tomorrow", retry_after_s=40_000.0))
+    with pytest.raises(WaitedTooLong, match=r"within limits\.max_wait \(10m\)"):
+        bench.run(job)
+    assert bench.clock.monotonic_s() == 600.0
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_provider_that_never_has_a_slot_is_given_up_after_two_days(bench: Bench) -> None:
+    bench.provider.fail("create_job", *[RateLimited("slower")] * 100)
+    with pytest.raises(RateLimited):
+        bench.run(bench.write_job())
+    assert 40 * 3600 < bench.clock.monotonic_s() <= 48 * 3600
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+
+
+def test_a_closed_provider_is_told_with_a_way_to_take_back_the_uploads(bench: Bench) -> None:
+    closed = PermissionRefused("closed", hint="Dates.", code="training_not_available", status=403)
+    bench.provider.fail("create_job", closed)
+    with pytest.raises(PermissionRefused) as caught:
+        bench.run(bench.write_job())
+    files = " ".join(file.id for file in bench.provider.list_files())
+    assert f"`ftops files delete {files} --provider fake`" in caught.value.hint
+    assert "Dates." in caught.value.hint
+
+
+def test_a_limit_that_no_waiting_mends_ends_the_command_but_not_the_run(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", RateLimited("no quota", final=True))
     with pytest.raises(RateLimited):
         bench.run(job)
     assert bench.run(job).status is RunStatus.SUCCEEDED

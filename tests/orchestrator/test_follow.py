@@ -8,6 +8,7 @@ import pytest
 from ftops.errors import (
     AuthFailed,
     BadAnswer,
+    JobStalled,
     NotFound,
     ProviderError,
     RateLimited,
@@ -196,6 +197,44 @@ def test_max_wait_also_ends_the_patience_with_a_provider_that_is_away(bench: Ben
     with pytest.raises(WaitedTooLong):
         bench.run(bench.write_job(limits={"max_wait": "10m"}))
     assert bench.clock.monotonic_s() == 600.0
+
+
+def test_a_job_that_shows_nothing_for_too_long_has_stalled_and_is_left_alone(bench: Bench) -> None:
+    job = bench.write_job(limits={"stall": "10m"})
+    bench.provider.statuses = ("queued", *["running"] * 500, "succeeded")
+    with pytest.raises(JobStalled, match="told nothing new for 10m") as caught:
+        bench.run(job)
+    (run,) = bench.ledger.list_runs()
+    assert f"ftops cancel {run.id}" in caught.value.hint
+    assert 600 <= bench.clock.monotonic_s() < 660
+    assert (run.status, bench.provider.count("create_job")) == (RunStatus.RUNNING, 1)
+    assert bench.provider.count("cancel_job") == 0
+
+
+def test_a_queue_and_a_provider_that_is_away_are_no_stall(bench: Bench) -> None:
+    bench.provider.statuses = (*["queued"] * 100, "running", "succeeded")
+    bench.provider.before(
+        "list_events",
+        lambda: (
+            bench.provider.fail("get_job", *[Unreachable("no route")] * 100)
+            if not bench.provider.known
+            else None
+        ),
+    )
+    run = bench.run(bench.write_job(limits={"stall": "10m"}))
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.clock.monotonic_s() > 2 * 3600
+
+
+def test_a_job_in_a_queue_is_asked_for_less_and_less_often_and_a_running_one_closely(
+    bench: Bench,
+) -> None:
+    bench.provider.statuses = (*["queued"] * 12, "running", "running", "succeeded")
+    bench.run(bench.write_job())
+    slept = bench.clock.slept_s
+    assert slept[:3] == [5.0, 7.5, 11.25]
+    assert max(slept) == bench.provider.capabilities.poll_queued_s
+    assert slept[-2:] == [5.0, 5.0]
 
 
 def test_statuses_that_nobody_has_heard_of_are_a_job_on_its_way(bench: Bench) -> None:

@@ -97,6 +97,8 @@ def test_closed_fine_tuning_points_to_the_ways_out(
         provider.create_job(REQUEST)
     assert "`provider: local`" in caught.value.hint
     assert "`base_url`" in caught.value.hint
+    assert "2027-01-06" in caught.value.hint
+    assert "2027-01-14" in caught.value.hint
     assert route.call_count == 1
 
 

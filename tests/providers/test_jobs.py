@@ -1,5 +1,6 @@
 """Jobs: what is sent, that it is sent once, how one is found again, events in order."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -146,6 +147,18 @@ def test_a_job_is_found_by_its_metadata(api: respx.MockRouter, provider: Provide
     assert found is not None
     assert found.id == "ftjob-1"
     assert route.calls[0].request.url.params["metadata[ftops_run]"] == "run-1"
+
+
+def test_a_job_of_another_ledger_is_found_by_its_key(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    job: Json = {**JOB, "metadata": {"ftops_run": "run-lost", "ftops_key": "abc"}}
+    route = api.get("/fine_tuning/jobs").mock(return_value=page(job, has_more=False))
+    found = provider.find_job(dataclasses.replace(REQUEST, metadata={"ftops_key": "abc"}))
+    assert found is not None
+    assert found.metadata["ftops_run"] == "run-lost"
+    assert route.calls[0].request.url.params["metadata[ftops_key]"] == "abc"
+    assert provider.find_job(dataclasses.replace(REQUEST, metadata={"ftops_key": "x"})) is None
 
 
 def test_a_server_that_ignores_the_filter_gives_no_stranger_away_as_ours(

@@ -2,17 +2,19 @@
 
 The intent is in the ledger before the request leaves. Without a clear answer the provider is asked
 whether the job is there, for long enough that a listing which lags has caught up; only when it
-certainly is not, a later command sends the request again.
+certainly is not, a later command sends the request again. Before the first request of a run, the
+provider is asked for a job that an earlier command has made with another ledger.
 """
 
 import contextlib
-from collections.abc import Mapping
 from datetime import timedelta
 
 from ftops import crashpoints
 from ftops.errors import (
     BadAnswer,
     FtopsError,
+    JobCancelled,
+    PermissionRefused,
     ProviderError,
     RateLimited,
     RunError,
@@ -21,18 +23,28 @@ from ftops.errors import (
 )
 from ftops.ledger.ledger import RemoteCall
 from ftops.orchestrator.details import find_value, get_value
-from ftops.orchestrator.hints import say_run
+from ftops.orchestrator.hints import find_provider_words, say, say_run
+from ftops.orchestrator.reconciling import (
+    CALL,
+    count_jobs,
+    reconcile,
+    render_request,
+    take_earlier_job,
+)
 from ftops.orchestrator.work import Outcome, Work
+from ftops.providers.protocol import KEY_MARK, RUN_MARK
 from ftops.records import Job, JobRequest, Json, Method, Run, Stage
 
-CALL = "create_job"
-LISTING_LAG_S = 30.0  # by then a job that exists is in the provider's listing
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # together LISTING_LAG_S
-_CLOCKS_APART = timedelta(minutes=5)  # ours and the provider's
-_TRIES = 3  # while the provider answers that there are too many requests
-_PAUSE_S = 20.0
-_LONGEST_RETRY_AFTER_S = 120.0
 _IN_DOUBT = (Unreachable, Unavailable, BadAnswer)
+# While the provider answers that there are too many requests: its own pause, or one that grows.
+_FIRST_PAUSE_S = 20.0
+_LONGEST_PAUSE_S = (
+    3600.0  # also when a limit for one day is used up, and it does not say for how long
+)
+_PATIENCE_S = 48 * 3600.0  # in all; `limits.max_wait` may end it before
+_LOOK_EVERY_S = 10.0  # for a cancel, while waiting
+_DAILY_LIMIT = "daily_rate_limit_exceeded"
+_CLOSED = "training_not_available"
 
 
 def create(work: Work) -> Outcome:
@@ -43,11 +55,13 @@ def create(work: Work) -> Outcome:
     provider.ensure_ready()
     call = ledger.find_open_call(work.run.id, CALL)
     job = reconcile(work, call) if call else None
-    adopted = job is not None
     if call and not job:
         ledger.record_failed(call, "the provider does not know the job; the request was lost")
+    request = make_request(work)
+    job = job or take_earlier_job(work, request)
+    adopted = job is not None
     if not job:
-        job, adopted = _send_patiently(work, make_request(work))
+        job, adopted = _send_patiently(work, request)
     detail: dict[str, Json] = {
         "job_id": job.id,
         "status": job.status,
@@ -70,7 +84,7 @@ def make_request(work: Work) -> JobRequest:
 def build_request(work: Work, *, training_file: str, validation_file: str | None) -> JobRequest:
     """The request of this run for these files at the provider."""
     spec, capabilities = work.spec, work.desk.provider.capabilities
-    marks = {"ftops_run": _mark(work), "ftops_key": work.run.key[:32]}
+    marks = {RUN_MARK: _mark(work), KEY_MARK: work.run.key[:32]}
     return JobRequest(
         model=spec.model,
         training_file=training_file,
@@ -83,62 +97,54 @@ def build_request(work: Work, *, training_file: str, validation_file: str | None
     )
 
 
-def reconcile(work: Work, call: RemoteCall) -> Job | None:
-    """The job that an unanswered call has made all the same; it is the run's from then on.
-
-    None once the provider would certainly have listed it. Raises as the provider does.
-    """
-    job = _look(work, call)
-    if job:
-        work.desk.ledger.record_job(call, job.id)
-        work.desk.observer.noted(f"found {job.id}, which an interrupted command had created")
-    return job
-
-
-def _look(work: Work, call: RemoteCall) -> Job | None:
-    request = _from_json(call.request)
-    clock = work.desk.clock
-    for pause_s in (*_PAUSES_S, None):
-        job = work.desk.provider.find_job(request, may_be=lambda job: _may_be_of(job, call, work))
-        if job:
-            return job
-        age = clock.now() - call.began_at
-        if pause_s is None or age >= timedelta(seconds=LISTING_LAG_S):
-            return None
-        clock.sleep(pause_s)
-    return None
-
-
-def _may_be_of(job: Job, call: RemoteCall, work: Work) -> bool:
-    """Whether the call can have made the job that the provider finds for it.
-
-    Without metadata that may be the job of an earlier attempt, or of somebody else who trained on
-    the same file; only how old it is tells then.
-    """
-    if work.desk.ledger.is_job_known(job.id):
-        return False
-    if work.desk.provider.capabilities.metadata:
-        return True
-    return job.created_at >= call.began_at - _CLOCKS_APART
-
-
 def _send_patiently(work: Work, request: JobRequest) -> tuple[Job, bool]:
     """Send; and again only when the provider has said that it was too early."""
-    for _ in range(_TRIES - 1):
+    clock = work.desk.clock
+    until_s = clock.monotonic_s() + _PATIENCE_S
+    pause_s = _FIRST_PAUSE_S
+    while True:
         try:
             return _send(work, request)
         except RateLimited as error:
-            if error.final or (error.retry_after_s or 0.0) > _LONGEST_RETRY_AFTER_S:
+            wait_s = _find_wait_s(error, pause_s)
+            if wait_s is None or clock.monotonic_s() + wait_s > until_s:
                 raise
-            pause_s = error.retry_after_s or _PAUSE_S
-            work.desk.observer.noted(f"{error.message}; asking again in {pause_s:,.0f} s")
-            work.desk.clock.sleep(pause_s)
-    return _send(work, request)
+            at = (clock.now() + timedelta(seconds=wait_s)).astimezone()
+            work.desk.observer.noted(
+                f"{error.message}; asking again at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
+                " Ctrl-C loses nothing: the same command goes on from here"
+            )
+        _wait_unless_cancelled(work, wait_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _find_wait_s(error: RateLimited, pause_s: float) -> float | None:
+    """How long until the next slot; None when waiting is of no use."""
+    if error.code == _DAILY_LIMIT:
+        return error.retry_after_s or _LONGEST_PAUSE_S
+    if error.final:
+        return None
+    return pause_s if error.retry_after_s is None else error.retry_after_s
+
+
+def _wait_unless_cancelled(work: Work, seconds: float) -> None:
+    clock = work.desk.clock
+    until_s = clock.monotonic_s() + seconds
+    while (left_s := until_s - clock.monotonic_s()) > 0:
+        _check_not_cancelled(work)
+        work.sleep(min(left_s, _LOOK_EVERY_S))
+
+
+def _check_not_cancelled(work: Work) -> None:
+    """JobCancelled when another command wants the end of the run; it has no job yet."""
+    if work.desk.ledger.is_cancel_asked(work.run.id):
+        raise JobCancelled("cancelled before it had a job")
 
 
 def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
     ledger = work.desk.ledger
-    call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, _to_json(request))
+    _check_not_cancelled(work)
+    call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, render_request(request))
     crashpoints.reach("create.before_call")
     try:
         job = work.desk.provider.create_job(request)
@@ -146,6 +152,8 @@ def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
         return _settle(work, call, error), True
     except ProviderError as error:
         ledger.record_failed(call, error.message)
+        if isinstance(error, PermissionRefused) and error.code == _CLOSED:
+            error.hint = f"{error.hint} {_offer_deletion(work, request)}".strip()
         raise
     crashpoints.reach("create.after_call")
     ledger.record_job(call, job.id)
@@ -168,33 +176,17 @@ def _doubt(run: Run, error: ProviderError) -> FtopsError:
     )
 
 
+def _offer_deletion(work: Work, request: JobRequest) -> str:
+    """How to take back what was uploaded for a job that is refused for good."""
+    files = [request.training_file, request.validation_file]
+    own = [file for file in files if file and work.desk.ledger.is_upload_known(file)]
+    if not own:
+        return ""
+    words = find_provider_words(work.run.provider)
+    return f"{say('files', 'delete', *own, *words)} deletes what was uploaded for it."
+
+
 def _mark(work: Work) -> str:
     """The run's id, numbered from its second job on, so that each job has a mark of its own."""
-    made = sum(
-        call.name == CALL and call.state == "done"
-        for call in work.desk.ledger.list_calls(work.run.id)
-    )
+    made = count_jobs(work)
     return work.run.id if made == 0 else f"{work.run.id}.{made + 1}"
-
-
-def _to_json(request: JobRequest) -> dict[str, Json]:
-    return {
-        "model": request.model,
-        "training_file": request.training_file,
-        "validation_file": request.validation_file,
-        "suffix": request.suffix,
-        "metadata": dict(request.metadata),
-    }
-
-
-def _from_json(value: Mapping[str, Json]) -> JobRequest:
-    metadata = value.get("metadata")
-    return JobRequest(
-        model=get_value(value, "model", str),
-        training_file=get_value(value, "training_file", str),
-        validation_file=find_value(value, "validation_file", str),
-        suffix=find_value(value, "suffix", str),
-        metadata={key: str(text) for key, text in metadata.items()}
-        if isinstance(metadata, dict)
-        else {},
-    )

@@ -123,7 +123,7 @@ def _complete(work: Work, prompts: Sequence[Prompt], sampling: Sampling) -> list
         except NotFound:
             if number == 0:
                 work.desk.observer.noted(f"{model} is not being served yet; waiting for it")
-            work.desk.clock.sleep(pause_s)
+            work.sleep(pause_s)
     return work.desk.provider.complete(model, prompts, sampling)
 
 

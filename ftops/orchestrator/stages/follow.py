@@ -3,15 +3,16 @@
 Events are stored before they are shown, and each is shown once, whichever command shows it.
 """
 
-from ftops.errors import JobCancelled, JobFailed, NotFound, ProviderError, RunError
+from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.feed import find_progress, show_progress, show_unshown
-from ftops.orchestrator.hints import say_run
+from ftops.orchestrator.hints import say, say_follow, say_run
 from ftops.orchestrator.patience import Patience
 from ftops.orchestrator.work import Outcome, Work
-from ftops.records import Job, JobEvent, Json, Stage, TunedModel
+from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
 
 _NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success
+_GROWTH = 1.5  # of the pauses while a job waits for its turn
 
 
 def follow(work: Work) -> Outcome:
@@ -40,10 +41,9 @@ def follow(work: Work) -> Outcome:
 
 def _wait(work: Work, job_id: str) -> Job:
     desk = work.desk
-    patience = Patience(desk, work.run.id, work.spec.limits.max_wait_s)
+    patience, signs = Patience(work), _Signs(work)
     poll_every_s = desk.provider.capabilities.poll_every_s
     known = desk.ledger.list_event_ids(work.run.id, job_id)
-    status = ""
     while True:
         try:
             # In this order: once the job is known to have ended, all its events are there.
@@ -54,16 +54,61 @@ def _wait(work: Work, job_id: str) -> Job:
                 error.hint = f"{say_run(work.run, '--new')} starts another job."
             patience.bear(error, poll_every_s)
             continue
-        patience.answered()
-        known = _keep(work, job_id, events, known)
-        if job.status != status:
-            status = job.status
-            desk.observer.job_changed(status)
+        was_away = patience.answered()
+        heard, known = len(known), _keep(work, job_id, events, known)
+        if signs.see(job, news=was_away or len(known) > heard):
+            desk.observer.job_changed(job.status)
         if job.ended:
             return job
-        wait_s = patience.grant(poll_every_s)
+        wait_s = work.grant(signs.choose_pause_s())
         for event in desk.provider.await_events(job_id, known=known, wait_s=wait_s):
             known = _keep(work, job_id, [event], known)
+            signs.see(job, news=True)
+
+
+class _Signs:
+    """What a job has shown of itself: how soon it is asked again, and whether it has stalled."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._status = ""
+        self._last_s = work.desk.clock.monotonic_s()
+        self._pause_s = work.desk.provider.capabilities.poll_every_s
+
+    def see(self, job: Job, *, news: bool) -> bool:
+        """The job was looked at; whether its status is another than before.
+
+        JobStalled when it is being worked on and has shown nothing new for `limits.stall`. Neither
+        the time in a queue counts, nor that in which the provider could not be asked.
+        """
+        now_s = self._work.desk.clock.monotonic_s()
+        changed = job.status != self._status
+        if changed or news or job.ended or job.status in WAITING_JOB_STATUSES:
+            self._last_s = now_s
+        stall_s = self._work.spec.limits.stall_s
+        if stall_s is not None and now_s - self._last_s >= stall_s:
+            raise self._stalled(job)
+        capabilities = self._work.desk.provider.capabilities
+        if changed or job.status not in WAITING_JOB_STATUSES:
+            self._pause_s = capabilities.poll_every_s
+        else:
+            self._pause_s = min(
+                self._pause_s * _GROWTH, max(capabilities.poll_queued_s, capabilities.poll_every_s)
+            )
+        self._status = job.status
+        return changed
+
+    def choose_pause_s(self) -> float:
+        """How long to wait before the next look: longer and longer while it only waits."""
+        return self._pause_s
+
+    def _stalled(self, job: Job) -> JobStalled:
+        run_id, limit = self._work.run.id, self._work.spec.limits.stall
+        return JobStalled(
+            f"{job.id} is {job.status}, and has told nothing new for {limit} (limits.stall);"
+            " it was left as it is, and nothing was sent again",
+            hint=f"{say_follow(run_id)} goes on watching; {say('cancel', run_id)} ends the job.",
+        )
 
 
 def _keep(work: Work, job_id: str, events: list[JobEvent], known: frozenset[str]) -> frozenset[str]:
@@ -86,7 +131,7 @@ def _wait_for_name(work: Work, job: Job) -> Job:
     for pause_s in _NAME_PAUSES_S:
         if job.fine_tuned_model:
             return job
-        work.desk.clock.sleep(pause_s)
+        work.sleep(pause_s)
         job = work.desk.provider.get_job(job.id)
     if not job.fine_tuned_model:
         work.desk.observer.noted(f"{job.id} succeeded, but the provider names no model")

@@ -44,7 +44,7 @@ def _fetch(work: Work) -> tuple[str, bytes] | None:
             except NotFound:
                 pass
         if pause_s is not None:
-            work.desk.clock.sleep(pause_s)
+            work.sleep(pause_s)
     return None
 
 

@@ -1,0 +1,78 @@
+"""`ftops adopt`: a job that was created elsewhere becomes a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
+from ftops.cli.output import Output
+from ftops.cli.run import Detach, drive_shown
+
+if TYPE_CHECKING:
+    from ftops.records import ProviderSettings
+
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The provider's id of the job.")]
+ItsFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[JOB.yaml]",
+        help="The job file that it belongs to, if there is one.",
+        show_default=False,
+    ),
+]
+_LEGACY = "ft-"  # how the ids of jobs of the legacy protocol begin
+
+
+def add_to(app: typer.Typer) -> None:
+    command(
+        app,
+        "adopt",
+        examples=[
+            "ftops adopt ftjob-abc123 --provider openai",
+            "ftops adopt ftjob-abc123 job.yaml",
+        ],
+    )(adopt)
+
+
+def adopt(
+    out: Output,
+    job_id: JobId,
+    job_file: ItsFile = None,
+    provider: ProviderName = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    detach: Detach = False,
+) -> None:
+    """Make a run of a job that was created elsewhere, and follow it.
+
+    From a web page, another tool, or a ledger that is lost. Nothing is uploaded or created: the job
+    is followed, and its results are fetched. With its job file, the model is evaluated, too.
+    """
+    from ftops.orchestrator.adopting import adopt_job, check_unknown
+
+    with wiring.open_ledger() as ledger:
+        check_unknown(job_id, ledger)
+    job = wiring.load_job_file(job_file, []) if job_file else None
+    settings = (
+        job.spec.provider_settings()
+        if job
+        else _find_settings(job_id, wiring.find_chosen_provider(provider, base_url, api_key_env))
+    )
+    drive_shown(
+        out,
+        settings,
+        lambda desk: adopt_job(
+            job_id, desk, settings, lambda path: wiring.load_job_file(path, []), job_file=job
+        ),
+        detach=detach,
+    )
+
+
+def _find_settings(job_id: str, chosen: "ProviderSettings | None") -> "ProviderSettings":
+    from dataclasses import replace
+
+    settings = chosen or wiring.get_default_provider()
+    return replace(settings, protocol="legacy") if job_id.startswith(_LEGACY) else settings
