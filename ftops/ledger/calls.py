@@ -85,6 +85,15 @@ class Calls(Store):
             )
         return to_call(row) if row else None
 
+    def list_open_calls(self, name: str) -> list[RemoteCall]:
+        """The requests of that name of all runs whose answer is not known, oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {CALL_COLUMNS} FROM calls WHERE name = ? AND state = 'intent' ORDER BY id",
+                (name,),
+            )
+            return [to_call(row) for row in rows]
+
     def is_job_known(self, job_id: str) -> bool:
         """Whether a request of any run is known to have made this job."""
         with self._reading() as connection:
@@ -111,6 +120,16 @@ class Calls(Store):
                 )
             )
         return to_upload(row) if row else None
+
+    def list_uploads(self, account: str) -> list[Upload]:
+        """What lies at that account as far as is known, oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ?"
+                " AND forgotten_at IS NULL ORDER BY created_at",
+                (account,),
+            )
+            return [to_upload(row) for row in rows]
 
     def forget_upload(self, file_id: str) -> None:
         """The provider has this file no more; nothing happens if it was never known."""
