@@ -27,6 +27,7 @@ def test_the_reference_holds_every_command() -> None:
     assert set(COMMANDS) == {
         *("run", "check", "follow", "runs", "show", "cancel", "results", "complete", "serve"),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
+        "doctor",
         *("engine status", "engine stop", "engine env"),
         *("engine keys create", "engine keys list", "engine keys delete"),
     }
