@@ -16,6 +16,7 @@ NAMES = (
     "ledger",
     "lists",
     "following",
+    "many",
     "polling",
     "uploading",
     "dataset",

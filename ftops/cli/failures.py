@@ -59,7 +59,7 @@ def reported(out: Output) -> Iterator[None]:
         yield
         out.stdout.flush()
     except FtopsError as error:
-        _fail(out, _to_json(error), JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR)
+        _fail(out, error_document(error), choose_exit_code(error))
     except BrokenPipeError:
         _silence_stdout()
         raise typer.Exit(KNOWN_ERROR) from None
@@ -75,7 +75,7 @@ def reported(out: Output) -> Iterator[None]:
             _describe("StorageError", f"{where}{error.strerror or error}", ""),
             KNOWN_ERROR,
         )
-    except typer.Exit:
+    except (typer.Exit, typer.BadParameter):
         raise
     except Exception as error:
         _fail(out, _report_bug(error), BUG)
@@ -96,7 +96,12 @@ def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":
     return {"message": message, "type": kind, "hint": hint or None}
 
 
-def _to_json(error: FtopsError) -> "dict[str, Json]":
+def choose_exit_code(error: FtopsError) -> int:
+    """The code with which a command ends that this error ended."""
+    return JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR
+
+
+def error_document(error: FtopsError) -> "dict[str, Json]":
     """The error with the API's own field names where it came from the API."""
     document = _describe(type(error).__name__, error.message, error.hint)
     if isinstance(error, ProviderError):

@@ -13,6 +13,7 @@ from ftops.cli import (
     check,
     complete,
     data,
+    doctor,
     files,
     init,
     models,
@@ -32,7 +33,9 @@ _EPILOG = "\n".join(
 )
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
-for part in (run, adopt, check, data, runs, results, models, files, complete, schema, init):
+for part in (
+    run, adopt, check, data, runs, results, models, files, complete, doctor, schema, init,
+):  # fmt: skip
     part.add_to(app)
 add_engine(app)
 

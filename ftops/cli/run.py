@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.failures import Interrupted
-from ftops.cli.options import JobFile, Overrides, RunRef
+from ftops.cli.options import Overrides, RunRef
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from ftops.orchestrator.desk import Desk
     from ftops.records import Json, ProviderSettings, Run
 
+OneJobFile = Annotated[
+    Path | None, typer.Argument(metavar="[JOB.yaml]", help="The job file.", show_default=False)
+]
+Every = Annotated[
+    Path | None,
+    typer.Option("--all", metavar="DIR", help="Run every job file (*.yaml, *.yml) in a folder."),
+]
+AtOnce = Annotated[
+    int, typer.Option("--at-once", metavar="N", min=1, max=200, help="With --all: at most so many.")
+]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Return as soon as the job is created at the provider.")
 ]
@@ -35,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
             "ftops run configs/news-topics.yaml",
             "ftops run job.yaml --set hyperparameters.n_epochs=3 --new",
             "ftops run job.yaml --dry-run",
+            "ftops run --all jobs --at-once 4",
         ],
     )(run)
     command(
@@ -44,7 +56,9 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     out: Output,
-    job_file: JobFile,
+    job_file: OneJobFile = None,
+    every: Every = None,
+    at_once: AtOnce = 8,
     overrides: Overrides = None,
     detach: Detach = False,
     new: New = False,
@@ -54,8 +68,19 @@ def run(
     """Run a job file, from the data to a model that answers.
 
     Its stages: prepare, upload, create, follow, results, evaluate. The same file again goes on
-    where it stopped, or shows what was done; nothing is repeated.
+    where it stopped, or shows what was done; nothing is repeated. With --all, several job files
+    at once: one that fails stops no other, and the exit code is the worst of all.
     """
+    if (job_file is None) == (every is None):
+        raise typer.BadParameter("give a job file, or a folder of them with --all DIR")
+    if every is not None and dry_run:
+        raise typer.BadParameter("--dry-run looks at one job file, and --all names many")
+    if every is not None:
+        from ftops.cli.run_all import Wishes, run_all
+
+        run_all(out, every, Wishes(overrides or [], at_once, detach, new, retry))
+        return
+    assert job_file is not None  # one of the two is given
     job = wiring.load_job_file(job_file, overrides or [])
     if dry_run:
         from ftops.cli.check import show_preview

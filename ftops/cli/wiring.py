@@ -5,13 +5,15 @@ every `ftops --help`.
 """
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftops.cli.environment import find_home, read_environ
 
 if TYPE_CHECKING:
+    from ftops.clock import Clock
     from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
@@ -94,3 +96,31 @@ def open_desk(
             home=get_home(),
             observer=observer,
         )
+
+
+@contextlib.contextmanager
+def open_desks(
+    ledger: "Ledger", clock: "Clock"
+) -> "Iterator[Callable[[ProviderSettings, Observer], Desk]]":
+    """A maker of desks for several threads, with one provider for all runs of an account."""
+    from ftops.orchestrator.desk import Desk
+    from ftops.providers.registry import Context, build_provider
+
+    context = Context(environ=read_environ(), home=get_home(), clock=clock)
+    providers: dict[ProviderSettings, Provider] = {}
+    lock = threading.Lock()
+
+    def make_desk(settings: "ProviderSettings", observer: "Observer") -> "Desk":
+        with lock:
+            if settings not in providers:
+                providers[settings] = build_provider(settings, context)
+            provider = providers[settings]
+        return Desk(
+            ledger=ledger, provider=provider, clock=clock, home=context.home, observer=observer
+        )
+
+    try:
+        yield make_desk
+    finally:
+        for provider in providers.values():
+            provider.close()

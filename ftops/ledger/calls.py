@@ -129,6 +129,16 @@ class Calls(Store):
             )
         return to_upload(row) if row else None
 
+    def list_uploads(self, account: str) -> list[Upload]:
+        """What lies at that account as far as is known, oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ?"
+                " AND forgotten_at IS NULL ORDER BY created_at",
+                (account,),
+            )
+            return [to_upload(row) for row in rows]
+
     def forget_upload(self, file_id: str) -> None:
         """The provider has this file no more; nothing happens if it was never known."""
         with self._changing("forget_upload") as connection:

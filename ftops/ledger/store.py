@@ -121,6 +121,16 @@ class Store:
         with self._lock, self._door():
             self._connection.close()
 
+    def list_damages(self) -> list[str]:
+        """What SQLite finds wrong with the whole file, in its own words; reads every page."""
+        with self._reading() as connection:
+            said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+            said += [
+                f"a row of {row[0]} names a row of {row[2]} that is not there"
+                for row in connection.execute("PRAGMA foreign_key_check")
+            ]
+        return [text for text in said if text != "ok"]
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for one statement that changes nothing."""

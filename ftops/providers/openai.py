@@ -198,9 +198,7 @@ def build_openai(
 ) -> OpenAIProvider:
     """The provider for `settings`; nothing is sent, and a missing key is told when it is needed."""
     environ = context.environ
-    base_url = _check_base_url(
-        settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL
-    )
+    base_url = find_base_url(settings, environ)
     if settings.protocol == "legacy" and _is_official(base_url):
         raise _switched_off(base_url)
     key_variable = settings.api_key_env or KEY_VARIABLE
@@ -225,6 +223,11 @@ def build_openai(
     endpoint = KeyedEndpoint(access, key_variable=key_variable)
     caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())
     return OpenAIProvider(traits, caller, context.clock)
+
+
+def find_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+    """The address that the settings or the environment name, without a slash at its end."""
+    return _check_base_url(settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL)
 
 
 def choose_row_format(model: str) -> RowFormat:

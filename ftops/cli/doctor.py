@@ -1,0 +1,202 @@
+"""`ftops doctor`: looks at everything that a run leans on, and offers to tidy up."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops import __version__
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.options import Yes
+from ftops.cli.output import Mode, Output, clean
+from ftops.errors import FtopsError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.orchestrator.checkup.findings import Finding
+    from ftops.records import Json, ProviderSettings
+
+MOST_SKEW_S = 60.0
+Fix = Annotated[bool, typer.Option("--fix", help="Offer to clean up what can be cleaned up.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "doctor", examples=["ftops doctor", "ftops doctor --fix"])(doctor)
+
+
+def doctor(out: Output, fix: Fix = False, yes: Yes = False) -> None:
+    """Check home, ledger, engine, providers, and what was left behind.
+
+    Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
+    done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
+    """
+    from ftops.orchestrator.checkup.findings import Grade
+
+    with contextlib.ExitStack() as stack:
+        found = list(_examine(stack))
+        mended = _mend(out, found, yes=yes) if fix else []
+    problems = [one for one in found if one.grade is Grade.PROBLEM and one not in mended]
+    out.finish(
+        [_to_document(one, mended=one in mended) for one in found],
+        essential=[f"{one.check}: {one.where}: {one.what}" for one in problems],
+        human=lambda: _render(found, mended),
+    )
+    if problems:
+        raise typer.Exit(1)
+
+
+def _examine(stack: contextlib.ExitStack) -> "Iterator[Finding]":
+    """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
+    from ftops.orchestrator.checkup.findings import Finding, Grade
+    from ftops.orchestrator.checkup.home import check_folders, check_home, check_ledger
+    from ftops.orchestrator.checkup.remote import check_drivers, check_provider
+
+    home = wiring.get_home()
+    yield from check_home(home)
+    if not home.is_dir():
+        return
+    try:
+        ledger = stack.enter_context(wiring.open_ledger())
+    except FtopsError as error:
+        where = str(home / "ledger.db")
+        yield Finding("ledger", Grade.PROBLEM, error.message, where, error.hint)
+        return
+    sound = check_ledger(ledger)
+    yield sound
+    if sound.grade is not Grade.OK:
+        return
+    runs = ledger.list_runs()
+    yield from check_folders(home, ledger)
+    yield from check_drivers(runs, home)
+    engine = _check_engine()
+    yield engine
+    for settings in dict.fromkeys(run.provider for run in runs):
+        if settings.type == "local" and engine.grade is not Grade.OK:
+            continue  # to ask it would start it
+        try:
+            yield from _check_clock(settings)
+            provider = stack.enter_context(wiring.open_provider(settings))
+        except FtopsError as error:
+            yield Finding("provider", Grade.PROBLEM, error.message, settings.type, error.hint)
+            continue
+        own = [run for run in runs if run.provider == settings]
+        yield from check_provider(provider, ledger, own)
+
+
+def _check_engine() -> "Finding":
+    from ftops.orchestrator.checkup.findings import Finding, Grade
+    from ftops.providers.local import find_engine
+
+    folder = wiring.get_home() / "engine"
+    stale = folder / "address.json"
+    address = find_engine(folder)
+    if address is not None and address.version == __version__:
+        return Finding("engine", Grade.OK, f"runs, version {__version__}", address.base_url)
+    if address is not None:
+        return Finding(
+            "engine",
+            Grade.PROBLEM,
+            f"runs with version {address.version}; this is ftops {__version__}",
+            address.base_url,
+            "`ftops engine stop` ends it; the next run starts the new one.",
+        )
+    if stale.exists():
+        return Finding(
+            "engine",
+            Grade.PROBLEM,
+            "no engine answers where its address file says",
+            str(stale),
+            "`ftops engine env` starts it; --fix removes the address.",
+            mend=lambda: stale.unlink(missing_ok=True),
+            safe=True,
+        )
+    return Finding(
+        "engine",
+        Grade.SKIPPED,
+        "does not run, so what lies there was not looked at",
+        str(folder),
+        "`ftops engine env` starts it, if you want to know.",
+    )
+
+
+def _check_clock(settings: "ProviderSettings") -> "Iterator[Finding]":
+    """Whether this machine and the provider agree about the time."""
+    from ftops.cli.environment import read_environ
+    from ftops.clock import SystemClock
+    from ftops.orchestrator.checkup.findings import Finding, Grade
+    from ftops.providers.openai import find_base_url
+    from ftops.providers.reach import find_clock_skew_s
+
+    if settings.type == "local":
+        return  # the same clock
+    base_url = find_base_url(settings, read_environ())
+    skew_s = find_clock_skew_s(base_url, SystemClock().now)
+    if skew_s is None:
+        return  # nobody answers, which is told of the provider
+    if abs(skew_s) <= MOST_SKEW_S:
+        yield Finding("clock", Grade.OK, "agrees with the provider's", base_url)
+        return
+    side = "ahead of" if skew_s > 0 else "behind"
+    yield Finding(
+        "clock",
+        Grade.PROBLEM,
+        f"this machine is {abs(skew_s):,.0f} s {side} the provider",
+        base_url,
+        "Set the clock, or let the system keep it (NTP).",
+    )
+
+
+def _mend(out: Output, found: "list[Finding]", *, yes: bool) -> "list[Finding]":
+    """Mend what may be mended, after a question for each; what was done."""
+    done = []
+    for one in found:
+        if one.mend is None:
+            continue
+        if not (one.safe and yes) and not _agrees(out, one):
+            continue
+        try:
+            one.mend()
+        except FtopsError as error:
+            out.complain_about(f"{one.where}: {error.message}", error.hint)
+            continue
+        done.append(one)
+    return done
+
+
+def _agrees(out: Output, one: "Finding") -> bool:
+    if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
+        out.remark(f"left as it is, for nobody can be asked: {one.where}")
+        return False
+    try:
+        return typer.confirm(clean(f"{one.where}: {one.what}. Clean up?"), err=True)
+    except typer.Abort:
+        return False
+
+
+def _to_document(one: "Finding", *, mended: bool) -> "dict[str, Json]":
+    return {
+        "check": one.check,
+        "grade": "mended" if mended else one.grade.value,
+        "what": one.what,
+        "where": one.where,
+        "next": one.next or None,
+    }
+
+
+def _render(found: "list[Finding]", mended: "list[Finding]") -> "Iterator[RenderableType]":
+    from ftops.cli.views import cell
+    from ftops.orchestrator.checkup.findings import Grade
+
+    marks = {Grade.OK: "✓", Grade.SKIPPED: "–", Grade.PROBLEM: "✗"}
+    for one in found:
+        mark = "✓" if one in mended else marks[one.grade]
+        tail = " (cleaned up)" if one in mended else ""
+        yield cell(f"{mark} {one.check:<9}{one.where}: {one.what}{tail}")
+        if one.next and one.grade is not Grade.OK and one not in mended:
+            yield cell(f"  next:    {one.next}", "cyan")
+    problems = sum(one.grade is Grade.PROBLEM and one not in mended for one in found)
+    yield "\nHealthy." if not problems else f"\n{problems} to look at."

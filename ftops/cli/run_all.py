@@ -1,0 +1,139 @@
+"""`ftops run --all`: every job file of a folder, some at once, in one table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.board import Board, watching_all
+from ftops.cli.documents import run_document
+from ftops.cli.failures import Interrupted, choose_exit_code, error_document
+from ftops.cli.output import Output
+from ftops.cli.views import quote, render_path
+from ftops.clock import SystemClock
+from ftops.errors import FtopsError, SpecError
+from ftops.orchestrator.crowd import CrowdClock, Ending, drive_crowd
+from ftops.orchestrator.runs import drive, open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftops.ledger.ledger import Ledger
+    from ftops.orchestrator.desk import Desk
+    from ftops.orchestrator.observer import Observer
+    from ftops.records import Json, ProviderSettings, Run
+
+    MakeDesk = Callable[[ProviderSettings, Observer], Desk]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked for, besides the folder; each as `ftops run` has it."""
+
+    overrides: list[str]
+    at_once: int
+    detach: bool
+    new: bool
+    retry: bool
+
+
+def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
+    """Run the folder's job files and leave with the worst of their exit codes."""
+    paths = find_job_files(folder)
+    clock = CrowdClock(SystemClock())
+    board = Board(out, [render_path(path.absolute()) for path in paths])
+    with wiring.open_ledger() as ledger:
+        with wiring.open_desks(ledger, clock) as make_desk, watching_all(board):
+
+            def start(index: int) -> "Run":
+                return _run_one(paths[index], board.observe(index), make_desk, wishes)
+
+            try:
+                endings = drive_crowd(
+                    [lambda index=index: start(index) for index in range(len(paths))],  # type: ignore[misc]
+                    at_once=wishes.at_once,
+                    clock=clock,
+                    ended=board.end,
+                    look=board.refresh,
+                )
+            except KeyboardInterrupt:
+                raise _interrupted(folder, wishes, board, ledger) from None
+        runs = [run and ledger.get_run(run.id) for run in board.runs]
+    _finish(out, paths, runs, endings, board)
+
+
+def find_job_files(folder: Path) -> list[Path]:
+    """The job files that lie right in the folder, by name; SpecError when there are none."""
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    except OSError as error:
+        raise SpecError(
+            f"{folder}: cannot be read: {error.strerror or error}",
+            hint="Behind --all stands a folder with job files.",
+        ) from error
+    if not found:
+        raise SpecError(
+            f"{folder}: no job file lies in this folder",
+            hint="Job files are called *.yaml or *.yml; folders below are not looked through.",
+        )
+    return found
+
+
+def _run_one(path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes) -> "Run":
+    job = wiring.load_job_file(path, wishes.overrides)
+    desk = make_desk(job.spec.provider_settings(), observer)
+    run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
+    return drive(run, desk, detach=wishes.detach)
+
+
+def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: "Ledger") -> Interrupted:
+    runs = [ledger.get_run(run.id) for run in board.runs if run is not None]
+    going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
+    done = sum(1 for run in runs if run.finished_at is not None)
+    words = [word for override in wishes.overrides for word in ("--set", override)]
+    again = quote("ftops", "run", "--all", str(folder), *words)
+    return Interrupted(
+        f"stopped watching; {done} of {len(board.runs)} are done,"
+        f" and {going} {'job goes' if going == 1 else 'jobs go'} on at the provider",
+        hint=f"{again} goes on with all of them.",
+    )
+
+
+def _finish(
+    out: Output,
+    paths: list[Path],
+    runs: "list[Run | None]",
+    endings: list[Ending],
+    board: Board,
+) -> None:
+    for ending in endings:
+        if ending.error is not None and not isinstance(ending.error, FtopsError):
+            raise ending.error  # a bug; told like any other
+    rows = list(zip(paths, runs, endings, strict=True))
+    out.finish(
+        [_to_document(*row) for row in rows],
+        essential=[run.id if run else "-" for run in runs],
+        human=board.render_closing,
+    )
+    for path, _, ending in rows:
+        if isinstance(ending.error, FtopsError):
+            message = f"{render_path(path.absolute())}: {ending.error.message}"
+            out.complain_about(message, ending.error.hint)
+    code = max(_code(ending) for ending in endings)
+    if code:
+        raise typer.Exit(code)
+
+
+def _code(ending: Ending) -> int:
+    return choose_exit_code(ending.error) if isinstance(ending.error, FtopsError) else 0
+
+
+def _to_document(path: Path, run: "Run | None", ending: Ending) -> "dict[str, Json]":
+    document: dict[str, Json] = {"job_file": str(path.absolute()), "exit_code": _code(ending)}
+    if run is not None:
+        document |= run_document(run)
+    if isinstance(ending.error, FtopsError):
+        document["error"] = error_document(ending.error)
+    return document

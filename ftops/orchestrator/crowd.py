@@ -1,0 +1,141 @@
+"""Several runs at once: a thread for each, and one clock that keeps their following cheap.
+
+Nearly all that the threads do is to wait and then to ask. So the clock paces them: however many
+there are, only so many wake in a second, and each is asked for less often the more there are. The
+same clock ends them: who sleeps is woken by `Stopped`, and who is in the middle of something comes
+to its end when it next wants to sleep. What a run has done by then is in the ledger, as ever.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ftops.clock import Clock
+from ftops.records import Run
+
+WAKES_PER_S = 3.0  # a wake is two requests, some 10 ms of a processor on a slow machine
+LOOK_EVERY_S = 0.5
+LEAVE_S = 10.0  # for requests under way, once all are told to stop
+
+
+class Stopped(BaseException):
+    """The user goes; nothing went wrong. Like KeyboardInterrupt, no error of ours."""
+
+
+class CrowdClock:
+    """A `Clock` for many threads, whose sleepers wake at most `wakes_per_s` a second.
+
+    `wait` lets seconds pass and tells whether the crowd was told to stop meanwhile.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        wakes_per_s: float = WAKES_PER_S,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._gap_s = 1.0 / wakes_per_s
+        self._over = threading.Event()
+        self._wait = wait or self._over.wait
+        self._lock = threading.Lock()
+        self._next_wake_s = 0.0
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass, and then wait for a turn; Stopped as soon as all shall stop."""
+        self._pass(seconds)
+        with self._lock:
+            now_s = self.monotonic_s()
+            turn_s = max(now_s, self._next_wake_s)
+            self._next_wake_s = turn_s + self._gap_s
+        if turn_s > now_s:
+            self._pass(turn_s - now_s)
+
+    def stop(self) -> None:
+        """Wake everybody who sleeps, and everybody who will want to."""
+        self._over.set()
+
+    def check(self) -> None:
+        """Raise Stopped once all shall stop."""
+        if self._over.is_set():
+            raise Stopped
+
+    def _pass(self, seconds: float) -> None:
+        if self._wait(max(0.0, seconds)):
+            raise Stopped
+        self.check()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one of the crowd ended: the run as it then stood, or the error, or both None: stopped."""
+
+    run: Run | None = None
+    error: Exception | None = None
+
+
+def drive_crowd(
+    tasks: Sequence[Callable[[], Run]],
+    *,
+    at_once: int,
+    clock: CrowdClock,
+    ended: Callable[[int, Ending], None] = lambda _index, _ending: None,
+    look: Callable[[], None] = lambda: None,
+) -> list[Ending]:
+    """Do all tasks, at most `at_once` at the same time, and tell how each ended, in their order.
+
+    No error of one stops the others. `ended` is called by the threads, `look` now and then by the
+    caller's own. Whatever ends the caller's waiting, Ctrl-C above all, stops the threads first.
+    """
+    endings = [Ending()] * len(tasks)
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for index in range(len(tasks)):
+        waiting.put(index)
+
+    def work() -> None:
+        while True:
+            try:
+                clock.check()
+                index = waiting.get_nowait()
+                endings[index] = _try(tasks[index])
+            except (queue.Empty, Stopped):
+                return
+            ended(index, endings[index])
+
+    # Daemons: one that hangs in a request must not hold the command; a run survives worse.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))]
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            _join(threads, LOOK_EVERY_S, clock)
+            look()
+    except BaseException:
+        clock.stop()
+        _join(threads, LEAVE_S, clock)
+        raise
+    return endings
+
+
+def _try(task: Callable[[], Run]) -> Ending:
+    try:
+        return Ending(run=task())
+    except Exception as error:
+        return Ending(error=error)
+
+
+def _join(threads: Sequence[threading.Thread], wait_s: float, clock: Clock) -> None:
+    """Wait until all threads that were started have ended, for at most `wait_s`."""
+    until_s = clock.monotonic_s() + wait_s
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, until_s - clock.monotonic_s()))

@@ -1,0 +1,34 @@
+"""What a server's clock says, asked for without a key."""
+
+import email.utils
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ftops.providers.endpoint import is_loopback
+
+_TIMEOUT_S = 5.0
+
+
+def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | None:
+    """By how many seconds this machine is ahead of the server; None when the server tells no time.
+
+    Any answer will do, a refusal too: each carries a date, exact to the second.
+    """
+    handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
+    request = urllib.request.Request(base_url, method="HEAD")
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT_S) as answer:
+            date = answer.headers.get("date")
+    except urllib.error.HTTPError as refusal:
+        date = refusal.headers.get("date")
+        refusal.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    try:
+        there = email.utils.parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return (now() - there.replace(tzinfo=there.tzinfo or UTC)).total_seconds()

@@ -1,0 +1,38 @@
+"""Many runs on one screen: a table on a terminal, lines in a pipe, nothing when nobody looks."""
+
+import io
+
+from ftops.cli.board import Board, watching_all
+from ftops.cli.output import Mode, Output
+from ftops.errors import RunError
+from ftops.orchestrator.crowd import Ending
+from ftops.records import Stage
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def play(mode: Mode, stdout: io.StringIO) -> str:
+    board = Board(Output(mode, stdout=stdout, stderr=io.StringIO()), ["a.yaml", "b.yaml"])
+    with watching_all(board):
+        board.observe(0).stage_began(Stage.UPLOAD, 1)
+        board.observe(0).progressed(Stage.UPLOAD, 500, 1000, "bytes")
+        board.refresh()
+        board.end(1, Ending(error=RunError("no [bold]luck\x1b[2J\nand more")))
+        board.refresh()
+    return stdout.getvalue()
+
+
+def test_a_terminal_gets_a_table_that_is_drawn_anew_and_no_lines() -> None:
+    shown = play(Mode.HUMAN, Terminal())
+    assert "upload: 500 B of 1.0 kB" in shown
+    assert "no [bold]luck\\x1b[2J" in shown
+    assert "\x1b[2J" not in shown
+    assert "b.yaml: failed" not in shown
+
+
+def test_a_pipe_gets_a_line_for_what_matters_and_quiet_nothing() -> None:
+    assert play(Mode.HUMAN, io.StringIO()) == "b.yaml: failed  no [bold]luck\\x1b[2J\n"
+    assert play(Mode.QUIET, io.StringIO()) == ""
