@@ -1,15 +1,17 @@
-"""1 GB from the provider's own upload to the engine: memory of both ends, and the speed.
+"""A large file from the provider's own upload to the engine: memory of both ends, and the speed.
 
-The speed is a ratio to a bare web application that takes the same streaming body from the same
-client, with the same HTTP libraries, over loopback, and throws it away; the two are timed one right
-after the other. Memory is the peak of a client process and of the engine that has just stored the
-file and looked through it (Linux's VmHWM).
+    python -m benchmarks.uploading [--mb 600]
+
+The speed is a ratio to a bare web application that takes the whole file as one streaming body from
+the same client, with the same HTTP libraries, over loopback, and throws it away; the bare one is
+timed before and after, and the mean counts. Memory is the peak of a client process and of the
+engine that has just stored the file and looked through it (Linux's VmHWM).
 """
 
+import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,20 +26,24 @@ from benchmarks.memory import peak_mb
 from ftops.clock import SystemClock
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.remote_files import Upload, UploadLimits, send_file
+from ftops.providers.parts import UploadLimits
+from ftops.providers.remote_files import wait_until_processed
 from ftops.providers.retry import RetryPolicy
+from ftops.providers.uploads import open_upload, store_file
 
-SIZE = 1_000_000_000
-ROUNDS = 1  # of 1 GB to each server in each way; more would take minutes
-LEAST_SHARE = 0.5
+SIZE_MB = 600
+MOST_MB = 2000
+WHOLE_SHARE, PARTS_SHARE = 0.5, 0.8
 LIMIT_MB = 150
+SEND = "send"  # as the first argument: be the client
+_ALWAYS, _NEVER = 0, 10**10  # above what size a file goes out in parts
 
 ENGINE = """
 import sys
 from pathlib import Path
 from ftops.engine.server import serve
 from ftops.engine.settings import EngineSettings
-serve(EngineSettings(Path(sys.argv[1]), max_upload_bytes=2 * 10**9), on_ready=print)
+serve(EngineSettings(Path(sys.argv[1]), max_upload_bytes=3 * 10**9), on_ready=print)
 """
 # Answers what the client wants to hear about files and uploads, and keeps nothing.
 RAW = """
@@ -76,31 +82,28 @@ class Sent:
 
 def send(path: str, base_url: str, token: str, single_bytes: str) -> None:
     """The client: sends the file as the providers do, and prints what became of it."""
-    last_s = began_s = time.perf_counter()
-
-    def on_bytes(_sent: int, _size: int) -> None:
-        nonlocal last_s
-        last_s = time.perf_counter()  # the last call comes when the server has answered
-
     clock = SystemClock()
     endpoint = KeyedEndpoint(Access(base_url, token), key_variable="-")
     caller = Caller(endpoint, clock=clock, retries=RetryPolicy())
-    upload = Upload(Path(path), "rows.jsonl", Path(path).stat().st_size, on_bytes)
-    limits = UploadLimits(single_bytes=int(single_bytes))
-    status = send_file(caller, clock, upload, limits).status
+    caller.connect()
+    began_s = time.perf_counter()
+    upload = open_upload(Path(path), "rows.jsonl", lambda _sent, _size: None)
+    stored = store_file(caller, clock, upload, UploadLimits(single_bytes=int(single_bytes)))
+    taken_s = time.perf_counter() - began_s
+    status = wait_until_processed(caller, clock, stored).status
     assert status == "processed", status
-    print(json.dumps([last_s - began_s, peak_mb(str(os.getpid()))]))
+    print(json.dumps([taken_s, peak_mb(str(os.getpid()))]))
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder with the file to send, removed at the end."""
+def scratch(size: int) -> Iterator[Path]:
+    """A folder with the file of `size` bytes to send, removed at the end."""
     with tempfile.TemporaryDirectory() as name:
         row = {"prompt": "a line of news ->", "completion": " " + "sports and weather " * 40}
         line = json.dumps(row).encode() + b"\n"
         block = line * (10**6 // len(line))
         with Path(name, "rows.jsonl").open("wb") as stream:
-            for _ in range(SIZE // len(block)):
+            for _ in range(size // len(block)):
                 stream.write(block)
         yield Path(name)
 
@@ -109,47 +112,54 @@ def upload(folder: Path, single_bytes: int, code: str, name: str) -> tuple[Sent,
     """Send the file to a server that runs `code`; what the client says, the server's peak."""
     place = folder / name
     with run_engine(place, "-c", code, str(place)) as server:
-        command = [sys.executable, "-m", "benchmarks.uploading", str(folder / "rows.jsonl")]
-        command += [server.base_url, server.token, str(single_bytes)]
+        command = [sys.executable, "-m", "benchmarks.uploading", SEND]
+        command += [str(folder / "rows.jsonl"), server.base_url, server.token, str(single_bytes)]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         peak = peak_mb(str(server.child.pid))
     shutil.rmtree(place)
     return Sent(*json.loads(said)), peak
 
 
-def measure(folder: Path, what: str, single_bytes: int) -> bool:
+def measure(folder: Path, what: str, single_bytes: int, least_share: float) -> bool:
     """Print one way of sending beside its targets; whether one was missed."""
-    shares, ours, servers = [], [], []
-    for _ in range(ROUNDS):
-        raw, _ = upload(folder, single_bytes, RAW, "raw")
-        sent, server_mb = upload(folder, single_bytes, ENGINE, "engine")
-        shares.append(raw.taken_s / sent.taken_s)
-        ours.append(sent)
-        servers.append(server_mb)
-    share, client_mb = statistics.median(shares), max(sent.peak_mb for sent in ours)
-    speed = SIZE / 1e6 / statistics.median(sent.taken_s for sent in ours)
-    missed = share < LEAST_SHARE or client_mb > LIMIT_MB or max(servers) > LIMIT_MB
+    raws = [upload(folder, _NEVER, RAW, "raw")[0].taken_s]
+    sent, server_mb = upload(folder, single_bytes, ENGINE, "engine")
+    raws.append(upload(folder, _NEVER, RAW, "raw")[0].taken_s)
+    share = sum(raws) / len(raws) / sent.taken_s
+    speed = (folder / "rows.jsonl").stat().st_size / 1e6 / sent.taken_s
+    missed = share < least_share or sent.peak_mb > LIMIT_MB or server_mb > LIMIT_MB
     print(
-        f"{what:18}{speed:7.0f} MB/s{share:7.2f} of raw{client_mb:7.0f}{max(servers):8.0f}", end=""
+        f"{what:18}{speed:7.0f} MB/s{share:7.2f} of raw (least {least_share})"
+        f"{sent.peak_mb:9.0f}{server_mb:10.0f}   {'MISSED' if missed else 'ok'}",
+        flush=True,
     )
-    print("   MISSED" if missed else "   ok", flush=True)
     return missed
 
 
-def main() -> int:
+def main(size_mb: int = SIZE_MB) -> int:
     """Print both ways of sending; 1 when a target is missed."""
     if not Path("/proc/self/status").exists():
         print("skipped: there is no /proc here")
         return 0
-    with scratch() as folder:
-        print(f"{'1 GB':18}{'speed':>12}{'':8}{'client MB':>14}{'engine MB':>10}", end="")
-        print(f"   (at least {LEAST_SHARE} of raw, at most {LIMIT_MB} MB each)")
+    with scratch(size_mb * 10**6) as folder:
+        print(f"{f'{size_mb} MB':18}{'speed':>12}{'':24}{'client MB':>10}{'engine MB':>10}", end="")
+        print(f"   (at most {LIMIT_MB} MB each)")
         missed = [
-            measure(folder, "in one request", 2 * SIZE),
-            measure(folder, "in parts of 64 MiB", 512 << 20),
+            measure(folder, "in one request", _NEVER, WHOLE_SHARE),
+            measure(folder, "in parallel parts", _ALWAYS, PARTS_SHARE),
         ]
     return int(any(missed))
 
 
+def read_size_mb() -> int:
+    """What `--mb` says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.uploading")
+    parser.add_argument("--mb", type=int, default=SIZE_MB, help=f"at most {MOST_MB}")
+    return max(1, min(int(parser.parse_args().mb), MOST_MB))
+
+
 if __name__ == "__main__":
-    send(*sys.argv[1:])
+    if sys.argv[1:2] == [SEND]:
+        send(*sys.argv[2:])
+    else:
+        sys.exit(main(read_size_mb()))

@@ -170,6 +170,21 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
+class PartedUpload:
+    """A file that goes to a provider in parts of `part_bytes` bytes, until `expires_at`.
+
+    `parts` holds the provider's id of each part that it has confirmed, by the part's number from 0
+    on. With `completing` it may have become a file already.
+    """
+
+    id: str
+    part_bytes: int
+    expires_at: datetime
+    parts: Mapping[int, str] = field(default_factory=dict)
+    completing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class JobRequest:
     """What is asked of the provider when a job is created; files are ids."""
 

@@ -163,6 +163,7 @@ class Calls(Store):
         ).rowcount
         if changed != 1:
             raise LedgerError(f"call {call.id} ({call.name}) of {call.run_id} was answered already")
+        connection.execute("DELETE FROM parted_uploads WHERE call_id = ?", (call.id,))
 
 
 def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:

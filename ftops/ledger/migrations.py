@@ -25,6 +25,11 @@ def _add_wants_own_job(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE runs ADD COLUMN wants_own_job INTEGER NOT NULL DEFAULT 0")
 
 
+def _parted_uploads(connection: sqlite3.Connection) -> None:
+    """Uploads in parts that can be gone on with."""
+    run_statements(connection, _VERSION_3)
+
+
 def find_version(connection: sqlite3.Connection) -> int | None:
     """The version of the ledger in this file; 0 for an empty file, None for somebody else's."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -185,4 +190,20 @@ CREATE TABLE models (
 CREATE INDEX models_by_time ON models (created_at);
 """
 
-MIGRATIONS: list[Step] = [_first, _add_wants_own_job]
+_VERSION_3 = """
+CREATE TABLE parted_uploads (
+    call_id INTEGER PRIMARY KEY REFERENCES calls (id),
+    upload_id TEXT NOT NULL,
+    part_bytes INTEGER NOT NULL,
+    expires_at TEXT NOT NULL,
+    completing INTEGER NOT NULL DEFAULT 0 CHECK (completing IN (0, 1))
+);
+CREATE TABLE parts (
+    call_id INTEGER NOT NULL REFERENCES parted_uploads (call_id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    part_id TEXT NOT NULL,
+    PRIMARY KEY (call_id, number)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: list[Step] = [_first, _add_wants_own_job, _parted_uploads]

@@ -13,6 +13,7 @@ from ftops.errors import LedgerError
 from ftops.records import (
     JobEvent,
     Json,
+    PartedUpload,
     ProviderSettings,
     RowFormat,
     Run,
@@ -206,6 +207,17 @@ def to_upload(row: SqlRow) -> Upload:
         bytes=row[4],
         run_id=RunId(row[5]),
         created_at=_moment(row[6]),
+    )
+
+
+@_reading
+def to_parted_upload(row: SqlRow) -> PartedUpload:
+    return PartedUpload(
+        id=row[0],
+        part_bytes=row[1],
+        expires_at=_moment(row[2]),
+        completing=bool(row[3]),
+        parts=row[4],
     )
 
 

@@ -106,6 +106,23 @@ CREATE TABLE uploads (
 ) WITHOUT ROWID;
 CREATE INDEX uploads_by_file ON uploads (file_id);
 
+-- An upload in parts that has begun and not come to its end: one for a call that is an intent.
+CREATE TABLE parted_uploads (
+    call_id    INTEGER PRIMARY KEY REFERENCES calls (id),
+    upload_id  TEXT NOT NULL,             -- the provider's
+    part_bytes INTEGER NOT NULL,
+    expires_at TEXT NOT NULL,
+    completing INTEGER NOT NULL DEFAULT 0 CHECK (completing IN (0, 1))  -- may be a file already
+);
+
+-- The parts of it that the provider has confirmed.
+CREATE TABLE parts (
+    call_id INTEGER NOT NULL REFERENCES parted_uploads (call_id) ON DELETE CASCADE,
+    number  INTEGER NOT NULL,            -- from 0 on
+    part_id TEXT NOT NULL,               -- the provider's
+    PRIMARY KEY (call_id, number)
+) WITHOUT ROWID;
+
 -- Fine-tuned models, with what is needed to ask them anything.
 CREATE TABLE models (
     name          TEXT PRIMARY KEY,

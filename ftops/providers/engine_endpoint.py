@@ -12,6 +12,7 @@ from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, make_client
 from ftops.providers.local import ENGINE_COMMAND, start_engine
 from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
+from ftops.providers.parts import choose_limits
 from ftops.providers.retry import RetryPolicy
 from ftops.records import Capabilities, ProviderSettings, RowFormat
 
@@ -74,6 +75,7 @@ def build_local(
         row_format=lambda _model: RowFormat.COMPLETION,
         train_price_usd=lambda _model: 0.0,
         jobs=JOB_CALLS[settings.protocol],
+        uploads=choose_limits(context.environ),
     )
     caller = Caller(endpoint, clock=context.clock, retries=RETRIES)
     return OpenAIProvider(traits, caller, context.clock)

@@ -12,15 +12,16 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from ftops.clock import Clock
-from ftops.errors import DatasetError, ProviderError
+from ftops.errors import ProviderError
 from ftops.providers import answers, fine_tunes, jobs, remote_files
 from ftops.providers.calls import Caller
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
+from ftops.providers.parts import UploadLimits, choose_limits
 from ftops.providers.prices import find_train_price_usd
-from ftops.providers.protocol import MayBe, OnBytes, any_job
-from ftops.providers.remote_files import OPENAI_LIMITS, WHOLE_FILES, Upload, UploadLimits
+from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.providers.retry import RetryPolicy
+from ftops.providers.uploads import open_upload, send_file
 from ftops.providers.wire import find_base_model, read_file, read_model
 from ftops.records import (
     Capabilities,
@@ -39,6 +40,7 @@ from ftops.records import (
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
+_LISTING_WAIT_S = 10.0  # a file that was stored is listed by then
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 
 
@@ -79,7 +81,7 @@ class Traits:
     row_format: Callable[[str], RowFormat]
     train_price_usd: Callable[[str], float | None]
     jobs: JobCalls
-    uploads: UploadLimits = WHOLE_FILES
+    uploads: UploadLimits
 
 
 class OpenAIProvider:
@@ -111,13 +113,11 @@ class OpenAIProvider:
     def ensure_ready(self) -> None:
         self._caller.connect()
 
-    def upload_file(self, path: Path, *, filename: str, on_bytes: OnBytes) -> RemoteFile:
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-        upload = Upload(path, filename, size, on_bytes)
-        return remote_files.send_file(self._caller, self._clock, upload, self._traits.uploads)
+    def upload_file(
+        self, path: Path, *, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+    ) -> RemoteFile:
+        upload = open_upload(path, filename, on_bytes, memory)
+        return send_file(self._caller, self._clock, upload, self._traits.uploads)
 
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         return remote_files.find_file(self._caller, filename, size)
@@ -218,7 +218,7 @@ def build_openai(
         else choose_row_format,
         train_price_usd=_price_lookup(base_url),
         jobs=JOB_CALLS[settings.protocol],
-        uploads=OPENAI_LIMITS,
+        uploads=choose_limits(environ, listing_wait_s=_LISTING_WAIT_S),
     )
     endpoint = KeyedEndpoint(access, key_variable=key_variable)
     caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())

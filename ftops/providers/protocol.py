@@ -11,6 +11,7 @@ from ftops.records import (
     JobEvent,
     JobRequest,
     Model,
+    PartedUpload,
     Prompt,
     RemoteFile,
     RowFormat,
@@ -28,6 +29,36 @@ MayBe: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is
 def any_job(_job: Job) -> bool:
     """Every job may be the one."""
     return True
+
+
+class UploadMemory(Protocol):
+    """What is remembered of an upload in parts, so that another process can go on with it.
+
+    All methods are called by the thread that called `upload_file`.
+    """
+
+    def find(self) -> PartedUpload | None:
+        """The upload that was begun, with the parts that the provider has confirmed."""
+
+    def begun(self, upload: PartedUpload) -> None:
+        """The provider expects parts of this one from now on; an earlier one is of no use."""
+
+    def part_done(self, number: int, part_id: str) -> None:
+        """The provider has this part; the first one has the number 0."""
+
+    def completing(self) -> None:
+        """The provider is about to be asked to make a file of all parts."""
+
+
+class Forgetful:
+    """Remembers nothing."""
+
+    def find(self) -> PartedUpload | None:
+        return None
+
+    def begun(self, upload: PartedUpload) -> None: ...
+    def part_done(self, number: int, part_id: str) -> None: ...
+    def completing(self) -> None: ...
 
 
 class Provider(Protocol):
@@ -58,8 +89,14 @@ class Provider(Protocol):
     def ensure_ready(self) -> None:
         """Make sure that somebody answers: the local provider starts its engine here."""
 
-    def upload_file(self, path: Path, *, filename: str, on_bytes: OnBytes) -> RemoteFile:
-        """Send training data under the name `filename`; returns once the provider has it."""
+    def upload_file(
+        self, path: Path, *, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+    ) -> RemoteFile:
+        """Send training data under the name `filename`; returns once the provider has it.
+
+        `on_bytes` is called by one thread at a time, never with fewer bytes than before. A file
+        that goes out in parts is gone on with from `memory`; its content must be the same as then.
+        """
 
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         """The uploaded training file of that name and number of bytes, if there is one."""

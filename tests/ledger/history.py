@@ -3,12 +3,13 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.ledger.store import Change
-from ftops.records import Run, RunStatus, Stage, StageStatus
+from ftops.records import PartedUpload, Run, RunStatus, Stage, StageStatus
 from tests.ledger.rows import START, make_event, make_model, make_run
 
 Content: TypeAlias = dict[str, list[tuple[Any, ...]]]
@@ -17,6 +18,7 @@ Step: TypeAlias = tuple[Change, Callable[[Ledger], object]]
 _RUN = make_run()
 _ID = _RUN.id
 _UPLOAD = Upload("openai:acme", "file-1", "a" * 64, "train.jsonl", 42, _ID, START)
+_PARTED = PartedUpload("upload-1", 40, START + timedelta(hours=1))
 _LATER_UPLOAD = Upload("openai:acme", "file-2", "b" * 64, "train.jsonl", 43, _ID, START)
 
 
@@ -56,6 +58,9 @@ STEPS: tuple[Step, ...] = (
     ("move_run", lambda ledger: ledger.move_run(_run(ledger), RunStatus.RUNNING)),
     _begin(Stage.UPLOAD, StageStatus.RUNNING),
     _intend(Stage.UPLOAD, "upload_file"),
+    ("begin_parts", lambda ledger: ledger.begin_parts(_call(ledger, "upload_file"), _PARTED)),
+    ("add_part", lambda ledger: ledger.add_part(_call(ledger, "upload_file"), 1, "part-b")),
+    ("mark_completing", lambda ledger: ledger.mark_completing(_call(ledger, "upload_file"))),
     ("record_upload", lambda ledger: ledger.record_upload(_call(ledger, "upload_file"), _UPLOAD)),
     ("add_upload", lambda ledger: ledger.add_upload(_LATER_UPLOAD)),
     ("forget_upload", lambda ledger: ledger.forget_upload("file-1")),

@@ -7,7 +7,7 @@ import pytest
 
 from ftops.errors import LedgerError
 from ftops.ledger.ledger import Ledger, Upload
-from ftops.records import Run, RunId, Stage
+from ftops.records import PartedUpload, Run, RunId, Stage
 from tests.fakes import FakeClock
 from tests.ledger.rows import START, make_model, make_run
 
@@ -95,3 +95,43 @@ def test_models_are_listed_also_when_deleted(ledger: Ledger, clock: FakeClock) -
     assert ledger.find_model("ft:ada:acme::1") == gone
     assert ledger.find_model("ada") is None
     assert ledger.get_run(run.id).fine_tuned_model == "ft:ada:acme::2"
+
+
+def test_an_upload_in_parts_is_known_until_its_call_is_answered(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call, other = (
+        ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {"n": n}) for n in range(2)
+    )
+    assert ledger.find_parts(call) is None
+    begun = PartedUpload("upload-1", 64, START + timedelta(hours=1))
+    ledger.begin_parts(call, begun)
+    assert ledger.find_parts(call) == begun
+    ledger.add_part(call, 2, "part-c")
+    ledger.add_part(call, 0, "part-a")
+    ledger.mark_completing(call)
+    assert ledger.find_parts(call) == dataclasses.replace(
+        begun, parts={0: "part-a", 2: "part-c"}, completing=True
+    )
+    assert ledger.find_parts(other) is None
+    ledger.record_upload(call, make_upload(run))
+    assert ledger.find_parts(call) is None
+
+
+def test_an_upload_that_is_begun_again_forgets_the_parts_of_the_first(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
+    ledger.begin_parts(call, PartedUpload("upload-1", 64, START))
+    ledger.add_part(call, 0, "part-a")
+    ledger.mark_completing(call)
+    second = PartedUpload("upload-2", 32, START + timedelta(hours=1))
+    ledger.begin_parts(call, second)
+    assert ledger.find_parts(call) == second
+
+
+def test_parts_of_an_upload_that_was_never_begun_are_refused(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
+    with pytest.raises(LedgerError):
+        ledger.add_part(call, 0, "part-a")
+    with pytest.raises(LedgerError, match="has begun no upload"):
+        ledger.mark_completing(call)

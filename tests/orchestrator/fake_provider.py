@@ -16,7 +16,7 @@ from typing import Any
 
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
-from ftops.providers.protocol import MayBe, OnBytes, any_job
+from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.records import (
     Capabilities,
     Completion,
@@ -97,7 +97,9 @@ class FakeProvider:
     def ensure_ready(self) -> None:
         self._enter("ensure_ready")
 
-    def upload_file(self, path: Path, *, filename: str, on_bytes: OnBytes) -> RemoteFile:
+    def upload_file(
+        self, path: Path, *, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+    ) -> RemoteFile:
         self._enter("upload_file")
         content = path.read_bytes()
         on_bytes(len(content), len(content))

@@ -1,22 +1,17 @@
 """Files: sent in pieces and counted, in parts when large, waited for, found again."""
 
 import itertools
-import json
 from pathlib import Path
 
 import httpx
 import pytest
 import respx
 
-from ftops.errors import DatasetError, NotFound, ProviderError, Rejected, Unreachable
-from ftops.providers.calls import Caller
-from ftops.providers.endpoint import Access, KeyedEndpoint
+from ftops.errors import DatasetError, NotFound, ProviderError, Rejected
 from ftops.providers.protocol import Provider
-from ftops.providers.remote_files import FileSlice, Upload, UploadLimits, send_file
-from ftops.providers.retry import RetryPolicy
+from ftops.providers.slices import FileSlice
 from ftops.records import Json
 from tests.fakes import FakeClock
-from tests.providers.conftest import BASE_URL, KEY, Bench
 
 NAME = "ftops-0123456789abcdef-train.jsonl"
 
@@ -74,25 +69,50 @@ def test_the_bytes_sent_are_counted_piece_by_piece_from_nothing_to_all(
 
 def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
     sent: list[int] = []
-    with FileSlice(rows.open("rb", buffering=0), 100, 300, sent.append) as stream:
+    with FileSlice(rows, 100, 300, sent.append) as stream:
         assert stream.read(200) == rows.read_bytes()[100:300]
-        assert sent == [100]
+        assert sent == [0]
         assert stream.read(200) == rows.read_bytes()[300:400]
-        assert sent == [100, 300]
+        assert sent == [0, 200]
         assert stream.read(200) == b""
-        assert sent == [100, 300, 400]
+        assert sent == [0, 200, 300]
+        assert stream.is_read
 
 
-def test_a_second_attempt_sends_the_file_from_its_beginning(
+def test_a_second_attempt_sends_the_file_from_its_beginning_and_counts_no_byte_twice(
     api: respx.MockRouter, provider: Provider, rows: Path
 ) -> None:
     route = api.post("/files").mock(
         side_effect=[httpx.WriteError("reset"), httpx.Response(200, json=remote())]
     )
+    api.get("/files").respond(json={"data": []})
     seen: list[int] = []
     provider.upload_file(rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent))
     assert rows.read_bytes() in route.calls[1].request.content
-    assert seen.count(0) == 2
+    assert seen == sorted(set(seen))
+    assert (seen[0], seen[-1]) == (0, 200_000)
+
+
+@pytest.mark.parametrize("looks_in_vain", [0, 2])
+def test_a_file_whose_answer_was_lost_is_not_sent_again_when_it_is_there(
+    api: respx.MockRouter, provider: Provider, rows: Path, looks_in_vain: int
+) -> None:
+    sent = api.post("/files").mock(side_effect=httpx.ReadError("cut"))
+    empty = httpx.Response(200, json={"data": []})
+    there = httpx.Response(200, json={"data": [remote()], "has_more": False})
+    api.get("/files").mock(side_effect=[empty] * looks_in_vain + [there])
+    api.get("/files/file-1").respond(json=remote())
+    assert provider.upload_file(rows, filename=NAME, on_bytes=ignore).id == "file-1"
+    assert sent.call_count == 1
+
+
+def test_a_provider_that_asks_to_wait_has_stored_nothing_and_is_not_searched(
+    api: respx.MockRouter, provider: Provider, rows: Path
+) -> None:
+    slow_down = httpx.Response(429, json={"error": {"message": "Slow down."}})
+    sent = api.post("/files").mock(side_effect=[slow_down, httpx.Response(200, json=remote())])
+    assert provider.upload_file(rows, filename=NAME, on_bytes=ignore).id == "file-1"
+    assert sent.call_count == 2
 
 
 def test_an_empty_file_is_sent_as_it_is(
@@ -142,73 +162,6 @@ def test_a_file_that_the_provider_cannot_use_is_refused_with_its_reason(
     api.post("/files").respond(json=remote(status="error", status_details="Line 3 is no JSON."))
     with pytest.raises(Rejected, match=r"error: Line 3 is no JSON\."):
         provider.upload_file(rows, filename=NAME, on_bytes=ignore)
-
-
-def send_in_parts(bench: Bench, path: Path, seen: list[int]) -> str:
-    endpoint = KeyedEndpoint(
-        Access(BASE_URL, KEY, http_client=bench.client), key_variable="OPENAI_API_KEY"
-    )
-    caller = Caller(endpoint, clock=bench.clock, retries=RetryPolicy(attempts=2))
-    upload = Upload(path, NAME, path.stat().st_size, lambda sent, total: seen.append(sent))
-    return send_file(caller, bench.clock, upload, UploadLimits(100_000, 80_000)).id
-
-
-def test_a_large_file_goes_out_in_parts_that_make_it_whole_again(
-    bench: Bench, api: respx.MockRouter, rows: Path
-) -> None:
-    begun = api.post("/uploads").respond(json={"id": "upload_1", "status": "pending"})
-    parts = api.post("/uploads/upload_1/parts")
-    parts.mock(
-        side_effect=lambda request: httpx.Response(200, json={"id": f"part_{parts.call_count}"})
-    )
-    done = api.post("/uploads/upload_1/complete").respond(
-        json={"id": "upload_1", "status": "completed", "file": remote()}
-    )
-    seen: list[int] = []
-    assert send_in_parts(bench, rows, seen) == "file-1"
-    assert json.loads(begun.calls[0].request.content) == {
-        "bytes": 200_000,
-        "filename": NAME,
-        "mime_type": "text/jsonl",
-        "purpose": "fine-tune",
-    }
-    assert json.loads(done.calls[0].request.content) == {"part_ids": ["part_0", "part_1", "part_2"]}
-    content = rows.read_bytes()
-    for call, piece in zip(
-        parts.calls, (content[:80_000], content[80_000:160_000], content[160_000:]), strict=True
-    ):
-        headers, _, body = call.request.content.partition(b"\r\n\r\n")
-        assert b'name="data"' in headers
-        assert body.rpartition(b"\r\n--")[0] == piece
-    assert (seen[0], seen[-1]) == (0, 200_000)
-    assert seen == sorted(seen)
-
-
-def test_an_upload_in_parts_that_fails_is_cancelled(
-    bench: Bench, api: respx.MockRouter, rows: Path
-) -> None:
-    api.post("/uploads").respond(json={"id": "upload_1"})
-    api.post("/uploads/upload_1/parts").mock(
-        side_effect=[httpx.Response(200, json={"id": "part_0"}), *[httpx.WriteError("cut")] * 2]
-    )
-    cancel = api.post("/uploads/upload_1/cancel").respond(json={"id": "upload_1"})
-    with pytest.raises(Unreachable, match="cut"):
-        send_in_parts(bench, rows, [])
-    assert cancel.call_count == 1
-
-
-def test_a_lost_answer_to_the_last_step_does_not_lose_the_file(
-    bench: Bench, api: respx.MockRouter, rows: Path
-) -> None:
-    api.post("/uploads").respond(json={"id": "upload_1"})
-    api.post("/uploads/upload_1/parts").respond(json={"id": "part_0"})
-    error = {"error": {"message": "Upload has already been completed."}}
-    api.post("/uploads/upload_1/complete").mock(
-        side_effect=[httpx.ReadError("cut"), httpx.Response(400, json=error)]
-    )
-    api.get("/files").respond(json={"data": [remote()], "has_more": False})
-    api.get("/files/file-1").respond(json=remote())
-    assert send_in_parts(bench, rows, []) == "file-1"
 
 
 def test_a_file_is_found_by_name_size_and_purpose_the_newest_first(

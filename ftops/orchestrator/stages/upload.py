@@ -4,18 +4,40 @@ A file is told by its content: first the ledger knows whether it lies there, the
 itself is asked, by the name that carries the hash, and only then it is sent.
 """
 
+from dataclasses import dataclass
+
 from ftops import crashpoints
 from ftops.errors import NotFound, RunError
 from ftops.files import sha256_file
-from ftops.ledger.ledger import RemoteCall, Upload
+from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.orchestrator.details import Prepared, PreparedFile
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.keys import make_remote_name
 from ftops.orchestrator.work import Outcome, Work
-from ftops.records import Json, RemoteFile, Stage
+from ftops.records import Json, PartedUpload, RemoteFile, Stage
 
 _CALL = "upload_file"
 _GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class CallMemory:
+    """The `UploadMemory` of a call: what the ledger knows of its upload in parts."""
+
+    ledger: Ledger
+    call: RemoteCall
+
+    def find(self) -> PartedUpload | None:
+        return self.ledger.find_parts(self.call)
+
+    def begun(self, upload: PartedUpload) -> None:
+        self.ledger.begin_parts(self.call, upload)
+
+    def part_done(self, number: int, part_id: str) -> None:
+        self.ledger.add_part(self.call, number, part_id)
+
+    def completing(self) -> None:
+        self.ledger.mark_completing(self.call)
 
 
 def upload(work: Work) -> Outcome:
@@ -101,7 +123,9 @@ def _send(work: Work, file: PreparedFile, call: RemoteCall | None, window: tuple
         work.desk.observer.progressed(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
 
     crashpoints.reach("upload.before_call")
-    there = work.desk.provider.upload_file(path, filename=name, on_bytes=on_bytes)
+    there = work.desk.provider.upload_file(
+        path, filename=name, on_bytes=on_bytes, memory=CallMemory(work.desk.ledger, call)
+    )
     crashpoints.reach("upload.after_call")
     work.desk.ledger.record_upload(call, _to_upload(work, file, there))
     return there.id

@@ -1,0 +1,85 @@
+"""Large files in parts, before a real engine."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.providers.local import start_engine, stop_engine
+from ftops.providers.protocol import Provider
+from ftops.providers.registry import Context, build_provider
+from ftops.records import PartedUpload, ProviderSettings
+from tests.contract.conftest import write_rows
+from tests.providers.test_parts import Memory
+
+MIB = 1 << 20
+NAME = "ftops-0123456789abcdef-train.jsonl"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("parts")
+    yield made
+    stop_engine(made / "engine")
+
+
+@pytest.fixture(params=["local", "openai"])
+def provider(home: Path, request: pytest.FixtureRequest) -> Iterator[Provider]:
+    settings, environ = ProviderSettings("local"), {"FTOPS_PART_MB": "1"}
+    if request.param == "openai":
+        address = start_engine(home / "engine")
+        settings = ProviderSettings("openai", base_url=address.base_url, api_key_env="TOKEN")
+        environ["TOKEN"] = address.token
+    made = build_provider(settings, Context(environ, home, SystemClock()))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = write_rows(tmp_path / "rows.jsonl", 100_000)
+    assert 4 * MIB < path.stat().st_size < 5 * MIB
+    return path
+
+
+def test_parts_become_the_same_file_and_are_counted_once(provider: Provider, rows: Path) -> None:
+    memory = Memory()
+    seen: list[int] = []
+    file = provider.upload_file(
+        rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent), memory=memory
+    )
+    assert memory.known is not None
+    assert sorted(memory.known.parts) == [0, 1, 2, 3, 4]
+    assert timedelta(minutes=55) < memory.known.expires_at - datetime.now(UTC)
+    assert (file.filename, file.bytes, file.status) == (NAME, rows.stat().st_size, "processed")
+    assert provider.read_file(file.id) == rows.read_bytes()
+    assert seen == sorted(set(seen))
+    assert (seen[0], seen[-1]) == (0, rows.stat().st_size)
+    provider.delete_file(file.id)
+
+
+def test_an_upload_that_the_engine_does_not_know_is_begun_again(
+    provider: Provider, rows: Path
+) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    memory = Memory(PartedUpload("upload_never", MIB, later, {0: "part_never"}))
+    file = provider.upload_file(
+        rows, filename=NAME, on_bytes=lambda sent, total: None, memory=memory
+    )
+    assert provider.read_file(file.id) == rows.read_bytes()
+    provider.delete_file(file.id)
+
+
+def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
+    provider: Provider, rows: Path
+) -> None:
+    memory = Memory()
+    first, again = (
+        provider.upload_file(rows, filename=NAME, on_bytes=lambda sent, all_: None, memory=memory)
+        for _ in range(2)
+    )
+    assert again.id == first.id
+    assert memory.told.count("completing") == 2
+    provider.delete_file(first.id)

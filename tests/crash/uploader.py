@@ -1,0 +1,82 @@
+"""A command that prepares and uploads for a run, in a process of its own that may be killed.
+
+    FOLDER POINT THREADS
+
+The real engine stands in FOLDER/engine. POINT is the crash point at which to die, "-", or
+"bytes:N" to die once so many bytes have gone.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.clock import SystemClock
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.runs import drive, open_run
+from ftops.providers.calls import Caller
+from ftops.providers.endpoint import Access, KeyedEndpoint
+from ftops.providers.local import find_engine
+from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
+from ftops.providers.parts import UploadLimits
+from ftops.providers.registry import find_capabilities
+from ftops.providers.retry import RetryPolicy
+from ftops.records import ProviderSettings, RowFormat, Stage
+from tests.orchestrator.desks import Recorder, write_job
+
+PART = 200_000
+
+
+class Uploaded(Exception):
+    """The upload is done; nothing more is wanted."""
+
+
+class Fated(Recorder):
+    """Dies when so many bytes have gone, and stops before a job is created."""
+
+    def __init__(self, dies_at: int | None) -> None:
+        super().__init__()
+        self._dies_at = dies_at
+
+    def stage_began(self, stage: Stage, attempt: int) -> None:
+        if stage is Stage.CREATE:
+            raise Uploaded
+
+    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+        if stage is Stage.UPLOAD and self._dies_at is not None and done >= self._dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def build_provider(engine: Path, threads: int) -> OpenAIProvider:
+    """The engine, given parts of 200 kB."""
+    address = find_engine(engine)
+    assert address is not None
+    clock = SystemClock()
+    endpoint = KeyedEndpoint(Access(address.base_url, address.token), key_variable="-")
+    traits = Traits(
+        name="local",
+        account="local",
+        capabilities=find_capabilities(ProviderSettings("local")),
+        row_format=lambda _model: RowFormat.COMPLETION,
+        train_price_usd=lambda _model: 0.0,
+        jobs=JOB_CALLS["current"],
+        uploads=UploadLimits(single_bytes=PART, part_bytes=PART, threads=threads),
+    )
+    return OpenAIProvider(traits, Caller(endpoint, clock=clock, retries=RetryPolicy()), clock)
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder, point, threads = Path(arguments[0]), arguments[1], int(arguments[2])
+    clock = SystemClock()
+    ledger = Ledger(folder / "home" / "ledger.db", clock)
+    provider = build_provider(folder / "engine", threads)
+    dies_at = int(point.removeprefix("bytes:")) if point.startswith("bytes:") else None
+    desk = Desk(ledger, provider, clock, folder / "home", Fated(dies_at))
+    job = write_job(folder, provider="local", training_file="large.jsonl", validation_file=None)
+    if point != "-" and dies_at is None:
+        crashpoints.arm(point)
+    with contextlib.suppress(Uploaded):
+        drive(open_run(job, desk), desk)
