@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ftops import __version__
-from ftops.cli import check, complete, files, init, models, results, run, runs, schema
+from ftops.cli import check, complete, files, init, logs, models, pause, results, run, runs, schema
 from ftops.cli.command import AsJson, Flags, Quiet, make_app
 from ftops.cli.engine import add_to as add_engine
 from ftops.cli.failures import EXIT_CODES
@@ -20,7 +20,7 @@ _EPILOG = "\n".join(
 )
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
-for part in (run, check, runs, results, models, files, complete, schema, init):
+for part in (run, check, runs, pause, logs, results, models, files, complete, schema, init):
     part.add_to(app)
 add_engine(app)
 

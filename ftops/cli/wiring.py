@@ -5,13 +5,16 @@ every `ftops --help`.
 """
 
 import contextlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftops.cli.environment import find_home, read_environ
+from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
+    from ftops.audit import AuditLog
     from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
@@ -67,13 +70,32 @@ def open_ledger() -> "Iterator[Ledger]":
         yield ledger
 
 
+def open_audit_log(say: Callable[[str], None] | None = None) -> "AuditLog":
+    """The log of every request that leaves; `say` is told when it cannot be written."""
+    from ftops.audit import FILENAME, AuditLog
+    from ftops.clock import SystemClock
+
+    return AuditLog(get_home() / FILENAME, SystemClock(), say or _complain)
+
+
+def _complain(text: str) -> None:
+    Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr).complain(f"note: {text}")
+
+
 @contextlib.contextmanager
-def open_provider(settings: "ProviderSettings") -> "Iterator[Provider]":
-    """A provider, ready to be asked; the built-in engine is started when it does not run."""
+def open_provider(
+    settings: "ProviderSettings", *, say: Callable[[str], None] | None = None
+) -> "Iterator[Provider]":
+    """A provider, ready to be asked; the built-in engine is started when it does not run.
+
+    `say` is told what the user should know and what is no error; without it, stderr is.
+    """
     from ftops.clock import SystemClock
     from ftops.providers.registry import Context, build_provider
 
-    context = Context(environ=read_environ(), home=get_home(), clock=SystemClock())
+    context = Context(
+        environ=read_environ(), home=get_home(), clock=SystemClock(), audit=open_audit_log(say)
+    )
     with contextlib.closing(build_provider(settings, context)) as provider:
         yield provider
 
@@ -86,7 +108,7 @@ def open_desk(
     from ftops.clock import SystemClock
     from ftops.orchestrator.desk import Desk
 
-    with open_provider(settings) as provider:
+    with open_provider(settings, say=observer.noted) as provider:
         yield Desk(
             ledger=ledger,
             provider=provider,

@@ -25,7 +25,20 @@ EXAMPLES = [
 def test_the_reference_holds_every_command() -> None:
     assert {"", "models", "files", "engine", "engine keys"} == GROUPS
     assert set(COMMANDS) == {
-        *("run", "check", "follow", "runs", "show", "cancel", "results", "complete", "serve"),
+        *(
+            "run",
+            "check",
+            "follow",
+            "runs",
+            "show",
+            "cancel",
+            "pause",
+            "resume",
+            "logs",
+            "results",
+            "complete",
+            "serve",
+        ),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
         *("engine status", "engine stop", "engine env"),
         *("engine keys create", "engine keys list", "engine keys delete"),

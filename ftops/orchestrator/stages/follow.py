@@ -8,6 +8,7 @@ from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.feed import find_progress, show_progress, show_unshown
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.patience import Patience
+from ftops.orchestrator.pausing import tell_if_paused
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Job, JobEvent, Json, Stage, TunedModel
 
@@ -59,6 +60,7 @@ def _wait(work: Work, job_id: str) -> Job:
         if job.status != status:
             status = job.status
             desk.observer.job_changed(status)
+            tell_if_paused(work.run, desk, status)
         if job.ended:
             return job
         wait_s = patience.grant(poll_every_s)
