@@ -144,6 +144,7 @@ class Capabilities:
     chats: bool = True  # some model takes rows that are chats
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
+    pauses: bool = True  # a job can be paused and resumed
 
 
 @dataclass(frozen=True, slots=True)

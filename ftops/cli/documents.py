@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ftops.audit import Exchange
     from ftops.ledger.ledger import Move, RemoteCall
     from ftops.records import JobEvent, Json, Model, RemoteFile, Run, StageRecord, TunedModel
     from ftops.reporting.evaluation import Evaluation
@@ -106,6 +107,11 @@ def move_document(move: "Move") -> "dict[str, Json]":
         "attempt": move.attempt,
         "error": move.error,
     }
+
+
+def exchange_document(exchange: "Exchange") -> "dict[str, Json]":
+    """One line of the audit log."""
+    return {**exchange.to_json(), "at": seconds(exchange.at)}
 
 
 def file_document(file: "RemoteFile") -> "dict[str, Json]":

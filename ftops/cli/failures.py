@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ftops import __version__
-from ftops.cli.environment import find_home, read_environ
+from ftops.cli.environment import clear_secrets, find_home, read_environ
 from ftops.cli.output import Mode, Output, render_json
 from ftops.errors import FtopsError, JobFailed, ProviderError
 
@@ -117,6 +117,7 @@ def error_document(error: FtopsError) -> "dict[str, Json]":
 def _report_bug(error: Exception) -> "dict[str, Json]":
     """Write the report file and describe the error shortly."""
     now = datetime.now(UTC)
+    environ = read_environ()
     text = "\n".join(
         [
             f"ftops {__version__}, Python {platform.python_version()}, {platform.platform()}",
@@ -126,7 +127,8 @@ def _report_bug(error: Exception) -> "dict[str, Json]":
             "".join(traceback.format_exception(error)),
         ]
     )
-    path = find_home(read_environ()) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+    text = clear_secrets(text, environ)
+    path = find_home(environ) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     try:
         from ftops.files import write_atomic
 
@@ -135,7 +137,7 @@ def _report_bug(error: Exception) -> "dict[str, Json]":
     except FtopsError:
         sys.stderr.write(text)
         hint = "This is a bug in ftops. The details stand above; please send them with your report."
-    return _describe("Bug", f"{type(error).__name__}: {error}", hint)
+    return _describe("Bug", clear_secrets(f"{type(error).__name__}: {error}", environ), hint)
 
 
 def _silence_stdout() -> None:

@@ -16,7 +16,9 @@ from ftops.cli import (
     doctor,
     files,
     init,
+    logs,
     models,
+    pause,
     results,
     run,
     runs,
@@ -34,7 +36,8 @@ _EPILOG = "\n".join(
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
-    run, adopt, check, data, runs, results, models, files, complete, doctor, schema, init,
+    run, adopt, check, data, runs, pause, logs, results, models, files, complete, doctor, schema,
+    init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

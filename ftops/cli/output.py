@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.text import Text
 
     from ftops.records import Json
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # what json.dumps leaves as it is, though a terminal would act on it or an encoder refuse it
 _UNPRINTED_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKING = re.compile(f"{_HARMFUL.pattern}|[\n\u2028\u2029]")  # and what ends a line
 PIPE_WIDTH = 1000  # nothing is broken into lines where no terminal has a last column
 
 
@@ -41,6 +42,12 @@ def render_json(document: "Json") -> str:
     """The document as indented JSON that is safe to print anywhere."""
     text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
     return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def render_json_line(document: "Json") -> str:
+    """The document on one line, as safe to print."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
 
 
 class Output:
@@ -72,8 +79,7 @@ class Output:
         if self.mode is Mode.JSON:
             self.stdout.write(render_json(document) + "\n")
         elif self.mode is Mode.QUIET:
-            for line in essential:
-                self.write(f"{line}\n")
+            self.write_lines(essential)
         else:
             for renderable in human():
                 self.show(renderable)
@@ -105,6 +111,12 @@ class Output:
     def write(self, text: str) -> None:
         """Put text on stdout at once and as it is; on a terminal without control characters."""
         self.stdout.write(clean(text) if self.stdout.isatty() else text)
+        self.stdout.flush()
+
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Put each text on a line of its own; none can break its line or steer a terminal."""
+        for line in lines:
+            self.stdout.write(_BREAKING.sub(lambda found: _escape(found.group()), line) + "\n")
         self.stdout.flush()
 
     def remark(self, text: str) -> None:
@@ -145,9 +157,21 @@ def hang(label: "Text", text: "Text") -> "RenderableType":
 
 def _open_console(stream: TextIO) -> "Console":
     from rich.console import Console
+    from rich.segment import Segment
 
     class Pipe(Console):
-        """rich would end the process when a pipe is closed; a run goes on without its watcher."""
+        """rich would end the process when a pipe is closed; a run goes on without its watcher.
+
+        Whatever is shown, in tables, bars and their titles, is cleaned once more on its way out.
+        """
+
+        def render(
+            self, renderable: "RenderableType", options: "ConsoleOptions | None" = None
+        ) -> "Iterable[Segment]":
+            for segment in super().render(renderable, options):
+                if segment.control is None and _HARMFUL.search(segment.text):
+                    segment = Segment(clean(segment.text), segment.style)
+                yield segment
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError

@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.console import RenderableType
 from rich.table import Table
 
+from ftops.audit import Exchange
 from ftops.cli.outcomes import describe_outcome, render_bytes
 from ftops.cli.views import cell, describe_status, indent, is_built_in, render_seconds
 from ftops.ledger.ledger import RemoteCall
@@ -96,6 +97,38 @@ def render_calls(calls: Sequence[RemoteCall]) -> RenderableType:
             cell(call.state),
             cell(call.remote_id or call.error),
             cell(_short(call.began_at)),
+        )
+    return table
+
+
+def render_exchanges(found: Sequence[Exchange]) -> RenderableType:
+    """One line a request that left, with what came back; times are the user's own."""
+    if not found:
+        return "No request has left yet."
+    table = make_table(
+        "at",
+        "request",
+        "outcome",
+        "took",
+        "attempt",
+        "sent",
+        "received",
+        "request id",
+        right=("took", "attempt", "sent", "received"),
+        whole=("at", "took", "attempt", "sent", "received"),
+    )
+    for one in found:
+        is_good = one.status is not None and one.status < 400 and one.error is None
+        outcome = " ".join(filter(None, (str(one.status or ""), one.error)))
+        table.add_row(
+            cell(one.at.astimezone().strftime("%m-%d %H:%M:%S")),
+            cell(f"{one.method} {one.path}"),
+            cell(outcome, "" if is_good else "red"),
+            cell(render_seconds(one.seconds)),
+            cell(one.attempt),
+            cell("" if one.bytes_sent is None else render_bytes(one.bytes_sent)),
+            cell("" if one.bytes_received is None else render_bytes(one.bytes_received)),
+            cell(one.request_id, "dim"),
         )
     return table
 

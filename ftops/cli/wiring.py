@@ -5,14 +5,17 @@ every `ftops --help`.
 """
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftops.cli.environment import find_home, read_environ
+from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
+    from ftops.audit import AuditLog
     from ftops.clock import Clock
     from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
@@ -69,13 +72,32 @@ def open_ledger() -> "Iterator[Ledger]":
         yield ledger
 
 
+def open_audit_log(say: Callable[[str], None] | None = None) -> "AuditLog":
+    """The log of every request that leaves; `say` is told when it cannot be written."""
+    from ftops.audit import FILENAME, AuditLog
+    from ftops.clock import SystemClock
+
+    return AuditLog(get_home() / FILENAME, SystemClock(), say or _complain)
+
+
+def _complain(text: str) -> None:
+    Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr).complain(f"note: {text}")
+
+
 @contextlib.contextmanager
-def open_provider(settings: "ProviderSettings") -> "Iterator[Provider]":
-    """A provider, ready to be asked; the built-in engine is started when it does not run."""
+def open_provider(
+    settings: "ProviderSettings", *, say: Callable[[str], None] | None = None
+) -> "Iterator[Provider]":
+    """A provider, ready to be asked; the built-in engine is started when it does not run.
+
+    `say` is told what the user should know and what is no error; without it, stderr is.
+    """
     from ftops.clock import SystemClock
     from ftops.providers.registry import Context, build_provider
 
-    context = Context(environ=read_environ(), home=get_home(), clock=SystemClock())
+    context = Context(
+        environ=read_environ(), home=get_home(), clock=SystemClock(), audit=open_audit_log(say)
+    )
     with contextlib.closing(build_provider(settings, context)) as provider:
         yield provider
 
@@ -88,7 +110,7 @@ def open_desk(
     from ftops.clock import SystemClock
     from ftops.orchestrator.desk import Desk
 
-    with open_provider(settings) as provider:
+    with open_provider(settings, say=observer.noted) as provider:
         yield Desk(
             ledger=ledger,
             provider=provider,
@@ -106,7 +128,9 @@ def open_desks(
     from ftops.orchestrator.desk import Desk
     from ftops.providers.registry import Context, build_provider
 
-    context = Context(environ=read_environ(), home=get_home(), clock=clock)
+    context = Context(
+        environ=read_environ(), home=get_home(), clock=clock, audit=open_audit_log(None)
+    )
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
 

@@ -1,6 +1,7 @@
 """Cancels a run in whatever state it is, so that no job of it runs on."""
 
 from ftops import crashpoints
+from ftops.audit import concerning_its_run
 from ftops.errors import JobFailed, Rejected, RunError
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say_follow
@@ -17,6 +18,7 @@ _PATIENCE_S = 60.0  # for another process to stop, or for the provider to end th
 _LOOK_EVERY_S = 1.0
 
 
+@concerning_its_run
 def cancel_run(run: Run, desk: Desk) -> Run:
     """Cancel the run and its job, if it has one; an ended run is returned as it is.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from ftops.audit import concerning_its_run
 from ftops.errors import (
     FtopsError,
     JobCancelled,
@@ -33,6 +34,7 @@ from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
 from ftops.spec.model import JobSpec
 
 
+@concerning_its_run
 def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
     """Do what is left of the run, and return it as it then stands.
 

@@ -7,6 +7,7 @@ the chat endpoint, a few requests at a time. Answers keep the order of their pro
 import codecs
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import openai
@@ -39,7 +40,7 @@ def complete(
     if chats:
         with ThreadPoolExecutor(min(CHATS_AT_A_TIME, len(chats)), "ftops-chat") as pool:
             waiting = {
-                at: pool.submit(_complete_chat, caller, model, chat, sampling)
+                at: pool.submit(copy_context().run, _complete_chat, caller, model, chat, sampling)
                 for at, chat in chats.items()
             }
             try:

@@ -1,11 +1,14 @@
 """The one place where requests leave: errors are read, repeated or passed on, pages are turned."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import openai
 
+from ftops.audit import counted
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
 from ftops.providers.endpoint import Endpoint
@@ -18,6 +21,7 @@ T = TypeVar("T")
 MOST_PAGES = 1000  # beyond this a list is taken for one that never ends
 
 
+@runtime_checkable
 class RawAnswer(Protocol):
     """What the SDK's `with_raw_response` gives: the SDK's own parsing lets too much through."""
 
@@ -26,6 +30,14 @@ class RawAnswer(Protocol):
 
     @property
     def request_id(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedAnswer:
+    """A `RawAnswer` out of which the key was taken."""
+
+    content: bytes
+    request_id: str | None
 
 
 Send = Callable[[openai.OpenAI], T]
@@ -66,14 +78,18 @@ class Caller:
     def repeat(self, doing: str, send: Send[T]) -> T:
         """Send until there is an answer or no more hope (`retry.py`)."""
 
+        attempts = itertools.count(1)
+
         def attempt() -> T:
             client = self._endpoint.get_client()
             try:
-                return self._send(client, doing, send)
+                with counted(next(attempts)):
+                    return self._send(client, doing, send)
             except ProviderError as failure:
                 if not self._endpoint.is_renewed_after(client, failure):
                     raise
-            return self.once(doing, send)
+            with counted(next(attempts)):
+                return self.once(doing, send)
 
         return call_with_retries(attempt, policy=self._retries, clock=self._clock, draw=self._draw)
 
@@ -114,9 +130,26 @@ class Caller:
 
     def _send(self, client: openai.OpenAI, doing: str, send: Send[T]) -> T:
         try:
-            return send(client)
+            return self._clear_answer(send(client))
         except CLIENT_ERRORS as error:
             raise self._read(error, doing) from error
+
+    def clear(self, content: bytes) -> bytes:
+        """The bytes with asterisks in place of the key.
+
+        What a provider says goes into the ledger and into files, and the key must not.
+        """
+        secret = self._endpoint.secret.encode()
+        return content.replace(secret, b"***") if secret else content
+
+    def _clear_answer(self, answer: T) -> T:
+        if isinstance(answer, bytes):
+            return cast(T, self.clear(answer))
+        if isinstance(answer, RawAnswer):
+            raw: RawAnswer = answer
+            request_id = raw.request_id and self.clear(raw.request_id.encode()).decode()
+            return cast(T, ClearedAnswer(self.clear(raw.content), request_id))
+        return answer
 
     def _read(self, error: Exception, doing: str) -> ProviderError:
         return read_failure(error, doing, now=self._clock.now(), secret=self._endpoint.secret)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftops.audit import AuditLog
 from ftops.clock import Clock
 
 
@@ -13,9 +14,11 @@ class Context:
 
     `http_client` replaces the connection of providers that are reached over the network; it is
     what the OpenAI client takes as its own `http_client`, and whoever hands it in closes it.
+    Every request that leaves by the providers' own connections stands in `audit`.
     """
 
     environ: Mapping[str, str]
     home: Path
     clock: Clock
     http_client: object | None = None
+    audit: AuditLog | None = None

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import openai
 
+from ftops.audit import AuditLog
 from ftops.errors import AuthFailed, ProviderError
+from ftops.providers.audited_client import AuditedClient
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0  # between two pieces of an answer
@@ -43,6 +45,7 @@ class Access:
     organization: str | None = None
     project: str | None = None
     http_client: object | None = None
+    audit: AuditLog | None = None
 
 
 def make_timeout(answer_s: float = ANSWER_TIMEOUT_S) -> openai.Timeout:
@@ -53,7 +56,10 @@ def make_timeout(answer_s: float = ANSWER_TIMEOUT_S) -> openai.Timeout:
 def make_client(access: Access) -> openai.OpenAI:
     """A client that sends each request once and knows only what `access` says."""
     http_client = access.http_client
-    if http_client is None and is_loopback(access.base_url):
+    trust_env = not is_loopback(access.base_url)
+    if http_client is None and access.audit is not None:
+        http_client = AuditedClient(access.audit, secret=access.key, trust_env=trust_env)
+    elif http_client is None and not trust_env:
         http_client = openai.DefaultHttpxClient(trust_env=False)
     client = openai.OpenAI(
         api_key=access.key,

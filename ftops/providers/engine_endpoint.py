@@ -5,6 +5,7 @@ from pathlib import Path
 
 import openai
 
+from ftops.audit import AuditLog
 from ftops.clock import Clock
 from ftops.errors import AuthFailed, ProviderError, Unreachable
 from ftops.providers.calls import Caller
@@ -24,11 +25,17 @@ class EngineEndpoint:
     """The engine of a folder; when it dies, the next call starts it again."""
 
     def __init__(
-        self, folder: Path, clock: Clock, *, command: tuple[str, ...] = ENGINE_COMMAND
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        command: tuple[str, ...] = ENGINE_COMMAND,
+        audit: AuditLog | None = None,
     ) -> None:
         self._folder = folder
         self._command = command
         self._clock = clock
+        self._audit = audit
         self._lock = threading.Lock()  # several chats may be under way when the engine dies
         self._client: openai.OpenAI | None = None
         self._retired: list[openai.OpenAI] = []  # closed late: another thread may be using one
@@ -43,7 +50,9 @@ class EngineEndpoint:
             if self._client is None:
                 address = start_engine(self._folder, clock=self._clock, command=self._command)
                 self._token = address.token
-                self._client = make_client(Access(address.base_url, address.token))
+                self._client = make_client(
+                    Access(address.base_url, address.token, audit=self._audit)
+                )
             return self._client
 
     def is_renewed_after(self, client: openai.OpenAI, failure: ProviderError) -> bool:
@@ -67,7 +76,7 @@ def build_local(
     settings: ProviderSettings, capabilities: Capabilities, context: Context
 ) -> OpenAIProvider:
     """The provider on this machine; its engine lives in the folder `engine` of the home."""
-    endpoint = EngineEndpoint(context.home / "engine", context.clock)
+    endpoint = EngineEndpoint(context.home / "engine", context.clock, audit=context.audit)
     traits = Traits(
         name=settings.type,
         account="local",

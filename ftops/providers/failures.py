@@ -46,7 +46,10 @@ _WRONG_ADDRESS = "Check `base_url`: the answer does not look like the fine-tunin
 
 
 def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) -> ProviderError:
-    """The error that ftops raises for `error`; `doing` says what was asked of the provider."""
+    """The error that ftops raises for `error`; `doing` says what was asked of the provider.
+
+    Some servers repeat the key that they refuse: wherever it stands, asterisks take its place.
+    """
     if isinstance(error, openai.APIStatusError):
         return _read_status(error, doing, now=now, secret=secret)
     if isinstance(error, openai.APITimeoutError):
@@ -63,7 +66,11 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
         return BadAnswer(f"{doing}: the answer nests too deep to be read")
     if isinstance(error, openai.APIError):  # an error that arrived inside a stream
         kind = _kind_in_stream(error)
-        return kind(_scrub(f"{doing}: {error.message}", secret), code=error.code, param=error.param)
+        return kind(
+            _scrub(f"{doing}: {error.message}", secret),
+            code=_scrub_name(error.code, secret),
+            param=_scrub_name(error.param, secret),
+        )
     return Rejected(_scrub(f"{doing}: {error}", secret))
 
 
@@ -84,9 +91,9 @@ def _read_status(
         _scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
         hint=hint,
         status=error.status_code,
-        code=error.code,
-        param=error.param,
-        request_id=error.request_id,
+        code=_scrub_name(error.code, secret),
+        param=_scrub_name(error.param, secret),
+        request_id=_scrub_name(error.request_id, secret),
         retry_after_s=find_retry_after_s(error.response.headers, now),
         final=error.code in _LASTING_LIMITS
         or error.response.headers.get("x-should-retry", "").lower() == "false",
@@ -129,8 +136,11 @@ def _address(error: openai.APIConnectionError) -> str:
 
 
 def _scrub(text: str, secret: str) -> str:
-    """Some servers repeat the key that they refuse."""
     return text.replace(secret, "***") if secret else text
+
+
+def _scrub_name(value: object, secret: str) -> str | None:
+    return None if value is None else _scrub(str(value), secret)
 
 
 def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -90,6 +90,16 @@ def cancel_job(caller: Caller, job_id: str) -> Job:
     return _read_job(answer)
 
 
+def pause_job(_caller: Caller, job_id: str) -> Job:
+    """Refused: this protocol has no way to say it."""
+    raise Rejected(f"the legacy protocol cannot pause the job {job_id}; nothing was sent")
+
+
+def resume_job(_caller: Caller, job_id: str) -> Job:
+    """Refused, like `pause_job`."""
+    raise Rejected(f"the legacy protocol cannot resume the job {job_id}; nothing was sent")
+
+
 def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobEvent]:
     """The events that are not in `known`, oldest first, each once."""
     listed = caller.fetch(
@@ -113,7 +123,7 @@ def await_events(
     with contextlib.suppress(ProviderError), _open_stream(caller, job_id, wait_s) as pieces:
         least_s = min(wait_s, _LEAST_WAIT_S)
         in_time = _take_until(pieces, clock, began_s + wait_s)
-        for event in number_events(_read_stream(in_time, f"follow {job_id}")):
+        for event in number_events(_read_stream(caller, in_time, f"follow {job_id}")):
             if event.id not in known:
                 yield event
     clock.sleep(max(0.0, began_s + least_s - clock.monotonic_s()))
@@ -174,12 +184,12 @@ def _take_until(pieces: Iterable[bytes], clock: Clock, until_s: float) -> Iterat
             return
 
 
-def _read_stream(pieces: Iterable[bytes], doing: str) -> Iterator[Fields]:
+def _read_stream(caller: Caller, pieces: Iterable[bytes], doing: str) -> Iterator[Fields]:
     """The events in a stream, until it says that it ends; BadAnswer for anything else in it."""
     for data in read_data(pieces):
         if data.strip() == _END:
             return
-        fields = read_object(data, doing)
+        fields = read_object(caller.clear(data), doing)
         fields.get_text("message")
         yield fields
 

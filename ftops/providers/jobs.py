@@ -18,6 +18,7 @@ from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
 from ftops.providers.wire import Fields, read_event, read_job
 from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json, Method
 
+_RESTING = frozenset({"pausing", "paused"})
 _PAGE = 100
 _MOST_JOBS_LOOKED_AT = 500
 CREATE_TIMEOUT_S = 120.0
@@ -215,3 +216,35 @@ def cancel_job(caller: Caller, job_id: str) -> Job:
         if job.status == "cancelled":
             return job
         raise
+
+
+def pause_job(caller: Caller, job_id: str) -> Job:
+    """Let the job wait; one that waits, or is about to, comes back as it is."""
+    try:
+        return read_job(
+            caller.fetch(
+                f"pause the job {job_id}",
+                lambda client: client.fine_tuning.jobs.with_raw_response.pause(job_id),
+            )
+        )
+    except Rejected:
+        job = fetch_job(caller, job_id)
+        if job.status in _RESTING:
+            return job
+        raise
+
+
+def resume_job(caller: Caller, job_id: str) -> Job:
+    """Let a paused job go on; one that has not ended and does not wait comes back as it is."""
+    try:
+        return read_job(
+            caller.fetch(
+                f"resume the job {job_id}",
+                lambda client: client.fine_tuning.jobs.with_raw_response.resume(job_id),
+            )
+        )
+    except Rejected:
+        job = fetch_job(caller, job_id)
+        if job.ended or job.status in _RESTING:
+            raise
+        return job

@@ -59,6 +59,10 @@ class JobCalls(Protocol):
 
     def cancel_job(self, caller: Caller, job_id: str, /) -> Job: ...
 
+    def pause_job(self, caller: Caller, job_id: str, /) -> Job: ...
+
+    def resume_job(self, caller: Caller, job_id: str, /) -> Job: ...
+
     def list_events(
         self, caller: Caller, job_id: str, known: frozenset[str], /
     ) -> list[JobEvent]: ...
@@ -152,6 +156,12 @@ class OpenAIProvider:
     def cancel_job(self, job_id: str) -> Job:
         return self._traits.jobs.cancel_job(self._caller, job_id)
 
+    def pause_job(self, job_id: str) -> Job:
+        return self._traits.jobs.pause_job(self._caller, job_id)
+
+    def resume_job(self, job_id: str) -> Job:
+        return self._traits.jobs.resume_job(self._caller, job_id)
+
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         return self._traits.jobs.list_events(self._caller, job_id, known)
 
@@ -208,6 +218,7 @@ def build_openai(
         organization=settings.organization or environ.get("OPENAI_ORG_ID") or None,
         project=settings.project or environ.get("OPENAI_PROJECT_ID") or None,
         http_client=context.http_client,
+        audit=context.audit,
     )
     traits = Traits(
         name=settings.type,

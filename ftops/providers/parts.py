@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -251,5 +252,6 @@ def _in_background(work: Callable[[], T]) -> Future[T]:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=do, daemon=True).start()
+    context = copy_context()  # which run it is for, goes with it
+    threading.Thread(target=context.run, args=(do,), daemon=True).start()
     return future

@@ -128,6 +128,12 @@ class Provider(Protocol):
 
     def cancel_job(self, job_id: str) -> Job: ...
 
+    def pause_job(self, job_id: str) -> Job:
+        """Let the job wait; one that waits, or is about to, comes back as it is."""
+
+    def resume_job(self, job_id: str) -> Job:
+        """Let a paused job go on; one that has not ended and does not wait comes back as it is."""
+
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         """The job's events whose ids are not in `known`, oldest first, each once."""
 

@@ -65,6 +65,7 @@ _LEGACY = Capabilities(
     metadata=False,
     seed=False,
     chats=False,
+    pauses=False,
     poll_every_s=10.0,  # events come at once, over a stream
     auto_epochs=EpochRule(target=4, least_seen=0, most_seen=sys.maxsize, most=4),
 )

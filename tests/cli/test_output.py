@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,30 @@ def test_text_from_outside_is_neither_markup_nor_a_control_sequence(terminal: bo
         assert not set(plain) & set("\x1b\x07\x9b\u202e")
         assert "\\x1b]0;owned\\x07" in text
         assert "[bold]red[/bold]" in text
+
+
+def test_what_a_table_or_a_bar_holds_is_cleaned_even_if_nobody_did_it_before() -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table(title=ESCAPE)
+    table.add_column(ESCAPE)
+    table.add_row(ESCAPE)
+    for terminal in (True, False):
+        out = make_output(Mode.HUMAN, terminal=terminal)
+        out.show(Panel(table, title=ESCAPE))
+        text = re.sub("\x1b\\[[0-9;]*m", "", written(out)[0])  # our own colours
+        assert not set(text) & set("\x1b\x07\x9b\u202e")
+        assert "\\x9b2J" in text
+
+
+def test_a_line_for_scripts_stays_one_line_whatever_it_holds() -> None:
+    out = make_output(Mode.QUIET)
+    out.finish([], essential=["a\nb\u2028c\rd", ESCAPE], human=tuple)
+    stdout = written(out)[0]
+    assert stdout.splitlines()[0] == "a\\x0ab\\u2028c\\x0dd"
+    assert len(stdout.splitlines()) == 2
+    assert clean(stdout) == stdout
 
 
 def test_an_answer_goes_to_a_pipe_as_it_is_and_to_a_terminal_cleaned() -> None:

@@ -47,6 +47,18 @@ def watch(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
     return stdout.getvalue(), stderr.getvalue()
 
 
+def test_a_status_that_a_provider_made_up_does_not_steer_the_terminal() -> None:
+    terminal = Terminal()
+    with watching(Output(Mode.HUMAN, stdout=terminal, stderr=io.StringIO())) as observer:
+        observer.stage_began(Stage.FOLLOW, 1)
+        observer.job_changed("\x1b]0;owned\x07\u202erunning")
+        observer.event(event("\x1b]0;owned\x07", level="\x1b[2J"))
+    shown = terminal.getvalue()
+    assert "\x1b]" not in shown
+    assert not set(shown) & set("\x07\x9b\u202e")
+    assert "\\x1b]0;owned" in shown
+
+
 def test_a_pipe_gets_plain_lines_and_a_long_training_only_some_of_them() -> None:
     out, err = watch(Mode.HUMAN, io.StringIO())
     assert err == ""

@@ -128,6 +128,16 @@ def wait_for_end(provider: Provider, job: Job) -> Job:
     return job
 
 
+def wait_for_status(provider: Provider, job: Job, status: str) -> None:
+    """Until the job, which must not end before, has that status."""
+    clock = SystemClock()
+    until_s = clock.monotonic_s() + 60
+    while (job := provider.get_job(job.id)).status != status:
+        assert not job.ended, job
+        assert clock.monotonic_s() < until_s, job
+        clock.sleep(0.05)
+
+
 @pytest.fixture(scope="session")
 def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """One job of each provider, trained to its end."""

@@ -19,6 +19,7 @@ from tests.contract.conftest import (
     suited,
     upload,
     wait_for_end,
+    wait_for_status,
     write_rows,
 )
 
@@ -246,6 +247,36 @@ def test_a_job_is_cancelled_and_cancelling_again_is_no_error(
     assert wait_for_end(provider, job).status == "cancelled"
     assert provider.cancel_job(job.id).status == "cancelled"
     assert provider.get_job(job.id).fine_tuned_model is None
+
+
+def test_a_job_is_paused_and_resumed_and_repeating_either_is_no_error(
+    provider: Provider, trained: Trained
+) -> None:
+    if not provider.capabilities.pauses:
+        for change in (provider.pause_job, provider.resume_job):
+            with pytest.raises(Rejected, match="nothing was sent"):
+                change(trained.job.id)
+        return
+    job = provider.create_job(
+        dataclasses.replace(
+            trained.request,
+            hyperparameters=Hyperparameters(n_epochs=500, batch_size=1),
+            metadata={"ftops_run": "run-paused"},
+        )
+    )
+    wait_for_status(provider, job, "running")
+    for _ in range(2):
+        assert provider.pause_job(job.id).status in ("pausing", "paused")
+    wait_for_status(provider, job, "paused")
+    assert provider.pause_job(job.id).status == "paused"
+    assert provider.resume_job(job.id).status in ("queued", "running")
+    assert provider.resume_job(job.id).status in ("queued", "running")
+    wait_for_status(provider, job, "running")
+    provider.cancel_job(job.id)
+    assert wait_for_end(provider, job).status == "cancelled"
+    for change in (provider.pause_job, provider.resume_job):
+        with pytest.raises(Rejected):
+            change(job.id)
 
 
 def test_cancelling_a_finished_job_is_refused(provider: Provider, trained: Trained) -> None:

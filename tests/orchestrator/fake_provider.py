@@ -178,6 +178,8 @@ class FakeProvider:
     def get_job(self, job_id: str) -> Job:
         self._enter("get_job")
         job, looks = self._get(job_id)
+        if job_id in self._load("held"):
+            return replace(job, status="paused")
         if not job.ended:
             looks += 1
             job = replace(job, status=self.statuses[min(looks, len(self.statuses) - 1)])
@@ -205,6 +207,22 @@ class FakeProvider:
         self._save_job(job, looks=looks)
         self._count("cancel_job")
         return job
+
+    def pause_job(self, job_id: str) -> Job:
+        self._enter("pause_job")
+        job, _ = self._get(job_id)
+        if job.ended:
+            raise Rejected(f"{job_id} has ended: {job.status}", status=400)
+        self._save("held", {**self._load("held"), job_id: True})
+        self._count("pause_job")
+        self._lose_answer("pause_job")
+        return replace(job, status="paused")
+
+    def resume_job(self, job_id: str) -> Job:
+        self._enter("resume_job")
+        self._save("held", {held: True for held in self._load("held") if held != job_id})
+        self._count("resume_job")
+        return self._get(job_id)[0]
 
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         self._enter("list_events")

@@ -8,6 +8,7 @@ from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.feed import find_progress, show_progress, show_unshown
 from ftops.orchestrator.hints import say, say_follow, say_run
 from ftops.orchestrator.patience import Patience
+from ftops.orchestrator.pausing import tell_if_paused
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
 
@@ -58,6 +59,7 @@ def _wait(work: Work, job_id: str) -> Job:
         heard, known = len(known), _keep(work, job_id, events, known)
         if signs.see(job, news=was_away or len(known) > heard):
             desk.observer.job_changed(job.status)
+            tell_if_paused(work.run, desk, job.status)
         if job.ended:
             return job
         wait_s = work.grant(signs.choose_pause_s())

@@ -1,0 +1,102 @@
+"""The HTTP client below the OpenAI client: it takes down every request that leaves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import openai
+
+from ftops.audit import AuditLog, Exchange, find_run_id, get_attempt
+
+_BEGAN = "ftops.began_s"
+
+
+class AuditedClient(openai.DefaultHttpxClient):
+    """Like the client that the SDK makes for itself, with a line in `log` for each request.
+
+    Redirects count as requests of their own. `secret` is kept out of the log even where a server
+    puts it into an address or a request id.
+    """
+
+    def __init__(self, log: AuditLog, *, secret: str, trust_env: bool) -> None:
+        super().__init__(trust_env=trust_env, event_hooks={"response": [self._note_redirect]})
+        self._log = log
+        self._secret = secret
+
+    def send(
+        self, request: httpx2.Request, *, stream: bool = False, **options: Any
+    ) -> httpx2.Response:
+        request.extensions = {**request.extensions, _BEGAN: self._log.clock.monotonic_s()}
+        try:
+            response = super().send(request, stream=True, **options)
+        except BaseException as error:
+            # Of a redirect that leads nowhere, the error knows the request that failed.
+            failed = error.request if isinstance(error, httpx2.RequestError) else request
+            self._record(failed, error=error)
+            raise
+        response.stream = _WatchedBody(self, response)
+        if not stream:
+            try:
+                response.read()
+            finally:
+                response.close()
+        return response
+
+    def _note_redirect(self, response: httpx2.Response) -> None:
+        if response.has_redirect_location:
+            self._record(response.request, response)
+
+    def _record(
+        self,
+        request: httpx2.Request,
+        response: httpx2.Response | None = None,
+        *,
+        error: BaseException | None = None,
+    ) -> None:
+        clock = self._log.clock
+        request_id = response.headers.get("x-request-id") if response is not None else None
+        length = request.headers.get("content-length", "")
+        self._log.record(
+            Exchange(
+                at=clock.now(),
+                method=request.method,
+                host=self._clear(request.url.netloc.decode("ascii", errors="replace")),
+                path=self._clear(request.url.path),
+                status=response.status_code if response is not None else None,
+                request_id=None if request_id is None else self._clear(request_id),
+                seconds=round(clock.monotonic_s() - request.extensions[_BEGAN], 4),
+                attempt=get_attempt(),
+                bytes_sent=int(length) if response is not None and length.isdecimal() else None,
+                bytes_received=response.num_bytes_downloaded if response is not None else None,
+                error=None if error is None else type(error).__name__,
+                run_id=find_run_id(),
+            )
+        )
+
+    def _clear(self, text: str) -> str:
+        return text.replace(self._secret, "***") if self._secret else text
+
+
+class _WatchedBody(httpx2.SyncByteStream):
+    """The body of an answer; takes the exchange down when it ends, however it does."""
+
+    def __init__(self, client: AuditedClient, response: httpx2.Response) -> None:
+        assert isinstance(response.stream, httpx2.SyncByteStream)  # the client is not async
+        self._client = client
+        self._response = response
+        self._body = response.stream
+        self._error: BaseException | None = None
+        self._is_recorded = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        except (Exception, KeyboardInterrupt) as error:
+            self._error = error
+            raise
+
+    def close(self) -> None:
+        self._body.close()
+        if not self._is_recorded:
+            self._is_recorded = True
+            self._client._record(self._response.request, self._response, error=self._error)

@@ -1,0 +1,101 @@
+"""A proxy before the engine that takes another key, repeats it wherever it can, and adds controls.
+
+The engine's own token never reaches the command: what the command sends and keeps is KEY alone.
+"""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from ftops.records import EngineAddress
+
+KEY = "sk-canary-0123456789-abcdefghijklmnop"
+EVIL = "\x1b]0;owned\x07\x9b2J\u202egnp"
+_OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-length"})
+
+
+@dataclass
+class TelltaleProxy:
+    """Stands before the engine; the next requests are answered with the statuses in `failures`."""
+
+    engine: EngineAddress
+    failures: list[int] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)  # paths that came without the key
+    base_url: str = ""
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("content-length") or 0))
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            self.strangers.append(request.path)
+        if self.failures:
+            status = self.failures.pop(0)
+            error = {"message": f"no: {KEY} {EVIL}", "code": KEY, "param": KEY, "type": KEY}
+            self._reply(request, status, json.dumps({"error": error}).encode())
+            return
+        status, content, kind = self._forward(request, body)
+        if b"Training started" in content:
+            spoilt = json.dumps(f"Training started with {KEY} {EVIL}")[1:-1].encode()
+            content = content.replace(b"Training started", spoilt)
+        self._reply(request, status, content, kind)
+
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+        kept = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
+        kept["authorization"] = f"Bearer {self.engine.token}"
+        kept = {n: v for n, v in kept.items() if n != "Authorization"}
+        netloc = urlsplit(self.engine.base_url).netloc
+        connection = http.client.HTTPConnection(netloc, timeout=30)
+        try:
+            connection.request(request.command, request.path, body, kept)
+            answer = connection.getresponse()
+            kind = answer.getheader("content-type") or ""
+            return answer.status, answer.read(), kind
+        finally:
+            connection.close()
+
+    def _reply(
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        content: bytes,
+        kind: str = "application/json",
+    ) -> None:
+        request.send_response(status)
+        request.send_header("content-type", kind)
+        request.send_header("x-request-id", f"req_{KEY}")
+        request.send_header("retry-after-ms", "10")
+        request.send_header("content-length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+
+@contextmanager
+def telltale_proxy(engine: EngineAddress) -> Iterator[TelltaleProxy]:
+    proxy = TelltaleProxy(engine)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            proxy.handle(self)
+
+        do_GET = do_POST
+        do_DELETE = do_POST
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy.base_url = f"http://127.0.0.1:{server.server_port}{urlsplit(engine.base_url).path}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

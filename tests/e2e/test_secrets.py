@@ -1,0 +1,105 @@
+"""A key goes to its provider and nowhere else, though that provider repeats it in every answer."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from ftops.providers.local import start_engine, stop_engine
+from ftops.records import Json
+from tests.e2e.house import Answer, House
+from tests.e2e.telltale_proxy import EVIL, KEY, TelltaleProxy, telltale_proxy
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelltaleProxy]:
+    folder = tmp_path_factory.mktemp("elsewhere") / "engine"
+    with telltale_proxy(start_engine(folder)) as made:
+        yield made
+    stop_engine(folder)
+
+
+def ftops(house: House, *arguments: str | Path) -> Answer:
+    """The command as a process with the key in its environment; it never shows the key."""
+    answer = house.ftops(*arguments, CANARY_KEY=KEY)
+    for text in (answer.out, answer.err):
+        assert KEY not in text
+        assert not set(text) & set("\x1b\x07\x9b\u202e")
+    return answer
+
+
+def find_key(home: Path) -> list[Path]:
+    """The files under the home that hold the key."""
+    return [p for p in home.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
+
+
+def test_a_whole_life_with_failures_leaves_the_key_nowhere(
+    house: House, proxy: TelltaleProxy
+) -> None:
+    provider = f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: CANARY_KEY}}"
+    job = house.write_job("canary", provider=provider, epochs=1)
+    proxy.failures = [401]
+    refused = ftops(house, "run", job)
+    assert refused.code == 1
+    assert "no: ***" in refused.err
+    proxy.failures = [500, 429, 503]
+    done = ftops(house, "run", job)
+    assert done.code == 0, done.err
+    assert "Training started with ***" in done.out
+    assert "\\x1b]0;owned" in done.out
+    shown = cast(dict[str, Json], ftops(house, "show", "canary", "--json").document)
+    events = cast(list[dict[str, Json]], shown["events"])
+    assert any(EVIL in str(event["message"]) for event in events)  # escaped, but not lost
+    for words in (("show", "canary"), ("results", "canary"), ("runs",), ("logs", "canary")):
+        for flags in ((), ("--json",), ("--quiet",)):
+            looked = house.look(*words, *flags)
+            assert looked.code == 0
+            assert KEY not in looked.out
+            assert not set(looked.out) & set("\x1b\x07\x9b\u202e")
+    chosen = ("--provider", "openai", "--base-url", proxy.base_url, "--api-key-env", "CANARY_KEY")
+    proxy.failures = [400]
+    assert ftops(house, "models", "list", *chosen, "--json").code == 1
+    assert ftops(house, "files", "list", *chosen).code == 0
+    assert ftops(house, "complete", "-m", "canary", "-p", "the sea").code == 0
+    assert find_key(house.home) == []
+    assert proxy.strangers == []
+
+
+def test_the_log_of_that_life_has_every_failure(house: House, proxy: TelltaleProxy) -> None:
+    lines = json.loads(house.look("logs", "canary", "--json", "-n", "1000").out)
+    statuses = {line["status"] for line in lines}
+    assert {401, 500, 429, 503, 200} <= statuses
+    assert {line["attempt"] for line in lines} >= {1, 2}
+    assert {line["request_id"] for line in lines} == {"req_***"}
+    text = (house.home / "audit.jsonl").read_text(encoding="utf-8")
+    assert "the sea" not in text
+    assert not re.search(r"authorization|bearer|\?", text, re.IGNORECASE)
+
+
+def test_a_bug_report_holds_no_key(house: House) -> None:
+    house.home.mkdir(exist_ok=True)
+    program = (
+        "import sys\nfrom ftops.cli.failures import reported\n"
+        "from ftops.cli.output import Mode, Output\n"
+        "with reported(Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr)):\n"
+        f"    raise ZeroDivisionError('the key is {KEY} and plain-secret-words')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**house.environ(), "OTHER_API_KEY": "plain-secret-words"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (report,) = (house.home / "reports").iterdir()
+    for text in (done.stdout, done.stderr, report.read_text(encoding="utf-8")):
+        assert KEY not in text
+        assert "plain-secret-words" not in text
+    assert "ZeroDivisionError" in report.read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"""A server on this machine that answers as it is told, and remembers what it was sent."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer; `missing` bytes of it are announced and never sent."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    missing: int = 0
+
+
+@dataclass
+class ScriptedServer:
+    """Gives its replies in turn, the last one for ever."""
+
+    replies: list[Reply]
+    base_url: str = ""
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and headers
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        request.rfile.read(int(request.headers.get("content-length") or 0))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.seen.append((request.path, headers))
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        request.send_response(reply.status)
+        for name, value in {"content-type": "application/json", **reply.headers}.items():
+            request.send_header(name, value)
+        request.send_header("content-length", str(len(reply.body) + reply.missing))
+        request.end_headers()
+        request.wfile.write(reply.body)
+        request.close_connection = request.close_connection or reply.missing > 0
+
+
+@contextmanager
+def scripted_server(*replies: Reply) -> Iterator[ScriptedServer]:
+    script = ScriptedServer(list(replies))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            script.answer(self)
+
+        do_GET = do_POST
+        do_DELETE = do_POST
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    script.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
