@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 import openai
 
+from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
 from ftops.providers.endpoint import Endpoint
@@ -113,10 +114,13 @@ class Caller:
             yield piece
 
     def _send(self, client: openai.OpenAI, doing: str, send: Send[T]) -> T:
+        crashpoints.reach("remote.before_call")
         try:
-            return send(client)
+            answer = send(client)
         except CLIENT_ERRORS as error:
             raise self._read(error, doing) from error
+        crashpoints.reach("remote.after_call")
+        return answer
 
     def _read(self, error: Exception, doing: str) -> ProviderError:
         return read_failure(error, doing, now=self._clock.now(), secret=self._endpoint.secret)
