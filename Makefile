@@ -17,7 +17,7 @@ test: $(VENV)/.installed-dev     ## every test
 	$(BIN)/python -m pytest
 
 test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; about an hour
-	$(BIN)/python -m pytest tests/crash -m "slow_proof or not slow_proof"
+	$(BIN)/python -m pytest tests/crash tests/faults -m "slow_proof or not slow_proof"
 	$(BIN)/python docs/generate.py
 
 check: $(VENV)/.installed-dev    ## style, types, import directions, generated files
