@@ -69,6 +69,7 @@ def give_commands(folder: Path, proxy: FaultyProxy, key: str) -> tuple[int, Ledg
     raise AssertionError(f"no command succeeds: {ledger.list_runs()[0].error}, {proxy.met}")
 
 
+@pytest.mark.slow_proof
 @pytest.mark.parametrize("fault", CASES, ids=lambda one: f"{one.method}-{one.path}-{one.kind}")
 def test_a_run_that_meets_a_fault_has_one_job_and_all_that_was_told(
     engine: House, tmp_path: Path, fault: Fault
