@@ -16,8 +16,9 @@ setup: $(VENV)/.installed-dev    ## everything that a developer needs
 test: $(VENV)/.installed-dev     ## every test
 	$(BIN)/python -m pytest
 
-test-crash: $(VENV)/.installed-dev  ## kills engines and trainers some 250 times; up to 25 minutes
-	$(BIN)/python -m pytest tests/crash -m "slow_proof or not slow_proof"
+test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; about an hour
+	$(BIN)/python -m pytest tests/crash tests/faults -m "slow_proof or not slow_proof"
+	$(BIN)/python docs/generate.py
 
 check: $(VENV)/.installed-dev    ## style, types, import directions, generated files
 	$(BIN)/ruff format --check .

@@ -5,9 +5,11 @@ docs/job-file.md       the job file's fields
 docs/cli.md            every command with its options
 docs/data-checks.md    every check of data
 docs/architecture.md   the part between the `generated` marks: states and transitions
+README.md              the part between the `generated` marks: figures of docs/proof.json
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,16 +21,34 @@ from ftops.spec.schema import render_reference as render_fields
 from ftops.spec.schema import render_schema
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN = "<!-- generated: states -->\n"
 END = "<!-- end of generated part -->\n"
+
+
+def _renew(name: str, part: str, content: str) -> str:
+    """The page with what stands between the marks of that part replaced."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    begin = f"<!-- generated: {part} -->\n"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(END)
+    return f"{before}{begin}\n{content.strip()}\n\n{END}{after}"
 
 
 def render_architecture() -> str:
     """The architecture page with its generated part renewed."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{render_states().strip()}\n\n{END}{after}"
+    return _renew("docs/architecture.md", "states", render_states())
+
+
+def render_readme() -> str:
+    """The first page with the figures of the last `make test-crash`."""
+    figures = json.loads((ROOT / "docs" / "proof.json").read_text(encoding="utf-8"))
+    lines = [
+        "| what went wrong | runs | commands | killed | provider's faults | ended as they must |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for part, share in figures.items():
+        columns = ("runs", "commands", "kills", "faults", "same")
+        lines.append(" | ".join([f"| {part}", *(f"{share[name]:,}" for name in columns)]) + " |")
+    return _renew("README.md", "proof", "\n".join(lines))
 
 
 def render_job_file() -> str:
@@ -58,6 +78,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/cli.md": render_cli,
     "docs/data-checks.md": render_data_checks,
     "docs/architecture.md": render_architecture,
+    "README.md": render_readme,
 }
 
 

@@ -16,18 +16,22 @@ from pathlib import Path
 
 VARIABLE = "FTOPS_CRASH_FOLDER"
 _armed: str | None = None
+_left = 1  # how often the armed point is still reached, the last time to die there
 _passed: Counter[str] = Counter()
 
 
-def arm(name: str | None) -> None:
-    """Die at the next `reach(name)` in this process; None disarms."""
-    global _armed
-    _armed = name
+def arm(name: str | None, count: int = 1) -> None:
+    """Die at the `count`th `reach(name)` in this process from now on; None disarms."""
+    global _armed, _left
+    _armed, _left = name, count
 
 
 def reach(name: str) -> None:
     """Die here, unannounced, if a test armed `name`; stop here if a test wants it held."""
+    global _left
     if name == _armed:
+        _left -= 1
+    if name == _armed and _left == 0:
         os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     folder = os.environ.get(VARIABLE)
     if folder:

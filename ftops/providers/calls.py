@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import openai
 
+from ftops import crashpoints
 from ftops.audit import counted
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
@@ -129,10 +130,13 @@ class Caller:
             yield piece
 
     def _send(self, client: openai.OpenAI, doing: str, send: Send[T]) -> T:
+        crashpoints.reach("remote.before_call")
         try:
-            return self._clear_answer(send(client))
+            answer = self._clear_answer(send(client))
         except CLIENT_ERRORS as error:
             raise self._read(error, doing) from error
+        crashpoints.reach("remote.after_call")
+        return answer
 
     def clear(self, content: bytes) -> bytes:
         """The bytes with asterisks in place of the key.

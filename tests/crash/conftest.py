@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.errand import Outcome, ask_for_job, find_leftovers, see_to_end
+from tests.crash.figures import Figures
 from tests.crash.house import open_house
 from tests.crash.processes import Nursery
 from tests.crash.tally import Tally
 
 _TALLY = pytest.StashKey[Tally]()
+_FIGURES = pytest.StashKey[Figures]()
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,11 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def tally(pytestconfig: pytest.Config) -> Tally:
     return pytestconfig.stash.setdefault(_TALLY, Tally())
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Figures:
+    return pytestconfig.stash.setdefault(_FIGURES, Figures())
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +50,6 @@ def pytest_terminal_summary(
         terminalreporter.section("kills")
         for line in tally.render():
             terminalreporter.write_line(line)
+    figures = config.stash.get(_FIGURES, None)
+    for line in figures.write() if figures else []:
+        terminalreporter.write_line(line)

@@ -139,7 +139,7 @@ def test_a_death_while_a_found_job_is_taken_over_leaves_one_job(
 def test_a_run_that_dies_twice_at_its_worst_moment_still_makes_one_job(commands: Commands) -> None:
     commands.give("run", point="create.before_call")
     commands.give("run", point="create.after_call", at_s=60.0)
-    commands.give("run", at_s=61.0)
+    commands.give("run", at_s=120.0)
     run, provider, calls = look(commands.folder)
     assert run.status is RunStatus.SUCCEEDED
     assert provider.count("create_job") == 1

@@ -1,0 +1,120 @@
+"""Bugs, planted on purpose: a proof that does not find them proves nothing.
+
+This is the one place where tests patch ftops, and only inside the player's processes. Each function
+takes away one of the things that keep a run from having two jobs, or from losing what was told.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+
+from ftops.errors import Unreachable
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.states import Move
+from ftops.orchestrator.work import Work
+from ftops.records import (
+    Job,
+    JobEvent,
+    JobRequest,
+    Run,
+    RunId,
+    RunStatus,
+    Stage,
+    StageRecord,
+)
+from tests.crash.faulty import FaultyProvider
+
+_CREATE = "ftops.orchestrator.stages.create"
+_CANCELLING = "ftops.orchestrator.cancelling"
+_RUNNER = "ftops.orchestrator.runner"
+
+
+def _plant(where: type | str, name: str, bug: Callable[..., object]) -> Callable[..., object]:
+    """Put the bug in the place of what is called so there; what stood there."""
+    owner = import_module(where) if isinstance(where, str) else where
+    sound: Callable[..., object] = getattr(owner, name)
+    setattr(owner, name, bug)
+    return sound
+
+
+def remove_reconcile() -> None:
+    """A call in doubt is taken for one that was lost, and no earlier job is looked for."""
+    _plant(_CREATE, "reconcile", lambda _work, _call: None)
+    _plant(_CREATE, "take_earlier_job", lambda _work, _request: None)
+
+
+def forget_intents() -> None:
+    """What was begun and not ended is not looked for."""
+    _plant(Ledger, "find_open_call", lambda _ledger, _run_id, _name: None)
+
+
+def repeat_create_blindly() -> None:
+    """A create whose connection was reset is sent once more, as SDKs do by default."""
+    original: Callable[[FaultyProvider, JobRequest], Job] = FaultyProvider.create_job
+
+    def create_job(self: FaultyProvider, request: JobRequest) -> Job:
+        try:
+            return original(self, request)
+        except Unreachable:
+            return original(self, request)
+
+    _plant(FaultyProvider, "create_job", create_job)
+
+
+def store_cursor_apart() -> None:
+    """Which events are known is kept in a file beside the ledger, written before them."""
+    add = Ledger.add_events
+
+    def path(ledger: Ledger, run_id: RunId) -> Path:
+        return ledger.path.with_name(f"cursor-{run_id}.json")
+
+    def list_event_ids(self: Ledger, run_id: RunId, job_id: str) -> frozenset[str]:
+        file = path(self, run_id)
+        return frozenset(json.loads(file.read_text()) if file.exists() else [])
+
+    def add_events(self: Ledger, run_id: RunId, job_id: str, events: Iterable[JobEvent]) -> None:
+        fresh = list(events)
+        known = list_event_ids(self, run_id, job_id) | {event.id for event in fresh}
+        path(self, run_id).write_text(json.dumps(sorted(known)))
+        add(self, run_id, job_id, fresh)
+
+    _plant(Ledger, "list_event_ids", list_event_ids)
+    _plant(Ledger, "add_events", add_events)
+
+
+def succeed_before_results() -> None:
+    """The run counts as succeeded once its job has, and the results are fetched after that."""
+    runner = import_module(_RUNNER)
+    do_stage: Callable[[Work, StageRecord], Run] = runner._do_stage
+    move: Callable[[Desk, Run, Move[RunStatus], str | None], Run] = runner._move
+
+    def do_early(work: Work, record: StageRecord) -> Run:
+        if record.stage is Stage.RESULTS and work.run.status is RunStatus.RUNNING:
+            work.desk.ledger.move_run(work.run, RunStatus.SUCCEEDED)
+        return do_stage(work, record)
+
+    def move_late(desk: Desk, run: Run, how: Move[RunStatus], error: str | None = None) -> Run:
+        return run if run.status is how.after else move(desk, run, how, error)
+
+    _plant(_RUNNER, "_do_stage", do_early)
+    _plant(_RUNNER, "_move", move_late)
+
+
+def cancel_without_reconcile() -> None:
+    """A cancel believes that a run without a job id has no job."""
+    _plant(_CANCELLING, "reconcile", lambda _work, _call: None)
+
+
+BUGS: Mapping[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (
+        remove_reconcile,
+        forget_intents,
+        repeat_create_blindly,
+        store_cursor_apart,
+        succeed_before_results,
+        cancel_without_reconcile,
+    )
+}

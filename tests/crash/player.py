@@ -1,0 +1,200 @@
+"""Plays schedules, each in a folder of its own, with a real process for each command.
+
+    python -m tests.crash.player FOLDER [BUG]
+
+Each line of standard input is a schedule, each line of output what came of it: a `Verdict`. With
+the name of a planted bug (`bugs.py`) every command has that bug.
+
+At any moment one process of a schedule moves, the others stand still (SIGSTOP), and all share one
+clock that runs only while somebody waits: the same schedule takes the same course every time.
+"""
+
+import json
+import mmap
+import os
+import shutil
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.errors import FtopsError
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.runs import cancel_run, drive, open_run
+from ftops.spec.load import LoadedJob
+from tests.crash import bugs
+from tests.crash.faulty import FaultyProvider
+from tests.crash.schedule import Action, Command, Schedule, Second
+from tests.crash.verdict import Story, judge
+from tests.fakes import FakeClock
+from tests.orchestrator.desks import Recorder, write_job
+
+_PROCESS_LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`violation`: what should never have happened; empty when all is as it must be."""
+
+    violation: str
+    commands: int
+    kills: int
+    faults: int
+
+
+class SharedClock:
+    """Time that all processes of a schedule share, and that passes only by `sleep`."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+        self._start: datetime = FakeClock().now()
+        self.stop_at_sleep = 0  # of this process; 0: never
+
+    def monotonic_s(self) -> float:
+        value: float = struct.unpack("d", self._memory[:8])[0]
+        return value
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self.monotonic_s())
+
+    def advance(self, seconds: float) -> None:
+        self._memory[:8] = struct.pack("d", self.monotonic_s() + seconds)
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        if self.stop_at_sleep:
+            self.stop_at_sleep -= 1
+            if self.stop_at_sleep == 0:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class Play:
+    """One schedule on its way."""
+
+    def __init__(self, folder: Path, schedule: Schedule) -> None:
+        self.folder = folder
+        self.clock = SharedClock()
+        self.kills = 0
+        self.commands = 0
+        self._schedule = schedule
+        folder.mkdir()
+        self._job = write_job(folder)
+
+    def play(self) -> Verdict:
+        for command in self._schedule.commands:
+            self.clock.advance(command.after_s)
+            if command.ledger_gone:
+                shutil.rmtree(self.folder / "home", ignore_errors=True)
+            self._give(command)
+        self.clock.advance(60.0)
+        self._give(Command())
+        story = self._read()
+        if story.may_be_tried_again:
+            self._give(Command(), retry=True)
+            story = self._read()
+        return Verdict(judge(story), self.commands, self.kills, len(story.met))
+
+    def _give(self, command: Command, *, retry: bool = False) -> None:
+        first = self._start(command.action, command, retry=retry)
+        if not self._moves_on(first):
+            assert command.second
+            self._meet(first, command.second)
+
+    def _meet(self, first: int, second: Second) -> None:
+        """The first stands still; the second comes."""
+        other = self._start(second.action, Command(), sleeps=second.sleeps)
+        waits = not self._moves_on(other)
+        if second.kills:
+            os.kill(first, signal.SIGKILL)
+        os.kill(first, signal.SIGCONT)
+        assert self._moves_on(first)
+        if waits:
+            os.kill(other, signal.SIGCONT)
+            assert self._moves_on(other)
+
+    def _start(
+        self, action: Action, command: Command, *, sleeps: int = 0, retry: bool = False
+    ) -> int:
+        self.commands += 1
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                signal.alarm(_PROCESS_LIMIT_S)
+                self._be(action, command, sleeps, retry)
+                code = 0
+            finally:
+                os._exit(code)
+        return child
+
+    def _be(self, action: Action, command: Command, sleeps: int, retry: bool) -> None:
+        """One command, from its beginning to its end or its death."""
+        self.clock.stop_at_sleep = sleeps
+        provider = self._make_provider(command)
+        if command.second:
+            provider.stop_before = (command.second.method, command.second.nth)
+        if command.death:
+            crashpoints.arm(command.death.point, command.death.count)
+        outcome = "done"
+        try:
+            ledger = Ledger(self.folder / "home" / "ledger.db", self.clock)
+            desk = Desk(ledger, provider, self.clock, self.folder / "home", Recorder())
+            _do(action, self._job, desk, retry=retry)
+        except FtopsError as error:
+            outcome = type(error).__name__
+        except BaseException as error:
+            outcome = f"crash: {error!r}"
+            raise
+        finally:
+            self._note(action, outcome, [fault.kind for fault in provider.met])
+
+    def _make_provider(self, command: Command) -> FaultyProvider:
+        provider = FaultyProvider(self.folder / "provider", self.clock, command.faults)
+        provider.listing_lag_s = self._schedule.lag_s
+        provider.statuses = (*provider.statuses[:-1], self._schedule.ends)
+        return provider
+
+    def _moves_on(self, pid: int) -> bool:
+        """Wait until the process has ended (True) or stands still."""
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        if os.WIFSIGNALED(status):
+            self.kills += os.WTERMSIG(status) == signal.SIGKILL
+            if os.WTERMSIG(status) == signal.SIGALRM:
+                self._note("a command", "crash: it does not end", [])
+        return not os.WIFSTOPPED(status)
+
+    def _note(self, action: str, outcome: str, met: list[str]) -> None:
+        with (self.folder / "outcomes").open("a") as file:
+            file.write(json.dumps([action, outcome, met]) + "\n")
+
+    def _read(self) -> Story:
+        return Story.read(self.folder, self._make_provider(Command()), self._schedule)
+
+
+def _do(action: Action, job: LoadedJob, desk: Desk, *, retry: bool) -> None:
+    if action == "cancel":
+        for run in desk.ledger.list_runs():
+            cancel_run(run, desk)
+    else:
+        drive(open_run(job, desk, retry=retry), desk, detach=action == "detach")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    plant: Callable[[], None] = bugs.BUGS[sys.argv[2]] if sys.argv[2:] else lambda: None
+    plant()
+    for number, line in enumerate(sys.stdin):
+        place = folder / str(number)
+        verdict = Play(place, Schedule.from_json(json.loads(line))).play()
+        shutil.rmtree(place)
+        sys.stdout.write(json.dumps(asdict(verdict)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

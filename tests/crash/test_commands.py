@@ -1,0 +1,194 @@
+"""The real `ftops run`, killed at each of its points, at several in a row and at any time.
+
+Over HTTP to a real engine with the real trainer. However often it died: one job, one upload of each
+file, every event once and in order, the same results as for a run that nobody disturbed. What the
+engine itself has on record counts as much as the ledger.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ftops.engine.settings import EngineFolder
+from ftops.ledger.store import list_crash_points
+from tests.crash.figures import Figures, Share
+from tests.crash.house import open_house
+from tests.crash.lives import Books, Death, Life
+from tests.crash.processes import Nursery
+
+AT_ONCE = 8
+SINGLES = "each point"
+ROWS = "points in a row"
+ANYTIME = "random times"
+ROW_SHARES = range(14)
+ROW_LIVES = 36
+ANYTIME_SHARES = range(9)
+ANYTIME_LIVES = 20
+LEAST_KILLS = 2000
+# Changes of the ledger that no such run makes; tests/orchestrator and tests/ledger kill there.
+_ELSEWHERE = {
+    "reopen_run",
+    "update_spec",
+    "ask_cancel",
+    "record_done",
+    "record_failed",
+    "add_upload",
+    "forget_upload",
+    "mark_model_deleted",
+}
+_REMOTE = {
+    f"{name}.{moment}_call"
+    for name in ("upload", "create", "remote")
+    for moment in ("before", "after")
+}
+_FILES = {"files.before_rename", "files.after_rename"}
+
+
+@pytest.fixture(scope="session")
+def passings(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> list[Death]:
+    """Every place where a run without deaths passes a point."""
+    folder = tmp_path_factory.mktemp("passings")
+    with open_house(nursery, folder) as house:
+        return make_life(nursery, house.paths, folder, 0).trace()
+
+
+@pytest.fixture(scope="session")
+def untouched(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Books:
+    """What stands in the books after a run without deaths."""
+    folder = tmp_path_factory.mktemp("untouched")
+    with open_house(nursery, folder) as house:
+        books = make_life(nursery, house.paths, folder, 0).live([])
+    assert (books.run, books.jobs, len(books.uploads)) == ("succeeded", ("succeeded",), 2)
+    assert books.told
+    assert books.events
+    return books
+
+
+def make_life(nursery: Nursery, engine: EngineFolder, folder: Path, number: int) -> Life:
+    place = folder / f"life-{number:03}"
+    place.mkdir()
+    return Life(nursery, engine, place)
+
+
+def test_a_run_passes_every_point_that_is_not_for_other_commands(passings: list[Death]) -> None:
+    expected = {name for name in list_crash_points() if name.split(".")[1] not in _ELSEWHERE}
+    assert {death.point for death in passings} == expected | _REMOTE | _FILES
+
+
+def test_killed_where_it_hurts_most_a_run_comes_to_the_same_end(
+    nursery: Nursery, tmp_path: Path, untouched: Books
+) -> None:
+    share = live_all(
+        nursery,
+        tmp_path,
+        untouched,
+        [
+            [Death("create.after_call"), Death("ledger.record_job.before_commit")],
+            [Death("upload.after_call"), Death("remote.after_call", 4)],
+            [Death("ledger.add_events.after_commit"), Death(after_s=0.4)],
+        ],
+    )
+    assert share.kills >= 4
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(600)
+def test_killed_at_each_point_a_run_comes_to_the_same_end(
+    nursery: Nursery,
+    tmp_path: Path,
+    untouched: Books,
+    passings: list[Death],
+    figures: Figures,
+) -> None:
+    # How often the job is looked at is a matter of time: the last looks may not come.
+    share = live_all(nursery, tmp_path, untouched, [[death] for death in passings])
+    assert share.kills >= len(passings) * 0.8
+    figures.add(SINGLES, 0, 1, share)
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", ROW_SHARES)
+def test_killed_at_several_points_in_a_row_a_run_comes_to_the_same_end(
+    nursery: Nursery,
+    tmp_path: Path,
+    untouched: Books,
+    passings: list[Death],
+    figures: Figures,
+    number: int,
+) -> None:
+    rows = choose_rows(passings, len(ROW_SHARES) * ROW_LIVES)
+    share = live_all(nursery, tmp_path, untouched, rows[number :: len(ROW_SHARES)])
+    figures.add(ROWS, number, len(ROW_SHARES), share)
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", ANYTIME_SHARES)
+def test_killed_at_any_time_a_run_comes_to_the_same_end(
+    nursery: Nursery, tmp_path: Path, untouched: Books, figures: Figures, number: int
+) -> None:
+    dice = random.Random(number)
+    plans = [
+        [Death(after_s=dice.uniform(0, 0.8)) for _ in range(dice.randint(2, 8))]
+        for _ in range(ANYTIME_LIVES)
+    ]
+    share = live_all(nursery, tmp_path, untouched, plans)
+    figures.add(ANYTIME, number, len(ANYTIME_SHARES), share)
+
+
+@pytest.mark.slow_proof
+def test_enough_commands_were_killed(figures: Figures) -> None:
+    """The last of this file: it looks back at the others."""
+    totals = [figures.find_total(part) for part in (SINGLES, ROWS, ANYTIME)]
+    if None in totals:
+        pytest.skip("not all of the suite was asked for")
+    assert sum(total.kills for total in totals if total) >= LEAST_KILLS
+
+
+def choose_rows(passings: Sequence[Death], count: int) -> list[list[Death]]:
+    """So many rows of five deaths, evenly over all pairs of a passing and the one that follows.
+
+    A command goes on where the one before has died, so a passing that is late in a whole run comes
+    early in it: each is asked for at one of its first passings.
+    """
+    places = sorted({(death.point, min(death.count, 2)) for death in passings})
+    pairs = [(first, place) for first in passings for place in places]
+    step = len(pairs) / count
+    rows = []
+    for number in range(count):
+        first, second = pairs[int(number * step)]
+        # Strides that share no factor with the number of places come to each equally often.
+        others = [places[(number * stride) % len(places)] for stride in (17, 29, 41)]
+        rows.append([first, *(Death(*place) for place in (second, *others))])
+    return rows
+
+
+def live_all(
+    nursery: Nursery, folder: Path, untouched: Books, plans: Sequence[Sequence[Death]]
+) -> Share:
+    """Several lives at once, each after its plan; all must end as if nobody had died."""
+    began_s = time.monotonic()
+    with open_house(nursery, folder, "--jobs", "4") as house:
+
+        def live(number: int) -> tuple[int, int]:
+            life = make_life(nursery, house.paths, folder, number)
+            books = life.live(plans[number])
+            assert books == untouched, f"life {number}: {plans[number]}"
+            life.end()
+            return life.kills, life.commands
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            ends = list(pool.map(live, range(len(plans))))
+        assert house.stop() == 0
+    return Share(
+        runs=len(ends),
+        commands=sum(commands for _, commands in ends),
+        kills=sum(kills for kills, _ in ends),
+        same=len(ends),
+        seconds=time.monotonic() - began_s,
+    )

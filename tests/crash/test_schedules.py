@@ -1,0 +1,140 @@
+"""Generated schedules of faults, deaths, second commands and cancels: what must hold always holds.
+
+And the proof of the proof: with a bug planted into ftops, the same schedules find it.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.crash.bugs import BUGS
+from tests.crash.figures import Figures, Share, add_up
+from tests.crash.player import Verdict
+from tests.crash.schedule import KNOWN, Schedule, schedules
+
+FEW = 25
+UNTIL_FOUND = 1500
+SHARES = range(4)
+AT_ONCE = 2
+MANY = 1300  # of each player: ten thousand in all, and a few more
+PART = "generated schedules"
+
+
+class Player:
+    """The player's other end; counts what was played."""
+
+    def __init__(self, folder: Path, bug: str = "") -> None:
+        folder.mkdir(exist_ok=True)
+        line = [sys.executable, "-m", "tests.crash.player", str(folder), *([bug] if bug else [])]
+        self._process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.played = Share()
+
+    def play(self, schedule: Schedule) -> str:
+        """The violation that came of it, or nothing."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(schedule.to_json()) + "\n")
+        self._process.stdin.flush()
+        verdict = Verdict(**json.loads(self._process.stdout.readline()))
+        self.played = replace(
+            self.played,
+            runs=self.played.runs + 1,
+            commands=self.played.commands + verdict.commands,
+            kills=self.played.kills + verdict.kills,
+            faults=self.played.faults + verdict.faults,
+            same=self.played.same + (not verdict.violation),
+        )
+        return verdict.violation
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@contextmanager
+def open_player(folder: Path, bug: str = "") -> Iterator[Player]:
+    player = Player(folder, bug)
+    try:
+        yield player
+    finally:
+        player.close()
+
+
+def play_many(player: Player, count: int, *, seed: int = 0, phases: tuple[Phase, ...]) -> None:
+    """Play so many schedules, the same for a seed; AssertionError names the first violation."""
+
+    @settings(
+        max_examples=count,
+        phases=phases,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(schedules())
+    def play(schedule: Schedule) -> None:
+        violation = player.play(schedule)
+        assert not violation, f"{violation}\nin {schedule}"
+
+    _vary(play, seed)
+    play()
+
+
+def _vary(test: Callable[[], None], seed: int) -> None:
+    """Another course for each seed: hypothesis derives it from the test's own digest."""
+    test.hypothesis.inner_test._hypothesis_internal_add_digest = f"schedules {seed}".encode()  # type: ignore[attr-defined]
+
+
+def test_a_few_schedules_end_as_they_must(tmp_path: Path) -> None:
+    with open_player(tmp_path) as player:
+        assert [player.play(schedule) for schedule in KNOWN] == [""] * len(KNOWN)
+        play_many(player, FEW, phases=(Phase.generate, Phase.shrink))
+    assert player.played.kills
+    assert player.played.faults
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found_by_a_known_schedule(tmp_path: Path, bug: str) -> None:
+    with open_player(tmp_path, bug) as player:
+        assert any(player.play(schedule) for schedule in KNOWN)
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found_by_schedules_that_nobody_has_thought_of(
+    tmp_path: Path, bug: str
+) -> None:
+    with (
+        open_player(tmp_path, bug) as player,
+        pytest.raises(AssertionError, match="in Schedule"),
+    ):
+        play_many(player, UNTIL_FOUND, phases=(Phase.generate,))
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", SHARES)
+def test_many_schedules_end_as_they_must(tmp_path: Path, figures: Figures, number: int) -> None:
+    began_s = time.monotonic()
+
+    def play(seed: int) -> Share:
+        with open_player(tmp_path / str(seed)) as player:
+            play_many(player, MANY, seed=seed, phases=(Phase.generate, Phase.shrink))
+        return player.played
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        played = list(pool.map(play, [AT_ONCE * number + place + 1 for place in range(AT_ONCE)]))
+    total = add_up(played)
+    assert total.runs >= 10_000 / len(SHARES)
+    figures.add(PART, number, len(SHARES), replace(total, seconds=time.monotonic() - began_s))

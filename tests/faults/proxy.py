@@ -1,0 +1,212 @@
+"""A proxy on this machine between the command and the engine, at which things go wrong as planned.
+
+What goes wrong is data: a `Fault` names the nth request that matches a method and a path. It never
+makes up an answer of the engine: it loses, delays, cuts, repeats or hides what the engine has said,
+or answers in its place as a proxy would.
+"""
+
+import contextlib
+import http.client
+import json
+import re
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from ftops.clock import Clock
+
+Kind = Literal[
+    "reset_before",  # the engine never hears of the request
+    "reset_after",  # the engine has done it, and the connection breaks
+    "silence_after",  # the engine has done it, and the connection is closed without an answer
+    "truncated",  # half of the answer, as if it were all
+    "bad_gateway",  # 502 with a page of HTML, without the engine
+    "bad_gateway_after",  # the same, when the engine has done it
+    "error_500",
+    "limited_1",  # 429 with Retry-After
+    "limited_300",
+    "conflict",  # 409
+    "slow",  # the answer in single bytes
+    "repeated_page",  # each item of a list twice
+    "missing_page",  # an empty list
+    "wrong_has_more",  # has_more turned round
+]
+_OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-length"})
+_PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+_SLOW_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`path` is a regular expression for all of the path, without the query."""
+
+    method: str
+    path: str
+    nth: int
+    kind: Kind
+
+
+@dataclass
+class FaultyProxy:
+    """Stands before `target`; `met` has the faults that have happened, `asked` what was passed on.
+
+    A job is missing in lists until `lag_s` have passed on the clock since the engine took it.
+    """
+
+    target: str
+    clock: Clock
+    faults: Sequence[Fault] = ()
+    lag_s: float = 0.0
+    base_url: str = ""
+    met: list[Fault] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    _counts: Counter[Fault] = field(default_factory=Counter)
+    _made: dict[str, datetime] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        """One request, from whichever thread."""
+        body = request.rfile.read(int(request.headers.get("content-length") or 0))
+        kind = self._find_fault(request.command, urlsplit(request.path).path)
+        if kind == "reset_before":
+            _reset(request)
+            return
+        if answer := _answer_instead(kind):
+            _send(request, *answer)
+            return
+        status, headers, content = self._pass_on(request, body)
+        if kind == "reset_after":
+            _reset(request)
+        elif kind == "silence_after":
+            request.close_connection = True
+        elif kind == "bad_gateway_after":
+            _send(request, 502, {"content-type": "text/html"}, _PAGE)
+        else:
+            content = self._change(request, kind, content)
+            _send(request, status, headers, content, slowly=kind == "slow")
+
+    def _find_fault(self, method: str, path: str) -> Kind | None:
+        with self._guard:
+            self.asked[f"{method} {path}"] += 1
+            for fault in self.faults:
+                if fault.method == method and re.fullmatch(fault.path, path):
+                    self._counts[fault] += 1
+                    if self._counts[fault] == fault.nth:
+                        self.met.append(fault)
+                        return fault.kind
+        return None
+
+    def _pass_on(
+        self, request: BaseHTTPRequestHandler, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        kept = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
+        connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=30)
+        with contextlib.closing(connection):
+            connection.request(request.command, request.path, body, kept)
+            answer = connection.getresponse()
+            content = answer.read()
+        headers = {n: v for n, v in answer.getheaders() if n.lower() not in _OWN_HEADERS}
+        if request.command == "POST" and request.path.endswith("/fine_tuning/jobs"):
+            with self._guard:
+                self._made[json.loads(content).get("id", "")] = self.clock.now()
+        return answer.status, headers, content
+
+    def _change(self, request: BaseHTTPRequestHandler, kind: Kind | None, content: bytes) -> bytes:
+        if kind == "truncated":
+            return content[: len(content) // 2]
+        lists_jobs = urlsplit(request.path).path.endswith("/fine_tuning/jobs")
+        if kind in ("repeated_page", "missing_page", "wrong_has_more") or (
+            self.lag_s and request.command == "GET" and lists_jobs
+        ):
+            page: dict[str, Any] = json.loads(content)
+            return json.dumps(self._change_page(page, kind)).encode()
+        return content
+
+    def _change_page(self, page: dict[str, Any], kind: Kind | None) -> dict[str, Any]:
+        items = [item for item in page["data"] if not self._is_late(item["id"])]
+        if kind == "repeated_page":
+            items = [item for item in items for _ in range(2)]
+        if kind == "missing_page":
+            items = []
+        has_more = bool(page.get("has_more"))
+        return {**page, "data": items, "has_more": has_more != (kind == "wrong_has_more")}
+
+    def _is_late(self, item_id: str) -> bool:
+        made = self._made.get(item_id)
+        return made is not None and (self.clock.now() - made).total_seconds() < self.lag_s
+
+
+def _answer_instead(kind: Kind | None) -> tuple[int, dict[str, str], bytes] | None:
+    """What a proxy says without asking the engine."""
+    if kind == "bad_gateway":
+        return 502, {"content-type": "text/html"}, _PAGE
+    statuses = {"error_500": 500, "limited_1": 429, "limited_300": 429, "conflict": 409}
+    if kind not in statuses:
+        return None
+    error = {"error": {"message": f"the proxy says {kind}", "type": "proxy", "code": None}}
+    waits = {"retry-after": kind.removeprefix("limited_")} if "limited" in kind else {}
+    headers = {"content-type": "application/json", **waits}
+    return statuses[kind], headers, json.dumps(error).encode()
+
+
+def _send(
+    request: BaseHTTPRequestHandler,
+    status: int,
+    headers: dict[str, str],
+    content: bytes,
+    *,
+    slowly: bool = False,
+) -> None:
+    request.send_response(status)
+    for name, value in {**headers, "content-length": str(len(content))}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    head = content[:_SLOW_BYTES] if slowly else b""
+    pause = threading.Event()
+    for byte in head:
+        request.wfile.write(bytes([byte]))
+        pause.wait(0.002)
+    request.wfile.write(content[len(head) :])
+
+
+def _reset(request: BaseHTTPRequestHandler) -> None:
+    """Break the connection by RST."""
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.close_connection = True
+
+
+@contextlib.contextmanager
+def open_proxy(
+    target: str, clock: Clock, faults: Sequence[Fault] = (), *, lag_s: float = 0.0
+) -> Iterator[FaultyProxy]:
+    """A proxy that listens at `base_url`."""
+    proxy = FaultyProxy(target, clock, faults, lag_s)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            proxy.handle(self)
+
+        do_GET = do_POST
+        do_DELETE = do_POST
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy.base_url = f"http://127.0.0.1:{server.server_port}{urlsplit(target).path}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
