@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ftops.spec.model import JobSpec, ProviderSpec, Section, Wanted
+from ftops.spec.model import JobSpec, ProviderSpec
 from ftops.spec.problems import Report, quoted
 from ftops.spec.reader import resolve_plain
 from ftops.spec.secrets import is_secret_field
+from ftops.spec.section import Section, Wanted
 from ftops.spec.values import Path, Values
 
 _FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}

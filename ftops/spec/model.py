@@ -7,14 +7,11 @@ and the JSON Schema. Each field carries a `Wanted`: what a value must be, in wor
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -28,6 +25,7 @@ from ftops.records import (
     ProviderSettings,
     RowFormat,
 )
+from ftops.spec.section import Section, Wanted
 
 MAX_SUFFIX = 64  # the longest that any provider takes
 MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
@@ -37,26 +35,6 @@ _DURATION = r"^([0-9]{1,6}[smhd])+$"
 _NAME = r"^[^\s/\\.-][^\s/\\]*$"
 _PROVIDER = r"^[a-z][a-z0-9_-]*$"
 _URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a value must be: `text` completes "n_epochs must be …".
-
-    `kind` tells quotes to add from quotes to drop; the value of a `private` field is never shown.
-    """
-
-    text: str
-    kind: Literal["text", "number", "flag", "group"] = "text"
-    choices: tuple[str, ...] = ()
-    private: bool = False
-
-
-class Section(BaseModel):
-    """A mapping of the job file: strict, closed, unchangeable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    LABEL: ClassVar[str] = "the job file"
 
 
 def _empty_for_null(value: object) -> object:

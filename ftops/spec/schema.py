@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 
 from ftops.records import Json
 from ftops.spec.explain import SECTIONS, find_wanted
-from ftops.spec.model import JobSpec, Section
+from ftops.spec.model import JobSpec
+from ftops.spec.section import Section
 
 _FROM_ENVIRONMENT = "FromEnvironment"
 

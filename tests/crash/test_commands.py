@@ -39,6 +39,9 @@ _ELSEWHERE = {
     "add_upload",
     "forget_upload",
     "mark_model_deleted",
+    "begin_parts",
+    "add_part",
+    "mark_completing",
 }
 _REMOTE = {
     f"{name}.{moment}_call"
