@@ -139,8 +139,9 @@ class AuditLog:
 
     def _rotate(self) -> None:
         # Whoever finds the lock taken leaves the work to the one who has it.
+        # Whoever had it a moment ago may have renamed the file, and nobody appended since.
         with hold_lock(self._path.with_suffix(".lock")) as held:
-            if held and self._path.stat().st_size > self._max_bytes:
+            if held and _find_size(self._path) > self._max_bytes:
                 self._path.replace(get_old_path(self._path))
 
     def _complain(self, error: StorageError) -> None:
@@ -195,6 +196,14 @@ def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO | None:
         return stack.enter_context(path.open("rb"))
     except FileNotFoundError:
         return None
+
+
+def _find_size(path: Path) -> int:
+    """How many bytes the file has; 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _find_inode(stream: BinaryIO) -> int:

@@ -56,7 +56,8 @@ def test_a_log_that_grows_keeps_one_old_file_and_whole_lines(tmp_path: Path) -> 
     found = write_from_processes(path, 20_000)
     kept = [path.read_bytes() if path.exists() else b"", get_old_path(path).read_bytes()]
     assert sum(content.count(b"\n") for content in kept) == len(found) > 80
-    assert all(len(content) < 30_000 for content in kept)
+    # Nobody waits for the one who renames, so a log outgrows its limit by what comes meanwhile.
+    assert all(len(content) < 80_000 for content in kept)
     assert {file.name for file in tmp_path.iterdir()} <= {
         *("audit.jsonl", "audit.old.jsonl", "audit.lock")
     }

@@ -2,10 +2,13 @@
 
 import os
 import signal
+from contextlib import closing
 from typing import cast
 
 import pytest
 
+from ftops.clock import SystemClock
+from ftops.ledger.ledger import Ledger
 from ftops.providers.local import start_engine
 from ftops.records import Json
 from tests.e2e.cutting_proxy import cutting_proxy
@@ -29,20 +32,24 @@ def read_events(*outputs: str) -> list[str]:
 
 def check_events(house: House, name: str, *outputs: str) -> None:
     """Every event of the job was shown, each once and in its place."""
+    check_messages(house, name, read_events(*outputs), EPOCHS)
+
+
+def check_messages(house: House, name: str, messages: list[str], epochs: int) -> None:
+    """These are the messages of a whole job, each once and in its place."""
     run = read_document(house.look("show", name, "--json"))
     assert (run["status"], run["protocol"]) == ("succeeded", "legacy")
-    events = read_events(*outputs)
-    assert events == [
+    assert messages == [
         f"Created fine-tune: {run['job_id']}",
         "Fine-tune costs $0.00",
         "Fine-tune enqueued. Queue number: 0",
         "Fine-tune started",
-        *(f"Completed epoch {epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)),
+        *(f"Completed epoch {epoch}/{epochs}" for epoch in range(1, epochs + 1)),
         f"Uploaded model: {run['fine_tuned_model']}",
-        events[-2],
+        messages[-2],
         "Fine-tune succeeded",
     ]
-    assert events[-2].startswith("Uploaded result file: file-")
+    assert messages[-2].startswith("Uploaded result file: file-")
 
 
 def write_job(house: House, name: str, *, provider: str = LEGACY, epochs: int = EPOCHS) -> str:
@@ -94,14 +101,18 @@ def test_a_legacy_run_survives_the_sudden_death_of_the_engine(house: House) -> N
 
 def test_streams_that_a_proxy_cuts_again_and_again_lose_and_repeat_nothing(house: House) -> None:
     address = start_engine(house.home / "engine")
+    epochs = 50  # a stream is opened once a second at most: long enough for several
     with cutting_proxy(address.base_url, grows_by=50) as proxy:
         provider = (
             f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: TOKEN, protocol: legacy}}"
         )
-        job = write_job(house, "cut", provider=provider)
+        job = write_job(house, "cut", provider=provider, epochs=epochs)
         ended = house.ftops("run", job, TOKEN=address.token)
         assert (ended.code, ended.err) == (0, "")
-        check_events(house, "cut", ended.out)
+        with closing(Ledger(house.home / "ledger.db", SystemClock())) as ledger:
+            run = next(run for run in ledger.list_runs() if run.name == "cut")
+            messages = [event.message for event in ledger.list_events(run.id)]
+        check_messages(house, "cut", messages, epochs)
         assert len(proxy.cuts) >= 2
 
 
