@@ -122,10 +122,15 @@ def interrupt_after(process: "subprocess.Popen[str]", text: str) -> Answer:
         if text in line:
             process.send_signal(signal.SIGINT)
             break
-    out, err = process.communicate(timeout=LIMIT_S)
-    return Answer(process.returncode, "".join(seen) + out, err)
+    ended = finish(process)
+    return Answer(ended.code, "".join(seen) + ended.out, ended.err)
 
 
 def finish(process: "subprocess.Popen[str]") -> Answer:
-    out, err = process.communicate(timeout=LIMIT_S)
+    """What the process says from here on, until its end."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # communicate() would pass over the lines that were read ahead together with the last one.
+    with process:
+        out, err = process.stdout.read(), process.stderr.read()
     return Answer(process.returncode, out, err)
