@@ -31,6 +31,12 @@ _FOREIGN = (
     (b"\x93NUMPY", "a NumPy array", "Training data is text."),
     (b"\x80\x04\x95", "a Python pickle", "Save the data as JSON lines."),
 )
+# What lies there in the place of data after a download that went wrong.
+_STAND_INS = (
+    ("version https://git-lfs", "a Git LFS pointer, not the data", "Fetch the data: git lfs pull"),
+    ("<!doctype html", "a web page", "Download the file itself, not the page about it."),
+    ("<html", "a web page", "Download the file itself, not the page about it."),
+)
 _SAMPLE_LINES = 20
 
 
@@ -68,6 +74,7 @@ def check_text(name: str, head: str) -> None:
 def sniff_text(name: str, head: str, hint: Format | None) -> Format:
     """The format of a text that begins with `head`; DatasetError when nothing tells it."""
     start = head.lstrip()
+    _check_stand_in(name, start)
     if start.startswith("["):
         return Format.JSONL if hint is Format.JSONL else Format.JSON
     if start.startswith("{"):
@@ -85,6 +92,12 @@ def sniff_text(name: str, head: str, hint: Format | None) -> Format:
         f"{name}: it begins like none of the formats that are known here",
         hint="Name it with --format: jsonl, json, csv, tsv, xlsx, txt or parquet.",
     )
+
+
+def _check_stand_in(name: str, start: str) -> None:
+    for beginning, what, advice in _STAND_INS:
+        if start[: len(beginning)].lower() == beginning:
+            raise DatasetError(f"{name}: this is {what}", hint=advice)
 
 
 def _sniff_object(start: str, hint: Format | None) -> Format:

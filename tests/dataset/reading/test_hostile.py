@@ -1,8 +1,11 @@
 """Files that are damaged, or made to do damage: a clear error that names the file, nothing else."""
 
+import bz2
 import gzip
 import io
 import json
+import pickle
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -20,6 +23,11 @@ from ftops.dataset.reading.source import open_source
 from ftops.errors import DatasetError
 from tests.dataset.data_files import pair
 from tests.dataset.workbooks import make_workbook
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 GOOD = json.dumps(pair()).encode() + b"\n"
 
@@ -41,6 +49,29 @@ def zip_bomb() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b" " * (100 << 20))
+    return stream.getvalue()
+
+
+def zstd_bomb() -> bytes:
+    return zstd.compress(b" " * (100 << 20))
+
+
+def billion_laughs() -> bytes:
+    """A workbook whose only cell stands for a billion letters."""
+    entities = [b'<!ENTITY a "aaaaaaaaaa">']
+    for name, last in zip(b"bcdefghij", b"abcdefghi", strict=True):
+        entities.append(b'<!ENTITY %c "%b">' % (name, b"&%c;" % last * 10))
+    head = b'<?xml version="1.0"?><!DOCTYPE x [' + b"".join(entities) + b"]>"
+    cell = '<row r="1"><c r="A1" t="inlineStr"><is><t>&j;</t></is></c></row>'
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(make_workbook({"one": cell}))) as whole,
+        zipfile.ZipFile(stream, "w") as changed,
+    ):
+        for part in whole.namelist():
+            content = whole.read(part)
+            is_sheet = part.endswith("sheet1.xml")
+            changed.writestr(part, head + content.partition(b"?>")[2] if is_sheet else content)
     return stream.getvalue()
 
 
@@ -103,6 +134,16 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "bad utf-8 in an array": ("a.json", lambda: b'[\n"\xff"]', r"a\.json:2: not UTF-8"),
     "cut character": ("a.json", lambda: b'["\xe4\xb8', "last character is cut"),
     "uneven columns": ("a.json", lambda: b'{"prompt": ["a"], "completion": []}', "of one length"),
+    "utf-32": ("a.jsonl", lambda: GOOD.decode().encode("utf-32"), "no text"),
+    "zstd bomb": ("a.jsonl.zst", zstd_bomb, "made to fill memory"),
+    "entities that multiply": ("a.xlsx", billion_laughs, "cannot be read"),
+    "git lfs pointer": ("a.jsonl", lambda: b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
+    "web page": ("a.csv", lambda: b"<!DOCTYPE html><html><p>Not found, sorry</p>", "a web page"),
+    "pickle": ("a.pkl", lambda: pickle.dumps({"prompt": "a"}), "a Python pickle"),
+    "bzip2": ("a.jsonl.bz2", lambda: bz2.compress(GOOD), "bzip2"),
+    "program": ("a.jsonl", lambda: b"\x7fELF\x02\x01\x01" + b"\0" * 200, "no text"),
+    "comma behind the last": ("a.json", lambda: b'[{"prompt": "a"},]', r"a\.json:1:18: not JSON"),
+    "one column": ("a.csv", lambda: b"prompt\na\n", "which column is the completion"),
     "odd utf-16": ("a.jsonl", lambda: GOOD.decode().encode("utf-16") + b"x", "not utf-16"),
 }  # fmt: skip
 
