@@ -13,6 +13,7 @@ TRAINER = ("trainer",)
 ENGINE = ("engine",)
 BOTH = ("engine", "trainer")
 _LOOK_EVERY_S = 0.004
+_LONGEST_WAIT_S = 0.15  # a job takes one or two seconds
 
 
 class Killer(threading.Thread):
@@ -99,7 +100,7 @@ class RandomKiller(Killer):
             waits = targets == TRAINER or self._dice.random() < 0.6
             if waits and not self._wait_for_step():
                 return
-            if self.over.wait(self._dice.uniform(0, 0.5)):
+            if self.over.wait(self._dice.uniform(0, _LONGEST_WAIT_S)):
                 return
             if self.kill(targets):
                 self._step = self.house.last_step()

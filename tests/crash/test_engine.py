@@ -73,7 +73,7 @@ COUNTS = {
     "store.after_commit": [1, 2, 3, 5, 8, 13, 30],
 }
 CASES = [(point, count) for point in POINTS for count in COUNTS.get(point, [1])]
-SEEDS = range(1, 13)
+SEEDS = range(1, 19)
 KILLS_A_SEED = 10
 
 

@@ -80,8 +80,8 @@ def test_a_trainer_that_crashes_three_times_fails_the_job_with_what_it_printed(
     house: House, undisturbed: Outcome
 ) -> None:
     job_id = ask_for_job(house)
-    for count in (1, 2, 3):  # further each time, but it broke off by itself
-        pid = stand_at(house, "tiny.after_checkpoint", count)
+    for count in (5, 15, 30):  # further each time, but it broke off by itself
+        pid = stand_at(house, "engine.worker.after_step", count)
         send(pid, signal.SIGSEGV)
         send(pid, signal.SIGCONT)
     message = failure(house, job_id)
