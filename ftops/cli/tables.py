@@ -8,8 +8,16 @@ from rich.table import Table
 
 from ftops.audit import Exchange
 from ftops.cli.outcomes import describe_outcome, render_bytes
-from ftops.cli.views import cell, describe_status, indent, is_built_in, render_seconds
+from ftops.cli.views import (
+    cell,
+    describe_status,
+    indent,
+    is_built_in,
+    render_moment,
+    render_seconds,
+)
 from ftops.ledger.ledger import RemoteCall
+from ftops.orchestrator.pruning.selection import Leftover
 from ftops.records import Model, RemoteFile, Run, RunStatus, StageRecord, TunedModel
 from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow
@@ -84,6 +92,25 @@ def render_files(files: Sequence[RemoteFile]) -> RenderableType:
             cell(render_bytes(file.bytes)),
             cell(_short(file.created_at)),
             cell(file.filename),
+        )
+    return table
+
+
+def render_leftovers(leftovers: Sequence[Leftover]) -> RenderableType:
+    """One line a run that is to be pruned: what it has left here and at its provider."""
+    right = ("here", "uploads", "there")
+    whole = ("run", "ended", *right)
+    table = make_table("run", "name", "status", "ended", *right, "models", right=right, whole=whole)
+    for one in leftovers:
+        table.add_row(
+            cell(one.run.id, "cyan"),
+            cell(one.run.name),
+            describe_status(one.run.status.value),
+            cell(render_moment(one.run.finished_at)),
+            cell(render_bytes(one.folder_bytes)),
+            cell(len(one.uploads) or ""),
+            cell(render_bytes(one.upload_bytes) if one.uploads else ""),
+            cell(", ".join(model.name for model in one.models)),
         )
     return table
 

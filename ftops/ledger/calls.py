@@ -27,18 +27,7 @@ class Calls(Store):
     ) -> RemoteCall:
         """Write down, before it is sent, a request that will have an effect."""
         with self._changing("record_intent") as connection:
-            cursor = connection.execute(
-                "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
-                " VALUES (?, ?, ?, 'intent', ?, ?)",
-                (run_id, stage.value, name, to_json(request), self._now()),
-            )
-            row = only(
-                connection.execute(
-                    f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,)
-                )
-            )
-            assert row is not None  # inserted two lines above
-            return to_call(row)
+            return insert_intent(connection, self._now(), run_id, stage, name, request)
 
     def record_done(self, call: RemoteCall, remote_id: str) -> None:
         """The request had its effect: `remote_id` is what it made or changed."""
@@ -129,12 +118,12 @@ class Calls(Store):
             )
         return to_upload(row) if row else None
 
-    def list_uploads(self, account: str) -> list[Upload]:
-        """What lies at that account as far as is known, oldest first."""
+    def list_uploads(self, account: str | None = None) -> list[Upload]:
+        """What lies at that account, or at any, as far as is known; oldest first."""
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ?"
-                " AND forgotten_at IS NULL ORDER BY created_at",
+                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
+                " AND forgotten_at IS NULL ORDER BY created_at, file_id",
                 (account,),
             )
             return [to_upload(row) for row in rows]
@@ -164,6 +153,27 @@ class Calls(Store):
         if changed != 1:
             raise LedgerError(f"call {call.id} ({call.name}) of {call.run_id} was answered already")
         connection.execute("DELETE FROM parted_uploads WHERE call_id = ?", (call.id,))
+
+
+def insert_intent(
+    connection: sqlite3.Connection,
+    now: str,
+    run_id: RunId,
+    stage: Stage,
+    name: str,
+    request: Mapping[str, Json],
+) -> RemoteCall:
+    """Write the intent down inside the open transaction."""
+    cursor = connection.execute(
+        "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
+        " VALUES (?, ?, ?, 'intent', ?, ?)",
+        (run_id, stage.value, name, to_json(request), now),
+    )
+    row = only(
+        connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,))
+    )
+    assert row is not None  # inserted a few lines above
+    return to_call(row)
 
 
 def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:

@@ -70,6 +70,8 @@ Change = Literal[
     "forget_upload",
     "add_model",
     "mark_model_deleted",
+    "begin_deletion",
+    "mark_pruned",
 ]
 
 # Changes that return before they are flushed: they can be learned again, or hurt nobody.

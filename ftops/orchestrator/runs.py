@@ -40,10 +40,11 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     resumed = run.id != fresh.id
     if resumed:
         run = _reopen(run, job, desk.ledger, retry=retry)
-    copy = get_run_folder(desk.home, run.id) / JOB_FILE
-    text = job.text.encode()
-    if _read(copy) != text:
-        write_atomic(copy, text)
+    if run.pruned_at is None:
+        copy = get_run_folder(desk.home, run.id) / JOB_FILE
+        text = job.text.encode()
+        if _read(copy) != text:
+            write_atomic(copy, text)
     desk.observer.run_opened(run, resumed=resumed)
     return run
 
@@ -131,7 +132,8 @@ def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
         return ledger.reopen_run(run, plan_retry(ledger.list_stages(run.id)))
     if run.status is RunStatus.SUCCEEDED and spec["evaluate"] != before.get("evaluate"):
         RUN_MOVES["reopen"].check(run.status)
-        return ledger.reopen_run(run, (Stage.EVALUATE,))
+        gone = (Stage.RESULTS,) if run.pruned_at else ()
+        return ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run
 
 

@@ -40,7 +40,6 @@ from ftops.records import (
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-_LISTING_WAIT_S = 10.0  # a file that was stored is listed by then
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 
 
@@ -229,7 +228,7 @@ def build_openai(
         else choose_row_format,
         train_price_usd=_price_lookup(base_url),
         jobs=JOB_CALLS[settings.protocol],
-        uploads=choose_limits(environ, listing_wait_s=_LISTING_WAIT_S),
+        uploads=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
     )
     endpoint = KeyedEndpoint(access, key_variable=key_variable)
     caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())
