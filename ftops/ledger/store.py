@@ -63,6 +63,7 @@ Change = Literal[
     "record_failed",
     "record_job",
     "record_upload",
+    "close_calls",
     "begin_parts",
     "add_part",
     "mark_completing",

@@ -13,12 +13,13 @@ from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.keys import make_key, make_run_id
 from ftops.orchestrator.plan import plan_retry
 from ftops.orchestrator.reconciling import find_earlier_job
+from ftops.orchestrator.rewording import find_request
 from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.states import RUN_MOVES
 from ftops.orchestrator.work import Work
-from ftops.records import JobRequest, Json, Run, RunStatus, Stage
+from ftops.records import Json, Run, RunStatus, Stage
 from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.spec.load import LoadedJob
@@ -52,15 +53,18 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
 def cancel_job_file(job: LoadedJob, desk: Desk) -> Run:
     """Cancel the run of this job file, also when the ledger that knew it is gone.
 
-    Then the provider is asked for a job that carries the mark of the file's key. UnknownRun when
-    there is none either; nothing is uploaded or created.
+    Then the provider is asked for a job that carries the mark of the file's key, or, where it keeps
+    no marks, for one in the same words on uploads of the same data. UnknownRun when there is none
+    either; nothing is uploaded or created.
     """
     key = make_key(job, desk.provider.account)
     if known := desk.ledger.find_run_by_key(key):
         return cancel_run(known, desk)
     desk.provider.ensure_ready()
     fresh = make_run(job, desk, key)
-    found = find_earlier_job(Work(fresh, job.spec, desk), JobRequest(job.spec.model, ""))
+    work = Work(fresh, job.spec, desk)
+    request = find_request(job, work)
+    found = find_earlier_job(work, request) if request else None
     if found is None:
         raise UnknownRun(
             f"neither the ledger nor the provider knows a job of {job.path}",

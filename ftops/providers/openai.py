@@ -17,7 +17,7 @@ from ftops.providers import answers, fine_tunes, jobs, remote_files
 from ftops.providers.calls import Caller
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.parts import UploadLimits, choose_limits
+from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
 from ftops.providers.prices import find_train_price_usd
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.providers.retry import RetryPolicy
@@ -121,6 +121,9 @@ class OpenAIProvider:
     ) -> RemoteFile:
         upload = open_upload(path, filename, on_bytes, memory)
         return send_file(self._caller, self._clock, upload, self._traits.uploads)
+
+    def cancel_upload(self, upload_id: str) -> None:
+        cancel_upload(self._caller, upload_id)
 
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         return remote_files.find_file(self._caller, filename, size)

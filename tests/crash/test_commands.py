@@ -40,6 +40,7 @@ _ELSEWHERE = {
     "add_upload",
     "forget_upload",
     "mark_model_deleted",
+    "close_calls",
     "begin_deletion",
     "mark_pruned",
     "begin_parts",

@@ -25,6 +25,7 @@ _RARE = (
     "ask_cancel",
     "record_done",
     "record_failed",
+    "close_calls",
     "begin_parts",
     "add_part",
     "mark_completing",

@@ -108,6 +108,11 @@ class FakeProvider:
         self._lose_answer("upload_file")
         return file
 
+    def cancel_upload(self, upload_id: str) -> None:
+        self._enter("cancel_upload")
+        self._count("cancel_upload")
+        self._lose_answer("cancel_upload")
+
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         self._enter("find_file")
         listed = self.clock.now() - timedelta(seconds=self.file_lag_s)
