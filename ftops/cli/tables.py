@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from ftops.audit import Exchange
 from ftops.cli.outcomes import describe_outcome, render_bytes
 from ftops.cli.views import (
     cell,
@@ -16,11 +16,14 @@ from ftops.cli.views import (
     render_moment,
     render_seconds,
 )
-from ftops.ledger.ledger import RemoteCall
-from ftops.orchestrator.pruning.selection import Leftover
 from ftops.records import Model, RemoteFile, Run, RunStatus, StageRecord, TunedModel
-from ftops.reporting.evaluation import Evaluation
-from ftops.reporting.results import ResultRow
+
+if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
+    from ftops.audit import Exchange
+    from ftops.ledger.ledger import RemoteCall
+    from ftops.orchestrator.pruning.selection import Leftover
+    from ftops.reporting.evaluation import Evaluation
+    from ftops.reporting.results import ResultRow
 
 SHOWN_RESULTS = 7
 SHOWN_CLASSES = 6
@@ -96,7 +99,7 @@ def render_files(files: Sequence[RemoteFile]) -> RenderableType:
     return table
 
 
-def render_leftovers(leftovers: Sequence[Leftover]) -> RenderableType:
+def render_leftovers(leftovers: "Sequence[Leftover]") -> RenderableType:
     """One line a run that is to be pruned: what it has left here and at its provider."""
     right = ("here", "uploads", "there")
     whole = ("run", "ended", *right)
@@ -115,7 +118,7 @@ def render_leftovers(leftovers: Sequence[Leftover]) -> RenderableType:
     return table
 
 
-def render_calls(calls: Sequence[RemoteCall]) -> RenderableType:
+def render_calls(calls: "Sequence[RemoteCall]") -> RenderableType:
     """One line a request that changed something at the provider."""
     table = make_table("call", "state", "remote id", "at")
     for call in calls:
@@ -128,7 +131,7 @@ def render_calls(calls: Sequence[RemoteCall]) -> RenderableType:
     return table
 
 
-def render_exchanges(found: Sequence[Exchange]) -> RenderableType:
+def render_exchanges(found: "Sequence[Exchange]") -> RenderableType:
     """One line a request that left, with what came back; times are the user's own."""
     if not found:
         return "No request has left yet."
@@ -174,7 +177,7 @@ def render_stages(records: Sequence[StageRecord]) -> RenderableType:
     return indent(table)
 
 
-def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESULTS) -> Table:
+def render_results(rows: "Sequence[ResultRow]", *, limit: int | None = SHOWN_RESULTS) -> Table:
     """Steps with loss and accuracy: all, or the first, some between, and the last."""
     figures = ("train loss", "train token accuracy", "valid loss", "valid token accuracy")
     table = make_table("step", *figures, right=("step", *figures))
@@ -189,7 +192,7 @@ def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESUL
     return table
 
 
-def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
+def choose_rows(rows: "Sequence[ResultRow]", limit: int) -> "list[ResultRow]":
     """First and last row and up to `limit` in all, rather those where validation was measured."""
     if len(rows) <= limit:
         return list(rows)
@@ -203,7 +206,7 @@ def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
     ]
 
 
-def render_classes(evaluation: Evaluation) -> RenderableType | None:
+def render_classes(evaluation: "Evaluation") -> RenderableType | None:
     """How each class did; None where there are none, or too many for a screen."""
     if not 1 < len(evaluation.classes) <= SHOWN_CLASSES:
         return None
