@@ -9,7 +9,7 @@
     │   ├── NotFound               404: no such file, job or model
     │   ├── Rejected               400, 409, 413, 415, 422: asking again changes nothing
     │   ├── RateLimited            429
-    │   ├── Unavailable            408 and every 5xx
+    │   ├── Unavailable            408, every 5xx, and 409 to a question
     │   ├── Unreachable            no answer at all: refused, reset, timed out
     │   └── BadAnswer              an answer that is not the protocol's
     ├── LedgerError            the ledger cannot be read or written

@@ -5,6 +5,7 @@ import errno
 import glob
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,23 @@ def rename_dir(temporary: Path, final: Path) -> None:
         sync_dir(final.parent)
     except OSError as error:
         raise storage_error(error, final) from error
+
+
+def remove_path(path: Path) -> None:
+    """Remove the file, or the folder with all that is in it; nothing happens if it is not there.
+
+    Another process may remove the same at the same time. StorageError when the disk refuses.
+    """
+    while path.is_symlink() or path.exists():
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # somebody else was quicker with a part of it
+        except OSError as error:
+            raise storage_error(error, path) from error
 
 
 def sync_dir(path: Path) -> None:

@@ -140,6 +140,7 @@ class Capabilities:
     poll_every_s: float = 5.0  # how often following asks how a job stands that is being worked on
     poll_queued_s: float = 60.0  # the longest it waits while the job only waits for its turn
     listing_lag_s: float = 30.0  # by then a job that exists is in the list of jobs
+    file_listing_lag_s: float = 10.0  # and a file that was stored, in the list of files
     auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
     chats: bool = True  # some model takes rows that are chats
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
@@ -306,6 +307,7 @@ class Run:
     finished_at: datetime | None = None
     error: str | None = None
     wants_own_job: bool = False  # opened with `--new`: a job that exists already is not its job
+    pruned_at: datetime | None = None  # when its files were removed, to make room
 
 
 @dataclass(frozen=True, slots=True)

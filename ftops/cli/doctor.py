@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,34 +11,59 @@ import typer
 from ftops import __version__
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import Yes
+from ftops.cli.options import ApiKeyEnv, BaseUrl, Yes
 from ftops.cli.output import Mode, Output, clean
 from ftops.errors import FtopsError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.checkup.findings import Finding
-    from ftops.records import Json, ProviderSettings
+    from ftops.records import Json, ProviderSettings, Run
 
 MOST_SKEW_S = 60.0
+OwnJobFile = Annotated[
+    Path | None, typer.Argument(metavar="[JOB.yaml]", help="Look at its provider, too.")
+]
+AlsoProvider = Annotated[
+    str | None, typer.Option("--provider", metavar="NAME", help="Look at this provider, too.")
+]
 Fix = Annotated[bool, typer.Option("--fix", help="Offer to clean up what can be cleaned up.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    command(app, "doctor", examples=["ftops doctor", "ftops doctor --fix"])(doctor)
+    command(
+        app,
+        "doctor",
+        examples=["ftops doctor", "ftops doctor --fix", "ftops doctor --provider openai"],
+    )(doctor)
 
 
-def doctor(out: Output, fix: Fix = False, yes: Yes = False) -> None:
+def doctor(
+    out: Output,
+    job_file: OwnJobFile = None,
+    provider: AlsoProvider = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    fix: Fix = False,
+    yes: Yes = False,
+) -> None:
     """Check home, ledger, engine, providers, and what was left behind.
+
+    Looked at are the providers of all runs; one that no run has used yet is named by an option, or
+    by the job file that is to run there.
 
     Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
     from ftops.orchestrator.checkup.findings import Grade
 
+    chosen = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    if job_file is not None:
+        chosen = chosen or wiring.load_job_file(job_file, []).spec.provider_settings()
     with contextlib.ExitStack() as stack:
-        found = list(_examine(stack))
+        found = list(_examine(stack, chosen))
         mended = _mend(out, found, yes=yes) if fix else []
     problems = [one for one in found if one.grade is Grade.PROBLEM and one not in mended]
     out.finish(
@@ -49,42 +75,64 @@ def doctor(out: Output, fix: Fix = False, yes: Yes = False) -> None:
         raise typer.Exit(1)
 
 
-def _examine(stack: contextlib.ExitStack) -> "Iterator[Finding]":
+def _examine(stack: contextlib.ExitStack, chosen: "ProviderSettings | None") -> "Iterator[Finding]":
     """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
-    from ftops.orchestrator.checkup.findings import Finding, Grade
-    from ftops.orchestrator.checkup.home import check_folders, check_home, check_ledger
-    from ftops.orchestrator.checkup.remote import check_drivers, check_provider
+    from ftops.orchestrator.checkup.findings import Grade
+    from ftops.orchestrator.checkup.home import check_folders, check_home
+    from ftops.orchestrator.checkup.remote import check_drivers
 
     home = wiring.get_home()
     yield from check_home(home)
-    if not home.is_dir():
+    ledger: Ledger | None = None
+    runs: list[Run] = []
+    if home.is_dir():
+        found, ledger = _open_ledger(stack)
+        yield found
+    if ledger is not None:
+        runs = ledger.list_runs()
+        yield from check_folders(home, ledger)
+        yield from check_drivers(runs, home)
+    elif chosen is None:
         return
+    engine = _check_engine()
+    yield engine
+    named = [chosen] if chosen else []
+    for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
+        if settings.type == "local" and engine.grade is not Grade.OK:
+            continue  # to ask it would start it
+        yield from _check_provider(stack, settings, ledger, runs)
+
+
+def _open_ledger(stack: contextlib.ExitStack) -> "tuple[Finding, Ledger | None]":
+    """What is to be said of the ledger, and the ledger itself when it is sound."""
+    from ftops.orchestrator.checkup.findings import Finding, Grade
+    from ftops.orchestrator.checkup.home import check_ledger
+
     try:
         ledger = stack.enter_context(wiring.open_ledger())
     except FtopsError as error:
-        where = str(home / "ledger.db")
-        yield Finding("ledger", Grade.PROBLEM, error.message, where, error.hint)
+        where = str(wiring.get_home() / "ledger.db")
+        return Finding("ledger", Grade.PROBLEM, error.message, where, error.hint), None
+    found = check_ledger(ledger)
+    return found, ledger if found.grade is Grade.OK else None
+
+
+def _check_provider(
+    stack: contextlib.ExitStack,
+    settings: "ProviderSettings",
+    ledger: "Ledger | None",
+    runs: "list[Run]",
+) -> "Iterator[Finding]":
+    from ftops.orchestrator.checkup.findings import Finding, Grade
+    from ftops.orchestrator.checkup.remote import check_provider
+
+    try:
+        yield from _check_clock(settings)
+        provider = stack.enter_context(wiring.open_provider(settings))
+    except FtopsError as error:
+        yield Finding("provider", Grade.PROBLEM, error.message, settings.type, error.hint)
         return
-    sound = check_ledger(ledger)
-    yield sound
-    if sound.grade is not Grade.OK:
-        return
-    runs = ledger.list_runs()
-    yield from check_folders(home, ledger)
-    yield from check_drivers(runs, home)
-    engine = _check_engine()
-    yield engine
-    for settings in dict.fromkeys(run.provider for run in runs):
-        if settings.type == "local" and engine.grade is not Grade.OK:
-            continue  # to ask it would start it
-        try:
-            yield from _check_clock(settings)
-            provider = stack.enter_context(wiring.open_provider(settings))
-        except FtopsError as error:
-            yield Finding("provider", Grade.PROBLEM, error.message, settings.type, error.hint)
-            continue
-        own = [run for run in runs if run.provider == settings]
-        yield from check_provider(provider, ledger, own)
+    yield from check_provider(provider, ledger, [run for run in runs if run.provider == settings])
 
 
 def _check_engine() -> "Finding":

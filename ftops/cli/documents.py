@@ -31,6 +31,7 @@ def run_document(run: "Run") -> "dict[str, Json]":
         "job_file": run.job_file,
         "created_at": seconds(run.created_at),
         "finished_at": seconds(run.finished_at),
+        "pruned_at": seconds(run.pruned_at),
         "error": run.error,
     }
 

@@ -79,6 +79,8 @@ def render_closing(report: Report) -> Iterator[RenderableType]:
             yield views.indent(Text(f"It was deleted on {moment}.", style="yellow"))
         elif views.is_built_in(report.run):
             yield views.indent(Text(_HONEST, style="dim"))
+    if pruned := _describe_pruned(report.run):
+        yield Text(f"\nIts files were {pruned}.", style="yellow")
     yield views.heading("Next")
     yield from views.render_commands(next_commands(report))
 
@@ -136,6 +138,7 @@ def render_whole(
             ("job", run.job_id),
             ("made", run.fine_tuned_model),
             ("error", run.error),
+            ("files", _describe_pruned(run)),
         ]
     )
     yield views.heading("Stages")
@@ -164,9 +167,10 @@ def next_commands(report: Report) -> list[str]:
     if model is None:
         return [views.quote("ftops", "follow", run.id), views.quote("ftops", "cancel", run.id)]
     prompt = find_example_prompt(run, report.home)
+    figures = [views.quote("ftops", "results", run.id, "--csv", f"{run.name}.csv")]
     return [
         views.quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
-        views.quote("ftops", "results", run.id, "--csv", f"{run.name}.csv"),
+        *(figures if run.pruned_at is None else ()),
         views.quote("ftops", "models", "delete", model),
     ]
 
@@ -202,6 +206,12 @@ def _last_words(prompt: Prompt, run: Run) -> str:
     prepare = run.spec.get("prepare")
     separator = prepare.get("separator") if isinstance(prepare, Mapping) else None
     return prompt.removesuffix(separator) if isinstance(separator, str) else prompt
+
+
+def _describe_pruned(run: Run) -> str | None:
+    if run.pruned_at is None:
+        return None
+    return f"removed by `ftops prune` on {views.render_moment(run.pruned_at)}"
 
 
 def _name_evaluation_file(run: Run) -> str:

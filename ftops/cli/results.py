@@ -9,6 +9,7 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.options import RunRef
 from ftops.cli.output import Output
+from ftops.errors import RunError
 
 if TYPE_CHECKING:
     from ftops.records import Json
@@ -40,6 +41,11 @@ def results(out: Output, ref: RunRef, csv_file: CsvFile = None, every: AllRows =
     with wiring.open_ledger() as ledger:
         run = ledger.get_run(ref)
     rows = load_results(run, home)
+    if run.pruned_at is not None and not rows:
+        raise RunError(
+            f"the results of {run.id} were removed by `ftops prune` on {run.pruned_at:%Y-%m-%d}",
+            hint=f"`ftops show {run.id}` tells what the ledger has kept.",
+        )
     documents: list[Json] = [result_document(row) for row in rows]
     if csv_file is None:
         out.finish(

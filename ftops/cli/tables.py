@@ -2,17 +2,28 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from ftops.audit import Exchange
 from ftops.cli.outcomes import describe_outcome, render_bytes
-from ftops.cli.views import cell, describe_status, indent, is_built_in, render_seconds
-from ftops.ledger.ledger import RemoteCall
+from ftops.cli.views import (
+    cell,
+    describe_status,
+    indent,
+    is_built_in,
+    render_moment,
+    render_seconds,
+)
 from ftops.records import Model, RemoteFile, Run, RunStatus, StageRecord, TunedModel
-from ftops.reporting.evaluation import Evaluation
-from ftops.reporting.results import ResultRow
+
+if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
+    from ftops.audit import Exchange
+    from ftops.ledger.ledger import RemoteCall
+    from ftops.orchestrator.pruning.selection import Leftover
+    from ftops.reporting.evaluation import Evaluation
+    from ftops.reporting.results import ResultRow
 
 SHOWN_RESULTS = 7
 SHOWN_CLASSES = 6
@@ -88,7 +99,26 @@ def render_files(files: Sequence[RemoteFile]) -> RenderableType:
     return table
 
 
-def render_calls(calls: Sequence[RemoteCall]) -> RenderableType:
+def render_leftovers(leftovers: "Sequence[Leftover]") -> RenderableType:
+    """One line a run that is to be pruned: what it has left here and at its provider."""
+    right = ("here", "uploads", "there")
+    whole = ("run", "ended", *right)
+    table = make_table("run", "name", "status", "ended", *right, "models", right=right, whole=whole)
+    for one in leftovers:
+        table.add_row(
+            cell(one.run.id, "cyan"),
+            cell(one.run.name),
+            describe_status(one.run.status.value),
+            cell(render_moment(one.run.finished_at)),
+            cell(render_bytes(one.folder_bytes)),
+            cell(len(one.uploads) or ""),
+            cell(render_bytes(one.upload_bytes) if one.uploads else ""),
+            cell(", ".join(model.name for model in one.models)),
+        )
+    return table
+
+
+def render_calls(calls: "Sequence[RemoteCall]") -> RenderableType:
     """One line a request that changed something at the provider."""
     table = make_table("call", "state", "remote id", "at")
     for call in calls:
@@ -101,7 +131,7 @@ def render_calls(calls: Sequence[RemoteCall]) -> RenderableType:
     return table
 
 
-def render_exchanges(found: Sequence[Exchange]) -> RenderableType:
+def render_exchanges(found: "Sequence[Exchange]") -> RenderableType:
     """One line a request that left, with what came back; times are the user's own."""
     if not found:
         return "No request has left yet."
@@ -147,7 +177,7 @@ def render_stages(records: Sequence[StageRecord]) -> RenderableType:
     return indent(table)
 
 
-def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESULTS) -> Table:
+def render_results(rows: "Sequence[ResultRow]", *, limit: int | None = SHOWN_RESULTS) -> Table:
     """Steps with loss and accuracy: all, or the first, some between, and the last."""
     figures = ("train loss", "train token accuracy", "valid loss", "valid token accuracy")
     table = make_table("step", *figures, right=("step", *figures))
@@ -162,7 +192,7 @@ def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESUL
     return table
 
 
-def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
+def choose_rows(rows: "Sequence[ResultRow]", limit: int) -> "list[ResultRow]":
     """First and last row and up to `limit` in all, rather those where validation was measured."""
     if len(rows) <= limit:
         return list(rows)
@@ -176,7 +206,7 @@ def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
     ]
 
 
-def render_classes(evaluation: Evaluation) -> RenderableType | None:
+def render_classes(evaluation: "Evaluation") -> RenderableType | None:
     """How each class did; None where there are none, or too many for a screen."""
     if not 1 < len(evaluation.classes) <= SHOWN_CLASSES:
         return None

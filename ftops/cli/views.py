@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -22,9 +23,10 @@ from ftops.records import (
     StageRecord,
     StageStatus,
 )
-from ftops.reporting.curve import Series, render_curve
-from ftops.reporting.evaluation import Evaluation
-from ftops.reporting.results import ResultRow
+
+if TYPE_CHECKING:
+    from ftops.reporting.evaluation import Evaluation
+    from ftops.reporting.results import ResultRow
 
 WIDTH = 78
 CURVE_HEIGHT = 12
@@ -180,8 +182,10 @@ def _describe_time(record: StageRecord) -> Text:
     return cell(record.status.value, _STAGE_MARKS[record.status][1])
 
 
-def render_training_curve(rows: Sequence[ResultRow], *, height: int = CURVE_HEIGHT) -> str:
+def render_training_curve(rows: "Sequence[ResultRow]", *, height: int = CURVE_HEIGHT) -> str:
     """Training and validation loss over the steps; "" when the results hold neither."""
+    from ftops.reporting.curve import Series, render_curve
+
     return render_curve(
         [
             Series("training", [(r.step, r.train_loss) for r in rows if r.train_loss is not None]),
@@ -194,7 +198,7 @@ def render_training_curve(rows: Sequence[ResultRow], *, height: int = CURVE_HEIG
     )
 
 
-def describe_accuracy(evaluation: Evaluation) -> Text:
+def describe_accuracy(evaluation: "Evaluation") -> Text:
     """Exact matches, beside what always giving the most frequent answer would reach."""
     text = Text.assemble(
         (f"{evaluation.accuracy:.1%}", "bold"),

@@ -103,6 +103,13 @@ def open_provider(
 
 
 @contextlib.contextmanager
+def open_providers() -> "Iterator[Callable[[ProviderSettings], Provider]]":
+    """A maker of providers, which are closed at the end of the block."""
+    with contextlib.ExitStack() as stack:
+        yield lambda settings: stack.enter_context(open_provider(settings))
+
+
+@contextlib.contextmanager
 def open_desk(
     ledger: "Ledger", settings: "ProviderSettings", observer: "Observer"
 ) -> "Iterator[Desk]":

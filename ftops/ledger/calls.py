@@ -1,7 +1,7 @@
 """Remote effects (an intent first, its answer after it) and the uploads that came of them."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ftops.errors import LedgerError
 from ftops.ledger.rows import (
@@ -27,28 +27,39 @@ class Calls(Store):
     ) -> RemoteCall:
         """Write down, before it is sent, a request that will have an effect."""
         with self._changing("record_intent") as connection:
-            cursor = connection.execute(
-                "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
-                " VALUES (?, ?, ?, 'intent', ?, ?)",
-                (run_id, stage.value, name, to_json(request), self._now()),
-            )
-            row = only(
-                connection.execute(
-                    f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,)
-                )
-            )
-            assert row is not None  # inserted two lines above
-            return to_call(row)
+            return insert_intent(connection, self._now(), run_id, stage, name, request)
 
-    def record_done(self, call: RemoteCall, remote_id: str) -> None:
-        """The request had its effect: `remote_id` is what it made or changed."""
+    def record_done(self, call: RemoteCall, remote_id: str, *, shared: bool = False) -> None:
+        """The request had its effect: `remote_id` is what it made or changed.
+
+        With `shared`, another process may have ended the call meanwhile; then that stands.
+        """
         with self._changing("record_done") as connection:
-            self._end_call(connection, call, "done", remote_id=remote_id)
+            self._end_call(connection, call, "done", remote_id=remote_id, shared=shared)
 
-    def record_failed(self, call: RemoteCall, error: str) -> None:
-        """The request certainly had no effect."""
+    def record_failed(self, call: RemoteCall, error: str, *, shared: bool = False) -> None:
+        """The request certainly had no effect; `shared` as for `record_done`."""
         with self._changing("record_failed") as connection:
-            self._end_call(connection, call, "failed", error=error)
+            self._end_call(connection, call, "failed", error=error, shared=shared)
+
+    def close_calls(
+        self,
+        run_id: RunId,
+        names: Collection[str],
+        *,
+        remote_id: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End every unanswered request of these names: done with `remote_id`, else failed."""
+        if not any(self.find_open_call(run_id, name) for name in names):
+            return
+        state = "failed" if remote_id is None else "done"
+        with self._changing("close_calls") as connection:
+            connection.executemany(
+                "UPDATE calls SET state = ?, remote_id = ?, error = ?, ended_at = ?"
+                " WHERE run_id = ? AND name = ? AND state = 'intent'",
+                [(state, remote_id, error, self._now(), run_id, name) for name in names],
+            )
 
     def record_job(self, call: RemoteCall, job_id: str) -> None:
         """The request made this job, which is the run's from now on."""
@@ -129,12 +140,12 @@ class Calls(Store):
             )
         return to_upload(row) if row else None
 
-    def list_uploads(self, account: str) -> list[Upload]:
-        """What lies at that account as far as is known, oldest first."""
+    def list_uploads(self, account: str | None = None) -> list[Upload]:
+        """What lies at that account, or at any, as far as is known; oldest first."""
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ?"
-                " AND forgotten_at IS NULL ORDER BY created_at",
+                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
+                " AND forgotten_at IS NULL ORDER BY created_at, file_id",
                 (account,),
             )
             return [to_upload(row) for row in rows]
@@ -155,15 +166,37 @@ class Calls(Store):
         *,
         remote_id: str | None = None,
         error: str | None = None,
+        shared: bool = False,
     ) -> None:
         changed = connection.execute(
             "UPDATE calls SET state = ?, remote_id = ?, error = ?, ended_at = ?"
             " WHERE id = ? AND state = 'intent'",
             (state, remote_id, error, self._now(), call.id),
         ).rowcount
-        if changed != 1:
+        if changed != 1 and not shared:
             raise LedgerError(f"call {call.id} ({call.name}) of {call.run_id} was answered already")
         connection.execute("DELETE FROM parted_uploads WHERE call_id = ?", (call.id,))
+
+
+def insert_intent(
+    connection: sqlite3.Connection,
+    now: str,
+    run_id: RunId,
+    stage: Stage,
+    name: str,
+    request: Mapping[str, Json],
+) -> RemoteCall:
+    """Write the intent down inside the open transaction."""
+    cursor = connection.execute(
+        "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
+        " VALUES (?, ?, ?, 'intent', ?, ?)",
+        (run_id, stage.value, name, to_json(request), now),
+    )
+    row = only(
+        connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,))
+    )
+    assert row is not None  # inserted a few lines above
+    return to_call(row)
 
 
 def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:

@@ -6,6 +6,7 @@ has changed nothing. It holds no secrets.
 """
 
 from ftops.ledger.calls import Calls
+from ftops.ledger.deletions import Deletions
 from ftops.ledger.events import Events
 from ftops.ledger.models import Models
 from ftops.ledger.parts import Parts
@@ -16,7 +17,7 @@ from ftops.ledger.stages import Stages
 __all__ = ["Ledger", "Move", "RemoteCall", "StoredEvent", "Upload"]
 
 
-class Ledger(Runs, Stages, Events, Calls, Parts, Models):
+class Ledger(Runs, Stages, Events, Calls, Parts, Models, Deletions):
     """`Ledger(path, clock)` opens the file or makes it; threads may share one.
 
     Raises LedgerTooNew for a file of a later ftops, LedgerError for one that is damaged or that

@@ -30,6 +30,11 @@ def _parted_uploads(connection: sqlite3.Connection) -> None:
     run_statements(connection, _VERSION_3)
 
 
+def _add_pruned_at(connection: sqlite3.Connection) -> None:
+    """Runs whose files were removed say when."""
+    connection.execute("ALTER TABLE runs ADD COLUMN pruned_at TEXT")
+
+
 def find_version(connection: sqlite3.Connection) -> int | None:
     """The version of the ledger in this file; 0 for an empty file, None for somebody else's."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -206,4 +211,4 @@ CREATE TABLE parts (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: list[Step] = [_first, _add_wants_own_job, _parted_uploads]
+MIGRATIONS: list[Step] = [_first, _add_wants_own_job, _parted_uploads, _add_pruned_at]

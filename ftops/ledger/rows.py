@@ -32,7 +32,7 @@ Record = TypeVar("Record")
 RUN_COLUMNS = (
     "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
     " overrides_json, job_id, fine_tuned_model, finished_at, error,"
-    " wants_own_job"
+    " wants_own_job, pruned_at"
 )
 STAGE_COLUMNS = "stage, status, attempts, started_at, finished_at, detail_json, error"
 EVENT_COLUMNS = "event_id, at, level, message, type, data_json"
@@ -56,7 +56,7 @@ class RemoteCall:
     id: int
     run_id: RunId
     stage: Stage
-    name: str  # upload_file, create_job, cancel_job
+    name: str  # upload_file, create_job, cancel_job, delete_file, …
     state: CallState
     request: Mapping[str, Json]
     began_at: datetime
@@ -153,6 +153,7 @@ def to_run(row: SqlRow) -> Run:
         finished_at=_moment_or_none(row[13]),
         error=row[14],
         wants_own_job=bool(row[15]),
+        pruned_at=_moment_or_none(row[16]),
     )
 
 
@@ -270,6 +271,7 @@ def run_values(run: Run) -> SqlRow:
         to_text(run.finished_at) if run.finished_at else None,
         run.error,
         run.wants_own_job,
+        to_text(run.pruned_at) if run.pruned_at else None,
     )
 
 

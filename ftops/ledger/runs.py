@@ -112,7 +112,8 @@ class Runs(Store):
         with self._changing("reopen_run") as connection:
             changed = connection.execute(
                 "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL,"
-                f" cancel_asked_at = NULL, updated_at = ?{forget} WHERE id = ? AND status = ?",
+                f" cancel_asked_at = NULL, pruned_at = NULL, updated_at = ?{forget}"
+                " WHERE id = ? AND status = ?",
                 (now, seen.id, seen.status.value),
             ).rowcount
             if changed != 1:

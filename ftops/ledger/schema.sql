@@ -32,7 +32,8 @@ CREATE TABLE runs (
     fine_tuned_model TEXT,
     error            TEXT,
     cancel_asked_at  TEXT,               -- whoever drives the run looks here before it goes on
-    wants_own_job    INTEGER NOT NULL DEFAULT 0  -- 1: opened with --new, takes over no other job
+    wants_own_job    INTEGER NOT NULL DEFAULT 0, -- 1: opened with --new, takes over no other job
+    pruned_at        TEXT                -- when `ftops prune` removed its files
 );
 CREATE INDEX runs_by_key ON runs (key, created_at);
 CREATE INDEX runs_by_time ON runs (created_at);
@@ -79,7 +80,7 @@ CREATE TABLE calls (
     id           INTEGER PRIMARY KEY,
     run_id       TEXT NOT NULL REFERENCES runs (id),
     stage        TEXT NOT NULL,
-    name         TEXT NOT NULL,          -- upload_file, create_job, cancel_job
+    name         TEXT NOT NULL,          -- upload_file, create_job, cancel_job, delete_file, …
     state        TEXT NOT NULL CHECK (state IN ('intent', 'done', 'failed')),
     request_json TEXT NOT NULL,          -- what identifies the request; never training text
     remote_id    TEXT,

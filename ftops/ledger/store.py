@@ -63,6 +63,7 @@ Change = Literal[
     "record_failed",
     "record_job",
     "record_upload",
+    "close_calls",
     "begin_parts",
     "add_part",
     "mark_completing",
@@ -70,6 +71,8 @@ Change = Literal[
     "forget_upload",
     "add_model",
     "mark_model_deleted",
+    "begin_deletion",
+    "mark_pruned",
 ]
 
 # Changes that return before they are flushed: they can be learned again, or hurt nobody.

@@ -2,18 +2,19 @@
 
 from ftops import crashpoints
 from ftops.audit import concerning_its_run
-from ftops.errors import JobFailed, Rejected, RunError
+from ftops.errors import FtopsError, JobFailed, NotFound, Rejected, RunError
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say_follow
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.reconciling import CALL as CREATE_CALL
 from ftops.orchestrator.reconciling import reconcile
 from ftops.orchestrator.states import ENDED, RUN_MOVES
+from ftops.orchestrator.unanswered import CANCEL_CALL, close_unanswered
 from ftops.orchestrator.work import Work
 from ftops.records import Job, Run, Stage
 from ftops.spec.model import JobSpec
 
-CALL = "cancel_job"
+UPLOAD_CALL = "upload_file"
 _PATIENCE_S = 60.0  # for another process to stop, or for the provider to end the job
 _LOOK_EVERY_S = 1.0
 
@@ -27,6 +28,7 @@ def cancel_run(run: Run, desk: Desk) -> Run:
     """
     run = desk.ledger.get_run(run.id)
     if run.status in ENDED:
+        close_unanswered(desk.ledger, run, run.status)
         return run
     desk.ledger.ask_cancel(run.id)
     deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
@@ -49,6 +51,7 @@ def cancel_held(run: Run, desk: Desk, *, sent: bool = False) -> Run:
     """Cancel a run whose lock the caller holds; `sent` if the provider knows about it already."""
     job_id = run.job_id or _find_doubtful_job(run, desk)
     if job_id is None:
+        _drop_uploads(run, desk)
         return _end(run, desk, "cancelled before it had a job")
     job = desk.provider.get_job(job_id) if sent else _send(run, desk, job_id)
     return _settle(desk.ledger.get_run(run.id), desk, job)
@@ -65,22 +68,44 @@ def _find_doubtful_job(run: Run, desk: Desk) -> str | None:
     return job.id if job else None
 
 
+def _drop_uploads(run: Run, desk: Desk) -> None:
+    """Take back uploads in parts that nobody will go on with; otherwise they expire."""
+    for call in desk.ledger.list_calls(run.id):
+        parted = desk.ledger.find_parts(call) if call.name == UPLOAD_CALL else None
+        if parted is None:
+            continue
+        crashpoints.reach("cancel.before_upload")
+        try:
+            desk.provider.ensure_ready()
+            desk.provider.cancel_upload(parted.id)
+        except (NotFound, Rejected):
+            if parted.completing:
+                continue  # it may have become a file; whoever tries again looks for that
+        except FtopsError as error:
+            desk.observer.noted(f"{error.message}; the upload {parted.id} expires by itself")
+            continue
+        crashpoints.reach("cancel.after_upload")
+        desk.ledger.record_failed(call, f"{parted.id} was cancelled")
+
+
 def _send(run: Run, desk: Desk, job_id: str) -> Job:
     """Ask the provider to cancel the job, and tell how the job stands then."""
     desk.provider.ensure_ready()
-    call = desk.ledger.record_intent(run.id, Stage.FOLLOW, CALL, {"job_id": job_id})
+    call = desk.ledger.find_open_call(run.id, CANCEL_CALL) or desk.ledger.record_intent(
+        run.id, Stage.FOLLOW, CANCEL_CALL, {"job_id": job_id}
+    )
     crashpoints.reach("cancel.before_call")
     try:
         job = desk.provider.cancel_job(job_id)
     except Rejected as error:
         # It has ended in the meantime; how, the job itself tells.
-        desk.ledger.record_failed(call, error.message)
+        desk.ledger.record_failed(call, error.message, shared=True)
         job = desk.provider.get_job(job_id)
         if not job.ended:
             raise
         return job
     crashpoints.reach("cancel.after_call")
-    desk.ledger.record_done(call, job_id)
+    desk.ledger.record_done(call, job_id, shared=True)
     return job
 
 
@@ -89,6 +114,8 @@ def _settle(run: Run, desk: Desk, job: Job) -> Run:
     while not job.ended and desk.clock.monotonic_s() < deadline_s:
         desk.clock.sleep(_LOOK_EVERY_S)
         job = desk.provider.get_job(job.id)
+    if job.ended:
+        close_unanswered(desk.ledger, run, job.status)
     if job.status == "cancelled":
         return _end(run, desk, f"{job.id} was cancelled")
     if not job.ended:

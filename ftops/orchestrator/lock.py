@@ -7,6 +7,8 @@ from ftops.locks import hold_lock, is_locked
 from ftops.orchestrator.desk import get_run_folder
 from ftops.records import Run
 
+FILENAME = "lock"
+
 
 def hold_run(run: Run, home: Path) -> AbstractContextManager[bool]:
     """Be the one runner of the run for the block; False when another process is."""
@@ -19,4 +21,4 @@ def is_driven(run: Run, home: Path) -> bool:
 
 
 def _get_lock(run: Run, home: Path) -> Path:
-    return get_run_folder(home, run.id) / "lock"
+    return get_run_folder(home, run.id) / FILENAME

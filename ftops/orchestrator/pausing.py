@@ -8,10 +8,9 @@ from ftops.errors import Rejected, RunError
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say, say_follow, say_run
 from ftops.orchestrator.states import ENDED
+from ftops.orchestrator.unanswered import PAUSE_CALL, RESUME_CALL
 from ftops.records import Job, Run, Stage
 
-PAUSE_CALL = "pause_job"
-RESUME_CALL = "resume_job"
 _RESTING = frozenset({"pausing", "paused"})
 _PATIENCE_S = 60.0  # for a job that is about to pause, before it can be resumed
 _LOOK_EVERY_S = 1.0
@@ -26,6 +25,7 @@ def pause_run(run: Run, desk: Desk) -> Job:
     run, job_id = _get_open_job(run, desk, "paused")
     job = desk.provider.get_job(job_id)
     if job.status in _RESTING:
+        desk.ledger.close_calls(run.id, (PAUSE_CALL,), remote_id=job_id)
         return job
     return _change(run, desk, job_id, PAUSE_CALL, desk.provider.pause_job)
 
@@ -40,6 +40,7 @@ def resume_run(run: Run, desk: Desk) -> Job:
         desk.clock.sleep(_LOOK_EVERY_S)
         job = desk.provider.get_job(job_id)
     if job.status not in _RESTING:
+        desk.ledger.close_calls(run.id, (RESUME_CALL,), remote_id=job_id)
         return job
     return _change(run, desk, job_id, RESUME_CALL, desk.provider.resume_job)
 
@@ -84,7 +85,7 @@ def _change(run: Run, desk: Desk, job_id: str, call: str, send: Callable[[str], 
     try:
         job = send(job_id)
     except Rejected as error:
-        ledger.record_failed(intent, error.message)
+        ledger.record_failed(intent, error.message, shared=True)
         job = desk.provider.get_job(job_id)
         if job.ended:
             raise RunError(
@@ -93,5 +94,5 @@ def _change(run: Run, desk: Desk, job_id: str, call: str, send: Callable[[str], 
             ) from error
         raise
     crashpoints.reach("pausing.after_call")
-    ledger.record_done(intent, job_id)
+    ledger.record_done(intent, job_id, shared=True)
     return job

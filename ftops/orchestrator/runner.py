@@ -28,6 +28,7 @@ from ftops.orchestrator.states import (
     Move,
     find_ending,
 )
+from ftops.orchestrator.unanswered import close_unanswered
 from ftops.orchestrator.watching import watch
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
@@ -70,6 +71,7 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
 def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
     records = desk.ledger.list_stages(run.id)
     if run.status in ENDED:
+        close_unanswered(desk.ledger, run, run.status)
         for record in records:
             if record.status is not StageStatus.PENDING:
                 desk.observer.stage_ended(record)
@@ -97,6 +99,7 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
         run = _do_stage(work, record)
         if detach and record.stage is Stage.CREATE:
             return run
+    close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
     return _move(desk, run, RUN_MOVES["succeed"])
 
 

@@ -13,12 +13,13 @@ from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.keys import make_key, make_run_id
 from ftops.orchestrator.plan import plan_retry
 from ftops.orchestrator.reconciling import find_earlier_job
+from ftops.orchestrator.rewording import find_request
 from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.states import RUN_MOVES
 from ftops.orchestrator.work import Work
-from ftops.records import JobRequest, Json, Run, RunStatus, Stage
+from ftops.records import Json, Run, RunStatus, Stage
 from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.spec.load import LoadedJob
@@ -40,10 +41,11 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     resumed = run.id != fresh.id
     if resumed:
         run = _reopen(run, job, desk.ledger, retry=retry)
-    copy = get_run_folder(desk.home, run.id) / JOB_FILE
-    text = job.text.encode()
-    if _read(copy) != text:
-        write_atomic(copy, text)
+    if run.pruned_at is None:
+        copy = get_run_folder(desk.home, run.id) / JOB_FILE
+        text = job.text.encode()
+        if _read(copy) != text:
+            write_atomic(copy, text)
     desk.observer.run_opened(run, resumed=resumed)
     return run
 
@@ -51,15 +53,18 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
 def cancel_job_file(job: LoadedJob, desk: Desk) -> Run:
     """Cancel the run of this job file, also when the ledger that knew it is gone.
 
-    Then the provider is asked for a job that carries the mark of the file's key. UnknownRun when
-    there is none either; nothing is uploaded or created.
+    Then the provider is asked for a job that carries the mark of the file's key, or, where it keeps
+    no marks, for one in the same words on uploads of the same data. UnknownRun when there is none
+    either; nothing is uploaded or created.
     """
     key = make_key(job, desk.provider.account)
     if known := desk.ledger.find_run_by_key(key):
         return cancel_run(known, desk)
     desk.provider.ensure_ready()
     fresh = make_run(job, desk, key)
-    found = find_earlier_job(Work(fresh, job.spec, desk), JobRequest(job.spec.model, ""))
+    work = Work(fresh, job.spec, desk)
+    request = find_request(job, work)
+    found = find_earlier_job(work, request) if request else None
     if found is None:
         raise UnknownRun(
             f"neither the ledger nor the provider knows a job of {job.path}",
@@ -131,7 +136,8 @@ def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
         return ledger.reopen_run(run, plan_retry(ledger.list_stages(run.id)))
     if run.status is RunStatus.SUCCEEDED and spec["evaluate"] != before.get("evaluate"):
         RUN_MOVES["reopen"].check(run.status)
-        return ledger.reopen_run(run, (Stage.EVALUATE,))
+        gone = (Stage.RESULTS,) if run.pruned_at else ()
+        return ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run
 
 

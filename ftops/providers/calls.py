@@ -164,12 +164,17 @@ def read_answer(raw: RawAnswer, doing: str) -> Fields:
     return read_object(raw.content, doing, raw.request_id)
 
 
-def turn_pages(fetch: Callable[[str | None], Fields]) -> Iterator[list[Fields]]:
+def turn_pages(
+    fetch: Callable[[str | None], Fields],
+    *,
+    is_last: Callable[[list[Fields]], bool] = lambda _items: True,
+) -> Iterator[list[Fields]]:
     """The pages of a list, without what an earlier page had already.
 
     `fetch` gets the id after which the next page begins (None at first). Servers leave `has_more`
     out, say it of an empty page, or ignore the id and send the first page for ever: a page without
-    anything new is the end.
+    anything new is the end. `is_last` sees every page: one that says it is the last is believed
+    only when it agrees.
     """
     after: str | None = None
     seen: set[str] = set()
@@ -181,6 +186,7 @@ def turn_pages(fetch: Callable[[str | None], Fields]) -> Iterator[list[Fields]]:
         if fresh:
             yield fresh
         after = items[-1].find_text("id") if items else None
-        if not fresh or after is None or answer.values.get("has_more") is False:
+        may_end = is_last(items)  # which wants to see every page
+        if not fresh or after is None or (may_end and answer.values.get("has_more") is False):
             return
     raise BadAnswer(f"{answer.doing}: the list does not end after {MOST_PAGES} pages")

@@ -83,7 +83,7 @@ def _read_status(
     notes += [f"code {error.code}"] if error.code else []
     notes += [f"param {error.param}"] if error.param else []
     notes += [f"request {error.request_id}"] if error.request_id else []
-    kind = _kind_of(error.status_code)
+    kind = _kind_of(error.status_code, error.request.method)
     hint = _HINTS.get(error.code or "", "")
     if not hint and spoken is None and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
@@ -100,8 +100,9 @@ def _read_status(
     )
 
 
-def _kind_of(status: int) -> type[ProviderError]:
-    if status == 408 or status >= 500:
+def _kind_of(status: int, method: str) -> type[ProviderError]:
+    # A question cannot be in conflict with anything: somebody is changing what it asks about.
+    if status == 408 or status >= 500 or (status == 409 and method == "GET"):
         return Unavailable
     if status < 400:
         return BadAnswer

@@ -157,11 +157,13 @@ def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobE
     """The events that are not in `known`, oldest first, each once.
 
     Pages come newest first; turning them stops at one that holds a known event, because all that
-    follows is older. A server that lists the oldest first is read to the end.
+    follows is older. A server that lists the oldest first is read to the end. That a page is the
+    last one is only believed when there is no gap before what is known: a wrong `has_more` would
+    otherwise lose what lies in between for good.
     """
     events: list[JobEvent] = []
     oldest_first = False
-    for page in _turn_event_pages(caller, job_id):
+    for page in _turn_event_pages(caller, job_id, known):
         oldest_first = oldest_first or page[0].created_at < page[-1].created_at
         events += [event for event in page if event.id not in known]
         if not oldest_first and any(event.id in known for event in page):
@@ -171,14 +173,24 @@ def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobE
     return list({event.id: event for event in events}.values())
 
 
-def _turn_event_pages(caller: Caller, job_id: str) -> Iterator[list[JobEvent]]:
+def _turn_event_pages(
+    caller: Caller, job_id: str, known: frozenset[str]
+) -> Iterator[list[JobEvent]]:
+    reached = False
+
+    def is_last(items: list[Fields]) -> bool:
+        nonlocal reached
+        reached = reached or any(read_event(fields).id in known for fields in items)
+        return reached if known else len(items) < _PAGE
+
     pages = turn_pages(
         lambda after: caller.fetch(
             f"list the events of {job_id}",
             lambda client: client.fine_tuning.jobs.with_raw_response.list_events(
                 job_id, limit=_PAGE, after=after or openai.omit
             ),
-        )
+        ),
+        is_last=is_last,
     )
     for page in pages:
         yield [read_event(fields) for fields in page]

@@ -17,7 +17,7 @@ from ftops.providers import answers, fine_tunes, jobs, remote_files
 from ftops.providers.calls import Caller
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.parts import UploadLimits, choose_limits
+from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
 from ftops.providers.prices import find_train_price_usd
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.providers.retry import RetryPolicy
@@ -40,7 +40,6 @@ from ftops.records import (
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-_LISTING_WAIT_S = 10.0  # a file that was stored is listed by then
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 
 
@@ -122,6 +121,9 @@ class OpenAIProvider:
     ) -> RemoteFile:
         upload = open_upload(path, filename, on_bytes, memory)
         return send_file(self._caller, self._clock, upload, self._traits.uploads)
+
+    def cancel_upload(self, upload_id: str) -> None:
+        cancel_upload(self._caller, upload_id)
 
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         return remote_files.find_file(self._caller, filename, size)
@@ -229,7 +231,7 @@ def build_openai(
         else choose_row_format,
         train_price_usd=_price_lookup(base_url),
         jobs=JOB_CALLS[settings.protocol],
-        uploads=choose_limits(environ, listing_wait_s=_LISTING_WAIT_S),
+        uploads=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
     )
     endpoint = KeyedEndpoint(access, key_variable=key_variable)
     caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())

@@ -94,6 +94,14 @@ def send_in_parts(caller: Caller, clock: Clock, upload: Upload, limits: UploadLi
         sender.leave()
 
 
+def cancel_upload(caller: Caller, upload_id: str) -> None:
+    """Let the provider throw away what it has of the upload."""
+    caller.fetch(
+        f"cancel the upload {upload_id}",
+        lambda client: client.uploads.with_raw_response.cancel(upload_id),
+    )
+
+
 class _Sender:
     """Sends one file in parts; what is confirmed is remembered by the calling thread alone."""
 

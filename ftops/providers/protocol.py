@@ -98,6 +98,9 @@ class Provider(Protocol):
         that goes out in parts is gone on with from `memory`; its content must be the same as then.
         """
 
+    def cancel_upload(self, upload_id: str) -> None:
+        """Take back an upload in parts; NotFound or Rejected when it has ended otherwise."""
+
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         """The uploaded training file of that name and number of bytes, if there is one."""
 

@@ -42,7 +42,7 @@ def test_the_reference_holds_every_command() -> None:
         ),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
         "data check",
-        "doctor",
+        *("doctor", "prune"),
         *("engine status", "engine stop", "engine env"),
         *("engine keys create", "engine keys list", "engine keys delete"),
     }

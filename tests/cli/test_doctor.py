@@ -11,13 +11,18 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.providers.reach import find_clock_skew_s
-from tests.cli.running import ftops
+from tests.cli.running import ftops, write_job
 
 
 @pytest.fixture
 def home(no_real_home: Path) -> Path:
     no_real_home.mkdir(mode=0o700)
     return no_real_home
+
+
+def list_checks(out: str) -> list[tuple[str, str]]:
+    """Each check with its grade, in the JSON document of an answer."""
+    return [(one["check"], one["grade"]) for one in json.loads(out)]
 
 
 @pytest.fixture
@@ -28,6 +33,8 @@ def server() -> Iterator[str]:
         def do_HEAD(self) -> None:
             self.send_response(401)
             self.end_headers()
+
+        do_GET = do_HEAD
 
         def log_message(self, format: str, *args: object) -> None: ...
 
@@ -86,3 +93,33 @@ def test_the_clock_is_compared_with_the_date_of_any_answer(server: str) -> None:
     assert skew_s is not None
     assert 3500 < skew_s < 3700
     assert find_clock_skew_s("http://127.0.0.1:1/v1", lambda: datetime.now(UTC)) is None
+
+
+def test_a_provider_that_no_run_has_used_is_looked_at_when_it_is_named(
+    home: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "never-mind")
+    answer = ftops(
+        "doctor", "--provider", "openai", "--base-url", server, "--api-key-env", "SOME_KEY",
+        "--json",
+    )  # fmt: skip
+    assert answer.code == 1
+    assert list_checks(answer.out)[-2:] == [("clock", "ok"), ("key", "problem")]
+    assert ("ledger", "ok") in list_checks(answer.out)
+
+
+def test_a_provider_is_looked_at_though_there_is_no_home_yet(
+    no_real_home: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "never-mind")
+    answer = ftops("doctor", "--base-url", server, "--json")
+    assert list_checks(answer.out)[0] == ("home", "problem")
+    assert ("key", "problem") in list_checks(answer.out)
+
+
+def test_a_job_file_names_the_provider_to_look_at(home: Path, tmp_path: Path) -> None:
+    job = write_job(tmp_path, provider="openai", model="gpt-4o-mini")
+    answer = ftops("doctor", job, "--json")
+    (found,) = [one for one in json.loads(answer.out) if one["check"] == "key"]
+    assert found["grade"] == "problem"
+    assert "OPENAI_API_KEY" in found["what"] + found["next"]

@@ -29,7 +29,8 @@ ROW_LIVES = 36
 ANYTIME_SHARES = range(9)
 ANYTIME_LIVES = 20
 LEAST_KILLS = 2000
-# Changes of the ledger that no such run makes; tests/orchestrator and tests/ledger kill there.
+# Changes of the ledger that no such run makes; tests/crash/test_pruning.py, tests/orchestrator and
+# tests/ledger kill there.
 _ELSEWHERE = {
     "reopen_run",
     "update_spec",
@@ -39,6 +40,9 @@ _ELSEWHERE = {
     "add_upload",
     "forget_upload",
     "mark_model_deleted",
+    "close_calls",
+    "begin_deletion",
+    "mark_pruned",
     "begin_parts",
     "add_part",
     "mark_completing",

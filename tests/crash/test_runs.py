@@ -25,12 +25,15 @@ _RARE = (
     "ask_cancel",
     "record_done",
     "record_failed",
+    "close_calls",
     "begin_parts",
     "add_part",
     "mark_completing",
     "add_upload",
     "forget_upload",
     "mark_model_deleted",
+    "begin_deletion",
+    "mark_pruned",
 )
 LEDGER_POINTS = [point for point in list_crash_points() if point.split(".")[1] not in _RARE]
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]

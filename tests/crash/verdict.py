@@ -28,6 +28,7 @@ class Story:
     results: bytes | None
     results_there: bytes | None
     open_calls: int
+    open_job_calls: int  # of these, the ones that were about the job
 
     @classmethod
     def read(cls, folder: Path, provider: FaultyProvider, schedule: Schedule) -> "Story":
@@ -53,7 +54,10 @@ class Story:
             stored=stored,
             results=results.read_bytes() if results.exists() else None,
             results_there=provider.read_file(files[0]) if files else None,
-            open_calls=sum(call.state == "intent" and call.name != "cancel_job" for call in calls),
+            open_calls=sum(call.state == "intent" for call in calls),
+            open_job_calls=sum(
+                call.state == "intent" and call.name != "upload_file" for call in calls
+            ),
         )
 
     @property
@@ -87,6 +91,8 @@ def judge(story: Story) -> str:
 def _judge_end(story: Story) -> str:
     status, job = story.run.status, story.jobs[0] if story.jobs else None
     there = job.status if job else "never made"
+    if story.open_job_calls and status is not RunStatus.RUNNING:
+        return f"{story.open_job_calls} calls about the job are still in doubt"
     if status is RunStatus.SUCCEEDED:
         if there != "succeeded":
             return f"the run succeeded, and its job is {there}"

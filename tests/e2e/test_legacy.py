@@ -1,6 +1,7 @@
 """`ftops run` by the legacy protocol: the whole life of a job, and streams that break."""
 
 import os
+import shutil
 import signal
 from contextlib import closing
 from typing import cast
@@ -121,3 +122,13 @@ def test_a_legacy_job_is_cancelled(house: House) -> None:
     assert read_document(house.look("cancel", "unwanted", "--json"))["status"] == "cancelled"
     followed = house.look("follow", "unwanted")
     assert followed.code == 3
+
+
+def test_a_legacy_job_is_cancelled_by_its_job_file_though_the_ledger_is_gone(house: House) -> None:
+    job = write_job(house, "forgotten", epochs=501)
+    house.look("run", job, "--detach")
+    for path in house.home.glob("ledger.db*"):
+        path.unlink()
+    shutil.rmtree(house.home / "runs")
+    document = read_document(house.look("cancel", str(job), "--json"))
+    assert (document["name"], document["status"]) == ("forgotten", "cancelled")

@@ -1,26 +1,44 @@
 """The same commands on a terminal: a bar, colours, a question before something is deleted."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from tests.e2e.house import COMMAND, House
+from tests.e2e.test_all import write_folder
 
 pty = pytest.importorskip("pty")
 pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal"),
 ]
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
-def type_at(house: House, *arguments: str, typed: str = "") -> tuple[int, str]:
-    """Run the command on a terminal of 80 columns; exit code and all that appeared there."""
+# What a terminal does for the program in it: Ctrl-C reaches whoever has it as controlling terminal.
+IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+CTRL_C = b"\x03"
+
+
+def type_at(
+    house: House, *arguments: str, typed: str = "", interrupt_at: str = ""
+) -> tuple[int, str]:
+    """Run the command on a terminal of 80 columns; exit code and all that appeared there.
+
+    Ctrl-C is pressed once `interrupt_at` has appeared.
+    """
     ours, theirs = pty.openpty()
     os.write(ours, typed.encode())
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [sys.executable, "-c", IN_A_TERMINAL, *COMMAND, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -28,7 +46,7 @@ def type_at(house: House, *arguments: str, typed: str = "") -> tuple[int, str]:
         cwd=house.folder,
     )
     os.close(theirs)
-    shown = []
+    shown = b""
     while True:
         try:
             piece = os.read(ours, 65536)
@@ -36,9 +54,12 @@ def type_at(house: House, *arguments: str, typed: str = "") -> tuple[int, str]:
             break
         if not piece:
             break
-        shown.append(piece)
+        shown += piece
+        if interrupt_at and interrupt_at.encode() in shown:
+            os.write(ours, CTRL_C)
+            interrupt_at = ""
     os.close(ours)
-    return process.wait(timeout=60), b"".join(shown).decode()
+    return process.wait(timeout=60), shown.decode()
 
 
 def test_a_run_on_a_terminal_shows_a_bar_with_steps_and_colours(house: House) -> None:
@@ -59,3 +80,37 @@ def test_a_question_is_asked_before_a_model_is_deleted(house: House) -> None:
     code, shown = type_at(house, "models", "delete", "asked", typed="y\n")
     assert code == 0
     assert "Deleted: ft:ada:local:asked:" in shown
+
+
+def see_plain(shown: str) -> str:
+    """The text without colours and movements of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def test_many_runs_share_one_table_that_changes_in_place_and_is_left_behind(house: House) -> None:
+    folder = write_folder(house, "pair", "alpha", "beta", epochs=4)
+    code, shown = type_at(house, "run", "--all", str(folder))
+    assert code == 0
+    assert "\x1b[2K" in shown or "\x1b[1A" in shown  # drawn over what stood there
+    assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+    lines = see_plain(shown[shown.rindex(SHOW_CURSOR) :]).splitlines()
+    closing = [line.split() for line in lines if line.strip()]
+    assert closing[0][:2] == ["job", "file"]
+    assert [row[0] for row in closing[1:3]] == ["pair/alpha.yaml", "pair/beta.yaml"]
+    assert all("succeeded" in row for row in closing[1:3])
+
+
+def test_ctrl_c_takes_the_table_away_and_leaves_every_job_at_its_provider(house: House) -> None:
+    folder = write_folder(house, "slow", "gamma", "delta", epochs=400)
+    code, shown = type_at(house, "run", "--all", str(folder), interrupt_at="follow: ")
+    assert code == 130
+    assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+    said = " ".join(see_plain(shown[shown.rindex(SHOW_CURSOR) :]).split())
+    assert "stopped watching; 0 of 2 are done" in said
+    assert "Traceback" not in shown
+    listed = house.look("runs", "--json").document
+    assert isinstance(listed, list)
+    runs = [run for run in listed if isinstance(run, dict) and run["name"] in ("gamma", "delta")]
+    assert {run["status"] for run in runs} == {"running"}
+    for run in runs:
+        assert house.look("cancel", str(run["run_id"])).code == 0

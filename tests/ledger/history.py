@@ -88,6 +88,13 @@ STEPS: tuple[Step, ...] = (
     ("record_failed", lambda ledger: ledger.record_failed(_call(ledger, "cancel_job"), "too late")),
     _intend(Stage.FOLLOW, "cancel_job"),
     ("record_done", lambda ledger: ledger.record_done(_call(ledger, "cancel_job"), "ftjob-1")),
+    _intend(Stage.FOLLOW, "cancel_job"),
+    ("close_calls", lambda ledger: ledger.close_calls(_ID, ["cancel_job"], remote_id="ftjob-1")),
     ("move_run", lambda ledger: ledger.move_run(_run(ledger), RunStatus.CANCELLED, error="asked")),
+    (
+        "begin_deletion",
+        lambda ledger: ledger.begin_file_deletion(_ID, _LATER_UPLOAD, since=START),
+    ),
+    ("mark_pruned", lambda ledger: ledger.mark_pruned(_run(ledger))),
     ("reopen_run", lambda ledger: ledger.reopen_run(_run(ledger), list(Stage)[1:])),
 )

@@ -59,6 +59,7 @@ class FakeProvider:
         self.statuses: tuple[str, ...] = STATUSES
         self.job_error: JobError | None = None
         self.listing_lag_s = 0.0  # for so long a job is not found by its metadata
+        self.file_lag_s = 0.0  # for so long a file is not found by its name
         self.results_lag = 0  # looks at an ended job before it names its results file
         self.loading_lag = 0  # questions that a fresh model answers with 404
         self.repeats_events = False  # known events are listed again
@@ -107,10 +108,20 @@ class FakeProvider:
         self._lose_answer("upload_file")
         return file
 
+    def cancel_upload(self, upload_id: str) -> None:
+        self._enter("cancel_upload")
+        self._count("cancel_upload")
+        self._lose_answer("cancel_upload")
+
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         self._enter("find_file")
-        wanted = (filename, size)
-        return next((f for f in self.list_files() if (f.filename, f.bytes) == wanted), None)
+        listed = self.clock.now() - timedelta(seconds=self.file_lag_s)
+        wanted = [
+            file
+            for file in self.list_files()
+            if (file.filename, file.bytes) == (filename, size) and file.created_at <= listed
+        ]
+        return wanted[-1] if wanted else None
 
     def get_file(self, file_id: str) -> RemoteFile:
         self._enter("get_file")
@@ -134,10 +145,12 @@ class FakeProvider:
         return (self.folder / file_id).read_bytes()
 
     def delete_file(self, file_id: str) -> None:
+        self._enter("delete_file")
         files = self._load("files")
         if files.pop(file_id, None) is None:
             raise NotFound(f"no such file: {file_id}", status=404)
         self._save("files", files)
+        self._lose_answer("delete_file")
 
     def create_job(self, request: JobRequest) -> Job:
         self._enter("create_job")
@@ -265,7 +278,11 @@ class FakeProvider:
         return next(one for one in self.list_models() if one.id == model)
 
     def delete_model(self, model: str) -> None:
-        raise Rejected("models stay", status=400)
+        self._enter("delete_model")
+        if model in self._load("gone"):
+            raise NotFound(f"no such model: {model}", status=404)
+        self._save("gone", {**self._load("gone"), model: True})
+        self._count("delete_model")
 
     def complete(
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling

@@ -1,5 +1,9 @@
 """Cancelling in every state of a run, so that no job of it runs on."""
 
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from ftops.errors import (
@@ -7,13 +11,16 @@ from ftops.errors import (
     JobCancelled,
     JobFailed,
     RateLimited,
+    Rejected,
     RunError,
+    UnknownRun,
     Unreachable,
 )
 from ftops.orchestrator.lock import hold_run
-from ftops.orchestrator.runs import cancel_run, drive, open_run
-from ftops.records import Run, RunStatus
+from ftops.orchestrator.runs import cancel_job_file, cancel_run, drive, open_run
+from ftops.records import PartedUpload, Run, RunStatus, Stage
 from tests.orchestrator.desks import Bench
+from tests.orchestrator.fake_provider import CAPABILITIES
 from tests.orchestrator.test_create import lose_the_listing
 
 
@@ -179,3 +186,130 @@ def test_a_key_that_is_refused_leaves_the_run_as_it_was(bench: Bench) -> None:
     with pytest.raises(AuthFailed):
         cancel_run(run, bench.desk)
     assert bench.ledger.get_run(run.id).status is RunStatus.RUNNING
+
+
+def test_a_cancel_whose_answer_was_lost_is_no_question_once_the_job_has_ended(
+    bench: Bench,
+) -> None:
+    run = start(bench)
+    bench.provider.fail("cancel_job", Unreachable("reset"))
+    with pytest.raises(Unreachable):
+        cancel_run(run, bench.desk)
+    assert bench.ledger.find_open_call(run.id, "cancel_job")
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    calls = [c.state for c in bench.ledger.list_calls(run.id) if c.name == "cancel_job"]
+    assert calls == ["done"]
+
+
+@pytest.mark.parametrize(("status", "state"), [("succeeded", "failed"), ("cancelled", "done")])
+def test_following_a_job_to_its_end_answers_a_cancel_that_died(
+    bench: Bench, status: str, state: str
+) -> None:
+    run = start(bench)
+    bench.ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {"job_id": "ftjob-1"})
+    bench.provider.statuses = ("queued", status)
+    with contextlib.suppress(JobCancelled):
+        drive(run, bench.desk)
+    (call,) = [c for c in bench.ledger.list_calls(run.id) if c.name == "cancel_job"]
+    assert call.state == state
+
+
+def test_a_cancel_that_was_lost_after_the_job_had_ended_is_answered_with_the_run(
+    bench: Bench,
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("read_file", AuthFailed("no key"))
+    with pytest.raises(AuthFailed):
+        bench.run(job)
+    run = bench.ledger.list_runs()[0]
+    bench.provider.fail("cancel_job", Unreachable("reset"))
+    with pytest.raises(Unreachable):
+        cancel_run(run, bench.desk)
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.ledger.find_open_call(run.id, "cancel_job") is None
+
+
+@pytest.mark.parametrize("command", ["run", "cancel"])
+def test_a_cancel_that_died_after_the_run_had_ended_is_answered_by_the_next_command(
+    bench: Bench, command: str
+) -> None:
+    run = bench.run(bench.write_job())
+    bench.ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {"job_id": "ftjob-1"})
+    if command == "run":
+        drive(run, bench.desk)
+    else:
+        cancel_run(run, bench.desk)
+    assert bench.ledger.find_open_call(run.id, "cancel_job") is None
+
+
+def test_two_commands_that_cancel_at_once_both_come_to_their_end(bench: Bench) -> None:
+    run = start(bench)
+
+    def other() -> None:
+        bench.ledger.close_calls(run.id, ["cancel_job"], remote_id="ftjob-1")
+
+    bench.provider.before("cancel_job", other)
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+
+
+def begin_parts(bench: Bench) -> Run:
+    """A run whose upload in parts was interrupted."""
+    bench.provider.fail("upload_file", Unreachable("reset"))
+    with pytest.raises(Unreachable):
+        bench.run(bench.write_job(validation_file=None))
+    (call,) = bench.ledger.list_open_calls("upload_file")
+    later = bench.clock.now() + timedelta(hours=1)
+    bench.ledger.begin_parts(call, PartedUpload("upload-1", 40, later))
+    return bench.ledger.get_run(call.run_id)
+
+
+def test_an_upload_in_parts_is_taken_back_from_the_provider(bench: Bench) -> None:
+    run = begin_parts(bench)
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert bench.provider.count("cancel_upload") == 1
+    (call,) = bench.ledger.list_calls(run.id)
+    assert (call.state, call.error) == ("failed", "upload-1 was cancelled")
+    assert bench.ledger.find_parts(call) is None
+
+
+@pytest.mark.parametrize(
+    ("completing", "state"), [(False, "failed"), (True, "intent")], ids=["parts", "a file"]
+)
+def test_an_upload_that_the_provider_has_ended_is_forgotten_unless_it_may_be_a_file(
+    bench: Bench, completing: bool, state: str
+) -> None:
+    run = begin_parts(bench)
+    (call,) = bench.ledger.list_calls(run.id)
+    if completing:
+        bench.ledger.mark_completing(call)
+    bench.provider.fail("cancel_upload", Rejected("it is completed", status=400))
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert [one.state for one in bench.ledger.list_calls(run.id)] == [state]
+
+
+def test_a_provider_that_is_away_keeps_no_run_from_being_cancelled(bench: Bench) -> None:
+    run = begin_parts(bench)
+    bench.provider.fail("cancel_upload", Unreachable("no network"))
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert "the upload upload-1 expires by itself" in bench.seen.notes[-1]
+
+
+def test_a_job_file_whose_ledger_is_gone_is_cancelled_by_its_words_where_no_marks_are_kept(
+    bench: Bench,
+) -> None:
+    bench.provider.capabilities = replace(CAPABILITIES, metadata=False)
+    job = bench.write_job()
+    drive(open_run(job, bench.desk), bench.desk, detach=True)
+    fresh = Bench(bench.folder / "fresh", bench.clock)
+    fresh.provider = bench.provider
+    run = cancel_job_file(job, fresh.desk)
+    assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
+    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+    fresh.ledger.close()
+
+
+def test_a_job_file_that_never_ran_is_told_so_where_no_marks_are_kept(bench: Bench) -> None:
+    bench.provider.capabilities = replace(CAPABILITIES, metadata=False)
+    with pytest.raises(UnknownRun, match="knows a job of"):
+        cancel_job_file(bench.write_job(), bench.desk)
+    assert bench.provider.count("upload_file") == 0

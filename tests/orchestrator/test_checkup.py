@@ -86,6 +86,38 @@ def test_an_upload_whose_answer_is_awaited_is_no_orphan(bench: Bench) -> None:
     assert look(bench) == []
 
 
+def test_a_file_that_a_dead_prune_was_about_to_delete_is_no_strangers(bench: Bench) -> None:
+    bench.run(bench.write_job(validation_file=None))
+    (upload,) = bench.ledger.list_uploads()
+    bench.clock.advance(1)
+    bench.ledger.begin_file_deletion(upload.run_id, upload, since=bench.clock.now())
+    (found,) = look(bench)
+    assert (found.where, found.mend) == (upload.file_id, None)
+    assert "ftops prune --yes" in found.next
+
+
+def test_a_folder_that_a_dead_prune_has_left_is_safe_to_remove(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    folder = bench.home / "runs" / run.id
+    folder.rename(folder.with_name(f".pruned-{run.id}"))
+    (found,) = check_folders(bench.home, bench.ledger)
+    assert found.safe
+    assert found.mend is not None
+    found.mend()
+    assert list((bench.home / "runs").iterdir()) == []
+
+
+def test_without_a_ledger_a_provider_is_only_asked_whether_it_answers(bench: Bench) -> None:
+    stray = bench.folder / "stray"
+    stray.write_text("{}\n")
+    bench.provider.upload_file(stray, filename=OWN, on_bytes=lambda *_: None)
+    found = list(check_provider(bench.provider, None, []))
+    assert [(one.check, one.grade) for one in found] == [
+        ("key", Grade.OK),
+        ("provider", Grade.OK),
+    ]
+
+
 def test_a_run_whose_job_is_gone_is_found(bench: Bench) -> None:
     run = open_run(bench.write_job(), bench.desk)
     call = bench.ledger.record_intent(run.id, Stage.CREATE, "create_job", {})

@@ -42,6 +42,15 @@ def test_a_request_whose_answer_was_lost_stays_open_until_it_is_known(bench: Ben
     assert calls(bench, run) == [("pause_job", "done")]
 
 
+def test_a_pause_that_died_before_it_was_written_down_is_known_by_the_next(bench: Bench) -> None:
+    run = start(bench)
+    bench.provider.loses_answer_to = {"pause_job"}
+    with pytest.raises(Unreachable):
+        pause_run(run, bench.desk)
+    assert pause_run(run, bench.desk).status == "paused"
+    assert (bench.provider.count("pause_job"), calls(bench, run)) == (1, [("pause_job", "done")])
+
+
 def test_a_job_that_is_about_to_pause_is_waited_for_before_it_is_resumed(bench: Bench) -> None:
     bench.provider.statuses = ("running", *["pausing"] * 4, "paused", "paused", "paused")
     run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)

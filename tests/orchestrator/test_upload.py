@@ -1,10 +1,12 @@
 """Each content gets to the provider once."""
 
+from datetime import timedelta
+
 import pytest
 
 from ftops.errors import NotFound, RunError, Unreachable
 from ftops.orchestrator.desk import get_run_folder
-from ftops.records import RunStatus, Stage
+from ftops.records import PartedUpload, RunStatus, Stage
 from tests.orchestrator.desks import TRAINING, Bench, write_rows
 
 
@@ -58,6 +60,32 @@ def test_an_upload_whose_answer_was_lost_is_found_and_its_call_is_closed(bench: 
     assert bench.provider.count("upload_file") == 2
     calls = bench.ledger.list_calls(run.id)
     assert [call.state for call in calls if call.name == "upload_file"] == ["done", "done"]
+
+
+def test_a_file_that_is_listed_late_is_waited_for_before_it_is_sent_again(bench: Bench) -> None:
+    job = bench.write_job(validation_file=None)
+    bench.provider.file_lag_s = bench.provider.capabilities.file_listing_lag_s
+    bench.provider.loses_answer_to = {"upload_file"}
+    with pytest.raises(Unreachable):
+        bench.run(job)
+    run = bench.run(job)
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.provider.count("upload_file") == 1
+
+
+def test_a_file_whose_parts_nobody_has_put_together_is_not_waited_for(bench: Bench) -> None:
+    job = bench.write_job(validation_file=None)
+    bench.provider.fail("upload_file", Unreachable("reset"))
+    with pytest.raises(Unreachable):
+        bench.run(job)
+    (call,) = bench.ledger.list_open_calls("upload_file")
+    hour = timedelta(hours=1)
+    bench.ledger.begin_parts(call, PartedUpload("upload-1", 40, bench.clock.now() + hour))
+    began_s = bench.clock.monotonic_s()
+    waits: list[float] = []
+    bench.provider.before("upload_file", lambda: waits.append(bench.clock.monotonic_s() - began_s))
+    bench.run(job)
+    assert waits == [0.0]
 
 
 def test_the_same_content_for_both_roles_is_sent_once(bench: Bench) -> None:

@@ -52,7 +52,7 @@ def refusal(
         (529, Unavailable),
     ],
 )
-def test_every_status_has_its_error(
+def test_every_status_has_its_error_when_something_is_to_be_changed(
     api: respx.MockRouter, provider: Provider, status: int, kind: type[ProviderError]
 ) -> None:
     api.post("/fine_tuning/jobs").mock(return_value=refusal(status))
@@ -291,3 +291,12 @@ def test_the_key_is_in_no_repr(bench: Bench) -> None:
     assert KEY not in repr(provider)
     assert KEY not in provider.account
     assert KEY not in repr(vars(provider))
+
+
+def test_a_conflict_about_a_question_passes_by_itself(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/files/file-1")
+    route.mock(side_effect=[refusal(409), httpx.Response(200, json={"id": "file-1"})])
+    assert provider.get_file("file-1").id == "file-1"
+    assert route.call_count == 2

@@ -251,6 +251,45 @@ def test_a_page_without_has_more_is_followed_until_an_empty_one(
     assert route.call_count == 3
 
 
+def test_a_page_that_wrongly_says_it_is_the_last_loses_no_event(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[
+            page(event(6), event(5), has_more=False),
+            page(event(4), event(3), has_more=False),
+            page(event(2), event(1), has_more=False),
+        ]
+    )
+    events = provider.list_events("ftjob-1", known=frozenset({"ftevent-1", "ftevent-2"}))
+    assert [each.id for each in events] == [f"ftevent-{number}" for number in range(3, 7)]
+    assert [call.request.url.params.get("after") for call in route.calls][1:] == [
+        "ftevent-5",
+        "ftevent-3",
+    ]
+
+
+def test_a_full_first_page_that_says_it_is_the_last_is_not_believed(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    newest = [event(number) for number in range(150, 50, -1)]
+    oldest = [event(number) for number in range(50, 0, -1)]
+    api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[page(*newest, has_more=False), page(*oldest, has_more=False)]
+    )
+    assert len(provider.list_events("ftjob-1", known=frozenset())) == 150
+
+
+def test_a_server_that_has_dropped_what_is_known_is_asked_once_more_and_believed(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[page(event(6), has_more=False), page(has_more=False)]
+    )
+    assert len(provider.list_events("ftjob-1", known=frozenset({"ftevent-1"}))) == 1
+    assert route.call_count == 2
+
+
 def test_has_more_of_an_empty_page_is_not_believed(
     api: respx.MockRouter, provider: Provider
 ) -> None:

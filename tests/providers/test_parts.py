@@ -409,3 +409,9 @@ def test_a_size_of_parts_that_no_provider_takes_is_told(text: str) -> None:
     with pytest.raises(ProviderError, match="FTOPS_PART_MB") as caught:
         choose_limits({"FTOPS_PART_MB": text})
     assert "from 1 to 64" in caught.value.hint
+
+
+def test_an_upload_is_cancelled_at_the_provider(bench: Bench) -> None:
+    route = bench.api.post("/uploads/upload_1/cancel").respond(json={"id": "upload_1"})
+    bench.build().cancel_upload("upload_1")
+    assert route.call_count == 1

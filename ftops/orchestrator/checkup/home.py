@@ -2,13 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ftops.errors import FtopsError
-from ftops.files import PRIVATE_DIR, storage_error
+from ftops.files import PRIVATE_DIR, remove_path
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.checkup.findings import Finding, Grade
+from ftops.orchestrator.pruning.selection import DOOMED
 
 LEAST_FREE_BYTES = 500_000_000
 
@@ -83,6 +85,17 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[Finding]:
         return
     known = {run.id for run in ledger.list_runs()}
     for folder in sorted(path for path in runs.iterdir() if path.name not in known):
+        if folder.name.startswith(DOOMED):
+            yield Finding(
+                "runs",
+                Grade.PROBLEM,
+                "left by `ftops prune`, which was interrupted",
+                str(folder),
+                "`ftops prune --yes` or `ftops doctor --fix` removes it.",
+                mend=partial(remove_path, folder),
+                safe=True,
+            )
+            continue
         empty = folder.is_dir() and not any(path.name != "lock" for path in folder.iterdir())
         yield Finding(
             "runs",
@@ -90,19 +103,6 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[Finding]:
             "an empty folder of no run" if empty else "lies among the runs, but is of none",
             str(folder),
             "`ftops doctor --fix` removes it." if empty else "Look into it; nothing here needs it.",
-            mend=_remover(folder),
+            mend=partial(remove_path, folder),
             safe=empty,
         )
-
-
-def _remover(path: Path) -> Callable[[], None]:
-    def remove() -> None:
-        try:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(error, path) from error
-
-    return remove

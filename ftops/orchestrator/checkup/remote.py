@@ -15,13 +15,18 @@ from ftops.orchestrator.hints import say, say_follow, say_run
 from ftops.orchestrator.lock import is_driven
 from ftops.orchestrator.states import ENDED
 from ftops.providers.protocol import Provider
-from ftops.records import Run, RunStatus
+from ftops.records import Model, RemoteFile, Run, RunStatus
 
 _OWN_NAME = re.compile(r"ftops-[0-9a-f]{16}-(?:train|validation)\.jsonl")
 
 
-def check_provider(provider: Provider, ledger: Ledger, runs: Sequence[Run]) -> Iterator[Finding]:
-    """Whether the provider answers and takes the key, then what lies there; `runs` are its own."""
+def check_provider(
+    provider: Provider, ledger: Ledger | None, runs: Sequence[Run]
+) -> Iterator[Finding]:
+    """Whether the provider answers and takes the key, then what lies there; `runs` are its own.
+
+    Without a ledger, nobody can say whose the things are that lie there.
+    """
     try:
         files = list(provider.list_files())
         models = [model for model in provider.list_models() if model.fine_tuned]
@@ -33,10 +38,31 @@ def check_provider(provider: Provider, ledger: Ledger, runs: Sequence[Run]) -> I
         return
     yield Finding("key", Grade.OK, "accepted", provider.account)
     yield Finding("provider", Grade.OK, "answers", provider.account)
+    if ledger is None:
+        return
+    yield from _check_files(provider, ledger, files)
+    yield from _check_models(ledger, models, runs)
+    for run in runs:
+        if run.job_id is not None and run.status not in ENDED:
+            yield from _check_job(provider, run, run.job_id)
+
+
+def _check_files(
+    provider: Provider, ledger: Ledger, files: Sequence[RemoteFile]
+) -> Iterator[Finding]:
     known = {upload.file_id for upload in ledger.list_uploads(provider.account)}
     asked = {call.request.get("filename") for call in ledger.list_open_calls("upload_file")}
     for file in files:
         if not _OWN_NAME.fullmatch(file.filename) or file.id in known or file.filename in asked:
+            continue
+        if ledger.is_deletion_begun(file.id):
+            yield Finding(
+                "files",
+                Grade.PROBLEM,
+                "`ftops prune` was about to delete it, and was interrupted",
+                file.id,
+                "`ftops prune --yes` finishes that.",
+            )
             continue
         yield Finding(
             "files",
@@ -46,6 +72,11 @@ def check_provider(provider: Provider, ledger: Ledger, runs: Sequence[Run]) -> I
             f"{say('files', 'delete', file.id)}, unless another machine or FTOPS_HOME needs it.",
             mend=lambda file_id=file.id: provider.delete_file(file_id),  # type: ignore[misc]
         )
+
+
+def _check_models(
+    ledger: Ledger, models: Sequence[Model], runs: Sequence[Run]
+) -> Iterator[Finding]:
     suffixes = {str(suffix) for run in runs if (suffix := run.spec.get("suffix"))}
     for model in models:
         if ledger.find_model(model.id) is None and suffixes & set(model.id.split(":")):
@@ -56,9 +87,6 @@ def check_provider(provider: Provider, ledger: Ledger, runs: Sequence[Run]) -> I
                 model.id,
                 f"{say('models', 'delete', model.id)}, if nobody else needs it.",
             )
-    for run in runs:
-        if run.job_id is not None and run.status not in ENDED:
-            yield from _check_job(provider, run, run.job_id)
 
 
 def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[Finding]:

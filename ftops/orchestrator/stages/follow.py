@@ -9,6 +9,7 @@ from ftops.orchestrator.feed import find_progress, show_progress, show_unshown
 from ftops.orchestrator.hints import say, say_follow, say_run
 from ftops.orchestrator.patience import Patience
 from ftops.orchestrator.pausing import tell_if_paused
+from ftops.orchestrator.unanswered import close_unanswered
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
 
@@ -24,6 +25,7 @@ def follow(work: Work) -> Outcome:
     _show_last_progress(work)
     show_unshown(work)
     job = _wait(work, job_id)
+    close_unanswered(work.desk.ledger, work.run, job.status)
     if job.status == "cancelled":
         raise JobCancelled(f"{job.id} was cancelled")
     if job.status != "succeeded":

@@ -1,7 +1,8 @@
 """The prepared files get to the provider, each content once.
 
 A file is told by its content: first the ledger knows whether it lies there, then the provider
-itself is asked, by the name that carries the hash, and only then it is sent.
+itself is asked, by the name that carries the hash, and only then it is sent. After a request that
+may have brought it, the list of files is given the time by which it must hold the file.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Json, PartedUpload, RemoteFile, Stage
 
 _CALL = "upload_file"
+_FIRST_PAUSE_S = 1.0  # between two looks at a list that may lag; it doubles
 _GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 
 
@@ -72,7 +74,7 @@ def _bring(work: Work, file: PreparedFile, before: int, total: int) -> tuple[str
         return file_id, 0
     name = make_remote_name(file.sha256, file.role)
     call = _find_open_call(work, name)
-    if there := work.desk.provider.find_file(name, file.bytes):
+    if there := _find_there(work, name, file.bytes, call):
         record = _to_upload(work, file, there)
         if call:
             work.desk.ledger.record_upload(call, record)
@@ -80,6 +82,25 @@ def _bring(work: Work, file: PreparedFile, before: int, total: int) -> tuple[str
             work.desk.ledger.add_upload(record)
         return there.id, 0
     return _send(work, file, call, (before, total)), file.bytes
+
+
+def _find_there(work: Work, name: str, size: int, call: RemoteCall | None) -> RemoteFile | None:
+    """The file at the provider, which may list it late when a request that died has brought it."""
+    clock, ledger = work.desk.clock, work.desk.ledger
+    parted = ledger.find_parts(call) if call else None
+    may_be_young = call is not None and (parted is None or parted.completing)
+    lag_s = work.desk.provider.capabilities.file_listing_lag_s if may_be_young else 0.0
+    until_s = clock.monotonic_s() + lag_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        there = work.desk.provider.find_file(name, size)
+        if there and not ledger.is_deletion_begun(there.id):
+            return there
+        left_s = until_s - clock.monotonic_s()
+        if left_s <= 0:
+            return None
+        work.sleep(min(pause_s, left_s))
+        pause_s *= 2
 
 
 def _find_known(work: Work, file: PreparedFile) -> str | None:

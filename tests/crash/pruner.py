@@ -1,0 +1,33 @@
+"""`ftops prune` in a process of its own, which may die at a crash point.
+
+    FOLDER POINT
+
+Everything that has ended is pruned, its model included, with a provider that lives in the folder.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.pruning.removal import Broom, Fate
+from ftops.orchestrator.pruning.selection import Criteria, select
+from tests.fakes import FakeClock
+from tests.orchestrator.fake_provider import FakeProvider
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder, point = Path(arguments[0]), arguments[1]
+    clock = FakeClock()
+    clock.advance(3600.0)
+    provider = FakeProvider(folder / "provider", clock)
+    ledger = Ledger(folder / "home" / "ledger.db", clock)
+    criteria = Criteria(timedelta(0), models=True)
+    selection = select(ledger, folder / "home", clock.now(), criteria)
+    broom = Broom(ledger, folder / "home", selection.made_at, lambda _settings: provider)
+    if point != "-":
+        crashpoints.arm(point)
+    ends = [ending for _, ending in broom.finish(selection)]
+    ends += [broom.prune(leftover) for leftover in selection.leftovers]
+    assert {ending.fate for ending in ends} <= {Fate.PRUNED}, ends

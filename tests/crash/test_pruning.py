@@ -1,0 +1,68 @@
+"""A prune that is killed between any two of its steps: the next one finishes it, and no more."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.runs import drive, open_run
+from tests.crash.processes import Nursery
+from tests.fakes import FakeClock
+from tests.orchestrator.desks import Bench
+from tests.orchestrator.fake_provider import FakeProvider
+
+POINTS = [
+    *(f"pruning.{when}_{what}" for what in ("call", "rename") for when in ("before", "after")),
+    *(
+        f"ledger.{change}.{when}_commit"
+        for change in (
+            "begin_deletion",
+            "record_intent",
+            "mark_model_deleted",
+            "record_done",
+            "mark_pruned",
+        )
+        for when in ("before", "after")
+    ),
+]
+
+
+def prune(nursery: Nursery, folder: Path, point: str = "-") -> None:
+    """One command, to its end or to its death."""
+    output = folder / "output"
+    child = nursery.start("tests.crash.pruner", [str(folder), point], output=output)
+    assert child.wait() == (0 if point == "-" else -signal.SIGKILL), output.read_text()
+
+
+def live(folder: Path) -> None:
+    """Two runs that share their data."""
+    bench = Bench(folder)
+    drive(open_run(bench.write_job(), bench.desk), bench.desk)
+    bench.clock.advance(1)
+    drive(open_run(bench.write_job(seed=7), bench.desk), bench.desk)
+    bench.ledger.close()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_prune_that_died_anywhere_is_finished_by_the_next(
+    nursery: Nursery, tmp_path: Path, point: str
+) -> None:
+    live(tmp_path)
+    prune(nursery, tmp_path, point)
+    prune(nursery, tmp_path)
+    provider = FakeProvider(tmp_path / "provider", FakeClock())
+    ledger = Ledger(tmp_path / "home" / "ledger.db", FakeClock())
+    runs = ledger.list_runs()
+    calls = [call for run in runs for call in ledger.list_calls(run.id)]
+    models = ledger.list_models()
+    ledger.close()
+    assert list((tmp_path / "home" / "runs").iterdir()) == []
+    assert [file.purpose for file in provider.list_files()] == ["fine-tune-results"] * 2
+    assert len(runs) == 2
+    assert all(run.pruned_at for run in runs)
+    assert len(models) == 2
+    assert all(model.deleted_at for model in models)
+    assert not [call for call in calls if call.state == "intent"]
+    deleted = {call.remote_id for call in calls if call.name == "delete_file"}
+    assert deleted == {call.remote_id for call in calls if call.name == "upload_file"}
