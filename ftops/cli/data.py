@@ -124,14 +124,15 @@ def check(
 
 def make_aim(target: str | None) -> "Aim":
     """What `--for` means: a provider, a model, or both with a slash between them."""
-    from ftops.cli import wiring
     from ftops.dataset.checks.protocol import Aim
+
+    if target is None:
+        return Aim()
+    from ftops.cli import wiring
     from ftops.errors import DatasetError
     from ftops.providers.registry import PROVIDERS, find_capabilities
     from ftops.records import ProviderSettings
 
-    if target is None:
-        return Aim()
     provider, _, model = target.partition("/")
     if provider not in PROVIDERS:
         if "/" in target:
