@@ -4,7 +4,6 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from operator import add
 
 from ftops.dataset.checks.catalogue import CHECKS
 from ftops.dataset.checks.classes import Classes
@@ -34,10 +33,9 @@ class Examination:
         self.rows += len(batch.raws)
         if batch.raws:
             self.last_place = max(self.last_place, batch.places[-1])
-            lengths = batch.prompt_lengths(), batch.completion_lengths()
-            self.prompt_chars += sum(lengths[0])
-            self.completion_chars += sum(lengths[1])
-            self.longest_chars = max(self.longest_chars, max(map(add, *lengths)))
+            self.prompt_chars += sum(batch.prompt_lengths())
+            self.completion_chars += sum(batch.completion_lengths())
+            self.longest_chars = max(self.longest_chars, *batch.row_lengths())
         for fault in batch.faults[-1:]:
             self.last_place = max(self.last_place, fault.place + fault.count - 1)
         for check in self.checks:

@@ -87,8 +87,8 @@ class Duplicates(Check):
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
             return
-        self._prompts.extend(batch.question_hashes())
-        self._rows.extend(batch.row_hashes())
+        self._prompts.fromlist(list(batch.question_hashes()))
+        self._rows.fromlist(list(batch.row_hashes()))
         self._places.add(batch.places)
 
     def merge(self, later: Self, shift: int) -> None:
