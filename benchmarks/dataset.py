@@ -1,8 +1,8 @@
 """`ftops data check` against a bare orjson pass and against the legacy tool, on the same file.
 
 The file holds prompt and completion rows of about 1.1 KB. `FTOPS_BENCH_MB=1000` makes it 1 GB (the
-default, 200 MB, keeps `make bench` short). The legacy tool is openai 0.28.1's `prepare_data -q`,
-in an environment of its own; where that cannot be installed, its line is left out.
+default, 200 MB, keeps `make bench` short). How memory grows is measured on millions of short rows.
+Where the legacy tool cannot be installed, its line is left out.
 """
 
 import os
@@ -10,24 +10,26 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
-from platformdirs import user_cache_path
+
+from benchmarks.legacy_tool import find_legacy, time_command
 
 ORJSON_TARGET = 3.0
 LEGACY_TARGET = 20.0
 PEAK_MB_TARGET = 150
+BYTES_A_ROW_TARGET = 16
 _ROUNDS = 3
+_MANY_ROWS = 1_000_000
+_CHECK = [sys.executable, "-m", "ftops", "data", "check"]
 _ORJSON_PASS = """
 import sys, orjson
 with open(sys.argv[1], "rb") as stream:
     for line in stream:
         orjson.loads(line)
 """
-_LEGACY = ["openai[datalib]==0.28.1", "numpy<2", "pandas<2.2"]
 
 
 def write_rows(path: Path, size_mb: int) -> int:
@@ -48,17 +50,6 @@ def write_rows(path: Path, size_mb: int) -> int:
     return rows
 
 
-def time_command(command: Sequence[str], folder: Path) -> float:
-    """Wall seconds of a command that must succeed."""
-    began = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - began
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise SystemExit(f"{command[0]} ended with code {done.returncode}: {said}")
-    return took
-
-
 def measure_peak_mb(command: Sequence[str]) -> float:
     """The highest resident set of the command or of any one process that it started."""
     program = (
@@ -72,16 +63,20 @@ def measure_peak_mb(command: Sequence[str]) -> float:
     return int(done.stdout) * unit / 1e6
 
 
-def find_legacy() -> Path | None:
-    """The legacy tool's command; None where it cannot be installed."""
-    from conformance.environments import make_venv
-    from conformance.operation import NotHere
-
-    try:
-        return make_venv(user_cache_path("ftops-bench"), "prepare-data", _LEGACY) / "openai"
-    except NotHere as error:
-        print(f"no legacy tool here: {error}")
-        return None
+def measure_growth(folder: Path) -> float:
+    """The bytes of memory that a row more takes, from a million rows to three."""
+    path = folder / "short.jsonl"
+    peaks_mb = []
+    number = 0
+    for rows in (_MANY_ROWS, 3 * _MANY_ROWS):
+        with path.open("ab") as stream:
+            while number < rows:
+                stream.write(b'{"prompt":"what is %d ->","completion":" it"}\n' % number)
+                number += 1
+        command = [*_CHECK, str(path), "--quiet", "--processes", "1"]
+        peaks_mb.append(measure_peak_mb(command))
+    path.unlink()
+    return (peaks_mb[1] - peaks_mb[0]) * 1e6 / (2 * _MANY_ROWS)
 
 
 def main() -> int:
@@ -91,7 +86,7 @@ def main() -> int:
         folder = Path(temporary)
         path = folder / "rows.jsonl"
         rows = write_rows(path, size_mb)
-        check = [sys.executable, "-m", "ftops", "data", "check", str(path), "--quiet"]
+        check = [*_CHECK, str(path), "--quiet"]
         bare = [sys.executable, "-c", _ORJSON_PASS, str(path)]
         one, two = ([*check, "--processes", number] for number in ("1", "2"))
         commands = {"bare": bare, "one": one, "two": two, "check": check}
@@ -110,11 +105,13 @@ def main() -> int:
         chosen = best["check"] / best["bare"]
         print(f"{'data check':34}{best['check']:8.2f}{chosen:9.2f}{f'<= {ORJSON_TARGET}':>9}")
         print(f"{'peak MB of one process':34}{peak_mb:8.0f}{'':9}{f'<= {PEAK_MB_TARGET}':>9}")
-        missed = chosen > ORJSON_TARGET or peak_mb > PEAK_MB_TARGET
+        grown = measure_growth(folder)
+        limit = f"<= {BYTES_A_ROW_TARGET}"
+        print(f"{'bytes that a row more takes':34}{grown:8.1f}{'':9}{limit:>9}")
+        missed = chosen > ORJSON_TARGET or peak_mb > PEAK_MB_TARGET or grown > BYTES_A_ROW_TARGET
         legacy = find_legacy()
         if legacy is not None:
-            command = [str(legacy), "tools", "fine_tunes.prepare_data", "-f", str(path), "-q"]
-            took = time_command(command, folder)
+            took = time_command([*legacy, "-f", str(path)], folder)
             ratio = took / best["check"]
             print(f"{'legacy prepare_data -q':34}{took:8.2f}{ratio:9.1f}{f'>= {LEGACY_TARGET}':>9}")
             missed = missed or ratio < LEGACY_TARGET

@@ -128,6 +128,18 @@ class EpochRule:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRule:
+    """What a provider is known to make of `batch_size: auto`: a share of the rows, up to `most`."""
+
+    share: float
+    most: int
+
+    def estimate(self, rows: int) -> int:
+        """The batch size for a training file of so many rows."""
+        return max(1, min(self.most, round(self.share * rows)))
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider takes, so that a job file can be checked before anything is sent."""
 
@@ -142,6 +154,7 @@ class Capabilities:
     listing_lag_s: float = 30.0  # by then a job that exists is in the list of jobs
     file_listing_lag_s: float = 10.0  # and a file that was stored, in the list of files
     auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
+    auto_batch: BatchRule | None = None  # likewise
     chats: bool = True  # some model takes rows that are chats
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})

@@ -32,7 +32,7 @@ def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:
     from ftops.cli.forecast import foresee, render_forecast
 
     with wiring.open_provider(job.spec.provider_settings()) as provider:
-        forecast = foresee(job, provider)
+        forecast = foresee(job, provider, wiring.make_token_counting())
     document = forecast.to_json(with_request=with_request)
     if forecast.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error is the one document, and tells the figures, too

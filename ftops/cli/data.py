@@ -11,6 +11,7 @@ from ftops.cli.output import Output
 
 if TYPE_CHECKING:
     from ftops.dataset.checks.protocol import Aim
+    from ftops.dataset.gauge import Gauge
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Data files or folders; - for stdin.")
@@ -109,7 +110,7 @@ def check(
     for name in [*files, *([validation] if validation else [])]:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
-        examination = examine(source, processes=processes, environ=read_environ())
+        examination = examine(source, processes=processes, environ=read_environ(), gauge=aim.gauge)
         verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
         examined.append(Examined(source, verdict, verdict.findings))
     if validation:
@@ -124,14 +125,15 @@ def check(
 
 def make_aim(target: str | None) -> "Aim":
     """What `--for` means: a provider, a model, or both with a slash between them."""
-    from ftops.cli import wiring
     from ftops.dataset.checks.protocol import Aim
+
+    if target is None:
+        return Aim()
+    from ftops.cli import wiring
     from ftops.errors import DatasetError
     from ftops.providers.registry import PROVIDERS, find_capabilities
     from ftops.records import ProviderSettings
 
-    if target is None:
-        return Aim()
     provider, _, model = target.partition("/")
     if provider not in PROVIDERS:
         if "/" in target:
@@ -146,7 +148,33 @@ def make_aim(target: str | None) -> "Aim":
     if model and not capabilities.any_row_format:
         with wiring.open_provider(settings) as built:
             row_format = built.row_format(model)
-    return Aim(capabilities.min_rows, row_format, model, provider)
+    return Aim(
+        capabilities.min_rows,
+        row_format,
+        model,
+        provider,
+        make_gauge(provider, model),
+        capabilities.auto_epochs,
+        capabilities.auto_batch,
+    )
+
+
+def make_gauge(provider: str, model: str) -> "Gauge":
+    """What rows for that model are measured by; vocabularies are taken from this machine alone."""
+    from ftops.cli import wiring
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.gauge import Gauge
+    from ftops.dataset.tokens.vocabulary import find_folders
+    from ftops.providers.tokens import find_row_limit, find_vocabulary_name
+    from ftops.providers.wire import find_base_model
+
+    base = find_base_model(model) or model
+    folders = find_folders(read_environ(), wiring.get_home())
+    return Gauge(
+        find_row_limit(provider, base),
+        find_vocabulary_name(provider, base),
+        tuple(map(str, folders)),
+    )
 
 
 def _find_task(task: str | None) -> str | None:

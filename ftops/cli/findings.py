@@ -79,6 +79,8 @@ def _to_json(one: Examined, strict: bool) -> Json:
         "prompt_characters": verdict.prompt_chars,
         "completion_characters": verdict.completion_chars,
         "longest_characters": verdict.longest_chars,
+        "auto_epochs": verdict.auto_epochs,
+        "auto_batch_size": verdict.auto_batch,
         "findings": [
             {
                 "code": found.code,
@@ -114,6 +116,9 @@ def _render_one(one: Examined, strict: bool) -> Iterator[RenderableType]:
     for name, mark in (("separator", verdict.separator), ("stop", verdict.stop)):
         if mark:
             yield Text(f"  {name:<10} {mark!r}")
+    if verdict.auto_epochs:
+        batch = f", batches of {verdict.auto_batch}" if verdict.auto_batch else ""
+        yield Text(f'  "auto"     {_say_epochs(verdict.auto_epochs)}{batch}, as far as is known')
     for found in one.ordered():
         yield ""
         head = Text(f"{found.severity:<8}", _STYLES[found.severity])
@@ -123,6 +128,10 @@ def _render_one(one: Examined, strict: bool) -> Iterator[RenderableType]:
         yield Text(f"        do: {found.advice}")
     yield ""
     yield _say_end(one, strict)
+
+
+def _say_epochs(epochs: int) -> str:
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def _say_classes(verdict: Verdict) -> str:

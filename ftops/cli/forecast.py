@@ -12,8 +12,10 @@ from ftops.cli.outcomes import render_bytes
 from ftops.dataset.prepare import prepare_row
 from ftops.dataset.rows import read_rows
 from ftops.dataset.summary import DataSummary
+from ftops.dataset.tokens.estimate import say_method
 from ftops.orchestrator.preview import Preview, preview
 from ftops.orchestrator.stages.prepare import choose_recipe
+from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
 from ftops.records import JobRequest, Json, RowFormat
 from ftops.spec.load import LoadedJob, resolve_data
@@ -44,6 +46,8 @@ class Forecast:
             "overlap_rows": self.preview.overlap_rows,
             "changes": list(self.changes),
             "estimated_tokens": estimate.tokens if estimate else None,
+            "tokens_method": estimate.method if estimate else None,
+            "tokens_error": estimate.error if estimate else None,
             "n_epochs": estimate.n_epochs if estimate else None,
             "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
@@ -56,9 +60,10 @@ class Forecast:
         return document
 
 
-def foresee(job: LoadedJob, provider: Provider) -> Forecast:
+def foresee(job: LoadedJob, provider: Provider, tokens: TokenCounting) -> Forecast:
     """Read job file and data through; DatasetError when the data is bad."""
-    return Forecast(job, preview(job, provider), provider.name, _find_changes(job, provider))
+    found = preview(job, provider, tokens)
+    return Forecast(job, found, provider.name, _find_changes(job, provider))
 
 
 def render_request(request: JobRequest) -> dict[str, Json]:
@@ -168,13 +173,12 @@ def _describe_tokens(found: Preview) -> str | None:
     estimate = found.estimate
     if estimate is None:
         return None
+    about = f"about {estimate.tokens:,}" if estimate.error else f"{estimate.tokens:,}"
+    how = f"; {say_method(estimate.method, estimate.error)}"
     if estimate.n_epochs is None:
-        return f'about {estimate.tokens:,} an epoch; the provider chooses the epochs ("auto")'
+        return f'{about} an epoch; the provider chooses the epochs ("auto"){how}'
     assumed = ' (assumed for "auto")' if estimate.epochs_assumed else ""
-    return (
-        f"about {estimate.tokens:,} x {estimate.n_epochs} epochs{assumed}"
-        f" = {estimate.trained_tokens:,}"
-    )
+    return f"{about} x {estimate.n_epochs} epochs{assumed} = {estimate.trained_tokens:,}{how}"
 
 
 def _describe_cost(found: Preview) -> str | None:

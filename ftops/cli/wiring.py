@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
+    from ftops.orchestrator.tokens import TokenCounting
     from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
     from ftops.spec.load import LoadedJob
@@ -102,6 +103,17 @@ def open_provider(
         yield provider
 
 
+def make_token_counting() -> "TokenCounting":
+    """Counts tokens with what lies on this machine; nothing is fetched."""
+    from ftops.dataset.tokens.counter import Counting
+    from ftops.dataset.tokens.vocabulary import find_folders
+    from ftops.orchestrator.tokens import TokenCounting
+    from ftops.providers.engine_forecast import ask_engine
+
+    folders = find_folders(read_environ(), get_home())
+    return TokenCounting(Counting(folders), ask_engine)
+
+
 @contextlib.contextmanager
 def open_providers() -> "Iterator[Callable[[ProviderSettings], Provider]]":
     """A maker of providers, which are closed at the end of the block."""
@@ -124,6 +136,7 @@ def open_desk(
             clock=SystemClock(),
             home=get_home(),
             observer=observer,
+            tokens=make_token_counting(),
         )
 
 
@@ -138,6 +151,7 @@ def open_desks(
     context = Context(
         environ=read_environ(), home=get_home(), clock=clock, audit=open_audit_log(None)
     )
+    counting = make_token_counting()
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
 
@@ -146,9 +160,7 @@ def open_desks(
             if settings not in providers:
                 providers[settings] = build_provider(settings, context)
             provider = providers[settings]
-        return Desk(
-            ledger=ledger, provider=provider, clock=clock, home=context.home, observer=observer
-        )
+        return Desk(ledger, provider, clock, context.home, observer, counting)
 
     try:
         yield make_desk

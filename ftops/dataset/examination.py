@@ -2,19 +2,19 @@
 
 import gc
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from operator import add
 
 from ftops.dataset.checks.catalogue import CHECKS
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.protocol import CLASSIFICATION, GENERATION, OPEN_ENDED, Aim, Check, Facts
 from ftops.dataset.findings import Finding
+from ftops.dataset.gauge import UNKNOWN, Gauge
 from ftops.dataset.reading.batches import Batch
 from ftops.dataset.reading.source import Source
 from ftops.dataset.sifting import RowBatch, Sifter
 from ftops.dataset.survey import SURVEYED_ROWS, Survey, survey_rows
-from ftops.records import RowFormat
+from ftops.records import BatchRule, EpochRule, RowFormat
 
 
 class Examination:
@@ -34,10 +34,9 @@ class Examination:
         self.rows += len(batch.raws)
         if batch.raws:
             self.last_place = max(self.last_place, batch.places[-1])
-            lengths = batch.prompt_lengths(), batch.completion_lengths()
-            self.prompt_chars += sum(lengths[0])
-            self.completion_chars += sum(lengths[1])
-            self.longest_chars = max(self.longest_chars, max(map(add, *lengths)))
+            self.prompt_chars += sum(batch.prompt_lengths())
+            self.completion_chars += sum(batch.completion_lengths())
+            self.longest_chars = max(self.longest_chars, *batch.row_lengths())
         for fault in batch.faults[-1:]:
             self.last_place = max(self.last_place, fault.place + fault.count - 1)
         for check in self.checks:
@@ -79,6 +78,8 @@ class Examination:
             separator=self.survey.separator,
             stop=self.survey.stop,
             task_inferred=task is None,
+            auto_epochs=_apply(aim.auto_epochs, self.rows),
+            auto_batch=_apply(aim.auto_batch, self.rows),
         )
 
     def _guess_task(self, classes: Mapping[str, int] | None) -> str:
@@ -94,7 +95,8 @@ class Verdict:
     """The outcome of an examination: findings, and figures of the good rows.
 
     `longest_chars` is the most characters of a prompt with its completion; `separator` and `stop`
-    are what most prompts and completions end with, "" for nothing.
+    are what most prompts and completions end with, "" for nothing. `auto_epochs` and `auto_batch`
+    are what the provider will make of "auto", where that is known.
     """
 
     findings: tuple[Finding, ...]
@@ -108,10 +110,20 @@ class Verdict:
     separator: str
     stop: str
     task_inferred: bool
+    auto_epochs: int | None = None
+    auto_batch: int | None = None
+
+
+def _apply(rule: EpochRule | BatchRule | None, rows: int) -> int | None:
+    return rule.estimate(rows) if rule and rows else None
 
 
 def examine(
-    source: Source, *, processes: int | None = None, environ: Mapping[str, str] | None = None
+    source: Source,
+    *,
+    processes: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    gauge: Gauge = UNKNOWN,
 ) -> Examination:
     """Read the source once and show it to all checks.
 
@@ -121,6 +133,7 @@ def examine(
     """
     batches = source.batches()
     first, survey = take_survey(batches, source.unit)
+    survey = replace(survey, gauge=gauge)
     if source.plain is not None and environ is not None:
         from ftops.dataset.parts import choose_processes, examine_parts
 

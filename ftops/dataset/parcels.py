@@ -15,12 +15,13 @@ from ftops.dataset.checks.duplicates import Places
 from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix
 from ftops.dataset.examination import Examination
 from ftops.dataset.findings import Seen
+from ftops.dataset.gauge import Gauge
 from ftops.dataset.survey import Survey
 from ftops.records import RowFormat
 
 _KINDS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (*CHECKS, Examination, Survey, Places, Seen, Mark, Prefix, Capitals, Free)
+    for kind in (*CHECKS, Examination, Survey, Gauge, Places, Seen, Mark, Prefix, Capitals, Free)
 }
 
 

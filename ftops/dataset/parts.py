@@ -5,12 +5,10 @@ of equal rows are equal in all of them.
 """
 
 import os
-import secrets
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ftops.dataset.examination import Examination, examine_batches
 from ftops.dataset.parcels import read_parcel, write_parcel
@@ -19,7 +17,10 @@ from ftops.dataset.reading.streams import PIECE_BYTES, Pieces
 from ftops.dataset.survey import Survey
 from ftops.errors import DatasetError
 
-_LEAST_BYTES = 48 << 20  # starting processes pays from here on
+if TYPE_CHECKING:
+    import subprocess
+
+_LEAST_BYTES = 96 << 20  # starting processes pays from here on
 _BOM = b"\xef\xbb\xbf"
 _MOST_PROCESSES = 4
 
@@ -95,6 +96,9 @@ def examine_parts(
     path: Path, survey: Survey, processes: int, environ: Mapping[str, str]
 ) -> Examination:
     """Examine the JSON lines at `path` with several processes; DatasetError when one dies."""
+    import secrets  # these two are not needed by the processes that are started, which count each
+    import subprocess  # hundredth of a second
+
     seed = str(secrets.randbelow(2**32 - 1) + 1)
     command = [sys.executable, "-m", "ftops.dataset.parts"]
     seeded = {**environ, "PYTHONHASHSEED": seed}

@@ -44,6 +44,7 @@ class RowBatch:
     completions: Sequence[str]
     faults: list[Fault] = field(default_factory=list)
     others: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()  # prompts with completions, where they were made anyway
     _kept: dict[str, Any] = field(default_factory=dict)  # what several checks ask for
 
     def prompt_text(self) -> str:
@@ -62,17 +63,22 @@ class RowBatch:
         """The characters of each completion."""
         return cast("list[int]", self._keep("completion lengths", _lengths, self.completions))
 
-    def _keep(
-        self, name: str, make: Callable[[Sequence[str]], object], texts: Sequence[str]
-    ) -> Any:
+    def row_lengths(self) -> list[int]:
+        """The characters of each prompt with its completion."""
+        lengths = self.prompt_lengths(), self.completion_lengths()
+        return cast(
+            "list[int]", self._keep("row lengths", lambda pair: list(map(add, *pair)), lengths)
+        )
+
+    def _keep(self, name: str, make: Callable[[Any], object], of: object) -> Any:
         if name not in self._kept:
-            self._kept[name] = make(texts)
+            self._kept[name] = make(of)
         return self._kept[name]
 
     def row_hashes(self) -> Iterable[int]:
         """A number for each row, the same for equal rows within one process."""
         if self.format is COMPLETION:
-            return map(hash, zip(self.prompts, self.completions, strict=True))
+            return map(hash, self.pairs or zip(self.prompts, self.completions, strict=True))
         return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in self.raws]
 
     def question_hashes(self) -> Iterable[int]:
@@ -162,13 +168,13 @@ def _take_pairs(batch: Batch) -> RowBatch | None:
         return None
     raws = cast("list[Raw]", values)
     try:
-        pairs = list(map(_PAIR, raws))
+        pairs = cast("list[tuple[str, str]]", list(map(_PAIR, raws)))
     except KeyError:
         return None
     prompts, completions = cast("Iterable[tuple[str, ...]]", zip(*pairs, strict=True))
     if set(map(type, prompts)) != {str} or set(map(type, completions)) != {str}:
         return None
-    rows = RowBatch(COMPLETION, raws, batch.places, prompts, completions, batch.faults)
+    rows = RowBatch(COMPLETION, raws, batch.places, prompts, completions, batch.faults, pairs=pairs)
     if not all(rows.completion_lengths()):
         return None
     if "\0" in rows.prompt_text() or "\0" in rows.completion_text():
@@ -182,8 +188,7 @@ def _keys_stand_once(lines: list[bytes], rows: RowBatch) -> bool:
     Another member would make its line longer by what it takes to write one; the quotes of lines
     that are so much longer (by escapes, white space, letters of several bytes) are counted.
     """
-    texts = map(add, rows.prompt_lengths(), rows.completion_lengths())
-    extra = list(map(sub, map(len, lines), texts))
+    extra = list(map(sub, map(len, lines), rows.row_lengths()))
     if max(extra) < _TWICE_BYTES:
         return True
     long = map(_TWICE_BYTES.__le__, extra)

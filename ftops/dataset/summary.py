@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from ftops.dataset.letters import Letters, count_letters
 from ftops.dataset.messages import message_text
 from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
@@ -27,7 +28,7 @@ _SHOWN_LINES = 10
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
-    """Figures of one data file; `text_bytes` and `characters` count prompts and completions alone.
+    """Figures of one data file; `letters` are those of prompts, completions and messages alone.
 
     `classes` counts the rows of each completion when these look like labels: at most 100 different
     ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
@@ -39,8 +40,7 @@ class DataSummary:
     bytes: int
     sha256: str
     classes: Mapping[str, int] | None
-    characters: int
-    text_bytes: int
+    letters: Letters
     messages: int
     longest_completion_chars: int
     duplicate_rows: int  # rows that stand in the file already, further up
@@ -63,8 +63,8 @@ class Tally:
     def __init__(self) -> None:
         self.rows = 0
         self._format = COMPLETION
-        self._characters = 0
-        self._text_bytes = 0
+        self._latin = 0
+        self._other = Letters()
         self._messages = 0
         self._longest = 0
         self._classes: dict[str, int] | None = {}
@@ -109,16 +109,17 @@ class Tally:
             bytes=size,
             sha256=sha256,
             classes=classes,
-            characters=self._characters,
-            text_bytes=self._text_bytes,
+            letters=self._other + Letters(self._latin),
             messages=self._messages,
             longest_completion_chars=self._longest,
             duplicate_rows=sum(len(bucket) - len(set(bucket)) for bucket in self._hashes),
         )
 
     def _add_text(self, text: str) -> None:
-        self._characters += len(text)
-        self._text_bytes += len(text) if text.isascii() else len(text.encode())
+        if text.isascii():
+            self._latin += len(text)
+        else:
+            self._other += count_letters(text)
 
     def _count_class(self, completion: str) -> None:
         classes = self._classes

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ftops.dataset.gauge import UNKNOWN, Gauge
 from ftops.dataset.sifting import RowBatch
 from ftops.records import RowFormat
 
@@ -20,11 +21,14 @@ _SENTENCE = set(".?!,;:'\")]}…。？！")
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The shape of the rows, and how most prompts and completions end; "" for in no one way."""
+    """The shape of the rows, how most prompts and completions end ("" for in no one way), and what
+    rows are measured by.
+    """
 
     format: RowFormat | None = None
     separator: str = ""
     stop: str = ""
+    gauge: Gauge = UNKNOWN
 
 
 def survey_rows(batches: Sequence[RowBatch]) -> Survey:

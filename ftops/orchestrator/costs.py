@@ -22,6 +22,8 @@ class Estimate:
     n_epochs: int | None
     epochs_assumed: bool  # the job file says "auto"
     price_usd: float | None  # for a million trained tokens
+    method: str = ""  # how the tokens were counted
+    error: float = 0.0  # the share by which they may be off
 
     @property
     def trained_tokens(self) -> int | None:
@@ -61,7 +63,7 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
             broken.append(f"limits.max_training_tokens cannot be held: {_UNKNOWN_EPOCHS}")
         elif estimate.trained_tokens > limits.max_training_tokens:
             broken.append(
-                f"about {estimate.trained_tokens:,} tokens would be trained on"
+                f"{_about(estimate)}{estimate.trained_tokens:,} tokens would be trained on"
                 f" ({estimate.tokens:,} x {_epochs(estimate)}),"
                 f" and limits.max_training_tokens is {limits.max_training_tokens:,}"
             )
@@ -92,6 +94,10 @@ def check_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> No
     """LimitExceeded, naming all of them, if any limit would be broken."""
     if broken := find_broken_limits(limits, estimate, model):
         raise LimitExceeded("nothing was sent: " + "; ".join(broken))
+
+
+def _about(estimate: Estimate) -> str:
+    return "about " if estimate.error else ""
 
 
 def _epochs(estimate: Estimate) -> str:

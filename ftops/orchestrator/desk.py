@@ -1,11 +1,12 @@
 """The desk: everything that the orchestrator works with, handed in by whoever wires it up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.observer import Observer
+from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
 from ftops.records import RunId
 
@@ -19,6 +20,7 @@ class Desk:
     clock: Clock
     home: Path
     observer: Observer
+    tokens: TokenCounting = field(default_factory=TokenCounting)
 
 
 def get_run_folder(home: Path, run_id: RunId) -> Path:

@@ -20,6 +20,7 @@ from ftops.orchestrator.stages.prepare import (
     make_estimate,
     make_file,
 )
+from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
 from ftops.records import JobRequest, Method, RowFormat
 from ftops.spec.load import LoadedJob
@@ -49,7 +50,7 @@ class Preview:
             raise LimitExceeded("nothing was sent: " + "; ".join(self.problems))
 
 
-def preview(job: LoadedJob, provider: Provider) -> Preview:
+def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = None) -> Preview:
     """Look at the job file and all of its data; DatasetError when the data is bad."""
     spec = job.spec
     recipe = choose_recipe(spec, job.path, provider)
@@ -66,7 +67,7 @@ def preview(job: LoadedJob, provider: Provider) -> Preview:
             if training.summary and validation and validation.summary
             else 0
         )
-    estimate = make_estimate(spec, training, provider)
+        estimate = make_estimate(spec, training, provider, tokens or TokenCounting())
     problems = find_broken_limits(spec.limits, estimate, spec.model)
     try:
         check_rows(training, provider)

@@ -13,6 +13,7 @@ from ftops.errors import ProviderError
 from ftops.providers.context import Context
 from ftops.providers.protocol import Provider
 from ftops.records import (
+    BatchRule,
     Capabilities,
     EpochRule,
     Hyperparameters,
@@ -59,6 +60,7 @@ def _build_openai(
 
 _EVERY_HYPERPARAMETER = frozenset(field.name for field in fields(Hyperparameters))
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
+_AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
 _LEGACY = Capabilities(
     suffix_max=40,
     hyperparameters=_EVERY_HYPERPARAMETER - {"beta"},
@@ -68,6 +70,7 @@ _LEGACY = Capabilities(
     pauses=False,
     poll_every_s=10.0,  # events come at once, over a stream
     auto_epochs=EpochRule(target=4, least_seen=0, most_seen=sys.maxsize, most=4),
+    auto_batch=_AUTO_BATCH,
 )
 
 PROVIDERS: Mapping[str, Entry] = {
@@ -109,6 +112,7 @@ PROVIDERS: Mapping[str, Entry] = {
                 poll_every_s=10.0,
                 # the policy of OpenAI's cookbook: an estimate, not a promise
                 auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
+                auto_batch=_AUTO_BATCH,
             ),
             "legacy": _LEGACY,
         },

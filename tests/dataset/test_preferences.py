@@ -27,7 +27,7 @@ def test_both_answers_are_counted(tmp_path: Path) -> None:
     summary = check_file(write_rows(tmp_path / "p.jsonl", [preference(), preference()]))
     assert (summary.format, summary.rows, summary.duplicate_rows) == (RowFormat.PREFERENCE, 2, 1)
     assert summary.messages == 6
-    assert summary.characters == 2 * len("Where is the key?On the hook.Look yourself.")
+    assert summary.letters.latin == 2 * len("Where is the key?On the hook.Look yourself.")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ftops.dataset.letters import Letters
 from ftops.dataset.summary import MAX_CLASSES, check_file, overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
@@ -20,7 +21,7 @@ def test_the_figures_are_those_of_the_file(tmp_path: Path) -> None:
     assert (summary.rows, summary.duplicate_rows) == (3, 1)
     assert summary.bytes == path.stat().st_size
     assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (summary.characters, summary.text_bytes) == (7, 11)
+    assert summary.letters == Letters(5, 0, 2)
     assert (summary.messages, summary.longest_completion_chars) == (0, 3)
 
 
@@ -28,7 +29,7 @@ def test_the_figures_of_chats_count_contents(tmp_path: Path) -> None:
     rows = [chat("ab", "c", "def"), chat("ab", "c", "def"), chat("ab", "de")]
     summary = check_file(write_rows(tmp_path / "a.jsonl", rows))
     assert summary.format is RowFormat.CHAT
-    assert (summary.messages, summary.characters, summary.duplicate_rows) == (8, 16, 1)
+    assert (summary.messages, summary.letters.latin, summary.duplicate_rows) == (8, 16, 1)
     assert summary.longest_completion_chars == 3
 
 

@@ -6,6 +6,7 @@ from ftops.dataset.checks.amount import Amount
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
 from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.lengths import Lengths
 from ftops.dataset.checks.prompts import Prompts
 from ftops.dataset.checks.protocol import Check
 from ftops.dataset.checks.structure import Garbled, Structure
@@ -14,6 +15,7 @@ from ftops.dataset.findings import Rule, Severity
 FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Structure", (Structure, Garbled)),
     ("Amount", (Amount,)),
+    ("Lengths", (Lengths,)),
     ("Prompts", (Prompts,)),
     ("Completions", (Completions,)),
     ("Classes", (Classes,)),

@@ -1,7 +1,7 @@
 """How completions begin and end."""
 
 from collections.abc import Iterator
-from itertools import repeat
+from operator import itemgetter
 from typing import Self
 
 from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix
@@ -48,7 +48,8 @@ CAPITALS = Rule(
     "More than a third of the letters are capitals. Models write small letters better.",
     "Write completions in ordinary letters.", "lower-completions",
 )  # fmt: skip
-_LEADING = (" ", "\n", "\t")
+_LEADING = frozenset(" \n\t")
+_FIRST = itemgetter(0)  # no completion is empty
 _LONG_PREFIX = 5
 _CAPITAL_SHARE = 1 / 3
 
@@ -73,7 +74,7 @@ class Completions(Check):
             return
         texts, joined = batch.completions, batch.completion_text()
         self._rows += len(texts)
-        flags = list(map(str.startswith, texts, repeat(_LEADING)))
+        flags = list(map(_LEADING.__contains__, map(_FIRST, texts)))
         self._blank.add_where(flags, batch.places)
         self._bare.add_where(flags, batch.places, wanted=False)
         self._mark.add(texts, joined, batch.places)

@@ -6,8 +6,10 @@ Sixteen bytes a row are kept. Two different rows have the same hash once in abou
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress, islice
+from operator import itemgetter
 from typing import Self
 
 from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
@@ -34,8 +36,9 @@ CONTRADICTION = Rule(
     "The model cannot learn both: the rows contradict one another, unless variety is wanted.",
     "Keep the answer that is right; where people voted, the one with most votes.", "vote",
 )  # fmt: skip
-_PART = 1 << 17
-_MOST_PARTS = 16
+_PART = 1 << 18
+_MOST_PARTS = 64
+_PIECE = 1 << 16
 
 
 class Places:
@@ -84,8 +87,8 @@ class Duplicates(Check):
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
             return
-        self._prompts.extend(batch.question_hashes())
-        self._rows.extend(batch.row_hashes())
+        self._prompts.fromlist(list(batch.question_hashes()))
+        self._rows.fromlist(list(batch.row_hashes()))
         self._places.add(batch.places)
 
     def merge(self, later: Self, shift: int) -> None:
@@ -94,6 +97,9 @@ class Duplicates(Check):
         self._places.merge(later._places, shift)
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
+        again = find_again(self._prompts, self._rows)
+        if not again.values:
+            return  # where no prompt stands twice, no row does
         count, pairs = find_repeats(self._rows)
         if count:
             place = self._places.of
@@ -103,14 +109,10 @@ class Duplicates(Check):
             stand = "row stands" if count == 1 else "rows stand"
             text = f"{count:,} {stand} there already, as {facts.unit} {late} repeats {early}"
             yield make_finding(DUPLICATE, text, seen)
-        if facts.task == OPEN_ENDED:
-            return
-        prompts, rows = find_contradictions(self._prompts, self._rows)
-        if prompts:
-            places = [self._places.of(row) for row in rows]
-            yield make_finding(
-                CONTRADICTION, _say_contradiction(prompts, facts), Seen(prompts, places)
-            )
+        if facts.task != OPEN_ENDED and again.several:
+            places = [self._places.of(row) for row in again.rows]
+            text = _say_contradiction(again.several, facts)
+            yield make_finding(CONTRADICTION, text, Seen(again.several, places))
 
 
 def _say_contradiction(prompts: int, facts: Facts) -> str:
@@ -125,58 +127,87 @@ def find_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
     """How many values stood there before, and the first of them: (first time, this time)."""
     count = 0
     found: list[tuple[int, int]] = []
-    for mask in _parts(values):
-        part = set(compress(values, mask))
-        again = mask.count(1) - len(part)
+    for part in _parts(values):
+        again = part.count_again()
         if not again:
             continue
         count += again
         first: dict[int, int] = {}
-        room = SHOWN_PLACES
-        for row, value in zip(
-            compress(range(len(values)), mask), compress(values, mask), strict=True
-        ):
-            early = first.setdefault(value, row)
-            if early != row:
-                found.append((early, row))
-                room -= 1
-                if not room:
-                    break
-    return count, sorted(found, key=lambda pair: pair[1])[:SHOWN_PLACES]
+        late = ((row, first.setdefault(value, row)) for row, value in part.numbered())
+        repeats = ((early, row) for row, early in late if early != row)
+        found.extend(islice(repeats, SHOWN_PLACES))
+    return count, sorted(found, key=itemgetter(1))[:SHOWN_PLACES]
 
 
-def find_contradictions(prompts: "array[int]", rows: "array[int]") -> tuple[int, list[int]]:
-    """How many prompts stand in different rows, and the first rows where that shows."""
-    count = 0
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Prompts that stand there again: how many times, how many of them in `several` different rows,
+    and the first rows where that shows.
+    """
+
+    values: int
+    several: int
+    rows: list[int]
+
+
+def find_again(prompts: "array[int]", rows: "array[int]") -> Again:
+    """Which prompts stand there again, and which of these with different rows."""
+    total = count = 0
     found: list[int] = []
-    for mask in _parts(prompts):
-        if len(set(compress(prompts, mask))) == mask.count(1):
+    for part in _parts(prompts):
+        again = part.count_again()
+        if not again:
             continue
+        total += again
         first: dict[int, int] = {}
         several: set[int] = set()
         here: list[int] = []
-        chosen = zip(
-            compress(prompts, mask), compress(rows, mask), compress(range(len(rows)), mask),
-            strict=True,
-        )  # fmt: skip
-        for prompt, row, number in chosen:
+        for number, prompt in part.numbered():
+            row = rows[number]
             if first.setdefault(prompt, row) != row and prompt not in several:
                 several.add(prompt)
                 if len(here) < SHOWN_PLACES:
                     here.append(number)
         count += len(several)
         found += here
-    return count, sorted(found)[:SHOWN_PLACES]
+    return Again(total, count, sorted(found)[:SHOWN_PLACES])
 
 
-def _parts(values: "array[int]") -> Iterable[bytes]:
-    """Masks that choose each value once, equal ones together, so that a part fits in memory.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of the values, equal ones together; each is found by its lowest byte."""
 
-    Three passes over a few parts cost less than one set of all values would take room.
+    values: "array[int]"
+    chosen: bytes  # for each byte whether it is one of this part
+
+    def _pieces(self) -> Iterator[tuple[int, "array[int]", bytes]]:
+        lowest = slice(0 if sys.byteorder == "little" else 7, None, 8)
+        for start in range(0, len(self.values), _PIECE):
+            piece = self.values[start : start + _PIECE]
+            with memoryview(piece) as view, view.cast("B") as octets:
+                yield start, piece, octets[lowest].tobytes().translate(self.chosen)
+
+    def count_again(self) -> int:
+        """How many of the values stood there before."""
+        total, different = 0, set[int]()
+        for _, piece, mask in self._pieces():
+            total += mask.count(1)
+            different.update(compress(piece, mask))
+        return total - len(different)
+
+    def numbered(self) -> Iterator[tuple[int, int]]:
+        """Each value behind its number in the whole."""
+        for start, piece, mask in self._pieces():
+            yield from compress(zip(range(start, start + len(piece)), piece, strict=True), mask)
+
+
+def _parts(values: "array[int]") -> Iterator[_Part]:
+    """The values in parts, of which a set fits in memory.
+
+    Some passes over all values cost less than one set of them would take room.
     """
     parts = 1
     while parts < _MOST_PARTS and parts * _PART < len(values):
         parts *= 2
-    lowest = values.tobytes()[0 if sys.byteorder == "little" else 7 :: 8]
     for part in range(parts):
-        yield lowest.translate(bytes(byte % parts == part for byte in range(256)))
+        yield _Part(values, bytes(byte % parts == part for byte in range(256)))

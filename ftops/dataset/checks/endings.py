@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from operator import itemgetter
 from typing import Self
 
 from ftops.dataset.findings import Seen
 from ftops.dataset.survey import common_prefix
 
-_LOOKED_AT = 32  # characters of each text in which capitals are counted
+_SAMPLE = itemgetter(slice(None, 64, 4))  # the characters of a text among which capitals count
 _ASCII = bytes(range(128))
 _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _SMALL = bytes(range(ord("a"), ord("z") + 1))
@@ -48,9 +49,9 @@ class Capitals:
         """Look at texts, without the mark that they end with."""
         if mark.lower() != mark:
             texts = [text.removesuffix(mark) for text in texts]
-        heads = "".join([text[:_LOOKED_AT] for text in texts]).encode("utf-8", "replace")
-        self.upper += len(heads.translate(None, _NOT_CAPITALS))
-        self.lower += len(heads.translate(None, _NOT_SMALL))
+        sample = "".join(map(_SAMPLE, texts)).encode("utf-8", "replace")
+        self.upper += len(sample.translate(None, _NOT_CAPITALS))
+        self.lower += len(sample.translate(None, _NOT_SMALL))
 
     def merge(self, later: Self) -> None:
         self.upper += later.upper

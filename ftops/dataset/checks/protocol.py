@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ftops.dataset.findings import Finding, Rule
+from ftops.dataset.gauge import UNKNOWN, Gauge
 from ftops.dataset.sifting import RowBatch
 from ftops.dataset.survey import Survey
-from ftops.records import RowFormat
+from ftops.records import BatchRule, EpochRule, RowFormat
 
 CLASSIFICATION, GENERATION, OPEN_ENDED = "classification", "generation", "open-ended"
 TASKS = (CLASSIFICATION, GENERATION, OPEN_ENDED)
@@ -22,6 +23,9 @@ class Aim:
     row_format: RowFormat | None = None
     model: str = ""
     provider: str = "most providers"
+    gauge: Gauge = UNKNOWN
+    auto_epochs: EpochRule | None = None  # what "auto" becomes there
+    auto_batch: BatchRule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from ftops.dataset.prepare import Recipe, prepare_file
 from ftops.dataset.rows import read_rows
 from ftops.dataset.summary import DataSummary, overlap
-from ftops.dataset.tokens import estimate_tokens
 from ftops.errors import DatasetError
 from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
 from ftops.orchestrator.hints import say_run
+from ftops.orchestrator.tokens import TokenCounting
 from ftops.orchestrator.work import Outcome, Work
 from ftops.providers.protocol import Provider
 from ftops.records import Json, Method, RowFormat, Stage
@@ -38,7 +38,10 @@ def prepare(work: Work) -> Outcome:
         _prepare(work, "validation", spec.validation_file, recipe) if spec.validation_file else None
     )
     check_rows(training, provider)
-    estimate = make_estimate(spec, training, provider)
+    tokens = work.desk.tokens
+    if spec.limits.max_training_tokens is None:
+        tokens = tokens.without_engine()  # asking it takes most of a second
+    estimate = make_estimate(spec, training, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)
     completes = recipe.format is RowFormat.COMPLETION
     prepared = Prepared(
@@ -97,14 +100,22 @@ def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Pa
     return Made(made, summary)
 
 
-def make_estimate(spec: JobSpec, training: Made, provider: Provider) -> Estimate | None:
-    """What training will take; None when the data lies at the provider."""
+def make_estimate(
+    spec: JobSpec, training: Made, provider: Provider, tokens: TokenCounting
+) -> Estimate | None:
+    """What training will take; None when the data lies at the provider.
+
+    The prepared file must still be there.
+    """
     if training.summary is None:
         return None
     rule = provider.capabilities.auto_epochs
     n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, training.summary.rows, rule)
-    tokens = estimate_tokens(training.summary).tokens
-    return Estimate(tokens, n_epochs, assumed, provider.train_price_usd(spec.model))
+    counted = tokens.count(training.summary, provider, spec.model)
+    if n_epochs is None and spec.hyperparameters.batch_size == "auto":
+        n_epochs = counted.n_epochs
+    price_usd = provider.train_price_usd(spec.model)
+    return Estimate(counted.tokens, n_epochs, assumed, price_usd, counted.method, counted.error)
 
 
 def check_rows(training: Made, provider: Provider) -> None:

@@ -1,0 +1,75 @@
+"""Tokens row by row: sums, lengths, and how many of them are learned."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from ftops.dataset.rows import Row, read_rows
+from ftops.dataset.tokens.counter import Counter
+from ftops.dataset.tokens.estimate import TokenEstimate
+from ftops.dataset.tokens.pieces import Piece, cut_row
+
+_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class TokenFigures:
+    """The tokens of rows, one pass over them.
+
+    `lengths` has those of each row and `answers` those that are learned of it, in the order of the
+    rows.
+    """
+
+    lengths: "array[int]" = field(default_factory=lambda: array("L"))
+    answers: "array[int]" = field(default_factory=lambda: array("L"))
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def learned(self) -> int:
+        return sum(self.answers)
+
+    def count_over(self, limit: int) -> int:
+        """How many rows are longer than `limit` tokens."""
+        return sum(1 for length in self.lengths if length > limit)
+
+
+def count_pieces(
+    rows: Iterable[Row], counter: Counter
+) -> Iterator[tuple[Row, list[Piece], list[int]]]:
+    """Each row with its pieces and the tokens of each piece, marks included."""
+    waiting = iter(rows)
+    while some := list(islice(waiting, _AT_ONCE)):
+        cut = [cut_row(row) for row in some]
+        counts = iter(counter.count([piece.text for pieces in cut for piece in pieces]))
+        for row, pieces in zip(some, cut, strict=True):
+            yield row, pieces, [next(counts) + piece.marks for piece in pieces]
+
+
+def sum_learned(pieces: Sequence[Piece], counts: Sequence[int]) -> int:
+    """The tokens of what is learned; marks at the beginning of a message are not."""
+    learned = (
+        count - piece.marks for piece, count in zip(pieces, counts, strict=True) if piece.trained
+    )
+    return sum(learned)
+
+
+def measure_rows(rows: Iterable[Row], counter: Counter) -> TokenFigures:
+    """Count the tokens of all rows."""
+    figures = TokenFigures()
+    for _, pieces, counts in count_pieces(rows, counter):
+        figures.lengths.append(sum(counts))
+        figures.answers.append(sum_learned(pieces, counts))
+    return figures
+
+
+def count_file(path: Path, counter: Counter) -> TokenEstimate:
+    """The tokens of a prepared file, counted once; an empty row is one."""
+    tokens = 0
+    for _, _, counts in count_pieces(read_rows(path), counter):
+        tokens += max(1, sum(counts))
+    return TokenEstimate(tokens, counter.method, counter.error)

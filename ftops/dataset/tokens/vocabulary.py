@@ -1,0 +1,139 @@
+"""The door to tiktoken: exact counts, where the vocabulary of a model lies in a folder.
+
+tiktoken fetches what it lacks over the network, without asking and without a time limit. So a
+vocabulary is taken only when its whole file is there already, and tiktoken is told that folder.
+Neither tiktoken nor a vocabulary need be installed: without them there is no counter.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_PLACE = "https://openaipublic.blob.core.windows.net/encodings/"
+_FOLDER_VARIABLE = "TIKTOKEN_CACHE_DIR"
+_OTHER_VARIABLE = "DATA_GYM_CACHE_DIR"
+_LONGEST = 50_000  # characters encoded at once: time grows faster than the text
+
+SHA256: Mapping[str, str] = {
+    "r50k_base": "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
+    "p50k_base": "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069",
+    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+}
+
+
+class Encoder(Protocol):
+    """What tiktoken knows of one vocabulary."""
+
+    def encode_ordinary(self, text: str) -> list[int]: ...
+
+    def decode_single_token_bytes(self, token: int) -> bytes: ...
+
+
+class Vocabulary:
+    """Counts exactly."""
+
+    error = 0.0
+
+    def __init__(self, name: str, encoder: Encoder) -> None:
+        self.vocabulary = name
+        self.method = f"counted with {name}"
+        self._encoder = encoder
+
+    def count(self, texts: Iterable[str]) -> list[int]:
+        """The tokens of each text."""
+        return [self._count_one(text) for text in texts]
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of a text as text; where one ends within a character, U+FFFD stands for it."""
+        return [
+            self._encoder.decode_single_token_bytes(token).decode("utf-8", "replace")
+            for piece in _cut(text)
+            for token in self._encoder.encode_ordinary(piece)
+        ]
+
+    def _count_one(self, text: str) -> int:
+        return sum(len(self._encoder.encode_ordinary(piece)) for piece in _cut(text))
+
+
+def _cut(text: str) -> Iterator[str]:
+    """The text in pieces that are quick to encode, cut before blanks, where tokens begin."""
+    text = text if text.isascii() else text.encode("utf-8", "replace").decode()
+    start = 0
+    while len(text) - start > _LONGEST:
+        blank = text.rfind(" ", start + 1, start + _LONGEST)
+        end = blank if blank > 0 else start + _LONGEST
+        yield text[start:end]
+        start = end
+    yield text[start:] if start else text
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyFile:
+    """Where a vocabulary comes from, what tiktoken calls its file, and what it must hold."""
+
+    url: str
+    filename: str
+    sha256: str
+
+
+def describe_file(name: str) -> VocabularyFile | None:
+    """The file of that vocabulary; None for one that is not known."""
+    if name not in SHA256:
+        return None
+    url = f"{_PLACE}{name}.tiktoken"
+    filename = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
+    return VocabularyFile(url, filename, SHA256[name])
+
+
+def find_folders(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Where vocabularies may lie: tiktoken's own folders, then one in ftops's `home`.
+
+    A folder that the environment names is the only one of tiktoken's.
+    """
+    named = environ.get(_FOLDER_VARIABLE) or environ.get(_OTHER_VARIABLE)
+    usual = Path(named) if named else Path(tempfile.gettempdir(), "data-gym-cache")
+    return usual, home / "vocabularies"
+
+
+def find_vocabulary(name: str, folders: Iterable[Path]) -> Vocabulary | None:
+    """The vocabulary, when tiktoken is installed and one of the folders holds the right file."""
+    wanted = describe_file(name)
+    if wanted is None:
+        return None
+    for folder in folders:
+        if not _is_whole(folder / wanted.filename, wanted.sha256):
+            continue
+        try:
+            import tiktoken
+        except ImportError:
+            return None
+        with _told(folder):
+            return Vocabulary(name, tiktoken.get_encoding(name))
+    return None
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except OSError:
+        return False
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """tiktoken looks into this folder; it knows no other way to be told."""
+    before = os.environ.get(_FOLDER_VARIABLE)
+    os.environ[_FOLDER_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FOLDER_VARIABLE]
+        else:
+            os.environ[_FOLDER_VARIABLE] = before

@@ -1,0 +1,51 @@
+"""What a job would be like: `python -m ftops.engine.foretelling FILE --model ada`.
+
+Prints one JSON object: the tokens of an epoch by the vocabulary that training would make of the
+file, and what "auto" would become. Nothing is started, stored or trained but that vocabulary. Exit
+code 1, with the reason on standard error, for a file that cannot be trained on.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from ftops.engine.documents import training_document, training_pair
+from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows
+from ftops.engine.trainers import get_trainer
+from ftops.engine.trainers.protocol import Document, Pair, TrainingRequest
+from ftops.engine.trainers.tiny.foretell import foretell_tokens
+from ftops.errors import FtopsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the forecast; the process's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ftops.engine.foretelling", description=__doc__)
+    parser.add_argument("file", type=Path, help="a training file that is ready to be sent")
+    parser.add_argument("--model", default="ada", help="the base model that is to be trained")
+    options = parser.parse_args(arguments)
+    try:
+        rows = to_documents(list(read_rows(options.file)))
+        resolved = get_trainer(options.model).resolve(
+            TrainingRequest(base=options.model, training=rows, validation=())
+        )
+    except (FtopsError, BadFile, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    forecast = asdict(foretell_tokens(rows))
+    forecast |= {"n_epochs": resolved.n_epochs, "batch_size": resolved.batch_size}
+    sys.stdout.buffer.write(orjson.dumps(forecast) + b"\n")
+    return 0
+
+
+def to_documents(rows: Sequence[TrainingRow]) -> Sequence[Document] | Sequence[Pair]:
+    """The rows as a trainer gets them by default."""
+    pairs = [training_pair(row) for row in rows if isinstance(row, PreferenceRow)]
+    return pairs or [training_document(row) for row in rows if not isinstance(row, PreferenceRow)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
