@@ -51,6 +51,7 @@ Validation = Annotated[
     str | None,
     typer.Option("--validation", metavar="FILE", help="Validation data, to be compared with."),
 ]
+Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Sarif = Annotated[
     Path | None, typer.Option("--sarif", metavar="FILE", help="Write a report for code hosts, too.")
@@ -70,6 +71,7 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check train.jsonl",
             "ftops data check train.csv --prompt '{question} ->' --completion answer",
             "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
+            "ftops data check train.jsonl --private",
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
@@ -88,6 +90,7 @@ def check(
     target: Target = None,
     task: Task = None,
     validation: Validation = None,
+    private: Private = False,
     strict: Strict = False,
     sarif: Sarif = None,
     processes: Processes = None,
@@ -105,11 +108,12 @@ def check(
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
     aim, wanted_task = make_aim(target), _find_task(task)
+    asked = ["private"] if private else []
     examined = []
     for name in [*files, *([validation] if validation else [])]:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
-        examination = examine(source, processes=processes, environ=read_environ())
+        examination = examine(source, asked=asked, processes=processes, environ=read_environ())
         verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
         examined.append(Examined(source, verdict, verdict.findings))
     if validation:

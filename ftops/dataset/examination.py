@@ -1,7 +1,7 @@
 """One pass over a source with all checks: in this process, or in two over parts of the file."""
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from operator import add
@@ -20,14 +20,16 @@ from ftops.records import RowFormat
 class Examination:
     """All checks with what they have seen so far; parts merge in the order of the file."""
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, survey: Survey, asked: Collection[str] = ()) -> None:
         self.survey = survey
         self.rows = 0
         self.last_place = 0
         self.prompt_chars = 0
         self.completion_chars = 0
         self.longest_chars = 0
-        self.checks: list[Check] = [check(survey) for check in CHECKS]
+        self.checks: list[Check] = [
+            check(survey) for check in CHECKS if not check.ASKED or check.ASKED in asked
+        ]
 
     def add(self, batch: RowBatch) -> None:
         """Show a batch to all checks."""
@@ -111,9 +113,13 @@ class Verdict:
 
 
 def examine(
-    source: Source, *, processes: int | None = None, environ: Mapping[str, str] | None = None
+    source: Source,
+    *,
+    asked: Collection[str] = (),
+    processes: int | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Examination:
-    """Read the source once and show it to all checks.
+    """Read the source once and show it to all checks, those that must be `asked` for included.
 
     With `environ` (for the processes that it starts) a large file on an idle machine is read by
     several; `processes` fixes their number. The outcome is the same. DatasetError when the source
@@ -127,8 +133,8 @@ def examine(
         wanted = choose_processes(source.plain, processes)
         if wanted > 1:
             getattr(batches, "close", lambda: None)()
-            return examine_parts(source.plain, survey, wanted, environ)
-    return examine_batches(chain(first, batches), survey, source.unit)
+            return examine_parts(source.plain, survey, wanted, environ, asked)
+    return examine_batches(chain(first, batches), survey, source.unit, asked)
 
 
 def take_survey(batches: Iterator[Batch], unit: str) -> tuple[list[Batch], Survey]:
@@ -145,9 +151,11 @@ def take_survey(batches: Iterator[Batch], unit: str) -> tuple[list[Batch], Surve
     return kept, survey_rows(sifted)
 
 
-def examine_batches(batches: Iterable[Batch], survey: Survey, unit: str) -> Examination:
+def examine_batches(
+    batches: Iterable[Batch], survey: Survey, unit: str, asked: Collection[str] = ()
+) -> Examination:
     """One pass, in this process."""
-    examination = Examination(survey)
+    examination = Examination(survey, asked)
     sifter = Sifter(survey.format, unit)
     collecting = gc.isenabled()
     gc.disable()  # rows hold no cycles, and walking them over and over costs a tenth of the time

@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -92,7 +92,11 @@ def read_range(path: Path, start: int, end: int) -> Pieces:
 
 
 def examine_parts(
-    path: Path, survey: Survey, processes: int, environ: Mapping[str, str]
+    path: Path,
+    survey: Survey,
+    processes: int,
+    environ: Mapping[str, str],
+    asked: Collection[str] = (),
 ) -> Examination:
     """Examine the JSON lines at `path` with several processes; DatasetError when one dies."""
     seed = str(secrets.randbelow(2**32 - 1) + 1)
@@ -110,7 +114,7 @@ def examine_parts(
             workers.append(worker)
             assert worker.stdin is not None
             with worker.stdin as stream:
-                stream.write(write_parcel((str(path), start, end, survey)))
+                stream.write(write_parcel((str(path), start, end, survey, list(asked))))
         parts = list(_collect(path, workers))
     finally:
         for worker in workers:
@@ -137,9 +141,9 @@ def _collect(path: Path, workers: list["subprocess.Popen[bytes]"]) -> Iterator[E
 
 def main() -> None:
     """Examine the range that standard input names; leave the outcome on standard output."""
-    name, start, end, survey = read_parcel(sys.stdin.buffer.read())
+    name, start, end, survey, asked = read_parcel(sys.stdin.buffer.read())
     pieces = read_range(Path(name), start, end)
-    examination = examine_batches(read_json_lines(pieces), survey, "line")
+    examination = examine_batches(read_json_lines(pieces), survey, "line", asked)
     sys.stdout.buffer.write(write_parcel(examination))
 
 

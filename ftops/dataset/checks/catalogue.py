@@ -6,6 +6,7 @@ from ftops.dataset.checks.amount import Amount
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
 from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.privacy import Privacy
 from ftops.dataset.checks.prompts import Prompts
 from ftops.dataset.checks.protocol import Check
 from ftops.dataset.checks.structure import Garbled, Structure
@@ -18,6 +19,7 @@ FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Completions", (Completions,)),
     ("Classes", (Classes,)),
     ("The same", (Duplicates,)),
+    ("Private and secret (with `--private`)", (Privacy,)),
 )
 CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
 _MEANING = {
