@@ -2,12 +2,13 @@
 
 import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import add
 
 from ftops.dataset.checks.catalogue import CHECKS
 from ftops.dataset.checks.classes import Classes
+from ftops.dataset.checks.near import Near, texts_of
 from ftops.dataset.checks.protocol import CLASSIFICATION, GENERATION, OPEN_ENDED, Aim, Check, Facts
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.batches import Batch
@@ -116,17 +117,20 @@ def examine(
     source: Source,
     *,
     asked: Collection[str] = (),
+    like: Survey | None = None,
     processes: int | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Examination:
     """Read the source once and show it to all checks, those that must be `asked` for included.
+
+    `like` is the survey of data that this is to be compared with.
 
     With `environ` (for the processes that it starts) a large file on an idle machine is read by
     several; `processes` fixes their number. The outcome is the same. DatasetError when the source
     cannot be read to its end.
     """
     batches = source.batches()
-    first, survey = take_survey(batches, source.unit)
+    first, survey = take_survey(batches, source.unit, asked, like)
     if source.plain is not None and environ is not None:
         from ftops.dataset.parts import choose_processes, examine_parts
 
@@ -137,7 +141,9 @@ def examine(
     return examine_batches(chain(first, batches), survey, source.unit, asked)
 
 
-def take_survey(batches: Iterator[Batch], unit: str) -> tuple[list[Batch], Survey]:
+def take_survey(
+    batches: Iterator[Batch], unit: str, asked: Collection[str] = (), like: Survey | None = None
+) -> tuple[list[Batch], Survey]:
     """The first batches, and what their rows look like."""
     kept, rows, sifted = [], 0, []
     sifter = Sifter(unit=unit)
@@ -148,7 +154,15 @@ def take_survey(batches: Iterator[Batch], unit: str) -> tuple[list[Batch], Surve
         rows += len(sifted[-1].raws)
         if rows >= SURVEYED_ROWS or len(kept) >= SURVEYED_ROWS:
             break
-    return kept, survey_rows(sifted)
+    survey = survey_rows(sifted)
+    if Near.ASKED not in asked:
+        return kept, survey
+    if like is not None:
+        return kept, replace(survey, common=like.common)
+    from ftops.dataset.screening.sketches import find_common
+
+    texts = [text for batch in sifted for text in texts_of(batch)]
+    return kept, replace(survey, common=find_common(texts[:SURVEYED_ROWS]))
 
 
 def examine_batches(
