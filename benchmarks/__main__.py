@@ -21,6 +21,7 @@ NAMES = (
     "uploading",
     "dataset",
     "converting",
+    "screening",
 )
 
 

@@ -10,6 +10,7 @@ from ftops.cli.command import command, make_app
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
+    from ftops.cli.findings import Examined
     from ftops.dataset.checks.protocol import Aim
     from ftops.dataset.gauge import Gauge
 
@@ -52,6 +53,8 @@ Validation = Annotated[
     str | None,
     typer.Option("--validation", metavar="FILE", help="Validation data, to be compared with."),
 ]
+Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
+Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Sarif = Annotated[
     Path | None, typer.Option("--sarif", metavar="FILE", help="Write a report for code hosts, too.")
@@ -71,9 +74,13 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check train.jsonl",
             "ftops data check train.csv --prompt '{question} ->' --completion answer",
             "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
+            "ftops data check train.jsonl --private",
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
+    from ftops.cli import data_split
+
+    data_split.add_to(group)
     app.add_typer(group, name="data")
 
 
@@ -89,6 +96,8 @@ def check(
     target: Target = None,
     task: Task = None,
     validation: Validation = None,
+    private: Private = False,
+    near: Near = False,
     strict: Strict = False,
     sarif: Sarif = None,
     processes: Processes = None,
@@ -99,28 +108,53 @@ def check(
     """
     from ftops.cli.environment import read_environ
     from ftops.cli.findings import Examined, finish_check, write_sarif
-    from ftops.dataset.checks.classes import compare_classes
     from ftops.dataset.examination import examine
     from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.dataset.reading.source import open_source
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
     aim, wanted_task = make_aim(target), _find_task(task)
-    examined = []
+    wanted = {"private": private, "near": near, "validation": validation is not None}
+    asked = [name for name, is_asked in wanted.items() if is_asked]
+    examined: list[Examined] = []
     for name in [*files, *([validation] if validation else [])]:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
-        examination = examine(source, processes=processes, environ=read_environ(), gauge=aim.gauge)
+        examination = examine(
+            source,
+            asked=asked,
+            like=examined[0].examination.survey if examined else None,
+            processes=processes,
+            environ=read_environ(),
+            gauge=aim.gauge,
+        )
         verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
-        examined.append(Examined(source, verdict, verdict.findings))
+        examined.append(Examined(source, verdict, verdict.findings, examination))
     if validation:
-        held_out = examined[-1]
-        for one in examined[:-1]:
-            more = compare_classes(one.verdict.classes, held_out.verdict.classes)
-            one.findings = (*one.findings, *more)
+        _compare_with_validation(examined)
     if sarif:
         write_sarif(sarif, examined)
     finish_check(out, examined, strict=strict)
+
+
+def _compare_with_validation(examined: "list[Examined]") -> None:
+    """Add what the training data and the validation data, which is the last, say of each other."""
+    from ftops.dataset.checks.classes import compare_classes
+    from ftops.dataset.checks.drift import find_drift
+    from ftops.dataset.checks.leaks import find_leaks
+
+    *training, held_out = examined
+    for one in training:
+        more = compare_classes(one.verdict.classes, held_out.verdict.classes)
+        one.findings = (*one.findings, *more)
+        leaks = find_leaks(
+            one.examination,
+            held_out.examination,
+            name=one.source.name,
+            unit=held_out.source.unit,
+        )
+        drift = find_drift(one.examination, held_out.examination)
+        held_out.findings = (*held_out.findings, *leaks, *drift)
 
 
 def make_aim(target: str | None) -> "Aim":

@@ -1,12 +1,13 @@
 """One pass over a source with all checks: in this process, or in two over parts of the file."""
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from ftops.dataset.checks.catalogue import CHECKS
 from ftops.dataset.checks.classes import Classes
+from ftops.dataset.checks.near import Near, texts_of
 from ftops.dataset.checks.protocol import CLASSIFICATION, GENERATION, OPEN_ENDED, Aim, Check, Facts
 from ftops.dataset.findings import Finding
 from ftops.dataset.gauge import UNKNOWN, Gauge
@@ -20,14 +21,16 @@ from ftops.records import BatchRule, EpochRule, RowFormat
 class Examination:
     """All checks with what they have seen so far; parts merge in the order of the file."""
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, survey: Survey, asked: Collection[str] = ()) -> None:
         self.survey = survey
         self.rows = 0
         self.last_place = 0
         self.prompt_chars = 0
         self.completion_chars = 0
         self.longest_chars = 0
-        self.checks: list[Check] = [check(survey) for check in CHECKS]
+        self.checks: list[Check] = [
+            check(survey) for check in CHECKS if not check.ASKED or check.ASKED in asked
+        ]
 
     def add(self, batch: RowBatch) -> None:
         """Show a batch to all checks."""
@@ -121,18 +124,22 @@ def _apply(rule: EpochRule | BatchRule | None, rows: int) -> int | None:
 def examine(
     source: Source,
     *,
+    asked: Collection[str] = (),
+    like: Survey | None = None,
     processes: int | None = None,
     environ: Mapping[str, str] | None = None,
     gauge: Gauge = UNKNOWN,
 ) -> Examination:
-    """Read the source once and show it to all checks.
+    """Read the source once and show it to all checks, those that must be `asked` for included.
+
+    `like` is the survey of data that this is to be compared with.
 
     With `environ` (for the processes that it starts) a large file on an idle machine is read by
     several; `processes` fixes their number. The outcome is the same. DatasetError when the source
     cannot be read to its end.
     """
     batches = source.batches()
-    first, survey = take_survey(batches, source.unit)
+    first, survey = take_survey(batches, source.unit, asked, like)
     survey = replace(survey, gauge=gauge)
     if source.plain is not None and environ is not None:
         from ftops.dataset.parts import choose_processes, examine_parts
@@ -140,11 +147,13 @@ def examine(
         wanted = choose_processes(source.plain, processes)
         if wanted > 1:
             getattr(batches, "close", lambda: None)()
-            return examine_parts(source.plain, survey, wanted, environ)
-    return examine_batches(chain(first, batches), survey, source.unit)
+            return examine_parts(source.plain, survey, wanted, environ, asked)
+    return examine_batches(chain(first, batches), survey, source.unit, asked)
 
 
-def take_survey(batches: Iterator[Batch], unit: str) -> tuple[list[Batch], Survey]:
+def take_survey(
+    batches: Iterator[Batch], unit: str, asked: Collection[str] = (), like: Survey | None = None
+) -> tuple[list[Batch], Survey]:
     """The first batches, and what their rows look like."""
     kept, rows, sifted = [], 0, []
     sifter = Sifter(unit=unit)
@@ -155,12 +164,22 @@ def take_survey(batches: Iterator[Batch], unit: str) -> tuple[list[Batch], Surve
         rows += len(sifted[-1].raws)
         if rows >= SURVEYED_ROWS or len(kept) >= SURVEYED_ROWS:
             break
-    return kept, survey_rows(sifted)
+    survey = survey_rows(sifted)
+    if Near.ASKED not in asked:
+        return kept, survey
+    if like is not None:
+        return kept, replace(survey, common=like.common)
+    from ftops.dataset.screening.sketches import find_common
+
+    texts = [text for batch in sifted for text in texts_of(batch)]
+    return kept, replace(survey, common=find_common(texts[:SURVEYED_ROWS]))
 
 
-def examine_batches(batches: Iterable[Batch], survey: Survey, unit: str) -> Examination:
+def examine_batches(
+    batches: Iterable[Batch], survey: Survey, unit: str, asked: Collection[str] = ()
+) -> Examination:
     """One pass, in this process."""
-    examination = Examination(survey)
+    examination = Examination(survey, asked)
     sifter = Sifter(survey.format, unit)
     collecting = gc.isenabled()
     gc.disable()  # rows hold no cycles, and walking them over and over costs a tenth of the time

@@ -6,7 +6,7 @@ of equal rows are equal in all of them.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -93,7 +93,11 @@ def read_range(path: Path, start: int, end: int) -> Pieces:
 
 
 def examine_parts(
-    path: Path, survey: Survey, processes: int, environ: Mapping[str, str]
+    path: Path,
+    survey: Survey,
+    processes: int,
+    environ: Mapping[str, str],
+    asked: Collection[str] = (),
 ) -> Examination:
     """Examine the JSON lines at `path` with several processes; DatasetError when one dies."""
     import secrets  # these two are not needed by the processes that are started, which count each
@@ -114,7 +118,7 @@ def examine_parts(
             workers.append(worker)
             assert worker.stdin is not None
             with worker.stdin as stream:
-                stream.write(write_parcel((str(path), start, end, survey)))
+                stream.write(write_parcel((str(path), start, end, survey, list(asked))))
         parts = list(_collect(path, workers))
     finally:
         for worker in workers:
@@ -141,9 +145,9 @@ def _collect(path: Path, workers: list["subprocess.Popen[bytes]"]) -> Iterator[E
 
 def main() -> None:
     """Examine the range that standard input names; leave the outcome on standard output."""
-    name, start, end, survey = read_parcel(sys.stdin.buffer.read())
+    name, start, end, survey, asked = read_parcel(sys.stdin.buffer.read())
     pieces = read_range(Path(name), start, end)
-    examination = examine_batches(read_json_lines(pieces), survey, "line")
+    examination = examine_batches(read_json_lines(pieces), survey, "line", asked)
     sys.stdout.buffer.write(write_parcel(examination))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.dataset.gauge import UNKNOWN, Gauge
+from ftops.dataset.screening.words import share_of_field_lists
 from ftops.dataset.sifting import RowBatch
 from ftops.records import RowFormat
 
@@ -23,12 +24,18 @@ _SENTENCE = set(".?!,;:'\")]}…。？！")
 class Survey:
     """The shape of the rows, how most prompts and completions end ("" for in no one way), and what
     rows are measured by.
+
+    `common` are the runs of letters that many prompts hold (`screening/sketches.py`), where
+    somebody asked for texts that are nearly the same. `field_lists` is the share of prompts that
+    are names with values rather than sentences.
     """
 
     format: RowFormat | None = None
     separator: str = ""
     stop: str = ""
     gauge: Gauge = UNKNOWN
+    common: tuple[int, ...] = ()
+    field_lists: float = 0.0
 
 
 def survey_rows(batches: Sequence[RowBatch]) -> Survey:
@@ -46,7 +53,9 @@ def survey_rows(batches: Sequence[RowBatch]) -> Survey:
     stop = ""
     if not _few_different(completions):
         stop = find_ending(completions, STOPS)
-    return Survey(row_format, find_ending(prompts, SEPARATORS), stop)
+    separator = find_ending(prompts, SEPARATORS)
+    lists = share_of_field_lists(prompts, separator)
+    return Survey(row_format, separator, stop, field_lists=lists)
 
 
 def _few_different(completions: Sequence[str]) -> bool:

@@ -5,21 +5,29 @@ from collections.abc import Iterator
 from ftops.dataset.checks.amount import Amount
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
+from ftops.dataset.checks.drift import Drift
 from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.leaks import Leaks
 from ftops.dataset.checks.lengths import Lengths
+from ftops.dataset.checks.near import Near
+from ftops.dataset.checks.privacy import Privacy
 from ftops.dataset.checks.prompts import Prompts
 from ftops.dataset.checks.protocol import Check
 from ftops.dataset.checks.structure import Garbled, Structure
+from ftops.dataset.checks.style import Style
 from ftops.dataset.findings import Rule, Severity
 
 FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Structure", (Structure, Garbled)),
     ("Amount", (Amount,)),
     ("Lengths", (Lengths,)),
-    ("Prompts", (Prompts,)),
+    ("Prompts", (Prompts, Style)),
     ("Completions", (Completions,)),
     ("Classes", (Classes,)),
     ("The same", (Duplicates,)),
+    ("Nearly the same (with `--near`)", (Near,)),
+    ("In both files (with `--validation`)", (Leaks, Drift)),
+    ("Private and secret (with `--private`)", (Privacy,)),
 )
 CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
 _MEANING = {

@@ -53,6 +53,7 @@ class Check(ABC):
     """
 
     RULES: ClassVar[tuple[Rule, ...]]
+    ASKED: ClassVar[str] = ""  # by which name it is asked for; "" for a check that is always made
 
     @abstractmethod
     def __init__(self, survey: Survey) -> None: ...

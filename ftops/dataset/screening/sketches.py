@@ -1,0 +1,135 @@
+"""Sketches: 64 bytes that tell how much two texts have in common, in any script.
+
+A text is the set of its runs of letters: five in a row, three where a script has no spaces between
+words. One hash of each run decides its bin, and the smallest of a bin stays (one permutation
+MinHash; Li, Owen, Zhang 2012); eight bits of it are kept. The share of bins that agree estimates
+the share of runs that two texts have in common (Jaccard), with a standard error of 0.06 or less.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 64
+LEAST_FILLED = 6  # bins; shorter texts have too little of their own to be compared
+_RUN, _DENSE_RUN = 5, 3
+_DENSE = 0x2E80  # from here on, scripts that are written without spaces
+_SEAM = 0x1E
+_CHUNK_CHARS = 1 << 16  # so much fits into a processor's cache
+_COMMON_BITS = 16
+_COMMON_SHARE = 0.25
+_LEAST_TEXTS = 20
+_COMMON_MASK = np.uint32((1 << _COMMON_BITS) - 1)
+_BIN_SHIFT = np.uint32(32 - 6)
+_NONE = np.uint32(0xFFFF_FFFF)  # larger than any other, so no run at all
+_DROPPED = bytes(byte for byte in range(128) if not chr(byte).isalnum() and byte != _SEAM)
+_KEPT = np.array([byte not in _DROPPED for byte in range(128)])
+
+Codes = NDArray[np.uint32]
+Sketches = NDArray[np.uint8]
+
+
+def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:
+    """A row of 64 bytes for each text; 0 is an empty bin, and all are in texts that are too short.
+
+    `common` is what `find_common` says: runs that do not count, since most texts hold them.
+    """
+    dropped = None
+    if common:
+        dropped = np.zeros(1 << _COMMON_BITS, np.bool_)
+        dropped[np.asarray(common, np.intp)] = True
+    parts = [_sketch_chunk(chunk, dropped) for chunk in _cut(texts)]
+    return np.concatenate(parts) if parts else np.zeros((0, BINS), np.uint8)
+
+
+def find_common(texts: Sequence[str]) -> tuple[int, ...]:
+    """The runs that a quarter of the different texts hold: templates, system messages.
+
+    They say nothing about how much two texts have in common; nothing for a few texts.
+    """
+    different = list(dict.fromkeys(texts))
+    if len(different) < _LEAST_TEXTS:
+        return ()
+    holding = np.zeros(1 << _COMMON_BITS, np.int64)
+    for text in different:
+        hashes, _ = _hash_runs([text])
+        holding[np.unique(hashes[hashes != _NONE] & _COMMON_MASK)] += 1
+    found = np.flatnonzero(holding >= len(different) * _COMMON_SHARE)
+    return tuple(found.tolist())
+
+
+def _cut(texts: Sequence[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if size >= _CHUNK_CHARS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _sketch_chunk(texts: list[str], dropped: "NDArray[np.bool_] | None") -> Sketches:
+    hashes, lengths = _hash_runs(texts)
+    if dropped is not None:
+        hashes[dropped[hashes & _COMMON_MASK]] = _NONE
+    bins = np.repeat(np.arange(0, len(texts) * BINS, BINS), lengths)[: len(hashes)]
+    bins += hashes >> _BIN_SHIFT
+    smallest = np.full(len(texts) * BINS, _NONE)
+    np.minimum.at(smallest, bins, hashes)
+    empty = smallest == _NONE
+    sketches = (smallest % np.uint32(255) + np.uint32(1)).astype(np.uint8)
+    sketches[empty] = 0
+    sketches = sketches.reshape(len(texts), BINS)
+    sketches[np.count_nonzero(sketches, axis=1) < LEAST_FILLED] = 0
+    return sketches
+
+
+def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
+    """A hash for each letter, of the run that begins there, and how many letters each text has.
+
+    Runs that reach over the end of their text have the hash that stands for none.
+    """
+    codes = _find_codes(texts)
+    seams = np.flatnonzero(codes == _SEAM)
+    lengths = np.diff(seams, prepend=-1)
+    codes = np.concatenate([codes, np.zeros(_RUN - 1, np.uint32)])
+    size = len(codes) - _RUN + 1
+    two = codes[:-1] * np.uint32(0x9E3779B1)
+    two += codes[1:]
+    hashes = two[:size] * np.uint32(0x85EBCA77)
+    hashes += two[2 : size + 2]
+    hashes *= np.uint32(0xC2B2AE3D)
+    hashes += codes[4 : size + 4]
+    dense = None
+    if codes.max(initial=0) >= _DENSE:
+        dense = codes[:size] >= _DENSE
+        three = two[:size] * np.uint32(0x27D4EB2F) + codes[2 : size + 2]
+        hashes = np.where(dense, three, hashes)
+    hashes ^= hashes >> np.uint32(15)
+    hashes *= np.uint32(0x2C1B3C6D)
+    hashes ^= hashes >> np.uint32(13)
+    for before in range(_RUN):
+        over = seams[seams >= before] - before
+        if dense is not None and before >= _DENSE_RUN:
+            over = over[~dense[over]]
+        hashes[over] = _NONE
+    return hashes, lengths
+
+
+def _find_codes(texts: list[str]) -> Codes:
+    """Letters and digits of the texts in small letters, each text with U+001E behind it."""
+    joined = "".join([text.replace("\x1e", "") + "\x1e" for text in texts]).lower()
+    if joined.isascii():
+        data = joined.encode("ascii").translate(None, _DROPPED)
+        return np.frombuffer(data, np.uint8).astype(np.uint32)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    kept = np.ones(len(codes), np.bool_)
+    ascii_codes = codes < 128
+    kept[ascii_codes] = _KEPT[codes[ascii_codes]]
+    for first, last in ((0x80, 0xA9), (0x2000, 0x206F), (0x3000, 0x303F), (0xFF00, 0xFF0F)):
+        kept &= (codes < first) | (codes > last)  # blanks and punctuation of other scripts
+    return codes[kept]

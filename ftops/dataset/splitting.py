@@ -1,0 +1,303 @@
+"""Splits data into training, validation and test files: each class in each, no prompt in two.
+
+Rows with the same prompt go to the same side, and so do rows of a group, of a column or of prompts
+that are nearly the same. Which side it is, hashes of the seed and of the prompts decide: the same
+rows and seed give the same bytes, and rows that are added later move few others. About 150 bytes a
+row are kept, 64 more for what is nearly the same.
+"""
+
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+import orjson
+
+from ftops.dataset.messages import message_text
+from ftops.dataset.reading.options import ReadOptions
+from ftops.dataset.rows import Row, read_rows
+from ftops.dataset.shapes import COMPLETION
+from ftops.dataset.survey import SURVEYED_ROWS
+from ftops.errors import DatasetError
+from ftops.files import open_atomic
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_MOST_CLASSES = 1000
+_LONGEST_LABEL = 64
+_ROWS_A_CLASS = 3
+_DATA_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many rows, or a share of all of them."""
+
+    rows: int = 0
+    share: float = 0.0
+
+    def of(self, total: int) -> int:
+        """How many rows that is."""
+        return self.rows or round(total * self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to split; `column` and `near` keep groups of rows on one side."""
+
+    validation: Amount
+    test: Amount | None = None
+    seed: int = 42
+    column: str | None = None
+    near: bool = False
+    stratify: bool | None = None  # None: by the completions, where they look like labels
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which part each row goes to, and what was found on the way.
+
+    `classes` are the rows of each class in each part; None where completions are no labels.
+    `groups` are the sets of rows that stay together, single rows included.
+    """
+
+    parts: tuple[str, ...]
+    sides: Sequence[str]
+    classes: Mapping[str, Mapping[str, int]] | None
+    groups: int
+
+    def rows(self, part: str) -> int:
+        """How many rows go there."""
+        return sum(side == part for side in self.sides)
+
+
+def read_amount(text: str) -> Amount:
+    """ "20%", "0.2" or "500" rows; DatasetError for what is none of them."""
+    try:
+        if text.endswith("%"):
+            share = float(text[:-1]) / 100
+        elif text.isdecimal() and int(text) > 0:
+            return Amount(rows=int(text))
+        else:
+            share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise DatasetError(
+            f"{text!r} is no amount of rows", hint="Such as 20%, 0.2, or 500 for so many rows."
+        )
+    return Amount(share=share)
+
+
+def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
+    """Read the data once or twice, and decide; DatasetError when rows are bad or too few."""
+    questions: list[int] = []
+    answers: list[str] = []
+    sketches = _Sketches() if wish.near else None
+    for row in read_rows(path, options):
+        question = _question(row)
+        questions.append(_hash(0, question))
+        answers.append(row.completion if len(row.completion) <= _LONGEST_LABEL else "")
+        if sketches is not None:
+            sketches.add(question)
+    links: list[Sequence[int]] = [questions]
+    if wish.column is not None:
+        links.append(_read_groups(path, options, wish.column, len(questions)))
+    if sketches is not None:
+        links.append(sketches.find_groups())
+    groups = _join(links)
+    labels = answers if _are_classes(answers, wish.stratify) else None
+    parts = [(VALIDATION, wish.validation)] + ([(TEST, wish.test)] if wish.test else [])
+    wanted = {name: amount.of(len(questions)) for name, amount in parts}
+    if sum(wanted.values()) >= len(questions) or not all(wanted.values()):
+        asked = " and ".join(f"{count:,} of {name}" for name, count in wanted.items())
+        raise DatasetError(
+            f"{path}: {len(questions):,} rows cannot be split into training rows and {asked}",
+            hint="Ask for fewer rows or a larger share.",
+        )
+    sides = _assign(groups, labels, questions, wanted, wish.seed)
+    counts = None
+    if labels is not None:
+        counts = {label: Counter[str]() for label in sorted(set(labels))}
+        for label, side in zip(labels, sides, strict=True):
+            counts[label][side] += 1
+    names = (TRAIN, *(name for name, _ in parts))
+    return Division(names, sides, counts, len(set(groups)))
+
+
+def write_parts(
+    path: Path, options: ReadOptions, division: Division, targets: Mapping[str, Path]
+) -> None:
+    """Write each part to its target in the order of the source, each whole or not at all."""
+    with contextlib.ExitStack() as stack:
+        streams = {
+            part: stack.enter_context(open_atomic(target, mode=_DATA_MODE))
+            for part, target in targets.items()
+        }
+        rows = read_rows(path, options)
+        for row, side in zip(rows, division.sides, strict=True):
+            streams[side].write(orjson.dumps(row.raw) + b"\n")
+
+
+def _question(row: Row) -> str:
+    """What must not stand on both sides; the completion, where nothing is asked."""
+    if row.format is COMPLETION:
+        return str(row.raw["prompt"]) or row.completion
+    return "\n".join(map(message_text, row.messages[:-1])) or row.completion
+
+
+def _hash(seed: int, text: str) -> int:
+    data = f"{seed}\n{text}".encode("utf-8", "replace")
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
+
+
+def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> list[int]:
+    """A hash of the column's value in each row."""
+    named = "{" + column + "}"
+    asked = replace(options, prompt=f"value {named}", completion=f"value {named}")
+    found = [_hash(1, row.completion) for row in read_rows(path, asked)]
+    if len(found) != rows:
+        raise DatasetError(
+            f"{path}: {rows:,} rows, and {len(found):,} with a value of {column}",
+            hint="Fill the column in every row, or drop the rows without one.",
+        )
+    return found
+
+
+class _Sketches:
+    """Prompts by their sketches, made of some hundred at a time."""
+
+    def __init__(self) -> None:
+        self._pending: list[str] = []
+        self._common: tuple[int, ...] | None = None
+        self._sketches = bytearray()
+
+    def add(self, text: str) -> None:
+        self._pending.append(text)
+        if len(self._pending) >= SURVEYED_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        from ftops.dataset.screening.sketches import find_common, sketch_texts
+
+        if self._common is None:
+            self._common = find_common(self._pending)
+        self._sketches += sketch_texts(self._pending, self._common).tobytes()
+        self._pending.clear()
+
+    def find_groups(self) -> list[int]:
+        """For each prompt the first one of its group."""
+        import numpy as np
+
+        from ftops.dataset.screening.neighbours import find_groups
+        from ftops.dataset.screening.sketches import BINS
+
+        self._flush()
+        sketches = np.frombuffer(bytes(self._sketches), np.uint8).reshape(-1, BINS)
+        return [int(first) for first in find_groups(sketches)]
+
+
+def _join(links: Sequence[Sequence[int]]) -> list[int]:
+    """The first row of each row's group: rows that share a value in any of the links are one."""
+    parents = list(range(len(links[0])))
+
+    def find(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    for values in links:
+        first: dict[int, int] = {}
+        for row, value in enumerate(values):
+            one, other = find(first.setdefault(value, row)), find(row)
+            parents[max(one, other)] = min(one, other)
+    return [find(row) for row in range(len(parents))]
+
+
+def _are_classes(answers: Sequence[str], asked: bool | None) -> bool:
+    """Whether completions are labels: short, and each in three rows or more on average."""
+    if asked is False or not answers:
+        return False
+    classes = len(set(answers))
+    few = classes <= _MOST_CLASSES and "" not in answers
+    if asked and not few:
+        raise DatasetError(
+            "the completions are no classes: too many different ones, or too long",
+            hint="Leave --stratify out.",
+        )
+    return few and (bool(asked) or classes * _ROWS_A_CLASS <= len(answers))
+
+
+def _assign(
+    groups: Sequence[int],
+    labels: Sequence[str] | None,
+    questions: Sequence[int],
+    wanted: Mapping[str, int],
+    seed: int,
+) -> list[str]:
+    """The part of each row: groups in an order drawn by the seed, class by class."""
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    strata: dict[str, list[int]] = {}
+    for group, rows in members.items():
+        label = ""
+        if labels is not None:
+            counted = Counter(labels[row] for row in rows)
+            label = min(counted, key=lambda one: (-counted[one], one))
+        strata.setdefault(label, []).append(group)
+    sides = [TRAIN] * len(groups)
+    sizes = {label: sum(len(members[group]) for group in strata[label]) for label in strata}
+    targets = {part: _share_out(sizes, count) for part, count in wanted.items()}
+    for label, found in strata.items():
+        drawn = {
+            one: _hash(seed, str(min(questions[row] for row in members[one]))) for one in found
+        }
+        left = iter(sorted(found, key=lambda one: (drawn[one], one)))
+        _fill(left, len(found), {part: targets[part][label] for part in wanted}, members, sides)
+    return sides
+
+
+def _fill(
+    groups: Iterator[int],
+    count: int,
+    targets: Mapping[str, int],
+    members: Mapping[int, Sequence[int]],
+    sides: list[str],
+) -> None:
+    """Give groups to the parts until each has its rows; one group always stays for training."""
+    spare = count - 1
+    left = dict(targets)
+    for group in groups:
+        rows = members[group]
+        part = next((name for name, room in left.items() if len(rows) < 2 * room), None)
+        if part is None or not spare:
+            continue
+        spare -= 1
+        left[part] -= len(rows)
+        for row in rows:
+            sides[row] = part
+
+
+def _share_out(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
+    """`wanted` rows over classes by their sizes; the largest remainders get the odd ones."""
+    total = sum(sizes.values())
+    shares = {label: divmod(wanted * size, total) for label, size in sizes.items()}
+    given = {label: whole for label, (whole, _) in shares.items()}
+    odd = wanted - sum(given.values())
+    for label in sorted(shares, key=lambda one: (-shares[one][1], one))[:odd]:
+        given[label] += 1
+    for label in given:
+        given[label] = max(given[label], 1 if sizes[label] > 1 else 0)
+    return given
+
+
+def find_gaps(division: Division) -> Iterator[str]:
+    """Sentences about classes that are not in every part."""
+    for label, counts in (division.classes or {}).items():
+        absent = [part for part in division.parts if not counts.get(part)]
+        if absent:
+            yield f"the class {label!r} has no rows in {' and '.join(absent)}"

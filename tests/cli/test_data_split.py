@@ -1,0 +1,43 @@
+"""`ftops data split` as users see it."""
+
+from pathlib import Path
+
+from tests.cli.running import ftops, write_rows
+
+
+def test_split_writes_files_beside_the_data_and_says_what_is_in_them(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 300)
+    before = path.read_bytes()
+    answer = ftops("data", "split", path, "--test", "30")
+    assert answer.code == 0
+    assert "validation         60 rows   20.0%" in answer.out
+    names = {"rows.jsonl", "rows_train.jsonl", "rows_validation.jsonl", "rows_test.jsonl"}
+    assert {one.name for one in tmp_path.iterdir()} == names
+    assert len((tmp_path / "rows_train.jsonl").read_text().splitlines()) == 210
+    assert path.read_bytes() == before
+
+
+def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 300)
+    first = ftops("data", "split", path, "--quiet")
+    assert first.out.splitlines() == [
+        str(tmp_path / "rows_train.jsonl"), str(tmp_path / "rows_validation.jsonl")
+    ]  # fmt: skip
+    held = (tmp_path / "rows_validation.jsonl").read_bytes()
+    refused = ftops("data", "split", path, "--seed", "1")
+    assert refused.code == 1
+    assert "there already" in refused.err
+    assert (tmp_path / "rows_validation.jsonl").read_bytes() == held
+    assert ftops("data", "split", path, "--seed", "1", "--force").code == 0
+    assert (tmp_path / "rows_validation.jsonl").read_bytes() != held
+
+
+def test_split_as_json_counts_classes_in_each_part(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 300)
+    document = ftops("data", "split", path, "--json", "-o", tmp_path / "parts").document
+    parts = document["parts"]
+    assert isinstance(parts, list)
+    assert [part["classes"] for part in parts if isinstance(part, dict)] == [
+        {" 0": 80, " 1": 80, " 2": 80}, {" 0": 20, " 1": 20, " 2": 20}
+    ]  # fmt: skip
+    assert (tmp_path / "parts" / "rows_train.jsonl").exists()
