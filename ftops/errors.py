@@ -3,6 +3,7 @@
     FtopsError
     ├── SpecError              the job file is wrong
     ├── DatasetError           a data file is wrong
+    ├── ModelsFileError        the user's own figures of models are wrong
     ├── ProviderError          the provider said no, or said nothing
     │   ├── AuthFailed             401, or no key to send
     │   ├── PermissionRefused      403
@@ -54,6 +55,12 @@ class DatasetError(FtopsError):
     """A data file is wrong; the message names the file and the lines."""
 
     hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+
+
+class ModelsFileError(FtopsError):
+    """The user's `models.toml` is wrong; the message names its lines and what is wanted there."""
+
+    hint = "Mend that file, or move it away: ftops has figures of its own (docs/prices.md)."
 
 
 class ProviderError(FtopsError):

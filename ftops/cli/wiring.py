@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
+    from ftops.providers.figures import ExampleLimit
     from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
     from ftops.spec.load import LoadedJob
@@ -42,6 +43,19 @@ def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
     check_provider(job, find_capabilities(job.spec.provider_settings()))
     check_data_files(job)
     return job
+
+
+def find_example_limit(settings: "ProviderSettings", model: str) -> "ExampleLimit | None":
+    """How long a row of training data may be for that model; None when nobody has told.
+
+    Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
+    """
+    from ftops.clock import SystemClock
+    from ftops.providers.address import list_tables
+    from ftops.providers.catalogue import Catalogue
+
+    tables = list_tables(settings, read_environ())
+    return Catalogue(get_home(), SystemClock()).find_figures(tables, model).find_example_limit()
 
 
 def find_chosen_provider(

@@ -104,7 +104,8 @@ def make_estimate(spec: JobSpec, training: Made, provider: Provider) -> Estimate
     rule = provider.capabilities.auto_epochs
     n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, training.summary.rows, rule)
     tokens = estimate_tokens(training.summary).tokens
-    return Estimate(tokens, n_epochs, assumed, provider.train_price_usd(spec.model))
+    figures = provider.find_figures(spec.model)
+    return Estimate(tokens, n_epochs, assumed, figures.train_usd, figures.price_advice)
 
 
 def check_rows(training: Made, provider: Provider) -> None:
