@@ -23,6 +23,7 @@
     │   ├── LimitExceeded          `limits:` of the job file would be broken
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
     │       └── JobStalled             nothing was heard of a running job for `limits.stall`
+    ├── NotifyFailed           somebody who was to be told of a run was not
     ├── EngineError            the built-in engine cannot do its work
     │   ├── EngineNotRunning
     │   └── PortTaken
@@ -184,6 +185,10 @@ class WaitedTooLong(RunError):
 
 class JobStalled(WaitedTooLong):
     """A running job has given no sign for `limits.stall`; nothing was cancelled or sent again."""
+
+
+class NotifyFailed(FtopsError):
+    """A command or web address of `notify:` was not told; the run itself is as it is."""
 
 
 class EngineError(FtopsError):

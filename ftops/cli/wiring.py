@@ -122,15 +122,18 @@ def open_desk(
 ) -> "Iterator[Desk]":
     """All that driving a run takes."""
     from ftops.clock import SystemClock
+    from ftops.notifying.delivery import Delivery
     from ftops.orchestrator.desk import Desk
 
+    clock = SystemClock()
     with open_provider(settings, say=observer.noted) as provider:
         yield Desk(
             ledger=ledger,
             provider=provider,
-            clock=SystemClock(),
+            clock=clock,
             home=get_home(),
             observer=observer,
+            notifier=Delivery(read_environ(), clock, open_audit_log(observer.noted)),
         )
 
 
@@ -139,12 +142,13 @@ def open_desks(
     ledger: "Ledger", clock: "Clock"
 ) -> "Iterator[Callable[[ProviderSettings, Observer], Desk]]":
     """A maker of desks for several threads, with one provider for all runs of an account."""
+    from ftops.notifying.delivery import Delivery
     from ftops.orchestrator.desk import Desk
     from ftops.providers.registry import Context, build_provider
 
-    context = Context(
-        environ=read_environ(), home=get_home(), clock=clock, audit=open_audit_log(None)
-    )
+    audit = open_audit_log(None)
+    context = Context(environ=read_environ(), home=get_home(), clock=clock, audit=audit)
+    notifier = Delivery(context.environ, clock, audit)
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
 
@@ -154,7 +158,12 @@ def open_desks(
                 providers[settings] = build_provider(settings, context)
             provider = providers[settings]
         return Desk(
-            ledger=ledger, provider=provider, clock=clock, home=context.home, observer=observer
+            ledger=ledger,
+            provider=provider,
+            clock=clock,
+            home=context.home,
+            observer=observer,
+            notifier=notifier,
         )
 
     try:

@@ -7,6 +7,7 @@ from ftops.errors import LedgerError
 from ftops.ledger.rows import (
     CALL_COLUMNS,
     UPLOAD_COLUMNS,
+    Intent,
     RemoteCall,
     Upload,
     only,
@@ -27,17 +28,11 @@ class Calls(Store):
     ) -> RemoteCall:
         """Write down, before it is sent, a request that will have an effect."""
         with self._changing("record_intent") as connection:
-            cursor = connection.execute(
-                "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
-                " VALUES (?, ?, ?, 'intent', ?, ?)",
-                (run_id, stage.value, name, to_json(request), self._now()),
-            )
+            number = insert_intent(connection, run_id, Intent(stage, name, request), self._now())
             row = only(
-                connection.execute(
-                    f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,)
-                )
+                connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (number,))
             )
-            assert row is not None  # inserted two lines above
+            assert row is not None  # inserted in this transaction
             return to_call(row)
 
     def record_done(self, call: RemoteCall, remote_id: str) -> None:
@@ -164,6 +159,17 @@ class Calls(Store):
         if changed != 1:
             raise LedgerError(f"call {call.id} ({call.name}) of {call.run_id} was answered already")
         connection.execute("DELETE FROM parted_uploads WHERE call_id = ?", (call.id,))
+
+
+def insert_intent(
+    connection: sqlite3.Connection, run_id: RunId, intent: Intent, now: str
+) -> int | None:
+    """Put a request that is not sent yet into the transaction under way; the number of its row."""
+    return connection.execute(
+        "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
+        " VALUES (?, ?, ?, 'intent', ?, ?)",
+        (run_id, intent.stage.value, intent.name, to_json(intent.request), now),
+    ).lastrowid
 
 
 def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:

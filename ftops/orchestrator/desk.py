@@ -1,10 +1,11 @@
 """The desk: everything that the orchestrator works with, handed in by whoever wires it up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.ledger.ledger import Ledger
+from ftops.notifying.notice import Mute, Notifier
 from ftops.orchestrator.observer import Observer
 from ftops.providers.protocol import Provider
 from ftops.records import RunId
@@ -12,13 +13,14 @@ from ftops.records import RunId
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One provider, one ledger, one watcher; `home` is the folder of FTOPS_HOME."""
+    """One provider, one ledger, one watcher, one who carries notices; `home` is FTOPS_HOME."""
 
     ledger: Ledger
     provider: Provider
     clock: Clock
     home: Path
     observer: Observer
+    notifier: Notifier = field(default_factory=Mute)
 
 
 def get_run_folder(home: Path, run_id: RunId) -> Path:
