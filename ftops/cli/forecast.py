@@ -197,6 +197,8 @@ def _describe_price(figures: ModelFigures) -> str | None:
     origin = figures.origins.get("train_usd")
     if figures.train_usd is None or origin is None:
         return None
+    if figures.train_usd == 0 and origin.source == SHIPPED:
+        return None  # the built-in engine, of which the line before says enough
     who = "ftops's own list" if origin.source == SHIPPED else origin.source
     return f"${figures.train_usd:g} a million trained tokens, as of {origin.as_of} ({who})"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
-    from ftops.providers.figures import ExampleLimit
+    from ftops.providers.figures import ExampleLimit, ModelFigures
     from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
     from ftops.spec.load import LoadedJob
@@ -46,7 +46,12 @@ def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
 
 
 def find_example_limit(settings: "ProviderSettings", model: str) -> "ExampleLimit | None":
-    """How long a row of training data may be for that model; None when nobody has told.
+    """How long a row of training data may be for that model; None when nobody has told."""
+    return find_figures(settings, model).find_example_limit()
+
+
+def find_figures(settings: "ProviderSettings", model: str) -> "ModelFigures":
+    """What is known of that model's prices and limits.
 
     Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
     """
@@ -55,7 +60,7 @@ def find_example_limit(settings: "ProviderSettings", model: str) -> "ExampleLimi
     from ftops.providers.catalogue import Catalogue
 
     tables = list_tables(settings, read_environ())
-    return Catalogue(get_home(), SystemClock()).find_figures(tables, model).find_example_limit()
+    return Catalogue(get_home(), SystemClock()).find_figures(tables, model)
 
 
 def find_chosen_provider(

@@ -7,7 +7,6 @@ from ftops.errors import LedgerError
 from ftops.ledger.rows import (
     CALL_COLUMNS,
     UPLOAD_COLUMNS,
-    Intent,
     RemoteCall,
     Upload,
     only,
@@ -28,12 +27,7 @@ class Calls(Store):
     ) -> RemoteCall:
         """Write down, before it is sent, a request that will have an effect."""
         with self._changing("record_intent") as connection:
-            number = insert_intent(connection, run_id, Intent(stage, name, request), self._now())
-            row = only(
-                connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (number,))
-            )
-            assert row is not None  # inserted in this transaction
-            return to_call(row)
+            return insert_intent(connection, self._now(), run_id, stage, name, request)
 
     def record_done(self, call: RemoteCall, remote_id: str) -> None:
         """The request had its effect: `remote_id` is what it made or changed."""
@@ -162,14 +156,24 @@ class Calls(Store):
 
 
 def insert_intent(
-    connection: sqlite3.Connection, run_id: RunId, intent: Intent, now: str
-) -> int | None:
-    """Put a request that is not sent yet into the transaction under way; the number of its row."""
-    return connection.execute(
+    connection: sqlite3.Connection,
+    now: str,
+    run_id: RunId,
+    stage: Stage,
+    name: str,
+    request: Mapping[str, Json],
+) -> RemoteCall:
+    """Write the intent down inside the open transaction."""
+    cursor = connection.execute(
         "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
         " VALUES (?, ?, ?, 'intent', ?, ?)",
-        (run_id, intent.stage.value, intent.name, to_json(intent.request), now),
-    ).lastrowid
+        (run_id, stage.value, name, to_json(request), now),
+    )
+    row = only(
+        connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,))
+    )
+    assert row is not None  # inserted a few lines above
+    return to_call(row)
 
 
 def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:

@@ -112,7 +112,7 @@ class Runs(Store):
                 raise _lost(seen)
             record_move(connection, seen.id, now, {"before": seen.status, "after": after})
             for intent in due:
-                insert_intent(connection, seen.id, intent, now)
+                insert_intent(connection, now, seen.id, intent.stage, intent.name, intent.request)
             return _known(connection, seen.id)
 
     def reopen_run(self, seen: Run, stages: Collection[Stage]) -> Run:

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftops import crashpoints
+from ftops.audit import concerning_its_run
 from ftops.errors import JobStalled, NotifyFailed
 from ftops.ledger.ledger import Intent, RemoteCall
 from ftops.notifying.notice import CommandTarget, Notice, Target, WebhookTarget
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.details import find_value, get_value
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.states import Move
 from ftops.records import Json, Run, RunStatus, Stage
 from ftops.spec.model import JobSpec
@@ -55,6 +57,16 @@ def tell(run: Run, desk: Desk) -> None:
     for call in desk.ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent":
             _send(run, desk, call)
+
+
+@concerning_its_run
+def tell_what_is_left(run: Run, desk: Desk) -> None:
+    """Send what a command that died has left open, unless somebody drives the run."""
+    if not is_telling_left(run, desk):
+        return
+    with hold_run(run, desk.home) as held:
+        if held:
+            tell(desk.ledger.get_run(run.id), desk)
 
 
 def is_telling_left(run: Run, desk: Desk) -> bool:

@@ -39,7 +39,11 @@ def test_a_price_is_shown_with_its_date_and_its_source(tmp_path: Path, models: P
 def test_the_built_in_engine_is_for_nothing(tmp_path: Path) -> None:
     answer = ftops("check", write_job(tmp_path, "limits: {max_cost_usd: 0}\n"))
     assert answer.code == 0
-    assert "$0 a million trained tokens" in answer.out
+    assert "a million trained tokens" not in answer.out
+    figures = ftops("check", tmp_path / "job.yaml", "--json").document["figures"]
+    assert isinstance(figures, dict)
+    assert isinstance(figures["train_usd"], dict)
+    assert figures["train_usd"]["value"] == 0
 
 
 def test_an_unknown_price_and_a_cost_limit_are_refused_with_lines_that_help(

@@ -49,6 +49,4 @@ def main(arguments: Sequence[str]) -> None:
         crashpoints.arm(point, int(count))
     job = write_job(Path(folder), notify=wish)
     with contextlib.suppress(JobFailed, RunError):
-        known = ledger.list_runs()
-        # A run that has failed is looked at, as by `ftops follow`, not tried again.
-        drive(known[0] if known and known[0].finished_at else open_run(job, desk), desk)
+        drive(open_run(job, desk), desk)

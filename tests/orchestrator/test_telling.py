@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed
+from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed, RunError
 from ftops.ledger.ledger import Ledger
 from ftops.notifying.notice import CommandTarget, Notice, Target, WebhookTarget
 from ftops.orchestrator.desk import Desk
@@ -182,6 +182,24 @@ def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(
     (notice, _) = messenger.told[0]
     assert (len(messenger.told), notice.id) == (1, call.request["id"])
     assert calls(bench, run) == [("done", notice.id)]
+
+
+def test_of_a_failed_run_the_same_command_tells_what_is_left_and_why_it_ends(
+    bench: Bench, desk: Desk, messenger: Messenger
+) -> None:
+    bench.provider.statuses = ("queued", "failed")
+    job = bench.write_job(notify=HOOK)
+    messenger.acts = [die]
+    with pytest.raises(Died):
+        run_job(desk, job)
+    (run,) = bench.ledger.list_runs()
+    with hold_run(run, bench.home), pytest.raises(RunError, match="failed"):
+        run_job(desk, job)
+    assert messenger.told == []  # somebody else has the run
+    for _ in range(2):
+        with pytest.raises(RunError, match="of this job file failed"):
+            run_job(desk, job)
+    assert messenger.types == ["run.failed"]
 
 
 def test_one_way_that_was_told_is_not_told_again_for_the_other(
