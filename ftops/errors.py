@@ -3,6 +3,7 @@
     FtopsError
     ├── SpecError              the job file is wrong
     ├── DatasetError           a data file is wrong
+    ├── ModelsFileError        the user's own figures of models are wrong
     ├── ProviderError          the provider said no, or said nothing
     │   ├── AuthFailed             401, or no key to send
     │   ├── PermissionRefused      403
@@ -22,6 +23,7 @@
     │   ├── LimitExceeded          `limits:` of the job file would be broken
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
     │       └── JobStalled             nothing was heard of a running job for `limits.stall`
+    ├── NotifyFailed           somebody who was to be told of a run was not
     ├── EngineError            the built-in engine cannot do its work
     │   ├── EngineNotRunning
     │   └── PortTaken
@@ -54,6 +56,12 @@ class DatasetError(FtopsError):
     """A data file is wrong; the message names the file and the lines."""
 
     hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+
+
+class ModelsFileError(FtopsError):
+    """The user's `models.toml` is wrong; the message names its lines and what is wanted there."""
+
+    hint = "Mend that file, or move it away: ftops has figures of its own (docs/prices.md)."
 
 
 class ProviderError(FtopsError):
@@ -177,6 +185,10 @@ class WaitedTooLong(RunError):
 
 class JobStalled(WaitedTooLong):
     """A running job has given no sign for `limits.stall`; nothing was cancelled or sent again."""
+
+
+class NotifyFailed(FtopsError):
+    """A command or web address of `notify:` was not told; the run itself is as it is."""
 
 
 class EngineError(FtopsError):

@@ -176,7 +176,7 @@ def _check_clock(settings: "ProviderSettings") -> "Iterator[Finding]":
     from ftops.cli.environment import read_environ
     from ftops.clock import SystemClock
     from ftops.orchestrator.checkup.findings import Finding, Grade
-    from ftops.providers.openai import find_base_url
+    from ftops.providers.address import find_base_url
     from ftops.providers.reach import find_clock_skew_s
 
     if settings.type == "local":

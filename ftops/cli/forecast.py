@@ -16,6 +16,7 @@ from ftops.dataset.tokens.estimate import say_method
 from ftops.orchestrator.preview import Preview, preview
 from ftops.orchestrator.stages.prepare import choose_recipe
 from ftops.orchestrator.tokens import TokenCounting
+from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import JobRequest, Json, RowFormat
 from ftops.spec.load import LoadedJob, resolve_data
@@ -52,6 +53,7 @@ class Forecast:
             "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
+            "figures": self.preview.figures.to_json(),
             "problems": list(self.preview.problems),
         }
         if with_request:
@@ -93,6 +95,8 @@ def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[Rende
             *(("preparing", change) for change in forecast.changes),
             ("tokens", _describe_tokens(found)),
             ("cost", _describe_cost(found)),
+            ("price", _describe_price(found.figures)),
+            ("ends", _describe_ends(found.figures)),
         ]
     )
     for warning in _find_warnings(found):
@@ -186,8 +190,30 @@ def _describe_cost(found: Preview) -> str | None:
     if estimate is None:
         return None
     if estimate.cost_usd is None:
-        return "not known: this provider's price for the model is not"
+        if found.figures.train_usd is None:
+            return "not known: this provider's price for the model is not"
+        return "not known: the provider chooses the epochs"
     return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
+
+
+def _describe_price(figures: ModelFigures) -> str | None:
+    """What training costs, since when that is known and who says so."""
+    origin = figures.origins.get("train_usd")
+    if figures.train_usd is None or origin is None:
+        return None
+    if figures.train_usd == 0 and origin.source == SHIPPED:
+        return None  # the built-in engine, of which the line before says enough
+    who = "ftops's own list" if origin.source == SHIPPED else origin.source
+    return f"${figures.train_usd:g} a million trained tokens, as of {origin.as_of} ({who})"
+
+
+def _describe_ends(figures: ModelFigures) -> str | None:
+    """The days after which the model, or the tuning of it, is over."""
+    days = [
+        f"no new jobs from {figures.no_jobs_from} on" if figures.no_jobs_from else "",
+        f"shut down on {figures.shutdown}, with its fine-tuned models" if figures.shutdown else "",
+    ]
+    return ", ".join(day for day in days if day) or None
 
 
 def _find_warnings(found: Preview) -> Sequence[str]:

@@ -164,6 +164,11 @@ def _interrupted(run: "Run") -> Interrupted:
     from ftops.cli.views import quote, render_path
     from ftops.orchestrator.hints import find_run_words
 
+    if run.finished_at is not None:
+        return Interrupted(
+            "interrupted after the run had ended, while somebody was told of it",
+            hint=quote("ftops", "follow", run.id) + " tells them.",
+        )
     if run.job_id is None:
         again = find_run_words(run, job_file=render_path(run.job_file))
         return Interrupted(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
     from ftops.orchestrator.tokens import TokenCounting
+    from ftops.providers.figures import ExampleLimit, ModelFigures
     from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
     from ftops.spec.load import LoadedJob
@@ -43,6 +44,24 @@ def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
     check_provider(job, find_capabilities(job.spec.provider_settings()))
     check_data_files(job)
     return job
+
+
+def find_example_limit(settings: "ProviderSettings", model: str) -> "ExampleLimit | None":
+    """How long a row of training data may be for that model; None when nobody has told."""
+    return find_figures(settings, model).find_example_limit()
+
+
+def find_figures(settings: "ProviderSettings", model: str) -> "ModelFigures":
+    """What is known of that model's prices and limits.
+
+    Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
+    """
+    from ftops.clock import SystemClock
+    from ftops.providers.address import list_tables
+    from ftops.providers.catalogue import Catalogue
+
+    tables = list_tables(settings, read_environ())
+    return Catalogue(get_home(), SystemClock()).find_figures(tables, model)
 
 
 def find_chosen_provider(
@@ -127,15 +146,18 @@ def open_desk(
 ) -> "Iterator[Desk]":
     """All that driving a run takes."""
     from ftops.clock import SystemClock
+    from ftops.notifying.delivery import Delivery
     from ftops.orchestrator.desk import Desk
 
+    clock = SystemClock()
     with open_provider(settings, say=observer.noted) as provider:
         yield Desk(
             ledger=ledger,
             provider=provider,
-            clock=SystemClock(),
+            clock=clock,
             home=get_home(),
             observer=observer,
+            notifier=Delivery(read_environ(), clock, open_audit_log(observer.noted)),
             tokens=make_token_counting(),
         )
 
@@ -145,12 +167,13 @@ def open_desks(
     ledger: "Ledger", clock: "Clock"
 ) -> "Iterator[Callable[[ProviderSettings, Observer], Desk]]":
     """A maker of desks for several threads, with one provider for all runs of an account."""
+    from ftops.notifying.delivery import Delivery
     from ftops.orchestrator.desk import Desk
     from ftops.providers.registry import Context, build_provider
 
-    context = Context(
-        environ=read_environ(), home=get_home(), clock=clock, audit=open_audit_log(None)
-    )
+    audit = open_audit_log(None)
+    context = Context(environ=read_environ(), home=get_home(), clock=clock, audit=audit)
+    notifier = Delivery(context.environ, clock, audit)
     counting = make_token_counting()
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
@@ -160,7 +183,15 @@ def open_desks(
             if settings not in providers:
                 providers[settings] = build_provider(settings, context)
             provider = providers[settings]
-        return Desk(ledger, provider, clock, context.home, observer, counting)
+        return Desk(
+            ledger=ledger,
+            provider=provider,
+            clock=clock,
+            home=context.home,
+            observer=observer,
+            notifier=notifier,
+            tokens=counting,
+        )
 
     try:
         yield make_desk

@@ -10,11 +10,11 @@ from ftops.ledger.deletions import Deletions
 from ftops.ledger.events import Events
 from ftops.ledger.models import Models
 from ftops.ledger.parts import Parts
-from ftops.ledger.rows import Move, RemoteCall, StoredEvent, Upload
+from ftops.ledger.rows import Intent, Move, RemoteCall, StoredEvent, Upload
 from ftops.ledger.runs import Runs
 from ftops.ledger.stages import Stages
 
-__all__ = ["Ledger", "Move", "RemoteCall", "StoredEvent", "Upload"]
+__all__ = ["Intent", "Ledger", "Move", "RemoteCall", "StoredEvent", "Upload"]
 
 
 class Ledger(Runs, Stages, Events, Calls, Parts, Models, Deletions):

@@ -56,13 +56,22 @@ class RemoteCall:
     id: int
     run_id: RunId
     stage: Stage
-    name: str  # upload_file, create_job, cancel_job, delete_file, …
+    name: str  # upload_file, create_job, cancel_job, delete_file, notify, â¦
     state: CallState
     request: Mapping[str, Json]
     began_at: datetime
     ended_at: datetime | None = None
     remote_id: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request that is about to be sent, or that a change of the run makes due."""
+
+    stage: Stage
+    name: str
+    request: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 
 from ftops.errors import RunBusy, UnknownRun
+from ftops.ledger.calls import insert_intent
 from ftops.ledger.events import record_move
-from ftops.ledger.rows import RUN_COLUMNS, only, run_values, to_json, to_run
+from ftops.ledger.rows import RUN_COLUMNS, Intent, only, run_values, to_json, to_run
 from ftops.ledger.store import Store
 from ftops.records import Json, Run, RunId, RunStatus, Stage
 
@@ -81,8 +82,18 @@ class Runs(Store):
             )
             return [to_run(row) for row in rows]
 
-    def move_run(self, seen: Run, after: RunStatus, *, error: str | None = None) -> Run:
-        """Move the run on from the state in which the caller has seen it; RunBusy if it left it."""
+    def move_run(
+        self,
+        seen: Run,
+        after: RunStatus,
+        *,
+        error: str | None = None,
+        due: Sequence[Intent] = (),
+    ) -> Run:
+        """Move the run on from the state in which the caller has seen it; RunBusy if it left it.
+
+        The requests in `due` are intents from then on, whatever happens next.
+        """
         now = self._now()
         with self._changing("move_run") as connection:
             changed = connection.execute(
@@ -100,6 +111,8 @@ class Runs(Store):
             if changed != 1:
                 raise _lost(seen)
             record_move(connection, seen.id, now, {"before": seen.status, "after": after})
+            for intent in due:
+                insert_intent(connection, now, seen.id, intent.stage, intent.name, intent.request)
             return _known(connection, seen.id)
 
     def reopen_run(self, seen: Run, stages: Collection[Stage]) -> Run:

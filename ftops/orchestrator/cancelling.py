@@ -9,6 +9,7 @@ from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.reconciling import CALL as CREATE_CALL
 from ftops.orchestrator.reconciling import reconcile
 from ftops.orchestrator.states import ENDED, RUN_MOVES
+from ftops.orchestrator.telling import end_run
 from ftops.orchestrator.unanswered import CANCEL_CALL, close_unanswered
 from ftops.orchestrator.work import Work
 from ftops.records import Job, Run, Stage
@@ -129,4 +130,4 @@ def _settle(run: Run, desk: Desk, job: Job) -> Run:
 
 
 def _end(run: Run, desk: Desk, reason: str) -> Run:
-    return desk.ledger.move_run(run, RUN_MOVES["cancel"].check(run.status), error=reason)
+    return end_run(run, desk, RUN_MOVES["cancel"], reason)

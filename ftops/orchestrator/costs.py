@@ -1,5 +1,6 @@
 """What a job will cost, before anything is sent, and whether `limits:` allows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.errors import LimitExceeded
@@ -24,6 +25,7 @@ class Estimate:
     price_usd: float | None  # for a million trained tokens
     method: str = ""  # how the tokens were counted
     error: float = 0.0  # the share by which they may be off
+    price_advice: str = ""  # how to tell a price that is not known
 
     @property
     def trained_tokens(self) -> int | None:
@@ -77,8 +79,7 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
             broken.append(f"limits.max_cost_usd cannot be held: {_UNKNOWN_EPOCHS}")
         elif estimate.cost_usd is None:
             broken.append(
-                f"limits.max_cost_usd cannot be held: the price of training {model} is not known;"
-                " take that line out of the job file, or hold the job with max_training_tokens"
+                f"limits.max_cost_usd cannot be held: the price of training {model} is not known"
             )
         elif estimate.cost_usd > limits.max_cost_usd:
             broken.append(
@@ -90,10 +91,23 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
     return broken
 
 
+def find_price_advice(limits: LimitSpec, estimate: Estimate | None) -> str:
+    """The way out where a limit waits for a price that is not known; empty where none does."""
+    if limits.max_cost_usd is None or estimate is None or estimate.price_usd is not None:
+        return ""
+    return estimate.price_advice
+
+
 def check_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> None:
     """LimitExceeded, naming all of them, if any limit would be broken."""
-    if broken := find_broken_limits(limits, estimate, model):
-        raise LimitExceeded("nothing was sent: " + "; ".join(broken))
+    broken = find_broken_limits(limits, estimate, model)
+    raise_broken(broken, find_price_advice(limits, estimate))
+
+
+def raise_broken(broken: Sequence[str], advice: str) -> None:
+    """LimitExceeded with these sentences, if there are any; `advice` instead of the usual hint."""
+    if broken:
+        raise LimitExceeded("nothing was sent: " + "; ".join(broken), hint=advice)
 
 
 def _about(estimate: Estimate) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.ledger.ledger import Ledger
+from ftops.notifying.notice import Mute, Notifier
 from ftops.orchestrator.observer import Observer
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
@@ -13,13 +14,14 @@ from ftops.records import RunId
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One provider, one ledger, one watcher; `home` is the folder of FTOPS_HOME."""
+    """One provider, one ledger, one watcher, one who carries notices; `home` is FTOPS_HOME."""
 
     ledger: Ledger
     provider: Provider
     clock: Clock
     home: Path
     observer: Observer
+    notifier: Notifier = field(default_factory=Mute)
     tokens: TokenCounting = field(default_factory=TokenCounting)
 
 

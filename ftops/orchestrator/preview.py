@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.dataset.summary import DataSummary, overlap
-from ftops.errors import DatasetError, LimitExceeded
-from ftops.orchestrator.costs import Estimate, find_broken_limits
+from ftops.errors import DatasetError
+from ftops.orchestrator.costs import (
+    Estimate,
+    find_broken_limits,
+    find_price_advice,
+    raise_broken,
+)
 from ftops.orchestrator.keys import make_remote_name
 from ftops.orchestrator.stages.prepare import (
     Made,
@@ -21,6 +26,7 @@ from ftops.orchestrator.stages.prepare import (
     make_file,
 )
 from ftops.orchestrator.tokens import TokenCounting
+from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import JobRequest, Method, RowFormat
 from ftops.spec.load import LoadedJob
@@ -42,12 +48,13 @@ class Preview:
     estimate: Estimate | None
     request: JobRequest
     uploads: Mapping[str, str]  # the name at the provider -> the file in the job file
+    figures: ModelFigures  # of the model at the provider
     problems: tuple[str, ...]
+    price_advice: str = ""  # how to tell the price for which a limit waits
 
     def check(self) -> None:
         """Raise LimitExceeded if anything forbids the run."""
-        if self.problems:
-            raise LimitExceeded("nothing was sent: " + "; ".join(self.problems))
+        raise_broken(self.problems, self.price_advice)
 
 
 def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = None) -> Preview:
@@ -91,7 +98,9 @@ def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = N
             method=Method(spec.method),
         ),
         uploads={_remote_name(one): one.file.source for one in made if one.summary},
+        figures=provider.find_figures(spec.model),
         problems=tuple(problems),
+        price_advice=find_price_advice(spec.limits, estimate),
     )
 
 

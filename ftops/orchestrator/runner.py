@@ -7,6 +7,7 @@ from ftops.errors import (
     FtopsError,
     JobCancelled,
     JobFailed,
+    JobStalled,
     LedgerError,
     RunBusy,
     RunError,
@@ -25,8 +26,14 @@ from ftops.orchestrator.states import (
     ENDED,
     RUN_MOVES,
     STAGE_MOVES,
-    Move,
     find_ending,
+)
+from ftops.orchestrator.telling import (
+    end_run,
+    is_telling_left,
+    tell,
+    tell_stall,
+    warn_if_nobody_hears,
 )
 from ftops.orchestrator.unanswered import close_unanswered
 from ftops.orchestrator.watching import watch
@@ -48,7 +55,7 @@ def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
             if held:
                 return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
         run = watch(run, desk, detach=detach)
-        if run.status in ENDED:
+        if run.status in ENDED and not is_telling_left(run, desk):
             return conclude(run, desk.ledger.list_stages(run.id))
         if detach and run.job_id:
             return run
@@ -69,6 +76,7 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
 
 
 def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
+    tell(run, desk)  # what a command that died has left to be told
     records = desk.ledger.list_stages(run.id)
     if run.status in ENDED:
         close_unanswered(desk.ledger, run, run.status)
@@ -77,7 +85,8 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
                 desk.observer.stage_ended(record)
         return conclude(run, records)
     if run.status is RunStatus.PENDING:
-        run = _move(desk, run, RUN_MOVES["start"])
+        run = desk.ledger.move_run(run, RUN_MOVES["start"].check(run.status))
+    warn_if_nobody_hears(run, desk)
     spec = JobSpec.from_json(run.spec)
     max_wait_s = spec.limits.max_wait_s
     until_s = None if max_wait_s is None else desk.clock.monotonic_s() + max_wait_s
@@ -100,7 +109,7 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
         if detach and record.stage is Stage.CREATE:
             return run
     close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
-    return _move(desk, run, RUN_MOVES["succeed"])
+    return end_run(run, desk, RUN_MOVES["succeed"])
 
 
 def _must_cancel(run: Run, desk: Desk, stage: Stage) -> bool:
@@ -120,6 +129,10 @@ def _do_stage(work: Work, record: StageRecord) -> Run:
     desk.observer.stage_began(running.stage, running.attempts)
     try:
         outcome = STAGES[record.stage](work)
+    except JobStalled as error:
+        with contextlib.suppress(StorageError, LedgerError):
+            tell_stall(desk.ledger.get_run(run.id), desk, error)
+        raise
     except (RunBusy, LedgerError, WaitedTooLong):
         raise  # nothing can be written, or nothing went wrong but the waiting
     except FtopsError as error:
@@ -148,12 +161,8 @@ def _record_failure(work: Work, running: StageRecord, error: FtopsError) -> None
     desk.observer.stage_ended(failed)
     ending = find_ending(running.stage, error)
     if ending is not None:
-        _move(desk, desk.ledger.get_run(run.id), ending, error.message)
+        end_run(desk.ledger.get_run(run.id), desk, ending, error.message)
         error.hint = f"{say_run(run, '--retry')} tries again. {error.hint}".strip()
-
-
-def _move(desk: Desk, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
-    return desk.ledger.move_run(run, move.check(run.status), error=error)
 
 
 def _has_prepared_files(desk: Desk, run: Run, records: list[StageRecord]) -> bool:

@@ -18,6 +18,7 @@ from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.states import RUN_MOVES
+from ftops.orchestrator.telling import tell_what_is_left
 from ftops.orchestrator.work import Work
 from ftops.records import Json, Run, RunStatus, Stage
 from ftops.reporting.evaluation import Evaluation
@@ -40,6 +41,8 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     run = desk.ledger.add_run(fresh, unless_known=not new)
     resumed = run.id != fresh.id
     if resumed:
+        if not retry and run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+            tell_what_is_left(run, desk)  # nobody will drive it any more
         run = _reopen(run, job, desk.ledger, retry=retry)
     if run.pruned_at is None:
         copy = get_run_folder(desk.home, run.id) / JOB_FILE

@@ -6,6 +6,7 @@ from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.feed import show
 from ftops.orchestrator.lock import is_driven
 from ftops.orchestrator.states import ENDED
+from ftops.orchestrator.telling import is_telling_left
 from ftops.records import Run, RunId, Stage, StageRecord, StageStatus
 
 LOOK_EVERY_S = 1.0
@@ -20,7 +21,7 @@ class _Seen:
 
 
 def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
-    """Show what happens until the run has ended or nobody drives it any more.
+    """Show what happens until the run has ended, and that was told, or nobody drives it any more.
 
     With `detach`, only until it has a job. Shown here does not count as shown: the process that
     drives the run shows the same events to somebody else.
@@ -32,7 +33,8 @@ def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
         driven = is_driven(run, desk.home)
         run = desk.ledger.get_run(run.id)
         _look(desk, run.id, seen)
-        if run.status in ENDED or (detach and run.job_id) or not driven:
+        ended = run.status in ENDED and not is_telling_left(run, desk)
+        if ended or (detach and run.job_id) or not driven:
             return run
         desk.clock.sleep(LOOK_EVERY_S)
 

@@ -1,6 +1,7 @@
 """The provider `local`: the OpenAI adapter pointed at the built-in engine, started when needed."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import openai
@@ -9,6 +10,7 @@ from ftops.audit import AuditLog
 from ftops.clock import Clock
 from ftops.errors import AuthFailed, ProviderError, Unreachable
 from ftops.providers.calls import Caller
+from ftops.providers.catalogue import Catalogue
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, make_client
 from ftops.providers.local import ENGINE_COMMAND, start_engine
@@ -82,7 +84,7 @@ def build_local(
         account="local",
         capabilities=capabilities,
         row_format=lambda _model: RowFormat.COMPLETION,
-        train_price_usd=lambda _model: 0.0,
+        find_figures=partial(Catalogue(context.home, context.clock).find_figures, (settings.type,)),
         jobs=JOB_CALLS[settings.protocol],
         uploads=choose_limits(context.environ),
     )

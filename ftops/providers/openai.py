@@ -7,18 +7,20 @@ protocols; what is said about jobs is in `jobs.py` (current) and in `fine_tunes.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from ftops.clock import Clock
 from ftops.errors import ProviderError
 from ftops.providers import answers, fine_tunes, jobs, remote_files
+from ftops.providers.address import find_base_url, is_official, list_tables
 from ftops.providers.calls import Caller
+from ftops.providers.catalogue import Catalogue
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
+from ftops.providers.figures import ModelFigures
 from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
-from ftops.providers.prices import find_train_price_usd
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.providers.retry import RetryPolicy
 from ftops.providers.uploads import open_upload, send_file
@@ -38,7 +40,6 @@ from ftops.records import (
     Sampling,
 )
 
-OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 
@@ -82,7 +83,7 @@ class Traits:
     account: str
     capabilities: Capabilities
     row_format: Callable[[str], RowFormat]
-    train_price_usd: Callable[[str], float | None]
+    find_figures: Callable[[str], ModelFigures]
     jobs: JobCalls
     uploads: UploadLimits
 
@@ -110,8 +111,8 @@ class OpenAIProvider:
     def row_format(self, model: str) -> RowFormat:
         return self._traits.row_format(model)
 
-    def train_price_usd(self, model: str) -> float | None:
-        return self._traits.train_price_usd(model)
+    def find_figures(self, model: str) -> ModelFigures:
+        return self._traits.find_figures(model)
 
     def ensure_ready(self) -> None:
         self._caller.connect()
@@ -211,7 +212,7 @@ def build_openai(
     """The provider for `settings`; nothing is sent, and a missing key is told when it is needed."""
     environ = context.environ
     base_url = find_base_url(settings, environ)
-    if settings.protocol == "legacy" and _is_official(base_url):
+    if settings.protocol == "legacy" and is_official(base_url):
         raise _switched_off(base_url)
     key_variable = settings.api_key_env or KEY_VARIABLE
     access = Access(
@@ -229,7 +230,9 @@ def build_openai(
         row_format=(lambda _model: RowFormat.COMPLETION)
         if settings.protocol == "legacy"
         else choose_row_format,
-        train_price_usd=_price_lookup(base_url),
+        find_figures=partial(
+            Catalogue(context.home, context.clock).find_figures, list_tables(settings, environ)
+        ),
         jobs=JOB_CALLS[settings.protocol],
         uploads=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
     )
@@ -238,26 +241,10 @@ def build_openai(
     return OpenAIProvider(traits, caller, context.clock)
 
 
-def find_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:
-    """The address that the settings or the environment name, without a slash at its end."""
-    return _check_base_url(settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL)
-
-
 def choose_row_format(model: str) -> RowFormat:
     """Chat rows, but for the two bases of the completions age and what was tuned from them."""
     base = find_base_model(model) or model
     return RowFormat.COMPLETION if base in _COMPLETION_BASES else RowFormat.CHAT
-
-
-def _price_lookup(base_url: str) -> Callable[[str], float | None]:
-    """The list prices are OpenAI's own; what others take is not known."""
-    if not _is_official(base_url):
-        return lambda _model: None
-    return lambda model: find_train_price_usd(find_base_model(model) or model)
-
-
-def _is_official(base_url: str) -> bool:
-    return (urlsplit(base_url).hostname or "").endswith("api.openai.com")
 
 
 def _switched_off(base_url: str) -> ProviderError:
@@ -267,23 +254,3 @@ def _switched_off(base_url: str) -> ProviderError:
         hint="Leave `protocol: legacy` out; or name another `base_url` or `type: local`, whose"
         " engine still speaks it.",
     )
-
-
-def _check_base_url(base_url: str) -> str:
-    """The address without a slash at its end, so that one account has one spelling."""
-    try:
-        parts = urlsplit(base_url.strip())
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ProviderError(
-            f"base_url {base_url!r} is not the address of a server",
-            hint="It looks like https://api.openai.com/v1 and usually ends in /v1.",
-        )
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ProviderError(
-            "base_url may hold neither a user, a password nor a query",
-            hint="A key belongs into the environment variable that `api_key_env` names.",
-        )
-    return base_url.strip().rstrip("/")

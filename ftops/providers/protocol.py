@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from ftops.providers.figures import ModelFigures
 from ftops.records import (
     Capabilities,
     Completion,
@@ -83,8 +84,11 @@ class Provider(Protocol):
     def row_format(self, model: str) -> RowFormat:
         """The shape of training rows and of prompts that `model` wants."""
 
-    def train_price_usd(self, model: str) -> float | None:
-        """US dollars for a million trained tokens; None when the price is not known."""
+    def find_figures(self, model: str) -> ModelFigures:
+        """What `model` costs and takes, as far as that is known; asks nobody.
+
+        ModelsFileError when the user's own figures cannot be read.
+        """
 
     def ensure_ready(self) -> None:
         """Make sure that somebody answers: the local provider starts its engine here."""

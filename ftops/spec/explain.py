@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from ftops.spec.model import JobSpec, ProviderSpec
+from ftops.spec.notify import OUTCOMES
 from ftops.spec.problems import Report, quoted
 from ftops.spec.reader import resolve_plain
 from ftops.spec.secrets import is_secret_field
@@ -16,7 +17,12 @@ from ftops.spec.values import Path, Values
 _FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _MAX_GUESSES = 100
 _METADATA = Wanted("text of at most 512 characters, under a key of 1 to 64")
-_BETA = Wanted("a number above 0, at most 100", "number")
+# What each item of a list must be, by the list's path.
+_ITEMS: Mapping[Path, Wanted] = {
+    ("hyperparameters", "classification_betas"): Wanted("a number above 0, at most 100", "number"),
+    ("notify", "on"): Wanted("success, failure or stall", choices=OUTCOMES),
+    ("notify", "command"): Wanted("text of 1 to 4096 characters"),
+}
 
 
 def explain(error: ValidationError, values: Values, report: Report) -> set[Path]:
@@ -30,6 +36,8 @@ def explain(error: ValidationError, values: Values, report: Report) -> set[Path]
         unknown = detail["type"] == "extra_forbidden"
         if path in told or values.is_broken(path[:-1] if unknown else path):
             continue
+        if detail["type"] == "too_short" and any(other[:-1] == path for other in told):
+            continue  # its items are bad, and do not count
         told.add(path)
         if detail["type"] == "missing":
             lacking.append(path)
@@ -87,7 +95,7 @@ def _path(loc: tuple[int | str, ...], values: Values) -> Path:
         return loc[:1] + loc[2:3]  # the second is the branch of the union
     if loc[:1] == ("metadata",):
         return loc[:2]
-    if loc[:2] == ("hyperparameters", "classification_betas"):
+    if loc[:2] in _ITEMS:
         return loc[:3] if isinstance(values.find(*loc[:3]), int | float | str) else loc[:2]
     return loc[:2]
 
@@ -139,7 +147,7 @@ def _wanted(path: Path) -> Wanted:
     field = find_field(path)
     if field is not None:
         return find_wanted(field)
-    return _METADATA if path[0] == "metadata" else _BETA
+    return _ITEMS.get(path[:2], _METADATA)
 
 
 def _suggest(wanted: Wanted, value: object, shown: str) -> str:

@@ -25,6 +25,7 @@ from ftops.records import (
     ProviderSettings,
     RowFormat,
 )
+from ftops.spec.notify import NotifySpec
 from ftops.spec.section import Section, Wanted
 
 MAX_SUFFIX = 64  # the longest that any provider takes
@@ -223,7 +224,12 @@ class LimitSpec(Section):
 
     max_cost_usd: Annotated[
         float | None, Wanted("a number of US dollars from 0 to 1000000", "number")
-    ] = Field(None, ge=0, le=1_000_000, description="Highest estimated price of the training.")
+    ] = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Highest estimated price of the training (`docs/prices.md`).",
+    )
     max_training_tokens: Annotated[Whole | None, Wanted("a whole number above 0", "number")] = (
         Field(None, description="Most tokens to train on, epochs counted.")
     )
@@ -334,6 +340,9 @@ class JobSpec(Section):
     limits: Annotated[LimitSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")] = (
         Field(LimitSpec(), description="Figures that must not be exceeded.")
     )
+    notify: Annotated[
+        NotifySpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+    ] = Field(NotifySpec(), description="Who is told when the run has ended or stalls.")
 
     def provider_settings(self) -> ProviderSettings:
         """The provider as the other rooms know it, whichever way it was written."""
@@ -352,12 +361,12 @@ class JobSpec(Section):
     def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
 
-        Left out: `evaluate`, `limits` and the name of the key's variable. It is itself the value
-        of a valid job file.
+        Left out: `evaluate`, `limits`, `notify` and the name of the key's variable. It is itself
+        the value of a valid job file.
         """
         settings = self.provider_settings()
         job: dict[str, Json] = self.model_dump(
-            mode="json", exclude={"provider", "evaluate", "limits"}
+            mode="json", exclude={"provider", "evaluate", "limits", "notify"}
         )
         job["provider"] = {
             "type": settings.type,

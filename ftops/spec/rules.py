@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ftops.spec.model import OWN_METADATA
+from ftops.spec.notify import NotifySpec
 from ftops.spec.values import Path, Values
 
 
@@ -116,6 +117,28 @@ def preferences_are_sent_as_they_are(values: Values) -> Iterator[Conflict]:
             yield Conflict(("prepare", name), message, "remove this line")
 
 
+def notices_need_somebody_to_tell(values: Values) -> Iterator[Conflict]:
+    section = values.find("notify")
+    if not isinstance(section, dict) or not section or set(section) - set(NotifySpec.model_fields):
+        return  # an unknown key is told by itself, and may be the one that is missing
+    if section.get("command") is None and section.get("webhook_url") is None:
+        if not any(values.is_broken(("notify", name)) for name in ("command", "webhook_url")):
+            yield Conflict(("notify",), "nobody would be told", "add command or webhook_url")
+    elif section.get("webhook_url") is not None and section.get("webhook_secret_env") is None:
+        yield Conflict(
+            ("notify", "webhook_url"),
+            "webhooks are signed, and no secret is named",
+            "add webhook_secret_env: the variable that holds it",
+        )
+
+
+def a_webhook_secret_is_for_a_webhook(values: Values) -> Iterator[Conflict]:
+    named = values.find("notify", "webhook_secret_env") is not None
+    if named and values.find("notify", "webhook_url") is None:
+        message = "webhook_secret_env has no effect without webhook_url"
+        yield Conflict(("notify", "webhook_secret_env"), message, "add that line, or remove this")
+
+
 RULES: tuple[Rule, ...] = (
     classification_options_need_the_metrics,
     classification_metrics_need_their_classes,
@@ -125,4 +148,6 @@ RULES: tuple[Rule, ...] = (
     system_message_is_for_chats,
     beta_is_for_preferences,
     preferences_are_sent_as_they_are,
+    notices_need_somebody_to_tell,
+    a_webhook_secret_is_for_a_webhook,
 )

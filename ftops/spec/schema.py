@@ -97,4 +97,6 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or isinstance(value, Mapping):
         return ""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`"

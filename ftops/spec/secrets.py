@@ -11,6 +11,7 @@ _SECRET = re.compile(
       | sk-(?:[a-z]+-)?(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{8,}
       | (?:hf|gsk|tgp|r8)_[A-Za-z0-9_]{16,}                # Hugging Face, Groq, Together, Replicate
       | (?:AKIA|ASIA)[A-Z0-9]{12,}                         # AWS
+      | whsec_[A-Za-z0-9+/_-]{16,}                         # of a webhook
       | gh[opsur]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,}
       | xox[abprs]-[A-Za-z0-9-]{10,}                       # Slack
       | AIza[A-Za-z0-9_-]{20,}                             # Google

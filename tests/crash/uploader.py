@@ -19,6 +19,7 @@ from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.runs import drive, open_run
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
+from ftops.providers.figures import ModelFigures
 from ftops.providers.local import find_engine
 from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
 from ftops.providers.parts import UploadLimits
@@ -61,7 +62,7 @@ def build_provider(engine: Path, threads: int) -> OpenAIProvider:
         account="local",
         capabilities=find_capabilities(ProviderSettings("local")),
         row_format=lambda _model: RowFormat.COMPLETION,
-        train_price_usd=lambda _model: 0.0,
+        find_figures=lambda _model: ModelFigures(train_usd=0.0),
         jobs=JOB_CALLS["current"],
         uploads=UploadLimits(single_bytes=PART, part_bytes=PART, threads=threads),
     )

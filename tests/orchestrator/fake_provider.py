@@ -16,6 +16,7 @@ from typing import Any
 
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
+from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.records import (
     Capabilities,
@@ -92,8 +93,11 @@ class FakeProvider:
     def row_format(self, model: str) -> RowFormat:
         return self.format
 
-    def train_price_usd(self, model: str) -> float | None:
-        return self.price_usd
+    def find_figures(self, model: str) -> ModelFigures:
+        return ModelFigures(
+            train_usd=self.price_usd,
+            price_advice="" if self.price_usd is not None else f"Tell the price of {model}.",
+        )
 
     def ensure_ready(self) -> None:
         self._enter("ensure_ready")

@@ -76,8 +76,9 @@ def test_a_run_over_its_limit_sends_nothing_and_goes_on_once_the_limit_is_raised
 
 def test_an_unknown_price_and_a_cost_limit_are_refused(bench: Bench) -> None:
     bench.provider.price_usd = None
-    with pytest.raises(LimitExceeded, match="price of training ada is not known"):
+    with pytest.raises(LimitExceeded, match="price of training ada is not known") as caught:
         bench.run(bench.write_job(limits={"max_cost_usd": 5}))
+    assert caught.value.hint == "Tell the price of ada."
     assert bench.provider.count("upload_file") == 0
 
 

@@ -8,7 +8,6 @@ import pytest
 import respx
 
 from ftops.errors import AuthFailed, ProviderError
-from ftops.providers.prices import find_train_price_usd
 from ftops.providers.registry import PROVIDERS, find_capabilities
 from ftops.records import Hyperparameters, JobProtocol, ProviderSettings, RowFormat
 from tests.providers.conftest import KEY, Bench
@@ -131,7 +130,7 @@ def test_address_organisation_and_project_come_from_the_environment_handed_in(
     assert headers["openai-organization"] == "org-1"
     assert headers["openai-project"] == "proj-1"
     assert provider.account == "openai:https://gateway.example/v1:org-1:proj-1"
-    assert provider.train_price_usd("gpt-4.1") is None
+    assert provider.find_figures("gpt-4.1").train_usd is None
 
 
 def test_the_job_file_goes_before_the_environment(bench: Bench) -> None:
@@ -204,13 +203,15 @@ def test_rows_have_the_shape_that_the_base_model_wants(
         ("ada", None),
     ],
 )
-def test_prices_are_known_or_unknown_never_guessed(base: str, usd: float | None) -> None:
-    assert find_train_price_usd(base) == usd
+def test_prices_are_known_or_unknown_never_guessed(
+    bench: Bench, base: str, usd: float | None
+) -> None:
+    assert bench.build().find_figures(base).train_usd == usd
 
 
 def test_going_on_from_a_fine_tuned_model_costs_what_its_base_costs(bench: Bench) -> None:
-    assert bench.build().train_price_usd("ft:gpt-4.1-mini:acme:news:1") == 5.0
-    assert bench.build(ProviderSettings("local")).train_price_usd("ada") == 0.0
+    assert bench.build().find_figures("ft:gpt-4.1-mini:acme:news:1").train_usd == 5.0
+    assert bench.build(ProviderSettings("local")).find_figures("ada").train_usd == 0
 
 
 def test_building_a_provider_starts_and_writes_nothing(bench: Bench) -> None:

@@ -87,7 +87,7 @@ def test_the_committed_schema_is_the_models() -> None:
 
 def test_every_object_is_closed_and_every_field_described() -> None:
     found = list(objects(SCHEMA))
-    assert len(found) == 6
+    assert len(found) == 7
     for item in found:
         assert item["additionalProperties"] is False
         for name, field in item["properties"].items():
@@ -104,6 +104,8 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"hyperparameters": {"n_epochs": "${N:-3}"}, "limits": {"max_wait": "${WAIT}"}},
         {"metadata": {"a": "b"}, "limits": {"max_wait": "1h30m", "max_cost_usd": 0.5}},
         {"prepare": {"format": "chat", "stop": None}, "evaluate": {"max_rows": 3}},
+        {"notify": {"on": ["stall"], "command": ["tell", "me"]}},
+        {"notify": {"webhook_url": "http://[::1]:9/x", "webhook_secret_env": "HOOK"}},
     ],
 )
 def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, more: dict[str, Any]) -> None:
@@ -129,6 +131,8 @@ def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, more: dict[str, 
         {"metadata": {"a": 3}},
         {"limits": {"max_wait": "6 h"}},
         {"prepare": {"format": "chats"}},
+        {"notify": {"command": "tell me"}},
+        {"notify": {"webhook_url": "http://hooks.example/x", "webhook_secret_env": "HOOK"}},
         {"suffix": "x" * 65},
         {"name": "two words"},
     ],

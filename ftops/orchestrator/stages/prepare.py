@@ -114,8 +114,16 @@ def make_estimate(
     counted = tokens.count(training.summary, provider, spec.model)
     if n_epochs is None and spec.hyperparameters.batch_size == "auto":
         n_epochs = counted.n_epochs
-    price_usd = provider.train_price_usd(spec.model)
-    return Estimate(counted.tokens, n_epochs, assumed, price_usd, counted.method, counted.error)
+    figures = provider.find_figures(spec.model)
+    return Estimate(
+        tokens=counted.tokens,
+        n_epochs=n_epochs,
+        epochs_assumed=assumed,
+        price_usd=figures.train_usd,
+        method=counted.method,
+        error=counted.error,
+        price_advice=figures.price_advice,
+    )
 
 
 def check_rows(training: Made, provider: Provider) -> None:

@@ -1,0 +1,93 @@
+"""The real `ftops` tells a program and a web address how a run went."""
+
+import json
+import signal
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from ftops.records import Json
+from tests.crash.house import wait_until
+from tests.e2e.house import House, finish
+from tests.notifying.receiver import SECRET, receiving
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def write_job(house: House, name: str, *lines: str) -> Path:
+    path = house.write_job(name, epochs=1)
+    path.write_text(path.read_text() + "notify:\n" + "".join(f"  {line}\n" for line in lines))
+    return path
+
+
+def test_a_run_tells_both_and_keeps_the_secret_to_itself(house: House) -> None:
+    with receiving() as receiver:
+        job = write_job(
+            house,
+            "told",
+            "command: [sh, -c, 'cat > told.json; echo noise; echo more noise >&2']",
+            f"webhook_url: {receiver.url}",
+            "webhook_secret_env: HOOK",
+        )
+        receiver.answers = [(503, {})]
+        done = house.ftops("run", job, "--json", HOOK=SECRET)
+        assert (done.code, "noise" in done.err) == (0, False)
+        run = cast(dict[str, Json], done.document)
+        again = house.ftops("run", job, "--json", HOOK=SECRET)
+        assert again.code == 0
+    first, second = receiver.taken
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    told = json.loads((house.folder / "told.json").read_text())
+    assert told["data"].pop("error") is None
+    assert told == second.document
+    assert told["type"] == "run.succeeded"
+    assert told["data"]["run_id"] == run["run_id"]
+    assert told["data"]["fine_tuned_model"] == run["fine_tuned_model"]
+    logged = house.look("logs", "told", "--json").out
+    assert logged.count("/hooks/ftops") == 2
+    for path in (file for file in house.home.rglob("*") if file.is_file()):
+        assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_who_cannot_be_told_is_named_at_once_and_costs_no_run(house: House) -> None:
+    job = write_job(
+        house,
+        "untold",
+        "command: [no-such-program-here]",
+        "webhook_url: http://127.0.0.1:9/x",
+        "webhook_secret_env: HOOK",
+    )
+    done = house.ftops("run", job)
+    assert done.code == 0
+    early, _, late = done.out.partition("✓ upload")
+    for text in (early, late):
+        assert "there is no program 'no-such-program-here'" in text
+        assert "HOOK is not set" in " ".join(text.split())
+
+
+def test_ctrl_c_while_somebody_is_told_leaves_it_to_the_next_command(house: House) -> None:
+    script = "test -e up || { touch up; sleep 60; }; touch told-late"
+    job = write_job(house, "late", f"command: [sh, -c, '{script}']")
+    process = house.start("run", job)
+    wait_until((house.folder / "up").exists)
+    process.send_signal(signal.SIGINT)
+    stopped = finish(process)
+    assert stopped.code == 130
+    assert "interrupted after the run had ended" in stopped.err
+    assert not (house.folder / "told-late").exists()
+    command = stopped.err.splitlines()[-1].removeprefix("next: ").split()
+    assert house.look(*command[1:3]).code == 0
+    assert (house.folder / "told-late").exists()
+
+
+def test_many_runs_at_once_tell_each_of_itself(house: House) -> None:
+    folder = house.folder / "many"
+    folder.mkdir()
+    for name in ("train.jsonl", "validation.jsonl"):
+        (folder / name).write_bytes((house.folder / name).read_bytes())
+    for name in ("one", "two"):
+        job = write_job(house, name, 'command: [sh, -c, "touch told-$FTOPS_NAME"]')
+        job.rename(folder / job.name)
+    assert house.look("run", "--all", folder).code == 0
+    assert sorted(path.name for path in folder.glob("told-*")) == ["told-one", "told-two"]

@@ -1,0 +1,215 @@
+"""Prices, limits and dates of models: whose word counts, and what is left unknown."""
+
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
+from ftops.errors import ModelsFileError
+from ftops.providers.address import list_tables
+from ftops.providers.catalogue import Catalogue
+from ftops.providers.figures import FIGURES, ModelFigures, Origin
+from ftops.providers.registry import PROVIDERS
+from ftops.records import ProviderSettings
+from tests.fakes import FakeClock
+from tests.providers.conftest import Bench
+
+DAY = date(2026, 11, 22)
+OPENAI = ("openai",)
+FOREIGN = ("llm.example.com:443", "llm.example.com")
+
+
+def look(home: Path, model: str, tables: tuple[str, ...] = OPENAI) -> ModelFigures:
+    return Catalogue(home, FakeClock()).find_figures(tables, model)
+
+
+def own(home: Path, text: str) -> Path:
+    path = home / "models.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_what_ftops_knows_is_dated_and_said_to_be_its_own(tmp_path: Path) -> None:
+    found = look(tmp_path, "gpt-4o-2024-08-06")
+    assert (found.train_usd, found.input_usd, found.output_usd) == (25.0, 3.75, 15.0)
+    assert found.origins["train_usd"] == Origin(DAY, "ftops")
+    assert (found.no_jobs_from, found.shutdown) == (date(2027, 1, 6), date(2027, 1, 14))
+    assert found.price_advice == ""
+    assert set(found.to_json()) == set(FIGURES)
+    assert found.to_json()["shutdown"] == {
+        "value": "2027-01-14",
+        "as_of": "2026-11-22",
+        "source": "ftops",
+        "confirmed": True,
+    }
+
+
+def test_a_name_stands_for_its_dated_snapshots_and_a_snapshot_adds_its_own(tmp_path: Path) -> None:
+    found = look(tmp_path, "gpt-4.1-mini-2025-04-14")
+    assert (found.train_usd, found.shutdown) == (5.0, date(2027, 1, 14))
+    old = look(tmp_path, "gpt-3.5-turbo-1106")
+    assert (old.train_usd, old.max_example_tokens) == (8.0, 16_385)
+    assert old.shutdown == date(2026, 9, 28)
+    assert look(tmp_path, "gpt-3.5-turbo-0125").shutdown == date(2026, 10, 23)
+
+
+@pytest.mark.parametrize("model", ["ada", "babbage", "curie", "davinci", "ft:curie:acme:x:1"])
+def test_an_example_for_the_legacy_models_has_at_most_2048_tokens(
+    tmp_path: Path, model: str
+) -> None:
+    found = look(tmp_path, model).find_example_limit()
+    assert found is not None
+    assert (found.tokens, found.origin.confirmed) == (2048, True)
+
+
+def test_a_limit_that_nobody_has_published_is_marked(tmp_path: Path) -> None:
+    expected = look(tmp_path, "gpt-4.1").find_example_limit()
+    stated = look(tmp_path, "gpt-4o-mini").find_example_limit()
+    assert expected is not None
+    assert stated is not None
+    assert (expected.tokens, expected.origin.confirmed) == (65_536, False)
+    assert (stated.tokens, stated.origin.confirmed) == (65_536, True)
+    assert look(tmp_path, "gpt-9").find_example_limit() is None
+
+
+def test_the_built_in_engine_costs_nothing_and_has_its_own_context(tmp_path: Path) -> None:
+    found = look(tmp_path, "whatever", ("local",))
+    assert (found.train_usd, found.max_example_tokens) == (0, CONTEXT_LENGTH)
+    assert set(PROVIDERS) == {"local", "openai"}
+
+
+def test_a_user_replaces_one_figure_and_keeps_the_others(tmp_path: Path) -> None:
+    path = own(tmp_path, 'as_of = 2026-12-01\n[openai."gpt-4.1"]\ntrain_usd = 20\n')
+    found = look(tmp_path, "gpt-4.1-2025-04-14")
+    assert (found.train_usd, found.input_usd) == (20, 3.0)
+    assert found.origins["train_usd"] == Origin(date(2026, 12, 1), str(path))
+    assert found.origins["input_usd"].source == "ftops"
+    assert look(tmp_path, "gpt-4o-mini").train_usd == 3.0
+
+
+def test_the_narrowest_name_counts_first(tmp_path: Path) -> None:
+    own(
+        tmp_path,
+        "as_of = 2026-12-01\n"
+        '[openai."*"]\ntrain_usd = 1\nmax_example_tokens = 10\n'
+        '[openai."gpt-*"]\ntrain_usd = 2\ninput_usd = 2\n'
+        '[openai."gpt-5"]\ntrain_usd = 3\n'
+        '[openai."gpt-5-2026-01-01"]\noutput_usd = 4\n'
+        '[openai."ft:gpt-5:acme::1"]\ntrain_usd = 9\n',
+    )
+    found = look(tmp_path, "gpt-5-2026-01-01")
+    assert (found.output_usd, found.train_usd, found.input_usd) == (4, 3, 2)
+    assert found.max_example_tokens == 10
+    assert look(tmp_path, "llama").train_usd == 1
+    assert look(tmp_path, "ft:gpt-5:acme::1").train_usd == 9
+    assert look(tmp_path, "ft:gpt-5:acme::2").train_usd == 3
+
+
+def test_only_an_asterisk_stands_for_other_text(tmp_path: Path) -> None:
+    own(tmp_path, 'as_of = 2026-12-01\n[openai."m[ab]?*"]\ntrain_usd = 1\n')
+    assert look(tmp_path, "m[ab]?x").train_usd == 1
+    assert look(tmp_path, "max").train_usd is None
+
+
+def test_a_foreign_server_has_the_prices_of_its_own_host_and_no_others(tmp_path: Path) -> None:
+    assert look(tmp_path, "gpt-4.1", FOREIGN).to_json() == {}
+    own(
+        tmp_path,
+        "as_of = 2026-12-01\n"
+        '[openai."*"]\ntrain_usd = 7\n'
+        '["llm.example.com"."gpt-4.1"]\ntrain_usd = 1\noutput_usd = 2\n'
+        '["llm.example.com:443"."gpt-4.1"]\ntrain_usd = 3\n',
+    )
+    found = look(tmp_path, "gpt-4.1", FOREIGN)
+    assert (found.train_usd, found.output_usd, found.input_usd) == (3, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "tables"),
+    [
+        (None, ("api.openai.com:443", "api.openai.com", "openai")),
+        ("https://eu.api.openai.com/v1", ("eu.api.openai.com:443", "eu.api.openai.com", "openai")),
+        ("https://notapi.openai.com/v1", ("notapi.openai.com:443", "notapi.openai.com")),
+        (
+            "http://api.openai.com.x/v1",
+            ("api.openai.com.x:80", "api.openai.com.x"),
+        ),
+        ("http://LLM:8000/v1", ("llm:8000", "llm")),
+        ("http://[::1]:8000/v1", ("[::1]:8000", "[::1]")),
+    ],
+)
+def test_only_openai_itself_goes_by_the_name_of_openai(
+    base_url: str | None, tables: tuple[str, ...]
+) -> None:
+    assert list_tables(ProviderSettings("openai", base_url=base_url), {}) == tables
+
+
+def test_the_address_may_come_from_the_environment() -> None:
+    environ = {"OPENAI_BASE_URL": "https://llm.example.com/v1"}
+    assert list_tables(ProviderSettings("openai"), environ) == FOREIGN
+    assert list_tables(ProviderSettings("local"), environ) == ("local",)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "table"),
+    [
+        (None, "openai"),
+        ("https://llm.example.com/v1", "llm.example.com"),
+        ("https://llm.example.com:8443/v1", "llm.example.com:8443"),
+        ("http://llm/v1", "llm:80"),
+        ("http://localhost/v1", "localhost"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "as_of = 2026-12-01\n"], ids=["no file", "a file"])
+def test_lines_for_an_unknown_price_can_be_pasted(
+    tmp_path: Path, base_url: str | None, table: str, before: str
+) -> None:
+    path = own(tmp_path, before) if before else tmp_path / "models.toml"
+    tables = list_tables(ProviderSettings("openai", base_url=base_url), {})
+    advice = look(tmp_path, "some/model.v2", tables).price_advice
+    head, _, lines = advice.partition("\n\n")
+    assert str(path) in head
+    pasted = before + lines.replace("PRICE", "1.5") + "\n"
+    assert tomllib.loads(pasted)[table] == {"some/model.v2": {"train_usd": 1.5}}
+    own(tmp_path, pasted)
+    found = look(tmp_path, "some/model.v2", tables)
+    assert (found.train_usd, found.price_advice) == (1.5, "")
+
+
+def test_a_table_that_is_there_gets_a_line_and_not_a_second_table(tmp_path: Path) -> None:
+    own(tmp_path, "as_of = 2026-12-01\n[openai.mine]\nmax_example_tokens = 5\n")
+    head, _, lines = look(tmp_path, "ft:mine:acme::1").price_advice.partition("\n\n")
+    assert "to the table [openai.mine] of" in head
+    assert lines == "train_usd = PRICE"
+
+
+def test_lines_pasted_without_a_price_are_refused_with_their_place(tmp_path: Path) -> None:
+    lines = look(tmp_path, "mine").price_advice.partition("\n\n")[2]
+    path = own(tmp_path, lines)
+    with pytest.raises(ModelsFileError, match=r"models\.toml:3:13: no TOML: Invalid value"):
+        look(tmp_path, "mine")
+    assert path.read_text() == lines
+
+
+def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").mkdir()
+    with pytest.raises(ModelsFileError, match=r"models\.toml: cannot be read"):
+        look(tmp_path, "ada")
+
+
+def test_a_wrong_file_stands_in_the_way_of_figures_alone(bench: Bench) -> None:
+    own(bench.home, "no toml")
+    bench.api.get("/models/ada").respond(json={"id": "ada"})
+    provider = bench.build()
+    assert provider.get_model("ada").id == "ada"
+    with pytest.raises(ModelsFileError, match=r"models\.toml:1:4"):
+        provider.find_figures("ada")
+
+
+def test_a_provider_reads_the_file_of_its_home(bench: Bench) -> None:
+    own(bench.home, 'as_of = 2026-12-01\n["127.0.0.1:9"."gpt-4.1"]\ntrain_usd = 2\n')
+    foreign = bench.build(ProviderSettings("openai", base_url="http://127.0.0.1:9/v1"))
+    assert foreign.find_figures("ft:gpt-4.1:acme::1").train_usd == 2
+    assert bench.build().find_figures("gpt-4.1").train_usd == 25.0

@@ -1,0 +1,128 @@
+"""A `models.toml`: what may stand there, and how everything else is told with its line."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.errors import ModelsFileError
+from ftops.providers.models_file import MAX_BYTES, ModelsFile, read_models_file
+
+PROVIDERS = ("local", "openai")
+DAY = "as_of = 2026-11-22\n"
+
+
+def read(text: str | bytes) -> ModelsFile:
+    content = text.encode() if isinstance(text, str) else text
+    return read_models_file(content, "models.toml", providers=PROVIDERS)
+
+
+def refuse(text: str | bytes) -> str:
+    with pytest.raises(ModelsFileError) as caught:
+        read(text)
+    assert "models.toml" in caught.value.hint or "Mend" in caught.value.hint
+    return caught.value.message
+
+
+def test_every_figure_is_read_and_dated() -> None:
+    made = read(
+        DAY + '[openai."gpt-x"]\n'
+        "train_usd = 3\ninput_usd = 0.5\ncached_input_usd = 0\noutput_usd = 1e1\n"
+        "max_example_tokens = 4096\nno_jobs_from = 2027-01-06\nshutdown = 2027-01-14\n"
+        'unconfirmed = ["max_example_tokens"]\n'
+        '["127.0.0.1:8000"."some/model"]\ntrain_usd = 1\n'
+    )
+    assert (made.as_of, made.source) == (date(2026, 11, 22), "models.toml")
+    entry = made.entries["openai"]["gpt-x"]
+    assert entry.values == {
+        "train_usd": 3,
+        "input_usd": 0.5,
+        "cached_input_usd": 0,
+        "output_usd": 10.0,
+        "max_example_tokens": 4096,
+        "no_jobs_from": date(2027, 1, 6),
+        "shutdown": date(2027, 1, 14),
+    }
+    assert entry.unconfirmed == {"max_example_tokens"}
+    assert made.entries["127.0.0.1:8000"]["some/model"].values == {"train_usd": 1}
+
+
+@pytest.mark.parametrize("name", ["localhost", "llm.example.com", "llm:80", "[::1]:8000"])
+def test_a_server_is_named_by_its_host(name: str) -> None:
+    assert name in read(f'{DAY}["{name}".ada]\ntrain_usd = 1\n').entries
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[openai."x"]\ntrain_usd = 1\n', "models.toml:1: as_of is missing"),
+        ("as_of = 2026-11-22T10:00:00\n", "models.toml:1: as_of must be a day"),
+        ('as_of = "2026-11-22"\n', "models.toml:1: as_of must be a day"),
+        (DAY + "[openai.x]\n\ntrain_us = 1\n", "models.toml:4: unknown key 'train_us', did you me"),
+        (DAY + "[openai.x]\ncolour = 1\n", "known here: train_usd, input_usd"),
+        (DAY + "[opanai.x]\ntrain_usd = 1\n", "models.toml:2: unknown provider 'opanai', did you"),
+        (DAY + "[myserver.x]\ntrain_usd = 1\n", "named by the host of its base_url"),
+        (DAY + "[openai]\ntrain_usd = 1\n", "models.toml:3: 'train_usd' stands above the models"),
+        (DAY + "price = 1\n", "models.toml:2: unknown key 'price'"),
+        (
+            DAY + '[openai."x"]\ntrain_usd = "1"\n',
+            "train_usd must be a number of US dollars for",
+        ),
+        (DAY + '[openai."x"]\ntrain_usd = true\n', "models.toml:3: train_usd must be a number"),
+        (DAY + '[openai."x"]\ntrain_usd = nan\n', "models.toml:3: train_usd must be a number"),
+        (DAY + '[openai."x"]\ntrain_usd = -1\n', "models.toml:3: train_usd must be a number"),
+        (DAY + '[openai."x"]\ntrain_usd = inf\n', "models.toml:3: train_usd must be a number"),
+        (DAY + '[openai."x"]\nmax_example_tokens = 1.5\n', "must be a whole number of tokens"),
+        (DAY + '[openai."x"]\nmax_example_tokens = 0\n', "must be a whole number of tokens"),
+        (DAY + "[openai.x]\nshutdown = 1\n", "models.toml:3: shutdown must be a day such as"),
+        (DAY + '[openai.x]\nunconfirmed = ["x"]\n', "models.toml:3: unconfirmed must be a list"),
+        (DAY + "openai.x.train_usd = false\n", "models.toml:2: train_usd must be a number"),
+        (DAY + 'openai = {x = {"train_usd" = false}}\n', "models.toml:2: train_usd must be"),
+        (DAY + '[openai.""]\n', "models.toml:2: the name of a model has 1 to 256"),
+        (
+            DAY + "[openai.x]\ntrain_usd = PRICE\n",
+            "models.toml:3:13: no TOML: Invalid value\n",
+        ),
+        (DAY + "[openai.x]\n[openai.x]\n", "models.toml:3:"),
+        (DAY + "a = [", "models.toml:2:1: no TOML"),
+        (DAY + "\x1b[31m = 1", "models.toml:2:1: no TOML: Invalid statement\n    \ufffd[31m = 1"),
+        (b"as_of = 2026-11-22\n# \xff\n", "models.toml:2: not UTF-8"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        (b"#" * (MAX_BYTES + 1), "larger than"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_what_is_wanted(
+    text: str | bytes, told: str
+) -> None:
+    assert told in refuse(text)
+
+
+def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+    text = DAY + "".join(f"[openai.m{n}]\ntrain_usd = -1\n" for n in range(30))
+    lines = refuse(text).splitlines()
+    assert [line.split(":")[1] for line in lines[:-1]] == [str(3 + 2 * n) for n in range(20)]
+    assert lines[-1] == "… and 10 more"
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_no_trouble() -> None:
+    text = b"\xef\xbb\xbfas_of = 2026-11-22\r\n[openai.x]\r\ntrain_usd = 1\r\n"
+    assert read(text).entries["openai"]["x"].values == {"train_usd": 1}
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_a_list_of_models_or_a_clear_error(content: bytes) -> None:
+    try:
+        read_models_file(content, "models.toml")
+    except ModelsFileError as error:
+        assert error.message.startswith("models.toml")
+
+
+def test_the_file_that_comes_with_ftops_is_found_beside_the_code_and_sound() -> None:
+    import ftops.providers
+
+    path = Path(ftops.providers.__file__).with_name("models.toml")
+    made = read_models_file(path.read_bytes(), "ftops")
+    assert set(made.entries) == set(PROVIDERS)
+    assert made.as_of == date(2026, 11, 22)
