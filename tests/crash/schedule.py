@@ -170,7 +170,8 @@ def schedules() -> st.SearchStrategy[Schedule]:
     )
 
 
-# One for each planted bug: the shortest course that shows it. Played before all that is drawn.
+# The shortest course that shows each planted bug, and courses that once went wrong without one.
+# Played before all that is drawn.
 KNOWN = (
     Schedule((Command(death=Death("create.after_call", 1)),)),
     Schedule((Command(faults=(Fault("create_job", 1, "lost"),)),), lag_s=3.0),
@@ -178,4 +179,12 @@ KNOWN = (
     Schedule((Command(death=Death("provider.read_file.before", 1)),)),
     Schedule((Command(death=Death("create.after_call", 1)), Command(action="cancel"))),
     Schedule((Command(second=Second("run", "list_events", 2, 2, kills=True)),)),
+    # A cancel of a run that has not met its job yet: the ledger that knew it is gone.
+    Schedule(
+        (
+            Command(action="detach"),
+            Command(death=Death("files.before_rename", 1), ledger_gone=True),
+            Command(action="cancel"),
+        )
+    ),
 )
