@@ -78,13 +78,13 @@ def _find_unrecorded_job(run: Run, desk: Desk) -> str | None:
     """A job in doubt, or one that a command with another ledger has made for the same key."""
     work = Work(run, JobSpec.from_json(run.spec), desk)
     call = desk.ledger.find_open_call(run.id, CREATE_CALL)
-    if call is None:
-        return _find_earlier_job(work)
-    desk.provider.ensure_ready()
-    job = reconcile(work, call)
-    if job is None:
-        desk.ledger.record_failed(call, "the provider does not know the job; the request was lost")
-    return job.id if job else None
+    if call:
+        desk.provider.ensure_ready()
+        if job := reconcile(work, call):
+            return job.id
+        reason = "the provider does not know the job; the request was lost"
+        desk.ledger.record_failed(call, reason)
+    return _find_earlier_job(work)  # the call may also have been about to take that one over
 
 
 def _find_earlier_job(work: Work) -> str | None:

@@ -66,24 +66,25 @@ def test_a_job_is_cancelled_by_its_file_after_the_ledger_was_deleted(bench: Benc
     assert bench.provider.count("create_job") == 1
 
 
-def take_up_and_die(bench: Bench) -> None:
+def take_up_and_die(bench: Bench, where: str = "find_file") -> None:
     """A command with a fresh ledger, which dies before it has asked for an earlier job."""
 
     def die() -> None:
         raise KeyboardInterrupt
 
-    bench.provider.before("find_file", die)
+    bench.provider.before(where, die)
     with pytest.raises(KeyboardInterrupt):
         bench.run(bench.write_job())
-    bench.provider.before("find_file", lambda: None)
+    bench.provider.before(where, lambda: None)
 
 
+@pytest.mark.parametrize("where", ["find_file", "find_job"])
 def test_a_cancel_ends_the_job_of_a_deleted_ledger_that_no_run_has_taken_over_yet(
-    bench: Bench,
+    bench: Bench, where: str
 ) -> None:
     start(bench)
     lose_ledger(bench)
-    take_up_and_die(bench)
+    take_up_and_die(bench, where)
     (run,) = bench.ledger.list_runs()
     assert run.job_id is None
     run = cancel_run(run, bench.desk)
