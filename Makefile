@@ -5,6 +5,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOB    ?= configs/news-topics.yaml
 
+# The parts of the proof: `make test-crash PART=engine` goes through one of them alone.
+PART            ?= all
+PROOF_all       := tests/crash tests/faults
+PROOF_commands  := tests/crash/test_runs.py tests/crash/test_commands.py
+PROOF_uploads   := tests/crash/test_uploads.py
+PROOF_schedules := tests/crash/test_schedules.py
+PROOF_faults    := tests/faults
+PROOF_engine    := tests/crash/test_engine.py tests/crash/test_mishaps.py
+
 .PHONY: setup run test test-crash check fix bench conformance clean
 
 run: $(VENV)/.installed          ## train a first model and show what came out
@@ -16,9 +25,10 @@ setup: $(VENV)/.installed-dev    ## everything that a developer needs
 test: $(VENV)/.installed-dev     ## every test
 	$(BIN)/python -m pytest
 
-test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; about an hour
-	$(BIN)/python -m pytest tests/crash tests/faults -m "slow_proof or not slow_proof"
-	$(BIN)/python docs/generate.py
+test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; PART= for one part
+	$(BIN)/python -m pytest $(or $(PROOF_$(PART)),$(error there is no such part: $(PART))) \
+	    -m "slow_proof or not slow_proof"; \
+	    code=$$?; $(BIN)/python docs/generate.py; exit $$code
 
 check: $(VENV)/.installed-dev    ## style, types, import directions, generated files
 	$(BIN)/ruff format --check .

@@ -39,15 +39,17 @@ def render_architecture() -> str:
 
 
 def render_readme() -> str:
-    """The first page with the figures of the last `make test-crash`."""
+    """The first page with the figures of `make test-crash`."""
     figures = json.loads((ROOT / "docs" / "proof.json").read_text(encoding="utf-8"))
+    columns = ("runs", "commands", "kills", "faults", "same")
+    total = {name: sum(share[name] for share in figures.values()) for name in columns}
     lines = [
-        "| what went wrong | runs | commands | killed | provider's faults | ended as they must |",
+        "| what went wrong | runs | commands | kills | faults | ended as they must |",
         "| --- | --: | --: | --: | --: | --: |",
     ]
-    for part, share in figures.items():
-        columns = ("runs", "commands", "kills", "faults", "same")
-        lines.append(" | ".join([f"| {part}", *(f"{share[name]:,}" for name in columns)]) + " |")
+    for part, share in {**figures, "**all**": total}.items():
+        cells = [f"{share[name]:,}" if share[name] else "" for name in columns]
+        lines.append(" | ".join([f"| {part}", *cells]) + " |")
     return _renew("README.md", "proof", "\n".join(lines))
 
 

@@ -16,6 +16,7 @@ from ftops.errors import NotFound
 if TYPE_CHECKING:
     from ftops.cli.named import NamedModel
     from ftops.ledger.ledger import Ledger
+    from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
 
 Names = Annotated[
@@ -98,10 +99,22 @@ def _delete_one(ledger: "Ledger", name: str, settings: "ProviderSettings") -> No
     with wiring.open_provider(settings) as source:
         try:
             source.delete_model(name)
-        except NotFound:
-            ledger.mark_model_deleted(name)  # gone already; the ledger learns it now
+        except NotFound as error:
+            if _is_there(source, name):
+                error.hint = f"It still is there: `ftops models delete {name}` asks once more."
+            else:
+                ledger.mark_model_deleted(name)  # gone already; the ledger learns it now
             raise
     ledger.mark_model_deleted(name)
+
+
+def _is_there(source: "Provider", name: str) -> bool:
+    """Whether the provider still knows the model: some answer a first deletion with 404."""
+    try:
+        source.get_model(name)
+    except NotFound:
+        return False
+    return True
 
 
 def _unique(models: "Iterable[NamedModel]") -> "list[NamedModel]":

@@ -2,17 +2,26 @@
 
 from ftops import crashpoints
 from ftops.audit import concerning_its_run
-from ftops.errors import FtopsError, JobFailed, NotFound, Rejected, RunError
+from ftops.errors import (
+    AuthFailed,
+    FtopsError,
+    JobFailed,
+    NotFound,
+    PermissionRefused,
+    Rejected,
+    RunError,
+)
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say_follow
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.reconciling import CALL as CREATE_CALL
-from ftops.orchestrator.reconciling import reconcile
-from ftops.orchestrator.states import ENDED, RUN_MOVES
+from ftops.orchestrator.reconciling import reconcile, take_earlier_job
+from ftops.orchestrator.stages.create import make_request
+from ftops.orchestrator.states import DONE, ENDED, RUN_MOVES
 from ftops.orchestrator.telling import end_run
 from ftops.orchestrator.unanswered import CANCEL_CALL, close_unanswered
 from ftops.orchestrator.work import Work
-from ftops.records import Job, Run, Stage
+from ftops.records import Job, JobRequest, Run, Stage
 from ftops.spec.model import JobSpec
 
 UPLOAD_CALL = "upload_file"
@@ -38,7 +47,7 @@ def cancel_run(run: Run, desk: Desk) -> Run:
         with hold_run(run, desk.home) as held:
             run = desk.ledger.get_run(run.id)
             if held:
-                return run if run.status in ENDED else cancel_held(run, desk, sent=sent)
+                return run if run.status in ENDED else _cancel_and_tell(run, desk, sent=sent)
         # Another process drives it: it stops by itself before the job, or sees the job end.
         if run.job_id and not sent:
             _send(run, desk, run.job_id)
@@ -48,24 +57,59 @@ def cancel_run(run: Run, desk: Desk) -> Run:
         desk.clock.sleep(_LOOK_EVERY_S)
 
 
-def cancel_held(run: Run, desk: Desk, *, sent: bool = False) -> Run:
-    """Cancel a run whose lock the caller holds; `sent` if the provider knows about it already."""
-    job_id = run.job_id or _find_doubtful_job(run, desk)
+def cancel_held(run: Run, desk: Desk) -> Run:
+    """Cancel a run whose lock the caller holds.
+
+    It is returned still running when its job had ended by itself, or has not ended yet.
+    """
+    return _cancel(run, desk, sent=False)[0]
+
+
+def _cancel_and_tell(run: Run, desk: Desk, *, sent: bool) -> Run:
+    run, job = _cancel(run, desk, sent=sent)
+    if job is None or run.status in ENDED or not job.ended:
+        return run
+    error = RunError if job.status == "succeeded" else JobFailed
+    raise error(
+        f"{job.id} had already {job.status} when it was to be cancelled",
+        hint=f"{say_follow(run.id)} fetches what came of it.",
+    )
+
+
+def _cancel(run: Run, desk: Desk, *, sent: bool) -> tuple[Run, Job | None]:
+    """The run and its job as they stand then; `sent`: the provider knows about it already."""
+    job_id = run.job_id or _find_unrecorded_job(run, desk)
     if job_id is None:
         _drop_uploads(run, desk)
-        return _end(run, desk, "cancelled before it had a job")
+        return _end(run, desk, "cancelled before it had a job"), None
     job = desk.provider.get_job(job_id) if sent else _send(run, desk, job_id)
     return _settle(desk.ledger.get_run(run.id), desk, job)
 
 
-def _find_doubtful_job(run: Run, desk: Desk) -> str | None:
+def _find_unrecorded_job(run: Run, desk: Desk) -> str | None:
+    """A job in doubt, or one that a command with another ledger has made for the same key."""
+    work = Work(run, JobSpec.from_json(run.spec), desk)
     call = desk.ledger.find_open_call(run.id, CREATE_CALL)
-    if call is None:
+    if call:
+        desk.provider.ensure_ready()
+        if job := reconcile(work, call):
+            return job.id
+        reason = "the provider does not know the job; the request was lost"
+        desk.ledger.record_failed(call, reason)
+    return _find_earlier_job(work)  # the call may also have been about to take that one over
+
+
+def _find_earlier_job(work: Work) -> str | None:
+    provider, run = work.desk.provider, work.run
+    if run.wants_own_job or not provider.capabilities.metadata:
         return None
-    desk.provider.ensure_ready()
-    job = reconcile(Work(run, JobSpec.from_json(run.spec), desk), call)
-    if job is None:
-        desk.ledger.record_failed(call, "the provider does not know the job; the request was lost")
+    uploaded = work.desk.ledger.get_stage(run.id, Stage.UPLOAD).status in DONE
+    request = make_request(work) if uploaded else JobRequest(run.model, "")
+    try:
+        provider.ensure_ready()
+        job = take_earlier_job(work, request)
+    except (AuthFailed, PermissionRefused):
+        return None  # whoever may not ask has no job there, either
     return job.id if job else None
 
 
@@ -110,7 +154,7 @@ def _send(run: Run, desk: Desk, job_id: str) -> Job:
     return job
 
 
-def _settle(run: Run, desk: Desk, job: Job) -> Run:
+def _settle(run: Run, desk: Desk, job: Job) -> tuple[Run, Job]:
     deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
     while not job.ended and desk.clock.monotonic_s() < deadline_s:
         desk.clock.sleep(_LOOK_EVERY_S)
@@ -118,15 +162,10 @@ def _settle(run: Run, desk: Desk, job: Job) -> Run:
     if job.ended:
         close_unanswered(desk.ledger, run, job.status)
     if job.status == "cancelled":
-        return _end(run, desk, f"{job.id} was cancelled")
+        return _end(run, desk, f"{job.id} was cancelled"), job
     if not job.ended:
         desk.observer.noted(f"{job.id} is {job.status}: the provider has not ended it yet")
-        return run
-    error = RunError if job.status == "succeeded" else JobFailed
-    raise error(
-        f"{job.id} had already {job.status} when it was to be cancelled",
-        hint=f"{say_follow(run.id)} fetches what came of it.",
-    )
+    return run, job
 
 
 def _end(run: Run, desk: Desk, reason: str) -> Run:

@@ -100,9 +100,11 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
             desk.observer.stage_ended(record)
             continue
         if _must_cancel(run, desk, record.stage):
-            run = cancel_held(run, desk)
+            before, run = run, cancel_held(run, desk)
             if run.status in ENDED:
                 return conclude(run, records)
+            if run.job_id != before.job_id:  # found, and ended already: there is less to do now
+                return _drive_held(run, desk, detach=detach)
         work = Work(run, spec, desk, until_s)
         work.grant(0.0)  # the run's time may be up
         run = _do_stage(work, record)

@@ -41,6 +41,9 @@ _HINTS = {
     "insufficient_quota": "Add credit at the provider, then give the same command again.",
     "daily_rate_limit_exceeded": "The provider's limit for one day is used up: "
     "the same command goes on from here once it is not.",
+    "model_not_found": "A fine-tuned model answers only to keys of the project in which it was "
+    "made (`project` of the job file's provider, OPENAI_PROJECT_ID), and some only a few minutes "
+    "after their job has ended. `ftops models list` shows what this key sees.",
 }
 _WRONG_ADDRESS = "Check `base_url`: the answer does not look like the fine-tuning API's."
 

@@ -161,16 +161,26 @@ def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobE
     last one is only believed when there is no gap before what is known: a wrong `has_more` would
     otherwise lose what lies in between for good.
     """
+    events, is_whole = _read_events(caller, job_id, known)
+    if not is_whole:  # what a page left out is lost for good once newer events are known
+        events, _ = _read_events(caller, job_id, known)
+    return events
+
+
+def _read_events(caller: Caller, job_id: str, known: frozenset[str]) -> tuple[list[JobEvent], bool]:
+    """The events, and whether they go back to what is known; no events at all are suspect, too."""
     events: list[JobEvent] = []
-    oldest_first = False
+    oldest_first = reached = False
     for page in _turn_event_pages(caller, job_id, known):
         oldest_first = oldest_first or page[0].created_at < page[-1].created_at
         events += [event for event in page if event.id not in known]
-        if not oldest_first and any(event.id in known for event in page):
+        reached = reached or any(event.id in known for event in page)
+        if reached and not oldest_first:
             break
     if not oldest_first:
         events.reverse()
-    return list({event.id: event for event in events}.values())
+    is_whole = reached if known else bool(events)
+    return list({event.id: event for event in events}.values()), is_whole
 
 
 def _turn_event_pages(

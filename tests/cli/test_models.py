@@ -12,6 +12,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.records import ProviderSettings, Run, RunId, RunStatus, TunedModel
 from tests.cli.running import ftops
 from tests.fakes import FakeClock
+from tests.providers.scripted_server import Reply, scripted_server
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 LOCAL, OTHER = ProviderSettings("local"), ProviderSettings("openai", base_url="http://x/v1")
@@ -25,13 +26,15 @@ def ledger(no_real_home: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-def add_run(ledger: Ledger, run_id: str, *, model: str | None = None) -> Run:
+def add_run(
+    ledger: Ledger, run_id: str, *, model: str | None = None, provider: ProviderSettings = OTHER
+) -> Run:
     run = Run(
         id=RunId(run_id),
         key=run_id,
         name="small",
         status=RunStatus.PENDING,
-        provider=OTHER,
+        provider=provider,
         model="ada",
         spec={},
         job_file="/jobs/small.yaml",
@@ -40,7 +43,7 @@ def add_run(ledger: Ledger, run_id: str, *, model: str | None = None) -> Run:
     )
     ledger.add_run(run, unless_known=False)
     if model:
-        ledger.add_model(TunedModel(model, run.id, "ftjob-1", "ada", OTHER, created_at=NOW))
+        ledger.add_model(TunedModel(model, run.id, "ftjob-1", "ada", provider, created_at=NOW))
     return ledger.get_run(run_id)
 
 
@@ -95,6 +98,25 @@ def test_nothing_is_deleted_when_nobody_can_be_asked(ledger: Ledger) -> None:
         assert answer.code == 1
         assert "nothing was deleted" in answer.err
         assert "--yes" in answer.err
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_model_whose_deletion_is_answered_by_404_is_looked_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    gone = Reply(404, b'{"error": {"message": "There is no such model."}}')
+    known = Reply(200, b'{"id": "%s", "object": "model", "created": 1}' % NAME.encode())
+    with scripted_server(gone, known if there else gone) as server:
+        settings = ProviderSettings("openai", base_url=server.base_url)
+        add_run(ledger, "run-20261122-1407-aaaa", model=NAME, provider=settings)
+        answer = ftops("models", "delete", NAME, "--yes")
+        assert len(server.seen) == 2
+    assert (answer.code, "There is no such model" in answer.err) == (1, True)
+    assert ("asks once more" in answer.err) is there
+    tuned = ledger.find_model(NAME)
+    assert tuned is not None
+    assert (tuned.deleted_at is None) is there
 
 
 @pytest.mark.parametrize(

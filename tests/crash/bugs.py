@@ -105,6 +105,7 @@ def succeed_before_results() -> None:
 def cancel_without_reconcile() -> None:
     """A cancel believes that a run without a job id has no job."""
     _plant(_CANCELLING, "reconcile", lambda _work, _call: None)
+    _plant(_CANCELLING, "take_earlier_job", lambda _work, _request: None)
 
 
 BUGS: Mapping[str, Callable[[], None]] = {

@@ -30,7 +30,7 @@ from tests.fakes import FakeClock
 
 LIMIT_S = 150.0
 _LOOK_EVERY_S = 0.01
-_JOB = {
+_JOB: dict[str, object] = {
     "name": "numbers",
     "provider": "local",
     "model": "ada",
@@ -69,6 +69,8 @@ class Books:
 class Life:
     """A home with a job file in it, and a key to the engine that has the folder's own name."""
 
+    program = "tests.crash.command"
+
     def __init__(self, nursery: Nursery, engine: EngineFolder, folder: Path) -> None:
         self.folder = folder
         self.kills = 0
@@ -86,15 +88,15 @@ class Life:
         assert code == 0, f"{deaths}: exit code {code}\n{self.log.read_text()[-3000:]}"
         return self.read()
 
-    def command(self, death: Death, *, traced: Path | None = None) -> int:
+    def command(self, death: Death, *flags: str, traced: Path | None = None) -> int:
         """Give `ftops run` once; its exit code."""
-        environment = {"FTOPS_HOME": str(self.home), "COLUMNS": "80"}
+        environment = self.choose_environment()
         if traced:
             environment[crashpoints.VARIABLE] = str(traced)
-        typed = ["--quiet", "run", str(self.folder / "job.yaml")]
+        typed = ["--quiet", "run", str(self.folder / "job.yaml"), *flags]
         child = self._nursery.start(
-            "tests.crash.command",
-            [death.point, str(death.count), *typed],
+            self.program,
+            self.choose_arguments(death, typed),
             output=self.log,
             environment=environment,
         )
@@ -106,6 +108,14 @@ class Life:
         self.kills += code == -signal.SIGKILL
         return code
 
+    def choose_environment(self) -> dict[str, str]:
+        """What a command finds in its environment."""
+        return {"FTOPS_HOME": str(self.home), "COLUMNS": "80"}
+
+    def choose_arguments(self, death: Death, typed: list[str]) -> list[str]:
+        """What the program is told."""
+        return [death.point, str(death.count), *typed]
+
     def read(self) -> Books:
         """What can be known about the run."""
         ledger = Ledger(self.home / "ledger.db", FakeClock())
@@ -114,7 +124,7 @@ class Life:
         stages = [f"{one.stage} {one.status}" for one in ledger.list_stages(run.id)]
         calls = [call for call in ledger.list_calls(run.id) if call.state != "failed"]
         ledger.close()
-        address = json.loads(self._address.read_text())
+        address = json.loads(self.address.read_text())
         with openai.OpenAI(
             base_url=address["base_url"], api_key=address["token"], max_retries=0
         ) as sdk:
@@ -161,21 +171,27 @@ class Life:
         return self.folder / "output"
 
     @property
-    def _address(self) -> Path:
+    def address(self) -> Path:
+        """Where the engine is, and the key to it."""
         return self.home / "engine" / "address.json"
+
+    @property
+    def job(self) -> dict[str, object]:
+        """What the job file says."""
+        return dict(_JOB)
 
     def _write(self, engine: EngineFolder) -> None:
         """A home that finds the yard's engine, with a key to it; a job file and its data."""
         with contextlib.closing(Store(engine.database, SystemClock())) as store:
             key = create_key(self._name, store)
         address = json.loads(engine.address.read_text()) | {"token": key}
-        self._address.parent.mkdir(parents=True)
-        self._address.write_text(json.dumps(address))
+        self.address.parent.mkdir(parents=True, exist_ok=True)
+        self.address.write_text(json.dumps(address))
         rows = [{"prompt": f"{number} ->", "completion": f" {number % 3}"} for number in range(12)]
         lines = [json.dumps(row) + "\n" for row in rows]
         (self.folder / "train.jsonl").write_text("".join(lines))
         (self.folder / "validation.jsonl").write_text("".join(lines[:3]))
-        (self.folder / "job.yaml").write_text(json.dumps(_JOB))
+        (self.folder / "job.yaml").write_text(json.dumps(self.job))
 
 
 def _await_end(child: Child) -> int:

@@ -43,6 +43,12 @@ POINTS = {
         f"provider.{method}.{moment}" for method in METHODS for moment in ("before", "after")
     ),
     "commits": list_crash_points(),
+    # What must be written together is torn here, if it is written apart.
+    "records": tuple(
+        f"ledger.{change}.{moment}_commit"
+        for change in ("record_intent", "record_job", "record_upload", "add_events")
+        for moment in ("before", "after")
+    ),
     "files": ("files.before_rename", "files.after_rename"),
 }
 MOST_LAG_S = 25.0  # less than the orchestrator waits for a listing
@@ -170,7 +176,8 @@ def schedules() -> st.SearchStrategy[Schedule]:
     )
 
 
-# One for each planted bug: the shortest course that shows it. Played before all that is drawn.
+# The shortest course that shows each planted bug, and courses that once went wrong without one.
+# Played before all that is drawn.
 KNOWN = (
     Schedule((Command(death=Death("create.after_call", 1)),)),
     Schedule((Command(faults=(Fault("create_job", 1, "lost"),)),), lag_s=3.0),
@@ -178,4 +185,20 @@ KNOWN = (
     Schedule((Command(death=Death("provider.read_file.before", 1)),)),
     Schedule((Command(death=Death("create.after_call", 1)), Command(action="cancel"))),
     Schedule((Command(second=Second("run", "list_events", 2, 2, kills=True)),)),
+    # A cancel of a run that has not met its job yet, as the ledger that knew it is gone; and of one
+    # that died as it was about to take the job over.
+    Schedule(
+        (
+            Command(action="detach"),
+            Command(death=Death("files.before_rename", 1), ledger_gone=True),
+            Command(action="cancel"),
+        )
+    ),
+    Schedule(
+        (
+            Command(action="detach"),
+            Command(death=Death("ledger.record_intent.after_commit", 1), ledger_gone=True),
+            Command(action="cancel"),
+        )
+    ),
 )

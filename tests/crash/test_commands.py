@@ -15,15 +15,12 @@ import pytest
 
 from ftops.engine.settings import EngineFolder
 from ftops.ledger.store import list_crash_points
-from tests.crash.figures import Figures, Share
+from tests.crash.figures import ANYTIME, ROWS, SINGLES, Figures, Share
 from tests.crash.house import open_house
 from tests.crash.lives import Books, Death, Life
 from tests.crash.processes import Nursery
 
 AT_ONCE = 8
-SINGLES = "each point"
-ROWS = "points in a row"
-ANYTIME = "random times"
 ROW_SHARES = range(14)
 ROW_LIVES = 36
 ANYTIME_SHARES = range(9)
@@ -111,10 +108,10 @@ def test_killed_at_each_point_a_run_comes_to_the_same_end(
     passings: list[Death],
     figures: Figures,
 ) -> None:
-    # How often the job is looked at is a matter of time: the last looks may not come.
-    share = live_all(nursery, tmp_path, untouched, [[death] for death in passings])
-    assert share.kills >= len(passings) * 0.8
-    figures.add(SINGLES, 0, 1, share)
+    with figures.enter(SINGLES, 0, 1) as entry:
+        entry.share = live_all(nursery, tmp_path, untouched, [[death] for death in passings])
+        # How often the job is looked at is a matter of time: the last looks may not come.
+        assert entry.share.kills >= len(passings) * 0.8
 
 
 @pytest.mark.slow_proof
@@ -129,8 +126,8 @@ def test_killed_at_several_points_in_a_row_a_run_comes_to_the_same_end(
     number: int,
 ) -> None:
     rows = choose_rows(passings, len(ROW_SHARES) * ROW_LIVES)
-    share = live_all(nursery, tmp_path, untouched, rows[number :: len(ROW_SHARES)])
-    figures.add(ROWS, number, len(ROW_SHARES), share)
+    with figures.enter(ROWS, number, len(ROW_SHARES)) as entry:
+        entry.share = live_all(nursery, tmp_path, untouched, rows[number :: len(ROW_SHARES)])
 
 
 @pytest.mark.slow_proof
@@ -144,8 +141,8 @@ def test_killed_at_any_time_a_run_comes_to_the_same_end(
         [Death(after_s=dice.uniform(0, 0.8)) for _ in range(dice.randint(2, 8))]
         for _ in range(ANYTIME_LIVES)
     ]
-    share = live_all(nursery, tmp_path, untouched, plans)
-    figures.add(ANYTIME, number, len(ANYTIME_SHARES), share)
+    with figures.enter(ANYTIME, number, len(ANYTIME_SHARES)) as entry:
+        entry.share = live_all(nursery, tmp_path, untouched, plans)
 
 
 @pytest.mark.slow_proof

@@ -5,6 +5,7 @@ Real engines, the real trainer, real kills. Without `-m slow_proof` only a short
 
 import ast
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import ftops
 from tests.crash.errand import Outcome, ask_for_job, find_leftovers, see_to_end
+from tests.crash.figures import ENGINE_ANYTIME, ENGINE_POINTS, Figures, Share, add_up
 from tests.crash.house import House, open_house
 from tests.crash.killers import BOTH, ENGINE, TRAINER, Killer, PointKiller, RandomKiller
 from tests.crash.processes import Nursery
@@ -103,18 +105,31 @@ def test_killed_a_few_times_at_random_the_job_ends_as_if_nobody_had_been(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("point", "count"), CASES)
 def test_killed_at_a_point_the_job_ends_as_if_nobody_had_been(
-    nursery: Nursery, tmp_path: Path, undisturbed: Outcome, tally: Tally, point: str, count: int
+    nursery: Nursery,
+    tmp_path: Path,
+    undisturbed: Outcome,
+    tally: Tally,
+    figures: Figures,
+    point: str,
+    count: int,
 ) -> None:
-    kill_at_point(nursery, tmp_path, point, count, undisturbed, tally)
+    with figures.enter(ENGINE_POINTS, CASES.index((point, count)), len(CASES)) as entry:
+        entry.share = kill_at_point(nursery, tmp_path, point, count, undisturbed, tally)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_again_and_again_the_job_ends_as_if_nobody_had_been(
-    nursery: Nursery, tmp_path: Path, undisturbed: Outcome, tally: Tally, seed: int
+    nursery: Nursery,
+    tmp_path: Path,
+    undisturbed: Outcome,
+    tally: Tally,
+    figures: Figures,
+    seed: int,
 ) -> None:
-    kill_at_random(nursery, tmp_path, seed, KILLS_A_SEED, undisturbed, tally)
+    with figures.enter(ENGINE_ANYTIME, SEEDS.index(seed), len(SEEDS)) as entry:
+        entry.share = kill_at_random(nursery, tmp_path, seed, KILLS_A_SEED, undisturbed, tally)
 
 
 @pytest.mark.slow_proof
@@ -129,31 +144,35 @@ def test_enough_was_killed_and_most_jobs_went_on_from_a_checkpoint(tally: Tally)
 
 def kill_at_point(
     nursery: Nursery, folder: Path, point: str, count: int, undisturbed: Outcome, tally: Tally
-) -> None:
-    left = list(POINTS[point])
+) -> Share:
+    left, shares = list(POINTS[point]), []
     for attempt in range(MOST_JOBS):
         place = folder / str(attempt)
         with open_house(nursery, place, start=False) as house:
             killer = PointKiller(house, point, count, left)
-            do_errand(house, killer, point, undisturbed, tally)
+            shares.append(do_errand(house, killer, point, undisturbed, tally))
         left = killer.left
         shutil.rmtree(place)
         if not left:
-            return
+            return add_up(shares)
     raise AssertionError(f"nobody came to {point}, pass {count}, to be killed: {left}")
 
 
 def kill_at_random(
     nursery: Nursery, folder: Path, seed: int, count: int, undisturbed: Outcome, tally: Tally
-) -> None:
+) -> Share:
     with open_house(nursery, folder) as house:
         killer = RandomKiller(house, seed, count)
-        do_errand(house, killer, "at random", undisturbed, tally)
+        share = do_errand(house, killer, "at random", undisturbed, tally)
     shutil.rmtree(folder)
+    return share
 
 
-def do_errand(house: House, killer: Killer, place: str, undisturbed: Outcome, tally: Tally) -> None:
+def do_errand(
+    house: House, killer: Killer, place: str, undisturbed: Outcome, tally: Tally
+) -> Share:
     """Have the job done while the killer is about; it must come out as if he were not."""
+    began_s = time.monotonic()
     killer.start()
     try:
         outcome = see_to_end(house, ask_for_job(house))
@@ -168,3 +187,4 @@ def do_errand(house: House, killer: Killer, place: str, undisturbed: Outcome, ta
     tally.add(place, killer.kills, resumed=resumed, same=same)
     assert outcome == undisturbed
     assert leftovers == []
+    return Share(runs=1, kills=killer.kills.total(), same=1, seconds=time.monotonic() - began_s)

@@ -1,7 +1,9 @@
 """Commands that die while they send a file in parts: the next one sends what is missing."""
 
 import json
+import random
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,14 @@ from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
 from ftops.records import RemoteFile, Stage, StageStatus
+from tests.crash.figures import UPLOADS, Figures, Share
 from tests.crash.house import House, open_house
 from tests.crash.processes import Nursery
 from tests.crash.uploader import PART, build_provider
 from tests.fakes import FakeClock
 
 PARTS = 6
+LIVES = 60  # of one upload each, in the long form
 POINTS = [
     *(
         f"upload.{when}_{what}"
@@ -70,6 +74,13 @@ class Commands:
         )
         assert child.wait() == (0 if point == "-" else -signal.SIGKILL), output.read_text()
         return trace.read_text().count("upload.before_part")
+
+    def give_up(self, point: str) -> bool:
+        """Run one command that dies at the point, if it comes there; whether it did."""
+        child = self.nursery.start(
+            "tests.crash.uploader", [str(self.folder), point, "4"], output=self.folder / "output"
+        )
+        return child.wait() == -signal.SIGKILL
 
     def count_confirmed(self) -> int:
         """The parts that the ledger knows to be there."""
@@ -134,3 +145,30 @@ def test_a_command_that_dies_again_and_again_still_comes_to_its_end(commands: Co
     assert commands.count_confirmed() == PARTS
     assert commands.give() == 0
     assert len(commands.look()) == 1
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(600)
+def test_killed_at_any_moment_an_upload_leaves_one_file(
+    nursery: Nursery, house: House, tmp_path: Path, figures: Figures
+) -> None:
+    dice = random.Random(0)
+    began_s, kills, given = time.monotonic(), 0, 0
+    with figures.enter(UPLOADS, 0, 1) as entry:
+        for number in range(LIVES):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            commands = Commands(nursery, house, folder, f"file {number}")
+            for _ in range(dice.randint(2, 5)):
+                some_bytes = f"bytes:{dice.randrange(PARTS * PART)}"
+                kills += commands.give_up(dice.choice([some_bytes, *POINTS]))
+                given += 1
+            commands.give()
+            assert len(commands.look()) == 1
+        entry.share = Share(
+            runs=LIVES,
+            commands=given + LIVES,
+            kills=kills,
+            same=LIVES,
+            seconds=time.monotonic() - began_s,
+        )

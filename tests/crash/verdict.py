@@ -1,6 +1,7 @@
 """What must be true when a schedule has ended with a command that nobody disturbed."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class Story:
     outcomes: list[tuple[str, str]]  # each command that lived to its end, and how it ended
     met: list[str]  # the faults that happened
     runs: list[Run]
-    jobs: list[Job]
+    jobs: list[Job]  # without those that may be followed by another
     uploads: int
     told: list[str]  # the events of the run's job at the provider, oldest first
     stored: list[str]
@@ -31,7 +32,17 @@ class Story:
     open_job_calls: int  # of these, the ones that were about the job
 
     @classmethod
-    def read(cls, folder: Path, provider: FaultyProvider, schedule: Schedule) -> "Story":
+    def read(
+        cls,
+        folder: Path,
+        provider: FaultyProvider,
+        schedule: Schedule,
+        *,
+        excused: Collection[str] = (),
+    ) -> "Story":
+        """`excused`: jobs that had ended badly when a ledger was deleted. Nothing tells then that
+        `--retry` was not meant, and they cost nothing any more: such a job may be followed by
+        another."""
         lines = [json.loads(line) for line in (folder / "outcomes").read_text().splitlines()]
         ledger = Ledger(folder / "home" / "ledger.db", FakeClock())
         runs = ledger.list_runs()
@@ -48,7 +59,7 @@ class Story:
             outcomes=[(action, outcome) for action, outcome, _ in lines],
             met=[kind for *_, kinds in lines for kind in kinds],
             runs=runs,
-            jobs=provider.jobs(),
+            jobs=[job for job in provider.jobs() if job.id not in excused],
             uploads=provider.count("upload_file"),
             told=[event.id for event in told],
             stored=stored,

@@ -1,8 +1,8 @@
 """A proxy on this machine between the command and the engine, at which things go wrong as planned.
 
-What goes wrong is data: a `Fault` names the nth request that matches a method and a path. It never
-makes up an answer of the engine: it loses, delays, cuts, repeats or hides what the engine has said,
-or answers in its place as a proxy would.
+What goes wrong is data: a `Fault` names the nth request that matches a method and a path. The proxy
+never makes up an answer of the engine: it loses, delays, cuts, repeats or hides what the engine has
+said, or answers in its place as a proxy would.
 """
 
 import contextlib
@@ -15,14 +15,15 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ftops.clock import Clock
+from tests.faults.door import Door
 
 Kind = Literal[
+    "refused_next",  # answered; then nobody listens for `AWAY_S`
     "reset_before",  # the engine never hears of the request
     "reset_after",  # the engine has done it, and the connection breaks
     "silence_after",  # the engine has done it, and the connection is closed without an answer
@@ -38,44 +39,58 @@ Kind = Literal[
     "missing_page",  # an empty list
     "wrong_has_more",  # has_more turned round
 ]
+AWAY_S = 25.0
 _OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-length"})
 _PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _SLOW_BYTES = 64
+_LISTED = ("/fine_tuning/jobs", "/files")
+_PAGE_FAULTS = ("repeated_page", "missing_page", "wrong_has_more")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`path` is a regular expression for all of the path, without the query."""
+    """`path` is a regular expression for all of the path, without the query.
+
+    `once_ended`: only requests count that come after the engine has called a job succeeded.
+    """
 
     method: str
     path: str
     nth: int
     kind: Kind
+    once_ended: bool = False
 
 
 @dataclass
 class FaultyProxy:
     """Stands before `target`; `met` has the faults that have happened, `asked` what was passed on.
 
-    A job is missing in lists until `lag_s` have passed on the clock since the engine took it.
+    A job is missing in lists until `lag_s` have passed on the clock since the engine took it, and a
+    file until `file_lag_s` have. No list has pages of more than `page_size` items.
     """
 
     target: str
     clock: Clock
     faults: Sequence[Fault] = ()
     lag_s: float = 0.0
-    base_url: str = ""
+    file_lag_s: float = 0.0
+    page_size: int | None = None
     met: list[Fault] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
     _counts: Counter[Fault] = field(default_factory=Counter)
-    _made: dict[str, datetime] = field(default_factory=dict)
+    _made: dict[str, float] = field(default_factory=dict)
+    _ended: bool = False
     _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.door = Door(self.handle, self.clock)
+        self.base_url = f"{self.door.address}{urlsplit(self.target).path}"
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         """One request, from whichever thread."""
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         kind = self._find_fault(request.command, urlsplit(request.path).path)
-        if kind == "reset_before":
+        if kind == "reset_before" or self.door.is_shut:
             _reset(request)
             return
         if answer := _answer_instead(kind):
@@ -89,19 +104,23 @@ class FaultyProxy:
         elif kind == "bad_gateway_after":
             _send(request, 502, {"content-type": "text/html"}, _PAGE)
         else:
+            if kind == "refused_next":
+                self.door.shut(AWAY_S)
+                request.close_connection = True
             content = self._change(request, kind, content)
             _send(request, status, headers, content, slowly=kind == "slow")
 
     def _find_fault(self, method: str, path: str) -> Kind | None:
         with self._guard:
             self.asked[f"{method} {path}"] += 1
+            found = None
             for fault in self.faults:
                 if fault.method == method and re.fullmatch(fault.path, path):
-                    self._counts[fault] += 1
-                    if self._counts[fault] == fault.nth:
+                    self._counts[fault] += self._ended or not fault.once_ended
+                    if self._counts[fault] == fault.nth and fault not in self.met:
                         self.met.append(fault)
-                        return fault.kind
-        return None
+                        found = fault.kind
+        return found
 
     def _pass_on(
         self, request: BaseHTTPRequestHandler, body: bytes
@@ -109,28 +128,40 @@ class FaultyProxy:
         kept = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=30)
         with contextlib.closing(connection):
-            connection.request(request.command, request.path, body, kept)
+            connection.request(request.command, self._limit(request.path), body, kept)
             answer = connection.getresponse()
             content = answer.read()
         headers = {n: v for n, v in answer.getheaders() if n.lower() not in _OWN_HEADERS}
-        if request.command == "POST" and request.path.endswith("/fine_tuning/jobs"):
-            with self._guard:
-                self._made[json.loads(content).get("id", "")] = self.clock.now()
+        self._remember(request, content)
         return answer.status, headers, content
+
+    def _limit(self, path: str) -> str:
+        """The path with smaller pages asked for, where there is a page to ask for."""
+        parts = urlsplit(path)
+        query = dict(parse_qsl(parts.query))
+        if self.page_size is None or "limit" not in query:
+            return path
+        return parts._replace(query=urlencode({**query, "limit": self.page_size})).geturl()
+
+    def _remember(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        path = urlsplit(request.path).path
+        with self._guard:
+            if request.command == "POST" and path.endswith(_LISTED):
+                self._made[json.loads(content).get("id", "")] = self.clock.monotonic_s()
+            if re.search(r"/fine_tuning/jobs/[\w-]+$", path):
+                self._ended = self._ended or json.loads(content).get("status") == "succeeded"
 
     def _change(self, request: BaseHTTPRequestHandler, kind: Kind | None, content: bytes) -> bytes:
         if kind == "truncated":
             return content[: len(content) // 2]
-        lists_jobs = urlsplit(request.path).path.endswith("/fine_tuning/jobs")
-        if kind in ("repeated_page", "missing_page", "wrong_has_more") or (
-            self.lag_s and request.command == "GET" and lists_jobs
-        ):
+        lists = request.command == "GET" and urlsplit(request.path).path.endswith(_LISTED)
+        if kind in _PAGE_FAULTS or (lists and (self.lag_s or self.file_lag_s)):
             page: dict[str, Any] = json.loads(content)
             return json.dumps(self._change_page(page, kind)).encode()
         return content
 
     def _change_page(self, page: dict[str, Any], kind: Kind | None) -> dict[str, Any]:
-        items = [item for item in page["data"] if not self._is_late(item["id"])]
+        items = [item for item in page["data"] if not self._is_late(item)]
         if kind == "repeated_page":
             items = [item for item in items for _ in range(2)]
         if kind == "missing_page":
@@ -138,9 +169,10 @@ class FaultyProxy:
         has_more = bool(page.get("has_more"))
         return {**page, "data": items, "has_more": has_more != (kind == "wrong_has_more")}
 
-    def _is_late(self, item_id: str) -> bool:
-        made = self._made.get(item_id)
-        return made is not None and (self.clock.now() - made).total_seconds() < self.lag_s
+    def _is_late(self, item: dict[str, Any]) -> bool:
+        made_s = self._made.get(item["id"])
+        lag_s = self.file_lag_s if item["object"] == "file" else self.lag_s
+        return made_s is not None and self.clock.monotonic_s() - made_s < lag_s
 
 
 def _answer_instead(kind: Kind | None) -> tuple[int, dict[str, str], bytes] | None:
@@ -167,6 +199,8 @@ def _send(
     request.send_response(status)
     for name, value in {**headers, "content-length": str(len(content))}.items():
         request.send_header(name, value)
+    if request.close_connection:
+        request.send_header("connection", "close")
     request.end_headers()
     head = content[:_SLOW_BYTES] if slowly else b""
     pause = threading.Event()
@@ -184,29 +218,18 @@ def _reset(request: BaseHTTPRequestHandler) -> None:
 
 @contextlib.contextmanager
 def open_proxy(
-    target: str, clock: Clock, faults: Sequence[Fault] = (), *, lag_s: float = 0.0
+    target: str,
+    clock: Clock,
+    faults: Sequence[Fault] = (),
+    *,
+    lag_s: float = 0.0,
+    file_lag_s: float = 0.0,
+    page_size: int | None = None,
 ) -> Iterator[FaultyProxy]:
     """A proxy that listens at `base_url`."""
-    proxy = FaultyProxy(target, clock, faults, lag_s)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            proxy.handle(self)
-
-        do_GET = do_POST
-        do_DELETE = do_POST
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    proxy.base_url = f"http://127.0.0.1:{server.server_port}{urlsplit(target).path}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
+    proxy = FaultyProxy(target, clock, faults, lag_s, file_lag_s, page_size)
+    proxy.door.open()
     try:
         yield proxy
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        proxy.door.close()

@@ -10,6 +10,8 @@ from ftops.errors import (
     AuthFailed,
     JobCancelled,
     JobFailed,
+    PermissionRefused,
+    ProviderError,
     RateLimited,
     Rejected,
     RunError,
@@ -37,13 +39,26 @@ def test_a_run_with_a_job_is_cancelled_at_the_provider_and_in_the_ledger(bench: 
     assert (call.name, call.state, call.remote_id) == ("cancel_job", "done", "ftjob-1")
 
 
-def test_a_run_that_has_sent_nothing_is_cancelled_without_the_provider(bench: Bench) -> None:
+def test_a_run_that_has_sent_nothing_is_cancelled_once_the_provider_knows_no_job_of_it(
+    bench: Bench,
+) -> None:
     run = open_run(bench.write_job(), bench.desk)
-    bench.provider.fail("ensure_ready", Unreachable("no network"))
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
-    with pytest.raises(JobCancelled, match="before it had a job"):
+    bench.provider.fail("find_job", Unreachable("no network"))
+    with pytest.raises(Unreachable):
+        cancel_run(run, bench.desk)
+    with pytest.raises(JobCancelled, match="before it had a job"):  # it was not forgotten
         drive(run, bench.desk)
+    assert bench.ledger.get_run(run.id).status is RunStatus.CANCELLED
     assert bench.provider.count("create_job") == 0
+
+
+@pytest.mark.parametrize("refusal", [AuthFailed, PermissionRefused])
+def test_a_run_that_has_sent_nothing_is_cancelled_without_a_key(
+    bench: Bench, refusal: type[ProviderError]
+) -> None:
+    run = open_run(bench.write_job(), bench.desk)
+    bench.provider.fail("ensure_ready", refusal("no key"))
+    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
 
 
 def test_an_ended_run_stays_as_it_is(bench: Bench) -> None:

@@ -226,6 +226,16 @@ def test_a_queue_and_a_provider_that_is_away_are_no_stall(bench: Bench) -> None:
     assert bench.clock.monotonic_s() > 2 * 3600
 
 
+def test_a_job_that_waits_for_half_a_day_is_never_sent_again(bench: Bench) -> None:
+    queued = 12 * 3600 // int(bench.provider.capabilities.poll_queued_s)
+    bench.provider.statuses = (*["queued"] * queued, "running", "succeeded")
+    bench.provider.fail("get_job", Unreachable("no network"), Unavailable("busy", status=503))
+    run = bench.run(bench.write_job(limits={"stall": "1h"}))
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.clock.monotonic_s() > 11 * 3600
+    assert bench.provider.count("create_job") == 1
+
+
 def test_a_job_in_a_queue_is_asked_for_less_and_less_often_and_a_running_one_closely(
     bench: Bench,
 ) -> None:

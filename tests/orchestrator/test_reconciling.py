@@ -8,7 +8,7 @@ import pytest
 
 from ftops.errors import UnknownRun
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.runs import cancel_job_file
+from ftops.orchestrator.runs import cancel_job_file, cancel_run
 from ftops.records import JobRequest, RunId, RunStatus, Stage
 from tests.orchestrator.desks import Bench, write_job
 from tests.orchestrator.fake_provider import FakeProvider
@@ -63,6 +63,46 @@ def test_a_job_is_cancelled_by_its_file_after_the_ledger_was_deleted(bench: Benc
     run = cancel_job_file(bench.write_job(), bench.desk)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
     assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
+    assert bench.provider.count("create_job") == 1
+
+
+def take_up_and_die(bench: Bench, where: str = "find_file") -> None:
+    """A command with a fresh ledger, which dies before it has asked for an earlier job."""
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    bench.provider.before(where, die)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(bench.write_job())
+    bench.provider.before(where, lambda: None)
+
+
+@pytest.mark.parametrize("where", ["find_file", "find_job"])
+def test_a_cancel_ends_the_job_of_a_deleted_ledger_that_no_run_has_taken_over_yet(
+    bench: Bench, where: str
+) -> None:
+    start(bench)
+    lose_ledger(bench)
+    take_up_and_die(bench, where)
+    (run,) = bench.ledger.list_runs()
+    assert run.job_id is None
+    run = cancel_run(run, bench.desk)
+    assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
+
+
+def test_a_cancel_that_finds_such_a_job_ended_leaves_its_results_to_the_next_command(
+    bench: Bench,
+) -> None:
+    start(bench)
+    while not bench.provider.get_job("ftjob-1").ended:
+        pass
+    lose_ledger(bench)
+    take_up_and_die(bench)
+    bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)  # by a command that died at once
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert bench.provider.count("create_job") == 1
 
 

@@ -2,10 +2,13 @@
 
 import base64
 
+import pytest
+
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import load_results
 from ftops.records import RunStatus, Stage, StageStatus
 from tests.orchestrator.desks import Bench
+from tests.orchestrator.fake_provider import FakeProvider
 
 
 def test_the_last_figure_of_each_column_is_kept_with_the_stage(bench: Bench) -> None:
@@ -45,6 +48,23 @@ def test_an_unreadable_results_file_is_kept_and_the_run_goes_on(bench: Bench) ->
     assert any(str(path) in note for note in bench.seen.notes)
     assert "unreadable" in bench.detail(run, Stage.RESULTS)
     assert load_results(run, bench.home) == []
+
+
+@pytest.mark.parametrize("times", [1, 2, 1000])
+def test_a_results_file_that_comes_cut_is_fetched_again(bench: Bench, times: int) -> None:
+    class Cutting(FakeProvider):
+        left = times
+
+        def read_file(self, file_id: str) -> bytes:
+            self.left -= 1
+            content = super().read_file(file_id)
+            return content[:-20] if self.left >= 0 else content
+
+    bench.provider = Cutting(bench.folder / "provider", bench.clock)
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    assert len(load_results(run, bench.home)) == (4 if times < 3 else 0)
+    assert any("of which" in note for note in bench.seen.notes) is (times > 2)
 
 
 def test_a_results_file_in_base64_is_kept_as_it_came_and_read(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import respx
 
-from ftops.errors import BadAnswer, NotFound, RateLimited, Unavailable
+from ftops.errors import BadAnswer, NotFound, PermissionRefused, RateLimited, Unavailable
 from ftops.providers.answers import CHATS_AT_A_TIME
 from ftops.providers.protocol import Provider
 from ftops.records import Completion, Json, Message, Sampling
@@ -72,6 +72,22 @@ def test_deleting_sends_the_colons_of_the_name_as_they_are(
     route.respond(json={"id": name, "deleted": True})
     provider.delete_model(name)
     assert route.calls[0].request.url.raw_path == b"/v1/models/" + name.encode()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_who_may_delete_a_model_is_for_the_provider_to_say(
+    api: respx.MockRouter, provider: Provider, allowed: bool
+) -> None:
+    refusal = httpx.Response(403, json={"error": {"message": "Owners only."}})
+    deleted = httpx.Response(200, json={"id": "ft:x", "deleted": True})
+    route = api.delete(url__startswith=f"{BASE_URL}/models/")
+    route.return_value = deleted if allowed else refusal
+    if allowed:
+        provider.delete_model("ft:gpt-4.1:somebody-else::x")
+    else:
+        with pytest.raises(PermissionRefused, match=r"Owners only\."):
+            provider.delete_model("ft:gpt-4.1:somebody-else::x")
+    assert [call.request.method for call in api.calls] == ["DELETE"]  # nothing was asked before
 
 
 def test_texts_go_out_in_batches_and_come_back_in_order(

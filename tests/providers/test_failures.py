@@ -102,6 +102,18 @@ def test_closed_fine_tuning_points_to_the_ways_out(
     assert route.call_count == 1
 
 
+def test_a_model_that_the_key_does_not_see_points_to_its_project(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.post("/chat/completions").mock(
+        return_value=refusal(404, message="There is no such model.", code="model_not_found")
+    )
+    with pytest.raises(NotFound, match="There is no such model") as caught:
+        provider.complete("ft:gpt-4.1:acme::x", [(Message("user", "Hello"),)], Sampling())
+    assert "`project`" in caught.value.hint
+    assert "a few minutes" in caught.value.hint
+
+
 @pytest.mark.parametrize("code", ["insufficient_quota", "daily_rate_limit_exceeded"])
 def test_a_limit_that_no_pause_mends_is_not_hammered(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, code: str

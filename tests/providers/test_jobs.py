@@ -231,6 +231,29 @@ def test_turning_stops_at_an_event_that_is_known(api: respx.MockRouter, provider
     assert route.call_count == 1
 
 
+@pytest.mark.parametrize("known", [frozenset[str](), frozenset({"ftevent-1"})])
+def test_a_page_that_is_missing_once_loses_no_event(
+    api: respx.MockRouter, provider: Provider, known: frozenset[str]
+) -> None:
+    whole = page(event(3), event(2), event(1), has_more=False)
+    api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=[page(has_more=False), whole, whole]
+    )
+    events = provider.list_events("ftjob-1", known=known)
+    assert [each.id for each in events if each.id not in known][-2:] == ["ftevent-2", "ftevent-3"]
+
+
+def test_a_provider_that_has_forgotten_old_events_is_believed_the_second_time(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        return_value=page(event(5), event(4), has_more=False)
+    )
+    events = provider.list_events("ftjob-1", known=frozenset({"ftevent-3"}))
+    assert [each.id for each in events] == ["ftevent-4", "ftevent-5"]
+    assert route.call_count == 2
+
+
 def test_events_of_one_second_keep_the_servers_order(
     api: respx.MockRouter, provider: Provider
 ) -> None:
@@ -293,8 +316,9 @@ def test_a_server_that_has_dropped_what_is_known_is_asked_once_more_and_believed
 def test_has_more_of_an_empty_page_is_not_believed(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    api.get("/fine_tuning/jobs/ftjob-1/events").mock(side_effect=[page(has_more=True)])
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(return_value=page(has_more=True))
     assert provider.list_events("ftjob-1", known=frozenset()) == []
+    assert route.call_count == 2  # as a list without any event is asked for once more
 
 
 def test_a_server_that_repeats_its_first_page_for_ever_is_seen_through(

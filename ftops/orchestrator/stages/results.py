@@ -1,5 +1,6 @@
 """The results file of the job is fetched and kept as it came; its last figures go to the ledger."""
 
+import contextlib
 from collections.abc import Sequence
 
 from ftops.errors import BadAnswer, NotFound, RunError
@@ -10,6 +11,8 @@ from ftops.reporting.results import ResultRow, parse_results
 
 FILENAME = "results.csv"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
+
+_CUT_PAUSES_S = (1.0, 4.0)
 
 
 def results(work: Work) -> Outcome:
@@ -38,14 +41,29 @@ def _fetch(work: Work) -> tuple[str, bytes] | None:
         raise RunError(f"{work.run.id} has no job whose results could be fetched")
     for pause_s in (*_PAUSES_S, None):
         job = work.desk.provider.get_job(job_id)
-        if job.result_files:
-            try:
-                return job.result_files[0], work.desk.provider.read_file(job.result_files[0])
-            except NotFound:
-                pass
+        for file_id in job.result_files[:1]:
+            with contextlib.suppress(NotFound):
+                return file_id, _read_whole(work, file_id)
         if pause_s is not None:
             work.sleep(pause_s)
     return None
+
+
+def _read_whole(work: Work, file_id: str) -> bytes:
+    """The file's content. A table that was cut reads like one, so its size is looked at.
+
+    A file that stays smaller than the provider says is taken as it is.
+    """
+    provider = work.desk.provider
+    size, content = provider.get_file(file_id).bytes, provider.read_file(file_id)
+    for pause_s in _CUT_PAUSES_S:
+        if len(content) >= size:
+            return content
+        work.sleep(pause_s)
+        content = provider.read_file(file_id)
+    if len(content) < size:
+        work.desk.observer.noted(f"{file_id} has {size} bytes, of which {len(content)} come")
+    return content
 
 
 def _last_figures(rows: Sequence[ResultRow]) -> dict[str, Json]:

@@ -1,0 +1,58 @@
+"""One run of a job file by the real `ftops`, through the proxy."""
+
+import json
+from pathlib import Path
+
+from ftops.engine.settings import EngineFolder
+from tests.crash.lives import Books, Death, Life
+from tests.crash.processes import Nursery
+from tests.faults.proxy import FaultyProxy
+
+COMMANDS = 4  # of which the last must succeed
+_KEY = "PROOF_KEY"
+
+
+class ProxiedLife(Life):
+    """Knows the engine as a server somewhere, by an address and a key."""
+
+    program = "tests.faults.command"
+
+    def __init__(
+        self, nursery: Nursery, engine: EngineFolder, folder: Path, proxy: FaultyProxy
+    ) -> None:
+        self._proxy = proxy
+        super().__init__(nursery, engine, folder)
+
+    def come_through(self) -> Books:
+        """The same command until it succeeds; what stands in the books then.
+
+        A run that was refused for good says so, and is tried again by `--retry`.
+        """
+        flags: list[str] = []
+        for _ in range(COMMANDS):
+            if self.command(Death(), *flags) == 0:
+                return self.read()
+            told = self.log.read_text().splitlines()
+            flags = ["--retry"] if any("--retry" in line for line in told[-3:]) else []
+        raise AssertionError(f"no command succeeds: {self._proxy.met}\n{self.log.read_text()}")
+
+    def choose_environment(self) -> dict[str, str]:
+        key = json.loads(self.address.read_text())["token"]
+        return {**super().choose_environment(), _KEY: key}
+
+    def choose_arguments(self, death: Death, typed: list[str]) -> list[str]:
+        return [str(self.clock), *typed]
+
+    @property
+    def address(self) -> Path:
+        return self.folder / "address.json"
+
+    @property
+    def clock(self) -> Path:
+        """The file with the time that the proxy knows, too."""
+        return self.folder.with_suffix(".clock")
+
+    @property
+    def job(self) -> dict[str, object]:
+        provider = {"type": "openai", "base_url": self._proxy.base_url, "api_key_env": _KEY}
+        return {**super().job, "provider": provider}
