@@ -73,6 +73,10 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
+    from ftops.cli import data_convert, data_prepare
+
+    data_prepare.add_to(group)
+    data_convert.add_to(group)
     app.add_typer(group, name="data")
 
 
@@ -104,7 +108,7 @@ def check(
     from ftops.dataset.reading.source import open_source
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    aim, wanted_task = make_aim(target), _find_task(task)
+    aim, wanted_task = make_aim(target), find_task(task)
     examined = []
     for name in [*files, *([validation] if validation else [])]:
         path = None if name == "-" else Path(name)
@@ -149,7 +153,8 @@ def make_aim(target: str | None) -> "Aim":
     return Aim(capabilities.min_rows, row_format, model, provider)
 
 
-def _find_task(task: str | None) -> str | None:
+def find_task(task: str | None) -> str | None:
+    """What `--task` means; DatasetError when there is no such task."""
     from ftops.dataset.checks.protocol import TASKS
     from ftops.errors import DatasetError
 

@@ -9,6 +9,7 @@ from typing import cast
 
 import orjson
 
+from ftops.dataset.converting import make_chat
 from ftops.dataset.messages import BadRow, Raw
 from ftops.dataset.rows import BadRows, Row, read_rows
 from ftops.dataset.summary import DataSummary, Meter, Tally
@@ -112,14 +113,4 @@ def _with_system(chat: Raw, row: Row, system: str | None) -> Raw:
 def _to_chat(prompt: str, completion: str, recipe: Recipe) -> Raw:
     question = prompt.removesuffix(recipe.separator).strip()
     answer = completion.removesuffix(recipe.stop or "").strip()
-    if not question:
-        raise BadRow("prompt is empty, so a chat has no question")
-    if not answer:
-        raise BadRow("completion holds nothing but white space and the stop sequence")
-    messages: list[Json] = [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
-    ]
-    if recipe.system is not None:
-        messages.insert(0, {"role": "system", "content": recipe.system})
-    return {"messages": messages}
+    return make_chat(question, answer, recipe.system)

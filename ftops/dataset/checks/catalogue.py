@@ -6,17 +6,19 @@ from ftops.dataset.checks.amount import Amount
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
 from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.labels import Labels
+from ftops.dataset.checks.line_ends import LineEnds
 from ftops.dataset.checks.prompts import Prompts
 from ftops.dataset.checks.protocol import Check
 from ftops.dataset.checks.structure import Garbled, Structure
 from ftops.dataset.findings import Rule, Severity
 
 FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
-    ("Structure", (Structure, Garbled)),
+    ("Structure", (Structure, Garbled, LineEnds)),
     ("Amount", (Amount,)),
     ("Prompts", (Prompts,)),
     ("Completions", (Completions,)),
-    ("Classes", (Classes,)),
+    ("Classes", (Classes, Labels)),
     ("The same", (Duplicates,)),
 )
 CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
@@ -39,7 +41,7 @@ def render_catalogue() -> str:
     for name, family in FAMILIES:
         lines += ["", f"## {name}"]
         for rule in (rule for check in family for rule in check.RULES):
-            fix = f" Fix: `{rule.fix}`." if rule.fix else ""
+            fix = f" Fix: [{rule.fix}](data-fixes.md#{rule.fix})." if rule.fix else ""
             lines += ["", f"### {rule.code}", "", f"*{rule.severity}*: {rule.title}.", ""]
             lines += [rule.explanation, "", f"What to do: {rule.advice}{fix}"]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Self
 
-from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.dataset.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
 from ftops.dataset.findings import (
     SHOWN_PLACES,
     Finding,
@@ -21,7 +21,7 @@ from ftops.dataset.findings import (
 )
 from ftops.dataset.sifting import RowBatch
 from ftops.dataset.survey import Survey
-from ftops.records import RowFormat
+from ftops.records import Json, RowFormat
 
 DUPLICATE = Rule(
     "duplicate-rows", Severity.WARNING, "rows that stand there twice",
@@ -102,15 +102,16 @@ class Duplicates(Check):
             early, late = first[0]
             stand = "row stands" if count == 1 else "rows stand"
             text = f"{count:,} {stand} there already, as {facts.unit} {late} repeats {early}"
-            yield make_finding(DUPLICATE, text, seen)
+            yield make_finding(DUPLICATE, text, seen, remedy={})
         if facts.task == OPEN_ENDED:
             return
         prompts, rows = find_contradictions(self._prompts, self._rows)
         if prompts:
             places = [self._places.of(row) for row in rows]
-            yield make_finding(
-                CONTRADICTION, _say_contradiction(prompts, facts), Seen(prompts, places)
-            )
+            # Answers to one prompt may be meant to vary; labels never are.
+            remedy: dict[str, Json] | None = {} if facts.task == CLASSIFICATION else None
+            text = _say_contradiction(prompts, facts)
+            yield make_finding(CONTRADICTION, text, Seen(prompts, places), remedy=remedy)
 
 
 def _say_contradiction(prompts: int, facts: Facts) -> str:
