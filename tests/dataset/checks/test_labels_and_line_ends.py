@@ -33,7 +33,7 @@ def test_labels_of_several_words_are_told_and_those_of_one_are_not(tmp_path: Pat
 
 
 def test_chats_may_have_labels_of_any_length(tmp_path: Path) -> None:
-    chats = [chat(f"{n}?", ("part of", "mother")[n % 2]) for n in range(400)]
+    chats: list[object] = [chat(f"{n}?", ("part of", "mother")[n % 2]) for n in range(400)]
     assert find(judge(tmp_path, chats), "label-tokens") is None
     aim = Aim(row_format=RowFormat.CHAT)
     assert find(judge(tmp_path, labelled(" part of", " mother"), aim), "label-tokens") is None
