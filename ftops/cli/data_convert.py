@@ -55,7 +55,7 @@ def add_to(group: typer.Typer) -> None:
         "convert",
         examples=[
             "ftops data convert train.xlsx -o train.jsonl",
-            "ftops data convert pairs.jsonl -o chats.jsonl --to chat --system 'Answer briefly.'",
+            "ftops data convert pairs.jsonl -o chats.jsonl --to chat --system 'Be brief.'",
             "ftops data convert chats.jsonl -o pairs.csv --to completion --drop-system",
         ],
     )(convert)

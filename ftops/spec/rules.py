@@ -116,6 +116,15 @@ def preferences_are_sent_as_they_are(values: Values) -> Iterator[Conflict]:
             yield Conflict(("prepare", name), message, "remove this line")
 
 
+def a_plan_says_it_all(values: Values) -> Iterator[Conflict]:
+    if values.find("prepare", "plan") is None:
+        return
+    for name in ("separator", "stop", "prompt", "completion"):
+        if values.find("prepare", name) is not None:
+            message = f"{name} has no place beside a plan, which says it"
+            yield Conflict(("prepare", name), message, "remove this line, or change the plan")
+
+
 RULES: tuple[Rule, ...] = (
     classification_options_need_the_metrics,
     classification_metrics_need_their_classes,
@@ -125,4 +134,5 @@ RULES: tuple[Rule, ...] = (
     system_message_is_for_chats,
     beta_is_for_preferences,
     preferences_are_sent_as_they_are,
+    a_plan_says_it_all,
 )
