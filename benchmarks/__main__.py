@@ -20,6 +20,7 @@ NAMES = (
     "polling",
     "uploading",
     "dataset",
+    "preparing",
 )
 
 

@@ -79,7 +79,7 @@ def init(
         {
             "job_file": str(path),
             "training_file": str(data_file),
-            "plan": str(plan) if plan else None,
+            **({"plan": str(plan)} if plan else {}),
             "rows": summary.rows,
         },
         essential=[str(path)],
