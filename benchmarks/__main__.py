@@ -22,6 +22,7 @@ NAMES = (
     "dataset",
     "converting",
     "screening",
+    "preparing",
 )
 
 

@@ -4,6 +4,7 @@ job.schema.json        JSON Schema of the job file
 docs/job-file.md       the job file's fields
 docs/cli.md            every command with its options
 docs/data-checks.md    every check of data
+docs/data-fixes.md     every fix of data
 docs/architecture.md   the part between the `generated` marks: states and transitions
 README.md              the part between the `generated` marks: figures of docs/proof.json
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
 from ftops.dataset.checks.catalogue import render_catalogue
+from ftops.dataset.fixes.catalogue import render_fixes
 from ftops.orchestrator.states import render_states
 from ftops.spec.schema import render_reference as render_fields
 from ftops.spec.schema import render_schema
@@ -74,11 +76,22 @@ about, the first lines, and what to do.
 {render_catalogue()}"""
 
 
+def render_data_fixes() -> str:
+    """The page about the fixes of data."""
+    return f"""# The fixes of data
+
+What `ftops data prepare FILE` offers to do, made of `ftops/dataset/fixes/`, in the order in which it is done. A fix and its
+values stand in the plan, so that the same is done to other data; nothing is inferred then.
+
+{render_fixes()}"""
+
+
 TARGETS: dict[str, Callable[[], str]] = {
     "job.schema.json": render_schema,
     "docs/job-file.md": render_job_file,
     "docs/cli.md": render_cli,
     "docs/data-checks.md": render_data_checks,
+    "docs/data-fixes.md": render_data_fixes,
     "docs/architecture.md": render_architecture,
     "README.md": render_readme,
 }

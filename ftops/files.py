@@ -66,7 +66,7 @@ def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
         raise storage_error(error, path) from error
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "w+b") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -173,6 +173,31 @@ Prompt: TypeAlias = str | tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One fix of training data, by its code, with the values that it takes."""
+
+    code: str
+    values: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """How data is made ready: what is read (`read`, as the options of `data` name it), and fixes.
+
+    `name` says in messages where it came from; two plans that differ in it alone are the same.
+    """
+
+    steps: tuple[PlanStep, ...] = ()
+    read: Mapping[str, str] = field(default_factory=dict)
+    name: str = field(default="the plan", compare=False)
+
+    def to_json(self) -> dict[str, Json]:
+        """The same plan always gives the same."""
+        steps: list[Json] = [{step.code: dict(step.values)} for step in self.steps]
+        return {"read": dict(self.read), "steps": steps}
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file at the provider."""
 

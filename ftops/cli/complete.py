@@ -33,7 +33,8 @@ Stop = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="The same seed draws the same answer.")]
 Raw = Annotated[
-    bool, typer.Option("--raw", help="Leave the prompt alone: no separator, stop or system text.")
+    bool,
+    typer.Option("--raw", help="Leave all alone: no separator, stop, system text, label."),
 ]
 
 
@@ -65,8 +66,10 @@ def complete(
     """Ask a model; the answer comes piece by piece.
 
     The separator, stop sequence and system message of the run that made the model are applied when
-    the ledger knows them.
+    the ledger knows them, and so is its plan: the prompt is made ready as the rows were, and a
+    number that stands for a label is answered as that label.
     """
+    from ftops.dataset.asking import find_labels
     from ftops.records import Sampling
 
     text = _read_prompt(prompt)
@@ -83,7 +86,21 @@ def complete(
     )
     with wiring.open_provider(named.provider) as source:
         question = _make_prompt(text, named, source, raw=raw)
-        _answer(out, named.name, source.stream(named.name, question, sampling))
+        pieces = source.stream(named.name, question, sampling)
+        labels = find_labels(None if raw else named.plan)
+        if labels:
+            _answer_with_label(out, named.name, "".join(pieces), labels)
+        else:
+            _answer(out, named.name, pieces)
+
+
+def _answer_with_label(out: Output, model: str, text: str, labels: Mapping[str, str]) -> None:
+    """The label that the answer stands for; the answer itself when it stands for none."""
+    label = labels.get(text.strip())
+    shown = text if label is None else label
+    out.finish(
+        {"model": model, "text": text, "label": label}, essential=[shown], human=lambda: [shown]
+    )
 
 
 def _answer(out: Output, model: str, pieces: Iterator[str]) -> None:
@@ -120,14 +137,18 @@ def _find_stop(named: NamedModel, raw: bool) -> tuple[str, ...]:
 
 def _make_prompt(text: str, named: NamedModel, source: "Provider", *, raw: bool) -> "Prompt":
     """The prompt in the shape of the model's training rows."""
+    from ftops.dataset.asking import find_marks, prepare_question
     from ftops.records import Message, RowFormat
 
     tuned = named.tuned
+    if named.plan is not None and not raw:
+        text = prepare_question(named.plan, text)
     shape = tuned.row_format if tuned else source.row_format(named.name)
     if shape is RowFormat.CHAT:
         system = None if raw else _find_system(named)
         first = (Message("system", system),) if system else ()
-        return (*first, Message("user", text))
+        mark = find_marks(named.plan)[0] if named.plan is not None and not raw else ""
+        return (*first, Message("user", text.removesuffix(mark)))
     if raw or tuned is None or text.endswith(tuned.separator):
         return text
     return text + tuned.separator

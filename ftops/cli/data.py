@@ -78,9 +78,11 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
-    from ftops.cli import data_split
+    from ftops.cli import data_convert, data_prepare, data_split
 
+    data_prepare.add_to(group)
     data_split.add_to(group)
+    data_convert.add_to(group)
     app.add_typer(group, name="data")
 
 
@@ -113,7 +115,7 @@ def check(
     from ftops.dataset.reading.source import open_source
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    aim, wanted_task = make_aim(target), _find_task(task)
+    aim, wanted_task = make_aim(target), find_task(task)
     wanted = {"private": private, "near": near, "validation": validation is not None}
     asked = [name for name, is_asked in wanted.items() if is_asked]
     examined: list[Examined] = []
@@ -211,7 +213,8 @@ def make_gauge(provider: str, model: str) -> "Gauge":
     )
 
 
-def _find_task(task: str | None) -> str | None:
+def find_task(task: str | None) -> str | None:
+    """What `--task` means; DatasetError when there is no such task."""
     from ftops.dataset.checks.protocol import TASKS
     from ftops.errors import DatasetError
 

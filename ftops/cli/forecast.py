@@ -10,6 +10,8 @@ from rich.text import Text
 from ftops.cli import views
 from ftops.cli.outcomes import render_bytes
 from ftops.dataset.prepare import prepare_row
+from ftops.dataset.preparing import open_planned, rehearse
+from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import read_rows
 from ftops.dataset.summary import DataSummary
 from ftops.dataset.tokens.estimate import say_method
@@ -18,7 +20,7 @@ from ftops.orchestrator.stages.prepare import choose_recipe
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
-from ftops.records import JobRequest, Json, RowFormat
+from ftops.records import DataPlan, JobRequest, Json, RowFormat
 from ftops.spec.load import LoadedJob, resolve_data
 
 _SHOWN_CLASSES = 5
@@ -132,14 +134,26 @@ def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
         path = resolve_data(job.path, value) if value else None
         if path is None:
             continue
+        if recipe.plan is not None:
+            changes.append(_describe_plan(path, recipe.plan, recipe.options))
+            continue
         total, changed, source = 0, 0, recipe.format
-        for row in read_rows(path):
+        for row in read_rows(path, recipe.options):
             total, source = total + 1, row.format
             changed += prepare_row(row, recipe) != row.raw
         if changed:
             how = _describe_change(source, recipe.format, job)
             changes.append(f"{changed:,} of {total:,} rows of {Path(path).name} {how}")
     return tuple(changes)
+
+
+def _describe_plan(path: Path, plan: DataPlan, options: ReadOptions) -> str:
+    outcome = rehearse(open_planned(path, options, plan), plan)
+    deeds = [
+        f"{deed.code} {f'({deed.check}) ' if deed.check else ''}{deed.count:,}"
+        for deed in outcome.changed
+    ]
+    return f"rows of {path.name} by {Path(plan.name).name}: {', '.join(deeds) or 'none changed'}"
 
 
 def _describe_change(source: RowFormat, target: RowFormat, job: LoadedJob) -> str:

@@ -2,14 +2,20 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data import CompletionColumn, PromptColumn
 from ftops.cli.output import Output
 from ftops.errors import StorageError
+
+if TYPE_CHECKING:
+    from ftops.dataset.reading.options import ReadOptions
+    from ftops.dataset.summary import DataSummary
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
 Target = Annotated[
@@ -17,23 +23,45 @@ Target = Annotated[
     typer.Option("--output", "-o", metavar="JOB.yaml", help="Where to; default: DATA.yaml."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a job file that is there.")]
+Plan = Annotated[
+    Path | None,
+    typer.Option("--plan", metavar="PLAN", help="Plan for the data; default: DATA.plan.yaml."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
     command(
         app,
         "init",
-        examples=["ftops init data/train.jsonl", "ftops init data/train.jsonl -o jobs/first.yaml"],
+        examples=[
+            "ftops init data/train.jsonl",
+            "ftops init data/train.jsonl -o jobs/first.yaml",
+            "ftops init data/train.csv --prompt '{question} ->' --completion answer",
+        ],
     )(init)
 
 
-def init(out: Output, data_file: DataFile, target: Target = None, force: Force = False) -> None:
-    """Write a commented job file for a data file."""
-    from ftops.dataset.summary import check_file
+def init(
+    out: Output,
+    data_file: DataFile,
+    target: Target = None,
+    force: Force = False,
+    plan: Plan = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Write a commented job file for a data file.
+
+    A plan that `ftops data prepare` has left beside the data goes into the job file.
+    """
+    from ftops.dataset.reading.options import ReadOptions, to_read
     from ftops.files import write_atomic
     from ftops.spec.starter import render_starter
 
-    summary = check_file(data_file)
+    beside = data_file.with_name(f"{data_file.name}.plan.yaml")
+    plan = plan or (beside if beside.is_file() else None)
+    options = ReadOptions(prompt=prompt, completion=completion)
+    summary = _look(data_file, options, plan)
     path = target or Path(f"{data_file.stem}.yaml")
     if path.exists() and not force:
         raise StorageError(
@@ -44,13 +72,35 @@ def init(out: Output, data_file: DataFile, target: Target = None, force: Force =
         name=_make_name(path.stem),
         classes=len(summary.classes) if summary.classes else None,
         rows=summary.rows,
+        prepare={"plan": _relative(plan, path.parent)} if plan else to_read(options),
     )
     write_atomic(path, text.encode(), mode=0o644)
     out.finish(
-        {"job_file": str(path), "training_file": str(data_file), "rows": summary.rows},
+        {
+            "job_file": str(path),
+            "training_file": str(data_file),
+            **({"plan": str(plan)} if plan else {}),
+            "rows": summary.rows,
+        },
         essential=[str(path)],
         human=lambda: [f"{path} is written, for {summary.rows} rows.", f"Next: ftops run {path}"],
     )
+
+
+def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":
+    """What the data holds once it is made ready."""
+    from ftops.dataset.fixes.catalogue import KNOWN_STEPS
+    from ftops.dataset.preparing import open_planned, write_prepared
+    from ftops.dataset.summary import check_file
+    from ftops.spec.plan_file import read_plan
+
+    if plan is None:
+        return check_file(data_file, options)
+    with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
+        steps = read_plan(plan, KNOWN_STEPS)
+        rows = Path(folder) / "rows.jsonl"
+        write_prepared(open_planned(data_file, options, steps), steps, rows)
+        return check_file(rows)
 
 
 def _relative(data_file: Path, folder: Path) -> str:

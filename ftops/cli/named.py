@@ -8,7 +8,7 @@ from ftops.errors import NotFound, RunError, UnknownRun
 
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
-    from ftops.records import ProviderSettings, Run, TunedModel
+    from ftops.records import DataPlan, ProviderSettings, Run, TunedModel
 
 _OURS = ("run-", "ftjob-")  # how ids of runs and jobs begin, and names of models never do
 
@@ -21,6 +21,7 @@ class NamedModel:
     provider: "ProviderSettings"
     tuned: "TunedModel | None" = None
     run: "Run | None" = None
+    plan: "DataPlan | None" = None
 
     def check_there(self) -> None:
         """NotFound when the ledger knows that the model was deleted."""
@@ -50,7 +51,8 @@ def find_named_model(
     """
     tuned = ledger.find_model(ref)
     if tuned is not None:
-        return NamedModel(ref, asked or tuned.provider, tuned, _find_run(ledger, tuned.run_id))
+        run = _find_run(ledger, tuned.run_id)
+        return NamedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
     run = _find_run(ledger, ref)
     if run is None:
         if ref.startswith(_OURS):
@@ -62,7 +64,8 @@ def find_named_model(
             hint=f"`ftops show {run.id}` says how it stands.",
         )
     name = run.fine_tuned_model
-    return NamedModel(name, asked or run.provider, ledger.find_model(name), run)
+    tuned = ledger.find_model(name)
+    return NamedModel(name, asked or run.provider, tuned, run, _find_plan(ledger, run))
 
 
 def _find_run(ledger: "Ledger", ref: str) -> "Run | None":
@@ -70,3 +73,11 @@ def _find_run(ledger: "Ledger", ref: str) -> "Run | None":
         return ledger.get_run(ref)
     except UnknownRun:
         return None
+
+
+def _find_plan(ledger: "Ledger", run: "Run | None") -> "DataPlan | None":
+    """The plan by which the rows were prepared that the model has learned of."""
+    from ftops.orchestrator.details import find_kept_plan
+    from ftops.records import Stage
+
+    return find_kept_plan(ledger.get_stage(run.id, Stage.PREPARE).detail) if run else None

@@ -166,7 +166,8 @@ def next_commands(report: Report) -> list[str]:
         return [views.quote("ftops", *again, "--new")]
     if model is None:
         return [views.quote("ftops", "follow", run.id), views.quote("ftops", "cancel", run.id)]
-    prompt = find_example_prompt(run, report.home)
+    separator = report.model.separator if report.model else ""
+    prompt = find_example_prompt(run, report.home, separator)
     figures = [views.quote("ftops", "results", run.id, "--csv", f"{run.name}.csv")]
     return [
         views.quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
@@ -182,7 +183,7 @@ def _find_results(run: Run, home: Path) -> Sequence[ResultRow]:
         return ()
 
 
-def find_example_prompt(run: Run, home: Path) -> str | None:
+def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
     """A short prompt of one line from the run's own data, without its separator."""
     for name in ("validation.jsonl", "train.jsonl"):
         path = home / "runs" / run.id / name
@@ -190,7 +191,7 @@ def find_example_prompt(run: Run, home: Path) -> str | None:
             prompts = [
                 text
                 for row, _ in zip(read_rows(path), range(_LOOKED_AT), strict=False)
-                if (text := _last_words(row.prompt, run)).strip() and "\n" not in text
+                if (text := _last_words(row.prompt, separator)).strip() and "\n" not in text
             ]
         except FtopsError:
             continue
@@ -199,13 +200,11 @@ def find_example_prompt(run: Run, home: Path) -> str | None:
     return None
 
 
-def _last_words(prompt: Prompt, run: Run) -> str:
+def _last_words(prompt: Prompt, separator: str) -> str:
     """What the user would type: the last message of a chat, or the prompt without separator."""
     if not isinstance(prompt, str):
         return prompt[-1].content if prompt else ""
-    prepare = run.spec.get("prepare")
-    separator = prepare.get("separator") if isinstance(prepare, Mapping) else None
-    return prompt.removesuffix(separator) if isinstance(separator, str) else prompt
+    return prompt.removesuffix(separator)
 
 
 def _describe_pruned(run: Run) -> str | None:

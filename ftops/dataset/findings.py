@@ -1,10 +1,12 @@
 """What checks say: rules that stand in the catalogue, and findings of one data set."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import compress, islice
 from operator import not_
+
+from ftops.records import Json
 
 SHOWN_PLACES = 10
 
@@ -38,6 +40,7 @@ class Finding:
     """What one rule found: how many rows, the first places, and what to do.
 
     `places` are lines or rows of the source, from 1; empty when it is about the data as a whole.
+    `remedy` holds the values with which the fix would answer; None where none can be proposed.
     """
 
     code: str
@@ -47,6 +50,7 @@ class Finding:
     places: tuple[int, ...]
     advice: str
     fix: str | None = None
+    remedy: Mapping[str, Json] | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ def make_finding(
     *,
     severity: Severity | None = None,
     advice: str | None = None,
+    remedy: Mapping[str, Json] | None = None,
 ) -> Finding:
     """What `rule` found, with the catalogue's advice unless there is a better one."""
     return Finding(
@@ -98,6 +103,7 @@ def make_finding(
         places=tuple(seen.places) if seen else (),
         advice=rule.advice if advice is None else advice,
         fix=rule.fix,
+        remedy=remedy,
     )
 
 

@@ -3,18 +3,24 @@
 The same rows and recipe always give the same bytes, so that an upload is found again by its hash.
 """
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import orjson
 
+from ftops.dataset.converting import make_chat
 from ftops.dataset.messages import BadRow, Raw
+from ftops.dataset.preparing import open_planned, write_prepared
+from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import BadRows, Row, read_rows
 from ftops.dataset.summary import DataSummary, Meter, Tally
+from ftops.dataset.treatment import Treatment
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
-from ftops.records import Json, RowFormat
+from ftops.records import DataPlan, Json, RowFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +29,15 @@ class Recipe:
 
     Completion rows: `separator` is appended to prompts and `stop` to completions that do not end
     with it. Chat and preference rows: both are left out, and `system` is put before chats that have
-    no system message.
+    no system message. A `plan` is carried out before; `options` say how the data is read.
     """
 
     format: RowFormat
     separator: str = ""
     stop: str | None = None
     system: str | None = None
+    plan: DataPlan | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
 
 
 def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
@@ -39,8 +47,8 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
     refuses.
     """
     meter, tally, bad = Meter(), Tally(), BadRows(source)
-    with open_atomic(target) as stream:
-        for row in read_rows(source):
+    with open_atomic(target) as stream, _planned(source, target, recipe) as rows:
+        for row in rows:
             _check_format(row, recipe.format, source)
             try:
                 raw = prepare_row(row, recipe)
@@ -55,6 +63,38 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
         if bad.bad:
             raise bad.error()
     return tally.summary(target, meter.bytes, meter.sha256)
+
+
+@contextlib.contextmanager
+def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[Row]]:
+    """The rows of `source`; where there is a plan, once it is carried out, in a file beside."""
+    if recipe.plan is None:
+        yield read_rows(source, recipe.options)
+        return
+    between = target.with_name(f".{target.name}.planned.part")
+    try:
+        write_prepared(open_planned(source, recipe.options, recipe.plan), recipe.plan, between)
+        yield read_rows(between)
+    finally:
+        between.unlink(missing_ok=True)
+
+
+def find_row_format(source: Path, options: ReadOptions, plan: DataPlan | None) -> RowFormat:
+    """The shape of the first row that there is once the plan is carried out.
+
+    DatasetError when there is none.
+    """
+    if plan is None:
+        return next(read_rows(source, options)).format
+    opened = open_planned(source, options, plan)
+    treatment = Treatment(plan, opened.name, opened.unit)
+    for batch in opened.batches():
+        portion = treatment.treat(batch)
+        if portion.places:
+            return portion.format
+    if treatment.bad.bad:
+        raise treatment.bad.error()
+    raise DatasetError(f"{source}: the plan leaves no row")
 
 
 def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
@@ -112,14 +152,4 @@ def _with_system(chat: Raw, row: Row, system: str | None) -> Raw:
 def _to_chat(prompt: str, completion: str, recipe: Recipe) -> Raw:
     question = prompt.removesuffix(recipe.separator).strip()
     answer = completion.removesuffix(recipe.stop or "").strip()
-    if not question:
-        raise BadRow("prompt is empty, so a chat has no question")
-    if not answer:
-        raise BadRow("completion holds nothing but white space and the stop sequence")
-    messages: list[Json] = [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
-    ]
-    if recipe.system is not None:
-        messages.insert(0, {"role": "system", "content": recipe.system})
-    return {"messages": messages}
+    return make_chat(question, answer, recipe.system)

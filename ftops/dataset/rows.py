@@ -9,7 +9,7 @@ from typing import cast
 from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.batches import Fault
 from ftops.dataset.reading.options import ReadOptions
-from ftops.dataset.reading.source import open_source
+from ftops.dataset.reading.source import Source, open_source
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
 from ftops.dataset.sifting import Sifter
 from ftops.errors import DatasetError
@@ -62,7 +62,7 @@ class Row:
 class BadRows:
     """What was wrong in a file: how many rows, and the first ten with their reasons."""
 
-    path: Path
+    path: Path | str
     good: int = 0
     bad: int = 0
     shown: list[str] = field(default_factory=list)
@@ -95,8 +95,12 @@ def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
     The error has the count and the first ten, so only a reader who came to the end knows that the
     data is good.
     """
-    bad = BadRows(path)
-    source = open_source(path, options)
+    yield from read_source_rows(open_source(path, options))
+
+
+def read_source_rows(source: Source) -> Iterator[Row]:
+    """The good rows of a source that was opened; then DatasetError, likewise."""
+    bad = BadRows(source.name)
     sifter = Sifter(unit=source.unit)
     for batch in source.batches():
         rows = sifter.sift(batch)
@@ -108,5 +112,5 @@ def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
         raise bad.error()
     if not bad.good:
         raise DatasetError(
-            f"{path}: the file holds no rows", hint="One JSON object a line is a row."
+            f"{source.name}: the file holds no rows", hint="One JSON object a line is a row."
         )

@@ -26,9 +26,9 @@ from ftops.records import Json, RowFormat
 COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
 _COMPLETION_KEYS = ("prompt", "completion")
 OUTPUTS = ("preferred_output", "non_preferred_output")
-_PREFERENCE_KEYS = ("input", *OUTPUTS)
-_INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
-_CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
+PREFERENCE_KEYS = ("input", *OUTPUTS)
+INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
+CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
 def check_shape(raw: object) -> tuple[RowFormat, int]:
@@ -37,7 +37,7 @@ def check_shape(raw: object) -> tuple[RowFormat, int]:
         raise BadRow(f"{kind_of(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
         return CHAT, _check_chat(raw)
-    if any(key in raw for key in _PREFERENCE_KEYS):
+    if any(key in raw for key in PREFERENCE_KEYS):
         _check_preference(raw)
         return PREFERENCE, _count_all(raw)
     _check_completion(raw)
@@ -67,7 +67,7 @@ def _lacks(raw: Mapping[str, object], key: str) -> str:
 
 def _check_chat(raw: Raw) -> int:
     """BadRow when `raw` is no chat; else how many strings it holds."""
-    extra = ", ".join(quoted(key) for key in raw if key not in _CHAT_KEYS)
+    extra = ", ".join(quoted(key) for key in raw if key not in CHAT_KEYS)
     if extra:
         raise BadRow(
             f"unexpected key {extra}; a chat row is messages, and perhaps tools", "extra-key"
@@ -99,13 +99,13 @@ def _count_all(raw: Raw) -> int:
 
 
 def _check_preference(raw: Raw) -> None:
-    for key in _PREFERENCE_KEYS:
+    for key in PREFERENCE_KEYS:
         if key not in raw:
             raise BadRow(f"{key} is missing", "missing-key")
-    extra = ", ".join(quoted(key) for key in raw if key not in _PREFERENCE_KEYS)
+    extra = ", ".join(quoted(key) for key in raw if key not in PREFERENCE_KEYS)
     if extra:
         raise BadRow(
-            f"unexpected key {extra}; a preference row is {', '.join(_PREFERENCE_KEYS)}",
+            f"unexpected key {extra}; a preference row is {', '.join(PREFERENCE_KEYS)}",
             "extra-key",
         )
     _check_input(raw["input"])
@@ -117,7 +117,7 @@ def _check_preference(raw: Raw) -> None:
 def _check_input(asked: Json) -> None:
     if not isinstance(asked, dict):
         raise BadRow(f"input is {kind_of(asked)}, not an object with messages", "bad-preference")
-    extra = ", ".join(quoted(key) for key in asked if key not in _INPUT_KEYS)
+    extra = ", ".join(quoted(key) for key in asked if key not in INPUT_KEYS)
     if extra:
         raise BadRow(
             f"input has the unexpected key {extra}; it is messages, and perhaps tools", "extra-key"

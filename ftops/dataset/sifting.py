@@ -131,7 +131,7 @@ class Sifter:
                 elif found is not self.format:
                     raise BadRow(self._say_mixed(found), "mixed-formats")
             except BadRow as error:
-                faults.append(Fault(place, error.code, str(error)))
+                faults.append(Fault(place, error.code, str(error), record=value))
             else:
                 raws.append(cast(Raw, value))
                 places.append(place)

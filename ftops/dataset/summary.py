@@ -14,6 +14,7 @@ import orjson
 
 from ftops.dataset.letters import Letters, count_letters
 from ftops.dataset.messages import message_text
+from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
 from ftops.files import measure_path
@@ -153,9 +154,9 @@ def summarize(rows: Iterable[Row]) -> Tally:
     return tally
 
 
-def check_file(path: Path) -> DataSummary:
+def check_file(path: Path, options: ReadOptions | None = None) -> DataSummary:
     """Read the data twice: DatasetError when any row is bad, else its figures."""
-    tally = summarize(read_rows(path))
+    tally = summarize(read_rows(path, options))
     size, digest = measure_path(path)
     return tally.summary(path, size, digest)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
 
 from ftops.errors import LedgerError
-from ftops.records import Json, RowFormat
+from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
 Role = Literal["train", "validation"]
 Kind = TypeVar("Kind", str, int, float)
@@ -41,6 +41,7 @@ class Prepared:
     n_epochs: int | None = None
     cost_usd: float | None = None
     overlap_rows: int | None = None  # validation rows that are training rows too
+    plan: DataPlan | None = None
 
     @property
     def files(self) -> tuple[PreparedFile, ...]:
@@ -68,6 +69,7 @@ class Prepared:
             },
             "training": asdict(self.training),
             "validation": asdict(self.validation) if self.validation else None,
+            **({"plan": self.plan.to_json()} if self.plan else {}),
         }
 
     @classmethod
@@ -85,7 +87,25 @@ class Prepared:
             n_epochs=find_value(detail, "n_epochs", int),
             cost_usd=find_value(detail, "cost_usd", float),
             overlap_rows=find_value(detail, "overlap_rows", int),
+            plan=find_kept_plan(detail),
         )
+
+
+def find_kept_plan(detail: Mapping[str, Json]) -> DataPlan | None:
+    """The plan by which the data of a run was prepared, if there was one."""
+    kept = detail.get("plan")
+    if not isinstance(kept, dict):
+        return None
+    steps, read = kept.get("steps"), get_object(kept, "read")
+    return DataPlan(
+        steps=tuple(
+            PlanStep(code, get_object(step, code))
+            for step in (steps if isinstance(steps, list) else ())
+            if isinstance(step, dict)
+            for code in step
+        ),
+        read={name: str(value) for name, value in read.items()},
+    )
 
 
 def get_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:

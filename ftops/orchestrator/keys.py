@@ -9,6 +9,7 @@ import orjson
 
 from ftops.errors import DatasetError
 from ftops.files import measure_path
+from ftops.orchestrator.plans import find_plan
 from ftops.records import RunId
 from ftops.spec.load import LoadedJob, resolve_data
 
@@ -19,19 +20,22 @@ _PATHS = ("training_file", "validation_file")  # their content stands in the key
 
 
 def make_key(job: LoadedJob, account: str) -> str:
-    """SHA-256 over what the job file says, the content of its data, and who pays.
+    """SHA-256 over what the job file says, the content of its data and its plan, and who pays.
 
     Where the data lies, and what its files are called, is left out: a folder that was moved is the
     same job. Raises DatasetError when a data file cannot be read.
     """
     spec = job.spec
     said = {name: value for name, value in spec.canonical().items() if name not in _PATHS}
-    parts = {
+    parts: dict[str, object] = {
         "spec": said,
         "training": _content(job.path, spec.training_file),
         "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
         "account": account,
     }
+    plan = find_plan(spec, job.path)
+    if plan is not None:
+        parts["plan"] = plan.to_json()
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

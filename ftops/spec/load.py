@@ -30,6 +30,7 @@ _DATA_FIELDS: tuple[tree_values.Path, ...] = (
     ("training_file",),
     ("validation_file",),
     ("evaluate", "file"),
+    ("prepare", "plan"),
 )
 
 

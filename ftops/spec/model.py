@@ -23,9 +23,9 @@ from ftops.records import (
     JobProtocol,
     Json,
     ProviderSettings,
-    RowFormat,
 )
 from ftops.spec.notify import NotifySpec
+from ftops.spec.preparation import PrepareSpec
 from ftops.spec.section import Section, Wanted
 
 MAX_SUFFIX = 64  # the longest that any provider takes
@@ -156,43 +156,6 @@ class HyperparameterSpec(Section):
     def to_record(self) -> Hyperparameters:
         """The same figures as the other rooms know them."""
         return Hyperparameters(**{name: getattr(self, name) for name in type(self).model_fields})
-
-
-class PrepareSpec(Section):
-    """What is done to the data before it is sent; the files themselves are never changed."""
-
-    LABEL: ClassVar[str] = "prepare"
-
-    format: Annotated[
-        Literal["auto", "completion", "chat"],
-        Wanted("auto, completion or chat", choices=("auto", "completion", "chat")),
-    ] = Field(
-        "auto",
-        description="Shape of the rows that are sent; `auto` takes what the model wants.",
-    )
-    separator: Annotated[str | None, Wanted("text of 1 to 256 characters, or null")] = Field(
-        None,
-        min_length=1,
-        max_length=256,
-        description="Appended to every prompt that does not end with it.",
-    )
-    stop: Annotated[str | None, Wanted("text of 1 to 256 characters, or null")] = Field(
-        None,
-        min_length=1,
-        max_length=256,
-        description="Appended to every completion that does not end with it.",
-    )
-    system: Annotated[str | None, Wanted("text, or null")] = Field(
-        None,
-        min_length=1,
-        max_length=65_536,
-        description="System message put before every chat that has none (chat rows only).",
-    )
-
-    @property
-    def row_format(self) -> RowFormat | None:
-        """The wanted shape of rows; None for `auto`."""
-        return None if self.format == "auto" else RowFormat(self.format)
 
 
 class EvaluateSpec(Section):
@@ -361,13 +324,14 @@ class JobSpec(Section):
     def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
 
-        Left out: `evaluate`, `limits`, `notify` and the name of the key's variable. It is itself
-        the value of a valid job file.
+        Left out: `evaluate`, `limits`, `notify`, the name of the key's variable and that of the
+        plan, whose content counts. It is itself the value of a valid job file.
         """
         settings = self.provider_settings()
         job: dict[str, Json] = self.model_dump(
-            mode="json", exclude={"provider", "evaluate", "limits", "notify"}
+            mode="json", exclude={"provider", "evaluate", "limits", "notify", "prepare"}
         )
+        job["prepare"] = self.prepare.canonical()
         job["provider"] = {
             "type": settings.type,
             "base_url": settings.base_url,

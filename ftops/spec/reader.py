@@ -78,11 +78,14 @@ class Broken:
 Node: TypeAlias = Scalar | Items | Entries | Broken
 
 
-def read_source(path: Path) -> Source:
-    """The job file as text, without a byte order mark; SpecError when it cannot be had."""
+def read_source(path: Path, what: str = "job file") -> Source:
+    """The job file as text, without a byte order mark; SpecError when it cannot be had.
+
+    `what` is what messages call it.
+    """
     try:
         if path.is_dir():
-            raise SpecError(f"{path}: this is a folder, not a job file")
+            raise SpecError(f"{path}: this is a folder, not a {what}")
         if path.exists() and not path.is_file():
             raise SpecError(f"{path}: this is not a regular file")
         with path.open("rb") as stream:
@@ -95,7 +98,7 @@ def read_source(path: Path) -> Source:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError(f"{path}: cannot be read: {reason}") from error
     if len(data) > MAX_BYTES:
-        raise SpecError(f"{path}: larger than 1 MiB, so hardly a job file")
+        raise SpecError(f"{path}: larger than 1 MiB, so hardly a {what}")
     if not data.strip():
         raise SpecError(f"{path}: the file is empty")
     return _decode(str(path), data.removeprefix(_BOM))

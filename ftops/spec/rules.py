@@ -139,6 +139,15 @@ def a_webhook_secret_is_for_a_webhook(values: Values) -> Iterator[Conflict]:
         yield Conflict(("notify", "webhook_secret_env"), message, "add that line, or remove this")
 
 
+def a_plan_says_it_all(values: Values) -> Iterator[Conflict]:
+    if values.find("prepare", "plan") is None:
+        return
+    for name in ("separator", "stop", "prompt", "completion"):
+        if values.find("prepare", name) is not None:
+            message = f"{name} has no place beside a plan, which says it"
+            yield Conflict(("prepare", name), message, "remove this line, or change the plan")
+
+
 RULES: tuple[Rule, ...] = (
     classification_options_need_the_metrics,
     classification_metrics_need_their_classes,
@@ -150,4 +159,5 @@ RULES: tuple[Rule, ...] = (
     preferences_are_sent_as_they_are,
     notices_need_somebody_to_tell,
     a_webhook_secret_is_for_a_webhook,
+    a_plan_says_it_all,
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 _STARTER = """\
 # A fine-tuning job: `ftops check` looks at it, `ftops run` starts it.
@@ -22,13 +23,15 @@ hyperparameters:
 {classification}
 seed: 42                   # the same seed gives the same job again
 
-# prepare:
-#   separator: " ->"       # appended to every prompt that does not end with it
-#   stop: "\\n"             # appended to every completion that does not end with it
-
+{prepare}
 limits:
   max_cost_usd: 5          # nothing is sent when the estimate is higher
   max_wait: 6h             # following ends then; the job itself goes on
+"""
+_NOT_PREPARED = """\
+# prepare:
+#   separator: " ->"       # appended to every prompt that does not end with it
+#   stop: "\\n"             # appended to every completion that does not end with it
 """
 _TWO_CLASSES = """\
   # With a validation_file, a classifier can be measured as one:
@@ -42,10 +45,18 @@ _MORE_CLASSES = """\
 """
 
 
-def render_starter(data_file: str, *, name: str, classes: int | None, rows: int) -> str:
+def render_starter(
+    data_file: str,
+    *,
+    name: str,
+    classes: int | None,
+    rows: int,
+    prepare: Mapping[str, str] | None = None,
+) -> str:
     """A job file for `data_file` (`rows` rows; `classes` different completions, if labels).
 
-    `name` may be any text; what a job's name cannot hold is replaced.
+    `prepare` is what the section of that name says. `name` may be any text; what a job's name
+    cannot hold is replaced.
     """
     printable = "".join(character if character.isprintable() else "-" for character in name)
     tidy = re.sub(r"[\s/\\]+", "-", printable).strip(".-")[:64] or "job"
@@ -59,7 +70,15 @@ def render_starter(data_file: str, *, name: str, classes: int | None, rows: int)
         data_file=_scalar(data_file),
         rows=f"The data has {rows} row{'' if rows == 1 else 's'}.",
         classification=classification,
+        prepare=_render_prepare(prepare or {}),
     )
+
+
+def _render_prepare(said: Mapping[str, str]) -> str:
+    if not said:
+        return _NOT_PREPARED
+    lines = "".join(f"  {key}: {_scalar(text)}\n" for key, text in said.items())
+    return f"prepare:                   # done to the data before it is sent\n{lines}"
 
 
 def _scalar(text: str) -> str:

@@ -157,3 +157,27 @@ def test_init_of_bad_data_writes_nothing(tmp_path: Path) -> None:
     data.write_text("no row\n")
     assert ftops("init", data, "-o", tmp_path / "job.yaml").code == 1
     assert not (tmp_path / "job.yaml").exists()
+
+
+def test_init_takes_the_plan_beside_the_data_and_the_columns_of_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("text,label\n" + "".join(f"row {n},part of {n % 3}\n" for n in range(60)))
+    columns = ["--prompt", "{text}?", "--completion", "label"]
+    refused = ftops("init", table, "-o", tmp_path / "no.yaml")
+    assert refused.code == 1
+    assert "--prompt" in refused.err
+    job = tmp_path / "rows.yaml"
+    assert ftops("init", table, "-o", job, *columns).code == 0
+    assert 'prompt: "{text}?"' in job.read_text()
+    assert ftops("check", job).code == 0
+    ready = tmp_path / "ready.jsonl"
+    assert ftops("data", "prepare", table, "-o", ready, "--yes", *columns).code == 0
+    planned = tmp_path / "planned.yaml"
+    written = ftops("init", ready, "-o", planned, "--json").document
+    assert written["plan"] == str(tmp_path / "ready.jsonl.plan.yaml")
+    checked = ftops("check", planned, "--json").document
+    assert checked["changes"] == ["rows of ready.jsonl by ready.jsonl.plan.yaml: none changed"]
+    (tmp_path / "ready.jsonl.plan.yaml").unlink()
+    missing = ftops("check", planned)
+    assert missing.code == 1
+    assert "plan: there is no such file" in missing.err

@@ -87,3 +87,17 @@ def test_what_does_not_go_with_the_method_is_told(tmp_path: Path, text: str, rea
     problems = heads(refusal(tmp_path, MINIMAL + text))
     assert len(problems) == 1
     assert reason in problems[0]
+
+
+@pytest.mark.parametrize("line", ["separator: x", "stop: x", "prompt: x", "completion: x"])
+def test_a_plan_says_what_is_done_and_nothing_else_may_stand_beside_it(
+    tmp_path: Path, line: str
+) -> None:
+    problems = heads(refusal(tmp_path, f"{MINIMAL}prepare:\n  plan: a.yaml\n  {line}\n"))
+    assert len(problems) == 1
+    assert "has no place beside a plan" in problems[0]
+
+
+def test_a_plan_may_stand_beside_a_system_message_and_a_sheet(tmp_path: Path) -> None:
+    text = f"{MINIMAL}prepare: {{plan: a.yaml, sheet: b, system: c, format: chat}}\n"
+    assert load_text(tmp_path, text).spec.prepare.plan == "a.yaml"

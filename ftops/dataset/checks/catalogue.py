@@ -7,8 +7,10 @@ from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
 from ftops.dataset.checks.drift import Drift
 from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.labels import Labels
 from ftops.dataset.checks.leaks import Leaks
 from ftops.dataset.checks.lengths import Lengths
+from ftops.dataset.checks.line_ends import LineEnds
 from ftops.dataset.checks.near import Near
 from ftops.dataset.checks.privacy import Privacy
 from ftops.dataset.checks.prompts import Prompts
@@ -18,12 +20,12 @@ from ftops.dataset.checks.style import Style
 from ftops.dataset.findings import Rule, Severity
 
 FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
-    ("Structure", (Structure, Garbled)),
+    ("Structure", (Structure, Garbled, LineEnds)),
     ("Amount", (Amount,)),
     ("Lengths", (Lengths,)),
     ("Prompts", (Prompts, Style)),
     ("Completions", (Completions,)),
-    ("Classes", (Classes,)),
+    ("Classes", (Classes, Labels)),
     ("The same", (Duplicates,)),
     ("Nearly the same (with `--near`)", (Near,)),
     ("In both files (with `--validation`)", (Leaks, Drift)),
@@ -49,7 +51,7 @@ def render_catalogue() -> str:
     for name, family in FAMILIES:
         lines += ["", f"## {name}"]
         for rule in (rule for check in family for rule in check.RULES):
-            fix = f" Fix: `{rule.fix}`." if rule.fix else ""
+            fix = f" Fix: [{rule.fix}](data-fixes.md#{rule.fix})." if rule.fix else ""
             lines += ["", f"### {rule.code}", "", f"*{rule.severity}*: {rule.title}.", ""]
             lines += [rule.explanation, "", f"What to do: {rule.advice}{fix}"]
     return "\n".join(lines) + "\n"

@@ -36,12 +36,12 @@ VARIANTS = Rule(
 MISSING = Rule(
     "class-not-in-validation", _W, "class missing from the validation data",
     "A class without validation rows is not measured at all.",
-    "Split again so that each class is in both files: `ftops data split`.", "split",
+    "Split again so that each class is in both files: `ftops data split`.",
 )  # fmt: skip
 UNTRAINED = Rule(
     "class-not-in-training", _W, "class missing from the training data",
     "The validation data asks for a class that was never trained.",
-    "Split again so that each class is in both files.", "split",
+    "Split again so that each class is in both files.",
 )  # fmt: skip
 MAX_LABELS = 1000
 _MAX_LABEL_CHARS = 64
@@ -119,7 +119,10 @@ class Classes(Check):
             yield make_finding(SMALL, _say_small(small, len(classes)), self._seen(small))
         for same in _find_variants(classes):
             names = ", ".join(f"{label!r} ({classes[label]:,})" for label in same)
-            yield make_finding(VARIANTS, f"{names} are one label", self._seen(same[1:]))
+            yield make_finding(
+                VARIANTS, f"{names} are one label", self._seen(same[1:]),
+                remedy={"labels": dict.fromkeys(same[1:], same[0])},
+            )  # fmt: skip
 
     def _seen(self, labels: Mapping[str, int] | list[str]) -> Seen:
         places = sorted(self._first[label] for label in labels)
@@ -137,8 +140,13 @@ def _find_variants(classes: Mapping[str, int]) -> list[list[str]]:
     """Labels that are one, but for case and blanks."""
     groups: dict[str, list[str]] = {}
     for label in classes:
-        groups.setdefault(" ".join(label.split()).casefold(), []).append(label)
+        groups.setdefault(same_label(label), []).append(label)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def same_label(label: str) -> str:
+    """What labels share that are the same but for case and blanks."""
+    return " ".join(label.split()).casefold()
 
 
 def compare_classes(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Self
 
-from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix
+from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
 from ftops.dataset.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.sifting import RowBatch
@@ -105,19 +105,19 @@ class Completions(Check):
             yield from self._about_ends()
         yield from self._about_beginnings(facts)
         if self._capitals.share > _CAPITAL_SHARE and facts.task != CLASSIFICATION:
-            yield make_finding(CAPITALS, f"about {self._capitals.share:.0%} of the letters")
+            text = f"about {self._capitals.share:.0%} of the letters"
+            yield make_finding(CAPITALS, text, remedy=self._capitals.propose(self._mark.mark))
 
     def _about_blanks(self) -> Iterator[Finding]:
         if self._bare.count == self._rows:
-            yield make_finding(BLANK, "no completion begins with a blank")
+            yield make_finding(BLANK, "no completion begins with a blank", remedy={})
         elif self._bare.count:
             fewer, how = (
                 (self._bare, "without") if self._bare.count <= self._blank.count
                 else (self._blank, "with")
             )  # fmt: skip
-            yield make_finding(
-                MIXED, f"{say_rows(fewer.count)} {how} a leading blank, unlike the others", fewer
-            )
+            text = f"{say_rows(fewer.count)} {how} a leading blank, unlike the others"
+            yield make_finding(MIXED, text, fewer, remedy={})
 
     def _about_ends(self) -> Iterator[Finding]:
         mark = self._mark
@@ -127,17 +127,21 @@ class Completions(Check):
                 STOP,
                 "completions end in no common sign",
                 advice=f"Append one to every completion, such as {sign!r}, which occurs in none.",
+                remedy=self._free.propose("stop"),
             )
             return
         if mark.lacking.count:
             text = f"{say_rows(mark.lacking.count)} without {mark.mark!r} at the end"
-            yield make_finding(LACKING, text, mark.lacking)
+            yield make_finding(
+                LACKING, text, mark.lacking, remedy=self._free.keep("stop", mark.mark)
+            )
         if mark.inside.count:
             yield make_finding(
                 INSIDE,
                 f"{say_rows(mark.inside.count)} with {mark.mark!r} inside the completion, too",
                 mark.inside,
                 advice=f"Take another, such as {self._free.proposal()!r}.",
+                remedy=self._free.propose("stop", mark.mark),
             )
 
     def _about_beginnings(self, facts: Facts) -> Iterator[Finding]:
@@ -145,4 +149,6 @@ class Completions(Check):
         prefix = (self._prefix.value or "").lstrip()
         whole = self._shortest is not None and len(self._prefix.value or "") >= self._shortest
         if len(prefix) >= _LONG_PREFIX and not whole and facts.task != CLASSIFICATION:
-            yield make_finding(PREFIX, f"all completions begin with {prefix[:60]!r}")
+            text = f"all completions begin with {prefix[:60]!r}"
+            remedy = propose_prefix(self._prefix.value or "", _LONG_PREFIX - 1)
+            yield make_finding(PREFIX, text, remedy=remedy)

@@ -12,7 +12,7 @@ from itertools import compress, islice
 from operator import itemgetter
 from typing import Self
 
-from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.dataset.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
 from ftops.dataset.findings import (
     SHOWN_PLACES,
     Finding,
@@ -23,7 +23,7 @@ from ftops.dataset.findings import (
 )
 from ftops.dataset.sifting import RowBatch
 from ftops.dataset.survey import Survey
-from ftops.records import RowFormat
+from ftops.records import Json, RowFormat
 
 DUPLICATE = Rule(
     "duplicate-rows", Severity.WARNING, "rows that stand there twice",
@@ -108,11 +108,13 @@ class Duplicates(Check):
             early, late = first[0]
             stand = "row stands" if count == 1 else "rows stand"
             text = f"{count:,} {stand} there already, as {facts.unit} {late} repeats {early}"
-            yield make_finding(DUPLICATE, text, seen)
+            yield make_finding(DUPLICATE, text, seen, remedy={})
         if facts.task != OPEN_ENDED and again.several:
             places = [self._places.of(row) for row in again.rows]
+            # Answers to one prompt may be meant to vary; labels never are.
+            remedy: dict[str, Json] | None = {} if facts.task == CLASSIFICATION else None
             text = _say_contradiction(again.several, facts)
-            yield make_finding(CONTRADICTION, text, Seen(again.several, places))
+            yield make_finding(CONTRADICTION, text, Seen(again.several, places), remedy=remedy)
 
 
 def _say_contradiction(prompts: int, facts: Facts) -> str:

@@ -8,7 +8,9 @@ from typing import Self
 
 from ftops.dataset.findings import Seen
 from ftops.dataset.survey import common_prefix
+from ftops.records import Json
 
+_NEARLY_ALL = 0.9
 _SAMPLE = itemgetter(slice(None, 64, 4))  # the characters of a text among which capitals count
 _ASCII = bytes(range(128))
 _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
@@ -56,6 +58,10 @@ class Capitals:
     def merge(self, later: Self) -> None:
         self.upper += later.upper
         self.lower += later.lower
+
+    def propose(self, mark: str) -> dict[str, Json] | None:
+        """The values of a fix that writes small letters: only where nearly all are capitals."""
+        return {"keep": mark} if self.share >= _NEARLY_ALL else None
 
     @property
     def share(self) -> float:
@@ -123,9 +129,40 @@ class Free:
         for mark, count in later.ending.items():
             self.ending[mark] = self.ending.get(mark, 0) + count
 
+    def look(self, joined: str) -> None:
+        """Look for marks in other texts, too, in which none is expected."""
+        for mark, sign in zip(self.marks, self.signs, strict=True):
+            if sign in joined and mark in joined:
+                self.found.add(mark)
+
     def proposal(self) -> str:
         """The first mark that stands in no text."""
         return next((mark for mark in self.marks if mark not in self.found), "\n\n##=##\n\n")
+
+    def propose(self, name: str, mark: str = "") -> dict[str, Json]:
+        """The values of a fix that puts a free mark in the place of `mark` and of those found."""
+        return self.keep(name, self.proposal(), mark)
+
+    def keep(self, name: str, mark: str, old: str = "") -> dict[str, Json]:
+        """The values of a fix that ends all texts with `mark`, as `name`, and with no other."""
+        others = [
+            one
+            for one in {old, *self.ending}
+            if one and not one.endswith(mark) and not mark.endswith(one)
+        ]
+        others.sort(key=lambda one: (-len(one), one))
+        return {name: mark, "instead_of": [*others]}
+
+
+def propose_prefix(prefix: str, longer: int) -> dict[str, Json] | None:
+    """The values of a fix that takes a common beginning away, without cutting into a word.
+
+    None when nothing of more than `longer` characters is left of it.
+    """
+    end = len(prefix)
+    while end and (prefix[end - 1].isalnum() or prefix[end - 1] == "_"):
+        end -= 1
+    return {"prefix": prefix[:end]} if end > longer else None
 
 
 def _rarest(mark: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Self
 
-from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix
+from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
 from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.sifting import RowBatch
@@ -81,6 +81,7 @@ class Prompts(Check):
         self._rows += len(texts)
         self._mark.add(texts, joined, batch.places)
         self._free.add(texts, joined)
+        self._free.look(batch.completion_text())
         self._blank.add_where(list(map(str.endswith, texts, repeat(_BLANKS))), batch.places)
         self._prefix.add(texts)
         self._capitals.add(texts, self._mark.mark)
@@ -105,11 +106,13 @@ class Prompts(Check):
             return
         yield from self._about_ends()
         if self._blank.count:
-            yield make_finding(BLANK, f"{say_rows(self._blank.count)}", self._blank)
+            yield make_finding(BLANK, f"{say_rows(self._blank.count)}", self._blank, remedy={})
         if len(prefix) > _LONG_PREFIX and self._rows > 1:
-            yield make_finding(PREFIX, f"all prompts begin with {_quote(prefix)}")
+            text = f"all prompts begin with {_quote(prefix)}"
+            yield make_finding(PREFIX, text, remedy=propose_prefix(prefix, _LONG_PREFIX))
         if self._capitals.share > _CAPITAL_SHARE:
-            yield make_finding(CAPITALS, f"about {self._capitals.share:.0%} of the letters")
+            text = f"about {self._capitals.share:.0%} of the letters"
+            yield make_finding(CAPITALS, text, remedy=self._capitals.propose(self._mark.mark))
 
     def _about_ends(self) -> Iterator[Finding]:
         mark = self._mark
@@ -117,23 +120,27 @@ class Prompts(Check):
             known = {one: n for one, n in self._free.ending.items() if n * 20 > self._rows}
             if len(known) > 1:
                 shown = ", ".join(f"{_quote(one)} ({n:,})" for one, n in sorted(known.items()))
-                yield make_finding(SEVERAL, f"prompts end with {shown}")
+                remedy = self._free.propose("separator")
+                yield make_finding(SEVERAL, f"prompts end with {shown}", remedy=remedy)
                 return
             sign = _quote(self._free.proposal())
             yield make_finding(
                 NONE,
                 "prompts end in no common sign",
                 advice=f"Append one to every prompt, such as {sign}, which occurs in none.",
+                remedy=self._free.propose("separator"),
             )
             return
         if mark.lacking.count:
             text = f"{say_rows(mark.lacking.count)} without {_quote(mark.mark)} at the end"
-            yield make_finding(LACKING, text, mark.lacking)
+            remedy = self._free.keep("separator", mark.mark.rstrip("".join(_BLANKS)))
+            yield make_finding(LACKING, text, mark.lacking, remedy=remedy)
         if mark.inside.count:
             text = f"{say_rows(mark.inside.count)} with {_quote(mark.mark)} inside the prompt, too"
             yield make_finding(
                 INSIDE, text, mark.inside,
                 advice=f"Take another, such as {_quote(self._free.proposal())}.",
+                remedy=self._free.propose("separator", mark.mark),
             )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.sifting import SEAM, RowBatch
 from ftops.dataset.survey import Survey
+from ftops.records import Json
 
 _E = Severity.ERROR
 _DROP = "drop-bad-rows"
@@ -47,16 +48,16 @@ FAULTS = (
          " preferences, or prompt and completion.",
          "Split the file by shape, or convert the rows."),
     Rule("bad-role", _E, "unknown role", "The role of a message is none that the API knows.",
-         "Use system, developer, user, assistant or tool."),
+         "Use system, developer, user, assistant or tool.", _DROP),
     Rule("bad-weight", _E, "bad weight", "The weight of a message is 0 (not learned) or 1.",
-         "Write 0 or 1."),
+         "Write 0 or 1.", _DROP),
     Rule("no-answer", _E, "no answer to learn", "A chat ends with a text of the assistant.",
          "Put the wanted answer at the end, or drop the row.", _DROP),
     Rule("bad-chat", _E, "not a chat", "A message lacks what a message must have.",
-         "Each message is an object with role and content."),
+         "Each message is an object with role and content.", _DROP),
     Rule("bad-preference", _E, "not a preference", "A preference is a chat that wants an answer,"
          " and one message of the assistant each that is preferred and that is not.",
-         "Write input, preferred_output and non_preferred_output as the message says."),
+         "Write input, preferred_output and non_preferred_output as the message says.", _DROP),
     Rule("equal-answers", _E, "both answers are equal", "Nothing can be preferred of two answers"
          " that are the same but for blanks.", "Drop the row, or write another answer.", _DROP),
 )  # fmt: skip
@@ -105,7 +106,8 @@ class Structure(Check):
             seen = self._seen.get(rule.code)
             if seen is not None:
                 reasons = "; ".join(self._reasons[rule.code])
-                yield make_finding(rule, f"{say_rows(seen.count)}: {reasons}", seen)
+                remedy: dict[str, Json] | None = {"codes": [rule.code]} if rule.fix else None
+                yield make_finding(rule, f"{say_rows(seen.count)}: {reasons}", seen, remedy=remedy)
 
 
 def _suspicious(text: str) -> bool:
@@ -139,4 +141,5 @@ class Garbled(Check):
     def findings(self, facts: Facts) -> Iterator[Finding]:
         if self._seen.count:
             rows = say_rows(self._seen.count)
-            yield make_finding(MOJIBAKE, f"{rows} with letters such as Ã© or â€™", self._seen)
+            text = f"{rows} with letters such as Ã© or â€™"
+            yield make_finding(MOJIBAKE, text, self._seen, remedy={})

@@ -10,12 +10,14 @@ class Fault:
     """A record that cannot be used: where, which check of the catalogue says so, and why.
 
     `count` is the number of records in a row, from `place` on, that the same is wrong with.
+    `record` is what may be mended: the text of what is no JSON, else the parsed value.
     """
 
     place: int
     code: str
     reason: str
     count: int = 1
+    record: object = None
 
 
 @dataclass(slots=True)

@@ -86,7 +86,7 @@ def syntax_fault(place: int, text: bytes, error: orjson.JSONDecodeError) -> Faul
         reason = "not a row: the file should hold one JSON object a line, not a list"
         return Fault(place, "not-json", reason)
     reason = error.msg.partition(": line")[0]
-    return Fault(place, "not-json", f"not JSON: {reason} (column {error.colno})")
+    return Fault(place, "not-json", f"not JSON: {reason} (column {error.colno})", record=text)
 
 
 def long_fault(place: int) -> Fault:

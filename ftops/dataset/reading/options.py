@@ -1,6 +1,7 @@
 """How a source is to be read; whatever is left open is inferred, and said."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from ftops.errors import DatasetError
@@ -40,6 +41,18 @@ class ReadOptions:
     delimiter: str | None = None
     prompt: str | None = None
     completion: str | None = None
+
+
+def to_read(options: ReadOptions) -> dict[str, str]:
+    """What the user said, as a plan keeps it."""
+    return {name: str(value) for name, value in asdict(options).items() if value}
+
+
+def from_read(read: Mapping[str, str]) -> ReadOptions:
+    """The options that a plan keeps; DatasetError when its format is unknown."""
+    said = {name: read.get(name) for name in ("sheet", "encoding", "delimiter")}
+    columns = {name: read.get(name) for name in ("prompt", "completion")}
+    return ReadOptions(find_format(read.get("format")), **said, **columns)
 
 
 def find_format(name: str | None) -> Format | None:

@@ -1,13 +1,15 @@
 """The model that the job made answers rows whose answers are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import orjson
 
-from ftops.dataset.prepare import prepare_file
+from ftops.dataset.asking import find_labels
+from ftops.dataset.prepare import find_row_format, prepare_file
+from ftops.dataset.reading.options import ReadOptions, from_read
 from ftops.dataset.rows import Row, read_rows
 from ftops.errors import NotFound
 from ftops.files import write_atomic
@@ -35,6 +37,7 @@ class _Questions:
     source: str
     rows: Sequence[Row]
     stop: str | None
+    labels: Mapping[str, str]  # what an answer stands for, where numbers stand for labels
 
 
 def evaluate(work: Work) -> Outcome:
@@ -80,21 +83,22 @@ def _read_questions(work: Work) -> _Questions:
         given = resolve_data(Path(work.run.job_file), named)
         assert given is not None  # _reason_to_skip has looked
         path, source = work.folder / "evaluate.jsonl", named
-        prepare_file(given, path, make_recipe(work.spec, _choose_format(given, prepared)))
+        shape = _choose_format(given, prepared, from_read(work.spec.prepare.reading))
+        prepare_file(given, path, make_recipe(work.spec, shape, prepared.plan))
     rows = list(islice(read_rows(path), work.spec.evaluate.max_rows))
-    return _Questions(source, rows, prepared.stop)
+    return _Questions(source, rows, prepared.stop, find_labels(prepared.plan))
 
 
-def _choose_format(path: Path, prepared: Prepared) -> RowFormat:
+def _choose_format(path: Path, prepared: Prepared, options: ReadOptions) -> RowFormat:
     """The shape of the questions; one that learned of preferences may be asked chats, too."""
     if prepared.row_format is RowFormat.PREFERENCE:
-        for row in read_rows(path):
-            return row.format if row.format is RowFormat.PREFERENCE else RowFormat.CHAT
+        found = find_row_format(path, options, prepared.plan)
+        return found if found is RowFormat.PREFERENCE else RowFormat.CHAT
     return prepared.row_format
 
 
 def _ask(work: Work, questions: _Questions) -> Iterator[Answer]:
-    rows, stop = questions.rows, questions.stop
+    rows, stop, labels = questions.rows, questions.stop, questions.labels
     sampling = Sampling(
         max_tokens=work.spec.evaluate.max_tokens or _find_longest(rows),
         temperature=0.0,
@@ -108,8 +112,8 @@ def _ask(work: Work, questions: _Questions) -> Iterator[Answer]:
             yield Answer(
                 line=row.line,
                 prompt=row.prompt,
-                expected=_trim(row.completion, stop),
-                given=_trim(completion.text, stop),
+                expected=_name(_trim(row.completion, stop), labels),
+                given=_name(_trim(completion.text, stop), labels),
             )
         done += len(batch)
         work.desk.observer.progressed(Stage.EVALUATE, done, len(rows), "rows")
@@ -135,3 +139,8 @@ def _find_longest(rows: Sequence[Row]) -> int:
 def _trim(text: str, stop: str | None) -> str:
     """What counts of an answer: all before the stop sequence, without outer blanks."""
     return (text.split(stop, 1)[0] if stop else text).strip()
+
+
+def _name(answer: str, labels: Mapping[str, str]) -> str:
+    """The label that an answer stands for; the answer itself where there is none."""
+    return labels.get(answer, answer)

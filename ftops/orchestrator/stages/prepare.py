@@ -6,17 +6,19 @@ Nothing is sent. The prepared files lie in the run's folder, whole or not at all
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.dataset.prepare import Recipe, prepare_file
-from ftops.dataset.rows import read_rows
+from ftops.dataset.asking import find_marks
+from ftops.dataset.prepare import Recipe, find_row_format, prepare_file
+from ftops.dataset.reading.options import from_read
 from ftops.dataset.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
 from ftops.orchestrator.hints import say_run
+from ftops.orchestrator.plans import find_plan
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.orchestrator.work import Outcome, Work
 from ftops.providers.protocol import Provider
-from ftops.records import Json, Method, RowFormat, Stage
+from ftops.records import DataPlan, Json, Method, RowFormat, Stage
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
 
@@ -54,6 +56,7 @@ def prepare(work: Work) -> Outcome:
         n_epochs=estimate.n_epochs if estimate else None,
         cost_usd=estimate.cost_usd if estimate else None,
         overlap_rows=_note_overlap(work, training, validation) or None,
+        plan=recipe.plan,
     )
     _check_same(work, prepared)
     summary = training.summary
@@ -66,24 +69,28 @@ def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
 
     A provider that takes either shape gets the data in its own; preferences have only one.
     """
+    plan = find_plan(spec, job_file)
     if Method(spec.method) is Method.DPO:
-        return make_recipe(spec, RowFormat.PREFERENCE)
+        return make_recipe(spec, RowFormat.PREFERENCE, plan)
     if spec.prepare.row_format:
-        return make_recipe(spec, spec.prepare.row_format)
+        return make_recipe(spec, spec.prepare.row_format, plan)
     training = resolve_data(job_file, spec.training_file)
     if provider.capabilities.any_row_format and training is not None:
-        for row in read_rows(training):
-            return make_recipe(spec, row.format)
-    return make_recipe(spec, provider.row_format(spec.model))
+        found = find_row_format(training, from_read(spec.prepare.reading), plan)
+        return make_recipe(spec, found, plan)
+    return make_recipe(spec, provider.row_format(spec.model), plan)
 
 
-def make_recipe(spec: JobSpec, row_format: RowFormat) -> Recipe:
-    """What the job file's `prepare:` says, for rows of that shape."""
+def make_recipe(spec: JobSpec, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
+    """What the job file's `prepare:` and its plan say, for rows of that shape."""
+    separator, stop = find_marks(plan) if plan else (spec.prepare.separator, spec.prepare.stop)
     return Recipe(
         format=row_format,
-        separator=spec.prepare.separator or "",
-        stop=spec.prepare.stop,
+        separator=separator or "",
+        stop=stop,
         system=spec.prepare.system,
+        plan=plan,
+        options=from_read(spec.prepare.reading),
     )
 
 

@@ -1,0 +1,285 @@
+"""`ftops data prepare`: shows what can be done about a file, asks, writes, and keeps the plan."""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+    Target,
+    Task,
+    find_task,
+    make_aim,
+)
+from ftops.cli.output import Mode, Output
+
+if TYPE_CHECKING:
+    from ftops.dataset.execution import Outcome
+    from ftops.dataset.preparing import Ask, Wishes
+    from ftops.dataset.proposals import Proposal
+    from ftops.dataset.reading.options import ReadOptions
+    from ftops.dataset.reading.source import Source
+    from ftops.dataset.treatment import Deed
+    from ftops.records import DataPlan
+
+DataFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
+]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="OUT", help="Where to; default: FILE.prepared.jsonl."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Take every fix without a question.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="CODE", help="Of all fixes only this one, or a check's."),
+]
+Skip = Annotated[
+    list[str] | None, typer.Option("--skip", metavar="CODE", help="All but this, or a check's.")
+]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", metavar="PLAN", help="Repeat this plan, asking nothing.")
+]
+PlanOut = Annotated[
+    Path | None,
+    typer.Option("--plan-out", metavar="PLAN", help="Where the plan goes; default: OUT.plan.yaml."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT and its plan.")]
+MaxCharacters = Annotated[
+    int | None,
+    typer.Option("--max-characters", min=1, metavar="N", help="Leave out rows of more than N."),
+]
+_MODE = 0o644
+_SUFFIXES = (".jsonl", ".ndjson", ".json", "")
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "prepare",
+        examples=[
+            "ftops data prepare train.jsonl -o ready.jsonl",
+            "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
+            "ftops data prepare train.jsonl --yes --skip label-map --skip null-value",
+            "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
+        ],
+    )(prepare)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where the rows and the plan go; the input is neither."""
+
+    rows: Path
+    plan: Path
+
+
+def prepare(
+    out: Output,
+    file: DataFile,
+    target: OutFile = None,
+    yes: Yes = False,
+    only: Only = None,
+    skip: Skip = None,
+    plan: PlanFile = None,
+    plan_out: PlanOut = None,
+    force: Force = False,
+    aim: Target = None,
+    task: Task = None,
+    max_characters: MaxCharacters = None,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Mend data of any kind: shows each fix with rows before and after, asks, and writes OUT.
+
+    Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
+    without --yes nothing is written. FILE is never changed.
+    """
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.checks.catalogue import get_rules
+    from ftops.dataset.preparing import Wishes
+    from ftops.dataset.proposals import check_codes
+    from ftops.dataset.reading.options import ReadOptions, find_format
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    rules = [rule.code for rule in get_rules()]
+    check_codes(only or (), rules, "--only")
+    check_codes(skip or (), rules, "--skip")
+    wishes = Wishes(
+        aim=make_aim(aim),
+        task=find_task(task),
+        only=only or (),
+        skip=skip or (),
+        most_characters=max_characters,
+        environ=read_environ(),
+    )
+    asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
+    targets = choose_targets(file, target, plan_out)
+    if yes or plan or asking:
+        check_targets(file, targets, plan, force=force)
+    with hold_input(file) as path:
+        if plan:
+            _repeat(out, path, file, options, plan, targets)
+        else:
+            _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
+
+
+def choose_targets(file: str, target: Path | None, plan_out: Path | None) -> Targets:
+    """OUT and its plan, named after the input where they are not said."""
+    from ftops.errors import DatasetError
+
+    if target is None and file == "-":
+        raise DatasetError("there is no name for the rows of standard input", hint="Say -o OUT.")
+    source = Path(file)
+    name = source.name.partition(".")[0] or source.name
+    rows = target or source.with_name(f"{name}.prepared.jsonl")
+    return Targets(rows, plan_out or rows.with_name(f"{rows.name}.plan.yaml"))
+
+
+def check_targets(file: str, targets: Targets, plan: Path | None, *, force: bool) -> None:
+    """StorageError when something would be overwritten that must not be."""
+    from ftops.errors import StorageError
+
+    if targets.rows.suffix.lower() not in _SUFFIXES:
+        raise StorageError(
+            f"{targets.rows}: what is written is JSON lines",
+            hint="Name it .jsonl; `ftops data convert` makes CSV of it.",
+        )
+    refuse_input(targets.rows, Path(file), force=force)
+    if plan is None:
+        refuse_input(targets.plan, Path(file), force=force)
+    else:
+        refuse_input(targets.rows, plan, force=True)
+
+
+def refuse_input(path: Path, given: Path, *, force: bool) -> None:
+    """StorageError when `path` cannot be written, or is the input, which is never changed."""
+    from ftops.errors import StorageError
+
+    if _is_same(path, given):
+        raise StorageError(
+            f"{path} is the input, which is never changed", hint="Name another with -o."
+        )
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder", hint="Name a file with -o.")
+    if path.exists() and not force:
+        raise StorageError(
+            f"{path} is there already", hint="Name another with -o, or overwrite it with --force."
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return path.absolute() == other.absolute()
+
+
+@contextlib.contextmanager
+def hold_input(file: str) -> Iterator[Path]:
+    """The path of the input; standard input, which can be read once only, is copied first."""
+    if file != "-":
+        yield Path(file)
+        return
+    with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as stream:
+            shutil.copyfileobj(cast(BinaryIO, sys.stdin.buffer), stream)
+        yield path
+
+
+def open_held(path: Path, file: str, options: "ReadOptions") -> "Source":
+    """The source at `path`, called as the user called it."""
+    from ftops.dataset.reading.source import open_source
+
+    source = open_source(path, options)
+    return replace(source, name="standard input") if file == "-" else source
+
+
+def _make(
+    out: Output,
+    path: Path,
+    file: str,
+    options: "ReadOptions",
+    wishes: "Wishes",
+    targets: Targets,
+    *,
+    yes: bool,
+    asking: bool,
+) -> None:
+    from ftops.cli.fixes_report import finish
+    from ftops.dataset.preparing import find_plan, rehearse
+
+    source = open_held(path, file, options)
+    ask = None
+    if asking and not yes:
+        out.show(f"{source.name}: read as {', '.join(source.inferred)}")
+        ask = make_question(out, source.unit)
+    found = find_plan(lambda: open_held(path, file, options), options, wishes, ask)
+    if yes or asking:
+        outcome = write_both(open_held(path, file, options), found.plan, targets)
+        finish(out, source, found, outcome, targets.rows, targets.plan, shown=ask is not None)
+    else:
+        outcome = rehearse(open_held(path, file, options), found.plan)
+        finish(out, source, found, outcome, None, None, shown=False)
+
+
+def write_both(source: "Source", plan: "DataPlan", targets: Targets) -> "Outcome":
+    """Write the rows and the plan; neither appears when the rows cannot be written."""
+    from ftops.dataset.preparing import write_prepared
+    from ftops.files import write_atomic
+    from ftops.spec.plan_file import render_plan
+
+    outcome = write_prepared(source, plan, targets.rows)
+    write_atomic(targets.plan, render_plan(plan).encode(), mode=_MODE)
+    return outcome
+
+
+def _repeat(
+    out: Output, path: Path, file: str, options: "ReadOptions", plan_file: Path, targets: Targets
+) -> None:
+    from ftops.cli.fixes_report import finish_plan
+    from ftops.dataset.fixes.catalogue import KNOWN_STEPS
+    from ftops.dataset.preparing import open_planned, write_prepared
+    from ftops.spec.plan_file import read_plan
+
+    plan = read_plan(plan_file, KNOWN_STEPS)
+    source = open_planned(path, options, plan)
+    if file == "-":
+        source = replace(source, name="standard input")
+    outcome = write_prepared(source, plan, targets.rows)
+    finish_plan(out, source, plan, outcome, targets.rows)
+
+
+def make_question(out: Output, unit: str) -> "Ask":
+    """Shows a fix, and asks whether to take it."""
+    from ftops.cli.ask import Refused
+    from ftops.cli.fixes import render_fix
+
+    def ask(proposal: "Proposal", deed: "Deed") -> bool:
+        out.show("")
+        for line in render_fix(deed, proposal.reasons, unit):
+            out.show(line)
+        try:
+            return typer.confirm("Do this?", default=True, err=True)
+        except typer.Abort:
+            raise Refused("nothing was written") from None
+
+    return ask

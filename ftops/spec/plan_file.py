@@ -1,0 +1,254 @@
+"""The file in which a plan for preparing data is kept: YAML, read as strictly as a job file.
+
+What a plan may say comes from whoever asks: the codes of fixes, and the values of each.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ftops.errors import SpecError
+from ftops.records import DataPlan, Json, PlanStep
+from ftops.spec.problems import Report, Span, quoted
+from ftops.spec.reader import (
+    Broken,
+    Entries,
+    Items,
+    Node,
+    Scalar,
+    read_source,
+    read_tree,
+    resolve_plain,
+)
+
+VERSION = 1
+READ_OPTIONS = ("format", "sheet", "encoding", "delimiter", "prompt", "completion")
+_FIELDS = ("version", "read", "steps")
+_HEAD = """\
+# How data was prepared. The same again, for other data:
+#   ftops data prepare FILE -o OUT --plan THIS_FILE
+# In a job file: `prepare: {plan: THIS_FILE}`.
+"""
+_HINT = "Mend the plan, or make another with `ftops data prepare`."
+_KINDS = {
+    "text": "text of 1 character or more",
+    "texts": "a list of texts",
+    "labels": "a mapping of text to text",
+    "number": "a whole number above 0",
+}
+
+
+class ValueRule(Protocol):
+    """What a value of a step must be."""
+
+    @property
+    def kind(self) -> str:
+        """One of text, texts, labels and number."""
+
+    @property
+    def required(self) -> bool:
+        """Whether the step is nothing without it."""
+
+
+Known = Mapping[str, Mapping[str, ValueRule]]
+
+
+def read_plan(path: Path, known: Known) -> DataPlan:
+    """The plan at `path`; SpecError with all that is wrong, each with line and column.
+
+    `known` has the values that the step of each code takes.
+    """
+    report = Report()
+    try:
+        source = read_source(path, "plan")
+        root = read_tree(source, report)
+        plan = _Reader(report, known).read(root, str(path)) if root is not None else None
+        if plan is None or report.problems:
+            if not report.problems:
+                report.add(Span(source, 0, 0), "the file holds comments only")
+            raise report.error()
+    except SpecError as error:
+        error.hint = _HINT
+        raise
+    return plan
+
+
+class _Reader:
+    def __init__(self, report: Report, known: Known) -> None:
+        self._report = report
+        self._known = known
+
+    def read(self, root: Node, name: str) -> DataPlan | None:
+        if not isinstance(root, Entries):
+            self._refuse(root, "a plan is a mapping of version, read and steps")
+            return None
+        fields = self._take(root, _FIELDS, "the plan")
+        version = fields.get("version")
+        if version is None or _plain(version) != VERSION:
+            where = version.span if version is not None else root.span
+            self._report.add(where, f"version must be {VERSION}", f"add `version: {VERSION}`")
+        read = self._read_options(fields.get("read"))
+        steps = tuple(self._read_steps(fields.get("steps")))
+        return DataPlan(steps, read, name)
+
+    def _take(self, node: Entries, names: Sequence[str], where: str) -> dict[str, Node]:
+        """The entries of a mapping that may have these names only."""
+        for key, (span, _) in node.entries.items():
+            if key not in names:
+                near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+                known = f"known here: {', '.join(names)}" if names else "it takes no values"
+                advice = f"did you mean '{near[0]}'?" if near else known
+                self._report.add(span, f"unknown key {quoted(key)} in {where}", advice)
+        return {key: value for key, (_, value) in node.entries.items() if key in names}
+
+    def _read_options(self, node: Node | None) -> dict[str, str]:
+        if node is None or _is_nothing(node):
+            return {}
+        if not isinstance(node, Entries):
+            self._refuse(node, "read must be a mapping of options")
+            return {}
+        options = {}
+        for key, value in self._take(node, READ_OPTIONS, "read").items():
+            text = _text(value)
+            if text:
+                options[key] = text
+            else:
+                self._refuse(value, f"{key} must be {_KINDS['text']}")
+        return options
+
+    def _read_steps(self, node: Node | None) -> Iterator[PlanStep]:
+        if node is None or _is_nothing(node):
+            return
+        if not isinstance(node, Items):
+            self._refuse(node, "steps must be a list")
+            return
+        seen: set[str] = set()
+        for item in node.items:
+            code, span, values = self._split(item)
+            if code is None:
+                continue
+            if code not in self._known:
+                near = difflib.get_close_matches(code, list(self._known), n=1, cutoff=0.5)
+                advice = f"did you mean '{near[0]}'?" if near else ""
+                self._report.add(span, f"there is no fix {quoted(code)}", advice)
+            elif code in seen:
+                self._report.add(span, f"the step {code} stands there already")
+            else:
+                seen.add(code)
+                yield PlanStep(code, self._read_values(code, span, values))
+
+    def _split(self, item: Node) -> tuple[str | None, Span, Node | None]:
+        """The code of a step, where it stands, and its values."""
+        if isinstance(item, Scalar) and isinstance(_plain(item), str) and item.text:
+            return item.text, item.span, None
+        if isinstance(item, Entries) and len(item.entries) == 1:
+            ((code, (span, values)),) = item.entries.items()
+            return code, span, values
+        self._refuse(item, "a step is the code of a fix, or that code with a mapping of values")
+        return None, item.span, None
+
+    def _read_values(self, code: str, span: Span, node: Node | None) -> dict[str, Json]:
+        rules = self._known[code]
+        given: dict[str, Node] = {}
+        if isinstance(node, Entries):
+            given = self._take(node, list(rules), code)
+        elif node is not None and not _is_nothing(node):
+            self._refuse(node, f"the values of {code} must be a mapping")
+            return {}
+        values: dict[str, Json] = {}
+        for name, rule in rules.items():
+            if name not in given:
+                if rule.required:
+                    self._report.add(span, f"{code} lacks {name}", f"add `{name}: …`")
+                continue
+            value = _READERS[rule.kind](given[name])
+            if value is None:
+                self._refuse(given[name], f"{name} of {code} must be {_KINDS[rule.kind]}")
+            else:
+                values[name] = value
+        return values
+
+    def _refuse(self, node: Node, message: str) -> None:
+        if not isinstance(node, Broken):
+            end = max(node.span.start + 1, node.span.end if isinstance(node, Scalar) else 0)
+            self._report.add(Span(node.span.source, node.span.start, end), message)
+
+
+def _plain(node: Node) -> Json:
+    if not isinstance(node, Scalar):
+        return None
+    return resolve_plain(node.text) if node.plain else node.text
+
+
+def _is_nothing(node: Node) -> bool:
+    return isinstance(node, Scalar) and _plain(node) is None
+
+
+def _text(node: Node) -> str | None:
+    value = _plain(node)
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(node: Node) -> Json:
+    texts = [_text(item) for item in node.items] if isinstance(node, Items) else [None]
+    return None if None in texts else [*texts]
+
+
+def _labels(node: Node) -> Json:
+    if not isinstance(node, Entries) or not node.entries:
+        return None
+    labels = {key: _text(value) for key, (_, value) in node.entries.items()}
+    return None if None in labels.values() else {**labels}
+
+
+def _number(node: Node) -> Json:
+    value = _plain(node)
+    return value if type(value) is int and value > 0 else None
+
+
+_READERS = {"text": _text, "texts": _texts, "labels": _labels, "number": _number}
+
+
+def render_plan(plan: DataPlan) -> str:
+    """The plan as YAML; the same plan always gives the same text."""
+    lines = [f"version: {VERSION}"]
+    if plan.read:
+        lines.append("read:")
+        lines += [f"  {name}: {_quote(text)}" for name, text in plan.read.items()]
+    lines.append("steps:" if plan.steps else "steps: []")
+    for step in plan.steps:
+        if not step.values:
+            lines.append(f"  - {step.code}")
+            continue
+        lines.append(f"  - {step.code}:")
+        for name, value in step.values.items():
+            lines += _render_value(name, value)
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _render_value(name: str, value: Json) -> Iterator[str]:
+    indent = " " * 6
+    if isinstance(value, dict):
+        yield f"{indent}{name}:"
+        for key, one in value.items():
+            yield f"{indent}  {_quote(key)}: {_quote(str(one))}"
+    elif isinstance(value, list):
+        yield f"{indent}{name}: [{', '.join(_quote(str(one)) for one in value)}]"
+    else:
+        yield f"{indent}{name}: {_quote(value) if isinstance(value, str) else value}"
+
+
+def _quote(text: str) -> str:
+    """`text` between double quotes, such that YAML reads the same: nothing unseen in it."""
+    return f'"{"".join(map(_escape, text))}"'
+
+
+def _escape(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    named = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}.get(character)
+    code = ord(character)
+    return named or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
