@@ -74,6 +74,10 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
+    from ftops.cli import data_preview, data_stats
+
+    data_stats.add_to(group)
+    data_preview.add_to(group)
     app.add_typer(group, name="data")
 
 
@@ -105,7 +109,7 @@ def check(
     from ftops.dataset.reading.source import open_source
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    aim, wanted_task = make_aim(target), _find_task(task)
+    aim, wanted_task = make_aim(target), find_task(task)
     examined = []
     for name in [*files, *([validation] if validation else [])]:
         path = None if name == "-" else Path(name)
@@ -177,7 +181,8 @@ def make_gauge(provider: str, model: str) -> "Gauge":
     )
 
 
-def _find_task(task: str | None) -> str | None:
+def find_task(task: str | None) -> str | None:
+    """What `--task` means; DatasetError when there is no such task."""
     from ftops.dataset.checks.protocol import TASKS
     from ftops.errors import DatasetError
 
