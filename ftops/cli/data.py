@@ -78,8 +78,10 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
-    from ftops.cli import data_convert, data_prepare, data_split
+    from ftops.cli import data_convert, data_prepare, data_preview, data_split, data_stats
 
+    data_stats.add_to(group)
+    data_preview.add_to(group)
     data_prepare.add_to(group)
     data_split.add_to(group)
     data_convert.add_to(group)
@@ -201,14 +203,15 @@ def make_gauge(provider: str, model: str) -> "Gauge":
     from ftops.cli.environment import read_environ
     from ftops.dataset.gauge import Gauge
     from ftops.dataset.tokens.vocabulary import find_folders
-    from ftops.providers.tokens import find_row_limit, find_vocabulary_name
+    from ftops.providers.tokens import find_vocabulary_name
     from ftops.providers.wire import find_base_model
+    from ftops.records import ProviderSettings
 
-    base = find_base_model(model) or model
+    limit = wiring.find_example_limit(ProviderSettings(type=provider), model)
     folders = find_folders(read_environ(), wiring.get_home())
     return Gauge(
-        find_row_limit(provider, base),
-        find_vocabulary_name(provider, base),
+        limit.tokens if limit else None,
+        find_vocabulary_name(provider, find_base_model(model) or model),
         tuple(map(str, folders)),
     )
 

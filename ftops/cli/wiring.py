@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
     from ftops.orchestrator.tokens import TokenCounting
+    from ftops.providers.catalogue import Catalogue
     from ftops.providers.figures import ExampleLimit, ModelFigures
     from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
@@ -56,12 +57,17 @@ def find_figures(settings: "ProviderSettings", model: str) -> "ModelFigures":
 
     Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
     """
-    from ftops.clock import SystemClock
     from ftops.providers.address import list_tables
+
+    return open_catalogue().find_figures(list_tables(settings, read_environ()), model)
+
+
+def open_catalogue() -> "Catalogue":
+    """What is known about models, by ftops and by the user."""
+    from ftops.clock import SystemClock
     from ftops.providers.catalogue import Catalogue
 
-    tables = list_tables(settings, read_environ())
-    return Catalogue(get_home(), SystemClock()).find_figures(tables, model)
+    return Catalogue(get_home(), SystemClock())
 
 
 def find_chosen_provider(

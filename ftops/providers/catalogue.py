@@ -51,6 +51,27 @@ class Catalogue:
             price_advice=self._advise(tables, names[-1]) if "train_usd" not in found else "",
         )
 
+    def list_trainable(self, table: str) -> Iterator[str]:
+        """The models of that table with a price of training, unless ended; the user's first.
+
+        Where snapshots of a model are named, it is not: a job is for one of them.
+        """
+        today = self._clock.now().date()
+        named = dict.fromkeys(
+            model
+            for file in filter(None, (self._own, self._shipped))
+            for model in file.entries.get(table, {})
+            if "*" not in model
+        )
+        parents = {snapshot[1] for model in named if (snapshot := _SNAPSHOT.fullmatch(model))}
+        for model in named:
+            if model in parents:
+                continue
+            figures = self.find_figures((table,), model)
+            ended = figures.shutdown is not None and figures.shutdown <= today
+            if figures.train_usd is not None and not ended:
+                yield model
+
     def _find_entries(
         self, tables: Sequence[str], names: Sequence[str]
     ) -> Iterator[tuple[ModelsFile, Entry]]:

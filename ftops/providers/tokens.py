@@ -1,8 +1,4 @@
-"""What is known of base models' tokens: which vocabulary a model reads by, how long a row may be.
-
-Sources: the table of models in tiktoken 0.14; OpenAI's fine-tuning guide for the tokens of a
-training example (longer ones are cut at the end), and its former one for the models of 2020.
-"""
+"""By which vocabulary a model reads. Source: the table of models in tiktoken 0.14."""
 
 import re
 from collections.abc import Sequence
@@ -16,12 +12,6 @@ _VOCABULARIES: Sequence[tuple[str, str]] = (
     (r"ada|babbage|curie|davinci|text-(ada|babbage|curie|davinci)-001", "r50k_base"),
     (r"text-davinci-00[23]", "p50k_base"),
 )
-_ROW_LIMITS: Sequence[tuple[str, int]] = (
-    (r"gpt-4o-mini(-.*)?|gpt-4o-2024-08-06|gpt-4\.1(-.*)?", 65_536),
-    (r"gpt-3\.5-turbo(-.*)?", 16_385),
-    (r"ada|babbage|curie|davinci", 2_048),
-)
-_LOCAL_ROW_LIMIT = 1_024
 
 
 def find_vocabulary_name(provider: str, base: str) -> str:
@@ -29,10 +19,3 @@ def find_vocabulary_name(provider: str, base: str) -> str:
     if provider == "local":
         return ENGINE_VOCABULARY
     return next((name for known, name in _VOCABULARIES if re.fullmatch(known, base)), "")
-
-
-def find_row_limit(provider: str, base: str) -> int | None:
-    """The tokens that one training row may have; None when that is not known."""
-    if provider == "local":
-        return _LOCAL_ROW_LIMIT
-    return next((limit for known, limit in _ROW_LIMITS if re.fullmatch(known, base)), None)

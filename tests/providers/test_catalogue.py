@@ -1,7 +1,7 @@
 """Prices, limits and dates of models: whose word counts, and what is left unknown."""
 
 import tomllib
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -213,3 +213,17 @@ def test_a_provider_reads_the_file_of_its_home(bench: Bench) -> None:
     foreign = bench.build(ProviderSettings("openai", base_url="http://127.0.0.1:9/v1"))
     assert foreign.find_figures("ft:gpt-4.1:acme::1").train_usd == 2
     assert bench.build().find_figures("gpt-4.1").train_usd == 25.0
+
+
+def test_what_can_be_trained_is_told_by_snapshot_until_it_ends(tmp_path: Path) -> None:
+    own(tmp_path, "as_of = 2026-11-22\n[openai.our-base]\ntrain_usd = 1\n")
+
+    def names(day: datetime) -> list[str]:
+        return list(Catalogue(tmp_path, FakeClock(day)).list_trainable("openai"))
+
+    before = names(datetime(2026, 9, 1, tzinfo=UTC))
+    assert before[0] == "our-base"
+    assert {"gpt-4o-mini-2024-07-18", "gpt-3.5-turbo-0125", "davinci-002"} <= set(before)
+    assert not {"gpt-4o-mini", "gpt-3.5-turbo", "ada"} & set(before)
+    assert "davinci-002" not in names(datetime(2026, 9, 28, tzinfo=UTC))
+    assert names(datetime(2027, 1, 14, tzinfo=UTC)) == ["our-base"]

@@ -6,33 +6,28 @@ from pathlib import Path
 import pytest
 
 from ftops.dataset.tokens.vocabulary import SHA256
-from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
 from ftops.providers.engine_forecast import ask_engine
-from ftops.providers.tokens import ENGINE_VOCABULARY, find_row_limit, find_vocabulary_name
+from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
 
 
 @pytest.mark.parametrize(
-    ("model", "vocabulary", "limit"),
+    ("model", "vocabulary"),
     [
-        ("gpt-4.1-mini-2025-04-14", "o200k_base", 65_536),
-        ("gpt-4o-mini", "o200k_base", 65_536),
-        ("gpt-3.5-turbo-0125", "cl100k_base", 16_385),
-        ("babbage-002", "cl100k_base", None),
-        ("ada", "r50k_base", 2_048),
-        ("llama-3", "", None),
+        ("gpt-4.1-mini-2025-04-14", "o200k_base"),
+        ("gpt-4o-mini", "o200k_base"),
+        ("gpt-3.5-turbo-0125", "cl100k_base"),
+        ("babbage-002", "cl100k_base"),
+        ("ada", "r50k_base"),
+        ("llama-3", ""),
     ],
 )
-def test_a_model_has_its_vocabulary_and_limit(
-    model: str, vocabulary: str, limit: int | None
-) -> None:
+def test_a_model_has_its_vocabulary(model: str, vocabulary: str) -> None:
     assert find_vocabulary_name("openai", model) == vocabulary
-    assert find_row_limit("openai", model) == limit
     assert not vocabulary or vocabulary in SHA256
 
 
-def test_the_engine_makes_its_own_vocabulary_and_reads_so_many_tokens() -> None:
+def test_the_engine_makes_its_own_vocabulary() -> None:
     assert find_vocabulary_name("local", "ada") == ENGINE_VOCABULARY
-    assert find_row_limit("local", "ada") == CONTEXT_LENGTH
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""What training on a data set would cost, model by model."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ftops.dataset.stats.measure import DataFigures
+from ftops.dataset.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
+from ftops.providers.engine_forecast import EngineForecast
+from ftops.providers.offers import Offer
+from ftops.providers.tokens import ENGINE_VOCABULARY
+from ftops.records import RowFormat
+
+# A prompt and its completion become a chat of two messages.
+_MORE_AS_CHAT = 2 * TOKENS_A_MESSAGE + TOKENS_A_CHAT
+
+
+@dataclass(frozen=True, slots=True)
+class JobCost:
+    """Tokens of one epoch, the epochs of "auto", and US dollars; None for what is not known."""
+
+    provider: str
+    model: str
+    tokens: int
+    epochs: int | None
+    usd: float | None
+    is_exact: bool
+
+    @property
+    def trained_tokens(self) -> int | None:
+        return None if self.epochs is None else self.tokens * self.epochs
+
+
+def estimate_costs(
+    figures: DataFigures,
+    offers: Iterable[Offer],
+    exact: frozenset[str],
+    ask_engine: Callable[[str], EngineForecast | None],
+) -> Iterator[JobCost]:
+    """A line for each model that takes such rows; `exact` names vocabularies that are at hand."""
+    forecast: EngineForecast | None = None
+    for offer in offers:
+        if offer.vocabulary == ENGINE_VOCABULARY:
+            forecast = forecast or ask_engine(offer.model)
+            if forecast is not None:
+                yield _cost(offer, forecast.tokens, forecast.n_epochs, is_exact=True)
+                continue
+        tokens = count_for(figures, offer)
+        if tokens is not None:
+            rule = offer.auto_epochs
+            epochs = rule.estimate(figures.verdict.rows) if rule else None
+            yield _cost(offer, tokens, epochs, is_exact=offer.vocabulary in exact)
+
+
+def count_for(figures: DataFigures, offer: Offer) -> int | None:
+    """The tokens that the model would read in an epoch; None when it takes no such rows."""
+    found = figures.verdict.format
+    counted = figures.tally.tokens.get(offer.vocabulary)
+    if found is None or counted is None:
+        return None
+    more = 0
+    if offer.row_format is not None and found is not offer.row_format:
+        if offer.row_format is RowFormat.COMPLETION:
+            return None
+        more = _MORE_AS_CHAT if found is RowFormat.COMPLETION else 0
+    if offer.row_limit is None:
+        return counted.tokens + more * len(counted.lengths)
+    return sum(min(length + more, offer.row_limit) for length in counted.lengths)
+
+
+def _cost(offer: Offer, tokens: int, epochs: int | None, *, is_exact: bool) -> JobCost:
+    usd = offer.price_usd
+    if usd:
+        usd = None if epochs is None else usd * tokens * epochs / 1e6
+    return JobCost(offer.provider, offer.model, tokens, epochs, usd, is_exact)

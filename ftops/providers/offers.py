@@ -1,0 +1,52 @@
+"""Which base models can be trained by whom, with what a cost is made of: for comparing them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ftops.providers.catalogue import Catalogue
+from ftops.providers.registry import PROVIDERS
+from ftops.providers.tokens import find_vocabulary_name
+from ftops.records import EpochRule, RowFormat
+
+_LOCAL = ("ada", "babbage", "curie", "davinci")
+_COMPLETING = frozenset({"davinci-002", "babbage-002"})
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A base model that can be trained.
+
+    `price_usd` is for a million trained tokens, None where it is not known; `row_format` None takes
+    rows of any shape; a row counts up to `row_limit` tokens.
+    """
+
+    provider: str
+    model: str
+    price_usd: float | None
+    row_format: RowFormat | None
+    vocabulary: str
+    row_limit: int | None
+    auto_epochs: EpochRule | None
+
+
+def list_offers(catalogue: Catalogue, provider: str = "") -> Iterator[Offer]:
+    """All whose price is known, of that provider or of each."""
+    models = {"local": _LOCAL, "openai": catalogue.list_trainable("openai")}
+    for name in [provider] if provider else models:
+        for model in models.get(name, ()):
+            yield find_offer(catalogue, name, model)
+
+
+def find_offer(catalogue: Catalogue, provider: str, model: str) -> Offer:
+    """What is known of one model; it need not be one that anybody offers."""
+    figures = catalogue.find_figures((provider,), model)
+    shape = RowFormat.COMPLETION if model in _COMPLETING else RowFormat.CHAT
+    return Offer(
+        provider=provider,
+        model=model,
+        price_usd=figures.train_usd,
+        row_format=None if provider == "local" else shape,
+        vocabulary=find_vocabulary_name(provider, model),
+        row_limit=figures.max_example_tokens,
+        auto_epochs=PROVIDERS[provider].capabilities["current"].auto_epochs,
+    )
