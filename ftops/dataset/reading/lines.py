@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from ftops.dataset.reading.options import MAX_LINE_BYTES
+from ftops.errors import DatasetError
+
+_GIVE_UP_BYTES = 16 * MAX_LINE_BYTES
 
 Lines: TypeAlias = Iterator[tuple[int, list[bytes | None]]]
 
@@ -38,3 +41,18 @@ def split_lines(pieces: Iterable[bytes]) -> Lines:
         yield number, [None]
     elif tail:
         yield number, [tail]
+
+
+def refuse_endless(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces as they are; DatasetError for a line so long that no good one can follow it."""
+    line, length = 1, 0
+    for piece in pieces:
+        breaks = piece.count(b"\n")
+        line += breaks
+        length = len(piece) - piece.rfind(b"\n") - 1 if breaks else length + len(piece)
+        if length > _GIVE_UP_BYTES:
+            raise DatasetError(
+                f"{name}:{line}: the line is longer than {_GIVE_UP_BYTES >> 20} MiB",
+                hint="Write one row a line, or name the format with --format.",
+            )
+        yield piece

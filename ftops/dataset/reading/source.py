@@ -14,6 +14,7 @@ from ftops.dataset.reading.batches import Batches
 from ftops.dataset.reading.columns import Render, apply_columns, make_render
 from ftops.dataset.reading.json_document import read_document
 from ftops.dataset.reading.jsonl import read_json_lines
+from ftops.dataset.reading.lines import refuse_endless
 from ftops.dataset.reading.options import MAX_DOCUMENT_BYTES, TABLES, Format, ReadOptions
 from ftops.dataset.reading.plain_text import read_plain_text
 from ftops.dataset.reading.sniffing import (
@@ -108,6 +109,8 @@ def _open_records(
     options: ReadOptions,
 ) -> Source:
     pieces = read_text(stream, encoding)
+    if kind is not Format.JSON:
+        pieces = refuse_endless(stream.name, pieces)
     if kind is Format.TXT:
         said.append("each line is a completion, and prompts are empty")
     renders = _choose_free_renders(stream.name, options) if kind is not Format.TXT else None
@@ -150,7 +153,8 @@ def _open_delimited(
         raise DatasetError(
             f"{delimiter!r} cannot part columns: one character can", hint=rf"Such as {signs} \t"
         )
-    table = read_delimited(stream.name, read_text(stream, encoding), delimiter)
+    pieces = refuse_endless(stream.name, read_text(stream, encoding))
+    table = read_delimited(stream.name, pieces, delimiter)
     source = _make_table_source(stream.name, format, table, said, options)
     return replace(source, unit="line")
 

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -191,6 +192,35 @@ def test_a_bad_record_is_told_by_code_and_place(tmp_path: Path, name: str) -> No
     path.write_bytes(data)
     findings = {finding.code: finding for finding in judge(path).findings}
     assert findings[code].places[0] == place
+
+
+class Endless(io.RawIOBase):
+    """A line that never ends; `n_given` bytes of it were read."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._beginning = beginning
+        self.n_given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        piece = (self._beginning + b"x" * len(view))[: len(view)]
+        self._beginning = b""
+        view[:] = piece
+        self.n_given += len(view)
+        if self.n_given > 17 * MAX_LINE_BYTES:
+            raise AssertionError("read on, although the line is too long")
+        return len(view)
+
+
+@pytest.mark.parametrize("beginning", [b'{"prompt": "', b'[{"prompt": "', CSV + b"a,"])
+def test_a_line_without_an_end_is_not_read_to_its_end(beginning: bytes) -> None:
+    endless = Endless(beginning)
+    source = open_source(None, stdin=io.BufferedReader(endless))
+    with pytest.raises(DatasetError, match=r"standard input:\d+:"):
+        examine(source)
 
 
 def test_four_million_blank_lines_take_no_room(tmp_path: Path) -> None:
