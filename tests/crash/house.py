@@ -46,18 +46,22 @@ class House:
         self._guard = threading.Lock()
 
     def start(self) -> None:
-        """Have an engine that listens, unless it dies before."""
+        """Have an engine that listens, unless it dies before; one that lives is left as it is."""
         with self._guard:
-            options = ["--checkpoint-every-s", str(CHECKPOINT_EVERY_S), *self._options]
-            child = self._nursery.start(
-                "ftops.engine.__main__",
-                ["--folder", str(self.paths.root), *options],
-                environment={crashpoints.VARIABLE: str(self.stage)},
-                output=self.log,
-            )
-            self._child = child
-            self.starts += 1
+            child = self._child
+            if child is None or child.poll() is not None:
+                child = self._child = self._spawn()
+                self.starts += 1
         wait_until(lambda: self._address_pid() == child.pid or child.poll() is not None)
+
+    def _spawn(self) -> Child:
+        options = ["--checkpoint-every-s", str(CHECKPOINT_EVERY_S), *self._options]
+        return self._nursery.start(
+            "ftops.engine.__main__",
+            ["--folder", str(self.paths.root), *options],
+            environment={crashpoints.VARIABLE: str(self.stage)},
+            output=self.log,
+        )
 
     @property
     def pid(self) -> int | None:

@@ -39,7 +39,6 @@ POINTS = [
 @pytest.fixture(scope="module")
 def house(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(nursery, tmp_path_factory.mktemp("house")) as made:
-        made.start()
         yield made
         made.stop()
 
