@@ -17,6 +17,10 @@ from ftops.errors import StorageError
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 _CHUNK_BYTES = 1 << 20
+_MOST_AT_ONCE_BYTES = 1 << 30
+_NO_COPYING = frozenset(
+    {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+)
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -85,6 +89,23 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Put `data` at `path`: all of it, or (StorageError) none of it."""
     with open_atomic(path, mode=mode) as stream:
         stream.write(data)
+
+
+def append_file(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy the rest of `source` to the end of `target`, inside the kernel where that can be done.
+
+    Both are files of this machine; where some systems cannot copy between them, pieces of 1 MiB
+    are read and written.
+    """
+    target.flush()
+    try:
+        while os.copy_file_range(source.fileno(), target.fileno(), _MOST_AT_ONCE_BYTES):
+            pass
+    except (AttributeError, OSError) as error:  # not everywhere, and not between all file systems
+        if isinstance(error, OSError) and error.errno not in _NO_COPYING:
+            raise
+        shutil.copyfileobj(source, target, _CHUNK_BYTES)
+    target.flush()
 
 
 def sweep_parts(path: Path) -> None:
