@@ -100,7 +100,7 @@ def test_a_file_is_appended_whole_to_what_is_there(tmp_path: Path, elsewhere: bo
             target.write(b"begin")
             for _ in range(2):
                 with source.open("rb", buffering=0) as stream:
-                    append_file(stream, target)
+                    append_file(stream, target, len(content))
             target.write(b"end")
     assert (tmp_path / "joined").read_bytes() == b"begin" + content + content + b"end"
 

@@ -84,7 +84,7 @@ def build_local(
         row_format=lambda _model: RowFormat.COMPLETION,
         train_price_usd=lambda _model: 0.0,
         jobs=JOB_CALLS[settings.protocol],
-        uploads=choose_limits(context.environ),
+        uploads=choose_limits(context.environ, tells_places=True),
     )
     caller = Caller(endpoint, clock=context.clock, retries=RETRIES)
     return OpenAIProvider(traits, caller, context.clock)
