@@ -88,7 +88,7 @@ def send(path: str, base_url: str, token: str, single_bytes: str) -> None:
     caller.connect()
     began_s = time.perf_counter()
     upload = open_upload(Path(path), "rows.jsonl", lambda _sent, _size: None)
-    stored = store_file(caller, clock, upload, UploadLimits(single_bytes=int(single_bytes)))
+    stored = store_file(caller, clock, upload, UploadLimits(int(single_bytes), tells_places=True))
     taken_s = time.perf_counter() - began_s
     status = wait_until_processed(caller, clock, stored).status
     assert status == "processed", status

@@ -2,14 +2,17 @@
 
 import errno
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from ftops.errors import StorageError
 from ftops.files import (
+    append_file,
     make_private_dir,
     open_atomic,
+    remove_path,
     rename_dir,
     sha256_file,
     storage_error,
@@ -82,3 +85,33 @@ def test_what_killed_writers_of_a_file_left_is_swept_and_nothing_else(tmp_path: 
         (tmp_path / name).touch()
     sweep_parts(tmp_path / "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a", ".ab.x1y2.part", "a"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "another file system"])
+def test_a_file_is_appended_whole_to_what_is_there(tmp_path: Path, elsewhere: bool) -> None:
+    memory = Path("/dev/shm")
+    if elsewhere and not memory.is_dir():
+        pytest.skip("there is no other file system here")
+    content = bytes(range(256)) * 12_000  # more than two pieces
+    with tempfile.TemporaryDirectory(dir=memory if elsewhere else tmp_path) as name:
+        source = Path(name, "source")
+        source.write_bytes(content)
+        with open_atomic(tmp_path / "joined") as target:
+            target.write(b"begin")
+            for _ in range(2):
+                with source.open("rb", buffering=0) as stream:
+                    append_file(stream, target, len(content))
+            target.write(b"end")
+    assert (tmp_path / "joined").read_bytes() == b"begin" + content + content + b"end"
+
+
+def test_a_path_is_removed_whatever_it_is_and_what_is_not_there_is_no_error(tmp_path: Path) -> None:
+    file, folder, link = tmp_path / "file", tmp_path / "folder", tmp_path / "link"
+    file.touch()
+    (folder / "inner").mkdir(parents=True)
+    link.symlink_to(folder)
+    remove_path(link)
+    assert folder.is_dir()
+    for path in (file, folder, tmp_path / "nothing"):
+        remove_path(path)
+    assert list(tmp_path.iterdir()) == []

@@ -4,9 +4,9 @@
 machines is memory.)
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Protocol
 
 from anyio import to_thread
 from python_multipart.exceptions import FormParserError
@@ -28,8 +28,14 @@ class UploadForm:
     size: int = 0
 
 
+class Sink(Protocol):
+    """Where the file goes."""
+
+    def writelines(self, pieces: Iterable[bytes], /) -> None: ...
+
+
 async def read_upload(
-    content_type: str, pieces: AsyncIterator[bytes], target: BinaryIO, *, name: str = "file"
+    content_type: str, pieces: AsyncIterator[bytes], target: Sink, *, name: str = "file"
 ) -> UploadForm:
     """Write the part `name` to `target` and return the rest; ApiError 400 or 415 for bad forms."""
     kind, options = parse_options_header(content_type)

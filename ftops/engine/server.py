@@ -35,6 +35,7 @@ from ftops.engine.generation import Generation
 from ftops.engine.ids import result_file_id
 from ftops.engine.inspection import Inspector
 from ftops.engine.news import News
+from ftops.engine.placing import Assemblies
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -101,6 +102,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         inspector=Inspector(store, settings.paths),
         activity=Activity(clock),
         news=News(settings.paths.database),
+        assemblies=Assemblies(),
         list_bases=list_bases,
     )
 

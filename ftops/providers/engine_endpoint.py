@@ -86,7 +86,7 @@ def build_local(
         row_format=lambda _model: RowFormat.COMPLETION,
         find_figures=partial(Catalogue(context.home, context.clock).find_figures, (settings.type,)),
         jobs=JOB_CALLS[settings.protocol],
-        uploads=choose_limits(context.environ),
+        uploads=choose_limits(context.environ, tells_places=True),
     )
     caller = Caller(endpoint, clock=context.clock, retries=RETRIES)
     return OpenAIProvider(traits, caller, context.clock)

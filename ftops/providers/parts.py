@@ -39,6 +39,7 @@ _LARGEST_PART: Final = 64 * MIB
 _LIFE: Final = timedelta(hours=1)  # of an upload, where the answer does not say it
 _LEAVE_S: Final = 1.0  # for threads that are told to stop
 _PIECE_BYTES: Final = MIB
+_PLACE_HEADER: Final = "x-part-range"  # as the engine knows it: the numbers of first and last byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class UploadLimits:
     part_bytes: int = _LARGEST_PART
     threads: int = 4
     listing_wait_s: float = 0.0
+    tells_places: bool = False  # each part says where in the file it belongs (the engine's own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,13 @@ class Upload:
         return f"upload {self.filename}"
 
 
-def choose_limits(environ: Mapping[str, str], *, listing_wait_s: float = 0.0) -> UploadLimits:
+def choose_limits(
+    environ: Mapping[str, str], *, listing_wait_s: float = 0.0, tells_places: bool = False
+) -> UploadLimits:
     """As the API has them, unless FTOPS_PART_MB asks for smaller parts, of smaller files too."""
     text = environ.get(PART_MB_VARIABLE, "").strip()
     if not text:
-        return UploadLimits(listing_wait_s=listing_wait_s)
+        return UploadLimits(listing_wait_s=listing_wait_s, tells_places=tells_places)
     size = int(text) * MIB if text.isdecimal() and len(text) < 10 else 0
     if not 0 < size <= _LARGEST_PART:
         raise ProviderError(
@@ -82,7 +86,7 @@ def choose_limits(environ: Mapping[str, str], *, listing_wait_s: float = 0.0) ->
             hint=f"It is a whole number from 1 to {_LARGEST_PART // MIB}; larger files are sent"
             " in parts of so many MiB.",
         )
-    return UploadLimits(single_bytes=size, part_bytes=size, listing_wait_s=listing_wait_s)
+    return UploadLimits(size, size, listing_wait_s=listing_wait_s, tells_places=tells_places)
 
 
 def send_in_parts(caller: Caller, clock: Clock, upload: Upload, limits: UploadLimits) -> Fields:
@@ -189,12 +193,14 @@ class _Sender:
         upload = self._upload
         start = number * begun.part_bytes
         length = min(begun.part_bytes, upload.size - start)
+        place = {_PLACE_HEADER: f"{start}-{start + length - 1}"}
 
         def send(client: openai.OpenAI) -> RawAnswer:
             with FileSlice(upload.path, start, length, partial(upload.progress.move, number)) as it:
                 return client.uploads.parts.with_raw_response.create(
                     begun.id,
                     data=(upload.filename, cast(BinaryIO, it)),
+                    extra_headers=place if self._limits.tells_places else None,
                     timeout=make_timeout(STORE_TIMEOUT_S),
                 )
 

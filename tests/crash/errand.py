@@ -96,9 +96,14 @@ def _in_parts(house: House, name: str, data: bytes) -> str:
         )
     )
     middle = len(data) // 2
+    place = {"x-part-range": f"0-{middle - 1}"}  # the one part comes with its place, the other not
     parts = [
-        house.ask(lambda sdk, piece=piece: sdk.uploads.parts.create(upload.id, data=piece)).id  # type: ignore[misc]
-        for piece in (data[:middle], data[middle:])
+        house.ask(
+            lambda sdk, piece=piece, headers=headers: sdk.uploads.parts.create(  # type: ignore[misc]
+                upload.id, data=piece, extra_headers=headers
+            )
+        ).id
+        for piece, headers in ((data[:middle], place), (data[middle:], None))
     ]
     digest = hashlib.md5(data).hexdigest()
 

@@ -24,6 +24,7 @@ MOST_JOBS = 3  # until each target has been killed at the point
 POINTS: dict[str, Sequence[Sequence[str]]] = {
     "engine.start.after_sweep": [ENGINE],
     "engine.start.after_recovery": [ENGINE],
+    "engine.uploads.after_placing": [ENGINE],
     "engine.uploads.after_part_rename": [ENGINE],
     "engine.uploads.after_join": [ENGINE],
     "engine.uploads.after_completion": [ENGINE],

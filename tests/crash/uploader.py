@@ -64,7 +64,9 @@ def build_provider(engine: Path, threads: int) -> OpenAIProvider:
         row_format=lambda _model: RowFormat.COMPLETION,
         find_figures=lambda _model: ModelFigures(train_usd=0.0),
         jobs=JOB_CALLS["current"],
-        uploads=UploadLimits(single_bytes=PART, part_bytes=PART, threads=threads),
+        uploads=UploadLimits(
+            single_bytes=PART, part_bytes=PART, threads=threads, tells_places=True
+        ),
     )
     return OpenAIProvider(traits, Caller(endpoint, clock=clock, retries=RetryPolicy()), clock)
 

@@ -210,3 +210,116 @@ def test_a_starting_engine_sweeps_what_no_upload_needs(idle: Running) -> None:
     sweep_files(idle.store, idle.engine.paths)
     assert {path.name for path in leftovers(idle)} == {upload_id, part}
     assert idle.sdk.uploads.complete(upload_id, part_ids=[part]).status == "completed"
+
+
+def place(running: Running, upload_id: str, start: int, piece: bytes, end: int = 0) -> str:
+    """Send a part with its place in the file."""
+    headers = {"x-part-range": f"{start}-{(end or start + len(piece)) - 1}"}
+    return running.sdk.uploads.parts.create(upload_id, data=piece, extra_headers=headers).id
+
+
+def files_of(running: Running, upload_id: str) -> list[str]:
+    return sorted(path.name for path in running.engine.paths.upload(upload_id).iterdir())
+
+
+def test_parts_that_tell_their_places_come_in_any_order_and_are_not_copied(idle: Running) -> None:
+    upload_id = begin(idle, 9)
+    last = place(idle, upload_id, 6, b"ghi")
+    first, middle = place(idle, upload_id, 0, b"abc"), place(idle, upload_id, 3, b"def")
+    assert files_of(idle, upload_id) == ["whole"]
+    inode = (idle.engine.paths.upload(upload_id) / "whole").stat().st_ino
+    digest = hashlib.md5(b"abcdefghi").hexdigest()
+    upload = idle.sdk.uploads.complete(upload_id, part_ids=[first, middle, last], md5=digest)
+    assert upload.file is not None
+    assert idle.engine.paths.file(upload.file.id).stat().st_ino == inode
+    assert idle.sdk.files.content(upload.file.id).read() == b"abcdefghi"
+    assert leftovers(idle) == []
+
+
+def test_a_placed_upload_with_another_sum_is_refused_and_can_be_put_right(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    parts = [place(idle, upload_id, 0, b"abc"), place(idle, upload_id, 3, b"def")]
+    with pytest.raises(openai.BadRequestError) as caught:
+        idle.sdk.uploads.complete(upload_id, part_ids=parts, md5="0" * 32)
+    assert caught.value.code == "checksum_mismatch"
+    digest = hashlib.md5(b"abcdef").hexdigest()
+    assert idle.sdk.uploads.complete(upload_id, part_ids=parts, md5=digest).file
+
+
+def test_placed_parts_that_are_asked_for_in_another_order_are_copied(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    first, last = place(idle, upload_id, 0, b"abc"), place(idle, upload_id, 3, b"def")
+    digest = hashlib.md5(b"defabc").hexdigest()
+    upload = idle.sdk.uploads.complete(upload_id, part_ids=[last, first], md5=digest)
+    assert upload.file is not None
+    assert idle.sdk.files.content(upload.file.id).read() == b"defabc"
+
+
+def test_no_part_is_written_over_one_that_is_there(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    first = place(idle, upload_id, 0, b"abc")
+    again = place(idle, upload_id, 0, b"xyz")  # its answer was lost, say; kept as a file of its own
+    assert files_of(idle, upload_id) == sorted(["whole", again])
+    last = place(idle, upload_id, 3, b"def")
+    digest = hashlib.md5(b"abcdef").hexdigest()
+    upload = idle.sdk.uploads.complete(upload_id, part_ids=[first, last], md5=digest)
+    assert upload.file is not None
+    assert idle.sdk.files.content(upload.file.id).read() == b"abcdef"
+
+
+def test_placed_parts_and_others_become_one_file_together(idle: Running) -> None:
+    upload_id = begin(idle, 9)
+    first, last = place(idle, upload_id, 0, b"abc"), place(idle, upload_id, 6, b"ghi")
+    (middle,) = send(idle, upload_id, b"def")
+    digest = hashlib.md5(b"abcdefghi").hexdigest()
+    upload = idle.sdk.uploads.complete(upload_id, part_ids=[first, middle, last], md5=digest)
+    assert upload.file is not None
+    assert idle.sdk.files.content(upload.file.id).read() == b"abcdefghi"
+
+
+@pytest.mark.parametrize(("piece", "end"), [(b"abcd", 3), (b"ab", 3)], ids=["long", "short"])
+def test_a_part_of_another_size_than_its_place_is_refused(
+    idle: Running, piece: bytes, end: int
+) -> None:
+    upload_id = begin(idle, 6)
+    with pytest.raises(openai.BadRequestError) as caught:
+        place(idle, upload_id, 0, piece, end)
+    assert (caught.value.code, caught.value.param) == ("size_mismatch", "x-part-range")
+    parts = [place(idle, upload_id, 0, b"abc"), place(idle, upload_id, 3, b"def")]
+    digest = hashlib.md5(b"abcdef").hexdigest()
+    assert idle.sdk.uploads.complete(upload_id, part_ids=parts, md5=digest).file
+
+
+@pytest.mark.parametrize("told", ["", "0-", "3-1", "0-99", "-1-2", "zero"])
+def test_a_place_that_makes_no_sense_is_passed_over(idle: Running, told: str) -> None:
+    upload_id = begin(idle, 3)
+    part = idle.sdk.uploads.parts.create(
+        upload_id, data=b"abc", extra_headers={"x-part-range": told}
+    ).id
+    assert files_of(idle, upload_id) == [part]
+    assert idle.sdk.uploads.complete(upload_id, part_ids=[part]).file
+
+
+def test_what_a_killed_engine_has_begun_to_complete_can_be_completed_again(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    parts = [place(idle, upload_id, 0, b"abc"), place(idle, upload_id, 3, b"def")]
+    paths = idle.engine.paths
+    # As a kill leaves it between the file's second name and the record of the file.
+    (paths.files / "file-nobody").hardlink_to(paths.upload(upload_id) / "whole")
+    sweep_files(idle.engine.store, paths)
+    idle.engine.assemblies.forget(upload_id)  # a new engine knows nothing of what was hashed
+    assert not (paths.files / "file-nobody").exists()
+    digest = hashlib.md5(b"abcdef").hexdigest()
+    upload = idle.sdk.uploads.complete(upload_id, part_ids=parts, md5=digest)
+    assert upload.file is not None
+    assert idle.sdk.files.content(upload.file.id).read() == b"abcdef"
+
+
+def test_a_cancelled_upload_takes_no_placed_part_either(idle: Running) -> None:
+    upload_id = begin(idle, 6)
+    place(idle, upload_id, 0, b"abc")
+    idle.sdk.uploads.cancel(upload_id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        place(idle, upload_id, 3, b"def")
+    assert caught.value.code == "upload_cancelled"
+    assert leftovers(idle) == []

@@ -12,6 +12,7 @@ from ftops.engine.inspection import Inspector
 from ftops.engine.keys import OWNER
 from ftops.engine.model_store import sweep_models
 from ftops.engine.news import News
+from ftops.engine.placing import Assemblies
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -30,6 +31,7 @@ class EngineParts:
     inspector: Inspector
     activity: Activity
     news: News
+    assemblies: Assemblies
     list_bases: Callable[[], Mapping[str, int]]
 
     @property
@@ -53,6 +55,7 @@ class Engine:
         self.generation = parts.generation
         self.inspector = parts.inspector
         self.news = parts.news
+        self.assemblies = parts.assemblies
         self.list_bases = parts.list_bases
 
     @property

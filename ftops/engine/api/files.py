@@ -23,7 +23,7 @@ from ftops.engine.inspection import SMALL_BYTES, UPLOADED, inspect_file
 from ftops.engine.multipart import UploadForm, read_upload
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow
-from ftops.files import storage_error, sync_dir
+from ftops.files import storage_error, sync_data, sync_dir
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 LEAST_LIFE_S = 3600
@@ -142,7 +142,7 @@ async def receive_form(
             kind = request.headers.get("content-type", "")
             form = await read_upload(kind, request.stream(), target, name=name)
             target.flush()
-            await to_thread.run_sync(os.fsync, descriptor)
+            await to_thread.run_sync(sync_data, descriptor)
         yield part, form
     except ClientDisconnect:
         raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None

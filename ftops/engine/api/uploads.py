@@ -1,16 +1,23 @@
 """`/v1/uploads`: large files in parts, which become one file when they are complete.
 
-Parts lie on the disk until then. They are read once more when they are put together, also
-because a part that was renamed away could not be read again after a kill.
+Parts lie on the disk until then: each in a file of its own, or, when it came with its place
+(`placing.py`), where it belongs in the file that is to be. That one only gets a second name when it
+is complete; separate parts are copied, because one that was renamed away could not be read again
+after a kill.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
@@ -18,10 +25,19 @@ from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
 from ftops.engine.api.wire import CompleteUpload, CreateUpload, Upload, UploadPart
 from ftops.engine.ids import new_id
-from ftops.engine.multipart import UploadForm
+from ftops.engine.multipart import UploadForm, read_upload
+from ftops.engine.placing import PLACE_HEADER, WHOLE, Place, TooLong, Window, read_place
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow, PartRow, UploadRow, UploadStatus
-from ftops.files import make_private_dir, open_atomic, sync_dir
+from ftops.files import (
+    PRIVATE_FILE,
+    append_file,
+    make_private_dir,
+    open_atomic,
+    storage_error,
+    sync_data,
+    sync_dir,
+)
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 _LIFE_S = 3600
@@ -41,6 +57,21 @@ _PART_SCHEMA = {
         },
     }
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`bytes` bytes of a file from `start` on."""
+
+    path: Path
+    start: int
+    bytes: int
+
+    def open(self) -> BinaryIO:
+        """The file, at the beginning of the segment."""
+        stream = self.path.open("rb", buffering=0)
+        stream.seek(self.start)
+        return cast(BinaryIO, stream)
 
 
 @router.post("")
@@ -71,12 +102,48 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
 @router.post("/{upload_id}/parts", openapi_extra=_PART_SCHEMA)
 async def add_part(upload_id: str, request: Request, engine: TheEngine) -> UploadPart:
     """Send one part of up to 64 MiB: the form field `data`. Parts may come in any order."""
-    await to_thread.run_sync(_get_pending, upload_id, engine)
+    upload = await to_thread.run_sync(_get_pending, upload_id, engine)
+    place = read_place(request.headers.get(PLACE_HEADER), upload.bytes)
+    if place is not None and place.bytes <= engine.settings.max_part_bytes:
+        taken = await to_thread.run_sync(_list_taken, upload_id, engine)
+        with engine.assemblies.reserved(upload_id, place, taken) as free:
+            if free:
+                return await _receive_placed(request, upload_id, place, engine)
     folder = engine.paths.incoming
     async with receive_form(request, folder, name="data") as (path, form):
         _check_part(form, engine.settings.max_part_bytes)
         row = PartRow(new_id("part"), upload_id, form.size, engine.store.now())
         await to_thread.run_sync(_keep_part, row, path, engine)
+    return UploadPart(id=row.id, created_at=row.created_at, upload_id=upload_id)
+
+
+async def _receive_placed(
+    request: Request, upload_id: str, place: Place, engine: Engine
+) -> UploadPart:
+    """Write the part where it belongs, and know it only when it stands there."""
+    try:
+        whole = await to_thread.run_sync(_open_whole, upload_id, engine)
+    except FileNotFoundError:
+        await to_thread.run_sync(_get_pending, upload_id, engine)  # says what became of it
+        raise
+    try:
+        with whole:
+            kind = request.headers.get("content-type", "")
+            form = await read_upload(kind, request.stream(), Window(whole, place), name="data")
+            whole.flush()
+            await to_thread.run_sync(sync_data, whole.fileno())
+    except ClientDisconnect:
+        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
+    except TooLong:
+        raise _wrong_size(place) from None
+    except OSError as error:
+        raise storage_error(error, engine.paths.upload(upload_id)) from error
+    _check_part(form, engine.settings.max_part_bytes)
+    if form.size != place.bytes:
+        raise _wrong_size(place)
+    row = PartRow(new_id("part"), upload_id, form.size, engine.store.now(), place.start)
+    crashpoints.reach("engine.uploads.after_placing")
+    await to_thread.run_sync(_know_placed, row, engine)
     return UploadPart(id=row.id, created_at=row.created_at, upload_id=upload_id)
 
 
@@ -96,14 +163,15 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
     )
     whole = engine.paths.incoming / file.id
     try:
-        paths = [engine.paths.upload(upload_id) / part.id for part in parts]
-        _write_joined(paths, whole, upload_id, body.md5)
-        crashpoints.reach("engine.uploads.after_join")
-        keep_file(engine, whole, file, lambda row: engine.store.complete_upload(upload_id, row))
+        with engine.assemblies.sealed(upload_id) as quiet:
+            if not (quiet and _name_whole(upload, parts, whole, body.md5, engine)):
+                _write_joined(_list_segments(parts, engine), whole, upload_id, body.md5)
+            crashpoints.reach("engine.uploads.after_join")
+            keep_file(engine, whole, file, lambda row: engine.store.complete_upload(upload_id, row))
+            crashpoints.reach("engine.uploads.after_completion")
+            _clear(upload_id, engine)  # before anybody can write to what is a file now
     finally:
         whole.unlink(missing_ok=True)
-    crashpoints.reach("engine.uploads.after_completion")
-    shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
     return _upload_object(_get_upload(upload_id, engine), engine)
 
 
@@ -113,7 +181,7 @@ def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
     _get_pending(upload_id, engine)
     if not engine.store.uploads.end(upload_id, UploadStatus.CANCELLED):
         _get_pending(upload_id, engine)
-    shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
+    _clear(upload_id, engine)
     return _upload_object(_get_upload(upload_id, engine), engine)
 
 
@@ -133,6 +201,40 @@ def _get_pending(upload_id: str, engine: Engine) -> UploadRow:
         message = f"The upload {upload_id} {what} already{file}."
         raise ApiError(400, message, param="upload_id", code=f"upload_{row.status}")
     return row
+
+
+def _clear(upload_id: str, engine: Engine) -> None:
+    shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
+    engine.assemblies.forget(upload_id)
+
+
+def _list_taken(upload_id: str, engine: Engine) -> Sequence[Place]:
+    """Where parts stand in the file that is to be."""
+    return [
+        Place(part.place, part.place + part.bytes)
+        for part in engine.store.uploads.parts(upload_id)
+        if part.place is not None
+    ]
+
+
+def _open_whole(upload_id: str, engine: Engine) -> BinaryIO:
+    folder = engine.paths.upload(upload_id)
+    descriptor = os.open(folder / WHOLE, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    sync_dir(folder)
+    return os.fdopen(descriptor, "r+b")
+
+
+def _know_placed(row: PartRow, engine: Engine) -> None:
+    if not engine.store.uploads.add_part(row):
+        _get_pending(row.upload_id, engine)
+        raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
+    whole = engine.paths.upload(row.upload_id) / WHOLE
+    engine.assemblies.hash_on(row.upload_id, whole, _list_taken(row.upload_id, engine))
+
+
+def _wrong_size(place: Place) -> ApiError:
+    message = f"The part does not have the {place.bytes:,} bytes that {PLACE_HEADER} announces."
+    return ApiError(400, message, param=PLACE_HEADER, code="size_mismatch")
 
 
 def _check_part(form: UploadForm, limit: int) -> None:
@@ -183,24 +285,74 @@ def _choose_parts(upload: UploadRow, part_ids: Sequence[str], engine: Engine) ->
     return parts
 
 
-def _write_joined(paths: Sequence[Path], target: Path, upload_id: str, md5: str | None) -> None:
-    """Write all parts into `target`, a piece at a time; ApiError when `md5` (in hex) is another."""
-    digest = None if md5 is None else hashlib.md5(usedforsecurity=False)
-    with open_atomic(target) as whole:
-        for path in paths:
-            try:
-                part = path.open("rb", buffering=0)
-            except FileNotFoundError:
-                message = f"The upload {upload_id} has ended meanwhile."
-                raise ApiError(409, message, code="upload_ended") from None
-            with part:
-                while piece := part.read(_PIECE_BYTES):
-                    whole.write(piece)
-                    if digest is not None:
-                        digest.update(piece)
-        if digest is not None and md5 is not None and md5.lower() != digest.hexdigest():
-            message = f"The parts together have the MD5 {digest.hexdigest()}, not {md5}."
-            raise ApiError(400, message, param="md5", code="checksum_mismatch")
+def _name_whole(
+    upload: UploadRow, parts: Sequence[PartRow], target: Path, md5: str | None, engine: Engine
+) -> bool:
+    """Give the file a second name, `target`; False when the parts do not stand there in order."""
+    end = 0
+    for part in parts:
+        if part.place != end:
+            return False
+        end += part.bytes
+    whole = engine.paths.upload(upload.id) / WHOLE
+    try:
+        if md5 is not None:
+            _check_md5(md5, engine.assemblies.find_md5(upload.id, whole, upload.bytes))
+        target.hardlink_to(whole)
+    except OSError:  # it has ended meanwhile, or this file system knows no second names
+        return False
+    return True
+
+
+def _list_segments(parts: Sequence[PartRow], engine: Engine) -> list[Segment]:
+    """Where the bytes of the parts stand."""
+    return [
+        Segment(
+            engine.paths.upload(part.upload_id) / (part.id if part.place is None else WHOLE),
+            part.place or 0,
+            part.bytes,
+        )
+        for part in parts
+    ]
+
+
+def _check_md5(wanted: str, found: str | None) -> None:
+    if wanted.lower() != found:
+        message = f"The parts together have the MD5 {found}, not {wanted}."
+        raise ApiError(400, message, param="md5", code="checksum_mismatch")
+
+
+def _write_joined(
+    segments: Sequence[Segment], target: Path, upload_id: str, md5: str | None
+) -> None:
+    """Write all parts into `target`; ApiError when `md5` (in hex) is another.
+
+    The hash takes longer than the copy, so they go on side by side.
+    """
+    with ThreadPoolExecutor(1) as pool, open_atomic(target) as whole:
+        digest = pool.submit(_hash_joined, segments) if md5 is not None else None
+        try:
+            for segment in segments:
+                with segment.open() as part:
+                    append_file(part, whole, segment.bytes)
+            sync_data(whole.fileno())
+            found = digest.result() if digest else None
+        except FileNotFoundError:
+            message = f"The upload {upload_id} has ended meanwhile."
+            raise ApiError(409, message, code="upload_ended") from None
+        if md5 is not None:
+            _check_md5(md5, found)
+
+
+def _hash_joined(segments: Sequence[Segment]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for segment in segments:
+        left = segment.bytes
+        with segment.open() as part:
+            while piece := part.read(min(_PIECE_BYTES, left)):
+                digest.update(piece)
+                left -= len(piece)
+    return digest.hexdigest()
 
 
 def _upload_object(row: UploadRow, engine: Engine) -> Upload:

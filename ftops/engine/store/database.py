@@ -15,7 +15,7 @@ from ftops import crashpoints
 from ftops.errors import EngineError, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
@@ -32,6 +32,7 @@ _LATER_COLUMNS = (
     ("uploads", "owner", "TEXT NOT NULL DEFAULT 'local'"),
     ("jobs", "owner", "TEXT NOT NULL DEFAULT 'local'"),
     ("models", "owner", "TEXT NOT NULL DEFAULT 'local'"),
+    ("upload_parts", "place", "INTEGER"),
     ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")

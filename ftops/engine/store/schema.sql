@@ -34,10 +34,11 @@ CREATE INDEX IF NOT EXISTS uploads_by_status ON uploads (status, expires_at);
 
 CREATE TABLE IF NOT EXISTS upload_parts (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
-    id         TEXT NOT NULL UNIQUE,      -- also the name of its file in the upload's folder
+    id         TEXT NOT NULL UNIQUE,      -- a file of its own has this name
     upload_id  TEXT NOT NULL REFERENCES uploads (id),
     bytes      INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    place      INTEGER                    -- of its first byte in the file; null: a file of its own
 );
 CREATE INDEX IF NOT EXISTS upload_parts_by_upload ON upload_parts (upload_id, seq);
 

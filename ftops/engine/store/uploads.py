@@ -1,4 +1,7 @@
-"""The tables of uploads in parts; the parts stand in `uploads/<upload>/`, named by their ids."""
+"""The tables of uploads in parts.
+
+The parts stand in `uploads/<upload>/`, named by their ids, or at their places in one file there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,12 +39,13 @@ class UploadRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """One part of an upload."""
+    """One part of an upload; `place` is where it stands in the file that all of them become."""
 
     id: str
     upload_id: str
     bytes: int
     created_at: int
+    place: int | None = None  # None: it is a file of its own
 
 
 class UploadTable:
@@ -101,8 +105,9 @@ class UploadTable:
             if upload is None or upload.status is not UploadStatus.PENDING:
                 return False
             self._database.change(
-                "INSERT INTO upload_parts (id, upload_id, bytes, created_at) VALUES (?, ?, ?, ?)",
-                (row.id, row.upload_id, row.bytes, row.created_at),
+                "INSERT INTO upload_parts (id, upload_id, bytes, created_at, place)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (row.id, row.upload_id, row.bytes, row.created_at, row.place),
             )
         return True
 
@@ -111,5 +116,5 @@ class UploadTable:
         rows = self._database.rows(
             "SELECT * FROM upload_parts WHERE upload_id = ? ORDER BY seq", (upload_id,)
         )
-        columns = ("id", "upload_id", "bytes", "created_at")
+        columns = ("id", "upload_id", "bytes", "created_at", "place")
         return [PartRow(**{column: row[column] for column in columns}) for row in rows]
