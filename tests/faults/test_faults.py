@@ -120,7 +120,6 @@ def test_a_run_whose_question_meets_a_conflict_asks_again(
 
 
 @pytest.mark.slow_proof
-@pytest.mark.xfail(reason="an upload whose answer is lost is looked for only once before another")
 @pytest.mark.parametrize("fault", LATE_FILES, ids=name)
 def test_an_upload_that_is_listed_late_is_not_repeated(
     nursery: Nursery, house: House, tmp_path: Path, fault: Fault, untouched: Books
