@@ -274,6 +274,24 @@ def test_a_watcher_tells_nobody_while_the_first_command_does(
     second.ledger.close()
 
 
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: Desk, detach: bool) -> None:
+    run, second = begin(bench, desk)
+    watcher, clock = second.observer, second.clock
+    assert isinstance(watcher, Recorder)
+    assert isinstance(clock, ActingClock)
+    with pytest.raises(Died):
+        drive(run, dataclasses.replace(desk, notifier=Messenger(acts=[die])))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(hold_run(run, bench.home))
+        clock.acts = [lambda: None, lambda: None, stack.close]
+        assert drive(run, second, detach=detach).status is RunStatus.SUCCEEDED
+    assert len(clock.slept_s) == 3
+    assert len([note for note in watcher.notes if "another process" in note]) == 1
+    assert second.notifier.types == ["run.succeeded"]  # type: ignore[attr-defined]
+    second.ledger.close()
+
+
 def test_a_watcher_that_takes_over_tells_what_the_dead_command_has_not(
     bench: Bench, desk: Desk, messenger: Messenger
 ) -> None:
