@@ -10,7 +10,7 @@ import pytest
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed, RunError
 from ftops.ledger.ledger import Ledger
-from ftops.notifying.notice import CommandTarget, Notice, Target, WebhookTarget
+from ftops.notifying.notice import CommandTarget, Notice, Say, Target, WebhookTarget
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.runs import cancel_run, drive, open_run
@@ -39,7 +39,7 @@ class Messenger:
     def find_trouble(self, target: Target) -> str | None:
         return self.trouble
 
-    def deliver(self, notice: Notice, target: Target) -> None:
+    def deliver(self, notice: Notice, target: Target, say: Say) -> None:
         if self.acts:
             self.acts.pop(0)()
         self.told.append((notice, target))
