@@ -56,7 +56,7 @@ class RemoteCall:
     id: int
     run_id: RunId
     stage: Stage
-    name: str  # upload_file, create_job, cancel_job, delete_file, notify, â¦
+    name: str  # upload_file, create_job, cancel_job, delete_file, notify, …
     state: CallState
     request: Mapping[str, Json]
     began_at: datetime

@@ -6,7 +6,7 @@ from ftops.audit import AuditLog
 from ftops.clock import Clock
 from ftops.errors import NotifyFailed
 from ftops.notifying.command import find_program, run_command
-from ftops.notifying.notice import CommandTarget, Notice, Target, WebhookTarget
+from ftops.notifying.notice import CommandTarget, Notice, Say, Target, WebhookTarget
 from ftops.notifying.signature import PREFIX, WANTED, find_key
 
 
@@ -25,7 +25,7 @@ class Delivery:
             return f"notify.command: there is no program {target.argv[0]!r}"
         return None
 
-    def deliver(self, notice: Notice, target: Target) -> None:
+    def deliver(self, notice: Notice, target: Target, say: Say) -> None:
         if isinstance(target, CommandTarget):
             run_command(notice, target, environ=self._environ)
             return
@@ -36,7 +36,9 @@ class Delivery:
         # Imported here: the HTTP client takes a while, and most runs tell nobody anything.
         from ftops.notifying.webhook import post_webhook
 
-        post_webhook(notice, target, key, secret=secret, clock=self._clock, audit=self._audit)
+        post_webhook(
+            notice, target, key, secret=secret, clock=self._clock, audit=self._audit, say=say
+        )
 
     def _find_trouble_with_secret(self, name: str) -> str | None:
         secret = self._read_secret(name)

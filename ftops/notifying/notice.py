@@ -1,6 +1,6 @@
 """What is told of a run, to whom, and by whom."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -53,6 +53,7 @@ class WebhookTarget:
 
 
 Target: TypeAlias = CommandTarget | WebhookTarget
+Say: TypeAlias = Callable[[str], None]
 
 
 class Notifier(Protocol):
@@ -61,8 +62,11 @@ class Notifier(Protocol):
     def find_trouble(self, target: Target) -> str | None:
         """Why that target could not be told anything now, as far as that is known unasked."""
 
-    def deliver(self, notice: Notice, target: Target) -> None:
-        """Tell the target; NotifyFailed when it certainly or probably was not told."""
+    def deliver(self, notice: Notice, target: Target, say: Say) -> None:
+        """Tell the target; NotifyFailed when it certainly or probably was not told.
+
+        `say` hears why it takes its time.
+        """
 
 
 class Mute:
@@ -71,5 +75,5 @@ class Mute:
     def find_trouble(self, target: Target) -> str | None:  # noqa: ARG002
         return "nobody is told anything here"
 
-    def deliver(self, notice: Notice, target: Target) -> None:  # noqa: ARG002
+    def deliver(self, notice: Notice, target: Target, say: Say) -> None:  # noqa: ARG002
         raise NotifyFailed("nobody is told anything here")

@@ -22,7 +22,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.notifying.notice import Notice, WebhookTarget
+from ftops.notifying.notice import Notice, Say, WebhookTarget
 from ftops.notifying.signature import sign
 from ftops.providers.audited_client import AuditedClient
 from ftops.providers.endpoint import is_loopback
@@ -41,6 +41,7 @@ def post_webhook(
     secret: str,
     clock: Clock,
     audit: AuditLog,
+    say: Say,
     retries: RetryPolicy = RETRIES,
     limit_s: float = ANSWER_LIMIT_S,
 ) -> None:
@@ -52,7 +53,10 @@ def post_webhook(
     body = notice.render_body()
 
     def attempt() -> None:
-        with counted(next(attempts)):
+        number = next(attempts)
+        if number == 2:
+            say(f"{_name(target.url)} has not taken the notice yet; trying again for a minute")
+        with counted(number):
             # Signed anew each time: a receiver refuses what was signed long ago.
             headers = sign(key, notice.id, int(clock.now().timestamp()), body)
             _bounded(lambda: _post(client, target.url, headers, body, clock), limit_s)

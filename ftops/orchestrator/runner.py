@@ -26,6 +26,7 @@ from ftops.orchestrator.states import (
     ENDED,
     RUN_MOVES,
     STAGE_MOVES,
+    Move,
     find_ending,
 )
 from ftops.orchestrator.telling import (
@@ -55,9 +56,10 @@ def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
             if held:
                 return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
         run = watch(run, desk, detach=detach)
-        if run.status in ENDED and not is_telling_left(run, desk):
-            return conclude(run, desk.ledger.list_stages(run.id))
-        if detach and run.job_id:
+        if run.status in ENDED:
+            if not is_telling_left(run, desk):
+                return conclude(run, desk.ledger.list_stages(run.id))
+        elif detach and run.job_id:
             return run
 
 
@@ -85,7 +87,7 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
                 desk.observer.stage_ended(record)
         return conclude(run, records)
     if run.status is RunStatus.PENDING:
-        run = desk.ledger.move_run(run, RUN_MOVES["start"].check(run.status))
+        run = _move(desk, run, RUN_MOVES["start"])
     warn_if_nobody_hears(run, desk)
     spec = JobSpec.from_json(run.spec)
     max_wait_s = spec.limits.max_wait_s
@@ -111,7 +113,7 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
         if detach and record.stage is Stage.CREATE:
             return run
     close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
-    return end_run(run, desk, RUN_MOVES["succeed"])
+    return _move(desk, run, RUN_MOVES["succeed"])
 
 
 def _must_cancel(run: Run, desk: Desk, stage: Stage) -> bool:
@@ -163,8 +165,14 @@ def _record_failure(work: Work, running: StageRecord, error: FtopsError) -> None
     desk.observer.stage_ended(failed)
     ending = find_ending(running.stage, error)
     if ending is not None:
-        end_run(desk.ledger.get_run(run.id), desk, ending, error.message)
+        _move(desk, desk.ledger.get_run(run.id), ending, error.message)
         error.hint = f"{say_run(run, '--retry')} tries again. {error.hint}".strip()
+
+
+def _move(desk: Desk, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
+    if move.after in ENDED:
+        return end_run(run, desk, move, error)
+    return desk.ledger.move_run(run, move.check(run.status), error=error)
 
 
 def _has_prepared_files(desk: Desk, run: Run, records: list[StageRecord]) -> bool:

@@ -120,7 +120,7 @@ def _send(run: Run, desk: Desk, call: RemoteCall) -> None:
     notice = _read_notice(call)
     crashpoints.reach("notify.before_call")
     try:
-        desk.notifier.deliver(notice, target)
+        desk.notifier.deliver(notice, target, desk.observer.noted)
     except NotifyFailed as error:
         desk.ledger.record_failed(call, error.message)
         desk.observer.noted(error.message)

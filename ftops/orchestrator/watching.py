@@ -33,8 +33,11 @@ def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
         driven = is_driven(run, desk.home)
         run = desk.ledger.get_run(run.id)
         _look(desk, run.id, seen)
-        ended = run.status in ENDED and not is_telling_left(run, desk)
-        if ended or (detach and run.job_id) or not driven:
+        if run.status in ENDED:
+            is_enough = not is_telling_left(run, desk)
+        else:
+            is_enough = detach and run.job_id is not None
+        if is_enough or not driven:
             return run
         desk.clock.sleep(LOOK_EVERY_S)
 

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from ftops.errors import ModelsFileError
@@ -102,7 +103,7 @@ class _Reader:
 
     def __init__(self, text: str, providers: Collection[str] | None) -> None:
         self.problems: list[tuple[int, str]] = []
-        self._lines = _find_lines(text)
+        self._text = text
         self._providers = providers
 
     def read(self, document: Mapping[str, Any], source: str) -> ModelsFile | None:
@@ -175,6 +176,10 @@ class _Reader:
 
     def _report(self, path: Key, reason: str) -> None:
         self.problems.append((self._find_line(path), reason))
+
+    @cached_property
+    def _lines(self) -> dict[Key, int]:
+        return _find_lines(self._text)  # takes longer than all the rest, and most files are right
 
     def _find_line(self, path: Key) -> int:
         """Where `path` stands, or else the nearest table around it; 0 when nobody can tell."""

@@ -26,8 +26,8 @@ def test_a_webhook_and_a_command_are_told(
     tmp_path: Path, receiver: Receiver, notice: Notice
 ) -> None:
     delivery = make(tmp_path, HOOK=f" {SECRET}\n")
-    delivery.deliver(notice, WebhookTarget(receiver.url, "HOOK"))
-    delivery.deliver(notice, CommandTarget(("touch", "told"), tmp_path))
+    delivery.deliver(notice, WebhookTarget(receiver.url, "HOOK"), print)
+    delivery.deliver(notice, CommandTarget(("touch", "told"), tmp_path), print)
     assert [one.headers["webhook-id"] for one in receiver.taken] == [notice.id]
     assert (tmp_path / "told").exists()
     assert delivery.find_trouble(WebhookTarget(receiver.url, "HOOK")) is None
@@ -51,7 +51,7 @@ def test_a_bad_secret_is_told_beforehand_and_never_shown(
     assert told in trouble
     assert "not-of-that-form" not in trouble
     with pytest.raises(NotifyFailed) as caught:
-        delivery.deliver(notice, target)
+        delivery.deliver(notice, target, print)
     assert caught.value.message == trouble
     assert receiver.taken == []
 
@@ -63,7 +63,7 @@ def test_a_program_that_is_missing_is_told_beforehand(tmp_path: Path) -> None:
 
 def test_nobody_is_told_where_nobody_carries_notices(tmp_path: Path, notice: Notice) -> None:
     with pytest.raises(NotifyFailed, match="nobody is told"):
-        Mute().deliver(notice, CommandTarget(("touch", "told"), tmp_path))
+        Mute().deliver(notice, CommandTarget(("touch", "told"), tmp_path), print)
     assert Mute().find_trouble(CommandTarget(("touch", "told"), tmp_path))
 
 

@@ -24,6 +24,7 @@ class Sender:
         self.clock = FakeClock()
         self.path = folder / "audit.jsonl"
         self.audit = AuditLog(self.path, self.clock, lambda _text: None)
+        self.said: list[str] = []
 
     def send(self, notice: Notice, url: str, *, limit_s: float = 10.0) -> None:
         post_webhook(
@@ -33,6 +34,7 @@ class Sender:
             secret=SECRET,
             clock=self.clock,
             audit=self.audit,
+            say=self.said.append,
             limit_s=limit_s,
         )
 
@@ -60,6 +62,7 @@ def test_a_notice_arrives_once_signed_and_without_the_provider_s_words(
     expected = sign(KEY, "msg_0123", int(sender.clock.now().timestamp()), taken.body)
     assert {name: taken.headers[name] for name in expected} == expected
     assert "authorization" not in taken.headers
+    assert sender.said == []
 
 
 def test_what_passes_by_itself_is_tried_again_with_the_same_id_and_signed_anew(
@@ -70,6 +73,9 @@ def test_what_passes_by_itself_is_tried_again_with_the_same_id_and_signed_anew(
     assert len(receiver.taken) == 5
     assert {one.headers["webhook-id"] for one in receiver.taken} == {"msg_0123"}
     assert {one.body for one in receiver.taken} == {notice.render_body()}
+    assert [text.partition(" has ")[2] for text in sender.said] == [
+        "not taken the notice yet; trying again for a minute"
+    ]
     times = [int(one.headers["webhook-timestamp"]) for one in receiver.taken]
     assert times[2] - times[1] >= 7
     for one, time in zip(receiver.taken, times, strict=True):

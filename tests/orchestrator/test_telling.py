@@ -10,7 +10,7 @@ import pytest
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed, RunError
 from ftops.ledger.ledger import Ledger
-from ftops.notifying.notice import CommandTarget, Notice, Target, WebhookTarget
+from ftops.notifying.notice import CommandTarget, Notice, Say, Target, WebhookTarget
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.runs import cancel_run, drive, open_run
@@ -39,7 +39,7 @@ class Messenger:
     def find_trouble(self, target: Target) -> str | None:
         return self.trouble
 
-    def deliver(self, notice: Notice, target: Target) -> None:
+    def deliver(self, notice: Notice, target: Target, say: Say) -> None:
         if self.acts:
             self.acts.pop(0)()
         self.told.append((notice, target))
@@ -271,6 +271,24 @@ def test_a_watcher_tells_nobody_while_the_first_command_does(
         assert drive(run, second).status is RunStatus.SUCCEEDED
     assert messenger.types == ["run.succeeded"]
     assert second.notifier.told == []  # type: ignore[attr-defined]
+    second.ledger.close()
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: Desk, detach: bool) -> None:
+    run, second = begin(bench, desk)
+    watcher, clock = second.observer, second.clock
+    assert isinstance(watcher, Recorder)
+    assert isinstance(clock, ActingClock)
+    with pytest.raises(Died):
+        drive(run, dataclasses.replace(desk, notifier=Messenger(acts=[die])))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(hold_run(run, bench.home))
+        clock.acts = [lambda: None, lambda: None, stack.close]
+        assert drive(run, second, detach=detach).status is RunStatus.SUCCEEDED
+    assert len(clock.slept_s) == 3
+    assert len([note for note in watcher.notes if "another process" in note]) == 1
+    assert second.notifier.types == ["run.succeeded"]  # type: ignore[attr-defined]
     second.ledger.close()
 
 
