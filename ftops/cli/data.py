@@ -77,9 +77,10 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
-    from ftops.cli import data_split
+    from ftops.cli import data_baseline, data_diff, data_sample, data_split
 
-    data_split.add_to(group)
+    for part in (data_split, data_baseline, data_sample, data_diff):
+        part.add_to(group)
     app.add_typer(group, name="data")
 
 

@@ -59,7 +59,7 @@ def add_to(group: typer.Typer) -> None:
         examples=[
             "ftops data split rows.jsonl",
             "ftops data split rows.jsonl --validation 500 --test 10% --seed 7",
-            "ftops data split rows.csv --prompt question --completion answer --group author",
+            "ftops data split rows.jsonl --group-near",
         ],
     )(split)
 
@@ -145,5 +145,5 @@ def _render(division: "Division", targets: dict[str, Path]) -> "Iterator[Rendera
         rows = division.rows(name)
         yield f"{name:<11} {rows:>9,} rows  {rows / total:6.1%}  {path}"
     if division.classes is not None:
-        yield f"classes     {len(division.classes):>9,}, in the same shares in each file"
+        yield f"classes     {len(division.classes):>9,}, in about the same shares in each file"
     yield f"groups      {division.groups:>9,} of rows that stay together, single rows included"

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import orjson
 
-from ftops.dataset.messages import message_text
+from ftops.dataset.identity import question_of
 from ftops.dataset.reading.options import ReadOptions
-from ftops.dataset.rows import Row, read_rows
-from ftops.dataset.shapes import COMPLETION
+from ftops.dataset.rows import read_rows
 from ftops.dataset.survey import SURVEYED_ROWS
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
@@ -97,7 +96,7 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     answers: list[str] = []
     sketches = _Sketches() if wish.near else None
     for row in read_rows(path, options):
-        question = _question(row)
+        question = question_of(row) or row.completion  # nothing is asked in open-ended rows
         questions.append(_hash(0, question))
         answers.append(row.completion if len(row.completion) <= _LONGEST_LABEL else "")
         if sketches is not None:
@@ -139,13 +138,6 @@ def write_parts(
         rows = read_rows(path, options)
         for row, side in zip(rows, division.sides, strict=True):
             streams[side].write(orjson.dumps(row.raw) + b"\n")
-
-
-def _question(row: Row) -> str:
-    """What must not stand on both sides; the completion, where nothing is asked."""
-    if row.format is COMPLETION:
-        return str(row.raw["prompt"]) or row.completion
-    return "\n".join(map(message_text, row.messages[:-1])) or row.completion
 
 
 def _hash(seed: int, text: str) -> int:

@@ -41,7 +41,7 @@ def test_the_reference_holds_every_command() -> None:
             "serve",
         ),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
-        "data check",
+        *("data check", "data split", "data baseline", "data sample", "data diff"),
         "doctor",
         *("engine status", "engine stop", "engine env"),
         *("engine keys create", "engine keys list", "engine keys delete"),

@@ -44,7 +44,8 @@ PROMPTS = Rule(
 NEARLY = Rule(
     "leaked-nearly", _W, "validation rows that are nearly training rows",
     "Told with `--near`: prompts that are nearly like one of the training data. " + _TOO_GOOD,
-    _APART, "split",
+    "Split again with `ftops data split --group-near`, or take them out of one of the files.",
+    "split",
 )  # fmt: skip
 
 
