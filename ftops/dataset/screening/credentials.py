@@ -106,7 +106,10 @@ def is_random(value: bytes) -> bool:
 
 def find_password(data: bytes, at: int) -> Place | None:
     """The password of a web address such as https://name:password@host, by the place of its @."""
-    for found in _IN_ADDRESS.finditer(data, max(0, at - _LONGEST_ADDRESS), at + 2):
+    begin = max(0, at - _LONGEST_ADDRESS)
+    if data.find(b"://", begin, at) < 0:
+        return None
+    for found in _IN_ADDRESS.finditer(data, begin, at + 2):
         if found.end() == at + 2:
             return Place(*found.span("value"), Kind.PASSWORD, "address")
     return None
