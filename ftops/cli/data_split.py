@@ -50,6 +50,7 @@ OutFolder = Annotated[
     typer.Option("--output", "-o", metavar="FOLDER", help="Where to; default: beside FILE."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+_PACKED = (".gz", ".zst")
 
 
 def add_to(group: typer.Typer) -> None:
@@ -99,7 +100,8 @@ def split(
         stratify,
     )
     folder = output or file.parent
-    stem = file.name.partition(".")[0]
+    packed = file.suffix.lower() in _PACKED
+    stem = Path(file.stem).stem if packed else file.stem
     names = ("train", "validation", "test") if test else ("train", "validation")
     targets = {name: folder / f"{stem}_{name}.jsonl" for name in names}
     _check_free(list(targets.values()), force)

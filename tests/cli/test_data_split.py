@@ -1,5 +1,6 @@
 """`ftops data split` as users see it."""
 
+import gzip
 from pathlib import Path
 
 from tests.cli.running import ftops, write_rows
@@ -30,6 +31,15 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     assert (tmp_path / "rows_validation.jsonl").read_bytes() == held
     assert ftops("data", "split", path, "--seed", "1", "--force").code == 0
     assert (tmp_path / "rows_validation.jsonl").read_bytes() != held
+
+
+def test_only_the_ending_of_the_name_is_left_out(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.v2.jsonl", 300)
+    packed = tmp_path / "rows.v3.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for file, name in ((path, "rows.v2_train.jsonl"), (packed, "rows.v3_train.jsonl")):
+        assert ftops("data", "split", file).code == 0
+        assert (tmp_path / name).exists()
 
 
 def test_split_as_json_counts_classes_in_each_part(tmp_path: Path) -> None:

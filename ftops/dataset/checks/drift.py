@@ -5,7 +5,6 @@ say, so that it is the same however the file is read.
 """
 
 from collections.abc import Iterator, Sequence
-from statistics import median
 from typing import TYPE_CHECKING, ClassVar, Self
 from zlib import crc32
 
@@ -81,6 +80,8 @@ class Drift(Check):
 
 def find_drift(training: "Examination", validation: "Examination") -> Iterator[Finding]:
     """Findings about the validation data; both must have been asked for `validation`."""
+    from statistics import median
+
     rows = [
         next(check for check in one.checks if isinstance(check, Drift)).rows()
         for one in (training, validation)

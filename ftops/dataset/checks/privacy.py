@@ -8,7 +8,6 @@ from typing import ClassVar, Self
 from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.screening.kinds import Kind
-from ftops.dataset.screening.private import find_private, mask
 from ftops.dataset.sifting import SEAM, RowBatch
 from ftops.dataset.survey import Survey
 
@@ -89,6 +88,8 @@ class Privacy(Check):
                 seen.add(batch.places[row])
 
     def _look(self, rows: dict[Kind, set[int]], joined: str, texts: Sequence[str]) -> None:
+        from ftops.dataset.screening.private import find_private, mask  # its patterns take 20 ms
+
         found = find_private(joined)
         if not found:
             return
