@@ -21,14 +21,14 @@ LENGTH = Rule(
     "length-drift", Severity.WARNING, "validation data of another length",
     "The median prompt or completion of the validation data is twice as long as that of the"
     " training data, or half as long (by 20 characters or more).",
-    "Take both from one source, and split it with `ftops data split`.", "split",
+    "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 VOCABULARY = Rule(
     "vocabulary-drift", Severity.WARNING, "validation data with other words",
     "One half of the training prompts lacks some words of the other half. It lacks words of the"
     " validation prompts half as often again, and a tenth of all words more: they are about"
     " something else, or in another language.",
-    "Take both from one source, and split it with `ftops data split`.", "split",
+    "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 _SAMPLE = 2048
 _LONGEST = 2000  # characters of a text that are kept

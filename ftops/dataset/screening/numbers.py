@@ -74,7 +74,7 @@ _FORMS: tuple[tuple[Kind, str, "re.Pattern[bytes]", _Test], ...] = (
     (Kind.NATIONAL_NUMBER, "Poland", _form(rb"[0-9]{11}"), checksums.is_polish),
     (Kind.NATIONAL_NUMBER, "Turkey", _form(rb"[1-9][0-9]{10}"), checksums.is_turkish),
     (Kind.PHONE, "phone",
-     re.compile(_FREE + rb"\+[1-9][0-9]{0,2}[ .\-]?(?:\([0-9]{1,4}\)[ .\-]?)?"
+     re.compile(_FREE + rb"\+(?![0-9]+\.[0-9]{5})[1-9][0-9]{0,2}[ .\-]?(?:\([0-9]{1,4}\)[ .\-]?)?"
                 rb"[0-9](?:[ .\-]?[0-9]){6,11}(?![0-9])"), _always),
     (Kind.PHONE, "phone", _form(rb"(?:1[ .\-])?" + _NANP), _always),
     (Kind.PHONE, "phone", _form(rb"0[1-9](?:[ .\-][0-9]{2}){4}"), _always),
