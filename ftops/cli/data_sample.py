@@ -46,6 +46,7 @@ SetMark = Annotated[
 Review = Annotated[bool, typer.Option("--review", help="Ask for a mark after each row.")]
 Unmarked = Annotated[bool, typer.Option("--unmarked", help="Only rows that have no mark yet.")]
 _PAGE_MODE = 0o644
+_PAGES = (".html", ".htm")
 _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
 
 
@@ -125,8 +126,11 @@ def _write_page(
     page: Path, drawn: "Sample", marks: "dict[str, Mark]", file: Path, where: Path
 ) -> None:
     from ftops.dataset.sample_page import render_page
+    from ftops.errors import StorageError
     from ftops.files import write_atomic
 
+    if page.suffix.lower() not in _PAGES:  # nobody means to write a page over data
+        raise StorageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
     text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
     write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
 

@@ -52,6 +52,15 @@ def test_a_page_is_written_with_the_rows(path: Path, tmp_path: Path) -> None:
     assert "rows.jsonl.marks.jsonl" in text
 
 
+def test_neither_a_page_nor_marks_are_written_over_data(path: Path) -> None:
+    before = path.read_bytes()
+    assert "a page is called .html" in ftops("data", "sample", path, "--html", path).err
+    refused = ftops("data", "sample", path, "--marks", path, "--mark", "9f86d081884c7d65=drop")
+    assert refused.code == 1
+    assert "rows.jsonl:1: unknown key 'completion'" in refused.err
+    assert path.read_bytes() == before
+
+
 def test_wrong_marks_are_refused_and_nothing_is_written(path: Path) -> None:
     for mark in ("x=drop", "9f86d081884c7d65=bad", "9f86d081884c7d65"):
         answer = ftops("data", "sample", path, "--mark", mark)

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,8 @@ from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
 
 MOST_CLASSES = 1000
-MOST_TRAINING, MOST_VALIDATION = 200_000, 5_000  # rows; of more, as many are drawn
+MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; of more, as many are drawn
+MOST_CHARS = 16_000_000  # of their texts together, which takes some 300 MB and ten seconds
 
 
 class Candidate(Protocol):
@@ -119,7 +121,17 @@ def _draw(path: Path, options: ReadOptions, most: int, seed: int) -> list[tuple[
             kept.append(pair)
         elif (place := chosen.randrange(number + 1)) < most:
             kept[place] = pair
-    return kept
+    return _fit(kept, chosen)
+
+
+def _fit(pairs: list[tuple[str, str]], chosen: random.Random) -> list[tuple[str, str]]:
+    """As many of the rows, drawn by lot, as have no more characters together than are allowed."""
+    lengths = [len(text) for text, _ in pairs]
+    if sum(lengths) <= MOST_CHARS:
+        return pairs
+    order = chosen.sample(range(len(pairs)), len(pairs))
+    fitting = sum(total <= MOST_CHARS for total in accumulate(lengths[row] for row in order))
+    return [pairs[row] for row in sorted(order[: max(fitting, 1)])]
 
 
 def _read_pairs(path: Path, options: ReadOptions) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Scores on held-out rows, and the sentence about them."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def test_the_sentence_says_whether_the_goal_is_reached_without_a_model() -> None
     assert "has to beat that" in found.verdict(0.99)
     poor = Baseline(100, 100, 2, "a", 0.97, 0.0, (score,))
     assert poor.verdict(0.9).startswith("the most frequent answer reaches 97.0%")
+
+
+def test_of_much_data_a_part_is_drawn_that_fits() -> None:
+    chosen = random.Random(1)
+    pairs = [("x" * 1_000_000, str(number)) for number in range(40)]
+    fitting = scoring._fit(pairs, chosen)
+    assert len(fitting) == 16
+    assert fitting == sorted(fitting, key=lambda pair: int(pair[1]))
+    assert fitting != pairs[:16]
+    assert len(scoring._fit([("x" * 20_000_000, "a")], chosen)) == 1
 
 
 def test_data_with_one_answer_is_refused(tmp_path: Path) -> None:
