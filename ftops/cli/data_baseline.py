@@ -15,6 +15,7 @@ from ftops.cli.data import (
     PromptColumn,
     Sheet,
 )
+from ftops.cli.data_files import check_is_file
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def baseline(
     from ftops.dataset.baseline.scoring import measure
     from ftops.dataset.reading.options import ReadOptions, find_format
 
+    check_is_file(training, validation)
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
     found = measure(training, validation, options)
     out.finish(

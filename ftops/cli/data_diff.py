@@ -15,6 +15,7 @@ from ftops.cli.data import (
     PromptColumn,
     Sheet,
 )
+from ftops.cli.data_files import check_is_file
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def diff(
     from ftops.dataset.comparing import compare
     from ftops.dataset.reading.options import ReadOptions, find_format
 
+    check_is_file(old, new)
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
     found = compare(old, new, options, shown=show, edits=not exact)
     out.finish(

@@ -16,6 +16,7 @@ from ftops.cli.data import (
     PromptColumn,
     Sheet,
 )
+from ftops.cli.data_files import check_is_file
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def sample(
     from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.dataset.sampling import draw_sample
 
+    check_is_file(file)
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
     where = marks_file or file.with_name(f"{file.name}.marks.jsonl")
     marks = read_marks(where) if where.exists() else {}

@@ -15,6 +15,7 @@ from ftops.cli.data import (
     PromptColumn,
     Sheet,
 )
+from ftops.cli.data_files import check_is_file
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -88,9 +89,18 @@ def split(
     The same rows and seed give the same files. FILE is not changed.
     """
     from ftops.dataset.reading.options import ReadOptions, find_format
-    from ftops.dataset.splitting import Wish, divide, find_gaps, read_amount, write_parts
+    from ftops.dataset.splitting import (
+        Wish,
+        divide,
+        find_gaps,
+        read_amount,
+        read_beside,
+        write_parts,
+    )
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    check_is_file(file)
+    options = read_beside(file, options, column)
     wish = Wish(
         read_amount(validation),
         read_amount(test) if test else None,

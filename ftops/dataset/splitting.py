@@ -16,8 +16,10 @@ from pathlib import Path
 
 import orjson
 
+from ftops.dataset.findings import say_rows
 from ftops.dataset.identity import question_of
-from ftops.dataset.reading.options import ReadOptions
+from ftops.dataset.reading.options import Format, ReadOptions
+from ftops.dataset.reading.source import open_source
 from ftops.dataset.rows import read_rows
 from ftops.dataset.survey import SURVEYED_ROWS
 from ftops.errors import DatasetError
@@ -90,6 +92,18 @@ def read_amount(text: str) -> Amount:
     return Amount(share=share)
 
 
+def read_beside(path: Path, options: ReadOptions, column: str | None) -> ReadOptions:
+    """`options` for rows that hold `column` beside prompt and completion, which JSON rows may not.
+
+    Tables need nothing: their columns are looked for by name.
+    """
+    if column is None or options.prompt is not None or options.completion is not None:
+        return options
+    if open_source(path, options).format not in (Format.JSONL, Format.JSON):
+        return options
+    return replace(options, prompt="prompt", completion="completion")
+
+
 def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     """Read the data once or twice, and decide; DatasetError when rows are bad or too few."""
     questions: list[int] = []
@@ -113,7 +127,7 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     if sum(wanted.values()) >= len(questions) or not all(wanted.values()):
         asked = " and ".join(f"{count:,} of {name}" for name, count in wanted.items())
         raise DatasetError(
-            f"{path}: {len(questions):,} rows cannot be split into training rows and {asked}",
+            f"{path}: {say_rows(len(questions))} cannot be split into training rows and {asked}",
             hint="Ask for fewer rows or a larger share.",
         )
     sides = _assign(groups, labels, questions, wanted, wish.seed)
