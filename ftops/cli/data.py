@@ -12,7 +12,9 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from ftops.cli.findings import Examined
     from ftops.dataset.checks.protocol import Aim
+    from ftops.dataset.examination import Examination
     from ftops.dataset.gauge import Gauge
+    from ftops.dataset.survey import Survey
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Data files or folders; - for stdin.")
@@ -78,13 +80,22 @@ def add_to(app: typer.Typer) -> None:
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
-    from ftops.cli import data_convert, data_prepare, data_preview, data_split, data_stats
+    from ftops.cli import (
+        data_baseline,
+        data_convert,
+        data_diff,
+        data_prepare,
+        data_preview,
+        data_sample,
+        data_split,
+        data_stats,
+    )
 
-    data_stats.add_to(group)
-    data_preview.add_to(group)
-    data_prepare.add_to(group)
-    data_split.add_to(group)
-    data_convert.add_to(group)
+    for part in (
+        *(data_stats, data_preview, data_sample, data_diff),
+        *(data_prepare, data_split, data_convert, data_baseline),
+    ):
+        part.add_to(group)
     app.add_typer(group, name="data")
 
 
@@ -120,44 +131,49 @@ def check(
     aim, wanted_task = make_aim(target), find_task(task)
     wanted = {"private": private, "near": near, "validation": validation is not None}
     asked = [name for name, is_asked in wanted.items() if is_asked]
+    first: Survey | None = None
     examined: list[Examined] = []
+    examinations: list[Examination] = []
     for name in [*files, *([validation] if validation else [])]:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
         examination = examine(
             source,
             asked=asked,
-            like=examined[0].examination.survey if examined else None,
+            like=first,
             processes=processes,
             environ=read_environ(),
             gauge=aim.gauge,
         )
+        first = first or examination.survey
         verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
-        examined.append(Examined(source, verdict, verdict.findings, examination))
+        examined.append(Examined(source, verdict, verdict.findings))
+        if validation:  # else its figures of each row are let go
+            examinations.append(examination)
     if validation:
-        _compare_with_validation(examined)
+        _compare_with_validation(examined, examinations)
     if sarif:
         write_sarif(sarif, examined)
     finish_check(out, examined, strict=strict)
 
 
-def _compare_with_validation(examined: "list[Examined]") -> None:
+def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:
     """Add what the training data and the validation data, which is the last, say of each other."""
     from ftops.dataset.checks.classes import compare_classes
     from ftops.dataset.checks.drift import find_drift
     from ftops.dataset.checks.leaks import find_leaks
 
     *training, held_out = examined
-    for one in training:
+    for one, known in zip(training, examinations, strict=False):
         more = compare_classes(one.verdict.classes, held_out.verdict.classes)
         one.findings = (*one.findings, *more)
         leaks = find_leaks(
-            one.examination,
-            held_out.examination,
+            known,
+            examinations[-1],
             name=one.source.name,
             unit=held_out.source.unit,
         )
-        drift = find_drift(one.examination, held_out.examination)
+        drift = find_drift(known, examinations[-1])
         held_out.findings = (*held_out.findings, *leaks, *drift)
 
 

@@ -15,6 +15,7 @@ from ftops.cli.data import (
     PromptColumn,
     Sheet,
 )
+from ftops.cli.data_files import check_is_file
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ OutFolder = Annotated[
     typer.Option("--output", "-o", metavar="FOLDER", help="Where to; default: beside FILE."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+_PACKED = (".gz", ".zst")
 
 
 def add_to(group: typer.Typer) -> None:
@@ -59,7 +61,7 @@ def add_to(group: typer.Typer) -> None:
         examples=[
             "ftops data split rows.jsonl",
             "ftops data split rows.jsonl --validation 500 --test 10% --seed 7",
-            "ftops data split rows.csv --prompt question --completion answer --group author",
+            "ftops data split rows.jsonl --group-near",
         ],
     )(split)
 
@@ -87,9 +89,18 @@ def split(
     The same rows and seed give the same files. FILE is not changed.
     """
     from ftops.dataset.reading.options import ReadOptions, find_format
-    from ftops.dataset.splitting import Wish, divide, find_gaps, read_amount, write_parts
+    from ftops.dataset.splitting import (
+        Wish,
+        divide,
+        find_gaps,
+        read_amount,
+        read_beside,
+        write_parts,
+    )
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    check_is_file(file)
+    options = read_beside(file, options, column)
     wish = Wish(
         read_amount(validation),
         read_amount(test) if test else None,
@@ -99,7 +110,8 @@ def split(
         stratify,
     )
     folder = output or file.parent
-    stem = file.name.partition(".")[0]
+    packed = file.suffix.lower() in _PACKED
+    stem = Path(file.stem).stem if packed else file.stem
     names = ("train", "validation", "test") if test else ("train", "validation")
     targets = {name: folder / f"{stem}_{name}.jsonl" for name in names}
     _check_free(list(targets.values()), force)
@@ -145,5 +157,5 @@ def _render(division: "Division", targets: dict[str, Path]) -> "Iterator[Rendera
         rows = division.rows(name)
         yield f"{name:<11} {rows:>9,} rows  {rows / total:6.1%}  {path}"
     if division.classes is not None:
-        yield f"classes     {len(division.classes):>9,}, in the same shares in each file"
+        yield f"classes     {len(division.classes):>9,}, in about the same shares in each file"
     yield f"groups      {division.groups:>9,} of rows that stay together, single rows included"

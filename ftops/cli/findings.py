@@ -11,7 +11,7 @@ from rich.text import Text
 from ftops import __version__
 from ftops.cli.failures import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
-from ftops.dataset.examination import Examination, Verdict
+from ftops.dataset.examination import Verdict
 from ftops.dataset.findings import Finding, Severity, count_of
 from ftops.dataset.reading.source import Source
 from ftops.dataset.sarif import make_sarif
@@ -31,7 +31,6 @@ class Examined:
     source: Source
     verdict: Verdict
     findings: tuple[Finding, ...]
-    examination: Examination
 
     def ordered(self) -> list[Finding]:
         """Findings, the worst first."""

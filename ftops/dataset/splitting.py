@@ -16,10 +16,11 @@ from pathlib import Path
 
 import orjson
 
-from ftops.dataset.messages import message_text
-from ftops.dataset.reading.options import ReadOptions
-from ftops.dataset.rows import Row, read_rows
-from ftops.dataset.shapes import COMPLETION
+from ftops.dataset.findings import say_rows
+from ftops.dataset.identity import question_of
+from ftops.dataset.reading.options import Format, ReadOptions
+from ftops.dataset.reading.source import open_source
+from ftops.dataset.rows import read_rows
 from ftops.dataset.survey import SURVEYED_ROWS
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
@@ -91,13 +92,25 @@ def read_amount(text: str) -> Amount:
     return Amount(share=share)
 
 
+def read_beside(path: Path, options: ReadOptions, column: str | None) -> ReadOptions:
+    """`options` for rows that hold `column` beside prompt and completion, which JSON rows may not.
+
+    Tables need nothing: their columns are looked for by name.
+    """
+    if column is None or options.prompt is not None or options.completion is not None:
+        return options
+    if open_source(path, options).format not in (Format.JSONL, Format.JSON):
+        return options
+    return replace(options, prompt="prompt", completion="completion")
+
+
 def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     """Read the data once or twice, and decide; DatasetError when rows are bad or too few."""
     questions: list[int] = []
     answers: list[str] = []
     sketches = _Sketches() if wish.near else None
     for row in read_rows(path, options):
-        question = _question(row)
+        question = question_of(row) or row.completion  # nothing is asked in open-ended rows
         questions.append(_hash(0, question))
         answers.append(row.completion if len(row.completion) <= _LONGEST_LABEL else "")
         if sketches is not None:
@@ -114,7 +127,7 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     if sum(wanted.values()) >= len(questions) or not all(wanted.values()):
         asked = " and ".join(f"{count:,} of {name}" for name, count in wanted.items())
         raise DatasetError(
-            f"{path}: {len(questions):,} rows cannot be split into training rows and {asked}",
+            f"{path}: {say_rows(len(questions))} cannot be split into training rows and {asked}",
             hint="Ask for fewer rows or a larger share.",
         )
     sides = _assign(groups, labels, questions, wanted, wish.seed)
@@ -139,13 +152,6 @@ def write_parts(
         rows = read_rows(path, options)
         for row, side in zip(rows, division.sides, strict=True):
             streams[side].write(orjson.dumps(row.raw) + b"\n")
-
-
-def _question(row: Row) -> str:
-    """What must not stand on both sides; the completion, where nothing is asked."""
-    if row.format is COMPLETION:
-        return str(row.raw["prompt"]) or row.completion
-    return "\n".join(map(message_text, row.messages[:-1])) or row.completion
 
 
 def _hash(seed: int, text: str) -> int:

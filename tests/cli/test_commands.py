@@ -41,8 +41,8 @@ def test_the_reference_holds_every_command() -> None:
             "serve",
         ),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
-        *("data check", "data stats", "data preview", "data prepare", "data split"),
-        *("data convert", "doctor", "prune"),
+        *("data check", "data stats", "data preview", "data sample", "data diff"),
+        *("data prepare", "data split", "data convert", "data baseline", "doctor", "prune"),
         *("engine status", "engine stop", "engine env"),
         *("engine keys create", "engine keys list", "engine keys delete"),
     }

@@ -110,3 +110,18 @@ def test_a_sarif_report_names_file_line_and_rule(tmp_path: Path) -> None:
     place = first["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"].endswith("rows.jsonl")
     assert place["region"]["startLine"] == 301
+
+
+def test_private_and_near_are_looked_for_when_asked(tmp_path: Path) -> None:
+    training, held_out = tmp_path / "train.jsonl", tmp_path / "held.jsonl"
+    text = "The committee met on Thursday to talk about the opening hours of the library"
+    training.write_text(json.dumps({"prompt": text, "completion": "ask jo.doe@firma.de"}) + "\n")
+    held_out.write_text(json.dumps({"prompt": f"{text}!", "completion": "no"}) + "\n")
+    asked = ("data", "check", training, "--validation", held_out, "--json")
+    plain = ftops(*asked).out
+    assert "email-address" not in plain
+    assert "leaked-nearly" not in plain
+    files = json.loads(ftops(*asked, "--private", "--near").out)["files"]
+    codes = [{one["code"] for one in file["findings"]} for file in files]
+    assert "email-address" in codes[0]
+    assert "leaked-nearly" in codes[1]

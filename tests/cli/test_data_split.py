@@ -1,5 +1,7 @@
 """`ftops data split` as users see it."""
 
+import gzip
+import json
 from pathlib import Path
 
 from tests.cli.running import ftops, write_rows
@@ -30,6 +32,37 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     assert (tmp_path / "rows_validation.jsonl").read_bytes() == held
     assert ftops("data", "split", path, "--seed", "1", "--force").code == 0
     assert (tmp_path / "rows_validation.jsonl").read_bytes() != held
+
+
+def test_only_the_ending_of_the_name_is_left_out(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.v2.jsonl", 300)
+    packed = tmp_path / "rows.v3.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for file, name in ((path, "rows.v2_train.jsonl"), (packed, "rows.v3_train.jsonl")):
+        assert ftops("data", "split", file).code == 0
+        assert (tmp_path / name).exists()
+
+
+def test_json_rows_may_hold_the_column_that_groups_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"prompt": f"row {n}", "completion": f" {n % 2}", "author": f"author {n % 20}"}
+        for n in range(200)
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    answer = ftops("data", "split", path, "--group", "author", "--json")
+    assert answer.code == 0
+    assert answer.document["groups"] == 20
+    held = (tmp_path / "rows_validation.jsonl").read_text().splitlines()
+    authors = {int(json.loads(line)["prompt"].removeprefix("row ")) % 20 for line in held}
+    assert len(held) == 10 * len(authors)
+
+
+def test_standard_input_is_refused_by_what_reads_twice() -> None:
+    for words in (("split", "-"), ("baseline", "-", "-"), ("sample", "-"), ("diff", "-", "-")):
+        answer = ftops("data", *words, stdin="")
+        assert answer.code == 1
+        assert "standard input can be read only once" in answer.err
 
 
 def test_split_as_json_counts_classes_in_each_part(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ say, so that it is the same however the file is read.
 """
 
 from collections.abc import Iterator, Sequence
-from statistics import median
 from typing import TYPE_CHECKING, ClassVar, Self
 from zlib import crc32
 
@@ -22,14 +21,14 @@ LENGTH = Rule(
     "length-drift", Severity.WARNING, "validation data of another length",
     "The median prompt or completion of the validation data is twice as long as that of the"
     " training data, or half as long (by 20 characters or more).",
-    "Take both from one source, and split it with `ftops data split`.", "split",
+    "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 VOCABULARY = Rule(
     "vocabulary-drift", Severity.WARNING, "validation data with other words",
     "One half of the training prompts lacks some words of the other half. It lacks words of the"
     " validation prompts half as often again, and a tenth of all words more: they are about"
     " something else, or in another language.",
-    "Take both from one source, and split it with `ftops data split`.", "split",
+    "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 _SAMPLE = 2048
 _LONGEST = 2000  # characters of a text that are kept
@@ -81,6 +80,8 @@ class Drift(Check):
 
 def find_drift(training: "Examination", validation: "Examination") -> Iterator[Finding]:
     """Findings about the validation data; both must have been asked for `validation`."""
+    from statistics import median
+
     rows = [
         next(check for check in one.checks if isinstance(check, Drift)).rows()
         for one in (training, validation)

@@ -33,18 +33,18 @@ _APART = "Take them out of one of the files, or split again: `ftops data split`.
 _TOO_GOOD = "The score then says how well rows were remembered, not how well the task was learned."
 ROWS = Rule(
     "leaked-rows", _W, "validation rows that are training rows",
-    "Rows that stand in the training data letter for letter. " + _TOO_GOOD, _APART, "split",
+    "Rows that stand in the training data letter for letter. " + _TOO_GOOD, _APART,
 )  # fmt: skip
 PROMPTS = Rule(
     "leaked-prompts", _W, "validation prompts that are training prompts",
     "The same prompt stands in the training data with another completion, so the model was taught"
     " an answer that counts as wrong here.",
-    _APART, "split",
+    _APART,
 )  # fmt: skip
 NEARLY = Rule(
     "leaked-nearly", _W, "validation rows that are nearly training rows",
     "Told with `--near`: prompts that are nearly like one of the training data. " + _TOO_GOOD,
-    _APART, "split",
+    "Split again with `ftops data split --group-near`, or take them out of one of the files.",
 )  # fmt: skip
 
 

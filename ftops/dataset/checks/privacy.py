@@ -8,7 +8,6 @@ from typing import ClassVar, Self
 from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.screening.kinds import Kind
-from ftops.dataset.screening.private import find_private, mask
 from ftops.dataset.sifting import SEAM, RowBatch
 from ftops.dataset.survey import Survey
 
@@ -19,50 +18,50 @@ RULES_BY_KIND = {
     Kind.PRIVATE_KEY: Rule(
         "private-key", _E, "private key",
         "A private key in PEM form." + _LEARNED,
-        "Take it out, and replace the key wherever it is used.", "redact",
+        "Take it out, and replace the key wherever it is used.",
     ),
     Kind.WEB_TOKEN: Rule(
         "web-token", _E, "signed web token",
         "A JSON Web Token opens whatever it was made for, until it expires." + _LEARNED,
-        "Take it out, and end the session that it belongs to.", "redact",
+        "Take it out, and end the session that it belongs to.",
     ),
     Kind.API_KEY: Rule(
         "api-key", _E, "API key or access token",
         "A key in the form of a known maker, or a random text that is called key, token or"
         " password." + _LEARNED,
-        "Take it out, and replace the key at its maker.", "redact",
+        "Take it out, and replace the key at its maker.",
     ),
     Kind.PASSWORD: Rule(
         "password-in-address", _E, "password in a web address",
         "An address such as https://name:password@host." + _LEARNED,
-        "Take it out, and change the password.", "redact",
+        "Take it out, and change the password.",
     ),
     Kind.EMAIL: Rule(
         "email-address", _W, "e-mail address",
-        "Addresses of examples (example.com) are not counted." + _LEARNED, _TAKE_OUT, "redact",
+        "Addresses of examples (example.com) are not counted." + _LEARNED, _TAKE_OUT,
     ),
     Kind.CARD: Rule(
         "payment-card", _W, "number of a payment card",
         "A number of a card maker's range with the right check digit (Luhn)." + _LEARNED,
-        _TAKE_OUT, "redact",
+        _TAKE_OUT,
     ),
     Kind.BANK_ACCOUNT: Rule(
         "bank-account", _W, "bank account",
         "An IBAN with the length of its country and the right check digits." + _LEARNED,
-        _TAKE_OUT, "redact",
+        _TAKE_OUT,
     ),
     Kind.NATIONAL_NUMBER: Rule(
         "national-number", _W, "national number of a person",
         "A number by which a country knows a person, with the right check digits: Belgium, Brazil,"
         " Canada, China, Finland, France, India, Poland, South Korea, Spain, Sweden, Turkey; of the"
         " United States by its form." + _LEARNED,
-        _TAKE_OUT, "redact",
+        _TAKE_OUT,
     ),
     Kind.PHONE: Rule(
         "phone-number", _W, "phone number",
         "A number with the sign + in front, in the groups of North America or France, or behind a"
         " word such as phone." + _LEARNED,
-        _TAKE_OUT, "redact",
+        _TAKE_OUT,
     ),
 }  # fmt: skip
 
@@ -89,6 +88,8 @@ class Privacy(Check):
                 seen.add(batch.places[row])
 
     def _look(self, rows: dict[Kind, set[int]], joined: str, texts: Sequence[str]) -> None:
+        from ftops.dataset.screening.private import find_private, mask  # its patterns take 20 ms
+
         found = find_private(joined)
         if not found:
             return

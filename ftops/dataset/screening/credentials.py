@@ -63,6 +63,10 @@ _BLOCK = re.compile(
 _IN_ADDRESS = re.compile(
     rb"[a-z][a-z0-9+.\-]{1,20}://[^\s\x1e:/@?#\[]{1,64}:(?P<value>[^\s\x1e/@\[]{3,128})@[A-Za-z0-9]"
 )
+_NO_PASSWORDS = frozenset(  # what examples have in that place
+    b"password mypassword passwd pass pwd pw secret token key xxx xxxx repo".split()
+)
+_SOME_DIGIT = re.compile(rb"[0-9]")
 _LONGEST_ADDRESS = 220
 
 
@@ -82,9 +86,12 @@ def find_keys(data: bytes) -> Iterator[Place]:
 def _look_around(data: bytes, start: int, end: int) -> Iterator[Place]:
     """What the run of letters and digits from `start` to `end` is, or belongs to."""
     begin = max(0, start - _BEFORE)
-    for found in _WEB_TOKEN.finditer(data, begin, end + _AFTER):
-        if found.start() <= start < found.end():
-            yield Place(found.start(), found.end(), Kind.WEB_TOKEN, "JWT")
+    if data.find(b"eyJ", begin, end) >= 0:
+        for found in _WEB_TOKEN.finditer(data, begin, end + _AFTER):
+            if found.start() <= start < found.end():
+                yield Place(found.start(), found.end(), Kind.WEB_TOKEN, "JWT")
+    if not _SOME_DIGIT.search(data, start, end) and data.find(b"hf_", start, end) < 0:
+        return  # a long name, as programs have them
     for found in _PREFIXED.finditer(data, begin, end + 64):
         if found.end() > start:
             of = (found.lastgroup or "").replace("_", " ")
@@ -106,7 +113,10 @@ def is_random(value: bytes) -> bool:
 
 def find_password(data: bytes, at: int) -> Place | None:
     """The password of a web address such as https://name:password@host, by the place of its @."""
-    for found in _IN_ADDRESS.finditer(data, max(0, at - _LONGEST_ADDRESS), at + 2):
-        if found.end() == at + 2:
+    begin = max(0, at - _LONGEST_ADDRESS)
+    if data.find(b"://", begin, at) < 0:
+        return None
+    for found in _IN_ADDRESS.finditer(data, begin, at + 2):
+        if found.end() == at + 2 and found["value"].lower() not in _NO_PASSWORDS:
             return Place(*found.span("value"), Kind.PASSWORD, "address")
     return None

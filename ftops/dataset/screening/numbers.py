@@ -5,7 +5,7 @@ as people write them, or the word "phone" in front.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ftops.dataset.screening import checksums
 from ftops.dataset.screening.kinds import Kind, Place
@@ -17,6 +17,10 @@ _DIGITS = re.compile(rb"[0-9](?:[ .()\-]{0,2}[0-9]){%d,}" % (_LEAST_DIGITS - 1))
 _BEFORE, _AFTER = 28, 24  # characters around the digits that may belong to the number
 _FREE, _ENDS = rb"(?<![0-9A-Za-z.])", rb"(?![0-9A-Za-z])"
 
+_DATE = re.compile(  # most of them are: with year or day in front, and perhaps the hour behind
+    rb"(?:[12][0-9]{3}[-.][01]?[0-9][-.][0-3]?[0-9]|[0-3]?[0-9][-.][01]?[0-9][-.][12][0-9]{3})"
+    rb"(?:[ .-]{1,2}[0-2][0-9])?"
+)
 _SIGNS = re.compile("[ .()-]")
 
 _Test = Callable[[str], bool]
@@ -24,6 +28,13 @@ _Test = Callable[[str], bool]
 
 def _form(pattern: bytes) -> "re.Pattern[bytes]":
     return re.compile(_FREE + rb"(?:" + pattern + rb")" + _ENDS)
+
+
+def _any_of(patterns: Iterable[bytes]) -> "re.Pattern[bytes]":
+    """What one of the patterns finds; what comes before, which they share, is looked at once."""
+    return re.compile(
+        _FREE + b"(?:" + b"|".join(one.removeprefix(_FREE) for one in patterns) + b")"
+    )
 
 
 def _always(_: str) -> bool:
@@ -44,7 +55,8 @@ _FORMS: tuple[tuple[Kind, str, "re.Pattern[bytes]", _Test], ...] = (
      _form(rb"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"),
      checksums.is_french),
     (Kind.NATIONAL_NUMBER, "South Korea", _form(rb"[0-9]{6}-[1-8][0-9]{6}"), checksums.is_korean),
-    (Kind.NATIONAL_NUMBER, "India", _form(rb"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}"),
+    (Kind.NATIONAL_NUMBER, "India",
+     _form(rb"[2-9][0-9]{3}(?: [0-9]{4} [0-9]{4}|-[0-9]{4}-[0-9]{4})"),
      checksums.is_indian),
     (Kind.NATIONAL_NUMBER, "Brazil", _form(rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
      checksums.is_brazilian),
@@ -56,19 +68,22 @@ _FORMS: tuple[tuple[Kind, str, "re.Pattern[bytes]", _Test], ...] = (
     (Kind.NATIONAL_NUMBER, "Spain", _form(rb"[0-9]{8}-?[A-Z]"), checksums.is_spanish),
     (Kind.NATIONAL_NUMBER, "United States", _form(rb"[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}"),
      checksums.is_american),
-    (Kind.NATIONAL_NUMBER, "Canada", _form(rb"[1-79][0-9]{2}([ -])[0-9]{3}\1[0-9]{3}"),
+    (Kind.NATIONAL_NUMBER, "Canada",
+     _form(rb"[1-79][0-9]{2}(?: [0-9]{3} [0-9]{3}|-[0-9]{3}-[0-9]{3})"),
      checksums.is_canadian),
     (Kind.NATIONAL_NUMBER, "Poland", _form(rb"[0-9]{11}"), checksums.is_polish),
     (Kind.NATIONAL_NUMBER, "Turkey", _form(rb"[1-9][0-9]{10}"), checksums.is_turkish),
     (Kind.PHONE, "phone",
-     re.compile(rb"(?<![0-9A-Za-z+])\+[1-9][0-9]{0,2}[ .\-]?(?:\([0-9]{1,4}\)[ .\-]?)?"
+     re.compile(_FREE + rb"\+(?![0-9]+\.[0-9]{5})[1-9][0-9]{0,2}[ .\-]?(?:\([0-9]{1,4}\)[ .\-]?)?"
                 rb"[0-9](?:[ .\-]?[0-9]){6,11}(?![0-9])"), _always),
     (Kind.PHONE, "phone", _form(rb"(?:1[ .\-])?" + _NANP), _always),
     (Kind.PHONE, "phone", _form(rb"0[1-9](?:[ .\-][0-9]{2}){4}"), _always),
     (Kind.PHONE, "phone",
-     re.compile(rb"(?i:tel|phone|fax|mobile|cell|call)(?i:[a-z]{0,8})[ .:#]{1,3}"
+     re.compile(_FREE + rb"(?i:tel|phone|fax|mobile|cell|call)(?i:[a-z]{0,8})[ .:#]{1,3}"
                 rb"(?P<number>\(?[0-9][0-9() ./\-]{6,16}[0-9])(?![0-9])"), _always),
 )  # fmt: skip
+
+_ANY = _any_of(pattern.pattern for _, _, pattern, _ in _FORMS)
 
 
 def find_numbers(data: bytes) -> Iterator[Place]:
@@ -76,7 +91,11 @@ def find_numbers(data: bytes) -> Iterator[Place]:
     if b"0" * _LEAST_DIGITS not in data.translate(_ALIKE, _SEPARATORS):
         return
     for found in _DIGITS.finditer(data):
+        if _DATE.fullmatch(found.group()):
+            continue
         begin, end = max(0, found.start() - _BEFORE), found.end() + _AFTER
+        if not _ANY.search(data, begin, end):
+            continue
         for kind, of, pattern, test in _FORMS:
             yield from _find_form(data, begin, end, kind, of, pattern, test)
 

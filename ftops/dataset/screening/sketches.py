@@ -39,8 +39,13 @@ def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:
     if common:
         dropped = np.zeros(1 << _COMMON_BITS, np.bool_)
         dropped[np.asarray(common, np.intp)] = True
-    parts = [_sketch_chunk(chunk, dropped) for chunk in _cut(texts)]
-    return np.concatenate(parts) if parts else np.zeros((0, BINS), np.uint8)
+    sketches = np.zeros((len(texts), BINS), np.uint8)
+    plain = [row for row, text in enumerate(texts) if text.isascii()]
+    others = [row for row, text in enumerate(texts) if not text.isascii()]
+    for rows in (plain, others):  # apart, since ASCII alone takes a third of the time
+        for chunk in _cut(texts, rows):
+            sketches[chunk] = _sketch_chunk([texts[row] for row in chunk], dropped)
+    return sketches
 
 
 def find_common(texts: Sequence[str]) -> tuple[int, ...]:
@@ -59,12 +64,12 @@ def find_common(texts: Sequence[str]) -> tuple[int, ...]:
     return tuple(found.tolist())
 
 
-def _cut(texts: Sequence[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
+def _cut(texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:
+    chunk: list[int] = []
     size = 0
-    for text in texts:
-        chunk.append(text)
-        size += len(text)
+    for row in rows:
+        chunk.append(row)
+        size += len(texts[row])
         if size >= _CHUNK_CHARS:
             yield chunk
             chunk, size = [], 0

@@ -79,12 +79,14 @@ FREE = (
     "666-45-6789",
     "2021-03-04 12:30:11.123456",
     "3.14159265358979323846",
+    "[-12.5 +4.0614962j, +1.12345679, +1.79769313e+308]",
     "between 1914 and 1918 some 12,345,678 people",
     "risk-assessment-2021-for-schools-in-1994-and-more",
     "123e4567-e89b-12d3-a456-426614174000",
     "a file that begins with -----BEGIN PRIVATE " + "KEY-----",
     "the_secret_of_a_long_variable_name_in_python",
     "https://host.example/path?q=a:b",
+    "postgres://user:password@host/name",
 )
 
 

@@ -4,6 +4,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ftops.dataset.screening.neighbours import LEAST_ALIKE, estimate, find_groups, find_twins
 from ftops.dataset.screening.sketches import BINS, find_common, sketch_texts
@@ -80,6 +82,16 @@ def test_a_sketch_does_not_depend_on_the_texts_around_it() -> None:
     for number, text in enumerate(texts):
         assert (sketch_texts([text])[0] == together[number]).all()
     assert sketch_texts([]).shape == (0, BINS)
+
+
+@given(st.lists(st.text(st.characters(), max_size=40) | st.just(FOX), max_size=6))
+def test_any_texts_have_sketches_that_do_not_depend_on_each_other(texts: list[str]) -> None:
+    together = sketch_texts(texts, find_common(texts * 9))
+    assert together.shape == (len(texts), BINS)
+    alone = [sketch_texts([text]) for text in texts]
+    assert (sketch_texts(texts) == np.concatenate([np.zeros((0, BINS)), *alone])).all()
+    groups = find_groups(sketch_texts(texts))
+    assert all(first <= number for number, first in enumerate(groups.tolist()))
 
 
 def test_texts_too_short_to_be_compared_are_like_none() -> None:

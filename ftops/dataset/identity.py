@@ -1,0 +1,26 @@
+"""What makes rows the same: what they ask, and all that they say, whatever the file and its order.
+
+The ids stand in files that outlive a command (marks of `ftops data sample`): they must not change.
+"""
+
+from hashlib import sha256
+
+import orjson
+
+from ftops.dataset.messages import message_text
+from ftops.dataset.rows import Row
+from ftops.dataset.shapes import COMPLETION
+
+_ID_CHARS = 16
+
+
+def question_of(row: Row) -> str:
+    """The text that the model is given: the prompt, or all messages but the answer."""
+    if row.format is COMPLETION:
+        return str(row.raw["prompt"])
+    return "\n".join(map(message_text, row.messages[:-1]))
+
+
+def row_id(row: Row) -> str:
+    """64 bits of the SHA-256 of the row's JSON with its keys in order, as 16 hex digits."""
+    return sha256(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]

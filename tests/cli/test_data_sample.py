@@ -1,0 +1,85 @@
+"""`ftops data sample` and `ftops data diff` as users see them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import ftops, write_rows
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "rows.jsonl", 30)
+
+
+def marks_of(path: Path) -> list[dict[str, str]]:
+    file = path.with_name("rows.jsonl.marks.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_rows_are_printed_with_the_ids_that_marks_name(path: Path) -> None:
+    answer = ftops("data", "sample", path, "-n", "3")
+    assert answer.code == 0
+    assert "3 of 30 rows; 0 marked" in answer.out
+    ids = ftops("data", "sample", path, "-n", "3", "--quiet").out.split()
+    assert len(ids) == 3
+    assert all(one in answer.out for one in ids)
+    assert ftops("data", "sample", path, "--mark", f"{ids[0]}=drop").code == 0
+    assert marks_of(path) == [{"row": ids[0], "mark": "drop"}]
+    again = ftops("data", "sample", path, "-n", "3")
+    assert f"{ids[0]}  drop" in again.out
+    left = ftops("data", "sample", path, "-n", "30", "--unmarked", "--quiet").out.split()
+    assert len(left) == 29
+    assert ids[0] not in left
+
+
+def test_a_review_keeps_each_answer(path: Path) -> None:
+    answer = ftops("data", "sample", path, "-n", "4", "--review", stdin="f\n\nx too short\nq\n")
+    assert answer.code == 0
+    assert [(mark["mark"], mark.get("note")) for mark in marks_of(path)] == [
+        ("fine", None), ("fix", "too short")
+    ]  # fmt: skip
+    assert "4 of 30 rows; 2 marked" in answer.out
+
+
+def test_a_page_is_written_with_the_rows(path: Path, tmp_path: Path) -> None:
+    page = tmp_path / "sample.html"
+    answer = ftops("data", "sample", path, "--html", page, "--json")
+    assert answer.document["page"] == str(page)
+    text = page.read_text()
+    assert "row 1" in text
+    assert "rows.jsonl.marks.jsonl" in text
+
+
+def test_neither_a_page_nor_marks_are_written_over_data(path: Path) -> None:
+    before = path.read_bytes()
+    assert "a page is called .html" in ftops("data", "sample", path, "--html", path).err
+    refused = ftops("data", "sample", path, "--marks", path, "--mark", "9f86d081884c7d65=drop")
+    assert refused.code == 1
+    assert "rows.jsonl:1: unknown key 'completion'" in refused.err
+    assert path.read_bytes() == before
+
+
+def test_wrong_marks_are_refused_and_nothing_is_written(path: Path) -> None:
+    for mark in ("x=drop", "9f86d081884c7d65=bad", "9f86d081884c7d65"):
+        answer = ftops("data", "sample", path, "--mark", mark)
+        assert answer.code == 1
+        assert f"--mark {mark}" in answer.err
+    assert not path.with_name("rows.jsonl.marks.jsonl").exists()
+
+
+def test_a_diff_tells_rows_and_classes(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "new.jsonl"
+    lines = path.read_text().splitlines()
+    lines[0] = lines[0].replace('" 0"', '" 1"')
+    other.write_text("\n".join([*lines[:-1], '{"prompt": "new one", "completion": " 2"}']))
+    answer = ftops("data", "diff", path, other)
+    assert answer.code == 0
+    assert "30 rows before, 30 now; 28 are the same" in answer.out
+    assert "1 same prompt, other completion\n  - 1: row 0 |  0\n  + 1: row 0 |  1" in answer.out
+    assert "' 0': 10 (33.3%) -> 9 (30.0%)" in answer.out
+    document = ftops("data", "diff", path, other, "--json").document
+    assert document["answered"] == document["added"] == document["removed"] == 1
+    quiet = ftops("data", "diff", path, path, "--quiet").out
+    assert quiet.splitlines()[:2] == ["same 30", "added 0"]
