@@ -15,12 +15,13 @@ _OPEN = f"status IN ('{RunStatus.PENDING}', '{RunStatus.RUNNING}')"
 
 def _collect(table: str, column: str, names: Sequence[str], condition: str) -> str:
     return " UNION ALL ".join(
-        f"SELECT run_id, {name} AS name FROM {table} WHERE {condition}"
+        f"SELECT run_id, {name} AS name FROM {table} WHERE run_id IN chosen AND {condition}"
         for name in (f"json_extract({column}, '$.{name}')" for name in names)
     )
 
 
-# Every run with every file id, and every SHA-256 of prepared content, that it is known to need.
+# The runs in `chosen`, each with every file id and every SHA-256 of prepared content that it is
+# known to need.
 _NEEDS = " UNION ALL ".join(
     (
         _collect("stages", "detail_json", ("training_file", "validation_file"), "stage = 'upload'"),
@@ -31,10 +32,10 @@ _NEEDS = " UNION ALL ".join(
         _collect(
             "calls", "request_json", ("training_file", "validation_file"), "name = 'create_job'"
         ),
-        "SELECT run_id, remote_id AS name FROM calls WHERE name = 'upload_file'",
-        "SELECT run_id, file_id AS name FROM uploads",
-        "SELECT id AS run_id, json_extract(spec_json, '$.training_file') AS name FROM runs",
-        "SELECT id AS run_id, json_extract(spec_json, '$.validation_file') AS name FROM runs",
+        "SELECT run_id, remote_id FROM calls WHERE run_id IN chosen AND name = 'upload_file'",
+        "SELECT run_id, file_id FROM uploads WHERE run_id IN chosen",
+        "SELECT id, json_extract(spec_json, '$.training_file') FROM runs WHERE id IN chosen",
+        "SELECT id, json_extract(spec_json, '$.validation_file') FROM runs WHERE id IN chosen",
     )
 )
 
@@ -46,8 +47,8 @@ class Deletions(Store):
         """Each run that was not pruned, with each file id and each content (SHA-256) it needs."""
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT DISTINCT run_id, name FROM ({_NEEDS}) WHERE name IS NOT NULL"
-                " AND run_id IN (SELECT id FROM runs WHERE pruned_at IS NULL)"
+                "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE pruned_at IS NULL)"
+                f" SELECT DISTINCT run_id, name FROM ({_NEEDS}) WHERE name IS NOT NULL"
             )
             return [(RunId(run_id), name) for run_id, name in rows]
 
@@ -61,10 +62,10 @@ class Deletions(Store):
         """
         with self._changing("begin_deletion") as connection:
             needed = connection.execute(
-                f"SELECT 1 FROM ({_NEEDS}) WHERE name IN (?, ?) AND run_id IN"
-                " (SELECT id FROM runs WHERE id <> ? AND pruned_at IS NULL"
-                f" AND ({_OPEN} OR updated_at >= ?)) LIMIT 1",
-                (upload.file_id, upload.sha256, run_id, to_text(since)),
+                "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE id <> ?"
+                f" AND pruned_at IS NULL AND ({_OPEN} OR updated_at >= ?))"
+                f" SELECT 1 FROM ({_NEEDS}) WHERE name IN (?, ?) LIMIT 1",
+                (run_id, to_text(since), upload.file_id, upload.sha256),
             ).fetchone()
             if needed:
                 return None
