@@ -48,6 +48,7 @@ class Forecast:
             "estimated_tokens": estimate.tokens if estimate else None,
             "tokens_method": estimate.method if estimate else None,
             "tokens_error": estimate.error if estimate else None,
+            "long_rows": estimate.long_rows if estimate else None,
             "n_epochs": estimate.n_epochs if estimate else None,
             "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
@@ -194,6 +195,10 @@ def _find_warnings(found: Preview) -> Sequence[str]:
     warnings = []
     if found.training and found.training.duplicate_rows:
         warnings.append(f"{found.training.duplicate_rows:,} training rows stand there twice")
+    if found.estimate and found.estimate.long_rows:
+        rows, limit = found.estimate.long_rows, found.estimate.row_limit
+        are = "training row is" if rows == 1 else "training rows are"
+        warnings.append(f"{rows:,} {are} longer than {limit:,} tokens, and will be cut")
     if found.overlap_rows:
         warnings.append(
             f"{found.overlap_rows:,} validation rows are training rows, too:"

@@ -24,6 +24,8 @@ class Estimate:
     price_usd: float | None  # for a million trained tokens
     method: str = ""  # how the tokens were counted
     error: float = 0.0  # the share by which they may be off
+    long_rows: int = 0  # rows with more tokens than the model reads, as far as that is known
+    row_limit: int | None = None
 
     @property
     def trained_tokens(self) -> int | None:

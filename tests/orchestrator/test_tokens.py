@@ -12,7 +12,7 @@ from ftops.providers.engine_forecast import EngineForecast
 from tests.orchestrator.desks import Bench
 
 FORECAST = EngineForecast(
-    tokens=777, learned_tokens=70, longest=20, cut_rows=0, vocabulary=300, n_epochs=9, batch_size=4
+    tokens=777, learned_tokens=70, longest=20, cut_rows=2, vocabulary=300, n_epochs=9, batch_size=4
 )
 
 
@@ -64,5 +64,6 @@ def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
     counting = TokenCounting(WordCounting(), ask)
     counted = counting.count(summary, local, "ada")
     assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)
+    assert (counted.long_rows, counted.row_limit) == (2, 1_024)
     assert asked == [(summary.path, "ada")]
     assert counting.without_engine().count(summary, local, "ada").error == 0.25

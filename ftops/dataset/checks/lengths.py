@@ -33,12 +33,12 @@ SILENT = Rule(
     "blank-prompts", _W, "prompts that say nothing",
     "Some prompts are empty, or nothing but blanks and the separator, and others are not: nothing"
     " tells the model why it should answer so.",
-    "Fill the prompts in, or drop the rows.", "drop-bad-rows",
+    "Fill the prompts in, or drop the rows.",
 )  # fmt: skip
 NOTHING = Rule(
     "nothing-learned", _W, "nothing of the row is learned",
     "Every message of the assistant has the weight 0, so the row costs and teaches nothing.",
-    "Give the answer that should be learned the weight 1, or drop the rows.", "drop-bad-rows",
+    "Give the answer that should be learned the weight 1, or drop the rows.",
 )  # fmt: skip
 LITTLE = Rule(
     "little-learned", _A, "little of the text is learned",

@@ -115,7 +115,16 @@ def make_estimate(
     if n_epochs is None and spec.hyperparameters.batch_size == "auto":
         n_epochs = counted.n_epochs
     price_usd = provider.train_price_usd(spec.model)
-    return Estimate(counted.tokens, n_epochs, assumed, price_usd, counted.method, counted.error)
+    return Estimate(
+        counted.tokens,
+        n_epochs,
+        assumed,
+        price_usd,
+        counted.method,
+        counted.error,
+        counted.long_rows,
+        counted.row_limit,
+    )
 
 
 def check_rows(training: Made, provider: Provider) -> None:
