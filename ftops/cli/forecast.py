@@ -195,10 +195,8 @@ def _find_warnings(found: Preview) -> Sequence[str]:
     warnings = []
     if found.training and found.training.duplicate_rows:
         warnings.append(f"{found.training.duplicate_rows:,} training rows stand there twice")
-    if found.estimate and found.estimate.long_rows:
-        rows, limit = found.estimate.long_rows, found.estimate.row_limit
-        are = "training row is" if rows == 1 else "training rows are"
-        warnings.append(f"{rows:,} {are} longer than {limit:,} tokens, and will be cut")
+    if found.estimate and (cut := found.estimate.say_long_rows()):
+        warnings.append(cut)
     if found.overlap_rows:
         warnings.append(
             f"{found.overlap_rows:,} validation rows are training rows, too:"

@@ -27,6 +27,15 @@ class Estimate:
     long_rows: int = 0  # rows with more tokens than the model reads, as far as that is known
     row_limit: int | None = None
 
+    def say_long_rows(self) -> str | None:
+        """That rows will be cut, for people; None when none is known to be."""
+        if not self.long_rows:
+            return None
+        are = (
+            "1 training row is" if self.long_rows == 1 else f"{self.long_rows:,} training rows are"
+        )
+        return f"{are} longer than {self.row_limit:,} tokens, and will be cut"
+
     @property
     def trained_tokens(self) -> int | None:
         return None if self.n_epochs is None else self.tokens * self.n_epochs

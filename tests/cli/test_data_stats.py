@@ -67,7 +67,7 @@ def test_the_figures_are_shown_with_histograms_and_costs(tmp_path: Path) -> None
     assert done.code == 0, done.err
     for said in ("30 of completion", "Rows by tokens", "█", "gpt-4.1-2025-04-14", "English 30"):
         assert said in done.out
-    assert "estimated from the letters, within 50%" in done.out
+    assert "estimated from the letters, within 25%" in done.out
 
 
 def test_programs_get_one_document(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ftops.dataset.summary import DataSummary, check_file
 from ftops.dataset.tokens.counter import Counter, Counting
+from ftops.orchestrator.costs import Estimate
 from ftops.orchestrator.preview import preview
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.engine_forecast import EngineForecast
@@ -49,6 +50,18 @@ def test_a_preview_counts_while_the_prepared_file_is_there(bench: Bench) -> None
     seen = preview(bench.write_job(), bench.provider, TokenCounting(WordCounting()))
     assert seen.estimate is not None
     assert (seen.estimate.tokens, seen.estimate.method) == (36, "counted in words")
+
+
+def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> None:
+    job = bench.write_job()
+    local = bench.provider
+    local.name = "local"
+    seen = preview(job, local, TokenCounting(ask_engine=lambda _path, _model: FORECAST))
+    assert seen.estimate is not None
+    assert seen.estimate.say_long_rows() == (
+        "2 training rows are longer than 1,024 tokens, and will be cut"
+    )
+    assert Estimate(1, 1, False, None).say_long_rows() is None
 
 
 def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:

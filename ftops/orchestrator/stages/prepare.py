@@ -43,6 +43,8 @@ def prepare(work: Work) -> Outcome:
         tokens = tokens.without_engine()  # asking it takes most of a second
     estimate = make_estimate(spec, training, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)
+    if estimate and (cut := estimate.say_long_rows()):
+        work.desk.observer.noted(cut)
     completes = recipe.format is RowFormat.COMPLETION
     prepared = Prepared(
         row_format=recipe.format,
