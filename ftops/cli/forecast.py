@@ -51,6 +51,7 @@ class Forecast:
             "long_rows": estimate.long_rows if estimate else None,
             "n_epochs": estimate.n_epochs if estimate else None,
             "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
+            "batch_size_assumed": estimate.batch_size if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
             "problems": list(self.preview.problems),
@@ -93,6 +94,7 @@ def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[Rende
             ("answers", _describe_classes(found.training)),
             *(("preparing", change) for change in forecast.changes),
             ("tokens", _describe_tokens(found)),
+            ("batch size", _describe_batch(found)),
             ("cost", _describe_cost(found)),
         ]
     )
@@ -180,6 +182,11 @@ def _describe_tokens(found: Preview) -> str | None:
         return f'{about} an epoch; the provider chooses the epochs ("auto"){how}'
     assumed = ' (assumed for "auto")' if estimate.epochs_assumed else ""
     return f"{about} x {estimate.n_epochs} epochs{assumed} = {estimate.trained_tokens:,}{how}"
+
+
+def _describe_batch(found: Preview) -> str | None:
+    size = found.estimate.batch_size if found.estimate else None
+    return f'{size} (assumed for "auto")' if size else None
 
 
 def _describe_cost(found: Preview) -> str | None:

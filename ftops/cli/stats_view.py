@@ -145,8 +145,8 @@ def _render_words(figures: DataFigures) -> Iterator[RenderableType]:
 def _render_costs(costs: Sequence[JobCost]) -> Iterator[RenderableType]:
     if not costs:
         return
-    yield heading('Cost of a job, with "auto" for the epochs')
-    right = ("tokens", "epochs", "trained tokens", "cost")
+    yield heading('Cost of a job, with "auto" for epochs and batch size')
+    right = ("tokens", "epochs", "batch", "trained tokens", "cost")
     table = make_table("provider", "model", *right, "", right=right)
     for cost in costs:
         trained = cost.trained_tokens
@@ -155,6 +155,7 @@ def _render_costs(costs: Sequence[JobCost]) -> Iterator[RenderableType]:
             cell(cost.model),
             f"{cost.tokens:,}",
             "?" if cost.epochs is None else str(cost.epochs),
+            "?" if cost.batch_size is None else str(cost.batch_size),
             "?" if trained is None else f"{trained:,}",
             _say_cost(cost),
             "" if cost.is_exact else "estimated",

@@ -26,6 +26,7 @@ class Estimate:
     error: float = 0.0  # the share by which they may be off
     long_rows: int = 0  # rows with more tokens than the model reads, as far as that is known
     row_limit: int | None = None
+    batch_size: int | None = None  # what "auto" becomes, as far as that is known
 
     def say_long_rows(self) -> str | None:
         """That rows will be cut, for people; None when none is known to be."""

@@ -26,14 +26,16 @@ def ask_nobody(_path: Path, _model: str) -> EngineForecast | None:
 class Counted:
     """The tokens of a file, counted once, with how they were counted and how far that may be off.
 
-    `n_epochs` is what "auto" will become, where whoever trains has said so. `long_rows` are cut,
-    as far as that is known: they have more tokens than the model reads, `row_limit`.
+    `n_epochs` and `batch_size` are what "auto" will become, where whoever trains has said so.
+    `long_rows` are cut, as far as that is known: they have more tokens than the model reads,
+    `row_limit`.
     """
 
     tokens: int
     method: str
     error: float
     n_epochs: int | None = None
+    batch_size: int | None = None
     long_rows: int = 0
     row_limit: int | None = None
 
@@ -62,6 +64,7 @@ class TokenCounting:
                     _ENGINE_METHOD,
                     0.0,
                     forecast.n_epochs,
+                    forecast.batch_size,
                     forecast.cut_rows,
                     limit,
                 )

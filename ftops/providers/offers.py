@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ftops.providers.prices import find_train_price_usd
 from ftops.providers.registry import PROVIDERS
 from ftops.providers.tokens import find_row_limit, find_vocabulary_name
-from ftops.records import EpochRule, RowFormat
+from ftops.records import BatchRule, EpochRule, RowFormat
 
 _OPENAI = (
     "gpt-4.1-2025-04-14",
@@ -37,6 +37,7 @@ class Offer:
     vocabulary: str
     row_limit: int | None
     auto_epochs: EpochRule | None
+    auto_batch: BatchRule | None = None
 
 
 def list_offers() -> Iterator[Offer]:
@@ -51,6 +52,7 @@ def list_offers() -> Iterator[Offer]:
 def _make_offer(
     provider: str, model: str, price_usd: float | None, row_format: RowFormat | None
 ) -> Offer:
+    capabilities = PROVIDERS[provider].capabilities["current"]
     return Offer(
         provider=provider,
         model=model,
@@ -58,5 +60,6 @@ def _make_offer(
         row_format=row_format,
         vocabulary=find_vocabulary_name(provider, model),
         row_limit=find_row_limit(provider, model),
-        auto_epochs=PROVIDERS[provider].capabilities["current"].auto_epochs,
+        auto_epochs=capabilities.auto_epochs,
+        auto_batch=capabilities.auto_batch,
     )

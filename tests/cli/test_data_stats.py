@@ -57,7 +57,7 @@ def test_the_cost_is_tokens_times_epochs_times_the_price(tmp_path: Path) -> None
     assert (known.tokens, known.epochs, known.trained_tokens) == (2_000, 3, 6_000)
     assert known.usd == pytest.approx(0.06)
     assert (unknown.usd, unknown.trained_tokens) == (None, None)
-    assert (local.tokens, local.epochs, local.usd) == (500, 4, 0.0)
+    assert (local.tokens, local.epochs, local.batch_size, local.usd) == (500, 4, 4, 0.0)
 
 
 def test_the_figures_are_shown_with_histograms_and_costs(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> No
     assert seen.estimate.say_long_rows() == (
         "2 training rows are longer than 1,024 tokens, and will be cut"
     )
+    assert (seen.estimate.n_epochs, seen.estimate.batch_size) == (8, 4)
     assert Estimate(1, 1, False, None).say_long_rows() is None
 
 

@@ -13,7 +13,7 @@ from ftops.errors import DatasetError
 from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
 from ftops.orchestrator.hints import say_run
-from ftops.orchestrator.tokens import TokenCounting
+from ftops.orchestrator.tokens import Counted, TokenCounting
 from ftops.orchestrator.work import Outcome, Work
 from ftops.providers.protocol import Provider
 from ftops.records import Json, Method, RowFormat, Stage
@@ -126,7 +126,15 @@ def make_estimate(
         counted.error,
         counted.long_rows,
         counted.row_limit,
+        _assume_batch(spec, training.summary.rows, provider, counted),
     )
+
+
+def _assume_batch(spec: JobSpec, rows: int, provider: Provider, counted: Counted) -> int | None:
+    if spec.hyperparameters.batch_size != "auto":
+        return None
+    rule = provider.capabilities.auto_batch
+    return rule.estimate(rows) if rule else counted.batch_size
 
 
 def check_rows(training: Made, provider: Provider) -> None:
