@@ -21,6 +21,7 @@ from ftops.cli.data import (
     make_gauge,
 )
 from ftops.cli.output import Output
+from ftops.cli.vocabularies import Fetch, fetch_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +73,12 @@ def preview(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
     target: Target = None,
+    fetch: Fetch = False,
 ) -> None:
     """Show rows as the model will see them: roles, separators, what is learned, tokens.
 
-    Of a job file, they are shown as its `prepare:` makes them. Nothing is sent or fetched.
+    Of a job file, they are shown as its `prepare:` makes them. Nothing is sent, and nothing fetched
+    without --fetch.
     """
     from ftops.cli.preview_view import Look, preview_to_json, render_preview
     from ftops.dataset.preview import see_rows
@@ -87,6 +90,8 @@ def preview(
     else:
         options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
         shown = _choose_of_data(subject, options, make_aim(target), rows, line)
+    if fetch:
+        fetch_missing([shown.gauge.vocabulary], out.remark)
     counter = open_counter(shown.gauge)
     seen = list(see_rows(shown.rows, counter))
     look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)

@@ -20,6 +20,7 @@ from ftops.cli.data import (
     make_aim,
 )
 from ftops.cli.output import Output
+from ftops.cli.vocabularies import Fetch, fetch_missing
 
 if TYPE_CHECKING:
     from ftops.dataset.reading.source import Source
@@ -53,11 +54,12 @@ def stats(
     completion: CompletionColumn = None,
     target: Target = None,
     task: Task = None,
+    fetch: Fetch = False,
 ) -> None:
     """Show lengths, tokens, classes, words and languages of data, and what training would cost.
 
     Tokens are counted with the vocabularies that tiktoken has on this machine; what it lacks is
-    estimated, and nothing is fetched.
+    estimated, and nothing is fetched without --fetch.
     """
     from ftops.cli import wiring
     from ftops.cli.stats_costs import estimate_costs
@@ -77,6 +79,8 @@ def stats(
         offers = list(list_offers(catalogue, aim.provider if target else ""))
     asked = aim.gauge.vocabulary or _DEFAULT_VOCABULARY
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
+    if fetch:
+        fetch_missing(names, out.remark)
     tokens = wiring.make_token_counting()
     counters = {name: tokens.counting.open(name) for name in names}
     figures = measure_source(source, list(counters.values()), task=wanted_task)

@@ -51,8 +51,10 @@ class Forecast:
             "estimated_tokens": estimate.tokens if estimate else None,
             "tokens_method": estimate.method if estimate else None,
             "tokens_error": estimate.error if estimate else None,
+            "long_rows": estimate.long_rows if estimate else None,
             "n_epochs": estimate.n_epochs if estimate else None,
             "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
+            "batch_size_assumed": estimate.batch_size if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
             "figures": self.preview.figures.to_json(),
@@ -96,6 +98,7 @@ def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[Rende
             ("answers", _describe_classes(found.training)),
             *(("preparing", change) for change in forecast.changes),
             ("tokens", _describe_tokens(found)),
+            ("batch size", _describe_batch(found)),
             ("cost", _describe_cost(found)),
             ("price", _describe_price(found.figures)),
             ("ends", _describe_ends(found.figures)),
@@ -199,6 +202,11 @@ def _describe_tokens(found: Preview) -> str | None:
     return f"{about} x {estimate.n_epochs} epochs{assumed} = {estimate.trained_tokens:,}{how}"
 
 
+def _describe_batch(found: Preview) -> str | None:
+    size = found.estimate.batch_size if found.estimate else None
+    return f'{size} (assumed for "auto")' if size else None
+
+
 def _describe_cost(found: Preview) -> str | None:
     estimate = found.estimate
     if estimate is None:
@@ -234,6 +242,8 @@ def _find_warnings(found: Preview) -> Sequence[str]:
     warnings = []
     if found.training and found.training.duplicate_rows:
         warnings.append(f"{found.training.duplicate_rows:,} training rows stand there twice")
+    if found.estimate and (cut := found.estimate.say_long_rows()):
+        warnings.append(cut)
     if found.overlap_rows:
         warnings.append(
             f"{found.overlap_rows:,} validation rows are training rows, too:"

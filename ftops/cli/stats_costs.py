@@ -16,12 +16,13 @@ _MORE_AS_CHAT = 2 * TOKENS_A_MESSAGE + TOKENS_A_CHAT
 
 @dataclass(frozen=True, slots=True)
 class JobCost:
-    """Tokens of one epoch, the epochs of "auto", and US dollars; None for what is not known."""
+    """Tokens of one epoch, what "auto" becomes, and US dollars; None for what is not known."""
 
     provider: str
     model: str
     tokens: int
     epochs: int | None
+    batch_size: int | None
     usd: float | None
     is_exact: bool
 
@@ -42,13 +43,17 @@ def estimate_costs(
         if offer.vocabulary == ENGINE_VOCABULARY:
             forecast = forecast or ask_engine(offer.model)
             if forecast is not None:
-                yield _cost(offer, forecast.tokens, forecast.n_epochs, is_exact=True)
+                chosen = forecast.n_epochs, forecast.batch_size
+                yield _cost(offer, forecast.tokens, *chosen, is_exact=True)
                 continue
         tokens = count_for(figures, offer)
         if tokens is not None:
-            rule = offer.auto_epochs
-            epochs = rule.estimate(figures.verdict.rows) if rule else None
-            yield _cost(offer, tokens, epochs, is_exact=offer.vocabulary in exact)
+            rows = figures.verdict.rows
+            epochs, batch = (
+                rule.estimate(rows) if rule else None
+                for rule in (offer.auto_epochs, offer.auto_batch)
+            )
+            yield _cost(offer, tokens, epochs, batch, is_exact=offer.vocabulary in exact)
 
 
 def count_for(figures: DataFigures, offer: Offer) -> int | None:
@@ -67,8 +72,10 @@ def count_for(figures: DataFigures, offer: Offer) -> int | None:
     return sum(min(length + more, offer.row_limit) for length in counted.lengths)
 
 
-def _cost(offer: Offer, tokens: int, epochs: int | None, *, is_exact: bool) -> JobCost:
+def _cost(
+    offer: Offer, tokens: int, epochs: int | None, batch_size: int | None, *, is_exact: bool
+) -> JobCost:
     usd = offer.price_usd
     if usd:
         usd = None if epochs is None else usd * tokens * epochs / 1e6
-    return JobCost(offer.provider, offer.model, tokens, epochs, usd, is_exact)
+    return JobCost(offer.provider, offer.model, tokens, epochs, batch_size, usd, is_exact)

@@ -9,15 +9,17 @@ from rich.text import Text
 from ftops.cli.stats_costs import JobCost
 from ftops.cli.tables import make_table
 from ftops.cli.views import cell, heading, indent, render_pairs
+from ftops.dataset.letters import Letters
 from ftops.dataset.reading.source import Source
 from ftops.dataset.stats.distributions import Bin, Marks, find_marks, make_bins
 from ftops.dataset.stats.measure import DataFigures
 from ftops.dataset.tokens.counter import Counter
-from ftops.dataset.tokens.estimate import say_method
+from ftops.dataset.tokens.estimate import estimate_error, say_method
 from ftops.records import Json
 
 _BAR = 40  # characters of the longest bar
 _SHOWN = 12  # classes, words, languages
+_DENSE = ("Han", "Kana", "Hangul")
 
 
 def list_lengths(figures: DataFigures, vocabulary: str) -> dict[str, Sequence[int]]:
@@ -30,6 +32,15 @@ def list_lengths(figures: DataFigures, vocabulary: str) -> dict[str, Sequence[in
         "tokens": tokens.lengths if tokens else (),
         "tokens that are learned": tokens.answers if tokens else (),
     }
+
+
+def find_error(figures: DataFigures, counter: Counter) -> float:
+    """The share by which the sum of all tokens may be off, by the scripts of the text."""
+    scripts = figures.tally.tongues.scripts
+    dense = sum(scripts[name] for name in _DENSE)
+    latin = scripts["Latin"]
+    other = sum(scripts.values()) - latin - dense
+    return estimate_error(Letters(latin, other, dense)) if counter.error else 0.0
 
 
 def render_stats(
@@ -46,7 +57,7 @@ def render_stats(
             ("rows", rows),
             ("bad rows", bad),
             ("task", verdict.task if verdict.rows else None),
-            ("tokens", say_method(counter.method, counter.error)),
+            ("tokens", say_method(counter.method, find_error(figures, counter))),
         ]
     )
     if not verdict.rows:
@@ -134,8 +145,8 @@ def _render_words(figures: DataFigures) -> Iterator[RenderableType]:
 def _render_costs(costs: Sequence[JobCost]) -> Iterator[RenderableType]:
     if not costs:
         return
-    yield heading('Cost of a job, with "auto" for the epochs')
-    right = ("tokens", "epochs", "trained tokens", "cost")
+    yield heading('Cost of a job, with "auto" for epochs and batch size')
+    right = ("tokens", "epochs", "batch", "trained tokens", "cost")
     table = make_table("provider", "model", *right, "", right=right)
     for cost in costs:
         trained = cost.trained_tokens
@@ -144,6 +155,7 @@ def _render_costs(costs: Sequence[JobCost]) -> Iterator[RenderableType]:
             cell(cost.model),
             f"{cost.tokens:,}",
             "?" if cost.epochs is None else str(cost.epochs),
+            "?" if cost.batch_size is None else str(cost.batch_size),
             "?" if trained is None else f"{trained:,}",
             _say_cost(cost),
             "" if cost.is_exact else "estimated",
@@ -173,7 +185,7 @@ def stats_to_json(
         "task": verdict.task,
         "classes": None if verdict.classes is None else dict(verdict.classes),
         "tokens_method": counter.method,
-        "tokens_error": counter.error,
+        "tokens_error": find_error(figures, counter),
         "lengths": {
             key: asdict(find_marks(found))
             for key, found in zip(keys, lengths.values(), strict=True)

@@ -26,6 +26,18 @@ class Estimate:
     method: str = ""  # how the tokens were counted
     error: float = 0.0  # the share by which they may be off
     price_advice: str = ""  # how to tell a price that is not known
+    long_rows: int = 0  # rows with more tokens than the model reads, as far as that is known
+    row_limit: int | None = None
+    batch_size: int | None = None  # what "auto" becomes, as far as that is known
+
+    def say_long_rows(self) -> str | None:
+        """That rows will be cut, for people; None when none is known to be."""
+        if not self.long_rows:
+            return None
+        are = (
+            "1 training row is" if self.long_rows == 1 else f"{self.long_rows:,} training rows are"
+        )
+        return f"{are} longer than {self.row_limit:,} tokens, and will be cut"
 
     @property
     def trained_tokens(self) -> int | None:

@@ -26,13 +26,18 @@ def ask_nobody(_path: Path, _model: str) -> EngineForecast | None:
 class Counted:
     """The tokens of a file, counted once, with how they were counted and how far that may be off.
 
-    `n_epochs` is what "auto" will become, where whoever trains has said so.
+    `n_epochs` and `batch_size` are what "auto" will become, where whoever trains has said so.
+    `long_rows` are cut, as far as that is known: they have more tokens than the model reads,
+    `row_limit`.
     """
 
     tokens: int
     method: str
     error: float
     n_epochs: int | None = None
+    batch_size: int | None = None
+    long_rows: int = 0
+    row_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +53,29 @@ class TokenCounting:
 
     def count(self, summary: DataSummary, provider: Provider, model: str) -> Counted:
         """The tokens of the prepared file that `summary` is of, which must still be there."""
-        vocabulary = find_vocabulary_name(provider.name, find_base_model(model) or model)
+        base = find_base_model(model) or model
+        vocabulary = find_vocabulary_name(provider.name, base)
+        limit = provider.find_figures(model).max_example_tokens
         if vocabulary == ENGINE_VOCABULARY:
             forecast = self.ask_engine(summary.path, model)
             if forecast is not None:
-                return Counted(forecast.tokens, _ENGINE_METHOD, 0.0, forecast.n_epochs)
+                return Counted(
+                    forecast.tokens,
+                    _ENGINE_METHOD,
+                    0.0,
+                    forecast.n_epochs,
+                    forecast.batch_size,
+                    forecast.cut_rows,
+                    limit,
+                )
             return _as_counted(estimate_tokens(summary, vocabulary))
         counter = self.counting.open(vocabulary)
         if counter.error:
             return _as_counted(estimate_tokens(summary, vocabulary))
-        return _as_counted(count_file(summary.path, counter))
+        found = count_file(summary.path, counter, limit)
+        return Counted(
+            found.tokens, counter.method, 0.0, long_rows=found.long_rows, row_limit=limit
+        )
 
 
 def _as_counted(estimate: TokenEstimate) -> Counted:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ftops.providers.catalogue import Catalogue
 from ftops.providers.registry import PROVIDERS
 from ftops.providers.tokens import find_vocabulary_name
-from ftops.records import EpochRule, RowFormat
+from ftops.records import BatchRule, EpochRule, RowFormat
 
 _LOCAL = ("ada", "babbage", "curie", "davinci")
 _COMPLETING = frozenset({"davinci-002", "babbage-002"})
@@ -27,6 +27,7 @@ class Offer:
     vocabulary: str
     row_limit: int | None
     auto_epochs: EpochRule | None
+    auto_batch: BatchRule | None = None
 
 
 def list_offers(catalogue: Catalogue, provider: str = "") -> Iterator[Offer]:
@@ -40,6 +41,7 @@ def list_offers(catalogue: Catalogue, provider: str = "") -> Iterator[Offer]:
 def find_offer(catalogue: Catalogue, provider: str, model: str) -> Offer:
     """What is known of one model; it need not be one that anybody offers."""
     figures = catalogue.find_figures((provider,), model)
+    capabilities = PROVIDERS[provider].capabilities["current"]
     shape = RowFormat.COMPLETION if model in _COMPLETING else RowFormat.CHAT
     return Offer(
         provider=provider,
@@ -48,5 +50,6 @@ def find_offer(catalogue: Catalogue, provider: str, model: str) -> Offer:
         row_format=None if provider == "local" else shape,
         vocabulary=find_vocabulary_name(provider, model),
         row_limit=figures.max_example_tokens,
-        auto_epochs=PROVIDERS[provider].capabilities["current"].auto_epochs,
+        auto_epochs=capabilities.auto_epochs,
+        auto_batch=capabilities.auto_batch,
     )

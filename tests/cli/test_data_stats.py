@@ -59,7 +59,7 @@ def test_the_cost_is_tokens_times_epochs_times_the_price(tmp_path: Path) -> None
     assert (known.tokens, known.epochs, known.trained_tokens) == (2_000, 3, 6_000)
     assert known.usd == pytest.approx(0.06)
     assert (unknown.usd, unknown.trained_tokens) == (None, None)
-    assert (local.tokens, local.epochs, local.usd) == (500, 4, 0.0)
+    assert (local.tokens, local.epochs, local.batch_size, local.usd) == (500, 4, 4, 0.0)
 
 
 def test_the_figures_are_shown_with_histograms_and_costs(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_figures_are_shown_with_histograms_and_costs(tmp_path: Path) -> None
     assert done.code == 0, done.err
     for said in ("30 of completion", "Rows by tokens", "█", "gpt-4.1-2025-04-14", "English 30"):
         assert said in done.out
-    assert "estimated from the letters, within 50%" in done.out
+    assert "estimated from the letters, within 25%" in done.out
 
 
 def test_programs_get_one_document(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examination import examine
+from ftops.dataset.gauge import Gauge
 from ftops.dataset.parts import find_ranges, read_range
 from ftops.dataset.reading.source import open_source
 from tests.dataset.data_files import pair, write_rows
@@ -38,6 +39,21 @@ def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, 
     ]
     assert one.findings
     assert others == [one, one]
+
+
+def test_rows_that_are_too_long_are_found_by_any_number_of_processes(tmp_path: Path) -> None:
+    rows = [pair("word " * (4_000 if number % 700 == 0 else 3), " b") for number in range(2_100)]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    gauge = Gauge(2_048, "cl100k_base", (str(tmp_path),))
+    one, two = [
+        examine(
+            open_source(path), processes=processes, environ=dict(os.environ), gauge=gauge
+        ).conclude(Aim())
+        for processes in (1, 2)
+    ]
+    (found,) = (one for one in two.findings if one.code == "over-limit")
+    assert found.places == (1, 701, 1401)
+    assert one == two
 
 
 def test_ranges_are_the_file_and_end_behind_lines_that_are_not_blank(tmp_path: Path) -> None:

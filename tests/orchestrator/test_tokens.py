@@ -6,13 +6,14 @@ from pathlib import Path
 
 from ftops.dataset.summary import DataSummary, check_file
 from ftops.dataset.tokens.counter import Counter, Counting
+from ftops.orchestrator.costs import Estimate
 from ftops.orchestrator.preview import preview
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.engine_forecast import EngineForecast
 from tests.orchestrator.desks import Bench
 
 FORECAST = EngineForecast(
-    tokens=777, learned_tokens=70, longest=20, cut_rows=0, vocabulary=300, n_epochs=9, batch_size=4
+    tokens=777, learned_tokens=70, longest=20, cut_rows=2, vocabulary=300, n_epochs=9, batch_size=4
 )
 
 
@@ -51,6 +52,19 @@ def test_a_preview_counts_while_the_prepared_file_is_there(bench: Bench) -> None
     assert (seen.estimate.tokens, seen.estimate.method) == (36, "counted in words")
 
 
+def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> None:
+    job = bench.write_job()
+    local = bench.provider
+    local.name = "local"
+    seen = preview(job, local, TokenCounting(ask_engine=lambda _path, _model: FORECAST))
+    assert seen.estimate is not None
+    assert seen.estimate.say_long_rows() == (
+        "2 training rows are longer than 1,024 tokens, and will be cut"
+    )
+    assert (seen.estimate.n_epochs, seen.estimate.batch_size) == (8, 4)
+    assert Estimate(1, 1, False, None).say_long_rows() is None
+
+
 def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
     asked: list[tuple[Path, str]] = []
 
@@ -64,5 +78,6 @@ def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
     counting = TokenCounting(WordCounting(), ask)
     counted = counting.count(summary, local, "ada")
     assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)
+    assert (counted.long_rows, counted.row_limit) == (2, 1_024)
     assert asked == [(summary.path, "ada")]
     assert counting.without_engine().count(summary, local, "ada").error == 0.25

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from itertools import compress
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.dataset.gauge import Gauge
 from ftops.dataset.messages import Raw
-from ftops.dataset.rows import Row
 from ftops.dataset.sifting import RowBatch
 from ftops.dataset.survey import Survey
-from ftops.dataset.tokens.counter import Counter, open_counter
-from ftops.dataset.tokens.estimate import say_method
-from ftops.dataset.tokens.pieces import cut_row
 from ftops.records import RowFormat
+
+# Tokens are counted of few rows in few files: their modules are imported where that is done.
+if TYPE_CHECKING:
+    from ftops.dataset.rows import Row
+    from ftops.dataset.tokens.counter import Counter
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 LONG = Rule(
@@ -33,12 +35,12 @@ SILENT = Rule(
     "blank-prompts", _W, "prompts that say nothing",
     "Some prompts are empty, or nothing but blanks and the separator, and others are not: nothing"
     " tells the model why it should answer so.",
-    "Fill the prompts in, or drop the rows.", "drop-bad-rows",
+    "Fill the prompts in, or drop the rows.",
 )  # fmt: skip
 NOTHING = Rule(
     "nothing-learned", _W, "nothing of the row is learned",
     "Every message of the assistant has the weight 0, so the row costs and teaches nothing.",
-    "Give the answer that should be learned the weight 1, or drop the rows.", "drop-bad-rows",
+    "Give the answer that should be learned the weight 1, or drop the rows.",
 )  # fmt: skip
 LITTLE = Rule(
     "little-learned", _A, "little of the text is learned",
@@ -55,7 +57,13 @@ class Lengths(Check):
     """Looks at lengths; only rows that may be over the limit are counted in tokens."""
 
     RULES = (LONG, SHORT, SILENT, NOTHING, LITTLE)
-    open_counter = staticmethod(open_counter)
+
+    @staticmethod
+    def open_counter(gauge: Gauge) -> "Counter":
+        """Whoever counts the tokens of rows that may be too long."""
+        from ftops.dataset.tokens.counter import open_counter
+
+        return open_counter(gauge)
 
     def __init__(self, survey: Survey) -> None:
         self._gauge = survey.gauge
@@ -104,6 +112,8 @@ class Lengths(Check):
         may_be = [length * widest > limit for length in lengths]
         if not any(may_be):
             return
+        from ftops.dataset.rows import Row
+
         counter = self.open_counter(self._gauge)
         least = limit / (1 - counter.error)  # over by the estimate, however far that is off
         for raw, place in compress(zip(batch.raws, batch.places, strict=True), may_be):
@@ -139,6 +149,8 @@ class Lengths(Check):
             yield make_finding(LITTLE, f"{share:.1%} of the characters are completions")
 
     def _say_long(self) -> str:
+        from ftops.dataset.tokens.estimate import say_method
+
         counter = self.open_counter(self._gauge)
         are = "row is" if self._long.count == 1 else "rows are"
         how = say_method(counter.method, counter.error)
@@ -148,8 +160,10 @@ class Lengths(Check):
         return text
 
 
-def _count(row: Row, counter: Counter) -> tuple[int, int]:
+def _count(row: "Row", counter: "Counter") -> tuple[int, int]:
     """The tokens before the last piece of a row, and those of the last."""
+    from ftops.dataset.tokens.pieces import cut_row
+
     pieces = cut_row(row)
     *before, last = (
         count + piece.marks

@@ -45,16 +45,17 @@ for _language, _words in _COMMON.items():
     for _word in _words.split():
         _LANGUAGES.setdefault(_word, []).append(_language)
 _WORD = re.compile(r"[^\W\d_]+")
-_LOOKED_AT = 2_000  # characters of a row
+_NO_LETTERS = bytes(byte for byte in range(256) if not chr(byte).isalpha() or byte > 127)
+_LOOKED_AT = 600  # characters of a row
 _ENOUGH = 2
 
 
 def count_scripts(text: str) -> Counter[str]:
     """The letters of each script in the text."""
-    letters = Counter[str]()
     if text.isascii():
-        letters["Latin"] = sum(map(len, _WORD.findall(text)))
-        return letters
+        latin = len(text.encode().translate(None, _NO_LETTERS))
+        return Counter({"Latin": latin} if latin else {})
+    letters = Counter[str]()
     for character, count in Counter(text).items():
         if character.isalpha():
             letters[_BLOCKS[bisect_right(_STARTS, ord(character)) - 1][1]] += count
@@ -74,13 +75,12 @@ def guess_language(text: str) -> str:
         return "Ukrainian" if set(text.lower()) & set("іїєґ") else "Russian"
     if script in _BY_SCRIPT:
         return _BY_SCRIPT[script]
-    hits = Counter[str]()
+    hits: dict[str, int] = {}
     for word in _WORD.findall(text.lower()):
-        hits.update(_LANGUAGES.get(word, ()))
-    if not hits:
-        return ""
-    language, count = hits.most_common(1)[0]
-    return language if count >= _ENOUGH else ""
+        for language in _LANGUAGES.get(word, ()):
+            hits[language] = hits.get(language, 0) + 1
+    best = max(hits, key=hits.__getitem__, default="")
+    return best if hits.get(best, 0) >= _ENOUGH else ""
 
 
 @dataclass(slots=True)

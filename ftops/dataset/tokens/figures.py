@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.tokens.counter import Counter
-from ftops.dataset.tokens.estimate import TokenEstimate
 from ftops.dataset.tokens.pieces import Piece, cut_row
 
 _AT_ONCE = 256
@@ -67,9 +66,21 @@ def measure_rows(rows: Iterable[Row], counter: Counter) -> TokenFigures:
     return figures
 
 
-def count_file(path: Path, counter: Counter) -> TokenEstimate:
-    """The tokens of a prepared file, counted once; an empty row is one."""
-    tokens = 0
+@dataclass(frozen=True, slots=True)
+class FileTokens:
+    """The tokens of a file, counted once, and the rows that are longer than the model reads."""
+
+    tokens: int
+    long_rows: int = 0
+
+
+def count_file(path: Path, counter: Counter, limit: int | None = None) -> FileTokens:
+    """The tokens of a prepared file: of a row no more than `limit`, and at least one."""
+    tokens = long_rows = 0
     for _, _, counts in count_pieces(read_rows(path), counter):
-        tokens += max(1, sum(counts))
-    return TokenEstimate(tokens, counter.method, counter.error)
+        length = max(1, sum(counts))
+        if limit is not None and length > limit:
+            length = limit
+            long_rows += 1
+        tokens += length
+    return FileTokens(tokens, long_rows)

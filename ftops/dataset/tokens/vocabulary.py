@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ftops.files import make_private_dir, write_atomic
+
 _PLACE = "https://openaipublic.blob.core.windows.net/encodings/"
 _FOLDER_VARIABLE = "TIKTOKEN_CACHE_DIR"
 _OTHER_VARIABLE = "DATA_GYM_CACHE_DIR"
@@ -47,7 +49,11 @@ class Vocabulary:
 
     def count(self, texts: Iterable[str]) -> list[int]:
         """The tokens of each text."""
-        return [self._count_one(text) for text in texts]
+        known: dict[str, int] = {}  # labels stand there again and again
+        return [
+            known[text] if text in known else known.setdefault(text, self._count_one(text))
+            for text in texts
+        ]
 
     def split(self, text: str) -> list[str]:
         """The tokens of a text as text; where one ends within a character, U+FFFD stands for it."""
@@ -116,6 +122,16 @@ def find_vocabulary(name: str, folders: Iterable[Path]) -> Vocabulary | None:
         with _told(folder):
             return Vocabulary(name, tiktoken.get_encoding(name))
     return None
+
+
+def store_vocabulary(name: str, content: bytes, folder: Path) -> bool:
+    """Keep the file of a vocabulary that was fetched; False, and nothing kept, for another file."""
+    wanted = describe_file(name)
+    if wanted is None or hashlib.sha256(content).hexdigest() != wanted.sha256:
+        return False
+    make_private_dir(folder)
+    write_atomic(folder / wanted.filename, content)
+    return True
 
 
 def _is_whole(path: Path, sha256: str) -> bool:

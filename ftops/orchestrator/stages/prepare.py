@@ -15,7 +15,7 @@ from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.plans import find_plan
-from ftops.orchestrator.tokens import TokenCounting
+from ftops.orchestrator.tokens import Counted, TokenCounting
 from ftops.orchestrator.work import Outcome, Work
 from ftops.providers.protocol import Provider
 from ftops.records import DataPlan, Json, Method, RowFormat, Stage
@@ -45,6 +45,8 @@ def prepare(work: Work) -> Outcome:
         tokens = tokens.without_engine()  # asking it takes most of a second
     estimate = make_estimate(spec, training, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)
+    if estimate and (cut := estimate.say_long_rows()):
+        work.desk.observer.noted(cut)
     completes = recipe.format is RowFormat.COMPLETION
     prepared = Prepared(
         row_format=recipe.format,
@@ -130,7 +132,17 @@ def make_estimate(
         method=counted.method,
         error=counted.error,
         price_advice=figures.price_advice,
+        long_rows=counted.long_rows,
+        row_limit=counted.row_limit,
+        batch_size=_assume_batch(spec, training.summary.rows, provider, counted),
     )
+
+
+def _assume_batch(spec: JobSpec, rows: int, provider: Provider, counted: Counted) -> int | None:
+    if spec.hyperparameters.batch_size != "auto":
+        return None
+    rule = provider.capabilities.auto_batch
+    return rule.estimate(rows) if rule else counted.batch_size
 
 
 def check_rows(training: Made, provider: Provider) -> None:

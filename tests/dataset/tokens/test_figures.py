@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ftops.dataset.rows import Row
-from ftops.dataset.tokens.figures import count_file, count_pieces, measure_rows, sum_learned
+from ftops.dataset.tokens.figures import (
+    FileTokens,
+    count_file,
+    count_pieces,
+    measure_rows,
+    sum_learned,
+)
 from ftops.dataset.tokens.pieces import Piece, cut_row
 from tests.dataset.data_files import chat, pair, preference, read_all, write_rows
 
@@ -73,8 +79,13 @@ def test_figures_keep_the_length_of_each_row(tmp_path: Path) -> None:
     figures = measure_rows(read_all(path), Words())
     assert list(figures.lengths[:3]) == [4, 3, 4]
     assert (figures.tokens, figures.learned, figures.count_over(3)) == (2100, 900, 300)
-    assert count_file(path, Words()).tokens == 2100
-    assert count_file(path, Words()).error == 0
+    assert count_file(path, Words()) == FileTokens(2100)
+
+
+def test_a_row_counts_no_more_tokens_than_the_model_reads(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [pair("a b c d e", "f"), pair("a", "b")] * 3)
+    assert count_file(path, Words(), 4) == FileTokens(tokens=18, long_rows=3)
+    assert count_file(path, Words(), 6) == FileTokens(tokens=24)
 
 
 def test_every_row_of_a_file_is_a_token(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ftops.dataset.tokens.vocabulary import (
     describe_file,
     find_folders,
     find_vocabulary,
+    store_vocabulary,
 )
 
 BYTES = tiktoken.Encoding(
@@ -60,6 +61,13 @@ def test_a_file_that_is_cut_is_neither_taken_nor_deleted_nor_fetched(
     path.write_bytes(b"IQ== 0\n")
     assert find_vocabulary(name, [tmp_path, tmp_path / "missing"]) is None
     assert path.read_bytes() == b"IQ== 0\n"
+
+
+def test_another_file_than_the_wanted_one_is_not_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "vocabularies"
+    assert not store_vocabulary("cl100k_base", b"IQ== 0\n", folder)
+    assert not store_vocabulary("no_such_base", b"IQ== 0\n", folder)
+    assert not folder.exists()
 
 
 def test_without_a_vocabulary_tokens_are_estimated(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""`--fetch`: the vocabularies that counting wants and that are not on this machine."""
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.environment import read_environ
+
+Fetch = Annotated[
+    bool, typer.Option("--fetch", help="Fetch the model's vocabulary once, where it is missing.")
+]
+
+
+def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
+    """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
+    from ftops.dataset.tokens.vocabulary import (
+        describe_file,
+        find_folders,
+        find_vocabulary,
+        store_vocabulary,
+    )
+    from ftops.errors import FtopsError
+    from ftops.providers.vocabulary_files import fetch_file
+
+    if importlib.util.find_spec("tiktoken") is None:
+        remark("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
+        return
+    home = wiring.get_home()
+    folders = find_folders(read_environ(), home)
+    for name in names:
+        file = describe_file(name)
+        if file is None or find_vocabulary(name, folders) is not None:
+            continue
+        try:
+            content = fetch_file(file.url, wiring.open_audit_log())
+        except FtopsError as error:
+            remark(f"note: {error.message}")
+            continue
+        if not store_vocabulary(name, content, folders[-1]):
+            remark(f"note: {file.url} is not the file that it should be; it was not kept")

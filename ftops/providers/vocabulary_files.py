@@ -1,0 +1,30 @@
+"""Fetches a vocabulary, when somebody asks for it: a public file, so no key goes along."""
+
+import httpx2
+
+from ftops.audit import AuditLog
+from ftops.errors import ProviderError, Unreachable
+from ftops.providers.audited_client import AuditedClient
+from ftops.providers.endpoint import is_loopback, make_timeout
+
+_MOST_BYTES = 32 << 20  # far more than any of them has
+
+
+def fetch_file(url: str, audit: AuditLog) -> bytes:
+    """The content at `url`; Unreachable or ProviderError when it cannot be had whole."""
+    with AuditedClient(audit, secret="", trust_env=not is_loopback(url)) as client:
+        try:
+            with client.stream("GET", url, timeout=make_timeout()) as answer:
+                if answer.status_code != httpx2.codes.OK:
+                    raise ProviderError(f"{url} cannot be fetched: status {answer.status_code}")
+                content = bytearray()
+                for piece in answer.iter_bytes():
+                    content += piece
+                    if len(content) > _MOST_BYTES:
+                        raise ProviderError(f"{url} is larger than any vocabulary")
+                return bytes(content)
+        except httpx2.HTTPError as error:
+            raise Unreachable(
+                f"{url} cannot be fetched: {error or type(error).__name__}",
+                hint="Tokens are estimated without it.",
+            ) from error
