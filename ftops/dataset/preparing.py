@@ -117,7 +117,7 @@ def _decide(
         if not drop_covered([one], codes) or (_comes(proposed, one) and not ask):
             continue
         deed = find_deed(deeds, one)
-        if ask is None or one.kept or deed is None or not deed.count or ask(one, deed):
+        if ask is None or deed is None or not deed.count or ask(one, deed):
             taken.append(one)
         else:
             refused.append(one)  # and what follows does something else without it
