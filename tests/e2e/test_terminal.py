@@ -59,3 +59,22 @@ def test_a_question_is_asked_before_a_model_is_deleted(house: House) -> None:
     code, shown = type_at(house, "models", "delete", "asked", typed="y\n")
     assert code == 0
     assert "Deleted: ft:ada:local:asked:" in shown
+
+
+def test_each_fix_of_data_is_a_question(house: House) -> None:
+    rows = "".join(f'{{prompt: "row {n}", completion: {n % 3}}}\n' for n in range(30))
+    (house.folder / "raw.jsonl").write_text(rows)
+    typed = "y\ny\nn\ny\n"
+    code, shown = type_at(house, "data", "prepare", "raw.jsonl", typed=typed)
+    assert code == 0
+    asked = ("mend-json", "write-numbers", "add-separator", "add-leading-blank")
+    places = [shown.index(f"{fix}\x1b") for fix in asked]
+    assert places == sorted(places)
+    assert shown.count("Do this? [Y/n]") == len(asked)
+    written = (house.folder / "raw.prepared.jsonl").read_text().splitlines()
+    assert written[4] == '{"prompt":"row 4","completion":" 1"}'
+    plan = (house.folder / "raw.prepared.jsonl.plan.yaml").read_text()
+    assert "add-separator" not in plan
+    code, shown = type_at(house, "data", "prepare", "raw.jsonl", "--force", typed="\x04")
+    assert code == 1
+    assert "nothing was written" in shown
