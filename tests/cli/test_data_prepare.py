@@ -55,6 +55,7 @@ def test_yes_takes_every_fix_writes_the_plan_and_says_what_is_next(tmp_path: Pat
     assert answer.code == 0, answer.err
     out = tmp_path / "train.prepared.jsonl"
     assert read(out)[0] == {"prompt": f"0, what is it?{MARK}", "completion": " a is 0\n"}
+    assert r"To ask the model: end prompts with '\n\n###\n\n', stop at '\n'." in answer.out
     assert "ftops init" in answer.out
     assert path.read_bytes() == before
     assert "add-leading-blank" in (tmp_path / f"{out.name}.plan.yaml").read_text()

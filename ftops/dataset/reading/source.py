@@ -242,7 +242,8 @@ def _choose_table_renders(
                 f"{name}: which column is the {key}? There are {shown}",
                 hint="Name columns or templates of them, such as --prompt "
                 f"'{{{_guess(columns, _ASKED, 0)}}}'"
-                f" --completion '{_guess(columns, _ANSWERED, -1)}'.",
+                f" --completion '{_guess(columns, _ANSWERED, -1)}'"
+                " (in a job file: `prepare: {prompt: …, completion: …}`).",
             )
         if given is None and column != key:
             said.append(f"the {key} is the column {column}")
