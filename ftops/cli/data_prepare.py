@@ -25,6 +25,7 @@ from ftops.cli.data import (
     make_aim,
 )
 from ftops.cli.output import Mode, Output
+from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
     from ftops.dataset.execution import Outcome
@@ -63,6 +64,7 @@ MaxCharacters = Annotated[
     typer.Option("--max-characters", min=1, metavar="N", help="Leave out rows of more than N."),
 ]
 _MODE = 0o644
+_STDIN = "standard input"
 _SUFFIXES = (".jsonl", ".ndjson", ".json", "")
 
 
@@ -131,8 +133,9 @@ def prepare(
         environ=read_environ(),
     )
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
-    targets = choose_targets(file, target, plan_out)
-    if yes or plan or asking:
+    writing = yes or plan is not None or asking
+    targets = choose_targets(file, target, plan_out, writing=writing)
+    if writing:
         check_targets(file, targets, plan, force=force)
     with hold_input(file) as path:
         if plan:
@@ -141,13 +144,13 @@ def prepare(
             _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
 
 
-def choose_targets(file: str, target: Path | None, plan_out: Path | None) -> Targets:
+def choose_targets(
+    file: str, target: Path | None, plan_out: Path | None, *, writing: bool = True
+) -> Targets:
     """OUT and its plan, named after the input where they are not said."""
-    from ftops.errors import DatasetError
-
-    if target is None and file == "-":
+    if target is None and file == "-" and writing:
         raise DatasetError("there is no name for the rows of standard input", hint="Say -o OUT.")
-    source = Path(file)
+    source = Path("rows" if file == "-" else file)
     name = source.name.partition(".")[0] or source.name
     rows = target or source.with_name(f"{name}.prepared.jsonl")
     return Targets(rows, plan_out or rows.with_name(f"{rows.name}.plan.yaml"))
@@ -202,15 +205,23 @@ def hold_input(file: str) -> Iterator[Path]:
         path = Path(folder) / "stdin"
         with path.open("wb") as stream:
             shutil.copyfileobj(cast(BinaryIO, sys.stdin.buffer), stream)
-        yield path
+        try:
+            yield path
+        except DatasetError as error:
+            error.message = error.message.replace(str(path), _STDIN)
+            raise
 
 
 def open_held(path: Path, file: str, options: "ReadOptions") -> "Source":
     """The source at `path`, called as the user called it."""
     from ftops.dataset.reading.source import open_source
 
-    source = open_source(path, options)
-    return replace(source, name="standard input") if file == "-" else source
+    return name_source(open_source(path, options), file)
+
+
+def name_source(source: "Source", file: str) -> "Source":
+    """The source, called as the user called it."""
+    return replace(source, name=_STDIN) if file == "-" else source
 
 
 def _make(
@@ -225,19 +236,24 @@ def _make(
     asking: bool,
 ) -> None:
     from ftops.cli.fixes_report import finish
-    from ftops.dataset.preparing import find_plan, rehearse
+    from ftops.dataset.preparing import find_plan, make_reopen, rehearse
 
-    source = open_held(path, file, options)
+    open_again = make_reopen(path, options)
+
+    def reopen() -> "Source":
+        return name_source(open_again(), file)
+
+    source = reopen()
     ask = None
     if asking and not yes:
         out.show(f"{source.name}: read as {', '.join(source.inferred)}")
         ask = make_question(out, source.unit)
-    found = find_plan(lambda: open_held(path, file, options), options, wishes, ask)
+    found = find_plan(reopen, options, wishes, ask)
     if yes or asking:
-        outcome = write_both(open_held(path, file, options), found.plan, targets)
+        outcome = write_both(reopen(), found.plan, targets)
         finish(out, source, found, outcome, targets.rows, targets.plan, shown=ask is not None)
     else:
-        outcome = rehearse(open_held(path, file, options), found.plan)
+        outcome = rehearse(reopen(), found.plan)
         finish(out, source, found, outcome, None, None, shown=False)
 
 
@@ -261,9 +277,7 @@ def _repeat(
     from ftops.spec.plan_file import read_plan
 
     plan = read_plan(plan_file, KNOWN_STEPS)
-    source = open_planned(path, options, plan)
-    if file == "-":
-        source = replace(source, name="standard input")
+    source = name_source(open_planned(path, options, plan), file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)
 

@@ -22,7 +22,7 @@ def render_fix(deed: Deed, reasons: Sequence[str], unit: str) -> Iterator[Render
     """One fix: what it does, to how many rows, and what becomes of the first ones."""
     fix = FIXES[deed.code]
     rows = "1 row" if deed.count == 1 else f"{deed.count:,} rows"
-    head = Text(f"{deed.code}", "bold").append(f"  {fix.TITLE}: {rows}", "none")
+    head = Text().append(deed.code, "bold").append(f"  {fix.TITLE}: {rows}")
     if deed.check:
         head.append(f" ({deed.check})")
     yield head

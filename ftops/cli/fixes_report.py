@@ -9,6 +9,7 @@ from rich.text import Text
 from ftops.cli import views
 from ftops.cli.fixes import find_reasons, fix_to_json, left_to_json, render_fix, render_left
 from ftops.cli.output import Output, clean
+from ftops.dataset.asking import find_labels, find_marks
 from ftops.dataset.execution import Outcome
 from ftops.dataset.preparing import Found
 from ftops.dataset.reading.source import Source
@@ -56,6 +57,12 @@ def finish(
             yield from _render_dry_run(outcome)
         else:
             yield from _render_written(outcome, rows, plan)
+            yield from _render_asking(found.plan)
+            yield views.heading("Next")
+            name = clean(views.render_path(rows))
+            yield from views.render_commands(
+                [views.quote("ftops", "data", "check", name), views.quote("ftops", "init", name)]
+            )
 
     out.finish(document, essential=[str(path) for path in (rows, plan) if path], human=human)
 
@@ -84,10 +91,19 @@ def _render_written(outcome: Outcome, rows: Path, plan: Path) -> Iterator[Render
     name = clean(views.render_path(rows))
     yield Text(f"{name} is written: {_say_rows(outcome)}.", "green")
     yield f"{clean(views.render_path(plan))} repeats this with other data (--plan)."
-    yield views.heading("Next")
-    yield from views.render_commands(
-        [views.quote("ftops", "data", "check", name), views.quote("ftops", "init", name)]
-    )
+
+
+def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
+    """What whoever asks the model has to do, and what does it for them."""
+    separator, stop = find_marks(plan)
+    labels = find_labels(plan)
+    wants = [f"end prompts with {separator!r}"] if separator else []
+    wants += [f"stop at {stop!r}"] if stop else []
+    wants += [f"read {len(labels)} numbers as labels"] if labels else []
+    if wants:
+        yield ""
+        yield f"To ask the model: {', '.join(wants)}."
+        yield "`ftops complete` does, when the job file names the plan; `ftops init` writes it so."
 
 
 def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, rows: Path) -> None:

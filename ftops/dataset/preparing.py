@@ -19,6 +19,7 @@ from ftops.dataset.proposals import (
     propose_early,
     propose_late,
 )
+from ftops.dataset.reading.batches import Batch, Batches
 from ftops.dataset.reading.options import Format, ReadOptions, from_read, to_read
 from ftops.dataset.reading.source import Source, open_source
 from ftops.dataset.treatment import Deed, Treatment
@@ -27,6 +28,7 @@ from ftops.files import open_atomic
 from ftops.records import DataPlan
 
 Ask = Callable[[Proposal, Deed], bool]
+_KEPT_BYTES = 8 << 20  # of a workbook, which is packed
 _LINES = (Format.JSONL, Format.JSON)
 
 
@@ -115,7 +117,7 @@ def _decide(
         if not drop_covered([one], codes) or (_comes(proposed, one) and not ask):
             continue
         deed = find_deed(deeds, one)
-        if ask is None or one.kept or deed is None or not deed.count or ask(one, deed):
+        if ask is None or deed is None or not deed.count or ask(one, deed):
             taken.append(one)
         else:
             refused.append(one)  # and what follows does something else without it
@@ -157,6 +159,20 @@ def write_prepared(source: Source, plan: DataPlan, path: Path, mode: int = 0o644
     """Put the rows, made ready, at `path`: whole, or (DatasetError, StorageError) not at all."""
     with open_atomic(path, mode=mode) as stream:
         return apply_plan(source, plan, stream)
+
+
+def make_reopen(path: Path, options: ReadOptions) -> Callable[[], Source]:
+    """Opens the source anew each time; a workbook, slow to read, is read once while it is small."""
+    first = open_source(path, options)
+    if first.format is not Format.XLSX or path.stat().st_size > _KEPT_BYTES:
+        return lambda: open_source(path, options)
+    kept = list(first.batches())
+
+    def read() -> Batches:
+        for batch in kept:  # whoever sifts a batch adds to its faults
+            yield Batch(batch.values, batch.places, batch.lines, list(batch.faults))
+
+    return lambda: replace(first, batches=read)
 
 
 def open_planned(path: Path, options: ReadOptions, plan: DataPlan) -> Source:

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from ftops.dataset.examination import Verdict
 from ftops.dataset.findings import Finding
 from ftops.dataset.fixes.catalogue import EARLY, FIXES, find_answered
+from ftops.dataset.fixes.protocol import TextFix
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
 _ORDER = list(FIXES)
+# Fixes by which rows that differ may become the same.
+_MERGING = {code for code, fix in FIXES.items() if issubclass(fix, TextFix)} | {"vote"}
 # A fix that is of no use beside others.
 _COVERED = {
     "add-separator": {"replace-separator"},
@@ -55,7 +58,11 @@ def propose_late(verdict: Verdict, *, most_characters: int | None = None) -> lis
         for finding in verdict.findings
         if finding.fix in FIXES and finding.fix not in EARLY and finding.remedy is not None
     ]
-    proposals += _keep_endings(verdict, {one.step.code for one in proposals})
+    codes = {one.step.code for one in proposals}
+    proposals += _keep_endings(verdict, codes)
+    if "drop-duplicates" not in codes and codes & _MERGING:
+        reasons = ("rows that are equal once the other fixes are done",)
+        proposals.append(Proposal(PlanStep("drop-duplicates"), ("duplicate-rows",), reasons))
     if most_characters is not None:
         step = PlanStep("drop-long-rows", {"characters": most_characters})
         proposals.append(Proposal(step, (), (f"more than {most_characters:,} characters",)))

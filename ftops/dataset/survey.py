@@ -67,13 +67,13 @@ def _few_different(completions: Sequence[str]) -> bool:
 
 def find_ending(texts: Sequence[str], known: Sequence[str]) -> str:
     """The mark that at least four of five texts end with; "" when there is none."""
-    if len(texts) < 2:
+    if not texts:
         return ""
-    enough = max(2, len(texts) * _MOST_SHARE)
+    enough = max(min(2, len(texts)), len(texts) * _MOST_SHARE)
     for mark in sorted(known, key=len, reverse=True):
         if sum(text.endswith(mark) for text in texts) >= enough:
             return mark
-    if len(set(texts)) * 3 < len(texts):
+    if len(texts) < 2 or len(set(texts)) * 3 < len(texts):
         return ""  # the same few texts end alike by what they say
     for size in range(_LONGEST_ENDING, 0, -1):
         (ending, count), *_ = Counter(text[-size:] for text in texts).most_common(1)

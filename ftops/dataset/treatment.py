@@ -124,29 +124,22 @@ class Treatment:
 
     def _mend(self, fault: Fault) -> Raw | Fault:
         """A good row, or the fault that no fix can mend."""
-        record = fault.record
-        done: list[RecordFix] = []
         for fix in self._records:
-            if fault.code not in fix.CODES or record is None:
+            if fault.code not in fix.CODES or fault.record is None:
                 continue
-            value = fix.mend(record)
-            if value is None or value == record:
+            value = fix.mend(fault.record)
+            if value is None or value == fault.record:
                 continue
             sifted = self._sifter.sift(Batch([value], [fault.place]))
-            done.append(fix)
-            if sifted.raws:
-                self._note_mended(done, fault.place, record if len(done) == 1 else value, sifted)
-                return sifted.raws[0]
-            fault, record = sifted.faults[0], value
-        return fault
-
-    def _note_mended(
-        self, done: Sequence[RecordFix], place: int, before: object, after: RowBatch
-    ) -> None:
-        for fix in done:
+            if not sifted.raws and sifted.faults[0].code == fault.code:
+                continue
             deed = self.deeds[fix.CODE]
             deed.count += 1
-            deed.note(place, show_record(before), show_record(after.raws[0]))
+            deed.note(fault.place, show_record(fault.record), show_record(value))
+            if sifted.raws:
+                return sifted.raws[0]
+            fault = sifted.faults[0]  # which another fix may mend
+        return fault
 
     def _give_up(self, fault: Fault) -> None:
         deed = self._dropped.get(fault.code)
@@ -238,4 +231,7 @@ def show_record(record: object) -> str:
     """A record as text: as it stood, or as JSON."""
     if isinstance(record, bytes):
         return record.decode("utf-8", "replace")
-    return orjson.dumps(record, default=str).decode("utf-8", "replace")
+    try:
+        return orjson.dumps(record, default=str).decode("utf-8", "replace")
+    except TypeError:  # it nests too deep
+        return "…"

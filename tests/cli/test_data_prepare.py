@@ -10,6 +10,7 @@ import pytest
 from ftops.cli.fixes import show_change
 from ftops.dataset.treatment import Example
 from tests.cli.running import ftops
+from tests.dataset.workbooks import make_workbook
 
 MARK = "\n\n###\n\n"
 
@@ -54,6 +55,7 @@ def test_yes_takes_every_fix_writes_the_plan_and_says_what_is_next(tmp_path: Pat
     assert answer.code == 0, answer.err
     out = tmp_path / "train.prepared.jsonl"
     assert read(out)[0] == {"prompt": f"0, what is it?{MARK}", "completion": " a is 0\n"}
+    assert r"To ask the model: end prompts with '\n\n###\n\n', stop at '\n'." in answer.out
     assert "ftops init" in answer.out
     assert path.read_bytes() == before
     assert "add-leading-blank" in (tmp_path / f"{out.name}.plan.yaml").read_text()
@@ -116,6 +118,33 @@ def test_standard_input_is_read_once_and_wants_a_name_for_its_rows(tmp_path: Pat
     assert answer.code == 0, answer.err
     assert "standard input" in answer.out
     assert len(read(out)) == 300
+
+
+def test_what_is_wrong_with_standard_input_is_said_of_it(tmp_path: Path) -> None:
+    answer = ftops("data", "prepare", "-", stdin="a,b\n1,2,3\n4\n")
+    assert answer.code == 1
+    assert answer.err.startswith("error: standard input")
+    columns = ("--prompt", "a", "--completion", "b")
+    dry = ftops("data", "prepare", "-", *columns, stdin="a,b\n1,2\n4,5\n")
+    assert (dry.code, "2 rows would be written" in dry.out) == (0, True)
+
+
+def test_a_workbook_is_read_once_and_prepared_all_the_same(tmp_path: Path) -> None:
+    cells = [
+        ["Question", "Answer"],
+        *([f"What is {n}?", f"{chr(97 + n % 26)} {n}"] for n in range(40)),
+    ]
+    cells += [["What?", ""], cells[1]]
+    book = tmp_path / "faq.xlsx"
+    book.write_bytes(make_workbook({"Sheet1": cells}))
+    refused = ftops("data", "prepare", book)
+    assert "--prompt '{Question}' --completion 'Answer'" in refused.err
+    columns = ("--prompt", "Question", "--completion", "Answer")
+    document = json.loads(ftops("data", "prepare", book, *columns, "--yes", "--json").out)
+    counts = {fix["check"] or fix["code"]: fix["rows"] for fix in document["fixes"]}
+    assert counts["empty-completion"] == 1
+    assert counts["drop-duplicates"] == 1
+    assert len(read(tmp_path / "faq.prepared.jsonl")) == 40
 
 
 def test_a_table_with_templates_becomes_rows_and_the_plan_keeps_the_columns(

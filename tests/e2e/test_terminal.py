@@ -114,3 +114,22 @@ def test_ctrl_c_takes_the_table_away_and_leaves_every_job_at_its_provider(house:
     assert {run["status"] for run in runs} == {"running"}
     for run in runs:
         assert house.look("cancel", str(run["run_id"])).code == 0
+
+
+def test_each_fix_of_data_is_a_question(house: House) -> None:
+    rows = "".join(f'{{prompt: "row {n}", completion: {n % 3}}}\n' for n in range(30))
+    (house.folder / "raw.jsonl").write_text(rows)
+    typed = "y\ny\nn\ny\n"
+    code, shown = type_at(house, "data", "prepare", "raw.jsonl", typed=typed)
+    assert code == 0
+    asked = ("mend-json", "write-numbers", "add-separator", "add-leading-blank")
+    places = [shown.index(f"{fix}\x1b") for fix in asked]
+    assert places == sorted(places)
+    assert shown.count("Do this? [Y/n]") == len(asked)
+    written = (house.folder / "raw.prepared.jsonl").read_text().splitlines()
+    assert written[4] == '{"prompt":"row 4","completion":" 1"}'
+    plan = (house.folder / "raw.prepared.jsonl.plan.yaml").read_text()
+    assert "add-separator" not in plan
+    code, shown = type_at(house, "data", "prepare", "raw.jsonl", "--force", typed="\x04")
+    assert code == 1
+    assert "nothing was written" in shown

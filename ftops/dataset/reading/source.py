@@ -31,6 +31,8 @@ from ftops.errors import DatasetError
 
 _HELD = frozenset({Format.XLSX, Format.PARQUET})  # read or opened when they are looked at
 _SIGNS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+_ASKED = ("prompt", "question", "instruction", "input", "text", "sentence", "query", "title")
+_ANSWERED = ("completion", "answer", "response", "output", "label", "class", "category", "relation")
 _ROW_PLACES = frozenset({Format.JSON, Format.XLSX, Format.PARQUET, Format.DATASET})
 
 
@@ -243,13 +245,24 @@ def _choose_table_renders(
             raise DatasetError(
                 f"{name}: which column is the {key}? There are {shown}",
                 hint="Name columns or templates of them, such as --prompt "
-                f"'{{{columns[0]}}}' --completion '{columns[-1]}'.",
+                f"'{{{_guess(columns, _ASKED, 0)}}}'"
+                f" --completion '{_guess(columns, _ANSWERED, -1)}'"
+                " (in a job file: `prepare: {prompt: …, completion: …}`).",
             )
         if given is None and column != key:
             said.append(f"the {key} is the column {column}")
         chosen.append(make_render(column, columns, f"--{key}", name))
     _say_unused(columns, options, lower, said)
     return chosen[0], chosen[1]
+
+
+def _guess(columns: tuple[str, ...], names: tuple[str, ...], otherwise: int) -> str:
+    """The column that is probably meant, for an example; what is read is never guessed."""
+    for name in names:
+        for column in columns:
+            if name in column.lower():
+                return column
+    return columns[otherwise]
 
 
 def _say_unused(

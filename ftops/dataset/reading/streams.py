@@ -135,7 +135,7 @@ def _open_file(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise DatasetError(
             f"{path}: there is no such file",
-            hint="Paths in a job file are relative to the folder that the job file is in.",
+            hint="Check the path; in a job file it is relative to the folder of the job file.",
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -173,6 +173,18 @@ def test_chats_lose_bad_rows_keys_and_duplicates(tmp_path: Path) -> None:
     assert trial.rows == [*rows, chat("a", "b")]
 
 
+def test_rows_that_become_equal_by_other_fixes_are_dropped_too(tmp_path: Path) -> None:
+    trial = try_all(tmp_path, [*questions(), pair(f"0, what is it?{MARK}", " a is 0")])
+    assert trial.codes[-1] == "drop-duplicates"
+    assert len(trial.rows) == 300
+
+
+def test_one_row_is_prepared_once(tmp_path: Path) -> None:
+    assert try_all(tmp_path, [pair("a", "b")]).pairs == [(f"a{MARK}", " b\n")]
+    ready = (tmp_path / "out.jsonl").rename(tmp_path / "ready.jsonl")
+    assert try_file(ready).codes == []
+
+
 def test_only_and_skip_take_codes_of_fixes_and_of_checks(tmp_path: Path) -> None:
     assert try_all(tmp_path, questions(), only=["add-stop"]).codes == ["add-stop"]
     assert try_all(tmp_path, questions(), skip=["no-separator", "add-stop"]).codes == [
