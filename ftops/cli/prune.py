@@ -172,6 +172,8 @@ def _render_table(selection: "Selection") -> "Iterator[RenderableType]":
         here = sum(one.folder_bytes for one in selection.leftovers)
         there = sum(one.upload_bytes for one in selection.leftovers)
         yield f"\n{render_bytes(here)} on this machine, {render_bytes(there)} at providers."
+    for model in (model for one in selection.leftovers for model in one.models):
+        yield f"The model {model.name} goes, too."
     for call in selection.calls:
         yield f"An earlier prune has not finished deleting {call.request.get('id')}."
     for folder in selection.folders:

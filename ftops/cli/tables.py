@@ -103,17 +103,15 @@ def render_leftovers(leftovers: "Sequence[Leftover]") -> RenderableType:
     """One line a run that is to be pruned: what it has left here and at its provider."""
     right = ("here", "uploads", "there")
     whole = ("run", "ended", *right)
-    table = make_table("run", "name", "status", "ended", *right, "models", right=right, whole=whole)
+    table = make_table("run", "name", "ended", *right, right=right, whole=whole)
     for one in leftovers:
         table.add_row(
             cell(one.run.id, "cyan"),
             cell(one.run.name),
-            describe_status(one.run.status.value),
-            cell(render_moment(one.run.finished_at)),
+            cell(render_moment(one.run.finished_at).partition(" ")[0]),
             cell(render_bytes(one.folder_bytes)),
             cell(len(one.uploads) or ""),
             cell(render_bytes(one.upload_bytes) if one.uploads else ""),
-            cell(", ".join(model.name for model in one.models)),
         )
     return table
 

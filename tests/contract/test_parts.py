@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
+from ftops.errors import NotFound, Rejected
 from ftops.providers.local import start_engine, stop_engine
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
@@ -83,3 +84,23 @@ def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
     assert again.id == first.id
     assert memory.told.count("completing") == 2
     provider.delete_file(first.id)
+
+
+def test_an_upload_that_was_interrupted_is_taken_back_once(provider: Provider, rows: Path) -> None:
+    class Enough(Exception):
+        """The user goes."""
+
+    def stop(sent: int, _total: int) -> None:
+        if sent >= 2 * MIB:
+            raise Enough
+
+    memory = Memory()
+    with pytest.raises(Enough):
+        provider.upload_file(rows, filename=NAME, on_bytes=stop, memory=memory)
+    assert memory.known is not None
+    provider.cancel_upload(memory.known.id)
+    with pytest.raises(Rejected):
+        provider.cancel_upload(memory.known.id)
+    with pytest.raises(NotFound):
+        provider.cancel_upload("upload_never")
+    assert provider.find_file(NAME, rows.stat().st_size) is None

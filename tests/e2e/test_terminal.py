@@ -82,6 +82,19 @@ def test_a_question_is_asked_before_a_model_is_deleted(house: House) -> None:
     assert "Deleted: ft:ada:local:asked:" in shown
 
 
+def test_a_question_is_asked_before_old_runs_are_pruned(house: House) -> None:
+    house.look("run", house.write_job("aged", epochs=1))
+    code, shown = type_at(house, "prune", "--older-than", "0m", "--local-only", typed="n\n")
+    assert code == 1
+    assert re.search(r"aged +[0-9]{4}-[0-9]{2}-[0-9]{2} +[0-9.]+ kB", see_plain(shown))
+    assert "Remove all of this?" in shown
+    assert any((house.home / "runs").iterdir())
+    code, shown = type_at(house, "prune", "--older-than", "0m", "--local-only", typed="y\n")
+    assert code == 0
+    assert "Pruned " in shown
+    assert not any((house.home / "runs").iterdir())
+
+
 def see_plain(shown: str) -> str:
     """The text without colours and movements of the cursor."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
