@@ -111,7 +111,6 @@ def test_a_run_that_meets_any_fault_ends_as_if_it_had_not(
 
 
 @pytest.mark.slow_proof
-@pytest.mark.xfail(reason="a question that meets a conflict is taken for one that was refused")
 @pytest.mark.parametrize("fault", CONFLICTS, ids=name)
 def test_a_run_whose_question_meets_a_conflict_asks_again(
     nursery: Nursery, house: House, tmp_path: Path, fault: Fault, untouched: Books
