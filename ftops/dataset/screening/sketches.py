@@ -24,6 +24,7 @@ _COMMON_MASK = np.uint32((1 << _COMMON_BITS) - 1)
 _BIN_SHIFT = np.uint32(32 - 6)
 _NONE = np.uint32(0xFFFF_FFFF)  # larger than any other, so no run at all
 _DROPPED = bytes(byte for byte in range(128) if not chr(byte).isalnum() and byte != _SEAM)
+_SMALL = bytes(range(256)).lower()
 _KEPT = np.array([byte not in _DROPPED for byte in range(128)])
 
 Codes = NDArray[np.uint32]
@@ -101,7 +102,6 @@ def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
     codes = _find_codes(texts)
     seams = np.flatnonzero(codes == _SEAM)
     lengths = np.diff(seams, prepend=-1)
-    codes = np.concatenate([codes, np.zeros(_RUN - 1, np.uint32)])
     size = len(codes) - _RUN + 1
     two = codes[:-1] * np.uint32(0x9E3779B1)
     two += codes[1:]
@@ -126,15 +126,21 @@ def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
 
 
 def _find_codes(texts: list[str]) -> Codes:
-    """Letters and digits of the texts in small letters, each text with U+001E behind it."""
-    joined = "".join([text.replace("\x1e", "") + "\x1e" for text in texts]).lower()
+    """Letters and digits of the texts in small letters, each text with U+001E behind it.
+
+    Four zeros stand at the end, so that a run begins at every letter.
+    """
+    joined = "\x1e".join([*texts, ""])
+    if joined.count("\x1e") != len(texts):
+        joined = "\x1e".join([*(text.replace("\x1e", "") for text in texts), ""])
     if joined.isascii():
-        data = joined.encode("ascii").translate(None, _DROPPED)
+        data = joined.encode("ascii").translate(_SMALL, _DROPPED) + bytes(_RUN - 1)
         return np.frombuffer(data, np.uint8).astype(np.uint32)
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    data = joined.lower().encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(data, np.uint32)
     kept = np.ones(len(codes), np.bool_)
     ascii_codes = codes < 128
     kept[ascii_codes] = _KEPT[codes[ascii_codes]]
     for first, last in ((0x80, 0xA9), (0x2000, 0x206F), (0x3000, 0x303F), (0xFF00, 0xFF0F)):
         kept &= (codes < first) | (codes > last)  # blanks and punctuation of other scripts
-    return codes[kept]
+    return np.concatenate([codes[kept], np.zeros(_RUN - 1, np.uint32)])
