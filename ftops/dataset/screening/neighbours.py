@@ -27,7 +27,9 @@ def find_groups(sketches: Sketches) -> Rows:
             a, b = _find_root(parents, first), _find_root(parents, second)
             if a != b:
                 parents[max(a, b)] = min(a, b)
-    return np.array([_find_root(parents, row) for row in range(len(parents))], np.intp)
+    while (parents[parents] != parents).any():
+        parents = parents[parents]
+    return parents
 
 
 def find_twins(sketches: Sketches, others: Sketches) -> dict[int, int]:
@@ -68,9 +70,12 @@ def _candidates(sketches: Sketches) -> Iterator[tuple[Rows, Rows]]:
         if len(order) < 2:
             continue
         keys = band[order]
-        fresh = np.concatenate([[True], keys[1:] != keys[:-1]])
-        heads = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))
-        again = np.flatnonzero(~fresh)
+        again = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+        if not len(again):
+            continue
+        at = np.arange(len(order))
+        at[again] = 0
+        heads = np.maximum.accumulate(at)
         yield order[again - 1], order[again]
         far = again[heads[again] < again - 1]
         yield order[heads[far]], order[far]
@@ -83,11 +88,15 @@ def _orders(sketches: Sketches) -> Iterator[tuple[NDArray[np.uint32], Rows]]:
     """
     bands = _fill(sketches).view(np.uint32)
     comparable = np.flatnonzero(sketches.any(axis=1))
+    row_bits = np.uint64(max(len(comparable).bit_length(), 1))
+    numbers = np.arange(len(comparable), dtype=np.uint64)
     for number in range(_BANDS):
         band = bands[:, number]
         following = bands[comparable, (number + 1) % _BANDS].astype(np.uint64)
         keys = (band[comparable].astype(np.uint64) << np.uint64(32)) | following
-        yield band, comparable[np.argsort(keys, kind="stable")]
+        keys = (keys >> row_bits << row_bits) | numbers  # each once, so any sort gives one order
+        keys.sort()
+        yield band, comparable[(keys & ((np.uint64(1) << row_bits) - np.uint64(1))).astype(np.intp)]
 
 
 def _fill(sketches: Sketches) -> Sketches:
