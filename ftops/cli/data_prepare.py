@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -114,25 +114,18 @@ def prepare(
     Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
     without --yes nothing is written. FILE is never changed.
     """
-    from ftops.cli.environment import read_environ
-    from ftops.dataset.checks.catalogue import get_rules
-    from ftops.dataset.preparing import Wishes
-    from ftops.dataset.proposals import check_codes
     from ftops.dataset.reading.options import ReadOptions, find_format
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    rules = [rule.code for rule in get_rules()]
-    check_codes(only or (), rules, "--only")
-    check_codes(skip or (), rules, "--skip")
-    wishes = Wishes(
-        aim=make_aim(aim),
-        task=find_task(task),
-        only=only or (),
-        skip=skip or (),
-        most_characters=max_characters,
-        environ=read_environ(),
-    )
+    wishes = make_wishes(aim, task, only or (), skip or (), max_characters)
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
+    if plan is not None:
+        refuse_beside_plan(
+            {
+                "--only": only, "--skip": skip, "--for": aim, "--task": task,
+                "--max-characters": max_characters, "--plan-out": plan_out,
+            }
+        )  # fmt: skip
     writing = yes or plan is not None or asking
     targets = choose_targets(file, target, plan_out, writing=writing)
     if writing:
@@ -142,6 +135,32 @@ def prepare(
             _repeat(out, path, file, options, plan, targets)
         else:
             _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
+
+
+def make_wishes(
+    aim: str | None,
+    task: str | None,
+    only: Sequence[str],
+    skip: Sequence[str],
+    most_characters: int | None,
+) -> "Wishes":
+    """What the options ask for; DatasetError when a code or a name is unknown."""
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.checks.catalogue import get_rules
+    from ftops.dataset.preparing import Wishes
+    from ftops.dataset.proposals import check_codes
+
+    rules = [rule.code for rule in get_rules()]
+    check_codes(only, rules, "--only")
+    check_codes(skip, rules, "--skip")
+    return Wishes(
+        aim=make_aim(aim),
+        task=find_task(task),
+        only=only,
+        skip=skip,
+        most_characters=most_characters,
+        environ=read_environ(),
+    )
 
 
 def choose_targets(
@@ -166,10 +185,22 @@ def check_targets(file: str, targets: Targets, plan: Path | None, *, force: bool
             hint="Name it .jsonl; `ftops data convert` makes CSV of it.",
         )
     refuse_input(targets.rows, Path(file), force=force)
+    if _is_same(targets.rows, targets.plan):
+        raise StorageError("the rows and their plan are two files", hint="Name another --plan-out.")
     if plan is None:
         refuse_input(targets.plan, Path(file), force=force)
     else:
         refuse_input(targets.rows, plan, force=True)
+
+
+def refuse_beside_plan(given: Mapping[str, object]) -> None:
+    """DatasetError for options that a plan leaves without effect."""
+    for flag, value in given.items():
+        if value:
+            raise DatasetError(
+                f"{flag} has no effect with --plan, which says all that is done",
+                hint="Leave it out, or change the plan.",
+            )
 
 
 def refuse_input(path: Path, given: Path, *, force: bool) -> None:

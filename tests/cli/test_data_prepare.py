@@ -183,3 +183,21 @@ def test_a_change_is_shown_where_it_is() -> None:
     assert before == '"…' + "x" * 71 + 'a"'
     assert after == '"…' + "x" * 71 + 'b"'
     assert show_change(Example(1, "{a: 1}", None)) == ("{a: 1}", None)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--only", "vote"], ["--task", "generation"], ["--plan-out", "p"]]
+)
+def test_what_a_plan_would_ignore_is_refused(tmp_path: Path, flags: list[str]) -> None:
+    path = write(tmp_path / "train.jsonl")
+    answer = ftops("data", "prepare", path, "--plan", tmp_path / "plan.yaml", *flags)
+    assert answer.code == 1
+    assert f"{flags[0]} has no effect with --plan" in answer.err
+
+
+def test_the_plan_is_never_written_over_the_rows(tmp_path: Path) -> None:
+    path, out = write(tmp_path / "train.jsonl"), tmp_path / "out.jsonl"
+    answer = ftops("data", "prepare", path, "-o", out, "--plan-out", out, "--yes")
+    assert answer.code == 1
+    assert "two files" in answer.err
+    assert not out.exists()
