@@ -69,7 +69,7 @@ def complete(
     the ledger knows them, and so is its plan: the prompt is made ready as the rows were, and a
     number that stands for a label is answered as that label.
     """
-    from ftops.dataset.asking import find_labels
+    from ftops.dataset.plans.asking import find_labels
     from ftops.records import Sampling
 
     text = _read_prompt(prompt)
@@ -137,7 +137,7 @@ def _find_stop(named: NamedModel, raw: bool) -> tuple[str, ...]:
 
 def _make_prompt(text: str, named: NamedModel, source: "Provider", *, raw: bool) -> "Prompt":
     """The prompt in the shape of the model's training rows."""
-    from ftops.dataset.asking import find_marks, prepare_question
+    from ftops.dataset.plans.asking import find_marks, prepare_question
     from ftops.records import Message, RowFormat
 
     tuned = named.tuned

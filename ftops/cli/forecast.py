@@ -9,8 +9,8 @@ from rich.text import Text
 
 from ftops.cli import views
 from ftops.cli.outcomes import render_bytes
+from ftops.dataset.plans.drafting import open_planned, rehearse
 from ftops.dataset.prepare import prepare_row
-from ftops.dataset.preparing import open_planned, rehearse
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import read_rows
 from ftops.dataset.summary import DataSummary

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data import CompletionColumn, PromptColumn
+from ftops.cli.data.options import (
+    CompletionColumn,
+    PromptColumn,
+)
 from ftops.cli.output import Output
 from ftops.errors import StorageError
 
@@ -90,7 +93,7 @@ def init(
 def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":
     """What the data holds once it is made ready."""
     from ftops.dataset.fixes.catalogue import KNOWN_STEPS
-    from ftops.dataset.preparing import open_planned, write_prepared
+    from ftops.dataset.plans.drafting import open_planned, write_prepared
     from ftops.dataset.summary import check_file
     from ftops.spec.plan_file import read_plan
 

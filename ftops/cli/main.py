@@ -12,7 +12,6 @@ from ftops.cli import (
     adopt,
     check,
     complete,
-    data,
     doctor,
     files,
     init,
@@ -26,6 +25,7 @@ from ftops.cli import (
     schema,
 )
 from ftops.cli.command import AsJson, Flags, Quiet, make_app
+from ftops.cli.data import group as data
 from ftops.cli.engine import add_to as add_engine
 from ftops.cli.failures import EXIT_CODES
 

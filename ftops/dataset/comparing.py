@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ftops.dataset.identity import question_of, row_id
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import Row, read_rows
-from ftops.dataset.sampling import SampledRow, read_parts
+from ftops.dataset.samples.drawing import SampledRow, read_parts
 from ftops.dataset.screening.neighbours import find_twins
 from ftops.dataset.screening.sketches import BINS, sketch_texts
 

@@ -13,11 +13,11 @@ import orjson
 
 from ftops.dataset.converting import make_chat
 from ftops.dataset.messages import BadRow, Raw
-from ftops.dataset.preparing import open_planned, write_prepared
+from ftops.dataset.plans.drafting import open_planned, write_prepared
+from ftops.dataset.plans.treatment import Treatment
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import BadRows, Row, read_rows
 from ftops.dataset.summary import DataSummary, Meter, Tally
-from ftops.dataset.treatment import Treatment
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, RowFormat

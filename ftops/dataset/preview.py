@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ftops.dataset.examination import take_survey
+from ftops.dataset.examining.examination import take_survey
+from ftops.dataset.examining.sifting import RowBatch, Sifter
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.reading.batches import Fault
 from ftops.dataset.reading.source import Source
 from ftops.dataset.rows import Row
-from ftops.dataset.sifting import RowBatch, Sifter
-from ftops.dataset.survey import Survey
 from ftops.dataset.tokens.counter import Counter
 from ftops.dataset.tokens.figures import count_pieces, sum_learned
 from ftops.dataset.tokens.vocabulary import Vocabulary

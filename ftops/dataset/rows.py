@@ -6,12 +6,12 @@ from itertools import repeat
 from pathlib import Path
 from typing import cast
 
+from ftops.dataset.examining.sifting import Sifter
 from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.batches import Fault
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.reading.source import Source, open_source
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
-from ftops.dataset.sifting import Sifter
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt, RowFormat
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import orjson
 
+from ftops.dataset.examining.survey import SURVEYED_ROWS
 from ftops.dataset.findings import say_rows
 from ftops.dataset.identity import question_of
 from ftops.dataset.reading.options import Format, ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.rows import read_rows
-from ftops.dataset.survey import SURVEYED_ROWS
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 

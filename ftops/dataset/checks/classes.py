@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Self
 
 from ftops.dataset.checks.protocol import CLASSIFICATION, Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import (
     SHOWN_PLACES,
     Finding,
@@ -14,8 +16,6 @@ from ftops.dataset.findings import (
     make_finding,
     say_rows,
 )
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 
 _W = Severity.WARNING
 SMALL = Rule(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from zlib import crc32
 
 from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Severity, make_finding
 from ftops.dataset.screening.words import find_words, share_unknown
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 
 if TYPE_CHECKING:
-    from ftops.dataset.examination import Examination
+    from ftops.dataset.examining.examination import Examination
 
 LENGTH = Rule(
     "length-drift", Severity.WARNING, "validation data of another length",

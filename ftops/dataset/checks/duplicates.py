@@ -13,6 +13,8 @@ from operator import itemgetter
 from typing import Self
 
 from ftops.dataset.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import (
     SHOWN_PLACES,
     Finding,
@@ -21,8 +23,6 @@ from ftops.dataset.findings import (
     Severity,
     make_finding,
 )
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import Json, RowFormat
 
 DUPLICATE = Rule(

@@ -6,8 +6,8 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Self
 
+from ftops.dataset.examining.survey import common_prefix
 from ftops.dataset.findings import Seen
-from ftops.dataset.survey import common_prefix
 from ftops.records import Json
 
 _NEARLY_ALL = 0.9

@@ -6,9 +6,9 @@ from typing import Self
 
 from ftops.dataset.checks.classes import same_label
 from ftops.dataset.checks.protocol import CLASSIFICATION, Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import Json, RowFormat
 
 SEVERAL_TOKENS = Rule(

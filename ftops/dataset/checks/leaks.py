@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 from ftops.dataset.checks.duplicates import Places
 from ftops.dataset.checks.near import Near
 from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.examining.sifting import SEAM, RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import (
     SHOWN_PLACES,
     Finding,
@@ -20,12 +22,10 @@ from ftops.dataset.findings import (
     make_finding,
     say_rows,
 )
-from ftops.dataset.sifting import SEAM, RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import RowFormat
 
 if TYPE_CHECKING:
-    from ftops.dataset.examination import Examination
+    from ftops.dataset.examining.examination import Examination
 
 Wanted = TypeVar("Wanted", bound=Check)
 _W = Severity.WARNING

@@ -5,11 +5,11 @@ from itertools import compress
 from typing import TYPE_CHECKING, Self, cast
 
 from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.dataset.examining.gauge import Gauge
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.dataset.gauge import Gauge
 from ftops.dataset.messages import Raw
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import RowFormat
 
 # Tokens are counted of few rows in few files: their modules are imported where that is done.

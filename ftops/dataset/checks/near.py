@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ftops.dataset.checks.duplicates import Places
 from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import SHOWN_PLACES, Finding, Rule, Seen, Severity, make_finding
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import RowFormat
 
 if TYPE_CHECKING:

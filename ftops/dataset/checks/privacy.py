@@ -6,10 +6,10 @@ from itertools import accumulate
 from typing import ClassVar, Self
 
 from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.examining.sifting import SEAM, RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.screening.kinds import Kind
-from ftops.dataset.sifting import SEAM, RowBatch
-from ftops.dataset.survey import Survey
 
 _E, _W = Severity.ERROR, Severity.WARNING
 _LEARNED = " A model can repeat what it was trained on, to anybody who asks it."

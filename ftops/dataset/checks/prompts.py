@@ -6,9 +6,9 @@ from typing import Self
 
 from ftops.dataset.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
 from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import SEPARATORS, Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import SEPARATORS, Survey
 from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from ftops.dataset.examining.gauge import UNKNOWN, Gauge
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule
-from ftops.dataset.gauge import UNKNOWN, Gauge
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import BatchRule, EpochRule, RowFormat
 
 CLASSIFICATION, GENERATION, OPEN_ENDED = "classification", "generation", "open-ended"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Self
 
 from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.examining.sifting import SEAM, RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.dataset.sifting import SEAM, RowBatch
-from ftops.dataset.survey import Survey
 from ftops.records import Json
 
 _E = Severity.ERROR

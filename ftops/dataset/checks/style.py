@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Self
 
 from ftops.dataset.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Severity, make_finding
-from ftops.dataset.sifting import RowBatch
-from ftops.dataset.survey import Survey
 
 FIELDS = Rule(
     "field-list-prompts", Severity.WARNING, "prompts that are lists of fields",

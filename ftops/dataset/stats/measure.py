@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Examination, Verdict, take_survey
+from ftops.dataset.examining.examination import Examination, Verdict, take_survey
+from ftops.dataset.examining.sifting import RowBatch, Sifter
 from ftops.dataset.reading.source import Source
 from ftops.dataset.rows import Row
-from ftops.dataset.sifting import RowBatch, Sifter
 from ftops.dataset.stats.scripts import Tongues
 from ftops.dataset.stats.words import Words
 from ftops.dataset.tokens.counter import Counter

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ftops.dataset.gauge import Gauge
+from ftops.dataset.examining.gauge import Gauge
 from ftops.dataset.tokens.estimate import Estimator
 
 

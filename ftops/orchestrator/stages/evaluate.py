@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from ftops.dataset.asking import find_labels
+from ftops.dataset.plans.asking import find_labels
 from ftops.dataset.prepare import find_row_format, prepare_file
 from ftops.dataset.reading.options import ReadOptions, from_read
 from ftops.dataset.rows import Row, read_rows

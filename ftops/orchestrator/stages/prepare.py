@@ -6,7 +6,7 @@ Nothing is sent. The prepared files lie in the run's folder, whole or not at all
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.dataset.asking import find_marks
+from ftops.dataset.plans.asking import find_marks
 from ftops.dataset.prepare import Recipe, find_row_format, prepare_file
 from ftops.dataset.reading.options import from_read
 from ftops.dataset.summary import DataSummary, overlap

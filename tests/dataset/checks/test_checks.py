@@ -8,7 +8,7 @@ import pytest
 from ftops.dataset.checks.catalogue import get_rules, render_catalogue
 from ftops.dataset.checks.classes import compare_classes
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Verdict, examine
+from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.records import RowFormat

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ftops.dataset.checks.labels import number_labels
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Verdict, examine
+from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.records import RowFormat

@@ -7,12 +7,12 @@ import pytest
 
 from ftops.dataset.checks.lengths import Lengths
 from ftops.dataset.checks.protocol import Aim, Facts
-from ftops.dataset.examination import examine
+from ftops.dataset.examining.examination import examine
+from ftops.dataset.examining.gauge import Gauge
+from ftops.dataset.examining.sifting import Sifter
+from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding
-from ftops.dataset.gauge import Gauge
 from ftops.dataset.reading.source import open_source
-from ftops.dataset.sifting import Sifter
-from ftops.dataset.survey import Survey
 from ftops.dataset.tokens.counter import Counter
 from ftops.records import BatchRule, EpochRule
 from tests.dataset.data_files import chat, pair, write_rows

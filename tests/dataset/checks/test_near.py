@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftops.dataset.checks.leaks import find_leaks
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Examination, examine
+from ftops.dataset.examining.examination import Examination, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from tests.dataset.data_files import chat, pair, preference, write_rows

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Verdict, examine
+from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from tests.dataset.data_files import chat, pair, preference, write_rows

@@ -8,7 +8,7 @@ import pytest
 
 from ftops.dataset.checks.drift import find_drift
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Examination, examine
+from ftops.dataset.examining.examination import Examination, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.screening.words import find_words, is_field_list

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.dataset.preparing import write_prepared
+from ftops.dataset.plans.drafting import write_prepared
 from ftops.dataset.reading.source import open_source
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import examine
-from ftops.dataset.preparing import open_planned, write_prepared
-from ftops.dataset.proposals import Proposal, check_codes
+from ftops.dataset.examining.examination import examine
+from ftops.dataset.plans.drafting import open_planned, write_prepared
+from ftops.dataset.plans.proposals import Proposal, check_codes
+from ftops.dataset.plans.treatment import Deed
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.reading.source import open_source
-from ftops.dataset.treatment import Deed
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
 from tests.dataset.data_files import chat, pair, write_rows

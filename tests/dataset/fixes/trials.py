@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.execution import Outcome
-from ftops.dataset.preparing import Ask, Found, Wishes, find_plan, write_prepared
+from ftops.dataset.plans.drafting import Ask, Found, Wishes, find_plan, write_prepared
+from ftops.dataset.plans.execution import Outcome
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.records import DataPlan, Json, PlanStep

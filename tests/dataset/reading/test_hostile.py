@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftops.dataset.checks.protocol import Aim
-from ftops.dataset.examination import Verdict, examine
+from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.reading.options import MAX_LINE_BYTES, Format, ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.errors import DatasetError

@@ -1,0 +1,72 @@
+"""Who is to be trained with the data, and for what: what `--for` and `--task` mean."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftops.dataset.checks.protocol import Aim
+    from ftops.dataset.examining.gauge import Gauge
+
+
+def make_aim(target: str | None) -> "Aim":
+    """What `--for` means: a provider, a model, or both with a slash between them."""
+    from ftops.dataset.checks.protocol import Aim
+
+    if target is None:
+        return Aim()
+    from ftops.cli import wiring
+    from ftops.errors import DatasetError
+    from ftops.providers.registry import PROVIDERS, find_capabilities
+    from ftops.records import ProviderSettings
+
+    provider, _, model = target.partition("/")
+    if provider not in PROVIDERS:
+        if "/" in target:
+            raise DatasetError(
+                f"--for {target}: unknown provider {provider!r}",
+                hint=f"There are {', '.join(sorted(PROVIDERS))}.",
+            )
+        provider, model = "openai", target
+    settings = ProviderSettings(type=provider)
+    capabilities = find_capabilities(settings)
+    row_format = None
+    if model and not capabilities.any_row_format:
+        with wiring.open_provider(settings) as built:
+            row_format = built.row_format(model)
+    return Aim(
+        capabilities.min_rows,
+        row_format,
+        model,
+        provider,
+        make_gauge(provider, model),
+        capabilities.auto_epochs,
+        capabilities.auto_batch,
+    )
+
+
+def make_gauge(provider: str, model: str) -> "Gauge":
+    """What rows for that model are measured by; vocabularies are taken from this machine alone."""
+    from ftops.cli import wiring
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.examining.gauge import Gauge
+    from ftops.dataset.tokens.vocabulary import find_folders
+    from ftops.providers.tokens import find_vocabulary_name
+    from ftops.providers.wire import find_base_model
+    from ftops.records import ProviderSettings
+
+    limit = wiring.find_example_limit(ProviderSettings(type=provider), model)
+    folders = find_folders(read_environ(), wiring.get_home())
+    return Gauge(
+        limit.tokens if limit else None,
+        find_vocabulary_name(provider, find_base_model(model) or model),
+        tuple(map(str, folders)),
+    )
+
+
+def find_task(task: str | None) -> str | None:
+    """What `--task` means; DatasetError when there is no such task."""
+    from ftops.dataset.checks.protocol import TASKS
+    from ftops.errors import DatasetError
+
+    if task is not None and task not in TASKS:
+        raise DatasetError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
+    return task

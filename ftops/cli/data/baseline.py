@@ -1,0 +1,97 @@
+"""`ftops data baseline`: what is reached without a fine-tuned model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+)
+from ftops.cli.data.targets import check_is_file
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.dataset.baseline.scoring import Baseline
+
+Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from.")]
+Validation = Annotated[Path, typer.Argument(metavar="VALIDATION", help="Rows to be scored on.")]
+Goal = Annotated[
+    float, typer.Option("--goal", min=0.0, max=1.0, help="Share of right answers that you want.")
+]
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "baseline",
+        examples=["ftops data baseline rows_train.jsonl rows_validation.jsonl --goal 0.9"],
+    )(baseline)
+
+
+def baseline(
+    out: Output,
+    training: Training,
+    validation: Validation,
+    goal: Goal = 0.9,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Score the simplest models before you pay for one: naive Bayes, a look-up, the majority.
+
+    They learn from TRAIN, here, in seconds, and answer the rows of VALIDATION.
+    """
+    from ftops.dataset.baseline.scoring import measure
+    from ftops.dataset.reading.options import ReadOptions, find_format
+
+    check_is_file(training, validation)
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    found = measure(training, validation, options)
+    out.finish(
+        {
+            "training_rows": found.training_rows,
+            "validation_rows": found.validation_rows,
+            "classes": found.classes,
+            "majority": found.majority_label,
+            "majority_accuracy": found.majority,
+            "unknown_answers": found.unknown,
+            "scores": [
+                {"name": one.name, "correct": one.right, "accuracy": one.accuracy}
+                for one in found.scores
+            ],
+            "goal": goal,
+            "verdict": found.verdict(goal),
+        },
+        essential=[f"{one.name}: {one.accuracy:.4f}" for one in found.scores],
+        human=lambda: _render(found, goal),
+    )
+
+
+def _render(found: "Baseline", goal: float) -> "Iterator[RenderableType]":
+    kinds = "no classes" if found.classes is None else f"{found.classes:,} classes"
+    yield (
+        f"{found.training_rows:,} training rows, {found.validation_rows:,} validation rows, {kinds}"
+    )
+    for one in found.scores:
+        yield f"  {one.name:<24} {one.accuracy:6.1%}  {one.right:,} right"
+    label = found.majority_label
+    shown = label if len(label) <= 40 else f"{label[:39]}…"
+    yield f"  {'the most frequent answer':<24} {found.majority:6.1%}  always {shown!r}"
+    if found.unknown:
+        yield f"  {found.unknown:.1%} of the validation rows have an answer of no training row"
+    yield ""
+    sentence = found.verdict(goal)
+    yield sentence[0].upper() + sentence[1:]

@@ -1,0 +1,125 @@
+"""`ftops data check`: reads data of any kind and reports what is wrong with it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    Near,
+    Private,
+    Processes,
+    PromptColumn,
+    Sarif,
+    Sheet,
+    Sources,
+    Strict,
+    Target,
+    Task,
+    Validation,
+)
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from ftops.cli.data.findings import Examined
+    from ftops.dataset.examining.examination import Examination
+    from ftops.dataset.examining.survey import Survey
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "check",
+        examples=[
+            "ftops data check train.jsonl",
+            "ftops data check train.csv --prompt '{question} ->' --completion answer",
+            "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
+            "ftops data check train.jsonl --private",
+            "ftops data check - --json < train.jsonl",
+        ],
+    )(check)
+
+
+def check(
+    out: Output,
+    files: Sources,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+    target: Target = None,
+    task: Task = None,
+    validation: Validation = None,
+    private: Private = False,
+    near: Near = False,
+    strict: Strict = False,
+    sarif: Sarif = None,
+    processes: Processes = None,
+) -> None:
+    """Read data of any kind and report whatever is wrong with it.
+
+    Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
+    """
+    from ftops.cli.data.findings import Examined, finish_check, write_sarif
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.examining.examination import examine
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.dataset.reading.source import open_source
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    aim, wanted_task = make_aim(target), find_task(task)
+    wanted = {"private": private, "near": near, "validation": validation is not None}
+    asked = [name for name, is_asked in wanted.items() if is_asked]
+    first: Survey | None = None
+    examined: list[Examined] = []
+    examinations: list[Examination] = []
+    for name in [*files, *([validation] if validation else [])]:
+        path = None if name == "-" else Path(name)
+        source = open_source(path, options, stdin=sys.stdin.buffer)
+        examination = examine(
+            source,
+            asked=asked,
+            like=first,
+            processes=processes,
+            environ=read_environ(),
+            gauge=aim.gauge,
+        )
+        first = first or examination.survey
+        verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
+        examined.append(Examined(source, verdict, verdict.findings))
+        if validation:  # else its figures of each row are let go
+            examinations.append(examination)
+    if validation:
+        _compare_with_validation(examined, examinations)
+    if sarif:
+        write_sarif(sarif, examined)
+    finish_check(out, examined, strict=strict)
+
+
+def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:
+    """Add what the training data and the validation data, which is the last, say of each other."""
+    from ftops.dataset.checks.classes import compare_classes
+    from ftops.dataset.checks.drift import find_drift
+    from ftops.dataset.checks.leaks import find_leaks
+
+    *training, held_out = examined
+    for one, known in zip(training, examinations, strict=False):
+        more = compare_classes(one.verdict.classes, held_out.verdict.classes)
+        one.findings = (*one.findings, *more)
+        leaks = find_leaks(
+            known,
+            examinations[-1],
+            name=one.source.name,
+            unit=held_out.source.unit,
+        )
+        drift = find_drift(known, examinations[-1])
+        held_out.findings = (*held_out.findings, *leaks, *drift)

@@ -1,0 +1,150 @@
+"""`ftops data convert`: the same rows in another shape, or in another kind of file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+)
+from ftops.cli.data.prepare import Force, hold_input, open_held, refuse_input
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from ftops.dataset.reading.source import Source
+    from ftops.records import RowFormat
+
+DataFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
+]
+OutFile = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Where to: .jsonl or .csv.")
+]
+Shape = Annotated[
+    str | None,
+    typer.Option("--to", metavar="SHAPE", help="completion, chat or preference; default: its own."),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="What prompts end with; chats do without. Default: what most end with."),
+]
+Stop = Annotated[
+    str | None,
+    typer.Option(help="What completions end with; chats do without. Default: likewise."),
+]
+System = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="A system message for every chat made.")
+]
+DropSystem = Annotated[
+    bool, typer.Option("--drop-system", help="Give up system messages, which pairs cannot hold.")
+]
+_MODE = 0o644
+_KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "convert",
+        examples=[
+            "ftops data convert train.xlsx -o train.jsonl",
+            "ftops data convert pairs.jsonl -o chats.jsonl --to chat --system 'Be brief.'",
+            "ftops data convert chats.jsonl -o pairs.csv --to completion --drop-system",
+        ],
+    )(convert)
+
+
+def convert(
+    out: Output,
+    file: DataFile,
+    target: OutFile,
+    to: Shape = None,
+    separator: Separator = None,
+    stop: Stop = None,
+    system: System = None,
+    drop_system: DropSystem = False,
+    force: Force = False,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Write data of any kind as JSON lines or CSV, in its own shape or in another.
+
+    Pairs become chats, chats of one question become pairs, preferences become chats with the
+    preferred answer. What would be lost or guessed is an error, and then nothing is written.
+    """
+    from ftops.dataset.converting import convert as convert_rows
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.files import open_atomic
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    wanted, as_csv = _find_shape(to), _find_kind(target)
+    refuse_input(target, Path(file), force=force)
+    with hold_input(file) as path:
+        if wanted is not None and (separator is None or stop is None):
+            marks = _find_marks(open_held(path, file, options))
+            separator = marks[0] if separator is None else separator
+            stop = marks[1] if stop is None else stop
+        source = open_held(path, file, options)
+        with open_atomic(target, mode=_MODE) as stream:
+            rows, shape = convert_rows(
+                source,
+                stream,
+                wanted=wanted,
+                as_csv=as_csv,
+                separator=separator or "",
+                stop=stop or "",
+                system=system,
+                without_system=drop_system,
+            )
+    said = {"separator": separator or None, "stop": stop or None} if to == "chat" else {}
+    out.finish(
+        {"file": source.name, "out": str(target), "rows": rows, "row_format": shape.value, **said},
+        essential=[str(target)],
+        human=lambda: [
+            f"{target} is written: {rows:,} {'row' if rows == 1 else 'rows'} of {shape.value}.",
+            *(f"  without the {name} {mark!r}" for name, mark in said.items() if mark),
+        ],
+    )
+
+
+def _find_shape(name: str | None) -> "RowFormat | None":
+    from ftops.errors import DatasetError
+    from ftops.records import RowFormat
+
+    if name is None:
+        return None
+    try:
+        return RowFormat(name)
+    except ValueError:
+        known = ", ".join(RowFormat)
+        raise DatasetError(f"--to {name}: there is no such shape", hint=f"{known}.") from None
+
+
+def _find_kind(target: Path) -> bool:
+    """Whether the file is to be CSV."""
+    from ftops.errors import DatasetError
+
+    if target.suffix.lower() not in _KINDS:
+        raise DatasetError(
+            f"{target}: what is written is JSON lines or CSV", hint="Name it .jsonl or .csv."
+        )
+    return _KINDS[target.suffix.lower()]
+
+
+def _find_marks(source: "Source") -> tuple[str, str]:
+    """The separator and the stop sequence of most rows, as the checks see them."""
+    from ftops.dataset.examining.examination import take_survey
+
+    _, survey = take_survey(source.batches(), source.unit)
+    return survey.separator, survey.stop

@@ -1,0 +1,146 @@
+"""`ftops data diff`: what changed between two versions of a data set."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+)
+from ftops.cli.data.targets import check_is_file
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.dataset.comparing import Difference
+    from ftops.dataset.samples.drawing import SampledRow
+    from ftops.records import Json
+
+Old = Annotated[Path, typer.Argument(metavar="OLD", help="The earlier version, of any kind.")]
+New = Annotated[Path, typer.Argument(metavar="NEW", help="The later one, of any kind.")]
+Shown = Annotated[
+    int, typer.Option("--show", min=0, max=1000, help="How many rows of each kind to show.")
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Count rows that were edited as removed and added.")
+]
+_KINDS = {
+    "added": "added",
+    "removed": "removed",
+    "answered": "same prompt, other completion",
+    "edited": "nearly the same",
+}
+_LONGEST = 200
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "diff",
+        examples=[
+            "ftops data diff rows.jsonl rows-2.jsonl",
+            "ftops data diff a.csv b.jsonl --json",
+        ],
+    )(diff)
+
+
+def diff(
+    out: Output,
+    old: Old,
+    new: New,
+    show: Shown = 3,
+    exact: Exact = False,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Tell what changed between two versions of a data set: rows and shares of classes.
+
+    The order of rows does not count, nor does the kind of file.
+    """
+    from ftops.dataset.comparing import compare
+    from ftops.dataset.reading.options import ReadOptions, find_format
+
+    check_is_file(old, new)
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    found = compare(old, new, options, shown=show, edits=not exact)
+    out.finish(
+        _to_json(found),
+        essential=[
+            f"{kind} {getattr(found, kind)}"
+            for kind in ("same", "added", "removed", "answered", "edited")
+        ],
+        human=lambda: _render(found),
+    )
+
+
+def _to_json(found: "Difference") -> "Json":
+    return {
+        "old_rows": found.old_rows,
+        "new_rows": found.new_rows,
+        "same": found.same,
+        "added": found.added,
+        "removed": found.removed,
+        "answered": found.answered,
+        "edited": found.edited,
+        "classes": None
+        if found.classes is None
+        else {label: {"old": old, "new": new} for label, (old, new) in found.classes.items()},
+        "shown": {
+            kind: [{"old": _row_document(old), "new": _row_document(new)} for old, new in pairs]
+            for kind, pairs in found.shown.items()
+        },
+    }
+
+
+def _row_document(row: "SampledRow | None") -> "Json":
+    if row is None:
+        return None
+    parts: list[Json] = [{"name": name, "text": text} for name, text in row.parts]
+    return {"row": row.id, "line": row.line, "parts": parts}
+
+
+def _render(found: "Difference") -> "Iterator[RenderableType]":
+    yield f"{found.old_rows:,} rows before, {found.new_rows:,} now; {found.same:,} are the same"
+    for kind, name in _KINDS.items():
+        count = getattr(found, kind)
+        if not count:
+            continue
+        yield ""
+        yield f"{count:,} {name}"
+        for old, new in found.shown[kind]:
+            yield from _render_pair(old, new)
+        if count > len(found.shown[kind]):
+            yield "  …"
+    yield from _render_classes(found)
+
+
+def _render_pair(old: "SampledRow | None", new: "SampledRow | None") -> Iterator[str]:
+    for sign, row in (("-", old), ("+", new)):
+        if row is not None:
+            text = " | ".join(text for _, text in row.parts).replace("\n", "\\n")
+            shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+            yield f"  {sign} {row.line}: {shown}"
+
+
+def _render_classes(found: "Difference") -> Iterator[str]:
+    changed = {label: pair for label, pair in (found.classes or {}).items() if pair[0] != pair[1]}
+    if not changed:
+        return
+    yield ""
+    yield "classes whose rows changed"
+    for label, (old, new) in changed.items():
+        before, after = old / max(found.old_rows, 1), new / max(found.new_rows, 1)
+        yield f"  {label!r}: {old:,} ({before:.1%}) -> {new:,} ({after:.1%})"

@@ -1,0 +1,133 @@
+"""How `ftops data prepare` ends: what was done, what is left, and what to do next."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ftops.cli import views
+from ftops.cli.data.fixes import (
+    find_reasons,
+    fix_to_json,
+    left_to_json,
+    render_fix,
+    render_left,
+)
+from ftops.cli.output import Output, clean
+from ftops.dataset.plans.asking import find_labels, find_marks
+from ftops.dataset.plans.drafting import Found
+from ftops.dataset.plans.execution import Outcome
+from ftops.dataset.plans.treatment import Deed
+from ftops.dataset.reading.source import Source
+from ftops.records import DataPlan, Json
+
+
+def finish(
+    out: Output,
+    source: Source,
+    found: Found,
+    outcome: Outcome,
+    rows: Path | None,
+    plan: Path | None,
+    *,
+    shown: bool,
+) -> None:
+    """The end of a preparation; without `rows` and `plan` nothing was written.
+
+    `shown` says that the user has seen each fix already, when it was asked about.
+    """
+    document: dict[str, Json] = {
+        "file": source.name,
+        "inferred": list(source.inferred),
+        "written": rows is not None,
+        "out": str(rows) if rows else None,
+        "plan_file": str(plan) if plan else None,
+        "task": found.verdict.task,
+        "rows": outcome.rows,
+        "fixes": [fix_to_json(deed, found) for deed in outcome.changed],
+        "left": left_to_json(found),
+        "plan": found.plan.to_json(),
+    }
+
+    def human() -> Iterator[RenderableType]:
+        if not shown:
+            yield Text(source.name, "bold")
+            if source.inferred:
+                yield Text(f"  read as  {', '.join(source.inferred)}")
+            yield Text(f"  task     {found.verdict.task}")
+        yield from _render_deeds(outcome.changed, found, source.unit, shown)
+        yield ""
+        yield from render_left(found)
+        if rows is None or plan is None:
+            yield from _render_dry_run(outcome)
+        else:
+            yield from _render_written(outcome, rows, plan)
+            yield from _render_asking(found.plan)
+            yield views.heading("Next")
+            name = clean(views.render_path(rows))
+            yield from views.render_commands(
+                [views.quote("ftops", "data", "check", name), views.quote("ftops", "init", name)]
+            )
+
+    out.finish(document, essential=[str(path) for path in (rows, plan) if path], human=human)
+
+
+def _render_deeds(
+    deeds: Sequence[Deed], found: Found, unit: str, shown: bool
+) -> Iterator[RenderableType]:
+    if not deeds:
+        yield ""
+        yield "Nothing needs to be mended."
+    for deed in () if shown else deeds:
+        yield ""
+        yield from render_fix(deed, find_reasons(found.taken, deed), unit)
+
+
+def _say_rows(outcome: Outcome) -> str:
+    return "1 row" if outcome.rows == 1 else f"{outcome.rows:,} rows"
+
+
+def _render_dry_run(outcome: Outcome) -> Iterator[RenderableType]:
+    yield f"{_say_rows(outcome)} would be written. Nothing was: this was a dry run."
+    yield Text("Next: the same with --yes, or at a terminal, where each fix is a question.")
+
+
+def _render_written(outcome: Outcome, rows: Path, plan: Path) -> Iterator[RenderableType]:
+    name = clean(views.render_path(rows))
+    yield Text(f"{name} is written: {_say_rows(outcome)}.", "green")
+    yield f"{clean(views.render_path(plan))} repeats this with other data (--plan)."
+
+
+def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
+    """What whoever asks the model has to do, and what does it for them."""
+    separator, stop = find_marks(plan)
+    labels = find_labels(plan)
+    wants = [f"end prompts with {separator!r}"] if separator else []
+    wants += [f"stop at {stop!r}"] if stop else []
+    wants += [f"read {len(labels)} numbers as labels"] if labels else []
+    if wants:
+        yield ""
+        yield f"To ask the model: {', '.join(wants)}."
+        yield "`ftops complete` does, when the job file names the plan; `ftops init` writes it so."
+
+
+def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, rows: Path) -> None:
+    """The end of a preparation that repeated a plan."""
+    document: dict[str, Json] = {
+        "file": source.name,
+        "inferred": list(source.inferred),
+        "written": True,
+        "out": str(rows),
+        "plan_file": plan.name,
+        "rows": outcome.rows,
+        "fixes": [{"code": deed.code, "rows": deed.count} for deed in outcome.deeds],
+    }
+
+    def human() -> Iterator[RenderableType]:
+        for deed in outcome.changed:
+            yield from render_fix(deed, (), source.unit)
+        name = clean(views.render_path(rows))
+        yield Text(f"{name} is written by {clean(plan.name)}: {_say_rows(outcome)}.", "green")
+
+    out.finish(document, essential=[str(rows)], human=human)

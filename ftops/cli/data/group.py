@@ -1,0 +1,23 @@
+"""`ftops data`: the workbench for training data; no job file, no key and no network is needed."""
+
+import typer
+
+from ftops.cli.command import make_app
+from ftops.cli.data import (
+    baseline,
+    check,
+    convert,
+    diff,
+    prepare,
+    preview,
+    sample,
+    split,
+    stats,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    group = make_app("Check and prepare training data.")
+    for part in (check, stats, preview, sample, diff, prepare, split, convert, baseline):
+        part.add_to(group)
+    app.add_typer(group, name="data")

@@ -1,0 +1,56 @@
+"""Arguments and options that several commands for data share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="Data files or folders; - for stdin.")
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help="jsonl, json, csv, tsv, xlsx, txt, parquet or dataset."
+    ),
+]
+Sheet = Annotated[
+    str | None,
+    typer.Option("--sheet", metavar="NAME", help="Sheet of a workbook, split of a data set."),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", metavar="NAME", help="Encoding of the text: cp1252, …")
+]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", metavar="SIGN", help="What parts the columns of a CSV.")
+]
+PromptColumn = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="COLUMN", help="Column or '{template}' of the prompts."),
+]
+CompletionColumn = Annotated[
+    str | None,
+    typer.Option("--completion", metavar="COLUMN", help="Column or template of the completions."),
+]
+Target = Annotated[
+    str | None,
+    typer.Option("--for", metavar="PROVIDER/MODEL", help="Who is to be trained with the data."),
+]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help="classification, generation or open-ended."),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option("--validation", metavar="FILE", help="Validation data, to be compared with."),
+]
+Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
+Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
+Sarif = Annotated[
+    Path | None, typer.Option("--sarif", metavar="FILE", help="Write a report for code hosts, too.")
+]
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", min=1, max=64, help="How many to use; default: idle ones."),
+]

@@ -1,0 +1,329 @@
+"""`ftops data prepare`: shows what can be done about a file, asks, writes, and keeps the plan."""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+    Target,
+    Task,
+)
+from ftops.cli.output import Mode, Output
+from ftops.errors import DatasetError
+
+if TYPE_CHECKING:
+    from ftops.dataset.plans.drafting import Ask, Wishes
+    from ftops.dataset.plans.execution import Outcome
+    from ftops.dataset.plans.proposals import Proposal
+    from ftops.dataset.plans.treatment import Deed
+    from ftops.dataset.reading.options import ReadOptions
+    from ftops.dataset.reading.source import Source
+    from ftops.records import DataPlan
+
+DataFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
+]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="OUT", help="Where to; default: FILE.prepared.jsonl."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Take every fix without a question.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="CODE", help="Of all fixes only this one, or a check's."),
+]
+Skip = Annotated[
+    list[str] | None, typer.Option("--skip", metavar="CODE", help="All but this, or a check's.")
+]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", metavar="PLAN", help="Repeat this plan, asking nothing.")
+]
+PlanOut = Annotated[
+    Path | None,
+    typer.Option("--plan-out", metavar="PLAN", help="Where the plan goes; default: OUT.plan.yaml."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT and its plan.")]
+MaxCharacters = Annotated[
+    int | None,
+    typer.Option("--max-characters", min=1, metavar="N", help="Leave out rows of more than N."),
+]
+_MODE = 0o644
+_STDIN = "standard input"
+_SUFFIXES = (".jsonl", ".ndjson", ".json", "")
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "prepare",
+        examples=[
+            "ftops data prepare train.jsonl -o ready.jsonl",
+            "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
+            "ftops data prepare train.jsonl --yes --skip label-map --skip null-value",
+            "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
+        ],
+    )(prepare)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where the rows and the plan go; the input is neither."""
+
+    rows: Path
+    plan: Path
+
+
+def prepare(
+    out: Output,
+    file: DataFile,
+    target: OutFile = None,
+    yes: Yes = False,
+    only: Only = None,
+    skip: Skip = None,
+    plan: PlanFile = None,
+    plan_out: PlanOut = None,
+    force: Force = False,
+    aim: Target = None,
+    task: Task = None,
+    max_characters: MaxCharacters = None,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Mend data of any kind: shows each fix with rows before and after, asks, and writes OUT.
+
+    Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
+    without --yes nothing is written. FILE is never changed.
+    """
+    from ftops.dataset.reading.options import ReadOptions, find_format
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    wishes = make_wishes(aim, task, only or (), skip or (), max_characters)
+    asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
+    if plan is not None:
+        refuse_beside_plan(
+            {
+                "--only": only, "--skip": skip, "--for": aim, "--task": task,
+                "--max-characters": max_characters, "--plan-out": plan_out,
+            }
+        )  # fmt: skip
+    writing = yes or plan is not None or asking
+    targets = choose_targets(file, target, plan_out, writing=writing)
+    if writing:
+        check_targets(file, targets, plan, force=force)
+    with hold_input(file) as path:
+        if plan:
+            _repeat(out, path, file, options, plan, targets)
+        else:
+            _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
+
+
+def make_wishes(
+    aim: str | None,
+    task: str | None,
+    only: Sequence[str],
+    skip: Sequence[str],
+    most_characters: int | None,
+) -> "Wishes":
+    """What the options ask for; DatasetError when a code or a name is unknown."""
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.checks.catalogue import get_rules
+    from ftops.dataset.plans.drafting import Wishes
+    from ftops.dataset.plans.proposals import check_codes
+
+    rules = [rule.code for rule in get_rules()]
+    check_codes(only, rules, "--only")
+    check_codes(skip, rules, "--skip")
+    return Wishes(
+        aim=make_aim(aim),
+        task=find_task(task),
+        only=only,
+        skip=skip,
+        most_characters=most_characters,
+        environ=read_environ(),
+    )
+
+
+def choose_targets(
+    file: str, target: Path | None, plan_out: Path | None, *, writing: bool = True
+) -> Targets:
+    """OUT and its plan, named after the input where they are not said."""
+    if target is None and file == "-" and writing:
+        raise DatasetError("there is no name for the rows of standard input", hint="Say -o OUT.")
+    source = Path("rows" if file == "-" else file)
+    name = source.name.partition(".")[0] or source.name
+    rows = target or source.with_name(f"{name}.prepared.jsonl")
+    return Targets(rows, plan_out or rows.with_name(f"{rows.name}.plan.yaml"))
+
+
+def check_targets(file: str, targets: Targets, plan: Path | None, *, force: bool) -> None:
+    """StorageError when something would be overwritten that must not be."""
+    from ftops.errors import StorageError
+
+    if targets.rows.suffix.lower() not in _SUFFIXES:
+        raise StorageError(
+            f"{targets.rows}: what is written is JSON lines",
+            hint="Name it .jsonl; `ftops data convert` makes CSV of it.",
+        )
+    refuse_input(targets.rows, Path(file), force=force)
+    if _is_same(targets.rows, targets.plan):
+        raise StorageError("the rows and their plan are two files", hint="Name another --plan-out.")
+    if plan is None:
+        refuse_input(targets.plan, Path(file), force=force)
+    else:
+        refuse_input(targets.rows, plan, force=True)
+
+
+def refuse_beside_plan(given: Mapping[str, object]) -> None:
+    """DatasetError for options that a plan leaves without effect."""
+    for flag, value in given.items():
+        if value:
+            raise DatasetError(
+                f"{flag} has no effect with --plan, which says all that is done",
+                hint="Leave it out, or change the plan.",
+            )
+
+
+def refuse_input(path: Path, given: Path, *, force: bool) -> None:
+    """StorageError when `path` cannot be written, or is the input, which is never changed."""
+    from ftops.errors import StorageError
+
+    if _is_same(path, given):
+        raise StorageError(
+            f"{path} is the input, which is never changed", hint="Name another with -o."
+        )
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder", hint="Name a file with -o.")
+    if path.exists() and not force:
+        raise StorageError(
+            f"{path} is there already", hint="Name another with -o, or overwrite it with --force."
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return path.absolute() == other.absolute()
+
+
+@contextlib.contextmanager
+def hold_input(file: str) -> Iterator[Path]:
+    """The path of the input; standard input, which can be read once only, is copied first."""
+    if file != "-":
+        yield Path(file)
+        return
+    with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as stream:
+            shutil.copyfileobj(cast(BinaryIO, sys.stdin.buffer), stream)
+        try:
+            yield path
+        except DatasetError as error:
+            error.message = error.message.replace(str(path), _STDIN)
+            raise
+
+
+def open_held(path: Path, file: str, options: "ReadOptions") -> "Source":
+    """The source at `path`, called as the user called it."""
+    from ftops.dataset.reading.source import open_source
+
+    return name_source(open_source(path, options), file)
+
+
+def name_source(source: "Source", file: str) -> "Source":
+    """The source, called as the user called it."""
+    return replace(source, name=_STDIN) if file == "-" else source
+
+
+def _make(
+    out: Output,
+    path: Path,
+    file: str,
+    options: "ReadOptions",
+    wishes: "Wishes",
+    targets: Targets,
+    *,
+    yes: bool,
+    asking: bool,
+) -> None:
+    from ftops.cli.data.fixes_report import finish
+    from ftops.dataset.plans.drafting import find_plan, make_reopen, rehearse
+
+    open_again = make_reopen(path, options)
+
+    def reopen() -> "Source":
+        return name_source(open_again(), file)
+
+    source = reopen()
+    ask = None
+    if asking and not yes:
+        out.show(f"{source.name}: read as {', '.join(source.inferred)}")
+        ask = make_question(out, source.unit)
+    found = find_plan(reopen, options, wishes, ask)
+    if yes or asking:
+        outcome = write_both(reopen(), found.plan, targets)
+        finish(out, source, found, outcome, targets.rows, targets.plan, shown=ask is not None)
+    else:
+        outcome = rehearse(reopen(), found.plan)
+        finish(out, source, found, outcome, None, None, shown=False)
+
+
+def write_both(source: "Source", plan: "DataPlan", targets: Targets) -> "Outcome":
+    """Write the rows and the plan; neither appears when the rows cannot be written."""
+    from ftops.dataset.plans.drafting import write_prepared
+    from ftops.files import write_atomic
+    from ftops.spec.plan_file import render_plan
+
+    outcome = write_prepared(source, plan, targets.rows)
+    write_atomic(targets.plan, render_plan(plan).encode(), mode=_MODE)
+    return outcome
+
+
+def _repeat(
+    out: Output, path: Path, file: str, options: "ReadOptions", plan_file: Path, targets: Targets
+) -> None:
+    from ftops.cli.data.fixes_report import finish_plan
+    from ftops.dataset.fixes.catalogue import KNOWN_STEPS
+    from ftops.dataset.plans.drafting import open_planned, write_prepared
+    from ftops.spec.plan_file import read_plan
+
+    plan = read_plan(plan_file, KNOWN_STEPS)
+    source = name_source(open_planned(path, options, plan), file)
+    outcome = write_prepared(source, plan, targets.rows)
+    finish_plan(out, source, plan, outcome, targets.rows)
+
+
+def make_question(out: Output, unit: str) -> "Ask":
+    """Shows a fix, and asks whether to take it."""
+    from ftops.cli.ask import Refused
+    from ftops.cli.data.fixes import render_fix
+
+    def ask(proposal: "Proposal", deed: "Deed") -> bool:
+        out.show("")
+        for line in render_fix(deed, proposal.reasons, unit):
+            out.show(line)
+        try:
+            return typer.confirm("Do this?", default=True, err=True)
+        except typer.Abort:
+            raise Refused("nothing was written") from None
+
+    return ask

@@ -1,0 +1,191 @@
+"""`ftops data preview`: rows as the model will see them, of a data file or of a job file."""
+
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.aims import make_aim, make_gauge
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+    Target,
+)
+from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftops.dataset.checks.protocol import Aim
+    from ftops.dataset.examining.gauge import Gauge
+    from ftops.dataset.reading.options import ReadOptions
+    from ftops.dataset.rows import Row
+
+Subject = Annotated[
+    str, typer.Argument(metavar="FILE", help="Data file or folder, - (stdin), or a JOB.yaml.")
+]
+Rows = Annotated[int, typer.Option("--rows", min=1, max=1000, help="How many rows to show.")]
+Line = Annotated[
+    int | None, typer.Option("--line", min=1, help="Show the one row of this line (or row).")
+]
+Tokens = Annotated[
+    bool, typer.Option("--tokens", help="Part the tokens; the vocabulary must be on this machine.")
+]
+Whole = Annotated[bool, typer.Option("--whole", help="Do not shorten long texts.")]
+_JOB_FILES = (".yaml", ".yml")
+_USUAL = ("openai", "gpt-4.1")  # by whose vocabulary tokens are counted where nobody is named
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "preview",
+        examples=[
+            "ftops data preview train.jsonl",
+            "ftops data preview train.jsonl --line 120 --for openai/gpt-4o-mini --tokens",
+            "ftops data preview train.csv --prompt '{question} ->' --completion answer",
+            "ftops data preview job.yaml --rows 10",
+        ],
+    )(preview)
+
+
+def preview(
+    out: Output,
+    subject: Subject,
+    rows: Rows = 3,
+    line: Line = None,
+    tokens: Tokens = False,
+    whole: Whole = False,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+    target: Target = None,
+    fetch: Fetch = False,
+) -> None:
+    """Show rows as the model will see them: roles, separators, what is learned, tokens.
+
+    Of a job file, they are shown as its `prepare:` makes them. Nothing is sent, and nothing fetched
+    without --fetch.
+    """
+    from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
+    from ftops.dataset.preview import see_rows
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.dataset.tokens.counter import open_counter
+
+    if Path(subject).suffix.lower() in _JOB_FILES:
+        shown = _choose_of_job(Path(subject), rows, line)
+    else:
+        options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+        shown = _choose_of_data(subject, options, make_aim(target), rows, line)
+    if fetch:
+        fetch_missing([shown.gauge.vocabulary], out.remark)
+    counter = open_counter(shown.gauge)
+    seen = list(see_rows(shown.rows, counter))
+    look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)
+    if tokens and not seen[0].pieces[-1].parts:
+        out.remark(
+            "note: the model's vocabulary is not on this machine, so tokens cannot be parted"
+        )
+    out.finish(
+        preview_to_json(shown.name, seen, counter, look, shown.changes),
+        essential=[f"{row.place} {row.tokens} {row.learned}" for row in seen],
+        human=lambda: render_preview(
+            [("rows of", shown.name), ("for", shown.model or None), ("shown", shown.changes)],
+            seen,
+            counter,
+            look,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Rows to be shown, and what is known of them."""
+
+    name: str
+    rows: "Sequence[Row]"
+    unit: str
+    gauge: "Gauge"
+    model: str = ""
+    separator: str = ""
+    stop: str = ""
+    changes: str | None = None
+
+
+def _choose_of_data(
+    name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
+) -> _Shown:
+    """Rows of a data file: as they stand, or as chats where the model wants chats."""
+    from ftops.dataset.prepare import Recipe, prepare_row
+    from ftops.dataset.preview import choose_rows
+    from ftops.dataset.reading.source import open_source
+    from ftops.dataset.rows import Row
+    from ftops.records import RowFormat
+
+    source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
+    chosen = choose_rows(source, rows=rows, place=line)
+    found, survey, changes = list(chosen.rows), chosen.survey, None
+    if aim.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
+        recipe = Recipe(RowFormat.CHAT, survey.separator, survey.stop)
+        found = [Row(row.line, RowFormat.CHAT, prepare_row(row, recipe)) for row in found]
+        changes = "as chats, which the model wants"
+    return _Shown(
+        name=source.name,
+        rows=found,
+        unit=source.unit,
+        gauge=aim.gauge if aim.model else make_gauge(*_USUAL),
+        model=f"{aim.provider}/{aim.model}" if aim.model else "",
+        separator="" if changes else survey.separator,
+        stop="" if changes else survey.stop,
+        changes=changes,
+    )
+
+
+def _choose_of_job(path: Path, rows: int, line: int | None) -> _Shown:
+    """Rows of a job's training file as they would be sent."""
+    from ftops.cli import wiring
+    from ftops.dataset.preview import choose_rows
+    from ftops.dataset.reading.source import open_source
+    from ftops.errors import DatasetError
+    from ftops.orchestrator.stages.prepare import choose_recipe, make_file
+    from ftops.records import RowFormat
+
+    job = wiring.load_job_file(path, [])
+    spec = job.spec
+    with (
+        tempfile.TemporaryDirectory(prefix="ftops-") as folder,
+        wiring.open_provider(spec.provider_settings()) as provider,
+    ):
+        recipe = choose_recipe(spec, job.path, provider)
+        made = make_file(job.path, "train", spec.training_file, recipe, Path(folder))
+        if made.summary is None:
+            raise DatasetError(
+                f"{path}: training_file is {spec.training_file}, which lies at the provider",
+                hint="Only data on this machine can be shown.",
+            )
+        source = replace(open_source(made.summary.path), name=spec.training_file)
+        chosen = choose_rows(source, rows=rows, place=line)
+        name = provider.name
+    pairs = recipe.format is RowFormat.COMPLETION
+    return _Shown(
+        name=spec.training_file,
+        rows=chosen.rows,
+        unit="row",
+        gauge=make_gauge(name, spec.model),
+        model=f"{name}/{spec.model}",
+        separator=(recipe.separator or chosen.survey.separator) if pairs else "",
+        stop=(recipe.stop or chosen.survey.stop) if pairs else "",
+        changes=f"as {path} prepares them",
+    )

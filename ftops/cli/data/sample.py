@@ -1,0 +1,206 @@
+"""`ftops data sample`: some rows to read by eye, and what was thought of them."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+)
+from ftops.cli.data.targets import check_is_file
+from ftops.cli.output import Mode, Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.dataset.samples.drawing import Sample, SampledRow
+    from ftops.dataset.samples.marks import Mark
+    from ftops.records import Json
+
+DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
+Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How many rows.")]
+Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="PAGE", help="Write them as one page to mark them.")
+]
+MarksFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--marks", metavar="MARKS", help="Where marks are kept; default: FILE.marks.jsonl."
+    ),
+]
+SetMark = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mark", metavar="ID=MARK", help="Mark a row: fine, fix or drop; again for more."
+    ),
+]
+Review = Annotated[bool, typer.Option("--review", help="Ask for a mark after each row.")]
+Unmarked = Annotated[bool, typer.Option("--unmarked", help="Only rows that have no mark yet.")]
+_PAGE_MODE = 0o644
+_PAGES = (".html", ".htm")
+_ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "sample",
+        examples=[
+            "ftops data sample rows.jsonl -n 50",
+            "ftops data sample rows.jsonl --review --unmarked",
+            "ftops data sample rows.jsonl --html sample.html",
+            "ftops data sample rows.jsonl --mark 9f86d081884c7d65=drop",
+        ],
+    )(sample)
+
+
+def sample(
+    out: Output,
+    file: DataFile,
+    count: Count = 20,
+    seed: Seed = 42,
+    html: Html = None,
+    marks_file: MarksFile = None,
+    mark: SetMark = None,
+    review: Review = False,
+    unmarked: Unmarked = False,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Read some rows drawn by lot, and mark them: fine, fix or drop.
+
+    Marks are kept by what a row says, so they stay with it wherever it stands.
+    """
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.dataset.samples.drawing import draw_sample
+    from ftops.dataset.samples.marks import read_marks
+
+    check_is_file(file)
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    where = marks_file or file.with_name(f"{file.name}.marks.jsonl")
+    marks = read_marks(where) if where.exists() else {}
+    if mark:
+        _set_marks(out, mark, marks, where)
+        return
+    drawn = draw_sample(file, options, count, seed, without=marks if unmarked else ())
+    if drawn.problem:
+        out.remark(f"warning: {drawn.problem}; `ftops data check` tells more")
+    if html is not None:
+        _write_page(html, drawn, marks, file, where)
+    if review:
+        _review(out, drawn, marks, where)
+    _finish(out, drawn, marks, html, where, shown=not review and html is None)
+
+
+def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: Path) -> None:
+    from ftops.dataset.samples.marks import parse_mark, write_marks
+    from ftops.errors import DatasetError
+
+    for one in wanted:
+        row, _, name = one.partition("=")
+        try:
+            marks.update([parse_mark({"row": row, "mark": name})])
+        except ValueError as error:
+            raise DatasetError(f"--mark {one}: {error}", hint="Such as ID=drop.") from None
+    write_marks(where, marks)
+    out.finish(
+        {"marks_file": str(where), "marks": len(marks)},
+        essential=[str(where)],
+        human=lambda: [f"{len(marks):,} marks in {where}"],
+    )
+
+
+def _write_page(
+    page: Path, drawn: "Sample", marks: "dict[str, Mark]", file: Path, where: Path
+) -> None:
+    from ftops.dataset.samples.page import render_page
+    from ftops.errors import StorageError
+    from ftops.files import write_atomic
+
+    if page.suffix.lower() not in _PAGES:  # nobody means to write a page over data
+        raise StorageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
+    text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
+    write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
+
+
+def _review(out: Output, drawn: "Sample", marks: "dict[str, Mark]", where: Path) -> None:
+    """Ask row by row; each answer is on disk before the next question."""
+    from ftops.dataset.samples.marks import Mark, Verdict, write_marks
+
+    for number, row in enumerate(drawn.rows, 1):
+        out.remark("\n".join(_render_row(row, marks.get(row.id))))
+        out.remark(f"[{number} of {len(drawn.rows)}] f: fine, x: fix, d: drop, q: end, else: next")
+        answer = sys.stdin.readline()
+        if not answer or answer.strip().lower() == "q":
+            return
+        name, _, note = answer.strip().partition(" ")
+        if name.lower() in _ANSWERS:
+            marks[row.id] = Mark(Verdict(_ANSWERS[name.lower()]), note.strip())
+            write_marks(where, marks)
+
+
+def _finish(
+    out: Output,
+    drawn: "Sample",
+    marks: "dict[str, Mark]",
+    page: Path | None,
+    where: Path,
+    *,
+    shown: bool,
+) -> None:
+    document = _to_json(drawn, marks, page, where)
+
+    def human() -> "Iterator[RenderableType]":
+        for row in drawn.rows if shown else ():
+            yield from _render_row(row, marks.get(row.id))
+        marked = sum(row.id in marks for row in drawn.rows)
+        yield f"{len(drawn.rows)} of {drawn.of:,} rows; {marked} marked in {where}"
+        if page is not None:
+            yield f"open {page}"
+
+    essential = [str(page)] if page is not None else [row.id for row in drawn.rows]
+    if shown and out.mode is Mode.HUMAN and out.console.is_terminal:
+        with out.console.pager():
+            out.finish(document, essential=essential, human=human)
+        return
+    out.finish(document, essential=essential, human=human)
+
+
+def _to_json(drawn: "Sample", marks: "dict[str, Mark]", page: Path | None, where: Path) -> "Json":
+    return {
+        "rows": [
+            {
+                "row": row.id,
+                "line": row.line,
+                "mark": marks[row.id].verdict.value if row.id in marks else None,
+                "parts": [{"name": name, "text": text} for name, text in row.parts],
+            }
+            for row in drawn.rows
+        ],
+        "of": drawn.of,
+        "marks_file": str(where),
+        "page": None if page is None else str(page),
+    }
+
+
+def _render_row(row: "SampledRow", mark: "Mark | None") -> Iterator[str]:
+    said = f"  {mark.verdict}{f': {mark.note}' if mark.note else ''}" if mark else ""
+    yield f"── {row.line}  {row.id}{said}"
+    for name, text in row.parts:
+        yield f"{name}:"
+        yield "\n".join(f"    {line}" for line in text.splitlines()) or "    (nothing)"
+    yield ""

@@ -1,0 +1,172 @@
+"""`ftops data split`: training, validation and test files out of one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+)
+from ftops.cli.data.targets import check_is_file
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftops.dataset.splitting import Division
+    from ftops.records import Json
+
+DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
+ValidationAmount = Annotated[
+    str, typer.Option("--validation", metavar="AMOUNT", help="Rows to hold out: 20%, 0.2 or 500.")
+]
+TestAmount = Annotated[
+    str | None, typer.Option("--test", metavar="AMOUNT", help="Rows of a third file, likewise.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", metavar="COLUMN", help="Keep rows with the same value together."),
+]
+GroupNear = Annotated[
+    bool, typer.Option("--group-near", help="Keep rows with nearly the same prompt together.")
+]
+Stratify = Annotated[
+    bool | None,
+    typer.Option(
+        "--stratify/--no-stratify",
+        help="The same share of each class in each file; default: where there are classes.",
+        show_default=False,
+    ),
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Where to; default: beside FILE."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+_PACKED = (".gz", ".zst")
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "split",
+        examples=[
+            "ftops data split rows.jsonl",
+            "ftops data split rows.jsonl --validation 500 --test 10% --seed 7",
+            "ftops data split rows.jsonl --group-near",
+        ],
+    )(split)
+
+
+def split(
+    out: Output,
+    file: DataFile,
+    validation: ValidationAmount = "20%",
+    test: TestAmount = None,
+    seed: Seed = 42,
+    column: Group = None,
+    group_near: GroupNear = False,
+    stratify: Stratify = None,
+    output: OutFolder = None,
+    force: Force = False,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+) -> None:
+    """Split data so that each class is in each file and no prompt is in two.
+
+    The same rows and seed give the same files. FILE is not changed.
+    """
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.dataset.splitting import (
+        Wish,
+        divide,
+        find_gaps,
+        read_amount,
+        read_beside,
+        write_parts,
+    )
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    check_is_file(file)
+    options = read_beside(file, options, column)
+    wish = Wish(
+        read_amount(validation),
+        read_amount(test) if test else None,
+        seed,
+        column,
+        group_near,
+        stratify,
+    )
+    targets = _choose_targets(file, output, with_test=test is not None)
+    _check_free(list(targets.values()), force)
+    division = divide(file, options, wish)
+    write_parts(file, options, division, targets)
+    for gap in find_gaps(division):
+        out.remark(f"warning: {gap}")
+    out.finish(
+        _to_json(division, targets, seed),
+        essential=map(str, targets.values()),
+        human=lambda: _render(division, targets),
+    )
+
+
+def _choose_targets(file: Path, folder: Path | None, *, with_test: bool) -> dict[str, Path]:
+    packed = file.suffix.lower() in _PACKED
+    stem = Path(file.stem).stem if packed else file.stem
+    names = ("train", "validation", "test") if with_test else ("train", "validation")
+    return {name: (folder or file.parent) / f"{stem}_{name}.jsonl" for name in names}
+
+
+def _to_json(division: "Division", targets: dict[str, Path], seed: int) -> "dict[str, Json]":
+    def count_classes(name: str) -> "dict[str, Json] | None":
+        if division.classes is None:
+            return None
+        return {label: counts.get(name, 0) for label, counts in division.classes.items()}
+
+    return {
+        "seed": seed,
+        "groups": division.groups,
+        "parts": [
+            {
+                "part": name,
+                "file": str(path),
+                "rows": division.rows(name),
+                "classes": count_classes(name),
+            }
+            for name, path in targets.items()
+        ],
+    }
+
+
+def _check_free(targets: list[Path], force: bool) -> None:
+    from ftops.errors import StorageError
+
+    taken = [str(path) for path in targets if path.exists()]
+    if taken and not force:
+        raise StorageError(
+            f"{', '.join(taken)}: there already",
+            hint="--force overwrites; -o names another folder.",
+        )
+
+
+def _render(division: "Division", targets: dict[str, Path]) -> "Iterator[RenderableType]":
+    total = len(division.sides)
+    for name, path in targets.items():
+        rows = division.rows(name)
+        yield f"{name:<11} {rows:>9,} rows  {rows / total:6.1%}  {path}"
+    if division.classes is not None:
+        yield f"classes     {len(division.classes):>9,}, in about the same shares in each file"
+    yield f"groups      {division.groups:>9,} of rows that stay together, single rows included"

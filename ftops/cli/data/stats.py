@@ -1,0 +1,101 @@
+"""`ftops data stats`: what a data set holds, in figures, and what training on it would cost."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli.command import command
+from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.options import (
+    CompletionColumn,
+    Delimiter,
+    Encoding,
+    FormatName,
+    PromptColumn,
+    Sheet,
+    Target,
+    Task,
+)
+from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from ftops.dataset.reading.source import Source
+    from ftops.providers.engine_forecast import EngineForecast
+
+OneSource = Annotated[str, typer.Argument(metavar="FILE", help="Data file, folder, or - (stdin).")]
+_DEFAULT_VOCABULARY = "o200k_base"
+_MOST_FORETOLD_BYTES = 20_000_000  # the engine reads a file for some seconds up to here
+
+
+def add_to(group: typer.Typer) -> None:
+    command(
+        group,
+        "stats",
+        examples=[
+            "ftops data stats train.jsonl",
+            "ftops data stats train.csv --prompt '{question} ->' --completion answer",
+            "ftops data stats train.jsonl --for openai/gpt-4o-mini --json",
+        ],
+    )(stats)
+
+
+def stats(
+    out: Output,
+    file: OneSource,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    completion: CompletionColumn = None,
+    target: Target = None,
+    task: Task = None,
+    fetch: Fetch = False,
+) -> None:
+    """Show lengths, tokens, classes, words and languages of data, and what training would cost.
+
+    Tokens are counted with the vocabularies that tiktoken has on this machine; what it lacks is
+    estimated, and nothing is fetched without --fetch.
+    """
+    from ftops.cli import wiring
+    from ftops.cli.data.stats_costs import estimate_costs
+    from ftops.cli.data.stats_view import render_stats, stats_to_json
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.dataset.reading.source import open_source
+    from ftops.dataset.stats.measure import measure_source
+    from ftops.providers.offers import find_offer, list_offers
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    aim, wanted_task = make_aim(target), find_task(task)
+    source = open_source(None if file == "-" else Path(file), options, stdin=sys.stdin.buffer)
+    catalogue = wiring.open_catalogue()
+    if aim.model:
+        offers = [find_offer(catalogue, aim.provider, aim.model)]
+    else:
+        offers = list(list_offers(catalogue, aim.provider if target else ""))
+    asked = aim.gauge.vocabulary or _DEFAULT_VOCABULARY
+    names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
+    if fetch:
+        fetch_missing(names, out.remark)
+    tokens = wiring.make_token_counting()
+    counters = {name: tokens.counting.open(name) for name in names}
+    figures = measure_source(source, list(counters.values()), task=wanted_task)
+    exact = frozenset(name for name, counter in counters.items() if not counter.error)
+    costs = list(estimate_costs(figures, offers, exact, lambda model: _foretell(source, model)))
+    out.finish(
+        stats_to_json(source, figures, counters[asked], costs),
+        essential=[f"{cost.provider}/{cost.model} {cost.tokens}" for cost in costs],
+        human=lambda: render_stats(source, figures, counters[asked], costs),
+    )
+
+
+def _foretell(source: "Source", model: str) -> "EngineForecast | None":
+    """What the engine says of the file, where it can read it as it is and in a short time."""
+    from ftops.providers.engine_forecast import ask_engine
+
+    if source.plain is None or source.plain.stat().st_size > _MOST_FORETOLD_BYTES:
+        return None
+    return ask_engine(source.plain, model)

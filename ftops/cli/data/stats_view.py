@@ -1,0 +1,203 @@
+"""The figures of a data set, as tables and histograms of characters, and as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ftops.cli.data.stats_costs import JobCost
+from ftops.cli.tables import make_table
+from ftops.cli.views import cell, heading, indent, render_pairs
+from ftops.dataset.letters import Letters
+from ftops.dataset.reading.source import Source
+from ftops.dataset.stats.distributions import Bin, Marks, find_marks, make_bins
+from ftops.dataset.stats.measure import DataFigures
+from ftops.dataset.tokens.counter import Counter
+from ftops.dataset.tokens.estimate import estimate_error, say_method
+from ftops.records import Json
+
+_BAR = 40  # characters of the longest bar
+_SHOWN = 12  # classes, words, languages
+_DENSE = ("Han", "Kana", "Hangul")
+
+
+def list_lengths(figures: DataFigures, vocabulary: str) -> dict[str, Sequence[int]]:
+    """What is measured of each row, by its name."""
+    tally = figures.tally
+    tokens = tally.tokens.get(vocabulary)
+    return {
+        "characters of the prompt": tally.prompts,
+        "characters of the completion": tally.completions,
+        "tokens": tokens.lengths if tokens else (),
+        "tokens that are learned": tokens.answers if tokens else (),
+    }
+
+
+def find_error(figures: DataFigures, counter: Counter) -> float:
+    """The share by which the sum of all tokens may be off, by the scripts of the text."""
+    scripts = figures.tally.tongues.scripts
+    dense = sum(scripts[name] for name in _DENSE)
+    latin = scripts["Latin"]
+    other = sum(scripts.values()) - latin - dense
+    return estimate_error(Letters(latin, other, dense)) if counter.error else 0.0
+
+
+def render_stats(
+    source: Source, figures: DataFigures, counter: Counter, costs: Sequence[JobCost]
+) -> Iterator[RenderableType]:
+    """For people."""
+    verdict, tally = figures.verdict, figures.tally
+    yield Text(source.name, "bold")
+    rows = f"{verdict.rows:,}" + (f" of {verdict.format}" if verdict.format else "")
+    bad = f"{tally.bad_rows:,} that cannot be used are left out" if tally.bad_rows else None
+    yield render_pairs(
+        [
+            ("read as", ", ".join(source.inferred) or None),
+            ("rows", rows),
+            ("bad rows", bad),
+            ("task", verdict.task if verdict.rows else None),
+            ("tokens", say_method(counter.method, find_error(figures, counter))),
+        ]
+    )
+    if not verdict.rows:
+        return
+    lengths = list_lengths(figures, counter.vocabulary)
+    yield heading("Length of a row")
+    yield indent(_render_marks({name: find_marks(found) for name, found in lengths.items()}))
+    yield heading("Rows by tokens")
+    yield from _render_bins(make_bins(lengths["tokens"]))
+    yield from _render_counts("Rows by class", verdict.classes or {}, verdict.rows)
+    yield from _render_words(figures)
+    yield from _render_costs(costs)
+
+
+def _render_marks(found: dict[str, Marks]) -> RenderableType:
+    names = ("least", "median", "mean", "95 of 100", "most", "in all")
+    table = make_table("", *names, right=names)
+    for name, marks in found.items():
+        table.add_row(
+            cell(name),
+            f"{marks.least:,}",
+            f"{marks.median:,}",
+            f"{marks.mean:,.1f}",
+            f"{marks.high:,}",
+            f"{marks.most:,}",
+            f"{marks.total:,}",
+        )
+    return table
+
+
+def _render_bins(bins: Sequence[Bin]) -> Iterator[Text]:
+    names = [
+        f"{one.first:,}" if one.first == one.last else f"{one.first:,} to {one.last:,}"
+        for one in bins
+    ]
+    yield from _render_bars(list(zip(names, (one.count for one in bins), strict=True)))
+
+
+def _render_counts(title: str, counts: Mapping[str, int], rows: int) -> Iterator[Text]:
+    if not counts:
+        return
+    yield heading(f"{title} ({len(counts):,})")
+    shown = list(counts.items())[:_SHOWN]
+    yield from _render_bars([(repr(name), count) for name, count in shown], rows)
+    if len(counts) > _SHOWN:
+        yield Text(f"  and {len(counts) - _SHOWN:,} more")
+
+
+def _render_bars(counts: Sequence[tuple[str, int]], rows: int = 0) -> Iterator[Text]:
+    """A line each: the name, the figure, a bar; of so many `rows` in all, the share, too."""
+    most = max((count for _, count in counts), default=0)
+    width = max((cell(name).cell_len for name, _ in counts), default=0)
+    for name, count in counts:
+        label = cell(name)
+        label.pad_right(width - label.cell_len)
+        share = f"{count / rows:>7.1%}" if rows else ""
+        bar = "█" * round(_BAR * count / most) if most else ""
+        yield Text.assemble("  ", label, f" {count:>10,}{share}  ", (bar, "cyan"))
+
+
+def _render_words(figures: DataFigures) -> Iterator[RenderableType]:
+    words, tongues = figures.tally.words, figures.tally.tongues
+    least = "at least " if words.is_full else ""
+    frequent = ", ".join(f"{word} {count:,}" for word, count in words.counts.most_common(_SHOWN))
+    yield heading("Words and languages")
+    letters = sum(tongues.scripts.values())
+    scripts = [
+        f"{name} {count / letters:.1%}" if count * 1000 >= letters else f"{name} under 0.1%"
+        for name, count in tongues.scripts.most_common(6)
+    ]
+    languages = [
+        f"{name or 'not told'} {count:,}" for name, count in tongues.languages.most_common(_SHOWN)
+    ]
+    yield render_pairs(
+        [
+            ("words", f"{words.total:,}"),
+            ("different", f"{least}{len(words.counts):,}, of which {words.once:,} once"),
+            ("most frequent", frequent or None),
+            ("scripts", ", ".join(scripts) or None),
+            ("languages", f"{', '.join(languages)} rows, guessed by common words"),
+        ]
+    )
+
+
+def _render_costs(costs: Sequence[JobCost]) -> Iterator[RenderableType]:
+    if not costs:
+        return
+    yield heading('Cost of a job, with "auto" for epochs and batch size')
+    right = ("tokens", "epochs", "batch", "trained tokens", "cost")
+    table = make_table("provider", "model", *right, "", right=right)
+    for cost in costs:
+        trained = cost.trained_tokens
+        table.add_row(
+            cell(cost.provider),
+            cell(cost.model),
+            f"{cost.tokens:,}",
+            "?" if cost.epochs is None else str(cost.epochs),
+            "?" if cost.batch_size is None else str(cost.batch_size),
+            "?" if trained is None else f"{trained:,}",
+            _say_cost(cost),
+            "" if cost.is_exact else "estimated",
+        )
+    yield indent(table)
+
+
+def _say_cost(cost: JobCost) -> str:
+    if cost.usd is None:
+        return "not known"
+    return f"${cost.usd:,.2f}" if cost.usd else "nothing"
+
+
+def stats_to_json(
+    source: Source, figures: DataFigures, counter: Counter, costs: Sequence[JobCost]
+) -> Json:
+    """For programs."""
+    verdict, tally = figures.verdict, figures.tally
+    lengths = list_lengths(figures, counter.vocabulary)
+    keys = ("prompt_characters", "completion_characters", "tokens", "learned_tokens")
+    return {
+        "file": source.name,
+        "inferred": list(source.inferred),
+        "rows": verdict.rows,
+        "bad_rows": tally.bad_rows,
+        "row_format": verdict.format.value if verdict.format else None,
+        "task": verdict.task,
+        "classes": None if verdict.classes is None else dict(verdict.classes),
+        "tokens_method": counter.method,
+        "tokens_error": find_error(figures, counter),
+        "lengths": {
+            key: asdict(find_marks(found))
+            for key, found in zip(keys, lengths.values(), strict=True)
+        },
+        "rows_by_tokens": [asdict(one) for one in make_bins(lengths["tokens"])],
+        "words": {
+            "total": tally.words.total,
+            "different": len(tally.words.counts),
+            "once": tally.words.once,
+            "most_frequent": dict(tally.words.counts.most_common(_SHOWN)),
+        },
+        "scripts": dict(tally.tongues.scripts.most_common()),
+        "languages": {name or "unknown": n for name, n in tally.tongues.languages.most_common()},
+        "costs": [{**asdict(cost), "trained_tokens": cost.trained_tokens} for cost in costs],
+    }

@@ -1,0 +1,106 @@
+"""What the first rows look like, so that one pass over all of them can count the exceptions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ftops.dataset.examining.gauge import UNKNOWN, Gauge
+from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.screening.words import share_of_field_lists
+from ftops.records import RowFormat
+
+SURVEYED_ROWS = 400
+SEPARATORS = (
+    "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n", "\n\n### =>\n\n",
+    " ->",
+)  # fmt: skip
+STOPS = ("\n", " END", "###", "***", "+++", "&&&", "$$$", "@@@", "%%%", " [END]")
+_MOST_SHARE = 0.8
+_LONGEST_ENDING = 24
+_SENTENCE = set(".?!,;:'\")]}…。？！")
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The shape of the rows, how most prompts and completions end ("" for in no one way), and what
+    rows are measured by.
+
+    `common` are the runs of letters that many prompts hold (`screening/sketches.py`), where
+    somebody asked for texts that are nearly the same. `field_lists` is the share of prompts that
+    are names with values rather than sentences.
+    """
+
+    format: RowFormat | None = None
+    separator: str = ""
+    stop: str = ""
+    gauge: Gauge = UNKNOWN
+    common: tuple[int, ...] = ()
+    field_lists: float = 0.0
+
+
+def survey_rows(batches: Sequence[RowBatch]) -> Survey:
+    """Look at the first rows."""
+    prompts: list[str] = []
+    completions: list[str] = []
+    row_format = None
+    for batch in batches:
+        row_format = row_format or (batch.format if batch.raws else None)
+        room = SURVEYED_ROWS - len(prompts)
+        prompts += batch.prompts[:room]
+        completions += batch.completions[:room]
+    if row_format is not RowFormat.COMPLETION:
+        return Survey(row_format)
+    stop = ""
+    if not _few_different(completions):
+        stop = find_ending(completions, STOPS)
+    separator = find_ending(prompts, SEPARATORS)
+    lists = share_of_field_lists(prompts, separator)
+    return Survey(row_format, separator, stop, field_lists=lists)
+
+
+def _few_different(completions: Sequence[str]) -> bool:
+    """Whether they look like labels: then a common ending is one only if it is a known sign."""
+    return len(set(completions)) * 3 < len(completions) and not any(
+        all(text.endswith(stop) for text in completions) for stop in STOPS
+    )
+
+
+def find_ending(texts: Sequence[str], known: Sequence[str]) -> str:
+    """The mark that at least four of five texts end with; "" when there is none."""
+    if not texts:
+        return ""
+    enough = max(min(2, len(texts)), len(texts) * _MOST_SHARE)
+    for mark in sorted(known, key=len, reverse=True):
+        if sum(text.endswith(mark) for text in texts) >= enough:
+            return mark
+    if len(texts) < 2 or len(set(texts)) * 3 < len(texts):
+        return ""  # the same few texts end alike by what they say
+    for size in range(_LONGEST_ENDING, 0, -1):
+        (ending, count), *_ = Counter(text[-size:] for text in texts).most_common(1)
+        if count >= enough:
+            return ending if is_mark(ending) else ""
+    return ""
+
+
+def is_mark(text: str) -> bool:
+    """Whether an ending can tell a model where a text ends: no letter, blank or full stop alone.
+
+    A new line with words behind it ("\\nAnswer:") is one; so is a sign that sentences do not use.
+    """
+    if not text.strip(" \t"):
+        return False
+    if "\n" in text:
+        return True
+    return any(
+        not character.isalnum() and not character.isspace() and character not in _SENTENCE
+        for character in text
+    )
+
+
+def common_prefix(texts: Sequence[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(texts), max(texts)
+    for size, (one, other) in enumerate(zip(first, last, strict=False)):
+        if one != other:
+            return first[:size]
+    return first

@@ -1,0 +1,203 @@
+"""`ftops data prepare`: what users see of it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftops.cli.data.fixes import show_change
+from ftops.dataset.plans.treatment import Example
+from tests.cli.running import ftops
+from tests.dataset.workbooks import make_workbook
+
+MARK = "\n\n###\n\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_at_home(no_real_home: Path) -> Iterator[None]:
+    yield
+    assert not no_real_home.exists()
+
+
+def write(path: Path, count: int = 300, *more: str) -> Path:
+    """Free answers without any marks."""
+    rows = [
+        json.dumps({"prompt": f"{n}, what is it?", "completion": f"{chr(97 + n % 26)} is {n}"})
+        for n in range(count)
+    ]
+    path.write_text("\n".join([*rows, *more]) + "\n", encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_without_a_terminal_it_is_a_dry_run_that_shows_real_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", 300, '{"prompt": "a", "completion": null}')
+    answer = ftops("data", "prepare", path, "-o", tmp_path / "out.jsonl")
+    assert answer.code == 0
+    assert "drop-bad-rows  leave out rows that cannot be used: 1 row (null-value)" in answer.out
+    assert "    line 301\n      before  {" in answer.out
+    assert "after   (left out)" in answer.out
+    assert "add-separator  end every prompt with the separator: 300 rows" in answer.out
+    assert r'after   "0, what is it?\n\n###\n\n"' in answer.out
+    assert "300 rows would be written. Nothing was: this was a dry run." in answer.out
+    assert [one.name for one in tmp_path.iterdir()] == ["train.jsonl"]
+
+
+def test_yes_takes_every_fix_writes_the_plan_and_says_what_is_next(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl")
+    before = path.read_bytes()
+    answer = ftops("data", "prepare", path, "--yes")
+    assert answer.code == 0, answer.err
+    out = tmp_path / "train.prepared.jsonl"
+    assert read(out)[0] == {"prompt": f"0, what is it?{MARK}", "completion": " a is 0\n"}
+    assert r"To ask the model: end prompts with '\n\n###\n\n', stop at '\n'." in answer.out
+    assert "ftops init" in answer.out
+    assert path.read_bytes() == before
+    assert "add-leading-blank" in (tmp_path / f"{out.name}.plan.yaml").read_text()
+
+
+def test_a_plan_repeats_the_preparation_without_a_question(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl")
+    ftops("data", "prepare", path, "-o", tmp_path / "a.jsonl", "--yes")
+    plan = tmp_path / "a.jsonl.plan.yaml"
+    again = ftops("data", "prepare", path, "-o", tmp_path / "b.jsonl", "--plan", plan)
+    assert again.code == 0, again.err
+    assert (tmp_path / "b.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    assert not (tmp_path / "b.jsonl.plan.yaml").exists()
+    bad = write(tmp_path / "tomorrow.jsonl", 3, "nonsense")
+    answer = ftops("data", "prepare", bad, "-o", tmp_path / "c.jsonl", "--plan", plan)
+    assert answer.code == 1
+    assert "tomorrow.jsonl:4: not JSON" in answer.err
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def test_nothing_is_overwritten_without_force_and_the_input_never(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl")
+    out = tmp_path / "out.jsonl"
+    assert ftops("data", "prepare", path, "-o", out, "--yes").code == 0
+    refused = ftops("data", "prepare", path, "-o", out, "--yes")
+    assert refused.code == 1
+    assert "is there already" in refused.err
+    assert "--force" in refused.err
+    assert ftops("data", "prepare", path, "-o", out, "--yes", "--force").code == 0
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    for target in (path, link):
+        answer = ftops("data", "prepare", path, "-o", target, "--yes", "--force")
+        assert answer.code == 1
+        assert "is the input, which is never changed" in answer.err
+    wrong = ftops("data", "prepare", path, "-o", tmp_path / "out.csv", "--yes")
+    assert "ftops data convert" in wrong.err
+
+
+def test_as_json_and_quiet(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl")
+    dry = ftops("data", "prepare", path, "--json").document
+    assert dry["written"] is False
+    document = json.loads(ftops("data", "prepare", path, "--json", "--yes").out)
+    assert document["rows"] == 300
+    assert document["out"] == str(tmp_path / "train.prepared.jsonl")
+    first = document["fixes"][0]
+    assert (first["code"], first["rows"]) == ("add-separator", 300)
+    assert first["values"]["separator"] == MARK
+    assert first["examples"][0]["after"] == f"0, what is it?{MARK}"
+    quiet = ftops("data", "prepare", path, "--yes", "--force", "-q").out.splitlines()
+    assert quiet == [document["out"], document["plan_file"]]
+
+
+def test_standard_input_is_read_once_and_wants_a_name_for_its_rows(tmp_path: Path) -> None:
+    data = write(tmp_path / "train.jsonl").read_bytes()
+    assert "Say -o OUT" in ftops("data", "prepare", "-", "--yes", stdin=data).err
+    out = tmp_path / "out.jsonl"
+    answer = ftops("data", "prepare", "-", "-o", out, "--yes", stdin=data)
+    assert answer.code == 0, answer.err
+    assert "standard input" in answer.out
+    assert len(read(out)) == 300
+
+
+def test_what_is_wrong_with_standard_input_is_said_of_it(tmp_path: Path) -> None:
+    answer = ftops("data", "prepare", "-", stdin="a,b\n1,2,3\n4\n")
+    assert answer.code == 1
+    assert answer.err.startswith("error: standard input")
+    columns = ("--prompt", "a", "--completion", "b")
+    dry = ftops("data", "prepare", "-", *columns, stdin="a,b\n1,2\n4,5\n")
+    assert (dry.code, "2 rows would be written" in dry.out) == (0, True)
+
+
+def test_a_workbook_is_read_once_and_prepared_all_the_same(tmp_path: Path) -> None:
+    cells = [
+        ["Question", "Answer"],
+        *([f"What is {n}?", f"{chr(97 + n % 26)} {n}"] for n in range(40)),
+    ]
+    cells += [["What?", ""], cells[1]]
+    book = tmp_path / "faq.xlsx"
+    book.write_bytes(make_workbook({"Sheet1": cells}))
+    refused = ftops("data", "prepare", book)
+    assert "--prompt '{Question}' --completion 'Answer'" in refused.err
+    columns = ("--prompt", "Question", "--completion", "Answer")
+    document = json.loads(ftops("data", "prepare", book, *columns, "--yes", "--json").out)
+    counts = {fix["check"] or fix["code"]: fix["rows"] for fix in document["fixes"]}
+    assert counts["empty-completion"] == 1
+    assert counts["drop-duplicates"] == 1
+    assert len(read(tmp_path / "faq.prepared.jsonl")) == 40
+
+
+def test_a_table_with_templates_becomes_rows_and_the_plan_keeps_the_columns(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "sentences.csv"
+    table.write_text("text,label\n" + "".join(f"row {n},kind {n % 3}\n" for n in range(300)))
+    columns = ["--prompt", "{text} is what?", "--completion", "label"]
+    out = tmp_path / "out.jsonl"
+    assert ftops("data", "prepare", table, "-o", out, "--yes", *columns).code == 0
+    assert read(out)[4] == {"prompt": f"row 4 is what?{MARK}", "completion": " 2"}
+    plan = tmp_path / "out.jsonl.plan.yaml"
+    again = ftops("data", "prepare", table, "-o", tmp_path / "b.jsonl", "--plan", plan)
+    assert again.code == 0, again.err
+    assert (tmp_path / "b.jsonl").read_bytes() == out.read_bytes()
+
+
+def test_codes_that_do_not_exist_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl")
+    answer = ftops("data", "prepare", path, "--skip", "add-seperator")
+    assert answer.code == 1
+    assert "Did you mean 'add-separator'?" in answer.err
+
+
+def test_rows_that_are_too_long_are_left_out_on_request(tmp_path: Path) -> None:
+    long = json.dumps({"prompt": "x" * 500, "completion": "y"})
+    path = write(tmp_path / "train.jsonl", 300, long)
+    document = json.loads(ftops("data", "prepare", path, "--max-characters", "400", "--json").out)
+    assert [fix["rows"] for fix in document["fixes"] if fix["code"] == "drop-long-rows"] == [1]
+    assert document["rows"] == 300
+
+
+def test_a_change_is_shown_where_it_is() -> None:
+    long = "x" * 200
+    before, after = show_change(Example(1, long + "a", long + "b", whole=False))
+    assert before == '"…' + "x" * 71 + 'a"'
+    assert after == '"…' + "x" * 71 + 'b"'
+    assert show_change(Example(1, "{a: 1}", None)) == ("{a: 1}", None)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--only", "vote"], ["--task", "generation"], ["--plan-out", "p"]]
+)
+def test_what_a_plan_would_ignore_is_refused(tmp_path: Path, flags: list[str]) -> None:
+    path = write(tmp_path / "train.jsonl")
+    answer = ftops("data", "prepare", path, "--plan", tmp_path / "plan.yaml", *flags)
+    assert answer.code == 1
+    assert f"{flags[0]} has no effect with --plan" in answer.err
+
+
+def test_the_plan_is_never_written_over_the_rows(tmp_path: Path) -> None:
+    path, out = write(tmp_path / "train.jsonl"), tmp_path / "out.jsonl"
+    answer = ftops("data", "prepare", path, "-o", out, "--plan-out", out, "--yes")
+    assert answer.code == 1
+    assert "two files" in answer.err
+    assert not out.exists()
