@@ -37,7 +37,8 @@ class Estimate:
         are = (
             "1 training row is" if self.long_rows == 1 else f"{self.long_rows:,} training rows are"
         )
-        return f"{are} longer than {self.row_limit:,} tokens, and will be cut"
+        most = "the model reads" if self.row_limit is None else f"{self.row_limit:,} tokens"
+        return f"{are} longer than {most}, and will be cut"
 
     @property
     def trained_tokens(self) -> int | None:

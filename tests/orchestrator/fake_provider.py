@@ -57,6 +57,7 @@ class FakeProvider:
         self.capabilities = CAPABILITIES
         self.format = RowFormat.COMPLETION
         self.price_usd: float | None = 1.0
+        self.row_limit: int | None = 1_024
         self.statuses: tuple[str, ...] = STATUSES
         self.job_error: JobError | None = None
         self.listing_lag_s = 0.0  # for so long a job is not found by its metadata
@@ -96,6 +97,7 @@ class FakeProvider:
     def find_figures(self, model: str) -> ModelFigures:
         return ModelFigures(
             train_usd=self.price_usd,
+            max_example_tokens=self.row_limit,
             price_advice="" if self.price_usd is not None else f"Tell the price of {model}.",
         )
 
