@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -17,6 +17,7 @@ from ftops.cli.data import (
     Delimiter,
     Encoding,
     FormatName,
+    Private,
     PromptColumn,
     Sheet,
     Target,
@@ -24,6 +25,7 @@ from ftops.cli.data import (
     find_task,
     make_aim,
 )
+from ftops.cli.data_marks import MarksFile, honour_marks
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
 
@@ -63,6 +65,13 @@ MaxCharacters = Annotated[
     int | None,
     typer.Option("--max-characters", min=1, metavar="N", help="Leave out rows of more than N."),
 ]
+Redact = Annotated[
+    bool,
+    typer.Option("--redact", help="Put placeholders in the place of private data and secrets."),
+]
+IgnoreMarks = Annotated[
+    bool, typer.Option("--ignore-marks", help="Leave the marks beside FILE out of account.")
+]
 _MODE = 0o644
 _STDIN = "standard input"
 _SUFFIXES = (".jsonl", ".ndjson", ".json", "")
@@ -76,6 +85,7 @@ def add_to(group: typer.Typer) -> None:
             "ftops data prepare train.jsonl -o ready.jsonl",
             "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
             "ftops data prepare train.jsonl --yes --skip label-map --skip null-value",
+            "ftops data prepare train.jsonl --redact --skip phone-number",
             "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
         ],
     )(prepare)
@@ -102,6 +112,10 @@ def prepare(
     aim: Target = None,
     task: Task = None,
     max_characters: MaxCharacters = None,
+    private: Private = False,
+    redact: Redact = False,
+    marks: MarksFile = None,
+    ignore_marks: IgnoreMarks = False,
     format: FormatName = None,
     sheet: Sheet = None,
     encoding: Encoding = None,
@@ -112,25 +126,23 @@ def prepare(
     """Mend data of any kind: shows each fix with rows before and after, asks, and writes OUT.
 
     Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
-    without --yes nothing is written. FILE is never changed.
+    without --yes nothing is written. FILE is never changed. Rows marked drop in `ftops data sample`
+    are left out; while some are marked fix, nothing is written.
     """
-    from ftops.cli.environment import read_environ
-    from ftops.dataset.checks.catalogue import get_rules
-    from ftops.dataset.preparing import Wishes
-    from ftops.dataset.proposals import check_codes
     from ftops.dataset.reading.options import ReadOptions, find_format
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    rules = [rule.code for rule in get_rules()]
-    check_codes(only or (), rules, "--only")
-    check_codes(skip or (), rules, "--skip")
-    wishes = Wishes(
-        aim=make_aim(aim),
-        task=find_task(task),
-        only=only or (),
-        skip=skip or (),
+    if plan:
+        changing = {
+            "--only": only, "--skip": skip, "--max-characters": max_characters,
+            "--private": private, "--redact": redact, "--marks": marks, "--plan-out": plan_out,
+        }  # fmt: skip
+        _check_plan_alone([flag for flag, value in changing.items() if value])
+    wishes = replace(
+        _make_wishes(aim, task, only or [], skip or []),
         most_characters=max_characters,
-        environ=read_environ(),
+        private=private,
+        redact=redact,
     )
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
     writing = yes or plan is not None or asking
@@ -141,7 +153,35 @@ def prepare(
         if plan:
             _repeat(out, path, file, options, plan, targets)
         else:
+            if not ignore_marks:
+                source = open_held(path, file, options)
+                marked = honour_marks(out, source, file, marks, writing=writing)
+                wishes = replace(wishes, marked=marked)
             _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
+
+
+def _make_wishes(
+    target: str | None, task: str | None, only: Sequence[str], skip: Sequence[str]
+) -> "Wishes":
+    """What is wanted for which model; DatasetError for a name that there is not."""
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.checks.catalogue import get_rules
+    from ftops.dataset.preparing import Wishes
+    from ftops.dataset.proposals import check_codes
+
+    rules = [rule.code for rule in get_rules()]
+    check_codes(only, rules, "--only")
+    check_codes(skip, rules, "--skip")
+    return Wishes(make_aim(target), find_task(task), only, skip, environ=read_environ())
+
+
+def _check_plan_alone(flags: Sequence[str]) -> None:
+    """DatasetError when something is asked for beside a plan, which would not do it."""
+    if flags:
+        raise DatasetError(
+            f"{', '.join(flags)}: a plan is repeated as it stands",
+            hint="Change the plan, which is text, or make another one without --plan.",
+        )
 
 
 def choose_targets(
@@ -288,9 +328,12 @@ def make_question(out: Output, unit: str) -> "Ask":
     from ftops.cli.fixes import render_fix
 
     def ask(proposal: "Proposal", deed: "Deed") -> bool:
+        """Whether to do it; what the user has asked for already is shown only."""
         out.show("")
         for line in render_fix(deed, proposal.reasons, unit):
             out.show(line)
+        if proposal.wanted:
+            return True
         try:
             return typer.confirm("Do this?", default=True, err=True)
         except typer.Abort:

@@ -17,6 +17,7 @@ from ftops.cli.data import (
     Sheet,
 )
 from ftops.cli.data_files import check_is_file
+from ftops.cli.data_marks import MarksFile, name_marks
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How
 Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
 Html = Annotated[
     Path | None, typer.Option("--html", metavar="PAGE", help="Write them as one page to mark them.")
-]
-MarksFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--marks", metavar="MARKS", help="Where marks are kept; default: FILE.marks.jsonl."
-    ),
 ]
 SetMark = Annotated[
     list[str] | None,
@@ -91,7 +86,7 @@ def sample(
 
     check_is_file(file)
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    where = marks_file or file.with_name(f"{file.name}.marks.jsonl")
+    where = marks_file or name_marks(file)
     marks = read_marks(where) if where.exists() else {}
     if mark:
         _set_marks(out, mark, marks, where)

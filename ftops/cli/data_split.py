@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ftops.dataset.splitting import Division
+    from ftops.records import Json
 
 DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
 ValidationAmount = Annotated[
@@ -120,24 +121,27 @@ def split(
     for gap in find_gaps(division):
         out.remark(f"warning: {gap}")
     out.finish(
-        {
-            "seed": seed,
-            "groups": division.groups,
-            "parts": [
-                {
-                    "part": name,
-                    "file": str(path),
-                    "rows": division.rows(name),
-                    "classes": None
-                    if division.classes is None
-                    else {label: counts.get(name, 0) for label, counts in division.classes.items()},
-                }
-                for name, path in targets.items()
-            ],
-        },
+        {"seed": seed, **_to_json(division, targets)},
         essential=map(str, targets.values()),
         human=lambda: _render(division, targets),
     )
+
+
+def _to_json(division: "Division", targets: dict[str, Path]) -> "dict[str, Json]":
+    return {
+        "groups": division.groups,
+        "parts": [
+            {
+                "part": name,
+                "file": str(path),
+                "rows": division.rows(name),
+                "classes": None
+                if division.classes is None
+                else {label: counts.get(name, 0) for label, counts in division.classes.items()},
+            }
+            for name, path in targets.items()
+        ],
+    }
 
 
 def _check_free(targets: list[Path], force: bool) -> None:

@@ -1,6 +1,6 @@
 """What one message of a row may look like, and the words in which rows are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from ftops.records import Json
@@ -35,6 +35,27 @@ def message_text(message: Mapping[str, Json]) -> str:
         return content
     parts = content if isinstance(content, list) else []
     return "".join(str(part["text"]) for part in parts if isinstance(part, dict))
+
+
+def change_texts(value: Json, change: Callable[[str], str], key: str = "") -> Json:
+    """`value` with the text of its messages changed; roles, names and tool calls stay."""
+    if isinstance(value, dict):
+        return {name: change_texts(one, change, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [change_texts(one, change, key) for one in value]
+    return change(value) if isinstance(value, str) and key in ("content", "text") else value
+
+
+def list_texts(value: Json) -> list[str]:
+    """The texts that `change_texts` is about, in their order."""
+    texts: list[str] = []
+
+    def keep(text: str) -> str:
+        texts.append(text)
+        return text
+
+    change_texts(value, keep)
+    return texts
 
 
 def kind_of(value: object) -> str:

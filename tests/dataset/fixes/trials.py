@@ -66,4 +66,4 @@ def run_steps(folder: Path, rows: Sequence[object], *steps: PlanStep) -> list[di
 
 def read_lines(path: Path) -> list[dict[str, Json]]:
     """The rows of a JSON lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
