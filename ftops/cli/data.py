@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ftops.dataset.survey import Survey
 
 Sources = Annotated[
-    list[str], typer.Argument(metavar="FILE...", help="Data files or folders; - for stdin.")
+    list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
 ]
 FormatName = Annotated[
     str | None,
@@ -41,7 +41,9 @@ PromptColumn = Annotated[
 ]
 CompletionColumn = Annotated[
     str | None,
-    typer.Option("--completion", metavar="COLUMN", help="Column or template of the completions."),
+    typer.Option(
+        "--completion", metavar="COLUMN", help="Column or '{template}' of the completions."
+    ),
 ]
 Target = Annotated[
     str | None,
@@ -68,7 +70,7 @@ Processes = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    group = make_app("Check and prepare training data.")
+    group = make_app("Check, mend, split and read training data.")
     command(
         group,
         "check",
@@ -92,8 +94,8 @@ def add_to(app: typer.Typer) -> None:
     )
 
     for part in (
+        *(data_prepare, data_convert, data_split, data_baseline),
         *(data_stats, data_preview, data_sample, data_diff),
-        *(data_prepare, data_split, data_convert, data_baseline),
     ):
         part.add_to(group)
     app.add_typer(group, name="data")
@@ -121,6 +123,7 @@ def check(
 
     Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
     """
+    from ftops.cli.data_next import follow_check
     from ftops.cli.environment import read_environ
     from ftops.cli.findings import Examined, finish_check, write_sarif
     from ftops.dataset.examination import examine
@@ -154,7 +157,9 @@ def check(
         _compare_with_validation(examined, examinations)
     if sarif:
         write_sarif(sarif, examined)
-    finish_check(out, examined, strict=strict)
+    alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
+    following = follow_check(alone, options, examined[0].findings) if alone else []
+    finish_check(out, examined, following, strict=strict)
 
 
 def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:

@@ -25,6 +25,11 @@ def name_marks(file: Path) -> Path:
     return file.with_name(f"{file.name}.marks.jsonl")
 
 
+def say_marks(count: int) -> str:
+    """ "1 mark", "2 marks", …"""
+    return "1 mark" if count == 1 else f"{count:,} marks"
+
+
 def honour_marks(
     out: Output,
     source: "Source",
@@ -44,8 +49,7 @@ def honour_marks(
     marks = read_marks(where)
     marked = find_marked(source, marks, str(where))
     absent = f", {marked.absent:,} of rows that are not in {file}" if marked.absent else ""
-    count = "1 mark" if len(marks) == 1 else f"{len(marks):,} marks"
-    out.remark(f"{where}: {count}{absent}")
+    out.remark(f"{where}: {say_marks(len(marks))}{absent}")
     unmended = say_unmended(marked, source.unit)
     if unmended and writing:
         raise DatasetError(

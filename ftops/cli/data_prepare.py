@@ -123,7 +123,7 @@ def prepare(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
-    """Mend data of any kind: shows each fix with rows before and after, asks, and writes OUT.
+    """Mend data: shows each fix by real rows, asks, and writes OUT.
 
     Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
     without --yes nothing is written. FILE is never changed. Rows marked drop in `ftops data sample`

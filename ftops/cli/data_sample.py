@@ -17,7 +17,7 @@ from ftops.cli.data import (
     Sheet,
 )
 from ftops.cli.data_files import check_is_file
-from ftops.cli.data_marks import MarksFile, name_marks
+from ftops.cli.data_marks import MarksFile, name_marks, say_marks
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: 
     out.finish(
         {"marks_file": str(where), "marks": len(marks)},
         essential=[str(where)],
-        human=lambda: [f"{len(marks):,} marks in {where}"],
+        human=lambda: [f"{say_marks(len(marks))} in {where}"],
     )
 
 
@@ -157,15 +157,19 @@ def _finish(
     *,
     shown: bool,
 ) -> None:
+    from ftops.dataset.findings import say_rows
+
     document = _to_json(drawn, marks, page, where)
 
     def human() -> "Iterator[RenderableType]":
         for row in drawn.rows if shown else ():
             yield from _render_row(row, marks.get(row.id))
         marked = sum(row.id in marks for row in drawn.rows)
-        yield f"{len(drawn.rows)} of {drawn.of:,} rows; {marked} marked in {where}"
+        yield f"{len(drawn.rows):,} of {say_rows(drawn.of)}; {marked:,} marked in {where}"
         if page is not None:
             yield f"open {page}"
+        if marks:
+            yield "`ftops data prepare` leaves out what is marked drop, and waits for what is fix."
 
     essential = [str(page)] if page is not None else [row.id for row in drawn.rows]
     if shown and out.mode is Mode.HUMAN and out.console.is_terminal:

@@ -6,11 +6,12 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli import views
+from ftops.cli.data_next import name_path, render_next
 from ftops.cli.fixes import find_reasons, fix_to_json, left_to_json, render_fix, render_left
 from ftops.cli.output import Output, clean
 from ftops.dataset.asking import find_labels, find_marks
 from ftops.dataset.execution import Outcome
+from ftops.dataset.findings import say_rows
 from ftops.dataset.preparing import Found
 from ftops.dataset.reading.source import Source
 from ftops.dataset.treatment import Deed
@@ -58,11 +59,8 @@ def finish(
         else:
             yield from _render_written(outcome, rows, plan)
             yield from _render_asking(found.plan)
-            yield views.heading("Next")
-            name = clean(views.render_path(rows))
-            yield from views.render_commands(
-                [views.quote("ftops", "data", "check", name), views.quote("ftops", "init", name)]
-            )
+            name = name_path(rows)
+            yield from render_next([["data", "split", name], ["init", name]])
 
     out.finish(document, essential=[str(path) for path in (rows, plan) if path], human=human)
 
@@ -78,19 +76,14 @@ def _render_deeds(
         yield from render_fix(deed, find_reasons(found.taken, deed), unit)
 
 
-def _say_rows(outcome: Outcome) -> str:
-    return "1 row" if outcome.rows == 1 else f"{outcome.rows:,} rows"
-
-
 def _render_dry_run(outcome: Outcome) -> Iterator[RenderableType]:
-    yield f"{_say_rows(outcome)} would be written. Nothing was: this was a dry run."
+    yield f"{say_rows(outcome.rows)} would be written. Nothing was: this was a dry run."
     yield Text("Next: the same with --yes, or at a terminal, where each fix is a question.")
 
 
 def _render_written(outcome: Outcome, rows: Path, plan: Path) -> Iterator[RenderableType]:
-    name = clean(views.render_path(rows))
-    yield Text(f"{name} is written: {_say_rows(outcome)}.", "green")
-    yield f"{clean(views.render_path(plan))} repeats this with other data (--plan)."
+    yield Text(f"{name_path(rows)} is written: {say_rows(outcome.rows)}.", "green")
+    yield f"{name_path(plan)} repeats this with other data (--plan)."
 
 
 def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
@@ -121,7 +114,7 @@ def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, r
     def human() -> Iterator[RenderableType]:
         for deed in outcome.changed:
             yield from render_fix(deed, (), source.unit)
-        name = clean(views.render_path(rows))
-        yield Text(f"{name} is written by {clean(plan.name)}: {_say_rows(outcome)}.", "green")
+        written = f"{name_path(rows)} is written by {clean(plan.name)}: {say_rows(outcome.rows)}."
+        yield Text(written, "green")
 
     out.finish(document, essential=[str(rows)], human=human)
