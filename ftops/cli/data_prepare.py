@@ -25,7 +25,7 @@ from ftops.cli.data import (
     find_task,
     make_aim,
 )
-from ftops.cli.data_marks import MarksFile, honour_marks
+from ftops.cli.data_marks import MarksFile, honour_marks, name_marks
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
 
@@ -317,6 +317,8 @@ def _repeat(
     from ftops.spec.plan_file import read_plan
 
     plan = read_plan(plan_file, KNOWN_STEPS)
+    if file != "-" and name_marks(Path(file)).is_file():
+        out.remark(f"{name_marks(Path(file))}: not looked at, since the plan says all")
     source = name_source(open_planned(path, options, plan), file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)

@@ -252,7 +252,8 @@ def test_rows_marked_drop_are_left_out_today_and_tomorrow(tmp_path: Path) -> Non
     assert f"{marks}: 2 marks" in answer.err
     assert "drop-marked  leave out rows that were marked drop: 1 row" in answer.out
     assert len(read(out)) == 29
-    marks.unlink()
+    repeated = ("-o", tmp_path / "a.jsonl", "--plan", tmp_path / "out.jsonl.plan.yaml")
+    assert f"{marks}: not looked at" in ftops("data", "prepare", path, *repeated).err
     tomorrow = tmp_path / "tomorrow.jsonl"
     tomorrow.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
     plan = ("--plan", tmp_path / "out.jsonl.plan.yaml")

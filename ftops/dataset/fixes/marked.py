@@ -1,12 +1,12 @@
 """Rows that somebody has read and wants left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ftops.dataset.fixes.protocol import Portion, RowFilter, Value
 from ftops.dataset.identity import raw_id
 from ftops.dataset.messages import Raw
-from ftops.records import RowFormat
+from ftops.records import Json, RowFormat
 
 MOST_MARKED = 10_000
 
@@ -21,9 +21,12 @@ class DropMarked(RowFilter):
     )
     VALUES: ClassVar = {"rows": Value("texts", "the ids of the rows, as in the file of marks")}
 
+    def __init__(self, values: Mapping[str, Json]) -> None:
+        super().__init__(values)
+        self._dropped = frozenset(self.texts("rows"))
+
     def find_kept(self, portion: Portion) -> Sequence[bool] | None:
-        dropped = set(self.texts("rows"))
-        kept = [name not in dropped for name in name_rows(portion)]
+        kept = [name not in self._dropped for name in name_rows(portion)]
         return None if all(kept) else kept
 
 
