@@ -1,22 +1,28 @@
 """Placeholders in the place of private data and secrets, in rows of each shape."""
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ftops.dataset.asking import prepare_question
 from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examination import examine
-from ftops.dataset.fixes.redacting import REDACTED
+from ftops.dataset.fixes.protocol import Portion
+from ftops.dataset.fixes.redacting import REDACTED, Redact
 from ftops.dataset.reading.source import open_source
+from ftops.dataset.screening.private import find_private, hide, redact
 from ftops.dataset.treatment import Deed
 from ftops.errors import DatasetError
-from ftops.records import DataPlan, PlanStep
+from ftops.records import DataPlan, PlanStep, RowFormat
 from tests.dataset.data_files import chat, pair, preference
 from tests.dataset.fixes.trials import Trial, run_steps, try_all
 
 MAIL, PHONE, CARD = "jo.doe@firma.de", "+49 170 1234567", "4111 1111 1111 1111"
 MARK = "\n\n###\n\n"
+PIECES = [MAIL, PHONE, CARD, "\n", " ", "tel: ", "password=", "\x1e", "a", "é", "555-", "@"]
 EVERY = PlanStep("redact", {"codes": list(REDACTED)})
 MAILS = PlanStep("redact", {"codes": ["email-address"]})
 
@@ -43,6 +49,23 @@ def test_all_that_the_scan_finds_is_gone_and_the_same_row_is_always_the_same(
     ]  # fmt: skip
     assert private(tmp_path / "rows.jsonl") == {"email-address", "phone-number", "payment-card"}
     assert private(tmp_path / "out.jsonl") == set()
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map("".join), max_size=6))
+def test_many_texts_at_once_become_what_each_becomes_alone(texts: list[str]) -> None:
+    portion = Portion(RowFormat.COMPLETION, range(len(texts)), (), texts, [*reversed(texts)])
+    Redact({"codes": list(REDACTED)}).apply(portion)
+    assert list(portion.prompts) == list(map(redact, texts))
+    assert list(portion.completions) == list(map(redact, reversed(texts)))
+    assert find_private("\x1e".join(portion.prompts)) == []
+
+
+@given(st.lists(st.sampled_from([MAIL, PHONE, CARD, "a", "é"]), max_size=6))
+def test_what_is_shown_holds_nothing_whole_as_text_and_as_json(words: list[str]) -> None:
+    for seam in (" ", "\n", "\t", '"', "\\", "\r\n"):
+        text = seam.join(["", *words, ""])
+        for shown in (hide(text), hide(json.dumps(text)), hide(json.dumps([{"a": text}]))):
+            assert not [whole for whole in (MAIL, PHONE, CARD) if whole in shown]
 
 
 def test_only_the_kinds_that_the_step_names_are_replaced(tmp_path: Path) -> None:
