@@ -81,7 +81,8 @@ def render_data_fixes() -> str:
     return f"""# The fixes of data
 
 What `ftops data prepare FILE` offers to do, made of `ftops/dataset/fixes/`, in the order in which it is done. A fix and its
-values stand in the plan, so that the same is done to other data; nothing is inferred then.
+values stand in the plan, so that the same is done to other data; nothing is inferred then. `--only` and `--skip` take the
+name of a fix, or of a check that it answers.
 
 {render_fixes()}"""
 

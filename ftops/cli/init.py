@@ -28,7 +28,11 @@ Target = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a job file that is there.")]
 Plan = Annotated[
     Path | None,
-    typer.Option("--plan", metavar="PLAN", help="Plan for the data; default: DATA.plan.yaml."),
+    typer.Option("--plan", metavar="PLAN", help="Plan for the data; default: the one beside it."),
+]
+Validation = Annotated[
+    Path | None,
+    typer.Option("--validation", metavar="FILE", help="Validation data: the job's second file."),
 ]
 
 
@@ -39,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
         examples=[
             "ftops init data/train.jsonl",
             "ftops init data/train.jsonl -o jobs/first.yaml",
+            "ftops init rows_train.jsonl --validation rows_validation.jsonl",
             "ftops init data/train.csv --prompt '{question} ->' --completion answer",
         ],
     )(init)
@@ -50,21 +55,26 @@ def init(
     target: Target = None,
     force: Force = False,
     plan: Plan = None,
+    validation: Validation = None,
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
     """Write a commented job file for a data file.
 
-    A plan that `ftops data prepare` has left beside the data goes into the job file.
+    A plan that `ftops data prepare` has left beside the data, or beside what it was split from,
+    goes into the job file.
     """
+    from ftops.cli.data.next_steps import find_plan
+    from ftops.dataset.findings import say_rows
     from ftops.dataset.reading.options import ReadOptions, to_read
     from ftops.files import write_atomic
     from ftops.spec.starter import render_starter
 
-    beside = data_file.with_name(f"{data_file.name}.plan.yaml")
-    plan = plan or (beside if beside.is_file() else None)
+    plan = plan or find_plan(data_file)
     options = ReadOptions(prompt=prompt, completion=completion)
     summary = _look(data_file, options, plan)
+    if validation:
+        _look(validation, options, plan)
     path = target or Path(f"{data_file.stem}.yaml")
     if path.exists() and not force:
         raise StorageError(
@@ -75,6 +85,7 @@ def init(
         name=_make_name(path.stem),
         classes=len(summary.classes) if summary.classes else None,
         rows=summary.rows,
+        validation_file=_relative(validation, path.parent) if validation else None,
         prepare={"plan": _relative(plan, path.parent)} if plan else to_read(options),
     )
     write_atomic(path, text.encode(), mode=0o644)
@@ -82,11 +93,15 @@ def init(
         {
             "job_file": str(path),
             "training_file": str(data_file),
+            **({"validation_file": str(validation)} if validation else {}),
             **({"plan": str(plan)} if plan else {}),
             "rows": summary.rows,
         },
         essential=[str(path)],
-        human=lambda: [f"{path} is written, for {summary.rows} rows.", f"Next: ftops run {path}"],
+        human=lambda: [
+            f"{path} is written, for {say_rows(summary.rows)}.",
+            f"Next: ftops run {path}",
+        ],
     )
 
 

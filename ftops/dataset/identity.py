@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import orjson
 
-from ftops.dataset.messages import message_text
+from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.rows import Row
 from ftops.dataset.shapes import COMPLETION
 
@@ -23,4 +23,9 @@ def question_of(row: Row) -> str:
 
 def row_id(row: Row) -> str:
     """64 bits of the SHA-256 of the row's JSON with its keys in order, as 16 hex digits."""
-    return sha256(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]
+    return raw_id(row.raw)
+
+
+def raw_id(raw: Raw) -> str:
+    """The same of a row's JSON object alone."""
+    return sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]

@@ -1,6 +1,6 @@
 """What one message of a row may look like, and the words in which rows are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from ftops.records import Json
@@ -11,6 +11,7 @@ _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "functio
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
 )
+_TEXT_KEYS = ("content", "text")
 _KINDS = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number",
     str: "text", list: "a list", dict: "an object",
@@ -35,6 +36,34 @@ def message_text(message: Mapping[str, Json]) -> str:
         return content
     parts = content if isinstance(content, list) else []
     return "".join(str(part["text"]) for part in parts if isinstance(part, dict))
+
+
+def change_texts(value: Json, change: Callable[[str], str], key: str = "") -> Json:
+    """`value` with the text of its messages changed; roles, names and tool calls stay."""
+    if isinstance(value, dict):
+        return {name: change_texts(one, change, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [change_texts(one, change, key) for one in value]
+    return change(value) if isinstance(value, str) and key in _TEXT_KEYS else value
+
+
+def list_texts(value: Json) -> list[str]:
+    """The texts that `change_texts` is about, in their order."""
+    texts: list[str] = []
+    _add_texts(value, "", texts)
+    return texts
+
+
+def _add_texts(value: Json, key: str, texts: list[str]) -> None:
+    if isinstance(value, str):
+        if key in _TEXT_KEYS:
+            texts.append(value)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            _add_texts(one, name, texts)
+    elif isinstance(value, list):
+        for one in value:
+            _add_texts(one, key, texts)
 
 
 def kind_of(value: object) -> str:

@@ -24,6 +24,7 @@ from ftops.spec.reader import (
 
 VERSION = 1
 READ_OPTIONS = ("format", "sheet", "encoding", "delimiter", "prompt", "completion")
+_SHORT_LIST = 3  # which is written in one line
 _FIELDS = ("version", "read", "steps")
 _HEAD = """\
 # How data was prepared. The same again, for other data:
@@ -49,6 +50,10 @@ class ValueRule(Protocol):
     @property
     def required(self) -> bool:
         """Whether the step is nothing without it."""
+
+    @property
+    def of(self) -> Sequence[str]:
+        """The texts that may stand in a list; none when any may."""
 
 
 Known = Mapping[str, Mapping[str, ValueRule]]
@@ -166,8 +171,18 @@ class _Reader:
             if value is None:
                 self._refuse(given[name], f"{name} of {code} must be {_KINDS[rule.kind]}")
             else:
+                self._check_known(code, name, rule, given[name])
                 values[name] = value
         return values
+
+    def _check_known(self, code: str, name: str, rule: ValueRule, node: Node) -> None:
+        """Report each text of a list that is none of those which may stand there."""
+        for item in node.items if isinstance(node, Items) and rule.of else ():
+            text = _text(item)
+            if text is not None and text not in rule.of:
+                near = difflib.get_close_matches(text, rule.of, n=1, cutoff=0.5)
+                advice = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(rule.of)}"
+                self._report.add(item.span, f"{name} of {code} cannot be {quoted(text)}", advice)
 
     def _refuse(self, node: Node, message: str) -> None:
         if not isinstance(node, Broken):
@@ -233,6 +248,10 @@ def _render_value(name: str, value: Json) -> Iterator[str]:
         yield f"{indent}{name}:"
         for key, one in value.items():
             yield f"{indent}  {_quote(key)}: {_quote(str(one))}"
+    elif isinstance(value, list) and len(value) > _SHORT_LIST:
+        yield f"{indent}{name}:"
+        for one in value:
+            yield f"{indent}  - {_quote(str(one))}"
     elif isinstance(value, list):
         yield f"{indent}{name}: [{', '.join(_quote(str(one)) for one in value)}]"
     else:

@@ -13,7 +13,7 @@ suffix: {suffix}
 training_file: {data_file}
 
 # Rows in the same shape that are never trained on: what the model is measured with.
-# validation_file: validation.jsonl
+{validation}
 
 # {rows}
 hyperparameters:
@@ -51,6 +51,7 @@ def render_starter(
     name: str,
     classes: int | None,
     rows: int,
+    validation_file: str | None = None,
     prepare: Mapping[str, str] | None = None,
 ) -> str:
     """A job file for `data_file` (`rows` rows; `classes` different completions, if labels).
@@ -64,11 +65,15 @@ def render_starter(
     if classes is not None and classes >= 2:
         template = _TWO_CLASSES if classes == 2 else _MORE_CLASSES
         classification = template.format(classes=classes)
+    validation = "# validation_file: validation.jsonl"
+    if validation_file is not None:
+        validation = f"validation_file: {_scalar(validation_file)}"
     return _STARTER.format(
+        validation=validation,
         name=_scalar(tidy),
         suffix=_scalar(tidy[:18].rstrip("-.")),
         data_file=_scalar(data_file),
-        rows=f"The data has {rows} row{'' if rows == 1 else 's'}.",
+        rows=f"The data has {rows:,} row{'' if rows == 1 else 's'}.",
         classification=classification,
         prepare=_render_prepare(prepare or {}),
     )

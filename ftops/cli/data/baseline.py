@@ -1,6 +1,7 @@
 """`ftops data baseline`: what is reached without a fine-tuned model."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
     from ftops.dataset.baseline.scoring import Baseline
 
-Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from.")]
-Validation = Annotated[Path, typer.Argument(metavar="VALIDATION", help="Rows to be scored on.")]
+Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]
+Validation = Annotated[
+    Path, typer.Argument(metavar="VALIDATION", help="Rows to be scored on, likewise.")
+]
 Goal = Annotated[
     float, typer.Option("--goal", min=0.0, max=1.0, help="Share of right answers that you want.")
 ]
@@ -50,10 +53,12 @@ def baseline(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
-    """Score the simplest models before you pay for one: naive Bayes, a look-up, the majority.
+    """Score the simplest models first: naive Bayes, a look-up.
 
-    They learn from TRAIN, here, in seconds, and answer the rows of VALIDATION.
+    They learn from TRAIN, here, in seconds, and answer the rows of VALIDATION: if they reach the
+    goal, there is nothing to pay for. The most frequent answer is scored, too.
     """
+    from ftops.cli.data.next_steps import follow_baseline, render_next
     from ftops.dataset.baseline.scoring import measure
     from ftops.dataset.reading.options import ReadOptions, find_format
 
@@ -76,15 +81,18 @@ def baseline(
             "verdict": found.verdict(goal),
         },
         essential=[f"{one.name}: {one.accuracy:.4f}" for one in found.scores],
-        human=lambda: _render(found, goal),
+        human=lambda: chain(
+            _render(found, goal), render_next(follow_baseline(training, validation, options))
+        ),
     )
 
 
 def _render(found: "Baseline", goal: float) -> "Iterator[RenderableType]":
+    from ftops.dataset.findings import say_rows
+
     kinds = "no classes" if found.classes is None else f"{found.classes:,} classes"
-    yield (
-        f"{found.training_rows:,} training rows, {found.validation_rows:,} validation rows, {kinds}"
-    )
+    learned, scored = say_rows(found.training_rows), say_rows(found.validation_rows)
+    yield f"{learned} for training, {scored} for validation, {kinds}"
     for one in found.scores:
         yield f"  {one.name:<24} {one.accuracy:6.1%}  {one.right:,} right"
     label = found.majority_label

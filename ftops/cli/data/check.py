@@ -70,6 +70,7 @@ def check(
     Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
     """
     from ftops.cli.data.findings import Examined, finish_check, write_sarif
+    from ftops.cli.data.next_steps import follow_check
     from ftops.cli.environment import read_environ
     from ftops.dataset.examining.examination import examine
     from ftops.dataset.reading.options import ReadOptions, find_format
@@ -102,7 +103,9 @@ def check(
         _compare_with_validation(examined, examinations)
     if sarif:
         write_sarif(sarif, examined)
-    finish_check(out, examined, strict=strict)
+    alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
+    following = follow_check(alone, options, examined[0].findings) if alone else []
+    finish_check(out, examined, following, strict=strict)
 
 
 def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:

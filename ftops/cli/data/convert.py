@@ -14,7 +14,7 @@ from ftops.cli.data.options import (
     PromptColumn,
     Sheet,
 )
-from ftops.cli.data.prepare import Force, hold_input, open_held, refuse_input
+from ftops.cli.data.prepare import hold_input, open_held, refuse_input
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ Shape = Annotated[
 ]
 Separator = Annotated[
     str | None,
-    typer.Option(help="What prompts end with; chats do without. Default: what most end with."),
+    typer.Option(
+        metavar="TEXT", help="What prompts end with; chats do without. Default: what most end with."
+    ),
 ]
 Stop = Annotated[
     str | None,
-    typer.Option(help="What completions end with; chats do without. Default: likewise."),
+    typer.Option(
+        metavar="TEXT", help="What completions end with; chats do without. Default: likewise."
+    ),
 ]
 System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="A system message for every chat made.")
@@ -45,6 +49,7 @@ System = Annotated[
 DropSystem = Annotated[
     bool, typer.Option("--drop-system", help="Give up system messages, which pairs cannot hold.")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 _MODE = 0o644
 _KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
 
@@ -78,7 +83,7 @@ def convert(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
-    """Write data of any kind as JSON lines or CSV, in its own shape or in another.
+    """Write data as JSON lines or CSV, in its own shape or another.
 
     Pairs become chats, chats of one question become pairs, preferences become chats with the
     preferred answer. What would be lost or guessed is an error, and then nothing is written.

@@ -66,9 +66,9 @@ def diff(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
-    """Tell what changed between two versions of a data set: rows and shares of classes.
+    """Tell what changed between two versions of a data set.
 
-    The order of rows does not count, nor does the kind of file.
+    That is rows and shares of classes. The order of rows does not count, nor does the kind of file.
     """
     from ftops.dataset.comparing import compare
     from ftops.dataset.reading.options import ReadOptions, find_format
@@ -113,7 +113,10 @@ def _row_document(row: "SampledRow | None") -> "Json":
 
 
 def _render(found: "Difference") -> "Iterator[RenderableType]":
-    yield f"{found.old_rows:,} rows before, {found.new_rows:,} now; {found.same:,} are the same"
+    from ftops.dataset.findings import say_rows
+
+    same = "1 is" if found.same == 1 else f"{found.same:,} are"
+    yield f"{say_rows(found.old_rows)} before, {found.new_rows:,} now; {same} the same"
     for kind, name in _KINDS.items():
         count = getattr(found, kind)
         if not count:

@@ -1,7 +1,8 @@
 """What checks of data found, as text, as JSON, and as SARIF."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import typer
@@ -9,6 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops import __version__
+from ftops.cli.data.next_steps import render_next
 from ftops.cli.failures import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
 from ftops.dataset.examining.examination import Verdict
@@ -37,13 +39,17 @@ class Examined:
         return sorted(self.findings, key=lambda found: _ORDER.index(found.severity))
 
 
-def finish_check(out: Output, examined: Sequence[Examined], *, strict: bool) -> None:
-    """Print all of it; leaves with exit code 1 when there is something that forbids the data."""
+def finish_check(
+    out: Output, examined: Sequence[Examined], following: Iterable[Sequence[str]], *, strict: bool
+) -> None:
+    """Print all of it, and the commands that follow; leaves with exit code 1 when there is
+    something that forbids the data.
+    """
     bad = [one for one in examined if _is_bad(one, strict)]
     out.finish(
         {"ok": not bad, "files": [_to_json(one, strict) for one in examined]},
         essential=[f"{one.source.name}: {found.code}" for one in bad for found in one.ordered()],
-        human=lambda: _render(examined, strict),
+        human=lambda: chain(_render(examined, strict), render_next(following)),
     )
     if bad:
         raise typer.Exit(KNOWN_ERROR)

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli import views
 from ftops.cli.data.fixes import (
     find_reasons,
     fix_to_json,
@@ -14,7 +13,9 @@ from ftops.cli.data.fixes import (
     render_fix,
     render_left,
 )
+from ftops.cli.data.next_steps import name_path, render_next
 from ftops.cli.output import Output, clean
+from ftops.dataset.findings import say_rows
 from ftops.dataset.plans.asking import find_labels, find_marks
 from ftops.dataset.plans.drafting import Found
 from ftops.dataset.plans.execution import Outcome
@@ -64,11 +65,8 @@ def finish(
         else:
             yield from _render_written(outcome, rows, plan)
             yield from _render_asking(found.plan)
-            yield views.heading("Next")
-            name = clean(views.render_path(rows))
-            yield from views.render_commands(
-                [views.quote("ftops", "data", "check", name), views.quote("ftops", "init", name)]
-            )
+            name = name_path(rows)
+            yield from render_next([["data", "split", name], ["init", name]])
 
     out.finish(document, essential=[str(path) for path in (rows, plan) if path], human=human)
 
@@ -84,19 +82,14 @@ def _render_deeds(
         yield from render_fix(deed, find_reasons(found.taken, deed), unit)
 
 
-def _say_rows(outcome: Outcome) -> str:
-    return "1 row" if outcome.rows == 1 else f"{outcome.rows:,} rows"
-
-
 def _render_dry_run(outcome: Outcome) -> Iterator[RenderableType]:
-    yield f"{_say_rows(outcome)} would be written. Nothing was: this was a dry run."
+    yield f"{say_rows(outcome.rows)} would be written. Nothing was: this was a dry run."
     yield Text("Next: the same with --yes, or at a terminal, where each fix is a question.")
 
 
 def _render_written(outcome: Outcome, rows: Path, plan: Path) -> Iterator[RenderableType]:
-    name = clean(views.render_path(rows))
-    yield Text(f"{name} is written: {_say_rows(outcome)}.", "green")
-    yield f"{clean(views.render_path(plan))} repeats this with other data (--plan)."
+    yield Text(f"{name_path(rows)} is written: {say_rows(outcome.rows)}.", "green")
+    yield f"{name_path(plan)} repeats this with other data (--plan)."
 
 
 def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
@@ -127,7 +120,7 @@ def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, r
     def human() -> Iterator[RenderableType]:
         for deed in outcome.changed:
             yield from render_fix(deed, (), source.unit)
-        name = clean(views.render_path(rows))
-        yield Text(f"{name} is written by {clean(plan.name)}: {_say_rows(outcome)}.", "green")
+        written = f"{name_path(rows)} is written by {clean(plan.name)}: {say_rows(outcome.rows)}."
+        yield Text(written, "green")
 
     out.finish(document, essential=[str(rows)], human=human)

@@ -17,7 +17,7 @@ from ftops.cli.data import (
 
 
 def add_to(app: typer.Typer) -> None:
-    group = make_app("Check and prepare training data.")
-    for part in (check, stats, preview, sample, diff, prepare, split, convert, baseline):
+    group = make_app("Check, mend, split and read training data.")
+    for part in (check, prepare, convert, split, baseline, stats, preview, sample, diff):
         part.add_to(group)
     app.add_typer(group, name="data")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Sources = Annotated[
-    list[str], typer.Argument(metavar="FILE...", help="Data files or folders; - for stdin.")
+    list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
 ]
 FormatName = Annotated[
     str | None,
@@ -30,7 +30,9 @@ PromptColumn = Annotated[
 ]
 CompletionColumn = Annotated[
     str | None,
-    typer.Option("--completion", metavar="COLUMN", help="Column or template of the completions."),
+    typer.Option(
+        "--completion", metavar="COLUMN", help="Column or '{template}' of the completions."
+    ),
 ]
 Target = Annotated[
     str | None,

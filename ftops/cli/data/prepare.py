@@ -13,11 +13,13 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
 from ftops.cli.data.options import (
     CompletionColumn,
     Delimiter,
     Encoding,
     FormatName,
+    Private,
     PromptColumn,
     Sheet,
     Target,
@@ -62,6 +64,13 @@ MaxCharacters = Annotated[
     int | None,
     typer.Option("--max-characters", min=1, metavar="N", help="Leave out rows of more than N."),
 ]
+Redact = Annotated[
+    bool,
+    typer.Option("--redact", help="Put placeholders in the place of private data and secrets."),
+]
+IgnoreMarks = Annotated[
+    bool, typer.Option("--ignore-marks", help="Leave the marks beside FILE out of account.")
+]
 _MODE = 0o644
 _STDIN = "standard input"
 _SUFFIXES = (".jsonl", ".ndjson", ".json", "")
@@ -75,6 +84,7 @@ def add_to(group: typer.Typer) -> None:
             "ftops data prepare train.jsonl -o ready.jsonl",
             "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
             "ftops data prepare train.jsonl --yes --skip label-map --skip null-value",
+            "ftops data prepare train.jsonl --redact --skip phone-number",
             "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
         ],
     )(prepare)
@@ -101,6 +111,10 @@ def prepare(
     aim: Target = None,
     task: Task = None,
     max_characters: MaxCharacters = None,
+    private: Private = False,
+    redact: Redact = False,
+    marks: MarksFile = None,
+    ignore_marks: IgnoreMarks = False,
     format: FormatName = None,
     sheet: Sheet = None,
     encoding: Encoding = None,
@@ -108,21 +122,27 @@ def prepare(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
-    """Mend data of any kind: shows each fix with rows before and after, asks, and writes OUT.
+    """Mend data: shows each fix by real rows, asks, and writes OUT.
 
     Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
-    without --yes nothing is written. FILE is never changed.
+    without --yes nothing is written. FILE is never changed. Rows marked drop in `ftops data sample`
+    are left out; while some are marked fix, nothing is written.
     """
     from ftops.dataset.reading.options import ReadOptions, find_format
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    wishes = make_wishes(aim, task, only or (), skip or (), max_characters)
+    wishes = replace(
+        make_wishes(aim, task, only or (), skip or (), max_characters),
+        private=private,
+        redact=redact,
+    )
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
     if plan is not None:
         refuse_beside_plan(
             {
                 "--only": only, "--skip": skip, "--for": aim, "--task": task,
                 "--max-characters": max_characters, "--plan-out": plan_out,
+                "--private": private, "--redact": redact, "--marks": marks,
             }
         )  # fmt: skip
     writing = yes or plan is not None or asking
@@ -133,6 +153,10 @@ def prepare(
         if plan:
             _repeat(out, path, file, options, plan, targets)
         else:
+            if not ignore_marks:
+                source = open_held(path, file, options)
+                marked = honour_marks(out, source, file, marks, writing=writing)
+                wishes = replace(wishes, marked=marked)
             _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
 
 
@@ -307,6 +331,8 @@ def _repeat(
     from ftops.spec.plan_file import read_plan
 
     plan = read_plan(plan_file, KNOWN_STEPS)
+    if file != "-" and name_marks(Path(file)).is_file():
+        out.remark(f"{name_marks(Path(file))}: not looked at, since the plan says all")
     source = name_source(open_planned(path, options, plan), file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)
@@ -318,9 +344,12 @@ def make_question(out: Output, unit: str) -> "Ask":
     from ftops.cli.data.fixes import render_fix
 
     def ask(proposal: "Proposal", deed: "Deed") -> bool:
+        """Whether to do it; what the user has asked for already is shown only."""
         out.show("")
         for line in render_fix(deed, proposal.reasons, unit):
             out.show(line)
+        if proposal.wanted:
+            return True
         try:
             return typer.confirm("Do this?", default=True, err=True)
         except typer.Abort:

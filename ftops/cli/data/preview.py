@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from ftops.dataset.rows import Row
 
 Subject = Annotated[
-    str, typer.Argument(metavar="FILE", help="Data file or folder, - (stdin), or a JOB.yaml.")
+    str, typer.Argument(metavar="FILE", help="The data, of any kind, or a JOB.yaml; - for stdin.")
 ]
-Rows = Annotated[int, typer.Option("--rows", min=1, max=1000, help="How many rows to show.")]
+Rows = Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="How many rows to show.")]
 Line = Annotated[
     int | None, typer.Option("--line", min=1, help="Show the one row of this line (or row).")
 ]
@@ -74,7 +74,7 @@ def preview(
     target: Target = None,
     fetch: Fetch = False,
 ) -> None:
-    """Show rows as the model will see them: roles, separators, what is learned, tokens.
+    """Show rows as the model will see them, and what is learned.
 
     Of a job file, they are shown as its `prepare:` makes them. Nothing is sent, and nothing fetched
     without --fetch.

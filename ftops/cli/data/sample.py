@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data.marks import MarksFile, name_marks, say_marks
 from ftops.cli.data.options import (
     CompletionColumn,
     Delimiter,
@@ -31,12 +32,6 @@ Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How
 Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
 Html = Annotated[
     Path | None, typer.Option("--html", metavar="PAGE", help="Write them as one page to mark them.")
-]
-MarksFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--marks", metavar="MARKS", help="Where marks are kept; default: FILE.marks.jsonl."
-    ),
 ]
 SetMark = Annotated[
     list[str] | None,
@@ -91,7 +86,7 @@ def sample(
 
     check_is_file(file)
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
-    where = marks_file or file.with_name(f"{file.name}.marks.jsonl")
+    where = marks_file or name_marks(file)
     marks = read_marks(where) if where.exists() else {}
     if mark:
         _set_marks(out, mark, marks, where)
@@ -120,7 +115,7 @@ def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: 
     out.finish(
         {"marks_file": str(where), "marks": len(marks)},
         essential=[str(where)],
-        human=lambda: [f"{len(marks):,} marks in {where}"],
+        human=lambda: [f"{say_marks(len(marks))} in {where}"],
     )
 
 
@@ -162,15 +157,19 @@ def _finish(
     *,
     shown: bool,
 ) -> None:
+    from ftops.dataset.findings import say_rows
+
     document = _to_json(drawn, marks, page, where)
 
     def human() -> "Iterator[RenderableType]":
         for row in drawn.rows if shown else ():
             yield from _render_row(row, marks.get(row.id))
         marked = sum(row.id in marks for row in drawn.rows)
-        yield f"{len(drawn.rows)} of {drawn.of:,} rows; {marked} marked in {where}"
+        yield f"{len(drawn.rows):,} of {say_rows(drawn.of)}; {marked:,} marked in {where}"
         if page is not None:
             yield f"open {page}"
+        if marks:
+            yield "`ftops data prepare` leaves out what is marked drop, and waits for what is fix."
 
     essential = [str(page)] if page is not None else [row.id for row in drawn.rows]
     if shown and out.mode is Mode.HUMAN and out.console.is_terminal:

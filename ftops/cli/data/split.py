@@ -51,7 +51,7 @@ OutFolder = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FOLDER", help="Where to; default: beside FILE."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the files that it writes.")]
 _PACKED = (".gz", ".zst")
 
 
@@ -85,7 +85,7 @@ def split(
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
 ) -> None:
-    """Split data so that each class is in each file and no prompt is in two.
+    """Split data: each class in each file, no prompt in two.
 
     The same rows and seed give the same files. FILE is not changed.
     """
@@ -163,10 +163,14 @@ def _check_free(targets: list[Path], force: bool) -> None:
 
 
 def _render(division: "Division", targets: dict[str, Path]) -> "Iterator[RenderableType]":
+    from ftops.cli.data.next_steps import follow_split, render_next
+
     total = len(division.sides)
     for name, path in targets.items():
         rows = division.rows(name)
-        yield f"{name:<11} {rows:>9,} rows  {rows / total:6.1%}  {path}"
+        unit = "row " if rows == 1 else "rows"
+        yield f"{name:<11} {rows:>9,} {unit}  {rows / total:6.1%}  {path}"
     if division.classes is not None:
         yield f"classes     {len(division.classes):>9,}, in about the same shares in each file"
     yield f"groups      {division.groups:>9,} of rows that stay together, single rows included"
+    yield from render_next(follow_split(targets["train"], targets["validation"]))

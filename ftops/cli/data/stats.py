@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ftops.dataset.reading.source import Source
     from ftops.providers.engine_forecast import EngineForecast
 
-OneSource = Annotated[str, typer.Argument(metavar="FILE", help="Data file, folder, or - (stdin).")]
+OneSource = Annotated[
+    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
+]
 _DEFAULT_VOCABULARY = "o200k_base"
 _MOST_FORETOLD_BYTES = 20_000_000  # the engine reads a file for some seconds up to here
 
@@ -55,7 +57,7 @@ def stats(
     task: Task = None,
     fetch: Fetch = False,
 ) -> None:
-    """Show lengths, tokens, classes, words and languages of data, and what training would cost.
+    """Show lengths, tokens, classes, words, languages and costs.
 
     Tokens are counted with the vocabularies that tiktoken has on this machine; what it lacks is
     estimated, and nothing is fetched without --fetch.

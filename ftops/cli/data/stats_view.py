@@ -137,7 +137,7 @@ def _render_words(figures: DataFigures) -> Iterator[RenderableType]:
             ("different", f"{least}{len(words.counts):,}, of which {words.once:,} once"),
             ("most frequent", frequent or None),
             ("scripts", ", ".join(scripts) or None),
-            ("languages", f"{', '.join(languages)} rows, guessed by common words"),
+            ("rows by language", f"{', '.join(languages)} (guessed by common words)"),
         ]
     )
 

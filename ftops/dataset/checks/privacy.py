@@ -13,55 +13,56 @@ from ftops.dataset.screening.kinds import Kind
 
 _E, _W = Severity.ERROR, Severity.WARNING
 _LEARNED = " A model can repeat what it was trained on, to anybody who asks it."
-_TAKE_OUT = "Take it out, or put a placeholder in its place."
+_TAKE_OUT = "Take it out, or put a placeholder in its place: `ftops data prepare --redact`."
 RULES_BY_KIND = {
     Kind.PRIVATE_KEY: Rule(
         "private-key", _E, "private key",
         "A private key in PEM form." + _LEARNED,
-        "Take it out, and replace the key wherever it is used.",
+        "Take it out, and replace the key wherever it is used.", "redact",
     ),
     Kind.WEB_TOKEN: Rule(
         "web-token", _E, "signed web token",
         "A JSON Web Token opens whatever it was made for, until it expires." + _LEARNED,
-        "Take it out, and end the session that it belongs to.",
+        "Take it out, and end the session that it belongs to.", "redact",
     ),
     Kind.API_KEY: Rule(
         "api-key", _E, "API key or access token",
         "A key in the form of a known maker, or a random text that is called key, token or"
         " password." + _LEARNED,
-        "Take it out, and replace the key at its maker.",
+        "Take it out, and replace the key at its maker.", "redact",
     ),
     Kind.PASSWORD: Rule(
         "password-in-address", _E, "password in a web address",
         "An address such as https://name:password@host." + _LEARNED,
-        "Take it out, and change the password.",
+        "Take it out, and change the password.", "redact",
     ),
     Kind.EMAIL: Rule(
         "email-address", _W, "e-mail address",
-        "Addresses of examples (example.com) are not counted." + _LEARNED, _TAKE_OUT,
+        "Addresses of examples (example.com) are not counted." + _LEARNED,
+        _TAKE_OUT, "redact",
     ),
     Kind.CARD: Rule(
         "payment-card", _W, "number of a payment card",
         "A number of a card maker's range with the right check digit (Luhn)." + _LEARNED,
-        _TAKE_OUT,
+        _TAKE_OUT, "redact",
     ),
     Kind.BANK_ACCOUNT: Rule(
         "bank-account", _W, "bank account",
         "An IBAN with the length of its country and the right check digits." + _LEARNED,
-        _TAKE_OUT,
+        _TAKE_OUT, "redact",
     ),
     Kind.NATIONAL_NUMBER: Rule(
         "national-number", _W, "national number of a person",
         "A number by which a country knows a person, with the right check digits: Belgium, Brazil,"
         " Canada, China, Finland, France, India, Poland, South Korea, Spain, Sweden, Turkey; of the"
         " United States by its form." + _LEARNED,
-        _TAKE_OUT,
+        _TAKE_OUT, "redact",
     ),
     Kind.PHONE: Rule(
         "phone-number", _W, "phone number",
         "A number with the sign + in front, in the groups of North America or France, or behind a"
         " word such as phone." + _LEARNED,
-        _TAKE_OUT,
+        _TAKE_OUT, "redact",
     ),
 }  # fmt: skip
 
@@ -110,4 +111,4 @@ class Privacy(Check):
             seen = self._seen.get(kind.value)
             if seen:
                 text = f"{say_rows(seen.count)}; the first: {self._examples[kind.value]}"
-                yield make_finding(rule, text, seen)
+                yield make_finding(rule, text, seen, remedy={"codes": [rule.code]})

@@ -23,6 +23,7 @@ from ftops.dataset.fixes.endings import (
     StripPromptEnd,
 )
 from ftops.dataset.fixes.letters import MendMojibake, UnifyNewlines
+from ftops.dataset.fixes.marked import DropMarked
 from ftops.dataset.fixes.protocol import Fix, RecordFix
 from ftops.dataset.fixes.records import (
     DropBadRows,
@@ -32,12 +33,13 @@ from ftops.dataset.fixes.records import (
     RenameKeys,
     WriteNumbers,
 )
+from ftops.dataset.fixes.redacting import Redact
 
 FIXES: Mapping[str, type[Fix]] = {
     fix.CODE: fix
     for fix in (
-        MendJson, RenameKeys, WriteNumbers, DropExtraKeys, RemoveNul,
-        MendMojibake, UnifyNewlines, DropBadRows,
+        MendJson, RenameKeys, WriteNumbers, DropExtraKeys, RemoveNul, DropMarked,
+        MendMojibake, UnifyNewlines, Redact, DropBadRows,
         StripPromptEnd, RemovePromptPrefix, LowerPrompts, RemoveCompletionPrefix, LowerCompletions,
         UnifyLabels, LabelMap, ReplaceSeparator, AddSeparator, ReplaceStop, AddStop,
         AddLeadingBlank, DropLongRows, Vote, DropDuplicates,
@@ -47,7 +49,7 @@ KNOWN_STEPS = {code: fix.VALUES for code, fix in FIXES.items()}  # what a plan m
 # What is applied before the checks look again, because it changes what they see.
 EARLY = (
     "mend-json", "rename-keys", "write-numbers", "drop-extra-keys", "remove-nul", "mend-mojibake",
-    "unify-newlines",
+    "unify-newlines", "redact",
 )  # fmt: skip
 
 

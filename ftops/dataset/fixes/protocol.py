@@ -21,11 +21,15 @@ Kind: TypeAlias = Literal["text", "texts", "labels", "number"]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that a fix takes: `texts` is a list of them, `labels` a mapping of text to text."""
+    """A value that a fix takes: `texts` is a list of them, `labels` a mapping of text to text.
+
+    `of` holds the texts that may stand in a list; without it any may.
+    """
 
     kind: Kind
     about: str
     required: bool = True
+    of: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -18,11 +18,13 @@ from ftops.dataset.plans.proposals import (
     make_plan,
     propose_early,
     propose_late,
+    propose_wanted,
 )
 from ftops.dataset.plans.treatment import Deed, Treatment
 from ftops.dataset.reading.batches import Batch, Batches
 from ftops.dataset.reading.options import Format, ReadOptions, from_read, to_read
 from ftops.dataset.reading.source import Source, open_source
+from ftops.dataset.samples.marking import Marked
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan
@@ -34,7 +36,11 @@ _LINES = (Format.JSONL, Format.JSON)
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user wants of a preparation; `only` and `skip` hold codes of fixes or checks."""
+    """What the user wants of a preparation; `only` and `skip` hold codes of fixes or checks.
+
+    `private` asks for the scan for private data and secrets, `redact` for placeholders of every
+    kind. `marked` says which rows are to be left out.
+    """
 
     aim: Aim = field(default_factory=Aim)
     task: str | None = None
@@ -42,6 +48,9 @@ class Wishes:
     skip: Collection[str] = ()
     most_characters: int | None = None
     environ: Mapping[str, str] | None = None
+    private: bool = False
+    redact: bool = False
+    marked: Marked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +89,19 @@ def find_plan(
     taken: list[Proposal] = []
     refused: list[Proposal] = []
     while True:  # what is mended may show what else is wrong with it
-        known = {one.step.code for one in (*taken, *refused)}
-        proposed = choose_codes(propose_early(verdict), wishes.only, wishes.skip)
-        proposed = [one for one in proposed if one.step.code not in known]
+        known = {one.key for one in (*taken, *refused)}
+        early = {one.key: one for one in (*propose_early(verdict), *_propose_wanted(wishes))}
+        proposed = choose_codes([*early.values()], wishes.only, wishes.skip)
+        proposed = [one for one in proposed if one.key not in known]
         if not proposed:
             break
         more, declined = _decide(proposed, taken, reopen, ask)
         taken, refused = taken + more, refused + declined
         if more:
             verdict = _judge(treat_early(reopen(), make_plan(taken, {})), wishes)
-    late = propose_late(verdict, most_characters=wishes.most_characters)
+    late = propose_late(
+        verdict, {one.step.code for one in taken}, most_characters=wishes.most_characters
+    )
     late = choose_codes(late, wishes.only, wishes.skip)
     more, declined = _decide(late, taken, reopen, ask)
     taken += more
@@ -97,8 +109,14 @@ def find_plan(
     return Found(plan, tuple(taken), tuple(refused + declined), first, verdict)
 
 
+def _propose_wanted(wishes: Wishes) -> list[Proposal]:
+    marked = wishes.marked or Marked("")
+    return propose_wanted(wishes.redact, marked.dropped, f"{marked.file} says so")
+
+
 def _judge(source: Source, wishes: Wishes) -> Verdict:
-    examination = examine(source, environ=wishes.environ)
+    asked = ["private"] if wishes.private else []
+    examination = examine(source, asked=asked, environ=wishes.environ)
     return examination.conclude(wishes.aim, task=wishes.task, unit=source.unit)
 
 

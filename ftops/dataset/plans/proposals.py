@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from ftops.dataset.examining.examination import Verdict
 from ftops.dataset.findings import Finding
 from ftops.dataset.fixes.catalogue import EARLY, FIXES, find_answered
+from ftops.dataset.fixes.marked import DropMarked
 from ftops.dataset.fixes.protocol import TextFix
+from ftops.dataset.fixes.redacting import REDACTED, Redact
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
@@ -30,29 +32,54 @@ _COVERED = {
 class Proposal:
     """A step that answers findings: their codes, and what they said.
 
-    One that is `kept` changes nothing today; it is in the plan for the data of tomorrow.
+    One that is `kept` changes nothing today; it is in the plan for the data of tomorrow. One that
+    is `wanted` is no question: the user has asked for it.
     """
 
     step: PlanStep
     answers: tuple[str, ...]
     reasons: tuple[str, ...] = ()
     kept: bool = False
+    wanted: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from others."""
+        return self.step.code, *self.answers
 
 
 def propose_early(verdict: Verdict) -> list[Proposal]:
     """What to do before the checks look again."""
     found = {finding.code: finding for finding in verdict.findings}
-    proposals = []
+    proposals: list[Proposal] = []
     for code in EARLY:
-        answered = [one for one in find_answered(FIXES[code]) if one in found]
-        if answered:
-            reasons = tuple(found[one].message for one in answered)
-            proposals.append(Proposal(PlanStep(code), tuple(answered), reasons))
+        answered = [found[one] for one in find_answered(FIXES[code]) if one in found]
+        if code == Redact.CODE:  # each kind by itself
+            proposals += map(_answer, answered)
+        elif answered:
+            codes = tuple(finding.code for finding in answered)
+            reasons = tuple(finding.message for finding in answered)
+            proposals.append(Proposal(PlanStep(code), codes, reasons))
     return proposals
 
 
-def propose_late(verdict: Verdict, *, most_characters: int | None = None) -> list[Proposal]:
-    """What to do about what is found once the early fixes are done."""
+def propose_wanted(redact: bool, dropped: Sequence[str], reason: str) -> list[Proposal]:
+    """What the user has asked for, whatever is found; `dropped` are ids of rows."""
+    proposals = []
+    if dropped:
+        step = PlanStep(DropMarked.CODE, {"rows": list(dropped)})
+        proposals.append(Proposal(step, (), (reason,), wanted=True))
+    if redact:  # every kind, since other data may hold what is not in this
+        for code in REDACTED:
+            step = PlanStep(Redact.CODE, {"codes": [code]})
+            proposals.append(Proposal(step, (code,), wanted=True))
+    return proposals
+
+
+def propose_late(
+    verdict: Verdict, early: Collection[str] = (), *, most_characters: int | None = None
+) -> list[Proposal]:
+    """What to do about what is found once the `early` fixes are done."""
     proposals = [
         _answer(finding)
         for finding in verdict.findings
@@ -60,7 +87,7 @@ def propose_late(verdict: Verdict, *, most_characters: int | None = None) -> lis
     ]
     codes = {one.step.code for one in proposals}
     proposals += _keep_endings(verdict, codes)
-    if "drop-duplicates" not in codes and codes & _MERGING:
+    if "drop-duplicates" not in codes and not _MERGING.isdisjoint([*codes, *early]):
         reasons = ("rows that are equal once the other fixes are done",)
         proposals.append(Proposal(PlanStep("drop-duplicates"), ("duplicate-rows",), reasons))
     if most_characters is not None:

@@ -3,7 +3,7 @@
 The rows of a batch are looked at as columns: what a fix leaves as it is costs next to nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from operator import ne, or_
@@ -15,10 +15,11 @@ from ftops.dataset.examining.sifting import RowBatch, Sifter
 from ftops.dataset.fixes.catalogue import FIXES
 from ftops.dataset.fixes.protocol import Choice, Fix, Portion, RecordFix, RowFilter, TextFix
 from ftops.dataset.fixes.records import DropBadRows
-from ftops.dataset.messages import Raw
+from ftops.dataset.fixes.redacting import Redact, Replaced
+from ftops.dataset.messages import Raw, change_texts
 from ftops.dataset.reading.batches import Batch, Fault
 from ftops.dataset.rows import BadRows
-from ftops.records import DataPlan, Json, PlanStep, RowFormat
+from ftops.records import DataPlan, PlanStep, RowFormat
 
 COMPLETION = RowFormat.COMPLETION
 SHOWN_EXAMPLES = 2
@@ -39,17 +40,27 @@ class Example:
 
 @dataclass(slots=True)
 class Deed:
-    """What one fix did: to how many rows, and the first of them. `check` is set for bad rows."""
+    """What one fix did: to how many rows, and the first of them.
+
+    `check` is set where a fix answers several checks, each by itself. Where `hides` is set, nothing
+    private or secret is shown whole.
+    """
 
     code: str
     check: str = ""
     count: int = 0
     examples: list[Example] = field(default_factory=list)
+    hides: bool = False
 
     def note(self, place: int, before: str, after: str | None, *, whole: bool = True) -> None:
         """Keep an example, while there is room."""
-        if len(self.examples) < SHOWN_EXAMPLES:
-            self.examples.append(Example(place, before, after, whole))
+        if len(self.examples) >= SHOWN_EXAMPLES:
+            return
+        if self.hides:
+            from ftops.dataset.screening.private import hide  # its patterns take 20 ms
+
+            before, after = hide(before), after if after is None else hide(after)
+        self.examples.append(Example(place, before, after, whole))
 
 
 def build_fix(step: PlanStep) -> Fix:
@@ -63,26 +74,27 @@ class Treatment:
     def __init__(self, plan: DataPlan, name: str, unit: str) -> None:
         fixes = [build_fix(step) for step in plan.steps]
         self.choices = [fix for fix in fixes if isinstance(fix, Choice)]
-        self.deeds = {fix.CODE: Deed(fix.CODE) for fix in fixes if not isinstance(fix, DropBadRows)}
+        hides = any(isinstance(fix, Redact) for fix in fixes)
+        self.deeds: dict[str, Deed] = {}
         self.bad = BadRows(name)
         self.rows = 0
         self._records = [fix for fix in fixes if isinstance(fix, RecordFix)]
         self._steps = [fix for fix in fixes if isinstance(fix, TextFix | RowFilter)]
         self._dropped: dict[str, Deed] = {}
         for fix in fixes:
-            if isinstance(fix, DropBadRows):
-                for code in fix.texts("codes"):
-                    self._dropped[code] = self.deeds[code] = Deed(fix.CODE, code)
+            by_check = isinstance(fix, DropBadRows | Redact)
+            for code in fix.texts("codes") if by_check else [fix.CODE]:
+                deed = Deed(fix.CODE, code if by_check else "", hides=hides)
+                self.deeds[code] = deed
+                if isinstance(fix, DropBadRows):
+                    self._dropped[code] = deed
         self._sifter = Sifter(unit=unit)
 
     def treat(self, batch: Batch) -> Portion:
         """The good rows of a batch, after every fix but the choices; faults go into `bad`."""
         portion, faults = self.mend(batch)
-        for fault in faults:
+        for fault in [*faults, *self._apply_all(portion)]:
             self._give_up(fault)
-        for fix in self._steps:
-            if portion.raws or portion.prompts:
-                self._apply(fix, portion)
         for fault in portion.refused:
             self.bad.add_fault(fault)
         self.rows += len(portion.places)
@@ -92,9 +104,7 @@ class Treatment:
     def treat_early(self, batch: Batch) -> Batch:
         """The same for the checks to look at: faults stay among the records."""
         portion, faults = self.mend(batch)
-        for fix in self._steps:
-            if portion.raws or portion.prompts:
-                self._apply(fix, portion)
+        faults = sorted([*faults, *self._apply_all(portion)], key=lambda fault: fault.place)
         values: list[object] = [*portion.raws]
         if portion.format is COMPLETION:
             pairs = zip(portion.prompts, portion.completions, strict=True)
@@ -149,6 +159,27 @@ class Treatment:
         deed.count += fault.count
         shown = show_record(fault.record) if fault.record is not None else ""
         deed.note(fault.place, f"{shown}  ({fault.reason})" if shown else fault.reason, None)
+
+    def _apply_all(self, portion: Portion) -> Iterator[Fault]:
+        """Every step; faults are rows that one of them made useless."""
+        for fix in self._steps:
+            if not portion.raws and not portion.prompts:
+                return
+            if isinstance(fix, Redact):
+                replaced, faults = fix.redact(portion)
+                for one in replaced:
+                    self._note_replaced(one)
+                yield from faults
+            else:
+                self._apply(fix, portion)
+
+    def _note_replaced(self, one: Replaced) -> None:
+        deed = self.deeds[one.code]
+        deed.count += 1
+        if isinstance(one.before, str) and isinstance(one.after, str):
+            deed.note(one.place, one.before, one.after, whole=False)
+        else:
+            deed.note(one.place, show_record(one.before), show_record(one.after))
 
     def _apply(self, fix: Fix, portion: Portion) -> None:
         deed = self.deeds[fix.CODE]
@@ -208,15 +239,6 @@ def _change_raws(deed: Deed, portion: Portion, change: Callable[[str], str]) -> 
             deed.count += 1
             deed.note(place, show_record(old), show_record(new))
     portion.raws = raws
-
-
-def change_texts(value: Json, change: Callable[[str], str], key: str = "") -> Json:
-    """`value` with the text of its messages changed; roles, names and tool calls stay."""
-    if isinstance(value, dict):
-        return {name: change_texts(one, change, name) for name, one in value.items()}
-    if isinstance(value, list):
-        return [change_texts(one, change, key) for one in value]
-    return change(value) if isinstance(value, str) and key in ("content", "text") else value
 
 
 def show_row(portion: Portion, index: int) -> str:

@@ -4,7 +4,7 @@ What is looked for can be told by its form; names and addresses of people cannot
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from ftops.dataset.screening.credentials import find_keys, find_password
@@ -24,6 +24,7 @@ _NO_MAIL: Final = frozenset(
 )
 _EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
 _RANK = {kind: rank for rank, kind in enumerate(Kind)}
+_ESCAPE = re.compile(r"\\[bfnrt/\"]")  # as JSON writes what may stand before a number
 
 
 def find_private(text: str) -> list[Place]:
@@ -53,18 +54,33 @@ def _choose(together: list[Place]) -> list[Place]:
     return sorted(taken)
 
 
-def redact(text: str) -> str:
+def redact(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
     """The text with a placeholder such as [EMAIL] for each private or secret thing in it.
 
-    The same text always gives the same result, and nothing is found in a result any more.
+    The same text always gives the same result, and nothing of the `kinds` is found in a result any
+    more.
     """
-    while found := find_private(text):
-        parts, end = [], 0
-        for place in found:
-            parts += [text[end : place.start], place.kind.value]
-            end = place.end
-        text = "".join([*parts, text[end:]])
+    while found := [place for place in find_private(text) if place.kind in kinds]:
+        text = _replace(text, found, lambda place: place.kind.value)
     return text
+
+
+def hide(text: str) -> str:
+    """The text to be shown: of all that is private in it the first characters only.
+
+    It may be JSON, in which a line end is two characters.
+    """
+    found = find_private(_ESCAPE.sub("  ", text))
+    text = _replace(text, found, lambda place: mask(text[place.start : place.end]))
+    return redact(text)
+
+
+def _replace(text: str, places: Sequence[Place], make: Callable[[Place], str]) -> str:
+    parts, end = [], 0
+    for place in places:
+        parts += [text[end : place.start], make(place)]
+        end = place.end
+    return "".join([*parts, text[end:]])
 
 
 def mask(text: str) -> str:

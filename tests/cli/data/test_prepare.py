@@ -186,7 +186,14 @@ def test_a_change_is_shown_where_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", [["--only", "vote"], ["--task", "generation"], ["--plan-out", "p"]]
+    "flags",
+    [
+        ["--only", "vote"],
+        ["--task", "generation"],
+        ["--plan-out", "p"],
+        ["--redact"],
+        ["--private"],
+    ],
 )
 def test_what_a_plan_would_ignore_is_refused(tmp_path: Path, flags: list[str]) -> None:
     path = write(tmp_path / "train.jsonl")
@@ -201,3 +208,93 @@ def test_the_plan_is_never_written_over_the_rows(tmp_path: Path) -> None:
     assert answer.code == 1
     assert "two files" in answer.err
     assert not out.exists()
+
+
+MAIL = "jo.doe@firma.de"
+
+
+def write_mails(path: Path) -> Path:
+    """Free answers, two of which hold an address."""
+    more = [json.dumps({"prompt": f"{n}, {MAIL}?", "completion": "ask him"}) for n in (1, 2)]
+    return write(path, 30, *more)
+
+
+def test_redact_takes_private_data_out_and_shows_none_of_it(tmp_path: Path) -> None:
+    path = write_mails(tmp_path / "train.jsonl")
+    assert "placeholders" not in ftops("data", "prepare", path).out
+    dry = ftops("data", "prepare", path, "--private")
+    assert "redact  put placeholders in the place of private data" in dry.out
+    assert "2 rows (email-address)" in dry.out
+    assert '      before  "1, jo.… (15 characters)?"' in dry.out
+    assert '      after   "1, [EMAIL]?"' in dry.out
+    answer = ftops("data", "prepare", path, "--yes", "--redact", "--json")
+    assert MAIL not in dry.out + dry.err + answer.out
+    assert read(tmp_path / "train.prepared.jsonl")[30]["prompt"] == f"1, [EMAIL]?{MARK}"
+    plan = tmp_path / "train.prepared.jsonl.plan.yaml"
+    tomorrow = tmp_path / "tomorrow.jsonl"
+    tomorrow.write_text('{"prompt": "+49 170 1234567 or x@firma.de", "completion": " no"}\n')
+    again = ftops("data", "prepare", tomorrow, "-o", tmp_path / "b.jsonl", "--plan", plan)
+    assert again.code == 0, again.err
+    assert read(tmp_path / "b.jsonl")[0]["prompt"] == f"[PHONE] or [EMAIL]{MARK}"
+    assert "firma.de" not in again.out
+
+
+def test_a_plan_with_a_kind_that_is_none_names_the_place(tmp_path: Path) -> None:
+    path = write_mails(tmp_path / "train.jsonl")
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("version: 1\nsteps:\n  - redact:\n      codes: [email-adress]\n")
+    answer = ftops("data", "prepare", path, "--plan", plan)
+    assert answer.code == 1
+    assert "plan.yaml:4:15" in answer.err
+    assert "did you mean 'email-address'?" in answer.err
+
+
+def mark(path: Path, **marks: int) -> Path:
+    """Marks for the rows with these numbers, from 0, kept beside their file."""
+    file = path.with_name(f"{path.name}.marks.jsonl")
+    names = ftops("data", "sample", path, "-n", "1000", "-q").out.split()
+    words = [f"{names[row]}={name}" for name, row in marks.items()]
+    assert ftops("data", "sample", path, *(f"--mark={word}" for word in words)).code == 0
+    return file
+
+
+def test_rows_marked_drop_are_left_out_today_and_tomorrow(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", 30)
+    marks = mark(path, drop=4, fine=5)
+    out = tmp_path / "out.jsonl"
+    answer = ftops("data", "prepare", path, "-o", out, "--yes")
+    assert answer.code == 0, answer.err
+    assert f"{marks}: 2 marks" in answer.err
+    assert "drop-marked  leave out rows that were marked drop: 1 row" in answer.out
+    assert len(read(out)) == 29
+    repeated = ("-o", tmp_path / "a.jsonl", "--plan", tmp_path / "out.jsonl.plan.yaml")
+    assert f"{marks}: not looked at" in ftops("data", "prepare", path, *repeated).err
+    tomorrow = tmp_path / "tomorrow.jsonl"
+    tomorrow.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    plan = ("--plan", tmp_path / "out.jsonl.plan.yaml")
+    assert ftops("data", "prepare", tomorrow, "-o", tmp_path / "b.jsonl", *plan).code == 0
+    assert read(tmp_path / "b.jsonl") == read(out)[::-1]
+
+
+def test_while_rows_are_marked_fix_nothing_is_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", 30)
+    marks = mark(path, fix=6)
+    dry = ftops("data", "prepare", path)
+    assert dry.code == 0
+    assert "warning: 1 row is marked fix: line 7" in dry.err
+    refused = ftops("data", "prepare", path, "--yes")
+    assert refused.code == 1
+    assert "train.jsonl: 1 row is marked fix: line 7" in refused.err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["train.jsonl", marks.name]
+    assert ftops("data", "prepare", path, "--yes", "--ignore-marks").code == 0
+    path.write_text(path.read_text().replace("6, what is it?", "6, what may it be?"))
+    mended = ftops("data", "prepare", path, "--yes", "--force")
+    assert mended.code == 0, mended.err
+    assert "1 mark, 1 of rows that are not in" in mended.err
+
+
+def test_marks_that_are_named_must_be_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", 30)
+    answer = ftops("data", "prepare", path, "--marks", tmp_path / "none.jsonl")
+    assert answer.code == 1
+    assert "none.jsonl: cannot read: No such file" in answer.err

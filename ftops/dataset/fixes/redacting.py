@@ -1,0 +1,138 @@
+"""Private data and secrets: a placeholder takes the place of what the scan finds."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar, cast
+
+from ftops.dataset.checks.privacy import RULES_BY_KIND
+from ftops.dataset.examining.sifting import SEAM
+from ftops.dataset.fixes.protocol import Portion, TextFix, Value
+from ftops.dataset.messages import BadRow, Raw, change_texts, list_texts
+from ftops.dataset.reading.batches import Fault
+from ftops.dataset.screening.kinds import Kind
+from ftops.dataset.shapes import check_shape
+from ftops.records import Json, RowFormat
+
+REDACTED: Mapping[str, Kind] = {rule.code: kind for kind, rule in RULES_BY_KIND.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What one check had found in a row, gone from it; texts are `whole` rows of chats."""
+
+    place: int
+    code: str
+    before: str | Raw
+    after: str | Raw
+
+
+@dataclass(frozen=True, slots=True)
+class _Clean:
+    """A text with its placeholders, and the checks that had found something in it."""
+
+    text: str
+    codes: tuple[str, ...]
+
+
+class Redact(TextFix):
+    CODE = "redact"
+    TITLE = "put placeholders in the place of private data and secrets"
+    ABOUT = (
+        "What `ftops data check --private` finds becomes `[EMAIL]`, `[API_KEY]` and the like, the"
+        " same in every row; a model that learned of such rows is asked in the same way. In chats"
+        " and preferences it is done to the text of every message, and not to names and tool calls."
+        " A preference of which both answers become the same is no row any more. The scan costs"
+        " time, so it is proposed with `--private`, and done without a question, for every kind,"
+        " with `--redact`. What is shown of rows then has the first characters of each find only."
+    )
+    VALUES: ClassVar = {
+        "codes": Value("texts", "the checks of which the finds are replaced", of=tuple(REDACTED))
+    }
+    EVERY = True
+
+    def __init__(self, values: Mapping[str, Json]) -> None:
+        super().__init__(values)
+        self._codes = {REDACTED[code]: code for code in self.texts("codes")}
+
+    def apply(self, portion: Portion) -> None:
+        self.redact(portion)
+
+    def change(self, text: str) -> str:
+        clean = self._look([text]).get(text)
+        return clean.text if clean else text
+
+    def redact(self, portion: Portion) -> tuple[list[Replaced], list[Fault]]:
+        """What was replaced, row by row; rows that are none any more leave the portion."""
+        if portion.format is RowFormat.COMPLETION:
+            return list(self._redact_pairs(portion)), []
+        return self._redact_raws(portion)
+
+    def _look(self, texts: Sequence[str]) -> dict[str, _Clean]:
+        """Those texts in which something is found; all are searched at once, as most hold nothing.
+
+        The patterns of the search take 20 ms to load.
+        """
+        from ftops.dataset.screening.private import find_private, redact
+
+        found = [one for one in find_private(SEAM.join(texts)) if one.kind in self._codes]
+        if not found:
+            return {}
+        ends = list(accumulate(len(text) + len(SEAM) for text in texts))
+        kinds: dict[str, dict[Kind, None]] = {}
+        for place in found:
+            text = texts[bisect_right(ends, place.start)]
+            kinds.setdefault(text, {})[place.kind] = None
+        return {
+            text: _Clean(redact(text, self._codes), tuple(self._codes[kind] for kind in ordered))
+            for text, ordered in kinds.items()
+        }
+
+    def _redact_pairs(self, portion: Portion) -> Iterator[Replaced]:
+        columns = portion.prompts, portion.completions
+        found = [self._look(texts) for texts in columns]
+        if not any(found):
+            return
+        portion.prompts, portion.completions = (
+            [clean[text].text if text in clean else text for text in texts]
+            for texts, clean in zip(columns, found, strict=True)
+        )
+        for place, *row in zip(portion.places, *columns, strict=True):
+            told: set[str] = set()
+            for text, clean in zip(row, found, strict=True):
+                if text not in clean:
+                    continue
+                for code in clean[text].codes:
+                    if code not in told:
+                        yield Replaced(place, code, text, clean[text].text)
+                told.update(clean[text].codes)
+
+    def _redact_raws(self, portion: Portion) -> tuple[list[Replaced], list[Fault]]:
+        texts = list(map(list_texts, portion.raws))
+        found = self._look([text for row in texts for text in row])
+        if not found:
+            return [], []
+
+        def change(text: str) -> str:
+            return found[text].text if text in found else text
+
+        raws: list[Raw] = []
+        replaced: list[Replaced] = []
+        faults: dict[int, Fault] = {}
+        for place, raw, held in zip(portion.places, portion.raws, texts, strict=True):
+            codes = dict.fromkeys(
+                code for text in held if text in found for code in found[text].codes
+            )
+            new = cast(Raw, change_texts(raw, change)) if codes else raw
+            raws.append(new)
+            replaced += [Replaced(place, code, raw, new) for code in codes]
+            try:
+                if codes:
+                    check_shape(new)
+            except BadRow as error:
+                faults[place] = Fault(place, error.code, f"{error}, redacted", record=new)
+        portion.raws = raws
+        if faults:
+            portion.keep([place not in faults for place in portion.places])
+        return replaced, list(faults.values())
