@@ -9,6 +9,7 @@ from ftops.engine.trainers.tiny.attention import HIDDEN, softmax
 from ftops.engine.trainers.tiny.batches import Example, make_pack
 from ftops.engine.trainers.tiny.model import forward, norm
 from ftops.engine.trainers.tiny.parameters import Array, Indices, Parameters, Tokens
+from ftops.engine.trainers.tiny.products import Products
 from ftops.engine.trainers.tiny.rotary import find_turns, rotate
 from ftops.engine.trainers.tiny.sizes import HEAD_DIM
 
@@ -43,7 +44,7 @@ def read_prompts(parameters: Parameters, prompts: Sequence[Tokens]) -> tuple[Arr
     return logits, Cache(stored, np.array([len(tokens) for tokens in prompts]))
 
 
-def read_token(parameters: Parameters, cache: Cache, tokens: Indices) -> Array:
+def read_token(products: Products, cache: Cache, tokens: Indices) -> Array:
     """Append one token to each answer; logits [answers, vocabulary] of what follows."""
     longest = int(cache.lengths.max()) + 1
     if longest > cache.stored.shape[4]:
@@ -52,19 +53,20 @@ def read_token(parameters: Parameters, cache: Cache, tokens: Indices) -> Array:
     positions = cache.lengths
     cache.lengths = positions + 1
     bias = (np.arange(longest) > positions[:, None]) * np.float32(HIDDEN)
+    parameters = products.parameters
     x = norm(parameters["embedding"][tokens]).rows
     for layer in range(parameters.shape.n_layers):
         keys, values = cache.stored[layer]
-        x = _read_layer(parameters, layer, x, (keys, values, positions, bias))
-    return norm(x).rows @ parameters["head"]
+        x = _read_layer(products, layer, x, (keys, values, positions, bias))
+    return products.multiply(norm(x).rows, "head")
 
 
 def _read_layer(
-    parameters: Parameters, layer: int, x: Array, context: tuple[Array, Array, Indices, Array]
+    products: Products, layer: int, x: Array, context: tuple[Array, Array, Indices, Array]
 ) -> Array:
     keys, values, positions, bias = context
     n_rows, width = x.shape
-    qkv = norm(x).rows @ parameters[f"{layer}.qkv"]
+    qkv = products.multiply(norm(x).rows, f"{layer}.qkv")
     qkv[:, :width] *= np.float32(HEAD_DIM**-0.5)
     rotate(qkv[:, : 2 * width], find_turns(positions))
     q, k, v = qkv.reshape(n_rows, 3, -1, HEAD_DIM).transpose(1, 0, 2, 3)
@@ -74,7 +76,8 @@ def _read_layer(
     longest = bias.shape[1]
     scores = (q[:, :, None] @ keys[:, :, :longest].swapaxes(-1, -2)) + bias[:, None, None]
     mixed = softmax(scores) @ values[:, :, :longest]
-    x = x + mixed.reshape(n_rows, width) @ parameters[f"{layer}.out"]
-    hidden = norm(x).rows @ parameters[f"{layer}.up"]
-    np.maximum(hidden, 0, out=hidden)
-    return x + (hidden * hidden) @ parameters[f"{layer}.down"]
+    x = x + products.multiply(mixed.reshape(n_rows, width), f"{layer}.out")
+    hidden = products.multiply(norm(x).rows, f"{layer}.up")
+    np.maximum(hidden, np.zeros_like(hidden[:1]), out=hidden)  # faster than against a number
+    hidden *= hidden
+    return x + products.multiply(hidden, f"{layer}.down")
