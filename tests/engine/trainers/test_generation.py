@@ -44,7 +44,7 @@ def test_the_cache_gives_the_same_logits_as_reading_everything_at_once() -> None
     products = Products(parameters)
     documents = [rng.integers(0, 50, n).astype(np.uint16) for n in (45, 60, 41)]
     n_last = 40  # read one by one: more than the cache's first room
-    logits, cache = read_prompts(parameters, [tokens[:-n_last] for tokens in documents])
+    logits, cache = read_prompts(products, [tokens[:-n_last] for tokens in documents])
     for place in range(-n_last, 1):
         for row, tokens in enumerate(documents):
             seen = tokens[: len(tokens) + place]

@@ -9,7 +9,7 @@ from ftops.engine.trainers.tiny.sizes import SIZES, Shape
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("n_rows", [1, 2, 32, 33, 64])
+@pytest.mark.parametrize("n_rows", [1, 2, 32, 33, 128, 129])
 def test_each_product_is_that_with_the_whole_matrix(size: str, n_rows: int) -> None:
     shape = Shape(1, SIZES[size].width, 323)  # a vocabulary that no block divides
     rng = np.random.default_rng(0)

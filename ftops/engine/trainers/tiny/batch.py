@@ -91,9 +91,10 @@ class TinyBatch:
         adjusted = np.concatenate(logits) + self._allowed
         tokens = draw_tokens(adjusted, [row.draws for row in self._rows])
         logprobs = self._list_logprobs(tokens, adjusted)
+        are_full = (self._cache.lengths[: len(self._rows)] >= CONTEXT_LENGTH).tolist()
         going: list[int] = []
         for place, (row, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
-            self._extend(row, token, logprobs[place], full=self._is_full(place))
+            self._extend(row, token, logprobs[place], full=are_full[place])
             if (delta := row.answer.take()) is not None:
                 deltas.append(delta)
             if row.answer.finish_reason is None:
@@ -118,7 +119,7 @@ class TinyBatch:
         coming = self._choose()
         if not coming:
             return []
-        logits, filled = read_prompts(self._products.parameters, [row.prompt for row in coming])
+        logits, filled = read_prompts(self._products, [row.prompt for row in coming])
         first, n_rows = len(self._rows), len(self._rows) + len(coming)
         longest = int(filled.lengths.max())
         self._reserve(n_rows, longest + 1)
@@ -177,9 +178,6 @@ class TinyBatch:
         del self._rows[n_rows:]
         if not n_rows:
             self._cache = Cache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
-
-    def _is_full(self, place: int) -> bool:
-        return bool(self._cache.lengths[place] >= CONTEXT_LENGTH)
 
     def _extend(self, row: _Row, token: int, logprob: TokenLogprob | None, *, full: bool) -> None:
         row.token = token

@@ -17,6 +17,7 @@ from ftops.engine.trainers.tiny.parameters import Array, Parameters
 Blocks: TypeAlias = Array  # [slices of the depth, blocks of columns, depth, columns]
 
 _ROWS = 32  # multiplied at a time
+_FEW = 128  # more share the price of copying among them
 _IN_PLACE = 1_000_000  # multiplications, that OpenBLAS does without copying
 _COLUMNS = 96  # of a block, at most: wider ones are read more slowly
 _LANE = 8  # floats that are multiplied at once: blocks are whole multiples
@@ -31,8 +32,8 @@ class Products:
 
     def multiply(self, rows: Array, name: str) -> Array:
         """rows @ the matrix of that name."""
-        if len(rows) == 1:
-            return rows @ self.parameters[name]  # is never copied
+        if not 1 < len(rows) <= _FEW:  # one is never copied, of many it is a small part
+            return rows @ self.parameters[name]
         blocks = self._blocks.get(name)
         if blocks is None:
             blocks = cut(self.parameters[name], self.parameters.shape.width)
