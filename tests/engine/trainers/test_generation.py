@@ -12,6 +12,7 @@ from ftops.engine.trainers.tiny.cache import read_prompts, read_token
 from ftops.engine.trainers.tiny.generate import TinyModel
 from ftops.engine.trainers.tiny.model import forward
 from ftops.engine.trainers.tiny.parameters import Parameters, count_parameters
+from ftops.engine.trainers.tiny.products import Products
 from ftops.engine.trainers.tiny.sizes import Shape
 from ftops.engine.trainers.tiny.tokenizer import SPECIALS, Tokenizer
 from ftops.errors import EngineError
@@ -40,9 +41,10 @@ def test_the_cache_gives_the_same_logits_as_reading_everything_at_once() -> None
     rng = np.random.default_rng(0)
     flat = 0.3 * rng.standard_normal(count_parameters(shape), dtype=np.float32)
     parameters = Parameters(shape, flat)
+    products = Products(parameters)
     documents = [rng.integers(0, 50, n).astype(np.uint16) for n in (45, 60, 41)]
     n_last = 40  # read one by one: more than the cache's first room
-    logits, cache = read_prompts(parameters, [tokens[:-n_last] for tokens in documents])
+    logits, cache = read_prompts(products, [tokens[:-n_last] for tokens in documents])
     for place in range(-n_last, 1):
         for row, tokens in enumerate(documents):
             seen = tokens[: len(tokens) + place]
@@ -52,7 +54,7 @@ def test_the_cache_gives_the_same_logits_as_reading_everything_at_once() -> None
             np.testing.assert_allclose(logits[row], expected[0], atol=2e-5)
         if place < 0:
             new = np.array([tokens[place] for tokens in documents], dtype=np.intp)
-            logits = read_token(parameters, cache, new)
+            logits = read_token(products, cache, new)
 
 
 def test_answers_do_not_depend_on_what_is_answered_beside_them(model: TinyModel) -> None:

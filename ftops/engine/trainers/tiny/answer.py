@@ -46,13 +46,17 @@ class Answer:
             return None
         text, self._held = self._held[:n_ready], self._held[n_ready:]
         self._sent += n_ready
-        ready = tuple(entry for start, entry in self._logprobs if start < self._sent)
-        self._logprobs = self._logprobs[len(ready) :]
+        ready: tuple[TokenLogprob, ...] = ()
+        if self._logprobs:
+            ready = tuple(entry for start, entry in self._logprobs if start < self._sent)
+            self._logprobs = self._logprobs[len(ready) :]
         n_new, self._n_new = self._n_new, 0
         return Delta(self.index, text, ready, n_new, self.finish_reason)
 
     def _count_doubtful(self) -> int:
         """How many of the held characters may be the beginning of a stop."""
+        if not self.stops:
+            return 0
         longest = max((len(stop) for stop in self.stops), default=0) - 1
         for n in range(min(longest, len(self._held)), 0, -1):
             tail = self._held[-n:]

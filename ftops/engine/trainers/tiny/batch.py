@@ -15,7 +15,8 @@ import numpy as np
 from ftops.engine.trainers.protocol import Delta, SamplingParams, TokenLogprob
 from ftops.engine.trainers.tiny.answer import Answer
 from ftops.engine.trainers.tiny.cache import Cache, read_prompts, read_token
-from ftops.engine.trainers.tiny.parameters import Array, Indices, Parameters, Tokens
+from ftops.engine.trainers.tiny.parameters import Array, Indices, Tokens
+from ftops.engine.trainers.tiny.products import Products
 from ftops.engine.trainers.tiny.sampling import Draws, draw_tokens, list_likeliest, log_shares
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH, HEAD_DIM
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
@@ -45,9 +46,10 @@ class _Row:
 class TinyBatch:
     """The `Batch` of this trainer; the caller has checked what it lets join."""
 
-    def __init__(self, tokenizer: Tokenizer, parameters: Parameters) -> None:
+    def __init__(self, tokenizer: Tokenizer, products: Products) -> None:
         self._tokenizer = tokenizer
-        self._parameters = parameters
+        self._products = products
+        self._shape = products.parameters.shape
         self._allowed = _allow_tokens(tokenizer)
         self._waiting: deque[_Row] = deque()
         self._rows: list[_Row] = []
@@ -89,9 +91,10 @@ class TinyBatch:
         adjusted = np.concatenate(logits) + self._allowed
         tokens = draw_tokens(adjusted, [row.draws for row in self._rows])
         logprobs = self._list_logprobs(tokens, adjusted)
+        are_full = (self._cache.lengths[: len(self._rows)] >= CONTEXT_LENGTH).tolist()
         going: list[int] = []
         for place, (row, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
-            self._extend(row, token, logprobs[place], full=self._is_full(place))
+            self._extend(row, token, logprobs[place], full=are_full[place])
             if (delta := row.answer.take()) is not None:
                 deltas.append(delta)
             if row.answer.finish_reason is None:
@@ -107,7 +110,7 @@ class TinyBatch:
         self._reserve(n_rows, int(self._cache.lengths[:n_rows].max()) + 1)
         rows = Cache(self._cache.stored[:, :, :n_rows], self._cache.lengths[:n_rows])
         tokens = np.array([row.token for row in self._rows])
-        logits = read_token(self._parameters, rows, tokens)
+        logits = read_token(self._products, rows, tokens)
         self._cache.lengths[:n_rows] = rows.lengths
         return logits
 
@@ -116,7 +119,7 @@ class TinyBatch:
         coming = self._choose()
         if not coming:
             return []
-        logits, filled = read_prompts(self._parameters, [row.prompt for row in coming])
+        logits, filled = read_prompts(self._products, [row.prompt for row in coming])
         first, n_rows = len(self._rows), len(self._rows) + len(coming)
         longest = int(filled.lengths.max())
         self._reserve(n_rows, longest + 1)
@@ -127,7 +130,9 @@ class TinyBatch:
 
     def _choose(self) -> list[_Row]:
         """The first of those waiting that fit into the memory, and into one step."""
-        shape = self._parameters.shape
+        if not self._waiting:
+            return []
+        shape = self._shape
         floats = 2 * shape.n_layers * shape.width
         room = max((row.room for row in self._rows), default=0)
         coming: list[_Row] = []
@@ -156,7 +161,7 @@ class TinyBatch:
         self._cache = Cache(larger, lengths)
 
     def _slab(self, n_rows: int, room: int) -> Array:
-        shape = self._parameters.shape
+        shape = self._shape
         sizes = (shape.n_layers, 2, n_rows, shape.n_heads, room, HEAD_DIM)
         return np.zeros(sizes, dtype=np.float32)
 
@@ -173,9 +178,6 @@ class TinyBatch:
         del self._rows[n_rows:]
         if not n_rows:
             self._cache = Cache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
-
-    def _is_full(self, place: int) -> bool:
-        return bool(self._cache.lengths[place] >= CONTEXT_LENGTH)
 
     def _extend(self, row: _Row, token: int, logprob: TokenLogprob | None, *, full: bool) -> None:
         row.token = token

@@ -9,6 +9,7 @@ from ftops.engine.trainers.tiny.batch import TinyBatch
 from ftops.engine.trainers.tiny.encode import encode_examples
 from ftops.engine.trainers.tiny.gradients import measure
 from ftops.engine.trainers.tiny.parameters import Parameters, Tokens
+from ftops.engine.trainers.tiny.products import Products
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
 from ftops.engine.trainers.tiny.tokenizer import Tokenizer
 from ftops.errors import EngineError
@@ -22,6 +23,7 @@ class TinyModel:
     def __init__(self, tokenizer: Tokenizer, parameters: Parameters) -> None:
         self._tokenizer = tokenizer
         self._parameters = parameters
+        self._products = Products(parameters)
 
     def count_tokens(self, document: Document) -> int:
         """Tokens of the document as written; the start token in front is not counted."""
@@ -36,7 +38,7 @@ class TinyModel:
 
     def open_batch(self) -> "OpenBatch":
         """Answers that others may join while they are drawn."""
-        return OpenBatch(self._tokenizer, TinyBatch(self._tokenizer, self._parameters))
+        return OpenBatch(self._tokenizer, TinyBatch(self._tokenizer, self._products))
 
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
         """Answer all prompts side by side.
