@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ftops.dataset.examining.gauge import UNKNOWN, Gauge
 from ftops.dataset.examining.sifting import RowBatch
+from ftops.dataset.screening.kinds import Kind
 from ftops.dataset.screening.words import share_of_field_lists
 from ftops.records import RowFormat
 
@@ -86,7 +87,10 @@ def is_mark(text: str) -> bool:
     """Whether an ending can tell a model where a text ends: no letter, blank or full stop alone.
 
     A new line with words behind it ("\\nAnswer:") is one; so is a sign that sentences do not use.
+    What stands in the place of private data is a word.
     """
+    for placeholder in Kind:
+        text = text.replace(placeholder, "")
     if not text.strip(" \t"):
         return False
     if "\n" in text:

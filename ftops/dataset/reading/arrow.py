@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 500
+_PARQUET = ("*.parquet", "*/*.parquet", "*/*/*.parquet")  # any folder may be named, and be deep
 
 
 def read_parquet(name: str, source: Path | bytes) -> Table:
@@ -87,7 +88,7 @@ def _find_splits(folder: Path) -> dict[str, list[Path]]:
             splits[inner.name] = _arrow_files(inner)
     if splits:
         return splits
-    for file in sorted(folder.rglob("*.parquet")):
+    for file in sorted(file for depth in _PARQUET for file in folder.glob(depth)):
         inner_name = file.parent.name if file.parent not in (folder, folder / "data") else ""
         splits.setdefault(inner_name or file.stem.partition("-")[0], []).append(file)
     return splits

@@ -130,7 +130,10 @@ def open_stream(path: Path | None, stdin: BinaryIO | None = None) -> tuple[Strea
 def _open_file(path: Path) -> BinaryIO:
     try:
         if path.exists() and not path.is_file():
-            raise DatasetError(f"{path}: this is not a regular file")
+            raise DatasetError(
+                f"{path}: this is not a regular file",
+                hint="Save it as a file, or send it to standard input and name that `-`.",
+            )
         return path.open("rb")
     except FileNotFoundError:
         raise DatasetError(
