@@ -57,7 +57,9 @@ def cut(matrix: Array, depth: int) -> Blocks:
 
 def _multiply(rows: Array, blocks: Blocks, result: Array) -> None:
     n_slices, n_blocks, depth, columns = blocks.shape
-    sums = np.empty((n_slices, len(rows), n_blocks, columns), dtype=rows.dtype)
     sliced = rows.reshape(len(rows), n_slices, 1, depth).transpose(1, 2, 0, 3)
+    shape = (n_slices, len(rows), n_blocks, columns)
+    sums = result.reshape(shape) if n_slices == 1 else np.empty(shape, dtype=rows.dtype)
     np.matmul(sliced, blocks, out=sums.transpose(0, 2, 1, 3))
-    np.add.reduce(sums.reshape(n_slices, *result.shape), axis=0, out=result)
+    if n_slices > 1:
+        np.add.reduce(sums.reshape(n_slices, *result.shape), axis=0, out=result)

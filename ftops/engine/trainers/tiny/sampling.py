@@ -25,6 +25,7 @@ class Draws:
                 self._bias[token] += np.float32(bias)
         penalised = params.presence_penalty or params.frequency_penalty
         self._counts = np.zeros(n_tokens, dtype=np.float32) if penalised else None
+        self.is_plain = self._bias is None and self._counts is None  # leaves logits as they are
 
     def adjust(self, logits: Array) -> None:
         """Change one row of logits as the parameters ask."""
@@ -41,14 +42,17 @@ class Draws:
 
 def draw_tokens(logits: Array, draws: Sequence[Draws]) -> Indices:
     """The next token of each answer; `logits` [answers, vocabulary] are adjusted in place."""
-    for row, draw in zip(logits, draws, strict=True):
-        draw.adjust(row)
+    special = [place for place, draw in enumerate(draws) if not draw.is_plain]
+    for place in special:
+        draws[place].adjust(logits[place])
     tokens: Indices = logits.argmax(axis=1)
     warm = [place for place, draw in enumerate(draws) if draw.params.temperature > 0]
-    if warm:
+    if len(warm) == len(draws):
+        tokens = _pick(logits, draws)
+    elif warm:
         tokens[warm] = _pick(logits[warm], [draws[place] for place in warm])
-    for draw, token in zip(draws, tokens.tolist(), strict=True):
-        draw.remember(token)
+    for place in special:
+        draws[place].remember(int(tokens[place]))
     return tokens
 
 
