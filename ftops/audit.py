@@ -21,7 +21,7 @@ import orjson
 
 from ftops.clock import Clock
 from ftops.errors import StorageError
-from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
+from ftops.files import append_lines, make_private_dir, storage_error
 from ftops.locks import hold_lock
 from ftops.records import Json, Run
 
@@ -31,7 +31,6 @@ T = TypeVar("T")
 FILENAME = "audit.jsonl"
 MAX_BYTES = 10_000_000
 _LONGEST_TEXT = 300  # a path or a request id; a server may send anything
-_BINARY = getattr(os, "O_BINARY", 0)  # there on Windows alone
 
 _run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
 _attempt: ContextVar[int] = ContextVar("attempt", default=1)
@@ -130,7 +129,7 @@ class AuditLog:
         with self._lock:
             try:
                 make_private_dir(self._path.parent)
-                if _append(self._path, line) > self._max_bytes:
+                if append_lines(self._path, line) > self._max_bytes:
                     self._rotate()
             except StorageError as error:
                 self._complain(error)
@@ -208,24 +207,6 @@ def _find_size(path: Path) -> int:
 
 def _find_inode(stream: BinaryIO) -> int:
     return os.fstat(stream.fileno()).st_ino
-
-
-def _append(path: Path, line: bytes) -> int:
-    """Write the line in one piece; how many bytes the file then has."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY
-    descriptor = os.open(path, flags, PRIVATE_FILE)
-    try:
-        size = os.lseek(descriptor, 0, os.SEEK_END)
-        if size:
-            os.lseek(descriptor, size - 1, os.SEEK_SET)
-            if os.read(descriptor, 1) != b"\n":  # a full disk cut the last line short
-                line = b"\n" + line
-        written = os.write(descriptor, line)
-        if written < len(line):  # the next write says why
-            os.write(descriptor, line[written:])
-        return size + len(line)
-    finally:
-        os.close(descriptor)
 
 
 def _shorten(document: dict[str, Json]) -> dict[str, Json]:

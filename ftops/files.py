@@ -17,6 +17,7 @@ from ftops.errors import StorageError
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 _CHUNK_BYTES = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0)  # there on Windows alone
 _NO_COPYING = frozenset(
     {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 )
@@ -88,6 +89,28 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Put `data` at `path`: all of it, or (StorageError) none of it."""
     with open_atomic(path, mode=mode) as stream:
         stream.write(data)
+
+
+def append_lines(path: Path, lines: bytes) -> int:
+    """Append whole lines in one piece, so that no other process's stand among them.
+
+    A last line that was cut short is ended first. How many bytes the file then has; OSError when
+    the disk refuses.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY
+    descriptor = os.open(path, flags, PRIVATE_FILE)
+    try:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        if size:
+            os.lseek(descriptor, size - 1, os.SEEK_SET)
+            if os.read(descriptor, 1) != b"\n":  # a full disk cut the last line short
+                lines = b"\n" + lines
+        written = os.write(descriptor, lines)
+        if written < len(lines):  # the next write says why
+            os.write(descriptor, lines[written:])
+        return size + len(lines)
+    finally:
+        os.close(descriptor)
 
 
 def append_file(source: BinaryIO, target: BinaryIO, length: int) -> None:

@@ -159,6 +159,7 @@ class Capabilities:
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     pauses: bool = True  # a job can be paused and resumed
+    moderation: bool = False  # it judges texts: `Provider.moderate`
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ftops.clock import Clock
-from ftops.errors import ProviderError
-from ftops.providers import answers, fine_tunes, jobs, remote_files
+from ftops.errors import ProviderError, Rejected
+from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
 from ftops.providers.address import find_base_url, is_official, list_tables
 from ftops.providers.calls import Caller
 from ftops.providers.catalogue import Catalogue
@@ -201,6 +201,15 @@ class OpenAIProvider:
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         return answers.stream(self._caller, model, prompt, sampling)
+
+    @property
+    def moderator(self) -> str:
+        return moderation.MODEL
+
+    def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        if not self.capabilities.moderation:
+            raise Rejected(f"the provider {self.name!r} judges no texts")
+        return moderation.moderate(self._caller, texts)
 
     def close(self) -> None:
         self._caller.close()

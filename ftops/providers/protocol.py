@@ -167,5 +167,16 @@ class Provider(Protocol):
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         """One answer, piece by piece."""
 
+    @property
+    def moderator(self) -> str:
+        """The model that judges texts: what one says is no word of another."""
+
+    def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """What is harmful in each text, as the provider's categories; empty where nothing is.
+
+        All texts go in one request, which is retried like every question. Where
+        `capabilities.moderation` is False, it raises Rejected and sends nothing.
+        """
+
     def close(self) -> None:
         """Let go of connections; the provider is not used afterwards."""

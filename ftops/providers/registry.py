@@ -108,6 +108,7 @@ PROVIDERS: Mapping[str, Entry] = {
                     {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
                 ),
                 methods=_BOTH_METHODS,
+                moderation=True,
                 min_rows=10,
                 poll_every_s=10.0,
                 # the policy of OpenAI's cookbook: an estimate, not a promise
@@ -135,6 +136,22 @@ def build_provider(settings: ProviderSettings, context: Context) -> Provider:
     """The provider of `settings`; nothing is sent and nothing started before its first use."""
     entry = _get_entry(settings)
     return entry.build(settings, _get_capabilities(settings, entry), context)
+
+
+def require_moderation(settings: ProviderSettings) -> None:
+    """ProviderError, which names those that do, when that provider judges no texts."""
+    if find_capabilities(settings).moderation:
+        return
+    able = [
+        name
+        for name, entry in sorted(PROVIDERS.items())
+        if any(one.moderation for one in entry.capabilities.values())
+    ]
+    raise ProviderError(
+        f"the provider {settings.type!r} has no moderation endpoint",
+        hint=f"There is one at: {', '.join(able)}. Leave --moderate out, or name one: --for"
+        f" {able[0]}/MODEL.",
+    )
 
 
 def _get_capabilities(settings: ProviderSettings, entry: Entry) -> Capabilities:

@@ -146,3 +146,13 @@ def test_each_fix_of_data_is_a_question(house: House) -> None:
     code, shown = type_at(house, "data", "prepare", "raw.jsonl", "--force", typed="\x04")
     assert code == 1
     assert "nothing was written" in shown
+
+
+def test_texts_leave_only_after_a_yes_to_a_question_that_says_what_goes_where(house: House) -> None:
+    rows = house.folder / "few.jsonl"
+    rows.write_text('{"prompt": "two", "completion": " words"}\n' * 12)
+    code, shown = type_at(house, "data", "check", str(rows), "--moderate", typed="n\n")
+    assert code == 1
+    shown = " ".join(shown.split())
+    assert "(12 rows, 108 characters) to openai (api.openai.com), to be judged there?" in shown
+    assert "nothing was sent" in shown

@@ -271,6 +271,13 @@ class FakeProvider:
         self.clock.sleep(wait_s)
         return iter(())
 
+    @property
+    def moderator(self) -> str:
+        return "nobody"
+
+    def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        raise Rejected(f"nobody judges {len(texts)} texts here")
+
     def list_models(self) -> Iterator[Model]:
         return iter(
             [

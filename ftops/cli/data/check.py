@@ -1,6 +1,7 @@
 """`ftops data check`: reads data of any kind and reports what is wrong with it."""
 
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from ftops.cli.data.options import (
     Delimiter,
     Encoding,
     FormatName,
+    Moderate,
     Near,
     Private,
     Processes,
     PromptColumn,
     Sarif,
+    SendYes,
     Sheet,
     Sources,
     Strict,
@@ -29,8 +32,11 @@ from ftops.cli.output import Output
 
 if TYPE_CHECKING:
     from ftops.cli.data.findings import Examined
+    from ftops.cli.data.moderating import Moderation
+    from ftops.dataset.checks.protocol import Aim
     from ftops.dataset.examining.examination import Examination
     from ftops.dataset.examining.survey import Survey
+    from ftops.dataset.reading.options import ReadOptions
 
 
 def add_to(group: typer.Typer) -> None:
@@ -42,6 +48,7 @@ def add_to(group: typer.Typer) -> None:
             "ftops data check train.csv --prompt '{question} ->' --completion answer",
             "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
             "ftops data check train.jsonl --private",
+            "ftops data check train.jsonl --moderate --yes",
             "ftops data check - --json < train.jsonl",
         ],
     )(check)
@@ -61,6 +68,8 @@ def check(
     validation: Validation = None,
     private: Private = False,
     near: Near = False,
+    moderate: Moderate = False,
+    yes: SendYes = False,
     strict: Strict = False,
     sarif: Sarif = None,
     processes: Processes = None,
@@ -69,21 +78,49 @@ def check(
 
     Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
     """
-    from ftops.cli.data.findings import Examined, finish_check, write_sarif
+    from ftops.cli.data.findings import finish_check, write_sarif
     from ftops.cli.data.next_steps import follow_check
-    from ftops.cli.environment import read_environ
-    from ftops.dataset.examining.examination import examine
     from ftops.dataset.reading.options import ReadOptions, find_format
-    from ftops.dataset.reading.source import open_source
 
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
     aim, wanted_task = make_aim(target), find_task(task)
     wanted = {"private": private, "near": near, "validation": validation is not None}
     asked = [name for name, is_asked in wanted.items() if is_asked]
+    names = [*files, *([validation] if validation else [])]
+    moderation: Moderation | None = None
+    if moderate:
+        from ftops.cli.data.moderating import add_harmful, prepare_moderation
+
+        judge = aim.provider if target else "openai"
+        moderation = prepare_moderation(out, names, judge, yes=yes)
+    examined = _examine_all(names, options, asked, aim, wanted_task, processes)
+    if moderation:
+        add_harmful(out, moderation, examined, names, options, yes=yes)
+    if sarif:
+        write_sarif(sarif, examined)
+    alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
+    following = follow_check(alone, options, examined[0].findings) if alone else []
+    finish_check(out, examined, following, strict=strict)
+
+
+def _examine_all(
+    names: Sequence[str],
+    options: "ReadOptions",
+    asked: Collection[str],
+    aim: "Aim",
+    task: str | None,
+    processes: int | None,
+) -> "list[Examined]":
+    """What is found in each source; with validation data asked for, the last one is compared."""
+    from ftops.cli.data.findings import Examined
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.examining.examination import examine
+    from ftops.dataset.reading.source import open_source
+
     first: Survey | None = None
     examined: list[Examined] = []
     examinations: list[Examination] = []
-    for name in [*files, *([validation] if validation else [])]:
+    for name in names:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
         examination = examine(
@@ -95,17 +132,13 @@ def check(
             gauge=aim.gauge,
         )
         first = first or examination.survey
-        verdict = examination.conclude(aim, task=wanted_task, unit=source.unit)
+        verdict = examination.conclude(aim, task=task, unit=source.unit)
         examined.append(Examined(source, verdict, verdict.findings))
-        if validation:  # else its figures of each row are let go
+        if "validation" in asked:  # else its figures of each row are let go
             examinations.append(examination)
-    if validation:
+    if "validation" in asked:
         _compare_with_validation(examined, examinations)
-    if sarif:
-        write_sarif(sarif, examined)
-    alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
-    following = follow_check(alone, options, examined[0].findings) if alone else []
-    finish_check(out, examined, following, strict=strict)
+    return examined
 
 
 def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:

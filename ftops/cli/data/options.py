@@ -48,6 +48,17 @@ Validation = Annotated[
 ]
 Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
 Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
+Moderate = Annotated[
+    bool,
+    typer.Option(
+        "--moderate",
+        help="Send all texts to the provider (--for; default: openai), which judges whether they"
+        " are harmful. They leave this machine.",
+    ),
+]
+SendYes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Send texts (--moderate) without a question.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Sarif = Annotated[
     Path | None, typer.Option("--sarif", metavar="FILE", help="Write a report for code hosts, too.")

@@ -7,6 +7,7 @@ from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
 from ftops.dataset.checks.drift import Drift
 from ftops.dataset.checks.duplicates import Duplicates
+from ftops.dataset.checks.harmful import HARMFUL
 from ftops.dataset.checks.labels import Labels
 from ftops.dataset.checks.leaks import Leaks
 from ftops.dataset.checks.lengths import Lengths
@@ -31,6 +32,10 @@ FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("In both files (with `--validation`)", (Leaks, Drift)),
     ("Private and secret (with `--private`)", (Privacy,)),
 )
+# What is looked for after the pass, with what a command hands in.
+_AFTERWARDS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("Harmful (with `--moderate`)", (HARMFUL,)),
+)
 CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
 _MEANING = {
     Severity.ERROR: "the data cannot be used as it is",
@@ -41,16 +46,23 @@ _MEANING = {
 
 def get_rules() -> Iterator[Rule]:
     """Every rule of the catalogue."""
-    for check in CHECKS:
-        yield from check.RULES
+    for _, rules in _list_families():
+        yield from rules
+
+
+def _list_families() -> Iterator[tuple[str, list[Rule]]]:
+    for name, family in FAMILIES:
+        yield name, [rule for check in family for rule in check.RULES]
+    for name, rules in _AFTERWARDS:
+        yield name, list(rules)
 
 
 def render_catalogue() -> str:
     """The catalogue as Markdown: a section a family, an entry a rule."""
     lines = [f"- **{severity}**: {meaning}." for severity, meaning in _MEANING.items()]
-    for name, family in FAMILIES:
+    for name, rules in _list_families():
         lines += ["", f"## {name}"]
-        for rule in (rule for check in family for rule in check.RULES):
+        for rule in rules:
             fix = f" Fix: [{rule.fix}](data-fixes.md#{rule.fix})." if rule.fix else ""
             lines += ["", f"### {rule.code}", "", f"*{rule.severity}*: {rule.title}.", ""]
             lines += [rule.explanation, "", f"What to do: {rule.advice}{fix}"]
