@@ -23,7 +23,7 @@ from tests.crash.processes import Nursery
 AT_ONCE = 8
 ROW_SHARES = range(14)
 ROW_LIVES = 36
-ANYTIME_SHARES = range(9)
+ANYTIME_SHARES = range(12)
 ANYTIME_LIVES = 20
 LEAST_KILLS = 2000
 # Changes of the ledger that no such run makes; tests/crash/test_pruning.py, tests/orchestrator and
