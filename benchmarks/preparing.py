@@ -93,8 +93,7 @@ def main() -> int:
             targets = _TARGETS[kind]
             theirs = None
             if legacy is not None:
-                asked = [str(legacy), "tools", "fine_tunes.prepare_data", "-f", str(path), "-q"]
-                theirs = time_command(asked, folder)
+                theirs = time_command([*legacy, "-f", str(path)], folder)
             for verb, target in targets.items():
                 command = [sys.executable, "-m", "ftops", "data", verb, str(path), "--quiet"]
                 command += ["-o", str(folder / "out.jsonl"), "--force"]

@@ -48,8 +48,7 @@ def main() -> int:
         legacy = find_legacy()
         if legacy is None:
             return 0
-        command = [str(legacy), "tools", "fine_tunes.prepare_data", "-f", str(path), "-q"]
-        took = time_command(command, folder)
+        took = time_command([*legacy, "-f", str(path)], folder)
         ratio = took / best["both"]
         print(f"{'legacy prepare_data -q':34}{took:8.2f}{ratio:9.1f}{f'>= {LEGACY_TARGET}':>9}")
     return int(ratio < LEGACY_TARGET)
