@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ import openai
 
 from ftops.clock import Clock
 from ftops.errors import Rejected
-from ftops.providers.calls import Caller, read_answer, turn_pages
+from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
 from ftops.providers.wire import Fields, read_event, read_job
@@ -226,47 +226,49 @@ def fetch_job(caller: Caller, job_id: str) -> Job:
 
 def cancel_job(caller: Caller, job_id: str) -> Job:
     """Cancel; a job that is cancelled already comes back as it is, so that this may be repeated."""
-    try:
-        return read_job(
-            caller.fetch(
-                f"cancel the job {job_id}",
-                lambda client: client.fine_tuning.jobs.with_raw_response.cancel(job_id),
-            )
-        )
-    except Rejected:
-        job = fetch_job(caller, job_id)
-        if job.status == "cancelled":
-            return job
-        raise
+    return _ask_for(
+        caller,
+        job_id,
+        "cancel",
+        lambda client: client.fine_tuning.jobs.with_raw_response.cancel(job_id),
+        lambda job: job.status == "cancelled",
+    )
 
 
 def pause_job(caller: Caller, job_id: str) -> Job:
     """Let the job wait; one that waits, or is about to, comes back as it is."""
-    try:
-        return read_job(
-            caller.fetch(
-                f"pause the job {job_id}",
-                lambda client: client.fine_tuning.jobs.with_raw_response.pause(job_id),
-            )
-        )
-    except Rejected:
-        job = fetch_job(caller, job_id)
-        if job.status in _RESTING:
-            return job
-        raise
+    return _ask_for(
+        caller,
+        job_id,
+        "pause",
+        lambda client: client.fine_tuning.jobs.with_raw_response.pause(job_id),
+        lambda job: job.status in _RESTING,
+    )
 
 
 def resume_job(caller: Caller, job_id: str) -> Job:
     """Let a paused job go on; one that has not ended and does not wait comes back as it is."""
+    return _ask_for(
+        caller,
+        job_id,
+        "resume",
+        lambda client: client.fine_tuning.jobs.with_raw_response.resume(job_id),
+        lambda job: not job.ended and job.status not in _RESTING,
+    )
+
+
+def _ask_for(
+    caller: Caller,
+    job_id: str,
+    verb: str,
+    send: Send[RawAnswer],
+    is_so: Callable[[Job], bool],
+) -> Job:
+    """Ask for a change of the job; a refusal is none where the job is already as it should be."""
     try:
-        return read_job(
-            caller.fetch(
-                f"resume the job {job_id}",
-                lambda client: client.fine_tuning.jobs.with_raw_response.resume(job_id),
-            )
-        )
+        return read_job(caller.fetch(f"{verb} the job {job_id}", send))
     except Rejected:
         job = fetch_job(caller, job_id)
-        if job.ended or job.status in _RESTING:
-            raise
-        return job
+        if is_so(job):
+            return job
+        raise

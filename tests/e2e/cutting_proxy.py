@@ -1,12 +1,13 @@
 """A proxy on this machine that lets everything through but streams: each of them it cuts."""
 
 import http.client
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.loopback import serve_loopback
 
 _OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-length"})
 
@@ -57,25 +58,6 @@ class CuttingProxy:
 @contextmanager
 def cutting_proxy(target: str, *, grows_by: int) -> Iterator[CuttingProxy]:
     proxy = CuttingProxy(target, grows_by)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            proxy.handle(self)
-
-        do_GET = do_POST
-        do_DELETE = do_POST
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    proxy.base_url = f"http://127.0.0.1:{server.server_port}{urlsplit(target).path}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serve_loopback(proxy.handle) as port:
+        proxy.base_url = f"http://127.0.0.1:{port}{urlsplit(target).path}"
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

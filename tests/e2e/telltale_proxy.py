@@ -5,14 +5,14 @@ The engine's own token never reaches the command: what the command sends and kee
 
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 from ftops.records import EngineAddress
+from tests.loopback import serve_loopback
 
 KEY = "sk-canary-0123456789-abcdefghijklmnop"
 EVIL = "\x1b]0;owned\x07\x9b2J\u202egnp"
@@ -76,26 +76,6 @@ class TelltaleProxy:
 @contextmanager
 def telltale_proxy(engine: EngineAddress) -> Iterator[TelltaleProxy]:
     proxy = TelltaleProxy(engine)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            proxy.handle(self)
-
-        do_GET = do_POST
-        do_DELETE = do_POST
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    proxy.base_url = f"http://127.0.0.1:{server.server_port}{urlsplit(engine.base_url).path}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serve_loopback(proxy.handle) as port:
+        proxy.base_url = f"http://127.0.0.1:{port}{urlsplit(engine.base_url).path}"
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

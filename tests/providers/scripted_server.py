@@ -1,10 +1,11 @@
 """A server on this machine that answers as it is told, and remembers what it was sent."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import serve_loopback
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,6 @@ class ScriptedServer:
 @contextmanager
 def scripted_server(*replies: Reply) -> Iterator[ScriptedServer]:
     script = ScriptedServer(list(replies))
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            script.answer(self)
-
-        do_GET = do_POST
-        do_DELETE = do_POST
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    script.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serve_loopback(script.answer) as port:
+        script.base_url = f"http://127.0.0.1:{port}/v1"
         yield script
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
