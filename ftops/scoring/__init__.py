@@ -1,0 +1,1 @@
+"""How good answers are: metrics, intervals, comparisons, what a model saves, what it must reach."""

@@ -1,0 +1,228 @@
+"""What an evaluation found, as it is kept: `evaluation.json`, version 2.
+
+One evaluation puts the same rows to several candidates. Shares are from 0 to 1, money is in US
+dollars, intervals hold 95 % of a bootstrap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ftops.errors import LedgerError
+from ftops.records import Json
+
+VERSION = 2
+
+
+class CandidateKind(StrEnum):
+    """Who answers."""
+
+    TUNED = "tuned"  # the model that the run made
+    CHECKPOINT = "checkpoint"  # of the same job
+    BASE = "base"  # the model that was tuned, as it was before
+    FEW_SHOT = "few-shot"  # the same, with examples in the prompt
+    PREVIOUS = "previous"  # what an earlier run of the same name made
+    MODEL = "model"  # any other
+    NEAREST = "nearest neighbour"  # the answer of the most similar training row
+    NAIVE_BAYES = "naive Bayes"
+    MAJORITY = "majority"  # the most frequent answer of the training rows
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric of one candidate, over so many rows. The interval is None where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """One class: how many rows expect it, how many answers say it, how many of these rightly."""
+
+    label: str
+    rows: int
+    given: int
+    correct: int
+
+    @property
+    def recall(self) -> float | None:
+        """The share of its rows that were answered rightly; None if no row expects it."""
+        return self.correct / self.rows if self.rows else None
+
+    @property
+    def precision(self) -> float | None:
+        """The share of the answers with this label that are right; None if there are none."""
+        return self.correct / self.given if self.given else None
+
+    @property
+    def f1(self) -> float | None:
+        """The harmonic mean of both; None where nobody expects or gives the class."""
+        either = self.rows + self.given
+        return 2 * self.correct / either if either else None
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """`counts[i][j]` rows that expect `labels[i]` were answered `labels[j]`.
+
+    Each line of counts has one more cell: answers that are none of the labels.
+    """
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What asking took, a request: means of tokens, price of a thousand, seconds by percentile.
+
+    None where it is not known. `estimated` tokens were counted here, not by the provider.
+    """
+
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    estimated: bool = False
+    usd_per_1000: float | None = None
+    p50_s: float | None = None
+    p95_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateScore:
+    """How one candidate did. `name` is how the whole evaluation calls it, and is unique in it."""
+
+    name: str
+    kind: CandidateKind
+    rows: int
+    figures: Mapping[str, Figure]
+    model: str | None = None  # None: no model was asked
+    provider: str | None = None
+    problems: Mapping[str, int] = field(default_factory=dict)  # by name, see `answers.Problem`
+    outside: int = 0  # answers that are none of the classes
+    classes: tuple[ClassFigures, ...] = ()
+    confusion: Confusion | None = None
+    requests: Requests | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A candidate that was not asked, and why."""
+
+    name: str
+    reason: str
+
+
+class Verdict(StrEnum):
+    """What a comparison says of its first candidate."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NO_DIFFERENCE = "no difference"  # shown: whatever difference there is, is small
+    TOO_FEW_ROWS = "too few rows to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two candidates on the same rows: the first one's figure less the second one's.
+
+    `p_value` is that of `test` (McNemar's exact test, or a paired bootstrap). `rows_needed` says
+    how many rows would show a difference of this size, where these are too few.
+    """
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+    verdict: Verdict
+    rows_needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What one request to the tuned model saves against another candidate, where it is known.
+
+    Negative figures are losses. `pays_after` is the number of requests by which the training has
+    paid for itself; None where it never does or prices are not known.
+    """
+
+    against: str
+    tokens: float | None
+    usd_per_1000: float | None
+    p50_s: float | None
+    training_usd: float | None
+    pays_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of `require`, as it was written, and whether it was met.
+
+    `value` is None where the figure is not there; then it is not met, and `reason` says why.
+    """
+
+    text: str
+    value: float | None
+    met: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All candidates on the rows of one file; the tuned model stands first where there is one.
+
+    `headline` names the metric that is shown where there is room for one. `overlap_rows` of the
+    rows are training rows, too. `notes` are sentences for whoever reads the figures.
+    """
+
+    file: str
+    rows: int
+    headline: str
+    candidates: tuple[CandidateScore, ...]
+    file_sha256: str = ""
+    overlap_rows: int | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    savings: tuple[Savings, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every requirement is met; True where there are none."""
+        return all(one.met for one in self.requirements)
+
+    def find(self, name: str) -> CandidateScore | None:
+        """The candidate of that name."""
+        return next((one for one in self.candidates if one.name == name), None)
+
+    def to_json(self) -> dict[str, Json]:
+        """As plain JSON values, for a file or for `--json`."""
+        fields: dict[str, Json] = _ADAPTER.dump_python(self, mode="json")
+        return {"version": VERSION, **fields}
+
+    @classmethod
+    def from_json(cls, value: Json) -> "Evaluation":
+        """What `to_json` gave; LedgerError when it is something else."""
+        try:
+            if not isinstance(value, dict) or value.get("version") != VERSION:
+                raise ValueError(f"it is not of version {VERSION}")
+            fields: dict[str, Any] = {name: one for name, one in value.items() if name != "version"}
+            return _ADAPTER.validate_python(fields)
+        except (ValidationError, ValueError) as error:
+            raise LedgerError(
+                f"the stored evaluation is damaged: {error}",
+                hint="Delete evaluation.json of this run; the same `ftops run` evaluates again.",
+            ) from error
+
+
+_ADAPTER = TypeAdapter(Evaluation)
