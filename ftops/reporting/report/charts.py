@@ -99,7 +99,9 @@ def _find_scale(curves: Sequence[NamedCurve]) -> Spec:
         "scale": {"type": "log", "domain": [low, high], "nice": False, "clamp": True},
         "axis": {
             "title": f"{title[:-1]}, logarithmic)",
-            "values": [10.0**power for power in range(first, last + 1)],
+            "values": [
+                10.0**power for power in range(first, last + 1) if low <= 10.0**power <= high
+            ],
             "format": "~g",
         },
     }

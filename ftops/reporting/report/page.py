@@ -65,7 +65,7 @@ def render_page(contents: Contents) -> str:
     style, script = _read("page.css"), _read("page.js")
     listed = figures.list_curves(contents)
     data = {f"c{number}": one.to_data() for number, one in enumerate(listed)}
-    return _open_template().render(
+    page: str = _open_template().render(
         report=contents,
         made_at=say_moment(contents.made_at),
         policy=make_policy(style, script),
@@ -87,6 +87,7 @@ def render_page(contents: Contents) -> str:
         rows=say_rows,
         share=lambda value: say_value("accuracy", value),
     )
+    return page
 
 
 def escape_data(data: Any) -> str:

@@ -73,15 +73,15 @@ def trace(facts: RunFacts) -> list[Link]:
     """From the data to the model: data, file at the provider, job file, job, model."""
     run = facts.run
     prepared, sent = facts.find_detail(Stage.PREPARE), facts.find_detail(Stage.UPLOAD)
-    links = []
+    data, files = [], []
     for role, name in (("training", "training_file"), ("validation", "validation_file")):
-        data = find_object(prepared, role)
-        source = str(data.get("source") or run.spec.get(name) or "")
-        if not source:
-            continue
-        links.append(Link(f"{role} data", show(source), _describe_data(data)))
-        if file_id := sent.get(name) or data.get("file_id"):
-            links.append(Link(f"{role} file at the provider", show(str(file_id))))
+        known = find_object(prepared, role)
+        if source := str(known.get("source") or run.spec.get(name) or ""):
+            data.append(", ".join([f"{role}: {show(source)}", *_describe_data(known)]))
+        if file_id := sent.get(name) or known.get("file_id"):
+            files.append(show(f"{role}: {file_id}"))
+    links = [Link("data", data[0], data[1:])] if data else []
+    links += [Link("files at the provider", files[0], files[1:])] if files else []
     links.append(Link("job file", show(run.job_file), [f"run {run.id}", f"key {run.key[:_HASH]}"]))
     job = show(run.job_id) if run.job_id else "none was created"
     links.append(Link("job", job, [show(f"base model {run.model} at {_say_provider(facts)}")]))
