@@ -10,18 +10,13 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
 from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
     Moderate,
     Near,
     Private,
     Processes,
-    PromptColumn,
+    Reading,
     Sarif,
     SendYes,
-    Sheet,
     Sources,
     Strict,
     Target,
@@ -57,12 +52,8 @@ def add_to(group: typer.Typer) -> None:
 def check(
     out: Output,
     files: Sources,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
     target: Target = None,
     task: Task = None,
     validation: Validation = None,
@@ -80,9 +71,8 @@ def check(
     """
     from ftops.cli.data.findings import finish_check, write_sarif
     from ftops.cli.data.next_steps import follow_check
-    from ftops.dataset.reading.options import ReadOptions, find_format
 
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
     wanted = {"private": private, "near": near, "validation": validation is not None}
     asked = [name for name, is_asked in wanted.items() if is_asked]
