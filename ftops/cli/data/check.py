@@ -78,6 +78,8 @@ def check(
     asked = [name for name, is_asked in wanted.items() if is_asked]
     names = [*files, *([validation] if validation else [])]
     moderation: Moderation | None = None
+    if yes and not moderate:
+        out.remark("note: --yes has no effect without --moderate: nothing is sent")
     if moderate:
         from ftops.cli.data.moderating import add_harmful, prepare_moderation
 
