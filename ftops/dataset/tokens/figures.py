@@ -24,6 +24,10 @@ class TokenFigures:
     lengths: "array[int]" = field(default_factory=lambda: array("L"))
     answers: "array[int]" = field(default_factory=lambda: array("L"))
 
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
     def add(self, pieces: Sequence[Piece], counts: Sequence[int]) -> None:
         """Take in a row, with the tokens of each piece, marks included."""
         self.lengths.append(sum(counts))

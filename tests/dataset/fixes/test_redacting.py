@@ -11,6 +11,7 @@ from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import examine
 from ftops.dataset.fixes.protocol import Portion
 from ftops.dataset.fixes.redacting import REDACTED, Redact
+from ftops.dataset.messages import list_arguments
 from ftops.dataset.plans.asking import prepare_question
 from ftops.dataset.plans.treatment import Deed
 from ftops.dataset.reading.source import open_source
@@ -85,10 +86,9 @@ def test_every_message_of_a_chat_is_searched_and_names_and_calls_stay(tmp_path: 
 def test_the_arguments_of_a_call_stay_json_and_lose_what_is_private(tmp_path: Path) -> None:
     asked = {"to": MAIL, "text": f'"Hi"\n{PHONE}', "cards": [4111111111111111, 7], "ok": True}
     (row,) = run_steps(tmp_path, [call_row(asked)], EVERY)
-    call = row["messages"][1]["tool_calls"][0]["function"]
-    assert json.loads(call["arguments"]) == {
-        "to": "[EMAIL]", "text": '"Hi"\n[PHONE]', "cards": ["[CARD]", 7], "ok": True
-    }  # fmt: skip
+    assert [json.loads(text) for text in list_arguments(row)] == [
+        {"to": "[EMAIL]", "text": '"Hi"\n[PHONE]', "cards": ["[CARD]", 7], "ok": True}
+    ]
     assert private(tmp_path / "out.jsonl") == set()
     assert MAIL not in shown(try_all(tmp_path, [call_row(asked)] * 20, private=True))
 
