@@ -79,6 +79,10 @@ Validation = Annotated[
 ]
 Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
 Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
+Words = Annotated[
+    Path | None,
+    typer.Option("--words", metavar="LIST", help="Look for words, one a line of LIST, too."),
+]
 Moderate = Annotated[
     bool,
     typer.Option(
