@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ftops.cli.closing import find_example_prompt
 from ftops.cli.named import NamedModel
-from ftops.cli.report import find_example_prompt
 from ftops.dataset.plans.asking import find_labels, find_question_steps
 from ftops.providers.address import find_base_url
 from ftops.records import ProviderSettings, RowFormat
