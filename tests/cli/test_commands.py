@@ -40,7 +40,7 @@ def test_the_reference_holds_every_command() -> None:
             "complete",
             "serve",
         ),
-        *("models list", "models delete", "files list", "files delete", "schema", "init"),
+        *("models list", "models show", "models delete", "files list", "files delete", "schema", "init"),
         *("data check", "data stats", "data preview", "data sample", "data diff"),
         *("data prepare", "data split", "data convert", "data baseline", "doctor", "prune"),
         *("engine status", "engine stop", "engine env"),
