@@ -4,6 +4,7 @@ Source of the format: https://vega.github.io/vega-lite/docs/spec.html
 """
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -223,6 +224,19 @@ def draw_matrix(matrix: Matrix, palette: Palette, width: int = WIDE) -> Spec:
     return _frame(spec, palette)
 
 
+def fit(name: str, most: int) -> str:
+    """The name cut to the width of `most` letters, of which wide characters take two.
+
+    Vega would cut it in the middle of a character that JavaScript holds as two.
+    """
+    width = 0
+    for place, character in enumerate(name):
+        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if width > most:
+            return f"{name[:place]}…"
+    return name
+
+
 def _draw_epochs(steps: Sequence[float], palette: Palette, x: Spec) -> Spec:
     return {
         "data": {"values": [{"x": step} for step in steps]},
@@ -289,13 +303,10 @@ def _draw_best(best: Point, color: str, x: Spec, y: Spec) -> Spec:
 def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
     """The names: left of the plot, or above their lines where it is narrow."""
     narrow = width < WIDE
-    mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12, "limit": width - 60}
-    mark |= (
-        {"align": "left", "dy": -24, "limit": width}
-        if narrow
-        else {"align": "right", "dx": -12, "limit": 190}
-    )
-    values = [{"place": index, "name": name} for index, name in enumerate(names)]
+    mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
+    mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
+    most = 40 if narrow else 30
+    values = [{"place": index, "name": fit(name, most)} for index, name in enumerate(names)]
     return {
         "data": {"values": values},
         "mark": mark,
@@ -313,10 +324,10 @@ def _name_places(field: str, names: Sequence[str], palette: Palette, mark: Spec)
     ends: Spec = {"x": {"value": 0}, "y": place}
     if field == "given":
         ends = {"x": place, "y": {"value": "height"}}
-    values = [{field: index, "name": name} for index, name in enumerate(names)]
+    values = [{field: index, "name": fit(name, 24)} for index, name in enumerate(names)]
     return {
         "data": {"values": values},
-        "mark": {"type": "text", "color": palette.ink, "fontSize": 12, "limit": 150, **mark},
+        "mark": {"type": "text", "color": palette.ink, "fontSize": 12, **mark},
         "encoding": {**ends, "text": {"field": "name"}},
     }
 

@@ -9,6 +9,7 @@ the browser run that script and use that style sheet, known by their hashes, and
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def list_steps(name: str, training: Training) -> list[str]:
     return [name, _say_figure(told["steps"], "{:,}"), *losses, *shares, best]
 
 
+@cache
 def _open_template() -> Any:
     import jinja2
 
