@@ -165,8 +165,8 @@ def _write_csv(out: Output, trainings: "Sequence[tuple[Run, Training]]", path: P
 
 
 def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bool) -> None:
-    from ftops.cli.documents import training_document
     from ftops.cli.closing import render_compared_runs, render_measured
+    from ftops.cli.documents import training_document
     from ftops.cli.training_views import list_findings
     from ftops.reporting.results import render_csv_of_runs
 
