@@ -23,6 +23,7 @@ from ftops.cli import (
     run,
     runs,
     schema,
+    track,
 )
 from ftops.cli.command import AsJson, Flags, Quiet, make_app
 from ftops.cli.data import group as data
@@ -37,8 +38,8 @@ _EPILOG = "\n".join(
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
-    run, adopt, check, data, runs, pause, logs, results, models, files, complete, doctor, prune,
-    schema, init,
+    run, adopt, check, data, runs, pause, logs, results, track, models, files, complete, doctor,
+    prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)
