@@ -14,6 +14,7 @@ from ftops.ledger.ledger import Intent, Ledger, RemoteCall
 from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.details import get_object, get_value
 from ftops.orchestrator.hints import say, say_follow
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.states import ENDED
 from ftops.records import Json, Run, Stage
 from ftops.spec.model import JobSpec
@@ -64,8 +65,11 @@ def track_now(run: Run, ledger: Ledger, home: Path, tracker: Tracker, target: Tr
             f"{run.id} is {run.status}: trackers are told of a run when it has ended",
             hint=f"{say_follow(run.id)} goes on with it.",
         )
-    call = ledger.record_intent(run.id, Stage.EVALUATE, CALL, _to_request(target))
-    return _tell_tool(run, ledger, home, tracker, call)
+    with hold_run(run, home) as held:
+        if not held:
+            raise TrackFailed(f"another process tells somebody of {run.id} at this moment")
+        call = ledger.record_intent(run.id, Stage.EVALUATE, CALL, _to_request(target))
+        return _tell_tool(run, ledger, home, tracker, call)
 
 
 def _tell_tool(run: Run, ledger: Ledger, home: Path, tracker: Tracker, call: RemoteCall) -> str:

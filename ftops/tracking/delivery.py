@@ -70,7 +70,7 @@ class TrackDelivery:
 
     def _ask(self, tool: Tool, run: TrackedRun, target: TrackTarget) -> tuple[bytes, bytes]:
         """What the process leaves on its stdout and its stderr."""
-        process = _start(make_environ(tool, self._environ), target.folder)
+        process = _start(make_environ(tool, self._environ))
         try:
             return process.communicate(_render(run, target), timeout=self._limit_s)
         except subprocess.TimeoutExpired:
@@ -86,11 +86,10 @@ def make_environ(tool: Tool, environ: Mapping[str, str]) -> dict[str, str]:
     return {**(tool.defaults or {}), **environ, **(tool.environ or {})}
 
 
-def _start(environ: Mapping[str, str], folder: Path) -> "subprocess.Popen[bytes]":
+def _start(environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "ftops.tracking.child"],
-            cwd=folder if folder.is_dir() else None,
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

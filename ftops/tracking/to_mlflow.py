@@ -58,12 +58,19 @@ def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
 
 
 def _find_uri(settings: Mapping[str, str], folder: Path) -> str:
-    """The address that the job file names, else the one of the environment, else a file here."""
-    uri = settings.get("tracking_uri") or _read_variable("MLFLOW_TRACKING_URI") or _DEFAULT_URI
+    """The address that the job file names, else the one of the environment, else a file beside it.
+
+    A path of the environment begins where the command was given, as it does for MLflow itself.
+    """
+    uri = settings.get("tracking_uri")
+    if uri is None:
+        if around := _read_variable("MLFLOW_TRACKING_URI"):
+            return around
+        uri = _DEFAULT_URI
     scheme, mark, path = uri.partition(":///")
     if scheme == "sqlite" and mark and not path.startswith("/"):
-        return f"sqlite:////{str(folder / path).lstrip('/')}"
-    return uri if ":" in uri else str(folder / uri)
+        return f"sqlite:////{str(folder.absolute() / path).lstrip('/')}"
+    return uri if ":" in uri else str(folder.absolute() / uri)
 
 
 def _read_variable(name: str) -> str | None:

@@ -24,7 +24,7 @@ def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
     import wandb
 
     own = wandb.setup().settings  # what the user's environment says
-    root = folder / settings.get("folder", own.root_dir)
+    root = _find_root(settings, own.root_dir, folder)
     mode = _choose_mode(settings.get("mode"), own.mode)
     root.mkdir(parents=True, exist_ok=True)
     earlier = _list_unsent(root, run.id) if mode == "offline" else []
@@ -54,17 +54,27 @@ def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
             x_save_requirements=False,
         ),
     )
+    written = Path(session.dir).parent
     try:
         _log(session, run)
-        place = str(session.url or "") if mode == "online" else str(Path(session.dir).parent)
+        place = str(session.url or "") if mode == "online" else str(written)
     except BaseException:
         session.finish(exit_code=1)
         raise
     session.finish(exit_code=0 if run.status == "succeeded" else 1)
     wandb.teardown()
     for one in earlier:
-        shutil.rmtree(one, ignore_errors=True)
+        if one != written:
+            shutil.rmtree(one, ignore_errors=True)
     return f"run {run.id} at {place}"
+
+
+def _find_root(settings: Mapping[str, str], around: str, folder: Path) -> Path:
+    """The folder that is named, else that of `WANDB_DIR`, else the one of the job file."""
+    if "folder" in settings:
+        return folder / settings["folder"]
+    root = Path(around).absolute()
+    return folder if root == Path.cwd() else root  # W&B says so where nobody has named one
 
 
 def _choose_mode(wished: str | None, around: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from ftops.errors import JobCancelled, JobFailed, TrackFailed
 from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.runs import cancel_run, drive, open_run
 from ftops.orchestrator.tracking import find_targets, track_now
 from ftops.records import Run, RunStatus
@@ -163,6 +164,16 @@ def test_a_run_that_exists_can_be_told_later(bench: Bench, desk: Desk, archive: 
         place = track_now(run, bench.ledger, bench.home, archive, target)
     assert (place, len(archive.told)) == ("at json", 2)
     assert calls(bench, run) == [("done", "at json")] * 2
+
+
+def test_a_run_that_somebody_drives_is_not_told_beside(
+    bench: Bench, desk: Desk, archive: Archive
+) -> None:
+    run = run_job(desk, bench.write_job())
+    target = TrackTarget("json", {}, bench.folder)
+    with hold_run(run, bench.home), pytest.raises(TrackFailed, match="another process"):
+        track_now(run, bench.ledger, bench.home, archive, target)
+    assert (archive.told, calls(bench, run)) == ([], [])
 
 
 def test_a_run_that_has_not_ended_is_told_to_nobody(

@@ -84,9 +84,7 @@ def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert threading.active_count() < 50
 
 
-def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_that_is_not_installed_is_named_with_what_installs_it(tmp_path: Path) -> None:
     absent = Tool("mlflow", "ftops.tracking.to_mlflow", ("no_such_library",))
     assert absent.find_lacking() == "no_such_library"
     hiding = tmp_path / "hiding"
@@ -98,7 +96,10 @@ def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
         TrackDelivery(environ).track(make_run(), TrackTarget("tensorboard", {}, tmp_path))
 
 
-def test_what_lies_beside_the_job_file_is_no_library(tmp_path: Path) -> None:
+def test_what_lies_where_the_command_is_given_is_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "tensorboard.py").write_text("raise SystemExit('taken in')\n")
     assert runs.tell(tmp_path, "tensorboard", make_run())
 

@@ -1,5 +1,6 @@
 """Runs in MLflow, written by our process and read with MLflow's own client."""
 
+import contextlib
 import math
 import warnings
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 
 from ftops.errors import TrackFailed
+from ftops.tracking.delivery import TrackDelivery, TrackTarget
 from ftops.tracking.tracked import Curve, TrackedFigure
-from tests.tracking.runs import BEGAN, RUN_ID, make_hostile_run, make_run, tell
+from tests.tracking.runs import BEGAN, RUN_ID, make_environ, make_hostile_run, make_run, tell
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -113,6 +115,38 @@ def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path) -> None:
     client = open_client(tmp_path, "sqlite:///store.db")
     (found,) = list_runs(client)
     assert points(client, found, "train_loss") == list(zip(steps, curve.values, strict=True))
+
+
+def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path) -> None:
+    environ = make_environ(tmp_path)
+    target = TrackTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
+    steps = tuple(range(5_000))
+    run = make_run(curves=(Curve("train_loss", steps, tuple(float(step) for step in steps)),))
+    tell(tmp_path, "mlflow", make_run(curves=(), figures=()), tracking_uri="sqlite:///store.db")
+    for limit_s in (1.2, 1.6, 2.0, 2.4, 2.8):
+        with contextlib.suppress(TrackFailed):
+            TrackDelivery(environ, limit_s=limit_s).track(run, target)
+    TrackDelivery(environ).track(run, target)
+    client = open_client(tmp_path, "sqlite:///store.db")
+    (found,) = list_runs(client)
+    assert points(client, found, "train_loss") == [(step, float(step)) for step in steps]
+
+
+def test_the_environment_says_where_unless_the_job_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    around = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
+    delivery = TrackDelivery(make_environ(tmp_path, **around))
+    delivery.track(make_run(), TrackTarget("mlflow", {}, folder))
+    (found,) = list_runs(client := open_client(tmp_path, "sqlite:///mine.db"))
+    assert client.get_experiment(found.info.experiment_id).name == "ours"
+    named = {"tracking_uri": "sqlite:///named.db", "experiment": "theirs"}
+    delivery.track(make_run(), TrackTarget("mlflow", named, folder))
+    (found,) = list_runs(client := open_client(folder, "sqlite:///named.db"))
+    assert client.get_experiment(found.info.experiment_id).name == "theirs"
 
 
 def test_a_server_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:

@@ -78,3 +78,12 @@ def test_who_has_disabled_it_is_heard(tmp_path: Path) -> None:
     with pytest.raises(TrackFailed, match="W&B is disabled here"):
         TrackDelivery(environ).track(make_run(), TrackTarget("wandb", {}, tmp_path))
     assert not (tmp_path / "wandb").exists()
+
+
+def test_the_folder_is_the_one_of_the_environment_unless_one_is_named(tmp_path: Path) -> None:
+    environ = make_environ(tmp_path, WANDB_DIR=str(tmp_path / "mine"), WANDB_PROJECT="ours")
+    said = TrackDelivery(environ).track(make_run(), TrackTarget("wandb", {}, tmp_path))
+    place = find_place(said)
+    assert place.parent == tmp_path / "mine" / "wandb"
+    assert read_offline_run(place).project == "ours"
+    assert not (tmp_path / "wandb").exists()
