@@ -83,7 +83,7 @@ def run(
         run_all(out, every, Wishes(overrides or [], at_once, detach, new, retry))
         return
     assert job_file is not None  # one of the two is given
-    job = wiring.load_job_file(job_file, overrides or [])
+    job = wiring.load_job_to_run(job_file, overrides or [])
     if dry_run:
         from ftops.cli.check import show_preview
 
