@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftops.reporting.report.confusion import Matrix
+from ftops.reporting.report.learning import Curve
 from ftops.reporting.report.palette import Palette
 from ftops.reporting.report.thinning import Point, fill_buckets, thin
-from ftops.reporting.report.training import Curve
 from ftops.reporting.report.words import is_share, say_value
 from ftops.scoring.evaluation import Figure
 
@@ -37,6 +37,7 @@ class NamedCurve:
     curve: Curve
     epochs: Sequence[float] = ()
     best: Point | None = None
+    preferred: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
         layers += _draw_validation(one.curve.validation, marked, x, y)
         if one.best is not None and one.curve.measure == "loss":
             layers.append(_draw_best(one.best, palette.ink, x, y))
+        if one.preferred is not None:
+            layers.append(_draw_preferred(one.preferred, palette.ink if alone else color, x))
     return _frame({"layer": layers, "width": width, "height": _CURVE_HEIGHT}, palette)
 
 
@@ -297,6 +300,14 @@ def _draw_best(best: Point, color: str, x: Spec, y: Spec) -> Spec:
         "data": {"values": [{"x": best[0], "y": best[1]}]},
         "mark": {**mark, "strokeWidth": 2, "opacity": 1},
         "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}},
+    }
+
+
+def _draw_preferred(step: int, color: str, x: Spec) -> Spec:
+    return {
+        "data": {"values": [{"x": step}]},
+        "mark": {"type": "rule", "color": color, "strokeWidth": 1.5},
+        "encoding": {"x": {"field": "x", **x}},
     }
 
 

@@ -12,6 +12,7 @@ from ftops.reporting.report.contents import compose
 from ftops.reporting.report.document import make_document
 from ftops.reporting.report.facts import RunFacts
 from ftops.reporting.report.picture import list_parts, render_picture
+from ftops.reporting.training import make_training
 from ftops.scoring.evaluation import Evaluation
 from tests.reporting.report.sketches import (
     HOSTILE,
@@ -28,7 +29,7 @@ def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
     document = json.loads(render_json(make_document(contents)))
     (run,) = document["runs"]
     assert Evaluation.from_json(run["evaluation"]) == contents.runs[0].facts.evaluation
-    assert run["training"]["lowest_valid_loss_step"] == 390
+    assert run["training"]["lowest_valid_loss_step"] == 300
     assert run["confusions"][0]["pairs"][0] == {
         "expected": "sports",
         "given": "politics",
@@ -64,7 +65,7 @@ def test_a_run_without_results_and_evaluation_is_no_picture() -> None:
 
 
 def test_a_single_step_can_be_drawn() -> None:
-    facts = RunFacts(make_run(), [], results=make_results(1))
+    facts = RunFacts(make_run(), [], training=make_training(make_results(1)))
     assert read_size(render_picture(compose([facts], NOW)))[1] > 500
 
 
