@@ -1,7 +1,7 @@
 """How a run learned, ready to be drawn: its curves, where epochs end, which steps stand out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftops.records import Json
@@ -65,10 +65,22 @@ class Learning:
 
 
 def read_learning(facts: RunFacts) -> Learning:
-    """The curves of the run's results, and what they say; all empty when it has none."""
+    """The curves of the run's results, and what they say; all empty when it has none.
+
+    Validation figures are those of all validation rows, where the provider measures these.
+    """
     rows = facts.training.rows
-    loss = Curve("loss", _points(rows, "train_loss"), _choose(rows, "valid_loss"))
-    accuracy = Curve("accuracy", _points(rows, "train_accuracy"), _choose(rows, "valid_accuracy"))
+    loss = Curve(
+        "loss",
+        _points(rows, lambda row: row.train_loss),
+        _points(rows, lambda row: row.full_valid_loss) or _points(rows, lambda row: row.valid_loss),
+    )
+    accuracy = Curve(
+        "accuracy",
+        _points(rows, lambda row: row.train_accuracy),
+        _points(rows, lambda row: row.full_valid_accuracy)
+        or _points(rows, lambda row: row.valid_accuracy),
+    )
     first = facts.evaluation.candidates[:1] if facts.evaluation else ()
     classes = first[0].classes if first else ()
     return Learning(
@@ -81,14 +93,9 @@ def read_learning(facts: RunFacts) -> Learning:
     )
 
 
-def _choose(rows: Sequence[ResultRow], name: str) -> list[Point]:
-    """The validation figures: of all validation rows where those were measured, else of some."""
-    return _points(rows, f"full_{name}") or _points(rows, name)
-
-
-def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
-    place = ResultRow._fields.index(name)
-    return keep_finite([(float(row.step), row[place]) for row in rows if row[place] is not None])
+def _points(rows: Sequence[ResultRow], read: Callable[[ResultRow], float | None]) -> list[Point]:
+    found = [(float(row.step), read(row)) for row in rows]
+    return keep_finite([(step, value) for step, value in found if value is not None])
 
 
 def _thin_epochs(steps: list[float]) -> list[float]:

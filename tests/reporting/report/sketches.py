@@ -55,7 +55,12 @@ def make_run(**changes: object) -> Run:
 
 def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
     """All stages, done, with the details that they leave."""
-    data = {"sha256": "804ff684cdf5e0098", "bytes": 84_465, "rows": 720, "file_id": None}
+    data: dict[str, Json] = {
+        "sha256": "804ff684cdf5e0098",
+        "bytes": 84_465,
+        "rows": 720,
+        "file_id": None,
+    }
     details: Mapping[Stage, dict[str, Json]] = {
         Stage.PREPARE: {
             "tokens": 22_452,

@@ -12,6 +12,7 @@ from tests.reporting.report.pages import render_bare
 from tests.reporting.report.sketches import HOSTILE, make_contents, make_facts, make_results
 
 _BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+_PAINTED = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 _MARKS = """() => [...document.querySelectorAll('svg.chart')]
   .filter((one) => one.getClientRects().length)
   .map((one) => [...one.querySelectorAll('path, line, text')]
@@ -66,7 +67,7 @@ def test_texts_of_data_and_providers_never_run(browser: Browser, tmp_path: Path)
     path = write(tmp_path, render_page(make_contents(make_facts(hostile=HOSTILE))))
     with open_page(browser, path) as opened:
         opened.page.evaluate("document.querySelectorAll('details').forEach((o) => o.open = true)")
-        opened.page.wait_for_timeout(50)
+        opened.page.evaluate(_PAINTED)
         assert opened.page.evaluate("window.hits") == []
         assert opened.page.locator("img").count() == 0
         assert opened.requests == [path.as_uri()]
@@ -79,7 +80,7 @@ def test_even_markup_that_got_in_would_not_run(browser: Browser, tmp_path: Path)
     planted = "<img src=x onerror=hit(1)><script>hit(2)</script><style>body{display:none}</style>"
     path = write(tmp_path, page.replace("<main>", f"<main>{planted}", 1))
     with open_page(browser, path) as opened:
-        opened.page.wait_for_timeout(50)
+        opened.page.evaluate(_PAINTED)
         assert opened.page.evaluate("window.hits") == []
         assert opened.page.evaluate("getComputedStyle(document.body).display") == "block"
         assert len(opened.complaints) >= 3  # the browser says what it refused
