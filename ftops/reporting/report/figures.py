@@ -12,6 +12,7 @@ from ftops.reporting.report.thinning import Point, fill_buckets, thin
 from ftops.reporting.report.words import say_interval, say_value, show
 from ftops.scoring.evaluation import Evaluation
 
+MOST_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
 _TITLES = {"loss": "Loss by step", "accuracy": "Token accuracy by step"}
 
 

@@ -78,7 +78,7 @@ def render_page(contents: Contents) -> str:
         facts=_list_facts(contents),
         curves=[_draw_curves(one, f"c{number}") for number, one in enumerate(listed)],
         compared=_draw_bars(figures.list_standings(contents), contents, "runs"),
-        bars={run.name: _draw_run(run, number) for number, run in enumerate(contents.runs)},
+        bars=_draw_runs(contents),
         steps=[
             list_steps(run.name, run.learning) for run in contents.runs if run.facts.training.rows
         ],
@@ -187,6 +187,15 @@ def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
 def _draw_curves(figure: figures.CurveFigure, name: str) -> Drawing:
     wide, narrow = (charts.draw_curves(figure.curves, PAGE, width) for width in (WIDE, NARROW))
     return _draw(wide, narrow, figure.caption, name, legend=figure.legend, curves=name)
+
+
+def _draw_runs(contents: Contents) -> dict[str, Drawing | None]:
+    """The candidates of each run by its name; of many runs the tables must do."""
+    drawn = len(contents.runs) <= figures.MOST_DRAWN
+    return {
+        run.name: _draw_run(run, number) if drawn else None
+        for number, run in enumerate(contents.runs)
+    }
 
 
 def _draw_run(run: RunPart, number: int) -> Drawing | None:

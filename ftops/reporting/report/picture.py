@@ -52,7 +52,7 @@ def list_parts(contents: Contents) -> list[Spec]:
     if standings := figures.list_standings(contents):
         metric = contents.standings[0].metric
         parts.append({**charts.draw_bars(standings, metric, PAPER), "title": _say("Runs")})
-    for run in contents.runs:
+    for run in contents.runs if len(contents.runs) <= figures.MOST_DRAWN else ():
         if run.scores is None:
             continue
         evaluation = run.scores.evaluation
