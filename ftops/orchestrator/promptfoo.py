@@ -1,6 +1,7 @@
 """Gathers a run's evaluation as other tools can repeat it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from ftops.dataset.rows import read_rows
 from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.details import find_value
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.lineage import find_evaluation
 from ftops.records import Json, Run, RunId, TunedModel
@@ -36,6 +38,8 @@ def gather_export(
     said: Mapping[str, Json] = evaluate if isinstance(evaluate, dict) else {}
     evaluation = find_evaluation(run, home)
     candidates, left = _choose_candidates(run, tuned, evaluation, engine_url)
+    places = _find_places(said.get("against"))
+    candidates = [_place(one, places.get(one.model)) for one in candidates]
     if said.get("require"):
         left.append("evaluate.require: promptfoo has thresholds of single tests only")
     metrics, most = said.get("metrics"), said.get("max_tokens")
@@ -103,3 +107,25 @@ def _to_candidate(
     if settings is None:
         return Candidate(label, model)
     return Candidate(label, model, settings.base_url, settings.api_key_env, settings.organization)
+
+
+def _find_places(against: Json) -> Mapping[str, Mapping[str, Json]]:
+    """For each model that `evaluate.against` spells out, the provider that it names there."""
+    places: dict[str, Mapping[str, Json]] = {}
+    for item in against if isinstance(against, list) else ():
+        model = item.get("model") if isinstance(item, dict) else None
+        if isinstance(model, dict) and isinstance(provider := model.get("provider"), dict):
+            places[str(model.get("name"))] = provider
+    return places
+
+
+def _place(one: Candidate, provider: Mapping[str, Json] | None) -> Candidate:
+    """The candidate where the job file says it is asked."""
+    if provider is None or provider.get("type") == "local":
+        return one
+    return replace(
+        one,
+        base_url=find_value(provider, "base_url", str),
+        key_env=find_value(provider, "api_key_env", str),
+        organization=find_value(provider, "organization", str),
+    )

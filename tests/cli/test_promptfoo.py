@@ -25,7 +25,7 @@ def test_import_writes_rows_and_section_and_tells_what_was_left(tmp_path: Path) 
     assert answer.document["evaluate"] == {
         "file": "rows.jsonl",
         "against": [{"model": "gpt-4.1"}],
-        "metrics": ["exact_match"],
+        "metrics": ["accuracy"],
     }
     assert "promptfooconfig.yaml:2: the provider 'anthropic:x'" in answer.err
     assert "promptfooconfig.yaml:5: an assertion 'python': code of others is not run" in answer.err

@@ -111,3 +111,19 @@ def test_a_run_without_rows_or_model_says_so(ledger: Ledger, tmp_path: Path) -> 
     ledger.add_run(other, unless_known=False)
     with pytest.raises(RunError, match="has made no model"):
         gather_export(ledger.get_run(other.id), ledger, tmp_path)
+
+
+def test_a_model_that_the_job_file_places_elsewhere_is_asked_there(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    elsewhere: Json = {"type": "openai", "base_url": "http://y/v1", "api_key_env": "Y_KEY"}
+    against: Json = ["base", {"model": {"name": "gpt-4.1", "provider": elsewhere}}]
+    run = replace(RUN, provider=OTHER, spec={"evaluate": {"against": against}})
+    add_run(ledger, tmp_path, run)
+    write_evaluation(
+        tmp_path,
+        CandidateScore("luna", CandidateKind.MODEL, 3, {}, model="gpt-4.1", provider="openai"),
+    )
+    tuned, luna = gather_export(ledger.get_run(run.id), ledger, tmp_path).candidates
+    assert (tuned.base_url, tuned.key_env) == ("http://x/v1", "X_KEY")
+    assert (luna.base_url, luna.key_env) == ("http://y/v1", "Y_KEY")

@@ -76,7 +76,7 @@ def make_metrics(expected: Sequence[Sequence[Expectation]], left: Leftovers) -> 
             if not is_measured and one.node is not None:
                 why = "not every test expects it, and a metric looks at every row alike"
                 left.add(one.node, f"an assertion {quoted(one.name)}", why)
-    metrics: list[Json] = ["exact_match"] if expected and answered else []
+    metrics: list[Json] = ["accuracy"] if expected and answered else []
     if any(one.kind == "json" for one in common):
         metrics.append("json_valid")
     patterns = [one.value for one in common if one.kind == "regex"]

@@ -158,7 +158,10 @@ def _list_asserts(what: Exportable, left: list[str]) -> Iterator[Json]:
     for metric in what.metrics:
         word, settings = _split(metric)
         make = _ASSERTS.get(word)
-        if word in ("accuracy", "exact_match"):
+        if word == "accuracy":
+            continue
+        if word == "exact_match":  # which looks away from case, articles and punctuation
+            left.append("evaluate.metrics: exact_match: promptfoo compares word for word")
             continue
         try:
             if make is None:

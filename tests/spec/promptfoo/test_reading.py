@@ -51,7 +51,7 @@ def test_every_prompt_meets_every_test(tmp_path: Path) -> None:
         {"prompt": "France ->", "completion": "Paris"},
         {"prompt": "Peru ->", "completion": "Lima"},
     ]
-    assert found.section == {"file": "rows.jsonl", "metrics": ["exact_match"]}
+    assert found.section == {"file": "rows.jsonl", "metrics": ["accuracy"]}
     assert (found.leftovers, found.unanswered) == ((), 0)
 
 

@@ -129,6 +129,7 @@ def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> No
     "metric",
     [
         "f1",
+        "exact_match",
         {"regex": "(?P<a>b)"},
         {"regex": "(?i:a)"},
         {"python": "a.py:score"},
@@ -150,4 +151,4 @@ def test_what_was_exported_is_imported_as_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / TESTS).write_text(made.tests, encoding="utf-8")
     found = read_promptfoo(tmp_path / CONFIG)
     assert list(found.rows) == [{"prompt": one.prompt, "completion": one.expected} for one in rows]
-    assert found.section["metrics"] == ["exact_match"]
+    assert found.section["metrics"] == ["accuracy"]
