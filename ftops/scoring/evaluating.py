@@ -100,7 +100,7 @@ def evaluate(
         for score, measured, resampled in zip(scores, samples, draws, strict=True)
         for at, metric in enumerate(metrics)
     }
-    comparisons = _compare(scores[0].name, pairs, sides, len(ordered[0].answers))
+    comparisons = _compare(scores[0].name, pairs, sides)
     rows = len(ordered[0].answers)
     return Evaluation(
         file=file,
@@ -175,14 +175,13 @@ def _compare(
     first: str,
     pairs: Sequence[tuple[str, str]],
     sides: Mapping[tuple[str, str], Side],
-    rows: int,
 ) -> tuple[Comparison, ...]:
     made = [
         compare_sides(sides[first, metric], sides[other, metric], metric)
         for other, metric in pairs
         if (first, metric) in sides
     ]
-    return judge([one for one in made if one is not None], rows)
+    return judge([one for one in made if one is not None])
 
 
 def _count_overlap(answers: Sequence[Answer], lines: Collection[int] | None) -> int | None:
