@@ -31,10 +31,18 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def bootstrap_p(differences: Floats) -> float:
-    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself."""
+    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself.
+
+    Where no resample is beyond 0, so few resamples cannot tell how rare it is: then the tail is
+    that of a normal distribution with their mean and spread, if that is smaller.
+    """
     known = differences[np.isfinite(differences)]
     smaller = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    return min(1.0, 2 * (smaller + 1) / (len(known) + 1))
+    counted = min(1.0, 2 * (smaller + 1) / (len(known) + 1))
+    spread = float(known.std()) if len(known) else 0.0
+    if smaller or not spread:
+        return counted
+    return min(counted, math.erfc(abs(float(known.mean())) / spread / math.sqrt(2)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -105,7 +105,7 @@ def test_problems_are_counted_by_name_noted_by_line_and_scored_as_wrong() -> Non
     answers[2] = replace(answers[2], given="ab", problem=Problem.CUT)
     score = score_candidate(Candidate("tuned", CandidateKind.TUNED, answers), _metrics())
     assert score.problems == {"empty": 1, "refused": 1, "cut": 1, "failed": 4}
-    assert score.outside == 7
+    assert score.outside == 3  # a row without an answer has none that is outside
     assert score.figures["accuracy"].value == pytest.approx(53 / 60)
     assert score.figures["accuracy"].rows == 60
     assert "1 of 60 answers are empty" in score.notes
@@ -113,7 +113,7 @@ def test_problems_are_counted_by_name_noted_by_line_and_scored_as_wrong() -> Non
     assert "4 of 60 rows got no answer and count as wrong (lines 4, 5, 6, …: 'no answer')" in (
         score.notes
     )
-    assert "7 of 60 answers are none of the classes, thus wrong" in score.notes
+    assert "3 of 60 answers are none of the classes, thus wrong" in score.notes
 
 
 def test_a_model_that_always_says_the_same_is_told_but_not_the_majority() -> None:
@@ -220,6 +220,25 @@ def test_candidates_that_answered_other_rows_are_refused() -> None:
         evaluate("test.jsonl", candidates, _metrics())
     with pytest.raises(ValueError, match="needs a candidate and a metric"):
         evaluate("test.jsonl", [], _metrics())
+
+
+def test_names_are_unique_and_the_headline_is_measured() -> None:
+    same = [Candidate("tuned", CandidateKind.TUNED, draw_labels(40, 1))] * 2
+    with pytest.raises(ValueError, match="two candidates are called 'tuned'"):
+        evaluate("test.jsonl", same, _metrics())
+    with pytest.raises(ValueError, match="two metrics are called 'f1'"):
+        evaluate("test.jsonl", same[:1], _metrics("f1") * 2)
+    with pytest.raises(ValueError, match="the headline 'f2' is none of accuracy, f1"):
+        evaluate("test.jsonl", same[:1], _metrics(), headline="f2")
+
+
+def test_labels_that_no_row_expects_are_classes_where_they_are_named() -> None:
+    answers = answer([("ab"[n % 2], "c") for n in range(20)])
+    candidate = Candidate("tuned", CandidateKind.TUNED, answers)
+    assert score_candidate(candidate, _metrics()).outside == 20
+    named = score_candidate(candidate, _metrics(), labels=["c"])
+    assert named.outside == 0
+    assert [one.label for one in named.classes] == ["a", "b", "c"]
 
 
 def test_no_rows_give_no_figures() -> None:

@@ -6,7 +6,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import f1_score
 
 from ftops.scoring.resampling import DRAWS, interval, resample
-from ftops.scoring.samples import Sample
+from ftops.scoring.samples import Floats, Sample
 from tests.scoring.answered import draw_labels, draw_texts, measure
 
 
@@ -79,3 +79,18 @@ def test_a_sample_without_a_figure_has_no_resamples_and_no_interval() -> None:
     assert [len(one) for one in drawn] == [0, DRAWS]
     assert interval(drawn[0]) is None
     assert resample([], seed=1) == []
+
+
+def test_memory_is_bounded_where_a_table_has_very_many_cells() -> None:
+    most = 0
+
+    def first_share(counts: Floats) -> Floats:
+        nonlocal most
+        most = max(most, counts.size)
+        shares: Floats = counts[:, 0] / counts.sum(axis=1)
+        return shares
+
+    kinds = np.arange(3000, dtype=np.int64) % 2
+    sample = Sample.of_kinds(kinds, 1_000_000, first_share)
+    assert len(resample([sample], seed=1)[0]) == 200
+    assert most <= 4_000_000

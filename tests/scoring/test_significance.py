@@ -50,6 +50,12 @@ def test_a_bootstrap_p_is_two_sided_and_never_nothing() -> None:
     assert bootstrap_p(np.array([1.0, -1.0] * 50)) == 1.0
 
 
+def test_a_difference_far_beyond_all_resamples_is_rarer_than_they_can_count() -> None:
+    drawn = np.random.default_rng(1).normal(0.5, 0.1, 200)
+    assert bootstrap_p(drawn) == pytest.approx(2 * norm.sf(5), rel=5)
+    assert bootstrap_p(drawn) < 1e-4 < 2 / 201
+
+
 @pytest.mark.parametrize(("difference", "discordant"), [(0.1, 0.3), (-0.05, 0.2), (0.2, 0.25)])
 def test_so_many_rows_show_a_difference_four_times_of_five(
     difference: float, discordant: float
