@@ -86,7 +86,7 @@ _NOTHING = object()
 
 def _read(text: str) -> object:
     try:
-        value: object = json.loads(text, parse_constant=_refuse)
+        value: object = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return _NOTHING
     return value
@@ -94,3 +94,6 @@ def _read(text: str) -> object:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
