@@ -16,8 +16,8 @@ from tests.cli.test_watch import Closed, Terminal
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 
 
-def event(step: int, total: int = 100, **figures: float) -> JobEvent:
-    data = {"step": step, "total_steps": total, "train_loss": 2 / step, **figures}
+def event(step: int, **figures: float) -> JobEvent:
+    data = {"step": step, "total_steps": 100, "train_loss": 2 / step, **figures}
     return JobEvent(f"e{step}", NOW, "info", f"Step {step}", "metrics", {**data})
 
 
