@@ -47,7 +47,7 @@ def list_parts(contents: Contents) -> list[Spec]:
     parts = []
     for figure in figures.list_curves(contents):
         spec = charts.draw_curves(figure.curves, PAPER)
-        keys = [one for one in figure.legend if one.kind != "best"][:_MOST_KEYS]
+        keys = [one for one in figure.legend if one.kind in ("training", "validation")][:_MOST_KEYS]
         parts.append({**spec, "title": _title([(key.text, key.color) for key in keys])})
     if standings := figures.list_standings(contents):
         metric = contents.standings[0].metric
