@@ -18,6 +18,7 @@ from ftops.cli import (
     logs,
     models,
     pause,
+    promptfoo,
     prune,
     report,
     results,
@@ -40,7 +41,7 @@ _EPILOG = "\n".join(
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
     run, adopt, check, data, runs, pause, logs, results, report, track, models, files, complete,
-    doctor, prune, schema, init,
+    promptfoo, doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)
