@@ -38,6 +38,8 @@ def test_the_reference_holds_every_command() -> None:
             "logs",
             "results",
             "complete",
+            "chat",
+            "batch",
             "serve",
         ),
         *("models list", "models delete", "files list", "files delete", "schema", "init"),
