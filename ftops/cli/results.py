@@ -31,8 +31,8 @@ def add_to(app: typer.Typer) -> None:
 
 def results(out: Output, ref: RunRef, csv_file: CsvFile = None, every: AllRows = False) -> None:
     """Show loss and accuracy by step: table, curve, CSV."""
+    from ftops.cli.closing import render_measured
     from ftops.cli.documents import result_document
-    from ftops.cli.report import render_measured
     from ftops.files import write_atomic
     from ftops.orchestrator.runs import load_evaluation, load_results
     from ftops.reporting.results import render_csv

@@ -120,7 +120,7 @@ def drive_shown(
     detach: bool,
 ) -> None:
     """Do what is left of a run while showing it, then show what came out."""
-    from ftops.cli.report import collect, render_closing
+    from ftops.cli.closing import collect, render_closing
     from ftops.cli.watch import watching
     from ftops.orchestrator.runs import drive
 
