@@ -3,6 +3,7 @@
     FtopsError
     ├── SpecError              the job file is wrong
     ├── DatasetError           a data file is wrong
+    ├── ScoringError           a metric cannot be measured
     ├── ModelsFileError        the user's own figures of models are wrong
     ├── ProviderError          the provider said no, or said nothing
     │   ├── AuthFailed             401, or no key to send
@@ -56,6 +57,12 @@ class DatasetError(FtopsError):
     """A data file is wrong; the message names the file and the lines."""
 
     hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+
+
+class ScoringError(FtopsError):
+    """A metric cannot be measured: what it needs is not installed, or its own file is wrong."""
+
+    hint = "Mend that file, or leave the metric out."
 
 
 class ModelsFileError(FtopsError):
