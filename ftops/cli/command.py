@@ -2,12 +2,13 @@
 
 A command is a plain function whose first parameter is its `Output`; the others are its arguments
 and options. `command` adds the two flags, hands in the output, and turns errors into exit codes.
+Options that go together are fields of a dataclass: a parameter of that kind stands for all of them.
 """
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -64,6 +65,7 @@ def _adapt(function: Callable[..., None]) -> Callable[..., None]:
     """`function` as typer wants it: flags instead of an output, no exceptions but Exit."""
     hints = get_type_hints(function, include_extras=True)
     own = list(inspect.signature(function).parameters.values())[1:]
+    bundles = {one.name: hints[one.name] for one in own if is_dataclass(hints[one.name])}
 
     # Any: typer hands over whatever the command's own annotations say
     def adapted(ctx: typer.Context, *, as_json: bool, quiet: bool, **arguments: Any) -> None:
@@ -73,27 +75,39 @@ def _adapt(function: Callable[..., None]) -> Callable[..., None]:
             stdout=sys.stdout,
             stderr=sys.stderr,
         )
+        for name, bundle in bundles.items():
+            arguments[name] = bundle(
+                **{one.name: arguments.pop(one.name) for one in fields(bundle)}
+            )
         with reported(out):
             function(out, **arguments)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(spread for one in own for spread in _spread(one, hints[one.name])),
+        *(
+            inspect.Parameter(flag, keyword, default=False, annotation=kind)
+            for flag, kind in _FLAGS.items()
+        ),
+    ]
     adapted.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter("ctx", keyword, annotation=typer.Context),
-            *(
-                parameter.replace(kind=keyword, annotation=hints[parameter.name])
-                for parameter in own
-            ),
-            *(
-                inspect.Parameter(flag, keyword, default=False, annotation=kind)
-                for flag, kind in _FLAGS.items()
-            ),
-        ]
+        [inspect.Parameter("ctx", keyword, annotation=typer.Context), *parameters]
     )
-    adapted.__annotations__ = {name: hints[name] for name in (one.name for one in own)} | _FLAGS
+    adapted.__annotations__ = {one.name: one.annotation for one in parameters}
     adapted.__name__ = function.__name__
     adapted.__doc__ = function.__doc__
     return adapted
+
+
+def _spread(parameter: inspect.Parameter, hint: Any) -> Iterator[inspect.Parameter]:
+    """The parameter, or one for each field of the dataclass that it is."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    if not is_dataclass(hint):
+        yield parameter.replace(kind=keyword, annotation=hint)
+        return
+    hints = get_type_hints(hint, include_extras=True)
+    for one in fields(hint):
+        yield inspect.Parameter(one.name, keyword, default=one.default, annotation=hints[one.name])
 
 
 def choose_mode(as_json: bool, quiet: bool) -> Mode:

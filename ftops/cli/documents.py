@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftops.audit import Exchange
     from ftops.ledger.ledger import Move, RemoteCall
-    from ftops.records import JobEvent, Json, Model, RemoteFile, Run, StageRecord, TunedModel
+    from ftops.records import JobEvent, Json, RemoteFile, Run, StageRecord
     from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
 
@@ -123,19 +123,6 @@ def file_document(file: "RemoteFile") -> "dict[str, Json]":
         "purpose": file.purpose,
         "status": file.status,
         "created_at": seconds(file.created_at),
-    }
-
-
-def model_document(model: "Model", tuned: "TunedModel | None") -> "dict[str, Json]":
-    """A model of the provider, with what the ledger knows of it."""
-    return {
-        "id": model.id,
-        "base_model": tuned.base if tuned else model.base,
-        "owned_by": model.owned_by,
-        "created_at": seconds(model.created_at),
-        "shutdown_date": model.shutdown_date,
-        "run_id": tuned.run_id if tuned else None,
-        "job_id": tuned.job_id if tuned else None,
     }
 
 

@@ -16,7 +16,7 @@ from ftops.cli.views import (
     render_moment,
     render_seconds,
 )
-from ftops.records import Model, RemoteFile, Run, RunStatus, StageRecord, TunedModel
+from ftops.records import RemoteFile, Run, RunStatus, StageRecord
 
 if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
     from ftops.audit import Exchange
@@ -65,21 +65,6 @@ def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
             describe_status(_say_status(run, driven=driven)),
             cell(_short(run.created_at)),
             cell("" if took is None else render_seconds(took.total_seconds())),
-        )
-    return table
-
-
-def render_models(found: Sequence[tuple[Model, TunedModel | None]]) -> RenderableType:
-    """One line a model, with the run that made it where the ledger knows."""
-    if not found:
-        return "The provider has no fine-tuned models."
-    table = make_table("model", "base", "created", "run", whole=("base", "created", "run"))
-    for model, tuned in found:
-        table.add_row(
-            cell(model.id, "green"),
-            cell(tuned.base if tuned else model.base),
-            cell(_short(model.created_at)),
-            cell(tuned.run_id if tuned else "", "cyan"),
         )
     return table
 

@@ -9,6 +9,7 @@ from operator import not_
 from ftops.records import Json
 
 SHOWN_PLACES = 10
+_NAMED_PLACES = 3  # in a sentence that names several things
 
 
 class Severity(StrEnum):
@@ -110,6 +111,13 @@ def make_finding(
 def count_of(findings: Iterable[Finding], severity: Severity) -> int:
     """How many of the findings have that severity."""
     return sum(1 for finding in findings if finding.severity is severity)
+
+
+def say_seen(name: str, seen: Seen, unit: str) -> str:
+    """How often something was seen, and the first places: "hate 2 (lines 4, 9)"."""
+    places = ", ".join(map(str, seen.places[:_NAMED_PLACES]))
+    more = ", …" if seen.count > _NAMED_PLACES else ""
+    return f"{name} {seen.count:,} ({unit if seen.count == 1 else unit + 's'} {places}{more})"
 
 
 def say_rows(count: int) -> str:

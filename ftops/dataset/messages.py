@@ -1,6 +1,6 @@
 """What one message of a row may look like, and the words in which rows are refused."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from ftops.records import Json
@@ -11,7 +11,8 @@ _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "functio
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
 )
-_TEXT_KEYS = ("content", "text")
+TEXT_KEYS = ("content", "text")
+ARGUMENT_KEYS = ("arguments",)  # of a call of a tool or function: JSON as text
 _KINDS = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number",
     str: "text", list: "a list", dict: "an object",
@@ -38,32 +39,48 @@ def message_text(message: Mapping[str, Json]) -> str:
     return "".join(str(part["text"]) for part in parts if isinstance(part, dict))
 
 
-def change_texts(value: Json, change: Callable[[str], str], key: str = "") -> Json:
-    """`value` with the text of its messages changed; roles, names and tool calls stay."""
+def change_texts(
+    value: Json,
+    change: Callable[[str], str],
+    keys: Collection[str] = TEXT_KEYS,
+    key: str = "",
+) -> Json:
+    """`value` with the texts under these keys changed: those of messages, unless others are named.
+
+    Roles, names and all else stay.
+    """
     if isinstance(value, dict):
-        return {name: change_texts(one, change, name) for name, one in value.items()}
+        return {name: change_texts(one, change, keys, name) for name, one in value.items()}
     if isinstance(value, list):
-        return [change_texts(one, change, key) for one in value]
-    return change(value) if isinstance(value, str) and key in _TEXT_KEYS else value
+        return [change_texts(one, change, keys, key) for one in value]
+    return change(value) if isinstance(value, str) and key in keys else value
 
 
-def list_texts(value: Json) -> list[str]:
+def list_texts(value: Json, keys: Collection[str] = TEXT_KEYS) -> list[str]:
     """The texts that `change_texts` is about, in their order."""
     texts: list[str] = []
-    _add_texts(value, "", texts)
+    _add_texts(value, keys, "", texts)
     return texts
 
 
-def _add_texts(value: Json, key: str, texts: list[str]) -> None:
+def _add_texts(value: Json, keys: Collection[str], key: str, texts: list[str]) -> None:
     if isinstance(value, str):
-        if key in _TEXT_KEYS:
+        if key in keys:
             texts.append(value)
     elif isinstance(value, dict):
         for name, one in value.items():
-            _add_texts(one, name, texts)
+            _add_texts(one, keys, name, texts)
     elif isinstance(value, list):
         for one in value:
-            _add_texts(one, key, texts)
+            _add_texts(one, keys, key, texts)
+
+
+def list_arguments(raw: Raw) -> list[str]:
+    """The arguments of all calls of tools and functions in a row of chat or preference."""
+    messages = [raw.get("messages"), raw.get("preferred_output"), raw.get("non_preferred_output")]
+    asked = raw.get("input")
+    messages.append(asked.get("messages") if isinstance(asked, dict) else None)
+    return list_texts([one for one in messages if one], ARGUMENT_KEYS)
 
 
 def kind_of(value: object) -> str:

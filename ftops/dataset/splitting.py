@@ -124,12 +124,7 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     labels = answers if _are_classes(answers, wish.stratify) else None
     parts = [(VALIDATION, wish.validation)] + ([(TEST, wish.test)] if wish.test else [])
     wanted = {name: amount.of(len(questions)) for name, amount in parts}
-    if sum(wanted.values()) >= len(questions) or not all(wanted.values()):
-        asked = " and ".join(f"{count:,} of {name}" for name, count in wanted.items())
-        raise DatasetError(
-            f"{path}: {say_rows(len(questions))} cannot be split into training rows and {asked}",
-            hint="Ask for fewer rows or a larger share.",
-        )
+    _check_wanted(path, wanted, len(questions))
     sides = _assign(groups, labels, questions, wanted, wish.seed)
     counts = None
     if labels is not None:
@@ -137,7 +132,45 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
         for label, side in zip(labels, sides, strict=True):
             counts[label][side] += 1
     names = (TRAIN, *(name for name, _ in parts))
-    return Division(names, sides, counts, len(set(groups)))
+    division = Division(names, sides, counts, len(set(groups)))
+    _check_parts(path, division)
+    return division
+
+
+def _check_wanted(path: Path, wanted: Mapping[str, int], rows: int) -> None:
+    """DatasetError when there would be a part without rows."""
+    fewest = len(wanted) + 1
+    if rows < fewest:
+        raise DatasetError(
+            f"{path}: {say_rows(rows)} cannot be split into {fewest} files",
+            hint="Add rows: ten times as many are few.",
+        )
+    empty = [name for name, count in wanted.items() if not count]
+    if empty:
+        raise DatasetError(
+            f"{path}: {say_rows(rows)} cannot be split so: the share for {' and '.join(empty)} is"
+            " less than half a row",
+            hint=f"Ask for a number of rows, such as --{empty[0]} 1, or for a larger share.",
+        )
+    if sum(wanted.values()) >= rows:
+        asked = " and ".join(f"{count:,} for {name}" for name, count in wanted.items())
+        raise DatasetError(
+            f"{path}: {say_rows(rows)} cannot be split so: {asked} would leave none for training",
+            hint="Ask for fewer rows.",
+        )
+
+
+def _check_parts(path: Path, division: Division) -> None:
+    """DatasetError when rows that stay together have left a part without rows."""
+    empty = [part for part in division.parts if not division.rows(part)]
+    if empty:
+        groups = "1 group" if division.groups == 1 else f"{division.groups:,} groups"
+        raise DatasetError(
+            f"{path}: there would be no rows in {' and '.join(empty)}: rows with the same prompt"
+            f" stay together, and these are {groups}",
+            hint="Add rows with other prompts, or ask for a larger share. --group and --group-near"
+            " keep more rows together.",
+        )
 
 
 def write_parts(

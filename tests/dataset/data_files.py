@@ -52,6 +52,23 @@ def chat(*contents: object, role: str = "user") -> dict[str, object]:
     }
 
 
+def call_row(arguments: object) -> dict[str, object]:
+    """A chat in which a tool is called with these arguments."""
+    called = {"name": "send", "arguments": json.dumps(arguments)}
+    return {
+        "messages": [
+            {"role": "user", "content": "Send it."},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": called}],
+            },
+            {"role": "tool", "content": "sent", "tool_call_id": "call_1"},
+            {"role": "assistant", "content": "Done."},
+        ]
+    }
+
+
 def said(text: object, role: str = "assistant", **more: object) -> list[object]:
     """A list of one message."""
     return [{"role": role, "content": text, **more}]

@@ -131,6 +131,30 @@ def test_free_answers_and_chats_are_split_by_their_prompts(tmp_path: Path) -> No
     assert open_ended.rows("validation") == 5
 
 
+@pytest.mark.parametrize(
+    ("number", "wish", "said"),
+    [
+        (1, Wish(Amount(share=0.5)), "1 row cannot be split into 2 files"),
+        (2, Wish(Amount(share=0.2)), "the share for validation is less than half a row"),
+        (
+            9,
+            Wish(Amount(rows=5), Amount(rows=4)),
+            "5 for validation and 4 for test would leave none",
+        ),
+    ],
+)
+def test_a_split_that_would_leave_a_part_empty_says_which_and_why(
+    tmp_path: Path, number: int, wish: Wish, said: str
+) -> None:
+    with pytest.raises(DatasetError, match=said):
+        split(tmp_path, rows(number), wish)
+
+
+def test_rows_that_all_stay_together_cannot_be_split(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no rows in validation.* these are 1 group"):
+        split(tmp_path, [pair("always the same", f"{n}") for n in range(40)])
+
+
 def test_impossible_splits_are_refused_and_write_nothing(tmp_path: Path) -> None:
     for wish in (
         Wish(Amount(rows=50)),
@@ -167,10 +191,15 @@ def test_any_rows_are_split_without_a_leak(
     seed: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("split")
-    _, parts = split(
-        folder, [pair(str(n), label) for n, label in data], Wish(Amount(share=share), seed=seed)
-    )
+    rows = [pair(str(n), label) for n, label in data]
+    try:
+        _, parts = split(folder, rows, Wish(Amount(share=share), seed=seed))
+    except DatasetError:  # a prompt that stands in most of the rows cannot be held out
+        counted = Counter(n for n, _ in data)
+        assert max(counted.values()) > 1
+        return
     assert sum(map(len, parts.values())) == len(data)
     held, known = ({row["prompt"] for row in parts[part]} for part in ("validation", "train"))
     assert not held & known
+    assert held
     assert known

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-)
+from ftops.cli.data.options import Reading
 from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Output
 
@@ -46,12 +39,8 @@ def baseline(
     training: Training,
     validation: Validation,
     goal: Goal = 0.9,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Score the simplest models first: naive Bayes, a look-up.
 
@@ -60,10 +49,9 @@ def baseline(
     """
     from ftops.cli.data.next_steps import follow_baseline, render_next
     from ftops.dataset.baseline.scoring import measure
-    from ftops.dataset.reading.options import ReadOptions, find_format
 
     check_is_file(training, validation)
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     found = measure(training, validation, options)
     out.finish(
         {

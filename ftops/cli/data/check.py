@@ -1,7 +1,8 @@
 """`ftops data check`: reads data of any kind and reports what is wrong with it."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,23 +11,19 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
 from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
     Moderate,
     Near,
     Private,
     Processes,
-    PromptColumn,
+    Reading,
     Sarif,
     SendYes,
-    Sheet,
     Sources,
     Strict,
     Target,
     Task,
     Validation,
+    Words,
 )
 from ftops.cli.output import Output
 
@@ -57,17 +54,14 @@ def add_to(group: typer.Typer) -> None:
 def check(
     out: Output,
     files: Sources,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
     target: Target = None,
     task: Task = None,
     validation: Validation = None,
     private: Private = False,
     near: Near = False,
+    words: Words = None,
     moderate: Moderate = False,
     yes: SendYes = False,
     strict: Strict = False,
@@ -80,20 +74,32 @@ def check(
     """
     from ftops.cli.data.findings import finish_check, write_sarif
     from ftops.cli.data.next_steps import follow_check
-    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.cli.environment import read_environ
+    from ftops.dataset.examining.examination import examine
+    from ftops.dataset.screening.word_list import NO_WORDS, read_word_list
 
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
-    wanted = {"private": private, "near": near, "validation": validation is not None}
+    wanted = {"private": private, "near": near, "words": words, "validation": validation}
     asked = [name for name, is_asked in wanted.items() if is_asked]
     names = [*files, *([validation] if validation else [])]
     moderation: Moderation | None = None
+    if yes and not moderate:
+        out.remark("note: --yes has no effect without --moderate: nothing is sent")
     if moderate:
         from ftops.cli.data.moderating import add_harmful, prepare_moderation
 
         judge = aim.provider if target else "openai"
         moderation = prepare_moderation(out, names, judge, yes=yes)
-    examined = _examine_all(names, options, asked, aim, wanted_task, processes)
+    look = partial(
+        examine,
+        asked=asked,
+        processes=processes,
+        environ=read_environ(),
+        gauge=aim.gauge,
+        words=read_word_list(words) if words else NO_WORDS,
+    )
+    examined = _examine_all(names, options, look, aim, wanted_task, compared=bool(validation))
     if moderation:
         add_harmful(out, moderation, examined, names, options, yes=yes)
     if sarif:
@@ -106,15 +112,14 @@ def check(
 def _examine_all(
     names: Sequence[str],
     options: "ReadOptions",
-    asked: Collection[str],
+    look: "Callable[..., Examination]",
     aim: "Aim",
     task: str | None,
-    processes: int | None,
+    *,
+    compared: bool,
 ) -> "list[Examined]":
-    """What is found in each source; with validation data asked for, the last one is compared."""
+    """What a look at each source finds; the last one may be `compared` with the others."""
     from ftops.cli.data.findings import Examined
-    from ftops.cli.environment import read_environ
-    from ftops.dataset.examining.examination import examine
     from ftops.dataset.reading.source import open_source
 
     first: Survey | None = None
@@ -123,20 +128,13 @@ def _examine_all(
     for name in names:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
-        examination = examine(
-            source,
-            asked=asked,
-            like=first,
-            processes=processes,
-            environ=read_environ(),
-            gauge=aim.gauge,
-        )
+        examination = look(source, like=first)
         first = first or examination.survey
         verdict = examination.conclude(aim, task=task, unit=source.unit)
         examined.append(Examined(source, verdict, verdict.findings))
-        if "validation" in asked:  # else its figures of each row are let go
+        if compared:  # else its figures of each row are let go
             examinations.append(examination)
-    if "validation" in asked:
+    if compared:
         _compare_with_validation(examined, examinations)
     return examined
 

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-)
+from ftops.cli.data.options import Reading
 from ftops.cli.data.prepare import hold_input, open_held, refuse_input
 from ftops.cli.output import Output
 
@@ -76,12 +69,8 @@ def convert(
     system: System = None,
     drop_system: DropSystem = False,
     force: Force = False,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Write data as JSON lines or CSV, in its own shape or another.
 
@@ -89,10 +78,9 @@ def convert(
     preferred answer. What would be lost or guessed is an error, and then nothing is written.
     """
     from ftops.dataset.converting import convert as convert_rows
-    from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.files import open_atomic
 
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     wanted, as_csv = _find_shape(to), _find_kind(target)
     refuse_input(target, Path(file), force=force)
     with hold_input(file) as path:

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-)
+from ftops.cli.data.options import Reading
 from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Output
 
@@ -59,22 +52,17 @@ def diff(
     new: New,
     show: Shown = 3,
     exact: Exact = False,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Tell what changed between two versions of a data set.
 
     That is rows and shares of classes. The order of rows does not count, nor does the kind of file.
     """
     from ftops.dataset.comparing import compare
-    from ftops.dataset.reading.options import ReadOptions, find_format
 
     check_is_file(old, new)
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     found = compare(old, new, options, shown=show, edits=not exact)
     out.finish(
         _to_json(found),

@@ -1,9 +1,13 @@
 """Arguments and options that several commands for data share."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ftops.dataset.reading.options import ReadOptions
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
@@ -34,6 +38,33 @@ CompletionColumn = Annotated[
         "--completion", metavar="COLUMN", help="Column or '{template}' of the completions."
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The options that say how data is to be read; what they leave open, the content decides."""
+
+    format: FormatName = None
+    sheet: Sheet = None
+    encoding: Encoding = None
+    delimiter: Delimiter = None
+    prompt: PromptColumn = None
+    completion: CompletionColumn = None
+
+    def find_options(self) -> "ReadOptions":
+        """What readers are told; DatasetError when there is no such format."""
+        from ftops.dataset.reading.options import ReadOptions, find_format
+
+        return ReadOptions(
+            find_format(self.format),
+            self.sheet,
+            self.encoding,
+            self.delimiter,
+            self.prompt,
+            self.completion,
+        )
+
+
 Target = Annotated[
     str | None,
     typer.Option("--for", metavar="PROVIDER/MODEL", help="Who is to be trained with the data."),
@@ -48,6 +79,10 @@ Validation = Annotated[
 ]
 Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
 Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
+Words = Annotated[
+    Path | None,
+    typer.Option("--words", metavar="LIST", help="Look for words, one a line of LIST, too."),
+]
 Moderate = Annotated[
     bool,
     typer.Option(

@@ -14,17 +14,7 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
 from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    Private,
-    PromptColumn,
-    Sheet,
-    Target,
-    Task,
-)
+from ftops.cli.data.options import Private, Reading, Target, Task
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
 
@@ -115,12 +105,8 @@ def prepare(
     redact: Redact = False,
     marks: MarksFile = None,
     ignore_marks: IgnoreMarks = False,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Mend data: shows each fix by real rows, asks, and writes OUT.
 
@@ -128,9 +114,7 @@ def prepare(
     without --yes nothing is written. FILE is never changed. Rows marked drop in `ftops data sample`
     are left out; while some are marked fix, nothing is written.
     """
-    from ftops.dataset.reading.options import ReadOptions, find_format
-
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     wishes = replace(
         make_wishes(aim, task, only or (), skip or (), max_characters),
         private=private,

@@ -10,15 +10,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import make_aim, make_gauge
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-    Target,
-)
+from ftops.cli.data.options import Reading, Target
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
 from ftops.cli.output import Output
 
@@ -65,12 +57,8 @@ def preview(
     line: Line = None,
     tokens: Tokens = False,
     whole: Whole = False,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
     target: Target = None,
     fetch: Fetch = False,
 ) -> None:
@@ -81,13 +69,12 @@ def preview(
     """
     from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
     from ftops.dataset.preview import see_rows
-    from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.dataset.tokens.counter import open_counter
 
     if Path(subject).suffix.lower() in _JOB_FILES:
         shown = _choose_of_job(Path(subject), rows, line)
     else:
-        options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+        options = reading.find_options()
         shown = _choose_of_data(subject, options, make_aim(target), rows, line)
     if fetch:
         fetch_missing([shown.gauge.vocabulary], out.remark)

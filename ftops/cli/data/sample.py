@@ -9,14 +9,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-)
+from ftops.cli.data.options import Reading
 from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Mode, Output
 
@@ -69,23 +62,18 @@ def sample(
     mark: SetMark = None,
     review: Review = False,
     unmarked: Unmarked = False,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Read some rows drawn by lot, and mark them: fine, fix or drop.
 
     Marks are kept by what a row says, so they stay with it wherever it stands.
     """
-    from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.dataset.samples.drawing import draw_sample
     from ftops.dataset.samples.marks import read_marks
 
     check_is_file(file)
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     where = marks_file or name_marks(file)
     marks = read_marks(where) if where.exists() else {}
     if mark:

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-)
+from ftops.cli.data.options import Reading
 from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Output
 
@@ -78,18 +71,13 @@ def split(
     stratify: Stratify = None,
     output: OutFolder = None,
     force: Force = False,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Split data: each class in each file, no prompt in two.
 
     The same rows and seed give the same files. FILE is not changed.
     """
-    from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.dataset.splitting import (
         Wish,
         divide,
@@ -99,7 +87,7 @@ def split(
         write_parts,
     )
 
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     check_is_file(file)
     options = read_beside(file, options, column)
     wish = Wish(

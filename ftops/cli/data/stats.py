@@ -8,16 +8,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
-from ftops.cli.data.options import (
-    CompletionColumn,
-    Delimiter,
-    Encoding,
-    FormatName,
-    PromptColumn,
-    Sheet,
-    Target,
-    Task,
-)
+from ftops.cli.data.options import Reading, Target, Task
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
 from ftops.cli.output import Output
 
@@ -47,12 +38,8 @@ def add_to(group: typer.Typer) -> None:
 def stats(
     out: Output,
     file: OneSource,
-    format: FormatName = None,
-    sheet: Sheet = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
+    *,
+    reading: Reading,
     target: Target = None,
     task: Task = None,
     fetch: Fetch = False,
@@ -65,12 +52,11 @@ def stats(
     from ftops.cli import wiring
     from ftops.cli.data.stats_costs import estimate_costs
     from ftops.cli.data.stats_view import render_stats, stats_to_json
-    from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.dataset.reading.source import open_source
     from ftops.dataset.stats.measure import measure_source
     from ftops.providers.offers import find_offer, list_offers
 
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt, completion)
+    options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
     source = open_source(None if file == "-" else Path(file), options, stdin=sys.stdin.buffer)
     catalogue = wiring.open_catalogue()

@@ -13,6 +13,7 @@ from ftops.dataset.checks.leaks import Leaks
 from ftops.dataset.checks.lengths import Lengths
 from ftops.dataset.checks.line_ends import LineEnds
 from ftops.dataset.checks.near import Near
+from ftops.dataset.checks.offensive import Offensive
 from ftops.dataset.checks.privacy import Privacy
 from ftops.dataset.checks.prompts import Prompts
 from ftops.dataset.checks.protocol import Check
@@ -31,6 +32,7 @@ FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Nearly the same (with `--near`)", (Near,)),
     ("In both files (with `--validation`)", (Leaks, Drift)),
     ("Private and secret (with `--private`)", (Privacy,)),
+    ("Words of your own (with `--words`)", (Offensive,)),
 )
 # What is looked for after the pass, with what a command hands in.
 _AFTERWARDS: tuple[tuple[str, tuple[Rule, ...]], ...] = (

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import cast
 
 from ftops.dataset.examining.sifting import RowBatch, Sifter
-from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows, say_seen
 from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.source import Source
 from ftops.dataset.screening.judging import Courtroom
 from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE
 from ftops.records import RowFormat
 
-_SHOWN_LINES = 3
 HARMFUL = Rule(
     "harmful", Severity.WARNING, "texts that the provider takes for harmful",
     "With `--moderate`, the texts of the rows are sent to the provider's moderation endpoint, which"
@@ -38,7 +37,7 @@ def find_harmful(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
         _count(sifted, courtroom.judge(texts), rows, categories)
     if rows.count:
         ranked = sorted(categories.items(), key=lambda item: (-item[1].count, item[0]))
-        shown = ", ".join(_say(name, seen, source.unit) for name, seen in ranked)
+        shown = ", ".join(say_seen(name, seen, source.unit) for name, seen in ranked)
         yield make_finding(HARMFUL, f"{say_rows(rows.count)}: {shown}", rows)
 
 
@@ -66,9 +65,3 @@ def _count(
             rows.add(place)
         for name in names:
             categories.setdefault(name, Seen()).add(place)
-
-
-def _say(category: str, seen: Seen, unit: str) -> str:
-    places = ", ".join(map(str, seen.places[:_SHOWN_LINES]))
-    more = ", …" if seen.count > _SHOWN_LINES else ""
-    return f"{category} {seen.count:,} ({unit if seen.count == 1 else unit + 's'} {places}{more})"

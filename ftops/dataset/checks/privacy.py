@@ -1,4 +1,4 @@
-"""Private data and secrets in prompts and completions; nothing that was found is shown whole."""
+"""Private data and secrets in texts and tool calls; nothing that was found is shown whole."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,9 @@ from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.examining.sifting import SEAM, RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.dataset.messages import list_arguments
 from ftops.dataset.screening.kinds import Kind
+from ftops.records import RowFormat
 
 _E, _W = Severity.ERROR, Severity.WARNING
 _LEARNED = " A model can repeat what it was trained on, to anybody who asks it."
@@ -83,10 +85,21 @@ class Privacy(Check):
         self._look(rows, batch.completion_text(), batch.completions)
         if batch.others:
             self._look(rows, SEAM.join(batch.others), batch.others)
+        if batch.format is not RowFormat.COMPLETION:
+            self._look_at_calls(rows, batch)
         for kind, found in rows.items():
             seen = self._seen.setdefault(kind.value, Seen())
             for row in sorted(found):
                 seen.add(batch.places[row])
+
+    def _look_at_calls(self, rows: dict[Kind, set[int]], batch: RowBatch) -> None:
+        """Look through the arguments of tool calls, which few rows have; they are JSON as text."""
+        calls = [SEAM.join(list_arguments(raw)) for raw in batch.raws]
+        if any(calls):
+            from ftops.dataset.screening.private import blank_escapes
+
+            texts = list(map(blank_escapes, calls))
+            self._look(rows, SEAM.join(texts), texts)
 
     def _look(self, rows: dict[Kind, set[int]], joined: str, texts: Sequence[str]) -> None:
         from ftops.dataset.screening.private import find_private, mask  # its patterns take 20 ms

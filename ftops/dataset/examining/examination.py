@@ -15,6 +15,7 @@ from ftops.dataset.examining.survey import SURVEYED_ROWS, Survey, survey_rows
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.batches import Batch
 from ftops.dataset.reading.source import Source
+from ftops.dataset.screening.word_list import NO_WORDS, WordList
 from ftops.records import BatchRule, EpochRule, RowFormat
 
 
@@ -129,10 +130,12 @@ def examine(
     processes: int | None = None,
     environ: Mapping[str, str] | None = None,
     gauge: Gauge = UNKNOWN,
+    words: WordList = NO_WORDS,
 ) -> Examination:
     """Read the source once and show it to all checks, those that must be `asked` for included.
 
-    `like` is the survey of data that this is to be compared with.
+    `like` is the survey of data that this is to be compared with; `words` are looked for by the
+    check of that name.
 
     With `environ` (for the processes that it starts) a large file on an idle machine is read by
     several; `processes` fixes their number. The outcome is the same. DatasetError when the source
@@ -140,7 +143,7 @@ def examine(
     """
     batches = source.batches()
     first, survey = take_survey(batches, source.unit, asked, like)
-    survey = replace(survey, gauge=gauge)
+    survey = replace(survey, gauge=gauge, words=words)
     if source.plain is not None and environ is not None:
         from ftops.dataset.examining.parts import choose_processes, examine_parts
 

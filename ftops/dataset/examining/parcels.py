@@ -17,11 +17,24 @@ from ftops.dataset.examining.examination import Examination
 from ftops.dataset.examining.gauge import Gauge
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Seen
+from ftops.dataset.screening.word_list import WordList
 from ftops.records import RowFormat
 
 _KINDS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (*CHECKS, Examination, Survey, Gauge, Places, Seen, Mark, Prefix, Capitals, Free)
+    for kind in (
+        *CHECKS,
+        Examination,
+        Survey,
+        Gauge,
+        WordList,
+        Places,
+        Seen,
+        Mark,
+        Prefix,
+        Capitals,
+        Free,
+    )
 }
 
 

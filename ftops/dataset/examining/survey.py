@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ftops.dataset.examining.gauge import UNKNOWN, Gauge
 from ftops.dataset.examining.sifting import RowBatch
 from ftops.dataset.screening.kinds import Kind
+from ftops.dataset.screening.word_list import NO_WORDS, WordList
 from ftops.dataset.screening.words import share_of_field_lists
 from ftops.records import RowFormat
 
@@ -28,7 +29,7 @@ class Survey:
 
     `common` are the runs of letters that many prompts hold (`screening/sketches.py`), where
     somebody asked for texts that are nearly the same. `field_lists` is the share of prompts that
-    are names with values rather than sentences.
+    are names with values rather than sentences. `words` are those that somebody looks for.
     """
 
     format: RowFormat | None = None
@@ -37,6 +38,7 @@ class Survey:
     gauge: Gauge = UNKNOWN
     common: tuple[int, ...] = ()
     field_lists: float = 0.0
+    words: WordList = NO_WORDS
 
 
 def survey_rows(batches: Sequence[RowBatch]) -> Survey:

@@ -1,15 +1,23 @@
 """Private data and secrets: a placeholder takes the place of what the scan finds."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import ClassVar, cast
 
 from ftops.dataset.checks.privacy import RULES_BY_KIND
 from ftops.dataset.examining.sifting import SEAM
 from ftops.dataset.fixes.protocol import Portion, TextFix, Value
-from ftops.dataset.messages import BadRow, Raw, change_texts, list_texts
+from ftops.dataset.messages import (
+    ARGUMENT_KEYS,
+    BadRow,
+    Raw,
+    change_texts,
+    list_arguments,
+    list_texts,
+)
 from ftops.dataset.reading.batches import Fault
 from ftops.dataset.screening.kinds import Kind
 from ftops.dataset.shapes import check_shape
@@ -42,7 +50,8 @@ class Redact(TextFix):
     ABOUT = (
         "What `ftops data check --private` finds becomes `[EMAIL]`, `[API_KEY]` and the like, the"
         " same in every row; a model that learned of such rows is asked in the same way. In chats"
-        " and preferences it is done to the text of every message, and not to names and tool calls."
+        " and preferences it is done to the text of every message and the arguments of tool calls,"
+        " which stay JSON, and not to names and tools."
         " A preference of which both answers become the same is no row any more. The scan costs"
         " time, so it is proposed with `--private`, and done without a question, for every kind,"
         " with `--redact`. What is shown of rows then has the first characters of each find only."
@@ -69,14 +78,21 @@ class Redact(TextFix):
             return list(self._redact_pairs(portion)), []
         return self._redact_raws(portion)
 
-    def _look(self, texts: Sequence[str]) -> dict[str, _Clean]:
+    def _look(self, texts: Sequence[str], *, json: bool = False) -> dict[str, _Clean]:
         """Those texts in which something is found; all are searched at once, as most hold nothing.
 
         The patterns of the search take 20 ms to load.
         """
-        from ftops.dataset.screening.private import find_private, redact
+        from ftops.dataset.screening.private import (
+            blank_escapes,
+            find_private,
+            redact,
+            redact_json,
+        )
 
-        found = [one for one in find_private(SEAM.join(texts)) if one.kind in self._codes]
+        joined = SEAM.join(texts)
+        searched = blank_escapes(joined) if json else joined
+        found = [one for one in find_private(searched) if one.kind in self._codes]
         if not found:
             return {}
         ends = list(accumulate(len(text) + len(SEAM) for text in texts))
@@ -84,8 +100,9 @@ class Redact(TextFix):
         for place in found:
             text = texts[bisect_right(ends, place.start)]
             kinds.setdefault(text, {})[place.kind] = None
+        clean = redact_json if json else redact
         return {
-            text: _Clean(redact(text, self._codes), tuple(self._codes[kind] for kind in ordered))
+            text: _Clean(clean(text, self._codes), tuple(self._codes[kind] for kind in ordered))
             for text, ordered in kinds.items()
         }
 
@@ -110,21 +127,17 @@ class Redact(TextFix):
 
     def _redact_raws(self, portion: Portion) -> tuple[list[Replaced], list[Fault]]:
         texts = list(map(list_texts, portion.raws))
+        calls = list(map(list_arguments, portion.raws))
         found = self._look([text for row in texts for text in row])
-        if not found:
+        called = self._look([text for row in calls for text in row], json=True)
+        if not found and not called:
             return [], []
-
-        def change(text: str) -> str:
-            return found[text].text if text in found else text
-
         raws: list[Raw] = []
         replaced: list[Replaced] = []
         faults: dict[int, Fault] = {}
-        for place, raw, held in zip(portion.places, portion.raws, texts, strict=True):
-            codes = dict.fromkeys(
-                code for text in held if text in found for code in found[text].codes
-            )
-            new = cast(Raw, change_texts(raw, change)) if codes else raw
+        for place, raw, held, asked in zip(portion.places, portion.raws, texts, calls, strict=True):
+            codes = _list_codes([(found, held), (called, asked)])
+            new = _change(raw, found, called) if codes else raw
             raws.append(new)
             replaced += [Replaced(place, code, raw, new) for code in codes]
             try:
@@ -136,3 +149,23 @@ class Redact(TextFix):
         if faults:
             portion.keep([place not in faults for place in portion.places])
         return replaced, list(faults.values())
+
+
+def _list_codes(looked: Iterable[tuple[Mapping[str, _Clean], Sequence[str]]]) -> list[str]:
+    """The checks that had found something in one of the texts, each once."""
+    codes: dict[str, None] = {}
+    for found, texts in looked:
+        for text in texts:
+            if text in found:
+                codes.update(dict.fromkeys(found[text].codes))
+    return list(codes)
+
+
+def _change(raw: Raw, found: Mapping[str, _Clean], called: Mapping[str, _Clean]) -> Raw:
+    """The row with clean texts, and with clean arguments of its calls."""
+
+    def clean(known: Mapping[str, _Clean], text: str) -> str:
+        return known[text].text if text in known else text
+
+    new = change_texts(raw, partial(clean, found))
+    return cast(Raw, change_texts(new, partial(clean, called), ARGUMENT_KEYS))

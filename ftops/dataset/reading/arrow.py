@@ -1,13 +1,12 @@
 """Parquet files, and folders that Hugging Face `datasets` wrote; pyarrow comes with an extra."""
 
-import difflib
 import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftops.dataset.reading.batches import Batch
+from ftops.dataset.reading.folders import choose_split, find_splits
 from ftops.dataset.reading.tables import Table, check_columns
 from ftops.errors import DatasetError
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 500
-_PARQUET = ("*.parquet", "*/*.parquet", "*/*/*.parquet")  # any folder may be named, and be deep
 
 
 def read_parquet(name: str, source: Path | bytes) -> Table:
@@ -30,17 +28,9 @@ def read_parquet(name: str, source: Path | bytes) -> Table:
 
 
 def read_folder(name: str, folder: Path, wanted: str | None) -> tuple[Table, str, Sequence[str]]:
-    """The table in a datasets folder, its split, and the names of all splits.
-
-    Such a folder holds Arrow files and a state.json, splits of such folders, or Parquet files.
-    """
-    splits = _find_splits(folder)
-    if not splits:
-        raise DatasetError(
-            f"{name}: this is a folder, and no data set of Hugging Face `datasets` lies in it",
-            hint="Name the data file itself.",
-        )
-    split = _choose(name, list(splits), wanted)
+    """The table in a datasets folder, its split, and the names of all splits."""
+    splits = find_splits(name, folder)
+    split = choose_split(name, list(splits), wanted)
     _import(name)
     files = splits[split]
     batches = _chain(files)
@@ -77,50 +67,6 @@ class _told:  # noqa: N801
                 f"{self._name}: this table cannot be read: {first}",
                 hint="Fetch or write the file again.",
             ) from error
-
-
-def _find_splits(folder: Path) -> dict[str, list[Path]]:
-    if (folder / "state.json").is_file():
-        return {"all": _arrow_files(folder)}
-    splits = {}
-    for inner in sorted(folder.iterdir()):
-        if (inner / "state.json").is_file():
-            splits[inner.name] = _arrow_files(inner)
-    if splits:
-        return splits
-    for file in sorted(file for depth in _PARQUET for file in folder.glob(depth)):
-        inner_name = file.parent.name if file.parent not in (folder, folder / "data") else ""
-        splits.setdefault(inner_name or file.stem.partition("-")[0], []).append(file)
-    return splits
-
-
-def _arrow_files(folder: Path) -> list[Path]:
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        files = [folder / Path(part["filename"]).name for part in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError(f"{folder}/state.json: does not say which files there are") from error
-    if not files:
-        raise DatasetError(f"{folder}: the data set holds no rows")
-    return files
-
-
-def _choose(name: str, splits: Sequence[str], wanted: str | None) -> str:
-    if wanted in splits:
-        return str(wanted)
-    if wanted is None and len(splits) == 1:
-        return splits[0]
-    if wanted is None:
-        if "train" in splits:
-            return "train"
-        raise DatasetError(
-            f"{name}: there are the splits {', '.join(splits)}", hint="Choose one with --sheet."
-        )
-    near = difflib.get_close_matches(wanted, splits, n=1, cutoff=0.5)
-    raise DatasetError(
-        f"{name}: there is no split {wanted!r}; there are {', '.join(splits)}",
-        hint=f"Did you mean {near[0]!r}?" if near else "Name one of them with --sheet.",
-    )
 
 
 def _columns(file: Path) -> list[str]:

@@ -25,6 +25,8 @@ _NO_MAIL: Final = frozenset(
 _EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
 _RANK = {kind: rank for rank, kind in enumerate(Kind)}
 _ESCAPE = re.compile(r"\\[bfnrt/\"]")  # as JSON writes what may stand before a number
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a number of JSON, true, false or null
 
 
 def find_private(text: str) -> list[Place]:
@@ -65,12 +67,40 @@ def redact(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
     return text
 
 
+def blank_escapes(text: str) -> str:
+    """JSON with two blanks in the place of each line end and the like, as long as it was."""
+    return _ESCAPE.sub("  ", text)
+
+
+def redact_json(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
+    """The same for a text of JSON, which it stays: what stood as a number becomes a string."""
+    while found := [one for one in find_private(blank_escapes(text)) if one.kind in kinds]:
+        strings = [one.span() for one in _STRING.finditer(text)]
+        text = _replace(text, [_widen(text, one, strings) for one in found], _write_placeholder)
+    return text
+
+
+def _widen(text: str, place: Place, strings: Sequence[tuple[int, int]]) -> Place:
+    """The place, or all of the number that it is in; `of` is then empty."""
+    if any(start < place.end and place.start < end for start, end in strings):
+        return place
+    start = place.start
+    while start and _BARE.fullmatch(text, start - 1, place.start):
+        start -= 1
+    bare = _BARE.match(text, place.end)
+    return Place(start, bare.end() if bare else place.end, place.kind, "")
+
+
+def _write_placeholder(place: Place) -> str:
+    return place.kind.value if place.of else f'"{place.kind.value}"'
+
+
 def hide(text: str) -> str:
     """The text to be shown: of all that is private in it the first characters only.
 
     It may be JSON, in which a line end is two characters.
     """
-    found = find_private(_ESCAPE.sub("  ", text))
+    found = find_private(blank_escapes(text))
     text = _replace(text, found, lambda place: mask(text[place.start : place.end]))
     return redact(text)
 

@@ -13,7 +13,7 @@ from ftops.dataset.rows import Row
 from ftops.dataset.stats.scripts import Tongues
 from ftops.dataset.stats.words import Words
 from ftops.dataset.tokens.counter import Counter
-from ftops.dataset.tokens.figures import TokenFigures, sum_learned
+from ftops.dataset.tokens.figures import TokenFigures
 from ftops.dataset.tokens.pieces import cut_row
 
 
@@ -53,9 +53,7 @@ class Tally:
             counts = iter(counter.count(texts))
             tokens = self.tokens.setdefault(vocabulary, TokenFigures())
             for pieces in cut:
-                found = [next(counts) + piece.marks for piece in pieces]
-                tokens.lengths.append(sum(found))
-                tokens.answers.append(sum_learned(pieces, found))
+                tokens.add(pieces, [next(counts) + piece.marks for piece in pieces])
 
 
 @dataclass(frozen=True, slots=True)

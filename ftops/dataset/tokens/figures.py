@@ -28,13 +28,10 @@ class TokenFigures:
     def tokens(self) -> int:
         return sum(self.lengths)
 
-    @property
-    def learned(self) -> int:
-        return sum(self.answers)
-
-    def count_over(self, limit: int) -> int:
-        """How many rows are longer than `limit` tokens."""
-        return sum(1 for length in self.lengths if length > limit)
+    def add(self, pieces: Sequence[Piece], counts: Sequence[int]) -> None:
+        """Take in a row, with the tokens of each piece, marks included."""
+        self.lengths.append(sum(counts))
+        self.answers.append(sum_learned(pieces, counts))
 
 
 def count_pieces(
@@ -55,15 +52,6 @@ def sum_learned(pieces: Sequence[Piece], counts: Sequence[int]) -> int:
         count - piece.marks for piece, count in zip(pieces, counts, strict=True) if piece.trained
     )
     return sum(learned)
-
-
-def measure_rows(rows: Iterable[Row], counter: Counter) -> TokenFigures:
-    """Count the tokens of all rows."""
-    figures = TokenFigures()
-    for _, pieces, counts in count_pieces(rows, counter):
-        figures.lengths.append(sum(counts))
-        figures.answers.append(sum_learned(pieces, counts))
-    return figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,12 @@ def moderate(
     return ftops("data", "check", *arguments, "--moderate")
 
 
+def test_yes_without_moderate_is_said_to_do_nothing(rows: Path) -> None:
+    answer = ftops("data", "check", rows, "--yes", "--json")
+    assert answer.code == 0
+    assert "--yes has no effect without --moderate" in answer.err
+
+
 def codes(answer: Answer) -> list[str]:
     (file,) = json.loads(answer.out)["files"]
     return [found["code"] for found in file["findings"]]

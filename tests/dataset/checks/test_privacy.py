@@ -7,7 +7,7 @@ from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
-from tests.dataset.data_files import chat, pair, preference, write_rows
+from tests.dataset.data_files import call_row, chat, pair, preference, write_rows
 
 MAIL = "jo.doe@firma.de"
 CARD = "4111 1111 1111 1111"
@@ -47,6 +47,13 @@ def test_chats_and_both_answers_of_a_preference_are_looked_through(tmp_path: Pat
     rows = [preference(), preference(other=f"Ask {MAIL}.")]
     path = write_rows(tmp_path / "preferences.jsonl", rows)
     assert private(judge(path))["email-address"].places == (2,)
+
+
+def test_the_arguments_of_tool_calls_are_looked_through(tmp_path: Path) -> None:
+    rows = [chat("a", "b"), call_row({"to": MAIL}), call_row({"text": f"Hi.\n{CARD}"})]
+    found = private(judge(write_rows(tmp_path / "calls.jsonl", rows)))
+    assert found["email-address"].places == (2,)
+    assert found["payment-card"].places == (3,)
 
 
 def test_nobody_looks_for_it_unless_asked(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import examine
 from ftops.dataset.fixes.protocol import Portion
 from ftops.dataset.fixes.redacting import REDACTED, Redact
+from ftops.dataset.messages import list_arguments
 from ftops.dataset.plans.asking import prepare_question
 from ftops.dataset.plans.treatment import Deed
 from ftops.dataset.reading.source import open_source
-from ftops.dataset.screening.private import find_private, hide, redact
+from ftops.dataset.screening.private import blank_escapes, find_private, hide, redact, redact_json
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
-from tests.dataset.data_files import chat, pair, preference
+from tests.dataset.data_files import call_row, chat, pair, preference
 from tests.dataset.fixes.trials import Trial, run_steps, try_all
 
 MAIL, PHONE, CARD = "jo.doe@firma.de", "+49 170 1234567", "4111 1111 1111 1111"
@@ -80,6 +81,33 @@ def test_every_message_of_a_chat_is_searched_and_names_and_calls_stay(tmp_path: 
     assert run_steps(tmp_path, [row, chat("a", "b")], EVERY) == [
         wanted | {"tools": [{"x": MAIL}]}, chat("a", "b")
     ]  # fmt: skip
+
+
+def test_the_arguments_of_a_call_stay_json_and_lose_what_is_private(tmp_path: Path) -> None:
+    asked = {"to": MAIL, "text": f'"Hi"\n{PHONE}', "cards": [4111111111111111, 7], "ok": True}
+    (row,) = run_steps(tmp_path, [call_row(asked)], EVERY)
+    assert [json.loads(text) for text in list_arguments(row)] == [
+        {"to": "[EMAIL]", "text": '"Hi"\n[PHONE]', "cards": ["[CARD]", 7], "ok": True}
+    ]
+    assert private(tmp_path / "out.jsonl") == set()
+    assert MAIL not in shown(try_all(tmp_path, [call_row(asked)] * 20, private=True))
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            st.sampled_from([MAIL, PHONE, CARD, 4111111111111111, -4111111111111111, None, 1.5]),
+            st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
+        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+        max_leaves=8,
+    )
+)
+def test_redacted_json_is_json_without_anything_private(value: object) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        clean = redact_json(text)
+        json.loads(clean)
+        assert find_private(blank_escapes(clean)) == []
 
 
 def test_both_answers_of_a_preference_are_searched(tmp_path: Path) -> None:

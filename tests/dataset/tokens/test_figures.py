@@ -6,9 +6,9 @@ from pathlib import Path
 from ftops.dataset.rows import Row
 from ftops.dataset.tokens.figures import (
     FileTokens,
+    TokenFigures,
     count_file,
     count_pieces,
-    measure_rows,
     sum_learned,
 )
 from ftops.dataset.tokens.pieces import Piece, cut_row
@@ -76,9 +76,11 @@ def test_tools_and_calls_are_read_too(tmp_path: Path) -> None:
 
 def test_figures_keep_the_length_of_each_row(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("a b c", "d"), pair("a", "b c")] * 300)
-    figures = measure_rows(read_all(path), Words())
+    figures = TokenFigures()
+    for _, pieces, counts in count_pieces(read_all(path), Words()):
+        figures.add(pieces, counts)
     assert list(figures.lengths[:3]) == [4, 3, 4]
-    assert (figures.tokens, figures.learned, figures.count_over(3)) == (2100, 900, 300)
+    assert list(figures.answers[:3]) == [1, 2, 1]
     assert count_file(path, Words()) == FileTokens(2100)
 
 

@@ -1,0 +1,124 @@
+"""`ftops report`: what was run and what came of it, as one file to read, to send, to keep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.output import Output
+from ftops.errors import RunError
+
+if TYPE_CHECKING:
+    from ftops.records import Json
+    from ftops.reporting.report.contents import Contents
+
+RunRefs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN…", help="Run ids (or their first letters), job ids, models or job names."
+    ),
+]
+Targets = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="report.html, .md, .json or .png; may be given again. [default: report.html]",
+    ),
+]
+_DEFAULT = Path("report.html")
+_DRAWN = (".html", ".htm", ".png")
+_SUFFIXES = (*_DRAWN, ".md", ".json")
+
+
+def add_to(app: typer.Typer) -> None:
+    command(
+        app,
+        "report",
+        examples=[
+            "ftops report news-topics",
+            "ftops report run-20261122-1407-k3f9 -o report.html -o report.md",
+            "ftops report run-20261122-1407-k3f9 run-20261123-0914-wq2d -o compared.html",
+        ],
+    )(report)
+
+
+def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
+    """Write a report of one run, or of several compared, as one file.
+
+    HTML is one page that needs nothing else: curves, candidates with intervals, confusions, the
+    worst rows, data, lineage. It holds rows of your data. Markdown, JSON and PNG hold the same, as
+    far as they can. HTML and PNG need `pip install 'ftops[report]'`.
+    """
+    from ftops.clock import SystemClock
+    from ftops.orchestrator.gathering import Gathering
+    from ftops.reporting.report.contents import compose
+
+    wanted = list(dict.fromkeys(targets or [_DEFAULT]))
+    _check_targets(wanted)
+    with wiring.open_ledger() as ledger:
+        runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
+        gathering = Gathering(ledger, wiring.get_home())
+        facts = [gathering.gather(run) for run in runs.values()]
+    contents = compose(facts, SystemClock().now())
+    sizes = [_write(target, contents) for target in wanted]
+    files: list[Json] = [
+        {"file": str(target), "bytes": size} for target, size in zip(wanted, sizes, strict=True)
+    ]
+    out.finish(
+        {"run_ids": list(runs), "files": files},
+        essential=map(str, wanted),
+        human=lambda: [
+            f"{target} is written, with {_say_size(size)}."
+            for target, size in zip(wanted, sizes, strict=True)
+        ],
+    )
+
+
+def _check_targets(targets: list[Path]) -> None:
+    """RunError for what cannot be written, before anything is read."""
+    for target in targets:
+        if target.suffix.lower() not in _SUFFIXES:
+            raise RunError(
+                f"{target}: a report is written as {', '.join(_SUFFIXES)}",
+                hint="Name a file with one of these endings, such as -o report.html.",
+            )
+    if any(target.suffix.lower() in _DRAWN for target in targets):
+        from ftops.reporting.report.drawing import check_drawing
+
+        check_drawing()
+
+
+def _write(target: Path, contents: "Contents") -> int:
+    """Write the report in the form that the file's name asks for; how many bytes it has."""
+    from ftops.files import write_atomic
+
+    data = _render(target.suffix.lower(), contents)
+    write_atomic(target, data, mode=0o644)
+    return len(data)
+
+
+def _render(suffix: str, contents: "Contents") -> bytes:
+    if suffix == ".md":
+        from ftops.reporting.report.markdown import render_markdown
+
+        return render_markdown(contents).encode("utf-8", "backslashreplace")
+    if suffix == ".json":
+        from ftops.cli.output import render_json
+        from ftops.reporting.report.document import make_document
+
+        return f"{render_json(make_document(contents))}\n".encode()
+    if suffix == ".png":
+        from ftops.reporting.report.picture import render_picture
+
+        return render_picture(contents)
+    from ftops.reporting.report.page import render_page
+
+    return render_page(contents).encode("utf-8", "backslashreplace")
+
+
+def _say_size(size: int) -> str:
+    return f"{size / 1000:,.0f} kB"
