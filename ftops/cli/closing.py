@@ -1,6 +1,6 @@
 """The whole of one run: what `ftops run` and `ftops follow` end with, and `ftops show` tells."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +9,15 @@ from rich.text import Text
 
 from ftops.cli import tables, views
 from ftops.cli.documents import metrics_document, run_document, seconds, stage_document
+from ftops.cli.evaluation_view import render_evaluation
 from ftops.dataset.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.orchestrator.hints import find_run_words
 from ftops.orchestrator.runs import load_evaluation, load_results
 from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
-from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow
+from ftops.scoring.evaluation import Evaluation
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
 _SHOWN_EVENTS = 8
@@ -43,6 +44,7 @@ class Report:
             **run_document(self.run),
             "model_deleted_at": seconds(self.model.deleted_at) if self.model else None,
             "metrics": metrics_document(self.results, self.evaluation),
+            "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "stages": [stage_document(record) for record in self.stages],
         }
 
@@ -65,12 +67,12 @@ def collect(run: Run, ledger: Ledger, home: Path) -> Report:
 
 
 def render_closing(report: Report) -> Iterator[RenderableType]:
-    """Times, curve, results, accuracy, the model's name, and what to type next."""
+    """Times, curve, results, evaluation, the model's name, and what to type next."""
     yield views.heading("Stages")
     yield views.render_stage_times(report.stages)
     yield from render_training(report)
     if report.evaluation is not None:
-        yield from render_accuracy(report.run, report.evaluation)
+        yield from render_evaluation(report.evaluation)
     if report.run.fine_tuned_model:
         yield views.heading("Model")
         yield views.indent(views.cell(report.run.fine_tuned_model, "bold green"))
@@ -96,20 +98,10 @@ def render_training(report: Report) -> Iterator[RenderableType]:
         yield views.indent(tables.render_results(report.results))
 
 
-def render_accuracy(run: Run, evaluation: Evaluation) -> Iterator[RenderableType]:
-    """How the model answers the evaluation file, beside the baseline."""
-    yield views.heading(f"Accuracy on {_name_evaluation_file(run)}")
-    yield views.indent(views.describe_accuracy(evaluation))
-    classes = tables.render_classes(evaluation)
-    if classes is not None:
-        yield ""
-        yield views.indent(classes)
-
-
 def render_measured(
     run: Run, rows: Sequence[ResultRow], evaluation: Evaluation | None, *, every: bool
 ) -> Iterator[RenderableType]:
-    """Table, curve and accuracy; for `ftops results`."""
+    """Table, curve and evaluation; for `ftops results`."""
     yield views.cell(f"{run.name}  {run.id}", "bold")
     curve = views.render_training_curve(rows)
     if curve:
@@ -121,7 +113,7 @@ def render_measured(
     if limit is not None and len(rows) > limit:
         yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
     if evaluation is not None:
-        yield from render_accuracy(run, evaluation)
+        yield from render_evaluation(evaluation)
 
 
 def render_whole(
@@ -150,7 +142,7 @@ def render_whole(
         yield views.heading(f"Last of {len(events)} events")
         yield from (views.describe_event(event) for event in events[-_SHOWN_EVENTS:])
     if report.evaluation is not None:
-        yield from render_accuracy(run, report.evaluation)
+        yield from render_evaluation(report.evaluation)
     yield views.heading("Next")
     yield from views.render_commands(next_commands(report))
 
@@ -211,10 +203,3 @@ def _describe_pruned(run: Run) -> str | None:
     if run.pruned_at is None:
         return None
     return f"removed by `ftops prune` on {views.render_moment(run.pruned_at)}"
-
-
-def _name_evaluation_file(run: Run) -> str:
-    evaluate = run.spec.get("evaluate")
-    chosen = evaluate.get("file") if isinstance(evaluate, Mapping) else None
-    named = chosen or run.spec.get("validation_file")
-    return Path(named).name if isinstance(named, str) else "the validation file"

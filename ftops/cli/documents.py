@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ftops.audit import Exchange
     from ftops.ledger.ledger import Move, RemoteCall
     from ftops.records import JobEvent, Json, RemoteFile, Run, StageRecord
-    from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
+    from ftops.scoring.evaluation import Evaluation
 
 
 def run_document(run: "Run") -> "dict[str, Json]":
@@ -58,10 +58,26 @@ def metrics_document(
     for name in ("train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"):
         known = (one[name] for one in reversed(figures) if one[name] is not None)
         document[name] = next(known, None)
-    scored = evaluation.to_json() if evaluation else {}
-    for name in ("rows", "correct", "accuracy", "majority", "majority_accuracy", "classes"):
-        document[name] = scored.get(name)
-    return document
+    return document | _evaluation_figures(evaluation)
+
+
+def _evaluation_figures(evaluation: "Evaluation | None") -> "dict[str, Json]":
+    """How the tuned model did, in a few figures; all of it stands under `evaluation`."""
+    first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
+    names = ("rows", "headline", "value", "low", "high", "passed")
+    if evaluation is None or first is None:
+        return dict.fromkeys((*names, "accuracy"))
+    figure = first.figures.get(evaluation.headline)
+    accuracy = first.figures.get("accuracy")
+    return {
+        "rows": evaluation.rows,
+        "headline": evaluation.headline,
+        "value": figure.value if figure else None,
+        "low": figure.low if figure else None,
+        "high": figure.high if figure else None,
+        "passed": evaluation.passed if evaluation.requirements else None,
+        "accuracy": accuracy.value if accuracy else None,
+    }
 
 
 def result_document(row: "ResultRow") -> "dict[str, Json]":

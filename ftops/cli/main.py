@@ -13,6 +13,7 @@ from ftops.cli import (
     check,
     complete,
     doctor,
+    evaluate,
     files,
     init,
     logs,
@@ -38,8 +39,8 @@ _EPILOG = "\n".join(
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
-    run, adopt, check, data, runs, pause, logs, results, report, models, files, complete,
-    doctor, prune, schema, init,
+    run, adopt, check, data, runs, pause, logs, results, report, evaluate, models, files,
+    complete, doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

@@ -25,7 +25,6 @@ from ftops.records import (
 )
 
 if TYPE_CHECKING:
-    from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
 
 WIDTH = 78
@@ -196,20 +195,6 @@ def render_training_curve(rows: "Sequence[ResultRow]", *, height: int = CURVE_HE
         width=WIDTH - 2,
         height=height,
     )
-
-
-def describe_accuracy(evaluation: "Evaluation") -> Text:
-    """Exact matches, beside what always giving the most frequent answer would reach."""
-    text = Text.assemble(
-        (f"{evaluation.accuracy:.1%}", "bold"),
-        f" of the answers are right, word for word"
-        f" ({evaluation.correct} of {_count(evaluation.rows, 'row')})",
-    )
-    if evaluation.majority is not None and evaluation.majority_accuracy is not None:
-        text.append(f"\n{evaluation.majority_accuracy:.1%}", style="bold")
-        text.append(f" would be right by always answering {clean(evaluation.majority)!r},")
-        text.append(" the most frequent one")
-    return text
 
 
 def render_commands(commands: Iterable[str]) -> list[Text]:

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from ftops.records import Json
+from ftops.scoring.requirements import parse_requirement
 from ftops.spec.candidates import CANDIDATES
 from ftops.spec.entries import Entry, Flaw, find_flaws, read_entries
-from ftops.spec.measures import METRICS, WANTED_REQUIREMENT, is_requirement
+from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
 from ftops.spec.section import Section, Wanted
 
 MOST_ENTRIES = 32
@@ -63,8 +64,11 @@ class EvaluateSpec(Section):
         le=100_000,
         description="Longest answer; taken from the longest expected one when left out.",
     )
-    at_once: Annotated[int, Wanted("a whole number from 1 to 64", "number")] = Field(
-        4, ge=1, le=64, description="Requests under way at the same time, for each candidate."
+    at_once: Annotated[int | None, Wanted("a whole number from 1 to 200", "number")] = Field(
+        None,
+        ge=1,
+        le=200,
+        description="Requests under way at the same time; what the provider takes when left out.",
     )
     seed: Annotated[int, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
         42,
@@ -73,11 +77,13 @@ class EvaluateSpec(Section):
         description="Draws the examples and the bootstrap's samples.",
     )
     overlap: Annotated[
-        Literal["refuse", "allow"], Wanted("refuse or allow", choices=("refuse", "allow"))
+        Literal["refuse", "allow"] | None,
+        Wanted("refuse or allow", choices=("refuse", "allow")),
     ] = Field(
-        "refuse",
-        description="What becomes of an `evaluate.file` with rows that are training rows too"
-        " (a leak), exactly or nearly.",
+        None,
+        description="What becomes of rows that are training rows too (a leak), exactly or nearly."
+        " When left out, an `evaluate.file` with such rows is refused before anything is sent, and"
+        " those of a validation file are told.",
     )
     max_cost_usd: Annotated[
         float | None, Wanted("a number of US dollars from 0 to 1000000", "number")
@@ -87,6 +93,13 @@ class EvaluateSpec(Section):
         le=1_000_000,
         description="Highest estimated price of all that is asked; nothing is asked above it.",
     )
+
+    @property
+    def refuses_overlap(self) -> bool:
+        """Whether nothing is evaluated on rows that are training rows."""
+        if self.overlap is None:
+            return self.file is not None
+        return self.overlap == "refuse"
 
     @property
     def candidates(self) -> tuple[Entry, ...]:
@@ -113,8 +126,11 @@ def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
             yield Flaw((name, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
     require = section.get("require")
     for name, text in require.items() if isinstance(require, dict) else ():
-        if isinstance(text, str) and is_requirement(text):
+        try:
+            parse_requirement(name, text)
             continue
+        except ValueError:
+            pass
         number = isinstance(text, int | float) and not isinstance(text, bool)
         yield Flaw(
             ("require", name),

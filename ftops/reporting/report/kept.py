@@ -20,11 +20,12 @@ from ftops.scoring.evaluation import (
 )
 
 _UNNAMED = re.compile(r"[^a-z0-9]+")
+_SLUG_CHARS = 120  # a file's name has room for so many
 
 
 def slug(name: str) -> str:
     """A candidate's name as the name of its file: letters, digits and dashes."""
-    return _UNNAMED.sub("-", name.lower()).strip("-")
+    return _UNNAMED.sub("-", name.lower()).strip("-")[:_SLUG_CHARS] or "candidate"
 
 
 def parse_evaluation(content: bytes, answers: Sequence[Answer] = ()) -> Evaluation:
