@@ -63,7 +63,7 @@ def add_to(app: typer.Typer) -> None:
         examples=[
             "ftops eval news-topics data/test.jsonl",
             'ftops eval news-topics test.jsonl --against base --against "few-shot: 5"',
-            'ftops eval news-topics test.jsonl --require "accuracy >= 0.85" --junit gate.xml',
+            'ftops eval news-topics test.jsonl --require "f1 >= 0.85" --junit f1.xml',
         ],
     )(evaluate)
     command(
@@ -90,9 +90,9 @@ def evaluate(
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
 ) -> None:
-    """Measure a model on a file, beside others that answer the same rows.
+    """Measure a model on a file, beside others.
 
-    The rows are made ready as those of the run that made the model. What was answered before is
+    All of them answer the same rows, which are made ready as those of the run that made the model. What was answered before is
     not asked again. Without --against it is compared with what costs nothing.
     """
     from ftops.cli.environment import read_environ
@@ -134,7 +134,7 @@ def compare(
     target: Target = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Compare what several runs answered, on the rows that all of them were asked.
+    """Compare the models of runs on the rows that all answered.
 
     Nobody is asked anything: the answers are those that the runs have kept.
     """

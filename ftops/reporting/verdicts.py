@@ -40,11 +40,11 @@ def show_p(value: float) -> str:
 def say_comparison(found: Comparison) -> str:
     """Whether the first candidate is better, by how much, and how sure that is."""
     gap = f"{_points(abs(found.difference) * 100)} of {found.metric}"
-    low, high = found.low * 100, found.high * 100
+    low, high = (round(bound * 100, 1) for bound in (found.low, found.high))
     if found.difference < 0:
         low, high = -high, -low
     p_value = found.p_value if found.p_corrected is None else found.p_corrected
-    span = f"({low:.1f} to {high:.1f}), {show_p(p_value)}, {found.test}"
+    span = f"({low + 0.0:.1f} to {high:.1f}), {show_p(p_value)}, {found.test}"
     if found.verdict is Verdict.BETTER:
         return f"{found.first} is better than {found.second} by {gap} {span}"
     if found.verdict is Verdict.WORSE:
@@ -52,13 +52,13 @@ def say_comparison(found: Comparison) -> str:
     if found.verdict is Verdict.NO_DIFFERENCE:
         both = f"{found.first} and {found.second}"
         return f"no difference of {found.metric} between {both} {span}"
-    needed = f"; about {found.rows_needed:,} would be needed" if found.rows_needed else ""
-    ahead = "ahead of" if found.difference > 0 else "behind"
-    if found.difference == 0:
-        return f"{found.first} and {found.second}: too few rows to tell them apart{needed}, {span}"
+    needed = f": about {found.rows_needed:,} would be needed" if found.rows_needed else ""
+    ahead = "is ahead of" if found.difference > 0 else "is behind"
+    if not found.difference:
+        ahead, gap = "is level with", "nothing"
     return (
-        f"{found.first} is {ahead} {found.second} by {gap}, but there are too few rows"
-        f" to tell{needed}, {span}"
+        f"{found.first} {ahead} {found.second} by {gap} {span}, but that may be chance; too few"
+        f" rows to tell{needed}"
     )
 
 
@@ -81,16 +81,20 @@ def say_outcome(evaluation: Evaluation) -> str:
     if worse:
         free = [one.second for one in worse if _is_free(evaluation, one.second)]
         names = _join([one.second for one in worse])
-        advice = f" {_join(free)} would cost nothing." if free else ""
+        advice = f" {_begin(_join(free))} would cost nothing." if free else ""
         return f"{_begin(first.name)} loses to {names}.{advice}"
     if len(better) == len(headline):
         return f"{_begin(first.name)} is better than {_join([one.second for one in better])}."
     open_ones = [one.second for one in headline if one.verdict is not Verdict.BETTER]
-    return f"{_begin(first.name)} is not shown to be better than {_join(open_ones)}."
+    ahead = [
+        one.second for one in headline if one.difference < 0 and _is_free(evaluation, one.second)
+    ]
+    advice = f" {_begin(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
+    return f"{_begin(first.name)} is not shown to be better than {_join(open_ones)}.{advice}"
 
 
 def _begin(name: str) -> str:
-    return "The tuned model" if name == "tuned" else name
+    return "The tuned model" if name == "tuned" else name[:1].upper() + name[1:]
 
 
 def _is_free(evaluation: Evaluation, name: str) -> bool:
