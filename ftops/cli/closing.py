@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli import tables, views
+from ftops.cli import tables, training_views, views
 from ftops.cli.documents import metrics_document, run_document, seconds, stage_document
 from ftops.cli.evaluation_view import render_evaluation
 from ftops.dataset.rows import read_rows
@@ -15,8 +15,10 @@ from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.orchestrator.hints import find_run_words
 from ftops.orchestrator.runs import load_evaluation, load_results
+from ftops.orchestrator.trainings import find_facts
 from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
 from ftops.reporting.results import ResultRow
+from ftops.reporting.training import Training, make_training
 from ftops.scoring.evaluation import Evaluation
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
@@ -88,32 +90,47 @@ def render_closing(report: Report) -> Iterator[RenderableType]:
 
 
 def render_training(report: Report) -> Iterator[RenderableType]:
-    """The curve and a few rows of the results, as far as there are any."""
-    curve = views.render_training_curve(report.results)
-    if curve:
-        yield views.heading("Training")
-        yield views.indent(Text(curve))
+    """The curve, what it says, and a few rows of the results, as far as there are any."""
+    training = make_training(report.results, find_facts(report.stages))
+    findings = training_views.list_findings(training, report.evaluation)
+    yield from training_views.render_single(training, findings)
     if report.results:
         yield views.heading("Results")
-        yield views.indent(tables.render_results(report.results))
+        yield views.indent(tables.render_results(training.rows))
 
 
 def render_measured(
-    run: Run, rows: Sequence[ResultRow], evaluation: Evaluation | None, *, every: bool
+    run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
 ) -> Iterator[RenderableType]:
-    """Table, curve and evaluation; for `ftops results`."""
+    """Curve, findings, table and evaluation; for `ftops results`."""
     yield views.cell(f"{run.name}  {run.id}", "bold")
-    curve = views.render_training_curve(rows)
-    if curve:
-        yield views.heading("Training")
-        yield views.indent(Text(curve))
+    findings = training_views.list_findings(training, evaluation)
+    yield from training_views.render_single(training, findings)
     yield views.heading("Results")
-    limit = None if every else tables.SHOWN_RESULTS
+    limit, rows = (None if every else tables.SHOWN_RESULTS), training.rows
     yield views.indent(tables.render_results(rows, limit=limit))
     if limit is not None and len(rows) > limit:
         yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
     if evaluation is not None:
         yield from render_evaluation(evaluation)
+
+
+def render_compared_runs(
+    judged: Sequence[tuple[Run, Training, Evaluation | None]],
+) -> Iterator[RenderableType]:
+    """Several runs in one curve and one table, then what each one's curve says."""
+    overlay = training_views.render_overlay([(run.id, training) for run, training, _ in judged])
+    if overlay:
+        yield views.indent(Text(overlay))
+        yield ""
+    yield views.indent(
+        training_views.render_compared(
+            [(run.id, run.name, training) for run, training, _ in judged]
+        )
+    )
+    for run, training, evaluation in judged:
+        findings = training_views.list_findings(training, evaluation)
+        yield from training_views.render_findings(findings, of=run.id)
 
 
 def render_whole(

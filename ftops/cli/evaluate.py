@@ -92,8 +92,9 @@ def evaluate(
 ) -> None:
     """Measure a model on a file, beside others.
 
-    All of them answer the same rows, which are made ready as those of the run that made the model. What was answered before is
-    not asked again. Without --against it is compared with what costs nothing.
+    All of them answer the same rows, which are made ready as those of the run that made the model.
+    What was answered before is not asked again. Without --against it is compared with what costs
+    nothing.
     """
     from ftops.cli.environment import read_environ
     from ftops.cli.evaluation_view import render_evaluation

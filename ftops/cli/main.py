@@ -25,6 +25,7 @@ from ftops.cli import (
     run,
     runs,
     schema,
+    track,
 )
 from ftops.cli.command import AsJson, Flags, Quiet, make_app
 from ftops.cli.data import group as data
@@ -39,7 +40,7 @@ _EPILOG = "\n".join(
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
-    run, adopt, check, data, runs, pause, logs, results, report, evaluate, models, files,
+    run, adopt, check, data, runs, pause, logs, results, report, evaluate, track, models, files,
     complete, doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)

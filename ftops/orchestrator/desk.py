@@ -12,6 +12,7 @@ from ftops.orchestrator.observer import Observer
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
 from ftops.records import ProviderSettings, RunId
+from ftops.tracking.delivery import NoTracker, Tracker
 
 
 def _reach_nobody(settings: ProviderSettings) -> Provider:
@@ -20,7 +21,7 @@ def _reach_nobody(settings: ProviderSettings) -> Provider:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One provider, one ledger, one watcher, one who carries notices; `home` is FTOPS_HOME.
+    """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME.
 
     `reach` opens another provider, for those whom the run's model is compared with.
     """
@@ -31,6 +32,7 @@ class Desk:
     home: Path
     observer: Observer
     notifier: Notifier = field(default_factory=Mute)
+    tracker: Tracker = field(default_factory=NoTracker)
     tokens: TokenCounting = field(default_factory=TokenCounting)
     reach: Callable[[ProviderSettings], Provider] = field(default=_reach_nobody)
 

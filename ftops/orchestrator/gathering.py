@@ -14,7 +14,7 @@ from ftops.orchestrator.evaluation.keeping import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.records import Run, Stage
 from ftops.reporting.report.facts import Remark, RunFacts, find_object
-from ftops.reporting.report.kept import parse_answers, parse_evaluation, slug
+from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
@@ -106,8 +106,9 @@ def _read_evaluation(
         missing.append(f"The evaluation cannot be read: {error.message}")
         return None, {}
     answers: dict[str, Sequence[Answer]] = {}
+    slugs = make_slugs([one.name for one in evaluation.candidates])
     for index, one in enumerate(evaluation.candidates):
-        kept = _read(folder / _ANSWERS / f"{slug(one.name)}.jsonl", missing)
+        kept = _read(folder / _ANSWERS / f"{slugs[one.name]}.jsonl", missing)
         if kept is not None:
             answers[one.name] = parse_answers(kept)
         elif earlier and index == 0:

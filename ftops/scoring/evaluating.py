@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from ftops.scoring.answers import Answer
 from ftops.scoring.comparing import Side, check_rows, compare_sides, judge
@@ -57,7 +56,8 @@ def score_candidate(
 ) -> CandidateScore:
     """The figures of one candidate alone. `labels` are classes, beside those that rows expect."""
     samples = [metric.measure(candidate.answers) for metric in metrics]
-    return _score(candidate, metrics, samples, resample(samples, seed=seed), labels)
+    draws = [resample([sample], seed=seed)[0] for sample in samples]
+    return _score(candidate, metrics, samples, draws, labels)
 
 
 def evaluate(
@@ -86,8 +86,9 @@ def evaluate(
     check_rows([(one.name, one.answers) for one in candidates])
     ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
     samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
-    drawn = iter(resample(list(chain(*samples)), seed=seed))
-    draws = [[next(drawn) for _ in line] for line in samples]
+    # A figure is compared with the same one of others alone, so that each metric is drawn alone.
+    by_metric = [resample(column, seed=seed) for column in zip(*samples, strict=True)]
+    draws = list(zip(*by_metric, strict=True))
     scores = [
         _score(one, metrics, measured, resampled, labels)
         for one, measured, resampled in zip(ordered, samples, draws, strict=True)
@@ -124,8 +125,8 @@ def _score(
     labels: Sequence[str],
 ) -> CandidateScore:
     answers = candidate.answers
-    known, _ = Cells(tuple(labels)).find(answers)
-    confusion = count_confusion(answers, known) if known else None
+    known, cells = Cells(tuple(labels)).find(answers)
+    confusion = count_confusion(cells, known) if known else None
     outside = sum(line[-1] for line in confusion.counts) if confusion else 0
     problems = count_problems(answers)
     figures: dict[str, Figure] = {}

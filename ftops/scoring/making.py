@@ -22,9 +22,9 @@ def make_metrics(
     that is missing, or a file that is.
     """
     names = name_choices(choices)
-    cells = Cells(tuple(labels))
+    cells, told = Cells(tuple(labels)), chances.Chances()
     return [
-        _make(check_choice(choice), name, folder, cells)
+        _make(check_choice(choice), name, folder, cells, told)
         for choice, name in zip(choices, names, strict=True)
     ]
 
@@ -45,12 +45,14 @@ def choose_metrics(answers: Sequence[Answer], *, labels: Sequence[str] = ()) -> 
     return make_metrics([MetricChoice(name) for name in names], labels=labels)
 
 
-def _make(choice: MetricChoice, name: str, folder: Path, cells: Cells) -> Metric:
+def _make(
+    choice: MetricChoice, name: str, folder: Path, cells: Cells, told: chances.Chances
+) -> Metric:
     kind = choice.name
     if kind in AVERAGES:
         return ClassMetric(name, AVERAGES[kind], cells)
     if kind in ("auroc", "auprc", "calibration_error", "brier"):
-        return _make_of_chances(choice, name)
+        return _make_of_chances(choice, name, told)
     if kind in ("bleu", "chrf"):
         return corpus.make_bleu(name) if kind == "bleu" else corpus.make_chrf(name)
     if kind == "stop_reached":
@@ -60,17 +62,17 @@ def _make(choice: MetricChoice, name: str, folder: Path, cells: Cells) -> Metric
     return _make_of_rows(choice, name, folder)
 
 
-def _make_of_chances(choice: MetricChoice, name: str) -> Metric:
+def _make_of_chances(choice: MetricChoice, name: str, told: chances.Chances) -> Metric:
     positive = choice.settings.get("positive")
     label = positive if isinstance(positive, str) else None
     match choice.name:
         case "auroc":
-            return chances.AreaMetric(name, "roc_auc_score", chances.roc_area, label)
+            return chances.AreaMetric(name, "roc_auc_score", chances.roc_area, told, label)
         case "auprc":
             area = chances.precision_recall_area
-            return chances.AreaMetric(name, "average_precision_score", area, label)
+            return chances.AreaMetric(name, "average_precision_score", area, told, label)
         case "brier":
-            return chances.Brier(name)
+            return chances.Brier(name, told)
     bins = choice.settings.get("bins")
     return chances.CalibrationError(name, bins if isinstance(bins, int) else chances.BINS)
 

@@ -33,18 +33,14 @@ def resample(samples: Sequence[Sample], *, seed: int, draws: int = DRAWS) -> lis
         return []
     groups, firsts = _group(samples)
     wanted = [_count_draws(one, draws) for one in samples]
+    kinds = [one.kinds[firsts] for one in samples]
     found: list[list[Floats]] = [[] for _ in samples]
     start = 0
     for counts in _draw(groups, len(firsts), max(wanted), seed):
-        folded: dict[int, Floats] = {}
         for number, sample in enumerate(samples):
-            if start >= wanted[number]:
-                continue
-            key = id(sample.kinds)
-            if key not in folded:
-                folded[key] = _fold(counts, sample.kinds[firsts], sample.size)
-            figures = sample.statistic(folded[key][: wanted[number] - start])
-            found[number].append(figures)
+            if start < wanted[number]:
+                folded = _fold(counts[: wanted[number] - start], kinds[number], sample.size)
+                found[number].append(sample.statistic(folded))
         start += len(counts)
     return [np.concatenate(one) for one in found]
 
@@ -59,8 +55,6 @@ def interval(draws: Floats) -> tuple[float, float] | None:
 
 
 def _count_draws(sample: Sample, draws: int) -> int:
-    if sample.cost == 1:
-        return draws
     work = max(1, sample.size * sample.cost)
     return min(draws, max(_LEAST_DRAWS, _MOST_WORK // work))
 
@@ -97,6 +91,9 @@ def _draw(groups: Ids, size: int, draws: int, seed: int) -> Iterator[Floats]:
 
 def _fold(counts: Floats, kinds: Ids, size: int) -> Floats:
     """Counts of groups as counts of kinds: `kinds` holds the kind of each group."""
+    groups = len(kinds)
+    if groups <= size and np.array_equal(kinds, np.arange(groups)):
+        return counts if groups == size else np.pad(counts, ((0, 0), (0, size - groups)))
     folded = np.empty((len(counts), size))
     for line, one in enumerate(counts):
         folded[line] = np.bincount(kinds, one, minlength=size)

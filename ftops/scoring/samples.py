@@ -58,6 +58,8 @@ class Sample:
         """The mean of a score of each row; None where a row could not be scored."""
         values = np.array([np.nan if one is None else one for one in scores], np.float64)
         levels, kinds = np.unique(values, return_inverse=True)  # NaN is one level, the last
+        if 2 * len(levels) > len(values):
+            levels, kinds = values, np.arange(len(values))
         known = ~np.isnan(levels)
         weights = np.where(known, levels, 0.0)
         counted = known.astype(np.float64)

@@ -42,12 +42,11 @@ def _column(answer: Answer, numbers: Mapping[str, int], outside: int) -> int:
     return numbers.get(answer.given.strip(), outside)
 
 
-def count_confusion(answers: Sequence[Answer], labels: Sequence[str]) -> Confusion:
+def count_confusion(cells: Ids, labels: Sequence[str]) -> Confusion:
     """How often each label was answered by each; the last column is for answers that are none."""
     width = len(labels) + 1
-    counts = np.bincount(place(answers, labels), minlength=len(labels) * width)
-    table = counts.reshape(len(labels), width).tolist()
-    return Confusion(tuple(labels), tuple(tuple(line) for line in table))
+    table = np.bincount(cells, minlength=len(labels) * width).reshape(len(labels), width)
+    return Confusion(tuple(labels), tuple(tuple(line) for line in table.tolist()))
 
 
 def count_classes(confusion: Confusion) -> tuple[ClassFigures, ...]:

@@ -5,7 +5,7 @@ table in the docs. Both are stable: the same model gives the same text.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
@@ -17,6 +17,7 @@ from ftops.spec.explain import SECTIONS
 from ftops.spec.measures import METRICS
 from ftops.spec.model import JobSpec
 from ftops.spec.section import Section, find_wanted
+from ftops.spec.track import TRACKERS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
 _LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRICS}
@@ -55,6 +56,8 @@ def render_reference() -> str:
         lines.append(_row(f"`{name}`", find_wanted(field).text, _default(field), field.description))
         if name == "provider":
             lines.extend(_rows(name, SECTIONS[name]))
+        if name == "track":
+            lines.extend(_list_trackers())
     return "\n".join(lines) + "\n"
 
 
@@ -115,6 +118,12 @@ def _entry_rows() -> list[str]:
             if kind.section is not None:
                 lines.extend(_rows(f"evaluate.{name}[].{word}", kind.section))
     return lines
+
+
+def _list_trackers() -> Iterator[str]:
+    for name, section in TRACKERS.items():
+        yield _row(f"`track.{name}`", "a mapping", "", section.__doc__)
+        yield from _rows(f"track.{name}", section)
 
 
 def _complete(schema: Json, section: type[Section]) -> None:

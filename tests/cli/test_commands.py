@@ -37,6 +37,7 @@ def test_the_reference_holds_every_command() -> None:
             "resume",
             "logs",
             "results",
+            "track",
             "complete",
             "serve",
         ),

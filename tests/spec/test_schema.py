@@ -87,7 +87,7 @@ def test_the_committed_schema_is_the_models() -> None:
 
 def test_every_object_is_closed_and_every_field_described() -> None:
     found = list(objects(SCHEMA))
-    assert len(found) == 19  # twelve of them are items of the lists of `evaluate`
+    assert len(found) == 24  # twelve of them are items of the lists of `evaluate`
     for item in found:
         assert item["additionalProperties"] is False
         for name, field in item["properties"].items():
@@ -109,6 +109,7 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"evaluate": {"metrics": ["f1", {"regex": "a+"}, {"judge": {"model": "m"}}]}},
         {"evaluate": {"require": {"accuracy": ">= 0.85"}}},
         {"notify": {"on": ["stall"], "command": ["tell", "me"]}},
+        {"track": ["mlflow", {"json": None}, {"wandb": {"mode": "offline", "project": "x"}}]},
         {"notify": {"webhook_url": "http://[::1]:9/x", "webhook_secret_env": "HOOK"}},
     ],
 )

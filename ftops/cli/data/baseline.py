@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.options import Reading
-from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data.held_input import hold_input, open_held
 from ftops.cli.data.options import Reading
-from ftops.cli.data.prepare import hold_input, open_held, refuse_input
+from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:

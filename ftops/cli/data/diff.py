@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.options import Reading
-from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _KINDS = {
     "edited": "nearly the same",
 }
 _LONGEST = 200
+_AROUND = 60  # characters before the first that differs
 
 
 def add_to(group: typer.Typer) -> None:
@@ -119,11 +120,25 @@ def _render(found: "Difference") -> "Iterator[RenderableType]":
 
 
 def _render_pair(old: "SampledRow | None", new: "SampledRow | None") -> Iterator[str]:
+    """What is there of both, about the first place where they differ."""
+    from ftops.dataset.examining.survey import common_prefix
+
+    texts = [_join_parts(row) for row in (old, new) if row is not None]
+    same = len(common_prefix(texts)) if len(texts) > 1 else 0
     for sign, row in (("-", old), ("+", new)):
         if row is not None:
-            text = " | ".join(text for _, text in row.parts).replace("\n", "\\n")
-            shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-            yield f"  {sign} {row.line}: {shown}"
+            yield f"  {sign} {row.line}: {_excerpt(_join_parts(row), same)}"
+
+
+def _join_parts(row: "SampledRow") -> str:
+    return " | ".join(text for _, text in row.parts).replace("\n", "\\n")
+
+
+def _excerpt(text: str, at: int) -> str:
+    """No more of the text than fits, from its beginning if what stands `at` is within."""
+    start = 0 if at < _LONGEST - _AROUND else at - _AROUND
+    lead, piece = ("…" if start else ""), text[start : start + _LONGEST - 2]
+    return f"{lead}{piece}{'…' if start + len(piece) < len(text) else ''}"
 
 
 def _render_classes(found: "Difference") -> Iterator[str]:

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli.output import clean
+from ftops.dataset.findings import Finding, Severity
 from ftops.dataset.fixes.catalogue import FIXES
 from ftops.dataset.plans.drafting import Found, find_deed
 from ftops.dataset.plans.proposals import Proposal
@@ -72,11 +73,11 @@ def find_reasons(proposals: Iterable[Proposal], deed: Deed) -> list[str]:
     return list(reasons)
 
 
-def render_left(found: Found) -> Iterator[RenderableType]:
+def render_left(left: Sequence[Finding]) -> Iterator[RenderableType]:
     """What the user is left with: findings that no fix of the plan answers."""
-    left = found.left
     for one in left[:_SHOWN_LEFT]:
-        yield Text(f"  left as it is  {one.code}: {clean(one.message)}", "yellow")
+        style = "red" if one.severity is Severity.ERROR else "yellow"
+        yield Text(f"  left as it is  {one.code}: {clean(one.message)}", style)
     if len(left) > _SHOWN_LEFT:
         yield Text(f"  … and {len(left) - _SHOWN_LEFT} more; `ftops data check` tells all")
 
@@ -97,6 +98,6 @@ def fix_to_json(deed: Deed, found: Found) -> Json:
     }
 
 
-def left_to_json(found: Found) -> Json:
+def left_to_json(left: Sequence[Finding]) -> Json:
     """Findings that stay, likewise."""
-    return [{"code": one.code, "message": one.message} for one in found.left]
+    return [{"code": one.code, "message": one.message} for one in left]

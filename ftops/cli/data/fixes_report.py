@@ -38,6 +38,7 @@ def finish(
 
     `shown` says that the user has seen each fix already, when it was asked about.
     """
+    left = found.find_left(outcome.rows)
     document: dict[str, Json] = {
         "file": source.name,
         "inferred": list(source.inferred),
@@ -47,7 +48,7 @@ def finish(
         "task": found.verdict.task,
         "rows": outcome.rows,
         "fixes": [fix_to_json(deed, found) for deed in outcome.changed],
-        "left": left_to_json(found),
+        "left": left_to_json(left),
         "plan": found.plan.to_json(),
     }
 
@@ -59,14 +60,17 @@ def finish(
             yield Text(f"  task     {found.verdict.task}")
         yield from _render_deeds(outcome.changed, found, source.unit, shown)
         yield ""
-        yield from render_left(found)
+        yield from render_left(left)
         if rows is None or plan is None:
             yield from _render_dry_run(outcome)
         else:
             yield from _render_written(outcome, rows, plan)
             yield from _render_asking(found.plan)
             name = name_path(rows)
-            yield from render_next([["data", "split", name], ["init", name]])
+            if outcome.rows >= found.aim.min_rows:
+                yield from render_next([["data", "split", name], ["init", name]])
+            else:
+                yield f"Next: add rows to {clean(source.name)}, and prepare it again."
 
     out.finish(document, essential=[str(path) for path in (rows, plan) if path], human=human)
 

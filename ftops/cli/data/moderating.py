@@ -45,7 +45,7 @@ def prepare_moderation(
     ProviderError when that provider judges no texts, Refused when nobody could be asked, and
     DatasetError for standard input, which is read twice here.
     """
-    from ftops.cli.data.targets import check_is_file
+    from ftops.cli.data.held_input import check_is_file
     from ftops.cli.environment import read_environ
     from ftops.providers.address import find_base_url
 

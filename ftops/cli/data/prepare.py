@@ -1,20 +1,19 @@
 """`ftops data prepare`: shows what can be done about a file, asks, writes, and keeps the plan."""
 
-import contextlib
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.held_input import hold_input, name_source, open_held
 from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
 from ftops.cli.data.options import Private, Reading, Target, Task
+from ftops.cli.data.targets import Targets, check_targets, choose_targets
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
 
@@ -62,8 +61,6 @@ IgnoreMarks = Annotated[
     bool, typer.Option("--ignore-marks", help="Leave the marks beside FILE out of account.")
 ]
 _MODE = 0o644
-_STDIN = "standard input"
-_SUFFIXES = (".jsonl", ".ndjson", ".json", "")
 
 
 def add_to(group: typer.Typer) -> None:
@@ -78,14 +75,6 @@ def add_to(group: typer.Typer) -> None:
             "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
         ],
     )(prepare)
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Where the rows and the plan go; the input is neither."""
-
-    rows: Path
-    plan: Path
 
 
 def prepare(
@@ -170,36 +159,6 @@ def make_wishes(
     )
 
 
-def choose_targets(
-    file: str, target: Path | None, plan_out: Path | None, *, writing: bool = True
-) -> Targets:
-    """OUT and its plan, named after the input where they are not said."""
-    if target is None and file == "-" and writing:
-        raise DatasetError("there is no name for the rows of standard input", hint="Say -o OUT.")
-    source = Path("rows" if file == "-" else file)
-    name = source.name.partition(".")[0] or source.name
-    rows = target or source.with_name(f"{name}.prepared.jsonl")
-    return Targets(rows, plan_out or rows.with_name(f"{rows.name}.plan.yaml"))
-
-
-def check_targets(file: str, targets: Targets, plan: Path | None, *, force: bool) -> None:
-    """StorageError when something would be overwritten that must not be."""
-    from ftops.errors import StorageError
-
-    if targets.rows.suffix.lower() not in _SUFFIXES:
-        raise StorageError(
-            f"{targets.rows}: what is written is JSON lines",
-            hint="Name it .jsonl; `ftops data convert` makes CSV of it.",
-        )
-    refuse_input(targets.rows, Path(file), force=force)
-    if _is_same(targets.rows, targets.plan):
-        raise StorageError("the rows and their plan are two files", hint="Name another --plan-out.")
-    if plan is None:
-        refuse_input(targets.plan, Path(file), force=force)
-    else:
-        refuse_input(targets.rows, plan, force=True)
-
-
 def refuse_beside_plan(given: Mapping[str, object]) -> None:
     """DatasetError for options that a plan leaves without effect."""
     for flag, value in given.items():
@@ -208,58 +167,6 @@ def refuse_beside_plan(given: Mapping[str, object]) -> None:
                 f"{flag} has no effect with --plan, which says all that is done",
                 hint="Leave it out, or change the plan.",
             )
-
-
-def refuse_input(path: Path, given: Path, *, force: bool) -> None:
-    """StorageError when `path` cannot be written, or is the input, which is never changed."""
-    from ftops.errors import StorageError
-
-    if _is_same(path, given):
-        raise StorageError(
-            f"{path} is the input, which is never changed", hint="Name another with -o."
-        )
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder", hint="Name a file with -o.")
-    if path.exists() and not force:
-        raise StorageError(
-            f"{path} is there already", hint="Name another with -o, or overwrite it with --force."
-        )
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return path.absolute() == other.absolute()
-
-
-@contextlib.contextmanager
-def hold_input(file: str) -> Iterator[Path]:
-    """The path of the input; standard input, which can be read once only, is copied first."""
-    if file != "-":
-        yield Path(file)
-        return
-    with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
-        path = Path(folder) / "stdin"
-        with path.open("wb") as stream:
-            shutil.copyfileobj(cast(BinaryIO, sys.stdin.buffer), stream)
-        try:
-            yield path
-        except DatasetError as error:
-            error.message = error.message.replace(str(path), _STDIN)
-            raise
-
-
-def open_held(path: Path, file: str, options: "ReadOptions") -> "Source":
-    """The source at `path`, called as the user called it."""
-    from ftops.dataset.reading.source import open_source
-
-    return name_source(open_source(path, options), file)
-
-
-def name_source(source: "Source", file: str) -> "Source":
-    """The source, called as the user called it."""
-    return replace(source, name=_STDIN) if file == "-" else source
 
 
 def _make(

@@ -4,7 +4,7 @@ A piece is `read` or `learn`ed. New lines show as ⏎ and blanks at both ends as
 what goes wrong; the separator and the stop sequence stand in brackets, and tokens are parted by |.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.console import RenderableType
@@ -13,9 +13,10 @@ from rich.text import Text
 
 from ftops.cli.output import clean
 from ftops.cli.views import cell, indent, render_pairs
+from ftops.dataset.letters import Letters, count_letters
 from ftops.dataset.preview import SeenPiece, SeenRow
 from ftops.dataset.tokens.counter import Counter
-from ftops.dataset.tokens.estimate import say_method
+from ftops.dataset.tokens.estimate import estimate_error, say_method
 from ftops.records import Json
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"
@@ -33,6 +34,12 @@ class Look:
     whole: bool = False
 
 
+def find_error(rows: Sequence[SeenRow], counter: Counter) -> float:
+    """The share by which the tokens of these rows may be off, by the scripts of their texts."""
+    letters = (count_letters(piece.text) for row in rows for piece in row.pieces)
+    return estimate_error(sum(letters, Letters())) if counter.error else 0.0
+
+
 def render_preview(
     about: list[tuple[str, object]], rows: list[SeenRow], counter: Counter, look: Look
 ) -> Iterator[RenderableType]:
@@ -40,7 +47,7 @@ def render_preview(
     marks = [
         ("separator", repr(look.separator) if look.separator else None),
         ("stop", repr(look.stop) if look.stop else None),
-        ("tokens", say_method(counter.method, counter.error)),
+        ("tokens", say_method(counter.method, find_error(rows, counter))),
     ]
     yield render_pairs([*about, *marks])
     for row in rows:
@@ -121,7 +128,7 @@ def preview_to_json(
         "separator": look.separator or None,
         "stop": look.stop or None,
         "tokens_method": counter.method,
-        "tokens_error": counter.error,
+        "tokens_error": find_error(rows, counter),
         "rows": [
             {
                 "place": row.place,

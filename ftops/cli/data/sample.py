@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
 from ftops.cli.data.options import Reading
-from ftops.cli.data.targets import check_is_file
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Self
 
-from ftops.dataset.checks.protocol import Check, Facts
+from ftops.dataset.checks.protocol import Aim, Check, Facts
 from ftops.dataset.examining.sifting import RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Severity, make_finding, say_rows
@@ -32,6 +32,21 @@ WRONG_SHAPE = Rule(
 _ENOUGH = 200
 
 
+def judge_amount(rows: int, aim: Aim) -> Iterator[Finding]:
+    """What there is to say of so many rows."""
+    if not rows:
+        yield make_finding(NO_ROWS, "no row can be used")
+    elif rows < aim.min_rows:
+        text = f"{say_rows(rows)}, and {aim.provider} wants {aim.min_rows} or more"
+        text = text.replace("most providers wants", "most providers want")
+        yield make_finding(TOO_FEW, text)
+    elif rows < _ENOUGH:
+        yield make_finding(FEW, f"{say_rows(rows)}; from {_ENOUGH} on it begins to pay")
+
+
+AMOUNTS = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
+
+
 class Amount(Check):
     """Counts good rows."""
 
@@ -47,16 +62,9 @@ class Amount(Check):
         self._rows += later._rows
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
-        rows, least = self._rows, facts.aim.min_rows
-        if not rows:
-            yield make_finding(NO_ROWS, "no row can be used")
+        yield from judge_amount(self._rows, facts.aim)
+        if not self._rows:
             return
-        if rows < least:
-            text = f"{say_rows(rows)}, and {facts.aim.provider} wants {least} or more"
-            text = text.replace("most providers wants", "most providers want")
-            yield make_finding(TOO_FEW, text)
-        elif rows < _ENOUGH:
-            yield make_finding(FEW, f"{say_rows(rows)}; from {_ENOUGH} on it begins to pay")
         wanted, found = facts.aim.row_format, facts.survey.format
         taken = (wanted, RowFormat.PREFERENCE) if wanted is RowFormat.CHAT else (wanted,)
         if wanted is not None and found is not None and found not in taken:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ftops.dataset.checks.amount import AMOUNTS, judge_amount
 from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
@@ -65,17 +66,18 @@ class Found:
     refused: tuple[Proposal, ...]
     first: Verdict
     verdict: Verdict
+    aim: Aim
 
-    @property
-    def left(self) -> list[Finding]:
-        """What no fix of the plan answers."""
-        answered = {code for one in self.taken for code in one.answers}
+    def find_left(self, rows: int) -> list[Finding]:
+        """What no fix of the plan answers; of the amount, what the plan leaves: so many rows."""
+        answered = {code for one in self.taken for code in one.answers} | AMOUNTS
         steps = {step.code for step in self.plan.steps}
-        return [
+        others = (
             found
             for found in self.verdict.findings
             if found.code not in answered and not is_covered(found.fix or "", steps)
-        ]
+        )
+        return [*judge_amount(rows, self.aim), *others]
 
 
 def find_plan(
@@ -106,7 +108,7 @@ def find_plan(
     more, declined = _decide(late, taken, reopen, ask)
     taken += more
     plan = make_plan(taken, to_read(options))
-    return Found(plan, tuple(taken), tuple(refused + declined), first, verdict)
+    return Found(plan, tuple(taken), tuple(refused + declined), first, verdict, wishes.aim)
 
 
 def _propose_wanted(wishes: Wishes) -> list[Proposal]:

@@ -11,6 +11,7 @@ from ftops.errors import DatasetError
 _DEEP = 2  # folders within the folder, as in data/train and default/train
 MOST_ENTRIES = 10_000  # any folder may be named: one of a whole machine, or of a camera
 _STATE = "state.json"
+_DATA = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".txt", ".gz", ".zst"})
 
 
 def find_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> dict[str, list[Path]]:
@@ -31,9 +32,15 @@ def find_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> di
     if not splits:
         raise DatasetError(
             f"{name}: this is a folder, and no data set of Hugging Face `datasets` lies in it",
-            hint="Name the data file itself.",
+            hint=f"Name the data file itself{_suggest(found)}.",
         )
     return splits
+
+
+def _suggest(found: Sequence[Path]) -> str:
+    """Such as the first file that looks like data."""
+    data = sorted(path for path in found if path.suffix.lower() in _DATA)
+    return f", such as {data[0]}" if data else ""
 
 
 def _list_entries(name: str, folder: Path, most: int) -> Iterator[Path]:

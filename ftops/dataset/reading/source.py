@@ -32,7 +32,17 @@ from ftops.errors import DatasetError
 _HELD = frozenset({Format.XLSX, Format.PARQUET})  # read or opened when they are looked at
 _SIGNS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _ASKED = ("prompt", "question", "instruction", "input", "text", "sentence", "query", "title")
-_ANSWERED = ("completion", "answer", "response", "output", "label", "class", "category", "relation")
+_ANSWERED = (
+    "completion",
+    "answer",
+    "response",
+    "reply",
+    "output",
+    "label",
+    "class",
+    "category",
+    "relation",
+)
 _ROW_PLACES = frozenset({Format.JSON, Format.XLSX, Format.PARQUET, Format.DATASET})
 
 

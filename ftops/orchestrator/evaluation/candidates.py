@@ -16,7 +16,6 @@ from ftops.orchestrator.evaluation.subject import Subject, find_earlier_way
 from ftops.orchestrator.evaluation.ways import Way
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus
-from ftops.reporting.report.kept import slug
 from ftops.scoring.evaluation import CandidateKind, LeftOut
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.entries import Entry
@@ -61,12 +60,12 @@ def make_subject_candidate(field: Field) -> Candidate:
 
 def find_candidates(field: Field, entries: Sequence[Entry]) -> Iterator[Candidate | LeftOut]:
     """Whoever `entries` name and is a model, in their order, each under a name of its own."""
-    taken = {slug(name) for name in (field.subject.name, *SIMPLE)}
+    taken = {field.subject.name, *(kind.value for kind in SIMPLE)}
     for entry in entries:
         try:
             for found in _FINDERS[entry.word](field, entry) if entry.word in _FINDERS else ():
                 name = _name_anew(found.name, taken)
-                taken.add(slug(name))
+                taken.add(name)
                 yield replace(found, name=name)
         except ProviderError as error:  # it cannot even be opened: no key, no such provider
             yield LeftOut(_name_entry(entry), f"{error.message}. {error.hint}".strip())
@@ -188,11 +187,7 @@ def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftO
         yield LeftOut("checkpoints", f"which job made {subject.model} is not known here")
         return
     provider = field.open_provider(subject.settings)
-    found = [
-        one
-        for one in provider.list_checkpoints(subject.job_id)  # type: ignore[attr-defined]
-        if one.model != subject.model
-    ]
+    found = [one for one in provider.list_checkpoints(subject.job_id) if one.model != subject.model]
     if not found:
         yield LeftOut("checkpoints", f"{subject.job_id} has kept none beside its model")
     for one in found:
@@ -228,7 +223,7 @@ _FINDERS: dict[str, Callable[[Field, Entry], Iterator[Candidate | LeftOut]]] = {
 def _name_anew(name: str, taken: set[str]) -> str:
     number = 2
     anew = name
-    while slug(anew) in taken:
+    while anew in taken:
         anew, number = f"{name} ({number})", number + 1
     return anew
 

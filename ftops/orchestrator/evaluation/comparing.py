@@ -7,7 +7,7 @@ from pathlib import Path
 from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.evaluation.keeping import read_answers, read_evaluation
+from ftops.orchestrator.evaluation.keeping import read_evaluation, read_first_answers
 from ftops.orchestrator.evaluation.scores import find_metrics
 from ftops.orchestrator.evaluation.subject import describe_run
 from ftops.orchestrator.evaluation.ways import Way, say
@@ -70,7 +70,7 @@ def _load(run: Run, ledger: Ledger, home: Path) -> _Kept:
             f"{run.id} has no evaluation that could be compared",
             hint="The same `ftops run` evaluates it, where its job file names rows to ask.",
         )
-    answers = read_answers(folder, evaluation.candidates[0].name)
+    answers = read_first_answers(folder, evaluation)
     if answers is None:
         raise RunError(
             f"{run.id} has not kept its answers",

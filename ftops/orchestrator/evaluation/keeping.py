@@ -9,7 +9,7 @@ import orjson
 
 from ftops.files import storage_error, write_atomic
 from ftops.records import Json, Prompt
-from ftops.reporting.report.kept import parse_answers, parse_evaluation, slug
+from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
 
@@ -22,9 +22,10 @@ def keep_evaluation(
 ) -> None:
     """Write the answers of each candidate, then the document; each file whole or not at all."""
     kept = folder / ANSWERS
+    names = make_slugs(list(answers))
     for candidate, given in answers.items():
-        write_atomic(kept / f"{slug(candidate)}.jsonl", render_answers(given).encode())
-    _remove_others(kept, {f"{slug(candidate)}.jsonl" for candidate in answers})
+        write_atomic(kept / f"{names[candidate]}.jsonl", render_answers(given).encode())
+    _remove_others(kept, {f"{name}.jsonl" for name in names.values()})
     text = orjson.dumps(evaluation.to_json(), option=orjson.OPT_INDENT_2)
     write_atomic(folder / EVALUATION, text + b"\n")
 
@@ -38,9 +39,12 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     return parse_evaluation(content, parse_answers(earlier or b""))
 
 
-def read_answers(folder: Path, candidate: str) -> list[Answer] | None:
-    """What that candidate answered; None where its answers were not kept."""
-    content = _read(folder / ANSWERS / f"{slug(candidate)}.jsonl")
+def read_first_answers(folder: Path, evaluation: Evaluation) -> list[Answer] | None:
+    """What the evaluated model answered; None where its answers were not kept."""
+    names = make_slugs([one.name for one in evaluation.candidates[:1]])
+    if not names:
+        return None
+    content = _read(folder / ANSWERS / f"{next(iter(names.values()))}.jsonl")
     return None if content is None else parse_answers(content)
 
 

@@ -25,7 +25,7 @@ from ftops.orchestrator.evaluation.subject import Subject, describe_run, find_ea
 from ftops.orchestrator.evaluation.ways import Way
 from ftops.orchestrator.recipes import make_recipe
 from ftops.records import ProviderSettings, Run, Stage
-from ftops.reporting.report.kept import slug
+from ftops.reporting.report.kept import make_slugs
 from ftops.scoring.evaluation import CandidateKind, Evaluation
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.model import JobSpec
@@ -130,4 +130,4 @@ def _describe(
 
 def _name_folder(model: str, sha256: str) -> str:
     digest = hashlib.sha256(f"{model}\n{sha256}".encode()).hexdigest()[:12]
-    return f"{slug(model)}-{digest}"
+    return f"{make_slugs([model])[model]}-{digest}"

@@ -42,7 +42,6 @@ class RunPart:
     name: str
     facts: RunFacts
     pairs: Sequence[tuple[str, str]]
-    times: Sequence[tuple[str, str]]
     training: Training
     scores: Scores | None
     data: Sequence[Sentence]
@@ -97,7 +96,6 @@ def _compose_run(name: str, facts: RunFacts) -> RunPart:
         name=show(name),
         facts=facts,
         pairs=whole_runs.list_pairs(facts),
-        times=whole_runs.list_times(facts),
         training=read_training(facts),
         scores=_compose_scores(facts) if facts.evaluation else None,
         data=_list_data(facts),
@@ -158,7 +156,8 @@ def _list_data(facts: RunFacts) -> list[Sentence]:
 
 def _to_sentence(severity: str, message: str, advice: str) -> Sentence:
     mark = {"error": "bad", "warning": "warn"}.get(severity, "open")
-    return Sentence(mark, show(" ".join(part for part in (message, advice) if part)))
+    ended = message if message.endswith((".", "!", "?")) or not advice else f"{message}."
+    return Sentence(mark, show(" ".join(part for part in (ended, advice) if part)))
 
 
 def _rank_runs(parts: Sequence[RunPart]) -> list[Standing]:

@@ -20,12 +20,18 @@ from ftops.scoring.evaluation import (
 )
 
 _UNNAMED = re.compile(r"[^a-z0-9]+")
-_SLUG_CHARS = 120  # a file's name has room for so many
 
 
-def slug(name: str) -> str:
-    """A candidate's name as the name of its file: letters, digits and dashes."""
-    return _UNNAMED.sub("-", name.lower()).strip("-")[:_SLUG_CHARS] or "candidate"
+def make_slugs(names: Sequence[str]) -> dict[str, str]:
+    """For each candidate's name the name of its file: letters, digits and dashes, each once."""
+    slugs: dict[str, str] = {}
+    for name in names:
+        plain = _UNNAMED.sub("-", name.lower()).strip("-")[:60] or "candidate"
+        slug, number = plain, 2
+        while slug in slugs.values():
+            slug, number = f"{plain}-{number}", number + 1
+        slugs[name] = slug
+    return slugs
 
 
 def parse_evaluation(content: bytes, answers: Sequence[Answer] = ()) -> Evaluation:

@@ -12,8 +12,8 @@ from ftops.reporting.report.whole_runs import HONEST
 from ftops.reporting.report.words import say_moment, say_rows, say_value, show
 
 # what Markdown or the HTML in it would act on, wherever it stands
-_ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$@])")
-_LIST_MARK = re.compile(r"^(\s*)([-=:]|\d+[.)])", re.MULTILINE)
+_ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+_LIST_MARK = re.compile(r"^([-+=:]+|\d+(?=[.)](?:\s|$)))")  # a list, a rule or a table begins
 _FENCE = re.compile("`{3,}")
 _MARKS = {"good": "✓", "bad": "✗", "warn": "!", "open": "·"}
 _WORST, _EXAMPLES = 10, 6
@@ -28,9 +28,15 @@ def escape(text: str) -> str:
     """A text on one line that Markdown shows as it is."""
     flat = " ".join(show(text).split())
     escaped = _ACTIVE.sub(r"\\\1", flat)
-    # an address would become a link
+    # an address would become a link, a name after an @ would be told of it
     escaped = escaped.replace("://", ":\u200b//").replace("www.", "www\u200b.")
-    return _LIST_MARK.sub(lambda found: f"{found[1]}\\{found[2]}", escaped)
+    escaped = escaped.replace("@", "@\u200b")
+    return _LIST_MARK.sub(_quote_mark, escaped)
+
+
+def _quote_mark(found: re.Match[str]) -> str:
+    mark = found.group()
+    return f"{mark}\\" if mark[0].isdigit() else f"\\{mark}"
 
 
 def _render(contents: Contents) -> Iterable[str]:
@@ -90,7 +96,7 @@ def _render_facts(contents: Contents) -> Iterable[str]:
     yield ""
     yield "## What was run"
     yield ""
-    known = [dict((*run.pairs, *run.times)) for run in contents.runs]
+    known = [dict(run.pairs) for run in contents.runs]
     labels = list(dict.fromkeys(label for one in known for label in one))
     rows = [[label, *(one.get(label, "") for one in known)] for label in labels]
     named = [row for row in rows if any(row[1:])]

@@ -176,10 +176,7 @@ def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
     """A line for each fact, with the value of each run; lines that nobody has are left out."""
     labels = [label for label, _ in contents.runs[0].pairs]
     known = [dict(run.pairs) for run in contents.runs]
-    stages = list(dict.fromkeys(name for run in contents.runs for name, _ in run.times))
-    times = [dict(run.times) for run in contents.runs]
     lines = [(label, [one[label] for one in known]) for label in labels]
-    lines += [(f"stage {name}", [one.get(name, "") for one in times]) for name in stages]
     return [(label, values) for label, values in lines if any(values)]
 
 

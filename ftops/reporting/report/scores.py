@@ -93,7 +93,8 @@ def say_comparison(one: Comparison) -> str:
     """What a comparison says, and how sure that is."""
     first, second, metric = show(one.first), show(one.second), one.metric
     difference = say_difference(metric, one.difference)
-    low, high = say_difference(metric, one.low), say_difference(metric, one.high)
+    low = say_difference(metric, one.low).removesuffix(" points")
+    high = say_difference(metric, one.high).removesuffix(" points")
     evidence = f"{difference}, 95% interval {low} to {high}; {show(one.test)}, {say_p(one.p_value)}"
     if one.verdict is Verdict.BETTER:
         return f"{first} is better than {second} by {metric} ({evidence})."

@@ -81,7 +81,7 @@ def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
 def _find_epochs(facts: RunFacts) -> list[float]:
     """The last step of each epoch but the last one, as the results or the job tell them."""
     rows = facts.results
-    told = [(row.step, row.extra.get("epoch")) for row in rows]
+    told = [(row.step, getattr(row, "epoch", None) or row.extra.get("epoch")) for row in rows]
     known = [(step, math.ceil(epoch)) for step, epoch in told if epoch is not None]
     if known:
         pairs = itertools.pairwise(known)

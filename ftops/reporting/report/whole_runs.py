@@ -53,6 +53,7 @@ def list_pairs(facts: RunFacts) -> list[tuple[str, str]]:
         ("cost, as estimated", say_usd(find_number(prepared, "cost_usd"))),
         ("began", say_moment(run.created_at)),
         ("took", say_seconds(_measure(facts))),
+        ("stages", " · ".join(f"{name} {told}" for name, told in list_times(facts))),
     ]
 
 

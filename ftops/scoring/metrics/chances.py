@@ -5,7 +5,7 @@ that tell of no label at all are left out, and `rows` of the figure says how man
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ftops.scoring.extras import need
 from ftops.scoring.samples import Bools, Floats, Ids, Sample
 
 BINS = 10
+_MOST_PLACES = 4096  # in the order of chances; of more, neighbours are joined for the interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,28 +42,53 @@ class _Told:
         return (f"measured over {len(self.at):,} rows; {missing:,} tell no chances",)
 
 
+class _Numbers(dict[str, int]):
+    """The number of each label; `other` of what is none. Blanks at both ends do not count."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__({label: number for number, label in enumerate(labels)})
+        self._other = len(labels)
+
+    def __missing__(self, label: str) -> int:
+        self[label] = self.get(label.strip(), self._other)
+        return self[label]
+
+
 def _collect(answers: Sequence[Answer]) -> _Told | None:
-    told = [
-        (number, one)
-        for number, one in enumerate(answers)
-        if one.chances and one.problem is not Problem.FAILED
-    ]
+    at, told = list[int](), list[Answer]()
+    for number, one in enumerate(answers):
+        if one.chances and one.problem is not Problem.FAILED:
+            at.append(number)
+            told.append(one)
     if not told:
         return None
     labels = sorted({one.expected.strip() for one in answers})
-    numbers = {label: number for number, label in enumerate(labels)}
-    chances = np.zeros((len(told), len(labels)))
-    for line, (_, one) in enumerate(told):
-        for label, chance in one.chances.items():
-            if (number := numbers.get(label.strip())) is not None:
-                chances[line, number] += chance
+    numbers, width = _Numbers(labels), len(labels) + 1
+    cells = [
+        line * width + numbers[label] for line, one in enumerate(told) for label in one.chances
+    ]
+    values = [chance for one in told for chance in one.chances.values()]
+    table: Floats = np.bincount(cells, values, minlength=len(told) * width).astype(np.float64)
     return _Told(
-        np.array([number for number, _ in told], np.int64),
+        np.array(at, np.int64),
         len(answers),
         labels,
-        chances,
-        np.array([numbers[one.expected.strip()] for _, one in told], np.int64),
+        table.reshape(len(told), width)[:, :-1],
+        np.array([numbers[one.expected] for one in told], np.int64),
     )
+
+
+@dataclass(slots=True)
+class Chances:
+    """What answers tell of chances, kept for the other metrics of the same answers."""
+
+    _last: tuple[Sequence[Answer], _Told | None] | None = field(default=None, init=False)
+
+    def find(self, answers: Sequence[Answer]) -> _Told | None:
+        """None where no row tells any."""
+        if self._last is None or self._last[0] is not answers:
+            self._last = (answers, _collect(answers))
+        return self._last[1]
 
 
 Area = Callable[[Floats, Floats], Floats]
@@ -93,42 +119,49 @@ class AreaMetric:
     """The mean over labels of one label's area against all others; of `positive` alone if named.
 
     `exact` names the function of scikit-learn that gives the figure; `area` gives the same for
-    counted rows, and makes the interval.
+    counted rows, and makes the interval. Where chances are very many, that is made of neighbours
+    joined into places, moved so that it is around the exact figure.
     """
 
     name: str
     exact: str
     area: Area
+    told: Chances
     positive: str | None = None
 
     def measure(self, answers: Sequence[Answer]) -> Sample:
         """None where no row tells chances, or all rows that do expect the same."""
-        told = _collect(answers)
+        told = self.told.find(answers)
         if told is None:
             return Sample.none("the model tells no chances of labels")
         chosen = self._choose(told)
         if not chosen:
             return Sample.none(f"the rows do not both expect {self.positive or 'a label'} and not")
         function: Any = getattr(need("sklearn.metrics", self.name), self.exact)
-        areas = [function(told.expected == one, told.chances[:, one]) for one in chosen]
+        exact = [function(told.expected == one, told.chances[:, one]) for one in chosen]
         ranked = [_rank(told.chances[:, one], told.expected == one) for one in chosen]
-        size = len(told.at) + 1
-
-        def average(counts: Floats) -> Floats:
-            rows = counts[:, : size - 1]
-            parts = [_measure(self.area, rows, kinds, ranks) for kinds, ranks in ranked]
-            mean: Floats = np.mean(parts, axis=0)
-            return mean
-
+        value, size = float(np.mean(exact)), len(told.at) + 1
+        joined = self._average(np.ones((1, size)), ranked)[0]
         return Sample(
             told.spread(np.arange(size - 1), size - 1),
             size,
-            average,
-            float(np.mean(areas)),
+            lambda counts: self._average(counts, ranked) + (value - joined),
+            value,
             size - 1,
-            cost=4 * len(chosen),
+            cost=len(chosen),
             notes=told.notes(),
         )
+
+    def _average(self, counts: Floats, ranked: Sequence[tuple[Ids, int]]) -> Floats:
+        """The mean area over labels; the last column counts rows that tell no chances."""
+        areas = np.empty((len(ranked), len(counts)))
+        for label, (kinds, places) in enumerate(ranked):
+            table = np.empty((len(counts), 2 * places))
+            for number, line in enumerate(counts):
+                table[number] = np.bincount(kinds, line[:-1], minlength=2 * places)
+            areas[label] = self.area(table[:, 0::2], table[:, 1::2])
+        mean: Floats = areas.mean(axis=0)
+        return mean
 
     def _choose(self, told: _Told) -> list[int]:
         counts = np.bincount(told.expected, minlength=len(told.labels))
@@ -140,16 +173,11 @@ class AreaMetric:
 
 
 def _rank(chances: Floats, positive: Bools) -> tuple[Ids, int]:
-    """Each row's place among the different chances, doubled, and one more where it is positive."""
+    """Each row's place in the order of chances, doubled, and one more where it is positive."""
     levels, places = np.unique(chances, return_inverse=True)
-    return places.astype(np.int64) * 2 + positive, len(levels)
-
-
-def _measure(area: Area, rows: Floats, kinds: Ids, ranks: int) -> Floats:
-    table = np.empty((len(rows), 2 * ranks))
-    for number, line in enumerate(rows):
-        table[number] = np.bincount(kinds, line, minlength=2 * ranks)
-    return area(table[:, 0::2], table[:, 1::2])
+    width = -(-len(levels) // _MOST_PLACES)
+    places = places.astype(np.int64) // width
+    return places * 2 + positive, -(-len(levels) // width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +237,11 @@ class Brier:
     """
 
     name: str
+    told: Chances
 
     def measure(self, answers: Sequence[Answer]) -> Sample:
         """None where no row tells chances."""
-        told = _collect(answers)
+        told = self.told.find(answers)
         if told is None:
             return Sample.none("the model tells no chances of labels")
         wanted = np.eye(len(told.labels))[told.expected]

@@ -23,7 +23,11 @@ def token_f1(answer: Answer) -> float:
     given, expected = find_words(answer.given), find_words(answer.expected)
     if not given or not expected:
         return is_right(answer)
-    shared = sum((Counter(given) & Counter(expected)).values())
+    left, shared = Counter(expected), 0
+    for word in given:
+        if left.get(word, 0):
+            left[word] -= 1
+            shared += 1
     return 2 * shared / (len(given) + len(expected))
 
 

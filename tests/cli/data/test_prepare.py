@@ -95,6 +95,18 @@ def test_nothing_is_overwritten_without_force_and_the_input_never(tmp_path: Path
     assert "ftops data convert" in wrong.err
 
 
+def test_rows_that_are_too_few_once_equal_ones_are_gone_are_no_next_step(tmp_path: Path) -> None:
+    rows = [{"prompt": f"What is {n % 6}?", "completion": f"It is {n % 6}."} for n in range(12)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    answer = ftops("data", "prepare", path, "--yes")
+    assert answer.code == 0
+    assert "left as it is  too-few-rows: 6 rows, and most providers want 10" in answer.out
+    assert "few-rows: 12 rows" not in answer.out
+    assert "ftops data split" not in answer.out
+    assert "Next: add rows to" in answer.out
+
+
 def test_as_json_and_quiet(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl")
     dry = ftops("data", "prepare", path, "--json").document

@@ -77,7 +77,7 @@ def test_without_a_vocabulary_tokens_cannot_be_parted_and_that_is_said(
     answer = ftops("data", "preview", data, "--tokens", "--json")
     assert answer.code == 0
     assert "vocabulary is not on this machine" in answer.err
-    assert json.loads(answer.out)["tokens_error"] == 0.5
+    assert json.loads(answer.out)["tokens_error"] == 0.25
 
 
 def test_tokens_are_parted_and_long_texts_are_cut_unless_asked_for() -> None:

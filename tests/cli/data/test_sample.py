@@ -83,3 +83,15 @@ def test_a_diff_tells_rows_and_classes(path: Path, tmp_path: Path) -> None:
     assert document["answered"] == document["added"] == document["removed"] == 1
     quiet = ftops("data", "diff", path, path, "--quiet").out
     assert quiet.splitlines()[:2] == ["same 30", "added 0"]
+
+
+def test_of_rows_that_were_edited_the_place_is_shown_where_they_differ(tmp_path: Path) -> None:
+    words = " ".join(f"word{n}" for n in range(80))
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    for path, said in ((old, "before"), (new, "after")):
+        row = {"prompt": f"{words} {said} {words}", "completion": f"it was {said}"}
+        path.write_text(f"{json.dumps(row)}\n")
+    out = ftops("data", "diff", old, new).out
+    lines = [line for line in out.splitlines() if line.startswith(("  - 1", "  + 1"))]
+    assert [" before " in lines[0], " after " in lines[1]] == [True, True]
+    assert all("…" in line and len(line) < 230 for line in lines)

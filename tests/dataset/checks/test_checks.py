@@ -152,6 +152,11 @@ def test_blanks_prefixes_capitals_and_equal_prompts(tmp_path: Path) -> None:
     assert set(found(judge(tmp_path, same))) == {"equal-prompts", "same-prompt"}
 
 
+def test_the_first_letters_of_short_sentences_are_no_capitals_to_speak_of(tmp_path: Path) -> None:
+    rows = [pair(f"What, is {n} plus one?", f"It is {n}") for n in range(30)]
+    assert not {code for code in found(judge(tmp_path, rows)) if code.startswith("upper-case")}
+
+
 def test_completions_without_blank_or_stop_are_told(tmp_path: Path) -> None:
     rows = [pair(f"{number}{MARK}", f"well {number} {number * 7}") for number in range(400)]
     findings = found(judge(tmp_path, rows))

@@ -32,7 +32,7 @@ def test_rows_without_any_marks_get_separator_stop_and_blank(tmp_path: Path) -> 
     trial = try_all(tmp_path, questions())
     assert trial.codes == ["add-separator", "add-stop", "add-leading-blank"]
     assert trial.pairs[0] == (f"0, what is it?{MARK}", " a is 0\n")
-    assert trial.found.left == []
+    assert trial.found.find_left(trial.outcome.rows) == []
 
 
 def test_what_was_prepared_needs_nothing_more(tmp_path: Path) -> None:
@@ -58,7 +58,9 @@ def test_labels_of_several_tokens_are_numbered_and_the_map_is_in_the_plan(tmp_pa
     assert [completion for _, completion in trial.pairs[:4]] == [" 1", " 3", " 2", " 1"]
     step = trial.found.plan.steps[0]
     assert step.values == {"labels": {"in order": " 1", "mother": " 2", "part of it": " 3"}}
-    assert "no-leading-blank" not in {left.code for left in trial.found.left}
+    assert "no-leading-blank" not in {
+        left.code for left in trial.found.find_left(trial.outcome.rows)
+    }
 
 
 def test_labels_of_one_token_stay_words(tmp_path: Path) -> None:

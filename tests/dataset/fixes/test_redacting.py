@@ -145,7 +145,7 @@ def test_what_is_found_is_asked_about_kind_by_kind(tmp_path: Path) -> None:
     trial = try_all(tmp_path, rows, ask, private=True)
     assert asked[:2] == [("email-address", 20), ("phone-number", 20)]
     assert trial.pairs[3] == (f"is it 3, [EMAIL]?{MARK}", f" 3, or {PHONE}\n")
-    assert "phone-number" in {left.code for left in trial.found.left}
+    assert "phone-number" in {left.code for left in trial.found.find_left(trial.outcome.rows)}
 
 
 def test_a_plan_made_by_request_holds_every_kind_but_those_that_were_skipped(

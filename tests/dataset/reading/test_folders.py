@@ -37,6 +37,9 @@ def test_parquet_files_are_splits_by_their_names_or_folders(tmp_path: Path) -> N
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     make_files(tmp_path, "rows.jsonl", "deep/deeper/deepest/train.parquet")
     assert "no data set" in refuse(tmp_path)
+    with pytest.raises(DatasetError) as refused:
+        open_source(tmp_path, ReadOptions())
+    assert refused.value.hint == f"Name the data file itself, such as {tmp_path / 'rows.jsonl'}."
 
 
 def test_a_folder_of_very_many_files_is_left_after_a_bounded_look(tmp_path: Path) -> None:
