@@ -1,5 +1,6 @@
 """An evaluation as people see it: candidates, verdicts, requirements, confusions, in 80 columns."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
@@ -7,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftops.cli import views
-from ftops.cli.output import hang
+from ftops.cli.output import clean, hang
 from ftops.cli.tables import make_table
 from ftops.reporting.verdicts import (
     find_remarks,
@@ -37,7 +38,7 @@ _VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
     """All of it, the answer to "was it worth it?" first."""
     rows = f"{evaluation.rows:,} row{'' if evaluation.rows == 1 else 's'}"
-    yield views.heading(f"Evaluation on {evaluation.file} ({rows})")
+    yield views.heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
     yield views.indent(render_candidates(evaluation))
     yield from render_verdicts(evaluation)
     yield from _render_gate(evaluation.requirements)
@@ -98,13 +99,13 @@ def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
     outcome = say_outcome(evaluation)
     if outcome:
         yield ""
-        yield views.indent(views.cell(outcome, "bold"))
+        yield views.indent(views.cell(_wrap(outcome), "bold"))
     for one in evaluation.comparisons:
         style = _VERDICT_STYLES.get(one.verdict, "yellow")
-        yield views.indent(hang(Text("• ", style), views.cell(say_comparison(one))))
+        yield _say(Text("• ", style), say_comparison(one))
     for saved in evaluation.savings:
         for sentence in say_savings(saved):
-            yield views.indent(hang(Text("• "), views.cell(sentence)))
+            yield _say(Text("• "), sentence)
 
 
 def _render_gate(requirements: Sequence[Requirement]) -> Iterator[RenderableType]:
@@ -113,7 +114,7 @@ def _render_gate(requirements: Sequence[Requirement]) -> Iterator[RenderableType
     yield views.heading("Required")
     for one in requirements:
         mark = Text("✓ ", "green") if one.met else Text("✗ ", "bold red")
-        yield views.indent(hang(mark, views.cell(say_requirement(one))))
+        yield _say(mark, say_requirement(one))
 
 
 def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
@@ -121,11 +122,11 @@ def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
     if remarks:
         yield views.heading("Notes")
         for text in remarks:
-            yield views.indent(hang(Text("• "), views.cell(text)))
+            yield _say(Text("• "), text)
     if evaluation.left_out:
         yield views.heading("Left out")
         for gone in evaluation.left_out:
-            yield views.indent(hang(Text("• "), views.cell(f"{gone.name}: {gone.reason}")))
+            yield _say(Text("• "), f"{gone.name}: {gone.reason}")
 
 
 def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
@@ -194,5 +195,16 @@ def _find_pairs(confusion: Confusion) -> list[tuple[int, str, str]]:
     return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
 
 
+def _say(mark: Text, sentence: str) -> RenderableType:
+    """A sentence to the right of its mark, in lines of 80 columns also where none are asked for."""
+    return views.indent(hang(mark, views.cell(_wrap(sentence))))
+
+
+def _wrap(text: str) -> str:
+    """The text in lines that leave room for a mark; cleaned, since what is cleaned is longer."""
+    return "\n".join(textwrap.wrap(clean(text), views.WIDTH - 4))
+
+
 def _cut(label: str) -> str:
-    return label if len(label) <= _LABEL_CHARS else f"{label[: _LABEL_CHARS - 1]}…"
+    line = " ".join(label.split())
+    return line if len(line) <= _LABEL_CHARS else f"{line[: _LABEL_CHARS - 1]}…"

@@ -1,6 +1,7 @@
 """From all answers to the document: which metrics, which requirements, one evaluation."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ftops.errors import SpecError
@@ -30,7 +31,7 @@ def score_interviews(
     wanted = read_requirements(spec)
     ours = interviews.answered[0].answers
     metrics = find_metrics(spec, ours, interviews.judge, wanted, folder)
-    return evaluate(
+    found = evaluate(
         field.questions.source,
         [
             Candidate(one.name, one.kind, one.answers, one.model, one.provider, one.prices)
@@ -44,6 +45,7 @@ def score_interviews(
         overlap_lines=overlap_lines,
         seed=spec.seed,
     )
+    return replace(found, notes=(*interviews.notes, *found.notes))
 
 
 def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
