@@ -13,6 +13,7 @@ NAMES = (
     "learning",
     "memory",
     "serving",
+    "asking",
     "ledger",
     "lists",
     "following",
@@ -23,6 +24,7 @@ NAMES = (
     "converting",
     "screening",
     "preparing",
+    "report",
     "scoring",
 )
 

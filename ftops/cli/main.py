@@ -10,6 +10,8 @@ import typer
 from ftops import __version__
 from ftops.cli import (
     adopt,
+    batch,
+    chat,
     check,
     complete,
     doctor,
@@ -19,6 +21,7 @@ from ftops.cli import (
     logs,
     models,
     pause,
+    promptfoo,
     prune,
     report,
     results,
@@ -41,7 +44,7 @@ _EPILOG = "\n".join(
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
     run, adopt, check, data, runs, pause, logs, results, report, evaluate, track, models, files,
-    complete, doctor, prune, schema, init,
+    complete, chat, batch, promptfoo, doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

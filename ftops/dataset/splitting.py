@@ -11,11 +11,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 
 import orjson
 
+from ftops.dataset.allotment import TRAIN, allot, hash_text
 from ftops.dataset.examining.survey import SURVEYED_ROWS
 from ftops.dataset.findings import say_rows
 from ftops.dataset.identity import question_of
@@ -25,7 +25,7 @@ from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
+VALIDATION, TEST = "validation", "test"
 _MOST_CLASSES = 1000
 _LONGEST_LABEL = 64
 _ROWS_A_CLASS = 3
@@ -111,7 +111,7 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     sketches = _Sketches() if wish.near else None
     for row in read_rows(path, options):
         question = question_of(row) or row.completion  # nothing is asked in open-ended rows
-        questions.append(_hash(0, question))
+        questions.append(hash_text(0, question))
         answers.append(row.completion if len(row.completion) <= _LONGEST_LABEL else "")
         if sketches is not None:
             sketches.add(question)
@@ -125,7 +125,7 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     parts = [(VALIDATION, wish.validation)] + ([(TEST, wish.test)] if wish.test else [])
     wanted = {name: amount.of(len(questions)) for name, amount in parts}
     _check_wanted(path, wanted, len(questions))
-    sides = _assign(groups, labels, questions, wanted, wish.seed)
+    sides = allot(groups, labels, questions, wanted, wish.seed)
     counts = None
     if labels is not None:
         counts = {label: Counter[str]() for label in sorted(set(labels))}
@@ -187,16 +187,11 @@ def write_parts(
             streams[side].write(orjson.dumps(row.raw) + b"\n")
 
 
-def _hash(seed: int, text: str) -> int:
-    data = f"{seed}\n{text}".encode("utf-8", "replace")
-    return int.from_bytes(blake2b(data, digest_size=8).digest())
-
-
 def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> list[int]:
     """A hash of the column's value in each row."""
     named = "{" + column + "}"
     asked = replace(options, prompt=f"value {named}", completion=f"value {named}")
-    found = [_hash(1, row.completion) for row in read_rows(path, asked)]
+    found = [hash_text(1, row.completion) for row in read_rows(path, asked)]
     if len(found) != rows:
         raise DatasetError(
             f"{path}: {rows:,} rows, and {len(found):,} with a value of {column}",
@@ -268,70 +263,6 @@ def _are_classes(answers: Sequence[str], asked: bool | None) -> bool:
             hint="Leave --stratify out.",
         )
     return few and (bool(asked) or classes * _ROWS_A_CLASS <= len(answers))
-
-
-def _assign(
-    groups: Sequence[int],
-    labels: Sequence[str] | None,
-    questions: Sequence[int],
-    wanted: Mapping[str, int],
-    seed: int,
-) -> list[str]:
-    """The part of each row: groups in an order drawn by the seed, class by class."""
-    members: dict[int, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    strata: dict[str, list[int]] = {}
-    for group, rows in members.items():
-        label = ""
-        if labels is not None:
-            counted = Counter(labels[row] for row in rows)
-            label = min(counted, key=lambda one: (-counted[one], one))
-        strata.setdefault(label, []).append(group)
-    sides = [TRAIN] * len(groups)
-    sizes = {label: sum(len(members[group]) for group in strata[label]) for label in strata}
-    targets = {part: _share_out(sizes, count) for part, count in wanted.items()}
-    for label, found in strata.items():
-        drawn = {
-            one: _hash(seed, str(min(questions[row] for row in members[one]))) for one in found
-        }
-        left = iter(sorted(found, key=lambda one: (drawn[one], one)))
-        _fill(left, len(found), {part: targets[part][label] for part in wanted}, members, sides)
-    return sides
-
-
-def _fill(
-    groups: Iterator[int],
-    count: int,
-    targets: Mapping[str, int],
-    members: Mapping[int, Sequence[int]],
-    sides: list[str],
-) -> None:
-    """Give groups to the parts until each has its rows; one group always stays for training."""
-    spare = count - 1
-    left = dict(targets)
-    for group in groups:
-        rows = members[group]
-        part = next((name for name, room in left.items() if len(rows) < 2 * room), None)
-        if part is None or not spare:
-            continue
-        spare -= 1
-        left[part] -= len(rows)
-        for row in rows:
-            sides[row] = part
-
-
-def _share_out(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
-    """`wanted` rows over classes by their sizes; the largest remainders get the odd ones."""
-    total = sum(sizes.values())
-    shares = {label: divmod(wanted * size, total) for label, size in sizes.items()}
-    given = {label: whole for label, (whole, _) in shares.items()}
-    odd = wanted - sum(given.values())
-    for label in sorted(shares, key=lambda one: (-shares[one][1], one))[:odd]:
-        given[label] += 1
-    for label in given:
-        given[label] = max(given[label], 1 if sizes[label] > 1 else 0)
-    return given
 
 
 def find_gaps(division: Division) -> Iterator[str]:

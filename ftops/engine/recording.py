@@ -73,10 +73,14 @@ def _metrics_event(metrics: StepMetrics) -> NewEvent:
         "train_mean_token_accuracy": metrics.train_token_accuracy,
         "valid_loss": metrics.valid_loss,
         "valid_mean_token_accuracy": metrics.valid_token_accuracy,
+        "full_valid_loss": metrics.full_valid_loss,
+        "full_valid_mean_token_accuracy": metrics.full_valid_token_accuracy,
         **{name: getattr(metrics, name) for name in REWARD_COLUMNS},
     }
     if metrics.valid_loss is not None:
         message += f", validation loss={metrics.valid_loss:.4f}"
+    if metrics.full_valid_loss is not None:
+        message += f", full validation loss={metrics.full_valid_loss:.4f}"
     known = {name: round(value, 6) for name, value in figures.items() if value is not None}
     data = {"step": metrics.step, "total_steps": metrics.total_steps, **known}
     return NewEvent(f"step:{metrics.step}", message, type="metrics", data=data)

@@ -33,6 +33,8 @@ COLUMNS = (
     "train_sequence_accuracy",
     "valid_sequence_accuracy",
     *REWARD_COLUMNS,
+    "full_valid_loss",
+    "full_valid_mean_token_accuracy",
 )
 
 
@@ -126,6 +128,8 @@ def _cells(metrics: StepMetrics) -> list[str]:
         metrics.train_sequence_accuracy,
         metrics.valid_sequence_accuracy,
         *(getattr(metrics, name) for name in REWARD_COLUMNS),
+        metrics.full_valid_loss,
+        metrics.full_valid_token_accuracy,
     ]
     return [*map(str, whole), *map(_figure, figures)]
 

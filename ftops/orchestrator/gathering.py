@@ -12,10 +12,12 @@ from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.keeping import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
+from ftops.orchestrator.trainings import find_facts
 from ftops.records import Run, Stage
 from ftops.reporting.report.facts import Remark, RunFacts, find_object
 from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reporting.results import ResultRow, parse_results
+from ftops.reporting.training import make_training
 from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
 
@@ -42,7 +44,7 @@ class Gathering:
         facts = RunFacts(
             run=run,
             stages=stages,
-            results=_read_results(folder, missing),
+            training=make_training(_read_results(folder, missing), find_facts(stages)),
             evaluation=evaluation,
             answers=answers,
             job_text=(_read(folder / JOB_FILE, missing) or b"").decode("utf-8", "replace"),

@@ -43,6 +43,7 @@ _SAME_EXTRA: Mapping[str, str] = {
     "validation_sequence_accuracy": "valid_sequence_accuracy",
 }
 _NOT_FINITE = frozenset({"nan", "-nan", "inf", "-inf", "infinity", "-infinity"})
+_DIGITS = frozenset("0123456789")
 _NO_FIGURE = _NOT_FINITE | {"", "none", "null"}
 
 _NOTHING: Mapping[str, float | None] = MappingProxyType({})
@@ -190,7 +191,9 @@ class _Table:
         title = next((title for title in HEADERS["train_loss"] if title in self._cells), None)
         if title is None:
             return [False] * self._length
-        return [cell.strip().lower() in _NOT_FINITE for cell in self._cells[title]]
+        cells = self._cells[title]
+        # most cells begin with a digit, and need no closer look
+        return [cell[:1] not in _DIGITS and cell.strip().lower() in _NOT_FINITE for cell in cells]
 
     def _find_line(self, index: int) -> int:
         """The line of the file on which the row of that index ends."""

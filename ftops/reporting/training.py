@@ -63,21 +63,24 @@ def _fill_in(rows: Sequence[ResultRow], facts: TrainingFacts) -> Sequence[Result
     last = rows[-1].step if rows else 0
     total = max(facts.total_steps or 0, last)
     an_epoch = _find_steps_an_epoch(rows, facts, total)
-    has_rows = bool(facts.rows and an_epoch)
     a_step = (facts.trained_tokens or 0) / max(total, 1)
     if not an_epoch and not a_step:
         return rows
+    all_rows = facts.rows or 0
+    batch = facts.batch_size or (all_rows / an_epoch if an_epoch else 0)
     filled = []
     for row in rows:
         step, epoch, seen, tokens = row.step, row.epoch, row.rows_seen, row.tokens_seen
-        if epoch is None and an_epoch:
-            epoch = max(1, math.ceil(step / an_epoch - 1e-9))
-        if seen is None and has_rows and an_epoch:
-            seen = _count_rows(step, an_epoch, facts)
+        if an_epoch and (epoch is None or seen is None):
+            whole, rest = divmod(step + 1e-9, an_epoch)
+            if epoch is None:
+                epoch = max(1, math.ceil(step / an_epoch - 1e-9))
+            if seen is None and all_rows:
+                seen = int(whole) * all_rows + min(all_rows, round(rest * batch))
         if tokens is None and a_step:
             tokens = round(a_step * step)
-        filled.append(ResultRow(*row[:8], epoch, seen, tokens, *row[11:]))
-    return filled
+        filled.append((*row[:8], epoch, seen, tokens, *row[11:]))
+    return list(map(ResultRow._make, filled))
 
 
 def _find_steps_an_epoch(
@@ -93,10 +96,3 @@ def _find_steps_an_epoch(
     if facts.n_epochs and total:
         return total / facts.n_epochs
     return None
-
-
-def _count_rows(step: int, an_epoch: float, facts: TrainingFacts) -> int:
-    """Rows trained on after so many steps: the last batch of an epoch may be a smaller one."""
-    rows = facts.rows or 0
-    whole, rest = divmod(step + 1e-9, an_epoch)
-    return int(whole) * rows + min(rows, round(rest * (facts.batch_size or rows / an_epoch)))

@@ -19,14 +19,16 @@ from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Comparison, Verdict
 from ftops.scoring.metrics.metric import Metric
 from ftops.scoring.resampling import interval, resample
-from ftops.scoring.samples import Floats, Sample
+from ftops.scoring.samples import Bools, Floats, Sample
 from ftops.scoring.significance import (
     ALPHA,
     bootstrap_p,
     holm,
     mcnemar,
+    rows_for_margin,
     rows_for_means,
     rows_for_shares,
+    unseen,
 )
 
 MARGIN = 0.02  # of the span of a metric: differences inside it, with their interval, are none
@@ -77,7 +79,9 @@ class Unjudged:
 
     comparison: Comparison
     better: bool  # the first one's figure is, as it stands
+    rows: int  # that both have measured
     margin: float
+    slack: float  # how much wider than its interval the difference may be, see `unseen`
 
 
 def compare_sides(first: Side, second: Side, metric: str) -> Unjudged | None:
@@ -89,43 +93,45 @@ def compare_sides(first: Side, second: Side, metric: str) -> Unjudged | None:
     bounds = interval(drawn)
     if not math.isfinite(difference) or bounds is None:
         return None
+    rows, span = min(one.rows, other.rows), max(one.span, other.span)
+    variance = rows * float(np.nanvar(drawn))
     if one.right is not None and other.right is not None:
-        test, p_value, needed = _test_shares(one, other)
+        test, p_value, needed = _test_shares(one.right, other.right)
     else:
         test, p_value = BOOTSTRAP, bootstrap_p(drawn)
-        rows = min(one.rows, other.rows)
-        needed = rows_for_means(difference, rows * float(np.nanvar(drawn)))
+        needed = rows_for_means(difference, variance)
+    if not difference:
+        needed = rows_for_margin(variance / span**2, MARGIN) if span else None
     made = Comparison(
         first.name, second.name, metric, difference, *bounds, p_value, test,
         Verdict.TOO_FEW_ROWS, needed, p_value,
     )  # fmt: skip
-    span = max(one.span, other.span)
-    return Unjudged(made, (difference > 0) == one.higher_is_better, MARGIN * span)
+    better = (difference > 0) == one.higher_is_better
+    return Unjudged(made, better, rows, MARGIN * span, unseen(rows) * span)
 
 
-def _test_shares(one: Sample, other: Sample) -> tuple[str, float, int | None]:
-    assert one.right is not None and other.right is not None
-    alone = int((one.right & ~other.right).sum()), int((other.right & ~one.right).sum())
-    rows = len(one.right)
+def _test_shares(one: Bools, other: Bools) -> tuple[str, float, int | None]:
+    alone, rows = (int((one & ~other).sum()), int((other & ~one).sum())), len(one)
     needed = rows_for_shares((alone[0] - alone[1]) / rows, sum(alone) / rows)
     return MCNEMAR, mcnemar(*alone), needed
 
 
-def judge(made: Sequence[Unjudged], rows: int = 0) -> tuple[Comparison, ...]:
+def judge(made: Sequence[Unjudged]) -> tuple[Comparison, ...]:
     """Give each its verdict, with p-values corrected for how many there are.
 
-    `rows` is how many rows there are; that many were not enough where a verdict says so.
+    There is no difference where the interval, widened by what so many rows may not have shown,
+    lies inside the margin.
     """
     corrected = holm([one.comparison.p_value for one in made])
-    return tuple(_judge(one, p_value, rows) for one, p_value in zip(made, corrected, strict=True))
+    return tuple(_judge(one, p_value) for one, p_value in zip(made, corrected, strict=True))
 
 
-def _judge(made: Unjudged, p_value: float, rows: int) -> Comparison:
+def _judge(made: Unjudged, p_value: float) -> Comparison:
     one = replace(made.comparison, p_corrected=p_value)
     if p_value < ALPHA and one.difference:
         verdict = Verdict.BETTER if made.better else Verdict.WORSE
         return replace(one, verdict=verdict, rows_needed=None)
-    if -made.margin <= one.low and one.high <= made.margin:
+    if max(-one.low, one.high) + made.slack <= made.margin:
         return replace(one, verdict=Verdict.NO_DIFFERENCE, rows_needed=None)
-    needed = None if one.rows_needed is None else max(one.rows_needed, rows + 1)
+    needed = None if one.rows_needed is None else max(one.rows_needed, made.rows + 1)
     return replace(one, verdict=Verdict.TOO_FEW_ROWS, rows_needed=needed)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ftops.scoring.answers import Answer
+from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.comparing import Side, check_rows, compare_sides, judge
 from ftops.scoring.evaluation import (
     CandidateKind,
@@ -83,6 +83,8 @@ def evaluate(
     """
     if not candidates or not metrics:
         raise ValueError("an evaluation needs a candidate and a metric")
+    headline = headline or metrics[0].name
+    _check_names([one.name for one in candidates], [one.name for one in metrics], headline)
     check_rows([(one.name, one.answers) for one in candidates])
     ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
     samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
@@ -93,14 +95,13 @@ def evaluate(
         _score(one, metrics, measured, resampled, labels)
         for one, measured, resampled in zip(ordered, samples, draws, strict=True)
     ]
-    headline = headline or metrics[0].name
     pairs = _choose_pairs(scores, headline, requirements)
     sides = {
         (score.name, metric.name): Side(score.name, measured[at], resampled[at])
         for score, measured, resampled in zip(scores, samples, draws, strict=True)
         for at, metric in enumerate(metrics)
     }
-    comparisons = _compare(scores[0].name, pairs, sides, len(ordered[0].answers))
+    comparisons = _compare(scores[0].name, pairs, sides)
     rows = len(ordered[0].answers)
     return Evaluation(
         file=file,
@@ -117,6 +118,15 @@ def evaluate(
     )
 
 
+def _check_names(candidates: Sequence[str], metrics: Sequence[str], headline: str) -> None:
+    for names, what in ((candidates, "candidates"), (metrics, "metrics")):
+        twice = sorted({one for one in names if names.count(one) > 1})
+        if twice:
+            raise ValueError(f"two {what} are called {twice[0]!r}")
+    if headline not in metrics:
+        raise ValueError(f"the headline {headline!r} is none of {', '.join(metrics)}")
+
+
 def _score(
     candidate: Candidate,
     metrics: Sequence[Metric],
@@ -127,8 +137,9 @@ def _score(
     answers = candidate.answers
     known, cells = Cells(tuple(labels)).find(answers)
     confusion = count_confusion(cells, known) if known else None
-    outside = sum(line[-1] for line in confusion.counts) if confusion else 0
     problems = count_problems(answers)
+    outside = sum(line[-1] for line in confusion.counts) if confusion else 0
+    outside -= problems.get(Problem.FAILED, 0) if confusion else 0  # these gave no answer
     figures: dict[str, Figure] = {}
     notes: list[str] = []
     for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
@@ -175,14 +186,13 @@ def _compare(
     first: str,
     pairs: Sequence[tuple[str, str]],
     sides: Mapping[tuple[str, str], Side],
-    rows: int,
 ) -> tuple[Comparison, ...]:
     made = [
         compare_sides(sides[first, metric], sides[other, metric], metric)
         for other, metric in pairs
         if (first, metric) in sides
     ]
-    return judge([one for one in made if one is not None], rows)
+    return judge([one for one in made if one is not None])
 
 
 def _count_overlap(answers: Sequence[Answer], lines: Collection[int] | None) -> int | None:

@@ -134,7 +134,8 @@ class Comparison:
 
     `p_value` is that of `test` (McNemar's exact test, or a paired bootstrap), `p_corrected` the
     same after Holm's correction for all comparisons of the evaluation, which decides the verdict.
-    `rows_needed` says how many rows would show a difference of this size, where these are too few.
+    `rows_needed` says how many rows would show a difference of this size, where these are too few;
+    where the figures are the same, how many would show that there is none to speak of.
     """
 
     first: str

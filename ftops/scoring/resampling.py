@@ -36,7 +36,8 @@ def resample(samples: Sequence[Sample], *, seed: int, draws: int = DRAWS) -> lis
     kinds = [one.kinds[firsts] for one in samples]
     found: list[list[Floats]] = [[] for _ in samples]
     start = 0
-    for counts in _draw(groups, len(firsts), max(wanted), seed):
+    block = max(1, _BLOCK // max(len(firsts), *(one.size for one in samples)))
+    for counts in _draw(groups, len(firsts), max(wanted), block, seed):
         for number, sample in enumerate(samples):
             if start < wanted[number]:
                 folded = _fold(counts[: wanted[number] - start], kinds[number], sample.size)
@@ -72,11 +73,10 @@ def _group(samples: Sequence[Sample]) -> tuple[Ids, Ids]:
     return groups, firsts
 
 
-def _draw(groups: Ids, size: int, draws: int, seed: int) -> Iterator[Floats]:
+def _draw(groups: Ids, size: int, draws: int, block: int, seed: int) -> Iterator[Floats]:
     """Counts of groups, one resample a line, a block of resamples at a time."""
     chance = np.random.default_rng(seed)
     rows = len(groups)
-    block = max(1, _BLOCK // size)
     shares = np.bincount(groups, minlength=size) / rows
     for start in range(0, draws, block):
         lines = min(block, draws - start)

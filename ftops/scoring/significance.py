@@ -10,6 +10,7 @@ from ftops.scoring.samples import Floats
 
 ALPHA = 0.05  # how often a difference may be called real where there is none
 POWER = 0.8  # how often one that is real shall be found
+RULE_OF_THREE = 3.0
 _MOST_ROWS = 10**9
 
 
@@ -30,10 +31,18 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def bootstrap_p(differences: Floats) -> float:
-    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself."""
+    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself.
+
+    Where no resample is beyond 0, so few resamples cannot tell how rare it is: then the tail is
+    that of a normal distribution with their mean and spread, if that is smaller.
+    """
     known = differences[np.isfinite(differences)]
     smaller = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    return min(1.0, 2 * (smaller + 1) / (len(known) + 1))
+    counted = min(1.0, 2 * (smaller + 1) / (len(known) + 1))
+    spread = float(known.std()) if len(known) else 0.0
+    if smaller or not spread:
+        return counted
+    return min(counted, math.erfc(abs(float(known.mean())) / spread / math.sqrt(2)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -65,6 +74,29 @@ def rows_for_means(difference: float, variance: float) -> int | None:
     if not difference or not math.isfinite(variance) or variance <= 0:
         return None
     return _whole(variance * (sum(_quantiles()) / difference) ** 2)
+
+
+def rows_for_margin(variance: float, margin: float) -> int | None:
+    """Rows after which an interval around no difference lies inside the margin on either side.
+
+    The interval is widened as `unseen` says. None where no number of rows does.
+    """
+    if not math.isfinite(variance) or margin <= 0:
+        return None
+    half = NormalDist().inv_cdf(1 - ALPHA / 2) * math.sqrt(max(0.0, variance))
+    # margin * rows - half * sqrt(rows) - RULE_OF_THREE = 0, solved for the root of rows
+    root = (half + math.sqrt(half**2 + 4 * margin * RULE_OF_THREE)) / (2 * margin)
+    return _whole(root**2)
+
+
+def unseen(rows: int) -> float:
+    """The share of rows that may be of a sort that none of these rows is (95 %).
+
+    A bootstrap cannot draw what it has not seen; that much is added to an interval before a
+    difference is called none. Source: J. Hanley, A. Lippman-Hand, If Nothing Goes Wrong, Is
+    Everything All Right? (1983).
+    """
+    return RULE_OF_THREE / max(rows, 1)
 
 
 def _quantiles() -> tuple[float, float]:

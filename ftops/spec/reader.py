@@ -129,12 +129,12 @@ def find_control(text: str) -> int | None:
     return found.start() if found else None
 
 
-def read_tree(source: Source, report: Report) -> Node | None:
-    """The tree of the only document in `source`.
+def read_tree(source: Source, report: Report, what: str = "job files") -> Node | None:
+    """The tree of the only document in `source`; `what` is what messages call its like.
 
     Adds what is wrong to `report`; None when the text holds no value or cannot be read on.
     """
-    walk = _Walk(source, report)
+    walk = _Walk(source, report, what)
     try:
         for event in _events(source.text):
             if not walk.take(event):
@@ -181,7 +181,8 @@ def _plain_words(problem: str) -> str:
 class _Walk:
     """Builds the tree out of events; `take` answers whether it is worth going on."""
 
-    def __init__(self, source: Source, report: Report) -> None:
+    def __init__(self, source: Source, report: Report, what: str) -> None:
+        self._what = what
         self.root: Node | None = None
         self._source = source
         self._report = report
@@ -196,7 +197,7 @@ class _Walk:
             self._report.add(span, "a second document begins here; a job file holds one")
             return False
         if isinstance(event, yaml.AliasEvent):
-            self._report.add(span, "aliases are not allowed in job files", "repeat the value")
+            self._report.add(span, f"aliases are not allowed in {self._what}", "repeat the value")
             self._put(Broken(span))
         elif isinstance(event, yaml.NodeEvent):
             return self._take_node(event, span)
@@ -207,10 +208,12 @@ class _Walk:
 
     def _take_node(self, event: yaml.NodeEvent, span: Span) -> bool:
         if event.anchor is not None:
-            self._report.add(span, "anchors are not allowed in job files", "repeat the value")
+            self._report.add(span, f"anchors are not allowed in {self._what}", "repeat the value")
         tagged = getattr(event, "tag", None) is not None
         if tagged:
-            self._report.add(span, "tags are not allowed in job files", "write the value plainly")
+            self._report.add(
+                span, f"tags are not allowed in {self._what}", "write the value plainly"
+            )
         if isinstance(event, yaml.ScalarEvent):
             plain = event.style in (None, "")
             self._put(Broken(span) if tagged else Scalar(event.value, plain, span))

@@ -9,7 +9,7 @@ from ftops import __version__
 from ftops.errors import BadAnswer, LedgerError
 from ftops.files import storage_error
 from ftops.records import Json, Run, Stage, StageRecord
-from ftops.reporting.results import ResultRow, parse_results
+from ftops.reporting.results import HEADERS, ResultRow, parse_results
 from ftops.scoring.evaluation import Evaluation
 from ftops.tracking.tracked import Curve, Lineage, Parameter, TrackedFigure, TrackedRun
 
@@ -17,7 +17,7 @@ EVALUATION = "evaluation.json"
 RESULTS = "results.csv"
 FILES = ("job.yaml", RESULTS, EVALUATION, "report.html", "report.md")
 _TUNED = "tuned"
-_CURVES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+_CURVES = tuple(HEADERS)
 # What the stages leave in their details, by the name that it gets as a parameter.
 _SENT: Mapping[str, str] = {"method": "method", "seed": "seed", "suffix": "suffix"}
 _FOUND: tuple[tuple[Stage, str, str], ...] = (

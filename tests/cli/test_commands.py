@@ -23,34 +23,19 @@ EXAMPLES = [
 
 
 def test_the_reference_holds_every_command() -> None:
-    assert {"", "data", "models", "files", "engine", "engine keys"} == GROUPS
-    assert set(COMMANDS) == {
-        *(
-            "run",
-            "check",
-            "follow",
-            "runs",
-            "show",
-            "adopt",
-            "cancel",
-            "pause",
-            "resume",
-            "logs",
-            "results",
-            "report",
-            "eval",
-            "compare",
-            "track",
-            "complete",
-            "serve",
-        ),
-        *("models list", "models show", "models delete", "files list", "files delete"),
-        *("schema", "init"),
-        *("data check", "data stats", "data preview", "data sample", "data diff"),
-        *("data prepare", "data split", "data convert", "data baseline", "doctor", "prune"),
-        *("engine status", "engine stop", "engine env"),
-        *("engine keys create", "engine keys list", "engine keys delete"),
-    }
+    assert {"", "data", "models", "files", "engine", "engine keys", "promptfoo"} == GROUPS
+    wanted = """
+        run, check, follow, runs, show, results, report, eval, compare, complete, chat, batch
+        serve, schema, init
+        adopt, cancel, pause, resume, logs, track, doctor, prune
+        data check, data stats, data preview, data sample, data diff
+        data prepare, data split, data convert, data baseline
+        models list, models show, models delete, files list, files delete
+        engine status, engine stop, engine env
+        engine keys create, engine keys list, engine keys delete
+        promptfoo import, promptfoo export
+    """
+    assert set(COMMANDS) == set(re.split(r"[,\n] *", wanted.strip()))
 
 
 def test_the_reference_is_the_same_each_time_and_fits_80_columns() -> None:

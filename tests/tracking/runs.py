@@ -71,12 +71,12 @@ def make_hostile_run() -> TrackedRun:
 
 
 def make_environ(folder: Path, **variables: str) -> dict[str, str]:
-    """As little as a process needs; a home of its own, and no proxy that leads anywhere."""
+    """As little as a process needs: a home of its own, no way out, and warnings as errors."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    offline = {"WANDB_MODE": "offline"}
+    offline = {"WANDB_MODE": "offline", "PYTHONWARNINGS": "error"}
     return {**kept, **nowhere, **offline, "HOME": str(home), **variables}
 
 

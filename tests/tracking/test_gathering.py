@@ -74,7 +74,7 @@ def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
     assert run.curves == (
         Curve("train_loss", (1, 2), (3.0, 1.5)),
         Curve("valid_loss", (2,), (2.5,)),
-        Curve("lr", (1,), (0.1,)),
+        Curve("learning_rate", (1,), (0.1,)),
     )
     assert run.figures == (TrackedFigure("tuned", "accuracy", 0.9, 0.8, 0.95, 40),)
     assert run.parameters == {

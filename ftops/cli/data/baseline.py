@@ -53,6 +53,11 @@ def baseline(
     check_is_file(training, validation)
     options = reading.find_options()
     found = measure(training, validation, options)
+    if found.leaked:
+        out.remark(
+            f"warning: {found.leaked:.1%} of the validation rows ask what training rows ask, so"
+            " remembering is scored; `ftops data split` keeps the same prompts together"
+        )
     out.finish(
         {
             "training_rows": found.training_rows,
@@ -61,6 +66,7 @@ def baseline(
             "majority": found.majority_label,
             "majority_accuracy": found.majority,
             "unknown_answers": found.unknown,
+            "known_questions": found.leaked,
             "scores": [
                 {"name": one.name, "correct": one.right, "accuracy": one.accuracy}
                 for one in found.scores

@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import hold_input, open_held
-from ftops.cli.data.options import Reading
+from ftops.cli.data.options import OneSource, Reading
 from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from ftops.dataset.reading.source import Source
     from ftops.records import RowFormat
 
-DataFile = Annotated[
-    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
-]
 OutFile = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Where to: .jsonl or .csv.")
 ]
@@ -62,7 +59,7 @@ def add_to(group: typer.Typer) -> None:
 
 def convert(
     out: Output,
-    file: DataFile,
+    file: OneSource,
     target: OutFile,
     to: Shape = None,
     separator: Separator = None,

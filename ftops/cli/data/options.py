@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
 ]
+OneSource = Annotated[
+    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
+]
+OneFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
 FormatName = Annotated[
     str | None,
     typer.Option(

@@ -12,7 +12,7 @@ from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
 from ftops.cli.data.held_input import hold_input, name_source, open_held
 from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
-from ftops.cli.data.options import Private, Reading, Target, Task
+from ftops.cli.data.options import OneSource, Private, Reading, Target, Task
 from ftops.cli.data.targets import Targets, check_targets, choose_targets
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ftops.dataset.reading.source import Source
     from ftops.records import DataPlan
 
-DataFile = Annotated[
-    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
-]
 OutFile = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="OUT", help="Where to; default: FILE.prepared.jsonl."),
@@ -79,7 +76,7 @@ def add_to(group: typer.Typer) -> None:
 
 def prepare(
     out: Output,
-    file: DataFile,
+    file: OneSource,
     target: OutFile = None,
     yes: Yes = False,
     only: Only = None,

@@ -10,7 +10,7 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
-from ftops.cli.data.options import Reading
+from ftops.cli.data.options import OneFile, Reading
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ftops.dataset.samples.marks import Mark
     from ftops.records import Json
 
-DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
 Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How many rows.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
 Html = Annotated[
@@ -54,7 +53,7 @@ def add_to(group: typer.Typer) -> None:
 
 def sample(
     out: Output,
-    file: DataFile,
+    file: OneFile,
     count: Count = 20,
     seed: Seed = 42,
     html: Html = None,

@@ -8,7 +8,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
-from ftops.cli.data.options import Reading
+from ftops.cli.data.options import OneFile, Reading
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ftops.dataset.splitting import Division
     from ftops.records import Json
 
-DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
 ValidationAmount = Annotated[
     str, typer.Option("--validation", metavar="AMOUNT", help="Rows to hold out: 20%, 0.2 or 500.")
 ]
@@ -62,7 +61,7 @@ def add_to(group: typer.Typer) -> None:
 
 def split(
     out: Output,
-    file: DataFile,
+    file: OneFile,
     validation: ValidationAmount = "20%",
     test: TestAmount = None,
     seed: Seed = 42,

@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
-from ftops.cli.data.options import Reading, Target, Task
+from ftops.cli.data.options import OneSource, Reading, Target, Task
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
 from ftops.cli.output import Output
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from ftops.dataset.reading.source import Source
     from ftops.providers.engine_forecast import EngineForecast
 
-OneSource = Annotated[
-    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
-]
 _DEFAULT_VOCABULARY = "o200k_base"
 _MOST_FORETOLD_BYTES = 20_000_000  # the engine reads a file for some seconds up to here
 

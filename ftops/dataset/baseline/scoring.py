@@ -49,7 +49,8 @@ class Baseline:
     """Scores, the best first; `majority` is what always saying the most frequent label reaches.
 
     `classes` is None where completions are no labels: then only the look-up is tried. `unknown` is
-    the share of validation rows whose answer no training row gives, which nobody can look up.
+    the share of validation rows whose answer no training row gives, which nobody can look up;
+    `leaked` is the share of those whose question a training row asks, which anybody can.
     """
 
     training_rows: int
@@ -58,6 +59,7 @@ class Baseline:
     majority_label: str
     majority: float
     unknown: float
+    leaked: float
     scores: tuple[Score, ...]
 
     def verdict(self, goal: float) -> str:
@@ -93,6 +95,7 @@ def measure(training: Path, validation: Path, options: ReadOptions, *, seed: int
         candidates.insert(0, NaiveBayes(texts, labels))
     label = find_majority(labels)
     answers = [answer for _, answer in held]
+    asked = set(texts)
     scores = [score(one, [text for text, _ in held], answers) for one in candidates]
     return Baseline(
         training_rows=len(known),
@@ -101,6 +104,7 @@ def measure(training: Path, validation: Path, options: ReadOptions, *, seed: int
         majority_label=label,
         majority=answers.count(label) / len(held),
         unknown=sum(answer not in counted for answer in answers) / len(held),
+        leaked=sum(bool(text) and text in asked for text, _ in held) / len(held),
         scores=tuple(sorted(scores, key=lambda one: -one.right)),
     )
 

@@ -13,7 +13,6 @@ from ftops.records import Json
 _NEARLY_ALL = 0.9
 # The characters of a text among which capitals count: the first letter of a sentence is always one.
 _SAMPLE = itemgetter(slice(2, 22))
-_ASCII = bytes(range(128))
 _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _SMALL = bytes(range(ord("a"), ord("z") + 1))
 _NOT_CAPITALS = bytes(set(range(256)) - set(_CAPITALS))

@@ -55,10 +55,6 @@ class Near(Check):
         self._texts.extend(later._texts)
         self._places.merge(later._places, shift)
 
-    def place_of(self, row: int) -> int:
-        """The place of the row with that number, from 0."""
-        return self._places.of(row)
-
     def sketches(self) -> "Sketches":
         """A row of 64 bytes for each row of the data."""
         import numpy as np

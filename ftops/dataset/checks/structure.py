@@ -67,7 +67,6 @@ MOJIBAKE = Rule(
     " learn to write so.",
     "Save the original as UTF-8, or decode it with the right encoding.", "mend-mojibake",
 )  # fmt: skip
-_BY_CODE = {rule.code: rule for rule in FAULTS}
 _NEEDLES = (("Ã", "Ã"), ("Â", "Â"), ("â", "â€"), ("¿", "ï»¿"), ("\ufffd", "\ufffd"))
 _GARBLED = re.compile(
     "[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a"

@@ -222,7 +222,13 @@ def _open_folder(folder: Path, options: ReadOptions) -> Source:
 def _make_table_source(
     name: str, format: Format, table: Table, said: list[str], options: ReadOptions
 ) -> Source:
-    renders = _choose_table_renders(name, table.columns, said, options)
+    try:
+        renders = _choose_table_renders(name, table.columns, said, options)
+    except DatasetError as error:
+        parts = (one for one in said if one.startswith(("sheet ", "split ")) and ", of " in one)
+        for part in parts:
+            error.hint += f" This is {part}; --sheet names another."
+        raise
     return Source(name, format, "row", tuple(said), lambda: _mapped(table.batches, renders))
 
 

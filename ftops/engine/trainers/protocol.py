@@ -72,6 +72,9 @@ class Resolved:
 class StepMetrics:
     """What one optimizer step showed; the `valid_` figures only when validation was due.
 
+    They are of the same validation rows each time, so that they can be compared, though of some
+    alone where all would take too long; the `full_valid_` ones, at the last step, are of all.
+
     Losses are nats a completion token; accuracies are shares between 0 and 1, by token and by
     whole completion (`sequence`), the model seeing the true text before each token.
 
@@ -96,6 +99,8 @@ class StepMetrics:
     train_reward_margin: float | None = None
     valid_reward_accuracy: float | None = None
     valid_reward_margin: float | None = None
+    full_valid_loss: float | None = None
+    full_valid_token_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ Source of the format: https://vega.github.io/vega-lite/docs/spec.html
 """
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ftops.reporting.report.confusion import Matrix
+from ftops.reporting.report.learning import Curve
 from ftops.reporting.report.palette import Palette
 from ftops.reporting.report.thinning import Point, fill_buckets, thin
-from ftops.reporting.report.training import Curve
 from ftops.reporting.report.words import is_share, say_value
 from ftops.scoring.evaluation import Figure
 
@@ -36,6 +37,7 @@ class NamedCurve:
     curve: Curve
     epochs: Sequence[float] = ()
     best: Point | None = None
+    preferred: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
         layers += _draw_validation(one.curve.validation, marked, x, y)
         if one.best is not None and one.curve.measure == "loss":
             layers.append(_draw_best(one.best, palette.ink, x, y))
+        if one.preferred is not None:
+            layers.append(_draw_preferred(one.preferred, palette.ink if alone else color, x))
     return _frame({"layer": layers, "width": width, "height": _CURVE_HEIGHT}, palette)
 
 
@@ -223,6 +227,19 @@ def draw_matrix(matrix: Matrix, palette: Palette, width: int = WIDE) -> Spec:
     return _frame(spec, palette)
 
 
+def fit(name: str, most: int) -> str:
+    """The name cut to the width of `most` letters, of which wide characters take two.
+
+    Vega would cut it in the middle of a character that JavaScript holds as two.
+    """
+    width = 0
+    for place, character in enumerate(name):
+        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if width > most:
+            return f"{name[:place]}…"
+    return name
+
+
 def _draw_epochs(steps: Sequence[float], palette: Palette, x: Spec) -> Spec:
     return {
         "data": {"values": [{"x": step} for step in steps]},
@@ -286,16 +303,21 @@ def _draw_best(best: Point, color: str, x: Spec, y: Spec) -> Spec:
     }
 
 
+def _draw_preferred(step: int, color: str, x: Spec) -> Spec:
+    return {
+        "data": {"values": [{"x": step}]},
+        "mark": {"type": "rule", "color": color, "strokeWidth": 1.5},
+        "encoding": {"x": {"field": "x", **x}},
+    }
+
+
 def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
     """The names: left of the plot, or above their lines where it is narrow."""
     narrow = width < WIDE
-    mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12, "limit": width - 60}
-    mark |= (
-        {"align": "left", "dy": -24, "limit": width}
-        if narrow
-        else {"align": "right", "dx": -12, "limit": 190}
-    )
-    values = [{"place": index, "name": name} for index, name in enumerate(names)]
+    mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
+    mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
+    most = 40 if narrow else 30
+    values = [{"place": index, "name": fit(name, most)} for index, name in enumerate(names)]
     return {
         "data": {"values": values},
         "mark": mark,
@@ -313,10 +335,10 @@ def _name_places(field: str, names: Sequence[str], palette: Palette, mark: Spec)
     ends: Spec = {"x": {"value": 0}, "y": place}
     if field == "given":
         ends = {"x": place, "y": {"value": "height"}}
-    values = [{field: index, "name": name} for index, name in enumerate(names)]
+    values = [{field: index, "name": fit(name, 24)} for index, name in enumerate(names)]
     return {
         "data": {"values": values},
-        "mark": {"type": "text", "color": palette.ink, "fontSize": 12, "limit": 150, **mark},
+        "mark": {"type": "text", "color": palette.ink, "fontSize": 12, **mark},
         "encoding": {**ends, "text": {"field": "name"}},
     }
 

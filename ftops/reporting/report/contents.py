@@ -8,9 +8,9 @@ from ftops.records import Stage
 from ftops.reporting.report import scores, whole_runs
 from ftops.reporting.report.confusion import Matrix, lay_out
 from ftops.reporting.report.facts import RunFacts, find_number, name_runs
+from ftops.reporting.report.learning import Learning, read_learning
 from ftops.reporting.report.rows import Example, WorstRow, choose_examples, find_worst
 from ftops.reporting.report.scores import CandidateLine, Sentence
-from ftops.reporting.report.training import Training, read_training
 from ftops.reporting.report.words import say_rows, show
 from ftops.scoring.evaluation import ClassFigures, Evaluation, Figure
 
@@ -42,12 +42,19 @@ class RunPart:
     name: str
     facts: RunFacts
     pairs: Sequence[tuple[str, str]]
-    training: Training
+    learning: Learning
     scores: Scores | None
     data: Sequence[Sentence]
-    findings: Sequence[Sentence]
     lineage: Sequence[whole_runs.Link]
     missing: Sequence[str]
+
+    @property
+    def findings(self) -> list[Sentence]:
+        """What the curves say."""
+        return [
+            _to_sentence("warning", f"{one.code}: {one.message}", one.advice)
+            for one in self.learning.findings
+        ]
 
     @property
     def built_in(self) -> bool:
@@ -96,10 +103,9 @@ def _compose_run(name: str, facts: RunFacts) -> RunPart:
         name=show(name),
         facts=facts,
         pairs=whole_runs.list_pairs(facts),
-        training=read_training(facts),
+        learning=read_learning(facts),
         scores=_compose_scores(facts) if facts.evaluation else None,
         data=_list_data(facts),
-        findings=[_to_sentence(one.severity, one.message, one.advice) for one in facts.training],
         lineage=whole_runs.trace(facts),
         missing=whole_runs.list_missing(facts),
     )

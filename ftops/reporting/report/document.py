@@ -56,10 +56,7 @@ def _describe_run(part: RunPart) -> dict[str, Json]:
             }
             for one in part.facts.stages
         ],
-        "training": {
-            **part.training.to_json(),
-            "findings": [_describe_remark(one) for one in part.facts.training],
-        },
+        "training": part.learning.to_json(),
         "evaluation": part.facts.evaluation.to_json() if part.facts.evaluation else None,
         "verdicts": [one.text for one in part.scores.verdicts] if part.scores else [],
         **(_describe_rows(part.scores) if part.scores else {}),

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.records import Json, Run, Stage, StageRecord, TunedModel
-from ftops.reporting.results import ResultRow
+from ftops.reporting.training import Training, make_training
 from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing that was found in data or in a training: how bad, what, and what to do."""
+    """One thing that was found in data: how bad it is, what it is, and what to do."""
 
     severity: str  # error, warning or advice
     message: str
@@ -28,13 +28,12 @@ class RunFacts:
 
     run: Run
     stages: Sequence[StageRecord]
-    results: Sequence[ResultRow] = ()
+    training: Training = field(default_factory=lambda: make_training(()))
     evaluation: Evaluation | None = None
     answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
     job_text: str = ""
     model: TunedModel | None = None
     data: Sequence[Remark] = ()
-    training: Sequence[Remark] = ()
     missing: Sequence[str] = ()
 
     def find_detail(self, stage: Stage) -> Mapping[str, Json]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from ftops.records import Json
 from ftops.reporting.report.charts import Bar, NamedCurve, find_last_step
 from ftops.reporting.report.contents import Contents, RunPart
+from ftops.reporting.report.learning import Curve
 from ftops.reporting.report.palette import SERIES
 from ftops.reporting.report.thinning import Point, fill_buckets, thin
 from ftops.reporting.report.words import say_interval, say_value, show
 from ftops.scoring.evaluation import Evaluation
 
+MOST_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
 _TITLES = {"loss": "Loss by step", "accuracy": "Token accuracy by step"}
 
 
@@ -19,7 +21,7 @@ class Key:
     """One entry of a legend: what a line or mark stands for; `color` counts from 0."""
 
     text: str
-    kind: str  # training, validation or best
+    kind: str  # training, validation, best or preferred
     color: int = 0
 
 
@@ -50,9 +52,9 @@ def list_curves(contents: Contents) -> list[CurveFigure]:
     found = []
     for measure in ("loss", "accuracy"):
         curves = [
-            NamedCurve(run.name, curve, run.training.epochs, run.training.best)
+            _name_curve(run, curve)
             for run in contents.runs
-            for curve in (run.training.loss, run.training.accuracy)
+            for curve in (run.learning.loss, run.learning.accuracy)
             if curve.measure == measure and not curve.empty
         ]
         if curves:
@@ -60,6 +62,11 @@ def list_curves(contents: Contents) -> list[CurveFigure]:
                 CurveFigure(measure, curves, _tell(contents, measure, curves), _explain(curves))
             )
     return found
+
+
+def _name_curve(run: RunPart, curve: Curve) -> NamedCurve:
+    learning = run.learning
+    return NamedCurve(run.name, curve, learning.epochs, learning.best, learning.preferred)
 
 
 def list_bars(evaluation: Evaluation) -> list[Bar]:
@@ -98,7 +105,7 @@ def _tell(contents: Contents, measure: str, curves: Sequence[NamedCurve]) -> str
         whose = "" if alone else f" of {curves[0].name}"
         parts.append(f"Dotted lines are ends of epochs{whose}.")
     run = contents.runs[0]
-    if alone and run.training.kept_step is not None:
+    if alone and run.learning.last_step is not None:
         parts.append(_tell_kept(run))
     return " ".join(parts)
 
@@ -117,10 +124,11 @@ def _tell_curve(one: NamedCurve, measure: str) -> str:
 
 
 def _tell_kept(run: RunPart) -> str:
-    step = run.training.kept_step
+    step, preferred = run.learning.last_step, run.learning.preferred
     if run.facts.run.fine_tuned_model is None:
         return f"The results end at step {step:,}; no model was made."
-    return f"The model is that of the last step, {step:,}."
+    better = f" The checkpoint to prefer is that of step {preferred:,}." if preferred else ""
+    return f"The model is that of the last step, {step:,}.{better}"
 
 
 def _explain(curves: Sequence[NamedCurve]) -> list[Key]:
@@ -135,6 +143,8 @@ def _explain(curves: Sequence[NamedCurve]) -> list[Key]:
             keys.append(Key(name, "validation", 1 if alone else color))
     if curves[0].curve.measure == "loss" and any(one.best for one in curves):
         keys.append(Key("lowest validation loss", "best"))
+    if any(one.preferred is not None for one in curves):
+        keys.append(Key("checkpoint to prefer", "preferred"))
     return keys
 
 

@@ -114,7 +114,7 @@ def _render_training(contents: Contents) -> Iterable[str]:
     yield ""
     yield "## Training"
     yield ""
-    told = [(run.name, run.training.to_json()) for run in contents.runs if run.facts.results]
+    told = [(run.name, run.learning.to_json()) for run in contents.runs if run.facts.training.rows]
     names = ("steps", "train_loss", "valid_loss", "lowest_valid_loss", "lowest_valid_loss_step")
     rows = [[name, *(_figure(one[key]) for key in names)] for name, one in told]
     if not rows:

@@ -9,6 +9,7 @@ the browser run that script and use that style sheet, known by their hashes, and
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from ftops.reporting.report import charts, figures
 from ftops.reporting.report.charts import NARROW, WIDE, Bar, Spec
 from ftops.reporting.report.contents import Contents, RunPart
 from ftops.reporting.report.drawing import draw_svg
+from ftops.reporting.report.learning import Learning
 from ftops.reporting.report.palette import PAGE
 from ftops.reporting.report.scores import MOST_CLASSES
 from ftops.reporting.report.svg import fit_svg
-from ftops.reporting.report.training import Training
 from ftops.reporting.report.whole_runs import HONEST
 from ftops.reporting.report.words import (
     say_interval,
@@ -77,8 +78,10 @@ def render_page(contents: Contents) -> str:
         facts=_list_facts(contents),
         curves=[_draw_curves(one, f"c{number}") for number, one in enumerate(listed)],
         compared=_draw_bars(figures.list_standings(contents), contents, "runs"),
-        bars={run.name: _draw_run(run, number) for number, run in enumerate(contents.runs)},
-        steps=[list_steps(run.name, run.training) for run in contents.runs if run.facts.results],
+        bars=_draw_runs(contents),
+        steps=[
+            list_steps(run.name, run.learning) for run in contents.runs if run.facts.training.rows
+        ],
         honest=HONEST,
         version=__version__,
         most_classes=MOST_CLASSES,
@@ -121,16 +124,16 @@ def list_tiles(run: RunPart) -> list[Tile]:
         ("took", "time in all stages"),
     )
     tiles += [Tile(label, known[name]) for name, label in names if known.get(name)]
-    if run.training.best is not None:
-        step, loss = run.training.best
+    if run.learning.best is not None:
+        step, loss = run.learning.best
         tiles.append(Tile("lowest validation loss", f"{loss:.3g}", f"at step {step:,.0f}"))
     return tiles
 
 
-def list_steps(name: str, training: Training) -> list[str]:
+def list_steps(name: str, learning: Learning) -> list[str]:
     """One line of the table of trainings."""
-    told = training.to_json()
-    best = f"{training.best[1]:.3g} at step {training.best[0]:,.0f}" if training.best else ""
+    told = learning.to_json()
+    best = f"{learning.best[1]:.3g} at step {learning.best[0]:,.0f}" if learning.best else ""
     losses = [_say_figure(told[key], "{:.3g}") for key in ("train_loss", "valid_loss")]
     shares = [
         _say_figure(told[key], "{:.1%}") for key in ("train_accuracy", "valid_mean_token_accuracy")
@@ -138,6 +141,7 @@ def list_steps(name: str, training: Training) -> list[str]:
     return [name, _say_figure(told["steps"], "{:,}"), *losses, *shares, best]
 
 
+@cache
 def _open_template() -> Any:
     import jinja2
 
@@ -183,6 +187,15 @@ def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
 def _draw_curves(figure: figures.CurveFigure, name: str) -> Drawing:
     wide, narrow = (charts.draw_curves(figure.curves, PAGE, width) for width in (WIDE, NARROW))
     return _draw(wide, narrow, figure.caption, name, legend=figure.legend, curves=name)
+
+
+def _draw_runs(contents: Contents) -> dict[str, Drawing | None]:
+    """The candidates of each run by its name; of many runs the tables must do."""
+    drawn = len(contents.runs) <= figures.MOST_DRAWN
+    return {
+        run.name: _draw_run(run, number) if drawn else None
+        for number, run in enumerate(contents.runs)
+    }
 
 
 def _draw_run(run: RunPart, number: int) -> Drawing | None:

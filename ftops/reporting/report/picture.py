@@ -47,12 +47,12 @@ def list_parts(contents: Contents) -> list[Spec]:
     parts = []
     for figure in figures.list_curves(contents):
         spec = charts.draw_curves(figure.curves, PAPER)
-        keys = [one for one in figure.legend if one.kind != "best"][:_MOST_KEYS]
+        keys = [one for one in figure.legend if one.kind in ("training", "validation")][:_MOST_KEYS]
         parts.append({**spec, "title": _title([(key.text, key.color) for key in keys])})
     if standings := figures.list_standings(contents):
         metric = contents.standings[0].metric
         parts.append({**charts.draw_bars(standings, metric, PAPER), "title": _say("Runs")})
-    for run in contents.runs:
+    for run in contents.runs if len(contents.runs) <= figures.MOST_DRAWN else ():
         if run.scores is None:
             continue
         evaluation = run.scores.evaluation

@@ -104,7 +104,7 @@ def list_missing(facts: RunFacts) -> list[str]:
         missing.append(f"The run {verb}{reason}")
     elif run.status in (RunStatus.PENDING, RunStatus.RUNNING):
         missing.append("The run has not ended: this is how it stood when the report was made.")
-    if not facts.results:
+    if not facts.training.rows:
         missing.append(f"No training curves: {_say_why(facts, Stage.RESULTS, 'results')}.")
     if facts.evaluation is None:
         missing.append(f"No evaluation: {_say_why(facts, Stage.EVALUATE, 'evaluation')}.")

@@ -33,11 +33,18 @@ def make_json_schema(name: str, path: Path) -> Callable[[Answer], float]:
         raise ScoringError(f"{path}: the schema is not JSON: {error}") from error
     except jsonschema.SchemaError as error:
         raise ScoringError(f"{path}: this is no JSON schema: {error.message}") from error
-    validator = kind(schema)
+    referencing = need("referencing", name)
+    validator = kind(schema, registry=referencing.Registry())  # which fetches nothing
 
     def score(answer: Answer) -> float:
         value = _read(answer.given)
-        return float(value is not _NOTHING and validator.is_valid(value))
+        try:
+            return float(value is not _NOTHING and validator.is_valid(value))
+        except referencing.exceptions.Unresolvable as error:
+            raise ScoringError(
+                f"{path}: the schema names another, which is not in this file: {error.ref}",
+                hint="Put it into the same file, below `$defs`.",
+            ) from error
 
     return score
 
@@ -79,7 +86,7 @@ _NOTHING = object()
 
 def _read(text: str) -> object:
     try:
-        value: object = json.loads(text, parse_constant=_refuse)
+        value: object = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return _NOTHING
     return value
@@ -87,3 +94,6 @@ def _read(text: str) -> object:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)

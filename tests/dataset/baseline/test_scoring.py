@@ -39,6 +39,7 @@ def test_free_answers_are_only_looked_up(tmp_path: Path) -> None:
     found = measure(train, held, ReadOptions())
     assert found.classes is None
     assert [one.name for one in found.scores] == ["nearest neighbour"]
+    assert found.leaked == pytest.approx(5 / 6)
     assert found.unknown == pytest.approx(1 / 6)
 
 
@@ -51,10 +52,10 @@ def test_chats_are_answered_by_what_was_asked(tmp_path: Path) -> None:
 
 def test_the_sentence_says_whether_the_goal_is_reached_without_a_model() -> None:
     score = scoring.Score("naive Bayes", 95, 0.95)
-    found = Baseline(100, 100, 2, "a", 0.5, 0.0, (score,))
+    found = Baseline(100, 100, 2, "a", 0.5, 0.0, 0.0, (score,))
     assert found.verdict(0.9).endswith("you may not need a fine-tuned model.")
     assert "has to beat that" in found.verdict(0.99)
-    poor = Baseline(100, 100, 2, "a", 0.97, 0.0, (score,))
+    poor = Baseline(100, 100, 2, "a", 0.97, 0.0, 0.0, (score,))
     assert poor.verdict(0.9).startswith("the most frequent answer reaches 97.0%")
 
 
@@ -85,3 +86,11 @@ def test_the_command_prints_scores_and_the_sentence(tmp_path: Path) -> None:
     assert document["goal"] == 0.9
     bad = write_rows(tmp_path / "bad.jsonl", ["nonsense"])
     assert "1 of 1 row is bad" in ftops("data", "baseline", train, bad).err
+
+
+def test_questions_that_were_learned_are_warned_of(tmp_path: Path) -> None:
+    train, held = write_task(tmp_path)
+    answer = ftops("data", "baseline", train, train)
+    assert answer.code == 0
+    assert "warning: 100.0% of the validation rows ask what training rows ask" in answer.err
+    assert measure(train, held, ReadOptions()).leaked < 0.1

@@ -184,6 +184,16 @@ def test_cells_that_are_no_text_never_become_the_words_none_or_nan(tmp_path: Pat
     ]  # fmt: skip
 
 
+def test_a_sheet_without_the_columns_names_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    path.write_bytes(
+        make_workbook({"Notes": [["hello"], ["x"]], "Rows": [["prompt", "completion"], ["a", "b"]]})
+    )
+    with pytest.raises(DatasetError) as refused:
+        open_source(path)
+    assert "This is sheet Notes, of Notes, Rows; --sheet names another." in refused.value.hint
+
+
 def test_numbers_of_a_sheet_are_written_as_the_sheet_shows_them(tmp_path: Path) -> None:
     path = tmp_path / "rows.xlsx"
     rows: list[list[object]] = [["prompt", "completion"], [3, 0.5], ["a", True]]

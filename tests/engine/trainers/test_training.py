@@ -151,6 +151,21 @@ def test_every_step_is_reported_and_every_epoch_is_validated(tmp_path: Path) -> 
         assert 0 <= metrics.train_sequence_accuracy <= metrics.train_token_accuracy <= 1
 
 
+@pytest.mark.parametrize(("n_epochs", "is_affordable"), [(2, False), (5, True)])
+def test_the_last_step_measures_all_validation_rows_beside_those_of_every_epoch(
+    tmp_path: Path, n_epochs: int, is_affordable: bool
+) -> None:
+    """Were it all of them in place of a few, the curve would jump where nothing happened."""
+    told: list[StepMetrics] = []
+    request = replace(make_short_request(validation=3), n_epochs=n_epochs)
+    train(request, tmp_path, on_step=told.append)
+    assert all(metrics.full_valid_loss is None for metrics in told[:-1])
+    last = told[-1]
+    assert last.valid_loss is not None
+    assert (last.full_valid_loss is not None) is is_affordable
+    assert last.full_valid_loss != last.valid_loss  # of three rows, and of one of them
+
+
 def test_without_validation_rows_there_are_no_validation_figures(tmp_path: Path) -> None:
     told: list[StepMetrics] = []
     train(make_short_request(), tmp_path, on_step=told.append)

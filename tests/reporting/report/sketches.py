@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ftops.checkpoints import Checkpoint
 from ftops.records import (
     Json,
     ProviderSettings,
@@ -18,6 +19,7 @@ from ftops.records import (
 from ftops.reporting.report.contents import Contents, compose
 from ftops.reporting.report.facts import Remark, RunFacts
 from ftops.reporting.results import ResultRow
+from ftops.reporting.training import TrainingFacts, make_training
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.choices import MetricChoice
 from ftops.scoring.evaluating import Candidate, evaluate
@@ -53,7 +55,12 @@ def make_run(**changes: object) -> Run:
 
 def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
     """All stages, done, with the details that they leave."""
-    data = {"sha256": "804ff684cdf5e0098", "bytes": 84_465, "rows": 720, "file_id": None}
+    data: dict[str, Json] = {
+        "sha256": "804ff684cdf5e0098",
+        "bytes": 84_465,
+        "rows": 720,
+        "file_id": None,
+    }
     details: Mapping[Stage, dict[str, Json]] = {
         Stage.PREPARE: {
             "tokens": 22_452,
@@ -81,7 +88,7 @@ def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
     ]
 
 
-def make_results(steps: int = 450, seed: int = 1, rise: float = 0.6) -> list[ResultRow]:
+def make_results(steps: int = 450, seed: int = 1, rise: float = 2.4) -> list[ResultRow]:
     """A training whose validation loss falls, and rises again in its last third."""
     draw = random.Random(seed)
     rows = []
@@ -188,7 +195,15 @@ def make_facts(
     return RunFacts(
         run=run,
         stages=make_stages(f"data/train{hostile}.jsonl"),
-        results=results(),
+        training=make_training(
+            results(),
+            TrainingFacts(
+                rows=720,
+                validation_rows=180,
+                n_epochs=3,
+                checkpoints=(Checkpoint("ckpt-1", 300, f"ft:nano:ckpt-300{hostile}"),),
+            ),
+        ),
         evaluation=make_evaluation(candidates, hostile=hostile),
         answers={one.name: one.answers for one in candidates},
         job_text=f"name: news-topics{hostile}\nmodel: gpt-4.1-nano-2025-04-14\n",
@@ -196,13 +211,6 @@ def make_facts(
             run.fine_tuned_model or "", run.id, "ftjob-abc123", run.model, run.provider, NOW
         ),
         data=[Remark("warning", f"prompts end in no common sign{hostile}", "Append one.")],
-        training=[
-            Remark(
-                "warning",
-                f"over-fitting: validation loss rises from step 300 on{hostile}",
-                "Prefer fewer epochs.",
-            )
-        ],
     )
 
 

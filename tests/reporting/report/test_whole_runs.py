@@ -8,6 +8,7 @@ from ftops.reporting.report.contents import compose
 from ftops.reporting.report.facts import RunFacts
 from ftops.reporting.report.whole_runs import list_missing, list_pairs, trace
 from ftops.reporting.results import ResultRow
+from ftops.reporting.training import make_training
 from tests.reporting.report.sketches import NOW, make_facts, make_run, make_stages
 
 BARE = RunFacts(make_run(status=RunStatus.FAILED, error="ran out of credit", job_id=None), [])
@@ -65,7 +66,7 @@ def test_a_skipped_evaluation_gives_the_reason_of_its_stage() -> None:
         else one
         for one in make_stages()
     ]
-    facts = RunFacts(make_run(), stages, results=[ResultRow(1, 2.0)])
+    facts = RunFacts(make_run(), stages, training=make_training([ResultRow(1, 2.0)]))
     assert list_missing(facts) == ["No evaluation: no validation_file."]
 
 

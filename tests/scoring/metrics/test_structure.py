@@ -49,6 +49,13 @@ def test_a_bad_schema_is_told_with_its_file(tmp_path: Path, content: str | None,
     assert "s.json" in caught.value.message
 
 
+def test_a_schema_that_lies_elsewhere_is_not_fetched(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"$ref": "http://127.0.0.1:9/other.json"}')
+    metric = make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)[0]
+    with pytest.raises(ScoringError, match="which is not in this file"):
+        metric.measure(answer([("x", "{}")]))
+
+
 def test_a_pattern_is_searched_for_and_a_wrong_one_refused() -> None:
     answers = answer([("x", "abc"), ("x", "ABC")])
     assert measure("regex", answers, pattern="^[a-c]+$").value == 0.5

@@ -131,7 +131,8 @@ class _Loop:
         self.progress.step = step
         self.progress.elapsed_tokens += sum(self.objective.training[row].n_tokens for row in rows)
         due = place + 1 == steps_an_epoch and self.objective.validation
-        valid = self._validate(last=step == self.resolved.n_steps) if due else None
+        valid = self._validate(1) if due else None
+        full = self._validate_all(valid) if valid and step == self.resolved.n_steps else None
         return StepMetrics(
             step=step,
             total_steps=self.resolved.n_steps,
@@ -148,6 +149,8 @@ class _Loop:
             train_reward_margin=tally.reward_margin,
             valid_reward_accuracy=valid.reward_accuracy if valid else None,
             valid_reward_margin=valid.reward_margin if valid else None,
+            full_valid_loss=full.mean_loss if full else None,
+            full_valid_token_accuracy=full.token_accuracy if full else None,
         )
 
     def _update(self, rows: Indices, step: int) -> Tally:
@@ -173,10 +176,20 @@ class _Loop:
             gradient_factor=clip_factor(self.gradients.flat, _LONGEST_GRADIENT),
         )
 
-    def _validate(self, *, last: bool) -> Tally:
-        """The tally of evenly spaced validation rows, as many as the time allows."""
+    def _validate(self, n_epochs: int) -> Tally:
+        """The tally of evenly spaced validation rows, as many as so many epochs allow."""
+        return self.objective.measure(self.parameters, self._find_stride(n_epochs))
+
+    def _validate_all(self, known: Tally) -> Tally | None:
+        """The tally of all validation rows; None where they are too many for the whole training."""
+        if self._find_stride(1) == 1:
+            return known
+        if self._find_stride(self.resolved.n_epochs) > 1:
+            return None
+        return self._validate(self.resolved.n_epochs)
+
+    def _find_stride(self, n_epochs: int) -> int:
+        """How far apart the validation rows lie that are measured; 1: all of them are."""
         allowed = _VALIDATION_SHARE * sum(row.n_tokens for row in self.objective.training)
-        if last:
-            allowed *= self.resolved.n_epochs
         present = sum(row.n_tokens for row in self.objective.validation)
-        return self.objective.measure(self.parameters, max(1, math.ceil(present / allowed)))
+        return max(1, math.ceil(present / (allowed * n_epochs)))

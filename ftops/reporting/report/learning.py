@@ -1,14 +1,14 @@
-"""How a run learned: the curves of its results, where its epochs end, which step did best."""
+"""How a run learned, ready to be drawn: its curves, where epochs end, which steps stand out."""
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftops.records import Json, Stage
-from ftops.reporting.report.facts import RunFacts, find_number, find_object
+from ftops.records import Json
+from ftops.reporting.report.facts import RunFacts
 from ftops.reporting.report.thinning import Point, keep_finite
 from ftops.reporting.results import ResultRow
+from ftops.reporting.training_findings import Finding, find_all
 
 _MOST_EPOCHS = 24  # lines in a chart; of more epochs every second, third, … is marked
 
@@ -28,10 +28,12 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class Learning:
     """What the results of one run tell. `epochs` are the steps at which an epoch ended.
 
     `best` is the step with the lowest validation loss, with that loss; None without validation.
+    `preferred` is the step of the checkpoint that a finding prefers to the finished model. The
+    model itself is that of the last step.
     """
 
     loss: Curve
@@ -39,14 +41,16 @@ class Training:
     epochs: Sequence[float]
     last_step: int | None
     best: Point | None
+    findings: Sequence[Finding] = ()
 
     @property
-    def kept_step(self) -> int | None:
-        """The step whose weights became the model: a job's model is that of its last step."""
-        return self.last_step
+    def preferred(self) -> int | None:
+        """The step of the checkpoint to prefer, where there is one."""
+        kept = (one.checkpoint for one in self.findings if one.checkpoint)
+        return next((one.step for one in kept), None)
 
     def to_json(self) -> dict[str, Json]:
-        """The last figures, the best step and the epochs."""
+        """The last figures, the best step, the epochs and the findings."""
         return {
             "steps": self.last_step,
             "train_loss": _last(self.loss.training),
@@ -56,41 +60,42 @@ class Training:
             "lowest_valid_loss": self.best[1] if self.best else None,
             "lowest_valid_loss_step": self.best[0] if self.best else None,
             "epoch_ends": list(self.epochs),
+            "findings": [one.to_json() for one in self.findings],
         }
 
 
-def read_training(facts: RunFacts) -> Training:
-    """The curves of the run's results; all empty when it has none."""
-    rows = facts.results
-    loss = Curve("loss", _points(rows, "train_loss"), _points(rows, "valid_loss"))
-    accuracy = Curve("accuracy", _points(rows, "train_accuracy"), _points(rows, "valid_accuracy"))
-    return Training(
+def read_learning(facts: RunFacts) -> Learning:
+    """The curves of the run's results, and what they say; all empty when it has none.
+
+    Validation figures are those of all validation rows, where the provider measures these.
+    """
+    rows = facts.training.rows
+    loss = Curve(
+        "loss",
+        _points(rows, lambda row: row.train_loss),
+        _points(rows, lambda row: row.full_valid_loss) or _points(rows, lambda row: row.valid_loss),
+    )
+    accuracy = Curve(
+        "accuracy",
+        _points(rows, lambda row: row.train_accuracy),
+        _points(rows, lambda row: row.full_valid_accuracy)
+        or _points(rows, lambda row: row.valid_accuracy),
+    )
+    first = facts.evaluation.candidates[:1] if facts.evaluation else ()
+    classes = first[0].classes if first else ()
+    return Learning(
         loss=loss,
         accuracy=accuracy,
-        epochs=_thin_epochs(_find_epochs(facts)),
+        epochs=_thin_epochs([float(step) for step in facts.training.epoch_ends]),
         last_step=rows[-1].step if rows else None,
         best=min(loss.validation, key=lambda point: point[1], default=None),
+        findings=find_all(facts.training, classes) if rows else (),
     )
 
 
-def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
-    found = [(float(row.step), getattr(row, name)) for row in rows]
+def _points(rows: Sequence[ResultRow], read: Callable[[ResultRow], float | None]) -> list[Point]:
+    found = [(float(row.step), read(row)) for row in rows]
     return keep_finite([(step, value) for step, value in found if value is not None])
-
-
-def _find_epochs(facts: RunFacts) -> list[float]:
-    """The last step of each epoch but the last one, as the results or the job tell them."""
-    rows = facts.results
-    told = [(row.step, getattr(row, "epoch", None) or row.extra.get("epoch")) for row in rows]
-    known = [(step, math.ceil(epoch)) for step, epoch in told if epoch is not None]
-    if known:
-        pairs = itertools.pairwise(known)
-        return [float(step) for (step, epoch), (_, after) in pairs if after > epoch]
-    settings = find_object(facts.find_detail(Stage.FOLLOW), "hyperparameters")
-    epochs = find_number(settings, "n_epochs")
-    if not rows or epochs is None or not 1 <= epochs <= rows[-1].step:
-        return []
-    return [rows[-1].step * number / epochs for number in range(1, int(epochs))]
 
 
 def _thin_epochs(steps: list[float]) -> list[float]:

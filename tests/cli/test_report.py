@@ -1,0 +1,106 @@
+"""`ftops report` writes what was asked for, whole, or says why not."""
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.ledger.ledger import Ledger
+from ftops.records import RunId
+from tests.cli.running import ftops
+from tests.reporting.report.sketches import make_candidates, make_evaluation, make_run
+
+
+@pytest.fixture
+def home(no_real_home: Path) -> Path:
+    """Two runs: one with results and an evaluation, one that has nothing."""
+    no_real_home.mkdir(parents=True)
+    with closing(Ledger(no_real_home / "ledger.db", SystemClock())) as ledger:
+        run = ledger.add_run(make_run(), unless_known=False)
+        ledger.add_run(make_run(id=RunId("run-bare"), name="bare", key="b"), unless_known=False)
+    folder = no_real_home / "runs" / run.id
+    folder.mkdir(parents=True)
+    evaluation = make_evaluation(make_candidates())
+    (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
+    (folder / "results.csv").write_text("step,train_loss\n1,2.5\n2,1.5\n", encoding="utf-8")
+    return no_real_home
+
+
+def test_one_command_writes_a_report_in_every_form(home: Path, tmp_path: Path) -> None:
+    names = [tmp_path / f"report{suffix}" for suffix in (".html", ".md", ".json", ".png")]
+    asked = [word for name in names for word in ("-o", str(name))]
+    answer = ftops("report", "news-topics", *asked, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.document["run_ids"] == ["run-20261122-1407-k3f9"]
+    assert answer.document["files"] == [
+        {"file": str(name), "bytes": name.stat().st_size} for name in names
+    ]
+    assert names[0].read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert names[1].read_text(encoding="utf-8").startswith("# news-topics\n")
+    assert json.loads(names[2].read_text(encoding="utf-8"))["version"] == 1
+    assert names[3].read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_name_the_report_is_report_html(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = ftops("report", "news-topics", "--quiet")
+    assert answer.out == "report.html\n"
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_several_runs_are_compared_and_one_named_twice_counts_once(
+    home: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "both.md"
+    answer = ftops("report", "news-topics", "bare", "news-topics", "-o", target, "--json")
+    assert answer.document["run_ids"] == ["run-20261122-1407-k3f9", "run-bare"]
+    text = target.read_text(encoding="utf-8")
+    assert "| fact | news-topics | bare |" in text
+    assert "No training curves" in text
+
+
+def test_an_unknown_ending_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    answer = ftops("report", "no-such-run", "-o", tmp_path / "report.docx")
+    assert answer.code == 1
+    assert "a report is written as .html" in answer.err
+    assert "Name a file with one of these endings" in answer.err
+
+
+def test_an_unknown_run_is_a_clear_error_and_writes_nothing(home: Path, tmp_path: Path) -> None:
+    answer = ftops("report", "nothing-like-it", "-o", tmp_path / "report.md")
+    assert answer.code == 1
+    assert "nothing-like-it" in answer.err
+    assert not list(tmp_path.glob("report*"))
+
+
+def test_a_picture_of_a_run_without_figures_is_refused(home: Path, tmp_path: Path) -> None:
+    answer = ftops("report", "bare", "-o", tmp_path / "report.png")
+    assert answer.code == 1
+    assert "nothing to draw" in answer.err
+    assert not list(tmp_path.glob("report*"))
+
+
+def test_a_folder_that_does_not_let_itself_be_written_is_said(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    answer = ftops("report", "news-topics", "-o", tmp_path / "file" / "report.md")
+    assert answer.code == 1
+    assert "cannot write" in answer.err or "Not a directory" in answer.err
+
+
+def test_without_the_extra_text_works_and_the_rest_says_how_to_get_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("vl_convert", "jinja2"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    assert ftops("report", "news-topics", "-o", tmp_path / "r.md").code == 0
+    assert ftops("report", "news-topics", "-o", tmp_path / "r.json").code == 0
+    for suffix in (".html", ".png"):
+        answer = ftops("report", "news-topics", "-o", tmp_path / f"r{suffix}")
+        assert answer.code == 1
+        assert "pip install 'ftops[report]'" in answer.err

@@ -1,0 +1,108 @@
+"""`ftops results`: one run or several, as curve, words, table and files."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftops.checkpoints import Checkpoint
+from ftops.records import Run
+from ftops.reporting.results import parse_results, render_csv
+from tests.cli.running import ftops
+from tests.orchestrator.desks import Bench
+from tests.reporting.training_findings.made_curves import decay, make
+
+
+def rising(share: float) -> float:
+    return decay(2.1, 0.6, 6.0)(share) + max(0.0, share - 1 / 3) * 0.6
+
+
+OVER_FITTED = make(decay(2.0, 0.05, 5.0), rising, is_full=True, valid_every=30, epochs=10)
+CLEAN = make(decay(2.0, 0.4, 6.0), decay(2.1, 0.6, 6.0), is_full=True, valid_every=30, epochs=10)
+
+
+@pytest.fixture
+def runs(no_real_home: Path, tmp_path: Path) -> Iterator[tuple[Run, Run]]:
+    """Two ended runs: one that over-fitted and has a better checkpoint, and a clean one."""
+    bench = Bench(tmp_path)
+    bench.provider.results = render_csv(OVER_FITTED.rows).encode()
+    bench.provider.checkpoints = (
+        Checkpoint("c1", 120, "ft:ada:ckpt-step-120"),
+        Checkpoint("c2", 270, "ft:ada:ckpt-step-270"),
+    )
+    over_fitted = bench.run(bench.write_job(validation_file=None))
+    bench.provider.results = render_csv(CLEAN.rows).encode()
+    bench.provider.checkpoints = ()
+    clean = bench.run(bench.write_job(validation_file=None, suffix="other"))
+    bench.ledger.close()
+    bench.home.rename(no_real_home)
+    yield over_fitted, clean
+
+
+def test_an_over_fitted_run_is_called_so_with_the_checkpoint_to_prefer(
+    runs: tuple[Run, Run],
+) -> None:
+    shown = ftops("results", runs[0].id).out
+    assert "! over-fitting: Validation loss rose from" in shown
+    assert "ft:ada:ckpt-step-120" in shown
+    assert "┴ an epoch ends   ▲ checkpoint to prefer" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_clean_run_is_shown_without_a_word(runs: tuple[Run, Run]) -> None:
+    shown = ftops("results", runs[1].id).out
+    assert "Training" in shown
+    assert "What the curves say" not in shown
+
+
+def test_json_holds_steps_checkpoints_and_findings(runs: tuple[Run, Run]) -> None:
+    document = json.loads(ftops("results", runs[0].id, "--json").out)
+    (finding,) = document["findings"]
+    assert finding["code"] == "over-fitting"
+    assert finding["checkpoint"]["model"] == "ft:ada:ckpt-step-120"
+    assert (len(document["steps"]), len(document["checkpoints"])) == (300, 2)
+
+
+def test_several_runs_come_in_one_curve_and_one_table(runs: tuple[Run, Run]) -> None:
+    shown = ftops("results", runs[0].id, runs[1].id).out
+    assert "full validation loss" in shown
+    assert f"o {runs[0].id}   x {runs[1].id}" in shown
+    assert f"What the curves of {runs[0].id} say" in shown
+    assert f"What the curves of {runs[1].id} say" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    documents = json.loads(ftops("results", runs[0].id, runs[1].id, "--json").out)
+    assert [one["run_id"] for one in documents] == [run.id for run in runs]
+
+
+def test_the_same_run_named_twice_is_one_run(runs: tuple[Run, Run]) -> None:
+    assert ftops("results", runs[0].id, runs[0].id).out == ftops("results", runs[0].id).out
+
+
+def test_csv_is_the_normalised_table_and_raw_the_providers_own(
+    runs: tuple[Run, Run], tmp_path: Path
+) -> None:
+    table, own = tmp_path / "table.csv", tmp_path / "own.csv"
+    assert ftops("results", runs[0].id, "--csv", table).code == 0
+    assert [row.step for row in parse_results(table.read_bytes())] == list(range(1, 301))
+    assert parse_results(table.read_bytes())[-1].tokens_seen == 1234  # the job told its sum alone
+    assert ftops("results", runs[0].id, "--raw", own).code == 0
+    assert own.read_bytes() == render_csv(OVER_FITTED.rows).encode()
+    assert ftops("results", runs[0].id, "--raw", "-").out.encode() == own.read_bytes()
+
+
+def test_csv_of_several_runs_names_the_run_in_each_line(runs: tuple[Run, Run]) -> None:
+    lines = ftops("results", runs[0].id, runs[1].id, "--csv", "-").out.splitlines()
+    assert lines[0].startswith("run,step,train_loss")
+    assert {line.split(",")[0] for line in lines[1:]} == {run.id for run in runs}
+
+
+@pytest.mark.parametrize(
+    "options", [("--follow",), ("--raw", "x.csv"), ("--raw", "x.csv", "--csv", "y.csv")]
+)
+def test_options_that_do_not_go_together_are_a_usage_error(
+    runs: tuple[Run, Run], options: tuple[str, ...]
+) -> None:
+    answer = ftops("results", runs[0].id, runs[1].id, *options)
+    assert answer.code == 2
+    assert answer.out == ""

@@ -1,0 +1,112 @@
+"""Two candidates on the same rows: verdicts, and the rows that would be needed."""
+
+import random
+
+import pytest
+from scipy.stats import binomtest
+
+from ftops.scoring.answers import Answer
+from ftops.scoring.choices import MetricChoice
+from ftops.scoring.comparing import BOOTSTRAP, MCNEMAR, compare
+from ftops.scoring.evaluation import Comparison, Verdict
+from ftops.scoring.making import make_metrics
+from tests.scoring.answered import answer, draw_labels, draw_texts
+
+
+def _compare(first: list[Answer], second: list[Answer], metric: str = "accuracy") -> Comparison:
+    made = compare(
+        ("first", first), ("second", second), make_metrics([MetricChoice(metric)])[0], seed=1
+    )
+    assert made is not None
+    return made
+
+
+def _pair(
+    both: int, first_only: int, second_only: int, neither: int
+) -> tuple[list[Answer], list[Answer]]:
+    right = [(1, 1)] * both + [(1, 0)] * first_only + [(0, 1)] * second_only + [(0, 0)] * neither
+    random.Random(1).shuffle(right)
+    first, second = (
+        answer([("ab"[n % 2], "ab"[n % 2] if one[side] else "?") for n, one in enumerate(right)])
+        for side in (0, 1)
+    )
+    return first, second
+
+
+def test_a_clear_difference_is_better_one_way_and_worse_the_other() -> None:
+    first, second = _pair(600, 150, 50, 200)
+    made, back = _compare(first, second), _compare(second, first)
+    assert (made.verdict, back.verdict) == (Verdict.BETTER, Verdict.WORSE)
+    assert made.difference == pytest.approx(0.1)
+    assert made.test == MCNEMAR
+    assert made.p_value == pytest.approx(binomtest(150, 200).pvalue)
+    assert made.low < 0.1 < made.high
+    assert made.rows_needed is None
+
+
+def test_a_planted_no_difference_is_called_so() -> None:
+    made = _compare(*_pair(8_000, 200, 195, 1605))
+    assert made.verdict is Verdict.NO_DIFFERENCE
+    assert -0.02 <= made.low <= made.high <= 0.02
+
+
+def test_few_rows_do_not_tell_and_say_how_many_would() -> None:
+    made = _compare(*_pair(20, 6, 3, 11))
+    assert made.verdict is Verdict.TOO_FEW_ROWS
+    assert made.rows_needed is not None
+    assert 150 < made.rows_needed < 400  # shares of 0.15 and 0.075 alone
+
+
+def test_the_same_answers_on_few_rows_do_not_show_that_there_is_no_difference() -> None:
+    made = _compare(*_pair(20, 0, 0, 10))
+    assert (made.difference, made.p_value) == (0, 1)
+    assert made.verdict is Verdict.TOO_FEW_ROWS
+    assert made.rows_needed == 150  # three in 150 is 2 %, the margin
+    assert _compare(*_pair(100, 0, 0, 50)).verdict is Verdict.NO_DIFFERENCE
+
+
+@pytest.mark.parametrize("metric", ["f1", "f1_weighted", "recall"])
+def test_metrics_of_classes_are_compared_by_a_paired_bootstrap(metric: str) -> None:
+    first, second = draw_labels(600, 1, right=0.9), draw_labels(600, 1, right=0.9)
+    worse = [
+        one if one.line % 4 else Answer(one.line, one.prompt, one.expected, "?") for one in second
+    ]
+    made = _compare(first, worse, metric)
+    assert made.test == BOOTSTRAP
+    assert made.verdict is Verdict.BETTER
+    assert made.low < made.difference < made.high
+
+
+def test_a_lower_distance_is_the_better_one() -> None:
+    texts = draw_texts(300, 1)
+    perfect = [Answer(one.line, one.prompt, one.expected, one.expected) for one in texts]
+    made = _compare(perfect, texts, "edit_distance")
+    assert made.difference < 0
+    assert made.verdict is Verdict.BETTER
+    assert _compare(perfect, texts, "token_f1").verdict is Verdict.BETTER
+
+
+def test_a_metric_that_one_of_them_lacks_is_not_compared() -> None:
+    answers = draw_labels(60, 1)
+    metric = make_metrics([MetricChoice("auroc")])[0]
+    assert compare(("one", answers), ("other", answers), metric, seed=1) is None
+
+
+def test_candidates_of_other_rows_are_not_compared() -> None:
+    answers = draw_labels(60, 1)
+    metric = make_metrics([MetricChoice("accuracy")])[0]
+    with pytest.raises(ValueError, match="'other' and 'one' did not answer the same rows"):
+        compare(("one", answers), ("other", answers[:-1]), metric, seed=1)
+
+
+def test_one_of_twenty_comparisons_of_equals_is_not_called_a_difference() -> None:
+    found = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        rows = [[chance.random() < 0.8 for _ in range(200)] for _ in range(2)]
+        pairs = [
+            answer([("ab"[n % 2], "ab"[n % 2] if right else "?") for n, right in enumerate(side)])
+            for side in rows
+        ]
+        found += _compare(pairs[0], pairs[1]).verdict in (Verdict.BETTER, Verdict.WORSE)
+    assert found <= 7  # 3 of 60 are expected

@@ -1,0 +1,61 @@
+"""Templates of promptfoo: variables in their places, and texts that are none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.spec.promptfoo.template import names, render_template, shield
+
+BITS = st.sampled_from(
+    ["{{", "}}", "{%", "%}", "{#", "#}", "{{ x }}", "{% raw %}", "file://a", "package:b", "\n", "a"]
+)
+TEXTS = st.lists(BITS | st.text(max_size=3), max_size=6).map("".join)
+
+
+@given(TEXTS)
+def test_a_shielded_text_is_that_text(text: str) -> None:
+    template = shield(text)
+    assert render_template(template, {}) == text
+    assert not template.startswith(("file://", "package:"))
+
+
+@given(TEXTS, TEXTS)
+def test_values_of_variables_stay_what_they_are(before: str, value: str) -> None:
+    template = shield(before) + "{{ it }}"
+    assert render_template(template, {"it": shield(value)}) == before + value
+
+
+def test_values_may_hold_variables() -> None:
+    values = {"a": "<{{b}}>", "b": "c"}
+    assert render_template("{{a}} {{ b }}", values) == "<c> c"
+
+
+def test_values_that_hold_themselves_come_to_an_end() -> None:
+    assert "{{a}}" in render_template("{{a}}", {"a": "x{{a}}"})
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ a | upper }}", "{% if a %}b{% endif %}", "{{ a", "{{ 1 + 1 }}"]
+)
+def test_what_is_more_than_a_variable_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match="is more than a variable in double braces"):
+        render_template(template, {"a": "1"})
+
+
+def test_a_variable_that_no_test_gives_is_told_by_its_name() -> None:
+    with pytest.raises(ValueError, match="no test gives the variable 'b'"):
+        render_template("{{ b }}", {})
+
+
+def test_comments_are_left_out() -> None:
+    assert render_template("a{# b #}c", {}) == "ac"
+
+
+def test_a_text_that_ends_raw_blocks_cannot_be_shielded() -> None:
+    with pytest.raises(ValueError, match="endraw"):
+        shield("{{ x }} {% endraw %}")
+
+
+def test_a_text_names_a_variable_only_by_itself() -> None:
+    assert names("a {{ row }} b", "row")
+    assert not names("a {{ rows }} b {{row", "row")

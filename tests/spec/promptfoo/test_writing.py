@@ -1,0 +1,154 @@
+"""An evaluation as a promptfoo configuration: whatever the data holds stays text there."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.records import Message
+from ftops.spec.promptfoo.reading import read_promptfoo
+from ftops.spec.promptfoo.template import render_template
+from ftops.spec.promptfoo.writing import (
+    CONFIG,
+    TESTS,
+    Candidate,
+    Exportable,
+    Exported,
+    ExportedRow,
+    render_promptfoo,
+)
+
+BITS = st.sampled_from(
+    ["{{", "}}", "{%", "{# #}", "file://a", "\n", "'", '"', "\\", "${A}", "\x85"]
+)
+TEXTS = st.lists(BITS | st.text(max_size=4), min_size=1, max_size=5).map("".join)
+USED = Exportable(
+    description="small",
+    file="rows.jsonl",
+    rows=(ExportedRow(1, "What? ->", "x"),),
+    candidates=(Candidate("tuned", "ft:ada:local:x:y", "http://127.0.0.1:1/v1"),),
+    is_chat=False,
+    separator=" ->",
+    stop="\n",
+    max_tokens=8,
+)
+
+
+def load(made: Exported) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    config = yaml.safe_load(made.config)
+    return config, [json.loads(line) for line in made.tests.split("\n") if line]
+
+
+def test_the_tuned_model_is_asked_as_it_was_trained() -> None:
+    config, (test,) = load(render_promptfoo(USED))
+    assert config["providers"] == [
+        {
+            "id": "openai:completion:ft:ada:local:x:y",
+            "label": "tuned",
+            "config": {
+                "temperature": 0,
+                "apiBaseUrl": "http://127.0.0.1:1/v1",
+                "max_tokens": 8,
+                "stop": ["\n"],
+            },
+        }
+    ]
+    assert config["prompts"] == [{"label": "rows", "raw": "{{row_prompt}} ->"}]
+    assert config["tests"] == "file://tests.jsonl"
+    assert test["vars"] == {"row_prompt": "What?"}
+    assert test["assert"] == [{"type": "equals", "value": "x"}]
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_prompt_separator_and_answer_come_out_as_they_were(
+    prompt: str, separator: str, answer: str
+) -> None:
+    row = ExportedRow(1, prompt + separator, answer)
+    made = render_promptfoo(replace(USED, rows=(row,), separator=separator, description=prompt))
+    config, tests = load(made)
+    assert config["description"] == prompt
+    if not tests:
+        assert made.left_out
+        return
+    template = config["prompts"][0]["raw"]
+    assert render_template(template, tests[0]["vars"]) == prompt + separator
+    assert render_template(tests[0]["assert"][0]["value"], {}) == answer
+
+
+def test_a_chat_is_handed_over_as_its_messages() -> None:
+    messages = (Message("system", "s"), Message("user", "{{ hello }}"))
+    made = render_promptfoo(
+        replace(USED, rows=(ExportedRow(1, messages, "x"),), is_chat=True, separator="")
+    )
+    config, (test,) = load(made)
+    assert config["providers"][0]["id"] == "openai:chat:ft:ada:local:x:y"
+    assert "stop" not in config["providers"][0]["config"]
+    rendered = render_template(config["prompts"][0]["raw"], test["vars"])
+    assert json.loads(rendered) == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "{{ hello }}"},
+    ]
+
+
+@pytest.mark.parametrize("text", ["{% raw %} a {% endraw %}", "a {{ row_prompt }}"])
+def test_a_row_that_cannot_be_carried_is_left_out_by_its_line(text: str) -> None:
+    rows = (ExportedRow(1, "a", "x"), ExportedRow(7, text, "y"))
+    made = render_promptfoo(replace(USED, rows=rows))
+    assert made.tests_count == 1
+    assert made.left_out[0].startswith("rows.jsonl:7: the row: it holds")
+
+
+@pytest.mark.parametrize(
+    ("metric", "assertion"),
+    [
+        ("json_valid", {"type": "is-json"}),
+        ("stop_reached", {"type": "finish-reason", "value": "stop"}),
+        ({"regex": "[ab]+"}, {"type": "regex", "value": "^(?:[ab]+)$"}),
+        ({"regex": {"pattern": "a", "name": "n"}}, {"type": "regex", "value": "^(?:a)$"}),
+        ({"json_schema": "s.json"}, {"type": "is-json", "value": "file:///jobs/s.json"}),
+        ({"max_chars": 9}, {"type": "javascript", "value": "output.length <= 9"}),
+        (
+            {"judge": {"model": "gpt-4.1", "question": "Kind?", "mode": "grade"}},
+            {"type": "llm-rubric", "value": "Kind?", "provider": "openai:chat:gpt-4.1"},
+        ),
+    ],
+)
+def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> None:
+    made = render_promptfoo(replace(USED, metrics=(metric,), folder=Path("/jobs")))
+    _, (test,) = load(made)
+    assert test["assert"] == [assertion]
+    assert made.left_out == ()
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "f1",
+        "exact_match",
+        {"regex": "(?P<a>b)"},
+        {"regex": "(?i:a)"},
+        {"python": "a.py:score"},
+        {"judge": {"model": "m", "question": "q", "mode": "pair"}},
+    ],
+)
+def test_a_metric_without_a_counterpart_is_named(metric: Any) -> None:
+    made = render_promptfoo(replace(USED, metrics=("accuracy", metric)))
+    word = metric if isinstance(metric, str) else next(iter(metric))
+    assert made.left_out[0].startswith(f"evaluate.metrics: {word}: ")
+    _, (test,) = load(made)
+    assert [one["type"] for one in test["assert"]] == ["equals"]
+
+
+def test_what_was_exported_is_imported_as_the_same_rows(tmp_path: Path) -> None:
+    rows = (ExportedRow(1, "a {{b}} ->", "x"), ExportedRow(2, "file://c ->", "y\ny"))
+    made = render_promptfoo(replace(USED, rows=rows))
+    (tmp_path / CONFIG).write_text(made.config, encoding="utf-8")
+    (tmp_path / TESTS).write_text(made.tests, encoding="utf-8")
+    found = read_promptfoo(tmp_path / CONFIG)
+    assert list(found.rows) == [{"prompt": one.prompt, "completion": one.expected} for one in rows]
+    assert found.section["metrics"] == ["accuracy"]
