@@ -10,7 +10,7 @@ from ftops.dataset.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.stages.evaluate import EVALUATION
+from ftops.orchestrator.evaluation.keeping import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.trainings import find_facts
 from ftops.records import Run, Stage

@@ -30,9 +30,17 @@ def test_a_run_ends_with_times_curve_results_accuracy_model_and_next_commands(
     house: House, first_run: Answer
 ) -> None:
     assert (first_run.code, first_run.err) == (0, "")
-    for part in ("Stages", "Training", "Results", "Accuracy on validation.jsonl", "Model", "Next"):
+    for part in (
+        "Stages",
+        "Training",
+        "Results",
+        "Evaluation on validation.jsonl (14 rows)",
+        "Model",
+        "Next",
+    ):
         assert f"\n{part}\n" in first_run.out
-    assert "would be right by always answering" in first_run.out
+    for name in ("tuned", "naive Bayes", "nearest neighbour", "majority"):
+        assert f"\n  {name} " in first_run.out
     assert re.search(r"\n  ft:ada:local:colours:\w{8}\n", first_run.out)
     assert "not English" in first_run.out
     commands = first_run.out.partition("\nNext\n")[2].splitlines()
