@@ -12,7 +12,7 @@ from typing import Any
 from ftops.reporting.report.confusion import Matrix
 from ftops.reporting.report.learning import Curve
 from ftops.reporting.report.palette import Palette
-from ftops.reporting.report.thinning import Point, fill_buckets, thin
+from ftops.reporting.report.thinning import BUCKETS, Point, fill_buckets, thin
 from ftops.reporting.report.words import is_share, say_value
 from ftops.scoring.evaluation import Figure
 
@@ -25,6 +25,7 @@ _CELL = 30
 _FONT = "Helvetica, Arial, sans-serif"
 _DECADES = 100.0  # a loss that falls so much is drawn on a logarithmic axis
 _MOST_DECADES = 1e5
+_LEAST_BUCKETS, _MOST_POINTS = 80, 640  # of a line, and of all lines of a chart
 _BANDED_RUNS = 3  # of more runs the bands would hide each other
 _TITLES = {"loss": "loss (nats a token)", "accuracy": "share of tokens that are right"}
 
@@ -57,6 +58,7 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
     """
     last = find_last_step(curves)
     alone = len(curves) == 1
+    most = choose_detail(len(curves))
     y = _find_scale(curves)
     x: Spec = {
         "type": "quantitative",
@@ -69,14 +71,19 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
     for index, one in enumerate(curves):
         color = palette.choose(index)
         banded = len(curves) <= _BANDED_RUNS
-        layers += _draw_training(one.curve.training, color, x, y, banded=banded)
+        layers += _draw_training(one.curve.training, color, x, y, banded=banded, most=most)
         marked = palette.choose(1) if alone else color
-        layers += _draw_validation(one.curve.validation, marked, x, y)
+        layers += _draw_validation(one.curve.validation, marked, x, y, most=2 * most)
         if one.best is not None and one.curve.measure == "loss":
             layers.append(_draw_best(one.best, palette.ink, x, y))
         if one.preferred is not None:
             layers.append(_draw_preferred(one.preferred, palette.ink if alone else color, x))
     return _frame({"layer": layers, "width": width, "height": _CURVE_HEIGHT}, palette)
+
+
+def choose_detail(curves: int) -> int:
+    """How many points a line may have, so that many lines over each other stay a small file."""
+    return max(_LEAST_BUCKETS, min(BUCKETS, _MOST_POINTS // curves))
 
 
 def _find_scale(curves: Sequence[NamedCurve]) -> Spec:
@@ -249,7 +256,7 @@ def _draw_epochs(steps: Sequence[float], palette: Palette, x: Spec) -> Spec:
 
 
 def _draw_training(
-    points: Sequence[Point], color: str, x: Spec, y: Spec, *, banded: bool
+    points: Sequence[Point], color: str, x: Spec, y: Spec, *, banded: bool, most: int
 ) -> list[Spec]:
     if not points:
         return []
@@ -260,7 +267,7 @@ def _draw_training(
             "y": _short(one.mean),
             "high": _short(one.high),
         }
-        for one in fill_buckets(points)
+        for one in fill_buckets(points, most)
     ]
     line: Spec = {
         "mark": {"type": "line", "color": color, "strokeWidth": 1.8, "clip": True},
@@ -281,10 +288,12 @@ def _draw_training(
     return [{"data": {"values": rows}, "layer": [band, line]}]
 
 
-def _draw_validation(points: Sequence[Point], color: str, x: Spec, y: Spec) -> list[Spec]:
+def _draw_validation(
+    points: Sequence[Point], color: str, x: Spec, y: Spec, *, most: int
+) -> list[Spec]:
     if not points:
         return []
-    rows = [{"x": _short(step), "y": _short(value)} for step, value in thin(points)]
+    rows = [{"x": _short(step), "y": _short(value)} for step, value in thin(points, most)]
     encoding: Spec = {"x": {"field": "x", **x}, "y": {"field": "y", **y}}
     line = {"type": "line", "color": color, "strokeDash": [5, 3], "strokeWidth": 1.6, "clip": True}
     mark = {"type": "point", "filled": True, "color": color, "size": 26, "opacity": 1, "clip": True}

@@ -11,6 +11,7 @@ from ftops.reporting.report.facts import RunFacts, find_number, name_runs
 from ftops.reporting.report.learning import Learning, read_learning
 from ftops.reporting.report.rows import Example, WorstRow, choose_examples, find_worst
 from ftops.reporting.report.scores import CandidateLine, Sentence
+from ftops.reporting.report.versus import compare_runs
 from ftops.reporting.report.words import say_rows, show
 from ftops.scoring.evaluation import ClassFigures, Evaluation, Figure
 
@@ -82,6 +83,7 @@ class Contents:
     runs: Sequence[RunPart]
     standings: Sequence[Standing]
     standing_note: str
+    versus: Sequence[Sentence] = ()
 
     @property
     def several(self) -> bool:
@@ -95,7 +97,9 @@ def compose(runs: Sequence[RunFacts], made_at: datetime) -> Contents:
     names = list(dict.fromkeys(show(one.run.name) for one in runs))
     title = names[0] if len(names) == 1 else f"{len(runs)} runs: {', '.join(names)}"
     standings = _rank_runs(parts) if len(parts) > 1 else []
-    return Contents(title, made_at, parts, standings, _note_standings(parts, standings))
+    versus = compare_runs([(part.name, part.facts) for part in parts]) if standings else []
+    note = _note_standings(parts, standings)
+    return Contents(title, made_at, parts, standings, note, versus)
 
 
 def _compose_run(name: str, facts: RunFacts) -> RunPart:

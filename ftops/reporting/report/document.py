@@ -29,6 +29,7 @@ def make_document(contents: Contents) -> dict[str, Json]:
             for one in contents.standings
         ],
         "standing_note": contents.standing_note,
+        "versus": [one.text for one in contents.versus],
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.records import Json
-from ftops.reporting.report.charts import Bar, NamedCurve, find_last_step
+from ftops.reporting.report.charts import Bar, NamedCurve, choose_detail, find_last_step
 from ftops.reporting.report.contents import Contents, RunPart
 from ftops.reporting.report.learning import Curve
 from ftops.reporting.report.palette import SERIES
@@ -37,9 +37,13 @@ class CurveFigure:
     def to_data(self) -> dict[str, Json]:
         """What the page reads values from, at the resolution of what is drawn."""
         series: list[Json] = []
+        most = choose_detail(len(self.curves))
         for one in self.curves:
-            means = [(bucket.x, bucket.mean) for bucket in fill_buckets(one.curve.training)]
-            for kind, points in (("training", means), ("validation", thin(one.curve.validation))):
+            means = [(bucket.x, bucket.mean) for bucket in fill_buckets(one.curve.training, most)]
+            for kind, points in (
+                ("training", means),
+                ("validation", thin(one.curve.validation, 2 * most)),
+            ):
                 if points:
                     name = kind if len(self.curves) == 1 else f"{one.name}, {kind}"
                     series.append({"name": name, "points": _shorten(points)})

@@ -90,6 +90,8 @@ def _render_standings(contents: Contents) -> Iterable[str]:
     yield from _table(["run", "candidate", "metric", "value"], rows)
     yield ""
     yield contents.standing_note
+    yield ""
+    yield from _list(contents.versus)
 
 
 def _render_facts(contents: Contents) -> Iterable[str]:

@@ -96,17 +96,15 @@ def say_comparison(one: Comparison) -> str:
     low = say_difference(metric, one.low).removesuffix(" points")
     high = say_difference(metric, one.high).removesuffix(" points")
     evidence = f"{difference}, 95% interval {low} to {high}; {show(one.test)}, {say_p(one.p_value)}"
+    if one.p_corrected is not None and say_p(one.p_corrected) != say_p(one.p_value):
+        evidence += f", corrected {say_p(one.p_corrected)}"
     if one.verdict is Verdict.BETTER:
         return f"{first} is better than {second} by {metric} ({evidence})."
     if one.verdict is Verdict.WORSE:
         return f"{first} is worse than {second} by {metric} ({evidence})."
     if one.verdict is Verdict.NO_DIFFERENCE:
         return f"{first} and {second} do equally well by {metric} ({evidence})."
-    needed = (
-        f" About {one.rows_needed:,} rows would show a difference of this size."
-        if one.rows_needed
-        else ""
-    )
+    needed = f" About {one.rows_needed:,} rows would be needed to tell." if one.rows_needed else ""
     return f"Too few rows to tell {first} from {second} by {metric} ({evidence}).{needed}"
 
 

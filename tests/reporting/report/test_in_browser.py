@@ -112,6 +112,9 @@ def test_a_dark_page_is_printed_on_white_with_everything_unfolded(
         opened.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         assert opened.page.locator("details[open]").count() == 0
         assert opened.page.pdf(format="A4").startswith(b"%PDF")
+    with open_page(browser, report, width=720) as opened:  # what A4 leaves between its margins
+        opened.page.emulate_media(media="print")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 720
 
 
 @pytest.mark.parametrize("width", [360, 768, 1_400])

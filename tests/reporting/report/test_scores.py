@@ -38,9 +38,12 @@ def test_each_verdict_has_its_own_words(verdict: Verdict, text: str) -> None:
 
 def test_too_few_rows_come_with_how_many_would_be_needed() -> None:
     one = replace(SHOWN, verdict=Verdict.TOO_FEW_ROWS, rows_needed=1_240)
-    assert scores.say_comparison(one).endswith(
-        "About 1,240 rows would show a difference of this size."
-    )
+    assert scores.say_comparison(one).endswith("About 1,240 rows would be needed to tell.")
+
+
+def test_a_p_value_that_many_comparisons_have_weakened_is_told_beside_its_own() -> None:
+    one = replace(SHOWN, p_value=0.03, p_corrected=0.09)
+    assert "p = 0.030, corrected p = 0.090" in scores.say_comparison(one)
 
 
 def test_a_loss_is_called_a_loss() -> None:
