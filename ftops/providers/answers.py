@@ -23,7 +23,7 @@ from ftops.records import Completion, Json, Message, Prompt, Sampling
 
 T = TypeVar("T")
 
-TEXTS_IN_A_REQUEST = 32
+TEXTS_IN_A_REQUEST = 64
 CHATS_AT_A_TIME = 8
 _TIMEOUT_S = 300.0  # a model may need minutes for a request full of prompts
 
