@@ -193,6 +193,26 @@ def test_chances_that_are_nonsense_are_no_reason_to_lose_an_answer(
     assert (one.text, one.first_token) == ("A", {})
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4.1", "max_tokens"),
+        ("ft:gpt-4.1:acme::1", "max_tokens"),
+        ("gpt-5-mini", "max_completion_tokens"),
+        ("ft:o4-mini:acme::1", "max_completion_tokens"),
+        ("orca-7b", "max_tokens"),
+    ],
+)
+def test_the_longest_answer_is_told_by_the_name_that_the_model_takes(
+    api: respx.MockRouter, provider: Provider, model: str, name: str
+) -> None:
+    route = api.post("/chat/completions").respond(json={"choices": [{"message": {}}]})
+    provider.complete(model, [chat_of(1)], GREEDY)
+    body = sent(route.calls[0].request)
+    assert body[name] == 4
+    assert {"max_tokens", "max_completion_tokens"} & set(body) == {name}
+
+
 def test_nothing_is_asked_about_chances_by_itself(
     api: respx.MockRouter, provider: Provider
 ) -> None:
