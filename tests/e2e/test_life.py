@@ -142,11 +142,11 @@ def test_the_model_answers_a_file_as_it_answers_one_question_and_once(
     questions, out = house.folder / "questions.txt", house.folder / "answers.jsonl"
     questions.write_text("the apple at noon\nthe sky at noon\n")
     words = ("batch", questions, "-m", "colours", "-o", out, "--json")
-    assert house.ftops(*words).document["kept"] == 0
+    assert '"kept": 0' in house.ftops(*words).out
     answers = [json.loads(line)["answer"].strip() for line in out.read_text().splitlines()]
     for text, answer in zip(("the apple at noon", "the sky at noon"), answers, strict=True):
         assert house.look("complete", "-m", "colours", "-p", text).out.strip() == answer
-    assert house.ftops(*words).document["kept"] == 2
+    assert '"kept": 2' in house.ftops(*words).out
     talk = house.ftops("chat", "-m", "colours", stdin="the apple at noon\n")
     assert talk.out.strip() == answers[0]
 
