@@ -166,6 +166,21 @@ def test_the_model_answers_with_the_separator_and_stop_of_its_run(
     assert raw.out.splitlines()[0] == plain.out.splitlines()[0]
 
 
+def test_the_model_answers_a_file_as_it_answers_one_question_and_once(
+    house: House, first_run: Answer
+) -> None:
+    questions, out = house.folder / "questions.txt", house.folder / "answers.jsonl"
+    questions.write_text("the apple at noon\nthe sky at noon\n")
+    words = ("batch", questions, "-m", "colours", "-o", out, "--json")
+    assert '"kept": 0' in house.ftops(*words).out
+    answers = [json.loads(line)["answer"].strip() for line in out.read_text().splitlines()]
+    for text, answer in zip(("the apple at noon", "the sky at noon"), answers, strict=True):
+        assert house.look("complete", "-m", "colours", "-p", text).out.strip() == answer
+    assert '"kept": 2' in house.ftops(*words).out
+    talk = house.ftops("chat", "-m", "colours", stdin="the apple at noon\n")
+    assert talk.out.strip() == answers[0]
+
+
 def test_the_command_to_type_next_works_as_it_stands(house: House, first_run: Answer) -> None:
     line = first_run.out.partition("\nNext\n")[2].splitlines()[0]
     answer = house.ftops(*shlex.split(line)[1:])

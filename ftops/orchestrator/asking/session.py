@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextvars import copy_context
 
 from ftops.errors import NotFound, ProviderError, RateLimited
@@ -48,7 +48,7 @@ class Session:
         self._askers = 0
         self._has_noted = False
 
-    def run(self) -> Iterator[tuple[str, Outcome]]:
+    def run(self) -> Generator[tuple[str, Outcome]]:
         """What came of each question, as it comes; raises what was about all of them."""
         threads: list[threading.Thread] = []
         missing = len(self._questions)
