@@ -130,6 +130,7 @@ class JudgeMetric(Section):
         " asked in both orders; counted where both agree, half otherwise. `grade`: one answer"
         " alone, from 1 to 5.",
     )
+    name: _OwnName = Field(None, min_length=1, max_length=64, description=_OWN_NAME)
 
     @property
     def settings(self) -> ProviderSettings | None:

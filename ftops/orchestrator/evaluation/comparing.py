@@ -55,7 +55,7 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
             )
         )
     folder = Path(runs[0].job_file).parent
-    metrics = find_metrics(spec, candidates[0].answers, None, [], folder)
+    metrics = find_metrics(spec, candidates[0].answers, (), [], folder)
     files = list(dict.fromkeys(one.evaluation.file for one in kept))
     found = evaluate(" and ".join(files), candidates, metrics, seed=spec.seed)
     return replace(found, notes=(*_note_rows(kept, names, len(common)), *found.notes))

@@ -26,12 +26,12 @@ from ftops.orchestrator.evaluation.judging import (
     grade_answers,
     judge_pairs,
 )
+from ftops.orchestrator.evaluation.judging import NAME as JUDGE
 from ftops.orchestrator.evaluation.simple import answer_simply
 from ftops.orchestrator.evaluation.ways import Way
 from ftops.records import Prompt, RowFormat, Sampling
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.evaluation import CandidateKind, LeftOut
-from ftops.scoring.metrics.metric import Metric
 from ftops.scoring.requests import Prices
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.measures import JudgeMetric
@@ -57,12 +57,16 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Interviews:
-    """All that was answered, who was left out, and what the judge made of it."""
+    """All that was answered, who was left out, and what judges made of it."""
 
     answered: Sequence[Answered]
     left_out: Sequence[LeftOut]
-    judge: Metric | None = None
-    notes: Sequence[str] = ()
+    judges: Sequence[JudgeScores] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the judges."""
+        return [note for judge in self.judges for note in judge.judged.say(judge.name)]
 
     @property
     def answers(self) -> dict[str, Sequence[Answer]]:
@@ -112,8 +116,7 @@ def interview_all(
                 left_out.append(simple)
             else:
                 answered.append(simple)
-    judge, notes = _judge(field, spec, answered, interview)
-    return Interviews(answered, left_out, judge, notes)
+    return Interviews(answered, left_out, list(_judge(field, spec, answered, interview)))
 
 
 def _interview(
@@ -252,13 +255,18 @@ def _count_bytes(prompt: Prompt) -> int:
 
 def _judge(
     field: Field, spec: EvaluateSpec, answered: Sequence[Answered], interview: Interview
-) -> tuple[Metric | None, list[str]]:
-    """The judge's metric, and what is to be said of it; none where no judge is named."""
-    wanted = next((one.settings for one in spec.measures if one.word == "judge"), None)
-    if not isinstance(wanted, JudgeMetric):
-        return None, []
-    settings = wanted.settings or field.subject.settings
-    provider = field.open_provider(settings)
+) -> Iterator[JudgeScores]:
+    """What each judge that is named makes of the answers, as a metric."""
+    for number, entry in enumerate(one for one in spec.measures if one.word == JUDGE):
+        wanted = entry.settings
+        assert isinstance(wanted, JudgeMetric)
+        ask = _open_judge(field, wanted, interview)
+        name = wanted.name or (f"{JUDGE}_{number + 1}" if number else JUDGE)
+        yield JudgeScores(_ask_judge(wanted, answered, ask), name)
+
+
+def _open_judge(field: Field, wanted: JudgeMetric, interview: Interview) -> AskJudge:
+    provider = field.open_provider(wanted.settings or field.subject.settings)
     way = Way(provider.row_format(wanted.model))
     if way.format is not RowFormat.CHAT:
         way = Way(way.format, separator="\n\n")
@@ -269,8 +277,7 @@ def _judge(
         replies = interview.ask(provider, wanted.model, put, sampling, on_progress=lambda _: None)
         return [None if one.problem is Problem.FAILED else one.text for one in replies]
 
-    judged = _ask_judge(wanted, answered, ask)
-    return JudgeScores(judged), judged.say()
+    return ask
 
 
 def _ask_judge(wanted: JudgeMetric, answered: Sequence[Answered], ask: AskJudge) -> Judged:

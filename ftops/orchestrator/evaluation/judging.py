@@ -39,20 +39,21 @@ class Judged:
     disagreed: int = 0
     asked: int = 0
 
-    def say(self) -> list[str]:
+    def say(self, name: str = NAME) -> list[str]:
         """Notes for whoever reads the figure."""
         notes = []
         if self.disagreed:
             notes.append(
-                f"judge: the two orders disagree on {self.disagreed:,} of {self.asked:,} pairs,"
+                f"{name}: the two orders disagree on {self.disagreed:,} of {self.asked:,} pairs,"
                 " which count as ties"
             )
         if self.unread:
             lines = sorted(self.unread)
             shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + ("…" if lines[5:] else "")
+            rows = "1 row" if len(lines) == 1 else f"{len(lines):,} rows"
             notes.append(
-                f"judge: {len(lines):,} rows without a verdict that can be read, left out of its"
-                f" figure (line {shown}: {_quote(self.unread[lines[0]])})"
+                f"{name}: {rows} without a verdict that can be read, left out of its figure"
+                f" (line {shown}: {_quote(self.unread[lines[0]])})"
             )
         return notes
 

@@ -30,7 +30,7 @@ def score_interviews(
     """The evaluation; files that metrics name lie below `folder`."""
     wanted = read_requirements(spec)
     ours = interviews.answered[0].answers
-    metrics = find_metrics(spec, ours, interviews.judge, wanted, folder)
+    metrics = find_metrics(spec, ours, interviews.judges, wanted, folder)
     found = evaluate(
         field.questions.source,
         [
@@ -56,7 +56,7 @@ def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
 def find_metrics(
     spec: EvaluateSpec,
     answers: Sequence[Answer],
-    judge: Metric | None,
+    judges: Sequence[Metric],
     wanted: Sequence[Wanted],
     folder: Path,
 ) -> list[Metric]:
@@ -70,8 +70,9 @@ def find_metrics(
         found = make_metrics([to_choice(one) for one in named], folder=folder)
     except ValueError as error:
         raise SpecError(f"evaluate.metrics: {error}") from error
-    if judge is not None:
-        found.insert([one.word for one in measures].index(JUDGE), judge)
+    places = [place for place, one in enumerate(measures) if one.word == JUDGE]
+    for place, judge in zip(places, judges, strict=False):
+        found.insert(place, judge)
     if not measures:
         found = choose_metrics(answers)
     names = {one.name for one in found}

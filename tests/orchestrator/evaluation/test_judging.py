@@ -102,4 +102,4 @@ def test_grades_become_shares_and_other_words_none() -> None:
     judged = grade_answers(GRADE, {"tuned": mine, "other": theirs}, judge.ask)
     assert JudgeScores(judged).measure(mine).value == (0.75 + 0.0) / 2
     assert JudgeScores(judged).measure(theirs).value == 1.0
-    assert "1 rows without a verdict" in judged.say()[0]
+    assert "1 row without a verdict" in judged.say()[0]

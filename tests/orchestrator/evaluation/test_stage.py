@@ -213,6 +213,15 @@ def test_a_judge_compares_each_candidate_with_the_model(bench: Bench) -> None:
     assert any("the two orders disagree on" in note for note in found.notes)
 
 
+def test_several_judges_have_figures_of_their_own(bench: Bench) -> None:
+    bench.provider.voices = {"wise": always("5"), "strict": always("1")}
+    judges = [{"judge": {"model": name, "mode": "grade"}} for name in ("wise", "strict")]
+    _, found = evaluate(bench, against=[], metrics=["accuracy", *judges])
+    figures = {name: one.value for name, one in found.candidates[0].figures.items()}
+    assert list(figures) == ["accuracy", "judge", "judge_2"]
+    assert (figures["judge"], figures["judge_2"]) == (1.0, 0.0)
+
+
 def test_nothing_is_asked_beyond_what_it_may_cost(bench: Bench) -> None:
     with pytest.raises(LimitExceeded, match="the price of ft:ada:acme::ftjob-1 at fake is not"):
         evaluate(bench, max_cost_usd=1)
