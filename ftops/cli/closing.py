@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -177,7 +178,9 @@ def next_commands(report: Report) -> list[str]:
         return [views.quote("ftops", "follow", run.id), views.quote("ftops", "cancel", run.id)]
     separator = report.model.separator if report.model else ""
     prompt = find_example_prompt(run, report.home, separator)
-    figures = [views.quote("ftops", "results", run.id, "--csv", f"{run.name}.csv")]
+    # A page wants an extra, Markdown does not.
+    page = "html" if find_spec("vl_convert") and find_spec("jinja2") else "md"
+    figures = [views.quote("ftops", "report", run.id, "-o", f"{run.name}.{page}")]
     return [
         views.quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
         *(figures if run.pruned_at is None else ()),
