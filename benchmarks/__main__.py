@@ -13,6 +13,7 @@ NAMES = (
     "learning",
     "memory",
     "serving",
+    "asking",
     "ledger",
     "lists",
     "following",

@@ -1,4 +1,4 @@
-"""`ftops complete`: one question to a model, answered as it comes."""
+"""`ftops complete`: one question to a model, answered as it comes; or to several, side by side."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftops.cli import wiring
+from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
-from ftops.cli.named import NamedModel, find_named_model
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
+from ftops.cli.side_by_side import ask_all, show_side_by_side
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ftops.providers.protocol import Provider
-    from ftops.records import Prompt
+    from ftops.records import Sampling
 
 ModelRef = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="Model name, run id or job id.")
+]
+ModelRefs = Annotated[
+    list[str],
+    typer.Option(
+        "--model", "-m", metavar="MODEL", help="Model name, run id or job id; may be given again."
+    ),
 ]
 PromptText = Annotated[
     str, typer.Option("--prompt", "-p", metavar="TEXT", help="The prompt; - reads it from stdin.")
@@ -45,13 +50,14 @@ def add_to(app: typer.Typer) -> None:
         examples=[
             'ftops complete -m news-topics -p "The striker scored twice."',
             "ftops complete -m ft:ada:local:faq:a1b2c3d4 -p - < question.txt",
+            'ftops complete -m run-20261122-1407-k3f9 -m news-topics -p "It rains."',
         ],
     )(complete)
 
 
 def complete(
     out: Output,
-    model: ModelRef,
+    model: ModelRefs,
     prompt: PromptText,
     max_tokens: MaxTokens = 64,
     temperature: Temperature = 0.0,
@@ -65,33 +71,31 @@ def complete(
 ) -> None:
     """Ask a model; the answer comes piece by piece.
 
-    The separator, stop sequence and system message of the run that made the model are applied when
-    the ledger knows them, and so is its plan: the prompt is made ready as the rows were, and a
-    number that stands for a label is answered as that label.
+    Several models answer side by side. The separator, stop sequence and system message of the run
+    that made the model are applied when the ledger knows them, and so is its plan: the prompt is
+    made ready as the rows were, and a number that stands for a label is answered as that label.
     """
-    from ftops.dataset.plans.asking import find_labels
     from ftops.records import Sampling
 
     text = _read_prompt(prompt)
-    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger:
-        named = find_named_model(ledger, model, asked)
-    named.check_there()
-    sampling = Sampling(
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        stop=tuple(stop or ()) or _find_stop(named, raw),
-        seed=seed,
-    )
-    with wiring.open_provider(named.provider) as source:
-        question = _make_prompt(text, named, source, raw=raw)
-        pieces = source.stream(named.name, question, sampling)
-        labels = find_labels(None if raw else named.plan)
+    with open_addressees(model, provider, base_url, api_key_env, raw=raw) as addressees:
+
+        def choose_sampling(addressee: Addressee) -> "Sampling":
+            chosen = addressee.choose_stop(stop)
+            return Sampling(max_tokens, temperature, top_p, chosen, seed)
+
+        if len(addressees) > 1:
+            show_side_by_side(
+                out, ask_all([(one, choose_sampling(one)) for one in addressees], text)
+            )
+            return
+        (only,) = addressees
+        pieces = only.source.stream(only.name, only.make_prompt(text), choose_sampling(only))
+        labels = only.find_labels()
         if labels:
-            _answer_with_label(out, named.name, "".join(pieces), labels)
+            _answer_with_label(out, only.name, "".join(pieces), labels)
         else:
-            _answer(out, named.name, pieces)
+            _answer(out, only.name, pieces)
 
 
 def _answer_with_label(out: Output, model: str, text: str, labels: Mapping[str, str]) -> None:
@@ -127,34 +131,3 @@ def _read_prompt(prompt: str) -> str:
     if not text:
         raise DatasetError("the prompt is empty", hint='Give one with -p "…", or -p - for stdin.')
     return text
-
-
-def _find_stop(named: NamedModel, raw: bool) -> tuple[str, ...]:
-    if raw or named.tuned is None or not named.tuned.stop:
-        return ()
-    return (named.tuned.stop,)
-
-
-def _make_prompt(text: str, named: NamedModel, source: "Provider", *, raw: bool) -> "Prompt":
-    """The prompt in the shape of the model's training rows."""
-    from ftops.dataset.plans.asking import find_marks, prepare_question
-    from ftops.records import Message, RowFormat
-
-    tuned = named.tuned
-    if named.plan is not None and not raw:
-        text = prepare_question(named.plan, text)
-    shape = tuned.row_format if tuned else source.row_format(named.name)
-    if shape is RowFormat.CHAT:
-        system = None if raw else _find_system(named)
-        first = (Message("system", system),) if system else ()
-        mark = find_marks(named.plan)[0] if named.plan is not None and not raw else ""
-        return (*first, Message("user", text.removesuffix(mark)))
-    if raw or tuned is None or text.endswith(tuned.separator):
-        return text
-    return text + tuned.separator
-
-
-def _find_system(named: NamedModel) -> str | None:
-    prepare = named.run.spec.get("prepare") if named.run else None
-    system = prepare.get("system") if isinstance(prepare, Mapping) else None
-    return system if isinstance(system, str) else None

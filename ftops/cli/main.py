@@ -10,6 +10,8 @@ import typer
 from ftops import __version__
 from ftops.cli import (
     adopt,
+    batch,
+    chat,
     check,
     complete,
     doctor,
@@ -41,7 +43,7 @@ _EPILOG = "\n".join(
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
     run, adopt, check, data, runs, pause, logs, results, report, track, models, files, complete,
-    promptfoo, doctor, prune, schema, init,
+    chat, batch, promptfoo, doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

@@ -42,9 +42,11 @@ def ask(
     done = sum(places[key] for key in found)
     manner.on_progress(done, len(keys))
     if left:
-        if manner.budget is not None and manner.tariff is not None:
+        if manner.tariff is not None:
             forecast = manner.tariff.forecast(list(left.values()), sampling.max_tokens)
-            manner.budget.check(manner.tariff, forecast, model)
+            if manner.budget is not None:
+                manner.budget.check(manner.tariff, forecast, model)
+            manner.on_forecast(forecast)
         session = Session(provider, model, sampling, shelf, manner, left)
         try:
             for key, outcome in session.run():

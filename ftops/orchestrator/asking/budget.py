@@ -73,6 +73,8 @@ class Tariff:
 
     def price(self, answers: Sequence[Completion]) -> float | None:
         """What these answers have cost; None when prices or tokens are not known."""
+        if not answers:
+            return 0.0
         if self.prices is None:
             return None
         if self.prices == Prices(0, 0):

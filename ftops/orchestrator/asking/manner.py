@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftops.clock import Clock
-from ftops.orchestrator.asking.budget import Budget, Tariff
+from ftops.orchestrator.asking.budget import Budget, Forecast, Tariff
 
 # A hosted model is often unknown for some minutes after the job that made it has succeeded.
 LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
 
 
 def _pass_over(_done: int, _total: int) -> None: ...
+
+
+def _take_note(_forecast: Forecast) -> None: ...
 
 
 def _say_nothing(_text: str) -> None: ...
@@ -24,7 +27,9 @@ class Manner:
     None: as the provider's capabilities say. A model that is not found is waited for, for all of
     `loading_pauses_s`; `sleep` lets them pass (None: the clock does). `on_progress` is told, by the
     asking thread, how many questions are done, and of how many; `noted`, by any thread, what the
-    user should know. A `budget` needs a `tariff`. With `anew`, kept answers are not looked for.
+    user should know. With a `tariff`, `on_forecast` is told what is left to be asked will take,
+    before any of it is, and may raise; a `budget` needs one. With `anew`, kept answers are not
+    looked for.
     """
 
     clock: Clock
@@ -35,6 +40,7 @@ class Manner:
     on_progress: Callable[[int, int], None] = _pass_over
     noted: Callable[[str], None] = _say_nothing
     tariff: Tariff | None = None
+    on_forecast: Callable[[Forecast], None] = _take_note
     budget: Budget | None = None
     anew: bool = False
 

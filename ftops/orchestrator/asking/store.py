@@ -7,11 +7,12 @@ question asked again. What was not used for the longest time goes when all has g
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from ftops.clock import Clock
@@ -23,6 +24,7 @@ from ftops.records import Completion, Json, Prompt, Sampling
 FOLDER = "answers"
 MAX_BYTES = 1_000_000_000  # of all models together
 _VERSION = 1  # part of every key
+_FIELDS = tuple(one.name for one in fields(Completion))
 
 
 def make_key(prompt: Prompt, sampling: Sampling, occurrence: int = 0) -> str:
@@ -35,9 +37,14 @@ def make_key(prompt: Prompt, sampling: Sampling, occurrence: int = 0) -> str:
         if isinstance(prompt, str)
         else [[message.role, message.content] for message in prompt]
     )
-    drawn = asdict(sampling) | {"stop": list(sampling.stop)}
-    text = json.dumps([_VERSION, said, drawn, occurrence], sort_keys=True)
+    drawn = _render_sampling(sampling)
+    text = json.dumps([_VERSION, said, drawn, occurrence])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@functools.lru_cache(maxsize=8)
+def _render_sampling(sampling: Sampling) -> str:
+    return json.dumps(asdict(sampling), sort_keys=True)
 
 
 class AnswerStore:
@@ -94,6 +101,8 @@ class Shelf:
         """Read what other processes have added since. StorageError when it cannot be read."""
         with self._lock:
             try:
+                if self._path.stat().st_size == self._offset:
+                    return
                 with self._path.open("rb") as stream:
                     stream.seek(self._offset)
                     new = stream.read()
@@ -126,14 +135,19 @@ class Shelf:
         }
         with self._lock:
             self._lines.update(lines)
+            text = b"".join(lines.values())
             try:
-                append_lines(self._path, b"".join(lines.values()))
+                end = append_lines(self._path, text)
             except OSError as error:
                 raise storage_error(error, self._path) from error
+            if self._offset == end - len(text):  # nobody else has written: nothing new to read
+                self._offset = end
 
     def sync(self) -> None:
-        """Make what was added survive a power cut, as far as the disk lets it."""
+        """Make what was added survive a power cut, as far as the disk lets it; used right now."""
+        now_s = self._clock.now().timestamp()
         with contextlib.suppress(OSError):
+            os.utime(self._path, (now_s, now_s))
             descriptor = os.open(self._path, os.O_RDWR)
             try:
                 sync_data(descriptor)
@@ -148,8 +162,9 @@ def _render(values: dict[str, Json]) -> bytes:
 def _to_json(outcome: Outcome) -> dict[str, Json]:
     if outcome.completion is None:
         return {"failure": outcome.failure}
-    values = {name: value for name, value in asdict(outcome.completion).items() if value != {}}
-    return {name: value for name, value in values.items() if value is not None}
+    answer = outcome.completion
+    values = {name: getattr(answer, name) for name in _FIELDS}  # asdict copies, and takes its time
+    return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
 def _find_key(line: bytes) -> str | None:
@@ -172,7 +187,7 @@ def _read_values(values: dict[str, Json]) -> Outcome:
     failure = values.get("failure")
     if isinstance(failure, str):
         return Outcome(failure=failure, kept=True)
-    fields = {name: value for name, value in values.items() if name not in ("key", "at")}
-    if not isinstance(fields.get("text"), str):
+    given = {name: value for name, value in values.items() if name in _FIELDS}
+    if not isinstance(given.get("text"), str):
         raise TypeError("no answer")
-    return Outcome(Completion(**fields), kept=True)  # type: ignore[arg-type]
+    return Outcome(Completion(**given), kept=True)  # type: ignore[arg-type]

@@ -1,0 +1,269 @@
+"""`ftops batch`: a model answers all rows of a file."""
+
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.addressee import Addressee, open_addressees
+from ftops.cli.ask import Refused
+from ftops.cli.command import command
+from ftops.cli.complete import MaxTokens, ModelRef, Raw, Seed, Stop, Temperature, TopP
+from ftops.cli.data.options import Delimiter, Encoding, FormatName, PromptColumn, Sheet
+from ftops.cli.failures import Interrupted
+from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
+from ftops.cli.output import Mode, Output, clean
+from ftops.errors import FtopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ftops.clock import Clock
+    from ftops.dataset.questions import Question
+    from ftops.orchestrator.asking.budget import Forecast, Tariff
+    from ftops.orchestrator.asking.outcome import Outcome
+    from ftops.records import Json, Sampling
+
+Rows = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="Rows with prompts or chats, of any kind; - for stdin."),
+]
+OutFile = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where the answers go.")
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", metavar="USD", min=0, help="Ask nothing that may cost more."),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option("--at-once", min=1, max=256, help="Requests at a time; default: the provider's."),
+]
+Anew = Annotated[bool, typer.Option("--anew", help="Ask again what was answered before.")]
+_REMARK_EVERY_S = 5.0
+_SHOWN_ROWS = 10
+
+
+class Unanswered(FtopsError):
+    """Some rows have no answer; all others are written."""
+
+    hint = "The same command asks again what may be answered now, and nothing else."
+
+
+def add_to(app: typer.Typer) -> None:
+    command(
+        app,
+        "batch",
+        examples=[
+            "ftops batch questions.jsonl -m news-topics -o answers.jsonl",
+            "ftops batch rows.csv --prompt '{title}' -m faq --max-cost 2 -o out.jsonl",
+        ],
+    )(batch)
+
+
+def batch(
+    out: Output,
+    file: Rows,
+    model: ModelRef,
+    output: OutFile,
+    max_tokens: MaxTokens = 64,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    stop: Stop = None,
+    seed: Seed = None,
+    raw: Raw = False,
+    max_cost: MaxCost = None,
+    at_once: AtOnce = None,
+    anew: Anew = False,
+    format: FormatName = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    prompt: PromptColumn = None,
+    provider: ProviderName = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    yes: Yes = False,
+) -> None:
+    """Let a model answer all rows of a file.
+
+    Some are asked at once. Each answer is kept as it comes: after Ctrl-C or a kill the same command
+    goes on, and no row is asked (and paid) twice. OUT.jsonl appears when all is done. What it may
+    cost is said before; at a price, it is asked about first, or held by --max-cost.
+    """
+    from ftops.dataset.questions import read_questions
+    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.records import Sampling
+
+    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt)
+    path = None if file == "-" else Path(file)
+    questions = read_questions(path, options, stdin=sys.stdin.buffer if path is None else None)
+    with open_addressees([model], provider, base_url, api_key_env, raw=raw) as (addressee,):
+        sampling = Sampling(max_tokens, temperature, top_p, addressee.choose_stop(stop), seed)
+        work = _Work(out, file, addressee, questions, sampling, max_cost, at_once, anew, yes)
+        outcomes = work.ask()
+        _finish(out, output, work, outcomes)
+
+
+class _Work:
+    """What is to be asked, of whom, and for how much."""
+
+    def __init__(
+        self,
+        out: Output,
+        file: str,
+        addressee: Addressee,
+        questions: "Sequence[Question]",
+        sampling: "Sampling",
+        max_cost: float | None,
+        at_once: int | None,
+        anew: bool,
+        yes: bool,
+    ) -> None:
+        from ftops.clock import SystemClock
+        from ftops.orchestrator.asking.budget import make_tariff
+
+        self.out = out
+        self.name = file
+        self.addressee = addressee
+        self.questions = questions
+        self.sampling = sampling
+        self.max_cost = max_cost
+        self.at_once = at_once
+        self.anew = anew
+        self.yes = yes
+        self.clock = SystemClock()
+        self.tariff: Tariff = make_tariff(
+            addressee.source, addressee.name, wiring.make_token_counting().counting
+        )
+
+    def ask(self) -> "list[Outcome]":
+        from ftops.orchestrator.asking.asking import ask
+        from ftops.orchestrator.asking.budget import Budget
+        from ftops.orchestrator.asking.manner import Manner
+        from ftops.orchestrator.asking.store import AnswerStore
+
+        prompts = [self.addressee.make_prompt(one.prompt) for one in self.questions]
+        limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
+        manner = Manner(
+            self.clock,
+            at_once=self.at_once,
+            on_progress=_make_progress(self.out, self.clock),
+            noted=self.out.remark,
+            tariff=self.tariff,
+            budget=limit,
+            on_forecast=self._agree,
+            anew=self.anew,
+        )
+        store = AnswerStore(wiring.get_home(), self.clock)
+        source, name = self.addressee.source, self.addressee.name
+        try:
+            return ask(source, name, prompts, self.sampling, store=store, manner=manner)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted; the answers that came are kept",
+                hint="The same command goes on from here.",
+            ) from None
+
+    def _agree(self, forecast: "Forecast") -> None:
+        """Say what it will cost, and return when that is agreed to."""
+        from ftops.orchestrator.asking.budget import render_usd
+
+        price = "price not known" if forecast.usd is None else f"up to {render_usd(forecast.usd)}"
+        price = "free" if forecast.usd == 0 else price
+        rows = "1 question" if forecast.questions == 1 else f"{forecast.questions:,} questions"
+        self.out.remark(
+            f"{rows} to {self.addressee.name}: about {forecast.prompt_tokens:,} tokens, answers of"
+            f" up to {forecast.completion_tokens:,} tokens; {price}"
+        )
+        if forecast.usd == 0 or self.yes or self.max_cost is not None:
+            return
+        if self.out.mode is not Mode.HUMAN or not sys.stdin.isatty():
+            raise Refused(
+                f"nothing was asked: nobody can be asked whether it may cost money ({price})",
+                hint="Give --max-cost USD, or --yes.",
+            )
+        try:
+            agreed = typer.confirm(clean(f"Ask {self.addressee.name}?"), err=True)
+        except typer.Abort:  # Ctrl-C, or the end of the input
+            agreed = False
+        if not agreed:
+            raise Refused("nothing was asked")
+
+
+def _make_progress(out: Output, clock: "Clock") -> "Callable[[int, int], None]":
+    """Say from time to time how many rows are done."""
+    said_s = clock.monotonic_s()
+
+    def progressed(done: int, total: int) -> None:
+        nonlocal said_s
+        now_s = clock.monotonic_s()
+        if now_s - said_s >= _REMARK_EVERY_S and done < total:
+            said_s = now_s
+            out.remark(f"{done:,} of {total:,} rows are answered")
+
+    return progressed
+
+
+def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]") -> None:
+    from ftops.cli.output import render_json_line
+    from ftops.files import write_atomic
+    from ftops.orchestrator.asking.budget import render_usd
+
+    labels = work.addressee.find_labels()
+    pairs = zip(work.questions, outcomes, strict=True)
+    lines = [render_json_line(_make_line(one, outcome, labels)) for one, outcome in pairs]
+    write_atomic(path, "".join(lines).encode(), mode=0o644)
+    fresh = [one.completion for one in outcomes if one.completion and not one.kept]
+    kept = sum(one.kept for one in outcomes)
+    failed = {
+        question.line: one.failure
+        for question, one in zip(work.questions, outcomes, strict=True)
+        if one.completion is None
+    }
+    cost = work.tariff.price(fresh)
+    document: dict[str, Json] = {
+        "model": work.addressee.name,
+        "file": str(path),
+        "rows": len(outcomes),
+        "answered": len(outcomes) - len(failed),
+        "failed": len(failed),
+        "kept": kept,
+        "cost_usd": cost,
+    }
+    said = f"{path} is written: {len(outcomes) - len(failed):,} of {len(outcomes):,} rows answered"
+    said += f", {kept:,} of them before" if kept else ""
+    said += "; price not known" if cost is None else f"; {render_usd(cost)}" if cost else ""
+    if failed:
+        out.about = document
+        shown = [f"{work.name}:{line}: {why}" for line, why in islice(failed.items(), _SHOWN_ROWS)]
+        more = [f"… and {len(failed) - len(shown)} more"] if len(failed) > len(shown) else []
+        raise Unanswered("\n".join([said, *shown, *more]))
+    out.finish(document, essential=[str(path)], human=lambda: [said])
+
+
+def _make_line(
+    question: "Question", outcome: "Outcome", labels: "Mapping[str, str]"
+) -> "dict[str, Json]":
+    """One line of the file: the question as it was given, and what came of it."""
+    asked: Json = question.prompt if isinstance(question.prompt, str) else None
+    if not isinstance(question.prompt, str):
+        asked = [{"role": one.role, "content": one.content} for one in question.prompt]
+    key = "prompt" if isinstance(asked, str) else "messages"
+    answer = outcome.completion
+    line: dict[str, Json] = {"line": question.line, key: asked}
+    if answer is None:
+        return line | {"answer": None, "failure": outcome.failure}
+    line |= {"answer": answer.text}
+    if labels:
+        line |= {"label": labels.get(answer.text.strip())}
+    if answer.refusal is not None:
+        line |= {"refusal": answer.refusal}
+    return line | {
+        "finish_reason": answer.finish_reason,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+    }

@@ -1,0 +1,78 @@
+"""A server on this machine that answers each question with its capitals, and counts them."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.loopback import serve_loopback
+
+Refuse = Callable[[str], "tuple[int, dict[str, Any]] | None"]
+
+
+@dataclass
+class AnsweringServer:
+    """Speaks completions and chat, whole and streamed; `refuse` gives status and error."""
+
+    base_url: str = ""
+    asked: list[str] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    refuse: Refuse = lambda _text: None
+    say: Callable[[str], str] = str.upper
+    before: Callable[[], None] = lambda: None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        body = json.loads(request.rfile.read(int(request.headers.get("content-length") or 0)))
+        is_chat = request.path.endswith("/chat/completions")
+        texts = [body["messages"][-1]["content"]] if is_chat else body["prompt"]
+        texts = [texts] if isinstance(texts, str) else texts
+        with self._lock:
+            self.asked += texts
+            self.bodies.append(body)
+        self.before()
+        refused = next((found for text in texts if (found := self.refuse(text))), None)
+        if refused is not None:
+            self._send(request, refused[0], json.dumps({"error": refused[1]}).encode())
+        elif body.get("stream"):
+            self._stream(request, self.say(texts[0]), is_chat=is_chat)
+        else:
+            choices = [_choice(at, self.say(text), is_chat) for at, text in enumerate(texts)]
+            usage = {"prompt_tokens": 10 * len(texts), "completion_tokens": 2 * len(texts)}
+            self._send(request, 200, json.dumps({"choices": choices, "usage": usage}).encode())
+
+    def _stream(self, request: BaseHTTPRequestHandler, text: str, *, is_chat: bool) -> None:
+        pieces = [
+            {"choices": [{"index": 0, "delta": {"content": part}, "text": part}]} for part in text
+        ]
+        lines = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
+        self._send(request, 200, lines.encode(), kind="text/event-stream")
+
+    def _send(
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        body: bytes,
+        kind: str = "application/json",
+    ) -> None:
+        request.send_response(status)
+        request.send_header("content-type", kind)
+        request.send_header("content-length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+
+def _choice(at: int, text: str, is_chat: bool) -> dict[str, Any]:
+    said = {"message": {"content": text}} if is_chat else {"text": text}
+    return {"index": at, "finish_reason": "stop", **said}
+
+
+@contextmanager
+def answering_server() -> Iterator[AnsweringServer]:
+    server = AnsweringServer()
+    with serve_loopback(server.answer) as port:
+        server.base_url = f"http://127.0.0.1:{port}/v1"
+        yield server
