@@ -13,7 +13,7 @@ from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.trainings import find_facts
-from ftops.records import Run, Stage
+from ftops.records import Run, Stage, StageRecord
 from ftops.reporting.report.facts import Remark, RunFacts, find_object
 from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reporting.results import ResultRow, parse_results
@@ -40,7 +40,7 @@ class Gathering:
         folder = get_run_folder(self._home, run.id)
         stages = self._ledger.list_stages(run.id)
         missing: list[str] = []
-        evaluation, answers = _read_evaluation(folder, missing)
+        evaluation, answers = _read_evaluation(folder, stages, missing)
         facts = RunFacts(
             run=run,
             stages=stages,
@@ -96,14 +96,16 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 
 
 def _read_evaluation(
-    folder: Path, missing: list[str]
+    folder: Path, stages: Sequence[StageRecord], missing: list[str]
 ) -> tuple[Evaluation | None, dict[str, Sequence[Answer]]]:
     content = _read(folder / EVALUATION, missing)
     if content is None:
         return None, {}
     earlier = parse_answers(_read(folder / f"{_ANSWERS}.jsonl", missing) or b"")
     try:
-        evaluation = parse_evaluation(content, earlier)
+        detail = next((one.detail for one in stages if one.stage is Stage.EVALUATE), {})
+        file = str(detail.get("file") or "the evaluation file")
+        evaluation = parse_evaluation(content, earlier, file=file)
     except LedgerError as error:
         missing.append(f"The evaluation cannot be read: {error.message}")
         return None, {}
