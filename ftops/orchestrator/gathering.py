@@ -10,7 +10,6 @@ from ftops.dataset.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.trainings import find_facts
 from ftops.records import Run, Stage, StageRecord
@@ -22,6 +21,7 @@ from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
 
 JOB_FILE = "job.yaml"
+_EVALUATION = "evaluation.json"
 _ANSWERS = "answers"
 _ORDER = ("error", "warning", "advice")
 _MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
@@ -98,7 +98,7 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 def _read_evaluation(
     folder: Path, stages: Sequence[StageRecord], missing: list[str]
 ) -> tuple[Evaluation | None, dict[str, Sequence[Answer]]]:
-    content = _read(folder / EVALUATION, missing)
+    content = _read(folder / _EVALUATION, missing)
     if content is None:
         return None, {}
     earlier = parse_answers(_read(folder / f"{_ANSWERS}.jsonl", missing) or b"")
