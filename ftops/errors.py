@@ -21,6 +21,7 @@
     │   ├── RunBusy                another process drives it
     │   ├── JobFailed              the provider's job ended badly
     │   │   └── JobCancelled           because somebody cancelled it
+    │   ├── RequirementMissed      `evaluate.require` is not met; the model is there all the same
     │   ├── LimitExceeded          `limits:` of the job file would be broken
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
     │       └── JobStalled             nothing was heard of a running job for `limits.stall`
@@ -179,6 +180,12 @@ class JobFailed(RunError):
 
 class JobCancelled(JobFailed):
     """The provider's job was cancelled, or the run before it had one."""
+
+
+class RequirementMissed(RunError):
+    """A figure under `evaluate.require` was not reached; the message names each of them."""
+
+    hint = "The model is there all the same; what was required stands under evaluate.require."
 
 
 class LimitExceeded(RunError):

@@ -159,6 +159,7 @@ class Capabilities:
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     pauses: bool = True  # a job can be paused and resumed
+    bases_untrained: bool = False  # base models know nothing before they are tuned
     moderation: bool = False  # it judges texts: `Provider.moderate`
     questions_at_once: int = 8  # requests for answers that may well be under way at a time
     texts_a_question: int = 1  # prompts (no chats) that share such a request, when there are many

@@ -19,7 +19,7 @@ from ftops.cli.output import Mode, Output, clean
 from ftops.errors import FtopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ftops.clock import Clock
     from ftops.dataset.questions import Question
@@ -148,10 +148,11 @@ class _Work:
 
         prompts = [self.addressee.make_prompt(one.prompt) for one in self.questions]
         limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
+        progress = _Progress(self.out, self.clock)
         manner = Manner(
             self.clock,
             at_once=self.at_once,
-            on_progress=_make_progress(self.out, self.clock),
+            on_progress=progress.told,
             noted=self.out.remark,
             tariff=self.tariff,
             budget=limit,
@@ -164,9 +165,12 @@ class _Work:
             return ask(source, name, prompts, self.sampling, store=store, manner=manner)
         except KeyboardInterrupt:
             raise Interrupted(
-                "interrupted; the answers that came are kept",
-                hint="The same command goes on from here.",
+                f"interrupted; {progress.describe()}", hint="The same command goes on from here."
             ) from None
+        except FtopsError:
+            if progress.done:
+                self.out.remark(f"{progress.describe()}: the same command goes on from here")
+            raise
 
     def _agree(self, forecast: "Forecast") -> None:
         """Say what it will cost, and return when that is agreed to."""
@@ -194,18 +198,25 @@ class _Work:
             raise Refused("nothing was asked")
 
 
-def _make_progress(out: Output, clock: "Clock") -> "Callable[[int, int], None]":
-    """Say from time to time how many rows are done."""
-    said_s = clock.monotonic_s()
+class _Progress:
+    """Says from time to time how many rows are done."""
 
-    def progressed(done: int, total: int) -> None:
-        nonlocal said_s
-        now_s = clock.monotonic_s()
-        if now_s - said_s >= _REMARK_EVERY_S and done < total:
-            said_s = now_s
-            out.remark(f"{done:,} of {total:,} rows are answered")
+    def __init__(self, out: Output, clock: "Clock") -> None:
+        self._out = out
+        self._clock = clock
+        self._said_s = clock.monotonic_s()
+        self._total = 0
+        self.done = 0
 
-    return progressed
+    def told(self, done: int, total: int) -> None:
+        self.done, self._total = done, total
+        now_s = self._clock.monotonic_s()
+        if now_s - self._said_s >= _REMARK_EVERY_S and done < total:
+            self._said_s = now_s
+            self._out.remark(f"{done:,} of {total:,} rows are answered")
+
+    def describe(self) -> str:
+        return f"{self.done:,} of {self._total:,} rows are answered, which is kept"
 
 
 def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]") -> None:

@@ -1,6 +1,6 @@
 """The whole of one run: what `ftops run` and `ftops follow` end with, and `ftops show` tells."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ftops.cli import tables, training_views, views
 from ftops.cli.documents import metrics_document, run_document, seconds, stage_document
+from ftops.cli.evaluation_view import render_evaluation
 from ftops.dataset.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.ledger.ledger import Ledger, RemoteCall
@@ -16,9 +17,9 @@ from ftops.orchestrator.hints import find_run_words
 from ftops.orchestrator.runs import load_evaluation, load_results
 from ftops.orchestrator.trainings import find_facts
 from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
-from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow
 from ftops.reporting.training import Training, make_training
+from ftops.scoring.evaluation import Evaluation
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
 _SHOWN_EVENTS = 8
@@ -45,6 +46,7 @@ class Report:
             **run_document(self.run),
             "model_deleted_at": seconds(self.model.deleted_at) if self.model else None,
             "metrics": metrics_document(self.results, self.evaluation),
+            "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "stages": [stage_document(record) for record in self.stages],
         }
 
@@ -67,12 +69,12 @@ def collect(run: Run, ledger: Ledger, home: Path) -> Report:
 
 
 def render_closing(report: Report) -> Iterator[RenderableType]:
-    """Times, curve, results, accuracy, the model's name, and what to type next."""
+    """Times, curve, results, evaluation, the model's name, and what to type next."""
     yield views.heading("Stages")
     yield views.render_stage_times(report.stages)
     yield from render_training(report)
     if report.evaluation is not None:
-        yield from render_accuracy(report.run, report.evaluation)
+        yield from render_evaluation(report.evaluation)
     if report.run.fine_tuned_model:
         yield views.heading("Model")
         yield views.indent(views.cell(report.run.fine_tuned_model, "bold green"))
@@ -97,20 +99,10 @@ def render_training(report: Report) -> Iterator[RenderableType]:
         yield views.indent(tables.render_results(training.rows))
 
 
-def render_accuracy(run: Run, evaluation: Evaluation) -> Iterator[RenderableType]:
-    """How the model answers the evaluation file, beside the baseline."""
-    yield views.heading(f"Accuracy on {_name_evaluation_file(run)}")
-    yield views.indent(views.describe_accuracy(evaluation))
-    classes = tables.render_classes(evaluation)
-    if classes is not None:
-        yield ""
-        yield views.indent(classes)
-
-
 def render_measured(
     run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
 ) -> Iterator[RenderableType]:
-    """Curve, findings, table and accuracy; for `ftops results`."""
+    """Curve, findings, table and evaluation; for `ftops results`."""
     yield views.cell(f"{run.name}  {run.id}", "bold")
     findings = training_views.list_findings(training, evaluation)
     yield from training_views.render_single(training, findings)
@@ -120,7 +112,7 @@ def render_measured(
     if limit is not None and len(rows) > limit:
         yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
     if evaluation is not None:
-        yield from render_accuracy(run, evaluation)
+        yield from render_evaluation(evaluation)
 
 
 def render_compared_runs(
@@ -167,7 +159,7 @@ def render_whole(
         yield views.heading(f"Last of {len(events)} events")
         yield from (views.describe_event(event) for event in events[-_SHOWN_EVENTS:])
     if report.evaluation is not None:
-        yield from render_accuracy(run, report.evaluation)
+        yield from render_evaluation(report.evaluation)
     yield views.heading("Next")
     yield from views.render_commands(next_commands(report))
 
@@ -228,10 +220,3 @@ def _describe_pruned(run: Run) -> str | None:
     if run.pruned_at is None:
         return None
     return f"removed by `ftops prune` on {views.render_moment(run.pruned_at)}"
-
-
-def _name_evaluation_file(run: Run) -> str:
-    evaluate = run.spec.get("evaluate")
-    chosen = evaluate.get("file") if isinstance(evaluate, Mapping) else None
-    named = chosen or run.spec.get("validation_file")
-    return Path(named).name if isinstance(named, str) else "the validation file"

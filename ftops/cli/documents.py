@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from ftops.audit import Exchange
     from ftops.ledger.ledger import Move, RemoteCall
     from ftops.records import JobEvent, Json, RemoteFile, Run, StageRecord
-    from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
     from ftops.reporting.training import Training
     from ftops.reporting.training_findings import Finding
+    from ftops.scoring.evaluation import Evaluation
 
 
 _LAST_FIGURES = {
@@ -68,10 +68,26 @@ def metrics_document(
     for name, title in _LAST_FIGURES.items():
         known = (figure for row in reversed(rows) if (figure := getattr(row, name)) is not None)
         document[title] = next(known, None)
-    scored = evaluation.to_json() if evaluation else {}
-    for name in ("rows", "correct", "accuracy", "majority", "majority_accuracy", "classes"):
-        document[name] = scored.get(name)
-    return document
+    return document | _evaluation_figures(evaluation)
+
+
+def _evaluation_figures(evaluation: "Evaluation | None") -> "dict[str, Json]":
+    """How the tuned model did, in a few figures; all of it stands under `evaluation`."""
+    first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
+    names = ("rows", "headline", "value", "low", "high", "passed")
+    if evaluation is None or first is None:
+        return dict.fromkeys((*names, "accuracy"))
+    figure = first.figures.get(evaluation.headline)
+    accuracy = first.figures.get("accuracy")
+    return {
+        "rows": evaluation.rows,
+        "headline": evaluation.headline,
+        "value": figure.value if figure else None,
+        "low": figure.low if figure else None,
+        "high": figure.high if figure else None,
+        "passed": evaluation.passed if evaluation.requirements else None,
+        "accuracy": accuracy.value if accuracy else None,
+    }
 
 
 def result_document(row: "ResultRow") -> "dict[str, Json]":

@@ -4,6 +4,7 @@
     1    a known error; nothing is lost, and the message says what to do next
     2    the command line was not understood
     3    the job failed or was cancelled at the provider
+    4    the model is there, but does not reach what `evaluate.require` wants
     70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
     130  interrupted with Ctrl-C; a job that was created goes on without us
 
@@ -24,13 +25,14 @@ import typer
 from ftops import __version__
 from ftops.cli.environment import clear_secrets, find_home, read_environ
 from ftops.cli.output import Mode, Output, render_json
-from ftops.errors import FtopsError, JobFailed, ProviderError
+from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed
 
 if TYPE_CHECKING:
     from ftops.records import Json
 
 KNOWN_ERROR = 1
 JOB_FAILED = 3
+GATE_MISSED = 4
 BUG = 70
 INTERRUPTED = 130
 EXIT_CODES = (
@@ -38,6 +40,7 @@ EXIT_CODES = (
     (KNOWN_ERROR, "a known error; the message says what to do next"),
     (2, "the command line was not understood"),
     (JOB_FAILED, "the job failed or was cancelled at the provider"),
+    (GATE_MISSED, "the model does not reach what `evaluate.require` wants"),
     (BUG, "a bug in ftops; a report is left in FTOPS_HOME/reports"),
     (INTERRUPTED, "interrupted with Ctrl-C; a job that was created goes on"),
 )
@@ -58,6 +61,9 @@ def reported(out: Output) -> Iterator[None]:
     try:
         yield
         out.stdout.flush()
+    except RequirementMissed as error:  # the command's document has been printed, and says so
+        out.complain_about(error.message, error.hint, label="missed:")
+        raise typer.Exit(GATE_MISSED) from None
     except FtopsError as error:
         _fail(out, error_document(error), choose_exit_code(error))
     except BrokenPipeError:
@@ -98,6 +104,8 @@ def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":
 
 def choose_exit_code(error: FtopsError) -> int:
     """The code with which a command ends that this error ended."""
+    if isinstance(error, RequirementMissed):
+        return GATE_MISSED
     return JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR
 
 

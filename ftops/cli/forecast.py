@@ -16,7 +16,7 @@ from ftops.dataset.rows import read_rows
 from ftops.dataset.summary import DataSummary
 from ftops.dataset.tokens.estimate import say_method
 from ftops.orchestrator.preview import Preview, preview
-from ftops.orchestrator.stages.prepare import choose_recipe
+from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider

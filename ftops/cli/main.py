@@ -15,6 +15,7 @@ from ftops.cli import (
     check,
     complete,
     doctor,
+    evaluate,
     files,
     init,
     logs,
@@ -42,8 +43,8 @@ _EPILOG = "\n".join(
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
-    run, adopt, check, data, runs, pause, logs, results, report, track, models, files, complete,
-    chat, batch, promptfoo, doctor, prune, schema, init,
+    run, adopt, check, data, runs, pause, logs, results, report, evaluate, track, models, files,
+    complete, chat, batch, promptfoo, doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

@@ -30,4 +30,12 @@ ApiKeyEnv = Annotated[
     str | None,
     typer.Option("--api-key-env", metavar="VAR", help="The environment variable with the key."),
 ]
+JUnitFile = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write the requirements as JUnit XML."),
+]
+MarkdownFile = Annotated[
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Write a summary for a CI job as Markdown."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -68,8 +68,13 @@ def _describe_results(detail: _Detail) -> list[str]:
 
 
 def _describe_evaluate(detail: _Detail) -> list[str]:
-    correct, rows = _number(detail.get("correct")), _number(detail.get("rows"))
-    return [f"{correct:,.0f} of {rows:,.0f} answers right"]
+    rows, figure = _number(detail.get("rows")), _number(detail.get("value"))
+    shown = f"{figure:.1%}" if 0 <= figure <= 1 else f"{figure:,.3g}"
+    missed = detail.get("missed")
+    return [
+        f"{_text(detail, 'headline')} {shown} on {rows:,.0f} rows",
+        f"{len(missed)} requirements missed" if isinstance(missed, list) and missed else "",
+    ]
 
 
 _DESCRIBERS: Mapping[Stage, Callable[[_Detail], list[str]]] = {

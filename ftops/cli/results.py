@@ -14,8 +14,8 @@ from ftops.errors import RunError
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
     from ftops.records import Run
-    from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.training import Training
+    from ftops.scoring.evaluation import Evaluation
 
 RunRefs = Annotated[
     list[str],

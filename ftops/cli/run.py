@@ -10,7 +10,7 @@ import typer
 from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.failures import Interrupted
-from ftops.cli.options import Overrides, RunRef
+from ftops.cli.options import JUnitFile, MarkdownFile, Overrides, RunRef
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
 
@@ -66,17 +66,22 @@ def run(
     new: New = False,
     retry: Retry = False,
     dry_run: DryRun = False,
+    junit: JUnitFile = None,
+    markdown: MarkdownFile = None,
 ) -> None:
     """Run a job file, from the data to a model that answers.
 
     Its stages: prepare, upload, create, follow, results, evaluate. The same file again goes on
-    where it stopped, or shows what was done; nothing is repeated. With --all, several job files
+    where it stopped, or shows what was done; nothing is repeated. Exit code 4 when the model does
+    not reach what `evaluate.require` wants. With --all, several job files
     at once: one that fails stops no other, and the exit code is the worst of all.
     """
     if (job_file is None) == (every is None):
         raise typer.BadParameter("give a job file, or a folder of them with --all DIR")
     if every is not None and dry_run:
         raise typer.BadParameter("--dry-run looks at one job file, and --all names many")
+    if every is not None and (junit or markdown):
+        raise typer.BadParameter("--junit and --markdown are about one job file, not about --all")
     if every is not None:
         from ftops.cli.run_all import Wishes, run_all
 
@@ -96,6 +101,7 @@ def run(
         job.spec.provider_settings(),
         lambda desk: open_run(job, desk, new=new, retry=retry),
         detach=detach,
+        summaries=(junit, markdown),
     )
 
 
@@ -120,10 +126,18 @@ def drive_shown(
     opened: "Callable[[Desk], Run]",
     *,
     detach: bool,
+    summaries: "tuple[Path | None, Path | None]" = (None, None),
 ) -> None:
-    """Do what is left of a run while showing it, then show what came out."""
+    """Do what is left of a run while showing it, then show what came out.
+
+    `summaries` are the files for JUnit and Markdown. RequirementMissed at the very end, when the
+    model does not reach what it must.
+    """
     from ftops.cli.closing import collect, render_closing
+    from ftops.cli.summaries import write_summaries
     from ftops.cli.watch import watching
+    from ftops.orchestrator.evaluation.gate import check_gate
+    from ftops.records import RunStatus
 
     with wiring.open_ledger() as ledger:
         with watching(out) as observer:
@@ -135,6 +149,10 @@ def drive_shown(
     out.finish(report.to_json(), essential=report.essential, human=lambda: render_closing(report))
     if done_before and out.mode is Mode.HUMAN:
         out.show("\nThis run was done before: nothing was repeated. --new makes another one.")
+    if report.evaluation is not None:
+        write_summaries(report.evaluation, report.run.name, *summaries)
+        if report.run.status is RunStatus.SUCCEEDED:
+            check_gate(report.evaluation)
 
 
 def drive_watched(

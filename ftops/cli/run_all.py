@@ -15,6 +15,7 @@ from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
 from ftops.orchestrator.crowd import CrowdClock, Ending, drive_crowd
+from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import drive, open_run
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def _run_one(path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wi
     job = wiring.load_job_to_run(path, wishes.overrides)
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
-    return drive(run, desk, detach=wishes.detach)
+    run = drive(run, desk, detach=wishes.detach)
+    check_run_gate(run, desk.home)
+    return run
 
 
 def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: "Ledger") -> Interrupted:

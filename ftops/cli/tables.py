@@ -22,11 +22,9 @@ if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
     from ftops.audit import Exchange
     from ftops.ledger.ledger import RemoteCall
     from ftops.orchestrator.pruning.selection import Leftover
-    from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
 
 SHOWN_RESULTS = 7
-SHOWN_CLASSES = 6
 # title, field of ResultRow, how the figure is written, whether it always has its column
 _RESULT_COLUMNS = (
     ("step", "step", "d", True),
@@ -202,17 +200,6 @@ def choose_rows(rows: "Sequence[ResultRow]", limit: int) -> "list[ResultRow]":
         *(between[int((index + 0.5) * stride)] for index in range(limit - 2)),
         rows[-1],
     ]
-
-
-def render_classes(evaluation: "Evaluation") -> RenderableType | None:
-    """How each class did; None where there are none, or too many for a screen."""
-    if not 1 < len(evaluation.classes) <= SHOWN_CLASSES:
-        return None
-    table = make_table("answer", "rows", "right", "precision", right=("rows", "right", "precision"))
-    for one in evaluation.classes:
-        precision = "" if one.precision is None else f"{one.precision:.0%}"
-        table.add_row(cell(one.label), str(one.rows), f"{one.recall:.0%}", precision)
-    return table
 
 
 def _say_status(run: Run, *, driven: bool) -> str:

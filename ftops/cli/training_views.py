@@ -13,12 +13,11 @@ from ftops.reporting.curve import Series, Ticks, render_curve
 from ftops.reporting.results import ResultRow
 from ftops.reporting.training import Training
 from ftops.reporting.training_findings import Finding, find_all
-from ftops.scoring.evaluation import ClassFigures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ftops.reporting.evaluation import Evaluation
+    from ftops.scoring.evaluation import Evaluation
 
 _MOST_EPOCHS_MARKED = 30  # more of them leave no axis to be seen
 _MOST_MARKS = 40  # of one run among others
@@ -27,10 +26,8 @@ _FINDING_SIGN = "  ! "
 
 def list_findings(training: Training, evaluation: "Evaluation | None") -> list[Finding]:
     """What training and evaluation say together."""
-    classes = evaluation.classes if evaluation else ()
-    return find_all(
-        training, [ClassFigures(one.label, one.rows, one.given, one.correct) for one in classes]
-    )
+    first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
+    return find_all(training, first.classes if first else ())
 
 
 def render_training_curve(

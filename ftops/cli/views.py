@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -23,9 +22,6 @@ from ftops.records import (
     StageRecord,
     StageStatus,
 )
-
-if TYPE_CHECKING:
-    from ftops.reporting.evaluation import Evaluation
 
 WIDTH = 78
 CURVE_HEIGHT = 12
@@ -179,20 +175,6 @@ def _describe_time(record: StageRecord) -> Text:
     if record.status is StageStatus.SUCCEEDED:
         return cell(render_seconds(record.seconds))
     return cell(record.status.value, _STAGE_MARKS[record.status][1])
-
-
-def describe_accuracy(evaluation: "Evaluation") -> Text:
-    """Exact matches, beside what always giving the most frequent answer would reach."""
-    text = Text.assemble(
-        (f"{evaluation.accuracy:.1%}", "bold"),
-        f" of the answers are right, word for word"
-        f" ({evaluation.correct} of {_count(evaluation.rows, 'row')})",
-    )
-    if evaluation.majority is not None and evaluation.majority_accuracy is not None:
-        text.append(f"\n{evaluation.majority_accuracy:.1%}", style="bold")
-        text.append(f" would be right by always answering {clean(evaluation.majority)!r},")
-        text.append(" the most frequent one")
-    return text
 
 
 def render_commands(commands: Iterable[str]) -> list[Text]:

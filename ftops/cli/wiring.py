@@ -158,9 +158,16 @@ def make_token_counting() -> "TokenCounting":
 
 @contextlib.contextmanager
 def open_providers() -> "Iterator[Callable[[ProviderSettings], Provider]]":
-    """A maker of providers, which are closed at the end of the block."""
+    """A maker of providers, one for each settings, which are closed at the end of the block."""
+    opened: dict[ProviderSettings, Provider] = {}
     with contextlib.ExitStack() as stack:
-        yield lambda settings: stack.enter_context(open_provider(settings))
+
+        def reach(settings: "ProviderSettings") -> "Provider":
+            if settings not in opened:
+                opened[settings] = stack.enter_context(open_provider(settings))
+            return opened[settings]
+
+        yield reach
 
 
 @contextlib.contextmanager
@@ -173,7 +180,7 @@ def open_desk(
     from ftops.orchestrator.desk import Desk
 
     clock = SystemClock()
-    with open_provider(settings, say=observer.noted) as provider:
+    with open_provider(settings, say=observer.noted) as provider, open_providers() as reach:
         yield Desk(
             ledger=ledger,
             provider=provider,
@@ -183,6 +190,7 @@ def open_desk(
             notifier=Delivery(read_environ(), clock, open_audit_log(observer.noted)),
             tracker=make_tracker(),
             tokens=make_token_counting(),
+            reach=reach,
         )
 
 
@@ -203,20 +211,23 @@ def open_desks(
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
 
-    def make_desk(settings: "ProviderSettings", observer: "Observer") -> "Desk":
+    def reach(settings: "ProviderSettings") -> "Provider":
         with lock:
             if settings not in providers:
                 providers[settings] = build_provider(settings, context)
-            provider = providers[settings]
+            return providers[settings]
+
+    def make_desk(settings: "ProviderSettings", observer: "Observer") -> "Desk":
         return Desk(
             ledger=ledger,
-            provider=provider,
+            provider=reach(settings),
             clock=clock,
             home=context.home,
             observer=observer,
             notifier=notifier,
             tracker=tracker,
             tokens=counting,
+            reach=reach,
         )
 
     try:

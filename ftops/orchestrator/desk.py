@@ -1,21 +1,30 @@
 """The desk: everything that the orchestrator works with, handed in by whoever wires it up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftops.clock import Clock
+from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.notifying.notice import Mute, Notifier
 from ftops.orchestrator.observer import Observer
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
-from ftops.records import RunId
+from ftops.records import ProviderSettings, RunId
 from ftops.tracking.delivery import NoTracker, Tracker
+
+
+def _reach_nobody(settings: ProviderSettings) -> Provider:
+    raise RunError(f"no way leads to the provider {settings.type!r} here")
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME."""
+    """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME.
+
+    `reach` opens another provider, for those whom the run's model is compared with.
+    """
 
     ledger: Ledger
     provider: Provider
@@ -25,6 +34,7 @@ class Desk:
     notifier: Notifier = field(default_factory=Mute)
     tracker: Tracker = field(default_factory=NoTracker)
     tokens: TokenCounting = field(default_factory=TokenCounting)
+    reach: Callable[[ProviderSettings], Provider] = field(default=_reach_nobody)
 
 
 def get_run_folder(home: Path, run_id: RunId) -> Path:

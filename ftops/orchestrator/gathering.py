@@ -10,19 +10,18 @@ from ftops.dataset.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.evaluation.keeping import ANSWERS, EVALUATION, make_slugs
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.trainings import find_facts
 from ftops.records import Run, Stage, StageRecord
 from ftops.reporting.report.facts import Remark, RunFacts, find_object
-from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
+from ftops.reporting.report.kept import parse_answers, parse_evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.reporting.training import make_training
 from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
 
 JOB_FILE = "job.yaml"
-_EVALUATION = "evaluation.json"
-_ANSWERS = "answers"
 _ORDER = ("error", "warning", "advice")
 _MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
 
@@ -98,10 +97,10 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 def _read_evaluation(
     folder: Path, stages: Sequence[StageRecord], missing: list[str]
 ) -> tuple[Evaluation | None, dict[str, Sequence[Answer]]]:
-    content = _read(folder / _EVALUATION, missing)
+    content = _read(folder / EVALUATION, missing)
     if content is None:
         return None, {}
-    earlier = parse_answers(_read(folder / f"{_ANSWERS}.jsonl", missing) or b"")
+    earlier = parse_answers(_read(folder / f"{ANSWERS}.jsonl", missing) or b"")
     try:
         detail = next((one.detail for one in stages if one.stage is Stage.EVALUATE), {})
         file = str(detail.get("file") or "the evaluation file")
@@ -112,7 +111,7 @@ def _read_evaluation(
     answers: dict[str, Sequence[Answer]] = {}
     slugs = make_slugs([one.name for one in evaluation.candidates])
     for index, one in enumerate(evaluation.candidates):
-        kept = _read(folder / _ANSWERS / f"{slugs[one.name]}.jsonl", missing)
+        kept = _read(folder / ANSWERS / f"{slugs[one.name]}.jsonl", missing)
         if kept is not None:
             answers[one.name] = parse_answers(kept)
         elif earlier and index == 0:

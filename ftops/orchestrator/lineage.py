@@ -14,8 +14,8 @@ from ftops.errors import LedgerError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.details import Prepared, find_value
+from ftops.orchestrator.evaluation.keeping import EVALUATION
 from ftops.orchestrator.runs import JOB_FILE
-from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.providers.figures import ModelFigures
 from ftops.records import Json, Run, Stage, StageRecord, TunedModel
 from ftops.scoring.evaluation import CandidateKind, Evaluation, Figure

@@ -18,10 +18,10 @@ from ftops.orchestrator.costs import (
     raise_broken,
 )
 from ftops.orchestrator.keys import make_remote_name
+from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.stages.prepare import (
     Made,
     check_rows,
-    choose_recipe,
     make_estimate,
     make_file,
 )

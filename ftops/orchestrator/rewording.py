@@ -6,8 +6,9 @@ from pathlib import Path
 from ftops.dataset.prepare import Recipe
 from ftops.orchestrator.details import Role
 from ftops.orchestrator.keys import make_remote_name
+from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.stages.create import build_request
-from ftops.orchestrator.stages.prepare import choose_recipe, make_file
+from ftops.orchestrator.stages.prepare import make_file
 from ftops.orchestrator.work import Work
 from ftops.records import JobRequest
 from ftops.spec.load import LoadedJob

@@ -3,26 +3,24 @@
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
-
-from ftops.errors import BadAnswer, LedgerError, RunError, UnknownRun
+from ftops.errors import BadAnswer, RunError, UnknownRun
 from ftops.files import storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
+from ftops.orchestrator.evaluation.keeping import read_evaluation
 from ftops.orchestrator.keys import make_key, make_run_id
 from ftops.orchestrator.plan import plan_retry
 from ftops.orchestrator.reconciling import find_earlier_job
 from ftops.orchestrator.rewording import find_request
 from ftops.orchestrator.runner import drive
-from ftops.orchestrator.stages.evaluate import EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.states import RUN_MOVES
 from ftops.orchestrator.telling import tell_what_is_left
 from ftops.orchestrator.work import Work
-from ftops.records import Json, Run, RunStatus, Stage
-from ftops.reporting.evaluation import Evaluation
+from ftops.records import Run, RunStatus, Stage
 from ftops.reporting.results import ResultRow, parse_results
+from ftops.scoring.evaluation import Evaluation
 from ftops.spec.load import LoadedJob
 
 __all__ = [
@@ -105,16 +103,8 @@ def load_raw_results(run: Run, home: Path) -> bytes | None:
 
 
 def load_evaluation(run: Run, home: Path) -> Evaluation | None:
-    """How the run's model answered; None when it was not asked."""
-    path = get_run_folder(home, run.id) / EVALUATION
-    content = _read(path)
-    if content is None:
-        return None
-    try:
-        value: Json = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise LedgerError(f"{path} is damaged: {error}") from error
-    return Evaluation.from_json(value)
+    """How the run's model answered beside others; None when it was not asked."""
+    return read_evaluation(get_run_folder(home, run.id))
 
 
 def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:

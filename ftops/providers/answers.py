@@ -6,6 +6,7 @@ the chat endpoint, a few requests at a time. Answers keep the order of their pro
 
 import codecs
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -18,13 +19,15 @@ from ftops.clock import Clock
 from ftops.errors import BadAnswer
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import make_timeout
-from ftops.providers.wire import Fields
+from ftops.providers.wire import Fields, find_base_model
 from ftops.records import Completion, Json, Message, Prompt, Sampling
 
 T = TypeVar("T")
 
-TEXTS_IN_A_REQUEST = 32
+TEXTS_IN_A_REQUEST = 64
 CHATS_AT_A_TIME = 8
+# OpenAI's models that refuse `max_tokens` in a chat; other servers may know no other name for it.
+_THINKING = re.compile(r"o\d|gpt-[5-9]")
 _TIMEOUT_S = 300.0  # a model may need minutes for a request full of prompts
 
 
@@ -113,7 +116,9 @@ def _complete_chat(
         f"ask {model}",
         lambda client: watch.time(
             lambda: client.chat.completions.with_raw_response.create(
-                model=model, messages=_render_messages(messages), **_render_chat_sampling(sampling)
+                model=model,
+                messages=_render_messages(messages),
+                **_render_chat_sampling(model, sampling),
             )
         ),
     )
@@ -227,7 +232,7 @@ def _stream_chat(
             model=model,
             messages=_render_messages(messages),
             stream=True,
-            **_render_chat_sampling(sampling),
+            **_render_chat_sampling(model, sampling),
         ),
     )
     for choice in _read_choices(caller, doing, opened):
@@ -274,10 +279,13 @@ def _render_text_sampling(sampling: Sampling) -> dict[str, Any]:
     return _render_sampling(sampling) | asked
 
 
-def _render_chat_sampling(sampling: Sampling) -> dict[str, Any]:
-    if sampling.logprobs is None:
-        return _render_sampling(sampling)
-    return _render_sampling(sampling) | {"logprobs": True, "top_logprobs": sampling.logprobs}
+def _render_chat_sampling(model: str, sampling: Sampling) -> dict[str, Any]:
+    rendered = _render_sampling(sampling)
+    if _THINKING.match(find_base_model(model) or model):
+        rendered["max_completion_tokens"] = rendered.pop("max_tokens")
+    if sampling.logprobs is not None:
+        rendered |= {"logprobs": True, "top_logprobs": sampling.logprobs}
+    return rendered
 
 
 def _render_messages(messages: tuple[Message, ...]) -> Any:

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ftops.spec.model import JobSpec, ProviderSpec
+from ftops.spec.model import JobSpec
 from ftops.spec.notify import OUTCOMES
 from ftops.spec.problems import Report, quoted
-from ftops.spec.reader import resolve_plain
+from ftops.spec.provider import ProviderSpec
 from ftops.spec.secrets import is_secret_field
-from ftops.spec.section import Section, Wanted
+from ftops.spec.section import Section, Wanted, find_wanted
+from ftops.spec.suggesting import suggest
 from ftops.spec.values import Path, Values
 
-_FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _MAX_GUESSES = 100
 _METADATA = Wanted("text of at most 512 characters, under a key of 1 to 64")
 # What each item of a list must be, by the list's path.
@@ -69,11 +69,6 @@ def find_field(path: Path) -> FieldInfo | None:
         if found is None:
             return None
     return found
-
-
-def find_wanted(field: FieldInfo) -> Wanted:
-    """What the field says its values must be."""
-    return next(item for item in field.metadata if isinstance(item, Wanted))
 
 
 def _find_sections() -> Iterator[tuple[str, type[Section]]]:
@@ -141,7 +136,7 @@ def _explain_value(path: Path, values: Values, report: Report) -> None:
     shown = place.shown if place else "nothing"
     if isinstance(value, str) and len(value) > 40 and wanted.kind == "text":
         shown += f" ({len(value)} characters)"
-    suggestion = _suggest(wanted, value, shown)
+    suggestion = suggest(wanted, value, shown)
     report.add(span, f"{_label(path)} must be {wanted.text}, not {shown}", suggestion)
 
 
@@ -150,23 +145,6 @@ def _wanted(path: Path) -> Wanted:
     if field is not None:
         return find_wanted(field)
     return _ITEMS.get(path[:2], _METADATA)
-
-
-def _suggest(wanted: Wanted, value: object, shown: str) -> str:
-    """What the user probably meant; empty when nobody can tell."""
-    if wanted.choices and isinstance(value, str):
-        near = difflib.get_close_matches(value.lower(), wanted.choices, n=1, cutoff=0.5)
-        if near:
-            return f"did you mean '{near[0]}'?"
-    if wanted.kind == "text" and isinstance(value, bool | int | float):
-        return f'put it in quotes: "{shown}"'
-    if wanted.kind == "flag" and isinstance(value, str) and value.lower() in _FLAGS:
-        return f"write {_FLAGS[value.lower()]}"
-    if wanted.kind in ("number", "flag") and isinstance(value, str):
-        plain = resolve_plain(value)
-        if not isinstance(plain, str) and plain is not None:
-            return f"write it without quotes: {value}"
-    return ""
 
 
 def _label(path: Path) -> str:

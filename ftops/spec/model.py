@@ -9,23 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    Tag,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from ftops.records import (
-    Auto,
-    Hyperparameters,
-    JobProtocol,
-    Json,
-    ProviderSettings,
-)
+from ftops.records import Auto, Hyperparameters, Json, ProviderSettings
+from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.notify import NotifySpec
 from ftops.spec.preparation import PrepareSpec
+from ftops.spec.provider import Provider, settings_of
 from ftops.spec.section import Section, Wanted
 from ftops.spec.track import MAX_TRACKERS, TrackSpec
 
@@ -35,8 +25,6 @@ OWN_METADATA = "ftops_"
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = r"^([0-9]{1,6}[smhd])+$"
 _NAME = r"^[^\s/\\.-][^\s/\\]*$"
-_PROVIDER = r"^[a-z][a-z0-9_-]*$"
-_URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
 
 def _empty_for_null(value: object) -> object:
@@ -62,45 +50,6 @@ def _duration_s(text: str) -> float:
 
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
 Whole: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
-
-
-class ProviderSpec(Section):
-    """Which provider trains, spelled out: for another address, key or project than usual."""
-
-    LABEL: ClassVar[str] = "provider"
-
-    type: Annotated[str, Wanted("the name of a provider, such as openai or local")] = Field(
-        pattern=_PROVIDER, max_length=64, description="Name of the provider, such as `openai`."
-    )
-    base_url: Annotated[str | None, Wanted("an address such as https://host/v1")] = Field(
-        None,
-        pattern=_URL,
-        max_length=2048,
-        description="Address of a server that speaks the provider's protocol.",
-    )
-    api_key_env: Annotated[
-        str | None,
-        Wanted("the name of an environment variable, such as OPENAI_API_KEY", private=True),
-    ] = Field(
-        None,
-        pattern=r"^[A-Z_][A-Z0-9_]*$",
-        max_length=128,
-        description="Environment variable that holds the key. The key itself never stands here.",
-    )
-    organization: Annotated[str | None, Wanted("text")] = Field(
-        None, min_length=1, max_length=128, description="Organization that pays."
-    )
-    project: Annotated[str | None, Wanted("text")] = Field(
-        None, min_length=1, max_length=128, description="Project that the job belongs to."
-    )
-    protocol: Annotated[JobProtocol, Wanted("current or legacy", choices=("current", "legacy"))] = (
-        Field(
-            "current",
-            description="How jobs are asked for: `legacy` is `/v1/fine-tunes`, which OpenAI had"
-            " until 2024. It takes prompts and completions, neither metadata nor a seed; `auto`"
-            " leaves a hyperparameter out, so that the server takes its own default.",
-        )
-    )
 
 
 class HyperparameterSpec(Section):
@@ -164,28 +113,6 @@ class HyperparameterSpec(Section):
         return Hyperparameters(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-class EvaluateSpec(Section):
-    """What the fine-tuned model is measured on."""
-
-    LABEL: ClassVar[str] = "evaluate"
-
-    file: Annotated[str | None, Wanted("the path of a data file, or null")] = Field(
-        None,
-        min_length=1,
-        max_length=4096,
-        description="Rows that the model must answer; the validation file when left out.",
-    )
-    max_rows: Annotated[int, Wanted("a whole number from 1 to 1000000", "number")] = Field(
-        1000, ge=1, le=1_000_000, description="At most so many rows are asked."
-    )
-    max_tokens: Annotated[int | None, Wanted("a whole number from 1 to 100000", "number")] = Field(
-        None,
-        ge=1,
-        le=100_000,
-        description="Longest answer; taken from the longest expected one when left out.",
-    )
-
-
 class LimitSpec(Section):
     """Figures that must not be exceeded; what is known beforehand is checked before sending."""
 
@@ -229,17 +156,6 @@ class LimitSpec(Section):
     def stall_s(self) -> float | None:
         """`stall` in seconds."""
         return None if self.stall is None else _duration_s(self.stall)
-
-
-def _provider_shape(value: object) -> str:
-    return "name" if not isinstance(value, dict | ProviderSpec) else "mapping"
-
-
-Provider: TypeAlias = Annotated[
-    Annotated[str, Field(pattern=_PROVIDER, max_length=64), Tag("name")]
-    | Annotated[ProviderSpec, Tag("mapping")],
-    Discriminator(_provider_shape),
-]
 
 
 class JobSpec(Section):
@@ -323,17 +239,7 @@ class JobSpec(Section):
 
     def provider_settings(self) -> ProviderSettings:
         """The provider as the other rooms know it, whichever way it was written."""
-        provider = self.provider
-        if isinstance(provider, str):
-            return ProviderSettings(type=provider)
-        return ProviderSettings(
-            type=provider.type,
-            base_url=provider.base_url.rstrip("/") if provider.base_url else None,
-            api_key_env=provider.api_key_env,
-            organization=provider.organization,
-            project=provider.project,
-            protocol=provider.protocol,
-        )
+        return settings_of(self.provider)
 
     def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.

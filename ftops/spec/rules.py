@@ -7,6 +7,7 @@ nothing about values of the wrong type, which the model reports.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ftops.spec.evaluate import find_evaluation_flaws
 from ftops.spec.model import OWN_METADATA
 from ftops.spec.notify import NotifySpec
 from ftops.spec.values import Path, Values
@@ -148,6 +149,12 @@ def a_plan_says_it_all(values: Values) -> Iterator[Conflict]:
             yield Conflict(("prepare", name), message, "remove this line, or change the plan")
 
 
+def evaluation_lists_are_understood(values: Values) -> Iterator[Conflict]:
+    for flaw in find_evaluation_flaws(values.find("evaluate")):
+        path: Path = ("evaluate", *flaw.path)
+        yield Conflict(path, flaw.message, flaw.suggestion, at_key=flaw.at_key)
+
+
 RULES: tuple[Rule, ...] = (
     classification_options_need_the_metrics,
     classification_metrics_need_their_classes,
@@ -160,4 +167,5 @@ RULES: tuple[Rule, ...] = (
     notices_need_somebody_to_tell,
     a_webhook_secret_is_for_a_webhook,
     a_plan_says_it_all,
+    evaluation_lists_are_understood,
 )

@@ -10,12 +10,17 @@ from collections.abc import Iterator, Mapping
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.explain import SECTIONS, find_wanted
+from ftops.spec.candidates import CANDIDATES
+from ftops.spec.entries import Kind
+from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.explain import SECTIONS
+from ftops.spec.measures import METRICS
 from ftops.spec.model import JobSpec
-from ftops.spec.section import Section
+from ftops.spec.section import Section, find_wanted
 from ftops.spec.track import TRACKERS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
+_LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRICS}
 
 
 def render_schema() -> str:
@@ -25,6 +30,7 @@ def render_schema() -> str:
     _complete(schema, JobSpec)
     for section in SECTIONS.values():
         _complete(sections[section.__name__], section)
+    _describe_entries(sections)
     sections[_FROM_ENVIRONMENT] = {
         "type": "string",
         "pattern": r"\$\{[A-Za-z_]",
@@ -44,6 +50,8 @@ def render_reference() -> str:
         if name in SECTIONS and name != "provider":
             lines.append(_row(f"`{name}`", "a mapping", "", field.description))
             lines.extend(_rows(name, SECTIONS[name]))
+            if name == "evaluate":
+                lines.extend(_entry_rows())
             continue
         lines.append(_row(f"`{name}`", find_wanted(field).text, _default(field), field.description))
         if name == "provider":
@@ -51,6 +59,65 @@ def render_reference() -> str:
         if name == "track":
             lines.extend(_list_trackers())
     return "\n".join(lines) + "\n"
+
+
+def _describe_entries(sections: dict[str, Json]) -> None:
+    """Say what the items of `evaluate`'s lists are: words, or mappings of one of them."""
+    evaluate = sections[EvaluateSpec.__name__]
+    assert isinstance(evaluate, dict)
+    fields = evaluate["properties"]
+    assert isinstance(fields, dict)
+    for name, kinds in _LISTS.items():
+        field = fields[name]
+        assert isinstance(field, dict)
+        branches = field.get("anyOf", [field])
+        assert isinstance(branches, list)
+        array = next(one for one in branches if isinstance(one, dict) and one["type"] == "array")
+        alone: list[Json] = [word for word, kind in kinds.items() if kind.alone]
+        properties: dict[str, Json] = {}
+        for word, kind in kinds.items():
+            if kind.section is not None:
+                properties[word] = _describe_entry(kind, sections)
+        mapping: Json = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+        array["items"] = {"anyOf": [{"type": "string", "enum": alone}, mapping]}
+
+
+def _describe_entry(kind: Kind, sections: dict[str, Json]) -> Json:
+    """What may stand behind a word; its section is put beside the others."""
+    section = kind.section
+    assert section is not None
+    schema = section.model_json_schema(ref_template="#/$defs/{model}")
+    schema.pop("$defs", None)  # a provider, which stands there already
+    _complete(schema, section)
+    sections[section.__name__] = schema
+    branches: list[Json] = [{"$ref": f"#/$defs/{section.__name__}"}]
+    if kind.short:
+        branches.append(
+            {k: v for k, v in schema["properties"][kind.short].items() if k != "description"}
+        )
+    if kind.alone:
+        branches.append({"type": "null"})
+    return {"anyOf": branches, "description": kind.description}
+
+
+def _entry_rows() -> list[str]:
+    """The rows of the reference for what stands in `evaluate`'s lists."""
+    lines = []
+    for name, kinds in _LISTS.items():
+        for word, kind in kinds.items():
+            wanted = "nothing after it" if kind.section is None else "a mapping"
+            if kind.section is not None and kind.short:
+                wanted = find_wanted(kind.section.model_fields[kind.short]).text + ", or a mapping"
+            lines.append(_row(f"`evaluate.{name}[].{word}`", wanted, "", kind.description))
+            if kind.section is not None:
+                lines.extend(_rows(f"evaluate.{name}[].{word}", kind.section))
+    return lines
 
 
 def _list_trackers() -> Iterator[str]:

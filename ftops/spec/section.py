@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,8 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     LABEL: ClassVar[str] = "the job file"
+
+
+def find_wanted(field: FieldInfo) -> Wanted:
+    """What the field says its values must be."""
+    return next(item for item in field.metadata if isinstance(item, Wanted))

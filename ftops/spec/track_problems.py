@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from ftops.records import Json
-from ftops.spec.explain import find_wanted
 from ftops.spec.problems import quoted
 from ftops.spec.rules import Conflict
 from ftops.spec.secrets import is_secret_field
-from ftops.spec.section import Section
+from ftops.spec.section import Section, find_wanted
 from ftops.spec.track import MAX_TRACKERS, TRACKERS
 from ftops.spec.values import Path, Values
 

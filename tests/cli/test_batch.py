@@ -208,3 +208,23 @@ def test_a_command_that_is_killed_goes_on_and_asks_no_row_twice_that_was_answere
     assert [line["answer"] for line in read(out)] == [text.upper() for text in TEXTS]
     # The two that were under way when it died, and perhaps one that had come but was not written.
     assert len(server.asked) <= 30 + 3
+
+
+def test_ctrl_c_says_how_many_answers_are_kept_and_how_to_go_on(
+    server: AnsweringServer, tmp_path: Path
+) -> None:
+    questions, out = write_questions(tmp_path), tmp_path / "out.jsonl"
+    arguments = words(server, questions, "-o", out, "--yes", "--at-once", "2")
+
+    def press() -> None:
+        if len(server.asked) == 15:
+            os.kill(child.pid, signal.SIGINT)
+
+    server.before = press
+    command = [sys.executable, "-m", "ftops", *arguments]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "of 30 rows are answered, which is kept" in err
+    assert "goes on from here" in err
+    assert not out.exists()

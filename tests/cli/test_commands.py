@@ -25,7 +25,7 @@ EXAMPLES = [
 def test_the_reference_holds_every_command() -> None:
     assert {"", "data", "models", "files", "engine", "engine keys", "promptfoo"} == GROUPS
     wanted = """
-        run, check, follow, runs, show, results, report, complete, chat, batch
+        run, check, follow, runs, show, results, report, eval, compare, complete, chat, batch
         serve, schema, init
         adopt, cancel, pause, resume, logs, track, doctor, prune
         data check, data stats, data preview, data sample, data diff

@@ -22,8 +22,11 @@ from ftops.records import (
     StageStatus,
     TunedModel,
 )
-from ftops.reporting.evaluation import Answer, score
 from ftops.reporting.results import ResultRow
+from ftops.scoring.answers import Answer
+from ftops.scoring.evaluating import Candidate, evaluate
+from ftops.scoring.evaluation import CandidateKind
+from ftops.scoring.making import choose_metrics
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 RUN = Run(
@@ -45,8 +48,15 @@ STAGES = [
     StageRecord(stage, StageStatus.SUCCEEDED, 1, NOW, NOW + timedelta(seconds=2)) for stage in Stage
 ]
 ROWS = [ResultRow(step, 3 / step, 0.5, 1.0 if step % 10 == 0 else None) for step in range(1, 101)]
-EVALUATION = score(
-    Answer(line, "p", str(line % 3), str(line % 3 if line % 4 else 0)) for line in range(60)
+ANSWERS = [Answer(line, "p", str(line % 3), str(line % 3 if line % 4 else 0)) for line in range(60)]
+USUAL = [Answer(line, "p", str(line % 3), "0") for line in range(60)]
+EVALUATION = evaluate(
+    "valid.jsonl",
+    [
+        Candidate("tuned", CandidateKind.TUNED, ANSWERS),
+        Candidate("majority", CandidateKind.MAJORITY, USUAL),
+    ],
+    choose_metrics(ANSWERS),
 )
 MODEL = TunedModel(
     RUN.fine_tuned_model or "", RUN.id, "ftjob-abc123", "ada", RUN.provider, created_at=NOW
@@ -73,7 +83,7 @@ def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
     for part in ("12.0 s", "training   o validation", "83.3%", "33.3%", "not English"):
         assert part in text
     assert "ft:ada:local:news:a1b2c3d4" in text
-    assert "by always answering '0'" in text
+    assert "tuned is better than majority by 50.0 points of accuracy" in text
 
 
 def test_models_of_other_providers_are_not_called_small() -> None:

@@ -30,9 +30,17 @@ def test_a_run_ends_with_times_curve_results_accuracy_model_and_next_commands(
     house: House, first_run: Answer
 ) -> None:
     assert (first_run.code, first_run.err) == (0, "")
-    for part in ("Stages", "Training", "Results", "Accuracy on validation.jsonl", "Model", "Next"):
+    for part in (
+        "Stages",
+        "Training",
+        "Results",
+        "Evaluation on validation.jsonl (14 rows)",
+        "Model",
+        "Next",
+    ):
         assert f"\n{part}\n" in first_run.out
-    assert "would be right by always answering" in first_run.out
+    for name in ("tuned", "naive Bayes", "nearest neighbour", "majority"):
+        assert f"\n  {name} " in first_run.out
     assert re.search(r"\n  ft:ada:local:colours:\w{8}\n", first_run.out)
     assert "not English" in first_run.out
     commands = first_run.out.partition("\nNext\n")[2].splitlines()
@@ -156,6 +164,21 @@ def test_the_model_answers_with_the_separator_and_stop_of_its_run(
     assert text_of(document.document, "text") == plain.out.removesuffix("\n")
     raw = house.look("complete", "-m", "colours", "-p", "the apple at noon ->", "--raw")
     assert raw.out.splitlines()[0] == plain.out.splitlines()[0]
+
+
+def test_the_model_answers_a_file_as_it_answers_one_question_and_once(
+    house: House, first_run: Answer
+) -> None:
+    questions, out = house.folder / "questions.txt", house.folder / "answers.jsonl"
+    questions.write_text("the apple at noon\nthe sky at noon\n")
+    words = ("batch", questions, "-m", "colours", "-o", out, "--json")
+    assert '"kept": 0' in house.ftops(*words).out
+    answers = [json.loads(line)["answer"].strip() for line in out.read_text().splitlines()]
+    for text, answer in zip(("the apple at noon", "the sky at noon"), answers, strict=True):
+        assert house.look("complete", "-m", "colours", "-p", text).out.strip() == answer
+    assert '"kept": 2' in house.ftops(*words).out
+    talk = house.ftops("chat", "-m", "colours", stdin="the apple at noon\n")
+    assert talk.out.strip() == answers[0]
 
 
 def test_the_command_to_type_next_works_as_it_stands(house: House, first_run: Answer) -> None:

@@ -9,6 +9,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.runs import drive, open_run
 from ftops.records import JobEvent, Json, Run, Stage, StageRecord
+from ftops.scoring.evaluation import Evaluation
 from ftops.spec.load import LoadedJob, load_job
 from tests.fakes import FakeClock
 from tests.orchestrator.fake_provider import FakeProvider
@@ -81,6 +82,11 @@ class Bench:
     def write_job(self, **fields: object) -> LoadedJob:
         """A job file with small data beside it; `fields` are added or replaced."""
         return write_job(self.folder, **fields)
+
+
+def right_share(evaluation: Evaluation) -> float:
+    """The headline of the tuned model: a share of right answers, whatever its rows expect."""
+    return evaluation.candidates[0].figures[evaluation.headline].value
 
 
 def write_job(folder: Path, **fields: object) -> LoadedJob:

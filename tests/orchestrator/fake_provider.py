@@ -68,6 +68,7 @@ class FakeProvider:
         self.repeats_events = False  # known events are listed again
         self.results: bytes | None = None  # other content of the results file
         self.checkpoints: tuple[Checkpoint, ...] = ()
+        self.voices: dict[str, Callable[[Prompt], str]] = {}  # models that are no job's, and answer
         self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
         self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
         self.known: list[int] = []  # how many events each listing was told to leave out
@@ -312,6 +313,8 @@ class FakeProvider:
         if self.loading_lag > 0:
             self.loading_lag -= 1
             raise NotFound(f"the model {model} does not exist", status=404)
+        if model in self.voices:
+            return [Completion(self.voices[model](prompt), "stop", 10, 1) for prompt in prompts]
         job = next((job for job in self.jobs() if job.fine_tuned_model == model), None)
         if job is None or job.training_file is None:
             raise NotFound(f"the model {model} does not exist", status=404)

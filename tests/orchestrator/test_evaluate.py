@@ -5,7 +5,7 @@ import pytest
 from ftops.errors import NotFound, Unreachable
 from ftops.orchestrator.runs import load_evaluation
 from ftops.records import RunStatus, Stage, StageStatus
-from tests.orchestrator.desks import TRAINING, Bench, write_rows
+from tests.orchestrator.desks import TRAINING, Bench, right_share, write_rows
 
 
 def test_without_any_file_to_ask_from_the_stage_is_skipped_with_its_reason(bench: Bench) -> None:
@@ -26,14 +26,15 @@ def test_a_validation_file_at_the_provider_cannot_be_asked_from(bench: Bench) ->
 
 def test_a_file_of_its_own_is_prepared_like_the_others(bench: Bench) -> None:
     job = bench.write_job(
-        evaluate={"file": "exam.jsonl"}, prepare={"separator": " ->", "stop": "\n"}
+        evaluate={"file": "exam.jsonl", "overlap": "allow"},
+        prepare={"separator": " ->", "stop": "\n"},
     )
     write_rows(bench.folder / "exam.jsonl", [(prompt, answer) for prompt, answer in TRAINING])
     run = bench.run(job)
     evaluation = load_evaluation(run, bench.home)
     assert evaluation is not None
     # The fake knows its training prompts word for word, separators included.
-    assert (evaluation.rows, evaluation.correct) == (12, 12)
+    assert (evaluation.rows, right_share(evaluation)) == (12, 1.0)
     assert bench.detail(run, Stage.EVALUATE)["file"] == "exam.jsonl"
 
 
@@ -54,13 +55,13 @@ def test_the_job_file_may_set_the_longest_answer_and_the_number_of_rows(bench: B
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 2
 
 
-def test_many_rows_are_asked_in_batches_with_progress(bench: Bench) -> None:
+def test_many_rows_are_asked_once_each_with_progress(bench: Bench) -> None:
     job = bench.write_job()
     write_rows(bench.folder / "validation.jsonl", [(f"q {n}\n\n", " 1") for n in range(45)])
     bench.run(job)
-    assert len(bench.provider.asked) == 3
-    steps = [step[1:3] for step in bench.seen.progress if step[0] == "evaluate"]
-    assert steps == [(0, 45), (20, 45), (40, 45), (45, 45)]
+    assert len(bench.provider.asked) == 45
+    steps = [step[1] for step in bench.seen.progress if step[0] == "evaluate"]
+    assert (steps[0], steps[-1], steps) == (0, 45, sorted(steps))
 
 
 def test_a_model_that_is_not_loaded_yet_is_waited_for(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import drive, load_evaluation, load_results, open_run
 from ftops.records import JobError, RowFormat, RunStatus, Stage
 from ftops.spec.load import load_job
-from tests.orchestrator.desks import Bench, write_job, write_rows
+from tests.orchestrator.desks import Bench, right_share, write_job, write_rows
 
 DONE = ["succeeded"] * 6
 
@@ -52,9 +52,10 @@ def test_a_finished_run_leaves_its_files_for_the_owner_alone(bench: Bench) -> No
     run = bench.run(job)
     folder = get_run_folder(bench.home, run.id)
     names = {"job.yaml", "train.jsonl", "validation.jsonl", "results.csv", "evaluation.json"}
-    assert names | {"answers.jsonl", "lock"} == {path.name for path in folder.iterdir()}
+    assert names | {"answers", "lock"} == {path.name for path in folder.iterdir()}
     assert (folder / "job.yaml").read_text() == job.text
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -64,9 +65,12 @@ def test_results_and_evaluation_of_a_finished_run_can_be_read(bench: Bench) -> N
     evaluation = load_evaluation(run, bench.home)
     assert evaluation is not None
     # Two of the three rows were trained on; the fake gives its most frequent answer to the third.
-    assert (evaluation.rows, evaluation.correct) == (3, 2)
-    assert bench.detail(run, Stage.EVALUATE)["accuracy"] == evaluation.accuracy
-    lines = (get_run_folder(bench.home, run.id) / "answers.jsonl").read_bytes().splitlines()
+    assert (evaluation.rows, right_share(evaluation)) == (3, 2 / 3)
+    assert bench.detail(run, Stage.EVALUATE)["value"] == right_share(evaluation)
+    kept = get_run_folder(bench.home, run.id) / "answers"
+    names = ["majority.jsonl", "naive-bayes.jsonl", "nearest-neighbour.jsonl", "tuned.jsonl"]
+    assert sorted(path.name for path in kept.iterdir()) == names
+    lines = (kept / "tuned.jsonl").read_bytes().splitlines()
     assert [orjson.loads(line)["correct"] for line in lines] == [True, True, False]
 
 
@@ -242,7 +246,7 @@ def test_chat_models_get_chat_rows_from_completion_data(bench: Bench) -> None:
     }
     evaluation = load_evaluation(run, bench.home)
     assert evaluation is not None
-    assert evaluation.correct == 2
+    assert right_share(evaluation) == 2 / 3
     model = bench.ledger.list_models()[0]
     assert (model.row_format, model.separator, model.stop) == (RowFormat.CHAT, "", None)
 

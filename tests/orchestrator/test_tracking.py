@@ -82,7 +82,7 @@ def test_each_tool_is_told_once_when_the_run_has_ended(
     assert first == second
     assert (first.status, first.lineage.model) == ("succeeded", run.fine_tuned_model)
     assert {curve.name for curve in first.curves} >= {"train_loss"}
-    assert first.figures[0].metric == "accuracy"
+    assert first.figures[0].metric == "exact_match"
     assert first.lineage.training_file_id
     assert calls(bench, run) == [("done", "at mlflow"), ("done", "at json")]
     assert bench.seen.notes[-1] == "json has this run: at json"

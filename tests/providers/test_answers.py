@@ -12,6 +12,7 @@ from ftops.errors import BadAnswer, NotFound, PermissionRefused, RateLimited, Un
 from ftops.providers.answers import CHATS_AT_A_TIME
 from ftops.providers.protocol import Provider
 from ftops.records import Completion, Json, Message, Sampling
+from tests.fakes import FakeClock
 from tests.providers.conftest import BASE_URL
 
 GREEDY = Sampling(max_tokens=4)
@@ -97,7 +98,7 @@ def test_texts_go_out_in_batches_and_come_back_in_order(
     prompts = [f"prompt {number}" for number in range(70)]
     answers = provider.complete("babbage-002", prompts, Sampling(stop=("\n",), seed=7))
     assert [answer.text for answer in answers] == [prompt.upper() for prompt in prompts]
-    assert [len(sent(call.request)["prompt"]) for call in route.calls] == [32, 32, 6]
+    assert [len(sent(call.request)["prompt"]) for call in route.calls] == [64, 6]
     body = sent(route.calls[0].request)
     assert (body["model"], body["stop"], body["seed"]) == ("babbage-002", ["\n"], 7)
     assert (body["max_tokens"], body["temperature"]) == (64, 0.0)
@@ -109,6 +110,138 @@ def test_one_text_is_answered_with_its_token_counts(
     api.post("/completions").mock(side_effect=echo_texts)
     assert provider.complete("m", ["a"], GREEDY) == [Completion("A", "stop", 3, 1)]
     assert provider.complete("m", [], GREEDY) == []
+
+
+def test_texts_that_share_a_request_share_its_tokens_and_its_time(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        clock.advance(1.5)
+        choices = [{"index": at, "text": "x" * at} for at in range(len(sent(request)["prompt"]))]
+        usage = {"prompt_tokens": 100, "completion_tokens": 7}
+        return httpx.Response(200, json={"choices": choices, "usage": usage})
+
+    api.post("/completions").mock(side_effect=answer)
+    answers = provider.complete("m", ["a", "b" * 50, "c" * 7], GREEDY)
+    assert [(one.seconds, one.shared) for one in answers] == [(1.5, 3)] * 3
+    assert sum(one.prompt_tokens or 0 for one in answers) == 100
+    assert sum(one.completion_tokens or 0 for one in answers) == 7
+    assert (answers[1].prompt_tokens or 0) > (answers[2].prompt_tokens or 0)
+
+
+def test_the_time_of_an_answer_is_without_the_attempts_before_it(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        clock.advance(2.0)
+        if api.calls.call_count < 2:
+            return httpx.Response(503, json={"error": {"message": "Busy."}})
+        return echo_texts(request)
+
+    api.post("/completions").mock(side_effect=answer)
+    (one,) = provider.complete("m", ["a"], GREEDY)
+    assert (one.seconds, one.shared) == (2.0, 1)
+
+
+def test_the_first_token_of_a_text_is_told_with_its_chances(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    logprobs = {
+        "tokens": [" yes", " sir"],
+        "token_logprobs": [-0.5, -1.0],
+        "top_logprobs": [{" yes": -0.5, " no": -1.2, " bad": None}, {" sir": -1.0}],
+    }
+    choice = {"index": 0, "text": " yes sir", "logprobs": logprobs}
+    route = api.post("/completions").respond(json={"choices": [choice]})
+    (one,) = provider.complete("m", ["a"], Sampling(logprobs=3))
+    assert one.first_token == {" yes": -0.5, " no": -1.2}
+    assert sent(route.calls[0].request)["logprobs"] == 3
+
+
+def test_the_first_token_of_a_chat_is_told_with_its_chances(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    tops = [{"token": "no", "logprob": -1.2, "bytes": None}, {"token": "odd"}, 7]
+    first = {"token": "yes", "logprob": -0.5, "top_logprobs": tops}
+    choice = {"message": {"content": "yes"}, "logprobs": {"content": [first, first]}}
+    route = api.post("/chat/completions").respond(json={"choices": [choice]})
+    (one,) = provider.complete("m", [chat_of(1)], Sampling(logprobs=2))
+    assert one.first_token == {"yes": -0.5, "no": -1.2}
+    body = sent(route.calls[0].request)
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None,
+        7,
+        {},
+        {"content": []},
+        {"content": [5]},
+        {"content": [{"token": 3, "top_logprobs": {}}]},
+        {"tokens": [], "token_logprobs": None, "top_logprobs": [[]]},
+        {"tokens": ["a"], "token_logprobs": [True]},
+    ],
+)
+def test_chances_that_are_nonsense_are_no_reason_to_lose_an_answer(
+    api: respx.MockRouter, provider: Provider, logprobs: Json
+) -> None:
+    choice: Json = {"index": 0, "text": "A", "logprobs": logprobs}
+    api.post("/completions").respond(json={"choices": [choice]})
+    (one,) = provider.complete("m", ["a"], Sampling(logprobs=1))
+    assert (one.text, one.first_token) == ("A", {})
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4.1", "max_tokens"),
+        ("ft:gpt-4.1:acme::1", "max_tokens"),
+        ("gpt-5-mini", "max_completion_tokens"),
+        ("ft:o4-mini:acme::1", "max_completion_tokens"),
+        ("orca-7b", "max_tokens"),
+    ],
+)
+def test_the_longest_answer_is_told_by_the_name_that_the_model_takes(
+    api: respx.MockRouter, provider: Provider, model: str, name: str
+) -> None:
+    route = api.post("/chat/completions").respond(json={"choices": [{"message": {}}]})
+    provider.complete(model, [chat_of(1)], GREEDY)
+    body = sent(route.calls[0].request)
+    assert body[name] == 4
+    assert {"max_tokens", "max_completion_tokens"} & set(body) == {name}
+
+
+def test_nothing_is_asked_about_chances_by_itself(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/completions").mock(side_effect=echo_texts)
+    provider.complete("m", ["a"], GREEDY)
+    assert "logprobs" not in sent(route.calls[0].request)
+
+
+def test_a_model_that_declines_and_a_filter_that_cuts_can_be_told(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    declined = {"message": {"content": None, "refusal": "I cannot."}, "finish_reason": "stop"}
+    cut = {"message": {"content": "Well"}, "finish_reason": "content_filter"}
+    for choice, wanted in (
+        (declined, Completion("", "stop", refusal="I cannot.")),
+        (cut, Completion("Well", "content_filter")),
+    ):
+        api.post("/chat/completions").respond(json={"choices": [choice]})
+        assert provider.complete("m", [chat_of(1)], GREEDY) == [wanted]
+
+
+def test_a_stream_in_which_a_model_declines_says_so(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    pieces: list[Json] = [
+        {"choices": [{"delta": {"content": None, "refusal": text}}]} for text in ("I ", "cannot.")
+    ]
+    api.post("/chat/completions").mock(return_value=stream_of(*pieces))
+    assert "".join(provider.stream("gpt-4.1", chat_of(1), GREEDY)) == "I cannot."
 
 
 def test_too_few_answers_are_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:

@@ -87,7 +87,7 @@ def test_the_committed_schema_is_the_models() -> None:
 
 def test_every_object_is_closed_and_every_field_described() -> None:
     found = list(objects(SCHEMA))
-    assert len(found) == 12
+    assert len(found) == 24  # twelve of them are items of the lists of `evaluate`
     for item in found:
         assert item["additionalProperties"] is False
         for name, field in item["properties"].items():
@@ -104,6 +104,10 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"hyperparameters": {"n_epochs": "${N:-3}"}, "limits": {"max_wait": "${WAIT}"}},
         {"metadata": {"a": "b"}, "limits": {"max_wait": "1h30m", "max_cost_usd": 0.5}},
         {"prepare": {"format": "chat", "stop": None}, "evaluate": {"max_rows": 3}},
+        {"evaluate": {"against": ["base", {"few-shot": 5}, {"model": {"name": "m"}}]}},
+        {"evaluate": {"against": [{"few-shot": {"examples": 5, "choose": "nearest"}}]}},
+        {"evaluate": {"metrics": ["f1", {"regex": "a+"}, {"judge": {"model": "m"}}]}},
+        {"evaluate": {"require": {"accuracy": ">= 0.85"}}},
         {"notify": {"on": ["stall"], "command": ["tell", "me"]}},
         {"track": ["mlflow", {"json": None}, {"wandb": {"mode": "offline", "project": "x"}}]},
         {"notify": {"webhook_url": "http://[::1]:9/x", "webhook_secret_env": "HOOK"}},
@@ -134,6 +138,11 @@ def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, more: dict[str, 
         {"prepare": {"format": "chats"}},
         {"notify": {"command": "tell me"}},
         {"notify": {"webhook_url": "http://hooks.example/x", "webhook_secret_env": "HOOK"}},
+        {"evaluate": {"against": ["bas"]}},
+        {"evaluate": {"against": ["few-shot"]}},
+        {"evaluate": {"against": [{"few-shot": 0}]}},
+        {"evaluate": {"against": [{"few-shot": {"example": 1}}]}},
+        {"evaluate": {"metrics": ["acuracy"]}},
         {"suffix": "x" * 65},
         {"name": "two words"},
     ],

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that MLflow has set up, which takes it seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    open_client(folder, "sqlite:///store.db").search_experiments()
+    return folder / "store.db"
 
 
 def open_client(folder: Path, store: str) -> Any:
@@ -70,7 +79,10 @@ def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path, store: str) -> No
     assert (tmp_path / "mlruns").is_dir() == (store == "mlruns")
 
 
-def test_a_run_that_is_told_again_is_there_once_and_up_to_date(tmp_path: Path, store: str) -> None:
+def test_a_run_that_is_told_again_is_there_once_and_up_to_date(
+    tmp_path: Path, store: str, empty_store: Path
+) -> None:
+    shutil.copy(empty_store, tmp_path)
     early = make_run(status="failed", steps=2, figures=())
     tell(tmp_path, "mlflow", early, tracking_uri=store)
     changed = TrackedFigure("tuned", "accuracy", 1.0)
@@ -88,7 +100,10 @@ def test_a_run_that_is_told_again_is_there_once_and_up_to_date(tmp_path: Path, s
     assert found.data.tags["ftops.now.n_epochs"] == "9"
 
 
-def test_names_and_values_beyond_its_limits_are_fitted(tmp_path: Path, store: str) -> None:
+def test_names_and_values_beyond_its_limits_are_fitted(
+    tmp_path: Path, store: str, empty_store: Path
+) -> None:
+    shutil.copy(empty_store, tmp_path)
     tell(tmp_path, "mlflow", make_hostile_run(), tracking_uri=store)
     client = open_client(tmp_path, store)
     (found,) = list_runs(client)
@@ -107,7 +122,8 @@ def test_names_and_values_beyond_its_limits_are_fitted(tmp_path: Path, store: st
     assert len(found.data.metrics) == 6
 
 
-def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path) -> None:
+def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path)
     steps = tuple(range(10_000))
     curve = Curve("train_loss", steps, tuple(1 / (step + 1) for step in steps))
     tell(tmp_path, "mlflow", make_run(curves=(curve,)), tracking_uri="sqlite:///store.db")
@@ -116,7 +132,8 @@ def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path) -> None:
     assert points(client, found, "train_loss") == list(zip(steps, curve.values, strict=True))
 
 
-def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path) -> None:
+def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path)
     environ = make_environ(tmp_path)
     target = TrackTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
     steps = tuple(range(5_000))
@@ -132,11 +149,13 @@ def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path) -> None:
 
 
 def test_the_environment_says_where_unless_the_job_file_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "job"
     folder.mkdir()
+    shutil.copy(empty_store, tmp_path / "mine.db")
+    shutil.copy(empty_store, folder / "named.db")
     around = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
     delivery = TrackDelivery(make_environ(tmp_path, **around))
     delivery.track(make_run(), TrackTarget("mlflow", {}, folder))

@@ -146,7 +146,8 @@ def _choose_of_job(path: Path, rows: int, line: int | None) -> _Shown:
     from ftops.dataset.preview import choose_rows
     from ftops.dataset.reading.source import open_source
     from ftops.errors import DatasetError
-    from ftops.orchestrator.stages.prepare import choose_recipe, make_file
+    from ftops.orchestrator.recipes import choose_recipe
+    from ftops.orchestrator.stages.prepare import make_file
     from ftops.records import RowFormat
 
     job = wiring.load_job_file(path, [])

@@ -1,6 +1,6 @@
 """A look-up: the label of the training text that has most in common with a text (TF-IDF)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,6 +33,15 @@ class Nearest:
         weights = self._weigh(counts)
         return [self._labels[self._find(counts, weights, row)] for row in range(counts.texts)]
 
+    def rank(self, texts: Sequence[str], most: int) -> Iterator[list[int]]:
+        """For each text the numbers of the training texts most like it, the nearest first."""
+        counts = self._vocabulary.count(texts)
+        weights = self._weigh(counts)
+        for row in range(counts.texts):
+            likeness = self._compare(counts, weights, row)
+            order = np.argsort(-likeness, kind="stable")[:most]
+            yield [int(number) for number in order]
+
     def _weigh(self, counts: Counts) -> Numbers:
         weights = (1 + np.log(counts.times)) * self._rarity[counts.features]
         rows = counts.rows()
@@ -40,10 +49,14 @@ class Nearest:
         return weights / np.maximum(lengths, 1e-12)[rows]
 
     def _find(self, counts: Counts, weights: Numbers, row: int) -> int:
+        return int(np.argmax(self._compare(counts, weights, row)))
+
+    def _compare(self, counts: Counts, weights: Numbers, row: int) -> Numbers:
+        """How much each training text has in common with that row's text."""
         likeness = np.zeros(len(self._labels))
         for entry in range(counts.starts[row], counts.starts[row + 1]):
             feature = counts.features[entry]
             if weights[entry]:
                 held = slice(self._starts[feature], self._starts[feature + 1])
                 likeness[self._rows[held]] += weights[entry] * self._weights[held]
-        return int(np.argmax(likeness))
+        return likeness

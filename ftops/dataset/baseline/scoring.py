@@ -89,11 +89,11 @@ def measure(training: Path, validation: Path, options: ReadOptions, *, seed: int
             f"{training}: there is nothing to learn: every completion is {labels[0]!r}",
             hint="Name data with two answers or more.",
         )
-    classes = len(counted) if len(counted) <= min(MOST_CLASSES, len(known) // 3) else None
+    classes = len(counted) if are_classes(labels) else None
     candidates: list[Candidate] = [Nearest(texts, labels)]
     if classes is not None:
         candidates.insert(0, NaiveBayes(texts, labels))
-    label = min(counted, key=lambda one: (-counted[one], one))
+    label = find_majority(labels)
     answers = [answer for _, answer in held]
     asked = set(texts)
     scores = [score(one, [text for text, _ in held], answers) for one in candidates]
@@ -107,6 +107,17 @@ def measure(training: Path, validation: Path, options: ReadOptions, *, seed: int
         leaked=sum(bool(text) and text in asked for text, _ in held) / len(held),
         scores=tuple(sorted(scores, key=lambda one: -one.right)),
     )
+
+
+def are_classes(labels: Sequence[str]) -> bool:
+    """Whether there are so few different labels that each is seen often enough."""
+    return len(set(labels)) <= min(MOST_CLASSES, len(labels) // 3)
+
+
+def find_majority(labels: Sequence[str]) -> str:
+    """The most frequent label; of equal ones the first in the alphabet."""
+    counted = Counter(labels)
+    return min(counted, key=lambda one: (-counted[one], one))
 
 
 def score(candidate: Candidate, texts: Sequence[str], answers: Sequence[str]) -> Score:

@@ -94,19 +94,33 @@ def find_leaks(
     Both must have been asked for `validation`; for `near`, too, to tell what is nearly the same.
     """
     known, held = _get(training, Leaks), _get(validation, Leaks)
+    for rule, like, found in find_pairs(training, validation):
+        yield from _tell(rule, like, found, known.places, held.places, name, unit)
+
+
+def find_leaked_places(training: "Examination", validation: "Examination") -> set[int]:
+    """Where in the validation data all rows stand that the training data holds, too."""
+    held = _get(validation, Leaks)
+    pairs = find_pairs(training, validation)
+    return {held.places.of(row) for _, _, found in pairs for row in found}
+
+
+def find_pairs(
+    training: "Examination", validation: "Examination"
+) -> Iterator[tuple[Rule, str, dict[int, int]]]:
+    """For each rule the numbers of the rows that it is about, with that of the one in training."""
+    known, held = _get(training, Leaks), _get(validation, Leaks)
     rows = _find_first(known.rows, held.rows)
     prompts = _find_first(known.prompts, held.prompts)
     if training.prompt_chars == 0:
         prompts = rows
-    again = {row: first for row, first in prompts.items() if row not in rows}
-    yield from _tell(ROWS, "the same as", rows, known.places, held.places, name, unit)
-    yield from _tell(PROMPTS, "asked as in", again, known.places, held.places, name, unit)
+    yield ROWS, "the same as", rows
+    yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, Near) for check in training.checks):
         from ftops.dataset.screening.neighbours import find_twins
 
         twins = find_twins(*(_get(one, Near).sketches() for one in (training, validation)))
-        near = {row: first for row, first in twins.items() if row not in prompts}
-        yield from _tell(NEARLY, "nearly like", near, known.places, held.places, name, unit)
+        yield NEARLY, "nearly like", {row: at for row, at in twins.items() if row not in prompts}
 
 
 def _get(examination: "Examination", kind: type[Wanted]) -> Wanted:

@@ -7,6 +7,7 @@ provider's own retries alone; here it is only decided whom an error is about.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 
 from ftops.orchestrator.asking.manner import Manner
 from ftops.orchestrator.asking.outcome import Outcome
@@ -49,10 +50,11 @@ def ask(
             manner.on_forecast(forecast)
         session = Session(provider, model, sampling, shelf, manner, left)
         try:
-            for key, outcome in session.run():
-                found[key] = outcome
-                done += places[key]
-                manner.on_progress(done, len(keys))
+            with closing(session.run()) as news:
+                for key, outcome in news:
+                    found[key] = outcome
+                    done += places[key]
+                    manner.on_progress(done, len(keys))
         finally:
             shelf.sync()
     return [found[key] for key in keys]

@@ -9,9 +9,11 @@ from ftops.records import Completion
 class Outcome:
     """An answer, or (`completion` None) the reason why there is none.
 
-    `kept`: it was there already, and nobody was asked.
+    `declined`: whoever guards the model refused the question itself, by its policy. `kept`: it was
+    there already, and nobody was asked.
     """
 
     completion: Completion | None = None
     failure: str = ""
+    declined: bool = False
     kept: bool = False

@@ -2,16 +2,10 @@
 
 from ftops.errors import BadAnswer, ProviderError, Rejected, Unavailable
 
-# What OpenAI, Azure and the engine call a question that cannot be answered as it is.
-_ROW_CODES = frozenset(
-    {
-        "content_filter",
-        "content_policy_violation",
-        "context_length_exceeded",
-        "invalid_prompt",
-        "string_above_max_length",
-    }
-)
+# What OpenAI and Azure call a question that their policies forbid, ...
+_POLICY_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
+# ... and they and the engine one that cannot be answered as it is.
+_ROW_CODES = _POLICY_CODES | {"context_length_exceeded", "string_above_max_length"}
 _ROW_PARAMS = ("prompt", "messages", "input")
 _BROKEN = 500  # the status of a server that fails at what it was asked; 502 to 504: it is not there
 
@@ -21,6 +15,11 @@ def is_of_a_row(error: ProviderError) -> bool:
     if not isinstance(error, Rejected):
         return False
     return error.code in _ROW_CODES or (error.param or "").startswith(_ROW_PARAMS)
+
+
+def is_declined(error: ProviderError) -> bool:
+    """Whether the question is refused for what it says."""
+    return error.code in _POLICY_CODES
 
 
 def may_be_of_a_row(error: ProviderError) -> bool:

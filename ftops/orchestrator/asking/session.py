@@ -2,14 +2,14 @@
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextvars import copy_context
 
 from ftops.errors import NotFound, ProviderError, RateLimited
 from ftops.orchestrator.asking.line import Line, Portion
 from ftops.orchestrator.asking.manner import Manner
 from ftops.orchestrator.asking.outcome import Outcome
-from ftops.orchestrator.asking.refusals import is_of_a_row, may_be_of_a_row
+from ftops.orchestrator.asking.refusals import is_declined, is_of_a_row, may_be_of_a_row
 from ftops.orchestrator.asking.store import Shelf
 from ftops.providers.protocol import Provider
 from ftops.records import Completion, Prompt, Sampling
@@ -48,7 +48,7 @@ class Session:
         self._askers = 0
         self._has_noted = False
 
-    def run(self) -> Iterator[tuple[str, Outcome]]:
+    def run(self) -> Generator[tuple[str, Outcome]]:
         """What came of each question, as it comes; raises what was about all of them."""
         threads: list[threading.Thread] = []
         missing = len(self._questions)
@@ -180,7 +180,8 @@ class Session:
             is_of_all = self._strikes >= MOST_STRIKES
         if is_of_all:
             raise error
-        self._tell({portion[0]: Outcome(failure=error.message)}, keep=of_a_row)
+        outcome = Outcome(failure=error.message, declined=is_declined(error))
+        self._tell({portion[0]: outcome}, keep=of_a_row)
         return True
 
     def _is_one_too_many(self) -> bool:

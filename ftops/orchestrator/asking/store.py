@@ -161,7 +161,7 @@ def _render(values: dict[str, Json]) -> bytes:
 
 def _to_json(outcome: Outcome) -> dict[str, Json]:
     if outcome.completion is None:
-        return {"failure": outcome.failure}
+        return {"failure": outcome.failure, "declined": outcome.declined}
     answer = outcome.completion
     values = {name: getattr(answer, name) for name in _FIELDS}  # asdict copies, and takes its time
     return {name: value for name, value in values.items() if value is not None and value != {}}
@@ -186,7 +186,7 @@ def _read_values(values: dict[str, Json]) -> Outcome:
     """TypeError when it is none."""
     failure = values.get("failure")
     if isinstance(failure, str):
-        return Outcome(failure=failure, kept=True)
+        return Outcome(failure=failure, declined=values.get("declined") is True, kept=True)
     given = {name: value for name, value in values.items() if name in _FIELDS}
     if not isinstance(given.get("text"), str):
         raise TypeError("no answer")

@@ -6,19 +6,18 @@ Nothing is sent. The prepared files lie in the run's folder, whole or not at all
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.dataset.plans.asking import find_marks
-from ftops.dataset.prepare import Recipe, find_row_format, prepare_file
-from ftops.dataset.reading.options import from_read
+from ftops.dataset.prepare import Recipe, prepare_file
 from ftops.dataset.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
+from ftops.orchestrator.evaluation.rows import check_leak, prepare_rows
 from ftops.orchestrator.hints import say_run
-from ftops.orchestrator.plans import find_plan
+from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.tokens import Counted, TokenCounting
 from ftops.orchestrator.work import Outcome, Work
 from ftops.providers.protocol import Provider
-from ftops.records import DataPlan, Json, Method, RowFormat, Stage
+from ftops.records import Json, RowFormat, Stage
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
 
@@ -61,39 +60,10 @@ def prepare(work: Work) -> Outcome:
         plan=recipe.plan,
     )
     _check_same(work, prepared)
+    _check_leak(work, prepared)
     summary = training.summary
     classes: Json = dict(summary.classes) if summary and summary.classes else None
     return Outcome({**prepared.to_json(), "classes": classes})
-
-
-def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
-    """What the job file's `prepare:` says, for the rows that the model wants.
-
-    A provider that takes either shape gets the data in its own; preferences have only one.
-    """
-    plan = find_plan(spec, job_file)
-    if Method(spec.method) is Method.DPO:
-        return make_recipe(spec, RowFormat.PREFERENCE, plan)
-    if spec.prepare.row_format:
-        return make_recipe(spec, spec.prepare.row_format, plan)
-    training = resolve_data(job_file, spec.training_file)
-    if provider.capabilities.any_row_format and training is not None:
-        found = find_row_format(training, from_read(spec.prepare.reading), plan)
-        return make_recipe(spec, found, plan)
-    return make_recipe(spec, provider.row_format(spec.model), plan)
-
-
-def make_recipe(spec: JobSpec, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
-    """What the job file's `prepare:` and its plan say, for rows of that shape."""
-    separator, stop = find_marks(plan) if plan else (spec.prepare.separator, spec.prepare.stop)
-    return Recipe(
-        format=row_format,
-        separator=separator or "",
-        stop=stop,
-        system=spec.prepare.system,
-        plan=plan,
-        options=from_read(spec.prepare.reading),
-    )
 
 
 def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path) -> Made:
@@ -175,6 +145,19 @@ def _note_overlap(work: Work, training: Made, validation: Made | None) -> int:
             " what is measured there says little about new text"
         )
     return rows
+
+
+def _check_leak(work: Work, prepared: Prepared) -> None:
+    """Refuse rows to evaluate on that leak, before anything is sent: training would be for nothing.
+
+    Where the training data lies at the provider, nobody can tell.
+    """
+    if not work.spec.evaluate.refuses_overlap or prepared.training.file_id is not None:
+        return
+    if work.spec.evaluate.file is None and prepared.validation is None:
+        return
+    rows, source = prepare_rows(work.spec, Path(work.run.job_file), prepared, work.folder)
+    check_leak(work.folder / prepared.training.filename, rows, source, work.spec.evaluate)
 
 
 def _check_same(work: Work, prepared: Prepared) -> None:

@@ -67,19 +67,25 @@ class Learning:
 def read_learning(facts: RunFacts) -> Learning:
     """The curves of the run's results, and what they say; all empty when it has none.
 
-    Validation figures are those of all validation rows, where the provider measures these.
+    Validation figures are those of all validation rows, where the provider measures these more
+    than once.
     """
     rows = facts.training.rows
     loss = Curve(
         "loss",
         _points(rows, lambda row: row.train_loss),
-        _points(rows, lambda row: row.full_valid_loss) or _points(rows, lambda row: row.valid_loss),
+        _choose(
+            _points(rows, lambda row: row.full_valid_loss),
+            _points(rows, lambda row: row.valid_loss),
+        ),
     )
     accuracy = Curve(
         "accuracy",
         _points(rows, lambda row: row.train_accuracy),
-        _points(rows, lambda row: row.full_valid_accuracy)
-        or _points(rows, lambda row: row.valid_accuracy),
+        _choose(
+            _points(rows, lambda row: row.full_valid_accuracy),
+            _points(rows, lambda row: row.valid_accuracy),
+        ),
     )
     first = facts.evaluation.candidates[:1] if facts.evaluation else ()
     classes = first[0].classes if first else ()
@@ -96,6 +102,11 @@ def read_learning(facts: RunFacts) -> Learning:
 def _points(rows: Sequence[ResultRow], read: Callable[[ResultRow], float | None]) -> list[Point]:
     found = [(float(row.step), read(row)) for row in rows]
     return keep_finite([(step, value) for step, value in found if value is not None])
+
+
+def _choose(full: list[Point], partial: list[Point]) -> list[Point]:
+    """What all validation rows gave where that is a curve, else what some of them gave."""
+    return full if len(full) > 1 or not partial else partial
 
 
 def _thin_epochs(steps: list[float]) -> list[float]:

@@ -116,6 +116,24 @@ def test_a_question_that_is_refused_costs_its_own_answer_alone_and_is_not_put_ag
     assert len(parlour.oracle.requests.prompts) == put
 
 
+def test_a_question_that_a_policy_forbids_is_told_apart_now_and_later(parlour: Parlour) -> None:
+    def forbid(_number: int, prompts: Sequence[Prompt]) -> None:
+        if "q1" in prompts:
+            raise Rejected("filtered", status=400, code="content_filter")
+        if "q2" in prompts:
+            raise Rejected("too long", status=400, code="context_length_exceeded")
+
+    parlour.oracle.at_request = forbid
+    for _ in range(2):
+        outcomes = parlour.ask(["q0", "q1", "q2"])
+        assert [(one.failure, one.declined) for one in outcomes] == [
+            ("", False),
+            ("filtered", True),
+            ("too long", False),
+        ]
+    assert len(parlour.oracle.requests.asked) == 3
+
+
 @pytest.mark.parametrize(
     "error",
     [BadAnswer("nonsense"), Unavailable("it broke", status=500), Rejected("odd", status=422)],

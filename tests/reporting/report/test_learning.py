@@ -31,8 +31,13 @@ def test_epochs_are_spread_evenly_where_only_their_number_is_known() -> None:
 
 
 def test_figures_of_all_validation_rows_stand_before_those_of_a_few() -> None:
-    both = b"step,train_loss,valid_loss,full_valid_loss\n1,2,9,1.5\n2,1,9,\n"
-    assert read(both).loss.validation == [(1.0, 1.5)]
+    both = b"step,train_loss,valid_loss,full_valid_loss\n1,2,9,1.5\n2,1,9,\n3,1,9,1.2\n"
+    assert read(both).loss.validation == [(1.0, 1.5), (3.0, 1.2)]
+
+
+def test_figures_of_a_few_validation_rows_make_the_curve_where_all_are_measured_once() -> None:
+    once = b"step,train_loss,valid_loss,full_valid_loss\n1,2,9,\n2,1,8,1.5\n"
+    assert read(once).loss.validation == [(1.0, 9.0), (2.0, 8.0)]
 
 
 def test_the_step_with_the_lowest_validation_loss_is_found() -> None:

@@ -1,0 +1,173 @@
+"""`ftops eval` and `ftops compare`: any model on any rows, and several runs side by side."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.options import ApiKeyEnv, BaseUrl, JUnitFile, MarkdownFile, ProviderName
+from ftops.cli.output import Output
+
+if TYPE_CHECKING:
+    from ftops.records import Json
+    from ftops.scoring.evaluation import Evaluation
+
+ModelRef = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Model name, run id, job id or job name.")
+]
+DataFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Rows whose answers are known, of any kind.")
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against",
+        metavar="CANDIDATE",
+        help='Who answers the same rows: base, "few-shot: 5", baseline, previous, checkpoints,'
+        ' "model: NAME"; may be given again.',
+    ),
+]
+MetricName = Annotated[
+    list[str] | None,
+    typer.Option("--metric", metavar="METRIC", help='f1, "regex: ^[AB]$", …; may be given again.'),
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require", metavar="TEXT", help='Such as "accuracy >= 0.85"; exit code 4 when missed.'
+    ),
+]
+MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="At most so many rows are asked.")]
+Training = Annotated[
+    Path | None,
+    typer.Option("--train", metavar="FILE", help="What it learned of, where no run tells."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Evaluate on rows that are training rows, too.")
+]
+Target = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", metavar="FILE", help="Write the whole evaluation as JSON."),
+]
+RunRefs = Annotated[
+    list[str], typer.Argument(metavar="RUN RUN…", help="Run ids, job ids, models or job names.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    command(
+        app,
+        "eval",
+        examples=[
+            "ftops eval news-topics data/test.jsonl",
+            'ftops eval news-topics test.jsonl --against base --against "few-shot: 5"',
+            'ftops eval news-topics test.jsonl --require "f1 >= 0.85" --junit f1.xml',
+        ],
+    )(evaluate)
+    command(
+        app,
+        "compare",
+        examples=["ftops compare run-20261122-1407-k3f9 run-20261123-0911-p2ad"],
+    )(compare)
+
+
+def evaluate(
+    out: Output,
+    model: ModelRef,
+    file: DataFile,
+    against: Against = None,
+    metric: MetricName = None,
+    require: Require = None,
+    max_rows: MaxRows = 1000,
+    train: Training = None,
+    force: Force = False,
+    target: Target = None,
+    junit: JUnitFile = None,
+    markdown: MarkdownFile = None,
+    provider: ProviderName = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+) -> None:
+    """Measure a model on a file, beside others.
+
+    All of them answer the same rows, which are made ready as those of the run that made the model.
+    What was answered before is not asked again. Without --against it is compared with what costs
+    nothing.
+    """
+    from ftops.cli.environment import read_environ
+    from ftops.cli.evaluation_view import render_evaluation
+    from ftops.cli.named import find_named_model
+    from ftops.cli.summaries import write_summaries
+    from ftops.clock import SystemClock
+    from ftops.orchestrator.evaluation.gate import check_gate
+    from ftops.orchestrator.evaluation.model_on_file import Tools, evaluate_model
+    from ftops.spec.evaluation_options import read_evaluation_options
+
+    more: dict[str, Json] = {"max_rows": max_rows, "overlap": "allow" if force else "refuse"}
+    spec = read_evaluation_options(
+        against or [], metric or [], require or [], environ=read_environ(), more=more
+    )
+    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    with wiring.open_ledger() as ledger, wiring.open_providers() as reach:
+        named = find_named_model(ledger, model, asked)
+        named.check_there()
+        tools = Tools(ledger, reach, SystemClock(), wiring.get_home(), out.remark)
+        evaluation = evaluate_model(
+            named.name, named.provider, file, spec, tools, run=named.run, training=train
+        )
+    if target is not None:
+        _write(target, evaluation)
+    write_summaries(evaluation, named.name, junit, markdown)
+    out.finish(
+        evaluation.to_json(),
+        essential=[f"{name}\t{value}" for name, value in _list_headline(evaluation)],
+        human=lambda: render_evaluation(evaluation),
+    )
+    check_gate(evaluation)
+
+
+def compare(
+    out: Output,
+    refs: RunRefs,
+    metric: MetricName = None,
+    target: Target = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Compare the models of runs on the rows that all answered.
+
+    Nobody is asked anything: the answers are those that the runs have kept.
+    """
+    from ftops.cli.environment import read_environ
+    from ftops.cli.evaluation_view import render_evaluation
+    from ftops.cli.summaries import write_summaries
+    from ftops.orchestrator.evaluation.comparing import compare_runs
+    from ftops.spec.evaluation_options import read_evaluation_options
+
+    if len(refs) < 2:
+        raise typer.BadParameter("name two runs or more")
+    spec = read_evaluation_options([], metric or [], [], environ=read_environ())
+    with wiring.open_ledger() as ledger:
+        runs = [ledger.get_run(ref) for ref in refs]
+        evaluation = compare_runs(runs, ledger, wiring.get_home(), spec)
+    if target is not None:
+        _write(target, evaluation)
+    write_summaries(evaluation, " and ".join(run.name for run in runs), None, markdown)
+    out.finish(
+        evaluation.to_json(),
+        essential=[f"{name}\t{value}" for name, value in _list_headline(evaluation)],
+        human=lambda: render_evaluation(evaluation),
+    )
+
+
+def _list_headline(evaluation: "Evaluation") -> "list[tuple[str, str]]":
+    figures = [(one.name, one.figures.get(evaluation.headline)) for one in evaluation.candidates]
+    return [(name, f"{figure.value:.4f}") for name, figure in figures if figure is not None]
+
+
+def _write(target: Path, evaluation: "Evaluation") -> None:
+    from ftops.cli.output import render_json
+    from ftops.files import write_atomic
+
+    write_atomic(target, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)

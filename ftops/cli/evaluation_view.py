@@ -1,0 +1,210 @@
+"""An evaluation as people see it: candidates, verdicts, requirements, confusions, in 80 columns."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ftops.cli import views
+from ftops.cli.output import clean, hang
+from ftops.cli.tables import make_table
+from ftops.reporting.verdicts import (
+    find_remarks,
+    say_comparison,
+    say_outcome,
+    say_requirement,
+    say_savings,
+    show_figure,
+    show_value,
+)
+from ftops.scoring.evaluation import (
+    CandidateScore,
+    Confusion,
+    Evaluation,
+    Requirement,
+    Verdict,
+)
+
+_MORE_METRICS = 2  # beside the headline, as many as 80 columns hold
+_MATRIX_CLASSES = 8
+_SHOWN_PAIRS = 8
+_SHOWN_CLASSES = 6
+_LABEL_CHARS = 24
+_VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
+
+
+def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
+    """All of it, the answer to "was it worth it?" first."""
+    rows = f"{evaluation.rows:,} row{'' if evaluation.rows == 1 else 's'}"
+    yield views.heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
+    yield views.indent(render_candidates(evaluation))
+    yield from render_verdicts(evaluation)
+    yield from _render_gate(evaluation.requirements)
+    yield from _render_remarks(evaluation)
+    first = evaluation.candidates[0] if evaluation.candidates else None
+    if first is not None:
+        yield from render_classes(first)
+
+
+def render_candidates(evaluation: Evaluation) -> Table:
+    """One line a candidate: headline with its interval, other figures, what asking took."""
+    metrics = _choose_metrics(evaluation)
+    asked = [one.requests for one in evaluation.candidates if one.requests is not None]
+    extra = []
+    if any(one.prompt_tokens is not None for one in asked):
+        extra.append("tokens")
+    if any(one.usd_per_1000 for one in asked):
+        extra.append("$/1,000")
+    if any(one.p50_s is not None for one in asked):
+        extra.append("p50")
+    columns = [*metrics, *extra]
+    table = make_table("candidate", *columns, right=columns, whole=columns)
+    for one in evaluation.candidates:
+        table.add_row(views.cell(one.name), *_cells(one, metrics, extra))
+    return table
+
+
+def _choose_metrics(evaluation: Evaluation) -> list[str]:
+    names = dict.fromkeys(name for one in evaluation.candidates for name in one.figures)
+    others = [name for name in names if name != evaluation.headline]
+    return [evaluation.headline, *others[:_MORE_METRICS]]
+
+
+def _cells(one: CandidateScore, metrics: Sequence[str], extra: Sequence[str]) -> Iterator[Text]:
+    for number, name in enumerate(metrics):
+        figure = one.figures.get(name)
+        if figure is None:
+            yield views.cell("–")
+        else:
+            yield views.cell(show_figure(figure) if number == 0 else show_value(figure.value))
+    spent = one.requests
+    for name in extra:
+        if spent is None:
+            yield views.cell("0" if name == "tokens" else "")
+        elif name == "tokens":
+            tokens = (spent.prompt_tokens or 0) + (spent.completion_tokens or 0)
+            mark = "~" if spent.estimated else ""
+            yield views.cell("" if spent.prompt_tokens is None else f"{mark}{tokens:,.0f}")
+        elif name == "p50":
+            yield views.cell(views.render_seconds(spent.p50_s) if spent.p50_s is not None else "")
+        else:
+            price = spent.usd_per_1000
+            yield views.cell("" if price is None else f"{price:,.3g}")
+
+
+def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
+    """Who is better than whom, and how sure that is."""
+    outcome = say_outcome(evaluation)
+    if outcome:
+        yield ""
+        yield views.indent(views.cell(_wrap(outcome), "bold"))
+    for one in evaluation.comparisons:
+        style = _VERDICT_STYLES.get(one.verdict, "yellow")
+        yield _say(Text("• ", style), say_comparison(one))
+    for saved in evaluation.savings:
+        for sentence in say_savings(saved):
+            yield _say(Text("• "), sentence)
+
+
+def _render_gate(requirements: Sequence[Requirement]) -> Iterator[RenderableType]:
+    if not requirements:
+        return
+    yield views.heading("Required")
+    for one in requirements:
+        mark = Text("✓ ", "green") if one.met else Text("✗ ", "bold red")
+        yield _say(mark, say_requirement(one))
+
+
+def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
+    remarks = find_remarks(evaluation)
+    if remarks:
+        yield views.heading("Notes")
+        for text in remarks:
+            yield _say(Text("• "), text)
+    if evaluation.left_out:
+        yield views.heading("Left out")
+        for gone in evaluation.left_out:
+            yield _say(Text("• "), f"{gone.name}: {gone.reason}")
+
+
+def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
+    """How the classes did, and which of them are mistaken for which."""
+    if len(candidate.classes) < 2:
+        return
+    worst = sorted(candidate.classes, key=lambda one: one.f1 if one.f1 is not None else 2.0)
+    shown = sorted(worst[:_SHOWN_CLASSES], key=lambda one: one.label)
+    total = len(candidate.classes)
+    which = "Classes" if total <= _SHOWN_CLASSES else f"Worst {_SHOWN_CLASSES} of {total} classes"
+    yield views.heading(f"{which} ({candidate.name})")
+    table = make_table(
+        "class", "rows", "recall", "precision", "F1", right=("rows", "recall", "precision", "F1")
+    )
+    for one in shown:
+        figures = (one.recall, one.precision, one.f1)
+        texts = ["–" if value is None else f"{value:.0%}" for value in figures]
+        table.add_row(views.cell(_cut(one.label)), f"{one.rows:,}", *texts)
+    yield views.indent(table)
+    if candidate.confusion is not None:
+        yield from render_confusion(candidate.confusion)
+
+
+def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
+    """The whole matrix where it fits; else the pairs that are mistaken most often."""
+    pairs = _find_pairs(confusion)
+    if not pairs:
+        return
+    if len(confusion.labels) <= _MATRIX_CLASSES:
+        yield views.heading("What was answered (columns) where what was expected (lines)")
+        yield views.indent(_render_matrix(confusion))
+        return
+    yield views.heading("Mistaken most often")
+    table = make_table("rows", "expected", "answered", right=("rows",))
+    for count, expected, given in pairs[:_SHOWN_PAIRS]:
+        table.add_row(f"{count:,}", views.cell(_cut(expected)), views.cell(_cut(given)))
+    yield views.indent(table)
+
+
+def _render_matrix(confusion: Confusion) -> Table:
+    """Columns carry the numbers of the lines, since labels may be long."""
+    numbers = [str(number) for number in range(1, len(confusion.labels) + 1)]
+    outside = any(line[-1] for line in confusion.counts)
+    columns = [*numbers, *(["none"] if outside else [])]
+    table = make_table("", *columns, right=columns)
+    for number, (label, line) in enumerate(zip(confusion.labels, confusion.counts, strict=True)):
+        cells = []
+        for place, count in enumerate(line if outside else line[:-1]):
+            style = "green" if place == number else "red" if count else "dim"
+            cells.append(Text(f"{count:,}" if count else "·", style))
+        table.add_row(views.cell(f"{number + 1} {_cut(label)}"), *cells)
+    return table
+
+
+def _find_pairs(confusion: Confusion) -> list[tuple[int, str, str]]:
+    """Mistakes by how often they were made: rows, what was expected, what was answered."""
+    given = [*confusion.labels, "none of the classes"]
+    pairs = [
+        (count, expected, given[place])
+        for number, (expected, line) in enumerate(
+            zip(confusion.labels, confusion.counts, strict=True)
+        )
+        for place, count in enumerate(line)
+        if count and place != number
+    ]
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+
+
+def _say(mark: Text, sentence: str) -> RenderableType:
+    """A sentence to the right of its mark, in lines of 80 columns also where none are asked for."""
+    return views.indent(hang(mark, views.cell(_wrap(sentence))))
+
+
+def _wrap(text: str) -> str:
+    """The text in lines that leave room for a mark; cleaned, since what is cleaned is longer."""
+    return "\n".join(textwrap.wrap(clean(text), views.WIDTH - 4))
+
+
+def _cut(label: str) -> str:
+    line = " ".join(label.split())
+    return line if len(line) <= _LABEL_CHARS else f"{line[: _LABEL_CHARS - 1]}…"

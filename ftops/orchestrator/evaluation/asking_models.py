@@ -1,0 +1,75 @@
+"""Candidates are asked through the store of answers: what was answered before comes from there."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ftops.clock import Clock
+from ftops.orchestrator.asking.asking import ask
+from ftops.orchestrator.asking.manner import LOADING_PAUSES_S, Manner
+from ftops.orchestrator.asking.outcome import Outcome
+from ftops.orchestrator.asking.store import AnswerStore
+from ftops.orchestrator.evaluation.interview import Reply
+from ftops.providers.protocol import Provider
+from ftops.records import Prompt, Sampling
+from ftops.scoring.answers import Problem
+
+_CUT = "length"
+_GUARDED = "content_filter"
+
+
+def _say_nothing(_text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInterview:
+    """`sleep` lets the pauses pass for which a fresh model is waited for."""
+
+    store: AnswerStore
+    clock: Clock
+    at_once: int | None = None
+    sleep: Callable[[float], None] | None = None
+    noted: Callable[[str], None] = _say_nothing
+
+    def ask(
+        self,
+        provider: Provider,
+        model: str,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        on_progress: Callable[[int], None],
+        fresh: bool = False,
+    ) -> list[Reply]:
+        """See `Interview`."""
+        manner = Manner(
+            self.clock,
+            at_once=self.at_once,
+            loading_pauses_s=LOADING_PAUSES_S if fresh else (),
+            sleep=self.sleep,
+            on_progress=lambda done, _total: on_progress(done),
+            noted=self.noted,
+        )
+        outcomes = ask(provider, model, prompts, sampling, store=self.store, manner=manner)
+        return [_to_reply(outcome) for outcome in outcomes]
+
+
+def _to_reply(outcome: Outcome) -> Reply:
+    found = outcome.completion
+    if found is None:
+        return Reply("", problem=Problem.FAILED, note=outcome.failure)
+    problem, note = None, ""
+    if found.refusal is not None or found.finish_reason == _GUARDED:
+        problem, note = Problem.REFUSED, found.refusal or "held back by a content filter"
+    elif found.finish_reason == _CUT:
+        problem = Problem.CUT
+    return Reply(
+        text=found.text,
+        finish_reason=found.finish_reason,
+        prompt_tokens=found.prompt_tokens,
+        completion_tokens=found.completion_tokens,
+        seconds=found.seconds,
+        chances={token: min(1.0, math.exp(log)) for token, log in found.first_token.items()},
+        problem=problem,
+        note=note,
+    )

@@ -1,0 +1,287 @@
+"""Everybody answers the same rows: candidates are found and asked, their answers judged."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ftops.errors import (
+    AuthFailed,
+    LimitExceeded,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    Rejected,
+)
+from ftops.orchestrator.evaluation.candidates import (
+    Candidate,
+    Field,
+    find_candidates,
+    make_subject_candidate,
+)
+from ftops.orchestrator.evaluation.interview import Interview, Reply
+from ftops.orchestrator.evaluation.judging import (
+    MAX_TOKENS,
+    AskJudge,
+    Judged,
+    JudgeScores,
+    grade_answers,
+    judge_pairs,
+)
+from ftops.orchestrator.evaluation.judging import NAME as JUDGE
+from ftops.orchestrator.evaluation.simple import answer_simply
+from ftops.orchestrator.evaluation.ways import Way
+from ftops.records import Prompt, RowFormat, Sampling
+from ftops.scoring.answers import Answer, Problem
+from ftops.scoring.evaluation import CandidateKind, LeftOut
+from ftops.scoring.requests import Prices
+from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.measures import JudgeMetric
+
+# What ends one candidate, and not the evaluation; anything else may be gone with the next try.
+_GONE = (AuthFailed, PermissionRefused, NotFound, Rejected)
+_OF_CHANCES = frozenset({"auroc", "auprc", "brier", "calibration_error"})
+_CHANCES = 5  # the most that OpenAI tells of a completion
+Progress = Callable[[int, int], None]  # answers there are, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A candidate with all its answers, and what asking it costs where that is known."""
+
+    name: str
+    kind: CandidateKind
+    answers: Sequence[Answer]
+    model: str | None = None
+    provider: str | None = None
+    prices: Prices | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interviews:
+    """All that was answered, who was left out, and what judges made of it."""
+
+    answered: Sequence[Answered]
+    left_out: Sequence[LeftOut]
+    judges: Sequence[JudgeScores] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the judges."""
+        return [note for judge in self.judges for note in judge.judged.say(judge.name)]
+
+    @property
+    def answers(self) -> dict[str, Sequence[Answer]]:
+        """The answers by the candidate's name."""
+        return {one.name: one.answers for one in self.answered}
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Adds up how many answers there are, over all candidates."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def watch(self) -> Callable[[int], None]:
+        """Who is told of one candidate's answers."""
+        before = self.done
+
+        def tell(count: int) -> None:
+            self.done = before + count
+            self.progress(self.done, self.total)
+
+        return tell
+
+
+def interview_all(
+    field: Field, spec: EvaluateSpec, interview: Interview, progress: Progress
+) -> Interviews:
+    """Ask everybody, the evaluated model first: its own errors are the end, others are left out."""
+    subject = make_subject_candidate(field)
+    found = list(find_candidates(field, spec.candidates))
+    asked = [one for one in found if isinstance(one, Candidate)]
+    left_out = [one for one in found if isinstance(one, LeftOut)]
+    check_cost([subject, *asked], spec, find_longest(field, spec))
+    meter = _Meter(progress, (1 + len(asked)) * len(field.questions.rows))
+    progress(0, meter.total)
+    answered = [_interview(field, spec, subject, interview, meter)]
+    for candidate in asked:
+        try:
+            answered.append(_interview(field, spec, candidate, interview, meter))
+        except _GONE as error:
+            left_out.append(LeftOut(candidate.name, _say_gone(candidate, error)))
+    if any(entry.word == "baseline" for entry in spec.candidates):
+        for simple in _answer_simply(field):
+            if isinstance(simple, LeftOut):
+                left_out.append(simple)
+            else:
+                answered.append(simple)
+    return Interviews(answered, left_out, list(_judge(field, spec, answered, interview)))
+
+
+def _interview(
+    field: Field, spec: EvaluateSpec, candidate: Candidate, interview: Interview, meter: _Meter
+) -> Answered:
+    sampling = Sampling(
+        max_tokens=find_longest(field, spec),
+        temperature=0.0,
+        stop=candidate.stop,
+        logprobs=_CHANCES if _are_chances_wanted(spec) else None,
+    )
+    replies = interview.ask(
+        candidate.provider,
+        candidate.model,
+        candidate.prompts,
+        sampling,
+        on_progress=meter.watch(),
+        fresh=candidate.kind is CandidateKind.TUNED,
+    )
+    return Answered(
+        name=candidate.name,
+        kind=candidate.kind,
+        answers=list(_read_replies(field, candidate, replies)),
+        model=candidate.model,
+        provider=candidate.provider.name,
+        prices=find_prices(candidate),
+    )
+
+
+def _read_replies(field: Field, candidate: Candidate, replies: Sequence[Reply]) -> Iterator[Answer]:
+    rows = zip(field.questions.rows, candidate.prompts, replies, strict=True)
+    labels = sorted({row.expected for row in field.questions.rows})
+    for row, prompt, reply in rows:
+        given = candidate.way.read(reply.text)
+        # What is right although it ended at the limit was long enough.
+        whole = reply.problem is Problem.CUT and given == row.expected
+        yield Answer(
+            line=row.line,
+            prompt=prompt,
+            expected=row.expected,
+            given=given,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            seconds=reply.seconds,
+            chances=name_chances(reply.chances, candidate.way, labels),
+            problem=None if whole else reply.problem,
+            note=reply.note,
+        )
+
+
+def name_chances(chances: Mapping[str, float], way: Way, labels: Sequence[str]) -> dict[str, float]:
+    """The probability of each label, of those of the tokens that may begin the answer.
+
+    A token counts for the one label that is said by what begins with it; for none where several
+    are.
+    """
+    sayings = {said: label for said, label in way.labels.items() if label in labels}
+    sayings |= {label: label for label in labels}
+    named: dict[str, float] = {}
+    for token, chance in chances.items():
+        begun = token.strip()
+        meant = {label for said, label in sayings.items() if begun and said.startswith(begun)}
+        if len(meant) == 1:
+            label = meant.pop()
+            named[label] = min(1.0, named.get(label, 0.0) + chance)
+    return named
+
+
+def find_longest(field: Field, spec: EvaluateSpec) -> int:
+    """The most tokens that an answer may have."""
+    return spec.max_tokens or field.questions.longest
+
+
+def _are_chances_wanted(spec: EvaluateSpec) -> bool:
+    """Whether some metric needs probabilities; not every model tells them, so no other asks."""
+    return any(entry.word in _OF_CHANCES for entry in spec.measures)
+
+
+def _say_gone(candidate: Candidate, error: ProviderError) -> str:
+    return f"{candidate.model} cannot be asked at {candidate.provider.name}: {error.message}"
+
+
+def _answer_simply(field: Field) -> Iterator[Answered | LeftOut]:
+    training = field.subject.training
+    if training is None:
+        yield LeftOut("baseline", "the training rows, of which it would learn, are not here")
+        return
+    for found in answer_simply(training, field.questions):
+        if isinstance(found, LeftOut):
+            yield found
+        else:
+            kind, answers = found
+            yield Answered(kind.value, kind, answers)
+
+
+def find_prices(candidate: Candidate) -> Prices | None:
+    """What a million tokens cost; None where the provider's prices are not known."""
+    figures = candidate.provider.find_figures(candidate.model)
+    if figures.input_usd is None or figures.output_usd is None:
+        return None
+    return Prices(figures.input_usd, figures.output_usd)
+
+
+def check_cost(candidates: Sequence[Candidate], spec: EvaluateSpec, longest: int) -> None:
+    """LimitExceeded, before anything is asked, when asking could cost more than is allowed.
+
+    Tokens of prompts are taken as a third of their bytes, answers as long as they may be.
+    """
+    if spec.max_cost_usd is None:
+        return
+    total = 0.0
+    for one in candidates:
+        prices = find_prices(one)
+        if prices is None:
+            raise LimitExceeded(
+                f"evaluate.max_cost_usd cannot be held: the price of {one.model} at"
+                f" {one.provider.name} is not known",
+                hint="Tell it (docs/prices.md), or take the limit out of the job file.",
+            )
+        size = sum(_count_bytes(prompt) for prompt in one.prompts) / 3
+        most = len(one.prompts) * longest
+        total += (size * prices.prompt_usd + most * prices.completion_usd) / 1e6
+    if total > spec.max_cost_usd:
+        raise LimitExceeded(
+            f"nothing was asked: the evaluation would cost about ${total:,.2f}, and"
+            f" evaluate.max_cost_usd is ${spec.max_cost_usd:,.2f}",
+            hint="Raise evaluate.max_cost_usd, lower evaluate.max_rows, or name fewer candidates.",
+        )
+
+
+def _count_bytes(prompt: Prompt) -> int:
+    texts = [prompt] if isinstance(prompt, str) else [one.content for one in prompt]
+    return sum(len(text.encode("utf-8", "replace")) for text in texts)
+
+
+def _judge(
+    field: Field, spec: EvaluateSpec, answered: Sequence[Answered], interview: Interview
+) -> Iterator[JudgeScores]:
+    """What each judge that is named makes of the answers, as a metric."""
+    for number, entry in enumerate(one for one in spec.measures if one.word == JUDGE):
+        wanted = entry.settings
+        assert isinstance(wanted, JudgeMetric)
+        ask = _open_judge(field, wanted, interview)
+        name = wanted.name or (f"{JUDGE}_{number + 1}" if number else JUDGE)
+        yield JudgeScores(_ask_judge(wanted, answered, ask), name)
+
+
+def _open_judge(field: Field, wanted: JudgeMetric, interview: Interview) -> AskJudge:
+    provider = field.open_provider(wanted.settings or field.subject.settings)
+    way = Way(provider.row_format(wanted.model))
+    if way.format is not RowFormat.CHAT:
+        way = Way(way.format, separator="\n\n")
+
+    def ask(prompts: Sequence[Prompt]) -> list[str | None]:
+        put = [way.ask(prompt, Way()) for prompt in prompts]
+        sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0)
+        replies = interview.ask(provider, wanted.model, put, sampling, on_progress=lambda _: None)
+        return [None if one.problem is Problem.FAILED else one.text for one in replies]
+
+    return ask
+
+
+def _ask_judge(wanted: JudgeMetric, answered: Sequence[Answered], ask: AskJudge) -> Judged:
+    others = {one.name: one.answers for one in answered[1:]}
+    if wanted.mode == "grade":
+        return grade_answers(wanted, {one.name: one.answers for one in answered}, ask)
+    return judge_pairs(wanted, answered[0].answers, others, ask)

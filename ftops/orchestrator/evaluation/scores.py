@@ -1,0 +1,89 @@
+"""From all answers to the document: which metrics, which requirements, one evaluation."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ftops.errors import SpecError
+from ftops.orchestrator.evaluation.candidates import Field
+from ftops.orchestrator.evaluation.evaluating import Interviews
+from ftops.orchestrator.evaluation.judging import NAME as JUDGE
+from ftops.scoring.answers import Answer
+from ftops.scoring.choices import KNOWN, MetricChoice
+from ftops.scoring.evaluating import Candidate, evaluate
+from ftops.scoring.evaluation import Evaluation
+from ftops.scoring.making import choose_metrics, make_metrics
+from ftops.scoring.metrics.metric import Metric
+from ftops.scoring.requirements import Wanted, parse_requirement
+from ftops.spec.entries import Entry
+from ftops.spec.evaluate import EvaluateSpec
+
+
+def score_interviews(
+    field: Field,
+    spec: EvaluateSpec,
+    interviews: Interviews,
+    *,
+    folder: Path,
+    overlap_lines: Collection[int] | None,
+) -> Evaluation:
+    """The evaluation; files that metrics name lie below `folder`."""
+    wanted = read_requirements(spec)
+    ours = interviews.answered[0].answers
+    metrics = find_metrics(spec, ours, interviews.judges, wanted, folder)
+    found = evaluate(
+        field.questions.source,
+        [
+            Candidate(one.name, one.kind, one.answers, one.model, one.provider, one.prices)
+            for one in interviews.answered
+        ],
+        metrics,
+        file_sha256=field.questions.sha256,
+        training_usd=field.subject.training_usd,
+        requirements=wanted,
+        left_out=interviews.left_out,
+        overlap_lines=overlap_lines,
+        seed=spec.seed,
+    )
+    return replace(found, notes=(*interviews.notes, *found.notes))
+
+
+def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
+    """What must be reached; the job file's check has read each before."""
+    return [parse_requirement(name, text) for name, text in spec.requirements.items()]
+
+
+def find_metrics(
+    spec: EvaluateSpec,
+    answers: Sequence[Answer],
+    judges: Sequence[Metric],
+    wanted: Sequence[Wanted],
+    folder: Path,
+) -> list[Metric]:
+    """The metrics that are named, in their order, else those that suit the answers.
+
+    What is required is measured, too.
+    """
+    measures = spec.measures
+    named = [one for one in measures if one.word != JUDGE]
+    try:
+        found = make_metrics([to_choice(one) for one in named], folder=folder)
+    except ValueError as error:
+        raise SpecError(f"evaluate.metrics: {error}") from error
+    places = [place for place, one in enumerate(measures) if one.word == JUDGE]
+    for place, judge in zip(places, judges, strict=False):
+        found.insert(place, judge)
+    if not measures:
+        found = choose_metrics(answers)
+    names = {one.name for one in found}
+    lacking = [one.metric for one in wanted if one.metric in KNOWN and one.metric not in names]
+    for name in dict.fromkeys(lacking):
+        if not any(one.needed for one in KNOWN[name]):
+            found += make_metrics([MetricChoice(name)], folder=folder)
+    return found
+
+
+def to_choice(entry: Entry) -> MetricChoice:
+    """The metric as the scores know it."""
+    said = entry.settings.model_dump(exclude_none=True) if entry.settings else {}
+    return MetricChoice(entry.word, said)

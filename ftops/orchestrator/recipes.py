@@ -1,0 +1,42 @@
+"""How a job's data is made ready: by its `prepare:`, its plan, and what its model wants."""
+
+from pathlib import Path
+
+from ftops.dataset.plans.asking import find_marks
+from ftops.dataset.prepare import Recipe, find_row_format
+from ftops.dataset.reading.options import from_read
+from ftops.orchestrator.plans import find_plan
+from ftops.providers.protocol import Provider
+from ftops.records import DataPlan, Method, RowFormat
+from ftops.spec.load import resolve_data
+from ftops.spec.model import JobSpec
+
+
+def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
+    """What the job file's `prepare:` says, for the rows that the model wants.
+
+    A provider that takes either shape gets the data in its own; preferences have only one.
+    """
+    plan = find_plan(spec, job_file)
+    if Method(spec.method) is Method.DPO:
+        return make_recipe(spec, RowFormat.PREFERENCE, plan)
+    if spec.prepare.row_format:
+        return make_recipe(spec, spec.prepare.row_format, plan)
+    training = resolve_data(job_file, spec.training_file)
+    if provider.capabilities.any_row_format and training is not None:
+        found = find_row_format(training, from_read(spec.prepare.reading), plan)
+        return make_recipe(spec, found, plan)
+    return make_recipe(spec, provider.row_format(spec.model), plan)
+
+
+def make_recipe(spec: JobSpec, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
+    """What the job file's `prepare:` and its plan say, for rows of that shape."""
+    separator, stop = find_marks(plan) if plan else (spec.prepare.separator, spec.prepare.stop)
+    return Recipe(
+        format=row_format,
+        separator=separator or "",
+        stop=stop,
+        system=spec.prepare.system,
+        plan=plan,
+        options=from_read(spec.prepare.reading),
+    )

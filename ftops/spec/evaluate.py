@@ -1,0 +1,139 @@
+"""What the tuned model is measured on, and what it is compared with: the section `evaluate`."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from ftops.records import Json
+from ftops.scoring.requirements import parse_requirement
+from ftops.spec.candidates import CANDIDATES
+from ftops.spec.entries import Entry, Flaw, find_flaws, read_entries
+from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
+from ftops.spec.section import Section, Wanted
+
+MOST_ENTRIES = 32
+
+
+class EvaluateSpec(Section):
+    """What the tuned model is measured on, and what it is compared with."""
+
+    LABEL: ClassVar[str] = "evaluate"
+
+    file: Annotated[str | None, Wanted("the path of a data file, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="Rows that must be answered; the validation file when left out.",
+    )
+    against: Annotated[
+        tuple[JsonValue, ...],
+        Field(strict=False),
+        Wanted(f"a list of at most {MOST_ENTRIES} candidates", "group"),
+    ] = Field(
+        ("baseline",),
+        max_length=MOST_ENTRIES,
+        description="Who answers the same rows. `baseline` costs nothing; the others are asked.",
+    )
+    metrics: Annotated[
+        tuple[JsonValue, ...],
+        Field(strict=False),
+        Wanted(f"a list of at most {MOST_ENTRIES} metrics", "group"),
+    ] = Field(
+        (),
+        max_length=MOST_ENTRIES,
+        description="How answers are measured, the most important first; chosen by what the rows"
+        " expect when left out.",
+    )
+    require: Annotated[
+        dict[str, JsonValue],
+        Wanted('a mapping of figures, such as {accuracy: ">= 0.85"}', "group"),
+    ] = Field(
+        {},
+        max_length=MOST_ENTRIES,
+        description="Figures that must be reached: a metric of the tuned model, or"
+        " METRIC_over_CANDIDATE for how much more it has. The command ends with 4 when one is"
+        " missed; the model is there all the same.",
+    )
+    max_rows: Annotated[int, Wanted("a whole number from 1 to 1000000", "number")] = Field(
+        1000, ge=1, le=1_000_000, description="At most so many rows are asked."
+    )
+    max_tokens: Annotated[int | None, Wanted("a whole number from 1 to 100000", "number")] = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Longest answer; taken from the longest expected one when left out.",
+    )
+    at_once: Annotated[int | None, Wanted("a whole number from 1 to 200", "number")] = Field(
+        None,
+        ge=1,
+        le=200,
+        description="Requests under way at the same time; what the provider takes when left out.",
+    )
+    seed: Annotated[int, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
+        42,
+        ge=0,
+        le=2_147_483_647,
+        description="Draws the examples and the bootstrap's samples.",
+    )
+    overlap: Annotated[
+        Literal["refuse", "allow"] | None,
+        Wanted("refuse or allow", choices=("refuse", "allow")),
+    ] = Field(
+        None,
+        description="What becomes of rows that are training rows too (a leak), exactly or nearly."
+        " When left out, an `evaluate.file` with such rows is refused before anything is sent, and"
+        " those of a validation file are told.",
+    )
+    max_cost_usd: Annotated[
+        float | None, Wanted("a number of US dollars from 0 to 1000000", "number")
+    ] = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Highest estimated price of all that is asked; nothing is asked above it.",
+    )
+
+    @property
+    def refuses_overlap(self) -> bool:
+        """Whether nothing is evaluated on rows that are training rows."""
+        if self.overlap is None:
+            return self.file is not None
+        return self.overlap == "refuse"
+
+    @property
+    def candidates(self) -> tuple[Entry, ...]:
+        """`against`, as it is understood."""
+        return read_entries(self.against, CANDIDATES)
+
+    @property
+    def measures(self) -> tuple[Entry, ...]:
+        """`metrics`, as they are understood."""
+        return read_entries(self.metrics, METRICS)
+
+    @property
+    def requirements(self) -> dict[str, str]:
+        """`require`, by the figure's name."""
+        return {name: str(text) for name, text in self.require.items()}
+
+
+def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
+    """What is wrong with the lists and requirements of the section; paths begin below it."""
+    if not isinstance(section, dict):
+        return
+    for name, kinds in (("against", CANDIDATES), ("metrics", METRICS)):
+        for flaw in find_flaws(section.get(name), kinds):
+            yield Flaw((name, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
+    require = section.get("require")
+    for name, text in require.items() if isinstance(require, dict) else ():
+        try:
+            parse_requirement(name, text)
+            continue
+        except ValueError:
+            pass
+        number = isinstance(text, int | float) and not isinstance(text, bool)
+        yield Flaw(
+            ("require", name),
+            f"{name} must be {WANTED_REQUIREMENT.text}",
+            f'write ">= {text}"' if number else "",
+        )

@@ -1,0 +1,85 @@
+"""An evaluation at the terminal: complete, harmless, in 80 columns."""
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from ftops.cli.evaluation_view import render_confusion, render_evaluation
+from ftops.scoring.answers import Answer
+from ftops.scoring.evaluating import Candidate, evaluate
+from ftops.scoring.evaluation import CandidateKind, Confusion, Evaluation, Verdict
+from ftops.scoring.making import choose_metrics
+from tests.reporting.evaluations import make_comparison, make_evaluation, make_hostile
+
+
+def render(evaluation: Evaluation, width: int = 80) -> str:
+    return show(*render_evaluation(evaluation), width=width)
+
+
+def show(*renderables: object, width: int = 80) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, markup=False, highlight=False)
+    for renderable in renderables:
+        console.print(renderable)
+    return stream.getvalue()
+
+
+def test_candidates_verdicts_requirements_and_who_was_left_out_are_shown() -> None:
+    text = render(make_evaluation(make_comparison("naive Bayes", 0.1, Verdict.BETTER)))
+    for part in (
+        "Evaluation on test.jsonl (100 rows)",
+        "90.0% (85.0–95.0)",
+        "The tuned model is better than naive Bayes.",
+        "✓ accuracy >= 0.85 (90.0%)",
+        "✗ accuracy_over_naive_bayes > 0.2 (10.0%: may be chance)",
+        "base: it knows nothing",
+        "one note",
+        "12.0 tokens fewer a request than base",
+    ):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
+    text = render(make_hostile())
+    assert "\x1b[2J" not in text
+    assert "\u202e" not in text
+    assert "**bold**" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_classes_of_few_labels_are_shown_as_a_matrix() -> None:
+    answers = [Answer(n, "p", "abc"[n % 3], "abc"[n % 3] if n % 5 else "a") for n in range(60)]
+    candidates = [Candidate("tuned", CandidateKind.TUNED, answers)]
+    text = render(evaluate("f", candidates, choose_metrics(answers)))
+    assert "Classes (tuned)" in text
+    lines = text.splitlines()
+    (row,) = [line for line in lines if line.startswith("  2 b")]
+    assert row.split() == ["2", "b", "4", "16", "·"]
+
+
+def test_of_many_classes_the_pairs_that_are_mistaken_most_often_are_shown() -> None:
+    labels = tuple(f"a very long label with number {n:03}" for n in range(40))
+    counts = tuple(
+        tuple(9 if i == j else i if j == (i + 1) % 40 else 0 for j in range(41)) for i in range(40)
+    )
+    text = show(*render_confusion(Confusion(labels, counts)))
+    assert "Mistaken most often" in text
+    assert len(text.splitlines()) <= 12
+    assert max(map(len, text.splitlines())) <= 80
+    first = next(line for line in text.splitlines() if line.strip().startswith("39"))
+    assert "number 0" not in first[:20]
+
+
+def test_a_matrix_without_mistakes_is_not_shown() -> None:
+    assert show(*render_confusion(Confusion(("a", "b"), ((3, 0, 0), (0, 3, 0))))) == ""
+
+
+def test_answers_that_are_no_class_have_a_column_of_their_own() -> None:
+    text = show(*render_confusion(Confusion(("a", "b"), ((3, 0, 2), (0, 3, 0)))))
+    assert "none" in text
+
+
+def test_an_evaluation_of_nobody_does_not_break() -> None:
+    assert "100 rows" in render(replace(make_evaluation(), candidates=()))

@@ -1,0 +1,140 @@
+"""Was it worth it? Through the real command line and the real engine."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any, cast
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from tests.e2e.house import Answer, House
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def write_job(house: House, name: str, evaluate: dict[str, object], *, epochs: int = 2) -> Path:
+    path = house.write_job(name, epochs=epochs)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"evaluate: {json.dumps(evaluate)}\n")
+    return path
+
+
+def count_questions(house: House) -> int:
+    """How many requests for answers have left so far."""
+    lines = (house.home / "audit.jsonl").read_text().splitlines()
+    return sum('completions"' in line for line in lines)
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    return cast(dict[str, Any], answer.document)
+
+
+def test_the_tuned_model_stands_beside_what_costs_nothing(house: House, first_run: Answer) -> None:
+    found = document(house.look("run", house.job, "--json"))["evaluation"]
+    names = [one["name"] for one in found["candidates"]]
+    assert names == ["tuned", "naive Bayes", "nearest neighbour", "majority"]
+    assert {one["first"] for one in found["comparisons"]} == {"tuned"}
+    assert "Evaluation on validation.jsonl (14 rows)" in first_run.out
+
+
+def test_a_missed_requirement_ends_with_4_each_time_and_asks_nothing_again(
+    house: House, first_run: Answer
+) -> None:
+    job = write_job(house, "colours", {"require": {"accuracy": ">= 1.01", "f1": ">= 0"}})
+    junit, summary = house.folder / "gate.xml", house.folder / "gate.md"
+    missed = house.ftops("run", job, "--junit", junit, "--markdown", summary)
+    assert missed.code == 4
+    assert "missed: 1 of 2 requirements are not met" in missed.err
+    assert "accuracy >= 1.01" in missed.err
+    asked = count_questions(house)
+    again = house.ftops("run", job, "--json")
+    assert (again.code, count_questions(house)) == (4, asked)
+    assert document(again)["status"] == "succeeded"
+    assert document(again)["evaluation"]["requirements"][0]["met"] is False
+    (suite,) = Xml.parse(junit).getroot()
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == ("2", "1")
+    assert "1 of 2 requirements missed" in summary.read_text()
+
+
+def test_any_model_is_measured_on_any_file_and_none_is_asked_twice(
+    house: House, first_run: Answer
+) -> None:
+    house.write_data("test.csv.jsonl", ("by night",))
+    table = house.folder / "test.csv"
+    table.write_text("prompt,completion\nthe apple by night,red\na leaf by night,green\n")
+    options = ("--against", "baseline", "--metric", "accuracy", "--force")
+    first = house.ftops("eval", "colours", table, *options, "--json")
+    assert (first.code, first.err.count("error")) == (0, 0)
+    found = document(first)
+    assert [one["rows"] for one in found["candidates"]] == [2] * 4
+    asked = count_questions(house)
+    again = house.ftops("eval", "colours", table, *options, "--require", "accuracy > 1", "--json")
+    assert (again.code, count_questions(house)) == (4, asked)
+
+
+def test_an_untrained_base_is_left_out_by_name(house: House, first_run: Answer) -> None:
+    answer = house.ftops("eval", "colours", "validation.jsonl", "--against", "base", "--force")
+    assert answer.code == 0
+    assert "knows nothing before it is trained" in " ".join(answer.out.split())
+
+
+def test_a_file_that_leaks_is_refused_with_its_lines(house: House, first_run: Answer) -> None:
+    answer = house.ftops("eval", "colours", "train.jsonl")
+    assert answer.code == 1
+    assert "leak: 28 rows of train.jsonl are training rows: lines 1, 2, 3" in answer.err
+    assert "--force" in answer.err
+
+
+def test_a_mistake_in_an_option_is_told_before_anybody_is_asked(house: House) -> None:
+    answer = house.look("eval", "colours", "validation.jsonl", "--against", "bas")
+    assert answer.code == 1
+    assert "--against 'bas': unknown name 'bas'" in answer.err
+    assert "did you mean 'base'?" in answer.err
+
+
+def test_runs_are_compared_on_the_rows_that_both_answered(house: House, first_run: Answer) -> None:
+    house.write_data("other.jsonl", ("by the door", "on the hill"))
+    other = write_job(house, "others", {"file": "other.jsonl", "overlap": "allow"}, epochs=1)
+    assert house.ftops("run", other).code == 0
+    answer = house.ftops("compare", "colours", "others", "--json")
+    assert answer.code == 0
+    found = document(answer)
+    assert found["rows"] == 7
+    assert [one["name"] for one in found["candidates"]] == ["colours", "others"]
+    assert "evaluated on different rows" in found["notes"][0]
+    shown = house.ftops("compare", "colours", "others")
+    assert max(map(len, shown.out.splitlines())) <= 80
+
+
+def test_a_killed_evaluation_goes_on_and_keeps_no_answer_twice(house: House) -> None:
+    lines = "".join(
+        json.dumps({"prompt": f"thing {n} on the table", "completion": " red"}) + "\n"
+        for n in range(1500)
+    )
+    (house.folder / "many.jsonl").write_text(lines)
+    job = write_job(house, "killed", {"file": "many.jsonl", "max_rows": 1500, "overlap": "allow"})
+    process = house.start("run", job)
+    kept: list[Path] = []
+    before = {path: path.stat().st_size for path in find_kept(house)}
+    until = time.monotonic() + 90
+    while time.monotonic() < until and process.poll() is None:
+        kept = [
+            path for path in find_kept(house) if path.stat().st_size > before.get(path, 0) + 4000
+        ]
+        if kept:
+            break
+    process.send_signal(signal.SIGKILL)
+    with process:
+        process.communicate()
+    assert kept, "the evaluation never began"
+    again = house.ftops("run", job, "--json")
+    assert again.code == 0
+    assert document(again)["evaluation"]["rows"] == 1500
+    keys = [json.loads(line).get("key") for line in kept[0].read_text().splitlines()[1:]]
+    assert len(keys) == len(set(keys)) == 1500
+
+
+def find_kept(house: House) -> list[Path]:
+    return list((house.home / "answers").glob("*.jsonl"))

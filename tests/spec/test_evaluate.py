@@ -1,0 +1,136 @@
+"""The section `evaluate`: its lists say what they mean, and say where they do not."""
+
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import SpecError
+from ftops.spec.candidates import FewShotCandidate, OtherModel
+from ftops.spec.measures import JudgeMetric, RegexMetric
+from ftops.spec.model import JobSpec
+from tests.spec.job_files import MINIMAL, load_text
+
+
+def read(folder: Path, *lines: str) -> JobSpec:
+    section = "".join(f"  {line}\n" for line in lines)
+    return load_text(folder, f"{MINIMAL}evaluate:\n{section}").spec
+
+
+def refuse(folder: Path, *lines: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        read(folder, *lines)
+    return caught.value.message
+
+
+def test_what_costs_nothing_is_compared_when_nobody_is_named(tmp_path: Path) -> None:
+    spec = load_text(tmp_path, MINIMAL).spec
+    assert [entry.word for entry in spec.evaluate.candidates] == ["baseline"]
+
+
+def test_candidates_are_words_or_say_more(tmp_path: Path) -> None:
+    spec = read(
+        tmp_path,
+        "against: [base, few-shot: 5, baseline, previous, checkpoints, model: gpt-6-luna]",
+    )
+    found = spec.evaluate.candidates
+    words = ["base", "few-shot", "baseline", "previous", "checkpoints", "model"]
+    assert [entry.word for entry in found] == words
+    assert found[1].settings == FewShotCandidate(examples=5)
+    assert found[5].settings == OtherModel(name="gpt-6-luna")
+
+
+def test_a_few_shot_candidate_says_how_its_examples_are_chosen(tmp_path: Path) -> None:
+    spec = read(tmp_path, "against:", "  - few-shot: {examples: 3, choose: nearest, seed: 7}")
+    (found,) = spec.evaluate.candidates
+    assert found.settings == FewShotCandidate(examples=3, choose="nearest", seed=7)
+
+
+def test_a_model_may_be_at_another_provider(tmp_path: Path) -> None:
+    spec = read(
+        tmp_path,
+        "against:",
+        "  - model: {name: m, provider: {type: openai, base_url: 'https://host/v1/'}}",
+    )
+    (found,) = spec.evaluate.candidates
+    assert isinstance(found.settings, OtherModel)
+    assert found.settings.settings is not None
+    assert found.settings.settings.base_url == "https://host/v1"
+
+
+def test_metrics_are_words_or_say_more(tmp_path: Path) -> None:
+    spec = read(tmp_path, "metrics: [f1, regex: 'a+', judge: {model: m, mode: grade}]")
+    found = spec.evaluate.measures
+    assert [entry.word for entry in found] == ["f1", "regex", "judge"]
+    assert found[1].settings == RegexMetric(pattern="a+")
+    assert found[2].settings == JudgeMetric(model="m", mode="grade")
+
+
+def test_the_section_survives_the_ledger(tmp_path: Path) -> None:
+    spec = read(
+        tmp_path,
+        "against: [base, few-shot: {examples: 5}]",
+        "metrics: [judge: {model: m}]",
+        "require: {accuracy: '>= 0.85', accuracy_over_few_shot: '> 0.03'}",
+    )
+    again = JobSpec.from_json(spec.to_json())
+    assert again == spec
+    assert again.evaluate.candidates == spec.evaluate.candidates
+    assert again.evaluate.requirements["accuracy"] == ">= 0.85"
+
+
+def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> None:
+    assert read(tmp_path, "against: [base]").canonical() == read(tmp_path, "seed: 3").canonical()
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "message"),
+    [
+        ("against: [bas]", "6:13", "unknown name 'bas'"),
+        ("against: [few-shot]", "6:13", "few-shot needs something after it"),
+        ("against: [few-shot: 0]", "6:23", "examples must be a whole number from 1 to 100, not 0"),
+        ("against: [few-shot: {example: 5}]", "6:24", "unknown key 'example'"),
+        ("against: [few-shot: {seed: 5}]", "6:13", "few-shot lacks examples"),
+        ("against: [baseline: 3]", "6:23", "baseline takes nothing after it"),
+        (
+            "against: [{base: null, model: x}]",
+            "6:26",
+            "an item has one name, and 'model' is another",
+        ),
+        ("against: [3]", "6:13", "a name, or `name: …`, is wanted here, not 3"),
+        ("against: base", "6:12", "against must be a list of at most 32 candidates, not 'base'"),
+        ("metrics: [acuracy]", "6:13", "unknown name 'acuracy'"),
+        ("metrics: [regex: '(']", "6:20", "pattern must be a regular expression of Python"),
+        ("metrics: [python: check]", "6:21", "function must be a file and a function"),
+        ("metrics: [judge: m]", "6:20", "judge must be a mapping of model"),
+        ("require: {f1: 0.8}", "6:17", 'f1 must be a comparison such as ">= 0.85"'),
+        ("overlap: alow", "6:12", "overlap must be refuse or allow, not 'alow'"),
+        ("at_once: 0", "6:12", "at_once must be a whole number from 1 to 200, not 0"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(
+    tmp_path: Path, line: str, place: str, message: str
+) -> None:
+    told = refuse(tmp_path, line)
+    assert f":{place}: {message}" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("against: [checkpoint]", "did you mean 'checkpoints'?"),
+        ("against: [few-shot: {examples: 5, choose: near}]", "did you mean 'nearest'?"),
+        ("against: [few-shot: {example: 5}]", "did you mean 'examples'?"),
+        ("metrics: [acuracy]", "did you mean 'accuracy'?"),
+        ("require: {f1: 0.8}", 'write ">= 0.8"'),
+        ("agains: [base]", "did you mean 'against'?"),
+    ],
+)
+def test_a_mistake_comes_with_what_was_probably_meant(
+    tmp_path: Path, line: str, meant: str
+) -> None:
+    assert meant in refuse(tmp_path, line)
+
+
+def test_every_mistake_in_a_list_is_told_at_once(tmp_path: Path) -> None:
+    told = refuse(tmp_path, "against: [bas, few-shot: no, 7]")
+    assert told.count("a.yaml:6:") + told.count("job.yaml:6:") == 3
