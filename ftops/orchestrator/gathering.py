@@ -10,12 +10,12 @@ from ftops.dataset.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.evaluation.keeping import ANSWERS, EVALUATION, make_slugs
+from ftops.orchestrator.evaluation.keeping import ANSWERS, EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.trainings import find_facts
 from ftops.records import Run, Stage, StageRecord
 from ftops.reporting.report.facts import Remark, RunFacts, find_object
-from ftops.reporting.report.kept import parse_answers, parse_evaluation
+from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.reporting.training import make_training
 from ftops.scoring.answers import Answer

@@ -12,7 +12,7 @@ from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.gathering import Gathering
 from ftops.records import Run
-from ftops.reporting.report.kept import parse_answers, parse_evaluation
+from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.scoring.evaluation import CandidateKind
 from tests.reporting.report.sketches import make_candidates, make_evaluation, make_run
 
@@ -129,3 +129,11 @@ def test_an_evaluation_of_an_earlier_ftops_is_still_shown() -> None:
     assert majority.figures["accuracy"].value == 0.5
     assert tuned.confusion is not None
     assert tuned.confusion.counts == ((1, 1, 0), (0, 2, 0))
+
+
+def test_each_candidate_has_a_file_name_of_its_own() -> None:
+    assert make_slugs(["few-shot: 5", "few shot 5", "…"]) == {
+        "few-shot: 5": "few-shot-5",
+        "few shot 5": "few-shot-5-2",
+        "…": "candidate",
+    }

@@ -1,5 +1,6 @@
 """Reads what an evaluation left in a run's folder: the document, and the answers line by line."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
@@ -17,6 +18,20 @@ from ftops.scoring.evaluation import (
     Evaluation,
     Figure,
 )
+
+_UNNAMED = re.compile(r"[^a-z0-9]+")
+
+
+def make_slugs(names: Sequence[str]) -> dict[str, str]:
+    """For each candidate's name the name of its file: letters, digits and dashes, each once."""
+    slugs: dict[str, str] = {}
+    for name in names:
+        plain = _UNNAMED.sub("-", name.lower()).strip("-")[:60] or "candidate"
+        slug, number = plain, 2
+        while slug in slugs.values():
+            slug, number = f"{plain}-{number}", number + 1
+        slugs[name] = slug
+    return slugs
 
 
 def parse_evaluation(
