@@ -10,10 +10,10 @@ from ftops.dataset.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.evaluation.keeping import EVALUATION
+from ftops.orchestrator.evaluation.keeping import ANSWERS, EVALUATION
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.trainings import find_facts
-from ftops.records import Run, Stage
+from ftops.records import Run, Stage, StageRecord
 from ftops.reporting.report.facts import Remark, RunFacts, find_object
 from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reporting.results import ResultRow, parse_results
@@ -22,7 +22,6 @@ from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
 
 JOB_FILE = "job.yaml"
-_ANSWERS = "answers"
 _ORDER = ("error", "warning", "advice")
 _MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
 
@@ -40,7 +39,7 @@ class Gathering:
         folder = get_run_folder(self._home, run.id)
         stages = self._ledger.list_stages(run.id)
         missing: list[str] = []
-        evaluation, answers = _read_evaluation(folder, missing)
+        evaluation, answers = _read_evaluation(folder, stages, missing)
         facts = RunFacts(
             run=run,
             stages=stages,
@@ -96,21 +95,23 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 
 
 def _read_evaluation(
-    folder: Path, missing: list[str]
+    folder: Path, stages: Sequence[StageRecord], missing: list[str]
 ) -> tuple[Evaluation | None, dict[str, Sequence[Answer]]]:
     content = _read(folder / EVALUATION, missing)
     if content is None:
         return None, {}
-    earlier = parse_answers(_read(folder / f"{_ANSWERS}.jsonl", missing) or b"")
+    earlier = parse_answers(_read(folder / f"{ANSWERS}.jsonl", missing) or b"")
     try:
-        evaluation = parse_evaluation(content, earlier)
+        detail = next((one.detail for one in stages if one.stage is Stage.EVALUATE), {})
+        file = str(detail.get("file") or "the evaluation file")
+        evaluation = parse_evaluation(content, earlier, file=file)
     except LedgerError as error:
         missing.append(f"The evaluation cannot be read: {error.message}")
         return None, {}
     answers: dict[str, Sequence[Answer]] = {}
     slugs = make_slugs([one.name for one in evaluation.candidates])
     for index, one in enumerate(evaluation.candidates):
-        kept = _read(folder / _ANSWERS / f"{slugs[one.name]}.jsonl", missing)
+        kept = _read(folder / ANSWERS / f"{slugs[one.name]}.jsonl", missing)
         if kept is not None:
             answers[one.name] = parse_answers(kept)
         elif earlier and index == 0:

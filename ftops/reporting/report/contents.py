@@ -190,11 +190,10 @@ def _note_standings(parts: Sequence[RunPart], standings: Sequence[Standing]) -> 
         return ""
     if len({one.metric for one in standings}) > 1:
         return "The runs were measured by different metrics: these figures cannot be compared."
-    files = {
-        part.scores.evaluation.file_sha256 or part.scores.evaluation.file
-        for part in parts
-        if part.scores is not None
-    }
-    if len(files) > 1:
-        return "The runs answered different files: a difference may be one of the files."
+    scored = [part.scores.evaluation for part in parts if part.scores is not None]
+    hashes = {one.file_sha256 for one in scored}
+    if len({one.rows for one in scored}) > 1 or len(hashes - {""}) > 1:
+        return "The runs answered different rows: a difference may be one of the rows."
+    if "" in hashes:
+        return "Whether the runs answered the same rows was not kept."
     return "All runs answered the same rows."

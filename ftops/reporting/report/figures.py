@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.records import Json
-from ftops.reporting.report.charts import Bar, NamedCurve, choose_detail, find_last_step
+from ftops.reporting.report.bar_chart import Bar
 from ftops.reporting.report.contents import Contents, RunPart
+from ftops.reporting.report.curve_chart import NamedCurve, choose_detail, find_last_step
 from ftops.reporting.report.learning import Curve
 from ftops.reporting.report.palette import SERIES
 from ftops.reporting.report.thinning import Point, fill_buckets, thin

@@ -34,10 +34,13 @@ def make_slugs(names: Sequence[str]) -> dict[str, str]:
     return slugs
 
 
-def parse_evaluation(content: bytes, answers: Sequence[Answer] = ()) -> Evaluation:
+def parse_evaluation(
+    content: bytes, answers: Sequence[Answer] = (), *, file: str = "the evaluation file"
+) -> Evaluation:
     """The evaluation as it is kept, in this version or the one before; LedgerError for neither.
 
-    The earlier one knew one model and its accuracy alone; `answers` are those of that model.
+    The earlier one knew one model and its accuracy alone; `answers` are those of that model, and
+    `file` is what it answered.
     """
     try:
         value: Json = orjson.loads(content)
@@ -45,7 +48,7 @@ def parse_evaluation(content: bytes, answers: Sequence[Answer] = ()) -> Evaluati
         raise LedgerError(f"evaluation.json is damaged: {error}") from error
     if isinstance(value, dict) and "version" not in value and "accuracy" in value:
         try:
-            return _read_earlier(value, answers)
+            return _read_earlier(value, answers, file)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise LedgerError(f"evaluation.json is damaged: {error!r}") from error
     return Evaluation.from_json(value)
@@ -87,7 +90,7 @@ def _read_prompt(value: Json) -> Prompt:
     return str(value)
 
 
-def _read_earlier(value: Mapping[str, Json], answers: Sequence[Answer]) -> Evaluation:
+def _read_earlier(value: Mapping[str, Json], answers: Sequence[Answer], file: str) -> Evaluation:
     rows = int(cast(int, value["rows"]))
     listed = cast(Iterable[Mapping[str, Json]], value["classes"])
     classes = tuple(
@@ -116,7 +119,7 @@ def _read_earlier(value: Mapping[str, Json], answers: Sequence[Answer]) -> Evalu
         name, kind = "majority", CandidateKind.MAJORITY
         candidates.append(CandidateScore(name, kind, rows, {"accuracy": figure}))
     note = "It was made by an earlier ftops, which knew no intervals and no other candidates."
-    return Evaluation("the evaluation file", rows, "accuracy", tuple(candidates), notes=(note,))
+    return Evaluation(file, rows, "accuracy", tuple(candidates), notes=(note,))
 
 
 def _count_confusion(labels: Sequence[str], answers: Sequence[Answer]) -> Confusion | None:

@@ -16,9 +16,11 @@ from typing import Any
 import orjson
 
 from ftops import __version__
-from ftops.reporting.report import charts, figures
-from ftops.reporting.report.charts import NARROW, WIDE, Bar, Spec
+from ftops.reporting.report import figures
+from ftops.reporting.report.bar_chart import Bar, draw_bars
+from ftops.reporting.report.charts import NARROW, WIDE, Spec
 from ftops.reporting.report.contents import Contents, RunPart
+from ftops.reporting.report.curve_chart import draw_curves
 from ftops.reporting.report.drawing import draw_svg
 from ftops.reporting.report.learning import Learning
 from ftops.reporting.report.palette import PAGE
@@ -185,7 +187,7 @@ def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
 
 
 def _draw_curves(figure: figures.CurveFigure, name: str) -> Drawing:
-    wide, narrow = (charts.draw_curves(figure.curves, PAGE, width) for width in (WIDE, NARROW))
+    wide, narrow = (draw_curves(figure.curves, PAGE, width) for width in (WIDE, NARROW))
     return _draw(wide, narrow, figure.caption, name, legend=figure.legend, curves=name)
 
 
@@ -212,7 +214,7 @@ def _draw_bars(bars: list[Bar], contents: Contents, name: str) -> Drawing | None
 def _draw_figures(bars: list[Bar], metric: str, name: str) -> Drawing | None:
     if not bars:
         return None
-    wide, narrow = (charts.draw_bars(bars, metric, PAGE, width) for width in (WIDE, NARROW))
+    wide, narrow = (draw_bars(bars, metric, PAGE, width) for width in (WIDE, NARROW))
     return _draw(wide, narrow, figures.tell_bars(bars, metric), name)
 
 

@@ -3,10 +3,13 @@
 from typing import Any
 
 from ftops.errors import RunError
-from ftops.reporting.report import charts, figures
+from ftops.reporting.report import figures
+from ftops.reporting.report.bar_chart import draw_bars
 from ftops.reporting.report.charts import Spec
 from ftops.reporting.report.contents import Contents
+from ftops.reporting.report.curve_chart import draw_curves
 from ftops.reporting.report.drawing import draw_png
+from ftops.reporting.report.matrix_chart import draw_matrix
 from ftops.reporting.report.palette import PAPER
 from ftops.reporting.report.words import show
 
@@ -46,22 +49,22 @@ def list_parts(contents: Contents) -> list[Spec]:
     """The charts from top to bottom."""
     parts = []
     for figure in figures.list_curves(contents):
-        spec = charts.draw_curves(figure.curves, PAPER)
+        spec = draw_curves(figure.curves, PAPER)
         keys = [one for one in figure.legend if one.kind in ("training", "validation")][:_MOST_KEYS]
         parts.append({**spec, "title": _title([(key.text, key.color) for key in keys])})
     if standings := figures.list_standings(contents):
         metric = contents.standings[0].metric
-        parts.append({**charts.draw_bars(standings, metric, PAPER), "title": _say("Runs")})
+        parts.append({**draw_bars(standings, metric, PAPER), "title": _say("Runs")})
     for run in contents.runs if len(contents.runs) <= figures.MOST_DRAWN else ():
         if run.scores is None:
             continue
         evaluation = run.scores.evaluation
         of = f" of {run.name}" if contents.several else ""
         if bars := figures.list_bars(evaluation):
-            spec = charts.draw_bars(bars, evaluation.headline, PAPER)
+            spec = draw_bars(bars, evaluation.headline, PAPER)
             parts.append({**spec, "title": _say(f"Candidates{of}, with 95% intervals")})
         for name, matrix in run.scores.matrices[:1]:
-            spec = charts.draw_matrix(matrix, PAPER)
+            spec = draw_matrix(matrix, PAPER)
             title = f"What {name}{of} takes (across) for what is expected (down)"
             parts.append({**spec, "title": _say(title)})
     return parts

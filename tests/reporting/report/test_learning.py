@@ -1,6 +1,6 @@
 """Curves, epochs and the best step come out of the results as they are."""
 
-from ftops.reporting.report.charts import NamedCurve, draw_curves
+from ftops.reporting.report.curve_chart import NamedCurve, draw_curves
 from ftops.reporting.report.facts import RunFacts
 from ftops.reporting.report.figures import list_curves
 from ftops.reporting.report.learning import Learning, read_learning

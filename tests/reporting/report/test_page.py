@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ftops.records import Message
 from ftops.reporting.report import figures
-from ftops.reporting.report.charts import NARROW, WIDE, Bar, draw_bars
+from ftops.reporting.report.bar_chart import Bar, draw_bars
+from ftops.reporting.report.charts import NARROW, WIDE
 from ftops.reporting.report.contents import Contents
 from ftops.reporting.report.drawing import draw_svg
 from ftops.reporting.report.page import escape_data, render_page

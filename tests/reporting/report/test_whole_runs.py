@@ -90,7 +90,10 @@ def test_runs_measured_on_other_rows_are_not_called_comparable() -> None:
     assert other.evaluation is not None
     moved = replace(other, evaluation=replace(other.evaluation, file_sha256="other"))
     note = compose([one, moved], NOW).standing_note
-    assert note == "The runs answered different files: a difference may be one of the files."
+    assert note == "The runs answered different rows: a difference may be one of the rows."
+    unknown = replace(other, evaluation=replace(other.evaluation, file_sha256=""))
+    note = compose([one, unknown], NOW).standing_note
+    assert note == "Whether the runs answered the same rows was not kept."
 
 
 def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_findings() -> None:
