@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ftops.checkpoints import Checkpoint
 from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMissed, Unreachable
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.gate import check_run_gate
@@ -13,6 +14,7 @@ from ftops.orchestrator.runs import load_evaluation
 from ftops.records import Prompt, Run, RunStatus, Stage
 from ftops.scoring.evaluation import Evaluation
 from tests.orchestrator.desks import Bench, write_rows
+from tests.orchestrator.fake_provider import STEPS
 
 EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]
 
@@ -135,6 +137,21 @@ def test_a_previous_model_that_was_deleted_is_left_out(bench: Bench) -> None:
     found = load_evaluation(bench.run(job), bench.home)
     assert found is not None
     assert "was deleted on" in reasons(found)["previous"]
+
+
+def test_checkpoints_are_asked_but_for_the_one_that_is_the_model_itself(bench: Bench) -> None:
+    bench.provider.checkpoints = (
+        Checkpoint("c1", 2, "half-way"),
+        Checkpoint("c2", STEPS, "at-the-end"),
+    )
+    bench.provider.voices = {"half-way": always(" 1")}
+    _, found = evaluate(bench, against=["checkpoints"])
+    assert names(found) == ["tuned", "step 2"]
+
+
+def test_a_job_that_kept_no_checkpoint_has_none_to_ask(bench: Bench) -> None:
+    _, found = evaluate(bench, against=["checkpoints"])
+    assert reasons(found) == {"checkpoints": "ftjob-1 has kept none beside its model"}
 
 
 def test_the_same_model_twice_has_two_names(bench: Bench) -> None:
