@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ftops.capabilities import EpochRule
 from ftops.errors import LimitExceeded
-from ftops.records import Auto, EpochRule
+from ftops.records import (
+    Auto,
+)
 from ftops.spec.model import LimitSpec
 
 _UNKNOWN_EPOCHS = (

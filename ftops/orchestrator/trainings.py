@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ftops.checkpoints import Checkpoint
 from ftops.orchestrator.runs import load_results
-from ftops.records import Json, Run, Stage, StageRecord
+from ftops.records import Checkpoint, Json, Run, Stage, StageRecord
 from ftops.reporting.training import Training, TrainingFacts, make_training
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import openai
 
 from ftops.audit import AuditLog
+from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import AuthFailed, ProviderError, Unreachable
 from ftops.providers.calls import Caller
@@ -17,7 +18,10 @@ from ftops.providers.local import ENGINE_COMMAND, start_engine
 from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
 from ftops.providers.parts import choose_limits
 from ftops.providers.retry import RetryPolicy
-from ftops.records import Capabilities, ProviderSettings, RowFormat
+from ftops.records import (
+    ProviderSettings,
+    RowFormat,
+)
 
 # The engine is on this machine: it answers at once, or it is being started again.
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=0.1, longest_pause_s=2.0)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx2
 import openai
 
-from ftops.checkpoints import Checkpoint
+from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, ProviderError, Rejected
 from ftops.providers.calls import Caller, read_answer
@@ -24,7 +24,14 @@ from ftops.providers.event_stream import read_data
 from ftops.providers.jobs import CREATE_TIMEOUT_S, has_same_figures, render_hyperparameters
 from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_ids, read_job, read_object
-from ftops.records import Capabilities, Job, JobError, JobEvent, JobRequest, Json
+from ftops.records import (
+    Checkpoint,
+    Job,
+    JobError,
+    JobEvent,
+    JobRequest,
+    Json,
+)
 
 _LEAST_WAIT_S = 1.0  # between two streams, when a server or a proxy ends each at once
 _END = b"[DONE]"

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import openai
 
-from ftops.checkpoints import Checkpoint
+from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import Rejected
 from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
@@ -18,7 +18,7 @@ from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
 from ftops.providers.wire import Fields, read_checkpoint, read_event, read_job
 from ftops.records import (
-    Capabilities,
+    Checkpoint,
     Hyperparameters,
     Job,
     JobEvent,

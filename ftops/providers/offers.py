@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ftops.capabilities import BatchRule, EpochRule
 from ftops.providers.catalogue import Catalogue
 from ftops.providers.registry import PROVIDERS
 from ftops.providers.tokens import find_vocabulary_name
-from ftops.records import BatchRule, EpochRule, RowFormat
+from ftops.records import (
+    RowFormat,
+)
 
 _LOCAL = ("ada", "babbage", "curie", "davinci")
 _COMPLETING = frozenset({"davinci-002", "babbage-002"})

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ftops.checkpoints import Checkpoint
+from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import ProviderError, Rejected
 from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
@@ -27,7 +27,7 @@ from ftops.providers.retry import RetryPolicy
 from ftops.providers.uploads import open_upload, send_file
 from ftops.providers.wire import find_base_model, read_file, read_model
 from ftops.records import (
-    Capabilities,
+    Checkpoint,
     Completion,
     Job,
     JobEvent,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from ftops.checkpoints import Checkpoint
+from ftops.capabilities import Capabilities
 from ftops.providers.figures import ModelFigures
 from ftops.records import (
-    Capabilities,
+    Checkpoint,
     Completion,
     Job,
     JobEvent,

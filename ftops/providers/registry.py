@@ -9,13 +9,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
+from ftops.capabilities import BatchRule, Capabilities, EpochRule
 from ftops.errors import ProviderError
 from ftops.providers.context import Context
 from ftops.providers.protocol import Provider
 from ftops.records import (
-    BatchRule,
-    Capabilities,
-    EpochRule,
     Hyperparameters,
     JobProtocol,
     Method,

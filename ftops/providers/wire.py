@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ftops.checkpoints import Checkpoint
 from ftops.errors import BadAnswer
-from ftops.records import Job, JobError, JobEvent, Json, Model, RemoteFile
+from ftops.records import Checkpoint, Job, JobError, JobEvent, Json, Model, RemoteFile
 
 SHOWN_CHARS = 200
 UNKNOWN_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)  # stands for a date that the answer lacks

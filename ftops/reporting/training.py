@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ftops.checkpoints import Checkpoint
+from ftops.records import Checkpoint
 from ftops.reporting.results import ResultRow
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ftops.records import Capabilities, RowFormat
+from ftops.capabilities import Capabilities
+from ftops.records import (
+    RowFormat,
+)
 from ftops.spec import values as tree_values
 from ftops.spec.evaluate import find_named_files, find_provider_paths
 from ftops.spec.explain import explain

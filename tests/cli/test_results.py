@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.checkpoints import Checkpoint
-from ftops.records import Run
+from ftops.records import Checkpoint, Run
 from ftops.reporting.results import parse_results, render_csv
 from tests.cli.running import ftops
 from tests.orchestrator.desks import Bench

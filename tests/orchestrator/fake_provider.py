@@ -14,15 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ftops.checkpoints import Checkpoint
+from ftops.capabilities import Capabilities, EpochRule
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
 from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.records import (
-    Capabilities,
+    Checkpoint,
     Completion,
-    EpochRule,
     Job,
     JobError,
     JobEvent,

@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftops.capabilities import EpochRule
 from ftops.errors import DatasetError, LimitExceeded
 from ftops.orchestrator.costs import Estimate, assume_epochs, find_broken_limits
-from ftops.records import EpochRule, RunStatus
+from ftops.records import (
+    RunStatus,
+)
 from ftops.spec.model import LimitSpec
 from tests.orchestrator.desks import Bench, write_rows
 

@@ -4,12 +4,11 @@ import base64
 
 import pytest
 
-from ftops.checkpoints import Checkpoint
 from ftops.errors import NotFound, ProviderError, Rejected
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import load_results
 from ftops.orchestrator.trainings import load_training
-from ftops.records import RunStatus, Stage, StageStatus
+from ftops.records import Checkpoint, RunStatus, Stage, StageStatus
 from tests.orchestrator.desks import Bench
 from tests.orchestrator.fake_provider import FakeProvider
 

@@ -8,11 +8,17 @@ import httpx
 import pytest
 import respx
 
+from ftops.capabilities import Capabilities
 from ftops.errors import BadAnswer, Rejected, Unavailable, Unreachable
 from ftops.providers.calls import MOST_PAGES
 from ftops.providers.jobs import render_request
 from ftops.providers.protocol import Provider
-from ftops.records import Capabilities, Hyperparameters, JobRequest, Json, Method
+from ftops.records import (
+    Hyperparameters,
+    JobRequest,
+    Json,
+    Method,
+)
 from tests.fakes import FakeClock
 from tests.providers.test_wire import JOB
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from ftops.capabilities import Capabilities
 from ftops.errors import SpecError
-from ftops.records import Capabilities, ProviderSettings
+from ftops.records import (
+    ProviderSettings,
+)
 from ftops.spec.load import (
     check_data_files,
     check_provider,

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from ftops.capabilities import BatchRule, EpochRule
 from ftops.dataset.examining.gauge import UNKNOWN, Gauge
 from ftops.dataset.examining.sifting import RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule
-from ftops.records import BatchRule, EpochRule, RowFormat
+from ftops.records import (
+    RowFormat,
+)
 
 CLASSIFICATION, GENERATION, OPEN_ENDED = "classification", "generation", "open-ended"
 TASKS = (CLASSIFICATION, GENERATION, OPEN_ENDED)

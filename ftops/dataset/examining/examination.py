@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from ftops.capabilities import BatchRule, EpochRule
 from ftops.dataset.checks.catalogue import CHECKS
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.near import Near, texts_of
@@ -16,7 +17,9 @@ from ftops.dataset.findings import Finding
 from ftops.dataset.reading.batches import Batch
 from ftops.dataset.reading.source import Source
 from ftops.dataset.screening.word_list import NO_WORDS, WordList
-from ftops.records import BatchRule, EpochRule, RowFormat
+from ftops.records import (
+    RowFormat,
+)
 
 
 class Examination:

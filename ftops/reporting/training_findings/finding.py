@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftops.checkpoints import Checkpoint
-from ftops.records import Json
+from ftops.records import Checkpoint, Json
 from ftops.reporting.training import Training
 from ftops.reporting.training_findings.curves import Curves
 from ftops.scoring.evaluation import ClassFigures

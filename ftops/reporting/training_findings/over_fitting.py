@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ftops.checkpoints import Checkpoint
+from ftops.records import Checkpoint
 from ftops.reporting.results import ResultRow
 from ftops.reporting.training_findings.curves import Curve, Level
 from ftops.reporting.training_findings.finding import Evidence, Finding

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ftops.capabilities import BatchRule, EpochRule
 from ftops.dataset.checks.lengths import Lengths
 from ftops.dataset.checks.protocol import Aim, Facts
 from ftops.dataset.examining.examination import examine
@@ -14,7 +15,6 @@ from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.tokens.counter import Counter
-from ftops.records import BatchRule, EpochRule
 from tests.dataset.data_files import chat, pair, write_rows
 
 

@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from ftops.checkpoints import Checkpoint
 from ftops.records import (
+    Checkpoint,
     Json,
     ProviderSettings,
     Run,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.checkpoints import Checkpoint
+from ftops.records import Checkpoint
 from ftops.reporting.results import ResultRow
 from ftops.reporting.training import Training, TrainingFacts, make_training
 from ftops.reporting.training_findings import Finding, find_all
