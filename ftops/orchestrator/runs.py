@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftops.errors import BadAnswer, RunError, UnknownRun
-from ftops.files import storage_error, write_atomic
+from ftops.files import measure_path, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
@@ -21,7 +21,7 @@ from ftops.orchestrator.work import Work
 from ftops.records import Run, RunStatus, Stage
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.scoring.evaluation import Evaluation
-from ftops.spec.load import LoadedJob
+from ftops.spec.load import LoadedJob, resolve_data
 
 __all__ = [
     "cancel_job_file",
@@ -140,11 +140,25 @@ def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
     if failed:
         RUN_MOVES["reopen"].check(run.status)
         return ledger.reopen_run(run, plan_retry(ledger.list_stages(run.id)))
-    if run.status is RunStatus.SUCCEEDED and spec["evaluate"] != before.get("evaluate"):
+    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(run, job, ledger)
+    if run.status is RunStatus.SUCCEEDED and changed:
         RUN_MOVES["reopen"].check(run.status)
         gone = (Stage.RESULTS,) if run.pruned_at else ()
         return ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run
+
+
+def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
+    """Whether `evaluate.file` holds something else than when the run was evaluated on it."""
+    named = job.spec.evaluate.file
+    path = resolve_data(job.path, named) if named else None
+    kept = ledger.get_stage(run.id, Stage.EVALUATE).detail.get("source_sha256")
+    if path is None or not isinstance(kept, str):
+        return False
+    try:
+        return measure_path(path)[1] != kept
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 def _read(path: Path) -> bytes | None:

@@ -146,5 +146,5 @@ def say_savings(found: Savings) -> Iterator[str]:
     if found.p50_s is not None and abs(found.p50_s) >= 0.001:
         verb = "faster" if found.p50_s > 0 else "slower"
         yield f"{abs(found.p50_s):.3g} s {verb} than {found.against} (median)"
-    if found.pays_after is not None:
+    if found.pays_after is not None and found.training_usd:
         yield f"the training has paid for itself after {found.pays_after:,} requests"

@@ -8,11 +8,12 @@ from pydantic import Field, JsonValue
 from ftops.records import Json
 from ftops.scoring.requirements import parse_requirement
 from ftops.spec.candidates import CANDIDATES
-from ftops.spec.entries import Entry, Flaw, find_flaws, read_entries
+from ftops.spec.entries import Entry, Flaw, Path, find_flaws, read_entries
 from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
 from ftops.spec.section import Section, Wanted
 
 MOST_ENTRIES = 32
+_FILES = {"python": "function", "json_schema": "file"}  # metrics that name one, and where
 
 
 class EvaluateSpec(Section):
@@ -137,3 +138,31 @@ def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
             f"{name} must be {WANTED_REQUIREMENT.text}",
             f'write ">= {text}"' if number else "",
         )
+
+
+def find_provider_paths(section: Json) -> Iterator[Path]:
+    """Where candidates and judges name a provider; paths begin below the section."""
+    for path, entry in _list_mappings(section):
+        for word, said in entry.items():
+            if isinstance(said, dict) and said.get("provider") is not None:
+                yield (*path, word, "provider")
+
+
+def find_named_files(section: Json) -> Iterator[tuple[Path, str]]:
+    """Where metrics name a file, and which; `checks.py:score` names checks.py."""
+    for path, entry in _list_mappings(section):
+        for word, field in _FILES.items():
+            said = entry.get(word)
+            place = (*path, word)
+            if isinstance(said, dict):
+                said, place = said.get(field), (*place, field)
+            if isinstance(said, str):
+                yield place, said.rpartition(":")[0] if word == "python" else said
+
+
+def _list_mappings(section: Json) -> Iterator[tuple[Path, dict[str, Json]]]:
+    for name in ("against", "metrics"):
+        items = section.get(name) if isinstance(section, dict) else None
+        for number, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(item, dict):
+                yield (name, number), item

@@ -19,6 +19,7 @@ from ftops.records import (
     RowFormat,
 )
 from ftops.spec import values as tree_values
+from ftops.spec.evaluate import find_named_files, find_provider_paths
 from ftops.spec.explain import explain
 from ftops.spec.model import JobSpec
 from ftops.spec.overrides import apply_overrides
@@ -98,6 +99,11 @@ def check_data_files(job: LoadedJob) -> None:
         reason = _unreadable(file) if file is not None else None
         if reason is not None:
             report.add(job.values.span(path), f"{path[-1]}: {reason}: {file}")
+    for path, name in find_named_files(job.values.find("evaluate")):
+        file = job.path.parent / name
+        if (reason := _unreadable(file)) is not None:
+            place = ("evaluate", *path)
+            report.add(job.values.span(place), f"{path[2]}: {reason}: {file}")
     if report.problems:
         raise report.error()
 
@@ -179,10 +185,17 @@ def _validate(values: Values, report: Report) -> JobSpec | None:
 
 
 def _report_provider(values: Values, known: Collection[str], report: Report) -> None:
-    """Add a problem when the job's provider, where it has a name at all, is none of `known`."""
-    place: tree_values.Path = ("provider",)
+    """Add a problem for each provider, where it has a name at all, that is none of `known`."""
+    _report_name(values, ("provider",), known, report)
+    for path in find_provider_paths(values.find("evaluate")):
+        _report_name(values, ("evaluate", *path), known, report)
+
+
+def _report_name(
+    values: Values, place: tree_values.Path, known: Collection[str], report: Report
+) -> None:
     if isinstance(values.find(*place), dict):
-        place = ("provider", "type")
+        place = (*place, "type")
     name = values.find(*place)
     if not isinstance(name, str) or name in known or not _PROVIDER_NAME.fullmatch(name):
         return

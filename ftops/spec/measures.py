@@ -49,8 +49,9 @@ class FunctionMetric(Section):
         Field(
             pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$",
             max_length=4096,
-            description="Python file, relative to the job file, and the function in it that gives a"
-            " number (or true, false) for an answer. It is run as it stands, on this machine.",
+            description="Python file, relative to the job file, and the function in it that is"
+            " called with the prompt, the expected and the given answer, and gives true, false or a"
+            " number. It is run as it stands, on this machine.",
         )
     )
     name: _OwnName = Field(None, min_length=1, max_length=64, description=_OWN_NAME)

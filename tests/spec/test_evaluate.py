@@ -6,9 +6,10 @@ import pytest
 
 from ftops.errors import SpecError
 from ftops.spec.candidates import FewShotCandidate, OtherModel
+from ftops.spec.load import check_data_files, load_job
 from ftops.spec.measures import JudgeMetric, RegexMetric
 from ftops.spec.model import JobSpec
-from tests.spec.job_files import MINIMAL, load_text
+from tests.spec.job_files import MINIMAL, load_text, write_job
 
 
 def read(folder: Path, *lines: str) -> JobSpec:
@@ -134,3 +135,25 @@ def test_a_mistake_comes_with_what_was_probably_meant(
 def test_every_mistake_in_a_list_is_told_at_once(tmp_path: Path) -> None:
     told = refuse(tmp_path, "against: [bas, few-shot: no, 7]")
     assert told.count("a.yaml:6:") + told.count("job.yaml:6:") == 3
+
+
+def test_files_that_metrics_name_are_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    (tmp_path / "there.py").write_text("")
+    metrics = "[python: there.py:score, json_schema: {file: gone.json}]"
+    job = load_text(tmp_path, f"{MINIMAL}evaluate:\n  metrics: {metrics}\n")
+    with pytest.raises(SpecError) as caught:
+        check_data_files(job)
+    assert ":6:57: json_schema: there is no such file: " in caught.value.message
+    assert "there.py" not in caught.value.message.splitlines()[0]
+
+
+def test_a_provider_that_does_not_exist_is_told_where_it_is_named(tmp_path: Path) -> None:
+    against = "against: [model: {name: m, provider: opnai}]"
+    metrics = "metrics: [judge: {model: m, provider: {type: x}}]"
+    path = write_job(tmp_path, f"{MINIMAL}evaluate:\n  {against}\n  {metrics}\n")
+    with pytest.raises(SpecError) as caught:
+        load_job(path, environ={}, known_providers=["local", "openai"])
+    assert ":6:40: unknown provider 'opnai'" in caught.value.message
+    assert "did you mean 'openai'?" in caught.value.message
+    assert ":7:48: unknown provider 'x'" in caught.value.message

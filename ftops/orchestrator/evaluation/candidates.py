@@ -15,7 +15,7 @@ from ftops.orchestrator.evaluation.simple import SIMPLE
 from ftops.orchestrator.evaluation.subject import Subject, find_earlier_way
 from ftops.orchestrator.evaluation.ways import Way
 from ftops.providers.protocol import Provider
-from ftops.records import Prompt, ProviderSettings, Run, RunStatus
+from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage
 from ftops.scoring.evaluation import CandidateKind, LeftOut
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.entries import Entry
@@ -187,12 +187,24 @@ def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftO
         yield LeftOut("checkpoints", f"which job made {subject.model} is not known here")
         return
     provider = field.open_provider(subject.settings)
-    found = [one for one in provider.list_checkpoints(subject.job_id) if one.model != subject.model]
+    last = _find_last_step(field)
+    found = [
+        one
+        for one in provider.list_checkpoints(subject.job_id)
+        if one.model != subject.model and one.step != last
+    ]
     if not found:
         yield LeftOut("checkpoints", f"{subject.job_id} has kept none beside its model")
     for one in found:
         name, kind = f"step {one.step}", CandidateKind.CHECKPOINT
         yield _make(field, name, kind, one.model, subject.settings, subject.way)
+
+
+def _find_last_step(field: Field) -> int | None:
+    """The step after which training ended: what was kept there is the model itself."""
+    run = field.subject.run
+    step = field.ledger.get_stage(run.id, Stage.RESULTS).detail.get("step") if run else None
+    return step if isinstance(step, int) else None
 
 
 def _make(

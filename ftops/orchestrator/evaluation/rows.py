@@ -52,7 +52,7 @@ def check_leak(training: Path | None, rows: Path, source: str, spec: EvaluateSpe
     if leak.lines and spec.refuses_overlap:
         raise DatasetError(
             leak.say(source),
-            hint="Take these rows out of one of the files, or say `evaluate: {overlap: allow}`"
-            " (`ftops eval --force`), and the figures carry a note.",
+            hint="Split again with `ftops data split --group-near`, or allow it with `evaluate:"
+            " {overlap: allow}` (`ftops eval --force`): then the figures carry a note.",
         )
     return leak

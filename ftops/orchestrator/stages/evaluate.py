@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ftops.errors import RunError
+from ftops.files import measure_path
 from ftops.orchestrator.asking.store import AnswerStore
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.evaluation.asking_models import StoredInterview
@@ -60,7 +61,7 @@ def evaluate(work: Work) -> Outcome:
         overlap_lines=leak.lines if leak else None,
     )
     keep_evaluation(work.folder, evaluation, interviews.answers)
-    return Outcome(describe(evaluation))
+    return Outcome({**describe(evaluation), "source_sha256": _hash_source(work)})
 
 
 def _reason_to_skip(work: Work) -> str | None:
@@ -72,6 +73,13 @@ def _reason_to_skip(work: Work) -> str | None:
     if resolve_data(Path(work.run.job_file), named) is None:
         return f"{named} lies at the provider; name a local file with evaluate.file"
     return None
+
+
+def _hash_source(work: Work) -> str | None:
+    """The content of `evaluate.file`, so that other rows under its name are asked anew."""
+    named = work.spec.evaluate.file
+    path = resolve_data(Path(work.run.job_file), named) if named else None
+    return None if path is None else measure_path(path)[1]
 
 
 def describe(evaluation: Evaluation) -> dict[str, Json]:

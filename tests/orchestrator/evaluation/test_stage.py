@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from ftops.checkpoints import Checkpoint
 from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMissed, Unreachable
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.gate import check_run_gate
-from ftops.orchestrator.runs import load_evaluation
-from ftops.records import Prompt, Run, RunStatus, Stage
+from ftops.orchestrator.runs import drive, load_evaluation, open_run
+from ftops.records import Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
 from ftops.scoring.evaluation import Evaluation
 from tests.orchestrator.desks import Bench, write_rows
+from tests.orchestrator.fake_provider import STEPS, FakeProvider
 
 EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]
 
@@ -137,6 +139,21 @@ def test_a_previous_model_that_was_deleted_is_left_out(bench: Bench) -> None:
     assert "was deleted on" in reasons(found)["previous"]
 
 
+def test_checkpoints_are_asked_but_for_the_one_that_is_the_model_itself(bench: Bench) -> None:
+    bench.provider.checkpoints = (
+        Checkpoint("c1", 2, "half-way"),
+        Checkpoint("c2", STEPS, "at-the-end"),
+    )
+    bench.provider.voices = {"half-way": always(" 1")}
+    _, found = evaluate(bench, against=["checkpoints"])
+    assert names(found) == ["tuned", "step 2"]
+
+
+def test_a_job_that_kept_no_checkpoint_has_none_to_ask(bench: Bench) -> None:
+    _, found = evaluate(bench, against=["checkpoints"])
+    assert reasons(found) == {"checkpoints": "ftjob-1 has kept none beside its model"}
+
+
 def test_the_same_model_twice_has_two_names(bench: Bench) -> None:
     bench.provider.voices = {"gpt": knowing}
     _, found = evaluate(bench, against=[{"model": "gpt"}, {"model": "gpt"}])
@@ -201,6 +218,57 @@ def test_another_section_evaluates_again_without_training_or_asking_again(bench:
     assert (again.id, len(bench.provider.asked)) == (run.id, asked)
     assert (found.passed, bench.provider.count("create_job")) == (True, 1)
     assert list(found.candidates[0].figures) == ["accuracy", "f1_micro"]
+
+
+def test_a_function_of_the_user_measures_and_what_it_raises_is_told_with_its_row(
+    bench: Bench,
+) -> None:
+    (bench.folder / "check.py").write_text(
+        "def score(prompt, expected, given):\n"
+        "    if prompt.startswith('fresh 2\\n'):\n"
+        "        raise ValueError('no idea')\n"
+        "    return 0.25\n"
+    )
+    _, found = evaluate(bench, against=[], metrics=[{"python": "check.py:score"}])
+    figure = found.candidates[0].figures["python"]
+    assert figure.value == pytest.approx(0.25 * 29 / 30)
+    assert any("line 3: ValueError: no idea" in note for note in found.notes)
+
+
+def test_other_rows_under_the_same_name_are_evaluated_anew(bench: Bench) -> None:
+    evaluate(bench)
+    write_rows(bench.folder / "exam.jsonl", EXAM[:9])
+    found = load_evaluation(bench.run(bench.write_job(evaluate={"file": "exam.jsonl"})), bench.home)
+    assert found is not None
+    assert (found.rows, bench.provider.count("create_job")) == (9, 1)
+
+
+def test_a_model_at_another_provider_is_asked_there(bench: Bench) -> None:
+    other = FakeProvider(bench.folder / "other", bench.clock)
+    other.voices = {"gpt": knowing}
+    other.format = RowFormat.CHAT
+    opened: list[ProviderSettings] = []
+
+    def reach(settings: ProviderSettings) -> FakeProvider:
+        opened.append(settings)
+        return other
+
+    write_rows(bench.folder / "exam.jsonl", EXAM)
+    against = [{"model": {"name": "gpt", "provider": {"type": "elsewhere"}}}]
+    job = bench.write_job(evaluate={"file": "exam.jsonl", "against": against})
+    desk = replace(bench.desk, reach=reach)
+    found = load_evaluation(drive(open_run(job, desk), desk), bench.home)
+    assert found is not None
+    gpt = found.find("gpt")
+    assert gpt is not None
+    assert gpt.figures["accuracy"].value == 1.0
+    assert {settings.type for settings in opened} == {"elsewhere"}
+
+
+def test_a_provider_that_cannot_be_reached_leaves_its_candidate_out(bench: Bench) -> None:
+    against = [{"model": {"name": "gpt", "provider": {"type": "elsewhere"}}}]
+    _, found = evaluate(bench, against=against)
+    assert "no way leads to the provider 'elsewhere'" in reasons(found)["gpt"]
 
 
 def test_a_judge_compares_each_candidate_with_the_model(bench: Bench) -> None:
