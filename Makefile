@@ -22,8 +22,8 @@ run: $(VENV)/.installed          ## train a first model and show what came out
 
 setup: $(VENV)/.installed-dev    ## everything that a developer needs
 
-test: $(VENV)/.installed-dev     ## every test
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev     ## every test, a file on each core at a time
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; PART= for one part
 	$(BIN)/python -m pytest $(or $(PROOF_$(PART)),$(error there is no such part: $(PART))) \

@@ -23,6 +23,7 @@ NAMES = (
     "converting",
     "screening",
     "preparing",
+    "scoring",
 )
 
 

@@ -3,6 +3,7 @@
     FtopsError
     ├── SpecError              the job file is wrong
     ├── DatasetError           a data file is wrong
+    ├── ScoringError           a metric cannot be measured
     ├── ModelsFileError        the user's own figures of models are wrong
     ├── ProviderError          the provider said no, or said nothing
     │   ├── AuthFailed             401, or no key to send
@@ -24,6 +25,7 @@
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
     │       └── JobStalled             nothing was heard of a running job for `limits.stall`
     ├── NotifyFailed           somebody who was to be told of a run was not
+    ├── TrackFailed            a tool of `track:` has not got a run
     ├── EngineError            the built-in engine cannot do its work
     │   ├── EngineNotRunning
     │   └── PortTaken
@@ -56,6 +58,12 @@ class DatasetError(FtopsError):
     """A data file is wrong; the message names the file and the lines."""
 
     hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+
+
+class ScoringError(FtopsError):
+    """A metric cannot be measured: what it needs is not installed, or its own file is wrong."""
+
+    hint = "Mend that file, or leave the metric out."
 
 
 class ModelsFileError(FtopsError):
@@ -189,6 +197,12 @@ class JobStalled(WaitedTooLong):
 
 class NotifyFailed(FtopsError):
     """A command or web address of `notify:` was not told; the run itself is as it is."""
+
+
+class TrackFailed(FtopsError):
+    """A tool of `track:` has not got the run; the run itself is as it is."""
+
+    hint = "Nothing of the run is lost; the same `ftops track` tells it again."
 
 
 class EngineError(FtopsError):

@@ -160,6 +160,8 @@ class Capabilities:
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     pauses: bool = True  # a job can be paused and resumed
     moderation: bool = False  # it judges texts: `Provider.moderate`
+    questions_at_once: int = 8  # requests for answers that may well be under way at a time
+    texts_a_question: int = 1  # prompts (no chats) that share such a request, when there are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,23 +305,39 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn from a model."""
+    """How an answer is drawn from a model.
+
+    `logprobs` asks for the likeliest beginnings of the answer: so many, beside the drawn one.
+    """
 
     max_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    logprobs: int | None = None  # OpenAI gives 5 at most for a text, 20 for a chat
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer of a model."""
+    """One answer of a model.
+
+    `seconds` is how long its request took, from the sending of the attempt that was answered to
+    the end of the answer; pauses and failed attempts before it do not count. Where `shared` prompts
+    went in one request, all have its seconds (no answer was there earlier), and the tokens are
+    parts of the request's own, by the lengths of the texts: their sum and mean are exact, one of
+    them is an estimate.
+    """
 
     text: str
-    finish_reason: str | None = None  # stop or length
+    finish_reason: str | None = None  # stop, length or content_filter
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    refusal: str | None = None  # what a model said that declined, or whoever guards it
+    # natural logarithms of the chances of the first token, as far as they were asked for
+    first_token: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = field(default=None, compare=False)
+    shared: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def check(out: Output, job_file: JobFile, overrides: Overrides = None) -> None:
 
     Needs no key, no network and no engine, and writes nothing. Exit code 1 when anything is wrong.
     """
-    show_preview(out, wiring.load_job_file(job_file, overrides or []), with_request=False)
+    show_preview(out, wiring.load_job_to_run(job_file, overrides or []), with_request=False)
 
 
 def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:

@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftops.audit import Exchange
     from ftops.ledger.ledger import Move, RemoteCall
-    from ftops.records import JobEvent, Json, Model, RemoteFile, Run, StageRecord, TunedModel
+    from ftops.records import JobEvent, Json, RemoteFile, Run, StageRecord
     from ftops.reporting.evaluation import Evaluation
     from ftops.reporting.results import ResultRow
+    from ftops.reporting.training import Training
+    from ftops.reporting.training_findings import Finding
+
+
+_LAST_FIGURES = {
+    "train_loss": "train_loss",
+    "train_accuracy": "train_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_accuracy": "valid_mean_token_accuracy",
+    "full_valid_loss": "full_valid_loss",
+}
 
 
 def run_document(run: "Run") -> "dict[str, Json]":
@@ -54,10 +65,9 @@ def metrics_document(
 ) -> "dict[str, Json]":
     """The last figure of each kind, and how the model did on the evaluation file."""
     document: dict[str, Json] = {"steps": rows[-1].step if rows else None}
-    figures = [result_document(row) for row in rows]
-    for name in ("train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"):
-        known = (one[name] for one in reversed(figures) if one[name] is not None)
-        document[name] = next(known, None)
+    for name, title in _LAST_FIGURES.items():
+        known = (figure for row in reversed(rows) if (figure := getattr(row, name)) is not None)
+        document[title] = next(known, None)
     scored = evaluation.to_json() if evaluation else {}
     for name in ("rows", "correct", "accuracy", "majority", "majority_accuracy", "classes"):
         document[name] = scored.get(name)
@@ -65,13 +75,30 @@ def metrics_document(
 
 
 def result_document(row: "ResultRow") -> "dict[str, Json]":
+    """One step under the titles of the normalised table."""
+    from ftops.reporting.results import HEADERS
+
+    figures: dict[str, Json] = {titles[0]: getattr(row, name) for name, titles in HEADERS.items()}
+    return {"step": row.step, **figures, **row.extra}
+
+
+def training_document(
+    run: "Run", training: "Training", findings: "Sequence[Finding]"
+) -> "dict[str, Json]":
+    """`ftops results --json`: every step of a run, its checkpoints, and what they say."""
     return {
-        "step": row.step,
-        "train_loss": row.train_loss,
-        "train_accuracy": row.train_accuracy,
-        "valid_loss": row.valid_loss,
-        "valid_mean_token_accuracy": row.valid_accuracy,
-        **row.extra,
+        "run_id": run.id,
+        "name": run.name,
+        "status": run.status.value,
+        "job_id": run.job_id,
+        "fine_tuned_model": run.fine_tuned_model,
+        "steps": [result_document(row) for row in training.rows],
+        "epoch_ends": list(training.epoch_ends),
+        "checkpoints": [
+            {"step": one.step, "model": one.model, "metrics": dict(one.metrics)}
+            for one in training.facts.checkpoints
+        ],
+        "findings": [finding.to_json() for finding in findings],
     }
 
 
@@ -123,19 +150,6 @@ def file_document(file: "RemoteFile") -> "dict[str, Json]":
         "purpose": file.purpose,
         "status": file.status,
         "created_at": seconds(file.created_at),
-    }
-
-
-def model_document(model: "Model", tuned: "TunedModel | None") -> "dict[str, Json]":
-    """A model of the provider, with what the ledger knows of it."""
-    return {
-        "id": model.id,
-        "base_model": tuned.base if tuned else model.base,
-        "owned_by": model.owned_by,
-        "created_at": seconds(model.created_at),
-        "shutdown_date": model.shutdown_date,
-        "run_id": tuned.run_id if tuned else None,
-        "job_id": tuned.job_id if tuned else None,
     }
 
 

@@ -19,10 +19,12 @@ from ftops.cli import (
     models,
     pause,
     prune,
+    report,
     results,
     run,
     runs,
     schema,
+    track,
 )
 from ftops.cli.command import AsJson, Flags, Quiet, make_app
 from ftops.cli.data import group as data
@@ -37,8 +39,8 @@ _EPILOG = "\n".join(
 
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
-    run, adopt, check, data, runs, pause, logs, results, models, files, complete, doctor, prune,
-    schema, init,
+    run, adopt, check, data, runs, pause, logs, results, report, track, models, files, complete,
+    doctor, prune, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

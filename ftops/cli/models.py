@@ -1,6 +1,8 @@
-"""`ftops models`: the fine-tuned models of a provider, and the end of them."""
+"""`ftops models`: the fine-tuned models of a provider, where each comes from, and its end."""
 
 from collections.abc import Iterable
+from datetime import date
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,22 +16,60 @@ from ftops.cli.output import Output
 from ftops.errors import NotFound
 
 if TYPE_CHECKING:
+    from ftops.cli.model_card import ModelCard
+    from ftops.cli.model_list import ListedModel
     from ftops.cli.named import NamedModel
     from ftops.ledger.ledger import Ledger
     from ftops.providers.protocol import Provider
-    from ftops.records import ProviderSettings
+    from ftops.records import Model, ProviderSettings
 
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="Model name, run id or job id.")
 ]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, run id or job id.")]
 Bases = Annotated[bool, typer.Option("--all", help="Base models, too.")]
+RunName = Annotated[
+    str | None,
+    typer.Option("--run-name", metavar="NAME", help="Only models of job files of that name."),
+]
+
+
+class Sort(StrEnum):
+    """What a list begins with: the newest, or the best."""
+
+    CREATED = "created"
+    METRIC = "metric"
+
+
+class Code(StrEnum):
+    """What code is written in."""
+
+    PYTHON = "python"
+    CURL = "curl"
+    NODE = "node"
+
+
+SortBy = Annotated[Sort, typer.Option("--sort", help="The newest or the best first.")]
+OneCode = Annotated[
+    Code | None, typer.Option("--code", help="Print nothing but the program that asks it.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
-    group = make_app("List and delete fine-tuned models.")
-    command(group, "list", examples=["ftops models list", "ftops models list --provider openai"])(
-        list_models
-    )
+    group = make_app("List fine-tuned models, show where each comes from, delete them.")
+    command(
+        group,
+        "list",
+        examples=["ftops models list", "ftops models list --provider openai --sort metric"],
+    )(list_models)
+    command(
+        group,
+        "show",
+        examples=[
+            "ftops models show ft:ada:local:news-topics:a1b2c3d4",
+            "ftops models show news-topics --code python > ask.py",
+        ],
+    )(show)
     command(
         group,
         "delete",
@@ -47,27 +87,121 @@ def list_models(
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     every: Bases = False,
+    run_name: RunName = None,
+    sort: SortBy = Sort.CREATED,
 ) -> None:
-    """List the fine-tuned models of a provider."""
-    from ftops.cli import tables
-    from ftops.cli.documents import model_document
+    """List the fine-tuned models of a provider, with what is known of each.
+
+    That is its base, the run and the data that made it, the headline metric with its 95 % interval,
+    the cost of its training, and the day on which it ends.
+    """
+    from ftops.cli.model_list import render_models, sort_models
 
     settings = (
         wiring.find_chosen_provider(provider, base_url, api_key_env)
         or wiring.get_default_provider()
     )
     with wiring.open_ledger() as ledger, wiring.open_provider(settings) as source:
-        found = [
-            (model, ledger.find_model(model.id))
+        listed = [
+            _look_up(model, settings, ledger, source)
             for model in source.list_models()
             if every or model.fine_tuned
         ]
-    found.sort(key=lambda pair: pair[0].created_at, reverse=True)
+    kept = [one for one in listed if run_name is None or one.run_name == run_name]
+    found = sort_models(kept, by_metric=sort is Sort.METRIC)
     out.finish(
-        [model_document(model, tuned) for model, tuned in found],
-        essential=[model.id for model, _ in found],
-        human=lambda: [tables.render_models(found)],
+        [one.to_json() for one in found],
+        essential=[one.model.id for one in found],
+        human=lambda: [render_models(found, width=out.console.width, today=_today())],
     )
+
+
+def _look_up(
+    model: "Model", settings: "ProviderSettings", ledger: "Ledger", source: "Provider"
+) -> "ListedModel":
+    from ftops.cli.model_list import ListedModel
+    from ftops.orchestrator import lineage
+
+    tuned = ledger.find_model(model.id)
+    figures = source.find_figures(tuned.base if tuned else model.id)
+    ends = lineage.find_end(model.shutdown_date, figures)
+    if tuned is None:
+        return ListedModel(model, settings, ends=ends)
+    made = lineage.load_generation(ledger, tuned)
+    evaluation = lineage.find_evaluation(made.run, wiring.get_home()) if made.run else None
+    return ListedModel(
+        model=model,
+        provider=settings,
+        made=made,
+        headline=lineage.find_headline(evaluation),
+        cost=lineage.find_training_cost(made, figures),
+        ends=ends,
+    )
+
+
+def show(
+    out: Output,
+    name: Name,
+    provider: ProviderName = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    code: OneCode = None,
+) -> None:
+    """Show where a model comes from, and the code that asks it.
+
+    The job file and the data that made it, its base and theirs, times, cost and figures; then a
+    program in Python, for curl and for Node, with the right separator, stop sequence, system
+    message and labels. No key is ever printed: the programs read an environment variable.
+    """
+    from ftops.cli.model_card import render_card
+    from ftops.reporting.code_examples import Language, render_code
+
+    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    with wiring.open_ledger() as ledger:
+        card = _collect(ledger, find_named_model(ledger, name, asked))
+    if code is not None:
+        text = render_code(card.usage, Language(code.value))
+        out.finish_text({"id": card.name, "language": code.value, "code": text}, text)
+        return
+    out.finish(card.to_json(), essential=[card.name], human=lambda: render_card(card, _today()))
+
+
+def _collect(ledger: "Ledger", named: "NamedModel") -> "ModelCard":
+    """What is known of the model; its provider is asked only where the ledger never met it."""
+    from ftops.cli.environment import read_environ
+    from ftops.cli.model_card import ModelCard
+    from ftops.cli.model_usage import make_usage
+    from ftops.orchestrator import lineage
+    from ftops.records import RowFormat
+
+    tuned, home = named.tuned, wiring.get_home()
+    base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION
+    if tuned is None:
+        with wiring.open_provider(named.provider) as source:
+            found = source.get_model(named.name)
+            row_format = source.row_format(named.name)
+        base, shutdown_date = found.base, found.shutdown_date
+    figures = wiring.find_figures(named.provider, base or named.name)
+    generations = lineage.trace(ledger, tuned) if tuned else []
+    evaluation = lineage.find_evaluation(named.run, home) if named.run else None
+    return ModelCard(
+        name=named.name,
+        provider=named.provider,
+        base=base,
+        lineage=generations,
+        headline=lineage.find_headline(evaluation),
+        cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
+        ends=lineage.find_end(shutdown_date, figures),
+        checkpoints=lineage.find_checkpoints(evaluation),
+        usage=make_usage(named, row_format, home=home, environ=read_environ()),
+        home=home,
+    )
+
+
+def _today() -> date:
+    from ftops.clock import SystemClock
+
+    return SystemClock().now().date()
 
 
 def delete(

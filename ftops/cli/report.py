@@ -1,220 +1,124 @@
-"""The whole of one run: what `ftops run` and `ftops follow` end with, and `ftops show` tells."""
+"""`ftops report`: what was run and what came of it, as one file to read, to send, to keep."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import RenderableType
-from rich.text import Text
+import typer
 
-from ftops.cli import tables, views
-from ftops.cli.documents import metrics_document, run_document, seconds, stage_document
-from ftops.dataset.rows import read_rows
-from ftops.errors import BadAnswer, FtopsError, RunError
-from ftops.ledger.ledger import Ledger, RemoteCall
-from ftops.orchestrator.hints import find_run_words
-from ftops.orchestrator.runs import load_evaluation, load_results
-from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
-from ftops.reporting.evaluation import Evaluation
-from ftops.reporting.results import ResultRow
+from ftops.cli import wiring
+from ftops.cli.command import command
+from ftops.cli.output import Output
+from ftops.errors import RunError
 
-_LOOKED_AT = 50  # rows among which the example prompt is chosen
-_SHOWN_EVENTS = 8
-_HONEST = (
-    "This small model was trained from random weights: it learned the format and\n"
-    "the labels of its data, not English. Rehearse with it; judge nothing else by it."
-)
+if TYPE_CHECKING:
+    from ftops.records import Json
+    from ftops.reporting.report.contents import Contents
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A run with all that the ledger and its folder know of it."""
-
-    run: Run
-    stages: Sequence[StageRecord]
-    results: Sequence[ResultRow]
-    evaluation: Evaluation | None
-    model: TunedModel | None
-    home: Path
-
-    def to_json(self) -> dict[str, Json]:
-        """The document of `ftops run --json`, `follow --json` and `show --json`."""
-        return {
-            **run_document(self.run),
-            "model_deleted_at": seconds(self.model.deleted_at) if self.model else None,
-            "metrics": metrics_document(self.results, self.evaluation),
-            "stages": [stage_document(record) for record in self.stages],
-        }
-
-    @property
-    def essential(self) -> list[str]:
-        """The name of the model, once there is one; until then the run id."""
-        return [self.run.fine_tuned_model or self.run.id]
+RunRefs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN…", help="Run ids (or their first letters), job ids, models or job names."
+    ),
+]
+Targets = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="report.html, .md, .json or .png; may be given again. [default: report.html]",
+    ),
+]
+_DEFAULT = Path("report.html")
+_DRAWN = (".html", ".htm", ".png")
+_SUFFIXES = (*_DRAWN, ".md", ".json")
 
 
-def collect(run: Run, ledger: Ledger, home: Path) -> Report:
-    """Read everything about the run; asks no provider."""
-    return Report(
-        run=run,
-        stages=ledger.list_stages(run.id),
-        results=_find_results(run, home),
-        evaluation=load_evaluation(run, home),
-        model=ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
-        home=home,
-    )
+def add_to(app: typer.Typer) -> None:
+    command(
+        app,
+        "report",
+        examples=[
+            "ftops report news-topics",
+            "ftops report run-20261122-1407-k3f9 -o report.html -o report.md",
+            "ftops report run-20261122-1407-k3f9 run-20261123-0914-wq2d -o compared.html",
+        ],
+    )(report)
 
 
-def render_closing(report: Report) -> Iterator[RenderableType]:
-    """Times, curve, results, accuracy, the model's name, and what to type next."""
-    yield views.heading("Stages")
-    yield views.render_stage_times(report.stages)
-    yield from render_training(report)
-    if report.evaluation is not None:
-        yield from render_accuracy(report.run, report.evaluation)
-    if report.run.fine_tuned_model:
-        yield views.heading("Model")
-        yield views.indent(views.cell(report.run.fine_tuned_model, "bold green"))
-        if report.model and report.model.deleted_at:
-            moment = views.render_moment(report.model.deleted_at)
-            yield views.indent(Text(f"It was deleted on {moment}.", style="yellow"))
-        elif views.is_built_in(report.run):
-            yield views.indent(Text(_HONEST, style="dim"))
-    if pruned := _describe_pruned(report.run):
-        yield Text(f"\nIts files were {pruned}.", style="yellow")
-    yield views.heading("Next")
-    yield from views.render_commands(next_commands(report))
+def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
+    """Write a report of one run, or of several compared, as one file.
 
+    HTML is one page that needs nothing else: curves, candidates with intervals, confusions, the
+    worst rows, data, lineage. It holds rows of your data. Markdown, JSON and PNG hold the same, as
+    far as they can. HTML and PNG need `pip install 'ftops[report]'`.
+    """
+    from ftops.clock import SystemClock
+    from ftops.orchestrator.gathering import Gathering
+    from ftops.reporting.report.contents import compose
 
-def render_training(report: Report) -> Iterator[RenderableType]:
-    """The curve and a few rows of the results, as far as there are any."""
-    curve = views.render_training_curve(report.results)
-    if curve:
-        yield views.heading("Training")
-        yield views.indent(Text(curve))
-    if report.results:
-        yield views.heading("Results")
-        yield views.indent(tables.render_results(report.results))
-
-
-def render_accuracy(run: Run, evaluation: Evaluation) -> Iterator[RenderableType]:
-    """How the model answers the evaluation file, beside the baseline."""
-    yield views.heading(f"Accuracy on {_name_evaluation_file(run)}")
-    yield views.indent(views.describe_accuracy(evaluation))
-    classes = tables.render_classes(evaluation)
-    if classes is not None:
-        yield ""
-        yield views.indent(classes)
-
-
-def render_measured(
-    run: Run, rows: Sequence[ResultRow], evaluation: Evaluation | None, *, every: bool
-) -> Iterator[RenderableType]:
-    """Table, curve and accuracy; for `ftops results`."""
-    yield views.cell(f"{run.name}  {run.id}", "bold")
-    curve = views.render_training_curve(rows)
-    if curve:
-        yield views.heading("Training")
-        yield views.indent(Text(curve))
-    yield views.heading("Results")
-    limit = None if every else tables.SHOWN_RESULTS
-    yield views.indent(tables.render_results(rows, limit=limit))
-    if limit is not None and len(rows) > limit:
-        yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
-    if evaluation is not None:
-        yield from render_accuracy(run, evaluation)
-
-
-def render_whole(
-    report: Report, calls: Sequence[RemoteCall], events: Sequence[JobEvent]
-) -> Iterator[RenderableType]:
-    """Everything about one run; for `ftops show`."""
-    run = report.run
-    yield views.render_header(run, resumed=False)
-    yield views.render_pairs(
-        [
-            ("status", views.describe_status(run.status.value)),
-            ("began", views.render_moment(run.created_at)),
-            ("ended", views.render_moment(run.finished_at) or None),
-            ("job", run.job_id),
-            ("made", run.fine_tuned_model),
-            ("error", run.error),
-            ("files", _describe_pruned(run)),
-        ]
-    )
-    yield views.heading("Stages")
-    yield tables.render_stages(report.stages)
-    if calls:
-        yield views.heading("Requests that changed something at the provider")
-        yield views.indent(tables.render_calls(calls))
-    if events:
-        yield views.heading(f"Last of {len(events)} events")
-        yield from (views.describe_event(event) for event in events[-_SHOWN_EVENTS:])
-    if report.evaluation is not None:
-        yield from render_accuracy(run, report.evaluation)
-    yield views.heading("Next")
-    yield from views.render_commands(next_commands(report))
-
-
-def next_commands(report: Report) -> list[str]:
-    """What to type next, complete and ready to copy."""
-    run = report.run
-    model = run.fine_tuned_model
-    again = find_run_words(run, job_file=views.render_path(run.job_file))
-    if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
-        return [views.quote("ftops", *again, "--retry")]
-    if report.model and report.model.deleted_at:
-        return [views.quote("ftops", *again, "--new")]
-    if model is None:
-        return [views.quote("ftops", "follow", run.id), views.quote("ftops", "cancel", run.id)]
-    separator = report.model.separator if report.model else ""
-    prompt = find_example_prompt(run, report.home, separator)
-    figures = [views.quote("ftops", "results", run.id, "--csv", f"{run.name}.csv")]
-    return [
-        views.quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
-        *(figures if run.pruned_at is None else ()),
-        views.quote("ftops", "models", "delete", model),
+    wanted = list(dict.fromkeys(targets or [_DEFAULT]))
+    _check_targets(wanted)
+    with wiring.open_ledger() as ledger:
+        runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
+        gathering = Gathering(ledger, wiring.get_home())
+        facts = [gathering.gather(run) for run in runs.values()]
+    contents = compose(facts, SystemClock().now())
+    sizes = [_write(target, contents) for target in wanted]
+    files: list[Json] = [
+        {"file": str(target), "bytes": size} for target, size in zip(wanted, sizes, strict=True)
     ]
+    out.finish(
+        {"run_ids": list(runs), "files": files},
+        essential=map(str, wanted),
+        human=lambda: [
+            f"{target} is written, with {_say_size(size)}."
+            for target, size in zip(wanted, sizes, strict=True)
+        ],
+    )
 
 
-def _find_results(run: Run, home: Path) -> Sequence[ResultRow]:
-    try:
-        return load_results(run, home)
-    except (RunError, BadAnswer):  # none yet, or none that can be read: the stage has said so
-        return ()
+def _check_targets(targets: list[Path]) -> None:
+    """RunError for what cannot be written, before anything is read."""
+    for target in targets:
+        if target.suffix.lower() not in _SUFFIXES:
+            raise RunError(
+                f"{target}: a report is written as {', '.join(_SUFFIXES)}",
+                hint="Name a file with one of these endings, such as -o report.html.",
+            )
+    if any(target.suffix.lower() in _DRAWN for target in targets):
+        from ftops.reporting.report.drawing import check_drawing
+
+        check_drawing()
 
 
-def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
-    """A short prompt of one line from the run's own data, without its separator."""
-    for name in ("validation.jsonl", "train.jsonl"):
-        path = home / "runs" / run.id / name
-        try:
-            prompts = [
-                text
-                for row, _ in zip(read_rows(path), range(_LOOKED_AT), strict=False)
-                if (text := _last_words(row.prompt, separator)).strip() and "\n" not in text
-            ]
-        except FtopsError:
-            continue
-        if prompts:
-            return min(prompts, key=len)
-    return None
+def _write(target: Path, contents: "Contents") -> int:
+    """Write the report in the form that the file's name asks for; how many bytes it has."""
+    from ftops.files import write_atomic
+
+    data = _render(target.suffix.lower(), contents)
+    write_atomic(target, data, mode=0o644)
+    return len(data)
 
 
-def _last_words(prompt: Prompt, separator: str) -> str:
-    """What the user would type: the last message of a chat, or the prompt without separator."""
-    if not isinstance(prompt, str):
-        return prompt[-1].content if prompt else ""
-    return prompt.removesuffix(separator)
+def _render(suffix: str, contents: "Contents") -> bytes:
+    if suffix == ".md":
+        from ftops.reporting.report.markdown import render_markdown
+
+        return render_markdown(contents).encode("utf-8", "backslashreplace")
+    if suffix == ".json":
+        from ftops.cli.output import render_json
+        from ftops.reporting.report.document import make_document
+
+        return f"{render_json(make_document(contents))}\n".encode()
+    if suffix == ".png":
+        from ftops.reporting.report.picture import render_picture
+
+        return render_picture(contents)
+    from ftops.reporting.report.page import render_page
+
+    return render_page(contents).encode("utf-8", "backslashreplace")
 
 
-def _describe_pruned(run: Run) -> str | None:
-    if run.pruned_at is None:
-        return None
-    return f"removed by `ftops prune` on {views.render_moment(run.pruned_at)}"
-
-
-def _name_evaluation_file(run: Run) -> str:
-    evaluate = run.spec.get("evaluate")
-    chosen = evaluate.get("file") if isinstance(evaluate, Mapping) else None
-    named = chosen or run.spec.get("validation_file")
-    return Path(named).name if isinstance(named, str) else "the validation file"
+def _say_size(size: int) -> str:
+    return f"{size / 1000:,.0f} kB"

@@ -1,5 +1,6 @@
-"""`ftops results`: loss and accuracy by step, as table, curve and CSV."""
+"""`ftops results`: loss and accuracy by step, as table, curve and CSV, and what they say."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,16 +8,41 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import RunRef
-from ftops.cli.output import Output
+from ftops.cli.output import Mode, Output
 from ftops.errors import RunError
 
 if TYPE_CHECKING:
-    from ftops.records import Json
+    from ftops.ledger.ledger import Ledger
+    from ftops.records import Run
+    from ftops.reporting.evaluation import Evaluation
+    from ftops.reporting.training import Training
 
+RunRefs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...",
+        help="Run id (or its first 4 letters or more), job id, model or job name; several are"
+        " compared.",
+    ),
+]
 CsvFile = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="FILE", help="Write them as CSV; - for the standard output."),
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        help="Write them as CSV with the same columns whoever trained; - for the standard output.",
+    ),
+]
+RawFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--raw",
+        metavar="FILE",
+        help="Write the results file as the provider gave it; - for the standard output.",
+    ),
+]
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="Go on with the run, and draw its curve as it comes.")
 ]
 AllRows = Annotated[bool, typer.Option("--all", help="Show every step, not only some.")]
 
@@ -25,40 +51,143 @@ def add_to(app: typer.Typer) -> None:
     command(
         app,
         "results",
-        examples=["ftops results news-topics", "ftops results run-20261122-1407-k3f9 --csv r.csv"],
+        examples=[
+            "ftops results news-topics",
+            "ftops results run-20261122-1407-k3f9 --csv r.csv",
+            "ftops results run-20261122-1407-k3f9 run-20261123-0915-a2b4",
+            "ftops results news-topics --follow",
+        ],
     )(results)
 
 
-def results(out: Output, ref: RunRef, csv_file: CsvFile = None, every: AllRows = False) -> None:
-    """Show loss and accuracy by step: table, curve, CSV."""
-    from ftops.cli.documents import result_document
-    from ftops.cli.report import render_measured
-    from ftops.files import write_atomic
-    from ftops.orchestrator.runs import load_evaluation, load_results
-    from ftops.reporting.results import render_csv
+def results(
+    out: Output,
+    refs: RunRefs,
+    csv_file: CsvFile = None,
+    raw_file: RawFile = None,
+    follow: Follow = False,
+    every: AllRows = False,
+) -> None:
+    """Show loss and accuracy by step, and what they say.
 
-    home = wiring.get_home()
+    As curve, findings in words and table; several runs in one curve. A finding names what to do,
+    and the checkpoint to prefer where there is one.
+    """
+    if csv_file is not None and raw_file is not None:
+        raise typer.BadParameter("--csv and --raw are two files; ask for one of them")
+    if len(refs) > 1 and (follow or raw_file is not None):
+        raise typer.BadParameter("--follow and --raw are about one run")
     with wiring.open_ledger() as ledger:
-        run = ledger.get_run(ref)
-    rows = load_results(run, home)
-    if run.pruned_at is not None and not rows:
-        raise RunError(
-            f"the results of {run.id} were removed by `ftops prune` on {run.pruned_at:%Y-%m-%d}",
-            hint=f"`ftops show {run.id}` tells what the ledger has kept.",
-        )
-    documents: list[Json] = [result_document(row) for row in rows]
-    if csv_file is None:
-        out.finish(
-            documents,
-            essential=render_csv(rows).splitlines(),
-            human=lambda: render_measured(run, rows, load_evaluation(run, home), every=every),
-        )
-    elif str(csv_file) == "-":
-        out.finish_text(documents, render_csv(rows))
+        runs = list({run.id: run for run in map(ledger.get_run, refs)}.values())
+        if follow:
+            runs = [_follow(out, ledger, runs[0])]
+        if raw_file is not None:
+            _write_raw(out, runs[0], raw_file)
+            return
+        trainings = [(run, _load(run, ledger)) for run in runs]
+    if csv_file is not None:
+        _write_csv(out, trainings, csv_file)
     else:
-        write_atomic(csv_file, render_csv(rows).encode(), mode=0o644)
-        out.finish(
-            documents,
-            essential=[str(csv_file)],
-            human=lambda: [f"{csv_file} is written, with {len(rows)} steps."],
+        _show(out, trainings, every=every)
+
+
+def _follow(out: Output, ledger: "Ledger", run: "Run") -> "Run":
+    """Drive the run to its end, its curve being drawn meanwhile."""
+    from ftops.cli.live_curve import drawing
+    from ftops.cli.run import drive_watched
+
+    with drawing(out, ledger, run) as observer:
+        run, _ = drive_watched(out, ledger, run.provider, lambda _desk: run, observer)
+    return run
+
+
+def _load(run: "Run", ledger: "Ledger") -> "Training":
+    from ftops.orchestrator.trainings import load_training
+
+    training = load_training(run, ledger.list_stages(run.id), wiring.get_home())
+    if run.pruned_at is not None and not training.rows:
+        raise _pruned(run)
+    return training
+
+
+def _pruned(run: "Run") -> RunError:
+    return RunError(
+        f"the results of {run.id} were removed by `ftops prune` on {run.pruned_at:%Y-%m-%d}",
+        hint=f"`ftops show {run.id}` tells what the ledger has kept.",
+    )
+
+
+def _write_raw(out: Output, run: "Run", path: Path) -> None:
+    from ftops.files import write_atomic
+    from ftops.orchestrator.runs import load_raw_results
+
+    content = load_raw_results(run, wiring.get_home())
+    if content is None and run.pruned_at is not None:
+        raise _pruned(run)
+    if content is None:
+        raise RunError(
+            f"{run.id} has fetched no results file yet",
+            hint=f"`ftops follow {run.id}` goes on with it.",
         )
+    if str(path) == "-":
+        text = content.decode("utf-8", "replace")
+        out.finish_text({"run_id": run.id, "content": text}, text)
+        return
+    write_atomic(path, content, mode=0o644)
+    out.finish(
+        {"run_id": run.id, "file": str(path), "bytes": len(content)},
+        essential=[str(path)],
+        human=lambda: [f"{path} is written, {len(content):,} bytes as the provider gave them."],
+    )
+
+
+def _write_csv(out: Output, trainings: "Sequence[tuple[Run, Training]]", path: Path) -> None:
+    from ftops.cli.documents import training_document
+    from ftops.files import write_atomic
+    from ftops.reporting.results import render_csv_of_runs
+
+    named = len(trainings) > 1
+    text = render_csv_of_runs(
+        [(run.id if named else "", training.rows) for run, training in trainings]
+    )
+    documents = [training_document(run, training, ()) for run, training in trainings]
+    document = documents if named else documents[0]
+    if str(path) == "-":
+        out.finish_text(list(documents) if named else documents[0], text)
+        return
+    write_atomic(path, text.encode(), mode=0o644)
+    steps = sum(len(training.rows) for _, training in trainings)
+    out.finish(
+        list(document) if isinstance(document, list) else document,
+        essential=[str(path)],
+        human=lambda: [f"{path} is written, with {steps} steps."],
+    )
+
+
+def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bool) -> None:
+    from ftops.cli.closing import render_compared_runs, render_measured
+    from ftops.cli.documents import training_document
+    from ftops.cli.training_views import list_findings
+    from ftops.reporting.results import render_csv_of_runs
+
+    judged = [(run, training, _find_evaluation(run)) for run, training in trainings]
+    named = len(judged) > 1
+    documents = [
+        training_document(run, training, list_findings(training, evaluation))
+        for run, training, evaluation in judged
+        if out.mode is Mode.JSON
+    ]
+    table = [(run.id if named else "", training.rows) for run, training in trainings]
+    out.finish(
+        list(documents) if named or not documents else documents[0],
+        essential=render_csv_of_runs(table).splitlines() if out.mode is Mode.QUIET else (),
+        human=lambda: (
+            render_compared_runs(judged) if named else render_measured(*judged[0], every=every)
+        ),
+    )
+
+
+def _find_evaluation(run: "Run") -> "Evaluation | None":
+    from ftops.orchestrator.runs import load_evaluation
+
+    return load_evaluation(run, wiring.get_home())

@@ -15,7 +15,9 @@ from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
 
 if TYPE_CHECKING:
+    from ftops.ledger.ledger import Ledger
     from ftops.orchestrator.desk import Desk
+    from ftops.orchestrator.observer import Observer
     from ftops.records import Json, ProviderSettings, Run
 
 OneJobFile = Annotated[
@@ -81,7 +83,7 @@ def run(
         run_all(out, every, Wishes(overrides or [], at_once, detach, new, retry))
         return
     assert job_file is not None  # one of the two is given
-    job = wiring.load_job_file(job_file, overrides or [])
+    job = wiring.load_job_to_run(job_file, overrides or [])
     if dry_run:
         from ftops.cli.check import show_preview
 
@@ -120,29 +122,48 @@ def drive_shown(
     detach: bool,
 ) -> None:
     """Do what is left of a run while showing it, then show what came out."""
-    from ftops.cli.report import collect, render_closing
+    from ftops.cli.closing import collect, render_closing
     from ftops.cli.watch import watching
-    from ftops.orchestrator.runs import drive
 
     with wiring.open_ledger() as ledger:
-        with watching(out) as observer, wiring.open_desk(ledger, settings, observer) as desk:
-            run = opened(desk)
-            out.about = {"run_id": run.id}
-            done_before = run.finished_at is not None
-            try:
-                run = drive(run, desk, detach=detach)
-            except KeyboardInterrupt:
-                raise _interrupted(ledger.get_run(run.id)) from None
-            finally:
-                with contextlib.suppress(FtopsError):  # what ended the block matters more
-                    out.about = _describe(ledger.get_run(run.id))
-        report = collect(ledger.get_run(run.id), ledger, wiring.get_home())
+        with watching(out) as observer:
+            run, done_before = drive_watched(out, ledger, settings, opened, observer, detach=detach)
+        report = collect(run, ledger, wiring.get_home())
     if detach and run.finished_at is None:
         _finish_detached(out, report.run, report.to_json())
         return
     out.finish(report.to_json(), essential=report.essential, human=lambda: render_closing(report))
     if done_before and out.mode is Mode.HUMAN:
         out.show("\nThis run was done before: nothing was repeated. --new makes another one.")
+
+
+def drive_watched(
+    out: Output,
+    ledger: "Ledger",
+    settings: "ProviderSettings",
+    opened: "Callable[[Desk], Run]",
+    observer: "Observer",
+    *,
+    detach: bool = False,
+) -> "tuple[Run, bool]":
+    """Do what is left of a run while the observer is told; the run, and whether it was done before.
+
+    Interrupted says what goes on without this command.
+    """
+    from ftops.orchestrator.runs import drive
+
+    with wiring.open_desk(ledger, settings, observer) as desk:
+        run = opened(desk)
+        out.about = {"run_id": run.id}
+        done_before = run.finished_at is not None
+        try:
+            drive(run, desk, detach=detach)
+        except KeyboardInterrupt:
+            raise _interrupted(ledger.get_run(run.id)) from None
+        finally:
+            with contextlib.suppress(FtopsError):  # what ended the block matters more
+                out.about = _describe(ledger.get_run(run.id))
+    return ledger.get_run(run.id), done_before
 
 
 def _describe(run: "Run") -> "dict[str, Json]":

@@ -82,7 +82,7 @@ def find_job_files(folder: Path) -> list[Path]:
 
 
 def _run_one(path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes) -> "Run":
-    job = wiring.load_job_file(path, wishes.overrides)
+    job = wiring.load_job_to_run(path, wishes.overrides)
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
     return drive(run, desk, detach=wishes.detach)

@@ -62,8 +62,8 @@ def _render_table(runs: "list[tuple[Run, bool]]") -> "list[RenderableType]":
 
 def show(out: Output, ref: RunRef) -> None:
     """Show one run: stages, times, attempts, remote ids."""
+    from ftops.cli.closing import collect, render_whole
     from ftops.cli.documents import call_document, event_document, move_document
-    from ftops.cli.report import collect, render_whole
 
     with wiring.open_ledger() as ledger:
         run = ledger.get_run(ref)

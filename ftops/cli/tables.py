@@ -16,7 +16,7 @@ from ftops.cli.views import (
     render_moment,
     render_seconds,
 )
-from ftops.records import Model, RemoteFile, Run, RunStatus, StageRecord, TunedModel
+from ftops.records import RemoteFile, Run, RunStatus, StageRecord
 
 if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
     from ftops.audit import Exchange
@@ -27,6 +27,17 @@ if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
 
 SHOWN_RESULTS = 7
 SHOWN_CLASSES = 6
+# title, field of ResultRow, how the figure is written, whether it always has its column
+_RESULT_COLUMNS = (
+    ("step", "step", "d", True),
+    ("epoch", "epoch", "d", False),
+    ("train\nloss", "train_loss", ".4f", True),
+    ("train\naccuracy", "train_accuracy", ".4f", True),
+    ("valid\nloss", "valid_loss", ".4f", True),
+    ("valid\naccuracy", "valid_accuracy", ".4f", True),
+    ("full valid\nloss", "full_valid_loss", ".4f", False),
+    ("learning\nrate", "learning_rate", ".2e", False),
+)
 
 
 def make_table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
@@ -65,21 +76,6 @@ def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
             describe_status(_say_status(run, driven=driven)),
             cell(_short(run.created_at)),
             cell("" if took is None else render_seconds(took.total_seconds())),
-        )
-    return table
-
-
-def render_models(found: Sequence[tuple[Model, TunedModel | None]]) -> RenderableType:
-    """One line a model, with the run that made it where the ledger knows."""
-    if not found:
-        return "The provider has no fine-tuned models."
-    table = make_table("model", "base", "created", "run", whole=("base", "created", "run"))
-    for model, tuned in found:
-        table.add_row(
-            cell(model.id, "green"),
-            cell(tuned.base if tuned else model.base),
-            cell(_short(model.created_at)),
-            cell(tuned.run_id if tuned else "", "cyan"),
         )
     return table
 
@@ -176,17 +172,19 @@ def render_stages(records: Sequence[StageRecord]) -> RenderableType:
 
 
 def render_results(rows: "Sequence[ResultRow]", *, limit: int | None = SHOWN_RESULTS) -> Table:
-    """Steps with loss and accuracy: all, or the first, some between, and the last."""
-    figures = ("train loss", "train token accuracy", "valid loss", "valid token accuracy")
-    table = make_table("step", *figures, right=("step", *figures))
+    """Steps with loss and accuracy: all, or the first, some between, and the last.
+
+    What only some providers tell has a column only where it was told.
+    """
+    columns = [
+        (title, name, digits)
+        for title, name, digits, always in _RESULT_COLUMNS
+        if always or any(getattr(row, name) is not None for row in rows)
+    ]
+    titles = [title for title, _, _ in columns]
+    table = make_table(*titles, right=titles)
     for row in rows if limit is None else choose_rows(rows, limit):
-        table.add_row(
-            str(row.step),
-            _figure(row.train_loss),
-            _figure(row.train_accuracy),
-            _figure(row.valid_loss),
-            _figure(row.valid_accuracy),
-        )
+        table.add_row(*(_figure(getattr(row, name), digits) for _, name, digits in columns))
     return table
 
 
@@ -194,7 +192,9 @@ def choose_rows(rows: "Sequence[ResultRow]", limit: int) -> "list[ResultRow]":
     """First and last row and up to `limit` in all, rather those where validation was measured."""
     if len(rows) <= limit:
         return list(rows)
-    measured = [row for row in rows[1:-1] if row.valid_loss is not None]
+    measured = [
+        row for row in rows[1:-1] if row.valid_loss is not None or row.full_valid_loss is not None
+    ]
     between = measured if len(measured) >= limit - 2 else list(rows[1:-1])
     stride = len(between) / (limit - 2)
     return [
@@ -226,5 +226,5 @@ def _short(moment: datetime) -> str:
     return moment.astimezone().strftime("%m-%d %H:%M")
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _figure(value: float | None, digits: str) -> str:
+    return "" if value is None else format(value, digits)

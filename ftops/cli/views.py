@@ -26,7 +26,6 @@ from ftops.records import (
 
 if TYPE_CHECKING:
     from ftops.reporting.evaluation import Evaluation
-    from ftops.reporting.results import ResultRow
 
 WIDTH = 78
 CURVE_HEIGHT = 12
@@ -180,22 +179,6 @@ def _describe_time(record: StageRecord) -> Text:
     if record.status is StageStatus.SUCCEEDED:
         return cell(render_seconds(record.seconds))
     return cell(record.status.value, _STAGE_MARKS[record.status][1])
-
-
-def render_training_curve(rows: "Sequence[ResultRow]", *, height: int = CURVE_HEIGHT) -> str:
-    """Training and validation loss over the steps; "" when the results hold neither."""
-    from ftops.reporting.curve import Series, render_curve
-
-    return render_curve(
-        [
-            Series("training", [(r.step, r.train_loss) for r in rows if r.train_loss is not None]),
-            Series(
-                "validation", [(r.step, r.valid_loss) for r in rows if r.valid_loss is not None]
-            ),
-        ],
-        width=WIDTH - 2,
-        height=height,
-    )
 
 
 def describe_accuracy(evaluation: "Evaluation") -> Text:

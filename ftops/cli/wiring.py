@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ftops.providers.protocol import Provider
     from ftops.records import ProviderSettings
     from ftops.spec.load import LoadedJob
+    from ftops.tracking.delivery import Tracker
 
 
 def get_home() -> Path:
@@ -44,6 +45,15 @@ def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
     job = load_job(path, environ=read_environ(), overrides=overrides, known_providers=PROVIDERS)
     check_provider(job, find_capabilities(job.spec.provider_settings()))
     check_data_files(job)
+    return job
+
+
+def load_job_to_run(path: Path, overrides: list[str]) -> "LoadedJob":
+    """Likewise, for a command that runs it: the tools that it names under `track` must be there."""
+    from ftops.tracking.checking import check_trackers
+
+    job = load_job_file(path, overrides)
+    check_trackers(job)
     return job
 
 
@@ -128,6 +138,13 @@ def open_provider(
         yield provider
 
 
+def make_tracker() -> "Tracker":
+    """Whoever tells trackers of runs, with the environment that their libraries read."""
+    from ftops.tracking.delivery import TrackDelivery
+
+    return TrackDelivery(read_environ())
+
+
 def make_token_counting() -> "TokenCounting":
     """Counts tokens with what lies on this machine; nothing is fetched."""
     from ftops.dataset.tokens.counter import Counting
@@ -164,6 +181,7 @@ def open_desk(
             home=get_home(),
             observer=observer,
             notifier=Delivery(read_environ(), clock, open_audit_log(observer.noted)),
+            tracker=make_tracker(),
             tokens=make_token_counting(),
         )
 
@@ -180,6 +198,7 @@ def open_desks(
     audit = open_audit_log(None)
     context = Context(environ=read_environ(), home=get_home(), clock=clock, audit=audit)
     notifier = Delivery(context.environ, clock, audit)
+    tracker = make_tracker()
     counting = make_token_counting()
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
@@ -196,6 +215,7 @@ def open_desks(
             home=context.home,
             observer=observer,
             notifier=notifier,
+            tracker=tracker,
             tokens=counting,
         )
 

@@ -10,11 +10,12 @@ from ftops.orchestrator.observer import Observer
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
 from ftops.records import RunId
+from ftops.tracking.delivery import NoTracker, Tracker
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One provider, one ledger, one watcher, one who carries notices; `home` is FTOPS_HOME."""
+    """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME."""
 
     ledger: Ledger
     provider: Provider
@@ -22,6 +23,7 @@ class Desk:
     home: Path
     observer: Observer
     notifier: Notifier = field(default_factory=Mute)
+    tracker: Tracker = field(default_factory=NoTracker)
     tokens: TokenCounting = field(default_factory=TokenCounting)
 
 

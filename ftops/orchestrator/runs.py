@@ -25,7 +25,15 @@ from ftops.reporting.evaluation import Evaluation
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.spec.load import LoadedJob
 
-__all__ = ["cancel_job_file", "cancel_run", "drive", "load_evaluation", "load_results", "open_run"]
+__all__ = [
+    "cancel_job_file",
+    "cancel_run",
+    "drive",
+    "load_evaluation",
+    "load_raw_results",
+    "load_results",
+    "open_run",
+]
 
 JOB_FILE = "job.yaml"
 
@@ -84,11 +92,16 @@ def load_results(run: Run, home: Path) -> list[ResultRow]:
     None when it has fetched none yet, and none of a file that cannot be read: the run kept that one
     as it came, and said so.
     """
-    content = _read(get_run_folder(home, run.id) / RESULTS)
+    content = load_raw_results(run, home)
     try:
         return [] if content is None else parse_results(content)
     except BadAnswer:
         return []
+
+
+def load_raw_results(run: Run, home: Path) -> bytes | None:
+    """The results file as the provider gave it; None when the run has fetched none."""
+    return _read(get_run_folder(home, run.id) / RESULTS)
 
 
 def load_evaluation(run: Run, home: Path) -> Evaluation | None:

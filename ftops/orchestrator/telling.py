@@ -19,6 +19,7 @@ from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.details import find_value, get_value
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.states import Move
+from ftops.orchestrator.tracking import is_tracking_left, make_due_tracking, track_what_is_due
 from ftops.records import Json, Run, RunStatus, Stage
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import Outcome
@@ -31,7 +32,10 @@ def end_run(run: Run, desk: Desk, move: Move[RunStatus], error: str | None = Non
     """Move the run to its end, and tell those who are to know."""
     after = move.check(run.status)
     outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
-    due = list(_make_due(run, desk, outcome, f"run.{after}", after, error))
+    due = [
+        *_make_due(run, desk, outcome, f"run.{after}", after, error),
+        *make_due_tracking(run),
+    ]
     ended = desk.ledger.move_run(run, after, error=error, due=due)
     tell(ended, desk)
     return ended
@@ -53,10 +57,14 @@ def tell_stall(run: Run, desk: Desk, error: JobStalled) -> None:
 
 
 def tell(run: Run, desk: Desk) -> None:
-    """Send every notice of the run that is still open; the caller drives the run."""
+    """Send every notice of the run that is still open, and tell the tools that track it.
+
+    The caller drives the run.
+    """
     for call in desk.ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent":
             _send(run, desk, call)
+    track_what_is_due(run, desk)
 
 
 @concerning_its_run
@@ -70,8 +78,8 @@ def tell_what_is_left(run: Run, desk: Desk) -> None:
 
 
 def is_telling_left(run: Run, desk: Desk) -> bool:
-    """Whether a notice of the run is still open."""
-    return desk.ledger.find_open_call(run.id, CALL) is not None
+    """Whether a notice of the run is still open, or a tool has still to be told of it."""
+    return desk.ledger.find_open_call(run.id, CALL) is not None or is_tracking_left(run, desk)
 
 
 def warn_if_nobody_hears(run: Run, desk: Desk) -> None:

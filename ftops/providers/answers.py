@@ -5,18 +5,21 @@ the chat endpoint, a few requests at a time. Answers keep the order of their pro
 """
 
 import codecs
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import openai
 
+from ftops.clock import Clock
 from ftops.errors import BadAnswer
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.wire import Fields
-from ftops.records import Completion, Message, Prompt, Sampling
+from ftops.records import Completion, Json, Message, Prompt, Sampling
 
 T = TypeVar("T")
 
@@ -73,45 +76,133 @@ def _join_halves(pieces: Iterator[str]) -> Iterator[str]:
 def _complete_texts(
     caller: Caller, model: str, texts: list[str], sampling: Sampling
 ) -> list[Completion]:
+    watch = _Watch(caller.clock)
     answer = caller.fetch(
         f"ask {model}",
-        lambda client: client.completions.with_raw_response.create(
-            model=model, prompt=texts, **_render_sampling(sampling)
+        lambda client: watch.time(
+            lambda: client.completions.with_raw_response.create(
+                model=model, prompt=texts, **_render_text_sampling(sampling)
+            )
         ),
     )
     choices = answer.get_objects("choices")
     if len(choices) != len(texts):
         raise answer.complaint(f"it holds {len(choices)} answers to {len(texts)} prompts")
     choices.sort(key=lambda choice: choice.find_int("index") or 0)  # stable: no index, no move
-    usage = answer.find_object("usage") if len(texts) == 1 else None
-    return [_read_completion(choice, choice.values.get("text"), usage) for choice in choices]
+    found = [_read_completion(choice, choice.values.get("text")) for choice in choices]
+    usage = answer.find_object("usage")
+    prompt_tokens = share_tokens(usage.find_int("prompt_tokens"), texts)
+    answer_tokens = share_tokens(usage.find_int("completion_tokens"), [one.text for one in found])
+    return [
+        replace(
+            one,
+            prompt_tokens=prompt_tokens[at],
+            completion_tokens=answer_tokens[at],
+            seconds=watch.seconds,
+            shared=len(texts),
+        )
+        for at, one in enumerate(found)
+    ]
 
 
 def _complete_chat(
     caller: Caller, model: str, messages: tuple[Message, ...], sampling: Sampling
 ) -> Completion:
+    watch = _Watch(caller.clock)
     answer = caller.fetch(
         f"ask {model}",
-        lambda client: client.chat.completions.with_raw_response.create(
-            model=model, messages=_render_messages(messages), **_render_sampling(sampling)
+        lambda client: watch.time(
+            lambda: client.chat.completions.with_raw_response.create(
+                model=model, messages=_render_messages(messages), **_render_chat_sampling(sampling)
+            )
         ),
     )
     choices = answer.get_objects("choices")
     if not choices:
         raise answer.complaint("it holds no answer")
-    content = choices[0].find_object("message").values.get("content")
-    return _read_completion(choices[0], content, answer.find_object("usage"))
+    message = choices[0].find_object("message")
+    usage = answer.find_object("usage")
+    return replace(
+        _read_completion(choices[0], message.values.get("content")),
+        refusal=message.find_text("refusal"),
+        prompt_tokens=usage.find_int("prompt_tokens"),
+        completion_tokens=usage.find_int("completion_tokens"),
+        seconds=watch.seconds,
+    )
 
 
-def _read_completion(choice: Fields, text: object, usage: Fields | None) -> Completion:
+class _Watch:
+    """Times the last attempt at a request."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.seconds = 0.0
+
+    def time(self, send: Callable[[], T]) -> T:
+        began_s = self._clock.monotonic_s()
+        try:
+            return send()
+        finally:
+            self.seconds = self._clock.monotonic_s() - began_s
+
+
+def _read_completion(choice: Fields, text: object) -> Completion:
     if text is not None and not isinstance(text, str):
         raise choice.complaint("the answer is not text")
     return Completion(
         text=text or "",
         finish_reason=choice.find_text("finish_reason"),
-        prompt_tokens=usage.find_int("prompt_tokens") if usage else None,
-        completion_tokens=usage.find_int("completion_tokens") if usage else None,
+        first_token=read_first_token(choice.find_object("logprobs")),
     )
+
+
+def share_tokens(total: int | None, texts: Sequence[str]) -> list[int | None]:
+    """Whole parts of `total`, by the lengths of the texts, which add up to it."""
+    if total is None:
+        return [None] * len(texts)
+    weights = [len(text.encode("utf-8", "replace")) + 1 for text in texts]
+    parts: list[int | None] = []
+    behind, given = 0, 0
+    for weight in weights:
+        behind += weight
+        upto = total * behind // sum(weights)
+        parts.append(upto - given)
+        given = upto
+    return parts
+
+
+def read_first_token(logprobs: Fields) -> dict[str, float]:
+    """What the first token may have been, with natural logarithms of its chances.
+
+    Completions and chats write them differently; what is no number is left out.
+    """
+    contents = logprobs.values.get("content")
+    if isinstance(contents, list):
+        first = contents[0] if contents else None
+        if not isinstance(first, dict):
+            return {}
+        tops = first.get("top_logprobs")
+        entries = [first, *(tops if isinstance(tops, list) else ())]
+        pairs = [(one.get("token"), one.get("logprob")) for one in entries if isinstance(one, dict)]
+    else:
+        pairs = [
+            (_get_first(logprobs, "tokens"), _get_first(logprobs, "token_logprobs")),
+        ]
+        top = _get_first(logprobs, "top_logprobs")
+        pairs += list(top.items()) if isinstance(top, dict) else []
+    return {
+        token: float(value)
+        for token, value in pairs
+        if isinstance(token, str)
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }
+
+
+def _get_first(fields: Fields, name: str) -> Json:
+    values = fields.values.get(name)
+    return values[0] if isinstance(values, list) and values else None
 
 
 def _stream_text(
@@ -120,7 +211,7 @@ def _stream_text(
     opened = caller.repeat(
         doing,
         lambda client: client.completions.create(
-            model=model, prompt=prompt, stream=True, **_render_sampling(sampling)
+            model=model, prompt=prompt, stream=True, **_render_text_sampling(sampling)
         ),
     )
     for choice in _read_choices(caller, doing, opened):
@@ -136,11 +227,14 @@ def _stream_chat(
             model=model,
             messages=_render_messages(messages),
             stream=True,
-            **_render_sampling(sampling),
+            **_render_chat_sampling(sampling),
         ),
     )
     for choice in _read_choices(caller, doing, opened):
-        yield _read_piece(doing, getattr(getattr(choice, "delta", None), "content", None))
+        delta = getattr(choice, "delta", None)
+        # A model that declines says so in a field of its own.
+        content = getattr(delta, "content", None) or getattr(delta, "refusal", None)
+        yield _read_piece(doing, content)
 
 
 def _read_piece(doing: str, text: object) -> str:
@@ -173,6 +267,17 @@ def _render_sampling(sampling: Sampling) -> dict[str, Any]:
     if sampling.seed is not None:
         rendered["seed"] = sampling.seed
     return rendered
+
+
+def _render_text_sampling(sampling: Sampling) -> dict[str, Any]:
+    asked = {} if sampling.logprobs is None else {"logprobs": sampling.logprobs}
+    return _render_sampling(sampling) | asked
+
+
+def _render_chat_sampling(sampling: Sampling) -> dict[str, Any]:
+    if sampling.logprobs is None:
+        return _render_sampling(sampling)
+    return _render_sampling(sampling) | {"logprobs": True, "top_logprobs": sampling.logprobs}
 
 
 def _render_messages(messages: tuple[Message, ...]) -> Any:

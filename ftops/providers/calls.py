@@ -56,7 +56,7 @@ class Caller:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._endpoint = endpoint
-        self._clock = clock
+        self.clock = clock
         self._retries = retries
         self._draw = draw
 
@@ -92,7 +92,7 @@ class Caller:
             with counted(next(attempts)):
                 return self.once(doing, send)
 
-        return call_with_retries(attempt, policy=self._retries, clock=self._clock, draw=self._draw)
+        return call_with_retries(attempt, policy=self._retries, clock=self.clock, draw=self._draw)
 
     def fetch(self, doing: str, send: Send[RawAnswer]) -> Fields:
         """The JSON object that a repeated request is answered with."""
@@ -156,7 +156,7 @@ class Caller:
         return answer
 
     def _read(self, error: Exception, doing: str) -> ProviderError:
-        return read_failure(error, doing, now=self._clock.now(), secret=self._endpoint.secret)
+        return read_failure(error, doing, now=self.clock.now(), secret=self._endpoint.secret)
 
 
 def read_answer(raw: RawAnswer, doing: str) -> Fields:

@@ -10,7 +10,8 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from datetime import date
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -86,9 +87,9 @@ class Catalogue:
                 ]
                 yield from ((file, models[pattern]) for _, pattern in sorted(fitting))
 
-    @cached_property
+    @property
     def _shipped(self) -> ModelsFile:
-        return read_models_file((files("ftops.providers") / FILENAME).read_bytes(), SHIPPED)
+        return read_shipped()
 
     @cached_property
     def _own(self) -> ModelsFile | None:
@@ -125,6 +126,19 @@ class Catalogue:
         if widest in self._shipped.entries or (usual_port and is_host(widest)):
             return widest
         return tables[0]
+
+
+@cache
+def read_shipped() -> ModelsFile:
+    """What ftops itself knows of models."""
+    return read_models_file((files("ftops.providers") / FILENAME).read_bytes(), SHIPPED)
+
+
+def find_last_day(table: str, figure: str) -> date | None:
+    """The latest day that ftops knows of any model there: `no_jobs_from` or `shutdown`."""
+    entries = read_shipped().entries.get(table, {}).values()
+    days = (entry.values.get(figure) for entry in entries)
+    return max((day for day in days if isinstance(day, date)), default=None)
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -23,6 +23,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.providers.catalogue import find_last_day
 from ftops.providers.wire import render_excerpt
 
 # What the client raises when a call fails: its own errors; the plain ValueError with which it
@@ -33,11 +34,8 @@ CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError, RecursionE
 
 # 429 answers that no pause of seconds mends.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
+_CLOSED = "training_not_available"
 _HINTS = {
-    "training_not_available": "OpenAI is winding fine-tuning down: most organisations can "
-    "create no jobs any more, nobody can after 2027-01-06, and the models that can be tuned are "
-    "shut down on 2027-01-14. The same job file runs with `provider: local`, or with the "
-    "`base_url` of any other server that speaks this API.",
     "insufficient_quota": "Add credit at the provider, then give the same command again.",
     "daily_rate_limit_exceeded": "The provider's limit for one day is used up: "
     "the same command goes on from here once it is not.",
@@ -87,7 +85,7 @@ def _read_status(
     notes += [f"param {error.param}"] if error.param else []
     notes += [f"request {error.request_id}"] if error.request_id else []
     kind = _kind_of(error.status_code, error.request.method)
-    hint = _HINTS.get(error.code or "", "")
+    hint = _find_hint(error.code)
     if not hint and spoken is None and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
     return kind(
@@ -100,6 +98,18 @@ def _read_status(
         retry_after_s=find_retry_after_s(error.response.headers, now),
         final=error.code in _LASTING_LIMITS
         or error.response.headers.get("x-should-retry", "").lower() == "false",
+    )
+
+
+def _find_hint(code: str | None) -> str:
+    """What to do about an error of that code; "" where there is no advice."""
+    if code != _CLOSED:
+        return _HINTS.get(code or "", "")
+    return (
+        "OpenAI is winding fine-tuning down: most organisations can create no jobs any more,"
+        f" nobody can after {find_last_day('openai', 'no_jobs_from')}, and the models that can be"
+        f" tuned are shut down on {find_last_day('openai', 'shutdown')}. The same job file runs"
+        " with `provider: local`, or with the `base_url` of any other server that speaks this API."
     )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx2
 import openai
 
+from ftops.checkpoints import Checkpoint
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, ProviderError, Rejected
 from ftops.providers.calls import Caller, read_answer
@@ -67,6 +68,11 @@ def find_job(
     jobs = [_read_job(fields) for fields in listed.get_objects("data")]
     same = [job for job in jobs if _is_same(job, request) and may_be(job)]
     return max(reversed(same), key=lambda job: job.created_at, default=None)
+
+
+def list_checkpoints(_caller: Caller, _job_id: str) -> list[Checkpoint]:
+    """None: this protocol knows the finished model alone."""
+    return []
 
 
 def fetch_job(caller: Caller, job_id: str) -> Job:

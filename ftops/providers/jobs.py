@@ -10,13 +10,22 @@ from typing import Any, cast
 
 import openai
 
+from ftops.checkpoints import Checkpoint
 from ftops.clock import Clock
 from ftops.errors import Rejected
 from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
-from ftops.providers.wire import Fields, read_event, read_job
-from ftops.records import Capabilities, Hyperparameters, Job, JobEvent, JobRequest, Json, Method
+from ftops.providers.wire import Fields, read_checkpoint, read_event, read_job
+from ftops.records import (
+    Capabilities,
+    Hyperparameters,
+    Job,
+    JobEvent,
+    JobRequest,
+    Json,
+    Method,
+)
 
 _RESTING = frozenset({"pausing", "paused"})
 _PAGE = 100
@@ -212,6 +221,20 @@ def await_events(
     """This protocol has no stream of events: the time passes, and `list_events` tells."""
     clock.sleep(wait_s)
     return iter(())
+
+
+def list_checkpoints(caller: Caller, job_id: str) -> list[Checkpoint]:
+    """The models that the job left on its way, by step."""
+    pages = turn_pages(
+        lambda after: caller.fetch(
+            f"list the checkpoints of {job_id}",
+            lambda client: client.fine_tuning.jobs.checkpoints.with_raw_response.list(
+                job_id, limit=_PAGE, after=after or openai.omit
+            ),
+        )
+    )
+    found = [read_checkpoint(fields) for page in pages for fields in page]
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
 def fetch_job(caller: Caller, job_id: str) -> Job:

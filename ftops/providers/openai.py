@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ftops.checkpoints import Checkpoint
 from ftops.clock import Clock
 from ftops.errors import ProviderError, Rejected
 from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
@@ -70,6 +71,8 @@ class JobCalls(Protocol):
     def await_events(
         self, caller: Caller, clock: Clock, job_id: str, known: frozenset[str], wait_s: float, /
     ) -> Iterator[JobEvent]: ...
+
+    def list_checkpoints(self, caller: Caller, job_id: str, /) -> list[Checkpoint]: ...
 
 
 JOB_CALLS: Mapping[JobProtocol, JobCalls] = {"current": jobs, "legacy": fine_tunes}
@@ -172,6 +175,9 @@ class OpenAIProvider:
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
         return self._traits.jobs.await_events(self._caller, self._clock, job_id, known, wait_s)
+
+    def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        return self._traits.jobs.list_checkpoints(self._caller, job_id)
 
     def list_models(self) -> Iterator[Model]:
         # The API has no pages here; one request gives all models.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from ftops.checkpoints import Checkpoint
 from ftops.providers.figures import ModelFigures
 from ftops.records import (
     Capabilities,
@@ -152,6 +153,9 @@ class Provider(Protocol):
         No event whose id is in `known`. Where events come over a stream, the wait is over when the
         stream ends; a stream that breaks, or is not there, is no error: `list_events` tells all.
         """
+
+    def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The models that the job left on its way, by step; none where the provider keeps none."""
 
     def list_models(self) -> Iterator[Model]: ...
 

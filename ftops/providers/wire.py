@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ftops.checkpoints import Checkpoint
 from ftops.errors import BadAnswer
 from ftops.records import Job, JobError, JobEvent, Json, Model, RemoteFile
 
@@ -198,6 +199,27 @@ def read_event(fields: Fields) -> JobEvent:
         message=message,
         type=fields.find_text("type") or "message",
         data=fields.find_object("data").values,
+    )
+
+
+def read_checkpoint(fields: Fields) -> Checkpoint:
+    """The record of a checkpoint; its model's name and its step are what it cannot lack."""
+    name = fields.get_text("fine_tuned_model_checkpoint")
+    step = fields.find_int("step_number")
+    if step is None:
+        raise fields.complaint("it has no 'step_number'")
+    metrics = fields.find_object("metrics").values
+    return Checkpoint(
+        id=fields.find_text("id") or name,
+        step=step,
+        model=name,
+        metrics={
+            figure: float(value)
+            for figure, value in metrics.items()
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+        },
     )
 
 

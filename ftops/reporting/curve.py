@@ -1,5 +1,7 @@
 """A chart for the terminal: the first series as a line of braille dots, the others as marks.
 
+Curves that are to be compared are all drawn as marks (`lines=0`). Steps can be marked on the axis.
+
 Every braille cell holds 2 x 4 dots, so the line is finer than the characters; several points
 that fall on one column of dots are averaged. Marks differ by character: colour is never needed.
 """
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_MARKS = ("o", "x", "+", "*")
+_MARKS = "ox+*#@%&=~" + "abcdefghijklmnpqrstuvwyz"  # after them they begin again
 _LINE_KEY = "⠒"
 _LONE_POINT = "•"
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row, then column, of a cell
@@ -26,6 +28,15 @@ class Series:
 
     label: str
     points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Places on the x axis under one sign, which the foot of the chart explains by `label`."""
+
+    sign: str
+    label: str
+    places: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +60,39 @@ def render_curve(
     height: int = 12,
     y_label: str = "loss (nats a token)",
     x_label: str = "step",
+    lines: int = 1,
+    ticks: Sequence[Ticks] = (),
 ) -> str:
     """The chart as lines of at most `width` characters, `height` of them for the curve itself.
 
-    "" when no series has a point.
+    The first `lines` series are drawn as lines, the others as marks; of ticks on one place the last
+    ones are seen. "" when no series has a point.
     """
     drawn = [Series(one.label, _finite(one.points)) for one in series]
     points = [point for one in drawn for point in one.points]
     if not points:
         return ""
     across = _Scale(min(x for x, _ in points), max(x for x, _ in points))
-    upward = _find_range(drawn)
+    upward = _find_range(drawn, drawn[lines:] if lines else ())
     height = max(height, _MIN_HEIGHT)
-    ticks = _render_ticks(upward, height)
-    margin = max(len(tick) for tick in ticks)
+    labels = _render_labels(upward, height)
+    margin = max(len(label) for label in labels)
     plot_width = max(_MIN_PLOT_WIDTH, width - margin - 2)
-    grid = _draw(drawn, across, upward, (plot_width, height))
-    lines = [_render_heading(drawn, y_label, upward, margin + 2 + plot_width)]
-    for tick, cells in zip(ticks, grid, strict=True):
-        lines.append(f"{tick:>{margin}} {'┤' if tick else '│'}{''.join(cells)}".rstrip())
-    lines.append(f"{'':>{margin}} └{'─' * plot_width}")
-    lines.append(f"{'':>{margin}}  {_render_feet(across, x_label, plot_width)}")
-    return "\n".join(lines)
+    grid = _draw(drawn, across, upward, (plot_width, height), lines)
+    text = _render_heading(drawn, y_label, upward, margin + 2 + plot_width, lines)
+    for label, cells in zip(labels, grid, strict=True):
+        text.append(f"{label:>{margin}} {'┤' if label else '│'}{''.join(cells)}".rstrip())
+    text.append(f"{'':>{margin}} └{_render_axis(across, ticks, plot_width)}")
+    explained = "   ".join([x_label, *(f"{one.sign} {one.label}" for one in ticks if one.places)])
+    text.append(f"{'':>{margin}}  {_render_feet(across, explained, plot_width)}")
+    return "\n".join(text)
 
 
 def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
 
-def _find_range(series: Sequence[Series]) -> _Scale:
+def _find_range(series: Sequence[Series], marked: Sequence[Series]) -> _Scale:
     """From the smallest to the largest; from 0 when that wastes little of the height.
 
     A line that falls steeply at its start would leave one flat line for all the rest: when a few
@@ -86,7 +101,7 @@ def _find_range(series: Sequence[Series]) -> _Scale:
     values = sorted(y for one in series for _, y in one.points)
     low, high = values[0], values[-1]
     usual = values[int((len(values) - 1) * _USUAL_SHARE)]
-    marks = [y for one in series[1:] for _, y in one.points]
+    marks = [y for one in marked for _, y in one.points]
     wanted = max(_HEADROOM * usual, *marks, 0.0) if usual > 0 else high
     if wanted < high / 2:
         high = wanted
@@ -98,28 +113,28 @@ def _find_range(series: Sequence[Series]) -> _Scale:
     return _Scale(low, high)
 
 
-def _render_ticks(upward: _Scale, height: int) -> list[str]:
+def _render_labels(upward: _Scale, height: int) -> list[str]:
     """One label a line from the top; most are empty."""
     digits = max(0, 2 - math.floor(math.log10(upward.high - upward.low)))
     every = max(2, round((height - 1) / 4))
-    ticks = []
+    labels = []
     for line in range(height):
         share = 1 - line / (height - 1)
         value = upward.low + share * (upward.high - upward.low)
         # the last line always has its label, and none stands right above it
         labelled = line == height - 1 or (line % every == 0 and line < height - 2)
-        ticks.append(f"{value:.{min(digits, 6)}f}" if labelled else "")
-    return ticks
+        labels.append(f"{value:.{min(digits, 6)}f}" if labelled else "")
+    return labels
 
 
 def _draw(
-    series: Sequence[Series], across: _Scale, upward: _Scale, size: tuple[int, int]
+    series: Sequence[Series], across: _Scale, upward: _Scale, size: tuple[int, int], lines: int
 ) -> list[list[str]]:
     """The characters of the plot, line by line from the top."""
     width, height = size
     grid = [[" "] * width for _ in range(height)]
     for index, one in enumerate(series):
-        mark = _find_mark(index)
+        mark = _find_mark(index, lines)
         if mark is None:
             _draw_line(grid, one.points, across, upward)
             continue
@@ -129,9 +144,18 @@ def _draw(
     return grid
 
 
-def _find_mark(index: int) -> str | None:
-    """The character of a series; None for the first one, which is a line."""
-    return _MARKS[(index - 1) % len(_MARKS)] if index else None
+def _find_mark(index: int, lines: int) -> str | None:
+    """The character of a series; None for the first ones, which are lines."""
+    return None if index < lines else _MARKS[(index - lines) % len(_MARKS)]
+
+
+def _render_axis(across: _Scale, ticks: Sequence[Ticks], width: int) -> str:
+    cells = ["─"] * width
+    for one in ticks:
+        for place in one.places:
+            if across.low <= place <= across.high:
+                cells[across.place(place, width)] = one.sign
+    return "".join(cells)
 
 
 def _draw_line(
@@ -161,22 +185,38 @@ def _draw_line(
         grid[line][cell] = chr(_BRAILLE + dots)
 
 
-def _render_heading(series: Sequence[Series], y_label: str, upward: _Scale, width: int) -> str:
-    legend = "   ".join(
-        f"{_find_mark(index) or _LINE_KEY} {one.label}"
+def _render_heading(
+    series: Sequence[Series], y_label: str, upward: _Scale, width: int, lines: int
+) -> list[str]:
+    """The name of the axis and the legend: on one line, or where they are long on several."""
+    legend = [
+        f"{_find_mark(index, lines) or _LINE_KEY} {one.label}"
         for index, one in enumerate(series)
         if one.points
-    )
+    ]
     highest = max(y for one in series for _, y in one.points)
     beyond = f", up to {highest:.3g}" if highest > upward.high else ""
-    if len(y_label) + len(beyond) + 2 + len(legend) <= width:
-        y_label += beyond
-    gap = max(2, width - len(y_label) - len(legend))
-    return f"{y_label}{' ' * gap}{legend}"
+    room = width - len("   ".join(legend)) - 2
+    if len(y_label) > room:
+        return [y_label + beyond, *_fill_lines(legend, width)]
+    y_label += beyond if len(y_label) + len(beyond) <= room else ""
+    return [f"{y_label:<{room}}  {'   '.join(legend)}"]
+
+
+def _fill_lines(words: Sequence[str], width: int) -> list[str]:
+    lines = [""]
+    for word in words:
+        longer = f"{lines[-1]}   {word}" if lines[-1] else word
+        if len(longer) <= width or not lines[-1]:
+            lines[-1] = longer[:width]
+        else:
+            lines.append(word[:width])
+    return lines
 
 
 def _render_feet(across: _Scale, x_label: str, width: int) -> str:
     left, right = f"{across.low:g}", f"{across.high:g}"
+    x_label = x_label[: max(1, width - len(left) - len(right) - 2)]
     if across.low == across.high:
         return f"{left}  {x_label}"
     middle = x_label.center(max(len(x_label) + 2, width - len(left) - len(right)))

@@ -1,4 +1,4 @@
-"""The results file of a job: the figures of each training step.
+"""The results file of a job: one table of the same columns, whoever trained.
 
 Providers disagree about its columns (OpenAI, Azure, the legacy API, the built-in engine) and about
 its wrapping (plain CSV, or base64 of it). `parse_results` reads them all by header name; columns
@@ -10,33 +10,56 @@ import binascii
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ftops.errors import BadAnswer
 
 STEP = "step"
 # field of ResultRow -> the headers that mean it; the first one is what `render_csv` writes
-_HEADERS: Mapping[str, tuple[str, ...]] = {
+HEADERS: Mapping[str, tuple[str, ...]] = {
     "train_loss": ("train_loss", "training_loss"),
     "train_accuracy": ("train_accuracy", "train_mean_token_accuracy", "training_token_accuracy"),
-    "valid_loss": ("valid_loss", "validation_loss", "full_valid_loss"),
+    "valid_loss": ("valid_loss", "validation_loss"),
     "valid_accuracy": (
         "valid_mean_token_accuracy",
         "validation_mean_token_accuracy",
         "validation_token_accuracy",
-        "full_valid_mean_token_accuracy",
     ),
+    "full_valid_loss": ("full_valid_loss", "full_validation_loss"),
+    "full_valid_accuracy": (
+        "full_valid_mean_token_accuracy",
+        "full_validation_mean_token_accuracy",
+    ),
+    "epoch": ("epoch",),
+    "rows_seen": ("elapsed_examples",),
+    "tokens_seen": ("elapsed_tokens",),
+    "learning_rate": ("learning_rate", "lr"),
 }
-_NO_FIGURE = frozenset({"", "none", "null", "nan", "-nan", "inf", "-inf", "infinity", "-infinity"})
+# other columns that providers name differently -> how they are called here
+_SAME_EXTRA: Mapping[str, str] = {
+    "training_sequence_accuracy": "train_sequence_accuracy",
+    "validation_sequence_accuracy": "valid_sequence_accuracy",
+}
+_NOT_FINITE = frozenset({"nan", "-nan", "inf", "-inf", "infinity", "-infinity"})
+_NO_FIGURE = _NOT_FINITE | {"", "none", "null"}
+
+_NOTHING: Mapping[str, float | None] = MappingProxyType({})
+
+_Column = Sequence[float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRow:
-    """What one training step measured; None where nothing was.
+class ResultRow(NamedTuple):
+    """What one training step measured; None where nothing was, or nobody told.
 
-    Losses are nats a token, accuracies shares of tokens between 0 and 1; `extra` holds the other
-    columns of the file under their own names.
+    Losses are nats a token, accuracies shares of tokens between 0 and 1. The `valid_` figures are
+    of a few validation rows (they scatter from step to step), the `full_valid_` ones of all.
+    `epoch` is the one that the step is part of, from 1; `rows_seen` and `tokens_seen` are trained
+    on so far, epochs counted. `is_lost` says that the training loss stands there as NaN or
+    infinity. `extra` holds the other columns of the file under their own names.
+
+    (A named tuple because there may be 100,000 of them: it is made five times as fast.)
     """
 
     step: int
@@ -44,33 +67,137 @@ class ResultRow:
     train_accuracy: float | None = None
     valid_loss: float | None = None
     valid_accuracy: float | None = None
-    extra: Mapping[str, float | None] = field(default_factory=dict)
+    extra: Mapping[str, float | None] = _NOTHING
+    full_valid_loss: float | None = None
+    full_valid_accuracy: float | None = None
+    epoch: int | None = None
+    rows_seen: int | None = None
+    tokens_seen: int | None = None
+    learning_rate: float | None = None
+    is_lost: bool = False
 
 
 def parse_results(content: bytes) -> list[ResultRow]:
     """Read a results file as the provider stores it; BadAnswer when it is none."""
-    reader = csv.reader(io.StringIO(_unwrap(content)), strict=True)
-    try:
-        header = [name.strip() for name in next(reader)]
-        columns = _find_columns(header)
-        return [
-            _parse_row(cells, header, columns, line=reader.line_num) for cells in reader if cells
-        ]
-    except csv.Error as error:
-        raise BadAnswer(f"results file, line {reader.line_num}: {error}") from error
+    text = _unwrap(content)
+    table = _Table(text)
+    known = {name: table.read(title) for title, name in _find_columns(table.header).items()}
+    nothing: _Column = [None] * len(table)
+    titles = [title for title in table.header if title and title != STEP]
+    extras = [title for title in titles if title not in set(_find_columns(table.header))]
+    names = [_SAME_EXTRA.get(title, title) for title in extras]
+    others = zip(*(table.read(title, strict=False) for title in extras), strict=True)
+    kept: list[Mapping[str, float | None]] = [
+        dict(zip(names, cells, strict=True)) for cells in others
+    ]
+    return list(
+        map(
+            ResultRow._make,
+            zip(
+                table.read_steps(),
+                *(known.get(name, nothing) for name in list(HEADERS)[:4]),
+                kept or [_NOTHING] * len(table),
+                *(known.get(name, nothing) for name in ("full_valid_loss", "full_valid_accuracy")),
+                _count_epochs(known.get("epoch", nothing)),
+                *(_whole(known.get(name, nothing)) for name in ("rows_seen", "tokens_seen")),
+                known.get("learning_rate", nothing),
+                table.find_lost(),
+                strict=True,
+            ),
+        )
+    )
 
 
 def render_csv(rows: Sequence[ResultRow]) -> str:
-    """The rows as CSV with OpenAI's column names, then the extra columns; empty cells for None."""
-    extras = list(dict.fromkeys(name for row in rows for name in row.extra))
+    """The rows as CSV with the same columns always, then the extra ones; empty cells for None."""
+    return render_csv_of_runs([("", rows)])
+
+
+def render_csv_of_runs(runs: Sequence[tuple[str, Sequence[ResultRow]]]) -> str:
+    """The rows of several runs in one CSV; the run's id stands first, where it has one."""
+    names = dict.fromkeys(name for _, rows in runs for row in rows for name in row.extra)
+    extras = list(names)
+    named = any(run for run, _ in runs)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([STEP, *(names[0] for names in _HEADERS.values()), *extras])
-    for row in rows:
-        figures = [getattr(row, name) for name in _HEADERS]
-        figures += [row.extra.get(name) for name in extras]
-        writer.writerow([row.step, *(_render_figure(figure) for figure in figures)])
+    titles = [STEP, *(titles[0] for titles in HEADERS.values()), *extras]
+    writer.writerow(["run", *titles] if named else titles)
+    for run, rows in runs:
+        for row in rows:
+            figures = [getattr(row, name) for name in HEADERS]
+            figures += [row.extra.get(name) for name in extras]
+            cells = [str(row.step), *(_render_figure(figure) for figure in figures)]
+            if row.is_lost:
+                cells[1] = "nan"
+            writer.writerow([run, *cells] if named else cells)
     return out.getvalue()
+
+
+class _Table:
+    """The cells of the file by column, which is quicker than row by row."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        reader = csv.reader(io.StringIO(text), strict=True)
+        try:
+            self.header = [name.strip() for name in next(reader)]
+            rows = [cells for cells in reader if cells]
+        except csv.Error as error:
+            raise BadAnswer(f"results file, line {reader.line_num}: {error}") from error
+        for index, cells in enumerate(rows):
+            if len(cells) != len(self.header):
+                raise BadAnswer(
+                    f"results file, line {self._find_line(index)}: {len(cells)} cells under"
+                    f" {len(self.header)} headers; the file may have been cut off"
+                )
+        self._length = len(rows)
+        # of two columns with one title the last counts
+        columns = zip(*rows, strict=True) if rows else ((),) * len(self.header)
+        self._cells: dict[str, Sequence[str]] = dict(zip(self.header, columns, strict=True))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, title: str, *, strict: bool = True) -> _Column:
+        """The figures under a title. BadAnswer for text in a column that is known (`strict`).
+
+        There, negative figures count as none: losses and shares are never negative, and Azure
+        writes -1 where nothing was measured.
+        """
+        cells = self._cells[title]
+        figures, is_sure = _read_figures(cells)
+        if not strict:
+            return figures
+        for index in () if is_sure else range(len(cells)):
+            if figures[index] is None and cells[index].strip().lower() not in _NO_FIGURE:
+                line = self._find_line(index)
+                raise BadAnswer(
+                    f"results file, line {line}: {title} {cells[index]!r} is not a number"
+                )
+        return [None if figure is not None and figure < 0 else figure for figure in figures]
+
+    def read_steps(self) -> list[int]:
+        """The steps; BadAnswer for one that is no whole number."""
+        figures, _ = _read_figures(self._cells[STEP])
+        for index, figure in enumerate(figures):
+            if figure is None or figure < 0 or figure != int(figure):
+                line, cell = self._find_line(index), self._cells[STEP][index]
+                raise BadAnswer(f"results file, line {line}: step {cell!r} is not a whole number")
+        return [int(figure) for figure in figures if figure is not None]
+
+    def find_lost(self) -> list[bool]:
+        """For each row, whether its training loss is written as NaN or infinity."""
+        title = next((title for title in HEADERS["train_loss"] if title in self._cells), None)
+        if title is None:
+            return [False] * self._length
+        return [cell.strip().lower() in _NOT_FINITE for cell in self._cells[title]]
+
+    def _find_line(self, index: int) -> int:
+        """The line of the file on which the row of that index ends."""
+        reader = csv.reader(io.StringIO(self._text), strict=True)
+        next(reader)
+        lines = [reader.line_num for cells in reader if cells]
+        return lines[index]
 
 
 def _unwrap(content: bytes) -> str:
@@ -106,50 +233,23 @@ def _has_step(text: str) -> bool:
 
 
 def _find_columns(header: Sequence[str]) -> dict[str, str]:
-    """Header name -> field of ResultRow; of two headers for one field the first listed wins."""
+    """Title -> field of ResultRow; of two titles for one field the first listed wins."""
     columns = {}
-    for name, candidates in _HEADERS.items():
+    for name, candidates in HEADERS.items():
         found = next((candidate for candidate in candidates if candidate in header), None)
         if found is not None:
             columns[found] = name
     return columns
 
 
-def _parse_row(
-    cells: Sequence[str], header: Sequence[str], columns: Mapping[str, str], *, line: int
-) -> ResultRow:
-    if len(cells) != len(header):
-        raise BadAnswer(
-            f"results file, line {line}: {len(cells)} cells under {len(header)} headers;"
-            " the file may have been cut off"
-        )
-    step = 0
-    known: dict[str, float | None] = {}
-    extra: dict[str, float | None] = {}
-    for name, cell in zip(header, cells, strict=True):
-        if name == STEP:
-            step = _parse_step(cell, line)
-        elif name in columns:
-            figure = _parse_figure(cell, name, line)
-            # losses and shares are never negative: Azure writes -1 where nothing was measured
-            known[columns[name]] = None if figure is not None and figure < 0 else figure
-        elif name:
-            extra[name] = _find_figure(cell)
-    return ResultRow(step=step, extra=extra, **known)
-
-
-def _parse_step(cell: str, line: int) -> int:
-    figure = _find_figure(cell)
-    if figure is None or figure < 0 or figure != int(figure):
-        raise BadAnswer(f"results file, line {line}: step {cell!r} is not a whole number")
-    return int(figure)
-
-
-def _parse_figure(cell: str, name: str, line: int) -> float | None:
-    figure = _find_figure(cell)
-    if figure is None and cell.strip().lower() not in _NO_FIGURE:
-        raise BadAnswer(f"results file, line {line}: {name} {cell!r} is not a number")
-    return figure
+def _read_figures(cells: Sequence[str]) -> tuple[_Column, bool]:
+    """The finite figures of the cells, and whether it is sure that no cell holds a text."""
+    try:
+        figures: _Column = [float(cell) if cell else None for cell in cells]
+    except ValueError:
+        return [_find_figure(cell) for cell in cells], False
+    finite = math.isfinite
+    return [figure if figure is None or finite(figure) else None for figure in figures], True
 
 
 def _find_figure(cell: str) -> float | None:
@@ -158,6 +258,15 @@ def _find_figure(cell: str) -> float | None:
     except ValueError:
         return None
     return figure if math.isfinite(figure) else None
+
+
+def _count_epochs(figures: _Column) -> Iterator[int | None]:
+    """Shares of epochs, as some servers tell, belong to the epoch that is under way."""
+    return (None if figure is None else math.ceil(figure) for figure in figures)
+
+
+def _whole(figures: _Column) -> Iterator[int | None]:
+    return (None if figure is None else round(figure) for figure in figures)
 
 
 def _render_figure(figure: float | None) -> str:

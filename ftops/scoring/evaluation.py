@@ -108,6 +108,7 @@ class CandidateScore:
     classes: tuple[ClassFigures, ...] = ()
     confusion: Confusion | None = None
     requests: Requests | None = None
+    notes: tuple[str, ...] = ()  # sentences about its answers and figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,9 @@ class Verdict(StrEnum):
 class Comparison:
     """Two candidates on the same rows: the first one's figure less the second one's.
 
-    `p_value` is that of `test` (McNemar's exact test, or a paired bootstrap). `rows_needed` says
-    how many rows would show a difference of this size, where these are too few.
+    `p_value` is that of `test` (McNemar's exact test, or a paired bootstrap), `p_corrected` the
+    same after Holm's correction for all comparisons of the evaluation, which decides the verdict.
+    `rows_needed` says how many rows would show a difference of this size, where these are too few.
     """
 
     first: str
@@ -145,6 +147,7 @@ class Comparison:
     test: str
     verdict: Verdict
     rows_needed: int | None = None
+    p_corrected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ftops.spec.overrides import apply_overrides
 from ftops.spec.problems import Report, Source, Span
 from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
 from ftops.spec.rules import find_conflicts
+from ftops.spec.track_problems import find_track_problems
 from ftops.spec.values import Values, read_values, report_secrets
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
@@ -167,7 +168,7 @@ def _validate(values: Values, report: Report) -> JobSpec | None:
         spec = JobSpec.model_validate(values.value)
     except ValidationError as error:
         told = explain(error, values, report)
-    for conflict in find_conflicts(values):
+    for conflict in (*find_conflicts(values), *find_track_problems(values)):
         if conflict.path not in told and not values.is_broken(conflict.path):
             span = values.span(conflict.path, key=conflict.at_key)
             report.add(span, conflict.message, conflict.suggestion)

@@ -27,6 +27,7 @@ from ftops.records import (
 from ftops.spec.notify import NotifySpec
 from ftops.spec.preparation import PrepareSpec
 from ftops.spec.section import Section, Wanted
+from ftops.spec.track import MAX_TRACKERS, TrackSpec
 
 MAX_SUFFIX = 64  # the longest that any provider takes
 MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
@@ -41,6 +42,11 @@ _URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 def _empty_for_null(value: object) -> object:
     """A section whose lines are all commented out reads as null: it says nothing."""
     return {} if value is None else value
+
+
+def _none_for_null(value: object) -> object:
+    """Likewise for a list."""
+    return () if value is None else value
 
 
 def _unit_sums(text: str) -> str:
@@ -306,6 +312,14 @@ class JobSpec(Section):
     notify: Annotated[
         NotifySpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
     ] = Field(NotifySpec(), description="Who is told when the run has ended or stalls.")
+    track: Annotated[
+        tuple[TrackSpec, ...],
+        Field(strict=False, max_length=MAX_TRACKERS),
+        BeforeValidator(_none_for_null),
+        Wanted("a list of mlflow, tensorboard, wandb and json, each alone or with settings"),
+    ] = Field(
+        (), description="Tools that get parameters, curves and figures of the run (`tracking.md`)."
+    )
 
     def provider_settings(self) -> ProviderSettings:
         """The provider as the other rooms know it, whichever way it was written."""
@@ -324,12 +338,13 @@ class JobSpec(Section):
     def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
 
-        Left out: `evaluate`, `limits`, `notify`, the name of the key's variable and that of the
-        plan, whose content counts. It is itself the value of a valid job file.
+        Left out: `evaluate`, `limits`, `notify`, `track`, the name of the key's variable and that
+        of the plan, whose content counts. It is itself the value of a valid job file.
         """
         settings = self.provider_settings()
         job: dict[str, Json] = self.model_dump(
-            mode="json", exclude={"provider", "evaluate", "limits", "notify", "prepare"}
+            mode="json",
+            exclude={"provider", "evaluate", "limits", "notify", "track", "prepare"},
         )
         job["prepare"] = self.prepare.canonical()
         job["provider"] = {

@@ -5,7 +5,7 @@ table in the docs. Both are stable: the same model gives the same text.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
@@ -13,6 +13,7 @@ from ftops.records import Json
 from ftops.spec.explain import SECTIONS, find_wanted
 from ftops.spec.model import JobSpec
 from ftops.spec.section import Section
+from ftops.spec.track import TRACKERS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
 
@@ -47,7 +48,15 @@ def render_reference() -> str:
         lines.append(_row(f"`{name}`", find_wanted(field).text, _default(field), field.description))
         if name == "provider":
             lines.extend(_rows(name, SECTIONS[name]))
+        if name == "track":
+            lines.extend(_list_trackers())
     return "\n".join(lines) + "\n"
+
+
+def _list_trackers() -> Iterator[str]:
+    for name, section in TRACKERS.items():
+        yield _row(f"`track.{name}`", "a mapping", "", section.__doc__)
+        yield from _rows(f"track.{name}", section)
 
 
 def _complete(schema: Json, section: type[Section]) -> None:

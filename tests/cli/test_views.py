@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from ftops.cli import tables, views
+from ftops.cli.closing import Report, next_commands, render_closing, render_whole
 from ftops.cli.outcomes import describe_outcome, render_bytes
-from ftops.cli.report import Report, next_commands, render_closing, render_whole
 from ftops.records import (
     JobEvent,
     ProviderSettings,

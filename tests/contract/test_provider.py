@@ -211,7 +211,9 @@ def test_the_model_is_listed_and_answers(provider: Provider, trained: Trained) -
     answers = provider.complete(trained.model, prompts, SHORT)
     assert len(answers) == 40
     assert all(answer.finish_reason in ("stop", "length") for answer in answers)
-    assert provider.complete(trained.model, prompts[5:7], SHORT) == answers[5:7]
+    again = provider.complete(trained.model, prompts[5:7], SHORT)
+    assert [one.text for one in again] == [one.text for one in answers[5:7]]
+    assert all(one.seconds and one.shared > 1 for one in answers)
 
 
 def test_a_stream_says_what_the_whole_answer_says(provider: Provider, trained: Trained) -> None:

@@ -117,8 +117,30 @@ def test_results_come_as_table_and_curve_as_csv_and_as_json(
     assert rows[-1].valid_loss is not None
     piped = house.look("results", "colours", "--csv", "-")
     assert parse_results(piped.out.encode()) == rows
-    listed = cast(list[dict[str, Json]], house.look("results", "colours", "--json").document)
+    document = cast(dict[str, Json], house.look("results", "colours", "--json").document)
+    listed = cast(list[dict[str, Json]], document["steps"])
     assert [row["step"] for row in listed] == [row.step for row in rows]
+    assert isinstance(document["findings"], list)
+    raw = house.look("results", "colours", "--raw", house.folder / "raw.csv")
+    assert raw.code == 0
+    assert (house.folder / "raw.csv").read_bytes().startswith(b"step,epoch,elapsed_tokens,")
+
+
+def test_the_engines_checkpoints_are_kept_with_the_results(house: House, first_run: Answer) -> None:
+    document = cast(dict[str, Json], house.look("results", "colours", "--json").document)
+    kept = cast(list[dict[str, Json]], document["checkpoints"])
+    steps = [cast(int, one["step"]) for one in kept]
+    assert steps == sorted(steps)
+    assert steps
+    assert all(":ckpt-step-" in cast(str, one["model"]) for one in kept)
+
+
+def test_following_the_results_of_a_run_that_is_done_shows_them(
+    house: House, first_run: Answer
+) -> None:
+    followed = house.look("results", "colours", "--follow")
+    assert followed.code == 0
+    assert "loss (nats a token)" in followed.out
 
 
 def test_the_model_answers_with_the_separator_and_stop_of_its_run(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ftops.checkpoints import Checkpoint
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
 from ftops.providers.figures import ModelFigures
@@ -66,6 +67,7 @@ class FakeProvider:
         self.loading_lag = 0  # questions that a fresh model answers with 404
         self.repeats_events = False  # known events are listed again
         self.results: bytes | None = None  # other content of the results file
+        self.checkpoints: tuple[Checkpoint, ...] = ()
         self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
         self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
         self.known: list[int] = []  # how many events each listing was told to leave out
@@ -277,6 +279,11 @@ class FakeProvider:
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         raise Rejected(f"nobody judges {len(texts)} texts here")
+
+    def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        self._enter("list_checkpoints")
+        self._get(job_id)
+        return list(self.checkpoints)
 
     def list_models(self) -> Iterator[Model]:
         return iter(

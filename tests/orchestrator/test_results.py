@@ -4,8 +4,11 @@ import base64
 
 import pytest
 
+from ftops.checkpoints import Checkpoint
+from ftops.errors import NotFound, ProviderError, Rejected
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import load_results
+from ftops.orchestrator.trainings import load_training
 from ftops.records import RunStatus, Stage, StageStatus
 from tests.orchestrator.desks import Bench
 from tests.orchestrator.fake_provider import FakeProvider
@@ -73,3 +76,37 @@ def test_a_results_file_in_base64_is_kept_as_it_came_and_read(bench: Bench) -> N
     path = get_run_folder(bench.home, run.id) / "results.csv"
     assert path.read_bytes() == bench.provider.results
     assert [row.train_loss for row in load_results(run, bench.home)] == [0.5, 0.25]
+
+
+def test_the_jobs_checkpoints_are_kept_with_the_results(bench: Bench) -> None:
+    kept = Checkpoint("ckpt-1", 2, "ft:ada:acme::ckpt-step-2", {"valid_loss": 1.0})
+    bench.provider.checkpoints = (kept,)
+    run = bench.run(bench.write_job())
+    training = load_training(run, bench.ledger.list_stages(run.id), bench.home)
+    assert training.facts.checkpoints == (kept,)
+    assert len(training.rows) == 4
+
+
+@pytest.mark.parametrize("error", [NotFound("what?", status=404), Rejected("no", status=400)])
+def test_a_provider_that_knows_no_checkpoints_has_none(bench: Bench, error: ProviderError) -> None:
+    bench.provider.fail("list_checkpoints", error)
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    assert "checkpoints" not in bench.detail(run, Stage.RESULTS)
+
+
+def test_what_the_stages_found_out_fills_the_table_in(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    stages = bench.ledger.list_stages(run.id)
+    facts = load_training(run, stages, bench.home).facts
+    assert (facts.n_epochs, facts.trained_tokens) == (3, 1234)
+    assert facts.rows
+    rows = load_training(run, stages, bench.home).rows
+    assert [row.epoch for row in rows] == [1, 2, 3, 3]
+    assert rows[-1].tokens_seen == 1234
+
+
+def test_before_there_are_results_there_is_no_training(bench: Bench) -> None:
+    bench.provider.results_lag = 1000
+    run = bench.run(bench.write_job())
+    assert list(load_training(run, (), bench.home).rows) == []

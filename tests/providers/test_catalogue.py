@@ -9,7 +9,7 @@ import pytest
 from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
 from ftops.errors import ModelsFileError
 from ftops.providers.address import list_tables
-from ftops.providers.catalogue import Catalogue
+from ftops.providers.catalogue import Catalogue, find_last_day
 from ftops.providers.figures import FIGURES, ModelFigures, Origin
 from ftops.providers.registry import PROVIDERS
 from ftops.records import ProviderSettings
@@ -227,3 +227,9 @@ def test_what_can_be_trained_is_told_by_snapshot_until_it_ends(tmp_path: Path) -
     assert not {"gpt-4o-mini", "gpt-3.5-turbo", "ada"} & set(before)
     assert "davinci-002" not in names(datetime(2026, 9, 28, tzinfo=UTC))
     assert names(datetime(2027, 1, 14, tzinfo=UTC)) == ["our-base"]
+
+
+def test_the_last_days_of_a_provider_are_those_of_its_models() -> None:
+    assert find_last_day("openai", "shutdown") == date(2027, 1, 14)
+    assert find_last_day("openai", "no_jobs_from") == date(2027, 1, 6)
+    assert find_last_day("nobody", "shutdown") is None

@@ -365,3 +365,36 @@ def test_cancelling_a_finished_job_is_refused_in_the_servers_words(
     api.get("/fine_tuning/jobs/ftjob-1").respond(json=JOB)
     with pytest.raises(Rejected, match="already completed"):
         provider.cancel_job("ftjob-1")
+
+
+def checkpoint(step: int, **more: Json) -> dict[str, Json]:
+    return {
+        "id": f"ftckpt-{step}",
+        "fine_tuned_model_checkpoint": f"ft:m:ckpt-step-{step}",
+        "step_number": step,
+        "metrics": {"step": step, "valid_loss": 0.5, "full_valid_loss": None},
+        **more,
+    }
+
+
+def test_checkpoints_come_by_step_from_all_pages(api: respx.MockRouter, provider: Provider) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/checkpoints")
+    route.side_effect = [
+        page(checkpoint(30), checkpoint(20), has_more=True),
+        page(checkpoint(10), has_more=False),
+    ]
+    found = provider.list_checkpoints("ftjob-1")
+    assert [one.step for one in found] == [10, 20, 30]
+    assert found[0].model == "ft:m:ckpt-step-10"
+    assert found[0].metrics == {"step": 10.0, "valid_loss": 0.5}
+    assert route.calls[1].request.url.params["after"] == "ftckpt-20"
+
+
+def test_a_checkpoint_without_its_step_is_a_bad_answer(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-1/checkpoints").mock(
+        return_value=page(checkpoint(1, step_number=None), has_more=False)
+    )
+    with pytest.raises(BadAnswer, match="step_number"):
+        provider.list_checkpoints("ftjob-1")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.reporting.curve import Series, render_curve
+from ftops.reporting.curve import Series, Ticks, render_curve
 
 FALLING = [(float(step), 3 * math.exp(-step / 50)) for step in range(1, 301)]
 
@@ -66,6 +66,40 @@ def test_a_steep_start_does_not_flatten_the_rest() -> None:
     drawn = [line for line in lines.splitlines()[1:-2] if any("⠁" <= mark <= "⣿" for mark in line)]
     assert top in drawn  # the start runs along the upper edge
     assert len(drawn) > 3
+
+
+def test_places_on_the_axis_are_marked_and_explained() -> None:
+    ticks = [
+        Ticks("┴", "an epoch ends", [100, 200]),
+        Ticks("▲", "the best", [200]),
+        Ticks("x", "none", []),
+    ]
+    *_, axis, feet = render_curve([Series("training", FALLING)], ticks=ticks).splitlines()
+    assert (axis.count("┴"), axis.count("▲")) == (1, 1)  # of two on one place the last is seen
+    assert axis.index("┴") < axis.index("▲")
+    assert "step   ┴ an epoch ends   ▲ the best" in feet
+    assert "none" not in feet
+
+
+def test_a_place_outside_of_the_curve_is_not_marked() -> None:
+    *_, axis, _ = render_curve(
+        [Series("training", FALLING)], ticks=[Ticks("┴", "", [0, 999])]
+    ).splitlines()
+    assert "┴" not in axis
+
+
+def test_curves_that_are_compared_are_all_marks_with_a_legend_that_fits() -> None:
+    series = [
+        Series(f"run-20261123-0413-{name}", [(1.0, place), (9.0, place + 0.5)])
+        for place, name in enumerate(("abcd", "efgh", "ijkl", "mnop"), 1)
+    ]
+    lines = render_curve(series, lines=0).splitlines()
+    assert max(map(len, lines)) <= 78
+    legend = " ".join(lines[1:3])
+    for mark, one in zip("ox+*", series, strict=True):
+        assert f"{mark} {one.label}" in legend
+        assert sum(line.count(mark) for line in lines[3:-2]) == 2
+    assert not any("\u2801" <= character <= "\u28ff" for line in lines for character in line)
 
 
 @given(

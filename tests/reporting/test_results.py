@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.errors import BadAnswer
-from ftops.reporting.results import ResultRow, parse_results, render_csv
+from ftops.reporting.results import ResultRow, parse_results, render_csv, render_csv_of_runs
 
 OPENAI = b"""step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy
 1,3.25,0.5,3.5,0.25
@@ -38,7 +38,7 @@ def test_base64_of_a_results_file_reads_like_the_file(wrap: object) -> None:
 def test_the_engines_other_columns_are_kept() -> None:
     last = parse_results(ENGINE)[-1]
     assert (last.step, last.train_loss, last.valid_loss) == (2, 1.0, None)
-    assert last.extra["elapsed_tokens"] == 128
+    assert (last.epoch, last.rows_seen, last.tokens_seen) == (1, 16, 128)
     assert last.extra["valid_sequence_accuracy"] is None
     assert last.extra["classification/accuracy"] == 0.9
 
@@ -50,14 +50,7 @@ def test_azure_names_and_its_minus_one_for_nothing_measured_are_understood() -> 
         b"1,2.5,0.5,-1.0,-1.0,1.75,0.625\n"
     )
     assert parse_results(content) == [
-        ResultRow(
-            1,
-            2.5,
-            0.5,
-            None,
-            None,
-            {"full_valid_loss": 1.75, "full_valid_mean_token_accuracy": 0.625},
-        )
+        ResultRow(1, 2.5, 0.5, full_valid_loss=1.75, full_valid_accuracy=0.625)
     ]
 
 
@@ -72,7 +65,37 @@ def test_the_legacy_names_are_understood() -> None:
     assert row.train_accuracy == 0.25
     assert row.valid_loss == 0.75
     assert row.valid_accuracy == 0.125
-    assert row.extra["training_sequence_accuracy"] == 1
+    assert (row.tokens_seen, row.rows_seen) == (10, 1)
+    assert row.extra["train_sequence_accuracy"] == 1  # as the others call it
+
+
+def test_validation_of_all_rows_is_never_taken_for_that_of_a_few() -> None:
+    (row,) = parse_results(b"step,train_loss,full_valid_loss\n9,0.5,0.75\n")
+    assert (row.valid_loss, row.full_valid_loss) == (None, 0.75)
+
+
+def test_a_share_of_an_epoch_belongs_to_the_epoch_that_is_under_way() -> None:
+    rows = parse_results(b"step,epoch,lr\n1,0.4,1e-4\n2,0.8,\n3,1.0,\n4,1.2,\n")
+    assert [row.epoch for row in rows] == [1, 1, 1, 2]
+    assert rows[0].learning_rate == 1e-4
+
+
+def test_several_runs_stand_in_one_table_by_their_ids() -> None:
+    one, other = ResultRow(1, 0.5), ResultRow(1, 0.25, extra={"x": 1.0})
+    lines = render_csv_of_runs([("run-1", [one]), ("run-2", [other])]).splitlines()
+    assert lines[0].startswith("run,step,train_loss,")
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["run-1", "1", "0.5"],
+        ["run-2", "1", "0.25"],
+    ]
+    assert [line.split(",")[-1] for line in lines] == ["x", "", "1"]
+
+
+def test_the_same_columns_are_written_whoever_trained() -> None:
+    tables = [OPENAI, ENGINE.replace(b",classification/accuracy", b",x"), b"step\n1\n"]
+    headers = [render_csv(parse_results(table)).splitlines()[0] for table in tables]
+    assert headers[1].startswith(headers[0])  # the engine tells more beside them
+    assert headers[0] == headers[2]
 
 
 def test_a_byte_order_mark_windows_line_ends_and_quotes_do_no_harm() -> None:
@@ -82,7 +105,10 @@ def test_a_byte_order_mark_windows_line_ends_and_quotes_do_no_harm() -> None:
 
 @pytest.mark.parametrize("cell", [b"nan", b"inf", b"-Infinity", b"None", b"null", b""])
 def test_a_figure_that_is_none_becomes_none(cell: bytes) -> None:
-    assert parse_results(b"step,train_loss\n3," + cell + b"\n")[0].train_loss is None
+    (row,) = parse_results(b"step,train_loss\n3," + cell + b"\n")
+    assert row.train_loss is None
+    assert row.is_lost is (cell not in (b"None", b"null", b""))
+    assert parse_results(render_csv([row]).encode()) == [row]
 
 
 def test_a_file_with_headers_alone_has_no_rows() -> None:
@@ -115,6 +141,9 @@ def test_what_is_no_results_file_is_a_bad_answer_that_says_why(content: bytes, r
 FIGURES = st.none() | st.floats(0, 1e6, allow_nan=False)
 
 
+COUNTS = st.none() | st.integers(0, 10**9)
+
+
 @given(
     st.lists(
         st.builds(
@@ -124,7 +153,14 @@ FIGURES = st.none() | st.floats(0, 1e6, allow_nan=False)
             FIGURES,
             FIGURES,
             FIGURES,
-            st.fixed_dictionaries({"epoch": FIGURES, "classification/accuracy": FIGURES}),
+            st.fixed_dictionaries({"x": FIGURES, "classification/accuracy": FIGURES}),
+            full_valid_loss=FIGURES,
+            full_valid_accuracy=FIGURES,
+            epoch=COUNTS,
+            rows_seen=COUNTS,
+            tokens_seen=COUNTS,
+            learning_rate=FIGURES,
+            is_lost=st.just(False),
         ),
         max_size=5,
     )

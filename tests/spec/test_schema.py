@@ -87,7 +87,7 @@ def test_the_committed_schema_is_the_models() -> None:
 
 def test_every_object_is_closed_and_every_field_described() -> None:
     found = list(objects(SCHEMA))
-    assert len(found) == 7
+    assert len(found) == 12
     for item in found:
         assert item["additionalProperties"] is False
         for name, field in item["properties"].items():
@@ -105,6 +105,7 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"metadata": {"a": "b"}, "limits": {"max_wait": "1h30m", "max_cost_usd": 0.5}},
         {"prepare": {"format": "chat", "stop": None}, "evaluate": {"max_rows": 3}},
         {"notify": {"on": ["stall"], "command": ["tell", "me"]}},
+        {"track": ["mlflow", {"json": None}, {"wandb": {"mode": "offline", "project": "x"}}]},
         {"notify": {"webhook_url": "http://[::1]:9/x", "webhook_secret_env": "HOOK"}},
     ],
 )

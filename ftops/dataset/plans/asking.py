@@ -7,6 +7,21 @@ from ftops.dataset.fixes.protocol import TextFix
 from ftops.dataset.plans.treatment import build_fix
 from ftops.records import DataPlan
 
+# What these do to texts concerns answers, or is told by `find_marks` and `find_labels`.
+_NOT_OF_QUESTIONS = frozenset(
+    {
+        "add-leading-blank",
+        "add-separator",
+        "add-stop",
+        "label-map",
+        "lower-completions",
+        "remove-completion-prefix",
+        "replace-separator",
+        "replace-stop",
+        "unify-labels",
+    }
+)
+
 
 def prepare_question(plan: DataPlan, prompt: str) -> str:
     """The prompt as the plan makes those of the rows: with its separator, without its prefix."""
@@ -34,3 +49,12 @@ def find_labels(plan: DataPlan | None) -> Mapping[str, str]:
         if isinstance(fix, LabelMap):
             return turn_round(fix.labels("labels"))
     return {}
+
+
+def find_question_steps(plan: DataPlan | None) -> list[str]:
+    """The codes of the steps that may change a prompt in another way than by its separator."""
+    return [
+        step.code
+        for step in (plan.steps if plan else ())
+        if step.code not in _NOT_OF_QUESTIONS and isinstance(build_fix(step), TextFix)
+    ]

@@ -13,6 +13,7 @@ from ftops.dataset.reading.options import ReadOptions, from_read
 from ftops.dataset.rows import Row, read_rows
 from ftops.errors import NotFound
 from ftops.files import write_atomic
+from ftops.orchestrator.asking.manner import LOADING_PAUSES_S
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.stages.prepare import make_recipe
 from ftops.orchestrator.work import Outcome, Work
@@ -26,8 +27,6 @@ _BATCH_ROWS = 20
 # Tokenizers of small models may be near the level of bytes: no answer has more tokens than bytes.
 _SPARE_TOKENS = 8
 _MOST_TOKENS = 4096
-# A hosted model is often unknown for some minutes after the job that made it has succeeded.
-_LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def _ask(work: Work, questions: _Questions) -> Iterator[Answer]:
 
 def _complete(work: Work, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
     model = work.run.fine_tuned_model or ""
-    for number, pause_s in enumerate(_LOADING_PAUSES_S):
+    for number, pause_s in enumerate(LOADING_PAUSES_S):
         try:
             return work.desk.provider.complete(model, prompts, sampling)
         except NotFound:

@@ -1,13 +1,16 @@
-"""The results file of the job is fetched and kept as it came; its last figures go to the ledger."""
+"""The results file of the job is fetched and kept as it came.
+
+Its last figures go to the ledger, and so do the checkpoints that can still be asked.
+"""
 
 import contextlib
 from collections.abc import Sequence
 
-from ftops.errors import BadAnswer, NotFound, RunError
+from ftops.errors import BadAnswer, NotFound, PermissionRefused, Rejected, RunError
 from ftops.files import write_atomic
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Json
-from ftops.reporting.results import ResultRow, parse_results
+from ftops.reporting.results import HEADERS, ResultRow, parse_results
 
 FILENAME = "results.csv"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
@@ -25,14 +28,15 @@ def results(work: Work) -> Outcome:
     file_id, content = found
     write_atomic(work.folder / FILENAME, content)
     file: Json = {"id": file_id, "bytes": len(content)}
+    checkpoints = _list_checkpoints(work)
     try:
         rows = parse_results(content)
     except BadAnswer as error:
         work.desk.observer.noted(
             f"{work.folder / FILENAME} is kept as it came, but cannot be read: {error.message}"
         )
-        return Outcome({"unreadable": error.message, "file": file})
-    return Outcome({"rows": len(rows), **_last_figures(rows), "file": file})
+        return Outcome({"unreadable": error.message, "file": file} | checkpoints)
+    return Outcome({"rows": len(rows), **_last_figures(rows), "file": file} | checkpoints)
 
 
 def _fetch(work: Work) -> tuple[str, bytes] | None:
@@ -47,6 +51,19 @@ def _fetch(work: Work) -> tuple[str, bytes] | None:
         if pause_s is not None:
             work.sleep(pause_s)
     return None
+
+
+def _list_checkpoints(work: Work) -> dict[str, Json]:
+    """The job's checkpoints for the detail; a provider that knows no such thing has none."""
+    try:
+        found = work.desk.provider.list_checkpoints(work.run.job_id or "")
+    except (NotFound, Rejected, PermissionRefused, BadAnswer):
+        return {}
+    listed: list[Json] = [
+        {"id": one.id, "step": one.step, "model": one.model, "metrics": dict(one.metrics)}
+        for one in found
+    ]
+    return {"checkpoints": listed} if listed else {}
 
 
 def _read_whole(work: Work, file_id: str) -> bytes:
@@ -70,12 +87,11 @@ def _last_figures(rows: Sequence[ResultRow]) -> dict[str, Json]:
     """The last step, and the last value of each column that has one."""
     figures: dict[str, Json] = {"step": rows[-1].step} if rows else {}
     for row in rows:
-        named = {
-            "train_loss": row.train_loss,
-            "train_accuracy": row.train_accuracy,
-            "valid_loss": row.valid_loss,
-            "valid_accuracy": row.valid_accuracy,
-            **row.extra,
-        }
+        named = {_name(field): getattr(row, field) for field in HEADERS} | dict(row.extra)
         figures.update({name: value for name, value in named.items() if value is not None})
     return figures
+
+
+def _name(field: str) -> str:
+    """How the detail calls a figure: the accuracies by short names, the others as the table."""
+    return field if field.endswith(("train_accuracy", "valid_accuracy")) else HEADERS[field][0]

@@ -1,0 +1,191 @@
+"""Everything about one model: for `ftops models show`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ftops.cli import views
+from ftops.cli.documents import seconds, stage_document
+from ftops.cli.model_list import describe_cost, describe_end, describe_headline
+from ftops.cli.outcomes import render_bytes
+from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.details import PreparedFile
+from ftops.orchestrator.lineage import Generation, Headline, TrainingCost, read_job_file
+from ftops.records import Json, ProviderSettings, Stage
+from ftops.reporting.code_examples import Language, Usage, render_code
+
+_UPLOADED_AS = {"train": "training_file", "validation": "validation_file"}
+_SHOWN_HASH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model with its lineage, the oldest generation first; none for one of unknown origin."""
+
+    name: str
+    provider: ProviderSettings
+    base: str | None
+    lineage: Sequence[Generation]
+    headline: Headline | None
+    cost: TrainingCost | None
+    ends: date | None
+    checkpoints: Sequence[str]
+    usage: Usage
+    home: Path
+
+    @property
+    def made(self) -> Generation | None:
+        """How this very model was made."""
+        return self.lineage[-1] if self.lineage else None
+
+    def to_json(self) -> dict[str, Json]:
+        """The document of `ftops models show --json`."""
+        made = self.made
+        tuned = made.tuned if made else None
+        return {
+            "id": self.name,
+            "base_model": self.base,
+            "provider": self.provider.type,
+            "base_url": self.provider.base_url,
+            "run_id": tuned.run_id if tuned else None,
+            "job_id": tuned.job_id if tuned else None,
+            "created_at": seconds(tuned.created_at) if tuned else None,
+            "deleted_at": seconds(tuned.deleted_at) if tuned else None,
+            "ends_on": self.ends.isoformat() if self.ends else None,
+            "metric": self.headline.to_json() if self.headline else None,
+            "cost": self.cost.to_json() if self.cost else None,
+            "checkpoints": list(self.checkpoints),
+            "lineage": [_generation_document(one, self.home) for one in self.lineage],
+            "stages": [stage_document(one) for one in made.stages] if made else [],
+            "code": {one.value: render_code(self.usage, one) for one in Language},
+        }
+
+
+def render_card(card: ModelCard, today: date) -> Iterator[RenderableType]:
+    """For people: what it is, where it comes from, its job file, how to use it."""
+    made = card.made
+    yield views.cell(card.name, "bold green")
+    yield views.render_pairs(
+        [
+            ("base", card.base),
+            ("provider", _describe_provider(card.provider)),
+            ("run", made.tuned.run_id if made else "none that this ledger knows"),
+            ("job", made.tuned.job_id if made else None),
+            ("created", views.render_moment(made.tuned.created_at) if made else None),
+            ("deleted", views.render_moment(made.tuned.deleted_at) or None if made else None),
+            ("measured", describe_headline(card.headline) or None),
+            ("cost", describe_cost(card.cost) or None),
+            ("ends", describe_end(card.ends, today) if card.ends else None),
+            ("checkpoints", ", ".join(card.checkpoints) or None),
+        ]
+    )
+    if made is not None:
+        yield views.heading("Lineage")
+        yield from (views.cell(line) for line in render_chain(card.lineage))
+        yield from _render_making(made, card.home)
+    for language in Language:
+        yield views.heading(f"Use it: {language.value}")
+        yield Text(render_code(card.usage, language).rstrip("\n"))
+
+
+def render_chain(lineage: Sequence[Generation]) -> Iterator[str]:
+    """Data, files, job and model, from the first generation on, one line each."""
+    for number, made in enumerate(lineage):
+        arrow = "  " if number == 0 else "  + "
+        for file in made.prepared.files if made.prepared else ():
+            remote = _find_remote_id(made, file)
+            rows = f"{file.rows:,} rows, sha256 {file.sha256[:_SHOWN_HASH]}" if file.sha256 else ""
+            parts = (file.source, rows, remote if remote != file.source else "")
+            yield arrow + " -> ".join(part for part in parts if part)
+            arrow = "  + "
+        run = made.run
+        job_file = views.render_path(run.job_file) if run else "an unknown job file"
+        yield f"  -> {job_file} ({made.tuned.run_id}), on {made.tuned.base}"
+        yield f"  -> {made.tuned.job_id}"
+        yield f"  -> {made.tuned.name}"
+
+
+def _render_making(made: Generation, home: Path) -> Iterator[RenderableType]:
+    if made.prepared is not None:
+        yield views.heading("Data")
+        pairs = [pair for file in made.prepared.files for pair in _describe_file(made, file, home)]
+        if made.prepared.plan is not None:
+            codes = ", ".join(step.code for step in made.prepared.plan.steps)
+            pairs.append(("plan", codes or "no steps"))
+        yield views.render_pairs(pairs)
+    if made.stages:
+        yield views.heading("Stages")
+        yield views.render_stage_times(made.stages)
+    if made.run is None:
+        return
+    yield views.heading(f"Job file: {views.render_path(made.run.job_file)}")
+    text = read_job_file(made.run, home)
+    if text is None:
+        yield Text("  Its copy was removed; --json has its values as the ledger keeps them.")
+        return
+    yield views.cell(text.rstrip("\n"))
+    if made.run.overrides:
+        yield views.cell("  with " + " ".join(f"--set {one!r}" for one in made.run.overrides))
+
+
+def _describe_file(
+    made: Generation, file: PreparedFile, home: Path
+) -> list[tuple[str, str | None]]:
+    kind = "training" if file.role == "train" else file.role
+    copy = get_run_folder(home, made.tuned.run_id) / file.filename
+    size = f"{file.rows:,} rows, {render_bytes(file.bytes)}" if file.sha256 else None
+    return [
+        (kind, file.source),
+        ("", size),
+        ("", f"sha256 {file.sha256}" if file.sha256 else None),
+        ("", f"at the provider {remote}" if (remote := _find_remote_id(made, file)) else None),
+        ("", f"as sent: {views.render_path(copy)}" if copy.is_file() else None),
+    ]
+
+
+def _find_remote_id(made: Generation, file: PreparedFile) -> str:
+    """What the provider calls the file; "" when it was never sent."""
+    value = made.find_detail(Stage.UPLOAD).get(_UPLOADED_AS[file.role])
+    return value if isinstance(value, str) else (file.file_id or "")
+
+
+def _describe_provider(settings: ProviderSettings) -> str:
+    return settings.type + (f" at {settings.base_url}" if settings.base_url else "")
+
+
+def _generation_document(made: Generation, home: Path) -> dict[str, Json]:
+    run, prepared = made.run, made.prepared
+    folder = get_run_folder(home, made.tuned.run_id)
+    files: list[Json] = [
+        {
+            "role": file.role,
+            "source": file.source,
+            "rows": file.rows or None,
+            "bytes": file.bytes or None,
+            "sha256": file.sha256 or None,
+            "file_id": _find_remote_id(made, file) or None,
+            "copy": str(path) if (path := folder / file.filename).is_file() else None,
+        }
+        for file in (prepared.files if prepared else ())
+    ]
+    return {
+        "model": made.tuned.name,
+        "base_model": made.tuned.base,
+        "run_id": made.tuned.run_id,
+        "run_name": run.name if run else None,
+        "job_id": made.tuned.job_id,
+        "files": files,
+        "plan": prepared.plan.to_json() if prepared and prepared.plan else None,
+        "job_file": {
+            "path": run.job_file,
+            "text": read_job_file(run, home),
+            "overrides": list(run.overrides),
+            "values": dict(run.spec),
+        }
+        if run
+        else None,
+    }

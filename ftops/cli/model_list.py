@@ -1,0 +1,159 @@
+"""The models of a provider with all that is known of each: for `ftops models list`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ftops.cli.documents import seconds
+from ftops.cli.tables import make_table
+from ftops.cli.views import cell
+from ftops.orchestrator.lineage import Generation, Headline, TrainingCost
+from ftops.records import Json, Model, ProviderSettings
+
+NEAR = timedelta(days=90)  # from the end of a model on which it is shown in a warning colour
+SHOWN_HASH = 8
+_WIDE = 140  # columns from which on everything fits one line a model
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model of the provider; what is None or empty is not known."""
+
+    model: Model
+    provider: ProviderSettings
+    made: Generation | None = None
+    headline: Headline | None = None
+    cost: TrainingCost | None = None
+    ends: date | None = None
+
+    @property
+    def base(self) -> str | None:
+        """What it was tuned from."""
+        return self.made.tuned.base if self.made else self.model.base
+
+    @property
+    def run_name(self) -> str | None:
+        """The name in its job file."""
+        return self.made.run.name if self.made and self.made.run else None
+
+    def to_json(self) -> dict[str, Json]:
+        """One element of the document of `ftops models list --json`."""
+        made = self.made
+        return {
+            "id": self.model.id,
+            "base_model": self.base,
+            "provider": self.provider.type,
+            "base_url": self.provider.base_url,
+            "owned_by": self.model.owned_by,
+            "created_at": seconds(self.model.created_at),
+            "shutdown_date": self.model.shutdown_date,
+            "ends_on": self.ends.isoformat() if self.ends else None,
+            "run_id": made.tuned.run_id if made else None,
+            "run_name": self.run_name,
+            "job_id": made.tuned.job_id if made else None,
+            "data_sha256": (made.data_sha256 or None) if made else None,
+            "metric": self.headline.to_json() if self.headline else None,
+            "cost": self.cost.to_json() if self.cost else None,
+        }
+
+
+def sort_models(found: Sequence[ListedModel], *, by_metric: bool) -> list[ListedModel]:
+    """The newest first, or the best; then models without the metric stand last."""
+    newest = sorted(found, key=lambda one: one.model.created_at, reverse=True)
+    if not by_metric:
+        return newest
+    return sorted(newest, key=lambda one: -one.headline.figure.value if one.headline else 1.0)
+
+
+def render_models(found: Sequence[ListedModel], *, width: int, today: date) -> RenderableType:
+    """A line a model where there is room for it; else three, the name first, so that no part of
+    what has to be copied is broken."""
+    if not found:
+        return "The provider has no fine-tuned models."
+    if width >= _WIDE:
+        return _render_table(found, today)
+    return Group(*(_render_block(one, today) for one in found))
+
+
+def describe_headline(headline: Headline | None) -> str:
+    """The metric with its interval: accuracy 94.4% (90.0-97.2)."""
+    if headline is None:
+        return ""
+    return f"{headline.metric} {describe_figure(headline)}"
+
+
+def describe_figure(headline: Headline) -> str:
+    """A share as a percentage; other figures as they are."""
+    figure = headline.figure
+    bounds = [bound for bound in (figure.low, figure.high) if bound is not None]
+    is_share = all(0 <= value <= 1 for value in (figure.value, *bounds))
+    value = f"{figure.value:.1%}" if is_share else f"{figure.value:.3g}"
+    if len(bounds) < 2:
+        return value
+    shown = [f"{100 * bound:.1f}" if is_share else f"{bound:.3g}" for bound in bounds]
+    return f"{value} ({'-'.join(shown)})"
+
+
+def describe_cost(cost: TrainingCost | None) -> str:
+    """In dollars; whether it is an estimate."""
+    if cost is None:
+        return ""
+    digits = 2 if cost.usd == 0 or cost.usd >= 0.01 else 4
+    return f"{'about ' if cost.tokens is None and cost.usd else ''}${cost.usd:,.{digits}f}"
+
+
+def describe_end(ends: date | None, today: date) -> Text:
+    """The day on which a model ends, in a warning colour when it is near or past."""
+    if ends is None:
+        return Text()
+    if ends <= today:
+        return Text(f"ended {ends}", style="red")
+    return Text(f"ends {ends}", style="yellow" if ends - today <= NEAR else "")
+
+
+def _render_table(found: Sequence[ListedModel], today: date) -> RenderableType:
+    whole = ("model", "base", "provider", "run", "data", "metric", "cost", "created", "until")
+    table = make_table(*whole, right=("cost",), whole=whole)
+    for one in found:
+        table.add_row(
+            cell(one.model.id, "green"),
+            cell(one.base),
+            cell(one.provider.type),
+            cell(one.made.tuned.run_id if one.made else "", "cyan"),
+            cell(one.made.data_sha256[:SHOWN_HASH] if one.made else ""),
+            cell(describe_headline(one.headline)),
+            cell(describe_cost(one.cost)),
+            cell(_moment(one.model.created_at)),
+            describe_end(one.ends, today),
+        )
+    return table
+
+
+def _render_block(one: ListedModel, today: date) -> RenderableType:
+    made = one.made
+    sha256 = made.data_sha256[:SHOWN_HASH] if made else ""
+    origin = [
+        cell(f"{one.base or 'a base model'}, {one.provider.type}"),
+        cell(made.tuned.run_id if made else "", "cyan"),
+        cell(f"data {sha256}" if sha256 else ""),
+    ]
+    figures = [
+        cell(describe_headline(one.headline)),
+        cell(describe_cost(one.cost)),
+        cell(_moment(one.model.created_at)),
+        describe_end(one.ends, today),
+    ]
+    return Group(cell(one.model.id, "green"), _join(origin), _join(figures))
+
+
+def _join(parts: Sequence[Text]) -> Text:
+    line = Text("  ")
+    line.append_text(Text("  ").join(part for part in parts if part.plain))
+    return line
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")

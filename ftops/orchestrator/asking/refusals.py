@@ -1,0 +1,32 @@
+"""Which errors are about one question alone, and which about everything that is asked."""
+
+from ftops.errors import BadAnswer, ProviderError, Rejected, Unavailable
+
+# What OpenAI, Azure and the engine call a question that cannot be answered as it is.
+_ROW_CODES = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "context_length_exceeded",
+        "invalid_prompt",
+        "string_above_max_length",
+    }
+)
+_ROW_PARAMS = ("prompt", "messages", "input")
+_BROKEN = 500  # the status of a server that fails at what it was asked; 502 to 504: it is not there
+
+
+def is_of_a_row(error: ProviderError) -> bool:
+    """Whether the provider says that it cannot answer this very question, now or later."""
+    if not isinstance(error, Rejected):
+        return False
+    return error.code in _ROW_CODES or (error.param or "").startswith(_ROW_PARAMS)
+
+
+def may_be_of_a_row(error: ProviderError) -> bool:
+    """Whether other questions may well be answered, though this one was not."""
+    if isinstance(error, Unavailable):
+        return error.status == _BROKEN
+    if isinstance(error, Rejected):
+        return not (error.param or "").startswith("model")
+    return isinstance(error, BadAnswer)

@@ -1,0 +1,257 @@
+"""Code that asks a fine-tuned model as its training rows were written: Python, curl, Node.
+
+Texts of the data become literals of each language: whatever they hold, they stay text. No key ever
+stands in the code; it is read from an environment variable.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ftops.records import RowFormat
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Language(StrEnum):
+    """What the code is written in."""
+
+    PYTHON = "python"  # with the package `openai`
+    CURL = "curl"  # for a POSIX shell
+    NODE = "node"  # Node 18 or later, without a package
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a model is asked.
+
+    `base_url` None means that both address and key come from `OPENAI_BASE_URL` and the variable
+    `key_env`, which the shell command `set_up` sets. A prompt is completed by `separator`; `labels`
+    holds what an answer stands for. `notes` are told as comments.
+    """
+
+    model: str
+    row_format: RowFormat
+    prompt: str
+    key_env: str = "OPENAI_API_KEY"
+    base_url: str | None = None
+    set_up: str = ""
+    separator: str = ""
+    stop: str | None = None
+    system: str | None = None
+    max_tokens: int = 64
+    labels: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is asked by messages."""
+        return self.row_format is not RowFormat.COMPLETION
+
+    @property
+    def path(self) -> str:
+        """The endpoint below the address."""
+        return "chat/completions" if self.is_chat else "completions"
+
+
+def render_code(usage: Usage, language: Language) -> str:
+    """A whole program, ready to be run; it prints the answer (curl: the API's own document)."""
+    return _RENDERERS[language](usage)
+
+
+def quote_json(text: str) -> str:
+    """A literal of JSON, and of JavaScript: letters stay, what nobody sees is escaped."""
+    return _quote(text, _escape_in_utf16)
+
+
+def quote_python(text: str) -> str:
+    """A literal of Python."""
+    return _quote(text, _escape_in_python)
+
+
+def _quote(text: str, escape: Callable[[str], str]) -> str:
+    # What JSON escapes by itself means the same in Python and in JavaScript.
+    plain = json.dumps(text, ensure_ascii=False)
+    return "".join(one if one.isprintable() else escape(one) for one in plain)
+
+
+def _escape_in_utf16(character: str) -> str:
+    return json.dumps(character)[1:-1]
+
+
+def _escape_in_python(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _list_comments(usage: Usage) -> list[str]:
+    """What a reader of the code has to know, one line each; none can leave its comment."""
+    lines = []
+    if usage.set_up:
+        lines.append(f"First, in the same shell: {usage.set_up}")
+    else:
+        lines.append(f"The key is read from the environment variable {usage.key_env}.")
+    lines += usage.notes
+    return ["".join(one if one.isprintable() else " " for one in line) for line in lines]
+
+
+def _render_python(usage: Usage) -> str:
+    quote = quote_python
+    lines = [f"# {line}" for line in ("pip install openai", *_list_comments(usage))]
+    lines += ["import os", "", "from openai import OpenAI", ""]
+    address = 'os.environ["OPENAI_BASE_URL"]' if usage.base_url is None else quote(usage.base_url)
+    lines += ["client = OpenAI(", f"    base_url={address},"]
+    lines += [f"    api_key=os.environ[{quote(usage.key_env)}],"]
+    if usage.headers:
+        given = ", ".join(f"{quote(name)}: {quote(value)}" for name, value in usage.headers.items())
+        lines.append(f"    default_headers={{{given}}},")
+    lines += [")", f"prompt = {quote(usage.prompt)}", ""]
+    lines += _ask_in_python(usage)
+    if usage.labels:
+        lines += ["labels = {"]
+        lines += [f"    {quote(said)}: {quote(label)}," for said, label in usage.labels.items()]
+        lines += ["}", "print(labels.get(text, text))"]
+    else:
+        lines += ["print(text)"]
+    return "\n".join(lines) + "\n"
+
+
+def _ask_in_python(usage: Usage) -> list[str]:
+    quote = quote_python
+    call = "client.chat.completions.create" if usage.is_chat else "client.completions.create"
+    lines = [f"answer = {call}(", f"    model={quote(usage.model)},"]
+    if usage.is_chat:
+        lines.append("    messages=[")
+        if usage.system:
+            lines.append(f'        {{"role": "system", "content": {quote(usage.system)}}},')
+        lines += ['        {"role": "user", "content": prompt},', "    ],"]
+    else:
+        ending = f" + {quote(usage.separator)}" if usage.separator else ""
+        lines.append(f"    prompt=prompt{ending},")
+    lines += [f"    max_tokens={usage.max_tokens},", "    temperature=0,"]
+    if usage.stop:
+        lines.append(f"    stop=[{quote(usage.stop)}],")
+    said = "message.content" if usage.is_chat else "text"
+    return [*lines, ")", f'text = (answer.choices[0].{said} or "").strip()']
+
+
+def _render_curl(usage: Usage) -> str:
+    lines = [f"# {line}" for line in _list_comments(usage)]
+    if usage.labels:
+        lines.append("# What the answers stand for:")
+        lines += [
+            f"#   {quote_json(said)}: {quote_json(label)}" for said, label in usage.labels.items()
+        ]
+    if usage.base_url is None:
+        address = f'"$OPENAI_BASE_URL/{usage.path}"'
+    else:
+        address = shlex.quote(f"{usage.base_url}/{usage.path}")
+    key = f"${usage.key_env}" if _IDENTIFIER.fullmatch(usage.key_env) else _print_variable(usage)
+    lines += [
+        f"curl --silent --show-error --fail-with-body {address} \\",
+        f'  -H "Authorization: Bearer {key}" \\',
+        "  -H 'Content-Type: application/json' \\",
+    ]
+    lines += [f"  -H {shlex.quote(f'{name}: {v}')} \\" for name, v in usage.headers.items()]
+    return "\n".join([*lines, f"  -d {_quote_in_shell(_render_body(usage))}"]) + "\n"
+
+
+def _print_variable(usage: Usage) -> str:
+    """For a name that the shell itself cannot read."""
+    return f"$(printenv -- {shlex.quote(usage.key_env)})"
+
+
+def _render_body(usage: Usage) -> str:
+    quote = quote_json
+    lines = [f'"model": {quote(usage.model)}']
+    if usage.is_chat:
+        messages = [("system", usage.system)] if usage.system else []
+        rendered = [
+            f'{{"role": "{role}", "content": {quote(content or "")}}}'
+            for role, content in [*messages, ("user", usage.prompt)]
+        ]
+        lines.append('"messages": [\n      ' + ",\n      ".join(rendered) + "\n    ]")
+    else:
+        lines.append(f'"prompt": {quote(usage.prompt + usage.separator)}')
+    lines += [f'"max_tokens": {usage.max_tokens}', '"temperature": 0']
+    if usage.stop:
+        lines.append(f'"stop": [{quote(usage.stop)}]')
+    return "{\n    " + ",\n    ".join(lines) + "\n  }"
+
+
+def _quote_in_shell(text: str) -> str:
+    """In single quotes; one inside becomes \\', which reads better than what shlex writes."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _render_node(usage: Usage) -> str:
+    quote = quote_json
+    comments = ("Node 18 or later; no package is needed.", *_list_comments(usage))
+    lines = [f"// {line}" for line in comments]
+    if usage.base_url is None:
+        address = f"process.env.OPENAI_BASE_URL + {quote('/' + usage.path)}"
+    else:
+        address = quote(f"{usage.base_url}/{usage.path}")
+    lines += [
+        f"const prompt = {quote(usage.prompt)};",
+        "",
+        "async function main() {",
+        f"  const response = await fetch({address}, {{",
+        '    method: "POST",',
+        "    headers: {",
+        '      "Content-Type": "application/json",',
+        f'      Authorization: "Bearer " + {_read_variable(usage.key_env)},',
+        *(f"      {quote(name)}: {quote(value)}," for name, value in usage.headers.items()),
+        "    },",
+        "    body: JSON.stringify({",
+        *(f"      {line}" for line in _render_fields_of_node(usage)),
+        "    }),",
+        "  });",
+        "  const answer = await response.json();",
+        "  if (!response.ok) throw new Error(JSON.stringify(answer));",
+        f'  const text = (answer.choices[0].{_said(usage)} ?? "").trim();',
+    ]
+    if usage.labels:
+        lines += ["  const labels = new Map(["]
+        lines += [f"    [{quote(said)}, {quote(name)}]," for said, name in usage.labels.items()]
+        lines += ["  ]);", "  console.log(labels.get(text) ?? text);"]
+    else:
+        lines += ["  console.log(text);"]
+    return "\n".join([*lines, "}", "", "main();"]) + "\n"
+
+
+def _render_fields_of_node(usage: Usage) -> list[str]:
+    quote = quote_json
+    lines = [f"model: {quote(usage.model)},"]
+    if usage.is_chat:
+        system = f'  {{ role: "system", content: {quote(usage.system or "")} }},'
+        lines += ["messages: [", *([system] if usage.system else [])]
+        lines += ['  { role: "user", content: prompt },', "],"]
+    else:
+        ending = f" + {quote(usage.separator)}" if usage.separator else ""
+        lines.append(f"prompt: prompt{ending},")
+    lines += [f"max_tokens: {usage.max_tokens},", "temperature: 0,"]
+    if usage.stop:
+        lines.append(f"stop: [{quote(usage.stop)}],")
+    return lines
+
+
+def _read_variable(name: str) -> str:
+    """How Node reads an environment variable."""
+    plain = _IDENTIFIER.fullmatch(name)
+    return f"process.env.{name}" if plain else f"process.env[{quote_json(name)}]"
+
+
+def _said(usage: Usage) -> str:
+    return "message.content" if usage.is_chat else "text"
+
+
+_RENDERERS: Mapping[Language, Callable[[Usage], str]] = {
+    Language.PYTHON: _render_python,
+    Language.CURL: _render_curl,
+    Language.NODE: _render_node,
+}

@@ -1,0 +1,190 @@
+"""Everything that a report says, in the order in which it says it; no form of it yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ftops.records import Stage
+from ftops.reporting.report import scores, whole_runs
+from ftops.reporting.report.confusion import Matrix, lay_out
+from ftops.reporting.report.facts import RunFacts, find_number, name_runs
+from ftops.reporting.report.rows import Example, WorstRow, choose_examples, find_worst
+from ftops.reporting.report.scores import CandidateLine, Sentence
+from ftops.reporting.report.training import Training, read_training
+from ftops.reporting.report.words import say_rows, show
+from ftops.scoring.evaluation import ClassFigures, Evaluation, Figure
+
+_MATRICES = 3  # candidates whose confusions are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The evaluation of one run as it is shown."""
+
+    evaluation: Evaluation
+    headline: str
+    metrics: Sequence[str]
+    candidates: Sequence[CandidateLine]
+    verdicts: Sequence[Sentence]
+    requirements: Sequence[Sentence]
+    savings: Sequence[str]
+    remarks: Sequence[str]
+    matrices: Sequence[tuple[str, Matrix]]
+    classes: Sequence[ClassFigures]
+    worst: Sequence[WorstRow]
+    examples: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """What is said of one run. `name` is its own in this report."""
+
+    name: str
+    facts: RunFacts
+    pairs: Sequence[tuple[str, str]]
+    training: Training
+    scores: Scores | None
+    data: Sequence[Sentence]
+    findings: Sequence[Sentence]
+    lineage: Sequence[whole_runs.Link]
+    missing: Sequence[str]
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the built-in engine made the model, which must be said of it."""
+        provider = self.facts.run.provider
+        return provider.type == whole_runs.BUILT_IN and self.facts.run.fine_tuned_model is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The first candidate of one run among the runs: its headline figure."""
+
+    run: str
+    candidate: str
+    metric: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A report about one or several runs."""
+
+    title: str
+    made_at: datetime
+    runs: Sequence[RunPart]
+    standings: Sequence[Standing]
+    standing_note: str
+
+    @property
+    def several(self) -> bool:
+        """Whether runs are compared."""
+        return len(self.runs) > 1
+
+
+def compose(runs: Sequence[RunFacts], made_at: datetime) -> Contents:
+    """All that there is to say about the runs; `made_at` is now, in UTC."""
+    parts = [_compose_run(name, facts) for name, facts in zip(name_runs(runs), runs, strict=True)]
+    names = list(dict.fromkeys(show(one.run.name) for one in runs))
+    title = names[0] if len(names) == 1 else f"{len(runs)} runs: {', '.join(names)}"
+    standings = _rank_runs(parts) if len(parts) > 1 else []
+    return Contents(title, made_at, parts, standings, _note_standings(parts, standings))
+
+
+def _compose_run(name: str, facts: RunFacts) -> RunPart:
+    return RunPart(
+        name=show(name),
+        facts=facts,
+        pairs=whole_runs.list_pairs(facts),
+        training=read_training(facts),
+        scores=_compose_scores(facts) if facts.evaluation else None,
+        data=_list_data(facts),
+        findings=[_to_sentence(one.severity, one.message, one.advice) for one in facts.training],
+        lineage=whole_runs.trace(facts),
+        missing=whole_runs.list_missing(facts),
+    )
+
+
+def _compose_scores(facts: RunFacts) -> Scores:
+    evaluation = facts.evaluation
+    assert evaluation is not None  # the caller has looked
+    first = evaluation.candidates[0] if evaluation.candidates else None
+    answers = facts.answers.get(first.name, ()) if first else ()
+    told = [one for one in evaluation.candidates if one.confusion is not None][:_MATRICES]
+    named = {
+        show(one.name): facts.answers[one.name]
+        for one in evaluation.candidates
+        if facts.answers.get(one.name)
+    }
+    return Scores(
+        evaluation=evaluation,
+        headline=scores.say_headline(evaluation),
+        metrics=scores.list_metrics(evaluation),
+        candidates=scores.list_candidates(evaluation),
+        verdicts=scores.list_verdicts(evaluation),
+        requirements=scores.list_requirements(evaluation),
+        savings=[scores.say_savings(one) for one in evaluation.savings],
+        remarks=_list_remarks(evaluation),
+        matrices=[(show(one.name), lay_out(one.confusion)) for one in told if one.confusion],
+        classes=sorted(first.classes, key=lambda one: (one.f1 or 0, one.label)) if first else (),
+        worst=find_worst(answers),
+        examples=choose_examples(named),
+    )
+
+
+def _list_remarks(evaluation: Evaluation) -> list[str]:
+    """What whoever reads the figures should know."""
+    remarks = [show(note) for note in evaluation.notes]
+    remarks += [f"{show(one.name)} was left out: {show(one.reason)}" for one in evaluation.left_out]
+    if evaluation.overlap_rows:
+        remarks.append(
+            f"{say_rows(evaluation.overlap_rows)} of {show(evaluation.file)} stand in the training"
+            " data, too: what is measured there says little about new text."
+        )
+    return remarks
+
+
+def _list_data(facts: RunFacts) -> list[Sentence]:
+    """What was found in the data, the worst first."""
+    found = [_to_sentence(one.severity, one.message, one.advice) for one in facts.data]
+    overlap = find_number(facts.find_detail(Stage.PREPARE), "overlap_rows")
+    if overlap:
+        text = f"{say_rows(int(overlap))} of the validation data stand in the training data, too."
+        found.insert(0, Sentence("bad", text))
+    return found
+
+
+def _to_sentence(severity: str, message: str, advice: str) -> Sentence:
+    mark = {"error": "bad", "warning": "warn"}.get(severity, "open")
+    ended = message if message.endswith((".", "!", "?")) or not advice else f"{message}."
+    return Sentence(mark, show(" ".join(part for part in (ended, advice) if part)))
+
+
+def _rank_runs(parts: Sequence[RunPart]) -> list[Standing]:
+    """The headline figure of each run that has one."""
+    found = []
+    for part in parts:
+        if part.scores is None or not part.scores.evaluation.candidates:
+            continue
+        evaluation = part.scores.evaluation
+        first = evaluation.candidates[0]
+        figure = first.figures.get(evaluation.headline)
+        if figure is not None:
+            found.append(Standing(part.name, show(first.name), evaluation.headline, figure))
+    return found
+
+
+def _note_standings(parts: Sequence[RunPart], standings: Sequence[Standing]) -> str:
+    """Whether the figures of the runs may be compared."""
+    if len(standings) < 2:
+        return ""
+    if len({one.metric for one in standings}) > 1:
+        return "The runs were measured by different metrics: these figures cannot be compared."
+    files = {
+        part.scores.evaluation.file_sha256 or part.scores.evaluation.file
+        for part in parts
+        if part.scores is not None
+    }
+    if len(files) > 1:
+        return "The runs answered different files: a difference may be one of the files."
+    return "All runs answered the same rows."

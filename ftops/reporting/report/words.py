@@ -1,0 +1,93 @@
+"""Figures and foreign texts as they are shown: the same words in every form of a report."""
+
+import re
+from datetime import datetime
+
+_SHARES = ("accuracy", "f1", "exact_match", "precision", "recall", "valid", "regex", "stop")
+# control characters but for tab and new line, halves of characters, and what is no character
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+LONGEST_TEXT = 600  # characters of a prompt or an answer that are shown
+
+
+def show(text: str, limit: int | None = None) -> str:
+    """A foreign text with its control characters made visible, cut at `limit` characters."""
+    if limit is not None and len(text) > limit:
+        text = f"{text[:limit]} … ({len(text) - limit:,} characters more)"
+    return _UNSHOWN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric is best read in per cent."""
+    return any(part in metric for part in _SHARES)
+
+
+def say_value(metric: str, value: float) -> str:
+    """ "94.4%" of a share, "0.812" of anything else."""
+    return f"{100 * value:.1f}%" if is_share(metric) else f"{value:.3g}"
+
+
+def say_interval(metric: str, low: float | None, high: float | None) -> str:
+    """ "90.1 to 97.0%"; "" where there is no interval."""
+    if low is None or high is None:
+        return ""
+    if is_share(metric):
+        return f"{100 * low:.1f} to {100 * high:.1f}%"
+    return f"{low:.3g} to {high:.3g}"
+
+
+def say_difference(metric: str, value: float) -> str:
+    """ "+3.1 points" of a share, "-0.02" of anything else."""
+    sign = "+" if value >= 0 else "−"
+    if is_share(metric):
+        return f"{sign}{100 * abs(value):.1f} points"
+    return f"{sign}{abs(value):.3g}"
+
+
+def say_p(value: float) -> str:
+    """ "p = 0.031", "p < 0.001"."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def say_usd(value: float | None) -> str:
+    """ "$1.24"; "" where it is not known."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "$0"
+    return f"${value:,.2f}" if abs(value) >= 0.1 else f"${value:.2g}"
+
+
+def say_seconds(value: float | None) -> str:
+    """ "0.42 s", "3.1 min", "2.5 h"; "" where it is not known."""
+    if value is None:
+        return ""
+    for size, unit in _SECONDS:
+        if abs(value) >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.2f} s" if abs(value) < 10 else f"{value:.1f} s"
+
+
+def say_count(value: float | None) -> str:
+    """ "12,345"; "" where it is not known."""
+    return "" if value is None else f"{value:,.0f}"
+
+
+def say_rows(count: int) -> str:
+    """ "1 row", "2,000 rows"."""
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def say_bytes(value: float | None) -> str:
+    """ "84.5 kB"; "" where it is not known."""
+    if value is None:
+        return ""
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.0f} bytes"
+
+
+def say_moment(moment: datetime | None) -> str:
+    """ "2026-11-22 14:07 UTC"; "" where it is not known. The same on every machine."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,146 @@
+"""The list of models: whole where there is room, readable where there is not."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+from rich.console import Console
+
+from ftops.cli.model_list import (
+    ListedModel,
+    describe_cost,
+    describe_end,
+    describe_headline,
+    render_models,
+    sort_models,
+)
+from ftops.orchestrator.details import Prepared, PreparedFile
+from ftops.orchestrator.lineage import Generation, Headline, TrainingCost
+from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
+from ftops.scoring.evaluation import Figure
+
+NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+TODAY = date(2026, 11, 22)
+OPENAI = ProviderSettings("openai")
+NAME = "ft:gpt-4.1-mini-2025-04-14:organisation:news-topics:a1b2c3d4"
+PREPARED = Prepared(
+    RowFormat.CHAT, "", None, PreparedFile("train", "t.jsonl", sha256="0123456789ab" * 5)
+)
+RUN = Run(
+    id=RunId("run-20261122-1407-k3f9"),
+    key="k",
+    name="news-topics",
+    status=RunStatus.SUCCEEDED,
+    provider=OPENAI,
+    model="gpt-4.1-mini-2025-04-14",
+    spec={},
+    job_file="/jobs/news.yaml",
+    created_at=NOW,
+    updated_at=NOW,
+)
+TUNED = TunedModel(NAME, RUN.id, "ftjob-1", RUN.model, OPENAI, created_at=NOW)
+FULL = ListedModel(
+    model=Model(NAME, NOW, "organisation", base=RUN.model),
+    provider=OPENAI,
+    made=Generation(TUNED, RUN, (), PREPARED),
+    headline=Headline("accuracy", Figure(0.944, 0.9, 0.972, 180)),
+    cost=TrainingCost(1.25, 250_000),
+    ends=date(2027, 1, 14),
+)
+FOREIGN = ListedModel(Model("ft:gpt-4.1:other::b", NOW, "other", base="gpt-4.1"), OPENAI)
+
+
+def render(*found: ListedModel, width: int) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, color_system=None)
+    console.print(render_models(found, width=width, today=TODAY))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_nothing_is_lost_whether_the_terminal_is_narrow_or_wide(width: int) -> None:
+    text = render(FULL, FOREIGN, width=width)
+    for part in (
+        NAME,
+        "gpt-4.1-mini-2025-04-14",
+        "openai",
+        RUN.id,
+        "01234567",
+        "accuracy 94.4% (90.0-97.2)",
+        "$1.25",
+        "2026-11-22",
+        "ends 2027-01-14",
+        "ft:gpt-4.1:other::b",
+    ):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_narrow_list_has_three_lines_a_model() -> None:
+    assert len(render(FULL, FOREIGN, width=80).splitlines()) == 6
+
+
+def test_no_models_are_said_to_be_none() -> None:
+    assert "no fine-tuned models" in render(width=80)
+
+
+def test_the_best_come_first_and_those_without_a_figure_last() -> None:
+    better = replace(FULL, headline=Headline("accuracy", Figure(0.99, None, None, 10)))
+    assert sort_models([FOREIGN, FULL, better], by_metric=True) == [better, FULL, FOREIGN]
+
+
+def test_the_newest_come_first() -> None:
+    older = replace(FOREIGN, model=replace(FOREIGN.model, created_at=NOW.replace(year=2025)))
+    assert sort_models([older, FULL], by_metric=False) == [FULL, older]
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (Figure(0.5, None, None, 4), "m 50.0%"),
+        (Figure(1.0, 1.0, 1.0, 4), "m 100.0% (100.0-100.0)"),
+        (Figure(31.25, 29.0, 33.5, 4), "m 31.2 (29-33.5)"),
+    ],
+)
+def test_figures_are_shares_or_themselves(figure: Figure, text: str) -> None:
+    assert describe_headline(Headline("m", figure)) == text
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (None, ""),
+        (TrainingCost(0.0, 1000), "$0.00"),
+        (TrainingCost(0.0004, 1000), "$0.0004"),
+        (TrainingCost(2.5), "about $2.50"),
+    ],
+)
+def test_an_estimate_is_said_to_be_one(cost: TrainingCost | None, text: str) -> None:
+    assert describe_cost(cost) == text
+
+
+@pytest.mark.parametrize(
+    ("ends", "text", "style"),
+    [
+        (date(2028, 1, 1), "ends 2028-01-01", ""),
+        (date(2027, 1, 14), "ends 2027-01-14", "yellow"),
+        (date(2026, 11, 22), "ended 2026-11-22", "red"),
+    ],
+)
+def test_an_end_that_is_near_or_past_warns(ends: date, text: str, style: str) -> None:
+    shown = describe_end(ends, TODAY)
+    assert (shown.plain, shown.style) == (text, style)
+
+
+def test_the_document_tells_what_is_known_and_null_for_the_rest() -> None:
+    document = FULL.to_json()
+    assert document["metric"] == {
+        "name": "accuracy", "value": 0.944, "low": 0.9, "high": 0.972, "rows": 180,
+    }  # fmt: skip
+    assert document["data_sha256"] == "0123456789ab" * 5
+    assert document["ends_on"] == "2027-01-14"
+    foreign = FOREIGN.to_json()
+    assert {foreign[name] for name in ("run_id", "metric", "cost", "ends_on", "data_sha256")} == {
+        None
+    }

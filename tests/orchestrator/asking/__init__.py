@@ -1,0 +1,1 @@
+"""Putting many questions to a model."""

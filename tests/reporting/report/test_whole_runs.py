@@ -1,0 +1,98 @@
+"""What is known of a run is told, and what is missing is said."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from ftops.records import RunStatus, Stage, StageStatus
+from ftops.reporting.report.contents import compose
+from ftops.reporting.report.facts import RunFacts
+from ftops.reporting.report.whole_runs import list_missing, list_pairs, trace
+from ftops.reporting.results import ResultRow
+from tests.reporting.report.sketches import NOW, make_facts, make_run, make_stages
+
+BARE = RunFacts(make_run(status=RunStatus.FAILED, error="ran out of credit", job_id=None), [])
+
+
+def test_the_facts_of_a_run_hold_data_hash_rows_tokens_cost_and_times() -> None:
+    known = dict(list_pairs(make_facts()))
+    assert known["training data"] == "data/train.jsonl, 720 rows, 84.5 kB, sha256 804ff684cdf5"
+    assert known["tokens trained"] == "67,356"
+    assert known["cost, as estimated"] == "$0.10"
+    assert known["hyperparameters"] == (
+        "n_epochs 3, batch_size 1, learning_rate_multiplier 0.1, seed 42"
+    )
+    assert known["took"] == "9.0 min"
+    assert known["stages"].startswith("prepare 1.5 min · upload 1.5 min")
+
+
+def test_a_lineage_goes_from_the_data_to_the_model() -> None:
+    links = trace(make_facts())
+    assert [link.kind for link in links] == [
+        "data",
+        "files at the provider",
+        "job file",
+        "job",
+        "model",
+    ]
+    assert links[1].name == "training: file-aaa"
+    assert links[-1].name == "ft:gpt-4.1-nano:acme:news:a1b2c3d4"
+
+
+def test_a_failed_run_says_why_and_what_it_lacks() -> None:
+    missing = list_missing(BARE)
+    assert missing == [
+        "The run failed: ran out of credit",
+        "No training curves: the run has not come to the stage results.",
+        "No evaluation: the run has not come to the stage evaluate.",
+    ]
+    assert [link.name for link in trace(BARE)][-2:] == [
+        "none was created",
+        "ft:gpt-4.1-nano:acme:news:a1b2c3d4",
+    ]
+
+
+def test_a_pruned_run_says_when_its_files_went() -> None:
+    run = make_run(pruned_at=NOW + timedelta(days=40))
+    missing = list_missing(RunFacts(run, make_stages()))
+    assert "`ftops prune` on 2027-01-01" in missing[0]
+    assert "No training curves: the results went with the run's files." in missing
+
+
+def test_a_skipped_evaluation_gives_the_reason_of_its_stage() -> None:
+    stages = [
+        replace(one, status=StageStatus.SKIPPED, detail={"reason": "no validation_file"})
+        if one.stage is Stage.EVALUATE
+        else one
+        for one in make_stages()
+    ]
+    facts = RunFacts(make_run(), stages, results=[ResultRow(1, 2.0)])
+    assert list_missing(facts) == ["No evaluation: no validation_file."]
+
+
+def test_a_run_on_its_way_is_told_to_be_on_its_way() -> None:
+    facts = replace(make_facts(), run=make_run(status=RunStatus.RUNNING, finished_at=None))
+    assert "The run has not ended" in list_missing(facts)[0]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_ids() -> None:
+    contents = compose([make_facts(id="run-a"), make_facts(id="run-b"), make_facts(name="x")], NOW)
+    assert [run.name for run in contents.runs] == [
+        "news-topics (run-a)",
+        "news-topics (run-b)",
+        "x",
+    ]
+    assert contents.standing_note == "All runs answered the same rows."
+
+
+def test_runs_measured_on_other_rows_are_not_called_comparable() -> None:
+    one, other = make_facts(), make_facts(id="run-b")
+    assert other.evaluation is not None
+    moved = replace(other, evaluation=replace(other.evaluation, file_sha256="other"))
+    note = compose([one, moved], NOW).standing_note
+    assert note == "The runs answered different files: a difference may be one of the files."
+
+
+def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_findings() -> None:
+    (run,) = compose([make_facts()], NOW).runs
+    assert run.data[0].mark == "bad"
+    assert run.data[0].text.startswith("3 rows of the validation data stand in the training data")

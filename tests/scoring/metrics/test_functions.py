@@ -1,0 +1,99 @@
+"""A user's own function scores rows, and whatever it does wrong is told by row."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import ScoringError
+from ftops.records import Message
+from ftops.scoring.answers import Answer
+from ftops.scoring.choices import MetricChoice
+from ftops.scoring.making import make_metrics
+from ftops.scoring.metrics.metric import Metric
+from tests.scoring.answered import answer, fail
+
+Make = Callable[[str], Metric]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def write(source: str, name: str = "score") -> Metric:
+        (tmp_path / "check.py").write_text(source)
+        choice = MetricChoice("python", {"function": f"check.py:{name}"})
+        return make_metrics([choice], folder=tmp_path)[0]
+
+    return write
+
+
+def test_a_function_of_true_and_false_gives_a_share(make: Make) -> None:
+    metric = make("def score(prompt, expected, given):\n    return given.endswith(expected)\n")
+    sample = metric.measure(answer([("a", "xa"), ("b", "b"), ("c", "x")]))
+    assert sample.value == pytest.approx(2 / 3)
+    assert sample.right is not None
+    assert sample.right.tolist() == [True, True, False]
+
+
+def test_a_function_gets_a_chat_as_a_list_of_turns(make: Make) -> None:
+    metric = make("def score(prompt, expected, given):\n    return prompt[0]['content'] == 'hi'\n")
+    assert metric.measure([Answer(1, (Message("user", "hi"),), "a", "b")]).value == 1
+
+
+def test_a_row_on_which_it_raises_counts_as_wrong_and_is_told(make: Make) -> None:
+    metric = make(
+        "import json\ndef score(prompt, expected, given):\n    return json.loads(given)\n"
+    )
+    sample = metric.measure(answer([("a", "1"), ("a", "0.5"), ("a", "x"), ("a", '"text"')]))
+    assert sample.value == pytest.approx(1.5 / 4)
+    assert sample.rows == 4
+    (note,) = sample.notes
+    assert "check.py:score could not score 2 of 4 rows" in note
+    assert "line 3: JSONDecodeError: Expecting value" in note
+    assert "line 4: it gave 'text', which is neither True, False nor a number" in note
+
+
+@pytest.mark.parametrize("given", ["None", "float('nan')", "'0.5'", "[1]", "10 ** 400"])
+def test_where_every_row_is_nonsense_there_is_no_figure(make: Make, given: str) -> None:
+    metric = make(f"def score(prompt, expected, given):\n    return {given}\n")
+    sample = metric.measure(answer([("a", "a")] * 5))
+    assert not sample.rows
+    assert "5 of 5 rows" in sample.notes[0]
+    assert "and 2 more" in sample.notes[0]
+
+
+def test_a_failed_row_is_not_shown_to_it_and_scores_lowest(make: Make) -> None:
+    metric = make("def score(prompt, expected, given):\n    return -len(given)\n")
+    sample = metric.measure(fail(answer([("a", "12"), ("a", "1234"), ("a", "")]), 3))
+    assert sample.value == pytest.approx((-2 - 4 - 4) / 3)
+
+
+def test_a_file_may_import_its_neighbours(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "neighbour_of_check.py").write_text("WORD = 'a'\n")
+    metric = make(
+        "from neighbour_of_check import WORD\ndef score(prompt, expected, given):\n"
+        "    return given == WORD\n"
+    )
+    assert metric.measure(answer([("x", "a")])).value == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def other(): pass\n", "no function `score`"),
+        ("score = 3\n", "no function `score`"),
+        ("def score(:\n", "does not load: SyntaxError"),
+        ("1 / 0\n", "does not load: ZeroDivisionError"),
+        ("raise SystemExit(3)\n", "does not load: SystemExit"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_of_before_any_row(make: Make, source: str, told: str) -> None:
+    with pytest.raises(ScoringError, match=told) as caught:
+        make(source)
+    assert "check.py" in caught.value.message
+
+
+@pytest.mark.parametrize("told", ["check.py", ":score", "nowhere.py:score"])
+def test_a_name_without_file_or_function_is_refused(tmp_path: Path, told: str) -> None:
+    with pytest.raises(ScoringError) as caught:
+        make_metrics([MetricChoice("python", {"function": told})], folder=tmp_path)
+    assert "my_check.py:score" in caught.value.hint
