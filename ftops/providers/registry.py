@@ -86,6 +86,7 @@ PROVIDERS: Mapping[str, Entry] = {
                 listing_lag_s=2.0,
                 file_listing_lag_s=0.0,
                 any_row_format=True,
+                tools=False,
                 methods=_BOTH_METHODS,
                 questions_at_once=4,
                 texts_a_question=32,
