@@ -1,12 +1,15 @@
 """Calls of tools as text: equal calls are written alike, and texts in them can be changed."""
 
+from typing import cast
+
 from ftops.dataset.calls import answer_text, change_arguments, write_calls, write_tools
 from ftops.records import Json
 from tests.dataset.data_files import call, tool
 
 
-def saying(*calls: object, text: Json = None) -> dict[str, Json]:
-    return {"role": "assistant", "content": text, "tool_calls": list(calls)}  # type: ignore[dict-item]
+def saying(*calls: dict[str, object], text: Json = None) -> dict[str, Json]:
+    message = {"role": "assistant", "content": text, "tool_calls": list(calls)}
+    return cast("dict[str, Json]", message)
 
 
 def test_equal_calls_are_written_alike_whatever_their_ids_and_spelling() -> None:
@@ -58,7 +61,6 @@ def test_texts_in_arguments_are_changed_and_what_stays_keeps_its_spelling() -> N
 
 
 def test_tools_are_written_by_the_key_under_which_they_stand() -> None:
-    offered = tool("f")
-    raw: dict[str, Json] = {"tools": [offered], "functions": []}  # type: ignore[list-item]
+    raw = cast("dict[str, Json]", {"tools": [tool("f")], "functions": []})
     assert list(write_tools(raw)) == ["tools"]
     assert '"name":"f"' in write_tools(raw)["tools"]

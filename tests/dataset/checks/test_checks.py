@@ -12,7 +12,17 @@ from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.records import RowFormat
-from tests.dataset.data_files import call, calling, chat, pair, preference, said, tool, write_rows
+from tests.dataset.data_files import (
+    call,
+    call_row,
+    calling,
+    chat,
+    pair,
+    preference,
+    said,
+    tool,
+    write_rows,
+)
 
 MARK = "\n\n###\n\n"
 LABELS = (" red", " green", " blue")
@@ -45,6 +55,14 @@ def test_good_rows_are_not_complained_about(tmp_path: Path, rows: list[object]) 
     assert judge(tmp_path, rows).findings == ()
 
 
+def unanswered() -> dict[str, object]:
+    """A call that is not at the end, and no tool answers it."""
+    row = call_row({})
+    assert isinstance(row["messages"], list)
+    del row["messages"][2]
+    return row
+
+
 BAD_ROWS: dict[str, object] = {
     "not-json": "{prompt: 'a', completion: 'b'}",
     "blank-line": "",
@@ -67,7 +85,7 @@ BAD_ROWS: dict[str, object] = {
     "bad-tools": chat("a", "b") | {"tools": [[]]},
     "bad-call": calling(call("no JSON")),
     "unknown-tool": calling(call({}), tools=[tool("other")]),
-    "unanswered-call": {"messages": [*calling(call({}))["messages"], *said("Done.")]},
+    "unanswered-call": unanswered(),
     "stray-answer": {"messages": [*said("42", "tool", tool_call_id="a"), *said("Done.")]},
 }
 
