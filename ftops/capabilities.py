@@ -59,6 +59,7 @@ class Capabilities:
     chats: bool = True  # some model takes rows that are chats
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
+    tools: bool = True  # its models learn to call tools
     pauses: bool = True  # a job can be paused and resumed
     bases_untrained: bool = False  # base models know nothing before they are tuned
     moderation: bool = False  # it judges texts: `Provider.moderate`

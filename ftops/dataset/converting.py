@@ -7,6 +7,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
+from ftops.dataset.calls import CALL_KEYS
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.source import Source
 from ftops.dataset.rows import BadRows, Row, read_source_rows
@@ -103,6 +104,9 @@ def make_chat(question: str, answer: str, system: str | None) -> Raw:
 
 
 def _to_pair(row: Row, messages: list[Raw], without_system: bool) -> Raw:
+    for number, message in enumerate(messages):
+        if any(message.get(key) for key in CALL_KEYS):
+            raise BadRow(f"messages[{number}] calls a tool, and a pair has no place for calls")
     top = cast(Raw, row.raw.get("input", row.raw))
     if len(top) > 1:
         extra = ", ".join(key for key in top if key != "messages")

@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import orjson
 
-from ftops.dataset.messages import Raw, message_text
+from ftops.dataset.calls import answer_text
+from ftops.dataset.messages import Raw
 from ftops.dataset.rows import Row
 from ftops.dataset.shapes import COMPLETION
 
@@ -18,7 +19,7 @@ def question_of(row: Row) -> str:
     """The text that the model is given: the prompt, or all messages but the answer."""
     if row.format is COMPLETION:
         return str(row.raw["prompt"])
-    return "\n".join(map(message_text, row.messages[:-1]))
+    return "\n".join(map(answer_text, row.messages[:-1]))
 
 
 def row_id(row: Row) -> str:

@@ -8,6 +8,7 @@ from ftops.records import Json
 Raw: TypeAlias = dict[str, Json]
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_PLAIN_ROLES = _ROLES - {"tool", "function"}  # these answer a call
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
 )
@@ -89,13 +90,13 @@ def kind_of(value: object) -> str:
 
 
 def is_plain(message: object) -> bool:
-    """Whether `message` is nothing but a known role and a text, as nearly all are."""
+    """Whether `message` is nothing but a role that speaks and a text, as nearly all are."""
     return (
         type(message) is dict
         and len(message) == 2
         and type(message.get("content")) is str
         and type(role := message.get("role")) is str
-        and role in _ROLES
+        and role in _PLAIN_ROLES
     )
 
 
@@ -126,7 +127,7 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
     content = message.get("content")
     if isinstance(content, str):
         return
-    calls = "tool_calls" in message or "function_call" in message
+    calls = message.get("tool_calls") or message.get("function_call")
     if content is None and role == "assistant" and calls:
         return
     if "content" not in message:

@@ -18,6 +18,7 @@ from ftops.dataset.plans.treatment import Treatment
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import BadRows, Row, read_rows
 from ftops.dataset.summary import DataSummary, Meter, Tally
+from ftops.dataset.tools import find_tool_use
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, RowFormat
@@ -29,7 +30,8 @@ class Recipe:
 
     Completion rows: `separator` is appended to prompts and `stop` to completions that do not end
     with it. Chat and preference rows: both are left out, and `system` is put before chats that have
-    no system message. A `plan` is carried out before; `options` say how the data is read.
+    no system message. A `plan` is carried out before; `options` say how the data is read. Where
+    `no_tools` is not empty, rows with tools are refused, and it says who takes none.
     """
 
     format: RowFormat
@@ -38,6 +40,7 @@ class Recipe:
     system: str | None = None
     plan: DataPlan | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
+    no_tools: str = ""
 
 
 def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
@@ -50,6 +53,7 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
     with open_atomic(target) as stream, _planned(source, target, recipe) as rows:
         for row in rows:
             _check_format(row, recipe.format, source)
+            _check_tool_use(row, recipe.no_tools, source)
             try:
                 raw = prepare_row(row, recipe)
             except BadRow as error:
@@ -115,6 +119,16 @@ def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
         raise DatasetError(
             f"{source}:{row.line}: a preference row, and only method: dpo learns of those",
             hint="Add `method: dpo` to the job file.",
+        )
+
+
+def _check_tool_use(row: Row, no_tools: str, source: Path) -> None:
+    """DatasetError when the row has tools, and who trains takes none."""
+    where = find_tool_use(row.raw) if no_tools else ""
+    if where:
+        raise DatasetError(
+            f"{source}:{row.line}: {where}: {no_tools} does not train the use of tools",
+            hint="Name a provider that does, such as openai, or take rows with tools out.",
         )
 
 

@@ -6,6 +6,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import cast
 
+from ftops.dataset.calls import answer_text
 from ftops.dataset.examining.sifting import Sifter
 from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.batches import Fault
@@ -38,10 +39,13 @@ class Row:
 
     @property
     def completion(self) -> str:
-        """What the model should answer: the completion, the last message, the preferred one."""
+        """What the model should answer: the completion, the last message, the preferred one.
+
+        Calls of tools are part of it, as the JSON that `calls.py` writes.
+        """
         if self.format is COMPLETION:
             return cast(str, self.raw["completion"])
-        return message_text(self.messages[-1])
+        return answer_text(self.messages[-1])
 
     @property
     def messages(self) -> list[Raw]:

@@ -2,12 +2,14 @@
 
 Completion rows are exactly `prompt` and `completion`. Chat rows are `messages`, and perhaps tools.
 Preference rows are `input` (a chat that wants an answer) and one assistant message each in
-`preferred_output` and `non_preferred_output`. What is allowed beside role and content (`name`,
-`weight`, tool calls) passes through untouched.
+`preferred_output` and `non_preferred_output`. A chat may end with calls of tools instead of a text.
+What is allowed beside role and content (`name`, `weight`, tool calls) passes through untouched.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
+from ftops.dataset.calls import CALL_KEYS, answer_text
 from ftops.dataset.messages import (
     BadRow,
     Raw,
@@ -20,6 +22,7 @@ from ftops.dataset.messages import (
     value_code,
 )
 from ftops.dataset.reading.json_text import MAX_DEPTH, count_strings
+from ftops.dataset.tools import check_tools
 from ftops.records import Json, RowFormat
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
@@ -82,12 +85,17 @@ def _check_chat(raw: Raw) -> int:
         if not is_plain(message):
             plain = False
             check_message(message, f"messages[{index}]")
+    if not plain:
+        check_tools(raw, cast("list[Raw]", messages))
     last = messages[-1]
     assert isinstance(last, dict)  # as every message now is
     if last["role"] != "assistant":
         raise BadRow("the last message is not the assistant's", "no-answer")
-    if not isinstance(last.get("content"), str) or not last["content"]:
-        raise BadRow("the last message has no text: there is nothing to learn from it", "no-answer")
+    if not answer_text(last):
+        raise BadRow(
+            "the last message has no text and calls no tool: there is nothing to learn from it",
+            "no-answer",
+        )
     return 1 + 4 * len(messages) if plain else _count_all(raw)
 
 
@@ -127,6 +135,7 @@ def _check_input(asked: Json) -> None:
         raise BadRow("input.messages is not a list of messages", "bad-preference")
     for index, message in enumerate(messages):
         check_message(message, f"input.messages[{index}]")
+    check_tools(asked, cast("list[Raw]", messages), "input.")
     if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
         raise BadRow(
             "input ends with the assistant's message: there is nothing to answer", "bad-preference"
@@ -145,6 +154,8 @@ def _check_output(messages: Json, where: str) -> str:
     if "weight" in message:
         raise BadRow(f"{where}[0].weight: both answers count in full", "bad-weight")
     text = message_text(message)
+    if not text and any(message.get(key) for key in CALL_KEYS):
+        raise BadRow(f"{where}[0] calls a tool: preferences are between texts", "no-answer")
     if not text:
         raise BadRow(f"{where}[0] has no text: there is nothing to learn from it", "no-answer")
     return text

@@ -9,11 +9,13 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import orjson
 
+from ftops.dataset.calls import answer_text, write_tools
 from ftops.dataset.letters import Letters, count_letters
-from ftops.dataset.messages import message_text
+from ftops.dataset.messages import Raw
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
@@ -29,7 +31,7 @@ _SHOWN_LINES = 10
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
-    """Figures of one data file; `letters` are those of prompts, completions and messages alone.
+    """Figures of one data file; `letters` are those of prompts, completions, messages and tools.
 
     `classes` counts the rows of each completion when these look like labels: at most 100 different
     ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
@@ -85,8 +87,10 @@ class Tally:
                 self._messages += 1
                 self._add_text(row.other)
             for message in messages[:-1]:
-                self._add_text(message_text(message))
-            completion = message_text(messages[-1])
+                self._add_text(answer_text(message))
+            for offered in write_tools(cast(Raw, row.raw.get("input", row.raw))).values():
+                self._add_text(offered)
+            completion = answer_text(messages[-1])
         self._add_text(completion)
         if len(completion) > self._longest:
             self._longest = len(completion)

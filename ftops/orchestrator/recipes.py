@@ -1,5 +1,6 @@
 """How a job's data is made ready: by its `prepare:`, its plan, and what its model wants."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ftops.dataset.plans.asking import find_marks
@@ -18,15 +19,23 @@ def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
     A provider that takes either shape gets the data in its own; preferences have only one.
     """
     plan = find_plan(spec, job_file)
+    recipe = make_recipe(spec, _choose_format(spec, job_file, provider, plan), plan)
+    if provider.capabilities.tools:
+        return recipe
+    return replace(recipe, no_tools=f"the provider {provider.name}")
+
+
+def _choose_format(
+    spec: JobSpec, job_file: Path, provider: Provider, plan: DataPlan | None
+) -> RowFormat:
     if Method(spec.method) is Method.DPO:
-        return make_recipe(spec, RowFormat.PREFERENCE, plan)
+        return RowFormat.PREFERENCE
     if spec.prepare.row_format:
-        return make_recipe(spec, spec.prepare.row_format, plan)
+        return spec.prepare.row_format
     training = resolve_data(job_file, spec.training_file)
     if provider.capabilities.any_row_format and training is not None:
-        found = find_row_format(training, from_read(spec.prepare.reading), plan)
-        return make_recipe(spec, found, plan)
-    return make_recipe(spec, provider.row_format(spec.model), plan)
+        return find_row_format(training, from_read(spec.prepare.reading), plan)
+    return provider.row_format(spec.model)
 
 
 def make_recipe(spec: JobSpec, row_format: RowFormat, plan: DataPlan | None) -> Recipe:

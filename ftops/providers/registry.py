@@ -85,6 +85,7 @@ PROVIDERS: Mapping[str, Entry] = {
                 file_listing_lag_s=0.0,
                 any_row_format=True,
                 bases_untrained=True,
+                tools=False,
                 methods=_BOTH_METHODS,
                 questions_at_once=4,
                 texts_a_question=64,

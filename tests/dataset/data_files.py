@@ -52,6 +52,24 @@ def chat(*contents: object, role: str = "user") -> dict[str, object]:
     }
 
 
+def tool(name: str = "send", **properties: object) -> dict[str, object]:
+    """A tool whose parameters are these; all of them are required."""
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+def call(arguments: object, name: str = "send", id: str = "call_1") -> dict[str, object]:
+    """A call of a tool; text for arguments is taken as it is."""
+    written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": written}}
+
+
+def calling(*calls: object, question: str = "Send it.", **more: object) -> dict[str, object]:
+    """A chat that ends with these calls, as `more` says of its tools."""
+    answer = {"role": "assistant", "tool_calls": list(calls)}
+    return {"messages": [{"role": "user", "content": question}, answer], **more}
+
+
 def call_row(arguments: object) -> dict[str, object]:
     """A chat in which a tool is called with these arguments."""
     called = {"name": "send", "arguments": json.dumps(arguments)}

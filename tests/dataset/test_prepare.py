@@ -10,7 +10,7 @@ from ftops.dataset.prepare import Recipe, prepare_file
 from ftops.dataset.summary import check_file
 from ftops.errors import DatasetError, StorageError
 from ftops.records import RowFormat
-from tests.dataset.data_files import chat, pair, write_rows
+from tests.dataset.data_files import chat, pair, tool, write_rows
 
 PLAIN = Recipe(RowFormat.COMPLETION)
 MARKED = Recipe(RowFormat.COMPLETION, separator=" ->", stop="\n")
@@ -74,7 +74,7 @@ def test_completion_rows_become_chats(tmp_path: Path) -> None:
 
 
 def test_chats_pass_untouched_but_for_a_missing_system_message(tmp_path: Path) -> None:
-    plain = chat("a ->", "b\n") | {"tools": [{"type": "function"}]}
+    plain = chat("a ->", "b\n") | {"tools": [tool()]}
     asked = chat("keep me", "b", role="developer")
     assert prepare(tmp_path, [plain, asked], Recipe(RowFormat.CHAT)) == [plain, asked]
     first, second = prepare(tmp_path, [plain, asked], CHAT)

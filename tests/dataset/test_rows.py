@@ -12,7 +12,16 @@ from ftops.dataset.reading.options import MAX_LINE_BYTES
 from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.records import Message, RowFormat
-from tests.dataset.data_files import chat, pair, read_all, refusal, write_bytes, write_rows
+from tests.dataset.data_files import (
+    call,
+    chat,
+    pair,
+    read_all,
+    refusal,
+    tool,
+    write_bytes,
+    write_rows,
+)
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 
@@ -30,7 +39,12 @@ def test_chat_rows_split_before_the_last_answer(tmp_path: Path) -> None:
         "messages": [
             {"role": "system", "content": "brief"},
             {"role": "user", "name": "ann", "content": [{"type": "text", "text": "a"}] * 2},
-            {"role": "assistant", "content": None, "weight": 0, "tool_calls": [{"id": "1"}]},
+            {
+                "role": "assistant",
+                "content": None,
+                "weight": 0,
+                "tool_calls": [call("no JSON", "f", "1")],
+            },
             {"role": "tool", "content": "42", "tool_call_id": "1"},
             {"role": "assistant", "content": "the end", "weight": 1},
         ],
@@ -123,7 +137,7 @@ def message(**fields: object) -> dict[str, object]:
         ({"messages": [{"role": "user", "content": "a"}]}, "the last message is not the assistant"),
         (chat("a", ""), "the last message has no text"),
         (chat("a", None), "messages[1].content is null"),
-        (chat("a", "b") | {"tools": json.loads("[" * 70 + "]" * 70)}, "nested deeper than 64"),
+        (chat("a", "b") | {"tools": [tool(a=json.loads("[" * 70 + "]" * 70))]}, "nested deeper"),
         ('{"messages": [], "messages": [{"role": "assistant", "content": "a"}]}', "the key 'mess"),
         ('{"messages": [{"role": "user", "role": "assistant", "content": "a"}]}', "the key 'role'"),
         (pair(), "a completion row; line 1 began with chat rows"),
@@ -271,7 +285,8 @@ def test_good_chat_rows_come_back_as_they_were(
     rows: list[tuple[str, str]],
     tools: list[dict[str, str]],
 ) -> None:
-    raws = [chat(*row) | ({"tools": tools} if tools else {}) for row in rows]
+    offered = [tool(f"f{number}", **one) for number, one in enumerate(tools)]
+    raws = [chat(*row) | ({"tools": offered} if tools else {}) for row in rows]
     path = write_bytes(
         tmp_path_factory.getbasetemp(), b"\n".join(json.dumps(raw).encode() for raw in raws)
     )

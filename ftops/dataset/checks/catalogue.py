@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ftops.dataset.checks.amount import Amount
+from ftops.dataset.checks.calls import Calls
 from ftops.dataset.checks.classes import Classes
 from ftops.dataset.checks.completions import Completions
 from ftops.dataset.checks.drift import Drift
@@ -27,6 +28,7 @@ FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Lengths", (Lengths,)),
     ("Prompts", (Prompts, Style)),
     ("Completions", (Completions,)),
+    ("Tools", (Calls,)),
     ("Classes", (Classes, Labels)),
     ("The same", (Duplicates,)),
     ("Nearly the same (with `--near`)", (Near,)),

@@ -51,8 +51,27 @@ FAULTS = (
          "Use system, developer, user, assistant or tool.", _DROP),
     Rule("bad-weight", _E, "bad weight", "The weight of a message is 0 (not learned) or 1.",
          "Write 0 or 1.", _DROP),
-    Rule("no-answer", _E, "no answer to learn", "A chat ends with a text of the assistant.",
-         "Put the wanted answer at the end, or drop the row.", _DROP),
+    Rule("no-answer", _E, "no answer to learn", "A chat ends with a text of the assistant, or with"
+         " calls of tools.", "Put the wanted answer at the end, or drop the row.", _DROP),
+    Rule("bad-tools", _E, "tools are not defined well", "`tools` is a list of objects with the type"
+         " `function` and a `function` that has a name and a schema of its parameters; each name"
+         " stands there once. `parallel_tool_calls` is true or false.",
+         "Write the tools as they are written when the model is asked.", _DROP),
+    Rule("bad-call", _E, "malformed call of a tool", "A call has an `id`, the type `function`, and"
+         " a `function` with a name and its arguments: a JSON object that is written as text, such"
+         ' as `"{\\"city\\": \\"Lima\\"}"`, and `"{}"` without any. Two calls of a message have'
+         " different ids. Of a message with the weight 0, arguments may be wrong: it is not"
+         " learned.", "Write the call as the API returns it, or drop the row.", _DROP),
+    Rule("unknown-tool", _E, "call of a tool that the row does not offer", "The row has"
+         " `tools`, and the one that is called is not among them: the model would learn to make up"
+         " names.", "Add the tool to the row's `tools`, or mend the name.", _DROP),
+    Rule("unanswered-call", _E, "call without an answer", "After a message that calls tools, a"
+         " message of the role `tool` answers each call before anybody else speaks. Only the calls"
+         " at the end of a row, which are what is learned, have no answer.",
+         "Put the tool's answer behind the call, or end the row with the call.", _DROP),
+    Rule("stray-answer", _E, "answer of a tool that was not called", "A message of the role `tool`"
+         " has the id of a call in the message before it in `tool_call_id`.",
+         "Mend the id, or take the message out.", _DROP),
     Rule("bad-chat", _E, "not a chat", "A message lacks what a message must have.",
          "Each message is an object with role and content.", _DROP),
     Rule("bad-preference", _E, "not a preference", "A preference is a chat that wants an answer,"

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import orjson
 
+from ftops.dataset.calls import answer_text, write_tools
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
 from ftops.dataset.reading.json_text import count_quotes, duplicate_reason, holds_nul
@@ -33,8 +34,9 @@ class RowBatch:
     """Good rows of one shape, and the faults among them.
 
     `prompts` and `completions` are what the model is given and what it should answer; of a chat,
-    the text of all messages but the last, and the text of the last. Of a preference, the preferred
-    answer is the completion, and the other one stands in `others`, which is empty elsewhere.
+    the text of all messages but the last, and the text of the last; calls of tools are text, too.
+    Of a preference, the preferred answer is the completion, and the other one stands in `others`,
+    which is empty elsewhere.
     """
 
     format: RowFormat
@@ -84,10 +86,14 @@ class RowBatch:
     def question_hashes(self) -> Iterable[int]:
         """A number for what is asked in each row: different rows that share it contradict.
 
-        A prompt may stand in many preferences; the same two answers want the same order.
+        A prompt may stand in many preferences; the same two answers want the same order. With
+        other tools it is another question.
         """
-        if self.format is not PREFERENCE:
+        if self.format is COMPLETION:
             return map(hash, self.prompts)
+        if self.format is not PREFERENCE:
+            offered = (tuple(write_tools(raw).values()) for raw in self.raws)
+            return map(hash, zip(self.prompts, offered, strict=True))
         answers = map(frozenset, zip(self.completions, self.others, strict=True))
         return map(hash, zip(self.prompts, answers, strict=True))
 
@@ -147,14 +153,14 @@ def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[
         return _gather_preferences(raws, places, faults)
     else:
         chats = [cast("list[Raw]", raw["messages"]) for raw in raws]
-        prompts = ["\n".join(map(message_text, chat[:-1])) for chat in chats]
-        completions = [message_text(chat[-1]) for chat in chats]
+        prompts = ["\n".join(map(answer_text, chat[:-1])) for chat in chats]
+        completions = [answer_text(chat[-1]) for chat in chats]
     return RowBatch(format, raws, places, prompts, completions, faults)
 
 
 def _gather_preferences(raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:
     asked = [cast("dict[str, list[Raw]]", raw["input"])["messages"] for raw in raws]
-    prompts = ["\n".join(map(message_text, chat)) for chat in asked]
+    prompts = ["\n".join(map(answer_text, chat)) for chat in asked]
     completions, others = (
         [message_text(cast("list[Raw]", raw[key])[0]) for raw in raws] for key in OUTPUTS
     )

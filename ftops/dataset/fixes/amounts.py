@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import ClassVar
 
+from ftops.dataset.calls import answer_text
 from ftops.dataset.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion, RowFilter, Value
-from ftops.dataset.messages import message_text
 from ftops.dataset.rows import Row
 from ftops.records import RowFormat
 
@@ -29,7 +29,7 @@ class DropLongRows(RowFilter):
         else:
             rows = map(Row, portion.places, [portion.format] * len(portion.raws), portion.raws)
             kept = [
-                sum(len(message_text(one)) for one in row.messages) + len(row.other) <= most
+                sum(len(answer_text(one)) for one in row.messages) + len(row.other) <= most
                 for row in rows
             ]
         return None if all(kept) else kept

@@ -20,7 +20,7 @@ from ftops.dataset.plans.treatment import Deed, Treatment
 from ftops.dataset.reading.batches import Batches
 from ftops.dataset.reading.source import Source
 from ftops.errors import DatasetError
-from ftops.records import DataPlan, RowFormat
+from ftops.records import DataPlan, Json, RowFormat
 
 _ORDER = list(FIXES)
 _COPIED_BYTES = 1 << 20
@@ -124,7 +124,9 @@ def hash_questions(portion: Portion) -> Iterable[int]:
 
 
 def _asked(raw: Raw) -> object:
-    return raw["input"] if "input" in raw else cast("list[object]", raw["messages"])[:-1]
+    if "input" in raw:
+        return raw["input"]
+    return {**raw, "messages": cast("list[Json]", raw["messages"])[:-1]}
 
 
 def _choose(fix: Choice, deed: Deed, hashes: Hashes, places: Places, stream: BinaryIO) -> int:

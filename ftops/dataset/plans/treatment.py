@@ -11,6 +11,7 @@ from typing import cast
 
 import orjson
 
+from ftops.dataset.calls import change_arguments
 from ftops.dataset.examining.sifting import RowBatch, Sifter
 from ftops.dataset.fixes.catalogue import FIXES
 from ftops.dataset.fixes.protocol import Choice, Fix, Portion, RecordFix, RowFilter, TextFix
@@ -233,7 +234,7 @@ def _note_dropped(deed: Deed, portion: Portion, flags: Sequence[bool]) -> None:
 
 
 def _change_raws(deed: Deed, portion: Portion, change: Callable[[str], str]) -> None:
-    raws = [cast(Raw, change_texts(raw, change)) for raw in portion.raws]
+    raws = [change_arguments(cast(Raw, change_texts(raw, change)), change) for raw in portion.raws]
     for place, old, new in zip(portion.places, portion.raws, raws, strict=True):
         if old != new:
             deed.count += 1

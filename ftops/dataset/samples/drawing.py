@@ -7,8 +7,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
+from ftops.dataset.calls import answer_text
 from ftops.dataset.identity import row_id
-from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
@@ -70,13 +70,8 @@ def read_parts(row: Row) -> tuple[tuple[str, str], ...]:
     """Names and texts of what a row says: prompt and completion, or who says what."""
     if row.format is COMPLETION:
         return tuple((key, cast(str, row.raw[key])) for key in ("prompt", "completion"))
-    parts = [(cast(str, message["role"]), _say(message)) for message in row.messages]
+    parts = [(cast(str, message["role"]), answer_text(message)) for message in row.messages]
     if row.format is PREFERENCE:
         parts[-1] = ("preferred", parts[-1][1])
         parts.append(("not preferred", row.other))
     return tuple(parts)
-
-
-def _say(message: Raw) -> str:
-    calls = [f"[{key}]" for key in ("tool_calls", "function_call") if key in message]
-    return " ".join([message_text(message), *calls]).strip()

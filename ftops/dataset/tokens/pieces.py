@@ -4,15 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-import orjson
-
+from ftops.dataset.calls import write_calls, write_tools
 from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.rows import Row
 from ftops.dataset.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
 from ftops.records import Json, RowFormat
-
-_CALLS = ("tool_calls", "function_call")
-_TOOLS = ("tools", "functions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +48,8 @@ def cut_row(row: Row) -> list[Piece]:
 
 def _cut_tools(raw: Mapping[str, Json]) -> Iterator[Piece]:
     """The tools that a chat may use, as JSON: how they are written out is the provider's own."""
-    for key in _TOOLS:
-        if raw.get(key):
-            yield Piece(key, orjson.dumps(raw[key]).decode(), trained=False)
+    for key, text in write_tools(raw).items():
+        yield Piece(key, text, trained=False)
 
 
 def _cut_chat(messages: list[Raw], *, learned: bool = True) -> Iterator[Piece]:
@@ -62,9 +57,6 @@ def _cut_chat(messages: list[Raw], *, learned: bool = True) -> Iterator[Piece]:
     for message in messages:
         role = cast(str, message["role"])
         trained = learned and role == "assistant" and message.get("weight", 1) != 0
-        text = message_text(message)
-        for key in _CALLS:
-            if message.get(key):
-                text += orjson.dumps(message[key]).decode()
+        text = message_text(message) + write_calls(message, verbatim=True)
         yield Piece(role, text, trained, TOKENS_A_MESSAGE + begin)
         begin = 0

@@ -12,7 +12,17 @@ from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
 from ftops.records import RowFormat
-from tests.dataset.data_files import chat, pair, preference, write_rows
+from tests.dataset.data_files import (
+    call,
+    call_row,
+    calling,
+    chat,
+    pair,
+    preference,
+    said,
+    tool,
+    write_rows,
+)
 
 MARK = "\n\n###\n\n"
 LABELS = (" red", " green", " blue")
@@ -45,6 +55,14 @@ def test_good_rows_are_not_complained_about(tmp_path: Path, rows: list[object]) 
     assert judge(tmp_path, rows).findings == ()
 
 
+def unanswered() -> dict[str, object]:
+    """A call that is not at the end, and no tool answers it."""
+    row = call_row({})
+    assert isinstance(row["messages"], list)
+    del row["messages"][2]
+    return row
+
+
 BAD_ROWS: dict[str, object] = {
     "not-json": "{prompt: 'a', completion: 'b'}",
     "blank-line": "",
@@ -63,7 +81,12 @@ BAD_ROWS: dict[str, object] = {
     "bad-chat": {"messages": []},
     "bad-preference": preference(input={"messages": []}),
     "equal-answers": preference("Here.", " Here."),
-    "too-deep": chat("a", "b") | {"tools": [[[[[[[[[[[]]]]]]]]]]]},
+    "too-deep": chat("a", "b"),
+    "bad-tools": chat("a", "b") | {"tools": [[]]},
+    "bad-call": calling(call("no JSON")),
+    "unknown-tool": calling(call({}), tools=[tool("other")]),
+    "unanswered-call": unanswered(),
+    "stray-answer": {"messages": [*said("42", "tool", tool_call_id="a"), *said("Done.")]},
 }
 
 
@@ -74,7 +97,7 @@ def test_a_row_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, code: s
         deep: object = []
         for _ in range(70):
             deep = [deep]
-        row = chat("a", "b") | {"tools": deep}
+        row = chat("a", "b") | {"tools": [tool(a=deep)]}
     verdict = judge(tmp_path, [*good(6), row, *good(394)])
     finding = found(verdict)[code]
     assert (finding.count, finding.places) == (1, (7,))

@@ -18,7 +18,7 @@ from ftops.dataset.fixes.letters import MendMojibake
 from ftops.dataset.fixes.protocol import LEFT_OUT, Hashes
 from ftops.errors import DatasetError
 from ftops.records import Json, PlanStep
-from tests.dataset.data_files import chat, pair, preference
+from tests.dataset.data_files import call, calling, chat, pair, preference, tool
 from tests.dataset.fixes.trials import run_steps
 
 NEARLY_JSON = {
@@ -178,9 +178,19 @@ def test_the_way_back_from_a_number_is_the_first_label_that_has_it() -> None:
 
 def test_texts_of_chats_and_preferences_are_mended_too(tmp_path: Path) -> None:
     steps = [PlanStep("mend-mojibake"), PlanStep("unify-newlines")]
-    rows = run_steps(tmp_path, [chat("cafÃ©\r\n", "a") | {"tools": [{"x": "Ã©"}]}], *steps)
-    assert rows == [chat("café\n", "a") | {"tools": [{"x": "Ã©"}]}]
+    tools = {"tools": [tool(to={"description": "Ã©"})]}
+    rows = run_steps(tmp_path, [chat("cafÃ©\r\n", "a") | tools], *steps)
+    assert rows == [chat("café\n", "a") | tools]
     assert run_steps(tmp_path, [preference("Ã©", "b")], *steps) == [preference("é", "b")]
+
+
+def test_texts_in_the_arguments_of_calls_are_mended_and_others_stay_to_the_letter(
+    tmp_path: Path,
+) -> None:
+    steps = [PlanStep("mend-mojibake"), PlanStep("unify-newlines")]
+    good, bad = calling(call('{"a":  1}')), calling(call({"place": "cafÃ©\r\n", "n": [1, "Ã©"]}))
+    wanted = calling(call('{"place":"café\\n","n":[1,"é"]}'))
+    assert run_steps(tmp_path, [good, bad], *steps) == [good, wanted]
 
 
 def test_rows_that_are_too_long_go_and_no_others(tmp_path: Path) -> None:

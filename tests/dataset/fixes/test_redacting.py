@@ -18,7 +18,7 @@ from ftops.dataset.reading.source import open_source
 from ftops.dataset.screening.private import blank_escapes, find_private, hide, redact, redact_json
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
-from tests.dataset.data_files import call_row, chat, pair, preference
+from tests.dataset.data_files import call_row, chat, pair, preference, tool
 from tests.dataset.fixes.trials import Trial, run_steps, try_all
 
 MAIL, PHONE, CARD = "jo.doe@firma.de", "+49 170 1234567", "4111 1111 1111 1111"
@@ -76,10 +76,10 @@ def test_only_the_kinds_that_the_step_names_are_replaced(tmp_path: Path) -> None
 
 def test_every_message_of_a_chat_is_searched_and_names_and_calls_stay(tmp_path: Path) -> None:
     row = chat(f"I am {MAIL}", "Hello", f"Call\n{PHONE}", "I will.", f"My card: {CARD}", "No.")
-    row["tools"] = [{"x": MAIL}]
+    row["tools"] = [tool(to={"description": MAIL})]
     wanted = chat("I am [EMAIL]", "Hello", "Call\n[PHONE]", "I will.", "My card: [CARD]", "No.")
     assert run_steps(tmp_path, [row, chat("a", "b")], EVERY) == [
-        wanted | {"tools": [{"x": MAIL}]}, chat("a", "b")
+        wanted | {"tools": row["tools"]}, chat("a", "b")
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from ftops.dataset.tokens.figures import (
     sum_learned,
 )
 from ftops.dataset.tokens.pieces import Piece, cut_row
-from tests.dataset.data_files import chat, pair, preference, read_all, write_rows
+from tests.dataset.data_files import call_row, pair, preference, read_all, write_rows
 
 
 class Words:
@@ -65,13 +65,15 @@ def test_of_a_preference_both_answers_are_learned_from(tmp_path: Path) -> None:
 
 
 def test_tools_and_calls_are_read_too(tmp_path: Path) -> None:
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}
-    raw = {**chat("a", "b"), "tools": [{"type": "function"}]}
-    raw["messages"] = [{"role": "user", "content": "a"}, call, {"role": "tool", "content": "c"},
-                       {"role": "assistant", "content": "b"}]  # fmt: skip
+    raw = {
+        **call_row({"b": 1, "a": "é"}),
+        "tools": [{"type": "function", "function": {"name": "send"}}],
+    }
     pieces = cut_row(row_of(tmp_path, raw))
-    assert pieces[0] == Piece("tools", '[{"type":"function"}]', trained=False)
-    assert pieces[2].text == '[{"id":"a"}]'
+    offered = '[{"type":"function","function":{"name":"send"}}]'
+    assert pieces[0] == Piece("tools", offered, trained=False)
+    assert pieces[2].text == '[{"name":"send","arguments":{"b": 1, "a": "\\u00e9"}}]'
+    assert pieces[2].trained
 
 
 def test_figures_keep_the_length_of_each_row(tmp_path: Path) -> None:

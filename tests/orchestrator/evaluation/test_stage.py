@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-
 from ftops.checkpoints import Checkpoint
+
 from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMissed, Unreachable
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.gate import check_run_gate
