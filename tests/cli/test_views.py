@@ -144,7 +144,7 @@ def test_next_commands_depend_on_how_the_run_stands() -> None:
     assert next_commands(make_report(RUN, gone)) == ["ftops run /some/where/news-topics.yaml --new"]
     assert [line.split()[1] for line in next_commands(make_report())] == [
         "complete",
-        "results",
+        "report",
         "models",
     ]
 

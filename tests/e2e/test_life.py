@@ -44,7 +44,7 @@ def test_a_run_ends_with_times_curve_results_accuracy_model_and_next_commands(
     assert re.search(r"\n  ft:ada:local:colours:\w{8}\n", first_run.out)
     assert "not English" in first_run.out
     commands = first_run.out.partition("\nNext\n")[2].splitlines()
-    assert [line.split()[1] for line in commands] == ["complete", "results", "models"]
+    assert [line.split()[1] for line in commands] == ["complete", "report", "models"]
 
 
 def test_piped_output_has_no_bar_no_colour_and_every_event_once(first_run: Answer) -> None:
