@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.checkpoints import Checkpoint
 from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMissed, Unreachable
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import drive, load_evaluation, open_run
-from ftops.records import Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
+from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
 from ftops.scoring.evaluation import Evaluation
 from tests.orchestrator.desks import Bench, write_rows
 from tests.orchestrator.fake_provider import STEPS, FakeProvider
