@@ -63,7 +63,7 @@ class Books:
     stages: tuple[str, ...]
     calls: tuple[str, ...]  # what was done at the engine; a request that was lost is not told
     results: bytes
-    answers: bytes
+    answers: tuple[str, ...]
 
 
 class Life:
@@ -142,7 +142,7 @@ class Life:
             stages=tuple(stages),
             calls=tuple(sorted(f"{call.name} {call.state}" for call in calls)),
             results=(folder / "results.csv").read_bytes(),
-            answers=(folder / "answers.jsonl").read_bytes(),
+            answers=_read_answers(folder / "answers"),
         )
 
     def trace(self) -> list[Death]:
@@ -203,3 +203,12 @@ def _await_end(child: Child) -> int:
         pause.wait(_LOOK_EVERY_S)
     send(child.pid, signal.SIGKILL)
     raise AssertionError(f"a command did not end within {LIMIT_S:.0f} s")
+
+
+def _read_answers(folder: Path) -> tuple[str, ...]:
+    """What each candidate answered to each row; times are those of the life."""
+    return tuple(
+        f"{path.name} {answer['line']} {answer['expected']!r} {answer['given']!r}"
+        for path in sorted(folder.iterdir())
+        for answer in map(json.loads, path.read_text().splitlines())
+    )

@@ -63,7 +63,7 @@ def test_a_legacy_job_lives_its_whole_life(house: House) -> None:
     assert (first.code, first.err) == (0, "")
     assert "legacy protocol" in first.out
     check_events(house, "old", first.out)
-    assert "Accuracy on validation.jsonl" in first.out
+    assert "Evaluation on validation.jsonl" in first.out
     assert "training   o validation" in first.out
     assert "nothing was repeated" in house.look("run", job).out
     table = house.folder / "old.csv"

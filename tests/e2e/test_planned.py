@@ -34,7 +34,7 @@ def test_a_table_is_prepared_trained_on_and_answered_in_its_own_labels(house: Ho
     job.write_text(text.replace("n_epochs: auto ", "n_epochs: 4 "))
     ran = house.ftops("run", job)
     assert ran.code == 0, ran.err
-    assert "Accuracy on held-out.csv" in ran.out
+    assert "Evaluation on held-out.csv" in ran.out
     assert any(kind in ran.out for kind in KINDS)
     answer = house.look("complete", "-m", "planned", "-p", "the apple at noon", "--json")
     document = cast(dict[str, Json], answer.document)

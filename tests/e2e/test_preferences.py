@@ -80,7 +80,7 @@ def test_a_preference_job_file_leads_to_a_model_that_answers_as_preferred(house:
         answer = house.ftops("complete", "-m", name, "-p", ask_for(HELD_OUT[0]))
         assert say(HELD_OUT[0]) in answer.out
     shown = house.look("show", str(second["run_id"]), "--json")
-    assert '"accuracy": 1.0' in shown.out
+    assert '"value": 1.0' in shown.out
     wrong = house.folder / "wrong.yaml"
     wrong.write_text(
         f"name: wrong\nprovider: local\nmodel: {model}\nmethod: dpo\ntraining_file: taught.jsonl\n"
