@@ -19,7 +19,7 @@ def test_a_run_is_in_each_tool_with_the_figures_of_its_results(house: House) -> 
     assert done.code == 0
     document = json.loads((house.folder / "told.json").read_text())
     (loss,) = (one for one in document["curves"] if one["name"] == "train_loss")
-    rows = json.loads(house.look("results", "tracked", "--json").out)
+    rows = json.loads(house.look("results", "tracked", "--json").out)["steps"]
     assert loss["steps"] == [row["step"] for row in rows]
     assert loss["values"] == [row["train_loss"] for row in rows]
     assert document["lineage"]["model"] == json.loads(done.out)["fine_tuned_model"]
