@@ -1,11 +1,15 @@
 """The user's own function as a metric: `python: checks/my_check.py:score`.
 
-It is called `score(prompt, expected, given)` for each row and gives True, False or a number.
+It is called `score(prompt, expected, given)` for each row and gives True, False or a number. It
+runs in this process, and yet must not spoil what ftops prints, nor end or hold the command: what it
+prints goes to stderr, its input is empty, and a call that takes too long is broken off.
 """
 
+import contextlib
+import io
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,8 +19,12 @@ from typing import Any
 from ftops.errors import ScoringError
 from ftops.records import Json, Prompt
 from ftops.scoring.answers import Answer, Problem
+from ftops.scoring.metrics.time_limit import TookTooLong, limit_time
 from ftops.scoring.samples import Sample
 
+ROW_LIMIT_S = 30.0
+_MOST_TIMEOUTS = 3  # of so many rows in all; the others are not tried, but told of
+_LARGEST = 1e15  # sums of squares of so large scores are still numbers
 _SHOWN = 3  # rows of which the fault is told in full
 _HINT = "Write `python: checks/my_check.py:score`, with a function score(prompt, expected, given)."
 
@@ -32,13 +40,22 @@ class FunctionMetric:
     name: str
     function: Callable[..., Any]
     where: str
+    limit_s: float = ROW_LIMIT_S
 
     def measure(self, answers: Sequence[Answer]) -> Sample:
         """Calls the function once a row, but not for rows that failed, which score lowest."""
         faults: dict[int, str] = {}
         scores: list[float | None] = []
+        late = 0
         for one in answers:
-            scored, fault = (None, "") if one.problem is Problem.FAILED else self._call(one)
+            if one.problem is Problem.FAILED:
+                scores.append(None)
+                continue
+            if late < _MOST_TIMEOUTS:
+                scored, fault = self._call(one)
+                late += isinstance(fault, _Late)
+            else:
+                scored, fault = None, "not tried, since calls before it took too long"
             scores.append(scored)
             if fault:
                 faults[one.line] = fault
@@ -52,18 +69,16 @@ class FunctionMetric:
     def _call(self, answer: Answer) -> tuple[float | None, str]:
         """The score, or None and what is wrong."""
         try:
-            given = self.function(_plain(answer.prompt), answer.expected, answer.given)
-        except Exception as error:
-            return None, f"{type(error).__name__}: {error}"
-        try:
-            score = float(given) if not isinstance(given, str | bytes) else math.nan
-        except (TypeError, ValueError, OverflowError):
-            score = math.nan
-        if not math.isfinite(score):
-            return (
-                None,
-                f"it gave {_shorten(repr(given))}, which is neither True, False nor a number",
-            )
+            with _kept_apart(), limit_time(self.limit_s):
+                given = self.function(_plain(answer.prompt), answer.expected, answer.given)
+                score = _read_score(given)
+                told = "" if abs(score) <= _LARGEST else _shorten(_show(given, repr))
+        except TookTooLong:
+            return None, _Late(f"it took more than {self.limit_s:g} s")
+        except (Exception, SystemExit) as error:
+            return None, f"{type(error).__name__}: {_show(error, str)}"
+        if told or math.isnan(score):
+            return None, f"it gave {told}, which is neither True, False nor a number to count with"
         return score, ""
 
     def _tell(self, faults: dict[int, str], rows: int) -> tuple[str, ...]:
@@ -78,6 +93,39 @@ class FunctionMetric:
             f"{self.where} could not score {len(faults):,} of {rows:,} rows, which count as"
             f" wrong: {shown}{rest}",
         )
+
+
+class _Late(str):
+    """The fault of a call that was broken off."""
+
+    __slots__ = ()
+
+
+@contextlib.contextmanager
+def _kept_apart() -> Iterator[None]:
+    """What is printed in here goes to stderr; there is nothing to be read."""
+    before, sys.stdin = sys.stdin, io.StringIO()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdin = before
+
+
+def _read_score(given: Any) -> float:
+    """What it gave as a number; NaN where it is none."""
+    try:
+        return math.nan if isinstance(given, str | bytes) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _show(given: object, render: Callable[[object], str]) -> str:
+    """The user's value as text, also where its own class cannot tell."""
+    try:
+        return render(given)
+    except Exception:
+        return f"a {type(given).__name__}"
 
 
 def make_function(name: str, told: str, folder: Path) -> FunctionMetric:
@@ -106,7 +154,8 @@ def _load(path: Path) -> ModuleType:
     beside = str(path.resolve().parent)
     sys.path.insert(0, beside)
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        with _kept_apart():
+            exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise ScoringError(
             f"{path}: the file does not load: {type(error).__name__}: {error}", hint=_HINT

@@ -1,6 +1,7 @@
 """A user's own function scores rows, and whatever it does wrong is told by row."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ftops.records import Message
 from ftops.scoring.answers import Answer
 from ftops.scoring.choices import MetricChoice
 from ftops.scoring.making import make_metrics
+from ftops.scoring.metrics.functions import FunctionMetric
 from ftops.scoring.metrics.metric import Metric
 from tests.scoring.answered import answer, fail
 
@@ -49,7 +51,7 @@ def test_a_row_on_which_it_raises_counts_as_wrong_and_is_told(make: Make) -> Non
     (note,) = sample.notes
     assert "check.py:score could not score 2 of 4 rows" in note
     assert "line 3: JSONDecodeError: Expecting value" in note
-    assert "line 4: it gave 'text', which is neither True, False nor a number" in note
+    assert "line 4: it gave 'text', which is neither True, False nor a number to count with" in note
 
 
 @pytest.mark.parametrize("given", ["None", "float('nan')", "'0.5'", "[1]", "10 ** 400"])
@@ -97,3 +99,56 @@ def test_a_name_without_file_or_function_is_refused(tmp_path: Path, told: str) -
     with pytest.raises(ScoringError) as caught:
         make_metrics([MetricChoice("python", {"function": told})], folder=tmp_path)
     assert "my_check.py:score" in caught.value.hint
+
+
+def test_what_a_function_prints_stays_out_of_what_ftops_prints(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metric = make(
+        "print('loaded')\ndef score(prompt, expected, given):\n    print('said')\n    return 1\n"
+    )
+    assert metric.measure(answer([("a", "a")])).value == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "loaded\nsaid\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import sys\ndef score(*_):\n    sys.exit(3)\n", "SystemExit: 3"),
+        ("def score(*_):\n    return input()\n", "EOFError"),
+        ("def score(*_):\n    return 1e308\n", "it gave 1e+308"),
+        ("def score(*_):\n    return float('nan')\n", "it gave nan"),
+        (
+            "class Odd:\n    def __repr__(self):\n        raise ValueError\n"
+            "def score(*_):\n    return Odd()\n",
+            "it gave a Odd",
+        ),
+        (
+            "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\n"
+            "def score(*_):\n    raise Odd\n",
+            "Odd: a Odd",
+        ),
+    ],
+)
+def test_a_function_that_exits_reads_or_gives_the_absurd_ends_no_command(
+    make: Make, source: str, told: str
+) -> None:
+    sample = make(source).measure(answer([("a", "a"), ("b", "b")]))
+    assert not sample.rows
+    assert told in sample.notes[0]
+
+
+def test_a_function_that_never_returns_is_broken_off_and_not_called_for_ever(make: Make) -> None:
+    made = make(
+        "def score(prompt, expected, given):\n"
+        "    while given == 'x':\n        try:\n            pass\n"
+        "        except Exception:\n            pass\n    return 1\n"
+    )
+    assert isinstance(made, FunctionMetric)
+    sample = replace(made, limit_s=0.02).measure(answer([("a", "a"), *[("a", "x")] * 5]))
+    assert sample.value == pytest.approx(1 / 6)
+    (note,) = sample.notes
+    assert "could not score 5 of 6 rows" in note
+    assert "line 2: it took more than 0.02 s" in note
+    assert "and 2 more" in note
