@@ -57,6 +57,13 @@ def test_the_data_files_that_a_job_file_names_pass_the_checks(job_file: Path) ->
         assert summary.duplicate_rows == 0
 
 
+@every_job_file
+def test_a_job_file_that_asks_for_its_training_rows_says_that_this_is_meant(job_file: Path) -> None:
+    spec = load_job(job_file, environ={}).spec
+    if spec.evaluate.file == spec.training_file:
+        assert not spec.evaluate.refuses_overlap
+
+
 @pytest.mark.parametrize(("name", "at_least"), [("train", 150), ("validation", 50)])
 def test_news_has_enough_rows_of_each_of_its_three_labels(name: str, at_least: int) -> None:
     labels = Counter(label for _, label in read_pairs(NEWS / f"{name}.jsonl"))

@@ -14,6 +14,7 @@ from ftops.cli.evaluation_view import render_evaluation
 from ftops.dataset.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.ledger.ledger import Ledger, RemoteCall
+from ftops.orchestrator import telling, tracking
 from ftops.orchestrator.hints import find_run_words
 from ftops.orchestrator.runs import load_evaluation, load_results
 from ftops.orchestrator.trainings import find_facts
@@ -24,6 +25,8 @@ from ftops.scoring.evaluation import Evaluation
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
 _SHOWN_EVENTS = 8
+_AT_PROVIDER = "Requests that changed something at the provider"
+_ELSEWHERE = {tracking.CALL: "Trackers that were told", telling.CALL: "Notices"}
 _HONEST = (
     "This small model was trained from random weights: it learned the format and\n"
     "the labels of its data, not English. Rehearse with it; judge nothing else by it."
@@ -153,9 +156,10 @@ def render_whole(
     )
     yield views.heading("Stages")
     yield tables.render_stages(report.stages)
-    if calls:
-        yield views.heading("Requests that changed something at the provider")
-        yield views.indent(tables.render_calls(calls))
+    for title, listed in group_calls(calls).items():
+        yield views.heading(title)
+        place = "remote id" if title == _AT_PROVIDER else "where"
+        yield views.indent(tables.render_calls(listed, place))
     if events:
         yield views.heading(f"Last of {len(events)} events")
         yield from (views.describe_event(event) for event in events[-_SHOWN_EVENTS:])
@@ -163,6 +167,14 @@ def render_whole(
         yield from render_evaluation(report.evaluation)
     yield views.heading("Next")
     yield from views.render_commands(next_commands(report))
+
+
+def group_calls(calls: Sequence[RemoteCall]) -> dict[str, list[RemoteCall]]:
+    """What left this machine, by whom it went to: the provider, trackers, who is notified."""
+    grouped: dict[str, list[RemoteCall]] = {}
+    for call in calls:
+        grouped.setdefault(_ELSEWHERE.get(call.name, _AT_PROVIDER), []).append(call)
+    return grouped
 
 
 def next_commands(report: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -31,7 +32,8 @@ _MORE_METRICS = 2  # beside the headline, as many as 80 columns hold
 _MATRIX_CLASSES = 8
 _SHOWN_PAIRS = 8
 _SHOWN_CLASSES = 6
-_LABEL_CHARS = 24
+_LABEL_COLUMNS = 24
+_LETTERS = "ABCDEFGH"  # as many as _MATRIX_CLASSES
 _VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
 
@@ -144,7 +146,7 @@ def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
     for one in shown:
         figures = (one.recall, one.precision, one.f1)
         texts = ["–" if value is None else f"{value:.0%}" for value in figures]
-        table.add_row(views.cell(_cut(one.label)), f"{one.rows:,}", *texts)
+        table.add_row(_cut(one.label), f"{one.rows:,}", *texts)
     yield views.indent(table)
     if candidate.confusion is not None:
         yield from render_confusion(candidate.confusion)
@@ -160,39 +162,64 @@ def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
         yield views.indent(_render_matrix(confusion))
         return
     yield views.heading("Mistaken most often")
-    table = make_table("rows", "expected", "answered", right=("rows",))
-    for count, expected, given in pairs[:_SHOWN_PAIRS]:
-        table.add_row(f"{count:,}", views.cell(_cut(expected)), views.cell(_cut(given)))
+    table = make_table("rows", "of", "expected", "answered", right=("rows", "of"))
+    for pair in pairs[:_SHOWN_PAIRS]:
+        table.add_row(f"{pair.count:,}", f"{pair.rows:,}", _cut(pair.expected), _cut(pair.given))
     yield views.indent(table)
 
 
 def _render_matrix(confusion: Confusion) -> Table:
-    """Columns carry the numbers of the lines, since labels may be long."""
-    numbers = [str(number) for number in range(1, len(confusion.labels) + 1)]
+    """Columns carry the labels where there is room for them, else letters that the lines explain.
+
+    Never numbers: labels often are numbers themselves.
+    """
     outside = any(line[-1] for line in confusion.counts)
-    columns = [*numbers, *(["none"] if outside else [])]
-    table = make_table("", *columns, right=columns)
-    for number, (label, line) in enumerate(zip(confusion.labels, confusion.counts, strict=True)):
+    labels = [_cut(label) for label in confusion.labels]
+    ends = [*labels, Text("none")] if outside else labels
+    if not _fits(labels, [[f"{n:,}" for n in line] for line in confusion.counts], ends):
+        ends = [Text(letter) for letter in _LETTERS[: len(labels)]] + ends[len(labels) :]
+        labels = [Text.assemble(f"{_LETTERS[n]}  ", label) for n, label in enumerate(labels)]
+    table = make_table("", *(end.plain for end in ends), right=[end.plain for end in ends])
+    for number, (label, line) in enumerate(zip(labels, confusion.counts, strict=True)):
         cells = []
         for place, count in enumerate(line if outside else line[:-1]):
             style = "green" if place == number else "red" if count else "dim"
             cells.append(Text(f"{count:,}" if count else "·", style))
-        table.add_row(views.cell(f"{number + 1} {_cut(label)}"), *cells)
+        table.add_row(label, *cells)
     return table
 
 
-def _find_pairs(confusion: Confusion) -> list[tuple[int, str, str]]:
-    """Mistakes by how often they were made: rows, what was expected, what was answered."""
+def _fits(labels: Sequence[Text], counts: Sequence[Sequence[str]], ends: Sequence[Text]) -> bool:
+    """Whether columns that carry these ends stand beside the labels in 80 screen columns."""
+    widths = [
+        max(end.cell_len, *(len(line[place]) for line in counts)) for place, end in enumerate(ends)
+    ]
+    side = max(label.cell_len for label in labels)
+    return side + sum(width + 2 for width in widths) <= views.WIDTH
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """So many of the rows that expect one label were answered another."""
+
+    count: int
+    rows: int
+    expected: str
+    given: str
+
+
+def _find_pairs(confusion: Confusion) -> list[_Pair]:
+    """Mistakes by how often they were made."""
     given = [*confusion.labels, "none of the classes"]
     pairs = [
-        (count, expected, given[place])
+        _Pair(count, sum(line), expected, given[place])
         for number, (expected, line) in enumerate(
             zip(confusion.labels, confusion.counts, strict=True)
         )
         for place, count in enumerate(line)
         if count and place != number
     ]
-    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+    return sorted(pairs, key=lambda pair: (-pair.count, pair.expected, pair.given))
 
 
 def _say(mark: Text, sentence: str) -> RenderableType:
@@ -205,6 +232,8 @@ def _wrap(text: str) -> str:
     return "\n".join(textwrap.wrap(clean(text), views.WIDTH - 4))
 
 
-def _cut(label: str) -> str:
-    line = " ".join(label.split())
-    return line if len(line) <= _LABEL_CHARS else f"{line[: _LABEL_CHARS - 1]}…"
+def _cut(label: str) -> Text:
+    """The label on one line of few screen columns, of which wide characters take two each."""
+    line = views.cell(" ".join(label.split()) or "(empty)")
+    line.truncate(_LABEL_COLUMNS, overflow="ellipsis")
+    return line

@@ -15,7 +15,7 @@ from ftops.cli.outcomes import render_bytes
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.details import PreparedFile
 from ftops.orchestrator.lineage import Generation, Headline, TrainingCost, read_job_file
-from ftops.records import Json, ProviderSettings, Stage
+from ftops.records import Checkpoint, Json, ProviderSettings, Stage
 from ftops.reporting.code_examples import Language, Usage, render_code
 
 _UPLOADED_AS = {"train": "training_file", "validation": "validation_file"}
@@ -33,7 +33,7 @@ class ModelCard:
     headline: Headline | None
     cost: TrainingCost | None
     ends: date | None
-    checkpoints: Sequence[str]
+    checkpoints: Sequence[Checkpoint]
     usage: Usage
     home: Path
 
@@ -58,7 +58,10 @@ class ModelCard:
             "ends_on": self.ends.isoformat() if self.ends else None,
             "metric": self.headline.to_json() if self.headline else None,
             "cost": self.cost.to_json() if self.cost else None,
-            "checkpoints": list(self.checkpoints),
+            "checkpoints": [
+                {"step": one.step, "model": one.model, "metrics": dict(one.metrics)}
+                for one in self.checkpoints
+            ],
             "lineage": [_generation_document(one, self.home) for one in self.lineage],
             "stages": [stage_document(one) for one in made.stages] if made else [],
             "code": {one.value: render_code(self.usage, one) for one in Language},
@@ -80,7 +83,7 @@ def render_card(card: ModelCard, today: date) -> Iterator[RenderableType]:
             ("measured", describe_headline(card.headline) or None),
             ("cost", describe_cost(card.cost) or None),
             ("ends", describe_end(card.ends, today) if card.ends else None),
-            ("checkpoints", ", ".join(card.checkpoints) or None),
+            *(("checkpoint", _describe_checkpoint(one)) for one in card.checkpoints),
         ]
     )
     if made is not None:
@@ -151,6 +154,14 @@ def _find_remote_id(made: Generation, file: PreparedFile) -> str:
     """What the provider calls the file; "" when it was never sent."""
     value = made.find_detail(Stage.UPLOAD).get(_UPLOADED_AS[file.role])
     return value if isinstance(value, str) else (file.file_id or "")
+
+
+def _describe_checkpoint(one: Checkpoint) -> str:
+    """Its name, then its step and what was measured there, so that one can be chosen."""
+    # of the same few rows at each checkpoint, while all rows are measured at some alone
+    loss = one.metrics.get("valid_loss", one.metrics.get("full_valid_loss"))
+    measured = "" if loss is None else f", validation loss {loss:.3g}"
+    return f"{one.model} (step {one.step:,}{measured})"
 
 
 def _describe_provider(settings: ProviderSettings) -> str:

@@ -192,7 +192,7 @@ def _collect(ledger: "Ledger", named: "NamedModel") -> "ModelCard":
         headline=lineage.find_headline(evaluation),
         cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
         ends=lineage.find_end(shutdown_date, figures),
-        checkpoints=lineage.find_checkpoints(evaluation),
+        checkpoints=lineage.find_checkpoints(generations[-1]) if generations else [],
         usage=make_usage(named, row_format, home=home, environ=read_environ()),
         home=home,
     )

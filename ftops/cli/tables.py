@@ -110,12 +110,12 @@ def render_leftovers(leftovers: "Sequence[Leftover]") -> RenderableType:
     return table
 
 
-def render_calls(calls: "Sequence[RemoteCall]") -> RenderableType:
-    """One line a request that changed something at the provider."""
-    table = make_table("call", "state", "remote id", "at")
+def render_calls(calls: "Sequence[RemoteCall]", place: str = "remote id") -> RenderableType:
+    """One line a request that changed something, there or at a tool."""
+    table = make_table("call", "state", place, "at")
     for call in calls:
         table.add_row(
-            cell(call.name),
+            cell(call.request.get("tool", call.name)),
             cell(call.state),
             cell(call.remote_id or call.error),
             cell(_short(call.began_at)),

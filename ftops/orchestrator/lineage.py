@@ -16,8 +16,9 @@ from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.details import Prepared, find_value
 from ftops.orchestrator.evaluation.keeping import EVALUATION
 from ftops.orchestrator.runs import JOB_FILE
+from ftops.orchestrator.trainings import find_facts
 from ftops.providers.figures import ModelFigures
-from ftops.records import Json, Run, Stage, StageRecord, TunedModel
+from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
 from ftops.scoring.evaluation import CandidateKind, Evaluation, Figure
 
 _WHOLE_DAY = 10  # characters of 2027-01-14
@@ -123,10 +124,17 @@ def find_headline(evaluation: Evaluation | None) -> Headline | None:
     return None
 
 
-def find_checkpoints(evaluation: Evaluation | None) -> list[str]:
-    """The models of the same job's checkpoints, as far as they were evaluated."""
-    candidates = evaluation.candidates if evaluation else ()
-    return [one.model for one in candidates if one.kind is CandidateKind.CHECKPOINT and one.model]
+def find_checkpoints(made: Generation) -> list[Checkpoint]:
+    """The models that the job left on its way and that can be asked, by step.
+
+    That of the last step is left out: it is the model itself.
+    """
+    last = find_value(made.find_detail(Stage.RESULTS), "step", int)
+    return [
+        one
+        for one in find_facts(made.stages).checkpoints
+        if one.model != made.tuned.name and one.step != last
+    ]
 
 
 def find_training_cost(made: Generation, figures: ModelFigures) -> TrainingCost | None:

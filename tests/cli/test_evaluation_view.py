@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from ftops.cli.evaluation_view import render_confusion, render_evaluation
@@ -55,8 +56,36 @@ def test_the_classes_of_few_labels_are_shown_as_a_matrix() -> None:
     text = render(evaluate("f", candidates, choose_metrics(answers)))
     assert "Classes (tuned)" in text
     lines = text.splitlines()
-    (row,) = [line for line in lines if line.startswith("  2 b")]
-    assert row.split() == ["2", "b", "4", "16", "·"]
+    place = lines.index("What was answered (columns) where what was expected (lines)")
+    assert lines[place + 1].split() == ["a", "b", "c"]
+    assert lines[place + 3].split() == ["b", "4", "16", "·"]
+
+
+def test_labels_that_are_numbers_name_the_columns_themselves() -> None:
+    text = show(*render_confusion(Confusion(("0", "1"), ((5, 2, 0), (1, 6, 0)))))
+    assert [line.split() for line in text.splitlines()[-3:]] == [
+        ["0", "1"],
+        ["0", "5", "2"],
+        ["1", "1", "6"],
+    ]
+
+
+def test_labels_too_long_for_columns_are_told_by_letters() -> None:
+    labels = tuple(f"a label of some length {letter}" for letter in "xyz")
+    text = show(*render_confusion(Confusion(labels, ((5, 2, 0, 0), (1, 6, 0, 0), (0, 0, 7, 0)))))
+    lines = text.splitlines()[-4:]
+    assert lines[0].split() == ["A", "B", "C"]
+    assert [line.split()[0] for line in lines[1:]] == ["A", "B", "C"]
+    assert lines[2].split()[-3:] == ["1", "6", "·"]
+
+
+def test_wide_labels_stand_in_line_with_narrow_ones() -> None:
+    labels = ("日本語のとても長いラベルです、もっと長い", "é", "short")
+    text = show(*render_confusion(Confusion(labels, ((5, 2, 0, 0), (1, 6, 0, 0), (0, 0, 7, 0)))))
+    lines = text.splitlines()[-4:]
+    assert max(map(cell_len, lines)) <= 80
+    ends = {cell_len(line.rstrip()) for line in lines}
+    assert len(ends) == 1
 
 
 def test_of_many_classes_the_pairs_that_are_mistaken_most_often_are_shown() -> None:
@@ -70,6 +99,7 @@ def test_of_many_classes_the_pairs_that_are_mistaken_most_often_are_shown() -> N
     assert max(map(len, text.splitlines())) <= 80
     first = next(line for line in text.splitlines() if line.strip().startswith("39"))
     assert "number 0" not in first[:20]
+    assert first.split()[:2] == ["39", "48"]
 
 
 def test_a_matrix_without_mistakes_is_not_shown() -> None:

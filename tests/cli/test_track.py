@@ -54,6 +54,15 @@ def test_a_run_is_written_where_the_option_says(
     assert quiet.out == f"{tmp_path / 'a.json'}\n"
 
 
+def test_what_trackers_were_told_is_no_request_to_the_provider(home: Path, tmp_path: Path) -> None:
+    add_run(home, write_job(tmp_path))
+    assert ftops("track", RUN_ID, "--to", f"json={tmp_path}/out.json").code == 0
+    shown = ftops("show", RUN_ID).out
+    assert "at the provider" not in shown
+    _, told = shown.split("Trackers that were told\n")
+    assert told.splitlines()[1].split()[:2] == ["json", "done"]
+
+
 def test_without_the_option_the_job_file_says_where(home: Path, tmp_path: Path) -> None:
     add_run(home, write_job(tmp_path, "track: [json: {file: kept.json}]\n"))
     assert ftops("track", RUN_ID).code == 0

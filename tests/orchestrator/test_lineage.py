@@ -79,8 +79,7 @@ def write_evaluation(home: Path, text: str) -> Run:
 def make_evaluation(**figures: Figure) -> Evaluation:
     tuned = CandidateScore("tuned", CandidateKind.TUNED, 100, figures, model=FIRST)
     base = CandidateScore("base", CandidateKind.BASE, 100, {"accuracy": Figure(0.3, 0.2, 0.4, 100)})
-    step = CandidateScore("step 20", CandidateKind.CHECKPOINT, 100, {}, model=f"{FIRST}:step-20")
-    return Evaluation("test.jsonl", 100, "accuracy", (base, step, tuned))
+    return Evaluation("test.jsonl", 100, "accuracy", (base, tuned))
 
 
 def test_a_model_that_was_tuned_from_a_tuned_one_has_both_generations(ledger: Ledger) -> None:
@@ -115,7 +114,20 @@ def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
         "high": 0.97,
         "rows": 100,
     }
-    assert lineage.find_checkpoints(found) == [f"{FIRST}:step-20"]
+
+
+def test_checkpoints_are_those_that_the_results_list_whether_evaluated_or_not() -> None:
+    listed: Json = [
+        {"id": "ftckpt-2", "step": 40, "model": f"{FIRST}:ckpt-40", "metrics": {"valid_loss": 0.2}},
+        {"id": "ftckpt-1", "step": 20, "model": f"{FIRST}:ckpt-20", "metrics": {}},
+        {"id": "ftckpt-3", "step": 60, "model": f"{FIRST}:ckpt-60", "metrics": {}},
+    ]
+    made = make_generation(results={"checkpoints": listed, "step": 60})
+    found = lineage.find_checkpoints(made)
+    assert [(one.step, one.model) for one in found] == [
+        (20, f"{FIRST}:ckpt-20"),
+        (40, f"{FIRST}:ckpt-40"),
+    ]
 
 
 def test_a_metric_that_the_tuned_model_lacks_is_not_taken_from_another() -> None:
