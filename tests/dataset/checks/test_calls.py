@@ -105,7 +105,10 @@ def test_another_call_for_the_same_question_contradicts_but_for_other_tools(tmp_
     assert judge(tmp_path, twice)["same-prompt"].count == 1
     other = calling(call({}, "post"), question="Send number 0, please.", tools=[tool("post")])
     assert "same-prompt" not in judge(tmp_path, [row(GOOD), other])
-    assert "duplicate-rows" in judge(tmp_path, [row(GOOD), row(GOOD)])
+    again = [calling(call(GOOD, id=name), tools=[SEND]) for name in ("a", "b")]
+    found = judge(tmp_path, again)
+    assert "duplicate-rows" in found
+    assert "same-prompt" not in found
 
 
 def test_a_provider_that_trains_no_tools_is_named_with_the_rows(tmp_path: Path) -> None:
