@@ -71,6 +71,33 @@ def write_tools(raw: Mapping[str, Json]) -> dict[str, str]:
     return {key: orjson.dumps(raw[key]).decode() for key in TOOL_KEYS if raw.get(key)}
 
 
+def number_calls(raw: Raw) -> Raw:
+    """The row with numbers for the ids of its calls: rows that differ by these alone are the same.
+
+    A row without calls is itself.
+    """
+    inside = raw.get("input")
+    chat = inside if isinstance(inside, dict) else raw
+    messages = cast("list[Raw]", chat.get("messages") or [])
+    if not any(message.get("tool_calls") for message in messages):
+        return raw
+    numbers: dict[Json, str] = {}
+    numbered = cast("list[Json]", [_number_ids(message, numbers) for message in messages])
+    changed: Raw = {**chat, "messages": numbered}
+    return changed if chat is raw else {**raw, "input": changed}
+
+
+def _number_ids(message: Raw, numbers: dict[Json, str]) -> Raw:
+    changed = dict(message)
+    if calls := cast("list[Raw]", message.get("tool_calls") or []):
+        for call in calls:
+            numbers[call["id"]] = str(len(numbers))
+        changed["tool_calls"] = [{**call, "id": numbers[call["id"]]} for call in calls]
+    if "tool_call_id" in message:
+        changed["tool_call_id"] = numbers.get(message["tool_call_id"], message["tool_call_id"])
+    return changed
+
+
 def change_arguments(raw: Raw, change: Callable[[str], str]) -> Raw:
     """The row with the texts inside the arguments of its calls changed.
 

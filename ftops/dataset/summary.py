@@ -13,7 +13,7 @@ from typing import cast
 
 import orjson
 
-from ftops.dataset.calls import answer_text, write_tools
+from ftops.dataset.calls import answer_text, number_calls, write_tools
 from ftops.dataset.letters import Letters, count_letters
 from ftops.dataset.messages import Raw
 from ftops.dataset.reading.options import ReadOptions
@@ -186,4 +186,5 @@ def _row_hash(row: Row) -> int:
     """64 bits that are the same for equal rows, within one process."""
     if row.format is COMPLETION:
         return hash((row.raw["prompt"], row.raw["completion"])) & _HASH_BITS
-    return hash(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS)) & _HASH_BITS
+    raw = number_calls(row.raw)
+    return hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) & _HASH_BITS

@@ -1,10 +1,17 @@
 """Calls of tools as text: equal calls are written alike, and texts in them can be changed."""
 
+import json
 from typing import cast
 
-from ftops.dataset.calls import answer_text, change_arguments, write_calls, write_tools
+from ftops.dataset.calls import (
+    answer_text,
+    change_arguments,
+    number_calls,
+    write_calls,
+    write_tools,
+)
 from ftops.records import Json
-from tests.dataset.data_files import call, tool
+from tests.dataset.data_files import call, call_row, chat, tool
 
 
 def saying(*calls: dict[str, object], text: Json = None) -> dict[str, Json]:
@@ -58,6 +65,15 @@ def test_texts_in_arguments_are_changed_and_what_stays_keeps_its_spelling() -> N
     changed = change_arguments(raw, lambda text: text.replace("y", "z"))
     assert changed == {"messages": [saying(call('{"a":["x",{"b":"z"}],"x":1}'), call("{ }"))]}
     assert change_arguments(raw, str) == raw
+
+
+def test_rows_that_differ_by_the_ids_of_their_calls_are_numbered_alike() -> None:
+    one, other = (json.loads(json.dumps(call_row({})).replace("call_1", name)) for name in "ab")
+    assert number_calls(one) == number_calls(other) != one
+    asked: dict[str, Json] = {"input": one, "preferred_output": []}
+    assert number_calls(asked) == {"input": number_calls(one), "preferred_output": []}
+    plain = cast("dict[str, Json]", chat("a", "b"))
+    assert number_calls(plain) is plain
 
 
 def test_tools_are_written_by_the_key_under_which_they_stand() -> None:

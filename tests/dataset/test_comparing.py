@@ -9,7 +9,7 @@ import pytest
 from ftops.dataset.comparing import Difference, compare
 from ftops.dataset.reading.options import ReadOptions
 from ftops.errors import DatasetError
-from tests.dataset.data_files import chat, pair, write_rows
+from tests.dataset.data_files import call, calling, chat, pair, write_rows
 
 LONG = "The committee met on Thursday to talk about the new library and its opening hours"
 
@@ -63,6 +63,11 @@ def test_shares_of_classes_are_told_where_there_are_some(tmp_path: Path) -> None
 def test_chats_are_compared_by_what_was_asked(tmp_path: Path) -> None:
     found = diff(tmp_path, [chat("hi", "a"), chat("by", "a")], [chat("hi", "b"), chat("by", "a")])
     assert counts(found) == (1, 0, 0, 1, 0)
+
+
+def test_another_call_is_another_answer(tmp_path: Path) -> None:
+    old, new = ([calling(call({"n": n}), question=LONG)] for n in (1, 2))
+    assert counts(diff(tmp_path, old, new)) == (0, 0, 0, 1, 0)
 
 
 def test_bad_rows_are_refused(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ import hashlib
 import tracemalloc
 from pathlib import Path
 
+import orjson
 import pytest
 
 from ftops.dataset.letters import Letters
 from ftops.dataset.summary import MAX_CLASSES, check_file, overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
-from tests.dataset.data_files import chat, pair, write_bytes, write_rows
+from tests.dataset.data_files import call, calling, chat, pair, tool, write_bytes, write_rows
 
 
 def test_the_figures_are_those_of_the_file(tmp_path: Path) -> None:
@@ -31,6 +32,26 @@ def test_the_figures_of_chats_count_contents(tmp_path: Path) -> None:
     assert summary.format is RowFormat.CHAT
     assert (summary.messages, summary.letters.latin, summary.duplicate_rows) == (8, 16, 1)
     assert summary.longest_completion_chars == 3
+
+
+def test_calls_are_answers_and_tools_count(tmp_path: Path) -> None:
+    rows = [calling(call({"n": n % 2}, id=f"call_{n}"), question="a") for n in range(8)]
+    plain = check_file(write_rows(tmp_path / "a.jsonl", rows))
+    assert plain.classes == {
+        '[{"name":"send","arguments":{"n":0}}]': 4, '[{"name":"send","arguments":{"n":1}}]': 4
+    }  # fmt: skip
+    assert plain.duplicate_rows == 6  # whatever the ids of the calls
+    offered = check_file(
+        write_rows(tmp_path / "b.jsonl", [row | {"tools": [tool()]} for row in rows])
+    )
+    assert offered.letters.latin - plain.letters.latin == 8 * len(orjson.dumps([tool()]))
+
+
+def test_rows_of_both_files_are_the_same_whatever_the_ids_of_calls(tmp_path: Path) -> None:
+    one, other = (
+        write_rows(tmp_path / f"{name}.jsonl", [calling(call({}, id=name))]) for name in ("a", "b")
+    )
+    assert overlap(one, other).rows == 1
 
 
 def test_the_hash_covers_every_byte_of_the_file(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def make_aim(target: str | None) -> "Aim":
         make_gauge(provider, model),
         capabilities.auto_epochs,
         capabilities.auto_batch,
+        capabilities.tools,
     )
 
 

@@ -10,11 +10,14 @@ from ftops.dataset.examining.sifting import RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.messages import Raw, quoted
-from ftops.dataset.tools import list_offered
+from ftops.dataset.tools import find_tool_use, list_offered
 from ftops.records import Json, RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 RULES = (
+    Rule("no-tool-use", Severity.ERROR, "tools where none are trained", "The rows offer or call"
+         " tools, and the provider named with `--for` trains none.",
+         "Name a provider that does, such as openai, or take these rows out."),
     Rule("arguments-misfit", _W, "arguments that the tool does not take", "The arguments of a call"
          " do not fit the parameters that the row's tool has: one that is required is missing, one"
          " is not among them, or its value is of another type or none of those that are allowed."
@@ -32,7 +35,8 @@ RULES = (
          " learned with.",
          "Give each row the `tools` that you will ask with."),
 )  # fmt: skip
-_MISFIT, _PARALLEL, _NAME, _WITHOUT = (rule.code for rule in RULES)
+_UNTRAINED, *_OTHERS = RULES
+_MISFIT, _PARALLEL, _NAME, _WITHOUT = (rule.code for rule in _OTHERS)
 _TAKEN = re.compile("[a-zA-Z0-9_-]{1,64}")
 _SHOWN_REASONS = 3
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -49,13 +53,17 @@ class Calls(Check):
     def __init__(self, survey: Survey) -> None:
         self._seen: dict[str, Seen] = {}
         self._reasons: dict[str, list[str]] = {}
+        self._used = Seen()
 
     def add(self, batch: RowBatch) -> None:
-        if batch.format is not RowFormat.CHAT:
+        if batch.format is RowFormat.COMPLETION:
             return
         for place, raw in zip(batch.places, batch.raws, strict=True):
+            if not find_tool_use(raw):
+                continue
+            self._used.add(place)
             found: dict[str, str] = {}
-            for code, reason in _look(raw):
+            for code, reason in _look(raw) if batch.format is RowFormat.CHAT else ():
                 found.setdefault(code, reason)
             for code, reason in found.items():
                 self._seen.setdefault(code, Seen()).add(place)
@@ -67,13 +75,17 @@ class Calls(Check):
             reasons.append(reason)
 
     def merge(self, later: Self, shift: int) -> None:
+        self._used.merge(later._used, shift)
         for code, seen in later._seen.items():
             self._seen.setdefault(code, Seen()).merge(seen, shift)
             for reason in later._reasons.get(code, []):
                 self._note(code, reason)
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
-        for rule in RULES:
+        if self._used.count and not facts.aim.tools:
+            text = f"{say_rows(self._used.count)} with tools, and {facts.aim.provider} trains none"
+            yield make_finding(_UNTRAINED, text, self._used)
+        for rule in _OTHERS:
             seen = self._seen.get(rule.code)
             if seen is not None:
                 reasons = "; ".join(self._reasons.get(rule.code, []))

@@ -29,6 +29,7 @@ class Aim:
     gauge: Gauge = UNKNOWN
     auto_epochs: EpochRule | None = None  # what "auto" becomes there
     auto_batch: BatchRule | None = None
+    tools: bool = True  # whether calls of tools are trained there
 
 
 @dataclass(frozen=True, slots=True)

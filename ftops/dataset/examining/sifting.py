@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 
-from ftops.dataset.calls import answer_text, write_tools
+from ftops.dataset.calls import answer_text, number_calls, write_tools
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
 from ftops.dataset.reading.json_text import count_quotes, duplicate_reason, holds_nul
@@ -81,7 +81,8 @@ class RowBatch:
         """A number for each row, the same for equal rows within one process."""
         if self.format is COMPLETION:
             return map(hash, self.pairs or zip(self.prompts, self.completions, strict=True))
-        return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in self.raws]
+        same = map(number_calls, self.raws)
+        return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in same]
 
     def question_hashes(self) -> Iterable[int]:
         """A number for what is asked in each row: different rows that share it contradict.

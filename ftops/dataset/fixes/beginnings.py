@@ -27,7 +27,11 @@ def _lower(texts: Sequence[str], keep: str) -> list[str]:
 class RemovePromptPrefix(TextFix):
     CODE = "remove-prompt-prefix"
     TITLE = "take the common beginning of prompts away"
-    ABOUT = "Words that begin every prompt go; no word is cut, and no prompt becomes empty."
+    ABOUT = (
+        "Words that begin every prompt go; no word is cut, and no prompt becomes empty. Where they"
+        " name a field and what stands in it (`Item: laptop`), other data may say something else"
+        " there: `--yes` leaves them, unless `--only` names this fix."
+    )
     VALUES: ClassVar = {"prefix": _PREFIX}
 
     def apply(self, portion: Portion) -> None:
@@ -39,7 +43,8 @@ class RemoveCompletionPrefix(TextFix):
     TITLE = "take the common beginning of completions away"
     ABOUT = (
         "Words that begin every completion go, but for a leading blank. No word is cut, and no"
-        " label of a classification is touched."
+        " label of a classification is touched. A field with what stands in it is left by `--yes`,"
+        " likewise."
     )
     VALUES: ClassVar = {"prefix": _PREFIX}
 

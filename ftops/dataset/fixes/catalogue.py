@@ -31,6 +31,7 @@ from ftops.dataset.fixes.records import (
     MendJson,
     RemoveNul,
     RenameKeys,
+    WriteArguments,
     WriteNumbers,
 )
 from ftops.dataset.fixes.redacting import Redact
@@ -38,7 +39,7 @@ from ftops.dataset.fixes.redacting import Redact
 FIXES: Mapping[str, type[Fix]] = {
     fix.CODE: fix
     for fix in (
-        MendJson, RenameKeys, WriteNumbers, DropExtraKeys, RemoveNul, DropMarked,
+        MendJson, RenameKeys, WriteNumbers, WriteArguments, DropExtraKeys, RemoveNul, DropMarked,
         MendMojibake, UnifyNewlines, Redact, DropBadRows,
         StripPromptEnd, RemovePromptPrefix, LowerPrompts, RemoveCompletionPrefix, LowerCompletions,
         UnifyLabels, LabelMap, ReplaceSeparator, AddSeparator, ReplaceStop, AddStop,
@@ -48,8 +49,8 @@ FIXES: Mapping[str, type[Fix]] = {
 KNOWN_STEPS = {code: fix.VALUES for code, fix in FIXES.items()}  # what a plan may say
 # What is applied before the checks look again, because it changes what they see.
 EARLY = (
-    "mend-json", "rename-keys", "write-numbers", "drop-extra-keys", "remove-nul", "mend-mojibake",
-    "unify-newlines", "redact",
+    "mend-json", "rename-keys", "write-numbers", "write-arguments", "drop-extra-keys", "remove-nul",
+    "mend-mojibake", "unify-newlines", "redact",
 )  # fmt: skip
 
 

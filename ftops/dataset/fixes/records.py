@@ -2,10 +2,15 @@
 
 from typing import ClassVar, cast
 
+import orjson
+
+from ftops.dataset.calls import TOOL_KEYS
 from ftops.dataset.fixes.json_mending import mend_json
 from ftops.dataset.fixes.protocol import Fix, RecordFix, Value
 from ftops.dataset.messages import Raw
+from ftops.dataset.reading.json_text import count_strings
 from ftops.dataset.shapes import CHAT_KEYS, INPUT_KEYS, PREFERENCE_KEYS
+from ftops.records import Json
 
 _PAIR_KEYS = ("prompt", "completion")
 
@@ -57,6 +62,33 @@ class WriteNumbers(RecordFix):
             key: str(value) if key in _PAIR_KEYS and type(value) is int else value
             for key, value in record.items()
         }
+
+
+class WriteArguments(RecordFix):
+    CODE = "write-arguments"
+    TITLE = "write the arguments of calls as JSON text"
+    ABOUT = (
+        "Arguments of a tool's call that are an object become the JSON of it, as text; an empty"
+        " text becomes `{}`. What is text already, and no JSON, stays."
+    )
+    CODES = ("bad-call",)
+
+    def mend(self, record: object) -> object | None:
+        too_deep = count_strings(record) is None
+        return None if too_deep else _write_arguments(cast(Json, record))
+
+
+def _write_arguments(record: Json) -> Json:
+    """The record with the arguments of all calls in it as text."""
+    if isinstance(record, list):
+        return [_write_arguments(one) for one in record]
+    if not isinstance(record, dict):
+        return record
+    row = {key: one if key in TOOL_KEYS else _write_arguments(one) for key, one in record.items()}
+    given = row.get("arguments")
+    if "name" in row and (isinstance(given, dict) or given == ""):
+        row["arguments"] = orjson.dumps(given or {}).decode()
+    return row
 
 
 class DropExtraKeys(RecordFix):

@@ -16,6 +16,7 @@ from ftops.dataset.plans.proposals import (
     choose_codes,
     drop_covered,
     is_covered,
+    is_doubtful,
     make_plan,
     propose_early,
     propose_late,
@@ -85,7 +86,8 @@ def find_plan(
 ) -> Found:
     """The plan for the source that `reopen` opens each time anew.
 
-    `ask` is told of each proposal, with what it would do, and decides; without it all are taken.
+    `ask` is told of each proposal, with what it would do, and decides; without it all are taken
+    but for those that are doubtful, unless `wishes.only` names what is to be done.
     """
     first = verdict = _judge(reopen(), wishes)
     taken: list[Proposal] = []
@@ -105,10 +107,12 @@ def find_plan(
         verdict, {one.step.code for one in taken}, most_characters=wishes.most_characters
     )
     late = choose_codes(late, wishes.only, wishes.skip)
-    more, declined = _decide(late, taken, reopen, ask)
-    taken += more
+    doubtful = [one for one in late if ask is None and not wishes.only and is_doubtful(one)]
+    certain = [one for one in late if one not in doubtful]
+    more, declined = _decide(certain, taken, reopen, ask)
+    taken, refused = taken + more, refused + declined + doubtful
     plan = make_plan(taken, to_read(options))
-    return Found(plan, tuple(taken), tuple(refused + declined), first, verdict, wishes.aim)
+    return Found(plan, tuple(taken), tuple(refused), first, verdict, wishes.aim)
 
 
 def _propose_wanted(wishes: Wishes) -> list[Proposal]:

@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
+from ftops.dataset.calls import number_calls
 from ftops.dataset.checks.duplicates import Places
 from ftops.dataset.fixes.catalogue import FIXES
 from ftops.dataset.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion
@@ -113,14 +114,16 @@ def hash_rows(portion: Portion) -> Iterable[int]:
     """A number for each row, the same for equal rows within one process."""
     if portion.format is RowFormat.COMPLETION:
         return map(hash, zip(portion.prompts, portion.completions, strict=True))
-    return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in portion.raws]
+    same = map(number_calls, portion.raws)
+    return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in same]
 
 
 def hash_questions(portion: Portion) -> Iterable[int]:
     """A number for what is asked in each row."""
     if portion.format is RowFormat.COMPLETION:
         return map(hash, portion.prompts)
-    return [hash(orjson.dumps(_asked(raw), option=orjson.OPT_SORT_KEYS)) for raw in portion.raws]
+    same = map(number_calls, portion.raws)
+    return [hash(orjson.dumps(_asked(raw), option=orjson.OPT_SORT_KEYS)) for raw in same]
 
 
 def _asked(raw: Raw) -> object:

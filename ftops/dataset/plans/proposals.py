@@ -4,6 +4,7 @@ Some fixes change what the checks see: rows are mended, letters are, line ends a
 first, then the checks look again, and the rest is proposed of what they found then.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
 _ORDER = list(FIXES)
+_FIELD = re.compile(r"\w[\"']?[ \t]*[:=]\s*[^\s:=]")  # a name, its sign, and something behind it
 # Fixes by which rows that differ may become the same.
 _MERGING = {code for code, fix in FIXES.items() if issubclass(fix, TextFix)} | {"vote"}
 # A fix that is of no use beside others.
@@ -94,6 +96,15 @@ def propose_late(
         step = PlanStep("drop-long-rows", {"characters": most_characters})
         proposals.append(Proposal(step, (), (f"more than {most_characters:,} characters",)))
     return sorted(proposals, key=lambda one: _ORDER.index(one.step.code))
+
+
+def is_doubtful(proposal: Proposal) -> bool:
+    """Whether only the user can tell that nothing is lost.
+
+    A beginning that all rows share may name a field with its value, and other rows another value.
+    """
+    prefix = proposal.step.values.get("prefix")
+    return isinstance(prefix, str) and _FIELD.search(prefix) is not None
 
 
 def _answer(finding: Finding) -> Proposal:

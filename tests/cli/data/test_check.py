@@ -74,6 +74,15 @@ def test_validation_data_without_a_class_is_told(tmp_path: Path) -> None:
     assert "' 2'" in answer.out
 
 
+def test_validation_data_need_not_be_enough_to_train_on(tmp_path: Path) -> None:
+    training = write_rows(tmp_path / "train.jsonl", 600)
+    held_out = write_rows(tmp_path / "validation.jsonl", 60)
+    assert "few-rows" in ftops("data", "check", held_out).out
+    answer = ftops("data", "check", training, "--validation", held_out)
+    assert "few-rows" not in answer.out
+    assert "small-class" not in answer.out
+
+
 def test_the_provider_decides_how_many_rows_are_enough(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", 5)
     assert ftops("data", "check", path, "--for", "openai").code == 1

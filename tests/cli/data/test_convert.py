@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.running import ftops
-from tests.dataset.data_files import chat, pair, preference, said, write_rows
+from tests.dataset.data_files import call, calling, chat, pair, preference, said, tool, write_rows
 
 
 def read(path: Path) -> list[Any]:
@@ -50,15 +50,17 @@ def test_what_a_pair_has_no_place_for_is_an_error_with_its_lines(tmp_path: Path)
         {"messages": [*said("s", "system"), *said("a", "user"), *said("b")]},
         chat("a", "b") | {"tools": []},
         {"messages": [*said("a", "user"), *said("b", weight=1)]},
+        calling(call({}), tools=[tool()]),
     ]
     path, out = write_rows(tmp_path / "a.jsonl", rows), tmp_path / "b.jsonl"
     answer = ftops("data", "convert", path, "-o", out, "--to", "completion")
     assert answer.code == 1
-    assert "4 of 5 rows are bad" in answer.err
+    assert "5 of 6 rows are bad" in answer.err
     assert "a.jsonl:2: only a chat of one question" in answer.err
     assert "a.jsonl:3: a pair has no place for the system message" in answer.err
     assert "a.jsonl:4: a pair of prompt and completion has no place for tools" in answer.err
     assert "a.jsonl:5: a message has more than role and content" in answer.err
+    assert "a.jsonl:6: messages[1] calls a tool, and a pair has no place for calls" in answer.err
     assert not out.exists()
     write_rows(path, rows[2:3])
     given = ftops("data", "convert", path, "-o", out, "--to", "completion", "--drop-system")

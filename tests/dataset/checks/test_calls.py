@@ -9,7 +9,7 @@ from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.reading.source import open_source
-from tests.dataset.data_files import call, calling, said, tool, write_rows
+from tests.dataset.data_files import call, calling, chat, said, tool, write_rows
 
 SEND = tool("send", to={"type": "string"}, how={"type": ["string", "null"], "enum": ["fast", None]})
 GOOD = {"to": "me", "how": "fast"}
@@ -105,4 +105,18 @@ def test_another_call_for_the_same_question_contradicts_but_for_other_tools(tmp_
     assert judge(tmp_path, twice)["same-prompt"].count == 1
     other = calling(call({}, "post"), question="Send number 0, please.", tools=[tool("post")])
     assert "same-prompt" not in judge(tmp_path, [row(GOOD), other])
-    assert "duplicate-rows" in judge(tmp_path, [row(GOOD), row(GOOD)])
+    again = [calling(call(GOOD, id=name), tools=[SEND]) for name in ("a", "b")]
+    found = judge(tmp_path, again)
+    assert "duplicate-rows" in found
+    assert "same-prompt" not in found
+
+
+def test_a_provider_that_trains_no_tools_is_named_with_the_rows(tmp_path: Path) -> None:
+    rows = [chat("a", "b"), row(GOOD)]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    aim = Aim(min_rows=1, provider="local", tools=False)
+    findings = {one.code: one for one in examine(open_source(path)).conclude(aim).findings}
+    found = findings["no-tool-use"]
+    assert (found.severity, found.places) == ("error", (2,))
+    assert found.message == "1 row with tools, and local trains none"
+    assert "no-tool-use" not in judge(tmp_path, rows)

@@ -16,6 +16,7 @@ from ftops.dataset.fixes.endings import end_with
 from ftops.dataset.fixes.json_mending import mend_json
 from ftops.dataset.fixes.letters import MendMojibake
 from ftops.dataset.fixes.protocol import LEFT_OUT, Hashes
+from ftops.dataset.fixes.records import WriteArguments
 from ftops.errors import DatasetError
 from ftops.records import Json, PlanStep
 from tests.dataset.data_files import call, calling, chat, pair, preference, tool
@@ -65,6 +66,10 @@ STEPS: dict[str, tuple[Values, object, object]] = {
     "mend-json": ({}, "{prompt: 'a', completion: 'b'}", pair("a", "b")),
     "rename-keys": ({}, {"Prompt": "a", " COMPLETION ": "b"}, pair("a", "b")),
     "write-numbers": ({}, pair("a", 12), pair("a", "12")),
+    "write-arguments": (
+        {}, calling({**call({}), "function": {"name": "f", "arguments": {"a": ["é", {}]}}}),
+        calling({**call({}), "function": {"name": "f", "arguments": '{"a":["é",{}]}'}}),
+    ),
     "drop-extra-keys": ({}, pair("a", "b") | {"id": 3}, pair("a", "b")),
     "remove-nul": ({}, pair("a\0", "b"), pair("a", "b")),
     "mend-mojibake": ({}, pair("cafÃ© isnâ€™t", "b"), pair("café isn’t", "b")),
@@ -239,3 +244,14 @@ def test_choices_agree_with_the_slow_way(pairs: list[tuple[int, int]]) -> None:
     DropDuplicates({}).choose(hashes)
     kept = [row for row in hashes.rows if row != LEFT_OUT]
     assert kept == list(dict.fromkeys(row for row in left if row != LEFT_OUT))
+
+
+def test_arguments_that_nest_too_deep_are_left_as_they_are() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    fix = WriteArguments({})
+    assert fix.mend({"name": "f", "arguments": deep}) is None
+    assert fix.mend({"tools": [{"name": "f", "arguments": {}}]}) == {
+        "tools": [{"name": "f", "arguments": {}}]
+    }

@@ -136,6 +136,23 @@ def test_a_common_beginning_is_taken_away_without_cutting_a_word(tmp_path: Path)
     assert trial.pairs[0] == (f"apple 0{MARK}", " a0 END")
 
 
+def test_a_field_that_all_rows_share_is_left_until_the_user_says_so(tmp_path: Path) -> None:
+    rows = [
+        pair(f"Item: laptop, Price: {n}{MARK}", f' {{"kind": "{chr(97 + n % 26)}{n}"}} END')
+        for n in range(300)
+    ]
+    trial = try_all(tmp_path, rows, aim=CHAT)
+    assert trial.codes == []
+    assert [one.step.code for one in trial.found.refused] == [
+        "remove-prompt-prefix", "remove-completion-prefix"
+    ]  # fmt: skip
+    left = {finding.code for finding in trial.found.find_left(300)}
+    assert left >= {"common-prompt-prefix", "common-completion-prefix"}
+    assert try_all(tmp_path, rows, only=["remove-prompt-prefix"]).codes == ["remove-prompt-prefix"]
+    asked = try_all(tmp_path, rows, lambda proposal, _: "prompt" in proposal.step.code, aim=CHAT)
+    assert asked.codes == ["remove-prompt-prefix"]
+
+
 def test_only_what_is_nearly_all_capitals_is_written_small(tmp_path: Path) -> None:
     rows = [pair(f"WHAT IS {chr(65 + n % 26)}{n}{MARK}", f" IT IS {n} OK END") for n in range(300)]
     rows = [pair(f"{n} IS WHAT{MARK}", f" {chr(65 + n % 26)} IS {n} END") for n in range(300)]

@@ -13,7 +13,7 @@ from ftops.dataset.samples.drawing import draw_sample
 from ftops.dataset.samples.marks import Mark, Verdict, read_marks, write_marks
 from ftops.dataset.samples.page import render_page
 from ftops.errors import DatasetError
-from tests.dataset.data_files import chat, pair, preference, write_rows
+from tests.dataset.data_files import call, call_row, calling, chat, pair, preference, write_rows
 
 ID = "9f86d081884c7d65"
 
@@ -56,6 +56,13 @@ def test_other_shapes_are_shown_by_who_says_what(tmp_path: Path) -> None:
     assert [name for name, _ in draw_sample(path, ReadOptions(), 1, 1).rows[0].parts] == [
         "user", "preferred", "not preferred"
     ]  # fmt: skip
+
+
+def test_calls_of_tools_are_shown_where_they_are_made(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [call_row({"to": "me"}), calling(call({}))])
+    drawn = draw_sample(path, ReadOptions(), 2, 1).rows
+    assert drawn[0].parts[1] == ("assistant", '[{"name":"send","arguments":{"to":"me"}}]')
+    assert drawn[1].parts[-1] == ("assistant", '[{"name":"send","arguments":{}}]')
 
 
 def test_bad_rows_are_mentioned_and_the_good_ones_drawn(tmp_path: Path) -> None:
