@@ -81,20 +81,21 @@ def number_calls(raw: Raw) -> Raw:
     messages = cast("list[Raw]", chat.get("messages") or [])
     if not any(message.get("tool_calls") for message in messages):
         return raw
-    numbers: dict[Json, str] = {}
+    numbers: dict[str, str] = {}
     numbered = cast("list[Json]", [_number_ids(message, numbers) for message in messages])
     changed: Raw = {**chat, "messages": numbered}
     return changed if chat is raw else {**raw, "input": changed}
 
 
-def _number_ids(message: Raw, numbers: dict[Json, str]) -> Raw:
+def _number_ids(message: Raw, numbers: dict[str, str]) -> Raw:
     changed = dict(message)
     if calls := cast("list[Raw]", message.get("tool_calls") or []):
         for call in calls:
-            numbers[call["id"]] = str(len(numbers))
-        changed["tool_calls"] = [{**call, "id": numbers[call["id"]]} for call in calls]
-    if "tool_call_id" in message:
-        changed["tool_call_id"] = numbers.get(message["tool_call_id"], message["tool_call_id"])
+            numbers[cast(str, call["id"])] = str(len(numbers))
+        changed["tool_calls"] = [{**call, "id": numbers[cast(str, call["id"])]} for call in calls]
+    answered = message.get("tool_call_id")
+    if isinstance(answered, str):
+        changed["tool_call_id"] = numbers.get(answered, answered)
     return changed
 
 
