@@ -23,7 +23,7 @@ class Answer:
     `given` is without what follows the stop sequence, and is a label where the data has labels.
     `chances` holds the probability of each label that the model told of, from 0 to 1; it is empty
     where it told none. Tokens are None where nobody counted them, `seconds` where nobody was asked
-    now or earlier (a look-up answers at once).
+    now or earlier (a look-up answers at once), or where several questions shared one request.
     """
 
     line: int

@@ -24,7 +24,8 @@ class Manner:
     """How questions are put.
 
     `at_once` requests are under way at a time, and `texts_a_request` prompts (no chats) share one;
-    None: as the provider's capabilities say. A model that is not found is waited for, for all of
+    None: as the provider's capabilities say. Where prompts share requests, the first `timed_alone` go
+    one by one: only these tell how long one answer takes. A model that is not found is waited for, for all of
     `loading_pauses_s`; `sleep` lets them pass (None: the clock does). `on_progress` is told, by the
     asking thread, how many questions are done, and of how many; `noted`, by any thread, what the
     user should know. With a `tariff`, `on_forecast` is told what is left to be asked will take,
@@ -35,6 +36,7 @@ class Manner:
     clock: Clock
     at_once: int | None = None
     texts_a_request: int | None = None
+    timed_alone: int = 1
     loading_pauses_s: Sequence[float] = ()
     sleep: Callable[[float], None] | None = None
     on_progress: Callable[[int, int], None] = _pass_over

@@ -39,7 +39,10 @@ class Session:
         self._questions = questions
         able = provider.capabilities
         self._at_once = manner.at_once or able.questions_at_once
-        self._line = Line(self._make_portions(manner.texts_a_request or able.texts_a_question))
+        texts_a_request = manner.texts_a_request or able.texts_a_question
+        # One alone tells whether the key is good, the model there and loaded.
+        self._alone = manner.timed_alone if texts_a_request > 1 else 1
+        self._line = Line(self._make_portions(texts_a_request))
         self._news: queue.SimpleQueue[dict[str, Outcome]] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._lock = threading.Lock()
@@ -54,7 +57,9 @@ class Session:
         missing = len(self._questions)
         try:
             self._provider.ensure_ready()
-            self._ask_next()  # one alone: whether the key is good, the model there and loaded
+            for _ in range(self._alone):
+                if not self._ask_next():
+                    break
             threads = self._start_askers()
             while missing:
                 for key, outcome in self._await_news(threads).items():
@@ -65,19 +70,21 @@ class Session:
             self._leave(threads)
 
     def _make_portions(self, texts_a_request: int) -> list[Portion]:
-        """The first question alone, then chats each alone, and texts some together."""
-        first, *others = self._questions
+        """The first questions alone, then chats each alone, and texts some together."""
+        keys = list(self._questions)
+        first, others = keys[: self._alone], keys[self._alone :]
         texts = [key for key in others if isinstance(self._questions[key], str)]
         # Nobody is to stand idle while another has a long request.
         size = max(1, min(texts_a_request, -(-len(texts) // self._at_once)))
         portions = [tuple(texts[at : at + size]) for at in range(0, len(texts), size)]
         chats = [(key,) for key in others if not isinstance(self._questions[key], str)]
-        return [(first,), *portions, *chats]
+        return [*((key,) for key in first), *portions, *chats]
 
     def _start_askers(self) -> list[threading.Thread]:
-        if self._error is not None or len(self._questions) == 1:
+        left = len(self._questions) - self._alone
+        if self._error is not None or left <= 0:
             return []
-        self._askers = min(self._at_once, len(self._questions) - 1)
+        self._askers = min(self._at_once, left)
         threads = [
             # Daemons: one that hangs in a request must not hold the command.
             threading.Thread(target=copy_context().run, args=(self._work,), daemon=True)

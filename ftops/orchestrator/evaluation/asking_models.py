@@ -16,6 +16,7 @@ from ftops.scoring.answers import Problem
 
 _CUT = "length"
 _GUARDED = "content_filter"
+_TIMED_ALONE = 20  # answers, by which p50 and p95 are told where the others share requests
 
 
 def _say_nothing(_text: str) -> None: ...
@@ -45,6 +46,7 @@ class StoredInterview:
         manner = Manner(
             self.clock,
             at_once=self.at_once,
+            timed_alone=_TIMED_ALONE,
             loading_pauses_s=LOADING_PAUSES_S if fresh else (),
             sleep=self.sleep,
             on_progress=lambda done, _total: on_progress(done),
@@ -68,7 +70,7 @@ def _to_reply(outcome: Outcome) -> Reply:
         finish_reason=found.finish_reason,
         prompt_tokens=found.prompt_tokens,
         completion_tokens=found.completion_tokens,
-        seconds=found.seconds,
+        seconds=found.seconds if found.shared == 1 else None,
         chances={token: min(1.0, math.exp(log)) for token, log in found.first_token.items()},
         problem=problem,
         note=note,

@@ -54,6 +54,16 @@ def test_texts_share_requests_where_the_provider_likes_it_and_chats_do_not(
     assert sizes == [1, 1, 1, 1, 7, 8, 8, 8, 8]
 
 
+@pytest.mark.parametrize("questions", [3, 5, 40])
+def test_the_first_texts_go_alone_where_answers_are_to_be_timed(
+    parlour: Parlour, questions: int
+) -> None:
+    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, texts_a_question=64)
+    assert parlour.texts(PROMPTS[:questions], timed_alone=5, at_once=1) == SHOUTED[:questions]
+    sizes = [len(request) for request in parlour.oracle.requests.prompts]
+    assert sizes == {3: [1] * 3, 5: [1] * 5, 40: [1] * 5 + [35]}[questions]
+
+
 def test_equal_questions_are_asked_once_but_each_draw_by_chance_is_its_own(
     parlour: Parlour,
 ) -> None:
