@@ -39,12 +39,15 @@ def show_p(value: float) -> str:
 
 def say_comparison(found: Comparison) -> str:
     """Whether the first candidate is better, by how much, and how sure that is."""
-    gap = f"{_points(abs(found.difference) * 100)} of {found.metric}"
-    low, high = (round(bound * 100, 1) for bound in (found.low, found.high))
-    if found.difference < 0:
-        low, high = -high, -low
+    low, high = (found.low, found.high) if found.difference >= 0 else (-found.high, -found.low)
+    if found.span <= 1:
+        gap = f"{_points(abs(found.difference) * 100)} of {found.metric}"
+        bounds = [f"{round(bound * 100, 1) + 0.0:.1f}" for bound in (low, high)]
+    else:
+        gap = f"{abs(found.difference):,.3g} of {found.metric}"
+        bounds = [f"{bound + 0.0:,.3g}" for bound in (low, high)]
     p_value = found.p_value if found.p_corrected is None else found.p_corrected
-    span = f"({low + 0.0:.1f} to {high:.1f}), {show_p(p_value)}, {found.test}"
+    span = f"({' to '.join(bounds)}), {show_p(p_value)}, {found.test}"
     if found.verdict is Verdict.BETTER:
         return f"{found.first} is better than {found.second} by {gap} {span}"
     if found.verdict is Verdict.WORSE:
@@ -53,13 +56,21 @@ def say_comparison(found: Comparison) -> str:
         both = f"{found.first} and {found.second}"
         return f"no difference of {found.metric} between {both} {span}"
     needed = f": about {found.rows_needed:,} would be needed" if found.rows_needed else ""
-    ahead = "is ahead of" if found.difference > 0 else "is behind"
+    ahead = "is ahead of" if _is_ahead(found) else "is behind"
     if not found.difference:
-        ahead, gap = "is level with", "nothing"
+        return (
+            f"{found.first} and {found.second} have the same {found.metric}, but the rows are too"
+            f" few to tell that there is no difference{needed}"
+        )
     return (
         f"{found.first} {ahead} {found.second} by {gap} {span}, but that may be chance; too few"
         f" rows to tell{needed}"
     )
+
+
+def _is_ahead(found: Comparison) -> bool:
+    """Whether the first one's figure is the better one, be that chance or not."""
+    return found.difference != 0 and (found.difference > 0) == found.higher_is_better
 
 
 def _points(points: float) -> str:
@@ -87,7 +98,9 @@ def say_outcome(evaluation: Evaluation) -> str:
         return f"{_begin(first.name)} is better than {_join([one.second for one in better])}."
     open_ones = [one.second for one in headline if one.verdict is not Verdict.BETTER]
     ahead = [
-        one.second for one in headline if one.difference < 0 and _is_free(evaluation, one.second)
+        one.second
+        for one in headline
+        if one.difference and not _is_ahead(one) and _is_free(evaluation, one.second)
     ]
     advice = f" {_begin(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
     return f"{_begin(first.name)} is not shown to be better than {_join(open_ones)}.{advice}"
@@ -121,7 +134,7 @@ def find_remarks(evaluation: Evaluation) -> list[str]:
         for phrase in (
             f"{one.first} is worse than {one.second} (",
             f"no difference between {one.first} and {one.second} (",
-            f"rows are too few to tell {one.first} from {one.second} (",
+            f" too few to tell {one.first} from {one.second} (",
         )
     ]
     return [note for note in evaluation.notes if not any(phrase in note for phrase in said)]

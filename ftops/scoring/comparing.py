@@ -24,11 +24,13 @@ from ftops.scoring.significance import (
     ALPHA,
     bootstrap_p,
     holm,
+    least_p,
     mcnemar,
     rows_for_margin,
     rows_for_means,
     rows_for_shares,
     unseen,
+    widen,
 )
 
 MARGIN = 0.02  # of the span of a metric: differences inside it, with their interval, are none
@@ -90,21 +92,24 @@ def compare_sides(first: Side, second: Side, metric: str) -> Unjudged | None:
     difference = one.value - other.value
     length = min(len(first.draws), len(second.draws))
     drawn = first.draws[:length] - second.draws[:length]
+    rows, span = min(one.rows, other.rows), max(one.span, other.span)
+    if one.right is None or other.right is None:
+        drawn = widen(drawn, rows)
     bounds = interval(drawn)
     if not math.isfinite(difference) or bounds is None:
         return None
-    rows, span = min(one.rows, other.rows), max(one.span, other.span)
     variance = rows * float(np.nanvar(drawn))
     if one.right is not None and other.right is not None:
         test, p_value, needed = _test_shares(one.right, other.right)
     else:
-        test, p_value = BOOTSTRAP, bootstrap_p(drawn)
+        p_value = max(least_p(rows), bootstrap_p(drawn))
+        test = BOOTSTRAP
         needed = rows_for_means(difference, variance)
     if not difference:
         needed = rows_for_margin(variance / span**2, MARGIN) if span else None
     made = Comparison(
         first.name, second.name, metric, difference, *bounds, p_value, test,
-        Verdict.TOO_FEW_ROWS, needed, p_value,
+        Verdict.TOO_FEW_ROWS, needed, p_value, one.higher_is_better, span,
     )  # fmt: skip
     better = (difference > 0) == one.higher_is_better
     return Unjudged(made, better, rows, MARGIN * span, unseen(rows) * span)

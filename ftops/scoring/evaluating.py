@@ -27,7 +27,7 @@ from ftops.scoring.notes import (
 )
 from ftops.scoring.requests import Prices, find_savings, measure_requests
 from ftops.scoring.requirements import Wanted, find_candidate, judge_requirements
-from ftops.scoring.resampling import interval, resample
+from ftops.scoring.resampling import interval_of, resample
 from ftops.scoring.samples import Floats, Sample
 from ftops.scoring.tallies import count_classes, count_confusion, count_problems
 
@@ -145,7 +145,7 @@ def _score(
     for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
         notes += [f"{metric.name}: {note}" for note in sample.notes]
         if sample.rows:
-            low, high = interval(drawn) or (None, None)
+            low, high = interval_of(sample, drawn) or (None, None)
             figures[metric.name] = Figure(sample.value, low, high, sample.rows)
     return CandidateScore(
         name=candidate.name,

@@ -135,7 +135,8 @@ class Comparison:
     `p_value` is that of `test` (McNemar's exact test, or a paired bootstrap), `p_corrected` the
     same after Holm's correction for all comparisons of the evaluation, which decides the verdict.
     `rows_needed` says how many rows would show a difference of this size, where these are too few;
-    where the figures are the same, how many would show that there is none to speak of.
+    where the figures are the same, how many would show that there is none to speak of. `span` is
+    how far apart two figures can be (1: they are shares), as far as known.
     """
 
     first: str
@@ -149,6 +150,8 @@ class Comparison:
     verdict: Verdict
     rows_needed: int | None = None
     p_corrected: float | None = None
+    higher_is_better: bool = True
+    span: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

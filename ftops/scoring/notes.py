@@ -89,7 +89,8 @@ def note_few_rows(rows: int) -> str | None:
     """So few rows tell little."""
     if rows >= FEW_ROWS:
         return None
-    return f"{rows:,} rows are few: intervals from them are wide and rough"
+    many = "1 row is little" if rows == 1 else f"{rows:,} rows are few"
+    return f"{many}: intervals from them are wide and rough"
 
 
 def note_comparison(
@@ -103,10 +104,8 @@ def note_comparison(
     if one.verdict is Verdict.NO_DIFFERENCE:
         return f"no difference between {one.first} and {one.second} ({figure})"
     if one.verdict is Verdict.TOO_FEW_ROWS and one.metric == headline:
-        return (
-            f"{rows:,} rows are too few to tell {one.first} from {one.second} ({figure})"
-            + _tell_needed(one)
-        )
+        few = "1 row is" if rows == 1 else f"{rows:,} rows are"
+        return f"{few} too few to tell {one.first} from {one.second} ({figure})" + _tell_needed(one)
     return None
 
 

@@ -55,6 +55,20 @@ def interval(draws: Floats) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+def interval_of(sample: Sample, draws: Floats) -> tuple[float, float] | None:
+    """The interval of a sample's figure by its resamples.
+
+    Where all rows are alike, right or wrong, so are all resamples, and say nothing of rows that
+    were not seen. Then it is that of a share of so many rows. Source: C. Clopper, E. Pearson, The
+    use of confidence or fiducial limits (1934).
+    """
+    found = interval(draws)
+    if found is None or found[0] != found[1] or sample.span != 1 or sample.value not in (0.0, 1.0):
+        return found
+    reach = 1 - ((1 - LEVEL) / 2) ** (1 / sample.rows)
+    return (0.0, reach) if sample.value == 0 else (1 - reach, 1.0)
+
+
 def _count_draws(sample: Sample, draws: int) -> int:
     work = max(1, sample.size * sample.cost)
     return min(draws, max(_LEAST_DRAWS, _MOST_WORK // work))

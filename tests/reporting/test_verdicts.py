@@ -51,6 +51,28 @@ def test_a_comparison_is_said_with_its_size_and_how_sure_it_is(
     assert said == sentence.replace("1.0 points", "1 point")
 
 
+def test_the_same_figures_on_few_rows_are_told_without_a_span_of_nothing() -> None:
+    same = replace(make_comparison("base", 0.0, Verdict.TOO_FEW_ROWS), rows_needed=150)
+    assert say_comparison(same) == (
+        "tuned and base have the same accuracy, but the rows are too few to tell that there is no"
+        " difference: about 150 would be needed"
+    )
+
+
+def test_less_of_a_distance_is_ahead_and_what_is_no_share_has_no_points() -> None:
+    less = replace(
+        make_comparison("naive Bayes", -0.5, Verdict.TOO_FEW_ROWS),
+        higher_is_better=False,
+        span=4.0,
+    )
+    said = say_comparison(less)
+    assert said.startswith("tuned is ahead of naive Bayes by 0.5 of accuracy (0.48 to 0.52)")
+    assert "did better" not in say_outcome(make_evaluation(less))
+    more = replace(less, difference=0.5)
+    assert say_comparison(more).startswith("tuned is behind naive Bayes by 0.5 of accuracy")
+    assert "Naive Bayes, at no cost, did better" in say_outcome(make_evaluation(more))
+
+
 def test_the_corrected_probability_is_the_one_that_is_told() -> None:
     found = replace(make_comparison("base", 0.1, Verdict.BETTER), p_corrected=0.012)
     assert "p = 0.012" in say_comparison(found)
@@ -101,3 +123,8 @@ def test_notes_that_repeat_a_comparison_are_not_shown_twice() -> None:
     found = make_evaluation(make_comparison("base", -0.1, Verdict.WORSE))
     notes = ("tuned is worse than base (accuracy: -0.100, …)", "30 rows are few")
     assert find_remarks(replace(found, notes=notes)) == ["30 rows are few"]
+
+
+def test_training_that_has_cost_nothing_is_not_said_to_have_paid_for_itself() -> None:
+    free = Savings("base", None, 0.0, None, training_usd=0.0, pays_after=0)
+    assert list(say_savings(free)) == []

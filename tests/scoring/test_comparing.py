@@ -2,14 +2,17 @@
 
 import random
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from ftops.scoring.answers import Answer
 from ftops.scoring.choices import MetricChoice
-from ftops.scoring.comparing import BOOTSTRAP, MCNEMAR, compare
+from ftops.scoring.comparing import BOOTSTRAP, MCNEMAR, Side, compare, compare_sides, judge
 from ftops.scoring.evaluation import Comparison, Verdict
 from ftops.scoring.making import make_metrics
+from ftops.scoring.resampling import resample
+from ftops.scoring.samples import Sample
 from tests.scoring.answered import answer, draw_labels, draw_texts
 
 
@@ -110,3 +113,35 @@ def test_one_of_twenty_comparisons_of_equals_is_not_called_a_difference() -> Non
         ]
         found += _compare(pairs[0], pairs[1]).verdict in (Verdict.BETTER, Verdict.WORSE)
     assert found <= 7  # 3 of 60 are expected
+
+
+def _compare_scores(first: list[float], second: list[float]) -> Comparison:
+    samples = [Sample.of_scores(first), Sample.of_scores(second)]
+    draws = resample(samples, seed=1)
+    made = compare_sides(Side("a", samples[0], draws[0]), Side("b", samples[1], draws[1]), "score")
+    assert made is not None
+    return judge([made])[0]
+
+
+def test_one_row_shows_nothing_however_far_apart_its_two_scores_are() -> None:
+    made = _compare_scores([0.9], [0.1])
+    assert (made.p_value, made.verdict) == (1.0, Verdict.TOO_FEW_ROWS)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 8, 20])
+def test_equal_models_on_few_rows_are_not_called_different_more_often_than_by_chance(
+    rows: int,
+) -> None:
+    chance = np.random.default_rng(rows)
+    called = 0
+    for _ in range(200):
+        first, second = chance.random(rows).tolist(), chance.random(rows).tolist()
+        called += _compare_scores(first, second).verdict in (Verdict.BETTER, Verdict.WORSE)
+    assert called <= 20  # 10 are to be expected of 200, and more than 20 once in 600 times
+
+
+def test_scores_that_differ_alike_on_enough_rows_are_different() -> None:
+    chance = np.random.default_rng(1)
+    second = (chance.random(30) / 2).tolist()
+    first = [one + 0.2 + 0.1 * float(chance.random()) for one in second]
+    assert _compare_scores(first, second).verdict is Verdict.BETTER

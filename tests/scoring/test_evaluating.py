@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from scipy.stats import binomtest
 
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.choices import MetricChoice
@@ -246,3 +247,26 @@ def test_no_rows_give_no_figures() -> None:
     made = evaluate("test.jsonl", [tuned], _metrics("accuracy", "f1", "bleu", "token_f1"))
     assert made.rows == 0
     assert all(not math.isnan(one.value) for one in made.candidates[0].figures.values())
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(True, 0.8316, 1.0), (False, 0.0, 0.1684)])
+def test_rows_that_are_all_alike_still_leave_room_for_rows_that_were_not_seen(
+    right: bool, low: float, high: float
+) -> None:
+    rows = answer([("ab"[n % 2], "ab"[n % 2] if right else "?") for n in range(20)])
+    metrics = make_metrics([MetricChoice("accuracy"), MetricChoice("f1")])
+    score = score_candidate(Candidate("tuned", CandidateKind.TUNED, rows), metrics)
+    exact = binomtest(20 * right, 20).proportion_ci(0.95, method="exact")
+    for name in ("accuracy", "f1"):
+        figure = score.figures[name]
+        assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-4)
+        assert (figure.low, figure.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_one_row_is_told_to_be_little() -> None:
+    made = evaluate(
+        "test.jsonl",
+        [Candidate("tuned", CandidateKind.TUNED, answer([("a", "a")]))],
+        make_metrics([MetricChoice("accuracy")]),
+    )
+    assert made.notes[0].startswith("1 row is little")
