@@ -24,6 +24,7 @@ NAMES = (
     "converting",
     "screening",
     "preparing",
+    "results",
     "report",
     "scoring",
 )

@@ -56,11 +56,7 @@ def make_runs(ledger: Ledger, home: Path) -> list[Run]:
 
 def _fill(folder: Path, number: int) -> None:
     (folder / "answers").mkdir(parents=True)
-    lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"]
-    for step in range(1, STEPS + 1):
-        measured = f"{3 / step + 0.2:.5f},0.9" if step % 20 == 0 else ","
-        lines.append(f"{step},{3 / step + (step * 7919 + number) % 97 / 500:.5f},0.95,{measured}")
-    (folder / "results.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "results.csv").write_text(make_results(number), encoding="utf-8")
     rows = [
         json.dumps({"prompt": f"What is row {row} about? ->", "completion": f" {row % 5}"})
         for row in range(ROWS)
@@ -80,6 +76,15 @@ def _fill(folder: Path, number: int) -> None:
             for a in one.answers
         ]
         (folder / "answers" / f"{slug}.jsonl").write_text("\n".join(kept), encoding="utf-8")
+
+
+def make_results(number: int) -> str:
+    """A results file of 10,000 steps; each number gives another one."""
+    lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"]
+    for step in range(1, STEPS + 1):
+        measured = f"{3 / step + 0.2:.5f},0.9" if step % 20 == 0 else ","
+        lines.append(f"{step},{3 / step + (step * 7919 + number) % 97 / 500:.5f},0.95,{measured}")
+    return "\n".join(lines) + "\n"
 
 
 def _answer(wrong_every: int) -> list[Answer]:

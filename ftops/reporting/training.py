@@ -1,12 +1,15 @@
 """One training as a whole: its table of steps, and what is known of the job beside it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import lt
 
 from ftops.records import Checkpoint
-from ftops.reporting.results import ResultRow
+from ftops.reporting.results import ResultRow, make_rows
+
+_EPOCH, _ROWS, _TOKENS = map(ResultRow._fields.index, ("epoch", "rows_seen", "tokens_seen"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,10 @@ def make_training(rows: Sequence[ResultRow], facts: TrainingFacts | None = None)
     spread evenly over its steps. What the provider told is never replaced.
     """
     facts = facts or TrainingFacts()
-    ordered = list({row.step: row for row in rows}.values())
-    if any(later.step < earlier.step for earlier, later in pairwise(ordered)):
+    steps = [row.step for row in rows]
+    ordered = list(rows)
+    if not all(map(lt, steps, steps[1:])):
+        ordered = list({row.step: row for row in rows}.values())
         ordered.sort(key=lambda row: row.step)
     return Training(_fill_in(ordered, facts), facts)
 
@@ -66,21 +71,31 @@ def _fill_in(rows: Sequence[ResultRow], facts: TrainingFacts) -> Sequence[Result
     a_step = (facts.trained_tokens or 0) / max(total, 1)
     if not an_epoch and not a_step:
         return rows
-    all_rows = facts.rows or 0
-    batch = facts.batch_size or (all_rows / an_epoch if an_epoch else 0)
-    filled = []
-    for row in rows:
-        step, epoch, seen, tokens = row.step, row.epoch, row.rows_seen, row.tokens_seen
-        if an_epoch and (epoch is None or seen is None):
-            whole, rest = divmod(step + 1e-9, an_epoch)
-            if epoch is None:
-                epoch = max(1, math.ceil(step / an_epoch - 1e-9))
-            if seen is None and all_rows:
-                seen = int(whole) * all_rows + min(all_rows, round(rest * batch))
-        if tokens is None and a_step:
-            tokens = round(a_step * step)
-        filled.append((*row[:8], epoch, seen, tokens, *row[11:]))
-    return list(map(ResultRow._make, filled))
+    steps = [row.step for row in rows]
+    columns: list[Iterable[object]] = list(zip(*rows, strict=True))
+    if an_epoch:
+        whole = [math.ceil(step / an_epoch - 1e-9) or 1 for step in steps]
+        columns[_EPOCH] = _complete(columns[_EPOCH], whole)
+    if an_epoch and facts.rows:
+        columns[_ROWS] = _complete(columns[_ROWS], _count_rows(steps, facts, an_epoch))
+    if a_step:
+        columns[_TOKENS] = _complete(columns[_TOKENS], [round(a_step * step) for step in steps])
+    return make_rows(zip(*columns, strict=True))
+
+
+def _complete(told: Iterable[object], found: Iterable[object]) -> Iterable[object]:
+    """What was told, and what was found where nothing was."""
+    return [own if own is not None else other for own, other in zip(told, found, strict=True)]
+
+
+def _count_rows(steps: Sequence[int], facts: TrainingFacts, an_epoch: float) -> list[int]:
+    """Rows seen after each step: the last batch of an epoch may be a smaller one."""
+    rows = facts.rows or 0
+    batch = facts.batch_size or rows / an_epoch
+    if isinstance(an_epoch, int) and isinstance(batch, int):
+        return [step // an_epoch * rows + min(rows, step % an_epoch * batch) for step in steps]
+    parts = [divmod(step + 1e-9, an_epoch) for step in steps]
+    return [int(whole) * rows + min(rows, round(rest * batch)) for whole, rest in parts]
 
 
 def _find_steps_an_epoch(

@@ -137,3 +137,16 @@ def test_each_candidate_has_a_file_name_of_its_own() -> None:
         "few shot 5": "few-shot-5-2",
         "…": "candidate",
     }
+
+
+def test_classes_are_called_small_in_training_data_alone(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path
+) -> None:
+    rows = [{"prompt": f"row {n} ->", "completion": f" {'ab'[n % 2]}"} for n in range(40)]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    for name in ("train.jsonl", "validation.jsonl"):
+        (folder / name).write_text(text, encoding="utf-8")
+    said = [one.message for one in Gathering(ledger, tmp_path).gather(run).data]
+    assert [text.split(":")[0] for text in said if "classes have under" in text] == [
+        "Training data"
+    ]

@@ -176,3 +176,29 @@ def test_no_content_makes_the_reader_fail_in_another_way(content: bytes) -> None
             parse_results(candidate)
         except BadAnswer:
             continue
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**9),
+            st.one_of(
+                st.floats(0, 1e300).map(repr),
+                st.sampled_from(["", "nan", "-1", " 2.5 ", "1e-05", "inf", "0." + "1" * 400]),
+            ),
+            st.sampled_from(["", "0.5", "1"]),
+        ),
+        max_size=9,
+    )
+)
+def test_a_plain_file_is_read_as_the_same_file_in_quotes(rows: list[tuple[int, str, str]]) -> None:
+    names = ("step", "train_loss", "other")
+    plain = "".join(f"{','.join(map(str, row))}\n" for row in [names, *rows])
+    quoted = "".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in [names, *rows])
+    assert parse_results(plain.encode()) == parse_results(quoted.encode())
+
+
+@pytest.mark.parametrize("line", ["1,2,3", "1", "1.5,2", "x,2", "1,1e-", "1,2.5.5"])
+def test_a_line_that_is_none_is_named_in_a_plain_file_too(line: str) -> None:
+    with pytest.raises(BadAnswer, match="line 3"):
+        parse_results(f"step,train_loss\n0,1.5\n{line}\n".encode())

@@ -11,6 +11,7 @@ MOST_LABELS = 24
 MOST_PAIRS = 15
 OTHER = "all other labels"
 OUTSIDE = "none of the labels"
+_TOLD_PAIRS = 3
 _LEVELS = 8  # shades of a cell
 _LONGEST_LABEL = 60
 
@@ -37,6 +38,11 @@ class Pair:
     given: str
     count: int
     rows: int
+
+    @property
+    def share(self) -> float:
+        """Of the rows that expect the label."""
+        return self.count / self.rows if self.rows else 0.0
 
     def to_json(self) -> dict[str, Json]:
         """By the names of the fields."""
@@ -99,6 +105,19 @@ def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
         )
         for one in pairs[:most]
     ]
+
+
+def say_mistakes(name: str, matrix: Matrix) -> str:
+    """Which labels are most often taken for which others, in one sentence; "" where none is."""
+    told = [
+        f"{one.expected} for {one.given} ({one.count:,} of {one.rows:,} rows)"
+        for one in [pair for pair in matrix.pairs if pair.given != OUTSIDE][:_TOLD_PAIRS]
+    ]
+    if not told:
+        return ""
+    *others, last = told
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{name} most often takes {listed}."
 
 
 def _choose(confusion: Confusion, most: int) -> list[int]:

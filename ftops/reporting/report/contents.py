@@ -6,15 +6,17 @@ from datetime import datetime
 
 from ftops.records import Stage
 from ftops.reporting.report import scores, whole_runs
-from ftops.reporting.report.confusion import Matrix, lay_out
-from ftops.reporting.report.facts import RunFacts, find_number, name_runs
+from ftops.reporting.report.confusion import Matrix, lay_out, say_mistakes
+from ftops.reporting.report.facts import RunFacts, find_number, find_separator, name_runs
 from ftops.reporting.report.learning import Learning, read_learning
 from ftops.reporting.report.rows import Example, WorstRow, choose_examples, find_worst
 from ftops.reporting.report.scores import CandidateLine, Sentence
 from ftops.reporting.report.versus import compare_runs
 from ftops.reporting.report.words import say_rows, show
+from ftops.reporting.verdicts import find_remarks
 from ftops.scoring.evaluation import ClassFigures, Evaluation, Figure
 
+_LEAK = "leak"  # how the notes begin that tell of one
 _MATRICES = 3  # candidates whose confusions are shown
 
 
@@ -31,6 +33,7 @@ class Scores:
     savings: Sequence[str]
     remarks: Sequence[str]
     matrices: Sequence[tuple[str, Matrix]]
+    asides: Sequence[Sentence]
     classes: Sequence[ClassFigures]
     worst: Sequence[WorstRow]
     examples: Sequence[Example]
@@ -56,6 +59,12 @@ class RunPart:
             _to_sentence("warning", f"{one.code}: {one.message}", one.advice)
             for one in self.learning.findings
         ]
+
+    @property
+    def warnings(self) -> list[Sentence]:
+        """The same in short, without what to do."""
+        found = self.learning.findings
+        return [_to_sentence("warning", f"{one.code}: {one.message}", "") for one in found]
 
     @property
     def built_in(self) -> bool:
@@ -84,6 +93,11 @@ class Contents:
     standings: Sequence[Standing]
     standing_note: str
     versus: Sequence[Sentence] = ()
+
+    @property
+    def built_in(self) -> bool:
+        """Whether any model was made by the built-in engine."""
+        return any(run.built_in for run in self.runs)
 
     @property
     def several(self) -> bool:
@@ -126,6 +140,8 @@ def _compose_scores(facts: RunFacts) -> Scores:
         for one in evaluation.candidates
         if facts.answers.get(one.name)
     }
+    matrices = [(show(one.name), lay_out(one.confusion)) for one in told if one.confusion]
+    separator = find_separator(facts)
     return Scores(
         evaluation=evaluation,
         headline=scores.say_headline(evaluation),
@@ -135,18 +151,29 @@ def _compose_scores(facts: RunFacts) -> Scores:
         requirements=scores.list_requirements(evaluation),
         savings=[scores.say_savings(one) for one in evaluation.savings],
         remarks=_list_remarks(evaluation),
-        matrices=[(show(one.name), lay_out(one.confusion)) for one in told if one.confusion],
+        matrices=matrices,
+        asides=_list_asides(evaluation, matrices),
         classes=sorted(first.classes, key=lambda one: (one.f1 or 0, one.label)) if first else (),
-        worst=find_worst(answers),
-        examples=choose_examples(named),
+        worst=find_worst(answers, separator=separator),
+        examples=choose_examples(named, separator=separator),
     )
+
+
+def _list_asides(evaluation: Evaluation, matrices: Sequence[tuple[str, Matrix]]) -> list[Sentence]:
+    """What belongs beside the headline: which labels are confused, and a leak."""
+    told = [say_mistakes(name, matrix) for name, matrix in matrices[:1]]
+    leaks = [note for note in evaluation.notes if note.startswith(_LEAK)]
+    return [
+        *(Sentence("open", text) for text in told if text),
+        *(Sentence("warn", show(note)) for note in leaks),
+    ]
 
 
 def _list_remarks(evaluation: Evaluation) -> list[str]:
     """What whoever reads the figures should know."""
-    remarks = [show(note) for note in evaluation.notes]
+    remarks = [show(note) for note in find_remarks(evaluation)]
     remarks += [f"{show(one.name)} was left out: {show(one.reason)}" for one in evaluation.left_out]
-    if evaluation.overlap_rows:
+    if evaluation.overlap_rows and not any(note.startswith(_LEAK) for note in evaluation.notes):
         remarks.append(
             f"{say_rows(evaluation.overlap_rows)} of {show(evaluation.file)} stand in the training"
             " data, too: what is measured there says little about new text."

@@ -52,7 +52,8 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
         layers += _draw_training(one.curve.training, color, x, y, banded=banded, most=most)
         marked = palette.choose(1) if alone else color
         layers += _draw_validation(one.curve.validation, marked, x, y, most=2 * most)
-        if one.best is not None and one.curve.measure == "loss":
+        lone = len(one.curve.validation) == 1
+        if one.best is not None and one.curve.measure == "loss" and not lone:
             layers.append(_draw_best(one.best, palette.ink, x, y))
         if one.preferred is not None:
             layers.append(_draw_preferred(one.preferred, palette.ink if alone else color, x))
@@ -152,6 +153,9 @@ def _draw_validation(
     encoding: Spec = {"x": {"field": "x", **x}, "y": {"field": "y", **y}}
     line = {"type": "line", "color": color, "strokeDash": [5, 3], "strokeWidth": 1.6, "clip": True}
     mark = {"type": "point", "filled": True, "color": color, "size": 26, "opacity": 1, "clip": True}
+    if len(rows) == 1:  # a line of one point is nothing, and at the end of another one hard to see
+        lone = {**mark, "size": 90, "clip": False}
+        return [{"data": {"values": rows}, "mark": lone, "encoding": encoding}]
     layers: list[Spec] = [{"mark": line, "encoding": encoding}]
     if len(rows) <= 60:
         layers.append({"mark": mark, "encoding": encoding})

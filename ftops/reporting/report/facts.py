@@ -54,6 +54,12 @@ def find_number(detail: Mapping[str, Json], name: str) -> float | None:
     return float(value) if is_number else None  # type: ignore[arg-type]
 
 
+def find_separator(facts: RunFacts) -> str:
+    """What ends every prompt of the run, "" where nothing does or nobody knows."""
+    separator = find_object(facts.find_detail(Stage.PREPARE), "recipe").get("separator")
+    return separator if isinstance(separator, str) else ""
+
+
 def name_runs(runs: Sequence[RunFacts]) -> list[str]:
     """A name for each run that no other has: the job's name, with the run's id where needed."""
     names = [one.run.name for one in runs]

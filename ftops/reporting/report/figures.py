@@ -22,7 +22,7 @@ class Key:
     """One entry of a legend: what a line or mark stands for; `color` counts from 0."""
 
     text: str
-    kind: str  # training, validation, best or preferred
+    kind: str  # training, validation, point, best or preferred
     color: int = 0
 
 
@@ -120,12 +120,14 @@ def _tell_curve(one: NamedCurve, measure: str) -> str:
     for name, points in (("training", one.curve.training), ("validation", one.curve.validation)):
         if points:
             first, last = _say(measure, points[0][1]), _say(measure, points[-1][1])
-            told.append(f"{name} goes from {first} to {last}")
-    if measure == "loss" and one.best is not None:
+            alone = f"{name} was measured once, at step {points[0][0]:,.0f}: {first}"
+            told.append(f"{name} goes from {first} to {last}" if len(points) > 1 else alone)
+    if measure == "loss" and _has_lowest(one) and one.best:
         told.append(
             f"validation is lowest at step {one.best[0]:,.0f}, {_say(measure, one.best[1])}"
         )
-    return "; ".join(told) + "."
+    text = "; ".join(told)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _tell_kept(run: RunPart) -> str:
@@ -145,12 +147,18 @@ def _explain(curves: Sequence[NamedCurve]) -> list[Key]:
             keys.append(Key("training" if alone else f"{one.name}, training", "training", color))
         if one.curve.validation:
             name = "validation" if alone else f"{one.name}, validation"
-            keys.append(Key(name, "validation", 1 if alone else color))
-    if curves[0].curve.measure == "loss" and any(one.best for one in curves):
+            kind = "validation" if len(one.curve.validation) > 1 else "point"
+            keys.append(Key(name, kind, 1 if alone else color))
+    if curves[0].curve.measure == "loss" and any(_has_lowest(one) for one in curves):
         keys.append(Key("lowest validation loss", "best"))
     if any(one.preferred is not None for one in curves):
         keys.append(Key("checkpoint to prefer", "preferred"))
     return keys
+
+
+def _has_lowest(one: NamedCurve) -> bool:
+    """Whether a lowest point stands out: of one point it would say nothing."""
+    return one.best is not None and len(one.curve.validation) > 1
 
 
 def _say(measure: str, value: float) -> str:

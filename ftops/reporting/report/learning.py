@@ -1,8 +1,9 @@
 """How a run learned, ready to be drawn: its curves, where epochs end, which steps stand out."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from ftops.records import Json
 from ftops.reporting.report.facts import RunFacts
@@ -73,18 +74,18 @@ def read_learning(facts: RunFacts) -> Learning:
     rows = facts.training.rows
     loss = Curve(
         "loss",
-        _points(rows, lambda row: row.train_loss),
+        _points(rows, "train_loss"),
         _choose(
-            _points(rows, lambda row: row.full_valid_loss),
-            _points(rows, lambda row: row.valid_loss),
+            _points(rows, "full_valid_loss"),
+            _points(rows, "valid_loss"),
         ),
     )
     accuracy = Curve(
         "accuracy",
-        _points(rows, lambda row: row.train_accuracy),
+        _points(rows, "train_accuracy"),
         _choose(
-            _points(rows, lambda row: row.full_valid_accuracy),
-            _points(rows, lambda row: row.valid_accuracy),
+            _points(rows, "full_valid_accuracy"),
+            _points(rows, "valid_accuracy"),
         ),
     )
     first = facts.evaluation.candidates[:1] if facts.evaluation else ()
@@ -99,9 +100,13 @@ def read_learning(facts: RunFacts) -> Learning:
     )
 
 
-def _points(rows: Sequence[ResultRow], read: Callable[[ResultRow], float | None]) -> list[Point]:
-    found = [(float(row.step), read(row)) for row in rows]
-    return keep_finite([(step, value) for step, value in found if value is not None])
+def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
+    """Step and value of all rows that have a finite one."""
+    place = ResultRow._fields.index(name)
+    values: Iterable[float | None] = map(itemgetter(place), rows)
+    steps = [float(row.step) for row in rows]
+    found = [(x, y) for x, y in zip(steps, values, strict=True) if y is not None]
+    return keep_finite(found)
 
 
 def _choose(full: list[Point], partial: list[Point]) -> list[Point]:

@@ -73,7 +73,9 @@ def _render_short(contents: Contents, run: RunPart) -> Iterable[str]:
     if run.scores is not None:
         yield escape(run.scores.headline)
         yield ""
-        yield from _list([*run.scores.verdicts[:5], *run.scores.requirements])
+        first = [*run.scores.verdicts[:5], *run.scores.asides, *run.scores.requirements]
+        yield from _list(first)
+    yield from _list(run.warnings)
     yield from _list([Sentence("warn", text) for text in run.missing])
     if run.built_in:
         yield f"- {HONEST}"
@@ -179,8 +181,11 @@ def _render_scores(contents: Contents, run: RunPart, scores: Scores) -> Iterable
 def _render_matrix(name: str, matrix: Matrix) -> Iterable[str]:
     if matrix.pairs:
         yield from ("", f"### What {escape(name)} takes for what", "")
-        rows = [[one.expected, one.given, str(one.count), str(one.rows)] for one in matrix.pairs]
-        yield from _table(["expected", "answered", "rows", "of the label's"], rows)
+        rows = [
+            [one.expected, one.given, f"{one.count:,} of {one.rows:,}", f"{one.share:.0%}"]
+            for one in matrix.pairs
+        ]
+        yield from _table(["expected", "answered", "rows", "share"], rows)
     yield ""
     counts = [
         [label, *(str(cell.count) if cell.count else "" for cell in cells)]

@@ -62,13 +62,15 @@ class Example:
         }
 
 
-def find_worst(answers: Sequence[Answer], most: int = WORST) -> list[WorstRow]:
+def find_worst(answers: Sequence[Answer], most: int = WORST, separator: str = "") -> list[WorstRow]:
     """The wrong answers: those given with the most confidence first, then the most unlike ones."""
     wrong = sorted((one for one in answers if not one.correct), key=_rank)
-    return [_make_worst(one) for one in wrong[:most]]
+    return [_make_worst(one, separator) for one in wrong[:most]]
 
 
-def choose_examples(answers: Mapping[str, Sequence[Answer]], most: int = EXAMPLES) -> list[Example]:
+def choose_examples(
+    answers: Mapping[str, Sequence[Answer]], most: int = EXAMPLES, separator: str = ""
+) -> list[Example]:
     """Rows where candidates disagree, those on which the first one stands alone before others.
 
     Empty when there are fewer than two candidates with answers.
@@ -82,13 +84,17 @@ def choose_examples(answers: Mapping[str, Sequence[Answer]], most: int = EXAMPLE
     for line in sorted(shared):
         groups[_sort_out([by_line[name][line].correct for name in names])].append(line)
     chosen = _draw(list(groups.values()), most)
-    return [_make_example(line, [(name, by_line[name][line]) for name in names]) for line in chosen]
+    return [
+        _make_example(line, [(name, by_line[name][line]) for name in names], separator)
+        for line in chosen
+    ]
 
 
-def say_prompt(prompt: Prompt) -> str:
-    """A prompt as one text; the turns of a chat with who said them."""
+def say_prompt(prompt: Prompt, separator: str = "") -> str:
+    """A prompt as one text, without the separator at its end; the turns of a chat with who said
+    them."""
     if isinstance(prompt, str):
-        return prompt
+        return prompt.removesuffix(separator).rstrip()
     return "\n".join(f"{message.role}: {message.content}" for message in prompt)
 
 
@@ -97,7 +103,7 @@ def _rank(answer: Answer) -> tuple[float, float, int]:
     return (-confidence, measure_likeness(answer.expected, answer.given), answer.line)
 
 
-def _make_worst(answer: Answer) -> WorstRow:
+def _make_worst(answer: Answer, separator: str) -> WorstRow:
     expected, given = mark_differences(
         show(answer.expected.strip(), LONGEST_TEXT), show(answer.given.strip(), LONGEST_TEXT)
     )
@@ -105,7 +111,7 @@ def _make_worst(answer: Answer) -> WorstRow:
     remarks += [answer.note] if answer.note else []
     chance = answer.chances.get(answer.given.strip())
     remarks += [f"said with a probability of {100 * chance:.0f}%"] if chance is not None else []
-    prompt = show(say_prompt(answer.prompt), LONGEST_TEXT)
+    prompt = show(say_prompt(answer.prompt, separator), LONGEST_TEXT)
     return WorstRow(answer.line, prompt, expected, given, show("; ".join(remarks), LONGEST_TEXT))
 
 
@@ -129,11 +135,11 @@ def _draw(groups: list[list[int]], most: int) -> list[int]:
     return chosen
 
 
-def _make_example(line: int, given: Sequence[tuple[str, Answer]]) -> Example:
+def _make_example(line: int, given: Sequence[tuple[str, Answer]], separator: str) -> Example:
     first = given[0][1]
     return Example(
         line=line,
-        prompt=show(say_prompt(first.prompt), LONGEST_TEXT),
+        prompt=show(say_prompt(first.prompt, separator), LONGEST_TEXT),
         expected=show(first.expected.strip(), LONGEST_TEXT),
         answers=[(name, _say_given(one), one.correct) for name, one in given],
     )

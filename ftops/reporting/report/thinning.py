@@ -25,7 +25,8 @@ class Bucket:
 
 def keep_finite(points: Sequence[Point]) -> list[Point]:
     """The points whose figures are numbers."""
-    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    finite = math.isfinite
+    return [point for point in points if finite(point[0]) and finite(point[1])]
 
 
 def fill_buckets(points: Sequence[Point], most: int = BUCKETS) -> list[Bucket]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from ftops.records import Json, RunStatus, Stage, StageStatus
-from ftops.reporting.report.facts import RunFacts, find_number, find_object
+from ftops.reporting.report.facts import RunFacts, find_number, find_object, find_separator
 from ftops.reporting.report.words import (
     say_bytes,
     say_count,
@@ -47,6 +47,7 @@ def list_pairs(facts: RunFacts) -> list[tuple[str, str]]:
         ("fine-tuned model", show(run.fine_tuned_model or "")),
         ("training data", _say_data(find_object(prepared, "training"))),
         ("validation data", _say_data(find_object(prepared, "validation"))),
+        ("prepared by", _say_preparation(facts)),
         ("hyperparameters", _say_hyperparameters(facts)),
         ("tokens of the data", say_count(find_number(prepared, "tokens"))),
         ("tokens trained", say_count(trained)),
@@ -83,7 +84,8 @@ def trace(facts: RunFacts) -> list[Link]:
             files.append(show(f"{role}: {file_id}"))
     links = [Link("data", data[0], data[1:])] if data else []
     links += [Link("files at the provider", files[0], files[1:])] if files else []
-    links.append(Link("job file", show(run.job_file), [f"run {run.id}", f"key {run.key[:_HASH]}"]))
+    name = show(PurePath(run.job_file).name)  # its folder is nobody's business who gets a report
+    links.append(Link("job file", name, [f"run {run.id}", f"key {run.key[:_HASH]}"]))
     job = show(run.job_id) if run.job_id else "none was created"
     links.append(Link("job", job, [show(f"base model {run.model} at {_say_provider(facts)}")]))
     links.append(Link("model", show(run.fine_tuned_model or "none was made"), _tell_model(facts)))
@@ -152,6 +154,20 @@ def _describe_data(data: Mapping[str, Json]) -> list[str]:
         *([say_bytes(size)] if size else []),
         *([f"sha256 {show(digest[:_HASH])}"] if isinstance(digest, str) and digest else []),
     ]
+
+
+def _say_preparation(facts: RunFacts) -> str:
+    """The steps of the plan, labels that became numbers among them, and the separator."""
+    prepared = facts.find_detail(Stage.PREPARE)
+    steps = find_object(prepared, "plan").get("steps")
+    told = []
+    for step in steps if isinstance(steps, list) else ():
+        for code, values in step.items() if isinstance(step, dict) else ():
+            labels = find_object(values, "labels") if isinstance(values, dict) else {}
+            told.append(f"{code} ({len(labels)} labels)" if labels else code)
+    separator = find_separator(facts)
+    told += [f"separator {separator!r}"] if separator else []
+    return show(", ".join(told), 400)
 
 
 def _say_hyperparameters(facts: RunFacts) -> str:

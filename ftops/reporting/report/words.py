@@ -4,8 +4,11 @@ import re
 from datetime import datetime
 
 _SHARES = ("accuracy", "f1", "exact_match", "precision", "recall", "valid", "regex", "stop")
-# control characters but for tab and new line, halves of characters, and what is no character
-_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# control characters but for tab and new line, those that turn the text after them around, halves of
+# characters, and what is no character
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 LONGEST_TEXT = 600  # characters of a prompt or an answer that are shown
 

@@ -7,7 +7,7 @@ several times what the scatter explains, so each level comes with its standard e
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter, mul, sub
 from statistics import median
 from typing import NamedTuple
@@ -35,6 +35,10 @@ class Curve:
 
     steps: Sequence[int]
     values: Sequence[float]
+    _bends: Sequence[float] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_bends", _find_bends(self.values))
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -45,8 +49,9 @@ class Curve:
         The scatter is that between neighbours, so a slope does not count as scatter.
         """
         points = self.values[start:stop]
-        near = points if len(points) >= _ENOUGH_FOR_SCATTER else self.values
-        error = _find_scatter(near) / math.sqrt(len(points))
+        is_enough = len(points) >= _ENOUGH_FOR_SCATTER
+        bends = self._bends[start : stop - 2] if is_enough else self._bends
+        error = _find_scatter(bends) / math.sqrt(len(points))
         mean = math.fsum(points) / len(points)
         return Level(mean, error, self.steps[start], self.steps[stop - 1])
 
@@ -77,7 +82,7 @@ class Curve:
         if len(self) < _ENOUGH_FOR_SCATTER:
             pairs = zip(self.steps, self.values, strict=True)
             return [Level(value, 0.0, step, step) for step, value in pairs]
-        scatter = _find_usual_scatter(self.values)
+        scatter = _find_usual_scatter(self._bends)
         last = len(self) - 1
         levels = []
         for index, step in enumerate(self.steps):
@@ -123,17 +128,14 @@ def _collect(rows: Sequence[ResultRow], name: str) -> Curve:
     return Curve(steps, [value for value in values if value is not None])
 
 
-def _find_scatter(values: Sequence[float]) -> float:
+def _find_scatter(bends: Sequence[float]) -> float:
     """The standard deviation of one point about its neighbours; 0 of too few points."""
-    if len(values) < 3:
-        return 0.0
-    bends = _find_bends(values)
-    return math.sqrt(sum(map(mul, bends, bends)) / len(bends) / 6)
+    return math.sqrt(sum(map(mul, bends, bends)) / len(bends) / 6) if bends else 0.0
 
 
-def _find_usual_scatter(values: Sequence[float]) -> float:
+def _find_usual_scatter(bends: Sequence[float]) -> float:
     """The same where a few points lie far off, or a curve begins steeply: neither counts."""
-    return _MAD * median(map(abs, _find_bends(values))) / math.sqrt(6)
+    return _MAD * median(map(abs, bends)) / math.sqrt(6)
 
 
 def _find_bends(values: Sequence[float]) -> list[float]:

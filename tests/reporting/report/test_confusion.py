@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.reporting.report.confusion import OTHER, OUTSIDE, find_pairs, lay_out
+from ftops.reporting.report.confusion import OTHER, OUTSIDE, find_pairs, lay_out, say_mistakes
 from ftops.scoring.evaluation import Confusion
 
 MATRIX = Confusion(("a", "b", "c"), ((8, 2, 0, 0), (0, 9, 0, 1), (5, 0, 5, 0)))
@@ -45,3 +45,11 @@ def test_of_many_labels_those_with_the_most_mistakes_are_shown() -> None:
     matrix = lay_out(Confusion(tuple(map(str, range(size))), tuple(map(tuple, counts))), most=2)
     assert list(matrix.labels) == ["3", "27"]
     assert matrix.hidden == 28
+
+
+def test_the_labels_that_are_confused_most_are_told_in_one_sentence() -> None:
+    assert say_mistakes("tuned", lay_out(MATRIX)) == (
+        "tuned most often takes c for a (5 of 10 rows) and a for b (2 of 10 rows)."
+    )
+    clean = Confusion(("a", "b"), ((1, 0, 0), (0, 0, 1)))
+    assert say_mistakes("tuned", lay_out(clean)) == ""

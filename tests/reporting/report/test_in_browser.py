@@ -181,3 +181,13 @@ def test_everything_that_can_be_used_is_reached_by_the_tab_key(
                 )
             )
         assert {"BUTTON", "A", "SUMMARY", "slider", "region"} <= seen
+
+
+def test_a_matrix_of_sixteen_labels_is_seen_as_a_whole(browser: Browser, tmp_path: Path) -> None:
+    labels = [f"relation of the kind {number}" for number in range(16)]
+    path = write(tmp_path, render_page(make_contents(make_facts(labels=labels, rows=320))))
+    with open_page(browser, path, width=1_100) as opened:
+        width = "document.querySelector('.matrix').parentElement.{}"
+        assert opened.page.evaluate(width.format("scrollWidth")) <= opened.page.evaluate(
+            width.format("clientWidth")
+        )

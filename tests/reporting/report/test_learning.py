@@ -5,9 +5,9 @@ from ftops.reporting.report.facts import RunFacts
 from ftops.reporting.report.figures import list_curves
 from ftops.reporting.report.learning import Learning, read_learning
 from ftops.reporting.report.palette import PAPER
-from ftops.reporting.results import parse_results
+from ftops.reporting.results import ResultRow, parse_results
 from ftops.reporting.training import TrainingFacts, make_training
-from tests.reporting.report.sketches import make_contents, make_run
+from tests.reporting.report.sketches import make_contents, make_facts, make_run
 
 CSV = b"step,epoch,train_loss,valid_loss\n" + b"".join(
     b"%d,%d,%.4f,%s\n"
@@ -76,3 +76,10 @@ def test_a_loss_that_falls_a_hundredfold_is_drawn_on_a_logarithmic_axis() -> Non
     flat = b"step,train_loss\n1,2\n2,1\n3,0.5\n"
     assert scale(steep) == "log"
     assert scale(flat) is None
+
+
+def test_a_validation_that_was_measured_once_is_a_point_and_no_curve() -> None:
+    facts = make_facts(results=lambda: [ResultRow(1, 2.0), ResultRow(2, 1.0, valid_loss=1.5)])
+    loss = list_curves(make_contents(facts))[0]
+    assert "validation was measured once, at step 2: 1.5." in loss.caption
+    assert [key.kind for key in loss.legend] == ["training", "point"]

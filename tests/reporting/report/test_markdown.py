@@ -27,7 +27,7 @@ def test_all_parts_of_a_report_have_their_heading() -> None:
         "Lineage",
     ]
     assert "tuned is better than few-shot: 5 by accuracy" in text
-    assert "| politics | science | 5 | 60 |" in text
+    assert "| politics | science | 5 of 60 | 8% |" in text
 
 
 def test_runs_that_are_compared_stand_side_by_side() -> None:

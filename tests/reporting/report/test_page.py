@@ -203,3 +203,15 @@ def test_a_run_without_anything_still_makes_a_page() -> None:
 def test_a_model_of_the_built_in_engine_is_said_to_be_one() -> None:
     contents: Contents = pages.make_built_in()
     assert "trained from random weights" in render_page(contents)
+
+
+def test_a_text_that_turns_what_follows_around_is_made_visible() -> None:
+    page = render_page(make_contents(make_facts(hostile="abc\u202edef\u2066")))
+    assert "\u202e" not in page
+    assert "\u2066" not in page
+    assert "abc\\u202edef" in page
+
+
+def test_an_over_fitted_run_is_called_so_in_short() -> None:
+    short = render_page(make_contents()).split('id="run"')[0]
+    assert "over-fitting: " in short

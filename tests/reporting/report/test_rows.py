@@ -58,3 +58,11 @@ def test_a_chat_is_shown_turn_by_turn() -> None:
     assert say_prompt((Message("system", "Be brief."), Message("user", "Hi"))) == (
         "system: Be brief.\nuser: Hi"
     )
+
+
+def test_a_prompt_is_shown_without_the_separator_at_its_end() -> None:
+    answers = [Answer(1, "What is it? ->\n\n###\n\n", "a", "b")]
+    assert find_worst(answers, separator="\n\n###\n\n")[0].prompt == "What is it? ->"
+    examples = choose_examples({"x": answers, "y": answers}, separator="\n\n###\n\n")
+    assert examples[0].prompt == "What is it? ->"
+    assert say_prompt("### inside\n\n###\n\n", " ->") == "### inside\n\n###"

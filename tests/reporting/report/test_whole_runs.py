@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from ftops.records import RunStatus, Stage, StageStatus
+from ftops.records import Json, RunStatus, Stage, StageRecord, StageStatus
 from ftops.reporting.report.contents import compose
 from ftops.reporting.report.facts import RunFacts
+from ftops.reporting.report.page import render_page
 from ftops.reporting.report.whole_runs import list_missing, list_pairs, trace
 from ftops.reporting.results import ResultRow
 from ftops.reporting.training import make_training
@@ -100,3 +101,41 @@ def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_finding
     (run,) = compose([make_facts()], NOW).runs
     assert run.data[0].mark == "bad"
     assert run.data[0].text.startswith("3 rows of the validation data stand in the training data")
+
+
+def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -> None:
+    facts = make_facts()
+    steps: Json = [{"label-map": {"labels": {"no": " 1", "yes": " 2"}}}, {"drop-duplicates": {}}]
+    detail: dict[str, Json] = {"plan": {"steps": steps}, "recipe": {"separator": "\n->"}}
+    prepared = replace(
+        facts, stages=[StageRecord(Stage.PREPARE, StageStatus.SUCCEEDED, detail=detail)]
+    )
+    told = dict(list_pairs(prepared))["prepared by"]
+    assert told == "label-map (2 labels), drop-duplicates, separator '\\n->'"
+    assert dict(list_pairs(facts))["prepared by"] == ""
+
+
+def test_a_report_does_not_tell_in_which_folder_its_maker_works() -> None:
+    links = {link.kind: link.name for link in trace(make_facts())}
+    assert links["job file"] == "news-topics.yaml"
+
+
+def test_what_is_wrong_with_the_figures_is_said_once_and_beside_the_headline() -> None:
+    facts = make_facts()
+    assert facts.evaluation is not None
+    leak = "leak: 3 of 180 rows are training rows, too"
+    leaking = replace(facts.evaluation, notes=(leak,), overlap_rows=3)
+    (run,) = compose([replace(facts, evaluation=leaking)], NOW).runs
+    assert run.scores is not None
+    assert [text for text in run.scores.remarks if "training" in text] == [leak]
+    assert leak in [one.text for one in run.scores.asides]
+
+
+def test_runs_of_different_metrics_are_said_not_to_be_comparable_on_the_page() -> None:
+    one, other = make_facts(), make_facts(id="run-b")
+    assert other.evaluation is not None
+    first = other.evaluation.candidates[0]
+    changed = replace(first, figures={"exact_match": first.figures["accuracy"]})
+    evaluation = replace(other.evaluation, headline="exact_match", candidates=(changed,))
+    page = render_page(compose([one, replace(other, evaluation=evaluation)], NOW))
+    assert "The runs were measured by different metrics" in page
