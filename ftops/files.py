@@ -91,6 +91,16 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
         stream.write(data)
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """The content of a file; None when it is not there. StorageError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
 def append_lines(path: Path, lines: bytes) -> int:
     """Append whole lines in one piece, so that no other process's stand among them.
 

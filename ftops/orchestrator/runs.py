@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftops.errors import BadAnswer, RunError, UnknownRun
-from ftops.files import measure_path, storage_error, write_atomic
+from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
@@ -53,7 +53,7 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     if run.pruned_at is None:
         copy = get_run_folder(desk.home, run.id) / JOB_FILE
         text = job.text.encode()
-        if _read(copy) != text:
+        if read_if_there(copy) != text:
             write_atomic(copy, text)
     desk.observer.run_opened(run, resumed=resumed)
     return run
@@ -99,7 +99,7 @@ def load_results(run: Run, home: Path) -> list[ResultRow]:
 
 def load_raw_results(run: Run, home: Path) -> bytes | None:
     """The results file as the provider gave it; None when the run has fetched none."""
-    return _read(get_run_folder(home, run.id) / RESULTS)
+    return read_if_there(get_run_folder(home, run.id) / RESULTS)
 
 
 def load_evaluation(run: Run, home: Path) -> Evaluation | None:
@@ -157,14 +157,5 @@ def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
         return False
     try:
         return measure_path(path)[1] != kept
-    except OSError as error:
-        raise storage_error(error, path) from error
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise storage_error(error, path) from error

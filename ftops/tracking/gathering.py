@@ -7,7 +7,7 @@ import orjson
 
 from ftops import __version__
 from ftops.errors import BadAnswer, LedgerError
-from ftops.files import storage_error
+from ftops.files import read_if_there
 from ftops.records import Json, Run, Stage, StageRecord
 from ftops.reporting.results import HEADERS, ResultRow, parse_results
 from ftops.scoring.evaluation import Evaluation
@@ -114,7 +114,7 @@ def _draw_curves(rows: Sequence[ResultRow]) -> Iterator[Curve]:
 
 
 def _list_figures(path: Path) -> Iterator[TrackedFigure]:
-    content = _read(path)
+    content = read_if_there(path)
     try:
         document = orjson.loads(content) if content is not None else None
         if not isinstance(document, dict):
@@ -143,20 +143,11 @@ def _list_early_figures(document: Mapping[str, Json]) -> Iterator[TrackedFigure]
 
 
 def _read_results(path: Path) -> Sequence[ResultRow]:
-    content = _read(path)
+    content = read_if_there(path)
     try:
         return [] if content is None else parse_results(content)
     except BadAnswer:
         return ()  # the run has said so, and the file itself goes along
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise storage_error(error, path) from error
 
 
 def _as_mapping(value: Json) -> Mapping[str, Json]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from ftops.files import storage_error, write_atomic
+from ftops.files import read_if_there, write_atomic
 from ftops.records import Json, Prompt
 from ftops.reporting.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.scoring.answers import Answer
@@ -32,10 +32,11 @@ def keep_evaluation(
 
 def read_evaluation(folder: Path) -> Evaluation | None:
     """The document in that folder; None where there is none."""
-    content = _read(folder / EVALUATION)
+    content = read_if_there(folder / EVALUATION)
     if content is None:
         return None
-    earlier = _read(folder / f"{ANSWERS}.jsonl")  # as they lay there before there were candidates
+    # As they lay there before there were candidates.
+    earlier = read_if_there(folder / f"{ANSWERS}.jsonl")
     return parse_evaluation(content, parse_answers(earlier or b""))
 
 
@@ -44,17 +45,8 @@ def read_first_answers(folder: Path, evaluation: Evaluation) -> list[Answer] | N
     names = make_slugs([one.name for one in evaluation.candidates[:1]])
     if not names:
         return None
-    content = _read(folder / ANSWERS / f"{next(iter(names.values()))}.jsonl")
+    content = read_if_there(folder / ANSWERS / f"{next(iter(names.values()))}.jsonl")
     return None if content is None else parse_answers(content)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise storage_error(error, path) from error
 
 
 def render_answers(answers: Sequence[Answer]) -> str:
