@@ -25,13 +25,13 @@ Against = Annotated[
     typer.Option(
         "--against",
         metavar="CANDIDATE",
-        help='Who answers the same rows: base, "few-shot: 5", baseline, previous, checkpoints,'
-        ' "model: NAME"; may be given again.',
+        help="Who answers the same rows: base, few-shot:5, baseline, previous, checkpoints,"
+        " model:NAME; may be given again.",
     ),
 ]
 MetricName = Annotated[
     list[str] | None,
-    typer.Option("--metric", metavar="METRIC", help='f1, "regex: ^[AB]$", …; may be given again.'),
+    typer.Option("--metric", metavar="METRIC", help='f1, "regex:^[AB]$", …; may be given again.'),
 ]
 Require = Annotated[
     list[str] | None,
@@ -62,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
         "eval",
         examples=[
             "ftops eval news-topics data/test.jsonl",
-            'ftops eval news-topics test.jsonl --against base --against "few-shot: 5"',
+            "ftops eval news-topics test.jsonl --against base --against few-shot:5",
             'ftops eval news-topics test.jsonl --require "f1 >= 0.85" --junit f1.xml',
         ],
     )(evaluate)

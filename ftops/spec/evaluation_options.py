@@ -11,6 +11,7 @@ from ftops.spec.problems import Report, Source, quoted
 from ftops.spec.reader import read_tree
 from ftops.spec.values import read_values
 
+_TIGHT = re.compile(r"([a-z][a-z0-9_-]*)[:=](?=\S)")  # few-shot:5, as one types it in a shell
 _REQUIREMENT = re.compile(r"\s*([^<>=\s]+)\s*([<>=].*)")
 
 
@@ -40,8 +41,10 @@ def read_evaluation_options(
 
 
 def _read(option: str, text: str, environ: Mapping[str, str]) -> Json:
-    """The text as the job file would be read."""
-    source = Source(f"{option} {quoted(text)}", text, override=True)
+    """The text as the job file would be read, but that the blank after a colon may be missing."""
+    tight = _TIGHT.match(text)
+    spaced = f"{tight[1]}: {text[tight.end() :]}" if tight else text
+    source = Source(f"{option} {quoted(text)}", spaced, override=True)
     report = Report()
     root = read_tree(source, report)
     value = read_values(root, environ, report).value if root is not None else None

@@ -28,6 +28,12 @@ def test_options_say_what_the_section_says() -> None:
     assert spec.requirements == {"accuracy": ">= 0.85", "f1_over_base": "> 3%"}
 
 
+def test_the_blank_after_a_colon_may_be_missing_as_a_shell_wants_no_quotes_then() -> None:
+    tight = read(("few-shot:3", "few-shot=4", "model:ft:ada:x"), ("regex:^[0-9]+:$",))
+    spaced = read(("few-shot: 3", "few-shot: 4", "model: ft:ada:x"), ('regex: "^[0-9]+:$"',))
+    assert (tight.candidates, tight.measures) == (spaced.candidates, spaced.measures)
+
+
 def test_without_options_the_defaults_hold() -> None:
     assert read() == EvaluateSpec()
 
