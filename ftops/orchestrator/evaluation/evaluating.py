@@ -29,10 +29,12 @@ from ftops.orchestrator.evaluation.judging import (
 from ftops.orchestrator.evaluation.judging import NAME as JUDGE
 from ftops.orchestrator.evaluation.simple import answer_simply
 from ftops.orchestrator.evaluation.ways import Way
+from ftops.providers.protocol import Provider
 from ftops.records import Prompt, RowFormat, Sampling
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.evaluation import CandidateKind, LeftOut
 from ftops.scoring.requests import Prices
+from ftops.spec.entries import Entry
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.measures import JudgeMetric
 
@@ -102,6 +104,9 @@ def interview_all(
     asked = [one for one in found if isinstance(one, Candidate)]
     left_out = [one for one in found if isinstance(one, LeftOut)]
     check_cost([subject, *asked], spec, find_longest(field, spec))
+    for entry in spec.measures:
+        if entry.word == JUDGE:  # without a key, say, it is better told before others are paid
+            _reach_judge(field, entry).ensure_ready()
     meter = _Meter(progress, (1 + len(asked)) * len(field.questions.rows))
     progress(0, meter.total)
     answered = [_interview(field, spec, subject, interview, meter)]
@@ -260,13 +265,18 @@ def _judge(
     for number, entry in enumerate(one for one in spec.measures if one.word == JUDGE):
         wanted = entry.settings
         assert isinstance(wanted, JudgeMetric)
-        ask = _open_judge(field, wanted, interview)
+        ask = _open_judge(_reach_judge(field, entry), wanted, interview)
         name = wanted.name or (f"{JUDGE}_{number + 1}" if number else JUDGE)
         yield JudgeScores(_ask_judge(wanted, answered, ask), name)
 
 
-def _open_judge(field: Field, wanted: JudgeMetric, interview: Interview) -> AskJudge:
-    provider = field.open_provider(wanted.settings or field.subject.settings)
+def _reach_judge(field: Field, entry: Entry) -> Provider:
+    wanted = entry.settings
+    assert isinstance(wanted, JudgeMetric)
+    return field.open_provider(wanted.settings or field.subject.settings)
+
+
+def _open_judge(provider: Provider, wanted: JudgeMetric, interview: Interview) -> AskJudge:
     way = Way(provider.row_format(wanted.model))
     if way.format is not RowFormat.CHAT:
         way = Way(way.format, separator="\n\n")
