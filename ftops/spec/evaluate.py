@@ -60,7 +60,10 @@ class EvaluateSpec(Section):
         " missed; the model is there all the same.",
     )
     max_rows: Annotated[int, Wanted("a whole number from 1 to 1000000", "number")] = Field(
-        1000, ge=1, le=1_000_000, description="At most so many rows are asked."
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="At most so many rows are asked; of more, so many by lot (`seed`).",
     )
     max_tokens: Annotated[int | None, Wanted("a whole number from 1 to 100000", "number")] = Field(
         None,

@@ -72,7 +72,7 @@ def evaluate_model(
             prepare_file(training, learned, recipe)
             subject = replace(subject, training=learned)
         leak = check_leak(subject.training, path, str(file), spec)
-        questions = read_questions(path, str(file), subject.way, spec.max_rows)
+        questions = read_questions(path, str(file), subject.way, spec.max_rows, spec.seed)
         field = Field(subject, questions, tools.ledger, tools.reach, spec.seed)
         interview = StoredInterview(
             AnswerStore(tools.home, tools.clock),

@@ -45,7 +45,7 @@ def score_interviews(
         overlap_lines=overlap_lines,
         seed=spec.seed,
     )
-    return replace(found, notes=(*interviews.notes, *found.notes))
+    return replace(found, notes=(*field.questions.notes, *interviews.notes, *found.notes))
 
 
 def read_requirements(spec: EvaluateSpec) -> list[Wanted]:

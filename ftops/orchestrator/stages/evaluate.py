@@ -33,7 +33,7 @@ def evaluate(work: Work) -> Outcome:
     leak = check_leak(subject.training, path, source, spec)
     field = Field(
         subject=subject,
-        questions=read_questions(path, source, subject.way, spec.max_rows),
+        questions=read_questions(path, source, subject.way, spec.max_rows, spec.seed),
         ledger=desk.ledger,
         open_provider=lambda settings: (
             desk.provider if settings == work.run.provider else desk.reach(settings)
