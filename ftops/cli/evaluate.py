@@ -39,7 +39,9 @@ Require = Annotated[
         "--require", metavar="TEXT", help='Such as "accuracy >= 0.85"; exit code 4 when missed.'
     ),
 ]
-MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="At most so many rows are asked.")]
+MaxRows = Annotated[
+    int, typer.Option("--max-rows", min=1, help="At most so many rows are asked, by lot.")
+]
 Training = Annotated[
     Path | None,
     typer.Option("--train", metavar="FILE", help="What it learned of, where no run tells."),

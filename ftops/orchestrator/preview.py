@@ -17,6 +17,7 @@ from ftops.orchestrator.costs import (
     find_price_advice,
     raise_broken,
 )
+from ftops.orchestrator.evaluation.foresight import check_evaluation
 from ftops.orchestrator.keys import make_remote_name
 from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.stages.prepare import (
@@ -24,6 +25,7 @@ from ftops.orchestrator.stages.prepare import (
     check_rows,
     make_estimate,
     make_file,
+    make_prepared,
 )
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.figures import ModelFigures
@@ -75,6 +77,8 @@ def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = N
             else 0
         )
         estimate = make_estimate(spec, training, provider, tokens or TokenCounting())
+        prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
+        check_evaluation(spec, job.path, prepared, folder)
     problems = find_broken_limits(spec.limits, estimate, spec.model)
     try:
         check_rows(training, provider)

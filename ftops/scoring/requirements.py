@@ -26,7 +26,7 @@ _NAME = re.compile(r"\w+(?:[.-]\w+)*")
 _OVER = "_over_"
 _DIGITS = 9  # figures are compared to so many places: 0.88 - 0.85 is not more than 0.03
 
-_OF_REQUESTS: Mapping[str, Callable[[Requests], float | None]] = MappingProxyType(
+OF_REQUESTS: Mapping[str, Callable[[Requests], float | None]] = MappingProxyType(
     {
         "prompt_tokens": lambda one: one.prompt_tokens,
         "completion_tokens": lambda one: one.completion_tokens,
@@ -139,7 +139,7 @@ def find_value(score: CandidateScore, name: str) -> float | None:
     figure = score.figures.get(name)
     if figure is not None:
         return figure.value if math.isfinite(figure.value) else None
-    read = _OF_REQUESTS.get(name)
+    read = OF_REQUESTS.get(name)
     value = read(score.requests) if read and score.requests else None
     return value if value is not None and math.isfinite(value) else None
 
@@ -154,7 +154,7 @@ def find_candidate(slug: str, others: Sequence[CandidateScore]) -> CandidateScor
 
 
 def _missing(score: CandidateScore, name: str) -> str:
-    if name in _OF_REQUESTS:
+    if name in OF_REQUESTS:
         return f"`{name}` of {score.name} is not known"
     return f"{score.name} has no figure `{name}`; it has: {', '.join(score.figures) or 'none'}"
 

@@ -1,15 +1,19 @@
 """What the tuned model is measured on, and what it is compared with: the section `evaluate`."""
 
+import difflib
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
 from ftops.records import Json
-from ftops.scoring.requirements import parse_requirement
-from ftops.spec.candidates import CANDIDATES
+from ftops.scoring.choices import KNOWN
+from ftops.scoring.requirements import OF_REQUESTS, make_slug, parse_requirement
+from ftops.scoring.requirements import Wanted as Requirement
+from ftops.spec.candidates import CANDIDATES, OtherModel
 from ftops.spec.entries import Entry, Flaw, Path, find_flaws, read_entries
 from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
+from ftops.spec.problems import quoted
 from ftops.spec.section import Section, Wanted
 
 MOST_ENTRIES = 32
@@ -57,7 +61,10 @@ class EvaluateSpec(Section):
         " missed; the model is there all the same.",
     )
     max_rows: Annotated[int, Wanted("a whole number from 1 to 1000000", "number")] = Field(
-        1000, ge=1, le=1_000_000, description="At most so many rows are asked."
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="At most so many rows are asked; of more, so many by lot (`seed`).",
     )
     max_tokens: Annotated[int | None, Wanted("a whole number from 1 to 100000", "number")] = Field(
         None,
@@ -128,10 +135,12 @@ def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
     require = section.get("require")
     for name, text in require.items() if isinstance(require, dict) else ():
         try:
-            parse_requirement(name, text)
-            continue
+            wanted = parse_requirement(name, text)
         except ValueError:
             pass
+        else:
+            yield from _find_unknown(("require", name), wanted, section)
+            continue
         number = isinstance(text, int | float) and not isinstance(text, bool)
         yield Flaw(
             ("require", name),
@@ -166,3 +175,59 @@ def _list_mappings(section: Json) -> Iterator[tuple[Path, dict[str, Json]]]:
         for number, item in enumerate(items if isinstance(items, list) else ()):
             if isinstance(item, dict):
                 yield (name, number), item
+
+
+def _find_unknown(
+    path: tuple[str, str], wanted: Requirement, section: dict[str, Json]
+) -> Iterator[Flaw]:
+    """A figure that nothing measures, or a candidate that nobody names, can never be reached."""
+    against, measured = section.get("against", ["baseline"]), section.get("metrics", [])
+    if any(find_flaws(against, CANDIDATES)) or any(find_flaws(measured, METRICS)):
+        return  # told already; what was meant is not known
+    if not isinstance(against, list) or not isinstance(measured, list):
+        return
+    metrics = read_entries(tuple(measured), METRICS)
+    figures = [*_name_metrics(metrics), *(name for name in KNOWN if _is_free(name)), *OF_REQUESTS]
+    if wanted.name not in figures:
+        near = difflib.get_close_matches(wanted.name, figures, n=1, cutoff=0.7)
+        known = f"known here: {', '.join(dict.fromkeys(figures))}"
+        suggestion = f"did you mean '{near[0]}'?" if near else known
+        yield Flaw(path, f"nothing measures {quoted(wanted.name)}", suggestion, at_key=True)
+    elif wanted.over is not None:
+        named = read_entries(tuple(against), CANDIDATES)
+        slugs = [slug for one in named for slug in _name_candidate(one)]
+        if not any(_may_be(wanted.over, slug) for slug in slugs):
+            near = difflib.get_close_matches(wanted.over, slugs, n=1, cutoff=0.7)
+            known = f"`against` names: {', '.join(slugs) or 'nobody'}"
+            suggestion = f"did you mean '{near[0]}'?" if near else known
+            message = f"no candidate is called {quoted(wanted.over)}"
+            yield Flaw(path, message, suggestion, at_key=True)
+
+
+def _name_metrics(metrics: tuple[Entry, ...]) -> list[str]:
+    """What figures of these metrics are called; further judges carry their number."""
+    names, judges = [], 0
+    for one in metrics:
+        judges += one.word == "judge"
+        plain = f"judge_{judges}" if one.word == "judge" and judges > 1 else one.word
+        names.append(str(getattr(one.settings, "name", None) or plain))
+    return names
+
+
+def _is_free(metric: str) -> bool:
+    """Whether it is measured just because it is required."""
+    return not any(setting.needed for setting in KNOWN[metric])
+
+
+def _name_candidate(entry: Entry) -> tuple[str, ...]:
+    """How requirements may call the candidates of an entry."""
+    if isinstance(entry.settings, OtherModel):
+        return (make_slug(entry.settings.name), "model")
+    if entry.word == "baseline":
+        return ("naive_bayes", "nearest_neighbour", "majority")
+    return ("step", "checkpoint") if entry.word == "checkpoints" else (make_slug(entry.word),)
+
+
+def _may_be(given: str, slug: str) -> bool:
+    wanted = make_slug(given)
+    return wanted == slug or wanted.startswith(f"{slug}_") or slug.startswith(f"{wanted}_")

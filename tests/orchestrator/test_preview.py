@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftops.errors import DatasetError, LimitExceeded
+from ftops.errors import DatasetError, LimitExceeded, ScoringError
 from ftops.orchestrator.preview import preview
 from ftops.records import RowFormat, Stage
 from tests.orchestrator.desks import Bench, write_rows
@@ -60,3 +60,29 @@ def test_data_at_the_provider_is_named_by_its_id_and_not_counted(bench: Bench) -
     assert (seen.training, seen.estimate) == (None, None)
     assert seen.request.training_file == "file-abc"
     assert seen.uploads == {}
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        ({"python": "no_such.py:score"}, r"no_such\.py: the file cannot be read: No such file"),
+        ({"python": "check.py:scare"}, r"there is no function `scare`"),
+        ({"json_schema": "none.json"}, r"none\.json: the schema cannot be read"),
+    ],
+)
+def test_a_metric_that_cannot_be_measured_is_told_before_anything_is_trained(
+    bench: Bench, metric: dict[str, str], told: str
+) -> None:
+    (bench.folder / "check.py").write_text("def score(*_):\n    return 1\n")
+    job = bench.write_job(evaluate={"metrics": ["accuracy", metric]})
+    with pytest.raises(ScoringError, match=told):
+        preview(job, bench.provider)
+    with pytest.raises(ScoringError, match=told):
+        bench.run(job)
+    assert list(bench.provider.list_files()) == []
+
+
+def test_rows_to_evaluate_on_that_leak_are_told_ahead(bench: Bench) -> None:
+    job = bench.write_job(evaluate={"file": "train.jsonl"})
+    with pytest.raises(DatasetError, match=r"leak: 12 rows of train\.jsonl are training rows"):
+        preview(job, bench.provider)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import SpecError
+from ftops.records import Json
 from ftops.spec.candidates import FewShotCandidate, OtherModel
+from ftops.spec.evaluate import find_evaluation_flaws
 from ftops.spec.load import check_data_files, load_job
 from ftops.spec.measures import JudgeMetric, RegexMetric
 from ftops.spec.model import JobSpec
@@ -157,3 +159,44 @@ def test_a_provider_that_does_not_exist_is_told_where_it_is_named(tmp_path: Path
     assert ":6:40: unknown provider 'opnai'" in caught.value.message
     assert "did you mean 'openai'?" in caught.value.message
     assert ":7:48: unknown provider 'x'" in caught.value.message
+
+
+def _find(section: Json) -> list[tuple[object, ...]]:
+    return [(one.path[-1], one.message, one.suggestion) for one in find_evaluation_flaws(section)]
+
+
+def test_a_figure_that_nothing_measures_is_told_before_anything_is_asked() -> None:
+    found = _find({"require": {"acuracy": "> 0", "p50_s": "< 1", "rouge_l": "> 0"}})
+    assert found == [("acuracy", "nothing measures 'acuracy'", "did you mean 'accuracy'?")]
+    ((_, message, suggestion),) = _find({"require": {"regex": "> 0"}})
+    assert message == "nothing measures 'regex'"
+    assert "accuracy" in str(suggestion)
+
+
+def test_figures_are_known_by_the_names_that_metrics_were_given() -> None:
+    metrics: Json = [
+        {"regex": {"pattern": "^A", "name": "letter"}},
+        {"judge": {"model": "m", "question": "?"}},
+        {"judge": {"model": "n", "question": "?"}},
+    ]
+    names: Json = dict.fromkeys(["letter", "judge", "judge_2", "letter_over_majority"], "> 0")
+    assert _find({"metrics": metrics, "require": names}) == []
+    assert len(_find({"metrics": metrics, "require": {"judge_3": "> 0", "regex": "> 0"}})) == 2
+
+
+def test_a_difference_to_a_candidate_that_nobody_names_is_told() -> None:
+    against: Json = ["base", {"few-shot": 5}, {"model": "gpt-6 luna"}, "checkpoints"]
+    right = ("base", "few_shot", "model", "gpt_6_luna", "step_10", "base_2")
+    wanted: Json = {f"f1_over_{name}": "> 0" for name in right}
+    assert _find({"against": against, "require": wanted}) == []
+    ((name, message, suggestion),) = _find({"require": {"f1_over_base": "> 0"}})
+    assert (name, message) == ("f1_over_base", "no candidate is called 'base'")
+    assert suggestion == "`against` names: naive_bayes, nearest_neighbour, majority"
+
+
+@pytest.mark.parametrize("broken", [{"against": "base"}, {"metrics": ["nonsense"]}])
+def test_where_lists_are_broken_nothing_is_said_of_what_is_required_of_them(
+    broken: dict[str, Json],
+) -> None:
+    told = _find({**broken, "require": {"anything": "> 0"}})
+    assert all("nothing measures" not in str(one[1]) for one in told)

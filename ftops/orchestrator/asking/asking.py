@@ -6,15 +6,17 @@ provider's own retries alone; here it is only decided whom an error is about.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from ftops.orchestrator.asking.manner import Manner
 from ftops.orchestrator.asking.outcome import Outcome
 from ftops.orchestrator.asking.session import Session
-from ftops.orchestrator.asking.store import AnswerStore, make_key
+from ftops.orchestrator.asking.store import AnswerStore, Shelf, make_key
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
+
+_LOOK_EVERY_S = 0.5
 
 
 def ask(
@@ -50,7 +52,7 @@ def ask(
             manner.on_forecast(forecast)
         session = Session(provider, model, sampling, shelf, manner, left)
         try:
-            with closing(session.run()) as news:
+            with _take_turn(shelf, model, sampling, manner), closing(session.run()) as news:
                 for key, outcome in news:
                     found[key] = outcome
                     done += places[key]
@@ -58,6 +60,21 @@ def ask(
         finally:
             shelf.sync()
     return [found[key] for key in keys]
+
+
+@contextmanager
+def _take_turn(shelf: Shelf, model: str, sampling: Sampling, manner: Manner) -> Iterator[None]:
+    """Wait for whoever puts such questions already: they may be the same, and are paid once."""
+    has_noted = False
+    while True:
+        with shelf.hold(sampling) as is_ours:
+            if is_ours:
+                yield
+                return
+        if not has_noted:
+            manner.noted(f"another command is asking {model}; waiting for its answers")
+            has_noted = True
+        manner.pause(_LOOK_EVERY_S)
 
 
 def make_keys(prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:

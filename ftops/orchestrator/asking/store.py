@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.errors import StorageError
 from ftops.files import append_lines, make_private_dir, storage_error, sync_data
+from ftops.locks import hold_lock
 from ftops.orchestrator.asking.outcome import Outcome
 from ftops.records import Completion, Json, Prompt, Sampling
 
@@ -117,6 +119,11 @@ class Shelf:
             for line in whole.splitlines():
                 if (key := _find_key(line)) is not None:
                     self._lines[key] = line
+
+    def hold(self, sampling: Sampling) -> AbstractContextManager[bool]:
+        """Be the only one, of all processes, who puts such questions; False: somebody else is."""
+        sort = hashlib.sha256(_render_sampling(sampling).encode()).hexdigest()[:8]
+        return hold_lock(self._path.with_suffix(f".{sort}.lock"))
 
     def find(self, key: str) -> Outcome | None:
         """What came of that question, if it was put before."""

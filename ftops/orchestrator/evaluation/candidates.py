@@ -23,7 +23,7 @@ from ftops.spec.entries import Entry
 OpenProvider = Callable[[ProviderSettings], Provider]
 _UNTRAINED = (
     "{base} is a built-in size, which knows nothing before it is trained: no fair comparison"
-    " (`untrained: true` asks it all the same)"
+    " (`untrained: true` asks it all the same, where its provider answers for it)"
 )
 
 

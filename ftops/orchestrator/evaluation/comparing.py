@@ -8,7 +8,7 @@ from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.keeping import read_evaluation, read_first_answers
-from ftops.orchestrator.evaluation.scores import find_metrics
+from ftops.orchestrator.evaluation.scores import find_metrics, make_named_metrics
 from ftops.orchestrator.evaluation.subject import describe_run
 from ftops.orchestrator.evaluation.ways import Way, say
 from ftops.records import Run
@@ -55,7 +55,8 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
             )
         )
     folder = Path(runs[0].job_file).parent
-    metrics = find_metrics(spec, candidates[0].answers, (), [], folder)
+    named = make_named_metrics(spec, folder)
+    metrics = find_metrics(spec, candidates[0].answers, (), [], named)
     files = list(dict.fromkeys(one.evaluation.file for one in kept))
     found = evaluate(" and ".join(files), candidates, metrics, seed=spec.seed)
     return replace(found, notes=(*_note_rows(kept, names, len(common)), *found.notes))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ftops.errors import (
     AuthFailed,
-    LimitExceeded,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -17,6 +16,7 @@ from ftops.orchestrator.evaluation.candidates import (
     find_candidates,
     make_subject_candidate,
 )
+from ftops.orchestrator.evaluation.costs import check_cost, find_prices, reach_judge
 from ftops.orchestrator.evaluation.interview import Interview, Reply
 from ftops.orchestrator.evaluation.judging import (
     MAX_TOKENS,
@@ -29,6 +29,7 @@ from ftops.orchestrator.evaluation.judging import (
 from ftops.orchestrator.evaluation.judging import NAME as JUDGE
 from ftops.orchestrator.evaluation.simple import answer_simply
 from ftops.orchestrator.evaluation.ways import Way
+from ftops.providers.protocol import Provider
 from ftops.records import Prompt, RowFormat, Sampling
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.evaluation import CandidateKind, LeftOut
@@ -101,7 +102,10 @@ def interview_all(
     found = list(find_candidates(field, spec.candidates))
     asked = [one for one in found if isinstance(one, Candidate)]
     left_out = [one for one in found if isinstance(one, LeftOut)]
-    check_cost([subject, *asked], spec, find_longest(field, spec))
+    check_cost(field, [subject, *asked], spec, find_longest(field, spec))
+    for entry in spec.measures:
+        if entry.word == JUDGE:  # without a key, say, it is better told before others are paid
+            reach_judge(field, entry).ensure_ready()
     meter = _Meter(progress, (1 + len(asked)) * len(field.questions.rows))
     progress(0, meter.total)
     answered = [_interview(field, spec, subject, interview, meter)]
@@ -213,46 +217,6 @@ def _answer_simply(field: Field) -> Iterator[Answered | LeftOut]:
             yield Answered(kind.value, kind, answers)
 
 
-def find_prices(candidate: Candidate) -> Prices | None:
-    """What a million tokens cost; None where the provider's prices are not known."""
-    figures = candidate.provider.find_figures(candidate.model)
-    if figures.input_usd is None or figures.output_usd is None:
-        return None
-    return Prices(figures.input_usd, figures.output_usd)
-
-
-def check_cost(candidates: Sequence[Candidate], spec: EvaluateSpec, longest: int) -> None:
-    """LimitExceeded, before anything is asked, when asking could cost more than is allowed.
-
-    Tokens of prompts are taken as a third of their bytes, answers as long as they may be.
-    """
-    if spec.max_cost_usd is None:
-        return
-    total = 0.0
-    for one in candidates:
-        prices = find_prices(one)
-        if prices is None:
-            raise LimitExceeded(
-                f"evaluate.max_cost_usd cannot be held: the price of {one.model} at"
-                f" {one.provider.name} is not known",
-                hint="Tell it (docs/prices.md), or take the limit out of the job file.",
-            )
-        size = sum(_count_bytes(prompt) for prompt in one.prompts) / 3
-        most = len(one.prompts) * longest
-        total += (size * prices.prompt_usd + most * prices.completion_usd) / 1e6
-    if total > spec.max_cost_usd:
-        raise LimitExceeded(
-            f"nothing was asked: the evaluation would cost about ${total:,.2f}, and"
-            f" evaluate.max_cost_usd is ${spec.max_cost_usd:,.2f}",
-            hint="Raise evaluate.max_cost_usd, lower evaluate.max_rows, or name fewer candidates.",
-        )
-
-
-def _count_bytes(prompt: Prompt) -> int:
-    texts = [prompt] if isinstance(prompt, str) else [one.content for one in prompt]
-    return sum(len(text.encode("utf-8", "replace")) for text in texts)
-
-
 def _judge(
     field: Field, spec: EvaluateSpec, answered: Sequence[Answered], interview: Interview
 ) -> Iterator[JudgeScores]:
@@ -260,13 +224,12 @@ def _judge(
     for number, entry in enumerate(one for one in spec.measures if one.word == JUDGE):
         wanted = entry.settings
         assert isinstance(wanted, JudgeMetric)
-        ask = _open_judge(field, wanted, interview)
+        ask = _open_judge(reach_judge(field, entry), wanted, interview)
         name = wanted.name or (f"{JUDGE}_{number + 1}" if number else JUDGE)
         yield JudgeScores(_ask_judge(wanted, answered, ask), name)
 
 
-def _open_judge(field: Field, wanted: JudgeMetric, interview: Interview) -> AskJudge:
-    provider = field.open_provider(wanted.settings or field.subject.settings)
+def _open_judge(provider: Provider, wanted: JudgeMetric, interview: Interview) -> AskJudge:
     way = Way(provider.row_format(wanted.model))
     if way.format is not RowFormat.CHAT:
         way = Way(way.format, separator="\n\n")

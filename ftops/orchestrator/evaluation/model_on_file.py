@@ -20,7 +20,7 @@ from ftops.orchestrator.evaluation.evaluating import interview_all
 from ftops.orchestrator.evaluation.keeping import keep_evaluation
 from ftops.orchestrator.evaluation.questions import read_questions
 from ftops.orchestrator.evaluation.rows import check_leak
-from ftops.orchestrator.evaluation.scores import score_interviews
+from ftops.orchestrator.evaluation.scores import make_named_metrics, score_interviews
 from ftops.orchestrator.evaluation.subject import Subject, describe_run, find_earlier_way
 from ftops.orchestrator.evaluation.ways import Way
 from ftops.orchestrator.recipes import make_recipe
@@ -59,6 +59,7 @@ def evaluate_model(
     `run` made the model, if one did; `training` holds the rows that it learned of, where no run
     tells.
     """
+    named = make_named_metrics(spec, Path())
     provider = tools.reach(settings)
     provider.ensure_ready()
     with ExitStack() as stack:
@@ -71,7 +72,7 @@ def evaluate_model(
             prepare_file(training, learned, recipe)
             subject = replace(subject, training=learned)
         leak = check_leak(subject.training, path, str(file), spec)
-        questions = read_questions(path, str(file), subject.way, spec.max_rows)
+        questions = read_questions(path, str(file), subject.way, spec.max_rows, spec.seed)
         field = Field(subject, questions, tools.ledger, tools.reach, spec.seed)
         interview = StoredInterview(
             AnswerStore(tools.home, tools.clock),
@@ -85,7 +86,7 @@ def evaluate_model(
             field,
             spec,
             interviews,
-            folder=Path(),
+            named=named,
             overlap_lines=leak.lines if leak else None,
         )
         kept = tools.home / FOLDER / _name_folder(model, questions.sha256)

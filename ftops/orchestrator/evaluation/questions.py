@@ -1,6 +1,7 @@
 """The rows that candidates answer, and the rows that some of them learn of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,7 +35,8 @@ class Question:
 class Questions:
     """All rows that are asked; `source` is the file as the user knows it.
 
-    `longest` bounds the tokens of the longest expected answer, the stop sequence included.
+    `longest` bounds the tokens of the longest expected answer, the stop sequence included. `total`
+    is how many rows the file has, of which these were drawn.
     """
 
     source: str
@@ -42,6 +44,14 @@ class Questions:
     rows: Sequence[Question]
     way: Way
     longest: int
+    total: int
+
+    @property
+    def notes(self) -> list[str]:
+        """That others were not asked, where that is so."""
+        if self.total == len(self.rows):
+            return []
+        return [f"{len(self.rows):,} of {self.total:,} rows were asked, drawn by lot (max_rows)"]
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -49,10 +59,16 @@ class Questions:
         return [row.prompt for row in self.rows]
 
 
-def read_questions(path: Path, source: str, way: Way, max_rows: int) -> Questions:
-    """The first `max_rows` rows of a prepared file; DatasetError when it holds none."""
+def read_questions(path: Path, source: str, way: Way, max_rows: int, seed: int) -> Questions:
+    """The rows of a prepared file, in their order; DatasetError when it holds none.
+
+    Of more than `max_rows` so many by lot: files are often sorted, and their first rows of one
+    class. More rows of the same draw hold the fewer.
+    """
     rows, longest = [], 0
-    for row in islice(read_rows(path), max_rows):
+    total = sum(1 for _ in read_rows(path))
+    drawn = _draw(total, max_rows, seed)
+    for row in (row for number, row in enumerate(read_rows(path)) if number in drawn):
         rows.append(
             Question(
                 line=row.line,
@@ -64,8 +80,22 @@ def read_questions(path: Path, source: str, way: Way, max_rows: int) -> Question
         label = rows[-1].expected.encode("utf-8", "replace")
         longest = max(longest, len(row.completion.encode("utf-8", "replace")), len(label))
     return Questions(
-        source, measure_path(path)[1], rows, way, min(_MOST_TOKENS, longest + _SPARE_TOKENS)
+        source,
+        measure_path(path)[1],
+        rows,
+        way,
+        min(_MOST_TOKENS, longest + _SPARE_TOKENS),
+        total,
     )
+
+
+def _draw(total: int, most: int, seed: int) -> Collection[int]:
+    """The numbers of the rows that are asked, from 0."""
+    if total <= most:
+        return range(total)
+    chance = random.Random(seed)
+    lots = [chance.random() for _ in range(total)]
+    return set(sorted(range(total), key=lots.__getitem__)[:most])
 
 
 def read_examples(path: Path, way: Way) -> list[Example]:

@@ -24,13 +24,13 @@ def score_interviews(
     spec: EvaluateSpec,
     interviews: Interviews,
     *,
-    folder: Path,
+    named: Sequence[Metric],
     overlap_lines: Collection[int] | None,
 ) -> Evaluation:
-    """The evaluation; files that metrics name lie below `folder`."""
+    """The evaluation; `named` are the metrics of `make_named_metrics`."""
     wanted = read_requirements(spec)
     ours = interviews.answered[0].answers
-    metrics = find_metrics(spec, ours, interviews.judges, wanted, folder)
+    metrics = find_metrics(spec, ours, interviews.judges, wanted, named)
     found = evaluate(
         field.questions.source,
         [
@@ -45,7 +45,7 @@ def score_interviews(
         overlap_lines=overlap_lines,
         seed=spec.seed,
     )
-    return replace(found, notes=(*interviews.notes, *found.notes))
+    return replace(found, notes=(*field.questions.notes, *interviews.notes, *found.notes))
 
 
 def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
@@ -53,23 +53,31 @@ def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
     return [parse_requirement(name, text) for name, text in spec.requirements.items()]
 
 
+def make_named_metrics(spec: EvaluateSpec, folder: Path) -> list[Metric]:
+    """The metrics that are named, but for judges; files that they name lie below `folder`.
+
+    SpecError or ScoringError for what cannot be measured: call it before anybody is asked.
+    """
+    named = [one for one in spec.measures if one.word != JUDGE]
+    try:
+        return make_metrics([to_choice(one) for one in named], folder=folder)
+    except ValueError as error:
+        raise SpecError(f"evaluate.metrics: {error}") from error
+
+
 def find_metrics(
     spec: EvaluateSpec,
     answers: Sequence[Answer],
     judges: Sequence[Metric],
     wanted: Sequence[Wanted],
-    folder: Path,
+    named: Sequence[Metric],
 ) -> list[Metric]:
     """The metrics that are named, in their order, else those that suit the answers.
 
     What is required is measured, too.
     """
     measures = spec.measures
-    named = [one for one in measures if one.word != JUDGE]
-    try:
-        found = make_metrics([to_choice(one) for one in named], folder=folder)
-    except ValueError as error:
-        raise SpecError(f"evaluate.metrics: {error}") from error
+    found = list(named)
     places = [place for place, one in enumerate(measures) if one.word == JUDGE]
     for place, judge in zip(places, judges, strict=False):
         found.insert(place, judge)
@@ -79,7 +87,7 @@ def find_metrics(
     lacking = [one.metric for one in wanted if one.metric in KNOWN and one.metric not in names]
     for name in dict.fromkeys(lacking):
         if not any(one.needed for one in KNOWN[name]):
-            found += make_metrics([MetricChoice(name)], folder=folder)
+            found += make_metrics([MetricChoice(name)])
     return found
 
 

@@ -12,7 +12,7 @@ from ftops.orchestrator.evaluation.evaluating import interview_all
 from ftops.orchestrator.evaluation.keeping import keep_evaluation
 from ftops.orchestrator.evaluation.questions import read_questions
 from ftops.orchestrator.evaluation.rows import check_leak, prepare_rows
-from ftops.orchestrator.evaluation.scores import score_interviews
+from ftops.orchestrator.evaluation.scores import make_named_metrics, score_interviews
 from ftops.orchestrator.evaluation.subject import describe_run
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Json, Stage
@@ -34,13 +34,14 @@ def evaluate(work: Work) -> Outcome:
     leak = check_leak(subject.training, path, source, spec)
     field = Field(
         subject=subject,
-        questions=read_questions(path, source, subject.way, spec.max_rows),
+        questions=read_questions(path, source, subject.way, spec.max_rows, spec.seed),
         ledger=desk.ledger,
         open_provider=lambda settings: (
             desk.provider if settings == work.run.provider else desk.reach(settings)
         ),
         seed=spec.seed,
     )
+    named = make_named_metrics(spec, Path(work.run.job_file).parent)
     interviews = interview_all(
         field,
         spec,
@@ -57,7 +58,7 @@ def evaluate(work: Work) -> Outcome:
         field,
         spec,
         interviews,
-        folder=Path(work.run.job_file).parent,
+        named=named,
         overlap_lines=leak.lines if leak else None,
     )
     keep_evaluation(work.folder, evaluation, interviews.answers)

@@ -11,7 +11,7 @@ from ftops.dataset.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
-from ftops.orchestrator.evaluation.rows import check_leak, prepare_rows
+from ftops.orchestrator.evaluation.foresight import check_evaluation
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.tokens import Counted, TokenCounting
@@ -46,21 +46,10 @@ def prepare(work: Work) -> Outcome:
     check_limits(spec.limits, estimate, spec.model)
     if estimate and (cut := estimate.say_long_rows()):
         work.desk.observer.noted(cut)
-    completes = recipe.format is RowFormat.COMPLETION
-    prepared = Prepared(
-        row_format=recipe.format,
-        separator=recipe.separator if completes else "",
-        stop=recipe.stop if completes else None,
-        training=training.file,
-        validation=validation.file if validation else None,
-        tokens=estimate.tokens if estimate else None,
-        n_epochs=estimate.n_epochs if estimate else None,
-        cost_usd=estimate.cost_usd if estimate else None,
-        overlap_rows=_note_overlap(work, training, validation) or None,
-        plan=recipe.plan,
-    )
+    overlap_rows = _note_overlap(work, training, validation) or None
+    prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
     _check_same(work, prepared)
-    _check_leak(work, prepared)
+    check_evaluation(spec, Path(work.run.job_file), prepared, work.folder)
     summary = training.summary
     classes: Json = dict(summary.classes) if summary and summary.classes else None
     return Outcome({**prepared.to_json(), "classes": classes})
@@ -77,6 +66,29 @@ def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Pa
         role=role, source=value, sha256=summary.sha256, bytes=summary.bytes, rows=summary.rows
     )
     return Made(made, summary)
+
+
+def make_prepared(
+    recipe: Recipe,
+    training: Made,
+    validation: Made | None,
+    estimate: Estimate | None,
+    overlap_rows: int | None,
+) -> Prepared:
+    """What the ledger knows of prepared files."""
+    completes = recipe.format is RowFormat.COMPLETION
+    return Prepared(
+        row_format=recipe.format,
+        separator=recipe.separator if completes else "",
+        stop=recipe.stop if completes else None,
+        training=training.file,
+        validation=validation.file if validation else None,
+        tokens=estimate.tokens if estimate else None,
+        n_epochs=estimate.n_epochs if estimate else None,
+        cost_usd=estimate.cost_usd if estimate else None,
+        overlap_rows=overlap_rows,
+        plan=recipe.plan,
+    )
 
 
 def make_estimate(
@@ -145,19 +157,6 @@ def _note_overlap(work: Work, training: Made, validation: Made | None) -> int:
             " what is measured there says little about new text"
         )
     return rows
-
-
-def _check_leak(work: Work, prepared: Prepared) -> None:
-    """Refuse rows to evaluate on that leak, before anything is sent: training would be for nothing.
-
-    Where the training data lies at the provider, nobody can tell.
-    """
-    if not work.spec.evaluate.refuses_overlap or prepared.training.file_id is not None:
-        return
-    if work.spec.evaluate.file is None and prepared.validation is None:
-        return
-    rows, source = prepare_rows(work.spec, Path(work.run.job_file), prepared, work.folder)
-    check_leak(work.folder / prepared.training.filename, rows, source, work.spec.evaluate)
 
 
 def _check_same(work: Work, prepared: Prepared) -> None:

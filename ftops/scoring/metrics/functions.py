@@ -148,7 +148,8 @@ def _load(path: Path) -> ModuleType:
     try:
         source = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ScoringError(f"{path}: the file cannot be read: {error}", hint=_HINT) from error
+        reason = getattr(error, "strerror", None) or error
+        raise ScoringError(f"{path}: the file cannot be read: {reason}", hint=_HINT) from error
     module = ModuleType(path.stem)
     module.__file__ = str(path)
     beside = str(path.resolve().parent)

@@ -1,6 +1,7 @@
 """Answers on the disk: torn lines, other processes, a full disk, and room for new ones."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,37 @@ def test_questions_that_another_process_has_put_meanwhile_are_not_put_again(
     parlour.oracle.at_request = answer_elsewhere
     assert parlour.texts(prompts) == ["Q0"] + ["yes"] * 8
     assert parlour.oracle.requests.asked == ["q0"]
+
+
+def test_two_commands_with_the_same_questions_do_not_put_them_side_by_side(
+    parlour: Parlour,
+) -> None:
+    prompts = [f"q{number}" for number in range(9)]
+    shelf = open_store(parlour.home).open(parlour.oracle.account, "m")
+    pauses: list[float] = []
+    with ExitStack() as other:
+        assert other.enter_context(shelf.hold(Sampling(max_tokens=4)))
+
+        def answer_elsewhere(pause_s: float) -> None:
+            pauses.append(pause_s)
+            if len(pauses) == 3:
+                sampling = Sampling(max_tokens=4)
+                shelf.keep({make_key(one, sampling): Outcome(ANSWER) for one in prompts[:8]})
+                other.close()
+
+        assert parlour.texts(prompts, sleep=answer_elsewhere) == ["yes"] * 8 + ["Q8"]
+    assert len(pauses) == 3
+    assert parlour.oracle.requests.asked == ["q8"]
+    assert parlour.notes == ["another command is asking m; waiting for its answers"]
+
+
+def test_other_models_and_other_ways_to_ask_are_not_waited_for(parlour: Parlour) -> None:
+    shelf = open_store(parlour.home).open(parlour.oracle.account, "m")
+    with shelf.hold(Sampling(max_tokens=4)) as is_ours:
+        assert is_ours
+        assert parlour.ask(["q"], Sampling(max_tokens=5))[0].completion
+        assert parlour.ask(["q"], Sampling(max_tokens=4), model="n")[0].completion
+    assert parlour.notes == []
 
 
 def test_a_full_disk_ends_it_with_its_reason_and_the_path(parlour: Parlour) -> None:

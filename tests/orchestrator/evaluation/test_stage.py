@@ -295,6 +295,34 @@ def test_nothing_is_asked_beyond_what_it_may_cost(bench: Bench) -> None:
     assert bench.provider.asked == []
 
 
+def test_what_a_judge_costs_counts_before_anybody_is_asked(bench: Bench) -> None:
+    bench.provider.asking_usd = {"ft:ada:acme::ftjob-1": 0.0, "wise": 1000.0}
+    judge = {"judge": {"model": "wise"}}
+    with pytest.raises(LimitExceeded, match=r"nothing was asked: the evaluation would cost"):
+        evaluate(bench, metrics=["accuracy", judge], max_cost_usd=1)
+    dumb = {"judge": {"model": "dumb"}}
+    with pytest.raises(LimitExceeded, match="the price of dumb at fake is not known"):
+        evaluate(bench, metrics=["accuracy", dumb], max_cost_usd=1)
+    assert bench.provider.asked == []
+    _, found = evaluate(bench, metrics=["accuracy"], max_cost_usd=1)
+    assert found.rows == 30
+
+
+def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Bench) -> None:
+    run, ten = evaluate(bench, max_rows=10)
+    assert "10 of 30 rows were asked, drawn by lot (max_rows)" in ten.notes
+    kept = get_run_folder(bench.home, run.id) / "answers" / "tuned.jsonl"
+    lines = [json.loads(line)["line"] for line in kept.read_text().splitlines()]
+    assert len(lines) == 10
+    assert lines == sorted(lines)
+    assert lines != list(range(1, 11))  # where a sorted file has one class alone
+    _, twenty = evaluate(bench, max_rows=20)
+    assert twenty.rows == 20
+    assert len(bench.provider.asked) == 20  # ten of them were answered before
+    _, all_of_them = evaluate(bench, max_rows=30)
+    assert not any("by lot" in note for note in all_of_them.notes)
+
+
 def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
     run, _ = evaluate(bench)
     path = get_run_folder(bench.home, run.id) / "answers" / "tuned.jsonl"
