@@ -235,6 +235,14 @@ def draw_matrix(matrix: Matrix, palette: Palette, width: int = WIDE) -> Spec:
     return _frame(spec, palette)
 
 
+def fit_both_ends(name: str, most: int) -> str:
+    """The name cut in its middle: names of runs differ at their ends."""
+    if fit(name, most) == name:
+        return name
+    half = most // 2
+    return f"{fit(name, half)}{fit(name[::-1], half).rstrip('…')[::-1]}"
+
+
 def fit(name: str, most: int) -> str:
     """The name cut to the width of `most` letters, of which wide characters take two.
 
@@ -330,7 +338,8 @@ def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
     mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
     mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
     most = 40 if narrow else 30
-    values = [{"place": index, "name": fit(name, most)} for index, name in enumerate(names)]
+    cut = [fit_both_ends(name, most) for name in names]
+    values = [{"place": index, "name": name} for index, name in enumerate(cut)]
     return {
         "data": {"values": values},
         "mark": mark,
