@@ -103,6 +103,13 @@ def render_training(report: Report) -> Iterator[RenderableType]:
         yield views.indent(tables.render_results(training.rows))
 
 
+def _render_steps(rows: Sequence[ResultRow], limit: int | None) -> Iterator[RenderableType]:
+    yield views.heading("Results")
+    yield views.indent(tables.render_results(rows, limit=limit))
+    if limit is not None and len(rows) > limit:
+        yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
+
+
 def render_measured(
     run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
 ) -> Iterator[RenderableType]:
@@ -110,11 +117,10 @@ def render_measured(
     yield views.cell(f"{run.name}  {run.id}", "bold")
     findings = training_views.list_findings(training, evaluation)
     yield from training_views.render_single(training, findings)
-    yield views.heading("Results")
-    limit, rows = (None if every else tables.SHOWN_RESULTS), training.rows
-    yield views.indent(tables.render_results(rows, limit=limit))
-    if limit is not None and len(rows) > limit:
-        yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
+    if training.rows:
+        yield from _render_steps(training.rows, None if every else tables.SHOWN_RESULTS)
+    else:
+        yield views.cell(f"No results: it is {run.status.value}. `ftops show {run.id}` says more.")
     if evaluation is not None:
         yield from render_evaluation(evaluation)
 

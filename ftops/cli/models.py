@@ -184,12 +184,13 @@ def _collect(ledger: "Ledger", named: "NamedModel") -> "ModelCard":
     figures = wiring.find_figures(named.provider, base or named.name)
     generations = lineage.trace(ledger, tuned) if tuned else []
     evaluation = lineage.find_evaluation(named.run, home) if named.run else None
+    is_whole = named.run is None or named.run.fine_tuned_model == named.name
     return ModelCard(
         name=named.name,
         provider=named.provider,
         base=base,
         lineage=generations,
-        headline=lineage.find_headline(evaluation),
+        headline=lineage.find_headline(evaluation, "" if is_whole else named.name),
         cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
         ends=lineage.find_end(shutdown_date, figures),
         checkpoints=lineage.find_checkpoints(generations[-1]) if generations else [],

@@ -46,17 +46,22 @@ def find_named_model(
 ) -> NamedModel:
     """The model that `ref` names, at the provider `asked` for, else at the one that made it.
 
-    A model that the ledger does not know is taken to be at the default provider. Raises UnknownRun
-    for an unknown run or job id, RunError for a run without a model.
+    A checkpoint is asked as the model of its run is. A model that the ledger does not know is taken
+    to be at the default provider. Raises UnknownRun for an unknown run or job id, RunError for a
+    run without a model.
     """
     tuned = ledger.find_model(ref)
     if tuned is not None:
-        run = _find_run(ledger, tuned.run_id)
-        return NamedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
+        return _make(ledger, ref, tuned, asked)
     run = _find_run(ledger, ref)
     if run is None:
         if ref.startswith(_OURS):
             raise UnknownRun(f"no run or job is called {ref!r}")
+        from ftops.orchestrator.lineage import find_maker
+
+        tuned = find_maker(ledger, ref)
+        if tuned is not None:
+            return _make(ledger, ref, tuned, asked)
         return NamedModel(ref, asked or wiring.get_default_provider())
     if run.fine_tuned_model is None:
         raise RunError(
@@ -66,6 +71,13 @@ def find_named_model(
     name = run.fine_tuned_model
     tuned = ledger.find_model(name)
     return NamedModel(name, asked or run.provider, tuned, run, _find_plan(ledger, run))
+
+
+def _make(
+    ledger: "Ledger", ref: str, tuned: "TunedModel", asked: "ProviderSettings | None"
+) -> NamedModel:
+    run = _find_run(ledger, tuned.run_id)
+    return NamedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
 
 
 def _find_run(ledger: "Ledger", ref: str) -> "Run | None":

@@ -94,15 +94,21 @@ def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> No
         essential=[str(path) for path in paths],
         human=lambda: [
             f"{paths[1]} is written, with {made.tests_count:,} tests.",
-            f"{paths[0]} is written, with {len(gathered.candidates)} providers.",
+            f"{paths[0]} is written, for {_count_models(len(gathered.candidates))}.",
         ],
     )
+
+
+def _count_models(count: int) -> str:
+    return f"{count} model{'' if count == 1 else 's'}"
 
 
 def _write(folder: Path, files: dict[str, str], *, force: bool) -> list[Path]:
     """Write all files, or none where one is there already."""
     from ftops.files import storage_error, write_atomic
 
+    if folder.suffix in (".yaml", ".yml", ".json", ".jsonl"):
+        raise typer.BadParameter(f"-o names a folder for {' and '.join(files)}, not {folder.name}")
     paths = [folder / name for name in files]
     taken = [path for path in paths if path.exists()]
     if taken and not force:

@@ -54,6 +54,7 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
     far as they can. HTML and PNG need `pip install 'ftops[report]'`.
     """
     from ftops.clock import SystemClock
+    from ftops.files import write_atomic
     from ftops.orchestrator.gathering import Gathering
     from ftops.reporting.report.contents import compose
 
@@ -64,16 +65,16 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
         gathering = Gathering(ledger, wiring.get_home())
         facts = [gathering.gather(run) for run in runs.values()]
     contents = compose(facts, SystemClock().now())
-    sizes = [_write(target, contents) for target in wanted]
-    files: list[Json] = [
-        {"file": str(target), "bytes": size} for target, size in zip(wanted, sizes, strict=True)
-    ]
+    # all are made before the first is written: what cannot be drawn leaves no half of an answer
+    made = {target: _render(target.suffix.lower(), contents) for target in wanted}
+    for target, data in made.items():
+        write_atomic(target, data, mode=0o644)
+    files: list[Json] = [{"file": str(target), "bytes": len(data)} for target, data in made.items()]
     out.finish(
         {"run_ids": list(runs), "files": files},
         essential=map(str, wanted),
         human=lambda: [
-            f"{target} is written, with {_say_size(size)}."
-            for target, size in zip(wanted, sizes, strict=True)
+            f"{target} is written, with {_say_size(len(data))}." for target, data in made.items()
         ],
     )
 
@@ -92,16 +93,8 @@ def _check_targets(targets: list[Path]) -> None:
         check_drawing()
 
 
-def _write(target: Path, contents: "Contents") -> int:
-    """Write the report in the form that the file's name asks for; how many bytes it has."""
-    from ftops.files import write_atomic
-
-    data = _render(target.suffix.lower(), contents)
-    write_atomic(target, data, mode=0o644)
-    return len(data)
-
-
 def _render(suffix: str, contents: "Contents") -> bytes:
+    """The report in the form that the ending of a file's name asks for."""
     if suffix == ".md":
         from ftops.reporting.report.markdown import render_markdown
 

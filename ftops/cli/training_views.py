@@ -73,13 +73,15 @@ def render_overlay(runs: Sequence[tuple[str, Training]], *, height: int = CURVE_
 
 
 def choose_loss(trainings: Sequence[Training]) -> tuple[str, str]:
-    """The loss by which these trainings can be compared: its column, and its name."""
-    for name, words in (
-        ("full_valid_loss", "full validation loss"),
-        ("valid_loss", "validation loss"),
-    ):
-        if all(_list_points(training.rows, name) for training in trainings):
-            return name, words
+    """The loss by which these trainings can be compared: its column, and its name.
+
+    One point each is no curve: that is taken only where there is nothing better of validation.
+    """
+    validation = (("full_valid_loss", "full validation loss"), ("valid_loss", "validation loss"))
+    for least in (2, 1):
+        for name, words in validation:
+            if all(len(_list_points(one.rows, name)) >= least for one in trainings):
+                return name, words
     return "train_loss", "training loss"
 
 

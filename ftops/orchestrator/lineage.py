@@ -4,7 +4,7 @@ All of it is read from the ledger and the runs' folders; no provider is asked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -114,13 +114,25 @@ def find_evaluation(run: Run, home: Path) -> Evaluation | None:
         return None
 
 
-def find_headline(evaluation: Evaluation | None) -> Headline | None:
-    """The headline metric of the model that the run made, where it was measured."""
+def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> Headline | None:
+    """The headline metric of the model that the run made, or of a checkpoint of it, where it was
+    measured."""
     if evaluation is None:
         return None
+    kind = CandidateKind.CHECKPOINT if checkpoint else CandidateKind.TUNED
     for one in evaluation.candidates:
-        if one.kind is CandidateKind.TUNED and evaluation.headline in one.figures:
+        is_meant = one.kind is kind and (not checkpoint or one.model == checkpoint)
+        if is_meant and evaluation.headline in one.figures:
             return Headline(evaluation.headline, one.figures[evaluation.headline])
+    return None
+
+
+def find_maker(ledger: Ledger, checkpoint: str) -> TunedModel | None:
+    """The checkpoint as a model of the run whose job left it; None where no run lists it."""
+    for tuned in ledger.list_models():
+        facts = find_facts(ledger.list_stages(tuned.run_id))
+        if any(one.model == checkpoint for one in facts.checkpoints):
+            return replace(tuned, name=checkpoint, deleted_at=None)
     return None
 
 

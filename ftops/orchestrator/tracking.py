@@ -5,7 +5,7 @@ Whoever drives the run tells it, and what a command left behind that died; a too
 of the run already by the run's id, so that nothing is there twice. Nothing of this ends a run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ftops import crashpoints
@@ -68,8 +68,19 @@ def track_now(run: Run, ledger: Ledger, home: Path, tracker: Tracker, target: Tr
     with hold_run(run, home) as held:
         if not held:
             raise TrackFailed(f"another process tells somebody of {run.id} at this moment")
-        call = ledger.record_intent(run.id, Stage.EVALUATE, CALL, _to_request(target))
+        request = _to_request(target)
+        call = _find_open(run, ledger, request) or ledger.record_intent(
+            run.id, Stage.EVALUATE, CALL, request
+        )
         return _tell_tool(run, ledger, home, tracker, call)
+
+
+def _find_open(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
+    """What a command that died was to tell the same tool: to tell it now closes it."""
+    for call in ledger.list_calls(run.id):
+        if call.name == CALL and call.state == "intent" and call.request == request:
+            return call
+    return None
 
 
 def _tell_tool(run: Run, ledger: Ledger, home: Path, tracker: Tracker, call: RemoteCall) -> str:

@@ -9,7 +9,16 @@ import pytest
 from ftops.cli.named import find_named_model
 from ftops.errors import NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
-from ftops.records import ProviderSettings, Run, RunId, RunStatus, TunedModel
+from ftops.records import (
+    Json,
+    ProviderSettings,
+    Run,
+    RunId,
+    RunStatus,
+    Stage,
+    StageStatus,
+    TunedModel,
+)
 from tests.cli.running import ftops
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
@@ -141,3 +150,19 @@ def test_openai_without_a_key_says_which_variable_is_missing() -> None:
     assert answer.code == 1
     assert answer.error["type"] == "AuthFailed"
     assert "OPENAI_API_KEY" in str(answer.error["message"])
+
+
+def test_a_checkpoint_is_asked_as_the_model_of_its_run(ledger: Ledger) -> None:
+    run = add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
+    checkpoint = f"{NAME}:ckpt-step-20"
+    listed: Json = [{"id": "c1", "step": 20, "model": checkpoint, "metrics": {}}]
+    pending = ledger.get_stage(run.id, Stage.RESULTS)
+    running = ledger.move_stage(run.id, pending, StageStatus.RUNNING)
+    ledger.move_stage(
+        run.id, running, StageStatus.SUCCEEDED, detail={"checkpoints": listed, "step": 40}
+    )
+    found = find_named_model(ledger, checkpoint)
+    assert found.name == checkpoint
+    assert found.tuned is not None and found.tuned.name == checkpoint
+    assert (found.provider, found.run) == (OTHER, ledger.get_run(run.id))
+    assert find_named_model(ledger, f"{NAME}:ckpt-step-21", OTHER).tuned is None

@@ -55,3 +55,11 @@ def test_a_configuration_that_is_not_there_is_told_without_a_trace(tmp_path: Pat
     assert answer.code == 1
     assert "there is no such file" in answer.err
     assert ftops("promptfoo", "export", "nobody", "-o", tmp_path).code == 1
+
+
+def test_a_file_where_a_folder_is_meant_is_a_usage_error(tmp_path: Path) -> None:
+    config = write(tmp_path)
+    answer = ftops("promptfoo", "import", config, "-o", tmp_path / "job.yaml")
+    assert answer.code == 2
+    assert "names a folder" in answer.err
+    assert not (tmp_path / "job.yaml").exists()

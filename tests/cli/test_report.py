@@ -104,3 +104,11 @@ def test_without_the_extra_text_works_and_the_rest_says_how_to_get_it(
         answer = ftops("report", "news-topics", "-o", tmp_path / f"r{suffix}")
         assert answer.code == 1
         assert "pip install 'ftops[report]'" in answer.err
+
+
+def test_what_cannot_be_drawn_leaves_no_other_form_of_the_report(
+    home: Path, tmp_path: Path
+) -> None:
+    page, picture = tmp_path / "bare.html", tmp_path / "bare.png"
+    assert ftops("report", "bare", "-o", page, "-o", picture).code == 1
+    assert not page.exists()

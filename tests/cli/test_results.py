@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ftops.cli.training_views import choose_loss
+from ftops.errors import JobCancelled
 from ftops.records import Checkpoint, Run
-from ftops.reporting.results import parse_results, render_csv
+from ftops.reporting.results import ResultRow, parse_results, render_csv
+from ftops.reporting.training import make_training
 from tests.cli.running import ftops
 from tests.orchestrator.desks import Bench
 from tests.reporting.training_findings.made_curves import decay, make
@@ -72,6 +75,28 @@ def test_several_runs_come_in_one_curve_and_one_table(runs: tuple[Run, Run]) -> 
     assert max(map(len, shown.splitlines())) <= 80
     documents = json.loads(ftops("results", runs[0].id, runs[1].id, "--json").out)
     assert [one["run_id"] for one in documents] == [run.id for run in runs]
+
+
+def test_runs_whose_validation_was_measured_whole_once_are_compared_by_their_curves() -> None:
+    rows = [ResultRow(step, 2.0 / step, valid_loss=2.5 / step) for step in range(1, 6)]
+    rows[-1] = rows[-1]._replace(full_valid_loss=0.6)
+    training = make_training(rows)
+    assert choose_loss([training, training]) == ("valid_loss", "validation loss")
+    once = make_training([ResultRow(1, 2.0), ResultRow(2, 1.0, full_valid_loss=0.6)])
+    assert choose_loss([once, training]) == ("full_valid_loss", "full validation loss")
+
+
+def test_a_run_without_results_says_how_it_stands(no_real_home: Path, tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.provider.statuses = ("queued", "cancelled")
+    with pytest.raises(JobCancelled):
+        bench.run(bench.write_job(validation_file=None))
+    (run,) = bench.ledger.list_runs()
+    bench.ledger.close()
+    bench.home.rename(no_real_home)
+    shown = ftops("results", run.id).out
+    assert f"No results: it is {run.status.value}. `ftops show {run.id}` says more." in shown
+    assert "step" not in shown
 
 
 def test_the_same_run_named_twice_is_one_run(runs: tuple[Run, Run]) -> None:

@@ -166,6 +166,18 @@ def test_a_run_that_exists_can_be_told_later(bench: Bench, desk: Desk, archive: 
     assert calls(bench, run) == [("done", "at json")] * 2
 
 
+def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
+    bench: Bench, desk: Desk, archive: Archive
+) -> None:
+    run = run_job(desk, bench.write_job())
+    target = TrackTarget("mlflow", {}, bench.folder)
+    archive.acts = [die]
+    with pytest.raises(Died):
+        track_now(run, bench.ledger, bench.home, archive, target)
+    track_now(run, bench.ledger, bench.home, archive, target)
+    assert calls(bench, run) == [("done", "at mlflow")]
+
+
 def test_a_run_that_somebody_drives_is_not_told_beside(
     bench: Bench, desk: Desk, archive: Archive
 ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.reporting.report.charts import WIDE, Spec, fit, frame
+from ftops.reporting.report.charts import WIDE, Spec, fit_both_ends, frame
 from ftops.reporting.report.palette import Palette
 from ftops.reporting.report.words import is_share, say_value
 from ftops.scoring.evaluation import Figure
@@ -86,7 +86,8 @@ def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
     mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
     mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
     most = 40 if narrow else 30
-    values = [{"place": index, "name": fit(name, most)} for index, name in enumerate(names)]
+    cut = [fit_both_ends(name, most) for name in names]
+    values = [{"place": index, "name": name} for index, name in enumerate(cut)]
     return {
         "data": {"values": values},
         "mark": mark,

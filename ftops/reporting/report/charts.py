@@ -37,6 +37,14 @@ def frame(spec: Mapping[str, Any], palette: Palette) -> Spec:
     }
 
 
+def fit_both_ends(name: str, most: int) -> str:
+    """The name cut in its middle: names of runs differ at their ends."""
+    if fit(name, most) == name:
+        return name
+    half = most // 2
+    return f"{fit(name, half)}{fit(name[::-1], half).rstrip('…')[::-1]}"
+
+
 def fit(name: str, most: int) -> str:
     """The name cut to the width of `most` letters, of which wide characters take two.
 

@@ -43,10 +43,10 @@ def _render(contents: Contents) -> Iterable[str]:
     yield f"# {escape(contents.title)}"
     yield ""
     yield f"Fine-tuning report, made {say_moment(contents.made_at)} by ftops {__version__}."
-    for run in contents.runs:
-        yield from _render_short(contents, run)
     if len(contents.standings) > 1:
         yield from _render_standings(contents)
+    for run in contents.runs:
+        yield from _render_short(contents, run)
     yield from _render_facts(contents)
     yield from _render_training(contents)
     for run in contents.runs:

@@ -1,5 +1,6 @@
 """A report as one picture: curves, candidates with intervals, and what is taken for what."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ftops.errors import RunError
@@ -15,6 +16,7 @@ from ftops.reporting.report.words import show
 
 _LONGEST_TITLE = 90
 _MOST_KEYS = 12
+_MARKS = {"best": "diamond", "preferred": "upright line"}
 
 
 def render_picture(contents: Contents) -> bytes:
@@ -50,8 +52,7 @@ def list_parts(contents: Contents) -> list[Spec]:
     parts = []
     for figure in figures.list_curves(contents):
         spec = draw_curves(figure.curves, PAPER)
-        keys = [one for one in figure.legend if one.kind in ("training", "validation")][:_MOST_KEYS]
-        parts.append({**spec, "title": _title([(key.text, key.color) for key in keys])})
+        parts.append({**spec, "title": _title(figure.legend)})
     if standings := figures.list_standings(contents):
         metric = contents.standings[0].metric
         parts.append({**draw_bars(standings, metric, PAPER), "title": _say("Runs")})
@@ -70,10 +71,12 @@ def list_parts(contents: Contents) -> list[Spec]:
     return parts
 
 
-def _title(keys: list[tuple[str, int]]) -> Spec:
-    """A title that says which colour is which."""
+def _title(keys: Sequence[figures.Key]) -> Spec:
+    """A title that says which colour is which, and what the marks are."""
     names = ("blue", "orange", "green", "pink", "violet", "teal", "brown", "olive", "red", "grey")
-    told = [f"{text} ({names[color]})" for text, color in keys]
+    lines = [key for key in keys if key.kind not in _MARKS][:_MOST_KEYS]
+    told = [f"{key.text} ({names[key.color]})" for key in lines]
+    told += [f"{key.text} ({_MARKS[key.kind]})" for key in keys if key.kind in _MARKS]
     return _say(" · ".join(told))
 
 

@@ -8,6 +8,7 @@ import pytest
 from ftops.cli.output import render_json
 from ftops.errors import RunError
 from ftops.records import RunStatus
+from ftops.reporting.report.charts import fit_both_ends
 from ftops.reporting.report.contents import compose
 from ftops.reporting.report.document import make_document
 from ftops.reporting.report.facts import RunFacts
@@ -73,3 +74,22 @@ def read_size(png: bytes) -> tuple[int, int]:
     assert png.startswith(b"\x89PNG\r\n")
     width, height = struct.unpack(">II", png[16:24])
     return width, height
+
+
+def test_a_picture_says_what_each_colour_and_mark_is() -> None:
+    (title, *_) = [part["title"]["text"] for part in list_parts(make_contents())]
+    for told in (
+        "training (blue)",
+        "validation (orange)",
+        "lowest validation loss (diamond)",
+        "checkpoint to prefer (upright line)",
+    ):
+        assert told in title
+
+
+def test_runs_of_one_name_are_told_apart_beside_their_bars() -> None:
+    names = [f"a-long-name-of-a-job (run-20261123-0512-{end})" for end in ("xa88", "wht8")]
+    cut = [fit_both_ends(name, 30) for name in names]
+    assert len(set(cut)) == 2
+    assert max(map(len, cut)) <= 31
+    assert fit_both_ends("short", 30) == "short"
