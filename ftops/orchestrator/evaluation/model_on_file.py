@@ -16,7 +16,7 @@ from ftops.orchestrator.asking.store import AnswerStore
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.evaluation.asking_models import StoredInterview
 from ftops.orchestrator.evaluation.candidates import Field, OpenProvider
-from ftops.orchestrator.evaluation.evaluating import interview_all
+from ftops.orchestrator.evaluation.evaluating import Progress, interview_all
 from ftops.orchestrator.evaluation.keeping import keep_evaluation
 from ftops.orchestrator.evaluation.questions import read_questions
 from ftops.orchestrator.evaluation.rows import check_leak
@@ -35,13 +35,17 @@ FOLDER = "evaluations"
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the evaluation works with; `noted` is told what the user should know."""
+    """What the evaluation works with.
+
+    `noted` is told what the user should know, `progress` how many answers there are.
+    """
 
     ledger: Ledger
     reach: OpenProvider
     clock: Clock
     home: Path
     noted: Callable[[str], None]
+    progress: Progress
 
 
 def evaluate_model(
@@ -80,7 +84,7 @@ def evaluate_model(
             sleep=tools.clock.sleep,
             noted=tools.noted,
         )
-        interviews = interview_all(field, spec, interview, lambda _done, _total: None)
+        interviews = interview_all(field, spec, interview, tools.progress)
         evaluation = score_interviews(
             field,
             spec,
