@@ -1,6 +1,6 @@
 """Everybody answers the same rows: candidates are found and asked, their answers judged."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ftops.errors import (
@@ -17,6 +17,7 @@ from ftops.orchestrator.evaluation.candidates import (
     find_candidates,
     make_subject_candidate,
 )
+from ftops.orchestrator.evaluation.chances import Chances, read_chances
 from ftops.orchestrator.evaluation.interview import Interview, Reply
 from ftops.orchestrator.evaluation.judging import (
     MAX_TOKENS,
@@ -53,6 +54,7 @@ class Answered:
     model: str | None = None
     provider: str | None = None
     prices: Prices | None = None
+    note: str = ""  # what is to be known of its answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,10 @@ class Interviews:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the judges."""
-        return [note for judge in self.judges for note in judge.judged.say(judge.name)]
+        """What is to be said of answers, and of the judges."""
+        of_answers = [one.note for one in self.answered if one.note]
+        of_judges = [note for judge in self.judges for note in judge.judged.say(judge.name)]
+        return of_answers + of_judges
 
     @property
     def answers(self) -> dict[str, Sequence[Answer]]:
@@ -136,20 +140,25 @@ def _interview(
         on_progress=meter.watch(),
         fresh=candidate.kind is CandidateKind.TUNED,
     )
+    expected = {row.expected for row in field.questions.rows}
+    told = [one.chances for one in replies]
+    chances = read_chances(told, candidate.way, expected, candidate.name)
     return Answered(
         name=candidate.name,
         kind=candidate.kind,
-        answers=list(_read_replies(field, candidate, replies)),
+        answers=list(_read_replies(field, candidate, replies, chances)),
         model=candidate.model,
         provider=candidate.provider.name,
         prices=find_prices(candidate),
+        note=chances.trouble,
     )
 
 
-def _read_replies(field: Field, candidate: Candidate, replies: Sequence[Reply]) -> Iterator[Answer]:
-    rows = zip(field.questions.rows, candidate.prompts, replies, strict=True)
-    labels = sorted({row.expected for row in field.questions.rows})
-    for row, prompt, reply in rows:
+def _read_replies(
+    field: Field, candidate: Candidate, replies: Sequence[Reply], chances: Chances
+) -> Iterator[Answer]:
+    rows = zip(field.questions.rows, candidate.prompts, replies, chances.by_answer, strict=True)
+    for row, prompt, reply, known in rows:
         given = candidate.way.read(reply.text)
         # What is right although it ended at the limit was long enough.
         whole = reply.problem is Problem.CUT and given == row.expected
@@ -162,28 +171,10 @@ def _read_replies(field: Field, candidate: Candidate, replies: Sequence[Reply]) 
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             seconds=reply.seconds,
-            chances=name_chances(reply.chances, candidate.way, labels),
+            chances=known,
             problem=None if whole else reply.problem,
             note=reply.note,
         )
-
-
-def name_chances(chances: Mapping[str, float], way: Way, labels: Sequence[str]) -> dict[str, float]:
-    """The probability of each label, of those of the tokens that may begin the answer.
-
-    A token counts for the one label that is said by what begins with it; for none where several
-    are.
-    """
-    sayings = {said: label for said, label in way.labels.items() if label in labels}
-    sayings |= {label: label for label in labels}
-    named: dict[str, float] = {}
-    for token, chance in chances.items():
-        begun = token.strip()
-        meant = {label for said, label in sayings.items() if begun and said.startswith(begun)}
-        if len(meant) == 1:
-            label = meant.pop()
-            named[label] = min(1.0, named.get(label, 0.0) + chance)
-    return named
 
 
 def find_longest(field: Field, spec: EvaluateSpec) -> int:
