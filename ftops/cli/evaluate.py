@@ -116,7 +116,9 @@ def evaluate(
         named.check_there()
         clock = SystemClock()
         with asking_shown(out, clock) as view:
-            tools = Tools(ledger, reach, clock, wiring.get_home(), view.noted, view.told)
+            counting = wiring.make_token_counting().counting
+            home = wiring.get_home()
+            tools = Tools(ledger, reach, clock, home, view.noted, view.told, counting)
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train
             )

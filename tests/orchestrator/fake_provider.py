@@ -67,6 +67,7 @@ class FakeProvider:
         self.repeats_events = False  # known events are listed again
         self.results: bytes | None = None  # other content of the results file
         self.checkpoints: tuple[Checkpoint, ...] = ()
+        self.asking_usd: float | None = None  # a million tokens, read or written
         self.voices: dict[str, Callable[[Prompt], str]] = {}  # models that are no job's, and answer
         self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
         self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
@@ -99,6 +100,8 @@ class FakeProvider:
     def find_figures(self, model: str) -> ModelFigures:
         return ModelFigures(
             train_usd=self.price_usd,
+            input_usd=self.asking_usd,
+            output_usd=self.asking_usd,
             max_example_tokens=self.row_limit,
             price_advice="" if self.price_usd is not None else f"Tell the price of {model}.",
         )

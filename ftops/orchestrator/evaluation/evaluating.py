@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ftops.errors import (
     AuthFailed,
-    LimitExceeded,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -18,9 +17,10 @@ from ftops.orchestrator.evaluation.candidates import (
     make_subject_candidate,
 )
 from ftops.orchestrator.evaluation.chances import Chances, read_chances
-from ftops.orchestrator.evaluation.interview import Interview, Reply
+from ftops.orchestrator.evaluation.costs import check_cost, foresee_all
+from ftops.orchestrator.evaluation.interview import Interview, Reply, make_sampling
 from ftops.orchestrator.evaluation.judging import (
-    MAX_TOKENS,
+    JUDGED,
     AskJudge,
     Judged,
     JudgeScores,
@@ -30,7 +30,7 @@ from ftops.orchestrator.evaluation.judging import (
 from ftops.orchestrator.evaluation.judging import NAME as JUDGE
 from ftops.orchestrator.evaluation.simple import answer_simply
 from ftops.orchestrator.evaluation.ways import Way
-from ftops.records import Prompt, RowFormat, Sampling
+from ftops.records import Prompt, RowFormat
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.evaluation import CandidateKind, LeftOut
 from ftops.scoring.requests import Prices
@@ -39,8 +39,6 @@ from ftops.spec.measures import JudgeMetric
 
 # What ends one candidate, and not the evaluation; anything else may be gone with the next try.
 _GONE = (AuthFailed, PermissionRefused, NotFound, Rejected)
-_OF_CHANCES = frozenset({"auroc", "auprc", "brier", "calibration_error"})
-_CHANCES = 5  # the most that OpenAI tells of a completion
 Progress = Callable[[int, int], None]  # answers there are, of how many
 
 
@@ -105,7 +103,10 @@ def interview_all(
     found = list(find_candidates(field, spec.candidates))
     asked = [one for one in found if isinstance(one, Candidate)]
     left_out = [one for one in found if isinstance(one, LeftOut)]
-    check_cost([subject, *asked], spec, find_longest(field, spec))
+    if spec.max_cost_usd is not None:
+        longest = find_longest(field, spec)
+        takes = foresee_all(field, spec, [subject, *asked], longest, interview.foresee)
+        check_cost(takes, spec.max_cost_usd)
     meter = _Meter(progress, (1 + len(asked)) * len(field.questions.rows))
     progress(0, meter.total)
     answered = [_interview(field, spec, subject, interview, meter)]
@@ -126,12 +127,7 @@ def interview_all(
 def _interview(
     field: Field, spec: EvaluateSpec, candidate: Candidate, interview: Interview, meter: _Meter
 ) -> Answered:
-    sampling = Sampling(
-        max_tokens=find_longest(field, spec),
-        temperature=0.0,
-        stop=candidate.stop,
-        logprobs=_CHANCES if _are_chances_wanted(spec) else None,
-    )
+    sampling = make_sampling(spec, find_longest(field, spec), candidate.stop)
     replies = interview.ask(
         candidate.provider,
         candidate.model,
@@ -182,11 +178,6 @@ def find_longest(field: Field, spec: EvaluateSpec) -> int:
     return spec.max_tokens or field.questions.longest
 
 
-def _are_chances_wanted(spec: EvaluateSpec) -> bool:
-    """Whether some metric needs probabilities; not every model tells them, so no other asks."""
-    return any(entry.word in _OF_CHANCES for entry in spec.measures)
-
-
 def _say_gone(candidate: Candidate, error: ProviderError) -> str:
     return f"{candidate.model} cannot be asked at {candidate.provider.name}: {error.message}"
 
@@ -212,38 +203,6 @@ def find_prices(candidate: Candidate) -> Prices | None:
     return Prices(figures.input_usd, figures.output_usd)
 
 
-def check_cost(candidates: Sequence[Candidate], spec: EvaluateSpec, longest: int) -> None:
-    """LimitExceeded, before anything is asked, when asking could cost more than is allowed.
-
-    Tokens of prompts are taken as a third of their bytes, answers as long as they may be.
-    """
-    if spec.max_cost_usd is None:
-        return
-    total = 0.0
-    for one in candidates:
-        prices = find_prices(one)
-        if prices is None:
-            raise LimitExceeded(
-                f"evaluate.max_cost_usd cannot be held: the price of {one.model} at"
-                f" {one.provider.name} is not known",
-                hint="Tell it (docs/prices.md), or take the limit out of the job file.",
-            )
-        size = sum(_count_bytes(prompt) for prompt in one.prompts) / 3
-        most = len(one.prompts) * longest
-        total += (size * prices.prompt_usd + most * prices.completion_usd) / 1e6
-    if total > spec.max_cost_usd:
-        raise LimitExceeded(
-            f"nothing was asked: the evaluation would cost about ${total:,.2f}, and"
-            f" evaluate.max_cost_usd is ${spec.max_cost_usd:,.2f}",
-            hint="Raise evaluate.max_cost_usd, lower evaluate.max_rows, or name fewer candidates.",
-        )
-
-
-def _count_bytes(prompt: Prompt) -> int:
-    texts = [prompt] if isinstance(prompt, str) else [one.content for one in prompt]
-    return sum(len(text.encode("utf-8", "replace")) for text in texts)
-
-
 def _judge(
     field: Field, spec: EvaluateSpec, answered: Sequence[Answered], interview: Interview
 ) -> Iterator[JudgeScores]:
@@ -264,8 +223,7 @@ def _open_judge(field: Field, wanted: JudgeMetric, interview: Interview) -> AskJ
 
     def ask(prompts: Sequence[Prompt]) -> list[str | None]:
         put = [way.ask(prompt, Way()) for prompt in prompts]
-        sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0)
-        replies = interview.ask(provider, wanted.model, put, sampling, on_progress=lambda _: None)
+        replies = interview.ask(provider, wanted.model, put, JUDGED, on_progress=lambda _: None)
         return [None if one.problem is Problem.FAILED else one.text for one in replies]
 
     return ask

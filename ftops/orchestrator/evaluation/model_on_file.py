@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 from ftops.clock import Clock
 from ftops.dataset.prepare import Recipe, prepare_file
 from ftops.dataset.reading.options import ReadOptions, from_read
+from ftops.dataset.tokens.counter import Counting
 from ftops.files import make_private_dir, storage_error
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.asking.store import AnswerStore
 from ftops.orchestrator.details import Prepared
-from ftops.orchestrator.evaluation.asking_models import StoredInterview
+from ftops.orchestrator.evaluation.asking_models import StoredInterview, make_budget
 from ftops.orchestrator.evaluation.candidates import Field, OpenProvider
 from ftops.orchestrator.evaluation.evaluating import Progress, interview_all
 from ftops.orchestrator.evaluation.keeping import keep_evaluation
@@ -37,7 +38,8 @@ FOLDER = "evaluations"
 class Tools:
     """What the evaluation works with.
 
-    `noted` is told what the user should know, `progress` how many answers there are.
+    `noted` is told what the user should know, `progress` how many answers there are; tokens are
+    counted by `counting`.
     """
 
     ledger: Ledger
@@ -46,6 +48,7 @@ class Tools:
     home: Path
     noted: Callable[[str], None]
     progress: Progress
+    counting: Counting
 
 
 def evaluate_model(
@@ -80,6 +83,8 @@ def evaluate_model(
         interview = StoredInterview(
             AnswerStore(tools.home, tools.clock),
             tools.clock,
+            tools.counting,
+            make_budget(spec),
             at_once=spec.at_once,
             sleep=tools.clock.sleep,
             noted=tools.noted,
