@@ -95,9 +95,10 @@ def evaluate(
     """Measure a model on a file, beside others.
 
     All of them answer the same rows, which are made ready as those of the run that made the model.
-    What was answered before is not asked again. Without --against it is compared with what costs
-    nothing.
+    What was answered before is not asked again, so after Ctrl-C the same command goes on. Without
+    --against it is compared with what costs nothing.
     """
+    from ftops.cli.asking_view import asking_shown
     from ftops.cli.environment import read_environ
     from ftops.cli.evaluation_view import render_evaluation
     from ftops.cli.named import find_named_model
@@ -115,10 +116,14 @@ def evaluate(
     with wiring.open_ledger() as ledger, wiring.open_providers() as reach:
         named = find_named_model(ledger, model, asked)
         named.check_there()
-        tools = Tools(ledger, reach, SystemClock(), wiring.get_home(), out.remark)
-        evaluation = evaluate_model(
-            named.name, named.provider, file, spec, tools, run=named.run, training=train
-        )
+        clock = SystemClock()
+        with asking_shown(out, clock) as view:
+            counting = wiring.make_token_counting().counting
+            home = wiring.get_home()
+            tools = Tools(ledger, reach, clock, home, view.noted, view.told, counting)
+            evaluation = evaluate_model(
+                named.name, named.provider, file, spec, tools, run=named.run, training=train
+            )
     if target is not None:
         _write(target, evaluation)
     write_summaries(evaluation, named.name, junit, markdown)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftops.cli.outcomes import render_bytes
+from ftops.cli.bar import StageBar
 from ftops.cli.output import Mode, Output
 from ftops.cli.views import describe_event, describe_stage, render_header
 from ftops.orchestrator.feed import find_progress
@@ -18,8 +18,7 @@ from ftops.orchestrator.observer import Observer, Silent
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.progress import TaskID
+    from rich.console import RenderableType
 
 _METRICS = "metrics"
 _INFO = "info"
@@ -44,7 +43,7 @@ class Watcher:
     def __init__(self, out: Output, stack: contextlib.ExitStack) -> None:
         self._out = out
         self._stack = stack
-        self._bar = _Bar(out.console) if out.console.is_terminal else None
+        self._bar = StageBar(out.console) if out.console.is_terminal else None
         self._shown_until = 0.0  # the share of all steps up to which figures were shown
         self._share = 0.0  # how far the job is
         self._shapes: Counter[str] = Counter()  # messages so far, by what they are but for figures
@@ -107,50 +106,3 @@ class Watcher:
     def _show(self, renderable: "RenderableType") -> None:
         with contextlib.suppress(OSError, ValueError):
             self._out.show(renderable)
-
-
-class _Bar:
-    """One bar at the foot of the terminal; gone when the command ends."""
-
-    def __init__(self, console: "Console") -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.progress: Progress = Progress(
-            TextColumn("  {task.description}", markup=False),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[amount]}", markup=False),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-        self._stage = ""
-
-    def begin(self, stage: Stage, attempt: int) -> None:
-        self.end()
-        self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
-        self._task = self.progress.add_task(self._stage, total=None, amount="")
-
-    def move(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
-        if self._task is None:
-            self.begin(stage, attempt=1)
-        if self._task is not None:
-            amount = _render_amount(done, total, unit)
-            self.progress.update(self._task, completed=done, total=total, amount=amount)
-
-    def say(self, status: str) -> None:
-        if self._task is not None:
-            self.progress.update(self._task, description=f"{self._stage}: {status}")
-
-    def end(self) -> None:
-        if self._task is not None:
-            self.progress.remove_task(self._task)
-            self._task = None
-
-
-def _render_amount(done: float, total: float | None, unit: str) -> str:
-    if unit == "bytes":
-        shown = [render_bytes(value) for value in (done, total) if value is not None]
-        return " of ".join(shown)
-    figures = f"{done:g}" if total is None else f"{done:g}/{total:g}"
-    return f"{figures} {unit}"

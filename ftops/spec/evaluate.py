@@ -99,7 +99,8 @@ class EvaluateSpec(Section):
         None,
         ge=0,
         le=1_000_000,
-        description="Highest estimated price of all that is asked; nothing is asked above it.",
+        description="Highest price of all that is asked, judges included. Nothing is asked that may"
+        " exceed it; what was answered before costs nothing.",
     )
 
     @property

@@ -1,6 +1,7 @@
 """Was it worth it? Through the real command line and the real engine."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -138,3 +139,33 @@ def test_a_killed_evaluation_goes_on_and_keeps_no_answer_twice(house: House) -> 
 
 def find_kept(house: House) -> list[Path]:
     return list((house.home / "answers").glob("*.jsonl"))
+
+
+def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(
+    house: House, first_run: Answer
+) -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    things = {"the apple by noon": "red", "a leaf by noon": "green", "the cherry by noon": "red"}
+    rows = [
+        json.dumps({"prompt": prompt, "completion": f" {colour}"})
+        for prompt, colour in things.items()
+    ]
+    (house.folder / "areas.jsonl").write_text("\n".join(rows) + "\n")
+    options = ("--metric", "auroc", "--metric", "auprc", "--against", "baseline", "--force")
+    answer = house.ftops("eval", "colours", "areas.jsonl", *options, "--json")
+    assert answer.code == 0
+    figures = document(answer)["candidates"][0]["figures"]
+    (kept,) = re.findall(r"the answers are kept in (\S+)", answer.err)
+    lines = (Path(kept) / "answers" / "tuned.jsonl").read_text().splitlines()
+    answers = [json.loads(line) for line in lines]
+    assert all(one["chances"] for one in answers)
+    for name, area in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
+        by_label = [
+            area(
+                [one["expected"] == label for one in answers],
+                [one["chances"].get(label, 0.0) for one in answers],
+            )
+            for label in ("red", "green")
+        ]
+        assert figures[name]["value"] == pytest.approx(sum(by_label) / 2)

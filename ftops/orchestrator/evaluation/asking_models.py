@@ -2,17 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ftops.clock import Clock
-from ftops.orchestrator.asking.asking import ask
+from ftops.dataset.tokens.counter import Counting
+from ftops.orchestrator.asking.asking import ask, make_keys
+from ftops.orchestrator.asking.budget import Budget, Forecast, make_tariff
 from ftops.orchestrator.asking.manner import LOADING_PAUSES_S, Manner
 from ftops.orchestrator.asking.outcome import Outcome
 from ftops.orchestrator.asking.store import AnswerStore
+from ftops.orchestrator.evaluation.costs import LIMIT
 from ftops.orchestrator.evaluation.interview import Reply
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
 from ftops.scoring.answers import Problem
+from ftops.spec.evaluate import EvaluateSpec
 
 _CUT = "length"
 _GUARDED = "content_filter"
@@ -24,10 +28,16 @@ def _say_nothing(_text: str) -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class StoredInterview:
-    """`sleep` lets the pauses pass for which a fresh model is waited for."""
+    """`sleep` lets the pauses pass for which a fresh model is waited for.
+
+    Tokens are counted by `counting`; `budget` holds all that is asked, judges included, and what
+    was answered before costs nothing.
+    """
 
     store: AnswerStore
     clock: Clock
+    counting: Counting = field(default_factory=Counting)
+    budget: Budget | None = None
     at_once: int | None = None
     sleep: Callable[[float], None] | None = None
     noted: Callable[[str], None] = _say_nothing
@@ -51,9 +61,25 @@ class StoredInterview:
             sleep=self.sleep,
             on_progress=lambda done, _total: on_progress(done),
             noted=self.noted,
+            tariff=make_tariff(provider, model, self.counting) if self.budget else None,
+            budget=self.budget,
         )
         outcomes = ask(provider, model, prompts, sampling, store=self.store, manner=manner)
         return [_to_reply(outcome) for outcome in outcomes]
+
+    def foresee(
+        self, provider: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Forecast:
+        """See `Interview`."""
+        shelf = self.store.open(provider.account, model)
+        questions = dict(zip(make_keys(prompts, sampling), prompts, strict=True))
+        left = [prompt for key, prompt in questions.items() if shelf.find(key) is None]
+        return make_tariff(provider, model, self.counting).forecast(left, sampling.max_tokens)
+
+
+def make_budget(spec: EvaluateSpec) -> Budget | None:
+    """What all answers of an evaluation may cost; None where nobody says."""
+    return None if spec.max_cost_usd is None else Budget(spec.max_cost_usd, limit=LIMIT)
 
 
 def _to_reply(outcome: Outcome) -> Reply:

@@ -1,6 +1,6 @@
 """Everybody answers the same rows: candidates are found and asked, their answers judged."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ftops.errors import (
@@ -16,10 +16,11 @@ from ftops.orchestrator.evaluation.candidates import (
     find_candidates,
     make_subject_candidate,
 )
-from ftops.orchestrator.evaluation.costs import check_cost, find_prices, reach_judge
-from ftops.orchestrator.evaluation.interview import Interview, Reply
+from ftops.orchestrator.evaluation.chances import Chances, read_chances
+from ftops.orchestrator.evaluation.costs import check_cost, foresee_all, list_judges, reach_judge
+from ftops.orchestrator.evaluation.interview import Interview, Reply, make_sampling
 from ftops.orchestrator.evaluation.judging import (
-    MAX_TOKENS,
+    JUDGED,
     AskJudge,
     Judged,
     JudgeScores,
@@ -30,7 +31,7 @@ from ftops.orchestrator.evaluation.judging import NAME as JUDGE
 from ftops.orchestrator.evaluation.simple import answer_simply
 from ftops.orchestrator.evaluation.ways import Way
 from ftops.providers.protocol import Provider
-from ftops.records import Prompt, RowFormat, Sampling
+from ftops.records import Prompt, RowFormat
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.evaluation import CandidateKind, LeftOut
 from ftops.scoring.requests import Prices
@@ -39,8 +40,6 @@ from ftops.spec.measures import JudgeMetric
 
 # What ends one candidate, and not the evaluation; anything else may be gone with the next try.
 _GONE = (AuthFailed, PermissionRefused, NotFound, Rejected)
-_OF_CHANCES = frozenset({"auroc", "auprc", "brier", "calibration_error"})
-_CHANCES = 5  # the most that OpenAI tells of a completion
 Progress = Callable[[int, int], None]  # answers there are, of how many
 
 
@@ -54,6 +53,7 @@ class Answered:
     model: str | None = None
     provider: str | None = None
     prices: Prices | None = None
+    note: str = ""  # what is to be known of its answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,10 @@ class Interviews:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the judges."""
-        return [note for judge in self.judges for note in judge.judged.say(judge.name)]
+        """What is to be said of answers, and of the judges."""
+        of_answers = [one.note for one in self.answered if one.note]
+        of_judges = [note for judge in self.judges for note in judge.judged.say(judge.name)]
+        return of_answers + of_judges
 
     @property
     def answers(self) -> dict[str, Sequence[Answer]]:
@@ -102,10 +104,12 @@ def interview_all(
     found = list(find_candidates(field, spec.candidates))
     asked = [one for one in found if isinstance(one, Candidate)]
     left_out = [one for one in found if isinstance(one, LeftOut)]
-    check_cost(field, [subject, *asked], spec, find_longest(field, spec))
-    for entry in spec.measures:
-        if entry.word == JUDGE:  # without a key, say, it is better told before others are paid
-            reach_judge(field, entry).ensure_ready()
+    if spec.max_cost_usd is not None:
+        longest = find_longest(field, spec)
+        takes = foresee_all(field, spec, [subject, *asked], longest, interview.foresee)
+        check_cost(takes, spec.max_cost_usd)
+    for wanted in list_judges(spec):  # without a key, say, it is better told before others are paid
+        reach_judge(field, wanted).ensure_ready()
     meter = _Meter(progress, (1 + len(asked)) * len(field.questions.rows))
     progress(0, meter.total)
     answered = [_interview(field, spec, subject, interview, meter)]
@@ -126,12 +130,7 @@ def interview_all(
 def _interview(
     field: Field, spec: EvaluateSpec, candidate: Candidate, interview: Interview, meter: _Meter
 ) -> Answered:
-    sampling = Sampling(
-        max_tokens=find_longest(field, spec),
-        temperature=0.0,
-        stop=candidate.stop,
-        logprobs=_CHANCES if _are_chances_wanted(spec) else None,
-    )
+    sampling = make_sampling(spec, find_longest(field, spec), candidate.stop)
     replies = interview.ask(
         candidate.provider,
         candidate.model,
@@ -140,20 +139,25 @@ def _interview(
         on_progress=meter.watch(),
         fresh=candidate.kind is CandidateKind.TUNED,
     )
+    expected = {row.expected for row in field.questions.rows}
+    told = [one.chances for one in replies]
+    chances = read_chances(told, candidate.way, expected, candidate.name)
     return Answered(
         name=candidate.name,
         kind=candidate.kind,
-        answers=list(_read_replies(field, candidate, replies)),
+        answers=list(_read_replies(field, candidate, replies, chances)),
         model=candidate.model,
         provider=candidate.provider.name,
         prices=find_prices(candidate),
+        note=chances.trouble,
     )
 
 
-def _read_replies(field: Field, candidate: Candidate, replies: Sequence[Reply]) -> Iterator[Answer]:
-    rows = zip(field.questions.rows, candidate.prompts, replies, strict=True)
-    labels = sorted({row.expected for row in field.questions.rows})
-    for row, prompt, reply in rows:
+def _read_replies(
+    field: Field, candidate: Candidate, replies: Sequence[Reply], chances: Chances
+) -> Iterator[Answer]:
+    rows = zip(field.questions.rows, candidate.prompts, replies, chances.by_answer, strict=True)
+    for row, prompt, reply, known in rows:
         given = candidate.way.read(reply.text)
         # What is right although it ended at the limit was long enough.
         whole = reply.problem is Problem.CUT and given == row.expected
@@ -166,38 +170,15 @@ def _read_replies(field: Field, candidate: Candidate, replies: Sequence[Reply]) 
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             seconds=reply.seconds,
-            chances=name_chances(reply.chances, candidate.way, labels),
+            chances=known,
             problem=None if whole else reply.problem,
             note=reply.note,
         )
 
 
-def name_chances(chances: Mapping[str, float], way: Way, labels: Sequence[str]) -> dict[str, float]:
-    """The probability of each label, of those of the tokens that may begin the answer.
-
-    A token counts for the one label that is said by what begins with it; for none where several
-    are.
-    """
-    sayings = {said: label for said, label in way.labels.items() if label in labels}
-    sayings |= {label: label for label in labels}
-    named: dict[str, float] = {}
-    for token, chance in chances.items():
-        begun = token.strip()
-        meant = {label for said, label in sayings.items() if begun and said.startswith(begun)}
-        if len(meant) == 1:
-            label = meant.pop()
-            named[label] = min(1.0, named.get(label, 0.0) + chance)
-    return named
-
-
 def find_longest(field: Field, spec: EvaluateSpec) -> int:
     """The most tokens that an answer may have."""
     return spec.max_tokens or field.questions.longest
-
-
-def _are_chances_wanted(spec: EvaluateSpec) -> bool:
-    """Whether some metric needs probabilities; not every model tells them, so no other asks."""
-    return any(entry.word in _OF_CHANCES for entry in spec.measures)
 
 
 def _say_gone(candidate: Candidate, error: ProviderError) -> str:
@@ -217,14 +198,20 @@ def _answer_simply(field: Field) -> Iterator[Answered | LeftOut]:
             yield Answered(kind.value, kind, answers)
 
 
+def find_prices(candidate: Candidate) -> Prices | None:
+    """What a million tokens cost; None where the provider's prices are not known."""
+    figures = candidate.provider.find_figures(candidate.model)
+    if figures.input_usd is None or figures.output_usd is None:
+        return None
+    return Prices(figures.input_usd, figures.output_usd)
+
+
 def _judge(
     field: Field, spec: EvaluateSpec, answered: Sequence[Answered], interview: Interview
 ) -> Iterator[JudgeScores]:
     """What each judge that is named makes of the answers, as a metric."""
-    for number, entry in enumerate(one for one in spec.measures if one.word == JUDGE):
-        wanted = entry.settings
-        assert isinstance(wanted, JudgeMetric)
-        ask = _open_judge(reach_judge(field, entry), wanted, interview)
+    for number, wanted in enumerate(list_judges(spec)):
+        ask = _open_judge(reach_judge(field, wanted), wanted, interview)
         name = wanted.name or (f"{JUDGE}_{number + 1}" if number else JUDGE)
         yield JudgeScores(_ask_judge(wanted, answered, ask), name)
 
@@ -236,8 +223,7 @@ def _open_judge(provider: Provider, wanted: JudgeMetric, interview: Interview) -
 
     def ask(prompts: Sequence[Prompt]) -> list[str | None]:
         put = [way.ask(prompt, Way()) for prompt in prompts]
-        sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0)
-        replies = interview.ask(provider, wanted.model, put, sampling, on_progress=lambda _: None)
+        replies = interview.ask(provider, wanted.model, put, JUDGED, on_progress=lambda _: None)
         return [None if one.problem is Problem.FAILED else one.text for one in replies]
 
     return ask

@@ -5,9 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ftops.orchestrator.asking.budget import Forecast
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
 from ftops.scoring.answers import Problem
+from ftops.spec.evaluate import EvaluateSpec
+
+_OF_CHANCES = frozenset({"auroc", "auprc", "brier", "calibration_error"})
+_CHANCES = 5  # the most that OpenAI tells of a completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +51,20 @@ class Interview(Protocol):
         asked at all; a single prompt that fails for good is a reply with a problem.
         """
         ...
+
+    def foresee(
+        self, provider: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Forecast:
+        """What it takes at most to ask those prompts that were not answered before."""
+        ...
+
+
+def make_sampling(spec: EvaluateSpec, longest: int, stop: tuple[str, ...]) -> Sampling:
+    """How answers are drawn: the likeliest, with chances where some metric needs them.
+
+    Not every model tells chances, so they are not asked for otherwise.
+    """
+    wanted = any(entry.word in _OF_CHANCES for entry in spec.measures)
+    return Sampling(
+        max_tokens=longest, temperature=0.0, stop=stop, logprobs=_CHANCES if wanted else None
+    )

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.orchestrator.evaluation.ways import say
-from ftops.records import Message, Prompt
+from ftops.records import Message, Prompt, Sampling
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.samples import Sample
 from ftops.spec.measures import JudgeMetric
 
 NAME = "judge"
-MAX_TOKENS = 16
+JUDGED = Sampling(max_tokens=16, temperature=0.0)
 _SHOWN_LINES = 5
 _TIE = 0.5
 _MOST = 5
@@ -134,6 +134,14 @@ def grade_answers(
         else:
             judged.scores[key] = (int(grade[1]) - 1) / (_MOST - 1)
     return judged
+
+
+def put_blank(wanted: JudgeMetric, prompt: Prompt, expected: str) -> Prompt:
+    """What the judge is asked about a row, but for the answers, which are still to come."""
+    row = Answer(0, prompt, expected, "")
+    if wanted.mode == "grade":
+        return _put_grade(wanted.question, row)
+    return _put_pair(wanted.question, row, "", "")
 
 
 def _put_pair(question: str, row: Answer, first: str, second: str) -> Prompt:

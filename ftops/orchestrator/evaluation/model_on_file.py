@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 from ftops.clock import Clock
 from ftops.dataset.prepare import Recipe, prepare_file
 from ftops.dataset.reading.options import ReadOptions, from_read
+from ftops.dataset.tokens.counter import Counting
 from ftops.files import make_private_dir, storage_error
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.asking.store import AnswerStore
 from ftops.orchestrator.details import Prepared
-from ftops.orchestrator.evaluation.asking_models import StoredInterview
+from ftops.orchestrator.evaluation.asking_models import StoredInterview, make_budget
 from ftops.orchestrator.evaluation.candidates import Field, OpenProvider
-from ftops.orchestrator.evaluation.evaluating import interview_all
+from ftops.orchestrator.evaluation.evaluating import Progress, interview_all
 from ftops.orchestrator.evaluation.keeping import keep_evaluation
 from ftops.orchestrator.evaluation.questions import read_questions
 from ftops.orchestrator.evaluation.rows import check_leak
@@ -35,13 +36,19 @@ FOLDER = "evaluations"
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the evaluation works with; `noted` is told what the user should know."""
+    """What the evaluation works with.
+
+    `noted` is told what the user should know, `progress` how many answers there are; tokens are
+    counted by `counting`.
+    """
 
     ledger: Ledger
     reach: OpenProvider
     clock: Clock
     home: Path
     noted: Callable[[str], None]
+    progress: Progress
+    counting: Counting
 
 
 def evaluate_model(
@@ -77,11 +84,13 @@ def evaluate_model(
         interview = StoredInterview(
             AnswerStore(tools.home, tools.clock),
             tools.clock,
+            tools.counting,
+            make_budget(spec),
             at_once=spec.at_once,
             sleep=tools.clock.sleep,
             noted=tools.noted,
         )
-        interviews = interview_all(field, spec, interview, lambda _done, _total: None)
+        interviews = interview_all(field, spec, interview, tools.progress)
         evaluation = score_interviews(
             field,
             spec,

@@ -6,7 +6,7 @@ from ftops.errors import RunError
 from ftops.files import measure_path
 from ftops.orchestrator.asking.store import AnswerStore
 from ftops.orchestrator.details import Prepared
-from ftops.orchestrator.evaluation.asking_models import StoredInterview
+from ftops.orchestrator.evaluation.asking_models import StoredInterview, make_budget
 from ftops.orchestrator.evaluation.candidates import Field
 from ftops.orchestrator.evaluation.evaluating import interview_all
 from ftops.orchestrator.evaluation.keeping import keep_evaluation
@@ -48,6 +48,8 @@ def evaluate(work: Work) -> Outcome:
         StoredInterview(
             AnswerStore(desk.home, desk.clock),
             desk.clock,
+            desk.tokens.counting,
+            make_budget(spec),
             at_once=spec.at_once,
             sleep=work.sleep,
             noted=desk.observer.noted,

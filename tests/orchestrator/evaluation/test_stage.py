@@ -10,10 +10,12 @@ from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMisse
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import drive, load_evaluation, open_run
+from ftops.orchestrator.tokens import TokenCounting
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
 from ftops.scoring.evaluation import Evaluation
 from tests.orchestrator.desks import Bench, write_rows
 from tests.orchestrator.fake_provider import STEPS, FakeProvider
+from tests.orchestrator.test_tokens import WordCounting
 
 EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]
 
@@ -295,19 +297,6 @@ def test_nothing_is_asked_beyond_what_it_may_cost(bench: Bench) -> None:
     assert bench.provider.asked == []
 
 
-def test_what_a_judge_costs_counts_before_anybody_is_asked(bench: Bench) -> None:
-    bench.provider.asking_usd = {"ft:ada:acme::ftjob-1": 0.0, "wise": 1000.0}
-    judge = {"judge": {"model": "wise"}}
-    with pytest.raises(LimitExceeded, match=r"nothing was asked: the evaluation would cost"):
-        evaluate(bench, metrics=["accuracy", judge], max_cost_usd=1)
-    dumb = {"judge": {"model": "dumb"}}
-    with pytest.raises(LimitExceeded, match="the price of dumb at fake is not known"):
-        evaluate(bench, metrics=["accuracy", dumb], max_cost_usd=1)
-    assert bench.provider.asked == []
-    _, found = evaluate(bench, metrics=["accuracy"], max_cost_usd=1)
-    assert found.rows == 30
-
-
 def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Bench) -> None:
     run, ten = evaluate(bench, max_rows=10)
     assert "10 of 30 rows were asked, drawn by lot (max_rows)" in ten.notes
@@ -336,3 +325,53 @@ def test_answers_of_candidates_that_are_no_more_are_removed(bench: Bench) -> Non
     evaluate(bench, against=[])
     folder = get_run_folder(bench.home, run.id) / "answers"
     assert [path.name for path in folder.iterdir()] == ["tuned.jsonl"]
+
+
+def at_a_price(bench: Bench) -> None:
+    """A dollar for a million tokens that are read, and for a million that are written."""
+    models = ("ft:ada:acme::ftjob-1", "gpt", "wise")
+    bench.provider.asking_usd = dict.fromkeys(models, 1.0)
+
+
+def test_what_a_judge_costs_is_held_by_the_limit_before_anybody_is_asked(bench: Bench) -> None:
+    at_a_price(bench)
+    bench.provider.voices = {"gpt": knowing, "wise": always("A")}
+    against = [{"model": "gpt"}]
+    with pytest.raises(LimitExceeded, match="the evaluation would cost up to"):
+        evaluate(bench, against=against, metrics=[{"judge": {"model": "wise"}}], max_cost_usd=0.002)
+    assert bench.provider.asked == []
+    _, found = evaluate(bench, against=against, metrics=["accuracy"], max_cost_usd=0.002)
+    assert names(found) == ["tuned", "gpt"]
+
+
+def test_answers_that_were_given_before_count_in_no_limit(bench: Bench) -> None:
+    at_a_price(bench)
+    bench.provider.voices = {"gpt": knowing, "wise": always("A")}
+    section = {"against": [{"model": "gpt"}], "metrics": [{"judge": {"model": "wise"}}]}
+    evaluate(bench, **section, max_cost_usd=1)
+    asked = len(bench.provider.asked)
+    _, found = evaluate(bench, **section, max_cost_usd=0)
+    assert (names(found), len(bench.provider.asked)) == (["tuned", "gpt"], asked)
+
+
+def test_a_judge_of_kept_answers_is_held_to_what_it_is_asked_anew(bench: Bench) -> None:
+    at_a_price(bench)
+    bench.provider.voices = {"gpt": knowing, "wise": always("A")}
+    evaluate(bench, against=[{"model": "gpt"}])
+    with pytest.raises(LimitExceeded, match="asking wise would cost up to"):
+        evaluate(
+            bench,
+            against=[{"model": "gpt"}],
+            metrics=[{"judge": {"model": "wise"}}],
+            max_cost_usd=0,
+        )
+
+
+def test_prompts_are_counted_by_the_counter_that_is_at_hand(bench: Bench) -> None:
+    at_a_price(bench)
+    words = replace(bench.desk, tokens=TokenCounting(WordCounting()))
+    write_rows(bench.folder / "exam.jsonl", EXAM)
+    section = {"file": "exam.jsonl", "against": [], "max_tokens": 1, "max_cost_usd": 89e-6}
+    run = open_run(bench.write_job(evaluate=section), words)
+    with pytest.raises(LimitExceeded, match=r"would cost up to \$9e-05"):  # 30 x (2 + 1) tokens
+        drive(run, words)

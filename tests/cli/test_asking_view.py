@@ -1,0 +1,65 @@
+"""How far an evaluation is: shown on a terminal, told in a pipe, hidden from programs."""
+
+import io
+
+import pytest
+
+from ftops.cli.asking_view import asking_shown
+from ftops.cli.failures import Interrupted
+from ftops.cli.output import Mode, Output
+from ftops.errors import Unreachable
+from tests.fakes import FakeClock
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
+    """An evaluation that takes ten seconds."""
+    stderr, clock = io.StringIO(), FakeClock()
+    with asking_shown(Output(mode, stdout=stdout, stderr=stderr), clock) as view:
+        for done in range(0, 101, 10):
+            view.told(done, 100)
+            clock.sleep(1)
+        view.noted("kept in a folder")
+    return stdout.getvalue(), stderr.getvalue()
+
+
+def test_a_terminal_gets_a_bar_with_how_many_answers_there_are() -> None:
+    shown, remarks = show(Mode.HUMAN, Terminal())
+    assert "100/100 answers" in shown
+    assert "kept in a folder" in shown
+    assert remarks == ""
+
+
+def test_a_pipe_gets_a_plain_line_now_and_then() -> None:
+    shown, remarks = show(Mode.HUMAN, io.StringIO())
+    assert shown == ""
+    assert remarks == "50 of 100 answers are there\nkept in a folder\n"
+
+
+@pytest.mark.parametrize("mode", [Mode.QUIET, Mode.JSON])
+def test_programs_are_told_nothing_of_the_way(mode: Mode) -> None:
+    shown, remarks = show(mode, Terminal())
+    assert shown == ""
+    assert "answers" not in remarks
+
+
+def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
+    out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=io.StringIO())
+    with pytest.raises(Interrupted) as caught, asking_shown(out, FakeClock()) as view:
+        view.told(1200, 3000)
+        raise KeyboardInterrupt
+    assert caught.value.message == "interrupted; 1,200 of 3,000 answers are kept"
+    assert caught.value.hint == "The same command goes on from here."
+
+
+def test_an_error_on_the_way_says_what_is_kept() -> None:
+    stderr = io.StringIO()
+    out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
+    with pytest.raises(Unreachable), asking_shown(out, FakeClock()) as view:
+        view.told(5, 10)
+        raise Unreachable("gone")
+    assert stderr.getvalue() == "5 of 10 answers are kept: the same command goes on from here\n"
