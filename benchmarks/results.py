@@ -16,8 +16,8 @@ from ftops.reporting.results import parse_results
 from ftops.reporting.training import TrainingFacts, make_training
 from ftops.reporting.training_findings import find_all
 
-TIMES = 10.0
-_TURNS = 5
+TIMES = 12.0
+_TURNS = 9
 _FACTS = TrainingFacts(rows=16_000, batch_size=16, n_epochs=10, trained_tokens=10_000_000)
 
 

@@ -69,7 +69,7 @@ def _fill_in(rows: Sequence[ResultRow], facts: TrainingFacts) -> Sequence[Result
     total = max(facts.total_steps or 0, last)
     an_epoch = _find_steps_an_epoch(rows, facts, total)
     a_step = (facts.trained_tokens or 0) / max(total, 1)
-    if not an_epoch and not a_step:
+    if not rows or not (an_epoch or a_step):
         return rows
     steps = [row.step for row in rows]
     columns: list[Iterable[object]] = list(zip(*rows, strict=True))

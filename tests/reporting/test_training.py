@@ -52,3 +52,8 @@ def test_a_step_finds_its_epoch() -> None:
     training = make_training(rows(6), TrainingFacts(n_epochs=3))
     assert [training.find_epoch(step) for step in (1, 4, 99)] == [1, 2, 3]
     assert make_training(rows(3)).find_epoch(2) is None
+
+
+def test_a_training_without_steps_has_nothing_to_fill_in() -> None:
+    facts = TrainingFacts(rows=80, batch_size=4, n_epochs=3, trained_tokens=900)
+    assert list(make_training((), facts).rows) == []

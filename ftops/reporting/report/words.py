@@ -3,7 +3,17 @@
 import re
 from datetime import datetime
 
-_SHARES = ("accuracy", "f1", "exact_match", "precision", "recall", "valid", "regex", "stop")
+_SHARES = (
+    "accuracy",
+    "f1",
+    "exact_match",
+    "precision",
+    "recall",
+    "valid",
+    "regex",
+    "stop",
+    "rouge",
+)
 # control characters but for tab and new line, those that turn the text after them around, halves of
 # characters, and what is no character
 _UNSHOWN = re.compile(

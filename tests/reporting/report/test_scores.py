@@ -99,6 +99,7 @@ def test_an_evaluation_without_candidates_says_so() -> None:
         (words.say_seconds(3_700), "1.0 h"),
         (words.say_bytes(84_465), "84.5 kB"),
         (words.say_value("edit_distance", 3.25), "3.25"),
+        (words.say_value("rouge_l", 2 / 3), "66.7%"),
         (words.say_difference("bleu", -2.5), "−2.5"),
         (words.show("a\x1b[2Jb"), "a\\u001b[2Jb"),
         (words.show("x" * 20, 5), "xxxxx … (15 characters more)"),
