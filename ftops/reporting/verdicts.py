@@ -97,12 +97,15 @@ def say_outcome(evaluation: Evaluation) -> str:
     if len(better) == len(headline):
         return f"{_begin(first.name)} is better than {_join([one.second for one in better])}."
     open_ones = [one.second for one in headline if one.verdict is not Verdict.BETTER]
+    free_ones = [one for one in headline if _is_free(evaluation, one.second)]
+    equal = [one.second for one in free_ones if one.verdict is Verdict.NO_DIFFERENCE]
     ahead = [
         one.second
-        for one in headline
-        if one.difference and not _is_ahead(one) and _is_free(evaluation, one.second)
+        for one in free_ones
+        if one.difference and not _is_ahead(one) and one.second not in equal
     ]
     advice = f" {_begin(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
+    advice += f" {_begin(_join(equal))}, at no cost, did as well." if equal else ""
     return f"{_begin(first.name)} is not shown to be better than {_join(open_ones)}.{advice}"
 
 
