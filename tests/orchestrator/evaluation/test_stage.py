@@ -6,12 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMissed, Unreachable
+from ftops.errors import (
+    DatasetError,
+    LimitExceeded,
+    NotFound,
+    RequirementMissed,
+    RunError,
+    Unreachable,
+)
 from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.evaluation.comparing import compare_runs
 from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import load_evaluation
 from ftops.records import Prompt, Run, RunStatus, Stage
 from ftops.scoring.evaluation import Evaluation
+from ftops.spec.evaluate import EvaluateSpec
 from tests.orchestrator.desks import Bench, write_rows
 
 EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]
@@ -269,3 +278,29 @@ def test_answers_of_candidates_that_are_no_more_are_removed(bench: Bench) -> Non
     evaluate(bench, against=[])
     folder = get_run_folder(bench.home, run.id) / "answers"
     assert [path.name for path in folder.iterdir()] == ["tuned.jsonl"]
+
+
+@pytest.mark.parametrize("left", [None, b"garbage", b'{"version": 99}', b'{"version": 2}'])
+def test_an_evaluation_that_is_lost_or_torn_is_made_again_of_the_answers_and_the_gate_holds(
+    bench: Bench, left: bytes | None
+) -> None:
+    bench.provider.voices = {"ada": always(" 1")}
+    section = {"require": {"accuracy": ">= 0.9999"}, "against": ["base"]}
+    run, _ = evaluate(bench, **section)
+    asked = len(bench.provider.asked)
+    path = get_run_folder(bench.home, run.id) / "evaluation.json"
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    again, found = evaluate(bench, **section)
+    assert (again.id, again.status) == (run.id, RunStatus.SUCCEEDED)
+    assert names(found) == ["tuned", "base"]
+    assert len(bench.provider.asked) == asked
+    with pytest.raises(RequirementMissed):
+        check_run_gate(again, bench.home)
+
+
+def test_a_run_is_not_compared_with_itself(bench: Bench) -> None:
+    run, _ = evaluate(bench)
+    with pytest.raises(RunError, match="a run cannot be compared with itself"):
+        compare_runs([run, run], bench.ledger, bench.home, EvaluateSpec.model_validate({}))
