@@ -16,6 +16,7 @@ from ftops.cli.data.options import Delimiter, Encoding, FormatName, PromptColumn
 from ftops.cli.failures import Interrupted
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
 from ftops.cli.output import Mode, Output, clean
+from ftops.cli.targets import check_target
 from ftops.errors import FtopsError
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def batch(
     from ftops.dataset.reading.options import ReadOptions, find_format
     from ftops.records import Sampling
 
+    check_target(output, None if file == "-" else Path(file))
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt)
     path = None if file == "-" else Path(file)
     questions = read_questions(path, options, stdin=sys.stdin.buffer if path is None else None)

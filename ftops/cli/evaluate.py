@@ -9,6 +9,7 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, JUnitFile, MarkdownFile, ProviderName
 from ftops.cli.output import Output
+from ftops.cli.targets import check_target
 
 if TYPE_CHECKING:
     from ftops.records import Json
@@ -108,6 +109,9 @@ def evaluate(
     from ftops.orchestrator.evaluation.model_on_file import Tools, evaluate_model
     from ftops.spec.evaluation_options import read_evaluation_options
 
+    for written in (target, junit, markdown):
+        if written is not None:
+            check_target(written, file)
     more: dict[str, Json] = {"max_rows": max_rows, "overlap": "allow" if force else "refuse"}
     spec = read_evaluation_options(
         against or [], metric or [], require or [], environ=read_environ(), more=more

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.errors import BadAnswer, RunError, UnknownRun
+from ftops.errors import BadAnswer, LedgerError, RunError, UnknownRun
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
@@ -49,7 +49,7 @@ def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = Fal
     if resumed:
         if not retry and run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
             tell_what_is_left(run, desk)  # nobody will drive it any more
-        run = _reopen(run, job, desk.ledger, retry=retry)
+        run = _reopen(run, job, desk, retry=retry)
     if run.pruned_at is None:
         copy = get_run_folder(desk.home, run.id) / JOB_FILE
         text = job.text.encode()
@@ -125,7 +125,7 @@ def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
     )
 
 
-def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
+def _reopen(run: Run, job: LoadedJob, desk: Desk, *, retry: bool) -> Run:
     """The known run, with what may change in a job file without making it another run."""
     before, spec = run.spec, job.spec.to_json()
     failed = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
@@ -136,16 +136,29 @@ def _reopen(run: Run, job: LoadedJob, ledger: Ledger, *, retry: bool) -> Run:
             hint="`--retry` tries it again from there; `--new` starts another run.",
         )
     if (spec, str(job.path), job.overrides) != (before, run.job_file, run.overrides):
-        run = ledger.update_spec(run.id, spec, job_file=str(job.path), overrides=job.overrides)
+        run = desk.ledger.update_spec(run.id, spec, job_file=str(job.path), overrides=job.overrides)
     if failed:
         RUN_MOVES["reopen"].check(run.status)
-        return ledger.reopen_run(run, plan_retry(ledger.list_stages(run.id)))
-    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(run, job, ledger)
-    if run.status is RunStatus.SUCCEEDED and changed:
+        return desk.ledger.reopen_run(run, plan_retry(desk.ledger.list_stages(run.id)))
+    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(run, job, desk.ledger)
+    if run.status is RunStatus.SUCCEEDED and (changed or _has_lost_evaluation(run, desk)):
         RUN_MOVES["reopen"].check(run.status)
         gone = (Stage.RESULTS,) if run.pruned_at else ()
-        return ledger.reopen_run(run, (*gone, Stage.EVALUATE))
+        return desk.ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run
+
+
+def _has_lost_evaluation(run: Run, desk: Desk) -> bool:
+    """Whether it was evaluated, and what came of that is gone, or cannot be read any more.
+
+    What a run has required could not be held to it. Of a pruned run it is gone on purpose.
+    """
+    if run.pruned_at or "rows" not in desk.ledger.get_stage(run.id, Stage.EVALUATE).detail:
+        return False
+    try:
+        return load_evaluation(run, desk.home) is None
+    except LedgerError:
+        return True
 
 
 def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:

@@ -228,7 +228,7 @@ class Evaluation:
         except (ValidationError, ValueError) as error:
             raise LedgerError(
                 f"the stored evaluation is damaged: {error}",
-                hint="Delete evaluation.json of this run; the same `ftops run` evaluates again.",
+                hint="Give the same `ftops run` again: it evaluates again, and asks nothing twice.",
             ) from error
 
 

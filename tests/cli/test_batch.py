@@ -228,3 +228,18 @@ def test_ctrl_c_says_how_many_answers_are_kept_and_how_to_go_on(
     assert "of 30 rows are answered, which is kept" in err
     assert "goes on from here" in err
     assert not out.exists()
+
+
+def test_answers_never_take_the_place_of_their_questions_nor_of_a_folder(
+    server: AnsweringServer, tmp_path: Path
+) -> None:
+    questions = write_questions(tmp_path)
+    before = questions.read_bytes()
+    answer = batch(server, questions, "-o", tmp_path / "." / questions.name, "--yes")
+    assert answer.code == 1
+    assert "is the file that is read, and would be lost" in answer.err
+    assert questions.read_bytes() == before
+    answer = batch(server, questions, "-o", tmp_path, "--yes")
+    assert answer.code == 1
+    assert "is a folder" in answer.err
+    assert server.asked == []

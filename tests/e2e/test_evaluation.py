@@ -95,6 +95,15 @@ def test_a_mistake_in_an_option_is_told_before_anybody_is_asked(house: House) ->
     assert "did you mean 'base'?" in answer.err
 
 
+def test_no_summary_takes_the_place_of_the_rows(house: House) -> None:
+    rows = house.folder / "rows-to-keep.jsonl"
+    rows.write_text('{"prompt": "a", "completion": " b"}\n')
+    for option in ("-o", "--junit", "--markdown"):
+        answer = house.look("eval", "colours", str(rows), option, str(rows))
+        assert answer.code == 1
+        assert "is the file that is read, and would be lost" in answer.err
+
+
 def test_runs_are_compared_on_the_rows_that_both_answered(house: House, first_run: Answer) -> None:
     house.write_data("other.jsonl", ("by the door", "on the hill"))
     other = write_job(house, "others", {"file": "other.jsonl", "overlap": "allow"}, epochs=1)

@@ -32,8 +32,14 @@ class _Kept:
 def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: EvaluateSpec) -> Evaluation:
     """The models of the runs, the first against each other one; RunError where none can be.
 
-    A row that stands in the file twice counts once.
+    A row that stands in the file twice counts once, and so does a run that is named twice.
     """
+    runs = list({run.id: run for run in runs}.values())
+    if len(runs) < 2:
+        raise RunError(
+            f"all of these are {runs[0].id}, and a run cannot be compared with itself",
+            hint="Name another; `ftops runs` lists them.",
+        )
     kept = [_load(run, ledger, home) for run in runs]
     common = [key for key in kept[0].answers if all(key in one.answers for one in kept)]
     if not common:

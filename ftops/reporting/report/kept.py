@@ -19,6 +19,7 @@ from ftops.scoring.evaluation import (
     Figure,
 )
 
+_HINT = "Give the same `ftops run` again: it evaluates again, and asks nothing twice."
 _UNNAMED = re.compile(r"[^a-z0-9]+")
 
 
@@ -45,12 +46,12 @@ def parse_evaluation(
     try:
         value: Json = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise LedgerError(f"evaluation.json is damaged: {error}") from error
+        raise LedgerError(f"evaluation.json is damaged: {error}", hint=_HINT) from error
     if isinstance(value, dict) and "version" not in value and "accuracy" in value:
         try:
             return _read_earlier(value, answers, file)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise LedgerError(f"evaluation.json is damaged: {error!r}") from error
+            raise LedgerError(f"evaluation.json is damaged: {error!r}", hint=_HINT) from error
     return Evaluation.from_json(value)
 
 

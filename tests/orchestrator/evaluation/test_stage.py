@@ -6,13 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.errors import DatasetError, LimitExceeded, NotFound, RequirementMissed, Unreachable
+from ftops.errors import (
+    DatasetError,
+    LimitExceeded,
+    NotFound,
+    RequirementMissed,
+    RunError,
+    Unreachable,
+)
 from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.evaluation.comparing import compare_runs
 from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import drive, load_evaluation, open_run
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
 from ftops.scoring.evaluation import Evaluation
+from ftops.spec.evaluate import EvaluateSpec
 from tests.orchestrator.desks import Bench, write_rows
 from tests.orchestrator.fake_provider import STEPS, FakeProvider
 from tests.orchestrator.test_tokens import WordCounting
@@ -375,3 +384,29 @@ def test_prompts_are_counted_by_the_counter_that_is_at_hand(bench: Bench) -> Non
     run = open_run(bench.write_job(evaluate=section), words)
     with pytest.raises(LimitExceeded, match=r"would cost up to \$9e-05"):  # 30 x (2 + 1) tokens
         drive(run, words)
+
+
+@pytest.mark.parametrize("left", [None, b"garbage", b'{"version": 99}', b'{"version": 2}'])
+def test_an_evaluation_that_is_lost_or_torn_is_made_again_of_the_answers_and_the_gate_holds(
+    bench: Bench, left: bytes | None
+) -> None:
+    bench.provider.voices = {"ada": always(" 1")}
+    section = {"require": {"accuracy": ">= 0.9999"}, "against": ["base"]}
+    run, _ = evaluate(bench, **section)
+    asked = len(bench.provider.asked)
+    path = get_run_folder(bench.home, run.id) / "evaluation.json"
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    again, found = evaluate(bench, **section)
+    assert (again.id, again.status) == (run.id, RunStatus.SUCCEEDED)
+    assert names(found) == ["tuned", "base"]
+    assert len(bench.provider.asked) == asked
+    with pytest.raises(RequirementMissed):
+        check_run_gate(again, bench.home)
+
+
+def test_a_run_is_not_compared_with_itself(bench: Bench) -> None:
+    run, _ = evaluate(bench)
+    with pytest.raises(RunError, match="a run cannot be compared with itself"):
+        compare_runs([run, run], bench.ledger, bench.home, EvaluateSpec.model_validate({}))
