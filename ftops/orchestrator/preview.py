@@ -5,7 +5,7 @@ provider is only asked what it can tell without a network: row shapes, limits, p
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from ftops.orchestrator.costs import (
     find_price_advice,
     raise_broken,
 )
+from ftops.orchestrator.evaluation.forecasting import EvaluationForecast, foresee_evaluation
 from ftops.orchestrator.keys import make_remote_name
 from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.stages.prepare import (
     Made,
     check_rows,
+    describe_prepared,
     make_estimate,
     make_file,
 )
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import Provider
-from ftops.records import JobRequest, Method, RowFormat
+from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.spec.load import LoadedJob
 
 
@@ -51,15 +53,24 @@ class Preview:
     figures: ModelFigures  # of the model at the provider
     problems: tuple[str, ...]
     price_advice: str = ""  # how to tell the price for which a limit waits
+    evaluation: EvaluationForecast | None = None  # who will be asked, if anybody
 
     def check(self) -> None:
         """Raise LimitExceeded if anything forbids the run."""
         raise_broken(self.problems, self.price_advice)
 
 
-def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = None) -> Preview:
-    """Look at the job file and all of its data; DatasetError when the data is bad."""
-    spec = job.spec
+def preview(
+    job: LoadedJob,
+    provider: Provider,
+    tokens: TokenCounting | None = None,
+    reach: Callable[[ProviderSettings], Provider] | None = None,
+) -> Preview:
+    """Look at the job file and all of its data; DatasetError when the data is bad.
+
+    `reach` opens the providers of those whom the model is to be compared with.
+    """
+    spec, tokens = job.spec, tokens or TokenCounting()
     recipe = choose_recipe(spec, job.path, provider)
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
         folder = Path(name)
@@ -74,7 +85,15 @@ def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = N
             if training.summary and validation and validation.summary
             else 0
         )
-        estimate = make_estimate(spec, training, provider, tokens or TokenCounting())
+        estimate = make_estimate(spec, training, provider, tokens)
+        evaluation = foresee_evaluation(
+            job,
+            describe_prepared(recipe, training, validation),
+            folder,
+            provider,
+            reach or (lambda _settings: provider),
+            tokens.counting,
+        )
     problems = find_broken_limits(spec.limits, estimate, spec.model)
     try:
         check_rows(training, provider)
@@ -101,6 +120,7 @@ def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = N
         figures=provider.find_figures(spec.model),
         problems=tuple(problems),
         price_advice=find_price_advice(spec.limits, estimate),
+        evaluation=evaluation,
     )
 
 

@@ -3,7 +3,7 @@
 Nothing is sent. The prepared files lie in the run's folder, whole or not at all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.dataset.prepare import Recipe, prepare_file
@@ -46,18 +46,12 @@ def prepare(work: Work) -> Outcome:
     check_limits(spec.limits, estimate, spec.model)
     if estimate and (cut := estimate.say_long_rows()):
         work.desk.observer.noted(cut)
-    completes = recipe.format is RowFormat.COMPLETION
-    prepared = Prepared(
-        row_format=recipe.format,
-        separator=recipe.separator if completes else "",
-        stop=recipe.stop if completes else None,
-        training=training.file,
-        validation=validation.file if validation else None,
+    prepared = replace(
+        describe_prepared(recipe, training, validation),
         tokens=estimate.tokens if estimate else None,
         n_epochs=estimate.n_epochs if estimate else None,
         cost_usd=estimate.cost_usd if estimate else None,
         overlap_rows=_note_overlap(work, training, validation) or None,
-        plan=recipe.plan,
     )
     _check_same(work, prepared)
     _check_leak(work, prepared)
@@ -77,6 +71,19 @@ def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Pa
         role=role, source=value, sha256=summary.sha256, bytes=summary.bytes, rows=summary.rows
     )
     return Made(made, summary)
+
+
+def describe_prepared(recipe: Recipe, training: Made, validation: Made | None) -> Prepared:
+    """What was made and how it is asked, without figures."""
+    completes = recipe.format is RowFormat.COMPLETION
+    return Prepared(
+        row_format=recipe.format,
+        separator=recipe.separator if completes else "",
+        stop=recipe.stop if completes else None,
+        training=training.file,
+        validation=validation.file if validation else None,
+        plan=recipe.plan,
+    )
 
 
 def make_estimate(
