@@ -13,7 +13,7 @@ from ftops.orchestrator.evaluation.examples import (
 from ftops.orchestrator.evaluation.questions import Questions, read_examples
 from ftops.orchestrator.evaluation.simple import SIMPLE
 from ftops.orchestrator.evaluation.subject import Subject, find_earlier_way
-from ftops.orchestrator.evaluation.ways import Way
+from ftops.orchestrator.evaluation.ways import Way, instruct
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
 from ftops.scoring.evaluation import CandidateKind, LeftOut
@@ -84,7 +84,8 @@ def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         yield base
         return
     subject = field.subject
-    yield _make(field, "base", CandidateKind.BASE, base, subject.settings, subject.way)
+    found = _make(field, "base", CandidateKind.BASE, base, subject.settings, subject.way)
+    yield _instruct(found, wanted.instructions)
 
 
 def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
@@ -105,7 +106,7 @@ def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         for examples, prompt in zip(chosen, field.questions.prompts, strict=True)
     ]
     provider = field.open_provider(subject.settings)
-    yield Candidate(
+    found = Candidate(
         name="few-shot",
         kind=CandidateKind.FEW_SHOT,
         model=base,
@@ -115,6 +116,7 @@ def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         way=replace(way, stop=find_end(way)[0] if find_end(way) else None),
         stop=find_end(way),
     )
+    yield _instruct(found, wanted.instructions)
 
 
 def _check_base(field: Field, name: str, *, untrained: bool) -> str | LeftOut:
@@ -186,7 +188,8 @@ def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         given = field.subject.way
         shape = field.open_provider(settings).row_format(wanted.name)
         way = replace(given, format=shape)
-    yield _make(field, wanted.name, CandidateKind.MODEL, wanted.name, settings, way)
+    found = _make(field, wanted.name, CandidateKind.MODEL, wanted.name, settings, way)
+    yield _instruct(found, wanted.instructions)
 
 
 def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftOut]:
@@ -240,6 +243,12 @@ _FINDERS: dict[str, Callable[[Field, Entry], Iterator[Candidate | LeftOut]]] = {
     "checkpoints": _find_checkpoints,
     "model": _find_model,
 }
+
+
+def _instruct(candidate: Candidate, instructions: str | None) -> Candidate:
+    """The candidate that is told so before each question."""
+    prompts = [instruct(prompt, instructions) for prompt in candidate.prompts]
+    return replace(candidate, prompts=prompts)
 
 
 def _name_anew(name: str, taken: set[str]) -> str:

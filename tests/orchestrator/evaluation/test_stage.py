@@ -359,3 +359,29 @@ def test_prompts_are_counted_by_the_counter_that_is_at_hand(bench: Bench) -> Non
     run = open_run(bench.write_job(evaluate=section), words)
     with pytest.raises(LimitExceeded, match=r"would cost up to \$9e-05"):  # 30 x (2 + 1) tokens
         drive(run, words)
+
+
+def test_candidates_are_told_what_the_tuned_model_has_learned(bench: Bench) -> None:
+    heard: dict[str, list[str]] = {"ada": [], "gpt": []}
+
+    def hear(model: str) -> Callable[[Prompt], str]:
+        def answer(prompt: Prompt) -> str:
+            heard[model].append(str(prompt))
+            return " 1"
+
+        return answer
+
+    bench.provider.voices = {"ada": hear("ada"), "gpt": hear("gpt")}
+    words = "Answer with 1, 2 or 3."
+    against = [
+        {"base": {"instructions": words}},
+        {"few-shot": {"examples": 2, "instructions": words}},
+        {"model": {"name": "gpt", "instructions": words}},
+        {"model": "gpt"},
+    ]
+    _, found = evaluate(bench, against=against)
+    assert names(found) == ["tuned", "base", "few-shot", "gpt", "gpt (2)"]
+    assert all(one.startswith(f"{words}\n") for one in heard["ada"])
+    assert all(one.count(words) == 1 for one in heard["ada"])
+    assert sum(one.startswith(f"{words}\nfresh") for one in heard["gpt"]) == len(EXAM)
+    assert sum(one.startswith("fresh") for one in heard["gpt"]) == len(EXAM)
