@@ -32,6 +32,7 @@ from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.spec.load import LoadedJob
+from ftops.spec.model import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +107,27 @@ def preview(
         validation=validation.summary if validation else None,
         overlap_rows=overlap_rows,
         estimate=estimate,
-        request=JobRequest(
-            model=spec.model,
-            training_file=_remote_name(training),
-            validation_file=_remote_name(validation) if validation else None,
-            suffix=spec.suffix,
-            hyperparameters=spec.hyperparameters.to_record(),
-            seed=spec.seed,
-            metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
-            method=Method(spec.method),
-        ),
+        request=_make_request(spec, provider, training, validation),
         uploads={_remote_name(one): one.file.source for one in made if one.summary},
         figures=provider.find_figures(spec.model),
         problems=tuple(problems),
         price_advice=find_price_advice(spec.limits, estimate),
         evaluation=evaluation,
+    )
+
+
+def _make_request(
+    spec: JobSpec, provider: Provider, training: Made, validation: Made | None
+) -> JobRequest:
+    return JobRequest(
+        model=spec.model,
+        training_file=_remote_name(training),
+        validation_file=_remote_name(validation) if validation else None,
+        suffix=spec.suffix,
+        hyperparameters=spec.hyperparameters.to_record(),
+        seed=spec.seed,
+        metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
+        method=Method(spec.method),
     )
 
 

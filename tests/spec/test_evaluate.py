@@ -1,11 +1,12 @@
 """The section `evaluate`: its lists say what they mean, and say where they do not."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from ftops.errors import SpecError
-from ftops.spec.candidates import FewShotCandidate, OtherModel
+from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.load import check_data_files, load_job
 from ftops.spec.measures import JudgeMetric, RegexMetric
 from ftops.spec.model import JobSpec
@@ -157,3 +158,20 @@ def test_a_provider_that_does_not_exist_is_told_where_it_is_named(tmp_path: Path
     assert ":6:40: unknown provider 'opnai'" in caught.value.message
     assert "did you mean 'openai'?" in caught.value.message
     assert ":7:48: unknown provider 'x'" in caught.value.message
+
+
+def test_the_example_of_the_page_about_the_job_file_is_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "job-file.md"
+    (example,) = re.findall(r"```yaml\n(evaluate:.*?)```", page.read_text("utf-8"), re.DOTALL)
+    spec = load_text(tmp_path, MINIMAL + example).spec
+    words = [entry.word for entry in spec.evaluate.candidates]
+    assert words == ["base", "few-shot", "few-shot", "model", "baseline"]
+    assert [entry.word for entry in spec.evaluate.measures] == ["accuracy", "f1", "judge"]
+
+
+def test_instructions_are_text_of_some_length(tmp_path: Path) -> None:
+    spec = read(tmp_path, "against: [base: {instructions: Answer with a number.}]")
+    (base,) = spec.evaluate.candidates
+    assert base.settings == BaseCandidate(instructions="Answer with a number.")
+    message = refuse(tmp_path, "against: [base: {instructions: ''}]")
+    assert "instructions must be text of 1 to 20000 characters" in message
