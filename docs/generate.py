@@ -65,6 +65,25 @@ The fields of a job file, made of `ftops/spec/model.py`. Paths are relative to t
 `${{VAR:-default}}` come from the environment; an unknown field, or one that the provider would ignore, is an error.
 `ftops init DATA.jsonl` writes a first one, `job.schema.json` lets an editor check it.
 
+Whether the training was worth it is what `evaluate` answers. An item of `against` or `metrics` is a word, or a word with
+what is said about it: one value, or a mapping.
+
+```yaml
+evaluate:
+  file: data/test.jsonl             # rows that were not trained on; the validation file when left out
+  against:
+    - base                          # a word alone
+    - few-shot: 5                   # one value
+    - few-shot: {{examples: 5, choose: nearest, instructions: "Answer with sports, science or politics."}}
+    - model: {{name: gpt-4.1-mini, provider: openai}}
+    - baseline                      # costs nothing: naive Bayes, nearest neighbour, the majority
+  metrics: [accuracy, f1, {{judge: {{model: gpt-4.1, provider: openai}}}}]
+  require: {{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}}   # else exit code 4
+  max_cost_usd: 2                   # of all that is asked; `limits.max_cost_usd` is about the training
+```
+
+`ftops check` says who would be asked and what that costs at most. Answers are kept: what was asked once costs nothing again.
+
 {render_fields()}"""
 
 

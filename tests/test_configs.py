@@ -38,6 +38,19 @@ def test_a_job_file_loads_without_any_environment_and_suits_its_provider(job_fil
     check_provider(job, find_capabilities(job.spec.provider_settings()))
 
 
+def test_the_evaluation_that_the_openai_example_shows_is_right_without_its_comment_marks(
+    tmp_path: Path,
+) -> None:
+    text = (CONFIGS / "openai.yaml").read_text(encoding="utf-8")
+    head, section, tail = re.split(r"(?m)(^# evaluate:\n(?:#   .*\n)+)", text)
+    path = tmp_path / "openai.yaml"
+    path.write_text(head + re.sub(r"(?m)^# ", "", section) + tail, encoding="utf-8")
+    shown = load_job(path, environ={}).spec.evaluate
+    assert [one.word for one in shown.candidates] == ["baseline", "base", "few-shot"]
+    assert list(shown.requirements) == ["accuracy", "accuracy_over_few_shot"]
+    assert shown.max_cost_usd == 1
+
+
 @every_job_file
 def test_a_job_file_opens_with_the_line_that_gives_editors_its_schema(job_file: Path) -> None:
     first_line = job_file.read_text(encoding="utf-8").splitlines()[0]

@@ -31,8 +31,9 @@ def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:
     """Show what the job would take; raises when a limit or the provider forbids it."""
     from ftops.cli.forecast import foresee, render_forecast
 
-    with wiring.open_provider(job.spec.provider_settings()) as provider:
-        forecast = foresee(job, provider, wiring.make_token_counting())
+    with wiring.open_providers() as reach:
+        provider = reach(job.spec.provider_settings())
+        forecast = foresee(job, provider, wiring.make_token_counting(), reach)
     document = forecast.to_json(with_request=with_request)
     if forecast.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error is the one document, and tells the figures, too

@@ -120,10 +120,9 @@ def evaluate(
     with wiring.open_ledger() as ledger, wiring.open_providers() as reach:
         named = find_named_model(ledger, model, asked)
         named.check_there()
-        clock = SystemClock()
+        clock, home = SystemClock(), wiring.get_home()
+        counting = wiring.make_token_counting().counting
         with asking_shown(out, clock) as view:
-            counting = wiring.make_token_counting().counting
-            home = wiring.get_home()
             tools = Tools(ledger, reach, clock, home, view.noted, view.told, counting)
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train

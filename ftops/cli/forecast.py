@@ -1,6 +1,6 @@
 """What a job file would lead to, as text and as JSON; nothing is sent for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -8,6 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli import views
+from ftops.cli.evaluation_forecast import (
+    evaluation_to_json,
+    render_evaluation_forecast,
+    warn_of_evaluation,
+)
 from ftops.cli.outcomes import render_bytes
 from ftops.dataset.plans.drafting import open_planned, rehearse
 from ftops.dataset.prepare import prepare_row
@@ -20,7 +25,7 @@ from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
-from ftops.records import DataPlan, JobRequest, Json, RowFormat
+from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
 from ftops.spec.load import LoadedJob, resolve_data
 
 _SHOWN_CLASSES = 5
@@ -57,6 +62,7 @@ class Forecast:
             "batch_size_assumed": estimate.batch_size if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
+            "evaluation": evaluation_to_json(self.preview.evaluation),
             "figures": self.preview.figures.to_json(),
             "problems": list(self.preview.problems),
         }
@@ -66,9 +72,14 @@ class Forecast:
         return document
 
 
-def foresee(job: LoadedJob, provider: Provider, tokens: TokenCounting) -> Forecast:
+def foresee(
+    job: LoadedJob,
+    provider: Provider,
+    tokens: TokenCounting,
+    reach: Callable[[ProviderSettings], Provider] | None = None,
+) -> Forecast:
     """Read job file and data through; DatasetError when the data is bad."""
-    found = preview(job, provider, tokens)
+    found = preview(job, provider, tokens, reach)
     return Forecast(job, found, provider.name, _find_changes(job, provider))
 
 
@@ -104,7 +115,11 @@ def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[Rende
             ("ends", _describe_ends(found.figures)),
         ]
     )
-    for warning in _find_warnings(found):
+    yield from render_evaluation_forecast(found.evaluation)
+    for warning in [
+        *_find_warnings(found),
+        *warn_of_evaluation(found.evaluation, spec.evaluate.max_cost_usd),
+    ]:
         yield Text(f"  note: {warning}", style="yellow")
     if with_request:
         yield from _render_sending(found)

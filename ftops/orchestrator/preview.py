@@ -5,7 +5,7 @@ provider is only asked what it can tell without a network: row shapes, limits, p
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from ftops.orchestrator.costs import (
     find_price_advice,
     raise_broken,
 )
-from ftops.orchestrator.evaluation.foresight import check_evaluation
+from ftops.orchestrator.evaluation.forecasting import EvaluationForecast, foresee_evaluation
+from ftops.orchestrator.evaluation.preconditions import check_evaluation
 from ftops.orchestrator.keys import make_remote_name
 from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.stages.prepare import (
@@ -30,8 +31,9 @@ from ftops.orchestrator.stages.prepare import (
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import Provider
-from ftops.records import JobRequest, Method, RowFormat
+from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.spec.load import LoadedJob
+from ftops.spec.model import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,24 @@ class Preview:
     figures: ModelFigures  # of the model at the provider
     problems: tuple[str, ...]
     price_advice: str = ""  # how to tell the price for which a limit waits
+    evaluation: EvaluationForecast | None = None  # who will be asked, if anybody
 
     def check(self) -> None:
         """Raise LimitExceeded if anything forbids the run."""
         raise_broken(self.problems, self.price_advice)
 
 
-def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = None) -> Preview:
-    """Look at the job file and all of its data; DatasetError when the data is bad."""
-    spec = job.spec
+def preview(
+    job: LoadedJob,
+    provider: Provider,
+    tokens: TokenCounting | None = None,
+    reach: Callable[[ProviderSettings], Provider] | None = None,
+) -> Preview:
+    """Look at the job file and all of its data; DatasetError when the data is bad.
+
+    `reach` opens the providers of those whom the model is to be compared with.
+    """
+    spec, tokens = job.spec, tokens or TokenCounting()
     recipe = choose_recipe(spec, job.path, provider)
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
         folder = Path(name)
@@ -76,9 +87,12 @@ def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = N
             if training.summary and validation and validation.summary
             else 0
         )
-        estimate = make_estimate(spec, training, provider, tokens or TokenCounting())
+        estimate = make_estimate(spec, training, provider, tokens)
         prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
         check_evaluation(spec, job.path, prepared, folder)
+        evaluation = foresee_evaluation(
+            job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
+        )
     problems = find_broken_limits(spec.limits, estimate, spec.model)
     try:
         check_rows(training, provider)
@@ -91,20 +105,27 @@ def preview(job: LoadedJob, provider: Provider, tokens: TokenCounting | None = N
         validation=validation.summary if validation else None,
         overlap_rows=overlap_rows,
         estimate=estimate,
-        request=JobRequest(
-            model=spec.model,
-            training_file=_remote_name(training),
-            validation_file=_remote_name(validation) if validation else None,
-            suffix=spec.suffix,
-            hyperparameters=spec.hyperparameters.to_record(),
-            seed=spec.seed,
-            metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
-            method=Method(spec.method),
-        ),
+        request=_make_request(spec, provider, training, validation),
         uploads={_remote_name(one): one.file.source for one in made if one.summary},
         figures=provider.find_figures(spec.model),
         problems=tuple(problems),
         price_advice=find_price_advice(spec.limits, estimate),
+        evaluation=evaluation,
+    )
+
+
+def _make_request(
+    spec: JobSpec, provider: Provider, training: Made, validation: Made | None
+) -> JobRequest:
+    return JobRequest(
+        model=spec.model,
+        training_file=_remote_name(training),
+        validation_file=_remote_name(validation) if validation else None,
+        suffix=spec.suffix,
+        hyperparameters=spec.hyperparameters.to_record(),
+        seed=spec.seed,
+        metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
+        method=Method(spec.method),
     )
 
 

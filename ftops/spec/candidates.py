@@ -13,6 +13,11 @@ from ftops.spec.section import Section, Wanted
 _UNTRAINED = (
     "Ask it also where the base is a built-in size, which knows nothing before it is trained."
 )
+_Instructions = Annotated[str | None, Wanted("text of 1 to 20000 characters", "text")]
+_INSTRUCTIONS = (
+    "What it is told before each question, such as the labels to choose from: a system message"
+    " before a chat, a line before a text. The tuned model is not told."
+)
 
 
 class BaseCandidate(Section):
@@ -22,6 +27,9 @@ class BaseCandidate(Section):
 
     untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
         False, description=_UNTRAINED
+    )
+    instructions: _Instructions = Field(
+        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
     )
 
 
@@ -47,6 +55,9 @@ class FewShotCandidate(Section):
     untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
         False, description=_UNTRAINED
     )
+    instructions: _Instructions = Field(
+        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
+    )
 
 
 class OtherModel(Section):
@@ -60,6 +71,9 @@ class OtherModel(Section):
     provider: Annotated[
         Provider | None, Wanted("the name of a provider, or a mapping with its type", "group")
     ] = Field(None, description="Where it is asked; at the job's own provider if left out.")
+    instructions: _Instructions = Field(
+        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
+    )
 
     @property
     def settings(self) -> ProviderSettings | None:

@@ -57,7 +57,7 @@ class FakeProvider:
         self.capabilities = CAPABILITIES
         self.format = RowFormat.COMPLETION
         self.price_usd: float | None = 1.0
-        self.asking_usd: dict[str, float] = {}
+        self.asking_usd: float | None = None  # a million tokens, read or written
         self.row_limit: int | None = 1_024
         self.statuses: tuple[str, ...] = STATUSES
         self.job_error: JobError | None = None
@@ -100,8 +100,8 @@ class FakeProvider:
     def find_figures(self, model: str) -> ModelFigures:
         return ModelFigures(
             train_usd=self.price_usd,
-            input_usd=self.asking_usd.get(model),
-            output_usd=self.asking_usd.get(model),
+            input_usd=self.asking_usd,
+            output_usd=self.asking_usd,
             max_example_tokens=self.row_limit,
             price_advice="" if self.price_usd is not None else f"Tell the price of {model}.",
         )

@@ -1,12 +1,13 @@
 """The section `evaluate`: its lists say what they mean, and say where they do not."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from ftops.errors import SpecError
 from ftops.records import Json
-from ftops.spec.candidates import FewShotCandidate, OtherModel
+from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.evaluate import find_evaluation_flaws
 from ftops.spec.load import check_data_files, load_job
 from ftops.spec.measures import JudgeMetric, RegexMetric
@@ -200,3 +201,20 @@ def test_where_lists_are_broken_nothing_is_said_of_what_is_required_of_them(
 ) -> None:
     told = _find({**broken, "require": {"anything": "> 0"}})
     assert all("nothing measures" not in str(one[1]) for one in told)
+
+
+def test_the_example_of_the_page_about_the_job_file_is_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "job-file.md"
+    (example,) = re.findall(r"```yaml\n(evaluate:.*?)```", page.read_text("utf-8"), re.DOTALL)
+    spec = load_text(tmp_path, MINIMAL + example).spec
+    words = [entry.word for entry in spec.evaluate.candidates]
+    assert words == ["base", "few-shot", "few-shot", "model", "baseline"]
+    assert [entry.word for entry in spec.evaluate.measures] == ["accuracy", "f1", "judge"]
+
+
+def test_instructions_are_text_of_some_length(tmp_path: Path) -> None:
+    spec = read(tmp_path, "against: [base: {instructions: Answer with a number.}]")
+    (base,) = spec.evaluate.candidates
+    assert base.settings == BaseCandidate(instructions="Answer with a number.")
+    message = refuse(tmp_path, "against: [base: {instructions: ''}]")
+    assert "instructions must be text of 1 to 20000 characters" in message

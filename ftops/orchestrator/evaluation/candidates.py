@@ -13,9 +13,9 @@ from ftops.orchestrator.evaluation.examples import (
 from ftops.orchestrator.evaluation.questions import Questions, read_examples
 from ftops.orchestrator.evaluation.simple import SIMPLE
 from ftops.orchestrator.evaluation.subject import Subject, find_earlier_way
-from ftops.orchestrator.evaluation.ways import Way
+from ftops.orchestrator.evaluation.ways import Way, instruct
 from ftops.providers.protocol import Provider
-from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage
+from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
 from ftops.scoring.evaluation import CandidateKind, LeftOut
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.entries import Entry
@@ -43,11 +43,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Where candidates come from: what is evaluated, on which rows, and what is at hand."""
+    """Where candidates come from: what is evaluated, on which rows, and what is at hand.
+
+    `ledger` is None where it is only foretold who will be asked: then no model is known.
+    """
 
     subject: Subject
     questions: Questions
-    ledger: Ledger
+    ledger: Ledger | None
     open_provider: OpenProvider
     seed: int
 
@@ -81,7 +84,8 @@ def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         yield base
         return
     subject = field.subject
-    yield _make(field, "base", CandidateKind.BASE, base, subject.settings, subject.way)
+    found = _make(field, "base", CandidateKind.BASE, base, subject.settings, subject.way)
+    yield _instruct(found, wanted.instructions)
 
 
 def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
@@ -102,7 +106,7 @@ def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         for examples, prompt in zip(chosen, field.questions.prompts, strict=True)
     ]
     provider = field.open_provider(subject.settings)
-    yield Candidate(
+    found = Candidate(
         name="few-shot",
         kind=CandidateKind.FEW_SHOT,
         model=base,
@@ -112,6 +116,7 @@ def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         way=replace(way, stop=find_end(way)[0] if find_end(way) else None),
         stop=find_end(way),
     )
+    yield _instruct(found, wanted.instructions)
 
 
 def _check_base(field: Field, name: str, *, untrained: bool) -> str | LeftOut:
@@ -119,7 +124,7 @@ def _check_base(field: Field, name: str, *, untrained: bool) -> str | LeftOut:
     subject = field.subject
     if subject.base is None:
         return LeftOut(name, f"which model {subject.model} was tuned from is not known here")
-    tuned_before = field.ledger.find_model(subject.base)
+    tuned_before = _find_tuned(field, subject.base)
     if tuned_before is not None and tuned_before.deleted_at is not None:
         return LeftOut(name, f"{subject.base} was deleted")
     blank = field.open_provider(subject.settings).capabilities.bases_untrained
@@ -128,12 +133,17 @@ def _check_base(field: Field, name: str, *, untrained: bool) -> str | LeftOut:
     return subject.base
 
 
+def _find_tuned(field: Field, name: str) -> TunedModel | None:
+    """What the ledger knows of a model."""
+    return None if field.ledger is None else field.ledger.find_model(name)
+
+
 def _find_previous(field: Field, _entry: Entry) -> Iterator[Candidate | LeftOut]:
-    before = _find_previous_run(field)
-    if before is None or before.fine_tuned_model is None:
+    before, ledger = _find_previous_run(field), field.ledger
+    if before is None or before.fine_tuned_model is None or ledger is None:
         yield LeftOut("previous", "no earlier run of this name has made a model")
         return
-    tuned = field.ledger.find_model(before.fine_tuned_model)
+    tuned = ledger.find_model(before.fine_tuned_model)
     if tuned is None:
         yield LeftOut("previous", f"the ledger does not know {before.fine_tuned_model}")
         return
@@ -141,19 +151,19 @@ def _find_previous(field: Field, _entry: Entry) -> Iterator[Candidate | LeftOut]
         gone = f"{tuned.name} of {before.id} was deleted on {tuned.deleted_at:%Y-%m-%d}"
         yield LeftOut("previous", gone)
         return
-    way = find_earlier_way(field.ledger, tuned)
+    way = find_earlier_way(ledger, tuned)
     kind = CandidateKind.PREVIOUS
     yield _make(field, "previous", kind, tuned.name, tuned.provider, way)
 
 
 def _find_previous_run(field: Field) -> Run | None:
     """The newest run of the same name that succeeded before this one began."""
-    run = field.subject.run
-    if run is None:
+    run, ledger = field.subject.run, field.ledger
+    if run is None or ledger is None:
         return None
     earlier = [
         one
-        for one in field.ledger.list_runs()
+        for one in ledger.list_runs()
         if one.name == run.name
         and one.id != run.id
         and one.status is RunStatus.SUCCEEDED
@@ -167,8 +177,8 @@ def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
     wanted = entry.settings
     assert isinstance(wanted, OtherModel)
     settings = wanted.settings or field.subject.settings
-    tuned = field.ledger.find_model(wanted.name)
-    if tuned is not None:
+    tuned = _find_tuned(field, wanted.name)
+    if tuned is not None and field.ledger is not None:
         if tuned.deleted_at is not None:
             yield LeftOut(wanted.name, f"it was deleted on {tuned.deleted_at:%Y-%m-%d}")
             return
@@ -178,7 +188,8 @@ def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
         given = field.subject.way
         shape = field.open_provider(settings).row_format(wanted.name)
         way = replace(given, format=shape)
-    yield _make(field, wanted.name, CandidateKind.MODEL, wanted.name, settings, way)
+    found = _make(field, wanted.name, CandidateKind.MODEL, wanted.name, settings, way)
+    yield _instruct(found, wanted.instructions)
 
 
 def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftOut]:
@@ -202,8 +213,10 @@ def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftO
 
 def _find_last_step(field: Field) -> int | None:
     """The step after which training ended: what was kept there is the model itself."""
-    run = field.subject.run
-    step = field.ledger.get_stage(run.id, Stage.RESULTS).detail.get("step") if run else None
+    run, ledger = field.subject.run, field.ledger
+    if run is None or ledger is None:
+        return None
+    step = ledger.get_stage(run.id, Stage.RESULTS).detail.get("step")
     return step if isinstance(step, int) else None
 
 
@@ -230,6 +243,12 @@ _FINDERS: dict[str, Callable[[Field, Entry], Iterator[Candidate | LeftOut]]] = {
     "checkpoints": _find_checkpoints,
     "model": _find_model,
 }
+
+
+def _instruct(candidate: Candidate, instructions: str | None) -> Candidate:
+    """The candidate that is told so before each question."""
+    prompts = [instruct(prompt, instructions) for prompt in candidate.prompts]
+    return replace(candidate, prompts=prompts)
 
 
 def _name_anew(name: str, taken: set[str]) -> str:

@@ -1,7 +1,7 @@
 """How a model is asked, and how its answers are read: each learned of rows of some shape."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ftops.records import Message, Prompt, RowFormat
 
@@ -30,6 +30,21 @@ class Way:
             return to_chat(prompt, given.separator)
         text = prompt.removesuffix(given.separator) if isinstance(prompt, str) else say(prompt)
         return text if text.endswith(self.separator) else text + self.separator
+
+
+def instruct(prompt: Prompt, instructions: str | None) -> Prompt:
+    """The prompt with instructions before all else: first in the system message, or as a line.
+
+    What a chat's own system message says is kept, after them.
+    """
+    if not instructions:
+        return prompt
+    if isinstance(prompt, str):
+        return f"{instructions.rstrip()}\n{prompt}"
+    if prompt and prompt[0].role in ("system", "developer"):
+        first = replace(prompt[0], content=f"{instructions.rstrip()}\n\n{prompt[0].content}")
+        return (first, *prompt[1:])
+    return (Message("system", instructions), *prompt)
 
 
 def to_chat(prompt: Prompt, separator: str) -> tuple[Message, ...]:

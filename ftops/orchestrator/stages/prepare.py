@@ -11,7 +11,7 @@ from ftops.dataset.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.orchestrator.costs import Estimate, assume_epochs, check_limits
 from ftops.orchestrator.details import Prepared, PreparedFile, Role
-from ftops.orchestrator.evaluation.foresight import check_evaluation
+from ftops.orchestrator.evaluation.preconditions import check_evaluation
 from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.recipes import choose_recipe
 from ftops.orchestrator.tokens import Counted, TokenCounting

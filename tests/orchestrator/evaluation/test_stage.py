@@ -338,8 +338,7 @@ def test_answers_of_candidates_that_are_no_more_are_removed(bench: Bench) -> Non
 
 def at_a_price(bench: Bench) -> None:
     """A dollar for a million tokens that are read, and for a million that are written."""
-    models = ("ft:ada:acme::ftjob-1", "gpt", "wise")
-    bench.provider.asking_usd = dict.fromkeys(models, 1.0)
+    bench.provider.asking_usd = 1.0
 
 
 def test_what_a_judge_costs_is_held_by_the_limit_before_anybody_is_asked(bench: Bench) -> None:
@@ -410,3 +409,29 @@ def test_a_run_is_not_compared_with_itself(bench: Bench) -> None:
     run, _ = evaluate(bench)
     with pytest.raises(RunError, match="a run cannot be compared with itself"):
         compare_runs([run, run], bench.ledger, bench.home, EvaluateSpec.model_validate({}))
+
+
+def test_candidates_are_told_what_the_tuned_model_has_learned(bench: Bench) -> None:
+    heard: dict[str, list[str]] = {"ada": [], "gpt": []}
+
+    def hear(model: str) -> Callable[[Prompt], str]:
+        def answer(prompt: Prompt) -> str:
+            heard[model].append(str(prompt))
+            return " 1"
+
+        return answer
+
+    bench.provider.voices = {"ada": hear("ada"), "gpt": hear("gpt")}
+    words = "Answer with 1, 2 or 3."
+    against = [
+        {"base": {"instructions": words}},
+        {"few-shot": {"examples": 2, "instructions": words}},
+        {"model": {"name": "gpt", "instructions": words}},
+        {"model": "gpt"},
+    ]
+    _, found = evaluate(bench, against=against)
+    assert names(found) == ["tuned", "base", "few-shot", "gpt", "gpt (2)"]
+    assert all(one.startswith(f"{words}\n") for one in heard["ada"])
+    assert all(one.count(words) == 1 for one in heard["ada"])
+    assert sum(one.startswith(f"{words}\nfresh") for one in heard["gpt"]) == len(EXAM)
+    assert sum(one.startswith("fresh") for one in heard["gpt"]) == len(EXAM)
