@@ -16,6 +16,7 @@ from ftops.scoring.evaluation import (
 from ftops.scoring.metrics.classes import Cells
 from ftops.scoring.metrics.metric import Metric
 from ftops.scoring.notes import (
+    SIMPLE,
     collect,
     note_comparison,
     note_constant,
@@ -143,7 +144,8 @@ def _score(
     figures: dict[str, Figure] = {}
     notes: list[str] = []
     for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
-        notes += [f"{metric.name}: {note}" for note in sample.notes]
+        if sample.rows or candidate.kind not in SIMPLE:  # a look-up tells no chances, say
+            notes += [f"{metric.name}: {note}" for note in sample.notes]
         if sample.rows:
             low, high = interval_of(sample, drawn) or (None, None)
             figures[metric.name] = Figure(sample.value, low, high, sample.rows)

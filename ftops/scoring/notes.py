@@ -14,7 +14,7 @@ from ftops.scoring.significance import ALPHA, POWER
 
 COLLAPSED = 0.95  # of the answers are the same; the rows expect it half as often or less
 FEW_ROWS = 30  # below that an interval is wide, whatever it holds
-_SIMPLE = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
+SIMPLE = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
 
 
 def note_constant(answers: Sequence[Answer]) -> str | None:
@@ -80,8 +80,8 @@ def note_overlap(overlap_rows: int | None, rows: int) -> str | None:
     if not overlap_rows:
         return None
     return (
-        f"leak: {overlap_rows:,} of {rows:,} rows are training rows, too; figures are better than"
-        " they would be on new rows"
+        f"leak: {overlap_rows:,} of {rows:,} rows are training rows, too, or nearly; figures are"
+        " better than they would be on new rows"
     )
 
 
@@ -99,7 +99,7 @@ def note_comparison(
     """What a comparison says, where that is not simply that the first candidate is better."""
     figure = f"{one.metric}: {one.difference:+.3f}, 95 % interval {one.low:+.3f} to {one.high:+.3f}"
     if one.verdict is Verdict.WORSE:
-        cheaper = "; that one costs nothing" if second.kind in _SIMPLE else ""
+        cheaper = "; that one costs nothing" if second.kind in SIMPLE else ""
         return f"{one.first} is worse than {one.second} ({figure}){cheaper}"
     if one.verdict is Verdict.NO_DIFFERENCE:
         return f"no difference between {one.first} and {one.second} ({figure})"

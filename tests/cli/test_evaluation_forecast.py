@@ -7,7 +7,8 @@ from tests.cli.running import ftops, write_job, write_rows
 
 def write(folder: Path, evaluate: str, **given: str) -> Path:
     write_rows(folder / "exam.jsonl", 20)
-    return write_job(folder, f"evaluate: {{file: exam.jsonl, overlap: allow, {evaluate}}}\n", **given)
+    section = f"evaluate: {{file: exam.jsonl, overlap: allow, {evaluate}}}\n"
+    return write_job(folder, section, **given)
 
 
 def test_what_is_asked_of_the_built_in_engine_is_free(tmp_path: Path) -> None:
