@@ -10,10 +10,10 @@ from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
-from ftops.cli.side_by_side import ask_all, show_side_by_side
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
+    from ftops.cli.side_by_side import ask_all, show_side_by_side
     from ftops.records import Sampling
 
 ModelRef = Annotated[

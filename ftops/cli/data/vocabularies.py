@@ -1,6 +1,5 @@
 """`--fetch`: the vocabularies that counting wants and that are not on this machine."""
 
-import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Annotated
 
@@ -16,6 +15,8 @@ Fetch = Annotated[
 
 def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
     """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
+    from importlib.util import find_spec
+
     from ftops.dataset.tokens.vocabulary import (
         describe_file,
         find_folders,
@@ -25,7 +26,7 @@ def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
     from ftops.errors import FtopsError
     from ftops.providers.vocabulary_files import fetch_file
 
-    if importlib.util.find_spec("tiktoken") is None:
+    if find_spec("tiktoken") is None:
         remark("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
     home = wiring.get_home()
