@@ -13,7 +13,6 @@ from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ftops.cli.side_by_side import ask_all, show_side_by_side
     from ftops.records import Sampling
 
 ModelRef = Annotated[
@@ -75,6 +74,7 @@ def complete(
     that made the model are applied when the ledger knows them, and so is its plan: the prompt is
     made ready as the rows were, and a number that stands for a label is answered as that label.
     """
+    from ftops.cli.side_by_side import ask_all, show_side_by_side
     from ftops.records import Sampling
 
     text = _read_prompt(prompt)
