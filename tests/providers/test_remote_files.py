@@ -79,6 +79,14 @@ def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
         assert stream.is_read
 
 
+def test_a_slice_whose_file_could_not_be_opened_can_be_finalised(tmp_path: Path) -> None:
+    stream = FileSlice.__new__(FileSlice)
+    with pytest.raises(FileNotFoundError):
+        stream.__init__(tmp_path / "missing", 0, 1, [].append)  # type: ignore[misc]
+    stream.close()
+    assert stream.closed
+
+
 def test_a_second_attempt_sends_the_file_from_its_beginning_and_counts_no_byte_twice(
     api: respx.MockRouter, provider: Provider, rows: Path
 ) -> None:
