@@ -151,7 +151,7 @@ class BadAnswer(ProviderError):
 class LedgerError(FtopsError):
     """The ledger cannot be read or written."""
 
-    hint = "Give the command again; if that fails too, restore ledger.db from a backup."
+    hint = "Run the command again; if that fails too, `ftops restore FILE` restores a backup."
 
 
 class LedgerTooNew(LedgerError):
