@@ -36,6 +36,8 @@ Each message says what happened and where; `hint` says the next thing to do. Dom
 and only `ftops.cli` turns an error into text and an exit code.
 """
 
+_REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for its content
+
 
 class FtopsError(Exception):
     """Base of the tree; `hint` is the next action, shown on a line of its own."""
@@ -79,6 +81,8 @@ class ProviderError(FtopsError):
     `status` is the HTTP status (None without an answer), `code` and `param` are the API's own,
     `request_id` is what the provider's support asks for, and `retry_after_s` is the pause it
     asked for, in seconds. `final` is True when it said that asking again soon is of no use.
+    `unrecognized` is True when the body is not the protocol's error object: a proxy, or another
+    program at that address, may have answered.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class ProviderError(FtopsError):
         request_id: str | None = None,
         retry_after_s: float | None = None,
         final: bool = False,
+        unrecognized: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
@@ -100,6 +105,14 @@ class ProviderError(FtopsError):
         self.request_id = request_id
         self.retry_after_s = retry_after_s
         self.final = final
+        self.unrecognized = unrecognized
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the request certainly had no effect: refused for its content, or never sent."""
+        if isinstance(self, RateLimited | Unavailable | Unreachable | BadAnswer):
+            return False
+        return self.status is None or (self.status in _REFUSALS and not self.unrecognized)
 
 
 class AuthFailed(ProviderError):

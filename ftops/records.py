@@ -179,6 +179,7 @@ class JobRequest:
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
+    idempotency_key: str | None = None  # the same for each time that the request is sent
 
 
 @dataclass(frozen=True, slots=True)

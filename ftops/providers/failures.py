@@ -98,6 +98,7 @@ def _read_status(
         retry_after_s=find_retry_after_s(error.response.headers, now),
         final=error.code in _LASTING_LIMITS
         or error.response.headers.get("x-should-retry", "").lower() == "false",
+        unrecognized=not _is_error_object(error.response.content),
     )
 
 
@@ -142,6 +143,16 @@ def _find_message(body: object) -> str | None:
         if isinstance(message, str) and message.strip():
             return message.strip()
     return None
+
+
+def _is_error_object(content: bytes) -> bool:
+    """Whether a body is the protocol's `{"error": {"message": …}}`."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
 def _address(error: openai.APIConnectionError) -> str:

@@ -99,6 +99,7 @@ def _last_error(error: ProviderError, attempts: int, elapsed_s: float) -> Provid
         request_id=error.request_id,
         retry_after_s=error.retry_after_s,
         final=error.final,
+        unrecognized=error.unrecognized,
     )
 
 
