@@ -116,6 +116,8 @@ def _find_hint(code: str | None) -> str:
 
 def _kind_of(status: int, method: str) -> type[ProviderError]:
     # A question cannot be in conflict with anything: somebody is changing what it asks about.
+    if status == 501 and method == "GET":  # a route that the server does not have
+        return Rejected
     if status == 408 or status >= 500 or (status == 409 and method == "GET"):
         return Unavailable
     if status < 400:
@@ -179,7 +181,7 @@ def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | Non
         return seconds
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -12,7 +12,7 @@ import openai
 
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
-from ftops.errors import Rejected
+from ftops.errors import NotFound, Rejected
 from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
@@ -218,8 +218,15 @@ def _turn_event_pages(
         ),
         is_last=is_last,
     )
-    for page in pages:
-        yield [read_event(fields) for fields in page]
+    has_begun = False
+    try:
+        for page in pages:
+            has_begun = True
+            yield [read_event(fields) for fields in page]
+    except (Rejected, NotFound):
+        if not has_begun:
+            raise
+        # The server refuses the cursor of a later page: what it lists without one is all there is.
 
 
 def await_events(

@@ -83,6 +83,10 @@ class FakeProvider:
         """Let the next calls of `method` end so, without any effect."""
         self._failures.setdefault(method, []).extend(errors)
 
+    def forgive(self, method: str) -> None:
+        """Let the next calls of `method` end well again."""
+        self._failures.pop(method, None)
+
     def before(self, method: str, hook: Callable[[], None]) -> None:
         """Do something whenever `method` is called."""
         self._hooks[method] = hook

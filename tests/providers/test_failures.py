@@ -208,7 +208,9 @@ def test_a_named_pause_is_kept_whatever_its_form(
     assert clock.slept_s == [pause_s]
 
 
-@pytest.mark.parametrize("nonsense", ["soon", "nan", "inf", ""])
+@pytest.mark.parametrize(
+    "nonsense", ["soon", "nan", "inf", "", f"Fri, 31 Dec 2026 23:59:59 +{'9' * 20}"]
+)
 def test_a_pause_that_makes_no_sense_is_drawn_instead(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, nonsense: str
 ) -> None:
