@@ -68,7 +68,8 @@ class Method(StrEnum):
 
 
 # Job statuses are an open set: what is not listed here is a job on its way.
-ENDED_JOB_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+FAILED_JOB_STATUSES = frozenset({"failed", "cancelled"})
+ENDED_JOB_STATUSES = FAILED_JOB_STATUSES | {"succeeded"}
 # In these a job waits for its turn, or for its owner: nothing is expected to happen.
 WAITING_JOB_STATUSES = frozenset({"pending", "queued", "paused"})
 
@@ -179,6 +180,7 @@ class JobRequest:
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
+    idempotency_key: str | None = None  # the same for each time that the request is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +317,19 @@ class Run:
     error: str | None = None
     wants_own_job: bool = False  # opened with `--new`: a job that exists already is not its job
     pruned_at: datetime | None = None  # when its files were removed, to make room
+    job_status: str | None = None  # succeeded, failed or cancelled, once its job was seen to end
+
+    @property
+    def ended_before_job(self) -> bool:
+        """Whether it counts as failed or cancelled although its job was not seen to end so.
+
+        The job may still be running, or may have succeeded.
+        """
+        return (
+            self.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+            and self.job_id is not None
+            and self.job_status not in FAILED_JOB_STATUSES
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,16 +51,18 @@ def adopt(
     From a web page, another tool, or a ledger that is lost. Nothing is uploaded or created: the job
     is followed, and its results are fetched. With its job file, the model is evaluated, too.
     """
-    from ftops.orchestrator.adopting import adopt_job, check_unknown
+    from ftops.orchestrator.adopting import adopt_job, find_run_to_reopen
 
     with wiring.open_ledger() as ledger:
-        check_unknown(job_id, ledger)
+        known = find_run_to_reopen(job_id, ledger)
     job = wiring.load_job_file(job_file, []) if job_file else None
-    settings = (
-        job.spec.provider_settings()
-        if job
-        else _find_settings(job_id, wiring.find_chosen_provider(provider, base_url, api_key_env))
-    )
+    if known:
+        settings = known.provider
+    elif job:
+        settings = job.spec.provider_settings()
+    else:
+        chosen = wiring.find_chosen_provider(provider, base_url, api_key_env)
+        settings = _find_settings(job_id, chosen)
     drive_shown(
         out,
         settings,

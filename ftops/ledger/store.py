@@ -62,6 +62,7 @@ Change = Literal[
     "record_done",
     "record_failed",
     "record_job",
+    "record_job_end",
     "record_upload",
     "close_calls",
     "begin_parts",

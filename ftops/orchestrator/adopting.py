@@ -42,9 +42,12 @@ def adopt_job(
 
     With a job file, the run is that file's: the same file finds it from now on, and the model is
     evaluated as it says. Without one, a file is written after the job, and nothing is evaluated;
-    `load` reads it. RunError when a run has the job already, or the file another run.
+    `load` reads it. A run that has the job already and ended before it is returned instead.
+    RunError when a run has the job in another way, or the file another run.
     """
-    check_unknown(job_id, desk.ledger)
+    if known := find_run_to_reopen(job_id, desk.ledger):
+        desk.observer.run_opened(known, resumed=True)
+        return known
     desk.provider.ensure_ready()
     job = desk.provider.get_job(job_id)
     if job_file:
@@ -73,13 +76,18 @@ def adopt_job(
     return run
 
 
-def check_unknown(job_id: str, ledger: Ledger) -> None:
-    """RunError, which names the run, when the ledger knows the job already."""
-    if run := ledger.find_run_of_job(job_id):
-        raise RunError(
-            f"{job_id} is known already: it is a job of {run.id}",
-            hint=f"{say_follow(run.id)} goes on with it; {say('show', run.id)} shows it.",
-        )
+def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
+    """The run that has this job and ended before the job was seen to end.
+
+    None for a job that the ledger does not know; RunError, which names the run, for any other.
+    """
+    run = ledger.find_run_of_job(job_id)
+    if run is None or (run.job_id == job_id and run.ended_before_job):
+        return run
+    raise RunError(
+        f"{job_id} is known already: it is a job of {run.id}",
+        hint=f"{say_follow(run.id)} goes on with it; {say('show', run.id)} shows it.",
+    )
 
 
 def _check_same_model(job: Job, job_file: LoadedJob) -> None:

@@ -36,7 +36,7 @@ def reconcile(work: Work, call: RemoteCall) -> Job | None:
     job = _look(work, request, lambda job: _may_be_of(job, call, work), lag_s)
     if job:
         work.desk.ledger.record_job(call, job.id)
-        work.desk.observer.noted(f"found {job.id}, which an interrupted command had created")
+        work.desk.observer.noted(f"found {job.id}, which an earlier request had created")
     return job
 
 

@@ -98,6 +98,7 @@ def _read_status(
         retry_after_s=find_retry_after_s(error.response.headers, now),
         final=error.code in _LASTING_LIMITS
         or error.response.headers.get("x-should-retry", "").lower() == "false",
+        unrecognized=not _is_error_object(error.response.content),
     )
 
 
@@ -115,6 +116,8 @@ def _find_hint(code: str | None) -> str:
 
 def _kind_of(status: int, method: str) -> type[ProviderError]:
     # A question cannot be in conflict with anything: somebody is changing what it asks about.
+    if status == 501 and method == "GET":  # a route that the server does not have
+        return Rejected
     if status == 408 or status >= 500 or (status == 409 and method == "GET"):
         return Unavailable
     if status < 400:
@@ -144,6 +147,16 @@ def _find_message(body: object) -> str | None:
     return None
 
 
+def _is_error_object(content: bytes) -> bool:
+    """Whether a body is the protocol's `{"error": {"message": …}}`."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
+
+
 def _address(error: openai.APIConnectionError) -> str:
     url = error.request.url
     return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
@@ -168,7 +181,7 @@ def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | Non
         return seconds
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -121,7 +121,8 @@ class Provider(Protocol):
     def create_job(self, request: JobRequest) -> Job:
         """Ask for a job, once.
 
-        After `Unreachable`, `Unavailable` or `BadAnswer` it may exist all the same.
+        After an error that is no refusal (`ProviderError.is_refusal`) it may exist all the same. A
+        provider that knows `request.idempotency_key` returns the job that it made for it.
         """
 
     def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:

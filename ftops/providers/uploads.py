@@ -66,8 +66,6 @@ def _send_whole(caller: Caller, clock: Clock, upload: Upload, limits: UploadLimi
                     purpose=PURPOSE,
                     timeout=make_timeout(STORE_TIMEOUT_S),
                 )
-            except openai.RateLimitError:
-                raise
             except openai.OpenAIError:
                 is_in_doubt = stream.is_read
                 raise

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ftops.records import Json, RowFormat
+from ftops.records import RowFormat
 from ftops.spec.section import Section, Wanted
 
 _READING = ("prompt", "completion", "sheet", "encoding", "delimiter")
@@ -85,9 +85,3 @@ class PrepareSpec(Section):
         """The options for reading data, those that were given."""
         given = {name: getattr(self, name) for name in _READING}
         return {name: value for name, value in given.items() if value is not None}
-
-    def canonical(self) -> dict[str, Json]:
-        """What makes two preparations the same, but for the plan."""
-        said: dict[str, Json] = self.model_dump(mode="json", exclude={"plan", *_READING})
-        # Only those that were given: the keys of earlier runs stay what they were.
-        return {**said, **self.reading}

@@ -70,6 +70,8 @@ class FakeProvider:
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.voices: dict[str, Callable[[Prompt], str]] = {}  # models that are no job's, and answer
         self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
+        self.answers_after: dict[str, list[ProviderError]] = {}  # these work, and are answered so
+        self.job_requests: list[JobRequest] = []  # for a job, as they came
         self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
         self.known: list[int] = []  # how many events each listing was told to leave out
         self.asked: list[tuple[str, Sampling]] = []  # model and sampling of each request
@@ -80,6 +82,10 @@ class FakeProvider:
     def fail(self, method: str, *errors: ProviderError) -> None:
         """Let the next calls of `method` end so, without any effect."""
         self._failures.setdefault(method, []).extend(errors)
+
+    def forgive(self, method: str) -> None:
+        """Let the next calls of `method` end well again."""
+        self._failures.pop(method, None)
 
     def before(self, method: str, hook: Callable[[], None]) -> None:
         """Do something whenever `method` is called."""
@@ -164,6 +170,7 @@ class FakeProvider:
         self._lose_answer("delete_file")
 
     def create_job(self, request: JobRequest) -> Job:
+        self.job_requests.append(request)
         self._enter("create_job")
         for file_id in filter(None, (request.training_file, request.validation_file)):
             self.get_file(file_id)
@@ -376,6 +383,8 @@ class FakeProvider:
             raise queued.pop(0)
 
     def _lose_answer(self, method: str) -> None:
+        if errors := self.answers_after.get(method):
+            raise errors.pop(0)
         if method in self.loses_answer_to:
             self.loses_answer_to.remove(method)
             raise Unreachable("the connection was lost before the answer came")

@@ -1,6 +1,7 @@
 """Errors of the client as ftops tells them: the right class, the provider's words, no key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.providers.protocol import Provider
-from ftops.records import JobRequest, Message, Sampling
+from ftops.records import Hyperparameters, JobRequest, Message, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench
 
@@ -60,6 +61,54 @@ def test_every_status_has_its_error_when_something_is_to_be_changed(
         provider.create_job(REQUEST)
     assert type(caught.value) is kind
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
+def test_a_refusal_for_the_content_of_a_request_is_known_as_such(
+    api: respx.MockRouter, provider: Provider, status: int
+) -> None:
+    api.post("/fine_tuning/jobs").mock(return_value=refusal(status))
+    with pytest.raises(ProviderError) as caught:
+        provider.create_job(REQUEST)
+    assert caught.value.is_refusal
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(refusal(status) for status in (402, 405, 408, 409, 418, 425, 429, 451, 500, 502, 503)),
+        *(
+            httpx.Response(status, html="<html><h1>Blocked</h1></html>")
+            for status in (200, 400, 401, 403, 404, 413, 422, 429, 503)
+        ),
+        httpx.Response(403, json={"message": "Forbidden"}),
+        httpx.Response(422, json={"detail": [{"msg": "Field required"}]}),
+        httpx.Response(400, json={"error": "bad request"}),
+        httpx.Response(400, content=b'{"error": {"message": "cut he'),
+        httpx.Response(404, content=b""),
+        httpx.Response(400, content=b"[" * 100_000),
+    ],
+    ids=lambda answer: f"{answer.status_code} {answer.text[:24]}",
+)
+def test_any_other_answer_leaves_open_whether_the_request_had_its_effect(
+    api: respx.MockRouter, provider: Provider, answer: httpx.Response
+) -> None:
+    api.post("/fine_tuning/jobs").mock(return_value=answer)
+    with pytest.raises(ProviderError) as caught:
+        provider.create_job(REQUEST)
+    assert not caught.value.is_refusal
+
+
+def test_a_request_that_was_never_sent_counts_as_refused(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/fine_tuning/jobs")
+    with pytest.raises(Rejected) as caught:
+        provider.create_job(
+            replace(REQUEST, hyperparameters=Hyperparameters(prompt_loss_weight=0.3))
+        )
+    assert caught.value.is_refusal
+    assert not route.called
 
 
 def test_the_providers_own_words_and_ids_are_kept(
@@ -159,7 +208,9 @@ def test_a_named_pause_is_kept_whatever_its_form(
     assert clock.slept_s == [pause_s]
 
 
-@pytest.mark.parametrize("nonsense", ["soon", "nan", "inf", ""])
+@pytest.mark.parametrize(
+    "nonsense", ["soon", "nan", "inf", "", f"Fri, 31 Dec 2026 23:59:59 +{'9' * 20}"]
+)
 def test_a_pause_that_makes_no_sense_is_drawn_instead(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, nonsense: str
 ) -> None:
