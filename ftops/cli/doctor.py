@@ -61,7 +61,8 @@ def doctor(
 
     chosen = wiring.find_chosen_provider(provider, base_url, api_key_env)
     if job_file is not None:
-        chosen = chosen or wiring.load_job_file(job_file, []).spec.provider_settings()
+        job = wiring.load_job_file(job_file, [], allow_outside=True)  # which reads none of them
+        chosen = chosen or job.spec.provider_settings()
     with contextlib.ExitStack() as stack:
         found = list(_examine(stack, chosen))
         mended = _mend(out, found, yes=yes) if fix else []

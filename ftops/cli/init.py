@@ -68,6 +68,7 @@ def init(
     from ftops.dataset.findings import say_rows
     from ftops.dataset.reading.options import ReadOptions, to_read
     from ftops.files import write_atomic
+    from ftops.spec.named_paths import find_outside
     from ftops.spec.starter import render_starter
 
     plan = plan or find_plan(data_file)
@@ -89,6 +90,8 @@ def init(
         prepare={"plan": _relative(plan, path.parent)} if plan else to_read(options),
     )
     write_atomic(path, text.encode(), mode=0o644)
+    named = [one for one in (data_file, validation, plan) if one is not None]
+    outside = any(find_outside(one, path) for one in named)
     out.finish(
         {
             "job_file": str(path),
@@ -100,7 +103,8 @@ def init(
         essential=[str(path)],
         human=lambda: [
             f"{path} is written, for {say_rows(summary.rows)}.",
-            f"Next: ftops run {path}",
+            *(["Its data is outside its folder, so its commands need --allow-outside."] * outside),
+            f"Next: ftops run {path}" + " --allow-outside" * outside,
         ],
     )
 

@@ -94,7 +94,7 @@ def cancel(out: Output, ref: RunRef) -> None:
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
-            job = wiring.load_job_file(Path(ref), [])
+            job = wiring.load_job_file(Path(ref), [], allow_outside=True)
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)
         else:

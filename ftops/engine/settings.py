@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
-WORKER_COMMAND = (sys.executable, "-m", "ftops.engine.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.worker")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
 

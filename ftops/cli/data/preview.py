@@ -12,6 +12,7 @@ from ftops.cli.command import command
 from ftops.cli.data.aims import make_aim, make_gauge
 from ftops.cli.data.options import Reading, Target
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def preview(
     reading: Reading,
     target: Target = None,
     fetch: Fetch = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Show rows as the model will see them, and what is learned.
 
@@ -72,7 +74,7 @@ def preview(
     from ftops.dataset.tokens.counter import open_counter
 
     if Path(subject).suffix.lower() in _JOB_FILES:
-        shown = _choose_of_job(Path(subject), rows, line)
+        shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
     else:
         options = reading.find_options()
         shown = _choose_of_data(subject, options, make_aim(target), rows, line)
@@ -140,7 +142,7 @@ def _choose_of_data(
     )
 
 
-def _choose_of_job(path: Path, rows: int, line: int | None) -> _Shown:
+def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bool) -> _Shown:
     """Rows of a job's training file as they would be sent."""
     from ftops.cli import wiring
     from ftops.dataset.preview import choose_rows
@@ -150,7 +152,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None) -> _Shown:
     from ftops.orchestrator.stages.prepare import make_file
     from ftops.records import RowFormat
 
-    job = wiring.load_job_file(path, [])
+    job = wiring.load_job_file(path, [], allow_outside=allow_outside)
     spec = job.spec
     with (
         tempfile.TemporaryDirectory(prefix="ftops-") as folder,

@@ -61,7 +61,7 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
             )
         )
     folder = Path(runs[0].job_file).parent
-    named = make_named_metrics(spec, folder)
+    named = make_named_metrics(spec, folder, run_code=True)
     metrics = find_metrics(spec, candidates[0].answers, (), [], named)
     files = list(dict.fromkeys(one.evaluation.file for one in kept))
     found = evaluate(" and ".join(files), candidates, metrics, seed=spec.seed)
