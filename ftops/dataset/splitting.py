@@ -19,7 +19,7 @@ from ftops.dataset.allotment import TRAIN, allot, hash_text
 from ftops.dataset.examining.survey import SURVEYED_ROWS
 from ftops.dataset.findings import say_rows
 from ftops.dataset.identity import question_of
-from ftops.dataset.reading.options import Format, ReadOptions
+from ftops.dataset.reading.options import AUTO, Format, ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
@@ -97,7 +97,8 @@ def read_beside(path: Path, options: ReadOptions, column: str | None) -> ReadOpt
 
     Tables need nothing: their columns are looked for by name.
     """
-    if column is None or options.prompt is not None or options.completion is not None:
+    named = options.prompt or options.completion or options.layout not in (None, AUTO)
+    if column is None or named:
         return options
     if open_source(path, options).format not in (Format.JSONL, Format.JSON):
         return options
@@ -190,7 +191,7 @@ def write_parts(
 def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> list[int]:
     """A hash of the column's value in each row."""
     named = "{" + column + "}"
-    asked = replace(options, prompt=f"value {named}", completion=f"value {named}")
+    asked = replace(options, prompt=f"value {named}", completion=f"value {named}", layout=None)
     found = [hash_text(1, row.completion) for row in read_rows(path, asked)]
     if len(found) != rows:
         raise DatasetError(

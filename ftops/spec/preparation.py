@@ -7,7 +7,7 @@ from pydantic import Field
 from ftops.records import RowFormat
 from ftops.spec.section import Section, Wanted
 
-_READING = ("prompt", "completion", "sheet", "encoding", "delimiter")
+_READING = ("prompt", "completion", "layout", "sheet", "encoding", "delimiter")
 
 
 class PrepareSpec(Section):
@@ -55,6 +55,13 @@ class PrepareSpec(Section):
     )
     completion: Annotated[str | None, Wanted("a column, a template such as '{label}', or null")] = (
         Field(None, min_length=1, max_length=4096, description="The same for the completion.")
+    )
+    layout: Annotated[str | None, Wanted("a layout such as alpaca or sharegpt, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="Layout of the rows, by a name of docs/data-formats.md, where they are not"
+        " prompt and completion, chats or preferences already; `ftops init` recognises it.",
     )
     sheet: Annotated[str | None, Wanted("text, or null")] = Field(
         None,

@@ -15,8 +15,14 @@ import orjson
 from ftops.dataset.calls import answer_text, number_calls, write_tools
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
-from ftops.dataset.reading.json_text import count_quotes, duplicate_reason, holds_nul
-from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape
+from ftops.dataset.reading.json_text import (
+    count_quotes,
+    count_strings,
+    duplicate_reason,
+    holds_nul,
+    holds_null,
+)
+from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape, without_nulls
 from ftops.records import RowFormat
 
 _PAIRS = (None, COMPLETION)
@@ -128,9 +134,10 @@ class Sifter:
         faults = batch.faults
         for index, (value, place) in enumerate(zip(batch.values, batch.places, strict=True)):
             try:
-                found, strings = check_shape(value)
-                if batch.lines is not None and count_quotes(batch.lines[index]) != 2 * strings:
-                    raise BadRow(duplicate_reason(batch.lines[index]), "duplicate-key")
+                line = batch.lines[index] if batch.lines is not None else b""
+                row, found, strings = _check_row(value)
+                if line and count_quotes(line) != 2 * strings:
+                    raise BadRow(duplicate_reason(line), "duplicate-key")
                 if holds_nul(value):
                     raise BadRow("it holds the character U+0000", "nul-character")
                 if self.format is None:
@@ -140,10 +147,25 @@ class Sifter:
             except BadRow as error:
                 faults.append(Fault(place, error.code, str(error), record=value))
             else:
-                raws.append(cast(Raw, value))
+                raws.append(row)
                 places.append(place)
         faults.sort(key=lambda fault: fault.place)
         return _gather(self.format or COMPLETION, raws, places, faults)
+
+
+def _check_row(value: object) -> tuple[Raw, RowFormat, int]:
+    """The row that a record is, its shape and the record's strings; BadRow when it is none.
+
+    A row that is good but for nulls loses these; others stay as they are.
+    """
+    try:
+        return cast(Raw, value), *check_shape(value)
+    except BadRow:
+        strings = count_strings(value) if holds_null(value) else None
+        if strings is None:
+            raise
+    row = without_nulls(cast(Raw, value))
+    return row, check_shape(row)[0], strings
 
 
 def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:

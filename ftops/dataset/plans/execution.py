@@ -15,7 +15,8 @@ import orjson
 from ftops.dataset.calls import number_calls
 from ftops.dataset.checks.duplicates import Places
 from ftops.dataset.fixes.catalogue import FIXES
-from ftops.dataset.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion
+from ftops.dataset.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion, RowFilter
+from ftops.dataset.fixes.records import DropBadRows
 from ftops.dataset.messages import Raw
 from ftops.dataset.plans.treatment import Deed, Treatment
 from ftops.dataset.reading.batches import Batches
@@ -65,9 +66,21 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> Outcome:
         leave_out(stream, hashes)
     rows = treatment.rows - left_out
     if not rows:
-        raise DatasetError(f"{source.name}: no row is left", hint="Leave a fix out with --skip.")
+        raise DatasetError(f"{source.name}: no row is left", hint=_advise(treatment.deeds.values()))
     deeds = sorted(treatment.deeds.values(), key=lambda deed: _ORDER.index(deed.code))
     return Outcome(rows, shape, tuple(deeds))
+
+
+def _advise(deeds: Iterable[Deed]) -> str:
+    """What to do where no row is left: a fix may be left out where one left rows out."""
+    taken = [
+        deed.check or deed.code
+        for deed in deeds
+        if deed.count and issubclass(FIXES[deed.code], RowFilter | Choice | DropBadRows)
+    ]
+    if not taken:
+        return "The source holds no rows; `ftops data check` says what it holds."
+    return f"Leave a fix out, such as with --skip {taken[0]}."
 
 
 def _write_rows(
