@@ -24,6 +24,7 @@ from ftops.dataset.messages import (
 from ftops.dataset.reading.json_text import MAX_DEPTH, count_strings
 from ftops.dataset.tools import check_tools
 from ftops.records import Json, RowFormat
+from ftops.text import to_nfc
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
 COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
@@ -170,7 +171,7 @@ def _check_preference(raw: Raw) -> None:
         )
     _check_input(raw["input"])
     preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
-    if preferred.strip() == other.strip():
+    if to_nfc(preferred.strip()) == to_nfc(other.strip()):
         raise BadRow("preferred_output and non_preferred_output are the same", "equal-answers")
 
 

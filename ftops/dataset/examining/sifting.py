@@ -6,6 +6,7 @@ it: a row has exactly two quotes for each of its strings, so quotes tell of keys
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
 from operator import add, itemgetter, sub
 from typing import Any, cast
@@ -24,6 +25,7 @@ from ftops.dataset.reading.json_text import (
 )
 from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape, without_nulls
 from ftops.records import RowFormat
+from ftops.text import all_to_nfc, json_to_nfc, to_nfc
 
 _PAIRS = (None, COMPLETION)
 _PAIR = itemgetter("prompt", "completion")
@@ -78,6 +80,19 @@ class RowBatch:
             "list[int]", self._keep("row lengths", lambda pair: list(map(add, *pair)), lengths)
         )
 
+    def prompts_in_nfc(self) -> Sequence[str]:
+        """The prompts as they are compared; they themselves where that changes none."""
+        return self._in_nfc("prompts in NFC", self.prompts, self.prompt_text())
+
+    def completions_in_nfc(self) -> Sequence[str]:
+        """The completions as they are compared, likewise."""
+        return self._in_nfc("completions in NFC", self.completions, self.completion_text())
+
+    def _in_nfc(self, name: str, texts: Sequence[str], joined: str) -> Sequence[str]:
+        if joined.isascii():
+            return texts
+        return cast("Sequence[str]", self._keep(name, partial(all_to_nfc, joined=joined), texts))
+
     def _keep(self, name: str, make: Callable[[Any], object], of: object) -> Any:
         if name not in self._kept:
             self._kept[name] = make(of)
@@ -86,9 +101,15 @@ class RowBatch:
     def row_hashes(self) -> Iterable[int]:
         """A number for each row, the same for equal rows within one process."""
         if self.format is COMPLETION:
-            return map(hash, self.pairs or zip(self.prompts, self.completions, strict=True))
-        same = map(number_calls, self.raws)
-        return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in same]
+            prompts, completions = self.prompts_in_nfc(), self.completions_in_nfc()
+            same = prompts is self.prompts and completions is self.completions
+            return map(
+                hash, self.pairs if same and self.pairs else zip(prompts, completions, strict=True)
+            )
+        numbered = map(number_calls, self.raws)
+        return [
+            hash(json_to_nfc(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS))) for raw in numbered
+        ]
 
     def question_hashes(self) -> Iterable[int]:
         """A number for what is asked in each row: different rows that share it contradict.
@@ -96,13 +117,14 @@ class RowBatch:
         A prompt may stand in many preferences; the same two answers want the same order. With
         other tools it is another question.
         """
+        prompts = self.prompts_in_nfc()
         if self.format is COMPLETION:
-            return map(hash, self.prompts)
+            return map(hash, prompts)
         if self.format is not PREFERENCE:
             offered = (tuple(write_tools(raw).values()) for raw in self.raws)
-            return map(hash, zip(self.prompts, offered, strict=True))
-        answers = map(frozenset, zip(self.completions, self.others, strict=True))
-        return map(hash, zip(self.prompts, answers, strict=True))
+            return map(hash, zip(prompts, offered, strict=True))
+        pairs = zip(self.completions_in_nfc(), map(to_nfc, self.others), strict=True)
+        return map(hash, zip(prompts, map(frozenset, pairs), strict=True))
 
 
 class Sifter:

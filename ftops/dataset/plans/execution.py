@@ -23,6 +23,7 @@ from ftops.dataset.reading.batches import Batches
 from ftops.dataset.reading.source import Source
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
+from ftops.text import json_to_nfc, to_nfc
 
 _ORDER = list(FIXES)
 _COPIED_BYTES = 1 << 20
@@ -126,17 +127,20 @@ def render_lines(portion: Portion) -> Iterable[bytes]:
 def hash_rows(portion: Portion) -> Iterable[int]:
     """A number for each row, the same for equal rows within one process."""
     if portion.format is RowFormat.COMPLETION:
-        return map(hash, zip(portion.prompts, portion.completions, strict=True))
-    same = map(number_calls, portion.raws)
-    return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in same]
+        columns = map(to_nfc, portion.prompts), map(to_nfc, portion.completions)
+        return map(hash, zip(*columns, strict=True))
+    return list(map(_hash_json, map(number_calls, portion.raws)))
+
+
+def _hash_json(value: object) -> int:
+    return hash(json_to_nfc(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def hash_questions(portion: Portion) -> Iterable[int]:
     """A number for what is asked in each row."""
     if portion.format is RowFormat.COMPLETION:
-        return map(hash, portion.prompts)
-    same = map(number_calls, portion.raws)
-    return [hash(orjson.dumps(_asked(raw), option=orjson.OPT_SORT_KEYS)) for raw in same]
+        return map(hash, map(to_nfc, portion.prompts))
+    return [_hash_json(_asked(raw)) for raw in map(number_calls, portion.raws)]
 
 
 def _asked(raw: Raw) -> object:
