@@ -30,6 +30,7 @@ from ftops.engine.api.jobs import (
     find_repeated,
     mark_request,
 )
+from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.models import delete_model
 from ftops.engine.api.paging import Document, send_list
 from ftops.engine.api.wire import CreateJob, Deleted
@@ -37,7 +38,7 @@ from ftops.engine.ids import new_id
 from ftops.engine.store import EventRow, FileRow, JobRow
 from ftops.records import Json
 
-router = APIRouter(prefix="/v1/fine-tunes", tags=["fine-tunes"])
+router = APIRouter(prefix="/v1/fine-tunes", tags=["fine-tunes"], route_class=JsonRoute)
 _JOB_FIELDS = frozenset({"training_file", "validation_file", "model", "suffix"})
 _ALL = -1
 

@@ -15,10 +15,12 @@ from pydantic import BaseModel
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
 from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
 from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
+    MAX_METADATA,
     CreateJob,
     EventObject,
     JobObject,
@@ -32,7 +34,7 @@ from ftops.engine.store import EventRow, JobRow, JobStatus, NewEvent
 from ftops.files import make_private_dir, sync_dir
 from ftops.records import Json
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"], route_class=JsonRoute)
 _METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
@@ -144,11 +146,15 @@ def list_jobs(
     """All jobs, newest first; `metadata[KEY]=VALUE` keeps only those that carry it."""
     if after is not None and engine.store.jobs.find(after) is None:
         raise unknown_after(after)
-    metadata = {
-        match[1]: value
+    pairs = [
+        (match[1], value)
         for name, value in request.query_params.multi_items()
         if (match := _METADATA_FILTER.fullmatch(name))
-    }
+    ]
+    if len(pairs) > MAX_METADATA:
+        message = f"{len(pairs):,} metadata filters; a job has at most {MAX_METADATA} pairs."
+        raise ApiError(400, message, param="metadata", code="invalid_value")
+    metadata = dict(pairs)
     rows = engine.store.jobs.page(after=after, limit=limit + 1, metadata=metadata)
     data, has_more = split_page(rows, limit, job_object)
     return Page(data=data, has_more=has_more)

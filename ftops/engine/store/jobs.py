@@ -5,9 +5,10 @@ processes that want to move the same job never both succeed.
 """
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import islice
 
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
@@ -101,6 +102,8 @@ _COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name i
 _JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
 _STATUS_PLACE = _FIELDS.index("status")
 _METHOD_PLACE = _FIELDS.index("method")
+_ROWS_AT_ONCE = 200
+_ABOVE_ALL = 2**63 - 1
 
 
 class JobTable:
@@ -170,14 +173,28 @@ class JobTable:
         if owner is not None:
             wanted.append("owner = ?")
             values.append(owner)
-        for key, value in metadata.items():
-            wanted.append(
-                "EXISTS (SELECT 1 FROM json_each(metadata_json) AS pair"
-                " WHERE pair.key = ? AND pair.value = ?)"
-            )
-            values += [key, value]
-        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
+        where = " AND ".join(wanted)
+        if metadata:
+            found = list(islice(self._find_marked(where, values, metadata), limit))
+            where, values = f"seq IN ({', '.join(map(str, found))})", []
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
         return [_job(row) for row in self._database.rows(sql, (*values, limit))]
+
+    def _find_marked(
+        self, where: str, values: Sequence[Value], metadata: Mapping[str, str]
+    ) -> Iterator[int]:
+        """The `seq` of each job that carries `metadata`, newest first.
+
+        Read in pieces, so that a long search does not keep others from the database.
+        """
+        sql = f"SELECT seq, metadata_json FROM jobs WHERE {where} AND seq < ?"
+        sql += f" ORDER BY seq DESC LIMIT {_ROWS_AT_ONCE}"
+        last = _ABOVE_ALL
+        while rows := self._database.rows(sql, (*values, last)):
+            for seq, text in rows:
+                if metadata.items() <= read_json(text).items():
+                    yield seq
+            last = rows[-1]["seq"]
 
     def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
         """The jobs that stand so, oldest first."""
