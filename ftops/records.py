@@ -278,7 +278,8 @@ class Completion:
     the end of the answer; pauses and failed attempts before it do not count. Where `shared` prompts
     went in one request, all have its seconds (no answer was there earlier), and the tokens are
     parts of the request's own, by the lengths of the texts: their sum and mean are exact, one of
-    them is an estimate.
+    them is an estimate. `refused_parameters` were not sent as they were asked for, because the
+    model refuses them: each with the name that it was sent under, or None where it was left out.
     """
 
     text: str
@@ -290,6 +291,17 @@ class Completion:
     first_token: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+
+
+def render_refused(refused: Mapping[str, str | None]) -> str:
+    """What was left out of requests or renamed in them, as half a sentence; "" for nothing."""
+    left_out = [name for name, new in refused.items() if new is None]
+    said = [f"{name} sent as {new}" for name, new in refused.items() if new is not None]
+    if left_out:
+        them = "it" if len(left_out) == 1 else "them"
+        said.insert(0, f"{' and '.join(left_out)} not sent: the model refuses {them}")
+    return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,11 @@ def find_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str
 
 def is_official(base_url: str) -> bool:
     """Whether OpenAI itself answers there."""
-    host = urlsplit(base_url).hostname or ""
+    return is_official_host(urlsplit(base_url).hostname or "")
+
+
+def is_official_host(host: str) -> bool:
+    """Whether that host is one of OpenAI's."""
     return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 

@@ -5,6 +5,7 @@ The provider's words are kept (message, code, param, request id), the key never 
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,8 +24,10 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.providers.address import is_official_host
 from ftops.providers.catalogue import find_last_day
-from ftops.providers.wire import render_excerpt
+from ftops.providers.wire import find_error, find_error_text, render_excerpt
+from ftops.records import Json
 
 # What the client raises when a call fails: its own errors; the plain ValueError with which it
 # refuses an id that makes no path and reads a stream that is not JSON; RecursionError where JSON
@@ -35,14 +38,27 @@ CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError, RecursionE
 # 429 answers that no pause of seconds mends.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
 _CLOSED = "training_not_available"
+_NO_MODEL = "model_not_found"
 _HINTS = {
     "insufficient_quota": "Add credit at the provider, then give the same command again.",
     "daily_rate_limit_exceeded": "The provider's limit for one day is used up: "
     "the same command goes on from here once it is not.",
-    "model_not_found": "A fine-tuned model answers only to keys of the project in which it was "
-    "made (`project` of the job file's provider, OPENAI_PROJECT_ID), and some only a few minutes "
-    "after their job has ended. `ftops models list` shows what this key sees.",
+    _NO_MODEL: "`ftops models list` shows the models that can be asked.",
 }
+_OTHER_PROJECT = (
+    "A fine-tuned model answers only to keys of the project in which it was made (`project` of the "
+    "job file's provider, OPENAI_PROJECT_ID), and some only a few minutes after their job has "
+    "ended. `ftops models list` shows what this key sees."
+)
+# The status that stands behind the words of an error (letters alone) that came without a number.
+_WORDS = (
+    ("ratelimit|toomanyrequests|throttl|exhausted|quota", 429),
+    ("invalidapikey|authenticat|unauthori[sz]ed", 401),
+    ("permission|forbidden", 403),
+    ("notfound", 404),
+    ("overloaded|unavailable|timeout|timedout|badgateway", 503),
+    ("servererror|internal", 500),
+)
 _WRONG_ADDRESS = "Check `base_url`: the answer does not look like the fine-tuning API's."
 
 
@@ -59,34 +75,31 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
         reason = str(error.__cause__ or error) or type(error.__cause__).__name__
         return Unreachable(_scrub(f"{doing}: {_address(error)}: {reason}", secret))
     if isinstance(error, httpx2.RequestError):
-        return Unreachable(_scrub(f"{doing}: the answer broke off: {error}", secret))
+        reason = str(error) or type(error).__name__
+        return Unreachable(_scrub(f"{doing}: the answer broke off: {reason}", secret))
     if isinstance(error, json.JSONDecodeError):
         shown = render_excerpt(error.doc.encode("utf-8", errors="replace"))
         return BadAnswer(_scrub(f"{doing}: the answer is not JSON: {shown}", secret))
     if isinstance(error, RecursionError):
         return BadAnswer(f"{doing}: the answer nests too deep to be read")
-    if isinstance(error, openai.APIError):  # an error that arrived inside a stream
-        kind = _kind_in_stream(error)
-        return kind(
-            _scrub(f"{doing}: {error.message}", secret),
-            code=_scrub_name(error.code, secret),
-            param=_scrub_name(error.param, secret),
-        )
     return Rejected(_scrub(f"{doing}: {error}", secret))
 
 
 def _read_status(
     error: openai.APIStatusError, doing: str, *, now: datetime, secret: str
 ) -> ProviderError:
-    spoken = _find_message(error.body)
+    body = error.body if isinstance(error.body, dict) else {}
+    spoken = find_error_text(body)
     message = spoken or render_excerpt(error.response.content)
+    # What only the provider's support asks for stands in `--json` and in the log of requests.
     notes = [f"HTTP {error.status_code}"]
     notes += [f"code {error.code}"] if error.code else []
-    notes += [f"param {error.param}"] if error.param else []
-    notes += [f"request {error.request_id}"] if error.request_id else []
+    if error.status_code >= 500 and error.request_id:
+        notes.append(f"request {error.request_id}")
     kind = _kind_of(error.status_code, error.request.method)
-    hint = _find_hint(error.code)
-    if not hint and spoken is None and kind in (NotFound, PermissionRefused, Rejected):
+    hint = _find_hint(error.code, error.request.url.host)
+    has_route = spoken is not None and (kind is not NotFound or "message" in body)
+    if not hint and not has_route and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
     return kind(
         _scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
@@ -102,8 +115,51 @@ def _read_status(
     )
 
 
-def _find_hint(code: str | None) -> str:
+def find_failure(
+    values: Mapping[str, Json], doing: str, *, request_id: str | None = None
+) -> ProviderError | None:
+    """The error that a body says although its status is one of success; None where it says none.
+
+    Its code or its words stand for the status that it should have had, and decide like that one.
+    """
+    error = find_error(values)
+    if error is None:
+        return None
+    code, kind, param = (_find_word(error.get(name)) for name in ("code", "type", "param"))
+    shown = find_error_text(error) or json.dumps(error, ensure_ascii=False)
+    shown = render_excerpt(shown.encode("utf-8", errors="replace"))
+    status = _find_status(error, f"{code} {kind}" if code or kind else shown)
+    notes = ["HTTP 200 with an error", *([f"code {code}"] if code else [])]
+    return _kind_of(status or 400, "POST")(
+        f"{doing}: {shown} ({', '.join(notes)})",
+        hint=_find_hint(code),
+        status=status,
+        code=code,
+        param=param,
+        request_id=request_id,
+        final=code in _LASTING_LIMITS,
+        unrecognized=True,  # the status says the opposite: what was asked for may have been done
+    )
+
+
+def _find_word(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) and value and value is not True else None
+
+
+def _find_status(error: Mapping[str, Json], words: str) -> int | None:
+    """The status that the error names, as a number or in words; None where it names none."""
+    for name in ("status", "status_code", "code"):
+        number = _find_word(error.get(name)) or ""
+        if re.fullmatch(r"[45]\d\d", number):
+            return int(number)
+    plain = re.sub(r"[^a-z]", "", words.lower())
+    return next((status for pattern, status in _WORDS if re.search(pattern, plain)), None)
+
+
+def _find_hint(code: str | None, host: str = "") -> str:
     """What to do about an error of that code; "" where there is no advice."""
+    if code == _NO_MODEL and is_official_host(host):
+        return _OTHER_PROJECT
     if code != _CLOSED:
         return _HINTS.get(code or "", "")
     return (
@@ -129,22 +185,6 @@ def _kind_of(status: int, method: str) -> type[ProviderError]:
         429: RateLimited,
     }
     return named.get(status, Rejected)
-
-
-def _kind_in_stream(error: openai.APIError) -> type[ProviderError]:
-    words = f"{error.code} {error.type}"
-    if "rate_limit" in words:
-        return RateLimited
-    return Unavailable if "server" in words or "overloaded" in words else Rejected
-
-
-def _find_message(body: object) -> str | None:
-    """The provider's own sentence, if the body is the protocol's error object."""
-    if isinstance(body, dict):
-        message = body.get("message")
-        if isinstance(message, str) and message.strip():
-            return message.strip()
-    return None
 
 
 def _is_error_object(content: bytes) -> bool:

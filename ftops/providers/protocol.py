@@ -1,6 +1,6 @@
 """What every provider can do; the rest of ftops knows providers by this alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -170,7 +170,13 @@ class Provider(Protocol):
         """One answer a prompt, in the order of the prompts."""
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """One answer, piece by piece."""
+        """One answer, piece by piece; an error follows the pieces of one that was cut off."""
+
+    def find_refused(self, model: str) -> Mapping[str, str | None]:
+        """The parameters that `model` has refused in this process.
+
+        Each with the name under which it is sent instead, or None where it is left out.
+        """
 
     @property
     def moderator(self) -> str:

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -74,6 +74,7 @@ class FakeProvider:
         self.job_requests: list[JobRequest] = []  # for a job, as they came
         self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
         self.known: list[int] = []  # how many events each listing was told to leave out
+        self.refused: dict[str, dict[str, str | None]] = {}  # parameters, by model
         self.asked: list[tuple[str, Sampling]] = []  # model and sampling of each request
         self._failures: dict[str, list[ProviderError]] = {}
         self._hooks: dict[str, Callable[[], None]] = {}
@@ -322,17 +323,27 @@ class FakeProvider:
         if self.loading_lag > 0:
             self.loading_lag -= 1
             raise NotFound(f"the model {model} does not exist", status=404)
+        refused = self.find_refused(model)
         if model in self.voices:
-            return [Completion(self.voices[model](prompt), "stop", 10, 1) for prompt in prompts]
+            return [
+                Completion(self.voices[model](prompt), "stop", 10, 1, refused_parameters=refused)
+                for prompt in prompts
+            ]
         job = next((job for job in self.jobs() if job.fine_tuned_model == model), None)
         if job is None or job.training_file is None:
             raise NotFound(f"the model {model} does not exist", status=404)
         learned = self._learn(job.training_file)
         usual = Counter(learned.values()).most_common(1)[0][0]
-        return [Completion(learned.get(_text(prompt), usual)) for prompt in prompts]
+        return [
+            Completion(learned.get(_text(prompt), usual), refused_parameters=refused)
+            for prompt in prompts
+        ]
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         yield self.complete(model, [prompt], sampling)[0].text
+
+    def find_refused(self, model: str) -> Mapping[str, str | None]:
+        return self.refused.get(model, {})
 
     def close(self) -> None: ...
 

@@ -59,6 +59,7 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
                 answers,
                 one.run.fine_tuned_model,
                 one.run.provider.type,
+                refused_parameters=one.evaluation.candidates[0].refused_parameters,
             )
         )
     folder = Path(runs[0].job_file).parent
