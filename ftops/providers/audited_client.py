@@ -7,6 +7,7 @@ import httpx2
 import openai
 
 from ftops.audit import AuditLog, Exchange, find_run_id, get_attempt
+from ftops.providers.connection import check_environment
 
 _BEGAN = "ftops.began_s"
 
@@ -19,6 +20,9 @@ class AuditedClient(openai.DefaultHttpxClient):
     """
 
     def __init__(self, log: AuditLog, *, secret: str, trust_env: bool) -> None:
+        """ProviderError where the environment sets a proxy or certificates that cannot be used."""
+        if trust_env:
+            check_environment()
         super().__init__(trust_env=trust_env, event_hooks={"response": [self._note_redirect]})
         self._log = log
         self._secret = secret

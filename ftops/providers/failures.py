@@ -6,6 +6,7 @@ The provider's words are kept (message, code, param, request id), the key never 
 import json
 import math
 import re
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,8 @@ from ftops.errors import (
 )
 from ftops.providers.address import is_official_host
 from ftops.providers.catalogue import find_last_day
+from ftops.providers.connection import find_proxy
+from ftops.providers.endpoint import is_loopback
 from ftops.providers.wire import find_error, find_error_text, render_excerpt
 from ftops.records import Json
 
@@ -59,6 +62,16 @@ _WORDS = (
     ("overloaded|unavailable|timeout|timedout|badgateway", 503),
     ("servererror|internal", 500),
 )
+# What OpenSSL says where the other side answers with something else than TLS.
+_NO_TLS = frozenset(
+    {
+        "WRONG_VERSION_NUMBER",
+        "HTTP_REQUEST",
+        "UNKNOWN_PROTOCOL",
+        "PACKET_LENGTH_TOO_LONG",
+        "RECORD_LAYER_FAILURE",
+    }
+)
 _WRONG_ADDRESS = "Check `base_url`: the answer does not look like the fine-tuning API's."
 
 
@@ -69,11 +82,8 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
     """
     if isinstance(error, openai.APIStatusError):
         return _read_status(error, doing, now=now, secret=secret)
-    if isinstance(error, openai.APITimeoutError):
-        return Unreachable(f"{doing}: no answer in time from {_address(error)}")
     if isinstance(error, openai.APIConnectionError):
-        reason = str(error.__cause__ or error) or type(error.__cause__).__name__
-        return Unreachable(_scrub(f"{doing}: {_address(error)}: {reason}", secret))
+        return _read_no_answer(error, doing, secret=secret)
     if isinstance(error, httpx2.RequestError):
         reason = str(error) or type(error).__name__
         return Unreachable(_scrub(f"{doing}: the answer broke off: {reason}", secret))
@@ -197,9 +207,55 @@ def _is_error_object(content: bytes) -> bool:
     return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
-def _address(error: openai.APIConnectionError) -> str:
+def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str) -> Unreachable:
     url = error.request.url
-    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
+    address = f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
+    if isinstance(error, openai.APITimeoutError):
+        reason = f"{doing}: no answer in time from {address}"
+    else:
+        cause = str(error.__cause__ or error) or type(error.__cause__).__name__
+        reason = f"{doing}: {address}: {cause}"
+    refusal = find_tls_error(error)
+    if refusal is not None:  # the same handshake fails again
+        said = re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(refusal))
+        return Unreachable(
+            f"{doing}: no TLS connection to {address}: {said}",
+            hint=_find_tls_hint(refusal, url),
+            final=True,
+        )
+    proxy = None if is_loopback(str(url)) else find_proxy(str(url))
+    if proxy is None:
+        return Unreachable(_scrub(reason, secret))
+    return Unreachable(
+        _scrub(f"{reason} (through the proxy of {proxy})", secret),
+        hint=f"Check the network and {proxy.split()[0]}, which names a proxy; the same command goes"
+        " on from here.",
+    )
+
+
+def find_tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The error of a TLS handshake that ended a connection before a request was sent."""
+    is_handshake = False
+    cause: BaseException | None = error
+    while cause is not None:
+        is_handshake = is_handshake or isinstance(cause, httpx2.ConnectError)
+        broken = ssl.SSLEOFError | ssl.SSLZeroReturnError  # the connection was lost: may pass
+        if is_handshake and isinstance(cause, ssl.SSLError) and not isinstance(cause, broken):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _find_tls_hint(error: ssl.SSLError, url: httpx2.URL) -> str:
+    if getattr(error, "reason", None) in _NO_TLS:
+        plain = url.copy_with(scheme="http").netloc.decode("ascii", errors="replace")
+        return f"The server there does not speak TLS; if that is meant, write http://{plain}."
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            "Check the address and this machine's clock. Where a company signs certificates itself,"
+            " name the file with its own in SSL_CERT_FILE."
+        )
+    return "Check the address: server and client agree on no way to encrypt the connection."
 
 
 def _scrub(text: str, secret: str) -> str:
