@@ -104,7 +104,7 @@ def init(
     )
     write_atomic(path, text.encode(), mode=0o644)
     named = [one for one in (data_file, validation, plan) if one is not None]
-    outside = any(find_outside(one, path) for one in named)
+    outside = any(find_outside(one, path.parent) for one in named)
     out.finish(
         {
             "job_file": str(path),

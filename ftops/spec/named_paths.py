@@ -40,7 +40,7 @@ def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
         span = job.values.span(place)
         name = place[min(3, len(place) - 1)]  # the metric, or the field
         if not allow_outside and not span.source.override:
-            outside = find_outside(path, job.path)
+            outside = find_outside(path, job.path.parent)
             if outside is not None:
                 report.add(
                     span,
@@ -54,15 +54,15 @@ def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
         raise report.error()
 
 
-def find_outside(path: Path, job_file: Path) -> Path | None:
-    """Where the path leads, if that is not in the job file's folder; None when it is.
+def find_outside(path: Path, folder: Path) -> Path | None:
+    """Where the path leads, if that is not in `folder` or below; None when it is.
 
     Of a folder, the first file in it that leads elsewhere.
     """
-    folder = os.path.realpath(job_file.absolute().parent)
+    inside = os.path.realpath(folder)
     for one in (path, *_list_links(path)):
         real = Path(os.path.realpath(one))
-        if not real.is_relative_to(folder):
+        if not real.is_relative_to(inside):
             return real
     return None
 
@@ -70,7 +70,7 @@ def find_outside(path: Path, job_file: Path) -> Path | None:
 def leads_outside(job: Mapping[str, Json], job_file: Path) -> bool:
     """Whether a job file of that content needs `--allow-outside`, unless `--set` named the path."""
     paths = _list_paths(dict(job), job_file)
-    return any(find_outside(path, job_file) is not None for _, path in paths)
+    return any(find_outside(path, job_file.parent) is not None for _, path in paths)
 
 
 def list_code(spec: JobSpec, job_file: Path) -> list[tuple[str, str]]:

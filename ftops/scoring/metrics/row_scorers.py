@@ -15,11 +15,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ftops.errors import ScoringError
-from ftops.records import Json
 from ftops.scoring.extras import need
+
+if TYPE_CHECKING:
+    from ftops.records import Json
 
 Scorer = Callable[[Any], float]
 NOTHING = object()  # what `read_json` returns for a text that is not JSON
@@ -205,7 +207,7 @@ def main() -> None:
             _answer(out, _score(score, json.loads(line)))
 
 
-def _score(score: Scorer, row: Json) -> dict[str, Json]:
+def _score(score: Scorer, row: "Json") -> "dict[str, Json]":
     try:
         return {"score": score(row)}
     except ScoringError as error:
@@ -214,7 +216,7 @@ def _score(score: Scorer, row: Json) -> dict[str, Json]:
         return {"fault": str(error)}
 
 
-def _answer(out: TextIO, document: dict[str, Json]) -> None:
+def _answer(out: TextIO, document: "dict[str, Json]") -> None:
     out.write(json.dumps(document) + "\n")
     out.flush()
 
