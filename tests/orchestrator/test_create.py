@@ -298,6 +298,36 @@ def test_a_job_is_looked_for_after_any_answer_but_a_refusal_before_the_request_i
     assert bench.provider.count("create_job") == 1
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
+def test_a_refusal_is_believed_once_the_job_is_not_listed(bench: Bench, status: int) -> None:
+    answer_created_jobs_with(bench, Rejected("no", status=status))
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected("conflict", status=409),
+        PermissionRefused("a proxy's page", status=403, unrecognized=True),
+        NotFound("no such route", status=404),
+    ],
+    ids=lambda error: str(error.status),
+)
+def test_a_refusal_to_list_the_jobs_does_not_end_the_run(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("find_job", error)
+    with pytest.raises(RunError, match="not known whether") as caught:
+        bench.run(job)
+    assert "asks again" in caught.value.hint
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
 def test_while_it_is_limited_the_job_cannot_be_looked_for_and_nothing_is_sent(
     bench: Bench,
 ) -> None:

@@ -3,20 +3,24 @@
 The intent is in the ledger before the request leaves. After any answer but a refusal the provider
 is asked whether the job is there, for long enough that a listing which lags has caught up; only
 when it is not, the request is sent again: after a 429 by this command, otherwise by the next one.
+After a refusal the job is looked for once.
 Before the first request of a run, the provider is asked for a job that an earlier command has made
 with another ledger.
 """
 
 import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 
 from ftops import crashpoints
 from ftops.errors import (
     FtopsError,
     JobCancelled,
+    NotFound,
     PermissionRefused,
     ProviderError,
     RateLimited,
+    Rejected,
     RunError,
 )
 from ftops.ledger.ledger import RemoteCall
@@ -49,9 +53,10 @@ def create(work: Work) -> Outcome:
     if work.run.job_id is not None:  # recorded by a command that died before the stage was done
         return Outcome({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
     work.desk.provider.ensure_ready()
-    job = _find_made_job(work)
-    request = make_request(work)
-    job = job or take_earlier_job(work, request)
+    with _looking(work.run):
+        job = _find_made_job(work)
+        request = make_request(work)
+        job = job or take_earlier_job(work, request)
     adopted = job is not None
     if not job:
         job, adopted = _send_patiently(work, request)
@@ -156,10 +161,23 @@ def _find_made_job(work: Work) -> Job | None:
     return job
 
 
+@contextlib.contextmanager
+def _looking(run: Run) -> Iterator[None]:
+    """Let the run stay open when a request that only looks for its job is refused."""
+    try:
+        yield
+    except (Rejected, PermissionRefused, NotFound) as error:
+        raise RunError(
+            f"{error.message}; it is not known whether {run.id} has a job, and nothing was sent",
+            hint=f"{say_run(run)} asks again. {error.hint}".strip(),
+        ) from error
+
+
 def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
     """Send the request once, unless one before it has made the job. See `_send_patiently`."""
-    if job := _find_made_job(work):
-        return job, True
+    with _looking(work.run):
+        if job := _find_made_job(work):
+            return job, True
     ledger = work.desk.ledger
     _check_not_cancelled(work)
     call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, render_request(request))
@@ -171,6 +189,9 @@ def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
     except ProviderError as error:
         if not error.is_refusal:
             return _settle(work, call, error), True
+        with contextlib.suppress(ProviderError):  # some servers refuse what they have done
+            if job := reconcile(work, call, lag_s=0.0):
+                return job, True
         ledger.record_failed(call, error.message)
         if isinstance(error, PermissionRefused) and error.code == _CLOSED:
             error.hint = f"{error.hint} {_offer_deletion(work, request)}".strip()
