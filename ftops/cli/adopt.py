@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
+from ftops.cli.options import NO_TRUST, ApiKeyEnv, BaseUrl, ProviderName, TrustOptions
 from ftops.cli.output import Output
 from ftops.cli.run import Detach, drive_shown
 
@@ -45,22 +45,26 @@ def adopt(
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     detach: Detach = False,
+    trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Make a run of a job that was created elsewhere, and follow it.
 
     From a web page, another tool, or a ledger that is lost. Nothing is uploaded or created: the job
     is followed, and its results are fetched. With its job file, the model is evaluated, too.
     """
+    from ftops.cli.sending import approve, approve_typed
     from ftops.orchestrator.adopting import adopt_job, check_unknown
 
     with wiring.open_ledger() as ledger:
         check_unknown(job_id, ledger)
     job = wiring.load_job_file(job_file, []) if job_file else None
-    settings = (
-        job.spec.provider_settings()
-        if job
-        else _find_settings(job_id, wiring.find_chosen_provider(provider, base_url, api_key_env))
-    )
+    if job:
+        approve(out, job, trusting)
+        settings = job.spec.provider_settings()
+    else:
+        typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+        settings = _find_settings(job_id, typed)
+        approve_typed(settings, trusting)
     drive_shown(
         out,
         settings,

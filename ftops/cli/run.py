@@ -10,7 +10,14 @@ import typer
 from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.failures import Interrupted
-from ftops.cli.options import JUnitFile, MarkdownFile, Overrides, RunRef
+from ftops.cli.options import (
+    NO_TRUST,
+    JUnitFile,
+    MarkdownFile,
+    Overrides,
+    RunRef,
+    TrustOptions,
+)
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
 
@@ -68,6 +75,7 @@ def run(
     dry_run: DryRun = False,
     junit: JUnitFile = None,
     markdown: MarkdownFile = None,
+    trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Run a job file, from the data to a model that answers.
 
@@ -85,7 +93,7 @@ def run(
     if every is not None:
         from ftops.cli.run_all import Wishes, run_all
 
-        run_all(out, every, Wishes(overrides or [], at_once, detach, new, retry))
+        run_all(out, every, Wishes(overrides or [], at_once, detach, new, retry, trusting))
         return
     assert job_file is not None  # one of the two is given
     job = wiring.load_job_to_run(job_file, overrides or [])
@@ -94,12 +102,21 @@ def run(
 
         show_preview(out, job, with_request=True)
         return
+    from ftops.cli.sending import approve, show_sending
     from ftops.orchestrator.runs import open_run
+
+    sending = approve(out, job, trusting)
+
+    def opened(desk: "Desk") -> "Run":
+        opened_run = open_run(job, desk, new=new, retry=retry)
+        if opened_run.job_id is None and opened_run.finished_at is None:
+            show_sending(out, sending)
+        return opened_run
 
     drive_shown(
         out,
         job.spec.provider_settings(),
-        lambda desk: open_run(job, desk, new=new, retry=retry),
+        opened,
         detach=detach,
         summaries=(junit, markdown),
     )

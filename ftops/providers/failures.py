@@ -24,6 +24,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.providers.catalogue import find_last_day
+from ftops.providers.scrub import scrub
 from ftops.providers.wire import render_excerpt
 
 # What the client raises when a call fails: its own errors; the plain ValueError with which it
@@ -57,27 +58,29 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
         return Unreachable(f"{doing}: no answer in time from {_address(error)}")
     if isinstance(error, openai.APIConnectionError):
         reason = str(error.__cause__ or error) or type(error.__cause__).__name__
-        return Unreachable(_scrub(f"{doing}: {_address(error)}: {reason}", secret))
+        return Unreachable(scrub(f"{doing}: {_address(error)}: {reason}", secret))
     if isinstance(error, httpx2.RequestError):
-        return Unreachable(_scrub(f"{doing}: the answer broke off: {error}", secret))
+        return Unreachable(scrub(f"{doing}: the answer broke off: {error}", secret))
     if isinstance(error, json.JSONDecodeError):
         shown = render_excerpt(error.doc.encode("utf-8", errors="replace"))
-        return BadAnswer(_scrub(f"{doing}: the answer is not JSON: {shown}", secret))
+        return BadAnswer(scrub(f"{doing}: the answer is not JSON: {shown}", secret))
     if isinstance(error, RecursionError):
         return BadAnswer(f"{doing}: the answer nests too deep to be read")
     if isinstance(error, openai.APIError):  # an error that arrived inside a stream
         kind = _kind_in_stream(error)
         return kind(
-            _scrub(f"{doing}: {error.message}", secret),
+            scrub(f"{doing}: {error.message}", secret),
             code=_scrub_name(error.code, secret),
             param=_scrub_name(error.param, secret),
         )
-    return Rejected(_scrub(f"{doing}: {error}", secret))
+    return Rejected(scrub(f"{doing}: {error}", secret))
 
 
 def _read_status(
     error: openai.APIStatusError, doing: str, *, now: datetime, secret: str
 ) -> ProviderError:
+    if error.response.has_redirect_location:
+        return refuse_redirect(error.response, doing)
     spoken = _find_message(error.body)
     message = spoken or render_excerpt(error.response.content)
     notes = [f"HTTP {error.status_code}"]
@@ -89,7 +92,7 @@ def _read_status(
     if not hint and spoken is None and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
     return kind(
-        _scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
+        scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
         hint=hint,
         status=error.status_code,
         code=_scrub_name(error.code, secret),
@@ -99,6 +102,29 @@ def _read_status(
         final=error.code in _LASTING_LIMITS
         or error.response.headers.get("x-should-retry", "").lower() == "false",
     )
+
+
+def refuse_redirect(response: httpx2.Response, doing: str) -> BadAnswer:
+    """The error for a redirect, which is never followed: a key or data would go along.
+
+    It names both hosts, but no path and no query, which may be secret.
+    """
+    here = httpx2.URL(str(response.request.url))
+    try:
+        target = show_origin(here.join(response.headers.get("location", "")))
+    except (httpx2.InvalidURL, ValueError):
+        target = "an address that is none"
+    return BadAnswer(
+        f"{doing}: {show_origin(here)} redirects to {target} (HTTP {response.status_code}),"
+        " and no redirect is followed",
+        hint="If the server has moved and you know the new host, name it in the job file.",
+        status=response.status_code,
+    )
+
+
+def show_origin(url: httpx2.URL) -> str:
+    """The address without user, path and query."""
+    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
 
 
 def _find_hint(code: str | None) -> str:
@@ -145,16 +171,11 @@ def _find_message(body: object) -> str | None:
 
 
 def _address(error: openai.APIConnectionError) -> str:
-    url = error.request.url
-    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
-
-
-def _scrub(text: str, secret: str) -> str:
-    return text.replace(secret, "***") if secret else text
+    return show_origin(httpx2.URL(str(error.request.url)))
 
 
 def _scrub_name(value: object, secret: str) -> str | None:
-    return None if value is None else _scrub(str(value), secret)
+    return None if value is None else scrub(str(value), secret)
 
 
 def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
