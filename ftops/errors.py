@@ -14,6 +14,7 @@
     │   ├── Unavailable            408, every other 5xx, and 409 to a question
     │   ├── Unreachable            no answer at all: refused, reset, timed out
     │   └── BadAnswer              an answer that is not the protocol's
+    ├── NotTrusted             a key may not go to an address: it was not approved
     ├── LedgerError            the ledger cannot be read or written
     │   ├── LedgerTooNew           written by a later ftops
     │   └── UnknownRun             no run, job or model by that name
@@ -134,7 +135,7 @@ class ProviderError(FtopsError):
 class AuthFailed(ProviderError):
     """The key is missing or was refused."""
 
-    hint = "Set the key in the environment variable that the job file's provider names."
+    hint = "Set the key in the environment variable that `api_key_env` of the provider names."
 
 
 class PermissionRefused(ProviderError):
@@ -175,6 +176,10 @@ class BadAnswer(ProviderError):
     """The answer is not what the protocol promises."""
 
     hint = "Check `base_url`: something other than the fine-tuning API seems to answer there."
+
+
+class NotTrusted(FtopsError):
+    """A key would go to an address from a job file that the user has not approved."""
 
 
 class LedgerError(FtopsError):

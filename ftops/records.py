@@ -89,6 +89,9 @@ class Hyperparameters:
     classification_betas: tuple[float, ...] | None = None
 
 
+HIDDEN_PATH = "/***"  # stands for the path of a webhook, which is a secret
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
     """Which provider a job file names, and how it is reached. Never holds a key itself.

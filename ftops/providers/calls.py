@@ -16,6 +16,7 @@ from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
 from ftops.providers.endpoint import Endpoint
 from ftops.providers.failures import CLIENT_ERRORS, find_failure, read_failure
 from ftops.providers.retry import RetryPolicy, call_with_retries
+from ftops.providers.scrub import scrub_bytes
 from ftops.providers.wire import Fields, read_object
 
 T = TypeVar("T")
@@ -147,8 +148,7 @@ class Caller:
 
         What a provider says goes into the ledger and into files, and the key must not.
         """
-        secret = self._endpoint.secret.encode()
-        return content.replace(secret, b"***") if secret else content
+        return scrub_bytes(content, self._endpoint.secret)
 
     def _clear_answer(self, answer: T) -> T:
         if isinstance(answer, bytes):

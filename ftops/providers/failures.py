@@ -25,10 +25,10 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.providers.address import is_official_host
+from ftops.providers.address import is_loopback, is_official_host
 from ftops.providers.catalogue import find_last_day
 from ftops.providers.connection import find_proxy
-from ftops.providers.endpoint import is_loopback
+from ftops.providers.scrub import scrub
 from ftops.providers.wire import find_error, find_error_text, render_excerpt
 from ftops.records import Json
 
@@ -86,18 +86,20 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
         return _read_no_answer(error, doing, secret=secret)
     if isinstance(error, httpx2.RequestError):
         reason = str(error) or type(error).__name__
-        return Unreachable(_scrub(f"{doing}: the answer broke off: {reason}", secret))
+        return Unreachable(scrub(f"{doing}: the answer broke off: {reason}", secret))
     if isinstance(error, json.JSONDecodeError):
         shown = render_excerpt(error.doc.encode("utf-8", errors="replace"))
-        return BadAnswer(_scrub(f"{doing}: the answer is not JSON: {shown}", secret))
+        return BadAnswer(scrub(f"{doing}: the answer is not JSON: {shown}", secret))
     if isinstance(error, RecursionError):
         return BadAnswer(f"{doing}: the answer nests too deep to be read")
-    return Rejected(_scrub(f"{doing}: {error}", secret))
+    return Rejected(scrub(f"{doing}: {error}", secret))
 
 
 def _read_status(
     error: openai.APIStatusError, doing: str, *, now: datetime, secret: str
 ) -> ProviderError:
+    if error.response.has_redirect_location:
+        return refuse_redirect(error.response, doing)
     body = error.body if isinstance(error.body, dict) else {}
     spoken = find_error_text(body)
     message = spoken or render_excerpt(error.response.content)
@@ -112,7 +114,7 @@ def _read_status(
     if not hint and not has_route and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
     return kind(
-        _scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
+        scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
         hint=hint,
         status=error.status_code,
         code=_scrub_name(error.code, secret),
@@ -166,6 +168,29 @@ def _find_status(error: Mapping[str, Json], words: str) -> int | None:
     return next((status for pattern, status in _WORDS if re.search(pattern, plain)), None)
 
 
+def refuse_redirect(response: httpx2.Response, doing: str) -> BadAnswer:
+    """The error for a redirect, which is never followed: a key or data would go along.
+
+    It names both hosts, but no path and no query, which may be secret.
+    """
+    here = httpx2.URL(str(response.request.url))
+    try:
+        target = show_origin(here.join(response.headers.get("location", "")))
+    except (httpx2.InvalidURL, ValueError):
+        target = "an address that is none"
+    return BadAnswer(
+        f"{doing}: {show_origin(here)} redirects to {target} (HTTP {response.status_code}),"
+        " and no redirect is followed",
+        hint="If the server has moved and you know the new host, name it in the job file.",
+        status=response.status_code,
+    )
+
+
+def show_origin(url: httpx2.URL) -> str:
+    """The address without user, path and query."""
+    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
+
+
 def _find_hint(code: str | None, host: str = "") -> str:
     """What to do about an error of that code; "" where there is no advice."""
     if code == _NO_MODEL and is_official_host(host):
@@ -209,7 +234,7 @@ def _is_error_object(content: bytes) -> bool:
 
 def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str) -> Unreachable:
     url = error.request.url
-    address = f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
+    address = show_origin(url)
     if isinstance(error, openai.APITimeoutError):
         reason = f"{doing}: no answer in time from {address}"
     else:
@@ -225,9 +250,9 @@ def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str
         )
     proxy = None if is_loopback(str(url)) else find_proxy(str(url))
     if proxy is None:
-        return Unreachable(_scrub(reason, secret))
+        return Unreachable(scrub(reason, secret))
     return Unreachable(
-        _scrub(f"{reason} (through the proxy of {proxy})", secret),
+        scrub(f"{reason} (through the proxy of {proxy})", secret),
         hint=f"Check the network and {proxy.split()[0]}, which names a proxy; the same command goes"
         " on from here.",
     )
@@ -258,12 +283,8 @@ def _find_tls_hint(error: ssl.SSLError, url: httpx2.URL) -> str:
     return "Check the address: server and client agree on no way to encrypt the connection."
 
 
-def _scrub(text: str, secret: str) -> str:
-    return text.replace(secret, "***") if secret else text
-
-
 def _scrub_name(value: object, secret: str) -> str | None:
-    return None if value is None else _scrub(str(value), secret)
+    return None if value is None else scrub(str(value), secret)
 
 
 def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -221,12 +221,16 @@ def test_any_openai_client_can_use_the_engine_through_its_variables(
         "--json",
         "--base-url",
         variables["OPENAI_BASE_URL"],
-        OPENAI_API_KEY=variables["OPENAI_API_KEY"],
+        **variables,
     )
     assert listed.code == 0
     assert "ft:ada:local:colours" in listed.out
     wrong = house.ftops(
-        "models", "list", "--base-url", variables["OPENAI_BASE_URL"], OPENAI_API_KEY="wrong"
+        "models",
+        "list",
+        "--base-url",
+        variables["OPENAI_BASE_URL"],
+        **{**variables, "OPENAI_API_KEY": "wrong"},
     )
     assert wrong.code == 1
     assert "wrong" not in wrong.err.replace("wrong key", "")

@@ -28,7 +28,7 @@ from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench
 from tests.providers.test_connections import Server, hang_up
 
-BASE_URL = "https://tuner.example/v1"
+BASE_URL = "https://127.0.0.1/v1"
 SETTINGS = ProviderSettings("openai", base_url=BASE_URL, protocol="legacy")
 JOB: dict[str, Json] = {
     "id": "ft-1",
@@ -57,7 +57,7 @@ KNOWN_NONE: frozenset[str] = frozenset()
 def api(bench: Bench) -> Iterator[respx.MockRouter]:
     """The table of answers of a server that speaks the legacy protocol."""
     with respx.MockRouter(base_url=BASE_URL, assert_all_called=False) as router:
-        bench.api.route(host="tuner.example").mock(side_effect=router.handler)
+        bench.api.route(host="127.0.0.1").mock(side_effect=router.handler)
         yield router
 
 
