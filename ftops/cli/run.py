@@ -137,7 +137,7 @@ def follow(out: Output, ref: RunRef) -> None:
 def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
     """Say on stderr which code will run on this machine, before any of it does."""
     if code:
-        out.complain("This runs code on this machine:")
+        out.complain("Code that runs on this machine:")
         for field, what in code:
             out.complain(f"  {field}  {what}")
 

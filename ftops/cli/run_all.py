@@ -93,7 +93,7 @@ def _run_one(path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wi
         allow_private=wishes.allow_private,
     )
     for field, what in list_code(job.spec, job.path):
-        observer.noted(f"this runs code on this machine: {field}  {what}")
+        observer.noted(f"code that runs on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
     run = drive(run, desk, detach=wishes.detach)

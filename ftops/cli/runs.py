@@ -9,6 +9,7 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.options import RunRef
 from ftops.cli.output import Output
+from ftops.cli.run import say_code
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,10 +92,13 @@ def cancel(out: Output, ref: RunRef) -> None:
     from ftops.cli.documents import run_document
     from ftops.orchestrator.observer import Silent
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
+    from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
+            # Data outside its folder is only hashed, to find the run.
             job = wiring.load_job_file(Path(ref), [], allow_outside=True)
+            say_code(out, list_code(job.spec, job.path))
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)
         else:

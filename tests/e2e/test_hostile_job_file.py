@@ -133,6 +133,6 @@ def test_run_names_the_code_before_it_runs_any_and_loads_it_before_anything_is_s
     done = look_at(folder, "run", write(folder, CODE))
     assert done.code == 1
     assert "inside.py: the file does not load: SystemExit: no" in done.err
-    assert 0 <= done.err.index("This runs code on this machine:") < done.err.index("LOADED")
+    assert 0 <= done.err.index("Code that runs on this machine:") < done.err.index("LOADED")
     assert set(done.executed(folder.parent)) == {str(inside), str(folder / "helper.py")}
     assert done.connections() == []
