@@ -40,17 +40,19 @@ def check(
 def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:
     """Show what the job would take; raises when a limit or the provider forbids it."""
     from ftops.cli.forecast import foresee, render_forecast
+    from ftops.cli.sending import find_sending
 
+    sending = find_sending(job)
     with wiring.open_providers() as reach:
         provider = reach(job.spec.provider_settings())
         forecast = foresee(job, provider, wiring.make_token_counting(), reach)
-    document = forecast.to_json(with_request=with_request)
+    document = {**forecast.to_json(with_request=with_request), "sends": sending.to_json()}
     if forecast.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error is the one document, and tells the figures, too
     else:
         out.finish(
             document,
             essential=() if forecast.preview.problems else ("ok",),
-            human=lambda: render_forecast(forecast, with_request=with_request),
+            human=lambda: render_forecast(forecast, sending, with_request=with_request),
         )
     forecast.preview.check()

@@ -120,7 +120,7 @@ def evaluate(
     )
     _say_functions(out, spec, Path.cwd())
     asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger, wiring.open_providers() as reach:
+    with wiring.open_ledger() as ledger, wiring.open_providers(typed=asked) as reach:
         named = find_named_model(ledger, model, asked)
         named.check_there()
         clock, home = SystemClock(), wiring.get_home()

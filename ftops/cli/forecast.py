@@ -14,6 +14,7 @@ from ftops.cli.evaluation_forecast import (
     warn_of_evaluation,
 )
 from ftops.cli.outcomes import render_bytes
+from ftops.cli.sending import Sending
 from ftops.dataset.plans.drafting import open_planned, rehearse
 from ftops.dataset.prepare import prepare_row
 from ftops.dataset.reading.options import ReadOptions
@@ -100,14 +101,16 @@ def render_request(request: JobRequest) -> dict[str, Json]:
     return {name: value for name, value in document.items() if value is not None}
 
 
-def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[RenderableType]:
+def render_forecast(
+    forecast: Forecast, sending: Sending, *, with_request: bool
+) -> Iterator[RenderableType]:
     """For people: the data, what it takes, what would be sent."""
     found, spec = forecast.preview, forecast.job.spec
     yield views.cell(spec.name, "bold")
     yield views.render_pairs(
         [
             ("job file", views.render_path(forecast.job.path)),
-            ("provider", forecast.provider),
+            *sending.list_pairs(),
             ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
             ("training", _describe_data(found.training, spec.training_file)),
             ("validation", _describe_data(found.validation, spec.validation_file)),

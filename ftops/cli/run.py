@@ -11,12 +11,14 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.failures import Interrupted
 from ftops.cli.options import (
+    NO_TRUST,
     AllowOutside,
     AllowPrivate,
     JUnitFile,
     MarkdownFile,
     Overrides,
     RunRef,
+    TrustOptions,
 )
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
@@ -77,6 +79,7 @@ def run(
     allow_private: AllowPrivate = False,
     junit: JUnitFile = None,
     markdown: MarkdownFile = None,
+    trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Run a job file, from the data to a model that answers.
 
@@ -94,7 +97,9 @@ def run(
     if every is not None:
         from ftops.cli.run_all import Wishes, run_all
 
-        wishes = Wishes(overrides or [], at_once, detach, new, retry, allow_outside, allow_private)
+        wishes = Wishes(
+            overrides or [], at_once, detach, new, retry, allow_outside, allow_private, trusting
+        )
         run_all(out, every, wishes)
         return
     assert job_file is not None  # one of the two is given
@@ -106,14 +111,23 @@ def run(
 
         show_preview(out, job, with_request=True)
         return
+    from ftops.cli.sending import approve, show_sending
     from ftops.orchestrator.runs import open_run
     from ftops.spec.named_paths import list_code
 
     say_code(out, list_code(job.spec, job.path))
+    sending = approve(out, job, trusting)
+
+    def opened(desk: "Desk") -> "Run":
+        opened_run = open_run(job, desk, new=new, retry=retry)
+        if opened_run.job_id is None and opened_run.finished_at is None:
+            show_sending(out, sending)
+        return opened_run
+
     drive_shown(
         out,
         job.spec.provider_settings(),
-        lambda desk: open_run(job, desk, new=new, retry=retry),
+        opened,
         detach=detach,
         summaries=(junit, markdown),
     )
@@ -200,7 +214,7 @@ def drive_watched(
     with wiring.open_desk(ledger, settings, observer) as desk:
         run = opened(desk)
         out.about = {"run_id": run.id}
-        done_before = run.finished_at is not None
+        done_before = run.finished_at is not None and not run.ended_before_job
         try:
             drive(run, desk, detach=detach)
         except KeyboardInterrupt:

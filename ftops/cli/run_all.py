@@ -10,7 +10,9 @@ from ftops.cli import wiring
 from ftops.cli.board import Board, watching_all
 from ftops.cli.documents import run_document
 from ftops.cli.failures import Interrupted, choose_exit_code, error_document
+from ftops.cli.options import NO_TRUST, TrustOptions
 from ftops.cli.output import Output
+from ftops.cli.sending import approve
 from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
@@ -41,6 +43,7 @@ class Wishes:
     retry: bool
     allow_outside: bool
     allow_private: bool
+    trusting: TrustOptions = NO_TRUST
 
 
 def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
@@ -52,7 +55,7 @@ def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
         with wiring.open_desks(ledger, clock) as make_desk, watching_all(board):
 
             def start(index: int) -> "Run":
-                return _run_one(paths[index], board.observe(index), make_desk, wishes)
+                return _run_one(out, paths[index], board.observe(index), make_desk, wishes)
 
             try:
                 endings = drive_crowd(
@@ -85,17 +88,22 @@ def find_job_files(folder: Path) -> list[Path]:
     return found
 
 
-def _run_one(path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes) -> "Run":
+def _run_one(
+    out: Output, path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes
+) -> "Run":
     job = wiring.load_job_to_run(
         path,
         wishes.overrides,
         allow_outside=wishes.allow_outside,
         allow_private=wishes.allow_private,
     )
+    sending = approve(out, job, wishes.trusting, ask=False)
     for field, what in list_code(job.spec, job.path):
         observer.noted(f"code that runs on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
+    if run.job_id is None and run.finished_at is None and not sending.stays_here:
+        observer.noted(sending.describe())
     run = drive(run, desk, detach=wishes.detach)
     check_run_gate(run, desk.home)
     return run

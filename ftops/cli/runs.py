@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import RunRef
+from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
 from ftops.cli.output import Output
 from ftops.cli.run import say_code
 
@@ -32,8 +32,8 @@ def add_to(app: typer.Typer) -> None:
 def list_runs(out: Output, limit: Limit = 20) -> None:
     """List what has been run, newest first.
 
-    A running run that no process drives is shown as unwatched (its job goes on at the provider) or
-    stopped (before it had a job); `ftops follow` or the same `ftops run` goes on with it.
+    A running run that no process drives is shown as unwatched (its job may still be running at the
+    provider) or stopped (before it had a job); `ftops follow` or the same `ftops run` continues.
     """
     from ftops.cli.documents import run_document
 
@@ -84,12 +84,13 @@ def show(out: Output, ref: RunRef) -> None:
     )
 
 
-def cancel(out: Output, ref: RunRef) -> None:
+def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     """Cancel the job at the provider, and record it.
 
     A job file may stand for its run: then the job is found though the ledger is gone.
     """
     from ftops.cli.documents import run_document
+    from ftops.cli.sending import approve
     from ftops.orchestrator.observer import Silent
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
     from ftops.spec.named_paths import list_code
@@ -99,6 +100,7 @@ def cancel(out: Output, ref: RunRef) -> None:
             # Data outside its folder is only hashed, to find the run.
             job = wiring.load_job_file(Path(ref), [], allow_outside=True)
             say_code(out, list_code(job.spec, job.path))
+            approve(out, job, trusting)
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)
         else:
@@ -108,5 +110,15 @@ def cancel(out: Output, ref: RunRef) -> None:
     out.finish(
         run_document(run),
         essential=[run.status.value],
-        human=lambda: [f"{run.id} is {run.status.value}."],
+        human=lambda: [_describe_cancelled(run)],
     )
+
+
+def _describe_cancelled(run: "Run") -> str:
+    """What became of a run that was to be cancelled."""
+    if run.finished_at is None:
+        return (
+            f"{run.id} is not cancelled yet: the provider was asked to cancel {run.job_id}, and has"
+            f" not ended it. `ftops follow {run.id}` waits for its end."
+        )
+    return f"{run.id} is {run.status.value}" + (f": {run.error}" if run.error else ".")

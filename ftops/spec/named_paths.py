@@ -12,19 +12,13 @@ from pathlib import Path
 
 from ftops.records import Json
 from ftops.spec.evaluate import EvaluateSpec, find_named_files
-from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.load import DATA_FIELDS, LoadedJob, resolve_data
 from ftops.spec.measures import FunctionMetric
 from ftops.spec.model import JobSpec
 from ftops.spec.problems import Report
 from ftops.spec.values import Path as Place
 
 ALLOW_OUTSIDE = "--allow-outside"
-_DATA: tuple[tuple[str, ...], ...] = (
-    ("training_file",),
-    ("validation_file",),
-    ("evaluate", "file"),
-    ("prepare", "plan"),
-)
 _WRITTEN = {"json": "file", "tensorboard": "folder", "wandb": "folder"}  # by tools under `track`
 _MOST_ENTRIES = 10_000  # of a folder that is a data set
 
@@ -96,7 +90,7 @@ def list_functions(spec: EvaluateSpec, folder: Path) -> list[tuple[str, str]]:
 def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[Place, Path]]:
     """Each path on this machine with its place; a file that lies at the provider has none."""
     folder = job_file.absolute().parent
-    for place in _DATA:
+    for place in DATA_FIELDS:
         value = _dig(job, *place)
         path = resolve_data(job_file, value) if isinstance(value, str) else None
         if path is not None:

@@ -10,7 +10,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import make_aim, make_gauge
-from ftops.cli.data.options import Reading, Target
+from ftops.cli.data.options import Reading, Target, say_layout
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
 from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
@@ -77,7 +77,7 @@ def preview(
         shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
     else:
         options = reading.find_options()
-        shown = _choose_of_data(subject, options, make_aim(target), rows, line)
+        shown = _choose_of_data(out, subject, options, make_aim(target), rows, line)
     if fetch:
         fetch_missing([shown.gauge.vocabulary], out.remark)
     counter = open_counter(shown.gauge)
@@ -114,7 +114,7 @@ class _Shown:
 
 
 def _choose_of_data(
-    name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
+    out: Output, name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
     from ftops.dataset.prepare import Recipe, prepare_row
@@ -124,6 +124,7 @@ def _choose_of_data(
     from ftops.records import RowFormat
 
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
+    say_layout(out, source)
     chosen = choose_rows(source, rows=rows, place=line)
     found, survey, changes = list(chosen.rows), chosen.survey, None
     if aim.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:

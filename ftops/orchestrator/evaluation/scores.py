@@ -35,7 +35,15 @@ def score_interviews(
     found = evaluate(
         field.questions.source,
         [
-            Candidate(one.name, one.kind, one.answers, one.model, one.provider, one.prices)
+            Candidate(
+                one.name,
+                one.kind,
+                one.answers,
+                one.model,
+                one.provider,
+                one.prices,
+                refused_parameters=one.refused_parameters,
+            )
             for one in interviews.answered
         ],
         metrics,
