@@ -130,7 +130,7 @@ def render_forecast(
     ]:
         yield Text(f"  note: {warning}", style="yellow")
     if code := list_code(spec, forecast.job.path):
-        yield views.heading("A run executes this code on this machine")
+        yield views.heading("Code that a run executes on this machine")
         yield views.render_pairs(code)
     if with_request:
         yield from _render_sending(found)

@@ -115,8 +115,8 @@ def run(
     from ftops.orchestrator.runs import open_run
     from ftops.spec.named_paths import list_code
 
-    sending = approve(out, job, trusting)
     say_code(out, list_code(job.spec, job.path))
+    sending = approve(out, job, trusting)
 
     def opened(desk: "Desk") -> "Run":
         opened_run = open_run(job, desk, new=new, retry=retry)
@@ -151,7 +151,7 @@ def follow(out: Output, ref: RunRef) -> None:
 def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
     """Say on stderr which code will run on this machine, before any of it does."""
     if code:
-        out.complain("This runs code on this machine:")
+        out.complain("Code that runs on this machine:")
         for field, what in code:
             out.complain(f"  {field}  {what}")
 

@@ -99,7 +99,7 @@ def _run_one(
     )
     sending = approve(out, job, wishes.trusting, ask=False)
     for field, what in list_code(job.spec, job.path):
-        observer.noted(f"this runs code on this machine: {field}  {what}")
+        observer.noted(f"code that runs on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
     if run.job_id is None and run.finished_at is None and not sending.stays_here:

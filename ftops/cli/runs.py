@@ -9,6 +9,7 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
 from ftops.cli.output import Output
+from ftops.cli.run import say_code
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,10 +93,13 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     from ftops.cli.sending import approve
     from ftops.orchestrator.observer import Silent
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
+    from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
+            # Data outside its folder is only hashed, to find the run.
             job = wiring.load_job_file(Path(ref), [], allow_outside=True)
+            say_code(out, list_code(job.spec, job.path))
             approve(out, job, trusting)
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)

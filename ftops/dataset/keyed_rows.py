@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from ftops.dataset.plans.drafting import open_planned
 from ftops.dataset.plans.treatment import Treatment
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import read_rows
-from ftops.dataset.screening.kinds import Kind
+from ftops.dataset.screening.kinds import Kind, Place
 from ftops.dataset.screening.private import find_private, mask
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
 
 ROWS = 1000  # that are searched, so that a large file costs no more
 _SHOWN = 5
+_SEAM = "\t"  # white space, so that a key is found whose lines are texts or rows of their own
 _KEYS = frozenset({Kind.PRIVATE_KEY, Kind.WEB_TOKEN, Kind.API_KEY})
 
 
@@ -34,7 +35,7 @@ def check_for_keys(path: Path, options: ReadOptions, plan: DataPlan | None) -> N
         for line, text in islice(_list_rows(path, options, plan), ROWS):
             lines.append(line)
             texts.append(text)
-    joined = "\n".join(texts)  # one key may be split into rows, as of a text file with a PEM block
+    joined = _SEAM.join(texts)
     ends = list(accumulate(len(text) + 1 for text in texts))
     found = [place for place in find_private(joined) if place.kind in _KEYS]
     if not found:
@@ -49,13 +50,16 @@ def check_for_keys(path: Path, options: ReadOptions, plan: DataPlan | None) -> N
     keys = "a key" if len(found) == 1 else f"{len(found)} keys"
     raise DatasetError(
         f"{path}: its first {ROWS:,} rows hold {keys}, which would be sent\n" + "\n".join(shown),
-        hint=f"Put placeholders in their place: {_say_redact(path)}, and name OUT in the job file."
-        " If they are no secrets, --allow-private sends them as they are.",
+        hint=f"{_say_remedy(path, joined, found)} If these are no secrets, --allow-private sends"
+        " them as they are.",
     )
 
 
-def _say_redact(path: Path) -> str:
-    return f"`{shlex.join(('ftops', 'data', 'prepare', str(path), '--redact'))} -o OUT`"
+def _say_remedy(path: Path, joined: str, found: Sequence[Place]) -> str:
+    if any(_SEAM in joined[place.start : place.end] for place in found):
+        return "Take these rows out."  # a fix looks at each text alone, and finds no parts of a key
+    command = shlex.join(("ftops", "data", "prepare", str(path), "--redact"))
+    return f"Put placeholders in their place: `{command} -o OUT`, and name OUT in the job file."
 
 
 def _list_rows(
@@ -79,7 +83,7 @@ def _list_rows(
 
 
 def _join(value: Json) -> str:
-    return "\n".join(_list_strings(value))
+    return _SEAM.join(_list_strings(value))
 
 
 def _list_strings(value: Json) -> Iterator[str]:

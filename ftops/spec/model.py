@@ -184,6 +184,7 @@ class JobSpec(Section):
     )
     training_file: Annotated[Text, Wanted("a path or a file id")] = Field(
         description="Data to train on: a path, relative to the job file, or an uploaded file's id."
+        " Files outside the job file's folder need `--allow-outside`."
     )
     validation_file: Annotated[Text | None, Wanted("a path or a file id")] = Field(
         None, description="Data that is never trained on: a path or an uploaded file's id."

@@ -7,7 +7,7 @@ command allows it (`--allow-outside`). What is typed on the command line is the 
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from ftops.records import Json
@@ -54,7 +54,7 @@ def find_outside(path: Path, folder: Path) -> Path | None:
     Of a folder, the first file in it that leads elsewhere.
     """
     inside = os.path.realpath(folder)
-    for one in (path, *_list_links(path)):
+    for one in chain([path], _list_links(path)):
         real = Path(os.path.realpath(one))
         if not real.is_relative_to(inside):
             return real

@@ -75,7 +75,7 @@ def test_code_is_listed_and_looked_up_and_not_run(folder: Path, look: tuple[str,
     (folder / "my.py").write_text(f"{CODE}def score(prompt, expected, given): return 1\n")
     answer = ftops(*look, job)
     assert answer.code == 0
-    assert "A run executes this code on this machine" in answer.out
+    assert "Code that a run executes on this machine" in answer.out
     assert f"{folder}/my.py, function score" in answer.out
     assert "./tell.sh" in answer.out
     code = ftops(*look, job, "--json").document["code"]

@@ -77,7 +77,9 @@ def test_keys_are_named_by_line_and_kind_and_never_shown_whole(tmp_path: Path) -
     ids=["chat", "call", "preference"],
 )
 def test_every_text_of_a_row_that_is_sent_is_searched(tmp_path: Path, row: Json) -> None:
-    assert "rows.jsonl:1: " in refuse(write(tmp_path, [row])).message
+    error = refuse(write(tmp_path, [row]))
+    assert "rows.jsonl:1: " in error.message
+    assert "--redact" in error.hint
 
 
 def test_a_private_key_whose_lines_are_rows_is_found(tmp_path: Path) -> None:
@@ -85,7 +87,9 @@ def test_a_private_key_whose_lines_are_rows_is_found(tmp_path: Path) -> None:
     path.write_text("prompt,completion\n" + "".join(f"{line},\n" for line in BLOCK))
     check_for_keys(path, ReadOptions(), None)  # rows without an answer are no rows
     pairs = [pair(BLOCK[0], BLOCK[1]), pair(BLOCK[1], BLOCK[2])]
-    assert "rows.jsonl:1: private key" in refuse(write(tmp_path, pairs)).message
+    error = refuse(write(tmp_path, pairs))
+    assert "rows.jsonl:1: private key" in error.message
+    assert error.hint.startswith("Take these rows out.")  # no fix finds it text by text
 
 
 def test_addresses_of_people_and_what_only_looks_random_are_sent(tmp_path: Path) -> None:

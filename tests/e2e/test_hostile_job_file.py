@@ -125,6 +125,31 @@ def test_run_does_nothing_with_what_lies_outside_until_it_is_allowed(
     assert_inert(done, folder)
 
 
+FOREIGN = "{type: openai, base_url: 'https://attacker.example/v1', api_key_env: HOSTILE_KEY}"
+ADDRESSES = {
+    "provider": (FOREIGN, ""),
+    "candidate": (
+        "local",
+        "validation_file: validation.jsonl\n"
+        f"evaluate: {{against: [model: {{name: m, provider: {FOREIGN}}}]}}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", [*LOOKS, ("run",)], ids=" ".join)
+@pytest.mark.parametrize("where", ADDRESSES)
+def test_no_command_connects_to_an_address_that_is_not_approved(
+    folder: Path, command: tuple[str, ...], where: str
+) -> None:
+    provider, text = ADDRESSES[where]
+    done = look_at(folder, *command, write(folder, text, provider=provider))
+    assert "attacker.example" in done.out + done.err
+    assert "not approved" in done.out + done.err
+    assert done.code == (1 if command == ("run",) else 0)
+    assert "key-of-the-user" not in done.out + done.err
+    assert_inert(done, folder)
+
+
 def test_run_names_the_code_before_it_runs_any_and_loads_it_before_anything_is_sent(
     folder: Path,
 ) -> None:
@@ -133,6 +158,6 @@ def test_run_names_the_code_before_it_runs_any_and_loads_it_before_anything_is_s
     done = look_at(folder, "run", write(folder, CODE))
     assert done.code == 1
     assert "inside.py: the file does not load: SystemExit: no" in done.err
-    assert 0 <= done.err.index("This runs code on this machine:") < done.err.index("LOADED")
+    assert 0 <= done.err.index("Code that runs on this machine:") < done.err.index("LOADED")
     assert set(done.executed(folder.parent)) == {str(inside), str(folder / "helper.py")}
     assert done.connections() == []

@@ -33,7 +33,7 @@ def test_a_run_tells_both_and_keeps_the_secret_to_itself(house: House) -> None:
         receiver.answers = [(503, {})]
         done = house.ftops("run", job, "--json", HOOK=SECRET)
         assert done.code == 0
-        assert done.err.startswith("This runs code on this machine:\n  notify.command  sh -c ")
+        assert done.err.startswith("Code that runs on this machine:\n  notify.command  sh -c ")
         assert not {"noise", "more noise"} & set(done.err.splitlines())
         run = cast(dict[str, Json], done.document)
         again = house.ftops("run", job, "--json", HOOK=SECRET)

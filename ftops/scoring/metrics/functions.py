@@ -24,6 +24,7 @@ ROW_LIMIT_S = 30.0
 _MOST_LATE = 3  # rows that take too long or end the process; the others are not tried
 _SHOWN = 3  # rows of which the fault is shown
 _ARGUMENTS = 3
+_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")  # of statements around others
 _NO_FUNCTION = (
     ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.SetComp,
     ast.DictComp, ast.GeneratorExp,
@@ -125,7 +126,7 @@ def _check_function(path: Path, module: ast.Module, name: str) -> None:
 
     What only running it could show, as with a decorator or `import *`, is accepted.
     """
-    bound = [value for found, value in _list_bindings(module.body) if found in (name, "*")]
+    bound = [value for found, value in _list_bindings(module) if found in (name, "*")]
     last = bound[-1] if bound else None
     if last is None or isinstance(last, _NO_FUNCTION):
         raise ScoringError(f"{path}: there is no function `{name}` in it", hint=FUNCTION_HINT)
@@ -141,26 +142,27 @@ def _check_function(path: Path, module: ast.Module, name: str) -> None:
         )
 
 
-def _list_bindings(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
-    """The names that statements of a module bind, with what they are bound to; "*" may be any."""
-    for statement in body:
+def _list_bindings(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """The names that the module binds, with what they are bound to; "*" may be any name."""
+    left: list[ast.AST] = [*reversed(module.body)]
+    while left:
+        statement = left.pop()
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield statement.name, statement
             case ast.Import() | ast.ImportFrom():
                 for alias in statement.names:
                     yield alias.asname or alias.name.partition(".")[0], statement
-            case ast.Assign() | ast.AnnAssign() if statement.value is not None:
-                targets = [statement.target] if isinstance(statement, ast.AnnAssign) else (
-                    statement.targets
-                )  # fmt: skip
-                for target in targets:
+            case ast.Assign():
+                for target in statement.targets:
                     for node in ast.walk(target):
                         if isinstance(node, ast.Name):
                             yield node.id, statement.value if target is node else statement
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
             case _:
-                for field in ("body", "handlers", "orelse", "finalbody"):
-                    yield from _list_bindings(getattr(statement, field, ()))
+                inner = (getattr(statement, field, ()) for field in _BLOCKS)
+                left += reversed([node for block in inner for node in block])
 
 
 def _takes_three(arguments: ast.arguments) -> bool:

@@ -6,12 +6,14 @@ process. The other side is `row_scorers.py`.
 
 import contextlib
 import json
+import math
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
@@ -40,19 +42,25 @@ def load(task: Mapping[str, str], *, limit_s: float = LOAD_LIMIT_S) -> None:
 
 
 def score_rows(
-    task: Mapping[str, str], rows: Sequence[Json], *, limit_s: float, most_late: int
+    task: Mapping[str, str],
+    rows: Sequence[Json],
+    *,
+    limit_s: float,
+    most_late: int,
+    total_s: float = math.inf,
 ) -> list[Outcome]:
-    """The outcome of each row, each within `limit_s`.
+    """The outcome of each row, each within `limit_s`, and of all of them within `total_s`.
 
     After `most_late` rows that took too long or ended the process, the others are not tried.
     ScoringError when the scorer cannot be made, or can score no row at all.
     """
+    until_s = time.monotonic() + total_s
     outcomes: list[Outcome] = []
     broken = 0
     while len(outcomes) < len(rows) and broken < most_late:
         with _Worker(task, rows[len(outcomes) :], limit_s, LOAD_LIMIT_S) as worker:
             worker.wait_until_ready()
-            for outcome in worker.outcomes():
+            for outcome in worker.outcomes(until_s):
                 outcomes.append(outcome)
                 broken += outcome.late
     left = len(rows) - len(outcomes)
@@ -118,13 +126,17 @@ class _Worker:
             raise ScoringError(f"{self._name()} does not load: {self._describe_end()}")
         _raise_error(json.loads(line))
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """One for each row, up to the first that ends the process."""
+    def outcomes(self, until_s: float) -> Iterator[Outcome]:
+        """One for each row, up to the first that ends the process or goes on beyond `until_s`."""
         for _ in self._rows:
+            left_s = max(0.0, until_s - time.monotonic())
             try:
-                line = self._lines.get(timeout=self._limit_s)
+                line = self._lines.get(timeout=min(self._limit_s, left_s))
             except queue.Empty:
-                yield Outcome(None, f"it took more than {self._limit_s:g} s", late=True)
+                limit = f"more than {self._limit_s:g} s"
+                if left_s < self._limit_s:
+                    limit = "too long together with the rows before it"
+                yield Outcome(None, f"it took {limit}", late=True)
                 return
             if line is None:
                 yield Outcome(None, self._describe_end(), late=True)

@@ -11,6 +11,7 @@ from ftops.scoring.metrics.row_scorers import NOTHING, compile_pattern, read_jso
 from ftops.scoring.samples import Sample
 
 ROW_LIMIT_S = 5.0
+TOTAL_LIMIT_S = 300.0  # for all answers of a candidate
 SCHEMA_LIMIT_S = 30.0  # to read and check a schema
 
 
@@ -23,12 +24,13 @@ def json_valid(answer: Answer) -> float:
 class FormMetric:
     """The share of answers that a regular expression or a JSON Schema accepts.
 
-    Both can take unbounded time on one answer, so each answer has `limit_s`.
+    Both can take unbounded time on one answer, so each has `limit_s`, and all have `total_s`.
     """
 
     name: str
     task: Mapping[str, str]
     limit_s: float = ROW_LIMIT_S
+    total_s: float = TOTAL_LIMIT_S
 
     def measure(self, answers: Sequence[Answer]) -> Sample:
         """The share; an answer that failed is not accepted.
@@ -38,7 +40,11 @@ class FormMetric:
         """
         asked = [one for one in answers if one.problem is not Problem.FAILED]
         outcomes = row_process.score_rows(
-            self.task, [one.given for one in asked], limit_s=self.limit_s, most_late=1
+            self.task,
+            [one.given for one in asked],
+            limit_s=self.limit_s,
+            most_late=1,
+            total_s=self.total_s,
         )
         for one, outcome in zip(asked, outcomes, strict=True):
             if outcome.score is None:

@@ -112,6 +112,9 @@ def test_a_source_without_the_function_is_refused_when_the_metric_is_made(
         "def made(function):\n    return lambda *row: 1\n@made\ndef score(a): ...\n",
         "class Score:\n    def __call__(self, a, b, c): return 1\nother, score = 1, Score()\n",
         "score: object = max if False else (lambda a, b, c: 1)\n",
+        "match 1:\n    case 1:\n        def score(a, b, c): return 1\n",
+        "if 0:\n    pass\n" + "elif 0:\n    pass\n" * 900 + "else:\n    score = max\nscore = pow\n"
+        "def score(a, b, c): return 1\n",
     ],
 )
 def test_a_function_is_found_however_the_source_defines_it(make: Make, source: str) -> None:

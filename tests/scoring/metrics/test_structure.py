@@ -84,6 +84,14 @@ def test_a_pattern_that_backtracks_without_end_is_an_error_with_row_and_limit(
     assert "metric letters: row 2: it took more than 1 s" in caught.value.message
 
 
+def test_answers_that_are_each_in_time_have_a_limit_together() -> None:
+    (made,) = make_metrics([MetricChoice("regex", SLOW)])
+    assert isinstance(made, FormMetric)
+    answers = answer([("x", "a" * 24 + "!")] * 200)  # a second or so each
+    with pytest.raises(ScoringError, match="took too long together with the rows before it"):
+        replace(made, limit_s=60, total_s=2).measure(answers)
+
+
 @pytest.mark.parametrize(
     "schema",
     [
