@@ -11,7 +11,7 @@ from typing import cast
 
 import orjson
 
-from ftops.dataset.messages import BadRow, Raw, kind_of, quoted
+from ftops.dataset.messages import SCHEMA_NULLS, BadRow, Raw, drop_nulls, kind_of, quoted
 from ftops.records import Json
 
 _SPEAKER_KEYS = ("role", "from")
@@ -253,7 +253,10 @@ def _write_function(function: Raw) -> Raw:
     given = function.get("arguments", function.get("parameters"))
     if given is None or given == "":
         given = {}
-    text = given if isinstance(given, str) else orjson.dumps(given).decode()
+    try:
+        text = given if isinstance(given, str) else orjson.dumps(given).decode()
+    except TypeError:  # bytes or decimals of a table
+        raise BadRow("the arguments of a call hold what JSON cannot", "bad-call") from None
     return {"name": function.get("name"), "arguments": text}
 
 
@@ -265,6 +268,8 @@ def read_tools(value: Json) -> list[Raw]:
         raise BadRow("tools is text, and not JSON", "bad-tools") from None
     if not isinstance(tools, list):
         raise BadRow(f"tools is {kind_of(tools)}, not a list", "bad-tools")
+    if tools is value:  # of a table, whose rows have each other's keys
+        tools = cast("list[Json]", drop_nulls(tools, SCHEMA_NULLS))
     return [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
 
 

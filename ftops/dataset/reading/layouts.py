@@ -173,7 +173,7 @@ def _read_contents(record: Raw) -> Raw:
     said = record.get("systemInstruction") or record.get("system_instruction")
     if not said:
         return row
-    about = {"role": "system", **(said if isinstance(said, dict) else {"content": said})}
+    about = said if isinstance(said, dict) else {"content": said}
     first = read_messages([{**about, "role": "system"}], "systemInstruction")
     return {"messages": [*cast("list[Json]", first), *cast("list[Json]", row["messages"])]}
 
@@ -197,6 +197,8 @@ def _read_preference(*asked: str, question: str = "") -> MakeRow:
     """Two answers to what the keys `asked` say, or to the conversation under `question`."""
 
     def read(record: Raw) -> Raw:
+        if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it
+            raise BadRow("messages is not what chosen says, and nothing is made of it", "extra-key")
         before: list[Raw] = []
         if told := record.get("system"):
             before.append({"role": "system", "content": told})
@@ -292,7 +294,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("preference", "preferences (TRL)",
            {"prompt": _MANY, "chosen": _SAID, "rejected": _SAID},
            "input = prompt, preferred_output = chosen, non_preferred_output = rejected",
-           _read_preference("prompt", question="prompt"), optional=_SYSTEM),
+           _read_preference("prompt", question="prompt"), optional=(*_SYSTEM, "messages")),
     Layout("preference-implicit", "preferences without a prompt of their own (TRL)",
            {"chosen": _LIST, "rejected": _LIST},
            "input = the messages that both begin with, and one answer each", _read_preference(),
