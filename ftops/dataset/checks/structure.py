@@ -35,6 +35,9 @@ FAULTS = (
          "Name the columns with --prompt and --completion, or rename them.", _DROP),
     Rule("extra-key", _E, "unexpected key", "Providers refuse rows with unknown keys.",
          "Leave the keys out.", "drop-extra-keys"),
+    Rule("other-keys", _E, "key that the layout has no place for", "Rows that are read by a"
+         " [layout](data-formats.md) have its keys. A row with another one would lose what stands"
+         " under it.", "Take the key out of the row, or drop the row.", _DROP),
     Rule("null-value", _E, "null", "A value is null. It is not text, and never becomes the word "
          "None.", "Fill the value in, or drop the row.", _DROP),
     Rule("not-text", _E, "not text", "A value is a number, a list, or half a character.",

@@ -184,10 +184,13 @@ def _read_answers(*asked: str, answers: str) -> MakeRow:
     def read(record: Raw) -> Raw:
         value = record.get(answers)
         texts = value.get("text") if isinstance(value, dict) else value
-        different = list(dict.fromkeys(texts if isinstance(texts, list) else [texts]))
-        if len(different) != 1 or not isinstance(different[0], str):
-            reason = f"{len(different)} different texts" if different else "no text"
-            raise BadRow(f"{answers} holds {reason}, and a completion is one", "not-text")
+        listed = texts if isinstance(texts, list) else [texts]
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise BadRow(f"{answers} holds no text, or more than texts", "not-text")
+        different = list(dict.fromkeys(cast("list[str]", listed)))
+        if len(different) > 1:
+            reason = f"{answers} holds {len(different)} different texts, and a completion is one"
+            raise BadRow(reason, "not-text")
         return {"prompt": _join(record, asked), "completion": different[0]}
 
     return read
@@ -198,7 +201,9 @@ def _read_preference(*asked: str, question: str = "") -> MakeRow:
 
     def read(record: Raw) -> Raw:
         if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it
-            raise BadRow("messages is not what chosen says, and nothing is made of it", "extra-key")
+            raise BadRow(
+                "messages is not what chosen says, and nothing is made of it", "other-keys"
+            )
         before: list[Raw] = []
         if told := record.get("system"):
             before.append({"role": "system", "content": told})

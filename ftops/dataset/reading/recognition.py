@@ -196,10 +196,15 @@ def describe(found: Recognised) -> list[str]:
     return said + ([f"not used: {_list(left)}"] if left else [])
 
 
-def make_row(layout: Layout) -> MakeRow:
-    """What turns a record of the layout into a row; BadRow where the record does not fit it."""
-    read = layout.read
+def make_row(found: Recognised) -> MakeRow:
+    """What turns a record of the layout into a row; BadRow where the record does not fit it.
+
+    A filled key that the first records do not have, so that nothing was said about it, is not
+    left out either.
+    """
+    layout, read = found.layout, found.layout.read
     assert read is not None
+    known = layout.keys | ORIGIN_KEYS | {*found.extra}
 
     def make(record: Raw) -> Raw:
         plain = plain_keys(record)
@@ -210,9 +215,9 @@ def make_row(layout: Layout) -> MakeRow:
                 raise BadRow(f"{key} is {'null' if key in plain else 'missing'}", code)
             if not isinstance(value, kinds):
                 raise BadRow(f"{key} is {kind_of(value)}", "not-text")
-        for key in _MEANING_KEYS.intersection(plain):
-            if key not in layout.keys and plain[key] not in EMPTY:
-                raise BadRow(f"{quoted(key)} stands there, and nothing is made of it", "extra-key")
+        for key, one in plain.items():
+            if key not in known and one not in EMPTY:
+                raise BadRow(f"{quoted(key)} stands there, and nothing is made of it", "other-keys")
         return read(plain)
 
     return make
