@@ -11,9 +11,12 @@ from typing import cast
 
 from ftops.dataset.calls import CALL_KEYS, answer_text
 from ftops.dataset.messages import (
+    MESSAGE_NULLS,
+    SCHEMA_NULLS,
     BadRow,
     Raw,
     check_message,
+    drop_nulls,
     is_plain,
     kind_of,
     message_text,
@@ -70,34 +73,15 @@ def without_nulls(raw: Raw) -> Raw:
     row = {key: value for key, value in raw.items() if value is not None or key in own}
     for key in ("messages", *OUTPUTS):
         if key in row:
-            row[key] = _clean_messages(row[key])
+            row[key] = drop_nulls(row[key], MESSAGE_NULLS)
     asked = row.get("input")
     if isinstance(asked, dict):
         asked = {key: value for key, value in asked.items() if value is not None}
-        row["input"] = {**asked, "messages": _clean_messages(asked.get("messages"))}
+        row["input"] = {**asked, "messages": drop_nulls(asked.get("messages"), MESSAGE_NULLS)}
     for holder in (row, row.get("input")):
         if isinstance(holder, dict) and "tools" in holder:
-            holder["tools"] = _drop_nulls(holder["tools"], _SCHEMA_NULLS)
+            holder["tools"] = drop_nulls(holder["tools"], SCHEMA_NULLS)
     return row
-
-
-# In these a null says something.
-_MESSAGE_NULLS = frozenset({"role", "content", "arguments"})
-_SCHEMA_NULLS = frozenset({"default", "const", "enum", "examples"})
-
-
-def _clean_messages(messages: Json) -> Json:
-    return _drop_nulls(messages, _MESSAGE_NULLS)
-
-
-def _drop_nulls(value: Json, kept: Collection[str]) -> Json:
-    if isinstance(value, dict):
-        return {
-            key: one if key in kept else _drop_nulls(one, kept)
-            for key, one in value.items()
-            if one is not None or key in kept
-        }
-    return [_drop_nulls(one, kept) for one in value] if isinstance(value, list) else value
 
 
 def _check_completion(raw: Mapping[str, object]) -> None:

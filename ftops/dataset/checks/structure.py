@@ -9,7 +9,6 @@ from ftops.dataset.examining.sifting import SEAM, RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.reading.recognition import suggest_columns
-from ftops.dataset.shapes import ROW_KEYS
 from ftops.records import Json
 
 _E = Severity.ERROR
@@ -36,6 +35,9 @@ FAULTS = (
          "Name the columns with --prompt and --completion, or rename them.", _DROP),
     Rule("extra-key", _E, "unexpected key", "Providers refuse rows with unknown keys.",
          "Leave the keys out.", "drop-extra-keys"),
+    Rule("other-keys", _E, "key that the layout has no place for", "Rows that are read by a"
+         " [layout](data-formats.md) have its keys. A row with another one would lose what stands"
+         " under it.", "Take the key out of the row, or drop the row.", _DROP),
     Rule("null-value", _E, "null", "A value is null. It is not text, and never becomes the word "
          "None.", "Fill the value in, or drop the row.", _DROP),
     Rule("not-text", _E, "not text", "A value is a number, a list, or half a character.",
@@ -109,7 +111,7 @@ class Structure(Check):
     def add(self, batch: RowBatch) -> None:
         for fault in batch.faults:
             if fault.code == "missing-key" and not self._columns:
-                self._columns = _suggest(fault.record)
+                self._columns = suggest_columns(fault.record)
             self._seen.setdefault(fault.code, Seen()).add(fault.place, fault.count)
             self._note(fault.code, fault.reason)
 
@@ -136,13 +138,6 @@ class Structure(Check):
                 if rule.code == "missing-key" and self._columns:
                     advice = f"Name the columns, such as {self._columns}, or rename them."
                 yield make_finding(rule, text, seen, advice=advice, remedy=remedy)
-
-
-def _suggest(record: object) -> str:
-    """Options that read two columns of the record; "" where it has keys that rows have."""
-    if not isinstance(record, dict) or not ROW_KEYS.isdisjoint(record):
-        return ""
-    return suggest_columns(record)
 
 
 def _suspicious(text: str) -> bool:

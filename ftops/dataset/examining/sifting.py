@@ -157,7 +157,11 @@ class Sifter:
         for index, (value, place) in enumerate(zip(batch.values, batch.places, strict=True)):
             try:
                 line = batch.lines[index] if batch.lines is not None else b""
-                row, found, strings = _check_row(value)
+                row = cast(Raw, value)
+                try:
+                    found, strings = check_shape(value)
+                except BadRow:
+                    row, found, strings = _check_without_nulls(value)
                 if line and count_quotes(line) != 2 * strings:
                     raise BadRow(duplicate_reason(line), "duplicate-key")
                 if holds_nul(value):
@@ -175,19 +179,14 @@ class Sifter:
         return _gather(self.format or COMPLETION, raws, places, faults)
 
 
-def _check_row(value: object) -> tuple[Raw, RowFormat, int]:
-    """The row that a record is, its shape and the record's strings; BadRow when it is none.
+def _check_without_nulls(value: object) -> tuple[Raw, RowFormat, int]:
+    """A record that is no row as a row without its nulls, its shape, and how many strings it has.
 
-    A row that is good but for nulls loses these; others stay as they are.
+    BadRow when it is none either.
     """
-    try:
-        return cast(Raw, value), *check_shape(value)
-    except BadRow:
-        strings = count_strings(value) if holds_null(value) else None
-        if strings is None:
-            raise
-    row = without_nulls(cast(Raw, value))
-    return row, check_shape(row)[0], strings
+    strings = count_strings(value) if holds_null(value) else None
+    row = cast(Raw, value) if strings is None else without_nulls(cast(Raw, value))
+    return row, check_shape(row)[0], strings or 0
 
 
 def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:

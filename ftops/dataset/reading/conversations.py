@@ -6,12 +6,12 @@ refused by name, never left out.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
 import orjson
 
-from ftops.dataset.messages import BadRow, Raw, kind_of, quoted
+from ftops.dataset.messages import SCHEMA_NULLS, BadRow, Raw, drop_nulls, kind_of, quoted
 from ftops.records import Json
 
 _SPEAKER_KEYS = ("role", "from")
@@ -77,7 +77,7 @@ def read_conversation(
     `system` becomes the first message, and `tools` (a list, or JSON text of one) the row's tools.
     """
     offered = read_tools(tools)
-    messages = read_messages(turns, key, calls=bool(offered))
+    messages = read_messages(turns, key, offered)
     if system:
         if not isinstance(system, str):
             raise BadRow(f"system is {kind_of(system)}, not text", "not-text")
@@ -88,15 +88,17 @@ def read_conversation(
     return {**row, "tools": cast(Json, offered)} if offered else row
 
 
-def read_messages(turns: Json, key: str, *, calls: bool = False) -> list[Raw]:
+def read_messages(turns: Json, key: str, offered: Sequence[Raw] = ()) -> list[Raw]:
     """The messages of a conversation; BadRow names the turn that cannot be one.
 
-    With `calls`, `<tool_call>` and `<tool_response>` in texts are calls and their answers.
+    Where tools are `offered`, or turns of tools stand there, `<tool_call>` and `<tool_response>` in
+    texts are calls and their answers.
     """
     if not isinstance(turns, list) or not turns:
         found = "an empty list" if turns == [] else kind_of(turns)
         raise BadRow(f"{key} is {found}, not a list of messages")
-    reader = _Reader(calls or any(_role_of(turn) in (_TOOL, _CALL) for turn in turns))
+    used = any(_role_of(turn) in (_TOOL, _CALL) for turn in turns)
+    reader = _Reader(bool(offered) or used, offered)
     for index, turn in enumerate(turns):
         reader.add(turn, f"{key}[{index}]")
     return reader.messages
@@ -105,9 +107,10 @@ def read_messages(turns: Json, key: str, *, calls: bool = False) -> list[Raw]:
 class _Reader:
     """Takes turns in their order, and gives calls the ids by which answers find them."""
 
-    def __init__(self, calls: bool) -> None:
+    def __init__(self, calls: bool, offered: Sequence[Raw] = ()) -> None:
         self.messages: list[Raw] = []
         self._calls = calls
+        self._parameters = dict(map(_list_parameters, offered))
         self._waiting: list[str] = []
         self._made = 0
 
@@ -171,7 +174,10 @@ class _Reader:
             self._made += 1
             said = call.get("id")
             name = said if isinstance(said, str) and said else f"call_{self._made}"
-            named.append({"id": name, "type": "function", "function": _write_function(function)})
+            called = function.get("name")
+            known = self._parameters.get(called) if isinstance(called, str) else None
+            written = _write_function(function, known)
+            named.append({"id": name, "type": "function", "function": written})
         self._waiting = [cast(str, call["id"]) for call in named]
         return named
 
@@ -248,12 +254,31 @@ def read_calls(value: Json, key: str) -> Raw:
     return reader.messages[0]
 
 
-def _write_function(function: Raw) -> Raw:
-    """Name and arguments of a call, the arguments as JSON text."""
+def _list_parameters(tool: Raw) -> tuple[Json, Collection[str] | None]:
+    """The name of a tool of the API and its parameters; None where its schema does not list any."""
+    function = tool["function"]
+    about = function if isinstance(function, dict) else {}
+    schema = about.get("parameters")
+    listed = schema.get("properties") if isinstance(schema, dict) else None
+    name = about.get("name")
+    return name if isinstance(name, str) else None, listed if isinstance(listed, dict) else None
+
+
+def _write_function(function: Raw, parameters: Collection[str] | None) -> Raw:
+    """Name and arguments of a call, the arguments as JSON text.
+
+    Nulls of what is none of the tool's `parameters` are left out: they stand there in a table for
+    the arguments of other calls.
+    """
     given = function.get("arguments", function.get("parameters"))
     if given is None or given == "":
         given = {}
-    text = given if isinstance(given, str) else orjson.dumps(given).decode()
+    if isinstance(given, dict) and parameters is not None:
+        given = {key: one for key, one in given.items() if one is not None or key in parameters}
+    try:
+        text = given if isinstance(given, str) else orjson.dumps(given).decode()
+    except TypeError:  # bytes or decimals of a table
+        raise BadRow("the arguments of a call hold what JSON cannot", "bad-call") from None
     return {"name": function.get("name"), "arguments": text}
 
 
@@ -265,6 +290,8 @@ def read_tools(value: Json) -> list[Raw]:
         raise BadRow("tools is text, and not JSON", "bad-tools") from None
     if not isinstance(tools, list):
         raise BadRow(f"tools is {kind_of(tools)}, not a list", "bad-tools")
+    if tools is value:  # of a table, whose rows have each other's keys
+        tools = cast("list[Json]", drop_nulls(tools, SCHEMA_NULLS))
     return [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
 
 

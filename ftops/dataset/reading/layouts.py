@@ -173,7 +173,7 @@ def _read_contents(record: Raw) -> Raw:
     said = record.get("systemInstruction") or record.get("system_instruction")
     if not said:
         return row
-    about = {"role": "system", **(said if isinstance(said, dict) else {"content": said})}
+    about = said if isinstance(said, dict) else {"content": said}
     first = read_messages([{**about, "role": "system"}], "systemInstruction")
     return {"messages": [*cast("list[Json]", first), *cast("list[Json]", row["messages"])]}
 
@@ -184,10 +184,13 @@ def _read_answers(*asked: str, answers: str) -> MakeRow:
     def read(record: Raw) -> Raw:
         value = record.get(answers)
         texts = value.get("text") if isinstance(value, dict) else value
-        different = list(dict.fromkeys(texts if isinstance(texts, list) else [texts]))
-        if len(different) != 1 or not isinstance(different[0], str):
-            reason = f"{len(different)} different texts" if different else "no text"
-            raise BadRow(f"{answers} holds {reason}, and a completion is one", "not-text")
+        listed = texts if isinstance(texts, list) else [texts]
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise BadRow(f"{answers} holds no text, or more than texts", "not-text")
+        different = list(dict.fromkeys(cast("list[str]", listed)))
+        if len(different) > 1:
+            reason = f"{answers} holds {len(different)} different texts, and a completion is one"
+            raise BadRow(reason, "not-text")
         return {"prompt": _join(record, asked), "completion": different[0]}
 
     return read
@@ -197,6 +200,10 @@ def _read_preference(*asked: str, question: str = "") -> MakeRow:
     """Two answers to what the keys `asked` say, or to the conversation under `question`."""
 
     def read(record: Raw) -> Raw:
+        if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it
+            raise BadRow(
+                "messages is not what chosen says, and nothing is made of it", "other-keys"
+            )
         before: list[Raw] = []
         if told := record.get("system"):
             before.append({"role": "system", "content": told})
@@ -292,7 +299,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("preference", "preferences (TRL)",
            {"prompt": _MANY, "chosen": _SAID, "rejected": _SAID},
            "input = prompt, preferred_output = chosen, non_preferred_output = rejected",
-           _read_preference("prompt", question="prompt"), optional=_SYSTEM),
+           _read_preference("prompt", question="prompt"), optional=(*_SYSTEM, "messages")),
     Layout("preference-implicit", "preferences without a prompt of their own (TRL)",
            {"chosen": _LIST, "rejected": _LIST},
            "input = the messages that both begin with, and one answer each", _read_preference(),

@@ -5,6 +5,7 @@ found, and what does not fit it is a fault of that row.
 """
 
 import difflib
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ftops.dataset.messages import BadRow, Raw, kind_of, quoted
 from ftops.dataset.reading.columns import MakeRow
 from ftops.dataset.reading.layouts import BY_NAME, EMPTY, LAYOUTS, ORIGIN_KEYS, TEXT, Layout
 from ftops.dataset.reading.options import AS_IS, AUTO
+from ftops.dataset.shapes import ROW_KEYS
 from ftops.errors import DatasetError
 
 SAMPLED_RECORDS = 200
@@ -79,26 +81,33 @@ def find_layout(name: str) -> Layout:
 
 
 def recognise(records: Sequence[object], wanted: Layout | None = None) -> Recognised | None:
-    """The layout that most of the records have, or the `wanted` one; None for none that is known.
+    """The layout that most of the records have, or the `wanted` one.
 
+    None for none that is known, and for rows that stand there as they are trained on.
     Keys that hold nothing in any record (a data frame fills them with null) do not count.
     """
     stood = [cast(Raw, one) for one in records if isinstance(one, dict)]
     rows = [plain_keys(one) for one in stood]
-    layouts = [match(row) for row in rows]
     if wanted is None:
+        known: dict[tuple[str, ...], list[Layout]] = {}  # most records have the same keys
+        layouts = [
+            match(row, known.get(keys) or known.setdefault(keys, _list_candidates(row)))
+            for row, keys in zip(rows, map(tuple, rows), strict=True)
+        ]
         counts = Counter(layout.name for layout in layouts if layout)
         if not counts:
             return None
         wanted = BY_NAME[counts.most_common(1)[0][0]]
         if wanted.wider in counts:
             wanted = BY_NAME[wanted.wider]
+    if wanted.kept:
+        return None
     carried = {*wanted.required, *wanted.optional}
     extra = dict.fromkeys(
         key
         for row in rows
         for key, value in row.items()
-        if key not in carried and value not in EMPTY
+        if key not in carried and value not in EMPTY and wanted.fits(row)
     )
     names = {
         plain: key
@@ -108,11 +117,15 @@ def recognise(records: Sequence[object], wanted: Layout | None = None) -> Recogn
     return Recognised(wanted, names, tuple(extra))
 
 
-def match(record: Raw) -> Layout | None:
+def _list_candidates(record: Raw) -> list[Layout]:
+    return [layout for layout in LAYOUTS if layout.required.keys() <= record.keys()]
+
+
+def match(record: Raw, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
     """The layout that accounts for the most keys of the record; None when none fits."""
     best, most = None, 0
-    filled = [key for key, value in record.items() if value not in EMPTY]
-    for layout in LAYOUTS:
+    filled = [key for key, value in record.items() if value not in EMPTY] if candidates else ()
+    for layout in candidates:
         if layout.fits(record):
             covered = len(layout.keys.intersection(filled))
             if covered > most:
@@ -142,7 +155,7 @@ def choose_layout(name: str, records: Sequence[object], wanted: str | None) -> R
         return None
     asked = find_layout(wanted) if wanted not in (None, AUTO) else None
     found = recognise(records, asked)
-    if found is None or found.layout.kept:
+    if found is None:
         return None
     layout, title = found.layout, found.title
     or_columns = f"; or name the columns: {found.columns}" if found.columns else ""
@@ -183,10 +196,15 @@ def describe(found: Recognised) -> list[str]:
     return said + ([f"not used: {_list(left)}"] if left else [])
 
 
-def make_row(layout: Layout) -> MakeRow:
-    """What turns a record of the layout into a row; BadRow where the record does not fit it."""
-    read = layout.read
+def make_row(found: Recognised) -> MakeRow:
+    """What turns a record of the layout into a row; BadRow where the record does not fit it.
+
+    A filled key that the first records do not have, so that nothing was said about it, is not
+    left out either.
+    """
+    layout, read = found.layout, found.layout.read
     assert read is not None
+    known = layout.keys | ORIGIN_KEYS | {*found.extra}
 
     def make(record: Raw) -> Raw:
         plain = plain_keys(record)
@@ -197,24 +215,26 @@ def make_row(layout: Layout) -> MakeRow:
                 raise BadRow(f"{key} is {'null' if key in plain else 'missing'}", code)
             if not isinstance(value, kinds):
                 raise BadRow(f"{key} is {kind_of(value)}", "not-text")
-        for key in _MEANING_KEYS.intersection(plain):
-            if key not in layout.keys and plain[key] not in EMPTY:
-                raise BadRow(f"{quoted(key)} stands there, and nothing is made of it", "extra-key")
+        for key, one in plain.items():
+            if key not in known and one not in EMPTY:
+                raise BadRow(f"{quoted(key)} stands there, and nothing is made of it", "other-keys")
         return read(plain)
 
     return make
 
 
-def suggest_columns(record: Mapping[str, object]) -> str:
-    """The options that name two columns of the record as prompt and completion; "" for none.
+def suggest_columns(record: object) -> str:
+    """Options that name two columns of a record without any key that rows have; "" for none.
 
     An example for people: what is read is never guessed.
     """
+    if not isinstance(record, dict) or not ROW_KEYS.isdisjoint(record):
+        return ""
     texts = [key for key, value in record.items() if isinstance(value, TEXT)]
     if len(texts) < 2:
         return ""
     prompt, completion = guess_columns(texts)
-    return f"--prompt '{{{prompt}}}' --completion '{completion}'"
+    return f"--prompt {shlex.quote(f'{{{prompt}}}')} --completion {shlex.quote(completion)}"
 
 
 _ASKED = ("prompt", "question", "instruction", "input", "text", "sentence", "query", "title")

@@ -119,7 +119,8 @@ def _sniff_object(start: str, hint: Format | None) -> Format:
     except orjson.JSONDecodeError:
         spread = first.strip() == "{" or hint is Format.JSON
         return Format.JSON if spread else Format.JSONL
-    columns = hint is not Format.JSONL and not rest.strip() and holds_columns(value)
+    lists = all(isinstance(cells, list) for cells in value.values())
+    columns = lists and hint is not Format.JSONL and not rest.strip() and holds_columns(value)
     return Format.JSON if columns else Format.JSONL
 
 

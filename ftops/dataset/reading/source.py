@@ -133,7 +133,7 @@ def _open_records(
         )
         batches, found = _recognise(stream.name, read, options)
     make = _choose_free_rows(stream.name, options) if kind is not Format.TXT else None
-    make = make_row(found.layout) if found else make
+    make = make_row(found) if found else make
     plain = kind is Format.JSONL and encoding == "utf-8" and not make
     return Source(
         name=stream.name,
@@ -242,7 +242,7 @@ def _make_table_source(
     batches, found = _recognise(name, table.batches, options)
     if found:
         inferred = (*said, *describe(found))
-        make = make_row(found.layout)
+        make = make_row(found)
         layout = found.layout.name
         return Source(name, format, "row", inferred, lambda: make_rows(batches, make), None, layout)
     try:

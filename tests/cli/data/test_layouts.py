@@ -115,12 +115,13 @@ def test_check_leads_to_no_prepare_that_cannot_help(tmp_path: Path) -> None:
     checked = ftops("data", "check", path)
     assert checked.code == 1
     assert "'river', 'sea'" in checked.out
-    assert "--prompt '{river}' --completion 'sea'" in checked.out
+    assert "--prompt '{river}' --completion sea" in checked.out
     assert "data prepare" not in checked.out
     prepared = ftops("data", "prepare", path, "-o", tmp_path / "out.jsonl", "--yes")
     assert prepared.code == 1
     assert "'river', 'sea'" in prepared.err
-    assert "--prompt '{river}' --completion 'sea'" in prepared.err
+    assert "--prompt '{river}' --completion sea" in prepared.err
+    assert "--prompt '{river}' --completion sea" in ftops("init", path).err
     assert "--skip" not in prepared.err
     assert not (tmp_path / "out.jsonl").exists()
 
