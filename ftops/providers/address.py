@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from ftops.errors import ProviderError
-from ftops.records import ProviderSettings
+from ftops.records import ProviderSettings, find_api_address
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 _PORTS = {"http": 80, "https": 443}
@@ -56,5 +56,10 @@ def _check_base_url(base_url: str) -> str:
         raise ProviderError(
             "base_url may hold neither a user, a password nor a query",
             hint="A key belongs into the environment variable that `api_key_env` names.",
+        )
+    if address := find_api_address(base_url.strip()):
+        raise ProviderError(
+            f"base_url {base_url!r} is the address of one route, or has its version twice",
+            hint=f"Write {address}",
         )
     return base_url.strip().rstrip("/")
