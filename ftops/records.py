@@ -113,9 +113,9 @@ _TWICE = re.compile(r"(/v\d[a-z0-9]*)\1+$")
 
 
 def find_api_address(base_url: str) -> str | None:
-    """The address of the API where `base_url` names one of its routes, or doubles its version.
+    """The address of the API, where `base_url` names one of its routes or doubles its version.
 
-    None where the address has neither: requests would all go to routes that do not exist.
+    None where it does neither, and can be used as it is.
     """
     address = _TWICE.sub(r"\1", _ROUTES.sub("", base_url.rstrip("/")))
     return None if address == base_url.rstrip("/") else address
