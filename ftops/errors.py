@@ -33,8 +33,9 @@
     │   └── PortTaken
     └── StorageError           full disk, read-only folder, no permission
 
-Each message says what happened and where; `hint` says the next thing to do. Domain code raises,
-and only `ftops.cli` turns an error into text and an exit code.
+Each message says what happened and where; `hint` says the next thing to do, with `JOB.yaml` for the
+path of the job file, which `ftops.cli` puts in. Domain code raises, and only `ftops.cli` turns an
+error into text and an exit code.
 """
 
 from typing import Self
@@ -57,13 +58,13 @@ class FtopsError(Exception):
 class SpecError(FtopsError):
     """The job file is wrong; the message lists every problem with file, line and column."""
 
-    hint = "Mend the job file; `ftops check JOB.yaml` looks at it without sending anything."
+    hint = "Correct the job file; `ftops check JOB.yaml` checks it without sending anything."
 
 
 class DatasetError(FtopsError):
     """A data file is wrong; the message names the file and the lines."""
 
-    hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+    hint = "Correct these rows; `ftops check JOB.yaml` checks the data without sending anything."
 
 
 class ScoringError(FtopsError):

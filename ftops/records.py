@@ -3,6 +3,7 @@
 Times are aware datetimes in UTC. `Json` values are what `json.loads` gives.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -106,6 +107,22 @@ class ProviderSettings:
     organization: str | None = None
     project: str | None = None
     protocol: JobProtocol = "current"
+
+
+_ROUTES = re.compile(
+    r"/(?:chat/completions|fine_tuning(?:/jobs(?:/.*)?)?|fine-tunes(?:/.*)?)$"
+    r"|(?<=/v\d)/(?:completions|moderations|embeddings|responses|(?:files|models|uploads)(?:/[^/]+)?)$"
+)
+_TWICE = re.compile(r"(/v\d[a-z0-9]*)\1+$")
+
+
+def find_api_address(base_url: str) -> str | None:
+    """The address of the API, where `base_url` names one of its routes or doubles its version.
+
+    None where it does neither, and can be used as it is.
+    """
+    address = _TWICE.sub(r"\1", _ROUTES.sub("", base_url.rstrip("/")))
+    return None if address == base_url.rstrip("/") else address
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftops.cli import wiring
-from ftops.cli.named import NamedModel, find_named_model
+from ftops.cli.named import NamedModel, find_named_model, near_names_shown
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -117,4 +117,5 @@ def open_addressees(
         one.check_there()
     with wiring.open_providers(typed=asked) as open_one:
         sources = {settings: open_one(settings) for settings in {one.provider for one in named}}
-        yield [Addressee(one, sources[one.provider], raw) for one in named]
+        with near_names_shown(named):
+            yield [Addressee(one, sources[one.provider], raw) for one in named]

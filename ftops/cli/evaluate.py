@@ -104,7 +104,7 @@ def evaluate(
     from ftops.cli.asking_view import asking_shown
     from ftops.cli.environment import read_environ
     from ftops.cli.evaluation_view import render_evaluation
-    from ftops.cli.named import find_named_model
+    from ftops.cli.named import find_named_model, near_names_shown
     from ftops.cli.summaries import write_summaries
     from ftops.clock import SystemClock
     from ftops.orchestrator.evaluation.gate import check_gate
@@ -125,7 +125,7 @@ def evaluate(
         named.check_there()
         clock, home = SystemClock(), wiring.get_home()
         counting = wiring.make_token_counting().counting
-        with asking_shown(out, clock) as view:
+        with asking_shown(out, clock) as view, near_names_shown([named]):
             tools = Tools(ledger, reach, clock, home, view.noted, view.told, counting)
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ftops.errors import ProviderError
-from ftops.records import ProviderSettings
+from ftops.records import ProviderSettings, find_api_address
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -101,6 +101,11 @@ def read_base_url(base_url: str) -> str:
             f"base_url {base_url!r} is not the address of a server",
             hint="It looks like https://api.openai.com/v1 and usually ends in /v1; a host name has"
             " ASCII letters alone.",
+        )
+    if address := find_api_address(text):
+        raise ProviderError(
+            f"base_url {base_url!r} is the address of one route, or has its version twice",
+            hint=f"Write {address}",
         )
     return text.rstrip("/")
 

@@ -138,8 +138,8 @@ def find_failure(
     if error is None:
         return None
     code, kind, param = (_find_word(error.get(name)) for name in ("code", "type", "param"))
-    shown = find_error_text(error) or json.dumps(error, ensure_ascii=False)
-    shown = render_excerpt(shown.encode("utf-8", errors="replace"))
+    excerpt = render_excerpt(json.dumps(error, ensure_ascii=False).encode("utf-8", "replace"))
+    shown = find_error_text(error) or excerpt
     status = _find_status(error, f"{code} {kind}" if code or kind else shown)
     notes = ["HTTP 200 with an error", *([f"code {code}"] if code else [])]
     return _kind_of(status or 400, "POST")(
@@ -149,7 +149,7 @@ def find_failure(
         code=code,
         param=param,
         request_id=request_id,
-        final=code in _LASTING_LIMITS,
+        final=not _LASTING_LIMITS.isdisjoint((code, kind)),
         unrecognized=True,  # the status says the opposite: what was asked for may have been done
     )
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ftops.errors import Rejected
+from ftops.errors import PermissionRefused, ProviderError, Rejected
 from ftops.records import Sampling
 
 T = TypeVar("T")
@@ -55,27 +55,35 @@ class RefusedParameters:
     ) -> tuple[T, dict[str, str | None]]:
         """What `send` returns for the parameters that the model takes, and what was changed.
 
-        Each refusal takes away or renames a parameter, so there are few attempts. Rejected when a
-        refusal is about something else.
+        Each refusal takes away or renames a parameter, so there are few attempts; what they taught
+        is remembered once the request succeeds. Rejected or PermissionRefused when a refusal is
+        about something else.
         """
         place = (model, chat)
+        learned: dict[str, str | None] = {}
         while True:
             with self._lock:
-                known = dict(self._known.get(place, {}))
+                known = self._known.get(place, {}) | learned
             changes = {name: known[name] for name in parameters if name in known}
             names = {name: changes.get(name, name) for name in parameters}
             sent = {new: parameters[name] for name, new in names.items() if new is not None}
             try:
-                return send(sent), changes
-            except Rejected as error:
+                answer = send(sent)
+            except (Rejected, PermissionRefused) as error:
                 refused = _find_refused(error, sent, chat=chat)
                 if not refused:
                     raise
+                learned |= refused
+                continue
+            if learned:
                 with self._lock:
-                    self._known.setdefault(place, {}).update(refused)
+                    self._known.setdefault(place, {}).update(learned)
+            return answer, changes
 
 
-def _find_refused(error: Rejected, sent: Mapping[str, Any], *, chat: bool) -> dict[str, str | None]:
+def _find_refused(
+    error: ProviderError, sent: Mapping[str, Any], *, chat: bool
+) -> dict[str, str | None]:
     """The parameter that the refusal names, with its other name or None; empty: it names none."""
     message = error.message.partition(": ")[2]  # before it stands what was asked of which model
     param = re.split(r"[.\[]", error.param or "")[0]

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ftops.capabilities import Capabilities
 from ftops.errors import ProviderError
-from ftops.records import ProviderSettings, RowFormat
+from ftops.records import ProviderSettings, RowFormat, find_api_address
 from ftops.spec import values as tree_values
 from ftops.spec.evaluate import find_provider_paths
 from ftops.spec.explain import explain
@@ -164,10 +164,22 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
         if value not in (None, "auto") and key not in capabilities.hyperparameters:
             span = job.values.span(("hyperparameters", key), key=True)
             report.add(span, f"{name} ignores {key}", "remove it, or name another provider")
+    _report_addresses(job.values, report)
     for path, message in _find_refused(spec, capabilities):
         report.add(job.values.span(path, key=True), f"{name} {message}", "remove it")
     if report.problems:
         raise report.error()
+
+
+def _report_addresses(values: Values, report: Report) -> None:
+    """Add a problem for each `base_url` that is the address of a route and not of the API."""
+    others = find_provider_paths(values.find("evaluate"))
+    for path in (("provider",), *(("evaluate", *other) for other in others)):
+        place = (*path, "base_url")
+        value = values.find(*place)
+        if isinstance(value, str) and (address := find_api_address(value)):
+            reason = "base_url is the address of one route, or has its version twice"
+            report.add(values.span(place), reason, f"write {address}")
 
 
 def _find_refused(

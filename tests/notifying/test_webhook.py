@@ -197,3 +197,12 @@ def test_an_address_that_is_none_is_told(sender: Sender, notice: Notice, url: st
 def test_the_body_of_a_notice_is_always_the_same(notice: Notice) -> None:
     assert json.loads(notice.render_body()) == notice.to_json()
     assert dataclasses.replace(notice, error=None).render_body() == notice.render_body()
+
+
+def test_a_proxy_that_is_none_is_named(
+    sender: Sender, notice: Notice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
+    with pytest.raises(NotifyFailed, match="ALL_PROXY is wrong"):
+        sender.send(notice, "https://hooks.invalid/path")
+    assert sender.requests() == []

@@ -129,6 +129,7 @@ FASTAPI = {
         (422, FASTAPI, {"seed"}),
         (400, error("property 'logprobs' is not supported"), {"logprobs", "top_logprobs"}),
         (400, error("This model does not support logprobs."), {"logprobs", "top_logprobs"}),
+        (403, error("You are not allowed to request logprobs."), {"logprobs", "top_logprobs"}),
         (
             400,
             error("unknown field", code="unknown_parameter", param="top_logprobs"),
@@ -205,6 +206,17 @@ def test_the_length_of_an_answer_is_never_left_open(
     with pytest.raises(Rejected):
         provider.complete("m", ["a text"], Sampling())
     assert len(server.bodies) == 2 + 1  # a text has no other name for it
+
+
+def test_nothing_is_learned_from_a_request_that_fails_all_the_same(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    said = error("Blocked: the text says that temperature is not supported")
+    route = api.post("/chat/completions").respond(400, json=said)
+    with pytest.raises(Rejected, match="Blocked"):
+        provider.complete("m", [CHAT], Sampling())
+    assert route.call_count == 2
+    assert provider.find_refused("m") == {}
 
 
 def test_many_threads_learn_the_same(api: respx.MockRouter, provider: Provider) -> None:
