@@ -1,6 +1,7 @@
 """Every error that ftops raises on purpose.
 
     FtopsError
+    ├── UsageError             an option has a value that cannot be used
     ├── SpecError              the job file is wrong
     ├── DatasetError           a data file is wrong
     ├── ScoringError           a metric cannot be measured
@@ -53,6 +54,12 @@ class FtopsError(Exception):
         self.message = message
         if hint:
             self.hint = hint
+
+
+class UsageError(FtopsError):
+    """An option of the command line has a value that cannot be used; the message names it."""
+
+    hint = "Add --help to the command to see its options."
 
 
 class SpecError(FtopsError):

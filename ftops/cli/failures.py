@@ -26,7 +26,7 @@ import typer
 from ftops import __version__
 from ftops.cli.environment import clear_secrets, find_home, read_environ
 from ftops.cli.output import Mode, Output, render_json
-from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed
+from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ftops.records import Json
 
 KNOWN_ERROR = 1
+NOT_UNDERSTOOD = 2
 JOB_FAILED = 3
 GATE_MISSED = 4
 BUG = 70
@@ -42,7 +43,7 @@ BROKEN_PIPE = 141
 EXIT_CODES = (
     (0, "done"),
     (KNOWN_ERROR, "a known error; the message says what to do next"),
-    (2, "the command line was not understood"),
+    (NOT_UNDERSTOOD, "the command line was not understood"),
     (JOB_FAILED, "the job failed or was cancelled at the provider"),
     (GATE_MISSED, "the model does not reach what `evaluate.require` wants"),
     (BUG, "a bug in ftops; a report is left in FTOPS_HOME/reports"),
@@ -118,6 +119,8 @@ def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":
 
 def choose_exit_code(error: FtopsError) -> int:
     """The code with which a command ends that this error ended."""
+    if isinstance(error, UsageError):
+        return NOT_UNDERSTOOD
     if isinstance(error, RequirementMissed):
         return GATE_MISSED
     return JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR

@@ -8,7 +8,7 @@ import typer
 from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.output import Output
-from ftops.errors import RunError
+from ftops.errors import UsageError
 
 if TYPE_CHECKING:
     from ftops.records import Json
@@ -80,10 +80,10 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
 
 
 def _check_targets(targets: list[Path]) -> None:
-    """RunError for what cannot be written, before anything is read."""
+    """UsageError for what cannot be written, before anything is read."""
     for target in targets:
         if target.suffix.lower() not in _SUFFIXES:
-            raise RunError(
+            raise UsageError(
                 f"{target}: a report is written as {', '.join(_SUFFIXES)}",
                 hint="Name a file with one of these endings, such as -o report.html.",
             )

@@ -22,7 +22,7 @@ from ftops.dataset.identity import question_of
 from ftops.dataset.reading.options import AUTO, Format, ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.rows import read_rows
-from ftops.errors import DatasetError
+from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
 from ftops.text import to_nfc
 
@@ -76,7 +76,7 @@ class Division:
 
 
 def read_amount(text: str) -> Amount:
-    """ "20%", "0.2" or "500" rows; DatasetError for what is none of them."""
+    """ "20%", "0.2" or "500" rows; UsageError for what is none of them."""
     try:
         if text.endswith("%"):
             share = float(text[:-1]) / 100
@@ -87,8 +87,8 @@ def read_amount(text: str) -> Amount:
     except ValueError:
         share = math.nan
     if not 0 < share < 1:
-        raise DatasetError(
-            f"{text!r} is no amount of rows", hint="Such as 20%, 0.2, or 500 for so many rows."
+        raise UsageError(
+            f"{text!r} is not an amount of rows", hint="Such as 20%, 0.2, or 500 for so many rows."
         )
     return Amount(share=share)
 

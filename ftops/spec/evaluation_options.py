@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from ftops.errors import SpecError
+from ftops.errors import UsageError
 from ftops.records import Json
 from ftops.spec.entries import Flaw
 from ftops.spec.evaluate import EvaluateSpec, find_evaluation_flaws
@@ -23,7 +23,7 @@ def read_evaluation_options(
     environ: Mapping[str, str],
     more: Mapping[str, Json] | None = None,
 ) -> EvaluateSpec:
-    """The section that the options amount to; SpecError that names the option.
+    """The section that the options amount to; UsageError that names the option.
 
     `more` holds fields whose values are known to be right.
     """
@@ -36,7 +36,7 @@ def read_evaluation_options(
         section["require"] = dict(_split(text) for text in require)
     texts = {"against": against, "metrics": metrics, "require": require}
     for flaw in find_evaluation_flaws(section):
-        raise SpecError(_say(flaw, texts), hint=flaw.suggestion or "Correct the option.")
+        raise UsageError(_say(flaw, texts), hint=flaw.suggestion or "Correct the option.")
     return EvaluateSpec.model_validate(section)
 
 
@@ -57,7 +57,7 @@ def _split(text: str) -> tuple[str, Json]:
     """`accuracy >= 0.85` as the name of a figure, and what is wanted of it."""
     found = _REQUIREMENT.fullmatch(text)
     if found is None:
-        raise SpecError(
+        raise UsageError(
             f"--require {quoted(text)}: a requirement compares a figure with a number",
             hint='Write --require "accuracy >= 0.85".',
         )

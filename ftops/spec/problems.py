@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ftops.errors import SpecError
+from ftops.errors import SpecError, UsageError
 from ftops.spec.secrets import mask_secrets
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -80,8 +80,11 @@ class Report:
     def add(self, span: Span, message: str, suggestion: str = "") -> None:
         self.problems.append(Problem(span, message, suggestion))
 
-    def error(self) -> SpecError:
-        """All problems as one error: those of the file in file order, then those of overrides."""
+    def error(self) -> SpecError | UsageError:
+        """All problems as one error: those of the file in file order, then those of overrides.
+
+        A UsageError where all of them are of overrides.
+        """
         ordered = sorted(
             enumerate(self.problems),
             key=lambda item: (
@@ -95,10 +98,9 @@ class Report:
             texts.append(f"… and {len(ordered) - len(shown)} more problems")
         sources = [problem.span.source for problem in self.problems]
         options = dict.fromkeys(one.name.split()[0] for one in sources if one.override)
-        hint = ""
         if options and all(one.override for one in sources):
-            hint = f"Correct the option {' and '.join(options)}."
-        return SpecError("\n".join(texts), hint=hint)
+            return UsageError("\n".join(texts), hint=f"Correct the option {' and '.join(options)}.")
+        return SpecError("\n".join(texts))
 
 
 def quoted(text: str) -> str:

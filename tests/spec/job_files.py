@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import SpecError
+from ftops.errors import SpecError, UsageError
 from ftops.spec.load import LoadedJob, load_job
 
 MINIMAL = """\
@@ -41,8 +41,8 @@ def refusal(
     environ: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
 ) -> str:
-    """What the SpecError about `text` says, with the folder left out of it."""
-    with pytest.raises(SpecError) as caught:
+    """What the error about `text` says, with the folder left out of it."""
+    with pytest.raises((SpecError, UsageError)) as caught:
         load_text(folder, text, environ=environ, overrides=overrides)
     return caught.value.message.replace(f"{folder}/", "")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftops.errors import SpecError
+from ftops.errors import UsageError
 from ftops.scoring.choices import KNOWN
 from ftops.spec.candidates import FewShotCandidate
 from ftops.spec.evaluate import EvaluateSpec
@@ -49,7 +49,7 @@ def test_without_options_the_defaults_hold() -> None:
     ],
 )
 def test_a_mistake_names_its_option(options: dict[str, tuple[str, ...]], told: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(UsageError) as caught:
         read(**options)
     assert told in caught.value.message
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftops.errors import SpecError
+from ftops.errors import SpecError, UsageError
 from ftops.spec.load import LoadedJob, load_job
 from ftops.spec.reader import MAX_BYTES
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
@@ -116,7 +116,7 @@ def test_control_characters_never_reach_the_terminal(tmp_path: Path) -> None:
 def _load(path: Path, overrides: list[str]) -> LoadedJob | None:
     try:
         return load_job(path, environ={"A": "1"}, overrides=overrides)
-    except SpecError as error:
+    except (SpecError, UsageError) as error:
         assert error.message
         return None
 

@@ -14,14 +14,14 @@ def make_aim(target: str | None) -> "Aim":
     if target is None:
         return Aim()
     from ftops.cli import wiring
-    from ftops.errors import DatasetError
+    from ftops.errors import UsageError
     from ftops.providers.registry import PROVIDERS, find_capabilities
     from ftops.records import ProviderSettings
 
     provider, _, model = target.partition("/")
     if provider not in PROVIDERS:
         if "/" in target:
-            raise DatasetError(
+            raise UsageError(
                 f"--for {target}: unknown provider {provider!r}",
                 hint=f"There are {', '.join(sorted(PROVIDERS))}.",
             )
@@ -64,10 +64,10 @@ def make_gauge(provider: str, model: str) -> "Gauge":
 
 
 def find_task(task: str | None) -> str | None:
-    """What `--task` means; DatasetError when there is no such task."""
+    """What `--task` means; UsageError when there is no such task."""
     from ftops.dataset.checks.protocol import TASKS
-    from ftops.errors import DatasetError
+    from ftops.errors import UsageError
 
     if task is not None and task not in TASKS:
-        raise DatasetError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
+        raise UsageError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
     return task

@@ -111,7 +111,7 @@ def convert(
 
 
 def _find_shape(name: str | None) -> "RowFormat | None":
-    from ftops.errors import DatasetError
+    from ftops.errors import UsageError
     from ftops.records import RowFormat
 
     if name is None:
@@ -120,15 +120,15 @@ def _find_shape(name: str | None) -> "RowFormat | None":
         return RowFormat(name)
     except ValueError:
         known = ", ".join(RowFormat)
-        raise DatasetError(f"--to {name}: there is no such shape", hint=f"{known}.") from None
+        raise UsageError(f"--to {name}: there is no such shape", hint=f"{known}.") from None
 
 
 def _find_kind(target: Path) -> bool:
     """Whether the file is to be CSV."""
-    from ftops.errors import DatasetError
+    from ftops.errors import UsageError
 
     if target.suffix.lower() not in _KINDS:
-        raise DatasetError(
+        raise UsageError(
             f"{target}: what is written is JSON lines or CSV", hint="Name it .jsonl or .csv."
         )
     return _KINDS[target.suffix.lower()]

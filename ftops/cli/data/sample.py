@@ -91,14 +91,14 @@ def sample(
 
 def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: Path) -> None:
     from ftops.dataset.samples.marks import parse_mark, write_marks
-    from ftops.errors import DatasetError
+    from ftops.errors import UsageError
 
     for one in wanted:
         row, _, name = one.partition("=")
         try:
             marks.update([parse_mark({"row": row, "mark": name})])
         except ValueError as error:
-            raise DatasetError(f"--mark {one}: {error}", hint="Such as ID=drop.") from None
+            raise UsageError(f"--mark {one}: {error}", hint="Such as ID=drop.") from None
     write_marks(where, marks)
     out.finish(
         {"marks_file": str(where), "marks": len(marks)},
@@ -111,11 +111,11 @@ def _write_page(
     page: Path, drawn: "Sample", marks: "dict[str, Mark]", file: Path, where: Path
 ) -> None:
     from ftops.dataset.samples.page import render_page
-    from ftops.errors import StorageError
+    from ftops.errors import UsageError
     from ftops.files import write_atomic
 
     if page.suffix.lower() not in _PAGES:  # nobody means to write a page over data
-        raise StorageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
+        raise UsageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
     text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
     write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
 

@@ -14,7 +14,7 @@ from ftops.dataset.fixes.catalogue import EARLY, FIXES, find_answered
 from ftops.dataset.fixes.marked import DropMarked
 from ftops.dataset.fixes.protocol import TextFix
 from ftops.dataset.fixes.redacting import REDACTED, Redact
-from ftops.errors import DatasetError
+from ftops.errors import UsageError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
 _ORDER = list(FIXES)
@@ -146,14 +146,14 @@ def choose_codes(
 
 
 def check_codes(codes: Collection[str], rules: Collection[str], flag: str) -> None:
-    """DatasetError when a code is neither a fix's nor that of a check."""
+    """UsageError when a code is neither a fix's nor that of a check."""
     import difflib
 
     known = [*FIXES, *rules]
     for code in codes:
         if code not in known:
             near = difflib.get_close_matches(code, known, n=1, cutoff=0.5)
-            raise DatasetError(
+            raise UsageError(
                 f"{flag} {code}: there is no fix and no check of that name",
                 hint=f"Did you mean {near[0]!r}?" if near else f"The fixes are {', '.join(FIXES)}.",
             )

@@ -177,7 +177,7 @@ def test_a_table_with_templates_becomes_rows_and_the_plan_keeps_the_columns(
 def test_codes_that_do_not_exist_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl")
     answer = ftops("data", "prepare", path, "--skip", "add-seperator")
-    assert answer.code == 1
+    assert answer.code == 2
     assert "Did you mean 'add-separator'?" in answer.err
 
 

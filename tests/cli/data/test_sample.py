@@ -64,7 +64,7 @@ def test_neither_a_page_nor_marks_are_written_over_data(path: Path) -> None:
 def test_wrong_marks_are_refused_and_nothing_is_written(path: Path) -> None:
     for mark in ("x=drop", "9f86d081884c7d65=bad", "9f86d081884c7d65"):
         answer = ftops("data", "sample", path, "--mark", mark)
-        assert answer.code == 1
+        assert answer.code == 2
         assert f"--mark {mark}" in answer.err
     assert not path.with_name("rows.jsonl.marks.jsonl").exists()
 
