@@ -7,9 +7,16 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import NO_TRUST, ApiKeyEnv, BaseUrl, ProviderName, TrustOptions
+from ftops.cli.options import (
+    NO_TRUST,
+    AllowOutside,
+    ApiKeyEnv,
+    BaseUrl,
+    ProviderName,
+    TrustOptions,
+)
 from ftops.cli.output import Output
-from ftops.cli.run import Detach, drive_shown
+from ftops.cli.run import Detach, drive_shown, say_code
 
 if TYPE_CHECKING:
     from ftops.records import ProviderSettings
@@ -45,6 +52,7 @@ def adopt(
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     detach: Detach = False,
+    allow_outside: AllowOutside = False,
     trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Make a run of a job that was created elsewhere, and follow it.
@@ -53,13 +61,18 @@ def adopt(
     is followed, and its results are fetched. With its job file, the model is evaluated, too.
     """
     from ftops.cli.sending import approve, approve_typed
-    from ftops.orchestrator.adopting import adopt_job, check_unknown
+    from ftops.orchestrator.adopting import adopt_job, find_run_to_reopen
+    from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
-        check_unknown(job_id, ledger)
-    job = wiring.load_job_file(job_file, []) if job_file else None
+        known = find_run_to_reopen(job_id, ledger)
+    job = wiring.load_job_file(job_file, [], allow_outside=allow_outside) if job_file else None
     if job:
         approve(out, job, trusting)
+        say_code(out, list_code(job.spec, job.path))
+    if known:
+        settings = known.provider
+    elif job:
         settings = job.spec.provider_settings()
     else:
         typed = wiring.find_chosen_provider(provider, base_url, api_key_env)

@@ -6,7 +6,7 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import JobFile, Overrides
+from ftops.cli.options import AllowOutside, AllowPrivate, JobFile, Overrides
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -19,12 +19,22 @@ def add_to(app: typer.Typer) -> None:
     )(check)
 
 
-def check(out: Output, job_file: JobFile, overrides: Overrides = None) -> None:
+def check(
+    out: Output,
+    job_file: JobFile,
+    overrides: Overrides = None,
+    allow_outside: AllowOutside = False,
+    allow_private: AllowPrivate = False,
+) -> None:
     """Validate a job file and its data, offline.
 
-    Needs no key, no network and no engine, and writes nothing. Exit code 1 when anything is wrong.
+    Needs no key, no network and no engine, runs nothing that the job file names, and writes
+    nothing. Exit code 1 when anything is wrong.
     """
-    show_preview(out, wiring.load_job_to_run(job_file, overrides or []), with_request=False)
+    job = wiring.load_job_to_run(
+        job_file, overrides or [], allow_outside=allow_outside, allow_private=allow_private
+    )
+    show_preview(out, job, with_request=False)
 
 
 def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:

@@ -28,6 +28,7 @@ from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
 from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.named_paths import list_code
 
 _SHOWN_CLASSES = 5
 
@@ -64,6 +65,10 @@ class Forecast:
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
             "evaluation": evaluation_to_json(self.preview.evaluation),
+            "code": [
+                {"field": field, "runs": runs}
+                for field, runs in list_code(self.job.spec, self.job.path)
+            ],
             "figures": self.preview.figures.to_json(),
             "problems": list(self.preview.problems),
         }
@@ -124,6 +129,9 @@ def render_forecast(
         *warn_of_evaluation(found.evaluation, spec.evaluate.max_cost_usd),
     ]:
         yield Text(f"  note: {warning}", style="yellow")
+    if code := list_code(spec, forecast.job.path):
+        yield views.heading("A run executes this code on this machine")
+        yield views.render_pairs(code)
     if with_request:
         yield from _render_sending(found)
     yield ""

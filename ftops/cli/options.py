@@ -13,6 +13,16 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Set a field of the job file; may be given again."
     ),
 ]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Let the job file name files outside its own folder, also by symbolic links.",
+    ),
+]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Send rows in which keys or tokens were found.")
+]
 RunRef = Annotated[
     str,
     typer.Argument(

@@ -19,6 +19,7 @@ from ftops.errors import FtopsError, SpecError
 from ftops.orchestrator.crowd import CrowdClock, Ending, drive_crowd
 from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import drive, open_run
+from ftops.spec.named_paths import list_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,8 @@ class Wishes:
     detach: bool
     new: bool
     retry: bool
+    allow_outside: bool
+    allow_private: bool
     trusting: TrustOptions = NO_TRUST
 
 
@@ -88,8 +91,15 @@ def find_job_files(folder: Path) -> list[Path]:
 def _run_one(
     out: Output, path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes
 ) -> "Run":
-    job = wiring.load_job_to_run(path, wishes.overrides)
+    job = wiring.load_job_to_run(
+        path,
+        wishes.overrides,
+        allow_outside=wishes.allow_outside,
+        allow_private=wishes.allow_private,
+    )
     sending = approve(out, job, wishes.trusting, ask=False)
+    for field, what in list_code(job.spec, job.path):
+        observer.noted(f"this runs code on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
     if run.job_id is None and run.finished_at is None and not sending.stays_here:
@@ -104,6 +114,8 @@ def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: "Ledger") -
     going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
     words = [word for override in wishes.overrides for word in ("--set", override)]
+    words += ["--allow-outside"] * wishes.allow_outside
+    words += ["--allow-private"] * wishes.allow_private
     again = quote("ftops", "run", "--all", str(folder), *words)
     return Interrupted(
         f"stopped watching; {done} of {len(board.runs)} are done,"

@@ -31,8 +31,8 @@ def add_to(app: typer.Typer) -> None:
 def list_runs(out: Output, limit: Limit = 20) -> None:
     """List what has been run, newest first.
 
-    A running run that no process drives is shown as unwatched (its job goes on at the provider) or
-    stopped (before it had a job); `ftops follow` or the same `ftops run` goes on with it.
+    A running run that no process drives is shown as unwatched (its job may still be running at the
+    provider) or stopped (before it had a job); `ftops follow` or the same `ftops run` continues.
     """
     from ftops.cli.documents import run_document
 
@@ -95,7 +95,7 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
-            job = wiring.load_job_file(Path(ref), [])
+            job = wiring.load_job_file(Path(ref), [], allow_outside=True)
             approve(out, job, trusting)
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)
@@ -106,5 +106,15 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     out.finish(
         run_document(run),
         essential=[run.status.value],
-        human=lambda: [f"{run.id} is {run.status.value}."],
+        human=lambda: [_describe_cancelled(run)],
     )
+
+
+def _describe_cancelled(run: "Run") -> str:
+    """What became of a run that was to be cancelled."""
+    if run.finished_at is None:
+        return (
+            f"{run.id} is not cancelled yet: the provider was asked to cancel {run.job_id}, and has"
+            f" not ended it. `ftops follow {run.id}` waits for its end."
+        )
+    return f"{run.id} is {run.status.value}" + (f": {run.error}" if run.error else ".")

@@ -26,7 +26,12 @@ from ftops.notifying.notice import Notice, Say, WebhookTarget
 from ftops.notifying.signature import sign
 from ftops.providers.address import is_loopback
 from ftops.providers.audited_client import AuditedClient
-from ftops.providers.failures import find_retry_after_s, refuse_redirect, show_origin
+from ftops.providers.failures import (
+    find_retry_after_s,
+    find_tls_error,
+    refuse_redirect,
+    show_origin,
+)
 from ftops.providers.retry import RetryPolicy, call_with_retries
 
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=1.0, longest_pause_s=15.0)
@@ -65,11 +70,11 @@ def post_webhook(
         trust_env = not is_loopback(target.url)  # connections to this machine use no proxy
     except ValueError as error:
         raise NotifyFailed(f"notify.webhook_url: no address of a server: {error}") from error
-    with AuditedClient(audit, secret=secret, trust_env=trust_env, hide_paths=True) as client:
-        try:
+    try:
+        with AuditedClient(audit, secret=secret, trust_env=trust_env, hide_paths=True) as client:
             call_with_retries(attempt, policy=retries, clock=clock)
-        except ProviderError as error:
-            raise NotifyFailed(f"notify.webhook_url: {error.message}") from error
+    except ProviderError as error:
+        raise NotifyFailed(f"notify.webhook_url: {error.message}", hint=error.hint) from error
 
 
 def _post(
@@ -91,7 +96,9 @@ def _post(
     except httpx2.InvalidURL as error:
         raise Rejected(f"no address of a server: {error}") from error
     except httpx2.RequestError as error:
-        raise Unreachable(f"{_name(url)}: {error or type(error).__name__}") from error
+        is_final = find_tls_error(error) is not None
+        reason = error or type(error).__name__
+        raise Unreachable(f"{_name(url)}: {reason}", final=is_final) from error
     response.close()
     if not response.is_success:
         raise _read_refusal(response, url, clock)

@@ -114,8 +114,12 @@ def is_from_environ(base_url: str, environ: Mapping[str, str]) -> bool:
 def is_official(base_url: str) -> bool:
     """Whether OpenAI itself answers there."""
     scheme, host, port = read_origin(base_url)
-    is_own = host == "api.openai.com" or host.endswith(".api.openai.com")
-    return is_own and (scheme, port) == ("https", 443)
+    return is_official_host(host) and (scheme, port) == ("https", 443)
+
+
+def is_official_host(host: str) -> bool:
+    """Whether that host is one of OpenAI's."""
+    return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
 def is_loopback(base_url: str) -> bool:

@@ -7,6 +7,7 @@ import httpx2
 import openai
 
 from ftops.audit import AuditLog, Exchange, find_run_id, get_attempt
+from ftops.providers.connection import check_environment
 from ftops.providers.scrub import scrub
 from ftops.records import HIDDEN_PATH
 
@@ -23,6 +24,9 @@ class AuditedClient(openai.DefaultHttpxClient):
     def __init__(
         self, log: AuditLog, *, secret: str, trust_env: bool, hide_paths: bool = False
     ) -> None:
+        """ProviderError where the environment sets a proxy or certificates that cannot be used."""
+        if trust_env:
+            check_environment()
         super().__init__(trust_env=trust_env, follow_redirects=False)
         self._log = log
         self._secret = secret

@@ -25,7 +25,7 @@ from ftops.locks import is_locked
 from ftops.providers.reach import FollowNoRedirect
 from ftops.records import EngineAddress
 
-ENGINE_COMMAND = (sys.executable, "-m", "ftops.engine")
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine")
 IDLE_S = 900.0
 START_WAIT_S = 30.0
 STOP_WAIT_S = 15.0

@@ -21,6 +21,7 @@ from ftops.providers.catalogue import Catalogue
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.figures import ModelFigures
+from ftops.providers.parameters import RefusedParameters
 from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.providers.retry import RetryPolicy
@@ -98,6 +99,7 @@ class OpenAIProvider:
         self._traits = traits
         self._caller = caller
         self._clock = clock
+        self._refused = RefusedParameters()
 
     @property
     def name(self) -> str:
@@ -203,10 +205,13 @@ class OpenAIProvider:
     def complete(
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
-        return answers.complete(self._caller, model, prompts, sampling)
+        return answers.complete(self._caller, self._refused, model, prompts, sampling)
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        return answers.stream(self._caller, model, prompt, sampling)
+        return answers.stream(self._caller, self._refused, model, prompt, sampling)
+
+    def find_refused(self, model: str) -> Mapping[str, str | None]:
+        return self._refused.find(model)
 
     @property
     def moderator(self) -> str:

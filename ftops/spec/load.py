@@ -2,11 +2,10 @@
 
 The order: bytes, text, tree, overrides, plain values with variables filled in, model, rules. Only
 what cannot be read at all ends the search early. Nothing here reaches further than the job file;
-`check_data_files` looks whether its data files are there, `check_provider` what the provider takes.
+`named_paths.py` looks at the files that it names, `check_provider` at what the provider takes.
 """
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from ftops.capabilities import Capabilities
 from ftops.errors import ProviderError
 from ftops.records import ProviderSettings, RowFormat
 from ftops.spec import values as tree_values
-from ftops.spec.evaluate import find_named_files, find_provider_paths
+from ftops.spec.evaluate import find_provider_paths
 from ftops.spec.explain import explain
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
@@ -33,7 +32,7 @@ from ftops.spec.values import Values, read_values, report_secrets
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
 _FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
-_DATA_FIELDS: tuple[tree_values.Path, ...] = (
+DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("training_file",),
     ("validation_file",),
     ("evaluate", "file"),
@@ -134,7 +133,7 @@ def list_variables(job: LoadedJob) -> list[tuple[str, str]]:
 
 
 def _stays_here(job: LoadedJob, path: tree_values.Path) -> bool:
-    if path in _DATA_FIELDS:  # of these, only the id of an uploaded file is sent
+    if path in DATA_FIELDS:  # of these, only the id of an uploaded file is sent
         return resolve_data(job.path, str(job.values.find(*path))) is not None
     return path[0] == "limits" or path[:2] in _KEPT_FIELDS
 
@@ -144,26 +143,6 @@ def resolve_data(job_file: Path, value: str) -> Path | None:
     if _FILE_ID.fullmatch(value):
         return None
     return job_file.absolute().parent / value
-
-
-def check_data_files(job: LoadedJob) -> None:
-    """Raise SpecError, with their places, when data files are missing or cannot be read."""
-    report = Report()
-    for path in _DATA_FIELDS:
-        value = job.values.find(*path)
-        if not isinstance(value, str):
-            continue
-        file = resolve_data(job.path, value)
-        reason = _unreadable(file) if file is not None else None
-        if reason is not None:
-            report.add(job.values.span(path), f"{path[-1]}: {reason}: {file}")
-    for path, name in find_named_files(job.values.find("evaluate")):
-        file = job.path.parent / name
-        if (reason := _unreadable(file)) is not None:
-            place = ("evaluate", *path)
-            report.add(job.values.span(place), f"{path[2]}: {reason}: {file}")
-    if report.problems:
-        raise report.error()
 
 
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
@@ -267,24 +246,3 @@ def _report_name(
         f"unknown provider '{name}'; there are {', '.join(sorted(known))}",
         f"did you mean '{near[0]}'?" if near else "",
     )
-
-
-def _unreadable(file: Path) -> str | None:
-    """Why `file` cannot be read; None when it can."""
-    try:
-        if file.is_dir():
-            return None if _holds_data_set(file) else "this is a folder"
-        if not file.exists():
-            return "there is no such file"
-        if not file.is_file():
-            return "this is not a regular file"
-        if not os.access(file, os.R_OK):
-            return "permission to read is denied"
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
-
-
-def _holds_data_set(folder: Path) -> bool:
-    """Whether Hugging Face `datasets` wrote the folder, or Parquet files lie in it."""
-    return any(next(folder.rglob(name), None) for name in ("state.json", "*.parquet"))

@@ -84,8 +84,14 @@ class NotifySpec(Section):
         max_length=64,
         description="Program that is started, without a shell, in the job file's folder. It gets"
         " JSON on stdin, `FTOPS_OUTCOME`, `FTOPS_RUN_ID`, `FTOPS_NAME` and `FTOPS_JOB_ID` as"
-        " environment variables, and 30 s.",
+        " environment variables beside `PATH`, `HOME`, `LANG`, `TMPDIR` and those of `env`, and"
+        " 30 s.",
     )
+    env: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...],
+        Field(strict=False, max_length=64),
+        Wanted("a list of names of environment variables, such as SLACK_CHANNEL", private=True),
+    ] = Field((), description="Environment variables that the program gets, too, by their names.")
     webhook_url: Annotated[
         Annotated[str, Field(pattern=_URL, max_length=2048), AfterValidator(_sound)] | None,
         Wanted(

@@ -157,7 +157,6 @@ def test_the_model_answers_with_the_separator_and_stop_of_its_run(
     plain = house.ftops("complete", "-m", "colours", "-p", "the apple at noon")
     assert plain.code == 0
     assert plain.out.endswith("\n")
-    assert plain.out.strip() in {"red", "green", "blue"}
     piped = house.ftops("complete", "-m", "colours", "-p", "-", stdin="the apple at noon\n")
     assert piped.out == plain.out
     document = house.look("complete", "-m", "colours", "-p", "the apple at noon", "--json")

@@ -112,6 +112,15 @@ def test_auto_is_left_out_so_that_the_server_takes_its_own_default(
     assert sent(route) == {"model": "ada", "training_file": "file-t"}
 
 
+@pytest.mark.parametrize("key", [None, "run-1.2"])
+def test_the_idempotency_key_is_a_header(
+    api: respx.MockRouter, provider: Provider, key: str | None
+) -> None:
+    route = api.post("/fine-tunes").respond(json=JOB)
+    provider.create_job(JobRequest("ada", "file-t", idempotency_key=key))
+    assert route.calls[0].request.headers.get("idempotency-key") == key
+
+
 def test_everything_that_was_set_is_sent_at_the_top_level(
     api: respx.MockRouter, provider: Provider
 ) -> None:
