@@ -152,4 +152,5 @@ def test_no_address_is_looked_up_or_reached_before_it_is_approved(
     assert "ftops trust https://attacker.example --api-key-env HOSTILE_KEY" in done.out + done.err
     assert done.code == (0 if command in LOOKS else 1)
     assert done.connections() == []
-    assert done.executed(folder.parent) == done.programs() == []
+    assert not done.executed(folder.parent)
+    assert not done.programs()
