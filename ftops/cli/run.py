@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
     from ftops.records import Json, ProviderSettings, Run
+    from ftops.spec.load import LoadedJob
 
 OneJobFile = Annotated[
     Path | None, typer.Argument(metavar="[JOB.yaml]", help="The job file.", show_default=False)
@@ -111,6 +112,19 @@ def run(
 
         show_preview(out, job, with_request=True)
         return
+    drive_shown(
+        out,
+        job.spec.provider_settings(),
+        _make_opening(out, job, trusting, new=new, retry=retry),
+        detach=detach,
+        summaries=(junit, markdown),
+    )
+
+
+def _make_opening(
+    out: Output, job: "LoadedJob", trusting: TrustOptions, *, new: bool, retry: bool
+) -> "Callable[[Desk], Run]":
+    """What opens the run of the job file, once its addresses are approved; shows what is sent."""
     from ftops.cli.sending import approve, show_sending
     from ftops.orchestrator.runs import open_run
     from ftops.spec.named_paths import list_code
@@ -118,19 +132,13 @@ def run(
     say_code(out, list_code(job.spec, job.path))
     sending = approve(out, job, trusting)
 
-    def opened(desk: "Desk") -> "Run":
-        opened_run = open_run(job, desk, new=new, retry=retry)
-        if opened_run.job_id is None and opened_run.finished_at is None:
+    def opening(desk: "Desk") -> "Run":
+        run = open_run(job, desk, new=new, retry=retry)
+        if run.job_id is None and run.finished_at is None:
             show_sending(out, sending)
-        return opened_run
+        return run
 
-    drive_shown(
-        out,
-        job.spec.provider_settings(),
-        opened,
-        detach=detach,
-        summaries=(junit, markdown),
-    )
+    return opening
 
 
 def follow(out: Output, ref: RunRef) -> None:

@@ -173,14 +173,16 @@ def find_tracker_destination(
 ) -> "Destination | None":
     """The server that a tracker's settings in the job file name, and the key that goes there.
 
-    None for a file, and for the address that the environment names, too.
+    None for a file, and for the address that the environment names, too. ProviderError for an
+    address that is none.
     """
-    from ftops.providers.address import Destination
+    from ftops.providers.address import Destination, read_base_url
 
-    uri = settings.get("tracking_uri", "")
-    if not uri.startswith(("http://", "https://")) or uri == environ.get("MLFLOW_TRACKING_URI"):
+    uri = settings.get("tracking_uri", "").strip()
+    is_server = uri.lower().startswith(("http://", "https://"))
+    if not is_server or uri == environ.get("MLFLOW_TRACKING_URI"):
         return None
-    return Destination(uri, "MLFLOW_TRACKING_TOKEN")
+    return Destination(read_base_url(uri), "MLFLOW_TRACKING_TOKEN")
 
 
 def make_tracker() -> "Tracker":

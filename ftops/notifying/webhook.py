@@ -30,7 +30,7 @@ from ftops.providers.failures import (
     find_retry_after_s,
     find_tls_error,
     refuse_redirect,
-    show_origin,
+    show_server,
 )
 from ftops.providers.retry import RetryPolicy, call_with_retries
 
@@ -121,7 +121,7 @@ def _read_refusal(response: httpx2.Response, url: str, clock: Clock) -> Provider
 
 def _name(url: str) -> str:
     """The address without its path, which is a secret."""
-    return show_origin(httpx2.URL(url))
+    return show_server(httpx2.URL(url))
 
 
 def _bounded(call: Callable[[], None], limit_s: float) -> None:

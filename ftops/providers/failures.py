@@ -127,6 +127,29 @@ def _read_status(
     )
 
 
+def refuse_redirect(response: httpx2.Response, doing: str) -> BadAnswer:
+    """The error for a redirect, which is never followed: a key or data would go along.
+
+    It names both hosts, but no path and no query, which may be secret.
+    """
+    here = httpx2.URL(str(response.request.url))
+    try:
+        target = show_server(here.join(response.headers.get("location", "")))
+    except (httpx2.InvalidURL, ValueError):
+        target = "an address that is none"
+    return BadAnswer(
+        f"{doing}: {show_server(here)} redirects to {target} (HTTP {response.status_code}),"
+        " and no redirect is followed",
+        hint="If the server has moved and you know the new host, name it in the job file.",
+        status=response.status_code,
+    )
+
+
+def show_server(url: httpx2.URL) -> str:
+    """The address without user, path and query."""
+    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
+
+
 def find_failure(
     values: Mapping[str, Json], doing: str, *, request_id: str | None = None
 ) -> ProviderError | None:
@@ -166,29 +189,6 @@ def _find_status(error: Mapping[str, Json], words: str) -> int | None:
             return int(number)
     plain = re.sub(r"[^a-z]", "", words.lower())
     return next((status for pattern, status in _WORDS if re.search(pattern, plain)), None)
-
-
-def refuse_redirect(response: httpx2.Response, doing: str) -> BadAnswer:
-    """The error for a redirect, which is never followed: a key or data would go along.
-
-    It names both hosts, but no path and no query, which may be secret.
-    """
-    here = httpx2.URL(str(response.request.url))
-    try:
-        target = show_origin(here.join(response.headers.get("location", "")))
-    except (httpx2.InvalidURL, ValueError):
-        target = "an address that is none"
-    return BadAnswer(
-        f"{doing}: {show_origin(here)} redirects to {target} (HTTP {response.status_code}),"
-        " and no redirect is followed",
-        hint="If the server has moved and you know the new host, name it in the job file.",
-        status=response.status_code,
-    )
-
-
-def show_origin(url: httpx2.URL) -> str:
-    """The address without user, path and query."""
-    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
 
 
 def _find_hint(code: str | None, host: str = "") -> str:
@@ -234,7 +234,7 @@ def _is_error_object(content: bytes) -> bool:
 
 def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str) -> Unreachable:
     url = error.request.url
-    address = show_origin(url)
+    address = show_server(url)
     if isinstance(error, openai.APITimeoutError):
         reason = f"{doing}: no answer in time from {address}"
     else:

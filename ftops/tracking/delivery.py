@@ -17,7 +17,7 @@ from typing import Protocol
 
 import orjson
 
-from ftops.errors import FtopsError, NotTrusted, TrackFailed
+from ftops.errors import FtopsError, TrackFailed
 from ftops.records import Json
 from ftops.tracking import to_json_file
 from ftops.tracking.tools import TOOLS, Tool
@@ -53,7 +53,7 @@ class NoTracker:
 class TrackDelivery:
     """The `Tracker` of the command line.
 
-    `check` raises NotTrusted for settings that name an address which is not approved.
+    `check` raises an FtopsError for settings that name an address which is not approved.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TrackDelivery:
         tool = TOOLS[target.tool]
         try:
             self._check(target.settings)
-        except NotTrusted as error:
+        except FtopsError as error:
             raise TrackFailed(f"track: {tool.name}: {error.message}", hint=error.hint) from error
         if not tool.imports:
             try:

@@ -3,15 +3,20 @@
 import json
 import socket
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from ftops.cli.wiring import make_tracker
 from ftops.clock import SystemClock
+from ftops.errors import TrackFailed
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run, RunId, RunStatus, TunedModel
 from ftops.spec.load import load_job
+from ftops.tracking.delivery import TrackTarget
 from tests.cli.running import Answer, ftops, write_job, write_rows
+from tests.tracking.runs import make_run
 
 HOST = "llm.example"
 FOREIGN = f"{{type: openai, base_url: 'https://{HOST}/v1', api_key_env: CI_TOKEN}}"
@@ -315,3 +320,22 @@ def test_the_status_of_a_run_is_open_when_its_address_is_not_approved_any_more(
     ledger = Ledger(no_real_home / "ledger.db", SystemClock())
     assert ledger.get_run(run_id).status in (RunStatus.PENDING, RunStatus.RUNNING)
     ledger.close()
+
+
+@pytest.mark.skipif(find_spec("mlflow") is None, reason="MLflow is not installed")
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_a_tracker_at_an_address_of_the_job_file_needs_an_approval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str], scheme: str
+) -> None:
+    uri = f"{scheme}://{HOST}"
+    job = write_job(tmp_path, f"track: [{{mlflow: {{tracking_uri: '{uri}'}}}}]\n")
+    shown = ftops("check", job)
+    assert (shown.code, f"mlflow at {uri}" in shown.out) == (0, True)
+    refused = ftops("run", job)
+    assert refused.code == 1
+    assert f"ftops trust https://{HOST} --api-key-env MLFLOW_TRACKING_TOKEN" in refused.err
+    with pytest.raises(TrackFailed, match="was not approved"):
+        make_tracker().track(make_run(), TrackTarget("mlflow", {"tracking_uri": uri}, tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert "mlflow at" not in ftops("check", job).out
+    assert looked_up == []

@@ -161,3 +161,21 @@ def test_run_names_the_code_before_it_runs_any_and_loads_it_before_anything_is_s
     assert 0 <= done.err.index("Code that runs on this machine:") < done.err.index("LOADED")
     assert set(done.executed(folder.parent)) == {str(inside), str(folder / "helper.py")}
     assert done.connections() == []
+
+
+FOREIGN = "{type: openai, base_url: 'https://attacker.example/v1', api_key_env: HOSTILE_KEY}"
+
+
+@pytest.mark.parametrize(
+    "command", [*LOOKS, ("run",), ("run", "--detach"), ("cancel",), ("doctor",)], ids=" ".join
+)
+def test_no_address_is_looked_up_or_reached_before_it_is_approved(
+    folder: Path, command: tuple[str, ...]
+) -> None:
+    done = look_at(folder, *command, write(folder, "", provider=FOREIGN))
+    assert "attacker.example" in done.out + done.err
+    assert "ftops trust https://attacker.example --api-key-env HOSTILE_KEY" in done.out + done.err
+    assert done.code == (0 if command in LOOKS else 1)
+    assert done.connections() == []
+    assert not done.executed(folder.parent)
+    assert not done.programs()

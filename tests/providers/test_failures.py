@@ -462,7 +462,7 @@ def test_another_server_is_not_explained_by_openais_projects(bench: Bench) -> No
             lambda _request: refusal(404, message="No such model.", code="model_not_found")
         )
     )
-    other = bench.build(ProviderSettings("openai", base_url="https://models.example/v1"))
+    other = bench.build(ProviderSettings("openai", base_url="https://127.0.0.1/v1"))
     with pytest.raises(NotFound) as caught:
         other.complete("ft:gpt-4.1:acme::x", [(Message("user", "Hello"),)], Sampling())
     assert "project" not in caught.value.hint
