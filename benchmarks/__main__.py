@@ -13,6 +13,7 @@ NAMES = (
     "learning",
     "memory",
     "serving",
+    "hostile",
     "asking",
     "ledger",
     "lists",

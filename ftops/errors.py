@@ -14,6 +14,7 @@
     │   ├── Unavailable            408, every other 5xx, and 409 to a question
     │   ├── Unreachable            no answer at all: refused, reset, timed out
     │   └── BadAnswer              an answer that is not the protocol's
+    ├── NotTrusted             a key may not go to an address: it was not approved
     ├── LedgerError            the ledger cannot be read or written
     │   ├── LedgerTooNew           written by a later ftops
     │   └── UnknownRun             no run, job or model by that name
@@ -32,11 +33,14 @@
     │   └── PortTaken
     └── StorageError           full disk, read-only folder, no permission
 
-Each message says what happened and where; `hint` says the next thing to do. Domain code raises,
-and only `ftops.cli` turns an error into text and an exit code.
+Each message says what happened and where; `hint` says the next thing to do, with `JOB.yaml` for the
+path of the job file, which `ftops.cli` puts in. Domain code raises, and only `ftops.cli` turns an
+error into text and an exit code.
 """
 
 from typing import Self
+
+_REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for its content
 
 
 class FtopsError(Exception):
@@ -54,13 +58,13 @@ class FtopsError(Exception):
 class SpecError(FtopsError):
     """The job file is wrong; the message lists every problem with file, line and column."""
 
-    hint = "Mend the job file; `ftops check JOB.yaml` looks at it without sending anything."
+    hint = "Correct the job file; `ftops check JOB.yaml` checks it without sending anything."
 
 
 class DatasetError(FtopsError):
     """A data file is wrong; the message names the file and the lines."""
 
-    hint = "Mend these rows; `ftops check JOB.yaml` looks at the data without sending anything."
+    hint = "Correct these rows; `ftops check JOB.yaml` checks the data without sending anything."
 
 
 class ScoringError(FtopsError):
@@ -81,6 +85,8 @@ class ProviderError(FtopsError):
     `status` is the HTTP status (None without an answer), `code` and `param` are the API's own,
     `request_id` is what the provider's support asks for, and `retry_after_s` is the pause it
     asked for, in seconds. `final` is True when it said that asking again soon is of no use.
+    `unrecognized` is True when the body is not the protocol's error object: a proxy, or another
+    program at that address, may have answered.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class ProviderError(FtopsError):
         request_id: str | None = None,
         retry_after_s: float | None = None,
         final: bool = False,
+        unrecognized: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
@@ -102,6 +109,14 @@ class ProviderError(FtopsError):
         self.request_id = request_id
         self.retry_after_s = retry_after_s
         self.final = final
+        self.unrecognized = unrecognized
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the request certainly had no effect: refused for its content, or never sent."""
+        if isinstance(self, RateLimited | Unavailable | Unreachable | BadAnswer):
+            return False
+        return self.status is None or (self.status in _REFUSALS and not self.unrecognized)
 
     def reworded(self, message: str, hint: str) -> Self:
         """The same answer of the provider with another message and another hint."""
@@ -114,13 +129,14 @@ class ProviderError(FtopsError):
             request_id=self.request_id,
             retry_after_s=self.retry_after_s,
             final=self.final,
+            unrecognized=self.unrecognized,
         )
 
 
 class AuthFailed(ProviderError):
     """The key is missing or was refused."""
 
-    hint = "Set the key in the environment variable that the job file's provider names."
+    hint = "Set the key in the environment variable that `api_key_env` of the provider names."
 
 
 class PermissionRefused(ProviderError):
@@ -163,10 +179,14 @@ class BadAnswer(ProviderError):
     hint = "Check `base_url`: something other than the fine-tuning API seems to answer there."
 
 
+class NotTrusted(FtopsError):
+    """A key would go to an address from a job file that the user has not approved."""
+
+
 class LedgerError(FtopsError):
     """The ledger cannot be read or written."""
 
-    hint = "Give the command again; if that fails too, restore ledger.db from a backup."
+    hint = "Run the command again; if that fails too, `ftops restore FILE` restores a backup."
 
 
 class LedgerTooNew(LedgerError):

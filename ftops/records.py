@@ -3,6 +3,7 @@
 Times are aware datetimes in UTC. `Json` values are what `json.loads` gives.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -89,6 +90,9 @@ class Hyperparameters:
     classification_betas: tuple[float, ...] | None = None
 
 
+HIDDEN_PATH = "/***"  # stands for the path of a webhook, which is a secret
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
     """Which provider a job file names, and how it is reached. Never holds a key itself.
@@ -103,6 +107,22 @@ class ProviderSettings:
     organization: str | None = None
     project: str | None = None
     protocol: JobProtocol = "current"
+
+
+_ROUTES = re.compile(
+    r"/(?:chat/completions|fine_tuning(?:/jobs(?:/.*)?)?|fine-tunes(?:/.*)?)$"
+    r"|(?<=/v\d)/(?:completions|moderations|embeddings|responses|(?:files|models|uploads)(?:/[^/]+)?)$"
+)
+_TWICE = re.compile(r"(/v\d[a-z0-9]*)\1+$")
+
+
+def find_api_address(base_url: str) -> str | None:
+    """The address of the API, where `base_url` names one of its routes or doubles its version.
+
+    None where it does neither, and can be used as it is.
+    """
+    address = _TWICE.sub(r"\1", _ROUTES.sub("", base_url.rstrip("/")))
+    return None if address == base_url.rstrip("/") else address
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +200,7 @@ class JobRequest:
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
+    idempotency_key: str | None = None  # the same for each time that the request is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +298,8 @@ class Completion:
     the end of the answer; pauses and failed attempts before it do not count. Where `shared` prompts
     went in one request, all have its seconds (no answer was there earlier), and the tokens are
     parts of the request's own, by the lengths of the texts: their sum and mean are exact, one of
-    them is an estimate.
+    them is an estimate. `refused_parameters` were not sent as they were asked for, because the
+    model refuses them: each with the name that it was sent under, or None where it was left out.
     """
 
     text: str
@@ -289,6 +311,17 @@ class Completion:
     first_token: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+
+
+def render_refused(refused: Mapping[str, str | None]) -> str:
+    """What was left out of requests or renamed in them, as half a sentence; "" for nothing."""
+    left_out = [name for name, new in refused.items() if new is None]
+    said = [f"{name} sent as {new}" for name, new in refused.items() if new is not None]
+    if left_out:
+        them = "it" if len(left_out) == 1 else "them"
+        said.insert(0, f"{' and '.join(left_out)} not sent: the model refuses {them}")
+    return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def _adapt(function: Callable[..., None]) -> Callable[..., None]:
             arguments[name] = bundle(
                 **{one.name: arguments.pop(one.name) for one in fields(bundle)}
             )
+        out.job_file = arguments.get("job_file")
         with reported(out):
             function(out, **arguments)
 

@@ -1,19 +1,20 @@
 """Errors become text and exit codes here, and nowhere else.
 
-    0    done
-    1    a known error; nothing is lost, and the message says what to do next
-    2    the command line was not understood
-    3    the job failed or was cancelled at the provider
-    4    the model is there, but does not reach what `evaluate.require` wants
-    70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
-    130  interrupted with Ctrl-C; a job that was created goes on without us
-
-A broken pipe (`ftops runs | head`) ends quietly.
+0    done
+1    a known error; nothing is lost, and the message says what to do next
+2    the command line was not understood
+3    the job failed or was cancelled at the provider
+4    the model is there, but does not reach what `evaluate.require` wants
+70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
+130  interrupted with Ctrl-C; a job that was created goes on without us
+141  the reader of the output has gone (`ftops runs | head`), as SIGPIPE ends other commands
 """
 
 import contextlib
 import os
 import platform
+import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from ftops.cli.output import Mode, Output, render_json
 from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ftops.records import Json
 
 KNOWN_ERROR = 1
@@ -35,6 +38,7 @@ JOB_FAILED = 3
 GATE_MISSED = 4
 BUG = 70
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 EXIT_CODES = (
     (0, "done"),
     (KNOWN_ERROR, "a known error; the message says what to do next"),
@@ -43,6 +47,7 @@ EXIT_CODES = (
     (GATE_MISSED, "the model does not reach what `evaluate.require` wants"),
     (BUG, "a bug in ftops; a report is left in FTOPS_HOME/reports"),
     (INTERRUPTED, "interrupted with Ctrl-C; a job that was created goes on"),
+    (BROKEN_PIPE, "the reader of the output has gone, as in `ftops runs | head`"),
 )
 
 
@@ -68,7 +73,7 @@ def reported(out: Output) -> Iterator[None]:
         _fail(out, error_document(error), choose_exit_code(error))
     except BrokenPipeError:
         _silence_stdout()
-        raise typer.Exit(KNOWN_ERROR) from None
+        raise typer.Exit(BROKEN_PIPE) from None
     except Interrupted as stop:
         _fail(out, _describe("Interrupted", stop.message, stop.hint), INTERRUPTED)
     except KeyboardInterrupt:
@@ -89,6 +94,8 @@ def reported(out: Output) -> Iterator[None]:
 
 def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
     """Say what happened, once, and leave with `code`."""
+    if isinstance(error["hint"], str):
+        error = error | {"hint": _name_job_file(error["hint"], out.job_file)}
     if out.mode is Mode.JSON:
         with contextlib.suppress(OSError):
             out.stdout.write(render_json({"error": error, **out.about}) + "\n")
@@ -96,6 +103,13 @@ def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
     label = "stopped:" if code == INTERRUPTED else "error:"
     out.complain_about(str(error["message"]), str(error["hint"] or ""), label=label)
     raise typer.Exit(code) from None
+
+
+def _name_job_file(hint: str, job_file: "Path | None") -> str:
+    """The hint with the path of the command's job file; without one, it cannot be checked."""
+    if job_file is None:
+        return re.sub(r"; `ftops check JOB\.yaml`[^.]*", "", hint)
+    return hint.replace("JOB.yaml", shlex.quote(str(job_file)))
 
 
 def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":

@@ -1,5 +1,8 @@
 """Which model the user means: by its own name, by the run or by the job that made it."""
 
+import contextlib
+import difflib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,7 @@ class NamedModel:
     tuned: "TunedModel | None" = None
     run: "Run | None" = None
     plan: "DataPlan | None" = None
+    near: str | None = None  # of a name that the ledger does not know: one like it that it knows
 
     def check_there(self) -> None:
         """NotFound when the ledger knows that the model was deleted."""
@@ -62,7 +66,7 @@ def find_named_model(
         tuned = find_maker(ledger, ref)
         if tuned is not None:
             return _make(ledger, ref, tuned, asked)
-        return NamedModel(ref, asked or wiring.get_default_provider())
+        return NamedModel(ref, asked or wiring.get_default_provider(), near=_find_near(ledger, ref))
     if run.fine_tuned_model is None:
         raise RunError(
             f"{run.id} has made no model: it is {run.status.value}",
@@ -71,6 +75,28 @@ def find_named_model(
     name = run.fine_tuned_model
     tuned = ledger.find_model(name)
     return NamedModel(name, asked or run.provider, tuned, run, _find_plan(ledger, run))
+
+
+@contextlib.contextmanager
+def near_names_shown(named: Sequence[NamedModel]) -> Iterator[None]:
+    """Where a provider does not find one of the models, say which name was probably meant."""
+    try:
+        yield
+    except NotFound as error:
+        for one in named:
+            if one.near is not None and one.name in error.message:
+                error.hint = (
+                    f"Did you mean {one.near!r}? `ftops models list` and `ftops runs` show what"
+                    " there is."
+                )
+        raise
+
+
+def _find_near(ledger: "Ledger", ref: str) -> str | None:
+    """The name most like `ref` among models that are there and runs that made one."""
+    names = {model.name for model in ledger.list_models() if model.deleted_at is None}
+    names |= {run.name for run in ledger.list_runs() if run.fine_tuned_model in names}
+    return next(iter(difflib.get_close_matches(ref, sorted(names), n=1)), None)
 
 
 def _make(

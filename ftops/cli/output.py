@@ -12,6 +12,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.text import Text
 
@@ -58,6 +60,7 @@ class Output:
         self.stdout = stdout
         self.stderr = stderr
         self.about: dict[str, Json] = {}  # what an error in the JSON mode is about
+        self.job_file: Path | None = None  # the one that the command was given, for hints
         self._console: Console | None = None
 
     @property

@@ -7,8 +7,9 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import RunRef
+from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
 from ftops.cli.output import Output
+from ftops.cli.run import say_code
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,18 +84,23 @@ def show(out: Output, ref: RunRef) -> None:
     )
 
 
-def cancel(out: Output, ref: RunRef) -> None:
+def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     """Cancel the job at the provider, and record it.
 
     A job file may stand for its run: then the job is found though the ledger is gone.
     """
     from ftops.cli.documents import run_document
+    from ftops.cli.sending import approve
     from ftops.orchestrator.observer import Silent
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
+    from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
-            job = wiring.load_job_file(Path(ref), [])
+            # Data outside its folder is only hashed, to find the run.
+            job = wiring.load_job_file(Path(ref), [], allow_outside=True)
+            say_code(out, list_code(job.spec, job.path))
+            approve(out, job, trusting)
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)
         else:

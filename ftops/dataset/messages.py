@@ -13,6 +13,9 @@ _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
 )
 TEXT_KEYS = ("content", "text")
+# Keys of messages and of JSON Schemas under which a null says something.
+MESSAGE_NULLS = frozenset({"role", "content", "arguments"})
+SCHEMA_NULLS = frozenset({"default", "const", "enum", "examples"})
 ARGUMENT_KEYS = ("arguments",)  # of a call of a tool or function: JSON as text
 _KINDS = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number",
@@ -55,6 +58,17 @@ def change_texts(
     if isinstance(value, list):
         return [change_texts(one, change, keys, key) for one in value]
     return change(value) if isinstance(value, str) and key in keys else value
+
+
+def drop_nulls(value: Json, kept: Collection[str]) -> Json:
+    """`value` without keys that hold null, but for those `kept`, with all that they hold."""
+    if isinstance(value, dict):
+        return {
+            key: one if key in kept else drop_nulls(one, kept)
+            for key, one in value.items()
+            if one is not None or key in kept
+        }
+    return [drop_nulls(one, kept) for one in value] if isinstance(value, list) else value
 
 
 def list_texts(value: Json, keys: Collection[str] = TEXT_KEYS) -> list[str]:

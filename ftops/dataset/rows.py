@@ -11,6 +11,7 @@ from ftops.dataset.examining.sifting import Sifter
 from ftops.dataset.messages import Raw, message_text
 from ftops.dataset.reading.batches import Fault
 from ftops.dataset.reading.options import ReadOptions
+from ftops.dataset.reading.recognition import suggest_columns
 from ftops.dataset.reading.source import Source, open_source
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
 from ftops.errors import DatasetError
@@ -64,12 +65,16 @@ class Row:
 
 @dataclass(slots=True)
 class BadRows:
-    """What was wrong in a file: how many rows, and the first ten with their reasons."""
+    """What was wrong in a file: how many rows, and the first ten with their reasons.
+
+    `columns` are options that name columns of a row without any key that is known.
+    """
 
     path: Path | str
     good: int = 0
     bad: int = 0
     shown: list[str] = field(default_factory=list)
+    columns: str = ""
 
     def add(self, line: int, reason: str) -> None:
         self.bad += 1
@@ -79,6 +84,8 @@ class BadRows:
     def add_fault(self, fault: Fault) -> None:
         """Add all the records that `fault` stands for."""
         self.bad += fault.count
+        if fault.code == "missing-key" and not self.columns:
+            self.columns = suggest_columns(fault.record)
         room = min(fault.count, _SHOWN_ROWS - len(self.shown))
         for line in range(fault.place, fault.place + room):
             self.shown.append(f"{self.path}:{line}: {fault.reason}")
@@ -90,7 +97,10 @@ class BadRows:
         lines = [f"{self.path}: {self.bad} of {total} {rows} bad", *self.shown]
         if self.bad > len(self.shown):
             lines.append(f"… and {self.bad - len(self.shown)} more")
-        return DatasetError("\n".join(lines))
+        hint = ""
+        if self.columns:
+            hint = f"Name the columns, such as {self.columns} (in a job file under `prepare:`)."
+        return DatasetError("\n".join(lines), hint=hint)
 
 
 def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:

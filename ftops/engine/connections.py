@@ -2,8 +2,12 @@
 
 The web server by itself waits without end for the rest of a request's head, and for a client that
 does not read its answer. Here both have a limit; the rest of a body has one in the door
-(`security.py`), where it can still be answered. A connection beyond the limit is told so by the
-door (503), one far beyond it is closed unread.
+(`security.py`), where it can still be answered. A new connection beyond the limit takes the place
+of the oldest one that has no request under way; where all have one, the door refuses it (503), and
+one far beyond the limit is closed unread.
+
+The web server also parses all that has arrived in one go. A head may have so many lines only, and
+many short chunks are parsed a few at a time, so that others have their turn in between.
 """
 
 import asyncio
@@ -12,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -19,6 +24,13 @@ from uvicorn.server import ServerState
 from ftops.engine.security import FULL
 
 _CLOSED_UNREAD = 2  # times the limit
+_MAX_HEAD_LINES = 200
+_MAX_HEAD_BYTES = 1 << 16
+_MANY_LINES = 128  # in one piece of what arrives
+_SLICE_BYTES = 1 << 8  # parsed at a time where there are many
+_LINGER_S = 1.0
+_GRACE_S = 0.1
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,7 @@ class Connection(H11Protocol):
     """One client. Made by the server from a class with its own `patience` (`patient`)."""
 
     patience: ClassVar[Patience]
+    idle: ClassVar[dict["Connection", None]]  # those without a request, the oldest first
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
@@ -41,26 +54,85 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, **rest)
         self._head = _Deadline(self.loop, self.patience.head_s)
         self._answer = _Deadline(self.loop, self.patience.answer_s)
+        self._head_lines = self._head_bytes = 0  # of a head that is not complete
+        self._head_end = b""  # its last bytes
+        self._head_is_whole = False
+        self._unparsed = bytearray()
+        self._is_discarding = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         taken = len(self.connections)
         if taken > _CLOSED_UNREAD * self.patience.connections:
-            transport.abort()
+            if not self._close_oldest_idle():
+                transport.abort()
         elif taken > self.patience.connections:
-            self.app_state = {**self.app_state, FULL: True}
+            if self.idle:  # what the oldest one may just have sent is read first
+                self.loop.call_later(_GRACE_S, self._make_room)
+            else:
+                self.app_state = {**self.app_state, FULL: True}
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unparsed.clear()
+        self.idle.pop(self, None)
         super().connection_lost(exc)
         self._head.lift()
         self._answer.lift()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_discarding or not self._take_head(data):
+            return
+        if not self._unparsed and not self._is_slow_to_parse(data):
+            self._parse(data)
+            return
+        waits = bool(self._unparsed)
+        self._unparsed += data
+        self.transport.pause_reading()
+        if not waits:
+            self._parse_slice()
+
+    def _parse_slice(self) -> None:
+        if self.transport.is_closing():
+            return
+        n_bytes = len(self._unparsed)
+        if self._is_slow_to_parse(self._unparsed):
+            if self.cycle is not None and self.cycle.response_complete:
+                self._discard()
+                return
+            n_bytes = _SLICE_BYTES
+        data = bytes(self._unparsed[:n_bytes])
+        del self._unparsed[:n_bytes]
+        self._parse(data)
+        if self._unparsed:
+            self.loop.call_soon(self._parse_slice)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
+
+    def _is_slow_to_parse(self, data: bytes | bytearray) -> bool:
+        """Whether it holds many lines of a head, or many chunks of a body."""
+        if self.conn.their_state is h11.SEND_BODY and not self._is_chunked():
+            return False
+        return data.count(b"\n") > _MANY_LINES
+
+    def _is_chunked(self) -> bool:
+        return any(name == b"transfer-encoding" for name, _ in self.headers)
+
+    def _discard(self) -> None:
+        """Parse nothing more of a body that was answered already; close when that was read."""
+        self._is_discarding = True
+        self._unparsed.clear()
+        self.transport.resume_reading()
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _parse(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_head()
 
     def on_response_complete(self) -> None:
+        # A client that sends its next requests before the answer: their heads are waiting.
+        if self.conn.trailing_data[0].count(b"\n") > _MAX_HEAD_LINES:
+            self.transport.close()
         super().on_response_complete()
         self._watch_head()
 
@@ -79,9 +151,43 @@ class Connection(H11Protocol):
     def _watch_head(self) -> None:
         """Wait for a head unless a request is under way; what drips in does not prolong it."""
         if self.cycle is not None and not self.cycle.response_complete:
+            self._head_lines = self._head_bytes = 0
+            self._head_end, self._head_is_whole = b"", False
             self._head.lift()
+            self.idle.pop(self, None)
         elif not self.transport.is_closing():
             self._head.set(self.transport)
+            self.idle.setdefault(self)
+
+    def _take_head(self, data: bytes) -> bool:
+        """Count what belongs to the head; False when it is too long, and was refused."""
+        if self._head_is_whole or self.conn.their_state is not h11.IDLE:
+            return True  # a body, or what is left of one
+        text = self._head_end + data
+        end = text.find(_END_OF_HEAD)
+        head = text if end < 0 else text[:end]
+        self._head_lines += head.count(b"\n", len(self._head_end))
+        self._head_bytes += len(head) - len(self._head_end)
+        self._head_end = text[1 - len(_END_OF_HEAD) :]
+        self._head_is_whole = end >= 0
+        if self._head_lines <= _MAX_HEAD_LINES and self._head_bytes <= _MAX_HEAD_BYTES:
+            return True
+        self.send_400_response("The head of the request is too long.")
+        return False
+
+    def _make_room(self) -> None:
+        while len(self.connections) > self.patience.connections and self._close_oldest_idle():
+            pass
+
+    def _close_oldest_idle(self) -> bool:
+        """Close the connection that has waited longest for a request; False when none waits."""
+        oldest = next(iter(self.idle), None)
+        if oldest is None:
+            return False
+        del self.idle[oldest]
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+        return True
 
 
 class _Deadline:
@@ -117,4 +223,4 @@ def allow_files(count: int) -> None:
 
 def patient(patience: Patience) -> type[Connection]:
     """The class of a server's connections."""
-    return type("PatientConnection", (Connection,), {"patience": patience})
+    return type("PatientConnection", (Connection,), {"patience": patience, "idle": {}})

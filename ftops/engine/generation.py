@@ -1,11 +1,13 @@
 """Answers from fine-tuned models: the last used ones stay in memory, each with its desk."""
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
+
+from anyio import CapacityLimiter
 
 from ftops.engine.batching import Asked, Desk
 from ftops.engine.model_store import Manifest, read_manifest
@@ -15,6 +17,7 @@ from ftops.engine.trainers.protocol import Delta, Document, LoadedModel, Samplin
 from ftops.errors import EngineError
 
 GetTrainer: TypeAlias = Callable[[str], Trainer]
+_THREADS_PER_OWNER = 64
 
 
 @dataclass(eq=False, slots=True)
@@ -64,6 +67,9 @@ class Generation:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._open: OrderedDict[str, OpenModel] = OrderedDict()
+        self._limiters: dict[str, CapacityLimiter] = defaultdict(
+            lambda: CapacityLimiter(_THREADS_PER_OWNER)
+        )
 
     def open(self, row: ModelRow) -> OpenModel:
         """The model, ready to answer; EngineError when its folder cannot be read."""
@@ -78,6 +84,10 @@ class Generation:
             while len(self._open) > self._capacity:
                 self._open.popitem(last=False)
             return model
+
+    def get_limiter(self, owner: str) -> CapacityLimiter:
+        """How many threads may wait for models of that owner at a time."""
+        return self._limiters[owner]
 
     def _load(self, base: str, path: Path) -> LoadedModel:
         try:

@@ -17,6 +17,7 @@ from ftops.engine.api.failures import ApiError
 _MAX_FIELD_BYTES = 4096
 _MAX_PARTS = 20
 _WRITE_BYTES = 1 << 20
+_MANY_LINES = 1000
 
 
 @dataclass(slots=True)
@@ -59,7 +60,10 @@ async def read_upload(
             },
         )
         async for piece in pieces:
-            parser.write(piece)
+            if piece.count(b"\r") > _MANY_LINES:  # each may begin a boundary: slow to parse
+                await to_thread.run_sync(parser.write, piece)
+            else:
+                parser.write(piece)
             if reader.waiting_bytes >= _WRITE_BYTES:
                 await to_thread.run_sync(target.writelines, reader.take())
         parser.finalize()

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import orjson
 
+from ftops.engine.bounded_json import TooManyValues, read_bounded
 from ftops.records import Json, RowFormat
 
 MAX_LINE_BYTES = 4 << 20
@@ -160,7 +161,9 @@ def _parsed(path: Path) -> Iterator[tuple[int, TrainingRow | _BadRow]]:
 
 def _parse_row(line: bytes) -> TrainingRow:
     try:
-        value = orjson.loads(line)
+        value = read_bounded(line)
+    except TooManyValues as error:
+        raise _BadRow(str(error)) from None
     except orjson.JSONDecodeError as error:
         reason = error.msg.partition(": line")[0]  # it would call every line the first
         raise _BadRow(f"not valid JSON: {reason} (column {error.colno})") from None
@@ -168,7 +171,7 @@ def _parse_row(line: bytes) -> TrainingRow:
         raise _BadRow("not a JSON object")
     if "messages" in value:
         return _parse_chat(value)
-    if "input" in value or any(key in value for key in _OUTPUTS):
+    if isinstance(value.get("input"), dict) or any(key in value for key in _OUTPUTS):
         return _parse_preference(value)
     return _parse_completion(value)
 

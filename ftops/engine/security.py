@@ -161,9 +161,13 @@ class Door:
 
 
 def too_large(limit: int) -> ApiError:
-    """413, with the limit."""
+    """413, with the limit.
+
+    The connection stays open: the server drops the rest of the body until the next request's
+    deadline. Closing it with bytes unread would reset it, and the client would lose the answer.
+    """
     message = f"The body is larger than {limit:,} bytes."
-    return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+    return ApiError(413, message, code="request_too_large")
 
 
 def _full() -> ApiError:

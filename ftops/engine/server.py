@@ -5,11 +5,13 @@ is unfinished. Workers are then asked to write a checkpoint; their jobs go on at
 """
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +52,7 @@ _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _GRACE_S = 5  # for requests under way when the engine ends
 _FILES_A_CONNECTION = 3  # itself, a file that goes up or down, one that is refused
 _FILES_BESIDE = 256
+_SWITCH_S = 0.001
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +85,13 @@ def limit_threads() -> None:
     machine are many times slower. Must come before NumPy is imported; workers inherit it."""
     for name in _THREAD_LIMITS:
         os.putenv(name, "1")
+
+
+def favour_short_requests() -> None:
+    """Let the event loop have its turn soon while threads compute, and collect garbage fast."""
+    sys.setswitchinterval(_SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what was imported stays: no collection has to look at it
 
 
 def prepare_folder(paths: EngineFolder) -> EngineFolder:
@@ -142,6 +152,7 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             engine.scheduler.start()
             crashpoints.reach("engine.start.after_recovery")
             engine.inspector.wake()  # for what an earlier engine had not looked at
+            favour_short_requests()
             try:
                 _run(engine, bound, on_ready)
             finally:

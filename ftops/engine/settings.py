@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
-WORKER_COMMAND = (sys.executable, "-m", "ftops.engine.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.worker")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
 
@@ -135,7 +135,7 @@ class EngineSettings:
     max_upload_bytes: int = 512 * MEBIBYTE
     max_part_bytes: int = 64 * MEBIBYTE
     max_assembled_bytes: int = 8192 * MEBIBYTE
-    max_body_bytes: int = 8 * MEBIBYTE
+    max_body_bytes: int = 6 * MEBIBYTE  # as JSON can escape all prompts that a request may have
     models_in_memory: int = 2
     max_callers: int = 512  # of one model, at the same time
     max_unfinished_jobs: int = 200  # paused ones included

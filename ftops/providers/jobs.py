@@ -69,6 +69,11 @@ def render_hyperparameters(figures: Hyperparameters, capabilities: Capabilities)
     return given
 
 
+def make_headers(request: JobRequest) -> dict[str, str]:
+    """The header by which a server that knows it recognises a request that is sent again."""
+    return {"Idempotency-Key": request.idempotency_key} if request.idempotency_key else {}
+
+
 def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job:
     """Send the request exactly once."""
     doing = f"create a job on {request.model}"
@@ -77,7 +82,9 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
     raw = caller.once(
         doing,
         lambda client: client.fine_tuning.jobs.with_raw_response.create(
-            **body, timeout=make_timeout(CREATE_TIMEOUT_S)
+            **body,
+            extra_headers=make_headers(request),
+            timeout=make_timeout(CREATE_TIMEOUT_S),
         ),
     )
     return read_job(read_answer(raw, doing))

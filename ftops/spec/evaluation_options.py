@@ -36,7 +36,7 @@ def read_evaluation_options(
         section["require"] = dict(_split(text) for text in require)
     texts = {"against": against, "metrics": metrics, "require": require}
     for flaw in find_evaluation_flaws(section):
-        raise SpecError(_say(flaw, texts), hint=f"{flaw.suggestion}".strip())
+        raise SpecError(_say(flaw, texts), hint=flaw.suggestion or "Correct the option.")
     return EvaluateSpec.model_validate(section)
 
 

@@ -93,7 +93,12 @@ class Report:
         texts = [render_problem(problem, hidden=self.hidden) for problem in shown]
         if len(ordered) > len(shown):
             texts.append(f"… and {len(ordered) - len(shown)} more problems")
-        return SpecError("\n".join(texts))
+        sources = [problem.span.source for problem in self.problems]
+        options = dict.fromkeys(one.name.split()[0] for one in sources if one.override)
+        hint = ""
+        if options and all(one.override for one in sources):
+            hint = f"Correct the option {' and '.join(options)}."
+        return SpecError("\n".join(texts), hint=hint)
 
 
 def quoted(text: str) -> str:

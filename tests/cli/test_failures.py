@@ -12,7 +12,7 @@ import typer
 
 from ftops.cli.failures import EXIT_CODES, Interrupted, reported
 from ftops.cli.output import Mode, Output
-from ftops.errors import FtopsError, JobFailed, RateLimited, SpecError, UnknownRun
+from ftops.errors import DatasetError, FtopsError, JobFailed, RateLimited, SpecError, UnknownRun
 from tests.cli.running import ftops
 
 
@@ -38,7 +38,7 @@ def test_a_known_error_says_what_happened_and_what_to_do_next() -> None:
         (Interrupted("stopped watching"), 130),
         (KeyboardInterrupt(), 130),
         (OSError(28, "No space left on device"), 1),
-        (BrokenPipeError(), 1),
+        (BrokenPipeError(), 141),
         (ZeroDivisionError("a bug"), 70),
     ],
 )
@@ -130,7 +130,7 @@ def test_output_to_a_closed_pipe_ends_quietly(no_real_home: Path) -> None:
     script = f'"{sys.executable}" -m ftops schema | head -c 1 >/dev/null; echo "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.stdout.strip() in {"0", "1"}  # 0: all fitted into the pipe before it was closed
+    assert done.stdout.strip() in {"0", "141"}  # 0: all fitted into the pipe before it was closed
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -146,3 +146,23 @@ def test_a_full_disk_behind_stdout_is_a_known_error(no_real_home: Path) -> None:
     assert done.returncode == 1
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_hint_names_the_job_file_that_the_command_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "my job.yaml"
+    path.write_text("nme: x\n")
+    answer = ftops("check", path)
+    assert f"`ftops check '{path}'` checks it" in answer.err
+    answer = ftops("run", path, "--json")
+    assert f"'{path}'" in str(answer.error["hint"])
+
+
+def test_a_hint_without_a_job_file_names_none() -> None:
+    _, _, err = fail(DatasetError("rows.jsonl:1: not JSON"))
+    assert err == "error: rows.jsonl:1: not JSON\nnext: Correct these rows.\n"
+
+
+def test_a_wrong_address_is_shown_with_the_right_one() -> None:
+    answer = ftops("complete", "-m", "m", "-p", "x", "--base-url", "https://host/v1/v1")
+    assert answer.code == 1
+    assert answer.err.endswith("next: Write https://host/v1\n")

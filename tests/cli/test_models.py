@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.named import find_named_model
+from ftops.cli.named import find_named_model, near_names_shown
 from ftops.errors import NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.records import (
@@ -77,6 +77,17 @@ def test_a_name_that_the_ledger_does_not_know_is_asked_for_at_the_built_in_engin
 ) -> None:
     found = find_named_model(ledger, "ft:gpt-4.1:other::abc")
     assert (found.name, found.provider, found.tuned) == ("ft:gpt-4.1:other::abc", LOCAL, None)
+
+
+def test_a_mistyped_name_that_is_not_found_is_answered_with_the_one_that_was_meant(
+    ledger: Ledger,
+) -> None:
+    add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
+    named = [find_named_model(ledger, ref) for ref in ("smal", "something-else")]
+    for one, suggestion in zip(named, ("Did you mean 'small'?", "ask the provider"), strict=True):
+        with pytest.raises(NotFound) as caught, near_names_shown(named):
+            raise NotFound(f"ask {one.name}: there is no such model", hint="ask the provider")
+        assert caught.value.hint.startswith(suggestion)
 
 
 @pytest.mark.parametrize("ref", ["run-20261122-0000-zzzz", "ftjob-none"])

@@ -59,6 +59,7 @@ class TableModel:
     """Answers what it has in its table; each character is a token."""
 
     context_length = 60
+    longest_token_bytes = 4  # a character
 
     def __init__(self, table: Mapping[str, str]) -> None:
         self._table = table

@@ -23,6 +23,7 @@ class Counter:
     """A model that goes on counting until nobody listens."""
 
     context_length = 10
+    longest_token_bytes = 4
 
     def __init__(self) -> None:
         self.ended = threading.Event()
@@ -102,6 +103,7 @@ class Chorus:
     """A model that answers all callers step by step, and notes how many there were."""
 
     context_length = 100
+    longest_token_bytes = 4
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

@@ -119,7 +119,8 @@ def test_unknown_paths_and_methods_have_error_bodies(idle: Running) -> None:
     ("content", "kind", "status", "code"),
     [
         (b"{", "application/json", 400, "invalid_json"),
-        (b"[" * 100_000, "application/json", 400, None),
+        (b"[" * 10_000, "application/json", 400, None),
+        (b"[" * 100_000, "application/json", 400, "invalid_value"),
         (b"\xff", "application/json", 400, None),
         (b"[]", "application/json", 400, "invalid_value"),
         (b"", "application/json", 400, "missing_required_parameter"),

@@ -214,16 +214,39 @@ def test_connections_beyond_the_limit_are_told_to_come_back(tmp_path: Path) -> N
         headers = {"authorization": f"Bearer {address.token}"}
         with contextlib.ExitStack() as held:
             for _ in range(5):
-                held.enter_context(open_socket(address))
+                busy = held.enter_context(open_socket(address))
+                busy.sendall(json_head(address) + b"{")
+                busy.sendall(b" ")
+            wait_until_refused(url, headers)
             answer = httpx.get(url, headers=headers)
             assert answer.status_code == 503
             error = answer.json()["error"]
             assert (error["type"], error["code"]) == ("server_error", "engine_overloaded")
             assert int(answer.headers["retry-after"]) > 0
             assert answer.headers["x-request-id"].startswith("req_")
-            more = [held.enter_context(open_socket(address)) for _ in range(6)]
-            assert rest_of(more[-1]) == b""  # far beyond it nobody is answered
         wait_until_answered(url, headers)
+
+
+def wait_until_refused(url: str, headers: dict[str, str]) -> None:
+    end_s = time.monotonic() + 20
+    while httpx.get(url, headers=headers).status_code != 503:
+        assert time.monotonic() < end_s
+
+
+def test_a_new_connection_takes_the_place_of_the_oldest_idle_one(tmp_path: Path) -> None:
+    with serving(tmp_path / "engine", connections=5) as address, contextlib.ExitStack() as held:
+        busy = held.enter_context(open_socket(address))
+        busy.sendall(json_head(address) + b'{"prompt": "')
+        headers = {"authorization": f"Bearer {address.token}"}
+        assert httpx.get(f"{address.base_url}/models", headers=headers).status_code == 200
+        idle = [held.enter_context(open_socket(address)) for _ in range(40)]
+        idle[-1].sendall(half_a_head(address))
+        for _ in range(10):
+            assert httpx.get(f"{address.base_url}/models", headers=headers).status_code == 200
+        assert rest_of(idle[0]) == b""
+        body = b'x", "model": "ft:ada:local::none"}'
+        busy.sendall(body + b" " * (1000 - len(body) - len(b'{"prompt": "')))
+        assert busy.recv(1 << 16).startswith(b"HTTP/1.1 404 ")  # it was not closed
 
 
 def wait_until_answered(url: str, headers: dict[str, str]) -> None:

@@ -53,6 +53,15 @@ def test_only_what_was_set_is_sent(api: respx.MockRouter, provider: Provider) ->
     }
 
 
+@pytest.mark.parametrize("key", [None, "run-1.2"])
+def test_the_idempotency_key_is_a_header(
+    api: respx.MockRouter, provider: Provider, key: str | None
+) -> None:
+    route = api.post("/fine_tuning/jobs").respond(json=JOB)
+    provider.create_job(dataclasses.replace(REQUEST, idempotency_key=key))
+    assert route.calls[0].request.headers.get("idempotency-key") == key
+
+
 def test_everything_that_was_set_is_sent(api: respx.MockRouter, provider: Provider) -> None:
     route = api.post("/fine_tuning/jobs").respond(json=JOB)
     provider.create_job(

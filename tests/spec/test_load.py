@@ -11,7 +11,6 @@ from ftops.records import (
     ProviderSettings,
 )
 from ftops.spec.load import (
-    check_data_files,
     check_provider,
     load_job,
     resolve_data,
@@ -265,24 +264,6 @@ def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: 
     assert resolve_data(job_file, "file-1.jsonl") == tmp_path / "jobs" / "file-1.jsonl"
 
 
-def test_missing_data_files_are_told_at_their_places(tmp_path: Path) -> None:
-    text = MINIMAL + "validation_file: v.jsonl\nevaluate:\n  file: folder\n"
-    (tmp_path / "v.jsonl").write_text("{}")
-    (tmp_path / "folder").mkdir()
-    job = load_text(tmp_path, text)
-    with pytest.raises(SpecError) as caught:
-        check_data_files(job)
-    assert heads(caught.value.message) == [
-        f"{tmp_path}/job.yaml:4:16: training_file: there is no such file: {tmp_path}/train.jsonl",
-        f"{tmp_path}/job.yaml:7:9: file: this is a folder: {tmp_path}/folder",
-    ]
-
-
-def test_data_files_that_are_there_or_uploaded_pass(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text("{}")
-    check_data_files(load_text(tmp_path, MINIMAL + "validation_file: file-abc\n"))
-
-
 def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path: Path) -> None:
     text = MINIMAL + (
         "suffix: a-rather-long-suffix\nseed: 1\nmetadata: {a: b}\n"
@@ -364,3 +345,46 @@ def test_a_method_that_the_provider_does_not_offer_is_told_with_its_place(tmp_pa
         SpecError, match=r"job\.yaml:5:9: local trains by the method supervised only"
     ):
         check_provider(job, CAPABILITIES)
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("https://host/v1/v1", "https://host/v1"),
+        ("https://host/v1/chat/completions", "https://host/v1"),
+        ("http://host:8080/v1/fine_tuning/jobs/", "http://host:8080/v1"),
+        ("https://host/v1/v1/models", "https://host/v1"),
+        ("https://host/openai/v1/files", "https://host/openai/v1"),
+        ("https://host/v1/fine-tunes", "https://host/v1"),
+        ("https://host/api/chat/completions", "https://host/api"),
+    ],
+)
+def test_an_address_of_a_route_is_refused_with_the_right_one(
+    tmp_path: Path, written: str, right: str
+) -> None:
+    provider = f"{{type: openai, base_url: '{written}'}}"
+    text = MINIMAL.replace("provider: local", f"provider: {provider}")
+    text += f"evaluate: {{against: [{{model: {{name: m, provider: {provider}}}}}]}}\n"
+    with pytest.raises(SpecError) as caught:
+        check_provider(load_text(tmp_path, text), CAPABILITIES)
+    assert caught.value.message.count(f"write {right}") == 2
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://host/v1", "https://host", "https://host/v1beta/openai", "https://host/models/v1"],
+)
+def test_an_address_of_an_api_is_taken(tmp_path: Path, address: str) -> None:
+    text = MINIMAL.replace("local", f"{{type: openai, base_url: '{address}/'}}")
+    check_provider(load_text(tmp_path, text), CAPABILITIES)
+
+
+def test_the_next_step_of_a_wrong_override_is_the_option(tmp_path: Path) -> None:
+    path = write_job(tmp_path, MINIMAL)
+    with pytest.raises(SpecError) as caught:
+        load_job(path, environ={}, overrides=["foo=1", "seed=x"])
+    assert caught.value.hint == "Correct the option --set."
+    path = write_job(tmp_path, MINIMAL + "foo: 1\n")
+    with pytest.raises(SpecError) as caught:
+        load_job(path, environ={}, overrides=["seed=x"])
+    assert "job file" in caught.value.hint

@@ -2,14 +2,15 @@
 counting tokens, and sending pieces as server-sent events."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import Field
-from starlette.concurrency import iterate_in_threadpool
-from starlette.responses import StreamingResponse
+from anyio import to_thread
+from pydantic import BeforeValidator, Field
+from starlette.responses import Response, StreamingResponse
 
 from ftops.engine.api.answers_wire import Answered
 from ftops.engine.api.engine import Engine
@@ -29,6 +30,9 @@ from ftops.errors import EngineError
 from ftops.records import Json, RowFormat
 
 MAX_ANSWERS = 256  # prompts times n, in one request
+MAX_PROMPT_BYTES = 1 << 20  # of all prompts of a request: half a second of tokenizing
+MAX_LOGPROBS = 1 << 18  # answers times tokens times alternatives, in one request
+Result = TypeVar("Result")
 _MAX_BIASES = 1024
 _log = logging.getLogger(__name__)
 _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
@@ -52,6 +56,13 @@ class StreamOptions(Request):
     include_obfuscation: bool | None = None
 
 
+def _check_bias(value: Any) -> Any:
+    """Count before the entries are validated: each bad one would be an error of its own."""
+    if isinstance(value, dict) and len(value) > _MAX_BIASES:
+        raise ValueError(f"at most {_MAX_BIASES} tokens can have a bias")
+    return value
+
+
 class Drawn(Request):
     """How answers are drawn; null is the same as leaving a field out."""
 
@@ -66,7 +77,7 @@ class Drawn(Request):
     frequency_penalty: Penalty | None = None
     logit_bias: (
         Annotated[
-            dict[str, Annotated[Finite, Field(ge=-100, le=100)]], Field(max_length=_MAX_BIASES)
+            dict[str, Annotated[Finite, Field(ge=-100, le=100)]], BeforeValidator(_check_bias)
         ]
         | None
     ) = None
@@ -154,9 +165,7 @@ class Drawing:
     ) -> None:
         """`asked` is the request's field that holds the prompt; 429 when the model has as many
         callers as it takes."""
-        if len(prompts) > MAX_ANSWERS:
-            message = f"{len(prompts)} answers are asked for at once; {MAX_ANSWERS} are allowed."
-            raise ApiError(400, message, param="n", code="invalid_value")
+        _check_amount(prompts, params, asked, model)
         self.rate = Rate(max_callers, model.desk.load, retry_after_s=1)
         self.rate.check("callers wait for this model")
         self._answers = Answers(model, prompts, params, whole=not streams)
@@ -164,12 +173,7 @@ class Drawing:
         try:
             self._first = next(self._pieces, None)
         except PromptTooLong as error:
-            message = (
-                f"The prompt has {error.tokens} tokens; the model takes {error.limit} at most, "
-                "its answer included."
-            )
-            code = "context_length_exceeded"
-            raise ApiError(400, message, param=asked, code=code) from error
+            raise _prompt_too_long(f"{error.tokens:,}", error.limit, asked) from error
         except EngineError as error:
             message = f"{error.message}. {error.hint}".strip()
             raise ApiError(400, message, code="invalid_value") from error
@@ -181,6 +185,59 @@ class Drawing:
 
     def close(self) -> None:
         self._answers.close()
+
+
+def _check_amount(
+    prompts: Sequence[Document], params: SamplingParams, asked: str, model: OpenModel
+) -> None:
+    """ApiError for more than is answered at once; prompts are measured, not tokenized."""
+    if len(prompts) > MAX_ANSWERS:
+        message = f"{len(prompts)} answers are asked for at once; {MAX_ANSWERS} are allowed."
+        raise ApiError(400, message, param="n", code="invalid_value")
+    if params.logprobs is not None:
+        n_logprobs = len(prompts) * params.max_tokens * (params.logprobs + 1)
+        if n_logprobs > MAX_LOGPROBS:
+            message = (
+                f"Up to {n_logprobs:,} log probabilities are asked for; {MAX_LOGPROBS:,} are "
+                "allowed. Ask for fewer answers, tokens or alternatives in one request."
+            )
+            raise ApiError(400, message, param="logprobs", code="invalid_value")
+    context, longest = model.loaded.context_length, model.loaded.longest_token_bytes
+    total = 0
+    for prompt in {id(prompt): prompt for prompt in prompts}.values():
+        n_bytes = [len(segment.text.encode(errors="replace")) for segment in prompt]
+        least = sum(-(-size // longest) or 1 for size in n_bytes)  # a special token has no text
+        if least >= context:
+            raise _prompt_too_long(f"at least {least:,}", context - 1, asked)
+        total += sum(n_bytes)
+    if total > MAX_PROMPT_BYTES:
+        message = (
+            f"The prompts of this request have {total:,} bytes together; {MAX_PROMPT_BYTES:,} are "
+            "allowed. Send them in several requests."
+        )
+        raise ApiError(400, message, param=asked, code="context_length_exceeded")
+
+
+def _prompt_too_long(tokens: str, limit: int, asked: str) -> ApiError:
+    message = (
+        f"The prompt has {tokens} tokens; the model takes {limit:,} at most, its answer included."
+    )
+    return ApiError(400, message, param=asked, code="context_length_exceeded")
+
+
+async def run_for_answer(engine: Engine, function: Callable[..., Result], *args: Any) -> Result:
+    """Run what waits for a model in one of the owner's threads.
+
+    The threads that all other requests share stay free, whatever one owner asks its models.
+    """
+    limiter = engine.generation.get_limiter(engine.owner)
+    return await to_thread.run_sync(partial(function, *args), limiter=limiter)
+
+
+def send_whole(drawing: "Drawing", document: Mapping[str, Json]) -> Response:
+    """The whole answer; rendered by a fast encoder, as it may have many figures."""
+    body = orjson.dumps(document)
+    return Response(body, media_type="application/json", headers=drawing.rate.headers())
 
 
 @dataclass(slots=True)
@@ -213,12 +270,15 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Json]:
     }
 
 
-def stream_events(drawing: Drawing, chunks: Iterable[Mapping[str, Json]]) -> StreamingResponse:
+def stream_events(
+    drawing: Drawing, chunks: Iterable[Mapping[str, Json]], engine: Engine
+) -> StreamingResponse:
     """Send each chunk as an event, then `[DONE]`; a client that goes away ends the drawing."""
+    iterator = iter(chunks)
 
     async def body() -> AsyncIterator[bytes]:
         try:
-            async for chunk in iterate_in_threadpool(chunks):
+            while (chunk := await run_for_answer(engine, next, iterator, None)) is not None:
                 yield b"data: " + orjson.dumps(chunk) + b"\n\n"
             yield b"data: [DONE]\n\n"
         except Exception as error:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ftops.engine.api.answering import (
     Drawing,
@@ -14,13 +14,16 @@ from ftops.engine.api.answering import (
     collect,
     open_model,
     refuse_unsupported,
+    run_for_answer,
+    send_whole,
     stream_events,
     usage,
     whole_or_stream,
 )
 from ftops.engine.api.answers_wire import ChatCompletion
-from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError
+from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.wire import Label, Metadata, Request, Text
 from ftops.engine.documents import chat_prompt
 from ftops.engine.ids import new_id
@@ -28,7 +31,7 @@ from ftops.engine.rows import Turn
 from ftops.engine.trainers.protocol import TokenLogprob
 from ftops.records import Json, RowFormat
 
-router = APIRouter(prefix="/v1/chat/completions", tags=["chat"])
+router = APIRouter(prefix="/v1/chat/completions", tags=["chat"], route_class=JsonRoute)
 
 
 class TextPart(Request):
@@ -42,14 +45,14 @@ class ChatMessage(Request):
     """One message so far."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart]
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)]
     name: Label | None = None
 
 
 class CreateChatCompletion(Drawn):
     """A chat so far. Fields typed `Any` are known to the API, but refused when they are set."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -73,8 +76,12 @@ class CreateChatCompletion(Drawn):
 
 
 @router.post("", response_model=None, responses=whole_or_stream(ChatCompletion))
-def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Response:
+async def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Response:
     """Say the assistant's next message, `n` times; `stream` sends pieces as they are drawn."""
+    return await run_for_answer(engine, _answer, body, engine)
+
+
+def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
     _refuse_what_is_not_offered(body)
     model = open_model(body.model, RowFormat.CHAT, engine)
     check_max_tokens("max_completion_tokens", body.max_completion_tokens, model)
@@ -95,8 +102,8 @@ def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Res
     prompt_tokens = model.count_tokens([prompt])
     reply = _Reply(body, n, engine.store.now())
     if body.stream:
-        return stream_events(drawing, reply.chunks(drawing, prompt_tokens))
-    return JSONResponse(reply.whole(drawing, prompt_tokens), headers=drawing.rate.headers())
+        return stream_events(drawing, reply.chunks(drawing, prompt_tokens), engine)
+    return send_whole(drawing, reply.whole(drawing, prompt_tokens))
 
 
 def _refuse_what_is_not_offered(body: CreateChatCompletion) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ftops.engine.api.answering import (
     Drawing,
@@ -14,19 +14,22 @@ from ftops.engine.api.answering import (
     collect,
     open_model,
     refuse_unsupported,
+    run_for_answer,
+    send_whole,
     stream_events,
     usage,
     whole_or_stream,
 )
 from ftops.engine.api.answers_wire import Completion
-from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.wire import Label, Text
 from ftops.engine.documents import completion_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.trainers.protocol import TokenLogprob
 from ftops.records import Json, RowFormat
 
-router = APIRouter(prefix="/v1/completions", tags=["completions"])
+router = APIRouter(prefix="/v1/completions", tags=["completions"], route_class=JsonRoute)
 _DEFAULT_MAX_TOKENS = 16
 ANSWERS = whole_or_stream(Completion)
 
@@ -34,7 +37,9 @@ ANSWERS = whole_or_stream(Completion)
 class CreateCompletion(Drawn):
     """A text, or several that are answered side by side."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=256)] | None = None
+    prompt: (
+        Text | Annotated[list[Text], Field(min_length=1, max_length=256, fail_fast=True)] | None
+    ) = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     best_of: int | None = None
@@ -48,8 +53,12 @@ class CreateEngineCompletion(CreateCompletion):
 
 
 @router.post("", response_model=None, responses=ANSWERS)
-def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
+async def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
     """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""
+    return await run_for_answer(engine, _answer, body, engine)
+
+
+def _answer(body: CreateCompletion, engine: Engine) -> Response:
     n = body.n or 1
     refuse_unsupported(
         {"suffix": body.suffix or None, "best_of": None if body.best_of in (None, n) else n}
@@ -73,8 +82,8 @@ def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
     reply = _Reply(body, [prompt for prompt in prompts for _ in range(n)], engine.store.now())
     prompt_tokens = model.count_tokens(documents)
     if body.stream:
-        return stream_events(drawing, reply.chunks(drawing, prompt_tokens))
-    return JSONResponse(reply.whole(drawing, prompt_tokens), headers=drawing.rate.headers())
+        return stream_events(drawing, reply.chunks(drawing, prompt_tokens), engine)
+    return send_whole(drawing, reply.whole(drawing, prompt_tokens))
 
 
 class _Reply:

@@ -13,11 +13,12 @@ from ftops.engine.api.completions import (
     create_completion,
 )
 from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.models import iterate_models, retrieve_model
 from ftops.engine.api.paging import Document, send_list
 from ftops.engine.api.wire import EngineList, EngineObject
 
-router = APIRouter(prefix="/v1/engines", tags=["engines"])
+router = APIRouter(prefix="/v1/engines", tags=["engines"], route_class=JsonRoute)
 
 
 @router.get("", response_model=EngineList)
@@ -33,14 +34,14 @@ def retrieve_engine(engine_id: str, engine: TheEngine) -> EngineObject:
 
 
 @router.post("/{engine_id}/completions", response_model=None, responses=ANSWERS)
-def create_engine_completion(
+async def create_engine_completion(
     engine_id: Annotated[str, Path(max_length=256)],
     body: CreateEngineCompletion,
     engine: TheEngine,
 ) -> Response:
     """As `/v1/completions`; the path says which model."""
     values = body.model_dump(exclude_unset=True) | {"model": engine_id}
-    return create_completion(CreateCompletion(**values), engine)
+    return await create_completion(CreateCompletion(**values), engine)
 
 
 def _engine_document(model: Document) -> Document:

@@ -23,6 +23,7 @@ from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
 from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
+from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.wire import CompleteUpload, CreateUpload, Upload, UploadPart
 from ftops.engine.ids import new_id
 from ftops.engine.multipart import UploadForm, read_upload
@@ -39,7 +40,7 @@ from ftops.files import (
     sync_dir,
 )
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=JsonRoute)
 _LIFE_S = 3600
 _PIECE_BYTES = 1 << 20
 _PART_SCHEMA = {

@@ -16,8 +16,8 @@ class Request(BaseModel):
 
 
 # Pydantic looks at a text's characters only where they are counted; a half of a surrogate pair,
-# which JSON can say but UTF-8 cannot, is refused then.
-Text = Annotated[str, Field(max_length=1 << 22)]
+# which JSON can say but UTF-8 cannot, is refused then. A body is never as long as this.
+Text = Annotated[str, Field(max_length=1 << 24)]
 Label = Annotated[str, Field(max_length=1024)]  # a client's own name for something
 
 
@@ -99,7 +99,7 @@ class CompleteUpload(Request):
 
     part_ids: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=128)]],
-        Field(min_length=1, max_length=10_000),
+        Field(min_length=1, max_length=10_000, fail_fast=True),
     ]
     md5: Annotated[str, Field(max_length=64)] | None = None
 
@@ -209,7 +209,8 @@ class Method(Request):
 
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+MAX_METADATA = 16  # pairs
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA)]
 
 
 class CreateJob(Request):

@@ -5,9 +5,10 @@ processes that want to move the same job never both succeed.
 """
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import islice
 
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store.database import Database, Value
@@ -86,6 +87,8 @@ class JobRow:
     deaths: int = 0
     owner: str = LOCAL_OWNER
     updated_at: int = field(default=0, compare=False)  # when something last happened to it
+    idempotency_key: str | None = None  # of the request that made it, and what was asked for
+    request_sha256: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -99,6 +102,8 @@ _COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name i
 _JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
 _STATUS_PLACE = _FIELDS.index("status")
 _METHOD_PLACE = _FIELDS.index("method")
+_ROWS_AT_ONCE = 200
+_ABOVE_ALL = 2**63 - 1
 
 
 class JobTable:
@@ -111,7 +116,8 @@ class JobTable:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
             " seed, metadata_json, hyperparameters_json, created_at, method, owner,"
-            " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " updated_at, idempotency_key, request_sha256)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -127,11 +133,20 @@ class JobTable:
                 job.method,
                 job.owner,
                 job.updated_at or job.created_at,
+                job.idempotency_key,
+                job.request_sha256,
             ),
         )
 
     def find(self, job_id: str) -> JobRow | None:
         row = self._database.find_row(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+        return _job(row) if row else None
+
+    def find_by_idempotency_key(self, owner: str, key: str) -> JobRow | None:
+        """The job that a request of the owner with this key has made."""
+        row = self._database.find_row(
+            f"SELECT {_COLUMNS} FROM jobs WHERE owner = ? AND idempotency_key = ?", (owner, key)
+        )
         return _job(row) if row else None
 
     def status(self, job_id: str) -> JobStatus | None:
@@ -158,14 +173,28 @@ class JobTable:
         if owner is not None:
             wanted.append("owner = ?")
             values.append(owner)
-        for key, value in metadata.items():
-            wanted.append(
-                "EXISTS (SELECT 1 FROM json_each(metadata_json) AS pair"
-                " WHERE pair.key = ? AND pair.value = ?)"
-            )
-            values += [key, value]
-        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(wanted)} ORDER BY seq DESC LIMIT ?"
+        where = " AND ".join(wanted)
+        if metadata:
+            found = list(islice(self._find_marked(where, values, metadata), limit))
+            where, values = f"seq IN ({', '.join(map(str, found))})", []
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
         return [_job(row) for row in self._database.rows(sql, (*values, limit))]
+
+    def _find_marked(
+        self, where: str, values: Sequence[Value], metadata: Mapping[str, str]
+    ) -> Iterator[int]:
+        """The `seq` of each job that carries `metadata`, newest first.
+
+        Read in pieces, so that a long search does not keep others from the database.
+        """
+        sql = f"SELECT seq, metadata_json FROM jobs WHERE {where} AND seq < ?"
+        sql += f" ORDER BY seq DESC LIMIT {_ROWS_AT_ONCE}"
+        last = _ABOVE_ALL
+        while rows := self._database.rows(sql, (*values, last)):
+            for seq, text in rows:
+                if metadata.items() <= read_json(text).items():
+                    yield seq
+            last = rows[-1]["seq"]
 
     def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
         """The jobs that stand so, oldest first."""

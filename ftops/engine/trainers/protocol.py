@@ -156,6 +156,13 @@ class LoadedModel(Protocol):
     def context_length(self) -> int:
         """The longest prompt and answer together, in tokens."""
 
+    @property
+    def longest_token_bytes(self) -> int:
+        """The most bytes of UTF-8 text that one token stands for.
+
+        So a text of N bytes has at least N divided by that many tokens, whatever it says.
+        """
+
     def count_tokens(self, document: Document) -> int: ...
 
     def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:

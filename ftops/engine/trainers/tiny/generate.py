@@ -24,6 +24,7 @@ class TinyModel:
         self._tokenizer = tokenizer
         self._parameters = parameters
         self._products = Products(parameters)
+        self.longest_token_bytes = max(map(len, tokenizer.pieces))
 
     def count_tokens(self, document: Document) -> int:
         """Tokens of the document as written; the start token in front is not counted."""
@@ -70,8 +71,11 @@ class OpenBatch:
                     f"logit_bias names token {token}; the model has {vocab_size} tokens",
                     hint="Name tokens by their number in the model's own vocabulary.",
                 )
-        encoded = [self._encode_prompt(index, prompt) for index, prompt in enumerate(prompts)]
-        return self._batch.add(encoded, params)
+        encoded: dict[int, Tokens] = {}  # a prompt that is answered `n` times, once
+        for index, prompt in enumerate(prompts):
+            if id(prompt) not in encoded:
+                encoded[id(prompt)] = self._encode_prompt(index, prompt)
+        return self._batch.add([encoded[id(prompt)] for prompt in prompts], params)
 
     def step(self) -> Sequence[Delta]:
         return self._batch.step()

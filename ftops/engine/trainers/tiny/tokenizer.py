@@ -19,6 +19,8 @@ from ftops.errors import EngineError
 END_OF_TEXT = "end_of_text"  # starts and ends every document
 END_OF_TURN = "end_of_turn"
 SPECIALS = (END_OF_TEXT, "system", "user", "assistant", "tool", END_OF_TURN)
+_LONGEST_TOKEN_BYTES = 64  # so that the bytes of a prompt say how many tokens it has at least
+_LONG_TEXT = 1000  # characters
 
 
 def _byte_of_characters() -> dict[str, int]:
@@ -58,6 +60,7 @@ class Tokenizer:
             vocab_size=vocab_size - len(SPECIALS),
             min_frequency=2,
             show_progress=False,
+            max_token_length=_LONGEST_TOKEN_BYTES,
             initial_alphabet=sorted(_BYTES),
         )
         bpe.train_from_iterator((_encodable(text) for text in texts), trainer)
@@ -82,7 +85,10 @@ class Tokenizer:
         return self.n_text_tokens + SPECIALS.index(name)
 
     def encode(self, text: str) -> list[int]:
-        return list(self._bpe.encode(_encodable(text), add_special_tokens=False).ids)
+        text = _encodable(text)
+        if len(text) > _LONG_TEXT:  # a batch does not hold the interpreter's lock meanwhile
+            return list(self._bpe.encode_batch_fast([text], add_special_tokens=False)[0].ids)
+        return list(self._bpe.encode(text, add_special_tokens=False).ids)
 
     def encode_document(self, document: Document) -> tuple[Tokens, NDArray[np.float32]]:
         """Token ids of a document, without a start token, and the weight of each."""

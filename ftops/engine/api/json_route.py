@@ -1,0 +1,36 @@
+"""Routes that read JSON bodies within bounds, and large ones away from the event loop."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from ftops.engine.api.failures import ApiError
+from ftops.engine.bounded_json import SMALL_BYTES, TooManyValues, read_bounded
+
+_LARGE_AT_ONCE = CapacityLimiter(1)  # several would compete with the event loop
+
+
+class JsonRoute(APIRoute):
+    """For every router that takes JSON: `APIRouter(route_class=JsonRoute)`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return handle_bounded
+
+
+class _JsonRequest(Request):
+    async def json(self) -> Any:
+        body = await self.body()
+        if len(body) <= SMALL_BYTES:
+            return await super().json()  # it also reads what the validation then refuses by name
+        try:
+            return await to_thread.run_sync(read_bounded, body, limiter=_LARGE_AT_ONCE)
+        except TooManyValues as error:
+            raise ApiError(400, f"The body has {error}.", code="invalid_value") from None
