@@ -43,8 +43,16 @@ AtOnce = Annotated[
 Detach = Annotated[
     bool, typer.Option("--detach", help="Return as soon as the job is created at the provider.")
 ]
-New = Annotated[bool, typer.Option("--new", help="Make another run, though this one is known.")]
-Retry = Annotated[bool, typer.Option("--retry", help="Try again what failed or was cancelled.")]
+New = Annotated[
+    bool, typer.Option("--new", help="Make another run, with a job of its own that is paid, too.")
+]
+Retry = Annotated[
+    bool,
+    typer.Option(
+        "--retry",
+        help="Try again what failed or was cancelled; a job that still runs is followed instead.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be sent and what it costs; send nothing.")
 ]
