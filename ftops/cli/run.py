@@ -173,7 +173,7 @@ def drive_watched(
     with wiring.open_desk(ledger, settings, observer) as desk:
         run = opened(desk)
         out.about = {"run_id": run.id}
-        done_before = run.finished_at is not None
+        done_before = run.finished_at is not None and not run.ended_before_job
         try:
             drive(run, desk, detach=detach)
         except KeyboardInterrupt:

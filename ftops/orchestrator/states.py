@@ -35,7 +35,7 @@ RUN_MOVES: dict[str, Move[RunStatus]] = {
     "start": Move(frozenset({_R.PENDING}), _R.RUNNING, "the first stage is about to begin"),
     "succeed": Move(frozenset({_R.RUNNING}), _R.SUCCEEDED, "every stage is done"),
     "fail": Move(
-        frozenset({_R.RUNNING}), _R.FAILED, "the job failed, or the provider refused to create it"
+        frozenset({_R.RUNNING}), _R.FAILED, "the job failed, or an upload or the job was refused"
     ),
     "cancel": Move(
         frozenset({_R.PENDING, _R.RUNNING}), _R.CANCELLED, "the job was cancelled, or never made"

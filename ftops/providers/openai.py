@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
-from ftops.errors import ProviderError, Rejected
+from ftops.errors import BadAnswer, ProviderError, Rejected
 from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
 from ftops.providers.address import find_base_url, is_official, list_tables
 from ftops.providers.calls import Caller
@@ -157,7 +157,10 @@ class OpenAIProvider:
         return self._traits.jobs.find_job(self._caller, request, self.capabilities, may_be)
 
     def get_job(self, job_id: str) -> Job:
-        return self._traits.jobs.fetch_job(self._caller, job_id)
+        job = self._traits.jobs.fetch_job(self._caller, job_id)
+        if job.id != job_id:  # a gateway's own record, say: it must not end a run
+            raise BadAnswer(f"look up the job {job_id}: the answer is about {job.id!r}")
+        return job
 
     def cancel_job(self, job_id: str) -> Job:
         return self._traits.jobs.cancel_job(self._caller, job_id)

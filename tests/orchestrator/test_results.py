@@ -16,7 +16,7 @@ from ftops.errors import (
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import load_results
 from ftops.orchestrator.trainings import load_training
-from ftops.records import Checkpoint, RunStatus, Stage, StageStatus
+from ftops.records import Checkpoint, Job, RunStatus, Stage, StageStatus
 from tests.orchestrator.desks import Bench
 from tests.orchestrator.fake_provider import FakeProvider
 
@@ -127,10 +127,34 @@ def test_a_results_file_that_is_refused_for_a_moment_is_fetched(bench: Bench) ->
     assert len(load_results(run, bench.home)) == 4
 
 
-def test_a_lost_connection_keeps_the_results_for_the_next_command(bench: Bench) -> None:
-    bench.provider.fail("read_file", Unreachable("no route"))
+def test_a_job_that_the_server_forgets_after_its_end_has_no_results_file(bench: Bench) -> None:
+    class Forgetting(FakeProvider):
+        def get_job(self, job_id: str) -> Job:
+            job = super().get_job(job_id)
+            if job.ended and self.count("ended"):
+                raise NotFound("no such job", status=404)
+            if job.ended:
+                self._count("ended")
+            return job
+
+    bench.provider = Forgetting(bench.folder / "provider", bench.clock)
+    run = bench.run(bench.write_job())
+    assert (run.status, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ada:acme::ftjob-1")
+    assert "no such job" in str(bench.detail(run, Stage.RESULTS)["reason"])
+
+
+@pytest.mark.parametrize("method", ["get_job", "read_file"])
+def test_a_lost_connection_keeps_the_results_for_the_next_command(
+    bench: Bench, method: str
+) -> None:
+    def lose() -> None:
+        if bench.statuses(bench.ledger.list_runs()[0])[4] == StageStatus.RUNNING:
+            raise Unreachable("no route")
+
+    bench.provider.before(method, lose)
     with pytest.raises(Unreachable):
         bench.run(bench.write_job())
+    bench.provider.before(method, lambda: None)
     run = bench.run(bench.write_job())
     assert len(load_results(run, bench.home)) == 4
 

@@ -441,3 +441,11 @@ def test_a_server_without_events_says_so_at_once(
     with pytest.raises((NotFound, Rejected)) as caught:
         provider.list_events("ftjob-1", known=frozenset())
     assert (caught.value.status, route.call_count, clock.slept_s) == (status, 1, [])
+
+
+def test_an_answer_about_another_job_is_no_answer(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-2").respond(json={"id": "request-7", "status": "failed"})
+    with pytest.raises(BadAnswer, match="ftjob-2: the answer is about 'request-7'"):
+        provider.get_job("ftjob-2")

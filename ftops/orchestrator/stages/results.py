@@ -57,8 +57,13 @@ def _fetch(work: Work) -> tuple[str, bytes] | ProviderError | None:
     if job_id is None:
         raise RunError(f"{work.run.id} has no job whose results could be fetched")
     for pause_s in (*_PAUSES_S, None):
+        file_ids: tuple[str, ...] = ()
         try:
-            for file_id in work.desk.provider.get_job(job_id).result_files[:1]:
+            file_ids = work.desk.provider.get_job(job_id).result_files[:1]
+        except NotFound as error:  # some servers forget a job that has ended
+            refusal = error
+        try:
+            for file_id in file_ids:
                 return file_id, _read_whole(work, file_id)
         except _NOT_THERE as error:
             refusal = error
