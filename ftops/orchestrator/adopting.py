@@ -21,10 +21,11 @@ from ftops.orchestrator.hints import say, say_follow
 from ftops.orchestrator.keys import make_key
 from ftops.orchestrator.lock import hold_run
 from ftops.orchestrator.reconciling import CALL as CREATE_CALL
+from ftops.orchestrator.reconciling import render_request
 from ftops.orchestrator.runs import JOB_FILE, make_run
 from ftops.orchestrator.states import STAGE_MOVES
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
-from ftops.records import Job, Json, ProviderSettings, Run, RunId, Stage
+from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, Stage
 from ftops.spec.load import LoadedJob
 from ftops.spec.model import HyperparameterSpec
 
@@ -106,8 +107,11 @@ def _find_maker(job: Job, desk: Desk) -> Run | None:
     with hold_run(run, desk.home) as held:
         run = ledger.get_run(run_id)
         if held and run.job_id is None:
+            asked = JobRequest(
+                job.model, job.training_file or "", job.validation_file, metadata=job.metadata
+            )
             call = ledger.find_open_call(run_id, CREATE_CALL) or ledger.record_intent(
-                run_id, Stage.CREATE, CREATE_CALL, {"job_id": job.id}
+                run_id, Stage.CREATE, CREATE_CALL, render_request(asked)
             )
             ledger.record_job(call, job.id)
     run = ledger.get_run(run_id)

@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 
-from ftops.errors import Unreachable
+from ftops.errors import (
+    FtopsError,
+    NotFound,
+    PermissionRefused,
+    RateLimited,
+    Rejected,
+    Unreachable,
+)
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.states import Move
+from ftops.orchestrator.states import RUN_MOVES, Move
 from ftops.orchestrator.work import Work
 from ftops.records import (
     Job,
@@ -31,7 +38,7 @@ _CANCELLING = "ftops.orchestrator.cancelling"
 _RUNNER = "ftops.orchestrator.runner"
 
 
-def _plant(where: type | str, name: str, bug: Callable[..., object]) -> Callable[..., object]:
+def _plant(where: type | str, name: str, bug: object) -> Callable[..., object]:
     """Put the bug in the place of what is called so there; what stood there."""
     owner = import_module(where) if isinstance(where, str) else where
     sound: Callable[..., object] = getattr(owner, name)
@@ -41,7 +48,7 @@ def _plant(where: type | str, name: str, bug: Callable[..., object]) -> Callable
 
 def remove_reconcile() -> None:
     """A call in doubt is taken for one that was lost, and no earlier job is looked for."""
-    _plant(_CREATE, "reconcile", lambda _work, _call: None)
+    _plant(_CREATE, "reconcile", lambda _work, _call, **_lag: None)
     _plant(_CREATE, "take_earlier_job", lambda _work, _request: None)
 
 
@@ -104,8 +111,38 @@ def succeed_before_results() -> None:
 
 def cancel_without_reconcile() -> None:
     """A cancel believes that a run without a job id has no job."""
-    _plant(_CANCELLING, "reconcile", lambda _work, _call: None)
+    _plant(_CANCELLING, "reconcile", lambda _work, _call, **_lag: None)
     _plant(_CANCELLING, "take_earlier_job", lambda _work, _request: None)
+
+
+def fail_run_by_polling() -> None:
+    """A refusal while polling ends the run, and `--retry` asks nothing before it creates a job."""
+    find_ending: Callable[[Stage, FtopsError], Move[RunStatus] | None] = import_module(
+        _RUNNER
+    ).find_ending
+
+    def find_wrong_ending(stage: Stage, error: FtopsError) -> Move[RunStatus] | None:
+        if stage is Stage.FOLLOW and isinstance(error, Rejected | PermissionRefused | NotFound):
+            return RUN_MOVES["fail"]
+        return find_ending(stage, error)
+
+    _plant(_RUNNER, "find_ending", find_wrong_ending)
+    _plant(Run, "ended_before_job", False)
+
+
+def resend_after_429() -> None:
+    """A request for a job that was answered by 429 counts as one that has created none."""
+    send: Callable[[Work, JobRequest], tuple[Job, bool]] = import_module(_CREATE)._send
+
+    def send_blindly(work: Work, request: JobRequest) -> tuple[Job, bool]:
+        try:
+            return send(work, request)
+        except RateLimited as error:
+            if call := work.desk.ledger.find_open_call(work.run.id, "create_job"):
+                work.desk.ledger.record_failed(call, error.message)
+            raise
+
+    _plant(_CREATE, "_send", send_blindly)
 
 
 BUGS: Mapping[str, Callable[[], None]] = {
@@ -117,5 +154,7 @@ BUGS: Mapping[str, Callable[[], None]] = {
         store_cursor_apart,
         succeed_before_results,
         cancel_without_reconcile,
+        fail_run_by_polling,
+        resend_after_429,
     )
 }

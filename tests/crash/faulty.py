@@ -22,9 +22,10 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.providers.failures import read_failure
-from tests.crash.schedule import METHODS, WITH_EFFECT, Fault, Kind
+from tests.crash.schedule import LASTING, METHODS, WITH_EFFECT, Fault, Kind
 from tests.orchestrator.fake_provider import FakeProvider
 
+_client = openai.OpenAI(api_key="none", base_url="http://host/v1")  # sends nothing
 _BADLY = ("failed", "cancelled")
 _PAGE = b"<html><body><h1>This page is in the way</h1></body></html>"
 _OBJECT = b'{"error": {"message": "no", "type": "proof", "param": null, "code": null}}'
@@ -87,8 +88,8 @@ class FaultyProvider(FakeProvider):
 
     def _find_fault(self, method: str, call: int) -> Fault | None:
         for fault in self._faults:
-            happens = fault.nth == call or (fault.lasts and fault.nth < call)
-            if fault.method == method and happens:
+            until = fault.nth + (LASTING if fault.lasts else 0)
+            if fault.method == method and fault.nth <= call <= until:
                 return fault
         return None
 
@@ -100,8 +101,7 @@ def _read_answer(fault: Fault, clock: Clock) -> ProviderError:
         return BadAnswer(f"{doing}: the answer is not JSON")
     asks = httpx2.Request("POST" if fault.kind == "answer_after" else "GET", "http://host/v1/x")
     response = httpx2.Response(fault.status, content=body, request=asks)
-    with openai.OpenAI(api_key="none", base_url="http://host/v1") as client:
-        error = client._make_status_error_from_response(response)
+    error = _client._make_status_error_from_response(response)
     return read_failure(error, doing, now=clock.now(), secret="")
 
 

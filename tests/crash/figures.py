@@ -21,11 +21,24 @@ ROWS = "commands, killed at points in a row"
 ANYTIME = "commands, killed at random times"
 UPLOADS = "uploads in parts, killed at random times"
 SCHEDULES = "generated schedules"
+POLLS = "polls answered by any error, then any command"
+CREATES = "created jobs answered by any error, then any command"
 FAULTS = "faults at a proxy"
 ENGINE_POINTS = "engines and trainers, killed at each point"
 ENGINE_ANYTIME = "engines and trainers, killed at random times"
 # As the table has them; what is told of a part that is not among them is a mistake.
-PARTS = (SINGLES, ROWS, ANYTIME, UPLOADS, SCHEDULES, FAULTS, ENGINE_POINTS, ENGINE_ANYTIME)
+PARTS = (
+    SINGLES,
+    ROWS,
+    ANYTIME,
+    UPLOADS,
+    SCHEDULES,
+    POLLS,
+    CREATES,
+    FAULTS,
+    ENGINE_POINTS,
+    ENGINE_ANYTIME,
+)
 
 
 @dataclass(frozen=True)

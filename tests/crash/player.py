@@ -21,6 +21,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy.ma
+import numpy.random
+import rapidfuzz
+
 from ftops import crashpoints
 from ftops.errors import FtopsError
 from ftops.ledger.ledger import Ledger
@@ -39,6 +43,7 @@ from tests.fakes import FakeClock
 from tests.orchestrator.desks import Recorder, write_job
 
 _PROCESS_LIMIT_S = 60
+_LOADED = (numpy.ma, numpy.random, rapidfuzz)  # by evaluations, in each command anew otherwise
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,15 @@ MOST_LAG_S = 25.0  # less than the orchestrator waits for a listing
 LEDGER_MAY_GO = True
 
 
+LASTING = 50  # calls: beyond the time for which any answer but "try again later" is waited out
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens to the `nth` call of the method within one command.
 
     An answer has a `status`; its body is the protocol's error object, or a `page` of HTML. With
-    `lasts`, the same happens to all later calls of the method in that command.
+    `lasts`, the same happens to the next `LASTING` calls of the method in that command.
     """
 
     method: str
@@ -123,8 +126,8 @@ class Schedule:
 
     def count(self, action: Action) -> int:
         """How often the command is given."""
-        seconds = [command.second for command in self.commands if command.second]
-        return [one.action for one in (*self.commands, *seconds)].count(action)
+        seconds = [command.second.action for command in self.commands if command.second]
+        return [*(command.action for command in self.commands), *seconds].count(action)
 
     @property
     def all_faults(self) -> tuple[Fault, ...]:
@@ -205,10 +208,12 @@ def schedules() -> st.SearchStrategy[Schedule]:
 STATUSES = (
     400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 422, 425, 429, 451, 500, 501, 502, 503, 504,
 )  # fmt: skip
+REFUSALS = (400, 401, 403, 404, 413, 415, 422)
 PAGES = (200, 400, 401, 403, 404, 429, 451, 502, 503)
 # The requests of a run that has a job: about the job itself, and those that a server may lack.
 OPTIONAL = ("list_events", "list_checkpoints", "get_file", "read_file")
 POLLED = ("get_job", *OPTIONAL)
+LACKING = ((400, False), (403, False), (404, False), (404, True), (405, False), (501, False))
 NEXT: tuple[Action, ...] = (
     "run", "detach", "follow", "retry", "new", "cancel", "adopt", "doctor",
 )  # fmt: skip
@@ -218,7 +223,7 @@ def _answers(kind: Kind, methods: Sequence[str]) -> st.SearchStrategy[Fault]:
     """Every status, as the protocol's error object or as a page, for one request or for all."""
     bodies = [(status, False) for status in STATUSES] + [(status, True) for status in PAGES]
     return st.builds(
-        lambda method, nth, body, lasts: Fault(method, nth, kind, *body, lasts=lasts),
+        lambda method, nth, body, lasts: Fault(method, nth, kind, body[0], body[1], lasts),
         st.sampled_from(methods),
         _counts(),
         st.sampled_from(bodies),
@@ -239,7 +244,11 @@ def polling_schedules() -> st.SearchStrategy[Schedule]:
     """A run whose requests about its job are answered by errors; then what a user may type."""
     polled = _answers("answer", POLLED)
     some = st.just(()) | polled.map(lambda fault: (fault,))
-    lacking = _answers("answer", OPTIONAL).map(lambda fault: (replace(fault, nth=1, lasts=True),))
+    lacking = st.builds(
+        lambda method, body: (Fault(method, 1, "answer", body[0], body[1], lasts=True),),
+        st.sampled_from(OPTIONAL),
+        st.sampled_from(LACKING),
+    )
     return st.builds(
         lambda first, more, **given: Schedule((Command(faults=tuple(first)), *more), **given),
         st.lists(polled, min_size=1, max_size=2),
@@ -250,7 +259,7 @@ def polling_schedules() -> st.SearchStrategy[Schedule]:
 
 
 def create_schedules() -> st.SearchStrategy[Schedule]:
-    """A job that is created, and a request that is answered by an error; then what a user may type.
+    """A request that creates the job and is answered by an error; then what a user may type.
 
     The job may be listed late, and the list of jobs may be answered by an error, too.
     """
@@ -259,15 +268,24 @@ def create_schedules() -> st.SearchStrategy[Schedule]:
     )
     looked = st.just(()) | st.just(()) | _answers("answer", ("find_job",)).map(lambda one: (one,))
     return st.builds(
-        lambda fault, looked, more, **given: Schedule(
-            (Command(faults=(fault, *looked)), *more), **given
-        ),
+        _build_create_schedule,
         created,
         looked,
         st.lists(_next_commands(looked), min_size=1, max_size=2),
         lag_s=st.sampled_from((0.0, 3.0, MOST_LAG_S)),
     )
 
+
+def _build_create_schedule(
+    fault: Fault, looked: tuple[Fault, ...], more: Sequence[Command], *, lag_s: float
+) -> Schedule:
+    # A refusal of the request's content is believed where the list of jobs does not contradict it.
+    if fault.status in REFUSALS and not fault.page:
+        looked, lag_s = (), 0.0
+    return Schedule((Command(faults=(fault, *looked)), *more), lag_s=lag_s)
+
+
+REFUSED_POLLS = Fault("get_job", 2, "answer", 403, lasts=True)
 
 # The shortest course that shows each planted bug, and courses that once went wrong without one.
 # Played before all that is drawn.
@@ -294,4 +312,18 @@ KNOWN = (
             Command(action="cancel"),
         )
     ),
+    # An answer to a poll does not end the run, and what is typed next finds the job.
+    *(
+        Schedule((Command(faults=(REFUSED_POLLS,)), Command(action=action)))
+        for action in ("retry", "cancel", "adopt", "doctor")
+    ),
+    Schedule((Command(faults=(REFUSED_POLLS,)), Command("retry", faults=(REFUSED_POLLS,)))),
+    Schedule((Command(faults=(Fault("list_events", 2, "answer", 400),)), Command("retry"))),
+    Schedule((Command(),), faults=(Fault("list_events", 1, "answer", 404, lasts=True),)),
+    # A job that exists, though the request for it was answered by an error.
+    *(
+        Schedule((Command(faults=(Fault("create_job", 1, "answer_after", *answer),)),), lag_s=3.0)
+        for answer in ((429, False), (409, False), (503, False), (403, True))
+    ),
+    Schedule((Command(faults=(Fault("create_job", 1, "answer_after", 400),)),)),
 )

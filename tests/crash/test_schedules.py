@@ -16,16 +16,28 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from tests.crash.bugs import BUGS
-from tests.crash.figures import SCHEDULES, Figures, Share
+from tests.crash.figures import CREATES, POLLS, SCHEDULES, Figures, Share
 from tests.crash.player import Verdict
-from tests.crash.schedule import KNOWN, Schedule, schedules
+from tests.crash.schedule import (
+    KNOWN,
+    Schedule,
+    create_schedules,
+    polling_schedules,
+    schedules,
+)
 
 FEW = 25
 UNTIL_FOUND = 3000
 SHARES = range(8)
 MANY = 1600  # drawn for each share; of which so many are played that it is ten thousand in all
+ANSWERED = {POLLS: polling_schedules(), CREATES: create_schedules()}
+ANSWERED_SHARES = range(4)
+ANSWERED_MANY = 250  # drawn for each share
+# The draws that find a planted bug, where the general ones do not.
+FINDS = {"fail_run_by_polling": ANSWERED[POLLS], "resend_after_429": ANSWERED[CREATES]}
 
 
 @pytest.fixture
@@ -83,7 +95,14 @@ def open_player(folder: Path, bug: str = "") -> Iterator[Player]:
         player.close()
 
 
-def play_many(player: Player, count: int, *, seed: int = 0, phases: tuple[Phase, ...]) -> None:
+def play_many(
+    player: Player,
+    count: int,
+    drawn: st.SearchStrategy[Schedule],
+    *,
+    seed: int = 0,
+    phases: tuple[Phase, ...],
+) -> None:
     """Draw so many schedules, the same for a seed, and play each that was not drawn before.
 
     AssertionError names the first violation.
@@ -98,7 +117,7 @@ def play_many(player: Player, count: int, *, seed: int = 0, phases: tuple[Phase,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(schedules())
+    @given(drawn)
     def play(schedule: Schedule) -> None:
         if schedule not in verdicts:
             verdicts[schedule] = player.play(schedule)
@@ -113,10 +132,14 @@ def _vary(test: Callable[[], None], seed: int) -> None:
     test.hypothesis.inner_test._hypothesis_internal_add_digest = f"schedules {seed}".encode()  # type: ignore[attr-defined]
 
 
-def test_a_few_schedules_end_as_they_must(memory: Path) -> None:
+def test_the_known_schedules_end_as_they_must(memory: Path) -> None:
     with open_player(memory) as player:
         assert [player.play(schedule) for schedule in KNOWN] == [""] * len(KNOWN)
-        play_many(player, FEW, phases=(Phase.generate, Phase.shrink))
+
+
+def test_a_few_schedules_end_as_they_must(memory: Path) -> None:
+    with open_player(memory) as player:
+        play_many(player, FEW, schedules(), phases=(Phase.generate, Phase.shrink))
     assert player.played.kills
     assert player.played.faults
 
@@ -137,7 +160,7 @@ def test_a_planted_bug_is_found_by_schedules_that_nobody_has_thought_of(
         open_player(memory, bug) as player,
         pytest.raises(AssertionError, match="in Schedule"),
     ):
-        play_many(player, UNTIL_FOUND, phases=(Phase.generate,))
+        play_many(player, UNTIL_FOUND, FINDS.get(bug, schedules()), phases=(Phase.generate,))
 
 
 @pytest.mark.slow_proof
@@ -146,6 +169,23 @@ def test_a_planted_bug_is_found_by_schedules_that_nobody_has_thought_of(
 def test_many_schedules_end_as_they_must(memory: Path, figures: Figures, number: int) -> None:
     began_s = time.monotonic()
     with figures.enter(SCHEDULES, number, len(SHARES)) as entry, open_player(memory) as player:
-        play_many(player, MANY, seed=number + 1, phases=(Phase.generate, Phase.shrink))
+        phases = (Phase.generate, Phase.shrink)
+        play_many(player, MANY, schedules(), seed=number + 1, phases=phases)
         assert player.played.runs >= 10_000 / len(SHARES)
+        entry.share = replace(player.played, seconds=time.monotonic() - began_s)
+
+
+@pytest.mark.slow_proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", ANSWERED_SHARES)
+@pytest.mark.parametrize("part", ANSWERED)
+def test_no_answer_to_a_request_about_a_job_leads_to_a_second_job(
+    memory: Path, figures: Figures, part: str, number: int
+) -> None:
+    began_s = time.monotonic()
+    shares = len(ANSWERED_SHARES)
+    with figures.enter(part, number, shares) as entry, open_player(memory) as player:
+        phases = (Phase.generate, Phase.shrink)
+        play_many(player, ANSWERED_MANY, ANSWERED[part], seed=number + 1, phases=phases)
+        assert player.played.runs >= ANSWERED_MANY / 2
         entry.share = replace(player.played, seconds=time.monotonic() - began_s)

@@ -51,7 +51,8 @@ class Story:
         ledger = Ledger(folder / "home" / "ledger.db", FakeClock())
         runs = [run for run in ledger.list_runs() if run.job_file == str(job_file.path)]
         run = runs[0]
-        stored = [event.id for event in ledger.list_events(run.id)]
+        own = f"{run.job_id}-event"  # without those of a job that was tried before
+        stored = [one.id for one in ledger.list_events(run.id) if one.id.startswith(own)]
         calls = ledger.list_calls(run.id)
         ledger.close()
         job = next((job for job in provider.jobs() if job.id == run.job_id), None)
@@ -83,9 +84,12 @@ class Story:
     @property
     def may_be_tried_again(self) -> bool:
         """Refused by the provider for good, and without a job: the user says --retry."""
-        return (
-            self.run.status is RunStatus.FAILED and "conflict" in self.met and not self.run.job_id
+        is_file_refused = any(
+            fault.method == "get_file" and fault.kind == "answer"
+            for fault in self.schedule.all_faults
         )
+        is_refused = "conflict" in self.met or is_file_refused
+        return self.run.status is RunStatus.FAILED and is_refused and not self.run.job_id
 
 
 def judge(story: Story) -> str:

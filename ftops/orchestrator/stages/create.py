@@ -3,9 +3,8 @@
 The intent is in the ledger before the request leaves. After any answer but a refusal the provider
 is asked whether the job is there, for long enough that a listing which lags has caught up; only
 when it is not, the request is sent again: after a 429 by this command, otherwise by the next one.
-After a refusal the job is looked for once.
-Before the first request of a run, the provider is asked for a job that an earlier command has made
-with another ledger.
+After a refusal the job is looked for once. Before the first request of a run, the provider is asked
+for a job that an earlier command has made with another ledger.
 """
 
 import contextlib
