@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
     from ftops.records import Json, ProviderSettings, Run
+    from ftops.spec.load import LoadedJob
 
 OneJobFile = Annotated[
     Path | None, typer.Argument(metavar="[JOB.yaml]", help="The job file.", show_default=False)
@@ -111,6 +112,20 @@ def run(
 
         show_preview(out, job, with_request=True)
         return
+    _run_job(out, job, trusting, new=new, retry=retry, detach=detach, summaries=(junit, markdown))
+
+
+def _run_job(
+    out: Output,
+    job: "LoadedJob",
+    trusting: TrustOptions,
+    *,
+    new: bool,
+    retry: bool,
+    detach: bool,
+    summaries: "tuple[Path | None, Path | None]",
+) -> None:
+    """Say what runs here and what is sent where, then do it."""
     from ftops.cli.sending import approve, show_sending
     from ftops.orchestrator.runs import open_run
     from ftops.spec.named_paths import list_code
@@ -124,13 +139,8 @@ def run(
             show_sending(out, sending)
         return opened_run
 
-    drive_shown(
-        out,
-        job.spec.provider_settings(),
-        opened,
-        detach=detach,
-        summaries=(junit, markdown),
-    )
+    settings = job.spec.provider_settings()
+    drive_shown(out, settings, opened, detach=detach, summaries=summaries)
 
 
 def follow(out: Output, ref: RunRef) -> None:
