@@ -19,8 +19,11 @@ from ftops.cli.output import Output
 from ftops.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ftops.dataset.reading.options import ReadOptions
     from ftops.dataset.summary import DataSummary
+    from ftops.records import Json
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
 Target = Annotated[
@@ -70,13 +73,11 @@ def init(
     goes into the job file.
     """
     from ftops.cli.data.next_steps import find_plan
-    from ftops.dataset.findings import say_rows
     from ftops.dataset.plans.drafting import pin_layout
     from ftops.dataset.reading.options import AUTO, ReadOptions, to_read
     from ftops.dataset.reading.source import open_source
     from ftops.files import write_atomic
     from ftops.records import RowFormat
-    from ftops.spec.named_paths import find_outside
     from ftops.spec.starter import render_starter
 
     plan = plan or find_plan(data_file)
@@ -103,24 +104,28 @@ def init(
         prepare={"plan": _relative(plan, path.parent)} if plan else to_read(options),
     )
     write_atomic(path, text.encode(), mode=0o644)
-    named = [one for one in (data_file, validation, plan) if one is not None]
-    outside = any(find_outside(one, path.parent) for one in named)
-    out.finish(
-        {
-            "job_file": str(path),
-            "training_file": str(data_file),
-            **({"validation_file": str(validation)} if validation else {}),
-            **({"plan": str(plan)} if plan else {}),
-            **({"layout": options.layout} if options.layout not in (None, AUTO) else {}),
-            "rows": summary.rows,
-        },
-        essential=[str(path)],
-        human=lambda: [
-            f"{path} is written, for {say_rows(summary.rows)}.",
-            *(["Its data is outside its folder, so its commands need --allow-outside."] * outside),
-            f"Next: ftops run {path}" + " --allow-outside" * outside,
-        ],
-    )
+    document: dict[str, Json] = {
+        "job_file": str(path),
+        "training_file": str(data_file),
+        **({"validation_file": str(validation)} if validation else {}),
+        **({"plan": str(plan)} if plan else {}),
+        **({"layout": options.layout} if options.layout not in (None, AUTO) else {}),
+        "rows": summary.rows,
+    }
+    files = [file for file in (data_file, validation, plan) if file is not None]
+    out.finish(document, essential=[str(path)], human=lambda: _say_next(path, files, summary.rows))
+
+
+def _say_next(path: Path, files: list[Path], rows: int) -> "Iterator[str]":
+    from ftops.dataset.findings import say_rows
+    from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
+
+    yield f"{path} is written, for {say_rows(rows)}."
+    if any(find_outside(file, path.parent) for file in files):
+        yield f"Its data is outside its folder, so its commands need {ALLOW_OUTSIDE}."
+        yield f"Next: ftops run {path} {ALLOW_OUTSIDE}"
+    else:
+        yield f"Next: ftops run {path}"
 
 
 def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":
