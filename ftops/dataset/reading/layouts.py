@@ -69,7 +69,7 @@ class Layout:
 
         `names` are the keys that stand in the data, each as it is written there.
         """
-        if self.columns is None:
+        if self.columns is None or not self.required.keys() <= names.keys():
             return ""
         asked, answer = self.columns
         prompt = r"\n".join(f"{{{names[key]}}}" for key in asked if key in names)
