@@ -14,13 +14,13 @@ README.md              the part between the `generated` marks: figures of docs/p
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
 from ftops.dataset.checks.catalogue import render_catalogue
 from ftops.dataset.fixes.catalogue import render_fixes
-from ftops.dataset.reading.layouts import render_layouts
+from ftops.dataset.reading.layouts import BY_NAME, LAYOUTS, PAIRS
 from ftops.orchestrator.states import render_states
 from ftops.reporting.training_findings.catalogue import render_catalogue as render_findings
 from ftops.spec.schema import render_reference as render_fields
@@ -110,6 +110,26 @@ name of a fix, or of a check that it answers.
 {render_fixes()}"""
 
 
+def _list_layouts() -> Iterator[str]:
+    """The table of layouts, line by line."""
+    yield "| layout | keys | becomes | read by |"
+    yield "| --- | --- | --- | --- |"
+    pairs = [BY_NAME[f"{asked}-{answer}"] for asked, answer in PAIRS]
+    for layout in LAYOUTS:
+        if layout in pairs:
+            continue
+        keys = ", ".join([f"`{key}`" for key in layout.required])
+        keys += "".join(f", [`{key}`]" for key in layout.optional)
+        option = "as it is" if layout.kept else f"`--layout {layout.name}`"
+        if layout.columns:
+            option += f", `{layout.name_columns(dict(zip(layout.keys, layout.keys, strict=True)))}`"
+        read = layout.read or layout.kept
+        becomes = layout.becomes if read else f"not read: {layout.why}"
+        yield f"| {layout.title} | {keys} | {becomes} | {option if read else layout.hint} |"
+    names = ", ".join(f"`{layout.name}`" for layout in pairs)
+    yield f"| two columns of texts | those of the name | prompt, completion | `--layout` {names} |"
+
+
 def render_data_formats() -> str:
     """The page about the layouts of rows."""
     return f"""# The layouts of rows
@@ -128,7 +148,7 @@ none` reads rows as they stand, and `--prompt` and `--completion` name columns o
 - Calls of tools become `tool_calls`: those without an id get one, arguments become JSON text, and a turn of a tool is the answer
   of the call before it.
 
-{render_layouts()}
+{chr(10).join(_list_layouts())}
 """
 
 

@@ -73,19 +73,14 @@ def init(
     goes into the job file.
     """
     from ftops.cli.data.next_steps import find_plan
-    from ftops.dataset.plans.drafting import pin_layout
     from ftops.dataset.reading.options import AUTO, ReadOptions, to_read
-    from ftops.dataset.reading.source import open_source
     from ftops.files import write_atomic
     from ftops.records import RowFormat
     from ftops.spec.starter import render_starter
 
     plan = plan or find_plan(data_file)
     options = ReadOptions(prompt=prompt, completion=completion, layout=layout or AUTO)
-    if plan is None:
-        source = open_source(data_file, options)
-        options = pin_layout(options, source)
-        say_layout(out, source)
+    options = options if plan else _find_layout(out, data_file, options)
     summary = _look(data_file, options, plan)
     if validation:
         _look(validation, options, plan)
@@ -126,6 +121,16 @@ def _say_next(path: Path, files: list[Path], rows: int) -> "Iterator[str]":
         yield f"Next: ftops run {path} {ALLOW_OUTSIDE}"
     else:
         yield f"Next: ftops run {path}"
+
+
+def _find_layout(out: Output, data_file: Path, options: "ReadOptions") -> "ReadOptions":
+    """The options with the layout that the rows have, once that is said."""
+    from ftops.dataset.plans.drafting import pin_layout
+    from ftops.dataset.reading.source import open_source
+
+    source = open_source(data_file, options)
+    say_layout(out, source)
+    return pin_layout(options, source)
 
 
 def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":

@@ -167,14 +167,14 @@ def test_init_of_bad_data_writes_nothing(tmp_path: Path) -> None:
 
 def test_init_takes_the_plan_beside_the_data_and_the_columns_of_a_table(tmp_path: Path) -> None:
     table = tmp_path / "rows.csv"
-    table.write_text("note,mark\n" + "".join(f"row {n},part of {n % 3}\n" for n in range(60)))
-    columns = ["--prompt", "{note}?", "--completion", "mark"]
+    table.write_text("line,kind\n" + "".join(f"row {n},part of {n % 3}\n" for n in range(60)))
+    columns = ["--prompt", "{line}?", "--completion", "kind"]
     refused = ftops("init", table, "-o", tmp_path / "no.yaml")
     assert refused.code == 1
     assert "--prompt" in refused.err
     job = tmp_path / "rows.yaml"
     assert ftops("init", table, "-o", job, *columns).code == 0
-    assert 'prompt: "{note}?"' in job.read_text()
+    assert 'prompt: "{line}?"' in job.read_text()
     assert ftops("check", job).code == 0
     ready = tmp_path / "ready.jsonl"
     assert ftops("data", "prepare", table, "-o", ready, "--yes", *columns).code == 0

@@ -5,7 +5,7 @@ be carried and why. `recognition.py` uses it.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,8 +18,8 @@ from ftops.dataset.reading.conversations import (
     read_conversation,
     read_messages,
     read_preference,
-    read_tools,
 )
+from ftops.dataset.reading.tool_definitions import read_tools
 from ftops.records import Json
 
 TEXT: tuple[type, ...] = (str, int, float, bool)
@@ -69,7 +69,7 @@ class Layout:
 
         `names` are the keys that stand in the data, each as it is written there.
         """
-        if self.columns is None:
+        if self.columns is None or not self.required.keys() <= names.keys():
             return ""
         asked, answer = self.columns
         prompt = r"\n".join(f"{{{names[key]}}}" for key in asked if key in names)
@@ -245,7 +245,7 @@ _FILTER = (
 )
 _SYSTEM = ("system", "tools")
 _CHAT = "messages in the roles of the API"
-_PAIRS = (
+PAIRS = (
     ("question", "answer"), ("question", "response"), ("question", "output"), ("q", "a"),
     ("query", "response"), ("query", "answer"), ("query", "output"), ("input", "output"),
     ("input", "target"), ("input", "label"), ("prompt", "response"), ("prompt", "output"),
@@ -352,7 +352,7 @@ LAYOUTS: tuple[Layout, ...] = (
     _pair("context-question-answer", "questions about a text", ["context", "question"], "answer",
           unused=("title",)),
     *(_pair(f"{asked}-{answer}", f"rows of {asked} and {answer}", [asked], answer)
-      for asked, answer in _PAIRS),
+      for asked, answer in PAIRS),
     Layout("text", "texts alone", {"text": (str,)},
            "prompt = nothing, completion = text", _read_text, asked_only=True, unused=("meta",),
            only=lambda record: not {key for key, value in record.items() if value not in EMPTY}
@@ -378,27 +378,3 @@ LAYOUTS: tuple[Layout, ...] = (
            hint="Write question and choices as the prompt, and the right one as the completion."),
 )  # fmt: skip
 BY_NAME = {layout.name: layout for layout in LAYOUTS}
-
-
-def render_layouts() -> str:
-    """The table as Markdown, for the documentation."""
-    return "\n".join(_render_lines())
-
-
-def _render_lines() -> Iterator[str]:
-    yield "| layout | keys | becomes | read by |"
-    yield "| --- | --- | --- | --- |"
-    pairs = [BY_NAME[f"{asked}-{answer}"] for asked, answer in _PAIRS]
-    for layout in LAYOUTS:
-        if layout in pairs:
-            continue
-        keys = ", ".join([f"`{key}`" for key in layout.required])
-        keys += "".join(f", [`{key}`]" for key in layout.optional)
-        option = "as it is" if layout.kept else f"`--layout {layout.name}`"
-        if layout.columns:
-            option += f", `{layout.name_columns(dict(zip(layout.keys, layout.keys, strict=True)))}`"
-        read = layout.read or layout.kept
-        becomes = layout.becomes if read else f"not read: {layout.why}"
-        yield f"| {layout.title} | {keys} | {becomes} | {option if read else layout.hint} |"
-    names = ", ".join(f"`{layout.name}`" for layout in pairs)
-    yield f"| two columns of texts | those of the name | prompt, completion | `--layout` {names} |"
