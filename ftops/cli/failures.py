@@ -13,8 +13,6 @@
 import contextlib
 import os
 import platform
-import re
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -29,8 +27,6 @@ from ftops.cli.output import Mode, Output, render_json
 from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ftops.records import Json
 
 KNOWN_ERROR = 1
@@ -95,8 +91,7 @@ def reported(out: Output) -> Iterator[None]:
 
 def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
     """Say what happened, once, and leave with `code`."""
-    if isinstance(error["hint"], str):
-        error = error | {"hint": _name_job_file(error["hint"], out.job_file)}
+    error = error | {"hint": out.name_job_file(str(error["hint"] or "")) or None}
     if out.mode is Mode.JSON:
         with contextlib.suppress(OSError):
             out.stdout.write(render_json({"error": error, **out.about}) + "\n")
@@ -104,13 +99,6 @@ def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
     label = "stopped:" if code == INTERRUPTED else "error:"
     out.complain_about(str(error["message"]), str(error["hint"] or ""), label=label)
     raise typer.Exit(code) from None
-
-
-def _name_job_file(hint: str, job_file: "Path | None") -> str:
-    """The hint with the path of the command's job file; without one, it cannot be checked."""
-    if job_file is None:
-        return re.sub(r"; `ftops check JOB\.yaml`[^.]*", "", hint)
-    return hint.replace("JOB.yaml", shlex.quote(str(job_file)))
 
 
 def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":

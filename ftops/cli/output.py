@@ -7,6 +7,7 @@ becomes a control sequence or rich markup. Pipes get the text as it is.
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
@@ -135,8 +136,14 @@ class Output:
     def complain_about(self, message: str, hint: str, *, label: str = "error:") -> None:
         """Say on stderr what went wrong and what to do next."""
         self._complain_labelled(label, "bold red", message)
-        if hint:
+        if hint := self.name_job_file(hint):
             self._complain_labelled("next:", "bold cyan", hint)
+
+    def name_job_file(self, hint: str) -> str:
+        """The hint with the path of the command's job file; without one, it cannot be checked."""
+        if self.job_file is None:
+            return re.sub(r"; `ftops check JOB\.yaml`[^.]*", "", hint)
+        return hint.replace("JOB.yaml", shlex.quote(str(self.job_file)))
 
     def _complain_labelled(self, label: str, style: str, text: str) -> None:
         if not self.stderr.isatty():

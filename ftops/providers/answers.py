@@ -39,7 +39,8 @@ _DONE = b"[DONE]"
 _BROKEN = frozenset(
     {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"}
 )
-_AGAIN = "Only a part of the answer came; give the same command again to ask for the whole."
+_ASK_AGAIN = "Give the same command again."
+_ASK_FOR_WHOLE = "Only a part of the answer came; give the same command again to ask for the whole."
 _TIMEOUT_S = 300.0  # a model may need minutes for a request full of prompts
 
 
@@ -182,7 +183,7 @@ def _complete_chat(
     )
     choices = answer.get_objects("choices")
     if not choices:
-        raise answer.complaint("it holds no answer")
+        raise BadAnswer(f"{answer.doing}: the answer is empty: it has no choices", hint=_ASK_AGAIN)
     message = choices[0].find_object("message")
     usage = answer.find_object("usage")
     return replace(
@@ -215,7 +216,8 @@ def _read_completion(choice: Fields, text: object) -> Completion:
     # Some servers leave the field out; an answer that is not finished has null there.
     if choice.values.get("finish_reason", "") is None:
         raise BadAnswer(
-            f"{choice.doing}: the answer was cut off: its finish_reason is null", hint=_AGAIN
+            f"{choice.doing}: the answer was cut off: its finish_reason is null",
+            hint=_ASK_FOR_WHOLE,
         )
     if text is not None and not isinstance(text, str):
         raise choice.complaint("the answer is not text")
@@ -286,9 +288,11 @@ def _read_pieces(caller: Caller, doing: str, opened: openai.Stream[Any]) -> Iter
         content = caller.pieces(doing, opened.response.iter_bytes())
         if "html" in kind or "json" in kind:
             raise _read_no_stream(caller.clear(b"".join(content)), doing, kind)
-        is_whole = False
+        is_whole = has_choices = False
         for data in read_data(content):
             if data.strip().startswith(_DONE):
+                if not has_choices:
+                    raise BadAnswer(f"{doing}: the stream holds no answer", hint=_ASK_AGAIN)
                 return
             if not data.strip():  # keeps the connection alive
                 continue
@@ -299,6 +303,7 @@ def _read_pieces(caller: Caller, doing: str, opened: openai.Stream[Any]) -> Iter
             choices = event.values.get("choices")
             if isinstance(choices, list) and choices and isinstance(choices[0], dict):
                 choice = Fields(choices[0], doing)
+                has_choices = True
                 yield _read_piece(choice)
                 _check_not_broken(choice)
                 is_whole = is_whole or choice.find_text("finish_reason") is not None
@@ -306,7 +311,7 @@ def _read_pieces(caller: Caller, doing: str, opened: openai.Stream[Any]) -> Iter
         raise BadAnswer(
             f"{doing}: the answer was cut off: the stream ended without a finish_reason and without"
             " [DONE]",
-            hint=_AGAIN,
+            hint=_ASK_FOR_WHOLE,
         )
 
 

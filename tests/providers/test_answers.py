@@ -229,7 +229,7 @@ def test_too_few_answers_are_a_bad_answer(api: respx.MockRouter, provider: Provi
     with pytest.raises(BadAnswer, match="1 answers to 2 prompts"):
         provider.complete("m", ["a", "b"], GREEDY)
     api.post("/chat/completions").respond(json={"choices": []})
-    with pytest.raises(BadAnswer, match="no answer"):
+    with pytest.raises(BadAnswer, match="no choices"):
         provider.complete("m", [(Message("user", "a"),)], GREEDY)
 
 
@@ -409,3 +409,9 @@ def test_a_whole_answer_may_lack_a_finish_reason_but_not_deny_it(
     api.post("/completions").respond(json={"choices": [{"text": "ye", "finish_reason": None}]})
     with pytest.raises(BadAnswer, match="cut off"):
         provider.complete("m", ["?"], GREEDY)
+
+
+def test_a_stream_without_any_answer_is_an_error(api: respx.MockRouter, provider: Provider) -> None:
+    api.post("/completions").mock(return_value=stream_of({"choices": []}))
+    with pytest.raises(BadAnswer, match="no answer"):
+        list(provider.stream("m", "?", GREEDY))

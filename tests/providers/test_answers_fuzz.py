@@ -60,7 +60,7 @@ def ask(
 def written(text: str, end: bytes) -> bytes:
     """A server's events for an answer that comes a character at a time."""
     lines = []
-    for character in text:
+    for character in text or [""]:
         choice = {"text": character, "delta": {"content": character}}
         chunk = json.dumps({"choices": [choice]}, ensure_ascii=False)
         lines.append(f"data: {chunk}".encode() + 2 * end)
