@@ -86,11 +86,14 @@ def show(out: Output, ref: RunRef) -> None:
 def cancel(out: Output, ref: RunRef) -> None:
     """Cancel the job at the provider, and record it.
 
-    A job file may stand for its run: then the job is found though the ledger is gone.
+    A job file may stand for its run: then the job is found though the ledger is gone. A run that
+    has succeeded or failed cannot be cancelled; one that was cancelled is left as it is.
     """
     from ftops.cli.documents import run_document
     from ftops.orchestrator.observer import Silent
+    from ftops.orchestrator.pausing import too_late
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
+    from ftops.records import RunStatus
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
@@ -101,8 +104,12 @@ def cancel(out: Output, ref: RunRef) -> None:
             found = ledger.get_run(ref)
             with wiring.open_desk(ledger, found.provider, Silent()) as desk:
                 run = cancel_run(found, desk)
+    if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
+        out.about = {"run_id": run.id, "job_id": run.job_id}
+        raise too_late(run, "cancelled")
+    state = "was cancelled" if run.status is RunStatus.CANCELLED else f"is {run.status.value}"
     out.finish(
         run_document(run),
         essential=[run.status.value],
-        human=lambda: [f"{run.id} is {run.status.value}."],
+        human=lambda: [f"{run.id} {state}."],
     )
