@@ -14,7 +14,6 @@ from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
 from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
-from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     MAX_METADATA,
     CreateJob,
@@ -43,7 +42,7 @@ def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObj
         message = "The engine has no integrations."
         raise ApiError(400, message, param="integrations", code="unsupported_parameter")
     job = add_job(new_id("ftjob"), body, asked, engine)
-    response.headers.update(_queue_rate(engine).headers())
+    response.headers.update(engine.quotas.rate_jobs(engine.store).headers())
     return job_object(job)
 
 
@@ -56,7 +55,7 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
         crashpoints.reach("engine.jobs.before_record")
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
-            _queue_rate(engine).check("jobs are unfinished")
+            engine.quotas.check_job(engine.store)
             now = engine.store.now()
             job = JobRow(
                 id=job_id,
@@ -163,11 +162,6 @@ def list_events(
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
     data, has_more = split_page(rows, limit, _event_document)
     return send_list(data, {"has_more": has_more})
-
-
-def _queue_rate(engine: Engine) -> Rate:
-    taken = engine.store.jobs.count_unfinished()
-    return Rate(engine.settings.max_unfinished_jobs, taken, retry_after_s=30)
 
 
 def get_job(job_id: str, engine: Engine) -> JobRow:

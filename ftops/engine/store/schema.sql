@@ -1,4 +1,4 @@
--- The engine's database, version 3. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 5. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
@@ -68,10 +68,12 @@ CREATE TABLE IF NOT EXISTS jobs (
     error_param          TEXT,
     worker_pid           INTEGER,
     deaths               INTEGER NOT NULL DEFAULT 0,  -- workers of this job that died by themselves
-    updated_at           INTEGER NOT NULL DEFAULT 0   -- of its latest event
+    updated_at           INTEGER NOT NULL DEFAULT 0,  -- of its latest event
+    turn                 INTEGER          -- counts the workers of all jobs; of its last one
 );
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
+CREATE INDEX IF NOT EXISTS jobs_by_turn ON jobs (owner, turn);
 
 CREATE TABLE IF NOT EXISTS events (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
