@@ -5,6 +5,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOB    ?= configs/news-topics.yaml
 
+# Packages come from constraints*.txt, by hash; `CONSTRAINED=` takes the newest that fit instead.
+CONSTRAINED ?= yes
+UV          := $(shell command -v uv 2>/dev/null)
+PIP          = $(if $(UV),uv pip install --quiet --python $(BIN)/python,\
+                   $(BIN)/python -m pip install --quiet --disable-pip-version-check)
+INSTALL      = $(if $(CONSTRAINED),$(PIP) --require-hashes --no-deps -r $(1) && \
+                   $(PIP) --no-deps --no-build-isolation -e .,$(PIP) --upgrade -e '.$(2)')
+LOCK         = printf 'hatchling\neditables\n' | uv pip compile --quiet --universal \
+                   --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -
+
 # The parts of the proof: `make test-crash PART=engine` goes through one of them alone.
 PART            ?= all
 PROOF_all       := tests/crash tests/faults
@@ -14,7 +24,7 @@ PROOF_schedules := tests/crash/test_schedules.py
 PROOF_faults    := tests/faults
 PROOF_engine    := tests/crash/test_engine.py tests/crash/test_mishaps.py
 
-.PHONY: setup run test test-crash check fix bench conformance clean
+.PHONY: setup run test test-latest test-crash check fix bench conformance lock clean
 
 run: $(VENV)/.installed          ## train a first model and show what came out
 	$(BIN)/ftops run $(JOB)
@@ -24,6 +34,10 @@ setup: $(VENV)/.installed-dev    ## everything that a developer needs
 
 test: $(VENV)/.installed-dev     ## every test, a file on each core at a time
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-latest:                     ## every test, with the newest packages that pyproject.toml allows
+	rm -rf $(VENV)-latest
+	$(MAKE) test VENV=$(VENV)-latest CONSTRAINED=
 
 test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; PART= for one part
 	$(BIN)/python -m pytest $(or $(PROOF_$(PART)),$(error there is no such part: $(PART))) \
@@ -48,8 +62,12 @@ bench: $(VENV)/.installed-dev    ## measured ratios, see benchmarks/
 conformance: $(VENV)/.installed-dev  ## stock clients against the engine, writes docs/conformance.md
 	$(BIN)/python -m conformance
 
+lock:                            ## renew constraints*.txt with the newest packages; needs uv
+	$(LOCK) --upgrade --extra dev -o constraints-dev.txt >/dev/null
+	$(LOCK) --upgrade -c constraints-dev.txt -o constraints.txt >/dev/null
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-*
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -57,10 +75,10 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.made pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(VENV)/.installed: $(VENV)/.made constraints.txt pyproject.toml
+	$(call INSTALL,constraints.txt,)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+$(VENV)/.installed-dev: $(VENV)/.made constraints-dev.txt pyproject.toml
+	$(call INSTALL,constraints-dev.txt,[dev])
 	@touch $(VENV)/.installed $@

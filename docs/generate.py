@@ -5,6 +5,7 @@ docs/job-file.md       the job file's fields
 docs/cli.md            every command with its options
 docs/data-checks.md    every check of data
 docs/data-fixes.md     every fix of data
+docs/data-formats.md   the layouts of rows that are read
 docs/training-findings.md   what is read from the curves of a training
 docs/architecture.md   the part between the `generated` marks: states and transitions
 README.md              the part between the `generated` marks: figures of docs/proof.json
@@ -19,6 +20,7 @@ from pathlib import Path
 from ftops.cli.reference import render_reference as render_cli
 from ftops.dataset.checks.catalogue import render_catalogue
 from ftops.dataset.fixes.catalogue import render_fixes
+from ftops.dataset.reading.layouts import render_layouts
 from ftops.orchestrator.states import render_states
 from ftops.reporting.training_findings.catalogue import render_catalogue as render_findings
 from ftops.spec.schema import render_reference as render_fields
@@ -108,6 +110,28 @@ name of a fix, or of a check that it answers.
 {render_fixes()}"""
 
 
+def render_data_formats() -> str:
+    """The page about the layouts of rows."""
+    return f"""# The layouts of rows
+
+What providers train on is prompt and completion, chats, or preferences. Rows that other tools write are recognised by their
+keys, made of `ftops/dataset/reading/layouts.py`: the commands of `ftops data` and `ftops init` read them, and say so. A
+job file says it in `prepare: {{layout: alpaca}}`, which `ftops init` writes; `ftops run` and `ftops check` guess nothing. `--layout
+none` reads rows as they stand, and `--prompt` and `--completion` name columns of any other table.
+
+- Keys in brackets are optional. A key that is null, or empty, is taken as absent: data frames write every column in every row.
+- Upper and lower case of keys do not matter. Where the prompt is of several keys, a line break stands between those that are
+  filled.
+- Keys that only say where a row comes from (`id`, `source`, `split` …) are left out, and that is said. Any other key that the
+  layout does not name is an error, until `--layout NAME` says that it may be left out. Keys that change what a row teaches
+  (`images`, `tools`, `label`, `weight`, `history` …) are never left out.
+- Calls of tools become `tool_calls`: those without an id get one, arguments become JSON text, and a turn of a tool is the answer
+  of the call before it.
+
+{render_layouts()}
+"""
+
+
 def render_training_findings() -> str:
     """The page about what is read from the curves of a training."""
     return f"""# What the curves say
@@ -131,6 +155,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/cli.md": render_cli,
     "docs/data-checks.md": render_data_checks,
     "docs/data-fixes.md": render_data_fixes,
+    "docs/data-formats.md": render_data_formats,
     "docs/training-findings.md": render_training_findings,
     "docs/architecture.md": render_architecture,
     "README.md": render_readme,

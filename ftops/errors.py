@@ -9,11 +9,12 @@
     │   ├── AuthFailed             401, or no key to send
     │   ├── PermissionRefused      403
     │   ├── NotFound               404: no such file, job or model
-    │   ├── Rejected               400, 409, 413, 415, 422: asking again changes nothing
+    │   ├── Rejected               400, 409, 413, 415, 422, 501 to a question: final
     │   ├── RateLimited            429
-    │   ├── Unavailable            408, every 5xx, and 409 to a question
+    │   ├── Unavailable            408, every other 5xx, and 409 to a question
     │   ├── Unreachable            no answer at all: refused, reset, timed out
     │   └── BadAnswer              an answer that is not the protocol's
+    ├── NotTrusted             a key may not go to an address: it was not approved
     ├── LedgerError            the ledger cannot be read or written
     │   ├── LedgerTooNew           written by a later ftops
     │   └── UnknownRun             no run, job or model by that name
@@ -35,6 +36,10 @@
 Each message says what happened and where; `hint` says the next thing to do. Domain code raises,
 and only `ftops.cli` turns an error into text and an exit code.
 """
+
+from typing import Self
+
+_REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for its content
 
 
 class FtopsError(Exception):
@@ -79,6 +84,8 @@ class ProviderError(FtopsError):
     `status` is the HTTP status (None without an answer), `code` and `param` are the API's own,
     `request_id` is what the provider's support asks for, and `retry_after_s` is the pause it
     asked for, in seconds. `final` is True when it said that asking again soon is of no use.
+    `unrecognized` is True when the body is not the protocol's error object: a proxy, or another
+    program at that address, may have answered.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class ProviderError(FtopsError):
         request_id: str | None = None,
         retry_after_s: float | None = None,
         final: bool = False,
+        unrecognized: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
@@ -100,12 +108,34 @@ class ProviderError(FtopsError):
         self.request_id = request_id
         self.retry_after_s = retry_after_s
         self.final = final
+        self.unrecognized = unrecognized
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the request certainly had no effect: refused for its content, or never sent."""
+        if isinstance(self, RateLimited | Unavailable | Unreachable | BadAnswer):
+            return False
+        return self.status is None or (self.status in _REFUSALS and not self.unrecognized)
+
+    def reworded(self, message: str, hint: str) -> Self:
+        """The same answer of the provider with another message and another hint."""
+        return type(self)(
+            message,
+            hint=hint,
+            status=self.status,
+            code=self.code,
+            param=self.param,
+            request_id=self.request_id,
+            retry_after_s=self.retry_after_s,
+            final=self.final,
+            unrecognized=self.unrecognized,
+        )
 
 
 class AuthFailed(ProviderError):
     """The key is missing or was refused."""
 
-    hint = "Set the key in the environment variable that the job file's provider names."
+    hint = "Set the key in the environment variable that `api_key_env` of the provider names."
 
 
 class PermissionRefused(ProviderError):
@@ -148,10 +178,14 @@ class BadAnswer(ProviderError):
     hint = "Check `base_url`: something other than the fine-tuning API seems to answer there."
 
 
+class NotTrusted(FtopsError):
+    """A key would go to an address from a job file that the user has not approved."""
+
+
 class LedgerError(FtopsError):
     """The ledger cannot be read or written."""
 
-    hint = "Give the command again; if that fails too, restore ledger.db from a backup."
+    hint = "Run the command again; if that fails too, `ftops restore FILE` restores a backup."
 
 
 class LedgerTooNew(LedgerError):

@@ -5,7 +5,9 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +16,13 @@ from typing import BinaryIO
 from ftops import crashpoints
 from ftops.errors import StorageError
 
+if sys.platform != "win32":  # where a file that is open cannot be removed or renamed anyway
+    import fcntl
+
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 _CHUNK_BYTES = 1 << 20
+_RANDOM = re.compile("[a-z0-9_]{8}")  # what `tempfile` puts into a name
 _BINARY = getattr(os, "O_BINARY", 0)  # there on Windows alone
 _NO_COPYING = frozenset(
     {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
@@ -80,30 +86,74 @@ def make_private_database(path: Path) -> None:
 def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
     """A binary file that appears at `path`, whole, when the block ends well, and never otherwise.
 
-    Raises StorageError when the disk refuses; whatever stood at `path` before is then untouched.
+    Temporary files of killed writers of `path` are removed first. Raises StorageError when the disk
+    refuses; whatever stood at `path` before is then untouched.
     """
     make_private_dir(path.parent)
+    _remove_stale_parts(path)
     try:
+        descriptor, temporary = _create_part(path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    with contextlib.ExitStack() as locked:
+        if sys.platform != "win32":  # the lock ends with the last descriptor, after the rename
+            locked.callback(os.close, os.dup(descriptor))
+        try:
+            with os.fdopen(descriptor, "w+b") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(mode)
+            crashpoints.reach("files.before_rename")
+            temporary.replace(path)
+            crashpoints.reach("files.after_rename")
+            sync_dir(path.parent)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _create_part(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, locked until it is closed: its writer lives."""
+    while True:
         descriptor, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".part", dir=path.parent
         )
-    except OSError as error:
-        raise storage_error(error, path) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w+b") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(mode)
-        crashpoints.reach("files.before_rename")
-        temporary.replace(path)
-        crashpoints.reach("files.after_rename")
-        sync_dir(path.parent)
-    except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        if sys.platform == "win32":
+            return descriptor, Path(name)
+        with contextlib.suppress(OSError):  # a file system without locks: none is ever removed
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # another writer of `path` removed it before it was locked
+
+
+def _remove_stale_parts(path: Path) -> None:
+    """Remove the temporary files of `path` whose writers are dead."""
+    head, tail = f".{path.name}.", ".part"
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            name = entry.name
+            if not (name.startswith(head) and name.endswith(tail)):
+                continue
+            if _RANDOM.fullmatch(name[len(head) : -len(tail)]) and entry.is_file(
+                follow_symlinks=False
+            ):
+                _remove_if_stale(entry.path)
+
+
+def _remove_if_stale(name: str) -> None:
+    with contextlib.suppress(OSError):  # it is locked, or gone already
+        if sys.platform == "win32":
+            Path(name).unlink()
+            return
+        descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Path(name).unlink()
+        finally:
+            os.close(descriptor)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:

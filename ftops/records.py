@@ -68,7 +68,8 @@ class Method(StrEnum):
 
 
 # Job statuses are an open set: what is not listed here is a job on its way.
-ENDED_JOB_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+FAILED_JOB_STATUSES = frozenset({"failed", "cancelled"})
+ENDED_JOB_STATUSES = FAILED_JOB_STATUSES | {"succeeded"}
 # In these a job waits for its turn, or for its owner: nothing is expected to happen.
 WAITING_JOB_STATUSES = frozenset({"pending", "queued", "paused"})
 
@@ -86,6 +87,9 @@ class Hyperparameters:
     classification_n_classes: int | None = None
     classification_positive_class: str | None = None
     classification_betas: tuple[float, ...] | None = None
+
+
+HIDDEN_PATH = "/***"  # stands for the path of a webhook, which is a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,7 @@ class JobRequest:
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
+    idempotency_key: str | None = None  # the same for each time that the request is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +281,8 @@ class Completion:
     the end of the answer; pauses and failed attempts before it do not count. Where `shared` prompts
     went in one request, all have its seconds (no answer was there earlier), and the tokens are
     parts of the request's own, by the lengths of the texts: their sum and mean are exact, one of
-    them is an estimate.
+    them is an estimate. `refused_parameters` were not sent as they were asked for, because the
+    model refuses them: each with the name that it was sent under, or None where it was left out.
     """
 
     text: str
@@ -288,6 +294,17 @@ class Completion:
     first_token: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+
+
+def render_refused(refused: Mapping[str, str | None]) -> str:
+    """What was left out of requests or renamed in them, as half a sentence; "" for nothing."""
+    left_out = [name for name, new in refused.items() if new is None]
+    said = [f"{name} sent as {new}" for name, new in refused.items() if new is not None]
+    if left_out:
+        them = "it" if len(left_out) == 1 else "them"
+        said.insert(0, f"{' and '.join(left_out)} not sent: the model refuses {them}")
+    return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +332,19 @@ class Run:
     error: str | None = None
     wants_own_job: bool = False  # opened with `--new`: a job that exists already is not its job
     pruned_at: datetime | None = None  # when its files were removed, to make room
+    job_status: str | None = None  # succeeded, failed or cancelled, once its job was seen to end
+
+    @property
+    def ended_before_job(self) -> bool:
+        """Whether it counts as failed or cancelled although its job was not seen to end so.
+
+        The job may still be running, or may have succeeded.
+        """
+        return (
+            self.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+            and self.job_id is not None
+            and self.job_status not in FAILED_JOB_STATUSES
+        )
 
 
 @dataclass(frozen=True, slots=True)

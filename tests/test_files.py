@@ -2,6 +2,8 @@
 
 import errno
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -115,3 +117,58 @@ def test_a_path_is_removed_whatever_it_is_and_what_is_not_there_is_no_error(tmp_
     for path in (file, folder, tmp_path / "nothing"):
         remove_path(path)
     assert list(tmp_path.iterdir()) == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from ftops.files import open_atomic
+with open_atomic(Path(sys.argv[1])) as stream:
+    stream.write(b"rows of " + sys.argv[2].encode())
+    stream.flush()
+    print("writing", flush=True)
+    sys.stdin.read(1)
+"""
+
+
+def start_writer(path: Path, name: str) -> "subprocess.Popen[bytes]":
+    """A process that is in the middle of writing `path` until it reads a byte."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == b"writing\n"
+    return writer
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    others = [".rows.jsonl.part", ".rows.jsonl.backup01.part~", ".other.abcd1234.part", "rows.part"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"kept")
+    (tmp_path / ".rows.jsonl.linked__.part").symlink_to(tmp_path / "rows.part")
+    with start_writer(path, "the dead") as writer:
+        assert len(list_names(tmp_path)) == len(others) + 2
+        writer.kill()
+    write_atomic(path, b"new")
+    assert list_names(tmp_path) == sorted([*others, ".rows.jsonl.linked__.part", "rows.jsonl"])
+
+
+def test_a_living_writer_of_the_same_file_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with start_writer(path, "the living") as writer:
+        write_atomic(path, b"new")
+        assert path.read_bytes() == b"new"
+        assert len(list_names(tmp_path)) == 2
+        writer.communicate(b"x", timeout=30)
+        assert writer.returncode == 0
+    assert path.read_bytes() == b"rows of the living"
+    assert list_names(tmp_path) == ["rows.jsonl"]

@@ -115,6 +115,6 @@ def open_addressees(
         named = [find_named_model(ledger, ref, asked) for ref in refs]
     for one in named:
         one.check_there()
-    with wiring.open_providers() as open_one:
+    with wiring.open_providers(typed=asked) as open_one:
         sources = {settings: open_one(settings) for settings in {one.provider for one in named}}
         yield [Addressee(one, sources[one.provider], raw) for one in named]

@@ -7,9 +7,16 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
+from ftops.cli.options import (
+    NO_TRUST,
+    AllowOutside,
+    ApiKeyEnv,
+    BaseUrl,
+    ProviderName,
+    TrustOptions,
+)
 from ftops.cli.output import Output
-from ftops.cli.run import Detach, drive_shown
+from ftops.cli.run import Detach, drive_shown, say_code
 
 if TYPE_CHECKING:
     from ftops.records import ProviderSettings
@@ -45,22 +52,32 @@ def adopt(
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     detach: Detach = False,
+    allow_outside: AllowOutside = False,
+    trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Make a run of a job that was created elsewhere, and follow it.
 
     From a web page, another tool, or a ledger that is lost. Nothing is uploaded or created: the job
     is followed, and its results are fetched. With its job file, the model is evaluated, too.
     """
-    from ftops.orchestrator.adopting import adopt_job, check_unknown
+    from ftops.cli.sending import approve, approve_typed
+    from ftops.orchestrator.adopting import adopt_job, find_run_to_reopen
+    from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
-        check_unknown(job_id, ledger)
-    job = wiring.load_job_file(job_file, []) if job_file else None
-    settings = (
-        job.spec.provider_settings()
-        if job
-        else _find_settings(job_id, wiring.find_chosen_provider(provider, base_url, api_key_env))
-    )
+        known = find_run_to_reopen(job_id, ledger)
+    job = wiring.load_job_file(job_file, [], allow_outside=allow_outside) if job_file else None
+    if job:
+        approve(out, job, trusting)
+        say_code(out, list_code(job.spec, job.path))
+    if known:
+        settings = known.provider
+    elif job:
+        settings = job.spec.provider_settings()
+    else:
+        typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+        settings = _find_settings(job_id, typed)
+        approve_typed(settings, trusting)
     drive_shown(
         out,
         settings,

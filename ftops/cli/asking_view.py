@@ -50,14 +50,19 @@ class AskingView:
 
     def describe(self) -> str:
         """How far it has come."""
-        if not self._done:
+        if not self._total:
             return "no answer was there yet"
         return f"{self._done:,} of {self._total:,} answers are kept"
 
     @property
+    def is_partial(self) -> bool:
+        """Whether answers were asked for, and some of them are missing."""
+        return self._done < self._total
+
+    @property
     def has_some(self) -> bool:
-        """Whether some answers are kept, but not all."""
-        return 0 < self._done < self._total
+        """Whether answers are kept, with which the same command goes on."""
+        return self._done > 0
 
 
 @contextlib.contextmanager
@@ -72,6 +77,7 @@ def asking_shown(out: Output, clock: "Clock") -> Iterator[AskingView]:
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; {view.describe()}", hint=_GO_ON) from None
         except FtopsError:
-            if view.has_some:
-                view.noted(f"{view.describe()}: the same command goes on from here")
+            if view.is_partial:
+                again = ": the same command goes on from here" if view.has_some else ""
+                view.noted(view.describe() + again)
             raise

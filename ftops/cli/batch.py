@@ -225,6 +225,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]")
     from ftops.cli.output import render_json_line
     from ftops.files import write_atomic
     from ftops.orchestrator.asking.budget import render_usd
+    from ftops.records import render_refused
 
     labels = work.addressee.find_labels()
     pairs = zip(work.questions, outcomes, strict=True)
@@ -238,6 +239,12 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]")
         if one.completion is None
     }
     cost = work.tariff.price(fresh)
+    refused = {
+        name: new
+        for one in outcomes
+        if one.completion
+        for name, new in one.completion.refused_parameters.items()
+    }
     document: dict[str, Json] = {
         "model": work.addressee.name,
         "file": str(path),
@@ -247,6 +254,9 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]")
         "kept": kept,
         "cost_usd": cost,
     }
+    if refused:
+        document["refused_parameters"] = {**refused}
+        out.remark(f"{work.addressee.name}: {render_refused(refused)}")
     said = f"{path} is written: {len(outcomes) - len(failed):,} of {len(outcomes):,} rows answered"
     said += f", {kept:,} of them before" if kept else ""
     said += "; price not known" if cost is None else f"; {render_usd(cost)}" if cost else ""
@@ -271,6 +281,8 @@ def _make_line(
     if answer is None:
         return line | {"answer": None, "failure": outcome.failure}
     line |= {"answer": answer.text}
+    if answer.refused_parameters:
+        line |= {"refused_parameters": dict(answer.refused_parameters)}
     if labels:
         line |= {"label": labels.get(answer.text.strip())}
     if answer.refusal is not None:

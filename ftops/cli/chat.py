@@ -10,7 +10,17 @@ import typer
 
 from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
-from ftops.cli.complete import MaxTokens, ModelRefs, Raw, Seed, Stop, Temperature, TopP
+from ftops.cli.complete import (
+    MaxTokens,
+    ModelRefs,
+    Raw,
+    Seed,
+    Stop,
+    Temperature,
+    TopP,
+    describe_answer,
+    remark_refused,
+)
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
@@ -75,6 +85,7 @@ class _Partner:
     sampling: "Sampling"
     system: str | None
     said: "list[Message]" = field(default_factory=list)
+    has_noted: bool = False  # that it refuses parameters
 
     def ask(self, text: str) -> Iterator[str]:
         """The answer, piece by piece; it is remembered once it is whole."""
@@ -162,34 +173,51 @@ class _Talk:
 
     def _answer(self, text: str) -> None:
         answers: list[Json] = []
+        self._turns.append({"text": text, "answers": answers})
         for number, partner in enumerate(self._partners):
             if len(self._partners) > 1 and self._out.mode is Mode.HUMAN:
                 self._out.write("\n" * bool(number) + f"{partner.addressee.name}:\n")
-            answers.append(self._answer_one(partner, text))
-        self._turns.append({"text": text, "answers": answers})
+            self._answer_one(partner, text, answers)
 
-    def _answer_one(self, partner: _Partner, text: str) -> "dict[str, Json]":
-        """One model's answer, shown as it comes; at a terminal an error does not end the talk."""
+    def _note_refused(self, partner: "_Partner") -> None:
+        """Say once which parameters the model has refused."""
+        if not partner.has_noted and partner.addressee.source.find_refused(partner.addressee.name):
+            partner.has_noted = True
+            remark_refused(self._out, partner.addressee)
+
+    def _answer_one(self, partner: _Partner, text: str, answers: "list[Json]") -> None:
+        """Show one model's answer as it comes and add it to `answers`.
+
+        At a terminal an error does not end the conversation.
+        """
         labels = partner.addressee.find_labels()
+        is_shown = self._out.mode is not Mode.JSON
         answer = ""
         try:
             for piece in partner.ask(text):
                 answer += piece
-                if self._out.mode is not Mode.JSON and not labels:
+                if is_shown and not labels:
                     self._out.write(piece)
         except FtopsError as error:
+            part = describe_answer(partner.addressee, answer or None) | {"error": error.message}
+            if is_shown and answer:
+                self._out.write(f"{answer}\n" if labels else "\n")
+            answers.append(part)
             if not self._is_live:
+                self._out.about = {"turns": self._turns}
                 raise
             self._out.complain_about(error.message, error.hint)
-            return {"model": partner.addressee.name, "text": None}
+            return
         except KeyboardInterrupt:
             if not self._is_live:
                 raise
             self._out.remark("(broken off, and forgotten)")
-            return {"model": partner.addressee.name, "text": None}
+            answers.append({"model": partner.addressee.name, "text": None})
+            return
         label = labels.get(answer.strip())
-        if self._out.mode is not Mode.JSON:
+        if is_shown:
             shown = "" if not labels else answer if label is None else label
             self._out.write(f"{shown}\n")
-        told: dict[str, Json] = {"model": partner.addressee.name, "text": answer}
-        return told | {"label": label} if labels else told
+        self._note_refused(partner)
+        document = describe_answer(partner.addressee, answer)
+        answers.append(document | {"label": label} if labels else document)

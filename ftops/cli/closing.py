@@ -188,7 +188,7 @@ def next_commands(report: Report) -> list[str]:
     run = report.run
     model = run.fine_tuned_model
     again = find_run_words(run, job_file=views.render_path(run.job_file))
-    if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+    if run.status in (RunStatus.FAILED, RunStatus.CANCELLED) and not run.ended_before_job:
         return [views.quote("ftops", *again, "--retry")]
     if report.model and report.model.deleted_at:
         return [views.quote("ftops", *again, "--new")]

@@ -1,7 +1,7 @@
 """`ftops complete`: one question to a model, answered as it comes; or to several, side by side."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,10 +10,10 @@ from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
-from ftops.errors import DatasetError
+from ftops.errors import DatasetError, FtopsError
 
 if TYPE_CHECKING:
-    from ftops.records import Sampling
+    from ftops.records import Json, Sampling
 
 ModelRef = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="Model name, run id or job id.")
@@ -92,30 +92,57 @@ def complete(
         (only,) = addressees
         pieces = only.source.stream(only.name, only.make_prompt(text), choose_sampling(only))
         labels = only.find_labels()
+        answer = _show_pieces(out, only.name, pieces, live=not labels)
+        document = describe_answer(only, answer)
         if labels:
-            _answer_with_label(out, only.name, "".join(pieces), labels)
-        else:
-            _answer(out, only.name, pieces)
+            label = labels.get(answer.strip())
+            shown = answer if label is None else label
+            document |= {"label": label}
+            out.finish(document, essential=[shown], human=lambda: [shown])
+        elif out.mode is Mode.JSON:
+            out.finish(document, essential=(), human=tuple)
+        remark_refused(out, only)
 
 
-def _answer_with_label(out: Output, model: str, text: str, labels: Mapping[str, str]) -> None:
-    """The label that the answer stands for; the answer itself when it stands for none."""
-    label = labels.get(text.strip())
-    shown = text if label is None else label
-    out.finish(
-        {"model": model, "text": text, "label": label}, essential=[shown], human=lambda: [shown]
-    )
+def describe_answer(addressee: Addressee, text: "str | None") -> "dict[str, Json]":
+    """An answer as JSON, with the parameters that its model has refused."""
+    answer: dict[str, Json] = {"model": addressee.name, "text": text}
+    refused = addressee.source.find_refused(addressee.name)
+    if refused:
+        answer["refused_parameters"] = dict(refused)
+    return answer
 
 
-def _answer(out: Output, model: str, pieces: Iterator[str]) -> None:
-    """The answer piece by piece, or whole in the JSON mode."""
-    if out.mode is Mode.JSON:
-        answer = "".join(pieces)
-        out.finish({"model": model, "text": answer}, essential=(), human=tuple)
-        return
-    for piece in pieces:
-        out.write(piece)
-    out.write("\n")
+def remark_refused(out: Output, addressee: Addressee) -> None:
+    """Say which parameters were not sent as they were asked for."""
+    from ftops.records import render_refused
+
+    refused = render_refused(addressee.source.find_refused(addressee.name))
+    if refused:
+        out.remark(f"{addressee.name}: {refused}")
+
+
+def _show_pieces(out: Output, model: str, pieces: Iterator[str], *, live: bool) -> str:
+    """The whole answer; shown as it comes where it is `live`, but for the JSON mode.
+
+    Of an answer that breaks off, the part that came is shown before the error.
+    """
+    live = live and out.mode is not Mode.JSON
+    text = ""
+    try:
+        for piece in pieces:
+            text += piece
+            if live:
+                out.write(piece)
+    except FtopsError:
+        if text and out.mode is Mode.JSON:
+            out.about = {"model": model, "text": text}
+        elif text:
+            out.write("\n" if live else f"{text}\n")
+        raise
+    if live:
+        out.write("\n")
+    return text
 
 
 def _read_prompt(prompt: str) -> str:

@@ -11,9 +11,9 @@ import typer
 from ftops import __version__
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import ApiKeyEnv, BaseUrl, Yes
+from ftops.cli.options import NO_TRUST, ApiKeyEnv, BaseUrl, TrustOptions, Yes
 from ftops.cli.output import Mode, Output, clean
-from ftops.errors import FtopsError
+from ftops.errors import AuthFailed, FtopsError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,6 +48,7 @@ def doctor(
     api_key_env: ApiKeyEnv = None,
     fix: Fix = False,
     yes: Yes = False,
+    trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Check home, ledger, engine, providers, and what was left behind.
 
@@ -57,13 +58,17 @@ def doctor(
     Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
+    from ftops.cli.sending import approve
     from ftops.orchestrator.checkup.findings import Grade
 
-    chosen = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    if job_file is not None:
-        chosen = chosen or wiring.load_job_file(job_file, []).spec.provider_settings()
+    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    chosen = typed
+    if job_file is not None and chosen is None:
+        job = wiring.load_job_file(job_file, [], allow_outside=True)  # which reads none of them
+        approve(out, job, trusting)
+        chosen = job.spec.provider_settings()
     with contextlib.ExitStack() as stack:
-        found = list(_examine(stack, chosen))
+        found = list(_examine(stack, chosen, typed))
         mended = _mend(out, found, yes=yes) if fix else []
     problems = [one for one in found if one.grade is Grade.PROBLEM and one not in mended]
     out.finish(
@@ -75,7 +80,11 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _examine(stack: contextlib.ExitStack, chosen: "ProviderSettings | None") -> "Iterator[Finding]":
+def _examine(
+    stack: contextlib.ExitStack,
+    chosen: "ProviderSettings | None",
+    typed: "ProviderSettings | None",
+) -> "Iterator[Finding]":
     """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
     from ftops.orchestrator.checkup.findings import Grade
     from ftops.orchestrator.checkup.home import check_folders, check_home
@@ -100,7 +109,7 @@ def _examine(stack: contextlib.ExitStack, chosen: "ProviderSettings | None") -> 
     for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
         if settings.type == "local" and engine.grade is not Grade.OK:
             continue  # to ask it would start it
-        yield from _check_provider(stack, settings, ledger, runs)
+        yield from _check_provider(stack, settings, ledger, runs, typed)
 
 
 def _open_ledger(stack: contextlib.ExitStack) -> "tuple[Finding, Ledger | None]":
@@ -122,13 +131,16 @@ def _check_provider(
     settings: "ProviderSettings",
     ledger: "Ledger | None",
     runs: "list[Run]",
+    typed: "ProviderSettings | None",
 ) -> "Iterator[Finding]":
     from ftops.orchestrator.checkup.findings import Finding, Grade
     from ftops.orchestrator.checkup.remote import check_provider
 
     try:
+        provider = stack.enter_context(wiring.open_provider(settings, typed=typed))
+        with contextlib.suppress(AuthFailed):  # a key that is missing is told below
+            provider.ensure_ready()  # before anything is sent: NotTrusted
         yield from _check_clock(settings)
-        provider = stack.enter_context(wiring.open_provider(settings))
     except FtopsError as error:
         yield Finding("provider", Grade.PROBLEM, error.message, settings.type, error.hint)
         return

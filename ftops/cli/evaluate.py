@@ -9,11 +9,13 @@ from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, JUnitFile, MarkdownFile, ProviderName
 from ftops.cli.output import Output
+from ftops.cli.run import say_code
 from ftops.cli.targets import check_target
 
 if TYPE_CHECKING:
     from ftops.records import Json
     from ftops.scoring.evaluation import Evaluation
+    from ftops.spec.evaluate import EvaluateSpec
 
 ModelRef = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model name, run id, job id or job name.")
@@ -116,8 +118,9 @@ def evaluate(
     spec = read_evaluation_options(
         against or [], metric or [], require or [], environ=read_environ(), more=more
     )
+    _say_functions(out, spec, Path.cwd())
     asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger, wiring.open_providers() as reach:
+    with wiring.open_ledger() as ledger, wiring.open_providers(typed=asked) as reach:
         named = find_named_model(ledger, model, asked)
         named.check_there()
         clock, home = SystemClock(), wiring.get_home()
@@ -127,8 +130,7 @@ def evaluate(
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train
             )
-    if target is not None:
-        _write(target, evaluation)
+    _write(target, evaluation)
     write_summaries(evaluation, named.name, junit, markdown)
     out.finish(
         evaluation.to_json(),
@@ -160,9 +162,9 @@ def compare(
     spec = read_evaluation_options([], metric or [], [], environ=read_environ())
     with wiring.open_ledger() as ledger:
         runs = [ledger.get_run(ref) for ref in refs]
+        _say_functions(out, spec, Path(runs[0].job_file).parent)
         evaluation = compare_runs(runs, ledger, wiring.get_home(), spec)
-    if target is not None:
-        _write(target, evaluation)
+    _write(target, evaluation)
     write_summaries(evaluation, " and ".join(run.name for run in runs), None, markdown)
     out.finish(
         evaluation.to_json(),
@@ -171,13 +173,21 @@ def compare(
     )
 
 
+def _say_functions(out: Output, spec: "EvaluateSpec", folder: Path) -> None:
+    from ftops.spec.named_paths import list_functions
+
+    say_code(out, list_functions(spec, folder))
+
+
 def _list_headline(evaluation: "Evaluation") -> "list[tuple[str, str]]":
     figures = [(one.name, one.figures.get(evaluation.headline)) for one in evaluation.candidates]
     return [(name, f"{figure.value:.4f}") for name, figure in figures if figure is not None]
 
 
-def _write(target: Path, evaluation: "Evaluation") -> None:
+def _write(target: Path | None, evaluation: "Evaluation") -> None:
+    """Write the evaluation, if a file for it is named."""
     from ftops.cli.output import render_json
     from ftops.files import write_atomic
 
-    write_atomic(target, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)
+    if target is not None:
+        write_atomic(target, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)

@@ -1,14 +1,13 @@
 """Errors become text and exit codes here, and nowhere else.
 
-    0    done
-    1    a known error; nothing is lost, and the message says what to do next
-    2    the command line was not understood
-    3    the job failed or was cancelled at the provider
-    4    the model is there, but does not reach what `evaluate.require` wants
-    70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
-    130  interrupted with Ctrl-C; a job that was created goes on without us
-
-A broken pipe (`ftops runs | head`) ends quietly.
+0    done
+1    a known error; nothing is lost, and the message says what to do next
+2    the command line was not understood
+3    the job failed or was cancelled at the provider
+4    the model is there, but does not reach what `evaluate.require` wants
+70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
+130  interrupted with Ctrl-C; a job that was created goes on without us
+141  the reader of the output has gone (`ftops runs | head`), as SIGPIPE ends other commands
 """
 
 import contextlib
@@ -35,6 +34,7 @@ JOB_FAILED = 3
 GATE_MISSED = 4
 BUG = 70
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 EXIT_CODES = (
     (0, "done"),
     (KNOWN_ERROR, "a known error; the message says what to do next"),
@@ -43,6 +43,7 @@ EXIT_CODES = (
     (GATE_MISSED, "the model does not reach what `evaluate.require` wants"),
     (BUG, "a bug in ftops; a report is left in FTOPS_HOME/reports"),
     (INTERRUPTED, "interrupted with Ctrl-C; a job that was created goes on"),
+    (BROKEN_PIPE, "the reader of the output has gone, as in `ftops runs | head`"),
 )
 
 
@@ -68,7 +69,7 @@ def reported(out: Output) -> Iterator[None]:
         _fail(out, error_document(error), choose_exit_code(error))
     except BrokenPipeError:
         _silence_stdout()
-        raise typer.Exit(KNOWN_ERROR) from None
+        raise typer.Exit(BROKEN_PIPE) from None
     except Interrupted as stop:
         _fail(out, _describe("Interrupted", stop.message, stop.hint), INTERRUPTED)
     except KeyboardInterrupt:

@@ -30,11 +30,9 @@ def list_files(
     from ftops.cli import tables
     from ftops.cli.documents import file_document
 
-    settings = (
-        wiring.find_chosen_provider(provider, base_url, api_key_env)
-        or wiring.get_default_provider()
-    )
-    with wiring.open_provider(settings) as source:
+    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    settings = typed or wiring.get_default_provider()
+    with wiring.open_provider(settings, typed=typed) as source:
         found = sorted(source.list_files(), key=lambda file: file.created_at, reverse=True)
     out.finish(
         [file_document(file) for file in found],
@@ -52,13 +50,11 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete files at a provider; a later run uploads its data again."""
-    settings = (
-        wiring.find_chosen_provider(provider, base_url, api_key_env)
-        or wiring.get_default_provider()
-    )
+    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    settings = typed or wiring.get_default_provider()
     chosen = list(dict.fromkeys(ids))
     confirm(out, "Delete", chosen, yes=yes)
-    with wiring.open_ledger() as ledger, wiring.open_provider(settings) as source:
+    with wiring.open_ledger() as ledger, wiring.open_provider(settings, typed=typed) as source:
         for file_id in chosen:
             source.delete_file(file_id)
             ledger.forget_upload(file_id)

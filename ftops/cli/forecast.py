@@ -14,6 +14,7 @@ from ftops.cli.evaluation_forecast import (
     warn_of_evaluation,
 )
 from ftops.cli.outcomes import render_bytes
+from ftops.cli.sending import Sending
 from ftops.dataset.plans.drafting import open_planned, rehearse
 from ftops.dataset.prepare import prepare_row
 from ftops.dataset.reading.options import ReadOptions
@@ -27,6 +28,7 @@ from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
 from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.named_paths import list_code
 
 _SHOWN_CLASSES = 5
 
@@ -63,6 +65,10 @@ class Forecast:
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
             "evaluation": evaluation_to_json(self.preview.evaluation),
+            "code": [
+                {"field": field, "runs": runs}
+                for field, runs in list_code(self.job.spec, self.job.path)
+            ],
             "figures": self.preview.figures.to_json(),
             "problems": list(self.preview.problems),
         }
@@ -95,14 +101,16 @@ def render_request(request: JobRequest) -> dict[str, Json]:
     return {name: value for name, value in document.items() if value is not None}
 
 
-def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[RenderableType]:
+def render_forecast(
+    forecast: Forecast, sending: Sending, *, with_request: bool
+) -> Iterator[RenderableType]:
     """For people: the data, what it takes, what would be sent."""
     found, spec = forecast.preview, forecast.job.spec
     yield views.cell(spec.name, "bold")
     yield views.render_pairs(
         [
             ("job file", views.render_path(forecast.job.path)),
-            ("provider", forecast.provider),
+            *sending.list_pairs(),
             ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
             ("training", _describe_data(found.training, spec.training_file)),
             ("validation", _describe_data(found.validation, spec.validation_file)),
@@ -121,6 +129,9 @@ def render_forecast(forecast: Forecast, *, with_request: bool) -> Iterator[Rende
         *warn_of_evaluation(found.evaluation, spec.evaluate.max_cost_usd),
     ]:
         yield Text(f"  note: {warning}", style="yellow")
+    if code := list_code(spec, forecast.job.path):
+        yield views.heading("A run executes this code on this machine")
+        yield views.render_pairs(code)
     if with_request:
         yield from _render_sending(found)
     yield ""

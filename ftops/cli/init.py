@@ -11,7 +11,9 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.options import (
     CompletionColumn,
+    LayoutName,
     PromptColumn,
+    say_layout,
 )
 from ftops.cli.output import Output
 from ftops.errors import StorageError
@@ -45,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
             "ftops init data/train.jsonl -o jobs/first.yaml",
             "ftops init rows_train.jsonl --validation rows_validation.jsonl",
             "ftops init data/train.csv --prompt '{question} ->' --completion answer",
+            "ftops init alpaca.json --layout alpaca",
         ],
     )(init)
 
@@ -58,20 +61,30 @@ def init(
     validation: Validation = None,
     prompt: PromptColumn = None,
     completion: CompletionColumn = None,
+    layout: LayoutName = None,
 ) -> None:
     """Write a commented job file for a data file.
 
+    The layout that rows are recognised by, such as Alpaca or ShareGPT, goes into the job file.
     A plan that `ftops data prepare` has left beside the data, or beside what it was split from,
     goes into the job file.
     """
     from ftops.cli.data.next_steps import find_plan
     from ftops.dataset.findings import say_rows
-    from ftops.dataset.reading.options import ReadOptions, to_read
+    from ftops.dataset.plans.drafting import pin_layout
+    from ftops.dataset.reading.options import AUTO, ReadOptions, to_read
+    from ftops.dataset.reading.source import open_source
     from ftops.files import write_atomic
+    from ftops.records import RowFormat
+    from ftops.spec.named_paths import find_outside
     from ftops.spec.starter import render_starter
 
     plan = plan or find_plan(data_file)
-    options = ReadOptions(prompt=prompt, completion=completion)
+    options = ReadOptions(prompt=prompt, completion=completion, layout=layout or AUTO)
+    if plan is None:
+        source = open_source(data_file, options)
+        options = pin_layout(options, source)
+        say_layout(out, source)
     summary = _look(data_file, options, plan)
     if validation:
         _look(validation, options, plan)
@@ -83,24 +96,29 @@ def init(
     text = render_starter(
         _relative(data_file, path.parent),
         name=_make_name(path.stem),
+        preference=summary.format is RowFormat.PREFERENCE,
         classes=len(summary.classes) if summary.classes else None,
         rows=summary.rows,
         validation_file=_relative(validation, path.parent) if validation else None,
         prepare={"plan": _relative(plan, path.parent)} if plan else to_read(options),
     )
     write_atomic(path, text.encode(), mode=0o644)
+    named = [one for one in (data_file, validation, plan) if one is not None]
+    outside = any(find_outside(one, path.parent) for one in named)
     out.finish(
         {
             "job_file": str(path),
             "training_file": str(data_file),
             **({"validation_file": str(validation)} if validation else {}),
             **({"plan": str(plan)} if plan else {}),
+            **({"layout": options.layout} if options.layout not in (None, AUTO) else {}),
             "rows": summary.rows,
         },
         essential=[str(path)],
         human=lambda: [
             f"{path} is written, for {say_rows(summary.rows)}.",
-            f"Next: ftops run {path}",
+            *(["Its data is outside its folder, so its commands need --allow-outside."] * outside),
+            f"Next: ftops run {path}" + " --allow-outside" * outside,
         ],
     )
 

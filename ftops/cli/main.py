@@ -10,6 +10,7 @@ import typer
 from ftops import __version__
 from ftops.cli import (
     adopt,
+    backup,
     batch,
     chat,
     check,
@@ -29,6 +30,7 @@ from ftops.cli import (
     runs,
     schema,
     track,
+    trust,
 )
 from ftops.cli.command import AsJson, Flags, Quiet, make_app
 from ftops.cli.data import group as data
@@ -44,7 +46,7 @@ _EPILOG = "\n".join(
 app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
 for part in (
     run, adopt, check, data, runs, pause, logs, results, report, evaluate, track, models, files,
-    complete, chat, batch, promptfoo, doctor, prune, schema, init,
+    complete, chat, batch, promptfoo, doctor, trust, prune, backup, schema, init,
 ):  # fmt: skip
     part.add_to(app)
 add_engine(app)

@@ -17,6 +17,7 @@ from ftops.orchestrator.details import PreparedFile
 from ftops.orchestrator.lineage import Generation, Headline, TrainingCost, read_job_file
 from ftops.records import Checkpoint, Json, ProviderSettings, Stage
 from ftops.reporting.code_examples import Language, Usage, render_code
+from ftops.spec.notify import hide_in_spec
 
 _UPLOADED_AS = {"train": "training_file", "validation": "validation_file"}
 _SHOWN_HASH = 12
@@ -195,7 +196,7 @@ def _generation_document(made: Generation, home: Path) -> dict[str, Json]:
             "path": run.job_file,
             "text": read_job_file(run, home),
             "overrides": list(run.overrides),
-            "values": dict(run.spec),
+            "values": hide_in_spec(run.spec),
         }
         if run
         else None,

@@ -97,11 +97,12 @@ def list_models(
     """
     from ftops.cli.model_list import render_models, sort_models
 
-    settings = (
-        wiring.find_chosen_provider(provider, base_url, api_key_env)
-        or wiring.get_default_provider()
-    )
-    with wiring.open_ledger() as ledger, wiring.open_provider(settings) as source:
+    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    settings = typed or wiring.get_default_provider()
+    with (
+        wiring.open_ledger() as ledger,
+        wiring.open_provider(settings, typed=typed) as source,
+    ):
         listed = [
             _look_up(model, settings, ledger, source)
             for model in source.list_models()
@@ -158,7 +159,7 @@ def show(
 
     asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
     with wiring.open_ledger() as ledger:
-        card = _collect(ledger, find_named_model(ledger, name, asked))
+        card = _collect(ledger, find_named_model(ledger, name, asked), asked)
     if code is not None:
         text = render_code(card.usage, Language(code.value))
         out.finish_text({"id": card.name, "language": code.value, "code": text}, text)
@@ -166,7 +167,9 @@ def show(
     out.finish(card.to_json(), essential=[card.name], human=lambda: render_card(card, _today()))
 
 
-def _collect(ledger: "Ledger", named: "NamedModel") -> "ModelCard":
+def _collect(
+    ledger: "Ledger", named: "NamedModel", typed: "ProviderSettings | None"
+) -> "ModelCard":
     """What is known of the model; its provider is asked only where the ledger never met it."""
     from ftops.cli.environment import read_environ
     from ftops.cli.model_card import ModelCard
@@ -177,7 +180,7 @@ def _collect(ledger: "Ledger", named: "NamedModel") -> "ModelCard":
     tuned, home = named.tuned, wiring.get_home()
     base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION
     if tuned is None:
-        with wiring.open_provider(named.provider) as source:
+        with wiring.open_provider(named.provider, typed=typed) as source:
             found = source.get_model(named.name)
             row_format = source.row_format(named.name)
         base, shutdown_date = found.base, found.shutdown_date
@@ -221,7 +224,7 @@ def delete(
             model.check_there()
         confirm(out, "Delete", [model.name for model in chosen], yes=yes)
         for model in chosen:
-            _delete_one(ledger, model.name, model.provider)
+            _delete_one(ledger, model.name, model.provider, asked)
     deleted = [model.name for model in chosen]
     out.finish(
         [{"id": name, "object": "model", "deleted": True} for name in deleted],
@@ -230,8 +233,13 @@ def delete(
     )
 
 
-def _delete_one(ledger: "Ledger", name: str, settings: "ProviderSettings") -> None:
-    with wiring.open_provider(settings) as source:
+def _delete_one(
+    ledger: "Ledger",
+    name: str,
+    settings: "ProviderSettings",
+    typed: "ProviderSettings | None",
+) -> None:
+    with wiring.open_provider(settings, typed=typed) as source:
         try:
             source.delete_model(name)
         except NotFound as error:

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,16 @@ Overrides = Annotated[
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Set a field of the job file; may be given again."
     ),
+]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Let the job file name files outside its own folder, also by symbolic links.",
+    ),
+]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Send rows in which keys or tokens were found.")
 ]
 RunRef = Annotated[
     str,
@@ -38,4 +49,26 @@ MarkdownFile = Annotated[
     Path | None,
     typer.Option("--markdown", metavar="FILE", help="Write a summary for a CI job as Markdown."),
 ]
+TrustHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust-host",
+        metavar="HOST",
+        help="Approve that the key which the job file names goes to this host.",
+    ),
+]
+AllowHttp = Annotated[
+    bool, typer.Option("--allow-http", help="Approve plain http to another machine, too.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustOptions:
+    """What the command line approves; `ftops trust` approves it once and for all."""
+
+    trust_host: TrustHost = None
+    allow_http: AllowHttp = False
+
+
+NO_TRUST = TrustOptions()

@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command, make_app
-from ftops.cli.options import RunRef
+from ftops.cli.options import AllowOutside, RunRef
 from ftops.cli.output import Output
 from ftops.errors import StorageError
 
@@ -25,7 +25,13 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="promptfoo")
 
 
-def import_config(out: Output, config: Config, target: Target, force: Force = False) -> None:
+def import_config(
+    out: Output,
+    config: Config,
+    target: Target,
+    force: Force = False,
+    allow_outside: AllowOutside = False,
+) -> None:
     """Make rows and an `evaluate` section of a promptfoo configuration.
 
     Every prompt meets every test. What all tests assert becomes a metric, an answer that is
@@ -34,7 +40,7 @@ def import_config(out: Output, config: Config, target: Target, force: Force = Fa
     """
     from ftops.spec.promptfoo.reading import ANY_ANSWER, ROWS, SECTION, read_promptfoo
 
-    found = read_promptfoo(config)
+    found = read_promptfoo(config, allow_outside=allow_outside)
     files = {ROWS: found.render_rows(), SECTION: found.render_section()}
     paths = _write(target, files, force=force)
     for one in found.leftovers:

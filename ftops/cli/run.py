@@ -10,7 +10,16 @@ import typer
 from ftops.cli import wiring
 from ftops.cli.command import command
 from ftops.cli.failures import Interrupted
-from ftops.cli.options import JUnitFile, MarkdownFile, Overrides, RunRef
+from ftops.cli.options import (
+    NO_TRUST,
+    AllowOutside,
+    AllowPrivate,
+    JUnitFile,
+    MarkdownFile,
+    Overrides,
+    RunRef,
+    TrustOptions,
+)
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
 
@@ -66,8 +75,11 @@ def run(
     new: New = False,
     retry: Retry = False,
     dry_run: DryRun = False,
+    allow_outside: AllowOutside = False,
+    allow_private: AllowPrivate = False,
     junit: JUnitFile = None,
     markdown: MarkdownFile = None,
+    trusting: TrustOptions = NO_TRUST,
 ) -> None:
     """Run a job file, from the data to a model that answers.
 
@@ -85,21 +97,37 @@ def run(
     if every is not None:
         from ftops.cli.run_all import Wishes, run_all
 
-        run_all(out, every, Wishes(overrides or [], at_once, detach, new, retry))
+        wishes = Wishes(
+            overrides or [], at_once, detach, new, retry, allow_outside, allow_private, trusting
+        )
+        run_all(out, every, wishes)
         return
     assert job_file is not None  # one of the two is given
-    job = wiring.load_job_to_run(job_file, overrides or [])
+    job = wiring.load_job_to_run(
+        job_file, overrides or [], allow_outside=allow_outside, allow_private=allow_private
+    )
     if dry_run:
         from ftops.cli.check import show_preview
 
         show_preview(out, job, with_request=True)
         return
+    from ftops.cli.sending import approve, show_sending
     from ftops.orchestrator.runs import open_run
+    from ftops.spec.named_paths import list_code
+
+    sending = approve(out, job, trusting)
+    say_code(out, list_code(job.spec, job.path))
+
+    def opened(desk: "Desk") -> "Run":
+        opened_run = open_run(job, desk, new=new, retry=retry)
+        if opened_run.job_id is None and opened_run.finished_at is None:
+            show_sending(out, sending)
+        return opened_run
 
     drive_shown(
         out,
         job.spec.provider_settings(),
-        lambda desk: open_run(job, desk, new=new, retry=retry),
+        opened,
         detach=detach,
         summaries=(junit, markdown),
     )
@@ -110,9 +138,22 @@ def follow(out: Output, ref: RunRef) -> None:
 
     Events that an earlier command has shown are not shown again.
     """
+    from ftops.spec.model import JobSpec
+    from ftops.spec.named_paths import list_code
+
     with wiring.open_ledger() as ledger:
         found = ledger.get_run(ref)
+    if found.finished_at is None:
+        say_code(out, list_code(JobSpec.from_json(found.spec), Path(found.job_file)))
     drive_shown(out, found.provider, lambda desk: _announce(found, desk), detach=False)
+
+
+def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
+    """Say on stderr which code will run on this machine, before any of it does."""
+    if code:
+        out.complain("This runs code on this machine:")
+        for field, what in code:
+            out.complain(f"  {field}  {what}")
 
 
 def _announce(found: "Run", desk: "Desk") -> "Run":
@@ -173,7 +214,7 @@ def drive_watched(
     with wiring.open_desk(ledger, settings, observer) as desk:
         run = opened(desk)
         out.about = {"run_id": run.id}
-        done_before = run.finished_at is not None
+        done_before = run.finished_at is not None and not run.ended_before_job
         try:
             drive(run, desk, detach=detach)
         except KeyboardInterrupt:

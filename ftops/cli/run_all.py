@@ -10,13 +10,16 @@ from ftops.cli import wiring
 from ftops.cli.board import Board, watching_all
 from ftops.cli.documents import run_document
 from ftops.cli.failures import Interrupted, choose_exit_code, error_document
+from ftops.cli.options import NO_TRUST, TrustOptions
 from ftops.cli.output import Output
+from ftops.cli.sending import approve
 from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
 from ftops.orchestrator.crowd import CrowdClock, Ending, drive_crowd
 from ftops.orchestrator.evaluation.gate import check_run_gate
 from ftops.orchestrator.runs import drive, open_run
+from ftops.spec.named_paths import list_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,9 @@ class Wishes:
     detach: bool
     new: bool
     retry: bool
+    allow_outside: bool
+    allow_private: bool
+    trusting: TrustOptions = NO_TRUST
 
 
 def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
@@ -49,7 +55,7 @@ def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
         with wiring.open_desks(ledger, clock) as make_desk, watching_all(board):
 
             def start(index: int) -> "Run":
-                return _run_one(paths[index], board.observe(index), make_desk, wishes)
+                return _run_one(out, paths[index], board.observe(index), make_desk, wishes)
 
             try:
                 endings = drive_crowd(
@@ -82,10 +88,22 @@ def find_job_files(folder: Path) -> list[Path]:
     return found
 
 
-def _run_one(path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes) -> "Run":
-    job = wiring.load_job_to_run(path, wishes.overrides)
+def _run_one(
+    out: Output, path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes
+) -> "Run":
+    job = wiring.load_job_to_run(
+        path,
+        wishes.overrides,
+        allow_outside=wishes.allow_outside,
+        allow_private=wishes.allow_private,
+    )
+    sending = approve(out, job, wishes.trusting, ask=False)
+    for field, what in list_code(job.spec, job.path):
+        observer.noted(f"this runs code on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
+    if run.job_id is None and run.finished_at is None and not sending.stays_here:
+        observer.noted(sending.describe())
     run = drive(run, desk, detach=wishes.detach)
     check_run_gate(run, desk.home)
     return run
@@ -96,6 +114,8 @@ def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: "Ledger") -
     going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
     words = [word for override in wishes.overrides for word in ("--set", override)]
+    words += ["--allow-outside"] * wishes.allow_outside
+    words += ["--allow-private"] * wishes.allow_private
     again = quote("ftops", "run", "--all", str(folder), *words)
     return Interrupted(
         f"stopped watching; {done} of {len(board.runs)} are done,"

@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.options import RunRef
+from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def add_to(app: typer.Typer) -> None:
 def list_runs(out: Output, limit: Limit = 20) -> None:
     """List what has been run, newest first.
 
-    A running run that no process drives is shown as unwatched (its job goes on at the provider) or
-    stopped (before it had a job); `ftops follow` or the same `ftops run` goes on with it.
+    A running run that no process drives is shown as unwatched (its job may still be running at the
+    provider) or stopped (before it had a job); `ftops follow` or the same `ftops run` continues.
     """
     from ftops.cli.documents import run_document
 
@@ -83,13 +83,14 @@ def show(out: Output, ref: RunRef) -> None:
     )
 
 
-def cancel(out: Output, ref: RunRef) -> None:
+def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     """Cancel the job at the provider, and record it.
 
     A job file may stand for its run: then the job is found though the ledger is gone. A run that
     has succeeded or failed cannot be cancelled; one that was cancelled is left as it is.
     """
     from ftops.cli.documents import run_document
+    from ftops.cli.sending import approve
     from ftops.orchestrator.observer import Silent
     from ftops.orchestrator.pausing import too_late
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
@@ -97,7 +98,8 @@ def cancel(out: Output, ref: RunRef) -> None:
 
     with wiring.open_ledger() as ledger:
         if Path(ref).is_file():
-            job = wiring.load_job_file(Path(ref), [])
+            job = wiring.load_job_file(Path(ref), [], allow_outside=True)
+            approve(out, job, trusting)
             with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
                 run = cancel_job_file(job, desk)
         else:
@@ -107,9 +109,18 @@ def cancel(out: Output, ref: RunRef) -> None:
     if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         out.about = {"run_id": run.id, "job_id": run.job_id}
         raise too_late(run, "cancelled")
-    state = "was cancelled" if run.status is RunStatus.CANCELLED else f"is {run.status.value}"
     out.finish(
         run_document(run),
         essential=[run.status.value],
-        human=lambda: [f"{run.id} {state}."],
+        human=lambda: [_describe_cancelled(run)],
     )
+
+
+def _describe_cancelled(run: "Run") -> str:
+    """What became of a run that was to be cancelled."""
+    if run.finished_at is None:
+        return (
+            f"{run.id} is not cancelled yet: the provider was asked to cancel {run.job_id}, and has"
+            f" not ended it. `ftops follow {run.id}` waits for its end."
+        )
+    return f"{run.id} was {run.status.value}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftops.cli.addressee import Addressee
+from ftops.cli.complete import describe_answer, remark_refused
 from ftops.cli.output import Mode, Output, clean
 from ftops.errors import FtopsError
 
@@ -20,40 +21,47 @@ _LEAST_COLUMN = 36  # characters; where there are fewer for each model, answers 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one of several models answered, or why it did not."""
+    """What one of several models answered; with an `error`, only the part that came before it."""
 
-    model: str
+    addressee: Addressee
     text: str = ""
     label: str | None = None
     has_labels: bool = False
     error: FtopsError | None = None
 
     @property
+    def model(self) -> str:
+        return self.addressee.name
+
+    @property
     def shown(self) -> str:
         """What people see: the label, else the text, else why there is none."""
         if self.error is not None:
-            return f"({self.error.message})"
+            return f"{self.text} ({self.error.message})".lstrip()
         return self.text if self.label is None else self.label
 
     def to_json(self) -> "dict[str, Json]":
         if self.error is not None:
-            return {"model": self.model, "text": None, "error": self.error.message}
+            return describe_answer(self.addressee, self.text or None) | {
+                "error": self.error.message
+            }
         labelled: dict[str, Json] = {"label": self.label} if self.has_labels else {}
-        return {"model": self.model, "text": self.text, **labelled}
+        return describe_answer(self.addressee, self.text) | labelled
 
 
 def ask_all(asked: "Sequence[tuple[Addressee, Sampling]]", text: str) -> list[Said]:
     """All at the same time; an error of one is told in its place."""
 
     def ask(addressee: Addressee, sampling: "Sampling") -> Said:
+        answer = ""
         try:
             prompt = addressee.make_prompt(text)
-            pieces = addressee.source.stream(addressee.name, prompt, sampling)
-            answer = "".join(pieces)
+            for piece in addressee.source.stream(addressee.name, prompt, sampling):
+                answer += piece
         except FtopsError as error:
-            return Said(addressee.name, error=error)
+            return Said(addressee, answer, error=error)
         labels = addressee.find_labels()
-        return Said(addressee.name, answer, labels.get(answer.strip()), bool(labels))
+        return Said(addressee, answer, labels.get(answer.strip()), bool(labels))
 
     with ThreadPoolExecutor(len(asked), "ftops-ask") as pool:
         waiting = [pool.submit(copy_context().run, ask, one, how) for one, how in asked]
@@ -70,6 +78,8 @@ def show_side_by_side(out: Output, said: Sequence[Said]) -> None:
     is_wide = out.console.is_terminal and out.console.width >= _LEAST_COLUMN * len(said)
     render = _render_columns if is_wide else _render_blocks
     out.finish(documents, essential=[one.shown for one in said], human=lambda: render(said))
+    for one in said:
+        remark_refused(out, one.addressee)
     if error is not None:
         raise error
 

@@ -203,8 +203,8 @@ def choose_rows(rows: "Sequence[ResultRow]", limit: int) -> "list[ResultRow]":
 
 
 def _say_status(run: Run, *, driven: bool) -> str:
-    """The status; of a run that nobody drives, whether its job goes on without a watcher."""
-    if driven or run.status is not RunStatus.RUNNING:
+    """The status; of a run that no process drives, whether its job may run without a watcher."""
+    if driven or not (run.status is RunStatus.RUNNING or run.ended_before_job):
         return run.status.value
     return "unwatched" if run.job_id else "stopped"
 

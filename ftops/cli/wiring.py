@@ -7,7 +7,7 @@ every `ftops --help`.
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from ftops.orchestrator.desk import Desk
     from ftops.orchestrator.observer import Observer
     from ftops.orchestrator.tokens import TokenCounting
+    from ftops.providers.address import Destination
     from ftops.providers.catalogue import Catalogue
     from ftops.providers.figures import ExampleLimit, ModelFigures
     from ftops.providers.protocol import Provider
+    from ftops.providers.trust import Trust
     from ftops.records import ProviderSettings
     from ftops.spec.load import LoadedJob
     from ftops.tracking.delivery import Tracker
@@ -34,26 +36,39 @@ def get_home() -> Path:
     return find_home(read_environ())
 
 
-def load_job_file(path: Path, overrides: list[str]) -> "LoadedJob":
+def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = False) -> "LoadedJob":
     """The job file with `--set` applied, checked against its provider and the files it names.
 
-    Needs no key and no network, and writes nothing.
+    Needs no key and no network, runs nothing that the file names, and writes nothing.
     """
+    from ftops.providers.address import find_destination
     from ftops.providers.registry import PROVIDERS, find_capabilities
-    from ftops.spec.load import check_data_files, check_provider, load_job
+    from ftops.spec.load import check_addresses, check_provider, load_job
+    from ftops.spec.named_paths import check_paths
 
-    job = load_job(path, environ=read_environ(), overrides=overrides, known_providers=PROVIDERS)
+    environ = read_environ()
+    job = load_job(path, environ=environ, overrides=overrides, known_providers=PROVIDERS)
     check_provider(job, find_capabilities(job.spec.provider_settings()))
-    check_data_files(job)
+    check_addresses(job, lambda settings: find_destination(settings, environ))
+    check_paths(job, allow_outside=allow_outside)
     return job
 
 
-def load_job_to_run(path: Path, overrides: list[str]) -> "LoadedJob":
-    """Likewise, for a command that runs it: the tools that it names under `track` must be there."""
+def load_job_to_run(
+    path: Path, overrides: list[str], *, allow_outside: bool, allow_private: bool
+) -> "LoadedJob":
+    """Likewise, for a command that runs it.
+
+    The tools that it names under `track` must be there, and without `allow_private` no key may
+    stand in the first rows of its data.
+    """
+    from ftops.orchestrator.plans import check_data_for_keys
     from ftops.tracking.checking import check_trackers
 
-    job = load_job_file(path, overrides)
+    job = load_job_file(path, overrides, allow_outside=allow_outside)
     check_trackers(job)
+    if not allow_private:
+        check_data_for_keys(job)
     return job
 
 
@@ -122,27 +137,63 @@ def _complain(text: str) -> None:
 
 @contextlib.contextmanager
 def open_provider(
-    settings: "ProviderSettings", *, say: Callable[[str], None] | None = None
+    settings: "ProviderSettings",
+    *,
+    say: Callable[[str], None] | None = None,
+    typed: "ProviderSettings | None" = None,
 ) -> "Iterator[Provider]":
     """A provider, ready to be asked; the built-in engine is started when it does not run.
 
-    `say` is told what the user should know and what is no error; without it, stderr is.
+    `say` is told what the user should know and what is no error; without it, stderr is. `typed` is
+    what options of the command name: that address needs no approval.
     """
     from ftops.clock import SystemClock
     from ftops.providers.registry import Context, build_provider
 
     context = Context(
-        environ=read_environ(), home=get_home(), clock=SystemClock(), audit=open_audit_log(say)
+        environ=read_environ(),
+        home=get_home(),
+        clock=SystemClock(),
+        audit=open_audit_log(say),
+        typed=typed,
     )
     with contextlib.closing(build_provider(settings, context)) as provider:
         yield provider
+
+
+def open_trust() -> "Trust":
+    """What is approved, by the file in the home and by the environment."""
+    from ftops.providers.trust import Trust, TrustFile
+
+    return Trust(TrustFile(get_home()), read_environ())
+
+
+def find_tracker_destination(
+    settings: "Mapping[str, str]", environ: "Mapping[str, str]"
+) -> "Destination | None":
+    """The server that a tracker's settings in the job file name, and the key that goes there.
+
+    None for a file, and for the address that the environment names, too.
+    """
+    from ftops.providers.address import Destination
+
+    uri = settings.get("tracking_uri", "")
+    if not uri.startswith(("http://", "https://")) or uri == environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    return Destination(uri, "MLFLOW_TRACKING_TOKEN")
 
 
 def make_tracker() -> "Tracker":
     """Whoever tells trackers of runs, with the environment that their libraries read."""
     from ftops.tracking.delivery import TrackDelivery
 
-    return TrackDelivery(read_environ())
+    environ, trust = read_environ(), open_trust()
+
+    def check(settings: "Mapping[str, str]") -> None:
+        if where := find_tracker_destination(settings, environ):
+            trust.check(where)
+
+    return TrackDelivery(environ, check=check)
 
 
 def make_token_counting() -> "TokenCounting":
@@ -157,14 +208,19 @@ def make_token_counting() -> "TokenCounting":
 
 
 @contextlib.contextmanager
-def open_providers() -> "Iterator[Callable[[ProviderSettings], Provider]]":
-    """A maker of providers, one for each settings, which are closed at the end of the block."""
+def open_providers(
+    typed: "ProviderSettings | None" = None,
+) -> "Iterator[Callable[[ProviderSettings], Provider]]":
+    """A maker of providers, one for each settings, which are closed at the end of the block.
+
+    `typed` as for `open_provider`.
+    """
     opened: dict[ProviderSettings, Provider] = {}
     with contextlib.ExitStack() as stack:
 
         def reach(settings: "ProviderSettings") -> "Provider":
             if settings not in opened:
-                opened[settings] = stack.enter_context(open_provider(settings))
+                opened[settings] = stack.enter_context(open_provider(settings, typed=typed))
             return opened[settings]
 
         yield reach

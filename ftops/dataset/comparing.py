@@ -1,7 +1,8 @@
 """What changed between two versions of a data set, whatever the order of their rows.
 
 Both are read twice. About 30 bytes a row are kept, and 64 more for each row that is only in one of
-them. Rows are the same when their JSON is, but for the order of keys.
+them. Rows are the same when their JSON is, but for the order of keys and the spelling of letters
+(`ftops/text.py`).
 """
 
 from array import array
@@ -13,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from ftops.dataset.identity import question_of, row_id
@@ -21,6 +23,7 @@ from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.samples.drawing import SampledRow, read_parts
 from ftops.dataset.screening.neighbours import find_twins
 from ftops.dataset.screening.sketches import BINS, sketch_texts
+from ftops.text import json_to_nfc, to_nfc
 
 _MOST_CLASSES = 1000
 _LONGEST_LABEL = 64
@@ -62,10 +65,11 @@ class _Side:
 
     def read(self) -> "_Side":
         for row in read_rows(self.path, self.options):
-            self.rows.append(int(row_id(row), 16))
-            question = question_of(row).encode("utf-8", "replace")
-            self.questions.append(int.from_bytes(blake2b(question, digest_size=8).digest()))
-            self._count(row.completion)
+            content = json_to_nfc(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS))
+            self.rows.append(_hash(content))
+            question = to_nfc(question_of(row)).encode("utf-8", "replace")
+            self.questions.append(_hash(question))
+            self._count(to_nfc(row.completion))
         return self
 
     def _count(self, label: str) -> None:
@@ -94,6 +98,10 @@ class _Side:
             for number, row in enumerate(read_rows(self.path, self.options) if wanted else ())
             if number in wanted
         }
+
+
+def _hash(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
 
 
 def compare(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ftops.dataset.messages import BadRow, check_message, kind_of, message_text, not_text
-from ftops.dataset.reading.options import Format, ReadOptions
+from ftops.dataset.reading.options import AS_IS, Format, ReadOptions
 from ftops.dataset.reading.source import Source, open_source
 from ftops.dataset.rows import BadRows
 from ftops.errors import DatasetError
@@ -36,7 +36,7 @@ def read_questions(
     A line of plain text is a prompt. DatasetError, naming the first ten, when rows are bad, and
     when there is none.
     """
-    source = _open(path, options or ReadOptions(), stdin)
+    source = _open(path, replace(options or ReadOptions(), layout=AS_IS), stdin)
     bad = BadRows(source.name)
     questions = list(_read(source, bad))
     if bad.bad:

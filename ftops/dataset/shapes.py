@@ -6,7 +6,7 @@ Preference rows are `input` (a chat that wants an answer) and one assistant mess
 What is allowed beside role and content (`name`, `weight`, tool calls) passes through untouched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
 from ftops.dataset.calls import CALL_KEYS, answer_text
@@ -24,6 +24,7 @@ from ftops.dataset.messages import (
 from ftops.dataset.reading.json_text import MAX_DEPTH, count_strings
 from ftops.dataset.tools import check_tools
 from ftops.records import Json, RowFormat
+from ftops.text import to_nfc
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
 COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
@@ -31,6 +32,7 @@ _COMPLETION_KEYS = ("prompt", "completion")
 OUTPUTS = ("preferred_output", "non_preferred_output")
 PREFERENCE_KEYS = ("input", *OUTPUTS)
 INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
+ROW_KEYS = frozenset({*_COMPLETION_KEYS, *OUTPUTS, "messages"})
 CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
@@ -40,11 +42,62 @@ def check_shape(raw: object) -> tuple[RowFormat, int]:
         raise BadRow(f"{kind_of(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
         return CHAT, _check_chat(raw)
-    if any(key in raw for key in PREFERENCE_KEYS):
+    if is_preference(raw):
         _check_preference(raw)
         return PREFERENCE, _count_all(raw)
     _check_completion(raw)
     return COMPLETION, 4
+
+
+def is_preference(raw: Mapping[str, object]) -> bool:
+    """Whether the keys are those of a preference; a text under `input` is none of them."""
+    return any(key in raw for key in OUTPUTS) or isinstance(raw.get("input"), dict)
+
+
+def without_nulls(raw: Raw) -> Raw:
+    """The row without the nulls that data frames write for keys that other rows have.
+
+    A null that stands where the row's own text or messages belong stays, and is a fault. The row
+    nests no deeper than `count_strings` goes.
+    """
+    own: Collection[str] = _COMPLETION_KEYS
+    if raw.get("messages") is not None:
+        own = ()
+    elif any(raw.get(key) is not None for key in PREFERENCE_KEYS) and is_preference(raw):
+        own = PREFERENCE_KEYS
+    elif all(raw.get(key) is None for key in _COMPLETION_KEYS):
+        return raw
+    row = {key: value for key, value in raw.items() if value is not None or key in own}
+    for key in ("messages", *OUTPUTS):
+        if key in row:
+            row[key] = _clean_messages(row[key])
+    asked = row.get("input")
+    if isinstance(asked, dict):
+        asked = {key: value for key, value in asked.items() if value is not None}
+        row["input"] = {**asked, "messages": _clean_messages(asked.get("messages"))}
+    for holder in (row, row.get("input")):
+        if isinstance(holder, dict) and "tools" in holder:
+            holder["tools"] = _drop_nulls(holder["tools"], _SCHEMA_NULLS)
+    return row
+
+
+# In these a null says something.
+_MESSAGE_NULLS = frozenset({"role", "content", "arguments"})
+_SCHEMA_NULLS = frozenset({"default", "const", "enum", "examples"})
+
+
+def _clean_messages(messages: Json) -> Json:
+    return _drop_nulls(messages, _MESSAGE_NULLS)
+
+
+def _drop_nulls(value: Json, kept: Collection[str]) -> Json:
+    if isinstance(value, dict):
+        return {
+            key: one if key in kept else _drop_nulls(one, kept)
+            for key, one in value.items()
+            if one is not None or key in kept
+        }
+    return [_drop_nulls(one, kept) for one in value] if isinstance(value, list) else value
 
 
 def _check_completion(raw: Mapping[str, object]) -> None:
@@ -64,7 +117,7 @@ def _check_completion(raw: Mapping[str, object]) -> None:
 def _lacks(raw: Mapping[str, object], key: str) -> str:
     if any(known in raw for known in _COMPLETION_KEYS):
         return f"{key} is missing"
-    found = ", ".join(quoted(name) for name in list(raw)[:5]) or "nothing"
+    found = ", ".join(quoted(name) for name in list(raw)[:12]) or "nothing"
     return f"neither prompt and completion nor messages; it has {found}"
 
 
@@ -118,7 +171,7 @@ def _check_preference(raw: Raw) -> None:
         )
     _check_input(raw["input"])
     preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
-    if preferred.strip() == other.strip():
+    if to_nfc(preferred.strip()) == to_nfc(other.strip()):
         raise BadRow("preferred_output and non_preferred_output are the same", "equal-answers")
 
 

@@ -19,11 +19,12 @@ from ftops.dataset.allotment import TRAIN, allot, hash_text
 from ftops.dataset.examining.survey import SURVEYED_ROWS
 from ftops.dataset.findings import say_rows
 from ftops.dataset.identity import question_of
-from ftops.dataset.reading.options import Format, ReadOptions
+from ftops.dataset.reading.options import AUTO, Format, ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
+from ftops.text import to_nfc
 
 VALIDATION, TEST = "validation", "test"
 _MOST_CLASSES = 1000
@@ -97,7 +98,8 @@ def read_beside(path: Path, options: ReadOptions, column: str | None) -> ReadOpt
 
     Tables need nothing: their columns are looked for by name.
     """
-    if column is None or options.prompt is not None or options.completion is not None:
+    named = options.prompt or options.completion or options.layout not in (None, AUTO)
+    if column is None or named:
         return options
     if open_source(path, options).format not in (Format.JSONL, Format.JSON):
         return options
@@ -110,9 +112,10 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     answers: list[str] = []
     sketches = _Sketches() if wish.near else None
     for row in read_rows(path, options):
-        question = question_of(row) or row.completion  # nothing is asked in open-ended rows
+        answer = to_nfc(row.completion)
+        question = to_nfc(question_of(row)) or answer  # nothing is asked in open-ended rows
         questions.append(hash_text(0, question))
-        answers.append(row.completion if len(row.completion) <= _LONGEST_LABEL else "")
+        answers.append(answer if len(answer) <= _LONGEST_LABEL else "")
         if sketches is not None:
             sketches.add(question)
     links: list[Sequence[int]] = [questions]
@@ -190,8 +193,8 @@ def write_parts(
 def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> list[int]:
     """A hash of the column's value in each row."""
     named = "{" + column + "}"
-    asked = replace(options, prompt=f"value {named}", completion=f"value {named}")
-    found = [hash_text(1, row.completion) for row in read_rows(path, asked)]
+    asked = replace(options, prompt=f"value {named}", completion=f"value {named}", layout=None)
+    found = [hash_text(1, to_nfc(row.completion)) for row in read_rows(path, asked)]
     if len(found) != rows:
         raise DatasetError(
             f"{path}: {rows:,} rows, and {len(found):,} with a value of {column}",

@@ -21,6 +21,7 @@ from ftops.dataset.rows import Row, read_rows
 from ftops.dataset.shapes import COMPLETION, PREFERENCE
 from ftops.files import measure_path
 from ftops.records import RowFormat
+from ftops.text import json_to_nfc, to_nfc
 
 MAX_CLASSES = 100
 _MAX_CLASS_CHARS = 200
@@ -129,7 +130,8 @@ class Tally:
     def _count_class(self, completion: str) -> None:
         classes = self._classes
         assert classes is not None
-        classes[completion] = classes.get(completion, 0) + 1
+        label = to_nfc(completion)
+        classes[label] = classes.get(label, 0) + 1
         if len(classes) > MAX_CLASSES or len(completion) > _MAX_CLASS_CHARS:
             self._classes = None
 
@@ -166,7 +168,7 @@ def check_file(path: Path, options: ReadOptions | None = None) -> DataSummary:
 
 
 def overlap(training: Path, validation: Path) -> Overlap:
-    """Which validation rows also stand in the training file, letter for letter.
+    """Which validation rows also stand in the training file.
 
     Memory grows with the validation file, by about 100 bytes a row.
     """
@@ -185,6 +187,7 @@ def overlap(training: Path, validation: Path) -> Overlap:
 def _row_hash(row: Row) -> int:
     """64 bits that are the same for equal rows, within one process."""
     if row.format is COMPLETION:
-        return hash((row.raw["prompt"], row.raw["completion"])) & _HASH_BITS
+        pair = to_nfc(str(row.raw["prompt"])), to_nfc(str(row.raw["completion"]))
+        return hash(pair) & _HASH_BITS
     raw = number_calls(row.raw)
-    return hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) & _HASH_BITS
+    return hash(json_to_nfc(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS))) & _HASH_BITS

@@ -171,7 +171,7 @@ def _parse_row(line: bytes) -> TrainingRow:
         raise _BadRow("not a JSON object")
     if "messages" in value:
         return _parse_chat(value)
-    if "input" in value or any(key in value for key in _OUTPUTS):
+    if isinstance(value.get("input"), dict) or any(key in value for key in _OUTPUTS):
         return _parse_preference(value)
     return _parse_completion(value)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
-WORKER_COMMAND = (sys.executable, "-m", "ftops.engine.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.worker")
 _ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(?:/|[A-Za-z]:[\\/])[\w.~+-]+[/\\][^\s'\",;:)]*")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 

@@ -66,8 +66,16 @@ class Calls(Store):
         with self._changing("record_job") as connection:
             self._end_call(connection, call, "done", remote_id=job_id)
             connection.execute(
-                "UPDATE runs SET job_id = ?, updated_at = ? WHERE id = ?",
+                "UPDATE runs SET job_id = ?, job_status = NULL, updated_at = ? WHERE id = ?",
                 (job_id, self._now(), call.run_id),
+            )
+
+    def record_job_end(self, run_id: RunId, job_id: str, status: str) -> None:
+        """The run's job was seen to end with this status; nothing if it has another job by now."""
+        with self._changing("record_job_end") as connection:
+            connection.execute(
+                "UPDATE runs SET job_status = ?, updated_at = ? WHERE id = ? AND job_id = ?",
+                (status, self._now(), run_id, job_id),
             )
 
     def record_upload(self, call: RemoteCall, upload: Upload) -> None:

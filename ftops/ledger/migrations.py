@@ -35,6 +35,24 @@ def _add_pruned_at(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE runs ADD COLUMN pruned_at TEXT")
 
 
+def _add_job_status(connection: sqlite3.Connection) -> None:
+    """Runs know how their job was seen to end.
+
+    Earlier versions ended a run as failed after any refusal while polling. A job was seen to end
+    only where the run's error begins with the words that name it and its status.
+    """
+    connection.execute("ALTER TABLE runs ADD COLUMN job_status TEXT")
+    connection.execute(
+        "UPDATE runs SET job_status = 'succeeded' WHERE job_id IS NOT NULL AND id IN"
+        " (SELECT run_id FROM stages WHERE stage = 'follow' AND status = 'succeeded')"
+    )
+    connection.execute(
+        "UPDATE runs SET job_status = status WHERE"
+        " status = 'failed' AND instr(error, job_id || ' failed: ') = 1"
+        " OR status = 'cancelled' AND error = job_id || ' was cancelled'"
+    )
+
+
 def find_version(connection: sqlite3.Connection) -> int | None:
     """The version of the ledger in this file; 0 for an empty file, None for somebody else's."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -211,4 +229,10 @@ CREATE TABLE parts (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: list[Step] = [_first, _add_wants_own_job, _parted_uploads, _add_pruned_at]
+MIGRATIONS: list[Step] = [
+    _first,
+    _add_wants_own_job,
+    _parted_uploads,
+    _add_pruned_at,
+    _add_job_status,
+]

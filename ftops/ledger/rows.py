@@ -32,7 +32,7 @@ Record = TypeVar("Record")
 RUN_COLUMNS = (
     "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
     " overrides_json, job_id, fine_tuned_model, finished_at, error,"
-    " wants_own_job, pruned_at"
+    " wants_own_job, pruned_at, job_status"
 )
 STAGE_COLUMNS = "stage, status, attempts, started_at, finished_at, detail_json, error"
 EVENT_COLUMNS = "event_id, at, level, message, type, data_json"
@@ -163,6 +163,7 @@ def to_run(row: SqlRow) -> Run:
         error=row[14],
         wants_own_job=bool(row[15]),
         pruned_at=_moment_or_none(row[16]),
+        job_status=row[17],
     )
 
 
@@ -281,6 +282,7 @@ def run_values(run: Run) -> SqlRow:
         run.error,
         run.wants_own_job,
         to_text(run.pruned_at) if run.pruned_at else None,
+        run.job_status,
     )
 
 

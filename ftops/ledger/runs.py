@@ -121,7 +121,11 @@ class Runs(Store):
         When the creation of the job is among them, the run lets go of its job and of its model.
         """
         now = self._now()
-        forget = ", job_id = NULL, fine_tuned_model = NULL" if Stage.CREATE in stages else ""
+        forget = (
+            ", job_id = NULL, job_status = NULL, fine_tuned_model = NULL"
+            if Stage.CREATE in stages
+            else ""
+        )
         with self._changing("reopen_run") as connection:
             changed = connection.execute(
                 "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL,"

@@ -33,7 +33,8 @@ CREATE TABLE runs (
     error            TEXT,
     cancel_asked_at  TEXT,               -- whoever drives the run looks here before it goes on
     wants_own_job    INTEGER NOT NULL DEFAULT 0, -- 1: opened with --new, takes over no other job
-    pruned_at        TEXT                -- when `ftops prune` removed its files
+    pruned_at        TEXT,               -- when `ftops prune` removed its files
+    job_status       TEXT                -- of job_id, once it was seen to end; null: not seen yet
 );
 CREATE INDEX runs_by_key ON runs (key, created_at);
 CREATE INDEX runs_by_time ON runs (created_at);

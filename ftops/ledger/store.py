@@ -60,6 +60,7 @@ Change = Literal[
     "record_done",
     "record_failed",
     "record_job",
+    "record_job_end",
     "record_upload",
     "close_calls",
     "begin_parts",
@@ -134,6 +135,12 @@ class Store:
                 for row in connection.execute("PRAGMA foreign_key_check")
             ]
         return [text for text in said if text != "ok"]
+
+    def copy_content(self) -> bytes:
+        """The whole file as of one moment, with what is still in the log."""
+        with self._reading() as connection, contextlib.closing(sqlite3.connect(":memory:")) as copy:
+            connection.backup(copy)
+            return copy.serialize()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -212,7 +219,8 @@ class Store:
     def _damaged(self, error: Exception) -> LedgerError:
         return LedgerError(
             f"{self.path}: the ledger is damaged ({error})",
-            hint=f"Restore it from a backup, or move it away: mv {self.path} {self.path}.bad",
+            hint="`ftops restore FILE` puts a backup in its place and keeps this file; without a"
+            f" backup, move it away: mv {self.path} {self.path}.bad",
         )
 
 

@@ -1,6 +1,7 @@
 """Tells a program: what happened comes on its stdin, and in a few environment variables.
 
-No shell is involved. The program has a process group of its own, so that it ends with all that it
+No shell is involved, and the environment holds no more than a program needs and the job file names:
+no keys. The program has a process group of its own, so that it ends with all that it
 has started when its time is up, and Ctrl-C in the terminal does not reach it.
 """
 
@@ -21,6 +22,13 @@ from ftops.notifying.notice import CommandTarget, Notice
 from ftops.records import Json
 
 LIMIT_S = 30.0
+_PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "SYSTEMROOT",
+)  # the last: Windows starts none without
 _SHOWN_BYTES = 400  # of the end of what it printed
 
 
@@ -41,7 +49,7 @@ def run_command(
     if program is None:
         raise NotifyFailed(f"notify.command: there is no program {name!r}")
     with tempfile.TemporaryFile() as said:
-        process = _start(program, target, {**environ, **make_variables(notice)}, said)
+        process = _start(program, target, make_environ(notice, target, environ), said)
         try:
             process.communicate(_render_stdin(notice), timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -56,6 +64,14 @@ def run_command(
                 f"notify.command: {name!r} ended with exit code {process.returncode}"
                 + _render_end(said)
             )
+
+
+def make_environ(
+    notice: Notice, target: CommandTarget, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """All environment variables of the program."""
+    passed_on = {name: environ[name] for name in (*_PASSED_ON, *target.env) if name in environ}
+    return {**passed_on, **make_variables(notice)}
 
 
 def make_variables(notice: Notice) -> dict[str, str]:

@@ -38,10 +38,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """A program and its arguments; paths in `argv[0]` are relative to `folder`, where it starts."""
+    """A program and its arguments; paths in `argv[0]` are relative to `folder`, where it starts.
+
+    `env` names the environment variables that it gets beside the few that every program needs.
+    """
 
     argv: tuple[str, ...]
     folder: Path
+    env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tells a web address: a signed POST, repeated while that may help, without following redirects.
+"""Sends a notice to a web address: a signed POST, repeated while that may help.
 
 Retries are those of `providers/retry.py`, requests are taken down like those to a provider. Nothing
 is read of an answer but its status.
@@ -24,9 +24,14 @@ from ftops.errors import (
 )
 from ftops.notifying.notice import Notice, Say, WebhookTarget
 from ftops.notifying.signature import sign
+from ftops.providers.address import is_loopback
 from ftops.providers.audited_client import AuditedClient
-from ftops.providers.endpoint import is_loopback
-from ftops.providers.failures import find_retry_after_s
+from ftops.providers.failures import (
+    find_retry_after_s,
+    find_tls_error,
+    refuse_redirect,
+    show_origin,
+)
 from ftops.providers.retry import RetryPolicy, call_with_retries
 
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=1.0, longest_pause_s=15.0)
@@ -65,11 +70,11 @@ def post_webhook(
         trust_env = not is_loopback(target.url)  # connections to this machine use no proxy
     except ValueError as error:
         raise NotifyFailed(f"notify.webhook_url: no address of a server: {error}") from error
-    with AuditedClient(audit, secret=secret, trust_env=trust_env) as client:
-        try:
+    try:
+        with AuditedClient(audit, secret=secret, trust_env=trust_env, hide_paths=True) as client:
             call_with_retries(attempt, policy=retries, clock=clock)
-        except ProviderError as error:
-            raise NotifyFailed(f"notify.webhook_url: {error.message}") from error
+    except ProviderError as error:
+        raise NotifyFailed(f"notify.webhook_url: {error.message}", hint=error.hint) from error
 
 
 def _post(
@@ -87,11 +92,13 @@ def _post(
             },
             timeout=httpx2.Timeout(ANSWER_LIMIT_S),
         )
-        response = client.send(request, stream=True, follow_redirects=False)
+        response = client.send(request, stream=True)
     except httpx2.InvalidURL as error:
         raise Rejected(f"no address of a server: {error}") from error
     except httpx2.RequestError as error:
-        raise Unreachable(f"{_name(url)}: {error or type(error).__name__}") from error
+        is_final = find_tls_error(error) is not None
+        reason = error or type(error).__name__
+        raise Unreachable(f"{_name(url)}: {reason}", final=is_final) from error
     response.close()
     if not response.is_success:
         raise _read_refusal(response, url, clock)
@@ -106,16 +113,15 @@ def _read_refusal(response: httpx2.Response, url: str, clock: Clock) -> Provider
     if status == 408 or status >= 500:
         return Unavailable(said, status=status, retry_after_s=retry_after_s)
     if response.has_redirect_location:
-        said += ", a redirect, and none is followed: name the address itself"
-    elif status == 410:
+        return refuse_redirect(response, "send the notice")
+    if status == 410:
         said += ": it wants no more notices; take it out of the job file"
     return Rejected(said, status=status)
 
 
 def _name(url: str) -> str:
-    """The address without its path, which may be known to few."""
-    parts = httpx2.URL(url)
-    return f"{parts.scheme}://{parts.netloc.decode('ascii', errors='replace')}"
+    """The address without its path, which is a secret."""
+    return show_origin(httpx2.URL(url))
 
 
 def _bounded(call: Callable[[], None], limit_s: float) -> None:

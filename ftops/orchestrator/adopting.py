@@ -19,6 +19,8 @@ from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.details import Prepared, PreparedFile
 from ftops.orchestrator.hints import say, say_follow
 from ftops.orchestrator.keys import make_key
+from ftops.orchestrator.lock import hold_run
+from ftops.orchestrator.reconciling import CALL as CREATE_CALL
 from ftops.orchestrator.runs import JOB_FILE, make_run
 from ftops.orchestrator.states import STAGE_MOVES
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
@@ -42,11 +44,18 @@ def adopt_job(
 
     With a job file, the run is that file's: the same file finds it from now on, and the model is
     evaluated as it says. Without one, a file is written after the job, and nothing is evaluated;
-    `load` reads it. RunError when a run has the job already, or the file another run.
+    `load` reads it. A run that has the job already and ended before it is returned instead, and so
+    is the run that asked for the job and has none yet: it would create another one.
+    RunError when a run has the job in another way, or the file another run.
     """
-    check_unknown(job_id, desk.ledger)
+    if known := find_run_to_reopen(job_id, desk.ledger):
+        desk.observer.run_opened(known, resumed=True)
+        return known
     desk.provider.ensure_ready()
     job = desk.provider.get_job(job_id)
+    if maker := _find_maker(job, desk):
+        desk.observer.run_opened(maker, resumed=True)
+        return maker
     if job_file:
         _check_same_model(job, job_file)
     loaded = job_file or load(_write_job_file(job, desk, settings))
@@ -73,13 +82,36 @@ def adopt_job(
     return run
 
 
-def check_unknown(job_id: str, ledger: Ledger) -> None:
-    """RunError, which names the run, when the ledger knows the job already."""
-    if run := ledger.find_run_of_job(job_id):
-        raise RunError(
-            f"{job_id} is known already: it is a job of {run.id}",
-            hint=f"{say_follow(run.id)} goes on with it; {say('show', run.id)} shows it.",
-        )
+def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
+    """The run that has this job and ended before the job was seen to end.
+
+    None for a job that the ledger does not know; RunError, which names the run, for any other.
+    """
+    run = ledger.find_run_of_job(job_id)
+    if run is None or (run.job_id == job_id and run.ended_before_job):
+        return run
+    raise RunError(
+        f"{job_id} is known already: it is a job of {run.id}",
+        hint=f"{say_follow(run.id)} goes on with it; {say('show', run.id)} shows it.",
+    )
+
+
+def _find_maker(job: Job, desk: Desk) -> Run | None:
+    """The run of this ledger that asked for the job and got no clear answer; it has the job now."""
+    ledger = desk.ledger
+    run_id = RunId(job.metadata.get(RUN_MARK, "").partition(".")[0])
+    if not ledger.has_run(run_id):
+        return None
+    run = ledger.get_run(run_id)
+    with hold_run(run, desk.home) as held:
+        run = ledger.get_run(run_id)
+        if held and run.job_id is None:
+            call = ledger.find_open_call(run_id, CREATE_CALL) or ledger.record_intent(
+                run_id, Stage.CREATE, CREATE_CALL, {"job_id": job.id}
+            )
+            ledger.record_job(call, job.id)
+    run = ledger.get_run(run_id)
+    return run if run.job_id in (None, job.id) else None
 
 
 def _check_same_model(job: Job, job_file: LoadedJob) -> None:

@@ -1,5 +1,7 @@
 """Cancels a run in whatever state it is, so that no job of it runs on."""
 
+import contextlib
+
 from ftops import crashpoints
 from ftops.audit import concerning_its_run
 from ftops.errors import (
@@ -8,6 +10,7 @@ from ftops.errors import (
     JobFailed,
     NotFound,
     PermissionRefused,
+    ProviderError,
     Rejected,
     RunError,
 )
@@ -19,7 +22,12 @@ from ftops.orchestrator.reconciling import reconcile, take_earlier_job
 from ftops.orchestrator.stages.create import make_request
 from ftops.orchestrator.states import DONE, ENDED, RUN_MOVES
 from ftops.orchestrator.telling import end_run
-from ftops.orchestrator.unanswered import CANCEL_CALL, close_unanswered
+from ftops.orchestrator.unanswered import (
+    CANCEL_CALL,
+    close_unanswered,
+    record_job_end,
+    reopen_for_job,
+)
 from ftops.orchestrator.work import Work
 from ftops.records import Job, JobRequest, Run, Stage
 from ftops.spec.model import JobSpec
@@ -33,10 +41,11 @@ _LOOK_EVERY_S = 1.0
 def cancel_run(run: Run, desk: Desk) -> Run:
     """Cancel the run and its job, if it has one; an ended run is returned as it is.
 
-    A job in doubt is looked for first. The run is returned still running when the provider has
+    A run that ended before its job was seen to end is opened again and cancelled like any other. A
+    job in doubt is looked for first. The run is returned still running when the provider has
     taken the request but not ended the job yet. RunError when the job had already ended well.
     """
-    run = desk.ledger.get_run(run.id)
+    run = reopen_for_job(desk.ledger.get_run(run.id), desk)
     if run.status in ENDED:
         close_unanswered(desk.ledger, run, run.status)
         return run
@@ -158,9 +167,10 @@ def _settle(run: Run, desk: Desk, job: Job) -> tuple[Run, Job]:
     deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
     while not job.ended and desk.clock.monotonic_s() < deadline_s:
         desk.clock.sleep(_LOOK_EVERY_S)
-        job = desk.provider.get_job(job.id)
+        with contextlib.suppress(ProviderError):  # the request was taken; only its end is unknown
+            job = desk.provider.get_job(job.id)
     if job.ended:
-        close_unanswered(desk.ledger, run, job.status)
+        record_job_end(desk.ledger, run, job)
     if job.status == "cancelled":
         return _end(run, desk, f"{job.id} was cancelled"), job
     if not job.ended:

@@ -20,6 +20,7 @@ from ftops.reporting.results import ResultRow, parse_results
 from ftops.reporting.training import make_training
 from ftops.scoring.answers import Answer
 from ftops.scoring.evaluation import Evaluation
+from ftops.spec.notify import find_webhook, hide_webhook
 
 JOB_FILE = "job.yaml"
 _ORDER = ("error", "warning", "advice")
@@ -47,7 +48,10 @@ class Gathering:
             training=make_training(_read_results(folder, missing), find_facts(stages)),
             evaluation=evaluation,
             answers=answers,
-            job_text=(_read(folder / JOB_FILE, missing) or b"").decode("utf-8", "replace"),
+            job_text=hide_webhook(
+                (_read(folder / JOB_FILE, missing) or b"").decode("utf-8", "replace"),
+                find_webhook(run.spec),
+            ),
             model=self._ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
             missing=missing,
         )

@@ -1,8 +1,10 @@
 """Commands that texts tell the user to type, such that a shell reads them as meant."""
 
 import shlex
+from pathlib import Path
 
 from ftops.records import ProviderSettings, Run
+from ftops.spec.named_paths import ALLOW_OUTSIDE, leads_outside
 
 
 def say(*words: str) -> str:
@@ -16,10 +18,12 @@ def say_run(run: Run, *options: str) -> str:
 
 
 def find_run_words(run: Run, *, job_file: str = "") -> list[str]:
-    """The words behind `ftops` that name the same run again, `--set` texts included."""
+    """The words behind `ftops` that name the same run again, with the options that it needs."""
     words = ["run", job_file or run.job_file]
     for override in run.overrides:
         words += ["--set", override]
+    if leads_outside(run.spec, Path(run.job_file)):
+        words.append(ALLOW_OUTSIDE)
     return words
 
 

@@ -20,6 +20,7 @@ from ftops.orchestrator.trainings import find_facts
 from ftops.providers.figures import ModelFigures
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
 from ftops.scoring.evaluation import CandidateKind, Evaluation, Figure
+from ftops.spec.notify import find_webhook, hide_webhook
 
 _WHOLE_DAY = 10  # characters of 2027-01-14
 
@@ -168,9 +169,10 @@ def find_end(shutdown_date: str | None, figures: ModelFigures) -> date | None:
 def read_job_file(run: Run, home: Path) -> str | None:
     """The text of the job file as it was run; None when the run's folder was removed."""
     try:
-        return (get_run_folder(home, run.id) / JOB_FILE).read_text(encoding="utf-8-sig")
+        text = (get_run_folder(home, run.id) / JOB_FILE).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return None
+    return hide_webhook(text, find_webhook(run.spec))
 
 
 def _read_day(text: str | None) -> date | None:

@@ -1,8 +1,12 @@
-"""Bears the bad moments of a provider that is asked again and again."""
+"""Waits out the errors of a provider that is asked again and again."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from ftops.errors import (
-    BadAnswer,
+    AuthFailed,
     NotFound,
+    PermissionRefused,
     ProviderError,
     RateLimited,
     Unavailable,
@@ -10,54 +14,85 @@ from ftops.errors import (
 )
 from ftops.orchestrator.work import Work
 
-LONGEST_PAUSE_S = 60.0
+Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
+
+LONGEST_PAUSE_S = 60.0  # also where the server asks for a longer one
 _FOREVER_S = float("inf")
-# For how long in a row errors of a kind are waited out. A job that was just made may be unknown
-# for a moment; a proxy or a captive portal may answer in the provider's place for a while.
-_PATIENCE_S: dict[type[ProviderError], float] = {
+# For how long errors of a kind, one after another, are waited out while a job is polled. A proxy or
+# a captive portal may answer in the provider's place for a while, and a new job may be unknown.
+JOB_LIMITS_S: Limits = {
     Unreachable: _FOREVER_S,
     Unavailable: _FOREVER_S,
     RateLimited: _FOREVER_S,
-    BadAnswer: 1800.0,
-    NotFound: 60.0,
+    AuthFailed: 300.0,
+    PermissionRefused: 300.0,
+    NotFound: 600.0,
+    ProviderError: 1800.0,  # every other 4xx, and answers that are not the protocol's
+}
+# The same for the events of a job that has ended. They are optional, so the run goes on after that.
+EVENT_LIMITS_S: Limits = {
+    Unreachable: 1800.0,
+    Unavailable: 1800.0,
+    RateLimited: 1800.0,
+    ProviderError: 30.0,
 }
 
 
 class Patience:
-    """Waits out errors; one line says that they began, one that they are over."""
+    """Waits out errors; a note says when errors of a kind begin, and one when they are over.
 
-    def __init__(self, work: Work) -> None:
+    `advice` stands behind the error in the first note.
+    """
+
+    def __init__(self, work: Work, limits: Limits, advice: str) -> None:
         self._work = work
-        self._failing_since_s: float | None = None
-        self._failures = 0
+        self._limits = limits
+        self._advice = advice
+        self._began_s: float | None = None  # the first error since the last good answer
+        self._kind_began_s = 0.0  # the first of those errors that have the same limit
+        self._limit_s = _FOREVER_S
+        self._noted: set[type[ProviderError]] = set()
+        self._pauses = 0
 
     def answered(self) -> bool:
-        """The provider has answered well; whether it had been away."""
-        if self._failing_since_s is None:
+        """The provider has answered well; whether there were errors before."""
+        if self._began_s is None:
             return False
         desk = self._work.desk
-        away_s = desk.clock.monotonic_s() - self._failing_since_s
+        away_s = desk.clock.monotonic_s() - self._began_s
         desk.observer.noted(f"the provider answers again, after {away_s:,.0f} s")
-        self._failing_since_s = None
-        self._failures = 0
+        self._began_s = None
+        self._noted.clear()
+        self._pauses = 0
         return True
 
-    def bear(self, error: ProviderError, pause_s: float) -> None:
-        """Pause after an error, longer each time; raise it when it lasts for too long.
+    def is_over(self, error: ProviderError) -> bool:
+        """Record an error; whether errors of its kind have lasted for too long."""
+        desk = self._work.desk
+        now_s = desk.clock.monotonic_s()
+        limit_s = self._find_limit_s(error)
+        if self._began_s is None:
+            self._began_s = self._kind_began_s = now_s
+        elif limit_s != self._limit_s:
+            self._kind_began_s = now_s
+        self._limit_s = limit_s
+        if type(error) not in self._noted:
+            self._noted.add(type(error))
+            desk.observer.noted(f"{error.message}; {self._advice}")
+        return now_s - self._kind_began_s >= limit_s
+
+    def pause(self, error: ProviderError, pause_s: float) -> None:
+        """Let time pass after an error, more each time and never more than `LONGEST_PAUSE_S`.
 
         WaitedTooLong when `limits.max_wait` is over.
         """
-        desk = self._work.desk
-        now_s = desk.clock.monotonic_s()
-        limit_s = max(
-            (limit for kind, limit in _PATIENCE_S.items() if isinstance(error, kind)), default=0.0
-        )
-        since_s = now_s if self._failing_since_s is None else self._failing_since_s
-        if error.final or now_s - since_s >= limit_s:
-            raise error
-        if self._failing_since_s is None:
-            desk.observer.noted(f"{error.message}; the job goes on, asking again")
-        self._failing_since_s = since_s
-        pause_s = min(LONGEST_PAUSE_S, pause_s * 2**self._failures)
-        self._failures = min(self._failures + 1, 10)
-        self._work.sleep(max(pause_s, error.retry_after_s or 0.0))
+        grown_s = pause_s * 2**self._pauses
+        self._pauses = min(self._pauses + 1, 10)
+        self._work.sleep(min(LONGEST_PAUSE_S, max(grown_s, error.retry_after_s or 0.0)))
+
+    def _find_limit_s(self, error: ProviderError) -> float:
+        limit_s = next(self._limits[kind] for kind in type(error).__mro__ if kind in self._limits)
+        # Answers that may pass like a 5xx, but that the server itself calls final or a conflict.
+        if error.final or error.status == 409:
+            return min(limit_s, self._limits[ProviderError])
+        return limit_s

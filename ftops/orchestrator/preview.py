@@ -89,7 +89,7 @@ def preview(
         )
         estimate = make_estimate(spec, training, provider, tokens)
         prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
-        check_evaluation(spec, job.path, prepared, folder)
+        check_evaluation(spec, job.path, prepared, folder, run_code=False)
         evaluation = foresee_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )

@@ -25,18 +25,20 @@ _CLOCKS_APART = timedelta(minutes=5)
 _ENDED_BADLY = frozenset({"failed", "cancelled"})
 
 
-def reconcile(work: Work, call: RemoteCall) -> Job | None:
+def reconcile(work: Work, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
     """The job that an unanswered call has made all the same; it is the run's from then on.
 
-    None once the provider would certainly have listed it. Raises as the provider does.
+    None once the provider would certainly have listed it, or after `lag_s` seconds. Raises as the
+    provider does.
     """
-    young = work.desk.clock.now() - call.began_at < _CLOCKS_APART
-    lag_s = work.desk.provider.capabilities.listing_lag_s if young else 0.0
+    if lag_s is None:
+        young = work.desk.clock.now() - call.began_at < _CLOCKS_APART
+        lag_s = work.desk.provider.capabilities.listing_lag_s if young else 0.0
     request = read_request(call.request)
     job = _look(work, request, lambda job: _may_be_of(job, call, work), lag_s)
     if job:
         work.desk.ledger.record_job(call, job.id)
-        work.desk.observer.noted(f"found {job.id}, which an interrupted command had created")
+        work.desk.observer.noted(f"found {job.id}, which an earlier request had created")
     return job
 
 

@@ -36,7 +36,7 @@ from ftops.orchestrator.telling import (
     tell_stall,
     warn_if_nobody_hears,
 )
-from ftops.orchestrator.unanswered import close_unanswered
+from ftops.orchestrator.unanswered import close_unanswered, reopen_for_job
 from ftops.orchestrator.watching import watch
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
@@ -79,6 +79,7 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
 
 def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
     tell(run, desk)  # what a command that died has left to be told
+    run = reopen_for_job(run, desk)
     records = desk.ledger.list_stages(run.id)
     if run.status in ENDED:
         close_unanswered(desk.ledger, run, run.status)
@@ -107,11 +108,11 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
                 return conclude(run, records)
             if run.job_id != before.job_id:  # found, and ended already: there is less to do now
                 return _drive_held(run, desk, detach=detach)
+        if detach and record.stage is Stage.FOLLOW:
+            return run
         work = Work(run, spec, desk, until_s)
         work.grant(0.0)  # the run's time may be up
         run = _do_stage(work, record)
-        if detach and record.stage is Stage.CREATE:
-            return run
     close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
     return _move(desk, run, RUN_MOVES["succeed"])
 

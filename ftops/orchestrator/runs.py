@@ -1,24 +1,36 @@
 """What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.errors import BadAnswer, LedgerError, RunError, UnknownRun
+from ftops.errors import (
+    BadAnswer,
+    FtopsError,
+    LedgerError,
+    NotFound,
+    ProviderError,
+    RunError,
+    UnknownRun,
+)
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.orchestrator.cancelling import cancel_run
 from ftops.orchestrator.desk import Desk, get_run_folder
 from ftops.orchestrator.evaluation.keeping import read_evaluation
+from ftops.orchestrator.hints import say_run
 from ftops.orchestrator.keys import make_key, make_run_id
 from ftops.orchestrator.plan import plan_retry
+from ftops.orchestrator.reconciling import CALL as CREATE_CALL
 from ftops.orchestrator.reconciling import find_earlier_job
 from ftops.orchestrator.rewording import find_request
 from ftops.orchestrator.runner import drive
 from ftops.orchestrator.stages.results import FILENAME as RESULTS
 from ftops.orchestrator.states import RUN_MOVES
 from ftops.orchestrator.telling import tell_what_is_left
+from ftops.orchestrator.unanswered import record_job_end
 from ftops.orchestrator.work import Work
-from ftops.records import Run, RunStatus, Stage
+from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
 from ftops.reporting.results import ResultRow, parse_results
 from ftops.scoring.evaluation import Evaluation
 from ftops.spec.load import LoadedJob, resolve_data
@@ -34,20 +46,25 @@ __all__ = [
 ]
 
 JOB_FILE = "job.yaml"
+_ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = False) -> Run:
-    """The run of this job file and its data: found by its key, or recorded. Nothing is sent.
+    """The run of this job file and its data: found by its key, or recorded. Nothing is created.
 
     A finished run is returned as it is, but for an `evaluate` section that has changed. RunError
-    for a run that failed or was cancelled, unless `retry` opens it again; `new` records another.
+    for a run that failed or was cancelled, unless `retry` opens it again. A run whose job was not
+    seen to end badly keeps that job: with `retry` the provider is asked first, and a ProviderError
+    is raised when it does not answer. `new` records another run, and says when two may be paid.
     """
     key = make_key(job, desk.provider.account)
+    if new:
+        _warn_of_second_job(key, desk)
     fresh = replace(make_run(job, desk, key), wants_own_job=new)
     run = desk.ledger.add_run(fresh, unless_known=not new)
     resumed = run.id != fresh.id
     if resumed:
-        if not retry and run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+        if not retry and run.status in _ENDED_BADLY:
             tell_what_is_left(run, desk)  # nobody will drive it any more
         run = _reopen(run, job, desk, retry=retry)
     if run.pruned_at is None:
@@ -128,7 +145,9 @@ def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
 def _reopen(run: Run, job: LoadedJob, desk: Desk, *, retry: bool) -> Run:
     """The known run, with what may change in a job file without making it another run."""
     before, spec = run.spec, job.spec.to_json()
-    failed = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+    if retry and run.ended_before_job:
+        run = _look_at_job(run, desk)
+    failed = run.status in _ENDED_BADLY and not run.ended_before_job
     if failed and not retry:
         ended = "failed" if run.status is RunStatus.FAILED else "was cancelled"
         raise RunError(
@@ -146,6 +165,53 @@ def _reopen(run: Run, job: LoadedJob, desk: Desk, *, retry: bool) -> Run:
         gone = (Stage.RESULTS,) if run.pruned_at else ()
         return desk.ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run
+
+
+def _look_at_job(run: Run, desk: Desk) -> Run:
+    """The run, after the provider was asked whether its job has ended."""
+    assert run.job_id is not None
+    try:
+        desk.provider.ensure_ready()
+        job = desk.provider.get_job(run.job_id)
+    except ProviderError as error:
+        hint = f"{say_run(run, '--retry')} asks again. {error.hint}"
+        if isinstance(error, NotFound):
+            hint = (
+                "The job may be gone, or belong to another project or key."
+                f" {say_run(run, '--new')} creates another job; both are paid if this one runs."
+            )
+        raise error.reworded(
+            f"{error.message}; {run.job_id} was not seen to end and may still be running,"
+            " so no other job was created",
+            hint,
+        ) from error
+    if job.ended:
+        record_job_end(desk.ledger, run, job)
+    if job.status not in FAILED_JOB_STATUSES:
+        desk.observer.noted(f"{job.id} is {job.status}: no other job is created")
+    return desk.ledger.get_run(run.id)
+
+
+def _warn_of_second_job(key: str, desk: Desk) -> None:
+    """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
+    for earlier in desk.ledger.list_runs():
+        if earlier.key == key and (stands := _describe_job(earlier, desk)):
+            desk.observer.noted(f"{earlier.id} {stands}; --new creates a second job: both are paid")
+            return
+
+
+def _describe_job(run: Run, desk: Desk) -> str | None:
+    """How the job of the run stands; None without one, or when it is known to have ended badly."""
+    if run.job_id is None:
+        open_call = desk.ledger.find_open_call(run.id, CREATE_CALL)
+        return "may have a job at the provider" if open_call else None
+    status = run.job_status
+    if status is None:
+        with contextlib.suppress(FtopsError):
+            status = desk.provider.get_job(run.job_id).status
+    if status in FAILED_JOB_STATUSES:
+        return None
+    return f"has the job {run.job_id} ({status or 'it may still be running'})"
 
 
 def _has_lost_evaluation(run: Run, desk: Desk) -> bool:

@@ -4,6 +4,7 @@ The runner asks this table before it moves anything; the ledger then moves it on
 where the runner saw it. `render_states` puts the table into the documentation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -34,7 +35,7 @@ RUN_MOVES: dict[str, Move[RunStatus]] = {
     "start": Move(frozenset({_R.PENDING}), _R.RUNNING, "the first stage is about to begin"),
     "succeed": Move(frozenset({_R.RUNNING}), _R.SUCCEEDED, "every stage is done"),
     "fail": Move(
-        frozenset({_R.RUNNING}), _R.FAILED, "the job failed, or the provider refused for good"
+        frozenset({_R.RUNNING}), _R.FAILED, "the job failed, or the provider refused to create it"
     ),
     "cancel": Move(
         frozenset({_R.PENDING, _R.RUNNING}), _R.CANCELLED, "the job was cancelled, or never made"
@@ -42,7 +43,7 @@ RUN_MOVES: dict[str, Move[RunStatus]] = {
     "reopen": Move(
         frozenset({_R.FAILED, _R.CANCELLED, _R.SUCCEEDED}),
         _R.RUNNING,
-        "`--retry`, or another `evaluate` section after a success",
+        "`--retry`, another `evaluate` section after a success, or a job that was not seen to end",
     ),
 }
 
@@ -65,23 +66,28 @@ STAGE_MOVES: dict[str, Move[StageStatus]] = {
 ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 DONE = frozenset({StageStatus.SUCCEEDED, StageStatus.SKIPPED})
 
-# In these stages an answer of these kinds is final. Everything else (no network, a wrong key, a
-# full disk, a limit) leaves the run open, so that the same command goes on from there.
-_FINAL_STAGES = frozenset({Stage.UPLOAD, Stage.CREATE, Stage.FOLLOW})
-_FINAL_ERRORS = (Rejected, PermissionRefused, NotFound, JobFailed)
+# The errors that end a run, by stage. Once there is a job, only its own end does: an error while
+# polling says nothing about the job. Everything else (no network, a wrong key, a full disk, a
+# limit) leaves the run open, so that the same command continues.
+_REFUSALS = (Rejected, PermissionRefused, NotFound)
+FINAL_ERRORS: Mapping[Stage, tuple[type[FtopsError], ...]] = {
+    Stage.UPLOAD: _REFUSALS,
+    Stage.CREATE: _REFUSALS,
+    Stage.FOLLOW: (JobFailed,),
+}
 
 
 def find_ending(stage: Stage, error: FtopsError) -> Move[RunStatus] | None:
     """How the run ends when `stage` ends with `error`; None when the run stays open."""
     if isinstance(error, JobCancelled):
         return RUN_MOVES["cancel"]
-    if stage in _FINAL_STAGES and isinstance(error, _FINAL_ERRORS):
+    if isinstance(error, FINAL_ERRORS.get(stage, ())):
         return RUN_MOVES["fail"]
     return None
 
 
 def render_states() -> str:
-    """Both tables of moves as Markdown."""
+    """Both tables of moves, and the errors that end a run, as Markdown."""
     parts = []
     for title, statuses, moves in (
         ("A run", tuple(RunStatus), RUN_MOVES),
@@ -91,6 +97,12 @@ def render_states() -> str:
         parts.append("| move | from | to | when |\n| --- | --- | --- | --- |")
         parts.extend(_render_move(name, move, statuses) for name, move in moves.items())
         parts.append("")
+    parts.append("| stage | errors that end the run |\n| --- | --- |")
+    parts.extend(
+        f"| {stage} | {', '.join(f'`{error.__name__}`' for error in errors)} |"
+        for stage, errors in FINAL_ERRORS.items()
+    )
+    parts.append("")
     return "\n".join(parts)
 
 

@@ -154,7 +154,7 @@ def _find_targets(run: Run) -> dict[str, Target]:
     spec = JobSpec.from_json(run.spec).notify
     targets: dict[str, Target] = {}
     if spec.command:
-        targets["command"] = CommandTarget(spec.command, Path(run.job_file).parent)
+        targets["command"] = CommandTarget(spec.command, Path(run.job_file).parent, spec.env)
     if spec.webhook_url and spec.webhook_secret_env:
         targets["webhook"] = WebhookTarget(spec.webhook_url, spec.webhook_secret_env)
     return targets

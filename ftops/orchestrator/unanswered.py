@@ -1,11 +1,31 @@
-"""Requests about a job whose answers nobody has heard: what came of them, the job's end tells."""
+"""What the ledger does not know yet of a run's job: whether it ended, and lost answers about it."""
 
 from ftops.ledger.ledger import Ledger
-from ftops.records import Run, RunStatus
+from ftops.orchestrator.desk import Desk
+from ftops.orchestrator.states import RUN_MOVES
+from ftops.records import Job, Run, RunStatus, Stage
 
 CANCEL_CALL = "cancel_job"
 PAUSE_CALL = "pause_job"
 RESUME_CALL = "resume_job"
+
+
+def reopen_for_job(run: Run, desk: Desk) -> Run:
+    """The run; open again, from the follow stage on, when it ended before its job did."""
+    if not run.ended_before_job:
+        return run
+    RUN_MOVES["reopen"].check(run.status)
+    desk.observer.noted(
+        f"{run.id} counts as {run.status}, but its job {run.job_id} was not seen to end;"
+        " the run is open again"
+    )
+    return desk.ledger.reopen_run(run, (Stage.FOLLOW, Stage.RESULTS, Stage.EVALUATE))
+
+
+def record_job_end(ledger: Ledger, run: Run, job: Job) -> None:
+    """The run's job was seen to end: the ledger knows how, and no request about it is in doubt."""
+    ledger.record_job_end(run.id, job.id, job.status)
+    close_unanswered(ledger, run, job.status)
 
 
 def close_unanswered(ledger: Ledger, run: Run, status: str) -> None:

@@ -44,9 +44,9 @@ class Work:
     def _waited_too_long(self) -> WaitedTooLong:
         run_id = self.run.id
         job_id = self.desk.ledger.get_run(run_id).job_id
-        goes_on = f"; its job {job_id} goes on at the provider" if job_id else ""
+        left = f"; its job {job_id} may still be running at the provider" if job_id else ""
         return WaitedTooLong(
-            f"{run_id} has not ended within limits.max_wait ({self.spec.limits.max_wait}){goes_on}",
+            f"{run_id} has not ended within limits.max_wait ({self.spec.limits.max_wait}){left}",
             hint=f"{say_follow(run_id)} goes on from here.",
         )
 

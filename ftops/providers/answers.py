@@ -5,8 +5,9 @@ the chat endpoint, a few requests at a time. Answers keep the order of their pro
 """
 
 import codecs
+import contextlib
+import itertools
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -16,23 +17,38 @@ from typing import Any, TypeVar
 import openai
 
 from ftops.clock import Clock
-from ftops.errors import BadAnswer
+from ftops.errors import BadAnswer, ProviderError, Unavailable
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import make_timeout
-from ftops.providers.wire import Fields, find_base_model
+from ftops.providers.event_stream import read_data
+from ftops.providers.failures import find_failure
+from ftops.providers.parameters import (
+    RefusedParameters,
+    render_chat_sampling,
+    render_text_sampling,
+)
+from ftops.providers.wire import Fields, read_object
 from ftops.records import Completion, Json, Message, Prompt, Sampling
 
 T = TypeVar("T")
 
 TEXTS_IN_A_REQUEST = 64
 CHATS_AT_A_TIME = 8
-# OpenAI's models that refuse `max_tokens` in a chat; other servers may know no other name for it.
-_THINKING = re.compile(r"o\d|gpt-[5-9]")
+_DONE = b"[DONE]"
+# What servers give as the finish_reason of an answer that they could not finish.
+_BROKEN = frozenset(
+    {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"}
+)
+_AGAIN = "Only a part of the answer came; give the same command again to ask for the whole."
 _TIMEOUT_S = 300.0  # a model may need minutes for a request full of prompts
 
 
 def complete(
-    caller: Caller, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    caller: Caller,
+    refused: RefusedParameters,
+    model: str,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
 ) -> list[Completion]:
     """One answer a prompt, in the order of the prompts."""
     texts = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, str)}
@@ -41,12 +57,14 @@ def complete(
     places = list(texts)
     for start in range(0, len(places), TEXTS_IN_A_REQUEST):
         batch = places[start : start + TEXTS_IN_A_REQUEST]
-        found = _complete_texts(caller, model, [texts[at] for at in batch], sampling)
+        found = _complete_texts(caller, refused, model, [texts[at] for at in batch], sampling)
         answers.update(zip(batch, found, strict=True))
     if chats:
         with ThreadPoolExecutor(min(CHATS_AT_A_TIME, len(chats)), "ftops-chat") as pool:
             waiting = {
-                at: pool.submit(copy_context().run, _complete_chat, caller, model, chat, sampling)
+                at: pool.submit(
+                    copy_context().run, _complete_chat, caller, refused, model, chat, sampling
+                )
                 for at, chat in chats.items()
             }
             try:
@@ -57,13 +75,37 @@ def complete(
     return [answers[at] for at in range(len(prompts))]
 
 
-def stream(caller: Caller, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-    """One answer, piece by piece; only its beginning is repeated when something fails."""
+def stream(
+    caller: Caller,
+    refused: RefusedParameters,
+    model: str,
+    prompt: Prompt,
+    sampling: Sampling,
+) -> Iterator[str]:
+    """One answer, piece by piece; it is asked for again only while nothing of it has come.
+
+    BadAnswer, after the pieces, for an answer without an end.
+    """
     doing = f"ask {model}"
-    if isinstance(prompt, str):
-        pieces = _stream_text(caller, doing, model, prompt, sampling)
-    else:
-        pieces = _stream_chat(caller, doing, model, prompt, sampling)
+    is_text = isinstance(prompt, str)
+
+    def begin(client: openai.OpenAI, parameters: dict[str, Any]) -> Iterator[str]:
+        options = parameters | {"stream": True, "timeout": make_timeout(_TIMEOUT_S)}
+        opened: openai.Stream[Any]
+        if isinstance(prompt, str):
+            opened = client.completions.create(model=model, prompt=prompt, **options)
+        else:
+            messages = _render_messages(prompt)
+            opened = client.chat.completions.create(model=model, messages=messages, **options)
+        pieces = filter(None, _read_pieces(caller, doing, opened))
+        return itertools.chain([next(pieces, "")], pieces)
+
+    pieces, _ = refused.send(
+        model,
+        render_text_sampling(sampling) if is_text else render_chat_sampling(sampling),
+        lambda parameters: caller.repeat(doing, lambda client: begin(client, parameters)),
+        chat=not is_text,
+    )
     # The first and the last piece often hold a role or a reason, and no text.
     yield from filter(None, _join_halves(pieces))
 
@@ -77,16 +119,21 @@ def _join_halves(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _complete_texts(
-    caller: Caller, model: str, texts: list[str], sampling: Sampling
+    caller: Caller, refused: RefusedParameters, model: str, texts: list[str], sampling: Sampling
 ) -> list[Completion]:
     watch = _Watch(caller.clock)
-    answer = caller.fetch(
-        f"ask {model}",
-        lambda client: watch.time(
-            lambda: client.completions.with_raw_response.create(
-                model=model, prompt=texts, **_render_text_sampling(sampling)
-            )
+    answer, changes = refused.send(
+        model,
+        render_text_sampling(sampling),
+        lambda parameters: caller.fetch(
+            f"ask {model}",
+            lambda client: watch.time(
+                lambda: client.completions.with_raw_response.create(
+                    model=model, prompt=texts, timeout=make_timeout(_TIMEOUT_S), **parameters
+                )
+            ),
         ),
+        chat=False,
     )
     choices = answer.get_objects("choices")
     if len(choices) != len(texts):
@@ -103,24 +150,35 @@ def _complete_texts(
             completion_tokens=answer_tokens[at],
             seconds=watch.seconds,
             shared=len(texts),
+            refused_parameters=changes,
         )
         for at, one in enumerate(found)
     ]
 
 
 def _complete_chat(
-    caller: Caller, model: str, messages: tuple[Message, ...], sampling: Sampling
+    caller: Caller,
+    refused: RefusedParameters,
+    model: str,
+    messages: tuple[Message, ...],
+    sampling: Sampling,
 ) -> Completion:
     watch = _Watch(caller.clock)
-    answer = caller.fetch(
-        f"ask {model}",
-        lambda client: watch.time(
-            lambda: client.chat.completions.with_raw_response.create(
-                model=model,
-                messages=_render_messages(messages),
-                **_render_chat_sampling(model, sampling),
-            )
+    answer, changes = refused.send(
+        model,
+        render_chat_sampling(sampling),
+        lambda parameters: caller.fetch(
+            f"ask {model}",
+            lambda client: watch.time(
+                lambda: client.chat.completions.with_raw_response.create(
+                    model=model,
+                    messages=_render_messages(messages),
+                    timeout=make_timeout(_TIMEOUT_S),
+                    **parameters,
+                )
+            ),
         ),
+        chat=True,
     )
     choices = answer.get_objects("choices")
     if not choices:
@@ -133,6 +191,7 @@ def _complete_chat(
         prompt_tokens=usage.find_int("prompt_tokens"),
         completion_tokens=usage.find_int("completion_tokens"),
         seconds=watch.seconds,
+        refused_parameters=changes,
     )
 
 
@@ -152,6 +211,12 @@ class _Watch:
 
 
 def _read_completion(choice: Fields, text: object) -> Completion:
+    _check_not_broken(choice)
+    # Some servers leave the field out; an answer that is not finished has null there.
+    if choice.values.get("finish_reason", "") is None:
+        raise BadAnswer(
+            f"{choice.doing}: the answer was cut off: its finish_reason is null", hint=_AGAIN
+        )
     if text is not None and not isinstance(text, str):
         raise choice.complaint("the answer is not text")
     return Completion(
@@ -210,82 +275,67 @@ def _get_first(fields: Fields, name: str) -> Json:
     return values[0] if isinstance(values, list) and values else None
 
 
-def _stream_text(
-    caller: Caller, doing: str, model: str, prompt: str, sampling: Sampling
-) -> Iterator[str]:
-    opened = caller.repeat(
-        doing,
-        lambda client: client.completions.create(
-            model=model, prompt=prompt, stream=True, **_render_text_sampling(sampling)
-        ),
-    )
-    for choice in _read_choices(caller, doing, opened):
-        yield _read_piece(doing, getattr(choice, "text", None))
+def _read_pieces(caller: Caller, doing: str, opened: openai.Stream[Any]) -> Iterator[str]:
+    """The texts in a stream; BadAnswer where its end is missing.
+
+    The SDK's own iterator ends alike after the last event and where a connection was cut, so the
+    events are read here: an answer is whole once an event has a finish_reason or `[DONE]` came.
+    """
+    with opened:
+        kind = opened.response.headers.get("content-type", "")
+        content = caller.pieces(doing, opened.response.iter_bytes())
+        if "html" in kind or "json" in kind:
+            raise _read_no_stream(caller.clear(b"".join(content)), doing, kind)
+        is_whole = False
+        for data in read_data(content):
+            if data.strip().startswith(_DONE):
+                return
+            if not data.strip():  # keeps the connection alive
+                continue
+            event = read_object(caller.clear(data), doing)
+            failure = find_failure(event.values, doing)
+            if failure is not None:
+                raise failure
+            choices = event.values.get("choices")
+            if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+                choice = Fields(choices[0], doing)
+                yield _read_piece(choice)
+                _check_not_broken(choice)
+                is_whole = is_whole or choice.find_text("finish_reason") is not None
+    if not is_whole:
+        raise BadAnswer(
+            f"{doing}: the answer was cut off: the stream ended without a finish_reason and without"
+            " [DONE]",
+            hint=_AGAIN,
+        )
 
 
-def _stream_chat(
-    caller: Caller, doing: str, model: str, messages: tuple[Message, ...], sampling: Sampling
-) -> Iterator[str]:
-    opened = caller.repeat(
-        doing,
-        lambda client: client.chat.completions.create(
-            model=model,
-            messages=_render_messages(messages),
-            stream=True,
-            **_render_chat_sampling(model, sampling),
-        ),
-    )
-    for choice in _read_choices(caller, doing, opened):
-        delta = getattr(choice, "delta", None)
-        # A model that declines says so in a field of its own.
-        content = getattr(delta, "content", None) or getattr(delta, "refusal", None)
-        yield _read_piece(doing, content)
+def _read_no_stream(content: bytes, doing: str, kind: str) -> ProviderError:
+    """The error for an answer that is no stream of events: the one that it says, if it does."""
+    with contextlib.suppress(BadAnswer):
+        failure = find_failure(read_object(content, doing).values, doing)
+        if failure is not None:
+            return failure
+    return BadAnswer(f"{doing}: the answer is no stream of events but {kind}")
 
 
-def _read_piece(doing: str, text: object) -> str:
+def _read_piece(choice: Fields) -> str:
+    delta = choice.find_object("delta").values
+    # A model that declines says so in a field of its own.
+    text = choice.values.get("text") or delta.get("content") or delta.get("refusal")
     if text is not None and not isinstance(text, str):
-        raise BadAnswer(f"{doing}: a piece of the answer is not text")
+        raise BadAnswer(f"{choice.doing}: a piece of the answer is not text")
     return text or ""
 
 
-def _read_choices(caller: Caller, doing: str, opened: openai.Stream[Any]) -> Iterator[object]:
-    """The first choice of every piece that has one."""
-    with opened:
-        kind = opened.response.headers.get("content-type", "")
-        if "html" in kind or "json" in kind:
-            raise BadAnswer(f"{doing}: the answer is no stream of events but {kind}")
-        for piece in caller.pieces(doing, opened):
-            choices = getattr(piece, "choices", None)
-            if isinstance(choices, list) and choices:
-                yield choices[0]
-
-
-def _render_sampling(sampling: Sampling) -> dict[str, Any]:
-    rendered: dict[str, Any] = {
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "timeout": make_timeout(_TIMEOUT_S),
-    }
-    if sampling.stop:
-        rendered["stop"] = list(sampling.stop)
-    if sampling.seed is not None:
-        rendered["seed"] = sampling.seed
-    return rendered
-
-
-def _render_text_sampling(sampling: Sampling) -> dict[str, Any]:
-    asked = {} if sampling.logprobs is None else {"logprobs": sampling.logprobs}
-    return _render_sampling(sampling) | asked
-
-
-def _render_chat_sampling(model: str, sampling: Sampling) -> dict[str, Any]:
-    rendered = _render_sampling(sampling)
-    if _THINKING.match(find_base_model(model) or model):
-        rendered["max_completion_tokens"] = rendered.pop("max_tokens")
-    if sampling.logprobs is not None:
-        rendered |= {"logprobs": True, "top_logprobs": sampling.logprobs}
-    return rendered
+def _check_not_broken(choice: Fields) -> None:
+    """Unavailable where the server says that it failed in the middle of the answer."""
+    reason = choice.find_text("finish_reason")
+    if reason in _BROKEN:
+        raise Unavailable(
+            f"{choice.doing}: the server broke the answer off (finish_reason {reason!r})",
+            status=500,
+        )
 
 
 def _render_messages(messages: tuple[Message, ...]) -> Any:

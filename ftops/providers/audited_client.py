@@ -1,4 +1,4 @@
-"""The HTTP client below the OpenAI client: it takes down every request that leaves."""
+"""The HTTP client below the OpenAI client: it logs every request and follows no redirect."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,21 +7,30 @@ import httpx2
 import openai
 
 from ftops.audit import AuditLog, Exchange, find_run_id, get_attempt
+from ftops.providers.connection import check_environment
+from ftops.providers.scrub import scrub
+from ftops.records import HIDDEN_PATH
 
 _BEGAN = "ftops.began_s"
 
 
 class AuditedClient(openai.DefaultHttpxClient):
-    """Like the client that the SDK makes for itself, with a line in `log` for each request.
+    """The SDK's own client with a line in `log` for each request, and without redirects.
 
-    Redirects count as requests of their own. `secret` is kept out of the log even where a server
-    puts it into an address or a request id.
+    `secret` is kept out of the log even where a server puts it into an address or a request id.
+    With `hide_paths` the log has no path: that of a webhook is a secret itself.
     """
 
-    def __init__(self, log: AuditLog, *, secret: str, trust_env: bool) -> None:
-        super().__init__(trust_env=trust_env, event_hooks={"response": [self._note_redirect]})
+    def __init__(
+        self, log: AuditLog, *, secret: str, trust_env: bool, hide_paths: bool = False
+    ) -> None:
+        """ProviderError where the environment sets a proxy or certificates that cannot be used."""
+        if trust_env:
+            check_environment()
+        super().__init__(trust_env=trust_env, follow_redirects=False)
         self._log = log
         self._secret = secret
+        self._hide_paths = hide_paths
 
     def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
@@ -30,9 +39,7 @@ class AuditedClient(openai.DefaultHttpxClient):
         try:
             response = super().send(request, stream=True, **options)
         except BaseException as error:
-            # Of a redirect that leads nowhere, the error knows the request that failed.
-            failed = error.request if isinstance(error, httpx2.RequestError) else request
-            self._record(failed, error=error)
+            self._record(request, error=error)
             raise
         response.stream = _WatchedBody(self, response)
         if not stream:
@@ -41,10 +48,6 @@ class AuditedClient(openai.DefaultHttpxClient):
             finally:
                 response.close()
         return response
-
-    def _note_redirect(self, response: httpx2.Response) -> None:
-        if response.has_redirect_location:
-            self._record(response.request, response)
 
     def _record(
         self,
@@ -60,10 +63,10 @@ class AuditedClient(openai.DefaultHttpxClient):
             Exchange(
                 at=clock.now(),
                 method=request.method,
-                host=self._clear(request.url.netloc.decode("ascii", errors="replace")),
-                path=self._clear(request.url.path),
+                host=scrub(request.url.netloc.decode("ascii", errors="replace"), self._secret),
+                path=HIDDEN_PATH if self._hide_paths else scrub(request.url.path, self._secret),
                 status=response.status_code if response is not None else None,
-                request_id=None if request_id is None else self._clear(request_id),
+                request_id=None if request_id is None else scrub(request_id, self._secret),
                 seconds=round(clock.monotonic_s() - request.extensions[_BEGAN], 4),
                 attempt=get_attempt(),
                 bytes_sent=int(length) if response is not None and length.isdecimal() else None,
@@ -72,9 +75,6 @@ class AuditedClient(openai.DefaultHttpxClient):
                 run_id=find_run_id(),
             )
         )
-
-    def _clear(self, text: str) -> str:
-        return text.replace(self._secret, "***") if self._secret else text
 
 
 class _WatchedBody(httpx2.SyncByteStream):

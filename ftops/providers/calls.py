@@ -1,5 +1,6 @@
 """The one place where requests leave: errors are read, repeated or passed on, pages are turned."""
 
+import contextlib
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +14,9 @@ from ftops.audit import counted
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
 from ftops.providers.endpoint import Endpoint
-from ftops.providers.failures import CLIENT_ERRORS, read_failure
+from ftops.providers.failures import CLIENT_ERRORS, find_failure, read_failure
 from ftops.providers.retry import RetryPolicy, call_with_retries
+from ftops.providers.scrub import scrub_bytes
 from ftops.providers.wire import Fields, read_object
 
 T = TypeVar("T")
@@ -136,6 +138,9 @@ class Caller:
         except CLIENT_ERRORS as error:
             raise self._read(error, doing) from error
         crashpoints.reach("remote.after_call")
+        if isinstance(answer, ClearedAnswer):
+            with contextlib.suppress(BadAnswer):  # not every call wants JSON: its reader complains
+                read_answer(answer, doing)  # here, so that an error in it is repeated like others
         return answer
 
     def clear(self, content: bytes) -> bytes:
@@ -143,8 +148,7 @@ class Caller:
 
         What a provider says goes into the ledger and into files, and the key must not.
         """
-        secret = self._endpoint.secret.encode()
-        return content.replace(secret, b"***") if secret else content
+        return scrub_bytes(content, self._endpoint.secret)
 
     def _clear_answer(self, answer: T) -> T:
         if isinstance(answer, bytes):
@@ -160,8 +164,12 @@ class Caller:
 
 
 def read_answer(raw: RawAnswer, doing: str) -> Fields:
-    """The JSON object in an answer."""
-    return read_object(raw.content, doing, raw.request_id)
+    """The JSON object in an answer; raises the error that it is, whatever its status was."""
+    fields = read_object(raw.content, doing, raw.request_id)
+    failure = find_failure(fields.values, doing, request_id=raw.request_id)
+    if failure is not None:
+        raise failure
+    return fields
 
 
 def turn_pages(

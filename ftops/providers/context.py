@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ftops.audit import AuditLog
 from ftops.clock import Clock
+from ftops.records import ProviderSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Context:
 
     `http_client` replaces the connection of providers that are reached over the network; it is
     what the OpenAI client takes as its own `http_client`, and whoever hands it in closes it.
-    Every request that leaves by the providers' own connections stands in `audit`.
+    Every request that leaves by the providers' own connections stands in `audit`. `typed` is the
+    provider that options of the command name: its address needs no approval.
     """
 
     environ: Mapping[str, str]
@@ -22,3 +24,4 @@ class Context:
     clock: Clock
     http_client: object | None = None
     audit: AuditLog | None = None
+    typed: ProviderSettings | None = None

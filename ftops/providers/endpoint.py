@@ -4,16 +4,16 @@ The SDK never reads the environment by itself and never repeats a request: both 
 ftops, the command line and `retry.py`. Connections to this machine never go through a proxy.
 """
 
-import ipaddress
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 import openai
 
 from ftops.audit import AuditLog
 from ftops.errors import AuthFailed, ProviderError
+from ftops.providers.address import is_loopback
 from ftops.providers.audited_client import AuditedClient
 
 CONNECT_TIMEOUT_S = 10.0
@@ -38,7 +38,7 @@ class Endpoint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a client needs to know."""
+    """What a client needs to know; `key` is empty where the server needs none."""
 
     base_url: str
     key: str = field(repr=False)
@@ -55,14 +55,15 @@ def make_timeout(answer_s: float = ANSWER_TIMEOUT_S) -> openai.Timeout:
 
 def make_client(access: Access) -> openai.OpenAI:
     """A client that sends each request once and knows only what `access` says."""
+    key = access.key or "none"  # the SDK refuses to send requests without one
     http_client = access.http_client
     trust_env = not is_loopback(access.base_url)
     if http_client is None and access.audit is not None:
         http_client = AuditedClient(access.audit, secret=access.key, trust_env=trust_env)
-    elif http_client is None and not trust_env:
-        http_client = openai.DefaultHttpxClient(trust_env=False)
+    elif http_client is None:
+        http_client = openai.DefaultHttpxClient(trust_env=trust_env, follow_redirects=False)
     client = openai.OpenAI(
-        api_key=access.key,
+        api_key=key,
         # None would make the client look into the environment; emptied again below.
         admin_api_key="",
         organization=access.organization or "",
@@ -72,7 +73,7 @@ def make_client(access: Access) -> openai.OpenAI:
         max_retries=0,
         timeout=make_timeout(),
         # Beats an Authorization line in OPENAI_CUSTOM_HEADERS, which the client reads unasked.
-        default_headers={"Authorization": f"Bearer {access.key}"},
+        default_headers={"Authorization": f"Bearer {key}"},
         http_client=cast(Any, http_client),
     )
     client.organization = access.organization  # an empty header would be sent otherwise
@@ -80,23 +81,19 @@ def make_client(access: Access) -> openai.OpenAI:
     return client
 
 
-def is_loopback(base_url: str) -> bool:
-    """Whether the address is on this machine."""
-    host = urlsplit(base_url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class KeyedEndpoint:
-    """An address on the network with a key from the environment."""
+    """An address on the network with a key from the environment.
 
-    def __init__(self, access: Access, *, key_variable: str) -> None:
+    `check_trust` raises NotTrusted where the key may not go there; nothing is sent before. Without
+    a `key_variable` no key is needed.
+    """
+
+    def __init__(
+        self, access: Access, *, key_variable: str | None, check_trust: Callable[[], None]
+    ) -> None:
         self._access = access
         self._key_variable = key_variable
+        self._check_trust = check_trust
         self._client: openai.OpenAI | None = None
         self._lock = threading.Lock()
 
@@ -107,6 +104,7 @@ class KeyedEndpoint:
     def get_client(self) -> openai.OpenAI:
         with self._lock:
             if self._client is None:
+                self._check_trust()
                 self._check_key()
                 self._client = make_client(self._access)
             return self._client
@@ -119,6 +117,8 @@ class KeyedEndpoint:
             self._client.close()
 
     def _check_key(self) -> None:
+        if self._key_variable is None:
+            return
         if not self._access.key:
             raise AuthFailed(
                 f"no key for {self._access.base_url}: "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-FORECAST_COMMAND = (sys.executable, "-m", "ftops.engine.foretelling")
+FORECAST_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.foretelling")
 _WAIT_S = 120.0
 
 

@@ -5,6 +5,8 @@ The provider's words are kept (message, code, param, request id), the key never 
 
 import json
 import math
+import re
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,8 +25,12 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.providers.address import is_loopback, is_official_host
 from ftops.providers.catalogue import find_last_day
-from ftops.providers.wire import render_excerpt
+from ftops.providers.connection import find_proxy
+from ftops.providers.scrub import scrub
+from ftops.providers.wire import find_error, find_error_text, render_excerpt
+from ftops.records import Json
 
 # What the client raises when a call fails: its own errors; the plain ValueError with which it
 # refuses an id that makes no path and reads a stream that is not JSON; RecursionError where JSON
@@ -35,6 +41,7 @@ CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError, RecursionE
 # 429 answers that no pause of seconds mends.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
 _CLOSED = "training_not_available"
+_NO_MODEL = "model_not_found"
 _NO_ROOM = (
     "`ftops prune` deletes the uploads of old runs, `ftops files delete` and `ftops models delete` "
     "single ones; then give the same command again."
@@ -45,10 +52,32 @@ _HINTS = {
     "insufficient_quota": "Add credit at the provider, then give the same command again.",
     "daily_rate_limit_exceeded": "The provider's limit for one day is used up: "
     "the same command goes on from here once it is not.",
-    "model_not_found": "A fine-tuned model answers only to keys of the project in which it was "
-    "made (`project` of the job file's provider, OPENAI_PROJECT_ID), and some only a few minutes "
-    "after their job has ended. `ftops models list` shows what this key sees.",
+    _NO_MODEL: "`ftops models list` shows the models that can be asked.",
 }
+_OTHER_PROJECT = (
+    "A fine-tuned model answers only to keys of the project in which it was made (`project` of the "
+    "job file's provider, OPENAI_PROJECT_ID), and some only a few minutes after their job has "
+    "ended. `ftops models list` shows what this key sees."
+)
+# The status that stands behind the words of an error (letters alone) that came without a number.
+_WORDS = (
+    ("ratelimit|toomanyrequests|throttl|exhausted|quota", 429),
+    ("invalidapikey|authenticat|unauthori[sz]ed", 401),
+    ("permission|forbidden", 403),
+    ("notfound", 404),
+    ("overloaded|unavailable|timeout|timedout|badgateway", 503),
+    ("servererror|internal", 500),
+)
+# What OpenSSL says where the other side answers with something else than TLS.
+_NO_TLS = frozenset(
+    {
+        "WRONG_VERSION_NUMBER",
+        "HTTP_REQUEST",
+        "UNKNOWN_PROTOCOL",
+        "PACKET_LENGTH_TOO_LONG",
+        "RECORD_LAYER_FAILURE",
+    }
+)
 _WRONG_ADDRESS = "Check `base_url`: the answer does not look like the fine-tuning API's."
 
 
@@ -59,43 +88,39 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
     """
     if isinstance(error, openai.APIStatusError):
         return _read_status(error, doing, now=now, secret=secret)
-    if isinstance(error, openai.APITimeoutError):
-        return Unreachable(f"{doing}: no answer in time from {_address(error)}")
     if isinstance(error, openai.APIConnectionError):
-        reason = str(error.__cause__ or error) or type(error.__cause__).__name__
-        return Unreachable(_scrub(f"{doing}: {_address(error)}: {reason}", secret))
+        return _read_no_answer(error, doing, secret=secret)
     if isinstance(error, httpx2.RequestError):
-        return Unreachable(_scrub(f"{doing}: the answer broke off: {error}", secret))
+        reason = str(error) or type(error).__name__
+        return Unreachable(scrub(f"{doing}: the answer broke off: {reason}", secret))
     if isinstance(error, json.JSONDecodeError):
         shown = render_excerpt(error.doc.encode("utf-8", errors="replace"))
-        return BadAnswer(_scrub(f"{doing}: the answer is not JSON: {shown}", secret))
+        return BadAnswer(scrub(f"{doing}: the answer is not JSON: {shown}", secret))
     if isinstance(error, RecursionError):
         return BadAnswer(f"{doing}: the answer nests too deep to be read")
-    if isinstance(error, openai.APIError):  # an error that arrived inside a stream
-        kind = _kind_in_stream(error)
-        return kind(
-            _scrub(f"{doing}: {error.message}", secret),
-            code=_scrub_name(error.code, secret),
-            param=_scrub_name(error.param, secret),
-        )
-    return Rejected(_scrub(f"{doing}: {error}", secret))
+    return Rejected(scrub(f"{doing}: {error}", secret))
 
 
 def _read_status(
     error: openai.APIStatusError, doing: str, *, now: datetime, secret: str
 ) -> ProviderError:
-    spoken = _find_message(error.body)
+    if error.response.has_redirect_location:
+        return refuse_redirect(error.response, doing)
+    body = error.body if isinstance(error.body, dict) else {}
+    spoken = find_error_text(body)
     message = spoken or render_excerpt(error.response.content)
+    # What only the provider's support asks for stands in `--json` and in the log of requests.
     notes = [f"HTTP {error.status_code}"]
     notes += [f"code {error.code}"] if error.code else []
-    notes += [f"param {error.param}"] if error.param else []
-    notes += [f"request {error.request_id}"] if error.request_id else []
+    if error.status_code >= 500 and error.request_id:
+        notes.append(f"request {error.request_id}")
     kind = _kind_of(error.status_code, error.request.method)
-    hint = _find_hint(error.code)
-    if not hint and spoken is None and kind in (NotFound, PermissionRefused, Rejected):
+    hint = _find_hint(error.code, error.request.url.host)
+    has_route = spoken is not None and (kind is not NotFound or "message" in body)
+    if not hint and not has_route and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
     return kind(
-        _scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
+        scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
         hint=hint,
         status=error.status_code,
         code=_scrub_name(error.code, secret),
@@ -104,11 +129,78 @@ def _read_status(
         retry_after_s=find_retry_after_s(error.response.headers, now),
         final=error.code in _LASTING_LIMITS
         or error.response.headers.get("x-should-retry", "").lower() == "false",
+        unrecognized=not _is_error_object(error.response.content),
     )
 
 
-def _find_hint(code: str | None) -> str:
+def find_failure(
+    values: Mapping[str, Json], doing: str, *, request_id: str | None = None
+) -> ProviderError | None:
+    """The error that a body says although its status is one of success; None where it says none.
+
+    Its code or its words stand for the status that it should have had, and decide like that one.
+    """
+    error = find_error(values)
+    if error is None:
+        return None
+    code, kind, param = (_find_word(error.get(name)) for name in ("code", "type", "param"))
+    shown = find_error_text(error) or json.dumps(error, ensure_ascii=False)
+    shown = render_excerpt(shown.encode("utf-8", errors="replace"))
+    status = _find_status(error, f"{code} {kind}" if code or kind else shown)
+    notes = ["HTTP 200 with an error", *([f"code {code}"] if code else [])]
+    return _kind_of(status or 400, "POST")(
+        f"{doing}: {shown} ({', '.join(notes)})",
+        hint=_find_hint(code),
+        status=status,
+        code=code,
+        param=param,
+        request_id=request_id,
+        final=code in _LASTING_LIMITS,
+        unrecognized=True,  # the status says the opposite: what was asked for may have been done
+    )
+
+
+def _find_word(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) and value and value is not True else None
+
+
+def _find_status(error: Mapping[str, Json], words: str) -> int | None:
+    """The status that the error names, as a number or in words; None where it names none."""
+    for name in ("status", "status_code", "code"):
+        number = _find_word(error.get(name)) or ""
+        if re.fullmatch(r"[45]\d\d", number):
+            return int(number)
+    plain = re.sub(r"[^a-z]", "", words.lower())
+    return next((status for pattern, status in _WORDS if re.search(pattern, plain)), None)
+
+
+def refuse_redirect(response: httpx2.Response, doing: str) -> BadAnswer:
+    """The error for a redirect, which is never followed: a key or data would go along.
+
+    It names both hosts, but no path and no query, which may be secret.
+    """
+    here = httpx2.URL(str(response.request.url))
+    try:
+        target = show_origin(here.join(response.headers.get("location", "")))
+    except (httpx2.InvalidURL, ValueError):
+        target = "an address that is none"
+    return BadAnswer(
+        f"{doing}: {show_origin(here)} redirects to {target} (HTTP {response.status_code}),"
+        " and no redirect is followed",
+        hint="If the server has moved and you know the new host, name it in the job file.",
+        status=response.status_code,
+    )
+
+
+def show_origin(url: httpx2.URL) -> str:
+    """The address without user, path and query."""
+    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
+
+
+def _find_hint(code: str | None, host: str = "") -> str:
     """What to do about an error of that code; "" where there is no advice."""
+    if code == _NO_MODEL and is_official_host(host):
+        return _OTHER_PROJECT
     if code != _CLOSED:
         return _HINTS.get(code or "", "")
     return (
@@ -121,6 +213,8 @@ def _find_hint(code: str | None) -> str:
 
 def _kind_of(status: int, method: str) -> type[ProviderError]:
     # A question cannot be in conflict with anything: somebody is changing what it asks about.
+    if status == 501 and method == "GET":  # a route that the server does not have
+        return Rejected
     if status == 408 or status >= 500 or (status == 409 and method == "GET"):
         return Unavailable
     if status < 400:
@@ -134,33 +228,69 @@ def _kind_of(status: int, method: str) -> type[ProviderError]:
     return named.get(status, Rejected)
 
 
-def _kind_in_stream(error: openai.APIError) -> type[ProviderError]:
-    words = f"{error.code} {error.type}"
-    if "rate_limit" in words:
-        return RateLimited
-    return Unavailable if "server" in words or "overloaded" in words else Rejected
+def _is_error_object(content: bytes) -> bool:
+    """Whether a body is the protocol's `{"error": {"message": …}}`."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
-def _find_message(body: object) -> str | None:
-    """The provider's own sentence, if the body is the protocol's error object."""
-    if isinstance(body, dict):
-        message = body.get("message")
-        if isinstance(message, str) and message.strip():
-            return message.strip()
+def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str) -> Unreachable:
+    url = error.request.url
+    address = show_origin(url)
+    if isinstance(error, openai.APITimeoutError):
+        reason = f"{doing}: no answer in time from {address}"
+    else:
+        cause = str(error.__cause__ or error) or type(error.__cause__).__name__
+        reason = f"{doing}: {address}: {cause}"
+    refusal = find_tls_error(error)
+    if refusal is not None:  # the same handshake fails again
+        said = re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(refusal))
+        return Unreachable(
+            f"{doing}: no TLS connection to {address}: {said}",
+            hint=_find_tls_hint(refusal, url),
+            final=True,
+        )
+    proxy = None if is_loopback(str(url)) else find_proxy(str(url))
+    if proxy is None:
+        return Unreachable(scrub(reason, secret))
+    return Unreachable(
+        scrub(f"{reason} (through the proxy of {proxy})", secret),
+        hint=f"Check the network and {proxy.split()[0]}, which names a proxy; the same command goes"
+        " on from here.",
+    )
+
+
+def find_tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The error of a TLS handshake that ended a connection before a request was sent."""
+    is_handshake = False
+    cause: BaseException | None = error
+    while cause is not None:
+        is_handshake = is_handshake or isinstance(cause, httpx2.ConnectError)
+        broken = ssl.SSLEOFError | ssl.SSLZeroReturnError  # the connection was lost: may pass
+        if is_handshake and isinstance(cause, ssl.SSLError) and not isinstance(cause, broken):
+            return cause
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-def _address(error: openai.APIConnectionError) -> str:
-    url = error.request.url
-    return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"
-
-
-def _scrub(text: str, secret: str) -> str:
-    return text.replace(secret, "***") if secret else text
+def _find_tls_hint(error: ssl.SSLError, url: httpx2.URL) -> str:
+    if getattr(error, "reason", None) in _NO_TLS:
+        plain = url.copy_with(scheme="http").netloc.decode("ascii", errors="replace")
+        return f"The server there does not speak TLS; if that is meant, write http://{plain}."
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            "Check the address and this machine's clock. Where a company signs certificates itself,"
+            " name the file with its own in SSL_CERT_FILE."
+        )
+    return "Check the address: server and client agree on no way to encrypt the connection."
 
 
 def _scrub_name(value: object, secret: str) -> str | None:
-    return None if value is None else _scrub(str(value), secret)
+    return None if value is None else scrub(str(value), secret)
 
 
 def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -174,7 +304,7 @@ def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | Non
         return seconds
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -8,7 +8,7 @@ speed alone: whatever becomes of it, `list_events` knows everything.
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -21,7 +21,12 @@ from ftops.errors import BadAnswer, ProviderError, Rejected
 from ftops.providers.calls import Caller, read_answer
 from ftops.providers.endpoint import ANSWER_TIMEOUT_S, make_timeout
 from ftops.providers.event_stream import read_data
-from ftops.providers.jobs import CREATE_TIMEOUT_S, has_same_figures, render_hyperparameters
+from ftops.providers.jobs import (
+    CREATE_TIMEOUT_S,
+    has_same_figures,
+    make_headers,
+    render_hyperparameters,
+)
 from ftops.providers.protocol import MayBe
 from ftops.providers.wire import Fields, read_event, read_ids, read_job, read_object
 from ftops.records import (
@@ -59,7 +64,10 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
     doing = f"create a job on {request.model}"
     body = render_request(request, capabilities)
     answer = caller.once(
-        doing, lambda client: _post(client, "/fine-tunes", body, timeout_s=CREATE_TIMEOUT_S)
+        doing,
+        lambda client: _post(
+            client, "/fine-tunes", body, make_headers(request), timeout_s=CREATE_TIMEOUT_S
+        ),
     )
     return _read_job(read_answer(answer, doing))
 
@@ -270,6 +278,7 @@ def _post(
     client: openai.OpenAI,
     path: str,
     body: dict[str, Json] | None = None,
+    headers: Mapping[str, str] | None = None,
     *,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> _Answer:
@@ -278,7 +287,7 @@ def _post(
             path,
             cast_to=httpx2.Response,
             body=body,
-            options={"timeout": make_timeout(timeout_s)},
+            options={"timeout": make_timeout(timeout_s), "headers": headers or {}},
         )
     )
 

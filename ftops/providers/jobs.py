@@ -12,7 +12,7 @@ import openai
 
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
-from ftops.errors import Rejected
+from ftops.errors import NotFound, Rejected
 from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
@@ -69,6 +69,11 @@ def render_hyperparameters(figures: Hyperparameters, capabilities: Capabilities)
     return given
 
 
+def make_headers(request: JobRequest) -> dict[str, str]:
+    """The header by which a server that knows it recognises a request that is sent again."""
+    return {"Idempotency-Key": request.idempotency_key} if request.idempotency_key else {}
+
+
 def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) -> Job:
     """Send the request exactly once."""
     doing = f"create a job on {request.model}"
@@ -77,7 +82,9 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
     raw = caller.once(
         doing,
         lambda client: client.fine_tuning.jobs.with_raw_response.create(
-            **body, timeout=make_timeout(CREATE_TIMEOUT_S)
+            **body,
+            extra_headers=make_headers(request),
+            timeout=make_timeout(CREATE_TIMEOUT_S),
         ),
     )
     return read_job(read_answer(raw, doing))
@@ -211,8 +218,15 @@ def _turn_event_pages(
         ),
         is_last=is_last,
     )
-    for page in pages:
-        yield [read_event(fields) for fields in page]
+    has_begun = False
+    try:
+        for page in pages:
+            has_begun = True
+            yield [read_event(fields) for fields in page]
+    except (Rejected, NotFound):
+        if not has_begun:
+            raise
+        # The server refuses the cursor of a later page: what it lists without one is all there is.
 
 
 def await_events(

@@ -22,9 +22,10 @@ from ftops.clock import Clock, SystemClock
 from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
 from ftops.locks import is_locked
+from ftops.providers.reach import FollowNoRedirect
 from ftops.records import EngineAddress
 
-ENGINE_COMMAND = (sys.executable, "-m", "ftops.engine")
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine")
 IDLE_S = 900.0
 START_WAIT_S = 30.0
 STOP_WAIT_S = 15.0
@@ -167,7 +168,7 @@ def _read_address(path: Path) -> EngineAddress | None:
 def _is_healthy(address: EngineAddress) -> bool:
     """Whether the engine that wrote the address answers there."""
     # No proxy, whatever the environment says: the engine is on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(FollowNoRedirect(), urllib.request.ProxyHandler({}))
     try:
         request = urllib.request.Request(
             address.base_url.removesuffix("/v1") + "/healthz",

@@ -15,15 +15,17 @@ from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import ProviderError, Rejected
 from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
-from ftops.providers.address import find_base_url, is_official, list_tables
+from ftops.providers.address import find_destination, is_official, list_tables
 from ftops.providers.calls import Caller
 from ftops.providers.catalogue import Catalogue
 from ftops.providers.context import Context
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.figures import ModelFigures
+from ftops.providers.parameters import RefusedParameters
 from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
 from ftops.providers.retry import RetryPolicy
+from ftops.providers.trust import Trust, TrustFile
 from ftops.providers.uploads import open_upload, send_file
 from ftops.providers.wire import find_base_model, read_file, read_model
 from ftops.records import (
@@ -41,7 +43,6 @@ from ftops.records import (
     Sampling,
 )
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 
 
@@ -98,6 +99,7 @@ class OpenAIProvider:
         self._traits = traits
         self._caller = caller
         self._clock = clock
+        self._refused = RefusedParameters()
 
     @property
     def name(self) -> str:
@@ -203,10 +205,13 @@ class OpenAIProvider:
     def complete(
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
-        return answers.complete(self._caller, model, prompts, sampling)
+        return answers.complete(self._caller, self._refused, model, prompts, sampling)
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        return answers.stream(self._caller, model, prompt, sampling)
+        return answers.stream(self._caller, self._refused, model, prompt, sampling)
+
+    def find_refused(self, model: str) -> Mapping[str, str | None]:
+        return self._refused.find(model)
 
     @property
     def moderator(self) -> str:
@@ -226,13 +231,16 @@ def build_openai(
 ) -> OpenAIProvider:
     """The provider for `settings`; nothing is sent, and a missing key is told when it is needed."""
     environ = context.environ
-    base_url = find_base_url(settings, environ)
+    destination = find_destination(settings, environ)
+    assert destination is not None  # it is no built-in engine
+    base_url, key_variable = destination.base_url, destination.key_variable
     if settings.protocol == "legacy" and is_official(base_url):
         raise _switched_off(base_url)
-    key_variable = settings.api_key_env or KEY_VARIABLE
+    typed = find_destination(context.typed, environ) if context.typed else None
+    trust = Trust(TrustFile(context.home), environ, typed)
     access = Access(
         base_url=base_url,
-        key=environ.get(key_variable, "").strip(),
+        key=environ.get(key_variable, "").strip() if key_variable else "",
         organization=settings.organization or environ.get("OPENAI_ORG_ID") or None,
         project=settings.project or environ.get("OPENAI_PROJECT_ID") or None,
         http_client=context.http_client,
@@ -251,7 +259,9 @@ def build_openai(
         jobs=JOB_CALLS[settings.protocol],
         uploads=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
     )
-    endpoint = KeyedEndpoint(access, key_variable=key_variable)
+    endpoint = KeyedEndpoint(
+        access, key_variable=key_variable, check_trust=partial(trust.check, destination)
+    )
     caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())
     return OpenAIProvider(traits, caller, context.clock)
 

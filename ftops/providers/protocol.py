@@ -1,6 +1,6 @@
 """What every provider can do; the rest of ftops knows providers by this alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -121,7 +121,8 @@ class Provider(Protocol):
     def create_job(self, request: JobRequest) -> Job:
         """Ask for a job, once.
 
-        After `Unreachable`, `Unavailable` or `BadAnswer` it may exist all the same.
+        After an error that is no refusal (`ProviderError.is_refusal`) it may exist all the same. A
+        provider that knows `request.idempotency_key` returns the job that it made for it.
         """
 
     def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
@@ -169,7 +170,13 @@ class Provider(Protocol):
         """One answer a prompt, in the order of the prompts."""
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """One answer, piece by piece."""
+        """One answer, piece by piece; an error follows the pieces of one that was cut off."""
+
+    def find_refused(self, model: str) -> Mapping[str, str | None]:
+        """The parameters that `model` has refused in this process.
+
+        Each with the name under which it is sent instead, or None where it is left out.
+        """
 
     @property
     def moderator(self) -> str:

@@ -1,4 +1,4 @@
-"""What a server's clock says, asked for without a key."""
+"""Small requests outside the OpenAI client: what a server's clock says, asked for without a key."""
 
 import email.utils
 import http.client
@@ -7,9 +7,16 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ftops.providers.endpoint import is_loopback
+from ftops.providers.address import is_loopback
 
 _TIMEOUT_S = 5.0
+
+
+class FollowNoRedirect(urllib.request.HTTPRedirectHandler):
+    """Makes an error of each redirect: urllib would send the headers along, a token included."""
+
+    def redirect_request(self, *_request: object) -> None:
+        return None
 
 
 def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | None:
@@ -18,9 +25,10 @@ def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | Non
     Any answer will do, a refusal too: each carries a date, exact to the second.
     """
     handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
+    opener = urllib.request.build_opener(FollowNoRedirect(), *handlers)
     request = urllib.request.Request(base_url, method="HEAD")
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT_S) as answer:
+        with opener.open(request, timeout=_TIMEOUT_S) as answer:
             date = answer.headers.get("date")
     except urllib.error.HTTPError as refusal:
         date = refusal.headers.get("date")

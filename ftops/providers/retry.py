@@ -90,16 +90,7 @@ def _last_error(error: ProviderError, attempts: int, elapsed_s: float) -> Provid
             f"Give the same command again in {_render_duration(error.retry_after_s)}: "
             "it goes on where it stopped."
         )
-    return type(error)(
-        message,
-        hint=hint,
-        status=error.status,
-        code=error.code,
-        param=error.param,
-        request_id=error.request_id,
-        retry_after_s=error.retry_after_s,
-        final=error.final,
-    )
+    return error.reworded(message, hint)
 
 
 def _render_duration(seconds: float) -> str:

@@ -65,7 +65,7 @@ class FileSlice(io.RawIOBase):
 
     def __init__(self, path: Path, start: int, length: int, on_sent: Callable[[int], None]) -> None:
         super().__init__()
-        self._stream = path.open("rb", buffering=0)  # a slice without one could not be closed
+        self._stream = path.open("rb", buffering=0)
         self._start = start
         self._length = length
         self._position = 0
@@ -99,6 +99,6 @@ class FileSlice(io.RawIOBase):
         return piece
 
     def close(self) -> None:
-        if not self.closed:
+        if hasattr(self, "_stream"):  # not when the file could not be opened
             self._stream.close()
         super().close()

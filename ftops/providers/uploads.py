@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import openai
 
 from ftops.clock import Clock
-from ftops.errors import DatasetError
+from ftops.errors import DatasetError, ProviderError
 from ftops.providers.calls import Caller, read_answer
 from ftops.providers.endpoint import make_timeout
 from ftops.providers.parts import STORE_TIMEOUT_S, Upload, UploadLimits, send_in_parts
@@ -66,12 +66,10 @@ def _send_whole(caller: Caller, clock: Clock, upload: Upload, limits: UploadLimi
                     purpose=PURPOSE,
                     timeout=make_timeout(STORE_TIMEOUT_S),
                 )
-            except openai.RateLimitError:
-                raise
-            except openai.OpenAIError:
+                return read_answer(answer, upload.doing)
+            except (openai.OpenAIError, ProviderError):
                 is_in_doubt = stream.is_read
                 raise
-        return read_answer(answer, upload.doing)
 
     stored = caller.repeat(upload.doing, send)
     upload.progress.move(0, upload.size)

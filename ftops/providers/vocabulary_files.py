@@ -1,11 +1,13 @@
-"""Fetches a vocabulary, when somebody asks for it: a public file, so no key goes along."""
+"""Fetches a vocabulary when the user asks for it: a public file, so no key goes along."""
 
 import httpx2
 
 from ftops.audit import AuditLog
 from ftops.errors import ProviderError, Unreachable
+from ftops.providers.address import is_loopback
 from ftops.providers.audited_client import AuditedClient
-from ftops.providers.endpoint import is_loopback, make_timeout
+from ftops.providers.endpoint import make_timeout
+from ftops.providers.failures import refuse_redirect
 
 _MOST_BYTES = 32 << 20  # far more than any of them has
 
@@ -15,6 +17,8 @@ def fetch_file(url: str, audit: AuditLog) -> bytes:
     with AuditedClient(audit, secret="", trust_env=not is_loopback(url)) as client:
         try:
             with client.stream("GET", url, timeout=make_timeout()) as answer:
+                if answer.has_redirect_location:
+                    raise refuse_redirect(answer, "fetch a vocabulary")
                 if answer.status_code != httpx2.codes.OK:
                     raise ProviderError(f"{url} cannot be fetched: status {answer.status_code}")
                 content = bytearray()

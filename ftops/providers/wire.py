@@ -115,6 +115,61 @@ def read_object(content: bytes, doing: str, request_id: str | None = None) -> Fi
     return Fields(value, doing, request_id)
 
 
+def find_error(values: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """The error that stands in the place of an answer; None where the body is an answer.
+
+    Gateways send errors with a status of success, as `{"error": …}`, `{"detail": …}`, the error's
+    own fields, or an `error` inside a choice. A job, a file or a model may hold an `error` of its
+    own, which is no reason to lose it.
+    """
+    if _is_resource(values):
+        return None
+    error = values.get("error")
+    if not error and not any(values.get(name) for name in ("id", "choices", "data", "results")):
+        error = values.get("detail")
+        named = ("code", "status", "type", "object")
+        if not error and values.get("message") and any(name in values for name in named):
+            return values
+    choices = values.get("choices")
+    if not error and isinstance(choices, list):
+        errors = [choice.get("error") for choice in choices if isinstance(choice, dict)]
+        error = next((one for one in errors if one), None)
+    if not error:
+        return None
+    return error if isinstance(error, dict) else {"message": _render_reason(error)}
+
+
+def find_error_text(error: Mapping[str, Json]) -> str | None:
+    """The sentence of an error object, under whichever name; None where it has none."""
+    for name in ("message", "detail", "msg"):
+        value = error.get(name)
+        text = _render_reason(value).strip() if isinstance(value, str | list) else ""
+        if text:
+            return text
+    return None
+
+
+def _is_resource(values: Mapping[str, Json]) -> bool:
+    kind = values.get("object")
+    answers = ("chat.completion", "text_completion", "list", "error")
+    named = isinstance(kind, str) and not kind.startswith(answers)
+    stated = isinstance(values.get("status"), str) and "choices" not in values
+    return bool(values.get("id")) and (named or stated)
+
+
+def _render_reason(error: Json) -> str:
+    """The text of an error that is no object, such as the list of problems that FastAPI sends."""
+    if not isinstance(error, list):
+        return str(error)
+    problems = []
+    for item in error:
+        place = item.get("loc") if isinstance(item, dict) else None
+        where = ".".join(map(str, place)) if isinstance(place, list) else ""
+        reason = item.get("msg") if isinstance(item, dict) else item
+        problems.append(f"{where}: {reason}" if where else str(reason))
+    return "; ".join(problems)
+
+
 def read_file(fields: Fields) -> RemoteFile:
     """The record of an uploaded file; its id is the only thing it cannot lack."""
     return RemoteFile(

@@ -15,7 +15,9 @@ from ftops.reporting.verdicts import (
 from ftops.scoring.evaluation import CandidateScore, Evaluation
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:@>])")
-_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_HIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def escape(text: str) -> str:

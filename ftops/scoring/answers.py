@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ftops.records import Prompt
+from ftops.text import to_nfc
 
 
 class Problem(StrEnum):
@@ -41,4 +42,14 @@ class Answer:
     @property
     def correct(self) -> bool:
         """Whether it is what was expected, but for white space at both ends."""
-        return self.problem is not Problem.FAILED and self.given.strip() == self.expected.strip()
+        return self.problem is not Problem.FAILED and self.given_label == self.expected_label
+
+    @property
+    def given_label(self) -> str:
+        """What was given as it is compared: in NFC, without white space at both ends."""
+        return to_nfc(self.given.strip())
+
+    @property
+    def expected_label(self) -> str:
+        """What was expected as it is compared."""
+        return to_nfc(self.expected.strip())

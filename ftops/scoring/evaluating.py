@@ -1,8 +1,9 @@
 """From the answers of all candidates to one evaluation."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ftops.records import render_refused
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.comparing import Side, check_rows, compare_sides, judge
 from ftops.scoring.evaluation import (
@@ -46,6 +47,7 @@ class Candidate:
     provider: str | None = None
     prices: Prices | None = None
     estimated: bool = False
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def score_candidate(
@@ -57,8 +59,11 @@ def score_candidate(
 ) -> CandidateScore:
     """The figures of one candidate alone. `labels` are classes, beside those that rows expect."""
     samples = [metric.measure(candidate.answers) for metric in metrics]
-    draws = [resample([sample], seed=seed)[0] for sample in samples]
-    return _score(candidate, metrics, samples, draws, labels)
+    return _score(candidate, metrics, samples, _resample_alone(samples, seed), labels)
+
+
+def _resample_alone(samples: Sequence[Sample], seed: int) -> list[Floats]:
+    return [resample([sample], seed=seed)[0] for sample in samples]
 
 
 def evaluate(
@@ -89,19 +94,19 @@ def evaluate(
     check_rows([(one.name, one.answers) for one in candidates])
     ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
     samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
-    # A figure is compared with the same one of others alone, so that each metric is drawn alone.
-    by_metric = [resample(column, seed=seed) for column in zip(*samples, strict=True)]
-    draws = list(zip(*by_metric, strict=True))
+    # Each candidate has resamples of its own: its intervals are the same whoever stands beside it.
     scores = [
-        _score(one, metrics, measured, resampled, labels)
-        for one, measured, resampled in zip(ordered, samples, draws, strict=True)
+        _score(one, metrics, measured, _resample_alone(measured, seed), labels)
+        for one, measured in zip(ordered, samples, strict=True)
     ]
     pairs = _choose_pairs(scores, headline, requirements)
-    sides = {
-        (score.name, metric.name): Side(score.name, measured[at], resampled[at])
-        for score, measured, resampled in zip(scores, samples, draws, strict=True)
-        for at, metric in enumerate(metrics)
-    }
+    sides: dict[tuple[str, str], Side] = {}
+    for at, metric in enumerate(metrics):
+        if any(metric.name == compared for _, compared in pairs):
+            column = [measured[at] for measured in samples]
+            drawn = resample(column, seed=seed)  # of the same rows, so that differences are paired
+            for score, sample, resampled in zip(scores, column, drawn, strict=True):
+                sides[score.name, metric.name] = Side(score.name, sample, resampled)
     comparisons = _compare(scores[0].name, pairs, sides)
     rows = len(ordered[0].answers)
     return Evaluation(
@@ -161,9 +166,11 @@ def _score(
         classes=count_classes(confusion) if confusion else (),
         confusion=confusion,
         requests=measure_requests(answers, candidate.prices, estimated=candidate.estimated),
+        refused_parameters=candidate.refused_parameters,
         notes=tuple(
             collect(
                 None if candidate.kind is CandidateKind.MAJORITY else note_constant(answers),
+                render_refused(candidate.refused_parameters) or None,
                 *note_problems(problems, outside, answers),
                 *notes,
             )

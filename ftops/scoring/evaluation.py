@@ -109,6 +109,8 @@ class CandidateScore:
     confusion: Confusion | None = None
     requests: Requests | None = None
     notes: tuple[str, ...] = ()  # sentences about its answers and figures
+    # by name: what the requests called it instead, or None where it was left out
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

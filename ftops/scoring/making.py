@@ -17,9 +17,9 @@ def make_metrics(
 ) -> list[Metric]:
     """The metrics of these names, in their order.
 
-    Files that settings name are below `folder`. `labels` are the classes, where more are known
-    than the rows expect. ValueError in plain words for a wrong choice; ScoringError for a library
-    that is missing, or a file that is.
+    Files that settings name are below `folder`; code in them is not run. `labels` are the classes,
+    where more are known than the rows expect. ValueError in plain words for a wrong choice;
+    ScoringError for a library that is missing, or a file that is.
     """
     names = name_choices(choices)
     cells, told = Cells(tuple(labels)), chances.Chances()
@@ -57,9 +57,13 @@ def _make(
         return corpus.make_bleu(name) if kind == "bleu" else corpus.make_chrf(name)
     if kind == "stop_reached":
         return structure.StopReached(name)
+    if kind == "json_schema":
+        return structure.make_json_schema(name, folder / str(choice.settings["file"]))
+    if kind == "regex":
+        return structure.make_regex(name, str(choice.settings["pattern"]))
     if kind == "python":
         return functions.make_function(name, str(choice.settings["function"]), folder)
-    return _make_of_rows(choice, name, folder)
+    return _make_of_rows(choice, name)
 
 
 def _make_of_chances(choice: MetricChoice, name: str, told: chances.Chances) -> Metric:
@@ -77,7 +81,7 @@ def _make_of_chances(choice: MetricChoice, name: str, told: chances.Chances) -> 
     return chances.CalibrationError(name, bins if isinstance(bins, int) else chances.BINS)
 
 
-def _make_of_rows(choice: MetricChoice, name: str, folder: Path) -> RowMetric:
+def _make_of_rows(choice: MetricChoice, name: str) -> RowMetric:
     settings = choice.settings
     match choice.name:
         case "accuracy" | "exact_match":
@@ -91,11 +95,6 @@ def _make_of_rows(choice: MetricChoice, name: str, folder: Path) -> RowMetric:
             return RowMetric(name, score, worst=1.0, higher_is_better=False)
         case "json_valid":
             return RowMetric(name, structure.json_valid)
-        case "json_schema":
-            path = folder / str(settings["file"])
-            return RowMetric(name, structure.make_json_schema(name, path))
-        case "regex":
-            return RowMetric(name, structure.make_regex(str(settings["pattern"])))
         case "max_chars":
             most = settings["most"]
             return RowMetric(name, structure.make_max_chars(most if isinstance(most, int) else 0))

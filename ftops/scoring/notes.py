@@ -19,11 +19,11 @@ SIMPLE = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORI
 
 def note_constant(answers: Sequence[Answer]) -> str | None:
     """Class collapse: (nearly) every answer is the same, where rows expect different ones."""
-    given = Counter(one.given.strip() for one in answers if one.problem is not Problem.FAILED)
+    given = Counter(one.given_label for one in answers if one.problem is not Problem.FAILED)
     if not given or len(answers) < 2:
         return None
     text, times = given.most_common(1)[0]
-    expected = sum(one.expected.strip() == text for one in answers)
+    expected = sum(one.expected_label == text for one in answers)
     if times < COLLAPSED * given.total() or expected > times / 2:
         return None
     how = "every answer" if times == given.total() else f"{times:,} of {given.total():,} answers"

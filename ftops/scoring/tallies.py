@@ -18,7 +18,7 @@ def find_labels(answers: Sequence[Answer]) -> tuple[str, ...]:
 
     They are labels where they are at least 2 and at most 100, with 3 rows each on the average.
     """
-    labels = {one.expected.strip() for one in answers}
+    labels = {one.expected_label for one in answers}
     few = min(MAX_CLASSES, len(answers) // MIN_ROWS_PER_CLASS)
     return tuple(sorted(labels)) if 2 <= len(labels) <= few else ()
 
@@ -29,7 +29,7 @@ def place(answers: Sequence[Answer], labels: Sequence[str]) -> Ids:
     width = len(labels) + 1
     return np.array(
         [
-            numbers[one.expected.strip()] * width + _column(one, numbers, len(labels))
+            numbers[one.expected_label] * width + _column(one, numbers, len(labels))
             for one in answers
         ],
         np.int64,
@@ -39,7 +39,7 @@ def place(answers: Sequence[Answer], labels: Sequence[str]) -> Ids:
 def _column(answer: Answer, numbers: Mapping[str, int], outside: int) -> int:
     if answer.problem is Problem.FAILED:
         return outside
-    return numbers.get(answer.given.strip(), outside)
+    return numbers.get(answer.given_label, outside)
 
 
 def count_confusion(cells: Ids, labels: Sequence[str]) -> Confusion:

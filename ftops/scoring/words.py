@@ -2,6 +2,8 @@
 
 import re
 
+from ftops.text import to_nfc
+
 # Scripts without spaces between words: each character counts as a word.
 _ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _PLAIN = re.compile(r"[a-z0-9]+")  # the same for ASCII, in half the time
@@ -13,4 +15,4 @@ def find_words(text: str) -> list[str]:
 
     For English that is what the rouge-score package takes for words, without its stemmer.
     """
-    return (_PLAIN if text.isascii() else _WORD).findall(text.lower())
+    return (_PLAIN if text.isascii() else _WORD).findall(to_nfc(text).lower())

@@ -29,10 +29,14 @@ class Uninterpolated(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A text with its variables replaced; `changed` when there were any."""
+    """A text with its variables replaced; `changed` when there were any.
+
+    `names` are the variables whose values were taken from the environment, each once.
+    """
 
     text: str
     changed: bool
+    names: tuple[str, ...] = ()
 
 
 def interpolate(text: str, environ: Mapping[str, str]) -> Filled:
@@ -40,6 +44,7 @@ def interpolate(text: str, environ: Mapping[str, str]) -> Filled:
     if "${" not in text:
         return Filled(text, changed=False)
     changed = False
+    names: dict[str, None] = {}
 
     def value(match: re.Match[str]) -> str:
         nonlocal changed
@@ -51,10 +56,12 @@ def interpolate(text: str, environ: Mapping[str, str]) -> Filled:
         if match["name"] is None:
             return "${"
         changed = True
+        if environ.get(match["name"]):
+            names[match["name"]] = None
         return _lookup(match["name"], match["default"], environ)
 
     filled = _PIECE.sub(value, text)
-    return Filled(filled, changed)
+    return Filled(filled, changed, tuple(names))
 
 
 def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:

@@ -2,28 +2,29 @@
 
 The order: bytes, text, tree, overrides, plain values with variables filled in, model, rules. Only
 what cannot be read at all ends the search early. Nothing here reaches further than the job file;
-`check_data_files` looks whether its data files are there, `check_provider` what the provider takes.
+`named_paths.py` looks at the files that it names, `check_provider` at what the provider takes.
 """
 
 import difflib
-import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ftops.capabilities import Capabilities
-from ftops.records import (
-    RowFormat,
-)
+from ftops.errors import ProviderError
+from ftops.records import ProviderSettings, RowFormat
 from ftops.spec import values as tree_values
-from ftops.spec.evaluate import find_named_files, find_provider_paths
+from ftops.spec.evaluate import find_provider_paths
 from ftops.spec.explain import explain
 from ftops.spec.model import JobSpec
+from ftops.spec.notify import hide_path, hide_webhook
 from ftops.spec.overrides import apply_overrides
 from ftops.spec.problems import Report, Source, Span
+from ftops.spec.provider import read_provider
 from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
 from ftops.spec.rules import find_conflicts
 from ftops.spec.track_problems import find_track_problems
@@ -31,19 +32,21 @@ from ftops.spec.values import Values, read_values, report_secrets
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
 _FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
-_DATA_FIELDS: tuple[tree_values.Path, ...] = (
+DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("training_file",),
     ("validation_file",),
     ("evaluate", "file"),
     ("prepare", "plan"),
 )
+_KEPT_FIELDS = (("notify", "on"), ("notify", "command"), ("notify", "webhook_secret_env"))
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
     """A valid job file: the spec, its absolute path, its text as read, and where all stood.
 
-    `overrides` are the `--set` texts that are part of the spec, though not of the text.
+    `overrides` are the `--set` texts that are part of the spec, though not of the text. Text and
+    overrides are for the eye: they do not hold the path of a webhook.
     """
 
     spec: JobSpec
@@ -76,9 +79,63 @@ def load_job(
         _report_provider(values, known_providers, report)
     if spec is None or report.problems:
         raise report.error()
+    hide = partial(_hide_webhook, values=values, url=spec.notify.webhook_url)
     return LoadedJob(
-        spec=spec, path=path.absolute(), text=source.text, values=values, overrides=tuple(overrides)
+        spec=spec,
+        path=path.absolute(),
+        text=hide(source.text),
+        values=values,
+        overrides=tuple(map(hide, overrides)),
     )
+
+
+def _hide_webhook(text: str, *, values: Values, url: str | None) -> str:
+    """The job file, or an override, without the path of its webhook, however it is written."""
+    place = values.places.get(("notify", "webhook_url"))
+    if url is not None and place is not None:
+        source, start, end = place.span.source, place.span.start, place.span.end
+        before = len(text) - len(source.text)  # the key of an override
+        if text.endswith(source.text):
+            text = f"{text[: before + start]}{hide_path(url)!r}{text[before + end :]}"
+    return hide_webhook(text, url)
+
+
+def list_providers(job: LoadedJob) -> list[tuple[tree_values.Path, ProviderSettings]]:
+    """Whom the job file asks, each with its place: who trains, other candidates, judges."""
+    places = [("provider",), *(("evaluate", *path) for path in _find_provider_paths(job.values))]
+    return [(place, read_provider(job.values.find(*place))) for place in places]
+
+
+def check_addresses(job: LoadedJob, find_address: Callable[[ProviderSettings], object]) -> None:
+    """Raise SpecError, with places, for each provider that `find_address` raises an error for."""
+    report = Report()
+    for place, settings in list_providers(job):
+        try:
+            find_address(settings)
+        except ProviderError as error:
+            span = job.values.span((*place, "base_url"))
+            report.add(span, error.message, error.hint)
+    if report.problems:
+        raise report.error()
+
+
+def list_variables(job: LoadedJob) -> list[tuple[str, str]]:
+    """Environment variables whose values are sent somewhere: their names, and in which field.
+
+    Left out are those in fields that stay on this machine.
+    """
+    return [
+        (name, ".".join(map(str, path)))
+        for path, place in job.values.places.items()
+        for name in place.variables
+        if not _stays_here(job, path)
+    ]
+
+
+def _stays_here(job: LoadedJob, path: tree_values.Path) -> bool:
+    if path in DATA_FIELDS:  # of these, only the id of an uploaded file is sent
+        return resolve_data(job.path, str(job.values.find(*path))) is not None
+    return path[0] == "limits" or path[:2] in _KEPT_FIELDS
 
 
 def resolve_data(job_file: Path, value: str) -> Path | None:
@@ -86,26 +143,6 @@ def resolve_data(job_file: Path, value: str) -> Path | None:
     if _FILE_ID.fullmatch(value):
         return None
     return job_file.absolute().parent / value
-
-
-def check_data_files(job: LoadedJob) -> None:
-    """Raise SpecError, with their places, when data files are missing or cannot be read."""
-    report = Report()
-    for path in _DATA_FIELDS:
-        value = job.values.find(*path)
-        if not isinstance(value, str):
-            continue
-        file = resolve_data(job.path, value)
-        reason = _unreadable(file) if file is not None else None
-        if reason is not None:
-            report.add(job.values.span(path), f"{path[-1]}: {reason}: {file}")
-    for path, name in find_named_files(job.values.find("evaluate")):
-        file = job.path.parent / name
-        if (reason := _unreadable(file)) is not None:
-            place = ("evaluate", *path)
-            report.add(job.values.span(place), f"{path[2]}: {reason}: {file}")
-    if report.problems:
-        raise report.error()
 
 
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
@@ -187,8 +224,12 @@ def _validate(values: Values, report: Report) -> JobSpec | None:
 def _report_provider(values: Values, known: Collection[str], report: Report) -> None:
     """Add a problem for each provider, where it has a name at all, that is none of `known`."""
     _report_name(values, ("provider",), known, report)
-    for path in find_provider_paths(values.find("evaluate")):
+    for path in _find_provider_paths(values):
         _report_name(values, ("evaluate", *path), known, report)
+
+
+def _find_provider_paths(values: Values) -> Iterator[tree_values.Path]:
+    return find_provider_paths(values.find("evaluate"))
 
 
 def _report_name(
@@ -205,24 +246,3 @@ def _report_name(
         f"unknown provider '{name}'; there are {', '.join(sorted(known))}",
         f"did you mean '{near[0]}'?" if near else "",
     )
-
-
-def _unreadable(file: Path) -> str | None:
-    """Why `file` cannot be read; None when it can."""
-    try:
-        if file.is_dir():
-            return None if _holds_data_set(file) else "this is a folder"
-        if not file.exists():
-            return "there is no such file"
-        if not file.is_file():
-            return "this is not a regular file"
-        if not os.access(file, os.R_OK):
-            return "permission to read is denied"
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
-
-
-def _holds_data_set(folder: Path) -> bool:
-    """Whether Hugging Face `datasets` wrote the folder, or Parquet files lie in it."""
-    return any(next(folder.rglob(name), None) for name in ("state.json", "*.parquet"))

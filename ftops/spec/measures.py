@@ -1,12 +1,12 @@
 """How answers are measured: the items of `evaluate.metrics`, the lines of `evaluate.require`."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from ftops.records import ProviderSettings
+from ftops.scoring.metrics.row_scorers import compile_pattern
 from ftops.spec.entries import Kind
 from ftops.spec.provider import Provider, settings_of
 from ftops.spec.section import Section, Wanted
@@ -15,10 +15,7 @@ WANTED_REQUIREMENT = Wanted('a comparison such as ">= 0.85" or "< 0.1"')
 
 
 def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(str(error)) from error
+    compile_pattern(text)
     return text
 
 

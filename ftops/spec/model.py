@@ -7,6 +7,7 @@ and the JSON Schema. Each field carries a `Wanted`: what a value must be, in wor
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -242,26 +243,28 @@ class JobSpec(Section):
         return settings_of(self.provider)
 
     def canonical(self) -> dict[str, Json]:
-        """What makes two jobs the same, as stable JSON: every default filled in, keys sorted.
+        """What makes two jobs the same, as stable JSON: the fields that differ from their default.
 
-        Left out: `evaluate`, `limits`, `notify`, `track`, the name of the key's variable and that
-        of the plan, whose content counts. It is itself the value of a valid job file.
+        A new field with a default therefore changes nothing here. Left out: `evaluate`, `limits`,
+        `notify`, `track`, the name of the key's variable and that of the plan, whose content
+        counts. It is itself the value of a valid job file.
         """
-        settings = self.provider_settings()
         job: dict[str, Json] = self.model_dump(
             mode="json",
-            exclude={"provider", "evaluate", "limits", "notify", "track", "prepare"},
-        )
-        job["prepare"] = self.prepare.canonical()
-        job["provider"] = {
-            "type": settings.type,
-            "base_url": settings.base_url,
-            "organization": settings.organization,
-            "project": settings.project,
-            # Only where it is not the usual one: the keys of earlier runs stay what they were.
-            **({"protocol": settings.protocol} if settings.protocol != "current" else {}),
+            exclude={
+                "provider": True, "evaluate": True, "limits": True, "notify": True, "track": True,
+                "prepare": {"plan"},
+            },
+            exclude_defaults=True,
+        )  # fmt: skip
+        settings = self.provider_settings()
+        usual = asdict(ProviderSettings(settings.type))
+        job["provider"] = {"type": settings.type} | {
+            name: value
+            for name, value in asdict(settings).items()
+            if value != usual[name] and name != "api_key_env"
         }
-        return {name: _sorted(job[name]) for name in sorted(job)}
+        return {name: _sorted(job[name]) for name in sorted(job) if job[name] != {}}
 
     def to_json(self) -> Mapping[str, Json]:
         """Every field, defaults filled in; `JobSpec.from_json` makes the same object of it."""

@@ -1,10 +1,12 @@
 """Who is told how a run went: the section `notify` of the job file."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from ftops.records import HIDDEN_PATH, Json
 from ftops.spec.section import Section, Wanted
 
 Outcome: TypeAlias = Literal["success", "failure", "stall"]
@@ -24,7 +26,37 @@ def _sound(url: str) -> str:
     parts = urlsplit(url)
     if not parts.hostname or parts.port == 0:
         raise ValueError("no host")
+    if parts.path == HIDDEN_PATH:
+        raise ValueError("copied from where the path is hidden")
     return url
+
+
+def hide_path(url: str) -> str:
+    """The address of a webhook as it may be shown: its path is a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{HIDDEN_PATH}"
+
+
+def hide_webhook(text: str, url: str | None) -> str:
+    """The text with the path hidden wherever that address stands in it."""
+    if url is None or urlsplit(url).path in ("", "/"):
+        return text
+    return text.replace(url, hide_path(url))
+
+
+def find_webhook(spec: Mapping[str, Json]) -> str | None:
+    """The address of the webhook in a job file that a run keeps as JSON."""
+    notify = spec.get("notify")
+    url = notify.get("webhook_url") if isinstance(notify, dict) else None
+    return url if isinstance(url, str) else None
+
+
+def hide_in_spec(spec: Mapping[str, Json]) -> dict[str, Json]:
+    """A job file that a run keeps as JSON, as it may be shown."""
+    shown, url, notify = dict(spec), find_webhook(spec), spec.get("notify")
+    if url is not None and isinstance(notify, dict):
+        shown["notify"] = {**notify, "webhook_url": hide_path(url)}
+    return shown
 
 
 class NotifySpec(Section):
@@ -52,11 +84,20 @@ class NotifySpec(Section):
         max_length=64,
         description="Program that is started, without a shell, in the job file's folder. It gets"
         " JSON on stdin, `FTOPS_OUTCOME`, `FTOPS_RUN_ID`, `FTOPS_NAME` and `FTOPS_JOB_ID` as"
-        " environment variables, and 30 s.",
+        " environment variables beside `PATH`, `HOME`, `LANG`, `TMPDIR` and those of `env`, and"
+        " 30 s.",
     )
+    env: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...],
+        Field(strict=False, max_length=64),
+        Wanted("a list of names of environment variables, such as SLACK_CHANNEL", private=True),
+    ] = Field((), description="Environment variables that the program gets, too, by their names.")
     webhook_url: Annotated[
         Annotated[str, Field(pattern=_URL, max_length=2048), AfterValidator(_sound)] | None,
-        Wanted("an address such as https://host/path without user or query (http: loopback only)"),
+        Wanted(
+            "an address such as https://host/path without user or query (http: loopback only)",
+            private=True,
+        ),
     ] = Field(
         None,
         description="Address that gets the same JSON by POST, without the provider's words about a"

@@ -23,10 +23,8 @@ def apply_overrides(root: Entries, overrides: Sequence[str], report: Report) -> 
 def _apply(root: Entries, text: str, report: Report) -> None:
     key_path, separator, value_text = text.partition("=")
     keys = [key.strip() for key in key_path.split(".")]
-    shown = "***" if is_secret_field(keys[-1]) else mask_secrets(value_text)
-    source = Source(
-        f"--set {_printable(mask_secrets(key_path) + separator + shown)}", value_text, override=True
-    )
+    shown = f"{key_path}{separator}***" if is_secret_field(keys[-1]) else text
+    source = Source(f"--set {_printable(mask_secrets(shown))}", value_text, override=True)
     span = Span(source, 0, len(value_text))
     if not separator or not all(keys) or len(keys) > _MAX_KEYS:
         report.add(span, "an override is key=value or section.key=value")

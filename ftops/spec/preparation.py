@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ftops.records import Json, RowFormat
+from ftops.records import RowFormat
 from ftops.spec.section import Section, Wanted
 
-_READING = ("prompt", "completion", "sheet", "encoding", "delimiter")
+_READING = ("prompt", "completion", "layout", "sheet", "encoding", "delimiter")
 
 
 class PrepareSpec(Section):
@@ -56,6 +56,13 @@ class PrepareSpec(Section):
     completion: Annotated[str | None, Wanted("a column, a template such as '{label}', or null")] = (
         Field(None, min_length=1, max_length=4096, description="The same for the completion.")
     )
+    layout: Annotated[str | None, Wanted("a layout such as alpaca or sharegpt, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="Layout of the rows, by a name of docs/data-formats.md, where they are not"
+        " prompt and completion, chats or preferences already; `ftops init` recognises it.",
+    )
     sheet: Annotated[str | None, Wanted("text, or null")] = Field(
         None,
         min_length=1,
@@ -85,9 +92,3 @@ class PrepareSpec(Section):
         """The options for reading data, those that were given."""
         given = {name: getattr(self, name) for name in _READING}
         return {name: value for name, value in given.items() if value is not None}
-
-    def canonical(self) -> dict[str, Json]:
-        """What makes two preparations the same, but for the plan."""
-        said: dict[str, Json] = self.model_dump(mode="json", exclude={"plan", *_READING})
-        # Only those that were given: the keys of earlier runs stay what they were.
-        return {**said, **self.reading}

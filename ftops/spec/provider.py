@@ -61,6 +61,12 @@ Provider: TypeAlias = Annotated[
 ]
 
 
+def read_provider(value: object) -> ProviderSettings:
+    """The provider that a plain value of a valid job file means."""
+    spec = value if isinstance(value, str) else ProviderSpec.model_validate(value)
+    return settings_of(spec)
+
+
 def settings_of(provider: str | ProviderSpec) -> ProviderSettings:
     """The provider as the other rooms know it, whichever way it was written."""
     if isinstance(provider, str):

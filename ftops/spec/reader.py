@@ -19,9 +19,12 @@ from ftops.spec.problems import Report, Source, Span, quoted
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _BOM = b"\xef\xbb\xbf"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+# Quoted text and comments, which may hold brackets that open nothing; and the brackets themselves.
+_BRACKETS = re.compile(r"""'(?:[^']|'')*'?|"(?:[^"\\]|\\.)*"?|#[^\n]*|[\[{\]}]""", re.DOTALL)
 _INT = re.compile(r"[-+]?[0-9]{1,40}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,20}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WORDS = {
@@ -141,7 +144,11 @@ def read_tree(source: Source, report: Report, what: str = "job files") -> Node |
                 return None
     except yaml.MarkedYAMLError as error:
         at = min(_mark_index(error), len(source.text))
-        report.add(Span(source, at, at + 1), _plain_words(error.problem or "not valid YAML"))
+        too_deep = _find_too_deep(source.text[: at + 1])
+        if too_deep is not None:  # parsers have nesting limits of their own, and words for them
+            report.add(Span(source, too_deep, too_deep + 1), _TOO_DEEP)
+        else:
+            report.add(Span(source, at, at + 1), _plain_words(error.problem or "not valid YAML"))
         return None
     except yaml.YAMLError as error:
         report.add(Span(source, 0, 1), f"not valid YAML: {str(error).splitlines()[0]}")
@@ -169,6 +176,19 @@ def _mark_index(error: yaml.MarkedYAMLError) -> int:
     if "unexpected end" in (error.problem or ""):
         marks.reverse()
     return next((mark.index for mark in marks if mark is not None), 0)
+
+
+def _find_too_deep(text: str) -> int | None:
+    """The index of the first bracket that opens one level more than a job file may have."""
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        if match[0] in ("[", "{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return match.start()
+        elif match[0] in ("]", "}"):
+            depth -= 1
+    return None
 
 
 def _plain_words(problem: str) -> str:
@@ -219,7 +239,7 @@ class _Walk:
             self._put(Broken(span) if tagged else Scalar(event.value, plain, span))
             return True
         if len(self._open) == MAX_DEPTH:
-            self._report.add(span, f"nested deeper than {MAX_DEPTH} levels")
+            self._report.add(span, _TOO_DEEP)
             return False
         is_list = isinstance(event, yaml.SequenceStartEvent)
         node: Items | Entries = Items(span) if is_list else Entries(span)

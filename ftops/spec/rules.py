@@ -140,6 +140,12 @@ def a_webhook_secret_is_for_a_webhook(values: Values) -> Iterator[Conflict]:
         yield Conflict(("notify", "webhook_secret_env"), message, "add that line, or remove this")
 
 
+def notify_env_is_for_a_command(values: Values) -> Iterator[Conflict]:
+    if values.find("notify", "env") and values.find("notify", "command") is None:
+        message = "env has no effect without command"
+        yield Conflict(("notify", "env"), message, "add that line, or remove this one")
+
+
 def a_plan_says_it_all(values: Values) -> Iterator[Conflict]:
     if values.find("prepare", "plan") is None:
         return
@@ -166,6 +172,7 @@ RULES: tuple[Rule, ...] = (
     preferences_are_sent_as_they_are,
     notices_need_somebody_to_tell,
     a_webhook_secret_is_for_a_webhook,
+    notify_env_is_for_a_command,
     a_plan_says_it_all,
     evaluation_lists_are_understood,
 )

@@ -22,6 +22,13 @@ _SECRET = re.compile(
     """,
     re.VERBOSE,
 )
+# Parts of addresses that may be keys: a user, a query, the path of a webhook.
+_PRIVATE_PART = re.compile(
+    r"""(://)[^\s/@'"]+(?=@)
+      | (://[^\s'"?]*\?)[^\s'",}\]]+
+      | (webhook_url['"]?\s*[:=]\s*['"]?https?://[^\s/'"]+/)[^\s'",}]+""",
+    re.VERBOSE,
+)
 _SECRET_FIELD = re.compile(
     r"(?:^|[_-])(?:api_?-?key|key|secret|passw(?:or)?d|token|authorization|bearer)$", re.IGNORECASE
 )
@@ -33,8 +40,17 @@ def find_secrets(text: str) -> list[tuple[int, int]]:
 
 
 def mask_secrets(text: str) -> str:
-    """`text` with an asterisk for every character of what looks like a secret."""
-    return _SECRET.sub(lambda match: "*" * len(match[0]), text)
+    """`text` with an asterisk for every character of what looks like a secret.
+
+    In an address, that is also the user, the query, and the path behind `webhook_url`.
+    """
+    text = _SECRET.sub(lambda match: "*" * len(match[0]), text)
+    return _PRIVATE_PART.sub(_mask_private_part, text)
+
+
+def _mask_private_part(match: re.Match[str]) -> str:
+    kept = match[match.lastindex or 0]
+    return kept + "*" * (len(match[0]) - len(kept))
 
 
 def is_secret_field(name: str) -> bool:

@@ -14,7 +14,7 @@ training_file: {data_file}
 
 # Rows in the same shape that are never trained on: what the model is measured with.
 {validation}
-
+{method}
 # {rows}
 hyperparameters:
   n_epochs: auto           # or a whole number
@@ -51,11 +51,13 @@ def render_starter(
     name: str,
     classes: int | None,
     rows: int,
+    preference: bool = False,
     validation_file: str | None = None,
     prepare: Mapping[str, str] | None = None,
 ) -> str:
     """A job file for `data_file` (`rows` rows; `classes` different completions, if labels).
 
+    `preference` says that the rows are preferences, which only `method: dpo` learns of.
     `prepare` is what the section of that name says. `name` may be any text; what a job's name
     cannot hold is replaced.
     """
@@ -70,6 +72,7 @@ def render_starter(
         validation = f"validation_file: {_scalar(validation_file)}"
     return _STARTER.format(
         validation=validation,
+        method="\nmethod: dpo                # the rows are preferences\n" if preference else "",
         name=_scalar(tidy),
         suffix=_scalar(tidy[:18].rstrip("-.")),
         data_file=_scalar(data_file),

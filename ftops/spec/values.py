@@ -23,11 +23,15 @@ _SECRET_WAY_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stood (`span`), where its key stood, and how a message may show the value."""
+    """Where a value stood (`span`), where its key stood, and how a message may show the value.
+
+    `variables` are the names of the environment variables whose values are part of it.
+    """
 
     span: Span
     key: Span | None
     shown: str
+    variables: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -122,7 +126,9 @@ class _Filler:
             return None
         value = resolve_plain(filled.text) if node.plain else filled.text
         shown = f"what {quoted(node.text)} gives" if filled.changed else _scalar_shown(node, value)
-        self.values.places[path] = Place(node.span, key, shown)
+        if path == ("notify", "webhook_url"):
+            self._report.hidden.append(node.span)
+        self.values.places[path] = Place(node.span, key, shown, filled.names)
         return value
 
     def _refuse(self, node: Scalar, path: Path, reason: str, suggestion: str = "") -> None:

@@ -10,14 +10,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
-from ftops.errors import FtopsError, TrackFailed
+from ftops.errors import FtopsError, NotTrusted, TrackFailed
 from ftops.records import Json
 from ftops.tracking import to_json_file
 from ftops.tracking.tools import TOOLS, Tool
@@ -51,14 +51,28 @@ class NoTracker:
 
 
 class TrackDelivery:
-    """The `Tracker` of the command line."""
+    """The `Tracker` of the command line.
 
-    def __init__(self, environ: Mapping[str, str], *, limit_s: float = LIMIT_S) -> None:
+    `check` raises NotTrusted for settings that name an address which is not approved.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        limit_s: float = LIMIT_S,
+        check: Callable[[Mapping[str, str]], None] = lambda _settings: None,
+    ) -> None:
         self._environ = environ
         self._limit_s = limit_s
+        self._check = check
 
     def track(self, run: TrackedRun, target: TrackTarget) -> str:
         tool = TOOLS[target.tool]
+        try:
+            self._check(target.settings)
+        except NotTrusted as error:
+            raise TrackFailed(f"track: {tool.name}: {error.message}", hint=error.hint) from error
         if not tool.imports:
             try:
                 return to_json_file.write(run, target.settings, target.folder)

@@ -22,6 +22,9 @@ class AnsweringServer:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     refuse: Refuse = lambda _text: None
     say: Callable[[str], str] = str.upper
+    refused_parameters: tuple[str, ...] = ()
+    finish_reason: str | None = "stop"
+    stream_end: str = "data: [DONE]\n\n"
     before: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -35,21 +38,29 @@ class AnsweringServer:
             self.bodies.append(body)
         self.before()
         refused = next((found for text in texts if (found := self.refuse(text))), None)
+        for name in self.refused_parameters:
+            if name in body:
+                refused = (400, {"message": f"'{name}' is not supported with this model"})
         if refused is not None:
             self._send(request, refused[0], json.dumps({"error": refused[1]}).encode())
         elif body.get("stream"):
             self._stream(request, self.say(texts[0]), is_chat=is_chat)
         else:
-            choices = [_choice(at, self.say(text), is_chat) for at, text in enumerate(texts)]
+            choices = [self._choose(at, text, is_chat) for at, text in enumerate(texts)]
             usage = {"prompt_tokens": 10 * len(texts), "completion_tokens": 2 * len(texts)}
             self._send(request, 200, json.dumps({"choices": choices, "usage": usage}).encode())
+
+    def _choose(self, at: int, text: str, is_chat: bool) -> dict[str, Any]:
+        said = self.say(text)
+        content = {"message": {"content": said}} if is_chat else {"text": said}
+        return {"index": at, "finish_reason": self.finish_reason, **content}
 
     def _stream(self, request: BaseHTTPRequestHandler, text: str, *, is_chat: bool) -> None:
         pieces = [
             {"choices": [{"index": 0, "delta": {"content": part}, "text": part}]} for part in text
         ]
-        lines = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
-        self._send(request, 200, lines.encode(), kind="text/event-stream")
+        lines = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
+        self._send(request, 200, (lines + self.stream_end).encode(), kind="text/event-stream")
 
     def _send(
         self,
@@ -63,11 +74,6 @@ class AnsweringServer:
         request.send_header("content-length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
-
-
-def _choice(at: int, text: str, is_chat: bool) -> dict[str, Any]:
-    said = {"message": {"content": text}} if is_chat else {"text": text}
-    return {"index": at, "finish_reason": "stop", **said}
 
 
 @contextmanager

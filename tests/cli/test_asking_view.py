@@ -63,3 +63,12 @@ def test_an_error_on_the_way_says_what_is_kept() -> None:
         view.told(5, 10)
         raise Unreachable("gone")
     assert stderr.getvalue() == "5 of 10 answers are kept: the same command goes on from here\n"
+
+
+def test_an_error_before_the_first_answer_counts_none() -> None:
+    stderr = io.StringIO()
+    out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
+    with pytest.raises(Unreachable), asking_shown(out, FakeClock()) as view:
+        view.told(0, 5)
+        raise Unreachable("gone")
+    assert stderr.getvalue() == "0 of 5 answers are kept\n"

@@ -243,3 +243,35 @@ def test_answers_never_take_the_place_of_their_questions_nor_of_a_folder(
     assert answer.code == 1
     assert "is a folder" in answer.err
     assert server.asked == []
+
+
+def test_parameters_that_the_model_refuses_stand_in_the_answers(
+    server: AnsweringServer, tmp_path: Path
+) -> None:
+    server.refused_parameters = ("temperature",)
+    out = tmp_path / "out.jsonl"
+    for _ in range(2):  # the second time all answers are there already
+        answer = batch(server, write_questions(tmp_path), "-o", out, "--yes", "--json")
+        assert answer.code == 0
+        assert all(line["refused_parameters"] == {"temperature": None} for line in read(out))
+        assert answer.document["refused_parameters"] == {"temperature": None}
+        assert "babbage-002: temperature not sent: the model refuses it" in answer.err
+    refused = [body for body in server.bodies if "temperature" in body]
+    assert len(refused) == 1
+    assert len(server.asked) == 30 + 1
+
+
+def test_an_answer_that_was_cut_off_is_asked_for_again_next_time(
+    server: AnsweringServer, tmp_path: Path
+) -> None:
+    server.finish_reason = None
+    out = tmp_path / "out.jsonl"
+    rows = tmp_path / "one.jsonl"
+    rows.write_text(json.dumps({"prompt": TEXTS[4]}) + "\n")
+    answer = batch(server, rows, "-o", out, "--yes")
+    assert answer.code == 1
+    assert "cut off" in answer.err
+    server.finish_reason = "stop"
+    assert batch(server, rows, "-o", out, "--yes").code == 0
+    assert [line["answer"] for line in read(out)] == [TEXTS[4].upper()]
+    assert server.asked == [TEXTS[4]] * 2

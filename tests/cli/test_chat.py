@@ -81,3 +81,39 @@ def test_the_others_still_answer_when_one_of_them_cannot(server: AnsweringServer
     answer = ask(server, *words, "two")
     assert answer.code == 1
     assert answer.out.count("(ask gpt-4.1") == 2
+
+
+def test_complete_shows_the_part_of_an_answer_that_was_cut_off(server: AnsweringServer) -> None:
+    server.stream_end = ""
+    answer = ask(server, "complete", "-m", "gpt-4.1", "-p", "one")
+    assert (answer.code, answer.out) == (1, "ONE\n")
+    assert "the answer was cut off" in answer.err
+    cut = ask(server, "complete", "-m", "gpt-4.1", "-p", "one", "--json")
+    assert cut.code == 1
+    assert cut.document["text"] == "ONE"
+    assert "cut off" in str(cut.error["message"])
+    both = ask(server, "complete", "-m", "gpt-4.1", "-m", "gpt-5", "-p", "one")
+    assert both.code == 1
+    assert both.out.count("ONE (ask gpt-") == 2
+
+
+def test_a_talk_from_a_pipe_ends_after_the_part_of_an_answer_that_was_cut_off(
+    server: AnsweringServer,
+) -> None:
+    server.stream_end = ""
+    answer = ask(server, "chat", "-m", "gpt-4.1", stdin="one\ntwo\n")
+    assert (answer.code, answer.out) == (1, "ONE\n")
+    assert len(server.bodies) == 1
+    cut = ask(server, "chat", "-m", "gpt-4.1", "--json", stdin="one\ntwo\n")
+    assert '"text": "ONE"' in cut.out
+    assert "cut off" in str(cut.error["message"])
+
+
+def test_parameters_that_a_model_refuses_are_named_once(server: AnsweringServer) -> None:
+    server.refused_parameters = ("temperature", "top_p")
+    answer = ask(server, "chat", "-m", "gpt-5", stdin="one\ntwo\n")
+    assert answer.out == "ONE\nTWO\n"
+    assert answer.err.count("gpt-5: top_p and temperature not sent") == 1
+    told = ask(server, "complete", "-m", "gpt-5", "-p", "one", "--json")
+    assert told.document["refused_parameters"] == {"temperature": None, "top_p": None}
+    assert "the model refuses them" in told.err

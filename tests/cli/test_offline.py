@@ -136,8 +136,14 @@ def test_init_writes_a_job_file_that_passes_the_check(tmp_path: Path) -> None:
     assert "#" in target.read_text()
     forced = ftops("init", data, "-o", target, "--force", "--json").document
     assert forced == {"job_file": str(target), "training_file": str(data), "rows": 12}
-    checked = ftops("check", target)
+    told = ftops("init", data, "-o", target, "--force").out
+    assert f"Next: ftops run {target} --allow-outside" in told  # the data is not in its folder
+    assert ftops("check", target).code == 1
+    checked = ftops("check", target, "--allow-outside")
     assert (checked.code, checked.err) == (0, "")
+    beside = tmp_path / "first.yaml"
+    assert "--allow-outside" not in ftops("init", data, "-o", beside).out
+    assert ftops("check", beside).code == 0
 
 
 def test_init_overwrites_only_when_it_is_told_to(tmp_path: Path) -> None:

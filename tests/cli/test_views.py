@@ -136,10 +136,12 @@ def test_a_running_run_without_a_process_is_unwatched_or_stopped() -> None:
 
 
 def test_next_commands_depend_on_how_the_run_stands() -> None:
-    failed = replace(RUN, status=RunStatus.FAILED, fine_tuned_model=None)
+    unseen = replace(RUN, status=RunStatus.FAILED, fine_tuned_model=None)
+    failed = replace(unseen, job_status="failed")
     running = replace(RUN, status=RunStatus.RUNNING, fine_tuned_model=None)
     gone = replace(MODEL, deleted_at=NOW)
     assert next_commands(make_report(failed)) == ["ftops run /some/where/news-topics.yaml --retry"]
+    assert next_commands(make_report(unseen)) == next_commands(make_report(running))
     assert next_commands(make_report(running))[0] == f"ftops follow {RUN.id}"
     assert next_commands(make_report(RUN, gone)) == ["ftops run /some/where/news-topics.yaml --new"]
     assert [line.split()[1] for line in next_commands(make_report())] == [

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import openai
+
 from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.errors import (
@@ -18,9 +21,13 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.providers.failures import read_failure
 from tests.crash.schedule import METHODS, WITH_EFFECT, Fault, Kind
 from tests.orchestrator.fake_provider import FakeProvider
 
+_BADLY = ("failed", "cancelled")
+_PAGE = b"<html><body><h1>This page is in the way</h1></body></html>"
+_OBJECT = b'{"error": {"message": "no", "type": "proof", "param": null, "code": null}}'
 _ERRORS: dict[Kind, Callable[[], ProviderError]] = {
     "refused": lambda: Unreachable("connection refused"),
     "unavailable": lambda: Unavailable("the server had an error", status=500),
@@ -39,8 +46,9 @@ class FaultyProvider(FakeProvider):
     def __init__(self, folder: Path, clock: Clock, faults: Sequence[Fault] = ()) -> None:
         super().__init__(folder, clock)
         self.met: list[Fault] = []
+        self.created_beside: list[int] = []  # living or successful jobs, as another was created
         self.stop_before: tuple[str, int] | None = None
-        self._faults = {(fault.method, fault.nth): fault for fault in faults}
+        self._faults = faults
         self._calls: Counter[str] = Counter()
         self._inside = False
 
@@ -53,11 +61,15 @@ class FaultyProvider(FakeProvider):
         if place == self.stop_before:
             os.kill(os.getpid(), signal.SIGSTOP)
         crashpoints.reach(f"provider.{name}.before")
-        fault = self._faults.get(place)
+        fault = self._find_fault(*place)
         if fault:
             self.met.append(fault)
+        if fault and fault.kind == "answer":
+            raise _read_answer(fault, self.clock)
         if fault and fault.kind in _ERRORS and fault.kind not in WITH_EFFECT:
             raise _ERRORS[fault.kind]()
+        if name == "create_job":
+            self.created_beside.append(sum(job.status not in _BADLY for job in self.jobs()))
         self._inside = True
         self.repeats_events = fault is not None and fault.kind == "repeated"
         try:
@@ -65,11 +77,32 @@ class FaultyProvider(FakeProvider):
         finally:
             self._inside = False
         crashpoints.reach(f"provider.{name}.after")
+        if fault and fault.kind == "answer_after":
+            raise _read_answer(fault, self.clock)
         if fault and fault.kind in WITH_EFFECT:
             raise _ERRORS[fault.kind]()
         # The newest events are missing: only while more of them will be told by a later list.
         short = fault is not None and fault.kind == "short" and not self.jobs()[-1].ended
         return answer[: len(answer) // 2] if short else answer
+
+    def _find_fault(self, method: str, call: int) -> Fault | None:
+        for fault in self._faults:
+            happens = fault.nth == call or (fault.lasts and fault.nth < call)
+            if fault.method == method and happens:
+                return fault
+        return None
+
+
+def _read_answer(fault: Fault, clock: Clock) -> ProviderError:
+    """The error that ftops makes of an answer with that status and body."""
+    doing, body = f"{fault.method} is answered", _PAGE if fault.page else _OBJECT
+    if fault.status < 400:
+        return BadAnswer(f"{doing}: the answer is not JSON")
+    asks = httpx2.Request("POST" if fault.kind == "answer_after" else "GET", "http://host/v1/x")
+    response = httpx2.Response(fault.status, content=body, request=asks)
+    with openai.OpenAI(api_key="none", base_url="http://host/v1") as client:
+        error = client._make_status_error_from_response(response)
+    return read_failure(error, doing, now=clock.now(), secret="")
 
 
 def _through_call(name: str) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ import shutil
 import signal
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,13 +24,17 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.errors import FtopsError
 from ftops.ledger.ledger import Ledger
+from ftops.orchestrator.adopting import adopt_job
+from ftops.orchestrator.checkup.findings import Grade
+from ftops.orchestrator.checkup.remote import check_drivers, check_provider
 from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.runs import cancel_job_file, drive, open_run
-from ftops.spec.load import LoadedJob
+from ftops.orchestrator.states import ENDED
+from ftops.spec.load import LoadedJob, load_job
 from tests.crash import bugs
 from tests.crash.faulty import FaultyProvider
-from tests.crash.schedule import Action, Command, Schedule, Second
-from tests.crash.verdict import Story, judge
+from tests.crash.schedule import Action, Command, Fault, Schedule, Second
+from tests.crash.verdict import HEALTHY, Story, judge
 from tests.fakes import FakeClock
 from tests.orchestrator.desks import Recorder, write_job
 
@@ -96,17 +100,17 @@ class Play:
         self._give(Command())
         story = self._read()
         if story.may_be_tried_again:
-            self._give(Command(), retry=True)
+            self._give(Command(action="retry"))
             story = self._read()
         return Verdict(judge(story), self.commands, self.kills, len(story.met))
 
     def _delete_ledger(self) -> None:
-        jobs = self._make_provider(Command()).jobs()
+        jobs = self._make_provider().jobs()
         self._excused |= {job.id for job in jobs if job.status in ("failed", "cancelled")}
         shutil.rmtree(self.folder / "home", ignore_errors=True)
 
-    def _give(self, command: Command, *, retry: bool = False) -> None:
-        first = self._start(command.action, command, retry=retry)
+    def _give(self, command: Command) -> None:
+        first = self._start(command.action, command)
         if not self._moves_on(first):
             assert command.second
             self._meet(first, command.second)
@@ -123,25 +127,23 @@ class Play:
             os.kill(other, signal.SIGCONT)
             assert self._moves_on(other)
 
-    def _start(
-        self, action: Action, command: Command, *, sleeps: int = 0, retry: bool = False
-    ) -> int:
+    def _start(self, action: Action, command: Command, *, sleeps: int = 0) -> int:
         self.commands += 1
         child = os.fork()
         if child == 0:
             code = 1
             try:
                 signal.alarm(_PROCESS_LIMIT_S)
-                self._be(action, command, sleeps, retry)
+                self._be(action, command, sleeps)
                 code = 0
             finally:
                 os._exit(code)
         return child
 
-    def _be(self, action: Action, command: Command, sleeps: int, retry: bool) -> None:
+    def _be(self, action: Action, command: Command, sleeps: int) -> None:
         """One command, from its beginning to its end or its death."""
         self.clock.stop_at_sleep = sleeps
-        provider = self._make_provider(command)
+        provider = self._make_provider((*command.faults, *self._schedule.faults))
         if command.second:
             provider.stop_before = (command.second.method, command.second.nth)
         if command.death:
@@ -150,17 +152,19 @@ class Play:
         try:
             ledger = Ledger(self.folder / "home" / "ledger.db", self.clock)
             desk = Desk(ledger, provider, self.clock, self.folder / "home", Recorder())
-            _do(action, self._job, desk, retry=retry)
+            outcome = _do(action, self._job, desk)
         except FtopsError as error:
             outcome = type(error).__name__
         except BaseException as error:
             outcome = f"crash: {error!r}"
             raise
         finally:
-            self._note(action, outcome, [fault.kind for fault in provider.met])
+            self._note(
+                action, outcome, [fault.kind for fault in provider.met], provider.created_beside
+            )
 
-    def _make_provider(self, command: Command) -> FaultyProvider:
-        provider = FaultyProvider(self.folder / "provider", self.clock, command.faults)
+    def _make_provider(self, faults: Sequence[Fault] = ()) -> FaultyProvider:
+        provider = FaultyProvider(self.folder / "provider", self.clock, faults)
         provider.listing_lag_s = self._schedule.lag_s
         provider.statuses = (*provider.statuses[:-1], self._schedule.ends)
         return provider
@@ -171,23 +175,55 @@ class Play:
         if os.WIFSIGNALED(status):
             self.kills += os.WTERMSIG(status) == signal.SIGKILL
             if os.WTERMSIG(status) == signal.SIGALRM:
-                self._note("a command", "crash: it does not end", [])
+                self._note("a command", "crash: it does not end")
         return not os.WIFSTOPPED(status)
 
-    def _note(self, action: str, outcome: str, met: list[str]) -> None:
+    def _note(
+        self, action: str, outcome: str, met: Sequence[str] = (), beside: Sequence[int] = ()
+    ) -> None:
         with (self.folder / "outcomes").open("a") as file:
-            file.write(json.dumps([action, outcome, met]) + "\n")
+            file.write(json.dumps([action, outcome, met, beside]) + "\n")
 
     def _read(self) -> Story:
-        provider = self._make_provider(Command())
-        return Story.read(self.folder, provider, self._schedule, excused=self._excused)
+        return Story.read(
+            self.folder, self._make_provider(), self._schedule, self._job, excused=self._excused
+        )
 
 
-def _do(action: Action, job: LoadedJob, desk: Desk, *, retry: bool) -> None:
+def _do(action: Action, job: LoadedJob, desk: Desk) -> str:
+    """What a user types; how it ended."""
     if action == "cancel":
         cancel_job_file(job, desk)
+    elif action == "doctor":
+        return _examine(desk)
+    elif action == "follow":
+        for run in desk.ledger.list_runs(limit=1):
+            drive(run, desk)
+    elif action == "adopt":
+        for made in desk.provider.jobs()[-1:]:  # type: ignore[attr-defined]
+            settings = job.spec.provider_settings()
+            run = adopt_job(made.id, desk, settings, lambda path: load_job(path, environ={}))
+            drive(run, desk)
     else:
-        drive(open_run(job, desk, retry=retry), desk, detach=action == "detach")
+        run = open_run(job, desk, new=action == "new", retry=action == "retry")
+        drive(run, desk, detach=action == "detach")
+    return "done"
+
+
+def _examine(desk: Desk) -> str:
+    """What `ftops doctor` says of runs and jobs, and whether a job of ours was overlooked."""
+    runs = desk.ledger.list_runs()
+    found = [
+        *check_drivers(runs, desk.home),
+        *check_provider(desk.provider, desk.ledger, runs),
+    ]
+    if any(finding.grade is Grade.PROBLEM for finding in found):
+        return "done"
+    for made in desk.provider.jobs():  # type: ignore[attr-defined]
+        run = desk.ledger.find_run_of_job(made.id)
+        if not made.ended and (run is None or run.status in ENDED):
+            return f"{HEALTHY}, though {made.id} is {made.status} and not watched"
+    return "done"
 
 
 def main() -> None:

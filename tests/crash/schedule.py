@@ -3,19 +3,21 @@
 A schedule is data. `schedules()` draws one; the player (`player.py`) plays it with real processes.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from hypothesis import strategies as st
 
 from ftops.ledger.store import list_crash_points
 
-Action = Literal["run", "detach", "cancel"]
+Action = Literal["run", "detach", "cancel", "follow", "retry", "new", "adopt", "doctor"]
 # What comes of one request. "refused" to "conflict": it has no effect; the others: it has one, and
-# its answer is lost, cut off, or a proxy's page. "repeated" and "short" are wrong lists.
+# its answer is lost, cut off, or a proxy's page. "repeated" and "short" are wrong lists. "answer"
+# is an answer with the fault's status, without effect; "answer_after" the same, with its effect.
 Kind = Literal[
     "refused", "unavailable", "limited", "limited_long", "conflict",
-    "lost", "garbled", "bad_gateway", "repeated", "short",
+    "lost", "garbled", "bad_gateway", "repeated", "short", "answer", "answer_after",
 ]  # fmt: skip
 EVERYWHERE: tuple[Kind, ...] = ("refused", "unavailable", "limited", "limited_long")
 WITH_EFFECT: tuple[Kind, ...] = ("lost", "garbled", "bad_gateway")
@@ -29,6 +31,7 @@ FAULTS: dict[str, tuple[Kind, ...]] = {
     "find_file": (*EVERYWHERE, "garbled"),
     "get_file": (*EVERYWHERE, "garbled"),
     "read_file": (*EVERYWHERE, "garbled"),
+    "list_checkpoints": (*EVERYWHERE, "garbled"),
     "complete": (*EVERYWHERE, "garbled"),
 }
 METHODS = tuple(FAULTS)
@@ -61,11 +64,18 @@ LEDGER_MAY_GO = True
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to the `nth` call of the method within one command."""
+    """What happens to the `nth` call of the method within one command.
+
+    An answer has a `status`; its body is the protocol's error object, or a `page` of HTML. With
+    `lasts`, the same happens to all later calls of the method in that command.
+    """
 
     method: str
     nth: int
     kind: Kind
+    status: int = 0
+    page: bool = False
+    lasts: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,11 +113,23 @@ class Command:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`lag_s`: how late jobs are listed; `ends`: how the job ends if nobody cancels it."""
+    """`lag_s`: how late jobs are listed; `ends`: how the job ends if it is not cancelled; `faults`
+    are met by every command."""
 
     commands: tuple[Command, ...]
     lag_s: float = 0.0
     ends: Literal["succeeded", "failed"] = "succeeded"
+    faults: tuple[Fault, ...] = ()
+
+    def count(self, action: Action) -> int:
+        """How often the command is given."""
+        seconds = [command.second for command in self.commands if command.second]
+        return [one.action for one in (*self.commands, *seconds)].count(action)
+
+    @property
+    def all_faults(self) -> tuple[Fault, ...]:
+        """Those of the schedule and of its commands."""
+        return (*self.faults, *(fault for one in self.commands for fault in one.faults))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -125,7 +147,8 @@ class Schedule:
             )
             for one in value["commands"]
         )
-        return cls(**{**value, "commands": commands})
+        faults = tuple(Fault(**fault) for fault in value["faults"])
+        return cls(**{**value, "commands": commands, "faults": faults})
 
 
 def _counts() -> st.SearchStrategy[int]:
@@ -175,6 +198,74 @@ def schedules() -> st.SearchStrategy[Schedule]:
         commands=st.lists(_commands(), min_size=1, max_size=4).map(tuple),
         lag_s=st.sampled_from((0.0, 0.0, 3.0, MOST_LAG_S)),
         ends=st.sampled_from(("succeeded", "succeeded", "succeeded", "failed")),
+    )
+
+
+# What a provider, or a proxy before it, may answer to a request that is in order.
+STATUSES = (
+    400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 422, 425, 429, 451, 500, 501, 502, 503, 504,
+)  # fmt: skip
+PAGES = (200, 400, 401, 403, 404, 429, 451, 502, 503)
+# The requests of a run that has a job: about the job itself, and those that a server may lack.
+OPTIONAL = ("list_events", "list_checkpoints", "get_file", "read_file")
+POLLED = ("get_job", *OPTIONAL)
+NEXT: tuple[Action, ...] = (
+    "run", "detach", "follow", "retry", "new", "cancel", "adopt", "doctor",
+)  # fmt: skip
+
+
+def _answers(kind: Kind, methods: Sequence[str]) -> st.SearchStrategy[Fault]:
+    """Every status, as the protocol's error object or as a page, for one request or for all."""
+    bodies = [(status, False) for status in STATUSES] + [(status, True) for status in PAGES]
+    return st.builds(
+        lambda method, nth, body, lasts: Fault(method, nth, kind, *body, lasts=lasts),
+        st.sampled_from(methods),
+        _counts(),
+        st.sampled_from(bodies),
+        st.booleans(),
+    )
+
+
+def _next_commands(faults: st.SearchStrategy[tuple[Fault, ...]]) -> st.SearchStrategy[Command]:
+    return st.builds(
+        Command,
+        action=st.sampled_from(NEXT),
+        after_s=st.sampled_from((0.0, 5.0, 40.0, 7200.0)),
+        faults=faults,
+    )
+
+
+def polling_schedules() -> st.SearchStrategy[Schedule]:
+    """A run whose requests about its job are answered by errors; then what a user may type."""
+    polled = _answers("answer", POLLED)
+    some = st.just(()) | polled.map(lambda fault: (fault,))
+    lacking = _answers("answer", OPTIONAL).map(lambda fault: (replace(fault, nth=1, lasts=True),))
+    return st.builds(
+        lambda first, more, **given: Schedule((Command(faults=tuple(first)), *more), **given),
+        st.lists(polled, min_size=1, max_size=2),
+        st.lists(_next_commands(some), min_size=1, max_size=2),
+        ends=st.sampled_from(("succeeded", "succeeded", "succeeded", "failed")),
+        faults=st.just(()) | st.just(()) | st.just(()) | lacking,
+    )
+
+
+def create_schedules() -> st.SearchStrategy[Schedule]:
+    """A job that is created, and a request that is answered by an error; then what a user may type.
+
+    The job may be listed late, and the list of jobs may be answered by an error, too.
+    """
+    created = _answers("answer_after", ("create_job",)).map(
+        lambda fault: replace(fault, nth=1, lasts=False)
+    )
+    looked = st.just(()) | st.just(()) | _answers("answer", ("find_job",)).map(lambda one: (one,))
+    return st.builds(
+        lambda fault, looked, more, **given: Schedule(
+            (Command(faults=(fault, *looked)), *more), **given
+        ),
+        created,
+        looked,
+        st.lists(_next_commands(looked), min_size=1, max_size=2),
+        lag_s=st.sampled_from((0.0, 3.0, MOST_LAG_S)),
     )
 
 

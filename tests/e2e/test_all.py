@@ -24,7 +24,7 @@ def write_folder(house: House, name: str, *jobs: str, epochs: int = 1) -> Path:
 def test_a_bad_job_file_stops_no_other_and_the_second_time_repeats_nothing(house: House) -> None:
     folder = write_folder(house, "some", "second")
     (folder / "broken.yml").write_text("name: broken\n", encoding="utf-8")
-    answer = house.ftops("run", "--all", folder, "--at-once", "2")
+    answer = house.ftops("run", "--all", folder, "--at-once", "2", "--allow-outside")
     assert answer.code == 1
     assert "error: some/broken.yml" in answer.err
     lines = answer.out.splitlines()
@@ -34,7 +34,7 @@ def test_a_bad_job_file_stops_no_other_and_the_second_time_repeats_nothing(house
     assert [line.split()[0] for line in table[1:]] == ["some/broken.yml", "some/second.yaml"]
     assert "\x1b" not in answer.out
 
-    again = house.look("run", "--all", folder, "--json")
+    again = house.look("run", "--all", folder, "--json", "--allow-outside")
     assert again.code == 1
     document = json.loads(again.out)
     assert [one["exit_code"] for one in document] == [1, 0]
@@ -45,10 +45,10 @@ def test_a_bad_job_file_stops_no_other_and_the_second_time_repeats_nothing(house
 
 def test_ctrl_c_leaves_every_job_at_its_provider_and_says_how_to_go_on(house: House) -> None:
     folder = write_folder(house, "long", "one", "two", epochs=400)
-    answer = interrupt_after(house.start("run", "--all", folder), "job running")
+    answer = interrupt_after(house.start("run", "--all", folder, "--allow-outside"), "job running")
     assert answer.code == 130
     assert "stopped watching; 0 of 2 are done" in answer.err
-    assert f"ftops run --all {folder} goes on with all of them." in answer.err
+    assert f"ftops run --all {folder} --allow-outside goes on with all of them." in answer.err
     listed = house.look("runs", "--json").document
     assert isinstance(listed, list)
     runs = [run for run in listed if isinstance(run, dict) and run["name"] in ("one", "two")]

@@ -32,7 +32,9 @@ def test_a_run_tells_both_and_keeps_the_secret_to_itself(house: House) -> None:
         )
         receiver.answers = [(503, {})]
         done = house.ftops("run", job, "--json", HOOK=SECRET)
-        assert (done.code, "noise" in done.err) == (0, False)
+        assert done.code == 0
+        assert done.err.startswith("This runs code on this machine:\n  notify.command  sh -c ")
+        assert not {"noise", "more noise"} & set(done.err.splitlines())
         run = cast(dict[str, Json], done.document)
         again = house.ftops("run", job, "--json", HOOK=SECRET)
         assert again.code == 0
@@ -45,9 +47,41 @@ def test_a_run_tells_both_and_keeps_the_secret_to_itself(house: House) -> None:
     assert told["data"]["run_id"] == run["run_id"]
     assert told["data"]["fine_tuned_model"] == run["fine_tuned_model"]
     logged = house.look("logs", "told", "--json").out
-    assert logged.count("/hooks/ftops") == 2
+    assert logged.count("/***") == 2
     for path in (file for file in house.home.rglob("*") if file.is_file()):
         assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_the_path_of_a_webhook_is_shown_nowhere(house: House) -> None:
+    """Of all that is kept, the ledger alone has it, from which notices are sent."""
+    path = "hooks/ftops"
+    with receiving() as receiver:
+        assert receiver.url.endswith(path)
+        job = write_job(
+            house,
+            "hidden",
+            f'webhook_url: "{receiver.url}"  # not {receiver.url}',
+            "webhook_secret_env: HOOK",
+        )
+        words = ("run", job, "--set", f"notify.webhook_url={receiver.url}")
+        looks = [house.ftops(*words, "--dry-run"), house.ftops(*words, HOOK=SECRET)]
+    assert len(receiver.taken) == 1
+    for page in ("page.html", "page.md"):
+        looks.append(house.look("report", "hidden", "-o", house.folder / page))
+        assert path not in (house.folder / page).read_text()
+    looks += [
+        house.look("show", "hidden", "--json"),
+        house.look("models", "show", "hidden"),
+        house.look("models", "show", "hidden", "--json"),
+        house.look("logs", "--json"),
+    ]
+    for answer in looks:
+        assert answer.code == 0, answer.err
+        assert path not in answer.out + answer.err
+    assert "/***" in looks[0].out
+    kept = [file for file in house.home.rglob("*") if file.is_file()]
+    holders = {file.name.partition("-")[0] for file in kept if path.encode() in file.read_bytes()}
+    assert holders == {"ledger.db"}
 
 
 def test_who_cannot_be_told_is_named_at_once_and_costs_no_run(house: House) -> None:

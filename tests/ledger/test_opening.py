@@ -244,3 +244,44 @@ def test_processes_that_make_the_same_ledger_at_once_all_succeed(tmp_path: Path)
     ledger = Ledger(path, FakeClock())
     assert len(ledger.list_runs()) == 1
     ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "follow", "error", "known"),
+    [
+        ("succeeded", "succeeded", None, "succeeded"),
+        ("running", "succeeded", None, "succeeded"),
+        ("running", "running", None, None),
+        ("failed", "failed", "ftjob_1 failed: bad_data: Too few rows.", "failed"),
+        ("cancelled", "failed", "ftjob_1 was cancelled", "cancelled"),
+        ("failed", "failed", "look up the job ftjob_1: no (HTTP 403)", None),
+        ("failed", "failed", "list the events of ftjob_1: ftjob_1 failed: (HTTP 404)", None),
+        ("failed", "failed", "ftjob-1 failed: another job", None),
+        ("failed", "failed", None, None),
+    ],
+)
+def test_a_ledger_of_before_knows_how_a_job_ended_only_where_it_was_seen(
+    tmp_path: Path, status: str, follow: str, error: str | None, known: str | None
+) -> None:
+    path = tmp_path / "ledger.db"
+    with sqlite3.connect(path) as connection:
+        for number, step in enumerate(MIGRATIONS[:4], start=1):
+            step(connection)
+            connection.execute("INSERT INTO migrations VALUES (?, 'then')", (number,))
+        run = make_run()
+        connection.execute(
+            "INSERT INTO runs (id, key, name, status, provider_json, model, spec_json, job_file,"
+            " created_at, updated_at, job_id, error)"
+            """ VALUES (?, 'key', 'news', ?, '{"type": "openai"}', 'ada', '{}', '/job.yaml',"""
+            " ?, ?, 'ftjob_1', ?)",
+            (run.id, status, run.created_at.isoformat(), run.created_at.isoformat(), error),
+        )
+        connection.execute(
+            "INSERT INTO stages (run_id, stage, status) VALUES (?, 'follow', ?)", (run.id, follow)
+        )
+    connection.close()
+    ledger = Ledger(path, FakeClock())
+    found = ledger.get_run(run.id)
+    ledger.close()
+    assert found.job_status == known
+    assert found.ended_before_job is (status == "failed" and known is None)

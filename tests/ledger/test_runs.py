@@ -162,3 +162,20 @@ def test_changes_of_a_run_that_is_not_there_are_refused(ledger: Ledger) -> None:
     with pytest.raises(UnknownRun):
         ledger.get_stage(RunId("run-x"), Stage.CREATE)
     assert ledger.list_stages(RunId("run-x")) == []
+
+
+def test_the_end_of_a_job_is_known_until_the_run_has_another(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
+    ledger.record_job(call, "ftjob-1")
+    ledger.record_job_end(run.id, "ftjob-0", "succeeded")
+    assert ledger.get_run(run.id).job_status is None
+    ledger.record_job_end(run.id, "ftjob-1", "failed")
+    running = ledger.move_run(ledger.get_run(run.id), RunStatus.RUNNING)
+    failed = ledger.move_run(running, RunStatus.FAILED, error="no")
+    assert (failed.job_status, failed.ended_before_job) == ("failed", False)
+    kept = ledger.reopen_run(failed, (Stage.FOLLOW,))
+    assert (kept.job_id, kept.job_status) == ("ftjob-1", "failed")
+    failed = ledger.move_run(kept, RunStatus.FAILED, error="no")
+    again = ledger.reopen_run(failed, (Stage.CREATE, Stage.FOLLOW))
+    assert (again.job_id, again.job_status) == (None, None)

@@ -31,7 +31,7 @@ def tell(tmp_path: Path, notice: Notice) -> Tell:
 def test_a_program_gets_json_variables_arguments_and_the_folder(tell: Tell, tmp_path: Path) -> None:
     tell(
         "import json, os, sys; json.dump([json.load(sys.stdin), sys.argv[1:],"
-        " {k: v for k, v in os.environ.items() if k.startswith('FTOPS_') and k != 'FTOPS_HOME'}],"
+        " {k: v for k, v in os.environ.items() if k.startswith('FTOPS_')}],"
         " open('told.json', 'w'))",
         "$HOME; `id`",
     )
@@ -53,6 +53,29 @@ def test_a_program_gets_json_variables_arguments_and_the_folder(tell: Tell, tmp_
         "FTOPS_NAME": "news",
         "FTOPS_JOB_ID": "",
     }
+
+
+def test_a_program_gets_a_few_variables_and_those_that_are_named(
+    tmp_path: Path, notice: Notice
+) -> None:
+    (tmp_path / "show").write_text("#!/bin/sh\n/usr/bin/env > env.txt\n")
+    (tmp_path / "show").chmod(0o755)
+    environ = {
+        "PATH": "/usr/bin:/bin", "HOME": "/home/me", "LANG": "C.UTF-8", "TMPDIR": "/tmp",
+        "OPENAI_API_KEY": "key", "FTOPS_HOME": "/x", "FTOPS_WEBHOOK_SECRET": "key",
+        "PYTHONPATH": "/x", "LD_PRELOAD": "/x", "SLACK_CHANNEL": "#ops", "TEAM": "a=b",
+    }  # fmt: skip
+    target = CommandTarget(("./show",), tmp_path, ("SLACK_CHANNEL", "TEAM", "NOT_SET"))
+    run_command(notice, target, environ=environ)
+    got = dict(line.split("=", 1) for line in (tmp_path / "env.txt").read_text().splitlines())
+    for set_by_the_shell in ("PWD", "OLDPWD", "SHLVL", "_"):
+        got.pop(set_by_the_shell, None)
+    assert got == {
+        "PATH": "/usr/bin:/bin", "HOME": "/home/me", "LANG": "C.UTF-8", "TMPDIR": "/tmp",
+        "SLACK_CHANNEL": "#ops", "TEAM": "a=b",
+        "FTOPS_OUTCOME": "failure", "FTOPS_RUN_ID": "run-1", "FTOPS_NAME": "news",
+        "FTOPS_JOB_ID": "",
+    }  # fmt: skip
 
 
 def test_a_program_beside_the_job_file_is_found_from_anywhere(

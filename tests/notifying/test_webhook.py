@@ -89,8 +89,9 @@ def test_every_try_stands_in_the_audit_log_without_the_secret(
     with concerning("run-1"):
         sender.send(notice, receiver.url)
     found = [(one.status, one.attempt, one.path, one.run_id) for one in sender.requests()]
-    assert found == [(500, 1, "/hooks/ftops", "run-1"), (204, 2, "/hooks/ftops", "run-1")]
+    assert found == [(500, 1, "/***", "run-1"), (204, 2, "/***", "run-1")]
     assert SECRET not in sender.path.read_text()
+    assert "/hooks" not in sender.path.read_text()
 
 
 @pytest.mark.parametrize(
@@ -98,8 +99,8 @@ def test_every_try_stands_in_the_audit_log_without_the_secret(
     [
         (410, {}, "wants no more notices"),
         (401, {}, "answers HTTP 401"),
-        (302, {"location": "http://127.0.0.1:1/elsewhere"}, "no redirect|none is followed"),
-        (307, {"location": "/again"}, "none is followed"),
+        (302, {"location": "http://127.0.0.1:1/elsewhere"}, "redirects to http://127.0.0.1:1 "),
+        (307, {"location": "/again"}, "no redirect is followed"),
         (304, {}, "answers HTTP 304"),
     ],
 )

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -70,8 +70,11 @@ class FakeProvider:
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.voices: dict[str, Callable[[Prompt], str]] = {}  # models that are no job's, and answer
         self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
+        self.answers_after: dict[str, list[ProviderError]] = {}  # these work, and are answered so
+        self.job_requests: list[JobRequest] = []  # for a job, as they came
         self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
         self.known: list[int] = []  # how many events each listing was told to leave out
+        self.refused: dict[str, dict[str, str | None]] = {}  # parameters, by model
         self.asked: list[tuple[str, Sampling]] = []  # model and sampling of each request
         self._failures: dict[str, list[ProviderError]] = {}
         self._hooks: dict[str, Callable[[], None]] = {}
@@ -80,6 +83,10 @@ class FakeProvider:
     def fail(self, method: str, *errors: ProviderError) -> None:
         """Let the next calls of `method` end so, without any effect."""
         self._failures.setdefault(method, []).extend(errors)
+
+    def forgive(self, method: str) -> None:
+        """Let the next calls of `method` end well again."""
+        self._failures.pop(method, None)
 
     def before(self, method: str, hook: Callable[[], None]) -> None:
         """Do something whenever `method` is called."""
@@ -164,6 +171,7 @@ class FakeProvider:
         self._lose_answer("delete_file")
 
     def create_job(self, request: JobRequest) -> Job:
+        self.job_requests.append(request)
         self._enter("create_job")
         for file_id in filter(None, (request.training_file, request.validation_file)):
             self.get_file(file_id)
@@ -315,17 +323,27 @@ class FakeProvider:
         if self.loading_lag > 0:
             self.loading_lag -= 1
             raise NotFound(f"the model {model} does not exist", status=404)
+        refused = self.find_refused(model)
         if model in self.voices:
-            return [Completion(self.voices[model](prompt), "stop", 10, 1) for prompt in prompts]
+            return [
+                Completion(self.voices[model](prompt), "stop", 10, 1, refused_parameters=refused)
+                for prompt in prompts
+            ]
         job = next((job for job in self.jobs() if job.fine_tuned_model == model), None)
         if job is None or job.training_file is None:
             raise NotFound(f"the model {model} does not exist", status=404)
         learned = self._learn(job.training_file)
         usual = Counter(learned.values()).most_common(1)[0][0]
-        return [Completion(learned.get(_text(prompt), usual)) for prompt in prompts]
+        return [
+            Completion(learned.get(_text(prompt), usual), refused_parameters=refused)
+            for prompt in prompts
+        ]
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         yield self.complete(model, [prompt], sampling)[0].text
+
+    def find_refused(self, model: str) -> Mapping[str, str | None]:
+        return self.refused.get(model, {})
 
     def close(self) -> None: ...
 
@@ -376,6 +394,8 @@ class FakeProvider:
             raise queued.pop(0)
 
     def _lose_answer(self, method: str) -> None:
+        if errors := self.answers_after.get(method):
+            raise errors.pop(0)
         if method in self.loses_answer_to:
             self.loses_answer_to.remove(method)
             raise Unreachable("the connection was lost before the answer came")

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.errors import JobCancelled, JobFailed, NotFound, RunError
+from ftops.errors import (
+    FtopsError,
+    JobCancelled,
+    JobFailed,
+    NotFound,
+    Rejected,
+    RunError,
+    Unavailable,
+)
 from ftops.orchestrator.adopting import adopt_job
 from ftops.orchestrator.runs import drive, open_run
 from ftops.records import Job, JobRequest, ProviderSettings, Run, RunStatus, Stage
@@ -45,6 +53,26 @@ def test_a_job_that_is_on_its_way_is_followed_to_its_results(bench: Bench) -> No
     ]
     assert len(bench.seen.events) == 4
     assert (bench.provider.count("create_job"), bench.provider.count("upload_file")) == (1, 1)
+
+
+@pytest.mark.parametrize("gave_up", [False, True], ids=["in doubt", "refused"])
+def test_a_job_that_a_run_of_this_ledger_asked_for_becomes_that_runs_job(
+    bench: Bench, gave_up: bool
+) -> None:
+    error = Rejected("no", status=400) if gave_up else Unavailable("no", status=503)
+    bench.provider.answers_after["create_job"] = [error]
+    bench.provider.before(
+        "create_job", lambda: bench.provider.fail("find_job", Unavailable("no", status=503))
+    )
+    job_file = bench.write_job()
+    with pytest.raises(FtopsError):
+        bench.run(job_file)
+    (mine,) = bench.ledger.list_runs()
+    assert mine.status is (RunStatus.FAILED if gave_up else RunStatus.RUNNING)
+    run = drive(adopt(bench, "ftjob-1"), bench.desk)
+    assert (run.id, run.status, run.job_id) == (mine.id, RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.run(job_file, retry=True).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
 
 
 def test_a_job_that_has_succeeded_long_ago_has_its_results_fetched(bench: Bench) -> None:

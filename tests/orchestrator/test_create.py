@@ -9,6 +9,8 @@ from ftops.errors import (
     AuthFailed,
     BadAnswer,
     FtopsError,
+    JobCancelled,
+    NotFound,
     PermissionRefused,
     ProviderError,
     RateLimited,
@@ -207,9 +209,11 @@ def test_a_clear_no_leaves_nothing_in_doubt(
 
 
 def test_too_many_requests_are_waited_out_as_long_as_the_provider_says(bench: Bench) -> None:
+    created_s: list[float] = []
+    bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
     bench.provider.fail("create_job", RateLimited("slower", retry_after_s=33.0))
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
-    assert sum(bench.clock.slept_s[:4]) == 33.0
+    assert created_s[1] - created_s[0] == 33.0
     assert list_create_calls(bench) == ["failed", "done"]
 
 
@@ -232,6 +236,163 @@ def test_the_next_slot_is_waited_for_however_far_it_is(
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
     assert created_s[-1] - began_s == waited_s
     assert any(f"in {waited_s:,.0f} s" in note for note in bench.seen.notes)
+
+
+# Answers to a request that has made the job all the same.
+AMBIGUOUS = [
+    RateLimited("slow down", status=429, retry_after_s=1.0),
+    RateLimited("slow down", status=429, retry_after_s=40_000.0),
+    RateLimited("slow down", status=429, retry_after_s=10**7),
+    RateLimited("slow down", status=429),
+    RateLimited("no quota", status=429, code="insufficient_quota", final=True),
+    RateLimited("a day's jobs", status=429, code="daily_rate_limit_exceeded", final=True),
+    *(Rejected("in conflict", status=status) for status in (402, 409, 451)),
+    *(Unavailable("unavailable", status=status) for status in (408, 500, 503)),
+    Rejected("<html>", status=400, unrecognized=True),
+    AuthFailed("<html>", status=401, unrecognized=True),
+    PermissionRefused("<html>", status=403, unrecognized=True),
+    NotFound("<html>", status=404, unrecognized=True),
+    BadAnswer("cut", status=200),
+    Unreachable("reset"),
+]
+
+
+def answer_created_jobs_with(bench: Bench, *errors: ProviderError) -> None:
+    """The next requests for a job make one, and are answered by these errors."""
+    bench.provider.answers_after["create_job"] = list(errors)
+
+
+@pytest.mark.parametrize("lag_s", [0.0, 25.0], ids=["listed at once", "listed late"])
+@pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda e: f"{type(e).__name__} {e.status}")
+def test_a_job_that_exists_is_found_whatever_the_request_was_answered_with(
+    bench: Bench, error: ProviderError, lag_s: float
+) -> None:
+    bench.provider.listing_lag_s = lag_s
+    answer_created_jobs_with(bench, error)
+    followed_s: list[float] = []
+    bench.provider.before("get_job", lambda: followed_s.append(bench.clock.monotonic_s()))
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+    assert list_create_calls(bench) == ["done"]
+    assert followed_s[0] <= 30.0
+
+
+@pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda e: f"{type(e).__name__} {e.status}")
+def test_a_job_is_looked_for_after_any_answer_but_a_refusal_before_the_request_is_sent_again(
+    bench: Bench, error: ProviderError
+) -> None:
+    asked: list[str] = []
+    bench.provider.before("find_job", lambda: asked.append("find"))
+    bench.provider.before("create_job", lambda: asked.append("create"))
+    bench.provider.fail("create_job", error)
+    job = bench.write_job()
+    try:
+        run = bench.run(job)
+    except FtopsError:
+        assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+        run = bench.run(job)
+    assert run.status is RunStatus.SUCCEEDED
+    first, second = [at for at, call in enumerate(asked) if call == "create"]
+    assert "find" in asked[first:second]
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
+def test_a_refusal_is_believed_once_the_job_is_not_listed(bench: Bench, status: int) -> None:
+    answer_created_jobs_with(bench, Rejected("no", status=status))
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected("conflict", status=409),
+        PermissionRefused("a proxy's page", status=403, unrecognized=True),
+        NotFound("no such route", status=404),
+    ],
+    ids=lambda error: str(error.status),
+)
+def test_a_refusal_to_list_the_jobs_does_not_end_the_run(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("find_job", error)
+    with pytest.raises(RunError, match="not known whether") as caught:
+        bench.run(job)
+    assert "asks again" in caught.value.hint
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+def test_while_it_is_limited_the_job_cannot_be_looked_for_and_nothing_is_sent(
+    bench: Bench,
+) -> None:
+    answer_created_jobs_with(bench, RateLimited("slow down", status=429))
+
+    def limit() -> None:
+        bench.provider.fail("find_job", *[RateLimited("slow down", status=429)] * 9)
+        bench.provider.before("create_job", lambda: None)
+
+    bench.provider.before("create_job", limit)
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_cancel_while_a_slot_is_awaited_ends_a_job_that_may_exist(bench: Bench) -> None:
+    answer_created_jobs_with(bench, RateLimited("slow down", status=429, retry_after_s=900.0))
+    bench.provider.listing_lag_s = 20.0
+
+    def cancel() -> None:
+        bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)
+
+    bench.provider.before("create_job", lambda: bench.provider.before("find_job", cancel))
+    with pytest.raises(JobCancelled):
+        bench.run(bench.write_job())
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
+    assert list_create_calls(bench) == ["done"]
+
+
+def list_idempotency_keys(bench: Bench) -> list[str | None]:
+    return [request.idempotency_key for request in bench.provider.job_requests]
+
+
+def test_a_request_that_is_sent_again_has_the_same_idempotency_key(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", RateLimited("slower"), Unavailable("500", status=500))
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+
+    def die() -> None:
+        bench.provider.before("create_job", lambda: None)
+        raise KeyboardInterrupt
+
+    bench.provider.before("create_job", die)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(job)
+    run = bench.run(job)
+    keys = list_idempotency_keys(bench)
+    assert len(keys) == 4
+    assert set(keys) == {f"{run.id}.1"}
+
+
+def test_another_attempt_and_another_run_have_another_idempotency_key(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.statuses = ("running", "failed")
+    with pytest.raises(FtopsError):
+        bench.run(job)
+    bench.provider.statuses = ("running", "succeeded")
+    bench.provider.fail("create_job", Rejected("no such model", status=400))
+    with pytest.raises(Rejected):
+        bench.run(job, retry=True)
+    bench.run(job, retry=True)
+    bench.run(job, new=True)
+    keys = list_idempotency_keys(bench)
+    assert len(keys) == len(set(keys)) == 4
 
 
 def test_waiting_for_a_slot_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:

@@ -8,19 +8,28 @@ import pytest
 from ftops.errors import (
     AuthFailed,
     BadAnswer,
+    JobFailed,
     JobStalled,
     NotFound,
+    PermissionRefused,
     ProviderError,
     RateLimited,
+    Rejected,
     Unavailable,
     Unreachable,
     WaitedTooLong,
 )
-from ftops.orchestrator.runs import drive
-from ftops.records import JobEvent, RunStatus, Stage, StageStatus
+from ftops.orchestrator.runs import drive, open_run
+from ftops.records import Job, JobEvent, RunStatus, Stage, StageStatus
 from tests.orchestrator.desks import Bench
+from tests.orchestrator.fake_provider import FakeProvider
 
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
+
+
+def interrupt() -> None:
+    """Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def test_events_are_stored_before_they_are_shown(bench: Bench) -> None:
@@ -51,9 +60,10 @@ def test_only_events_that_are_not_stored_yet_are_asked_for(bench: Bench) -> None
 
 def test_events_stored_by_a_command_that_died_are_shown_by_the_next(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.fail("get_job", AuthFailed("the key was taken away"))
-    with pytest.raises(AuthFailed):
+    bench.provider.before("get_job", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         bench.run(job)
+    bench.provider.before("get_job", lambda: None)
     (run,) = bench.ledger.list_runs()
     assert run.job_id is not None
     bench.provider.get_job(run.job_id)
@@ -108,14 +118,11 @@ def test_a_job_that_tells_epochs_alone_shows_how_many_are_done(bench: Bench) -> 
 def test_a_resumed_follow_shows_progress_from_where_it_was(bench: Bench) -> None:
     job = bench.write_job()
     wait = bench.provider.capabilities.poll_every_s
-    bench.provider.before(
-        "list_events",
-        lambda: bench.provider.fail("get_job", AuthFailed("no")) if bench.seen.events else None,
-    )
-    with pytest.raises(AuthFailed):
+    bench.provider.before("get_job", lambda: interrupt() if bench.seen.events else None)
+    with pytest.raises(KeyboardInterrupt):
         bench.run(job)
     shown = len(bench.seen.events)
-    bench.provider.before("list_events", lambda: None)
+    bench.provider.before("get_job", lambda: None)
     bench.run(job)
     follow = [step for step in bench.seen.progress if step[0] == "follow"]
     assert follow[0] == ("follow", float(shown), 4.0, "steps")
@@ -147,10 +154,16 @@ def test_pauses_grow_while_the_provider_is_away_and_shrink_again(bench: Bench) -
     assert slept[6] == 5.0
 
 
-def test_the_provider_may_ask_for_longer_pauses(bench: Bench) -> None:
-    bench.provider.fail("list_events", RateLimited("slower", retry_after_s=300.0))
-    bench.run(bench.write_job())
-    assert 300.0 in bench.clock.slept_s
+@pytest.mark.parametrize("asked_s", [40.0, 86_400.0 * 7, 251_606_303_999.0, 1e308])
+@pytest.mark.parametrize("method", ["get_job", "list_events"])
+@pytest.mark.parametrize("kind", [RateLimited, Unavailable, PermissionRefused])
+def test_a_wait_that_the_server_asks_for_is_kept_up_to_a_minute(
+    bench: Bench, kind: type[ProviderError], method: str, asked_s: float
+) -> None:
+    bench.provider.fail(method, kind("slower", retry_after_s=asked_s))
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.clock.slept_s[0] == min(asked_s, 60.0)
 
 
 def test_days_without_network_are_survived(bench: Bench) -> None:
@@ -172,18 +185,146 @@ def test_a_job_that_is_unknown_for_a_moment_is_asked_for_again(bench: Bench) -> 
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
 
 
-def test_a_job_that_stays_unknown_fails_the_run(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("error", "limit_s"),
+    [
+        (AuthFailed("key revoked", status=401), 300),
+        (PermissionRefused("region not supported", status=403), 300),
+        (NotFound("no such job", status=404), 600),
+        (Rejected("malformed", status=400), 1800),
+        (Unavailable("locked", status=409), 1800),
+        (Rejected("gone", status=410), 1800),
+        (Rejected("legal reasons", status=451), 1800),
+        (BadAnswer("<html>", status=307), 1800),
+        (RateLimited("no credit", status=429, final=True), 1800),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, ProviderError) else "",
+)
+def test_a_poll_that_is_refused_for_long_ends_the_command_and_never_the_run(
+    bench: Bench, error: ProviderError, limit_s: float
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("get_job", *[error] * 200)
+    with pytest.raises(type(error)) as caught:
+        bench.run(job)
+    (run,) = bench.ledger.list_runs()
+    assert limit_s <= bench.clock.monotonic_s() < limit_s + 60
+    assert caught.value.message == (
+        f"{error.message}; ftjob-1 was not seen to end and may still be running"
+    )
+    assert f"`ftops follow {run.id}` continues" in caught.value.hint
+    assert (caught.value.status, run.status) == (error.status, RunStatus.RUNNING)
+    assert [note for note in bench.seen.notes if error.message in note] == [
+        f"{error.message}; ftjob-1 may still be running, asking again"
+    ]
+    bench.provider.forgive("get_job")
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+def test_an_unknown_job_is_said_to_be_replaced_by_new_alone(bench: Bench) -> None:
     bench.provider.fail("get_job", *[NotFound("no such job")] * 100)
     with pytest.raises(NotFound) as caught:
         bench.run(bench.write_job())
-    assert "--new" in caught.value.hint
-    assert bench.ledger.list_runs()[0].status is RunStatus.FAILED
+    assert "If the job is gone, `ftops run" in caught.value.hint
+    assert "--new` creates another one" in caught.value.hint
+
+
+def test_hours_without_network_do_not_count_for_a_refusal_after_them(bench: Bench) -> None:
+    bench.provider.fail("get_job", *[Unreachable("no route")] * 300)
+    bench.provider.fail("get_job", *[PermissionRefused("captive portal", status=403)] * 3)
+    bench.provider.fail("get_job", *[Unreachable("no route")] * 3)
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    begun = [note.partition(";")[0] for note in bench.seen.notes if "asking again" in note]
+    assert begun == ["no route", "captive portal"]
+
+
+def test_max_wait_ends_the_patience_with_a_refusal_before_its_time(bench: Bench) -> None:
+    bench.provider.fail("get_job", *[PermissionRefused("no", status=403)] * 1000)
+    with pytest.raises(WaitedTooLong, match="ftjob-1 may still be running") as caught:
+        bench.run(bench.write_job(limits={"max_wait": "100s"}))
+    (run,) = bench.ledger.list_runs()
+    assert (bench.clock.monotonic_s(), run.status) == (100.0, RunStatus.RUNNING)
+    assert f"ftops follow {run.id}" in caught.value.hint
+
+
+NO_EVENTS = [
+    NotFound("no route", status=404),
+    Rejected("not allowed", status=405),
+    Rejected("not implemented", status=501),
+    PermissionRefused("forbidden", status=403),
+    AuthFailed("unauthorized", status=401),
+    BadAnswer("<html>"),
+    Unavailable("broken", status=500),
+]
+
+
+@pytest.mark.parametrize("error", NO_EVENTS, ids=lambda error: str(error.status))
+@pytest.mark.parametrize("ending", ["succeeded", "failed"])
+def test_without_events_the_run_goes_on_by_the_jobs_status(
+    bench: Bench, ending: str, error: ProviderError
+) -> None:
+    bench.provider.statuses = (*["running"] * 50, ending)
+    bench.provider.fail("list_events", *[error] * 200)
+    if ending == "succeeded":
+        assert bench.run(bench.write_job()).fine_tuned_model is not None
+    else:
+        with pytest.raises(JobFailed, match="ftjob-1 failed"):
+            bench.run(bench.write_job())
+    noted = [note for note in bench.seen.notes if error.message in note]
+    assert noted == [f"{error.message}; the run goes on by the job's status"]
+    assert bench.seen.events == []
+
+
+def test_a_server_without_events_costs_little_time(bench: Bench) -> None:
+    bench.provider.statuses = (*["running"] * 50, "succeeded")
+    bench.provider.fail("list_events", *[NO_EVENTS[0]] * 200)
+    bench.run(bench.write_job())
+    assert bench.clock.monotonic_s() == 49 * 5.0
+
+
+def test_a_job_without_events_is_not_called_stalled(bench: Bench) -> None:
+    bench.provider.statuses = (*["running"] * 500, "succeeded")
+    bench.provider.fail("list_events", *[NO_EVENTS[0]] * 1000)
+    assert bench.run(bench.write_job(limits={"stall": "10m"})).status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("error", NO_EVENTS, ids=lambda error: str(error.status))
+def test_events_that_cannot_be_read_for_a_moment_are_not_lost(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    drive(open_run(job, bench.desk), bench.desk, detach=True)
+    while not bench.provider.get_job("ftjob-1").ended:
+        pass
+    bench.provider.fail("list_events", *[error] * 3)
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.seen.events == ALL_STEPS
+
+
+def test_a_refusal_while_the_name_of_the_model_is_awaited_loses_neither(bench: Bench) -> None:
+    class Slow(FakeProvider):
+        looks = 0
+
+        def get_job(self, job_id: str) -> Job:
+            job = super().get_job(job_id)
+            if not job.ended:
+                return job
+            self.looks += 1
+            if self.looks in (2, 3):
+                raise PermissionRefused("forbidden", status=403)
+            return job if self.looks > 4 else replace(job, fine_tuned_model=None)
+
+    bench.provider = Slow(bench.folder / "provider", bench.clock)
+    run = bench.run(bench.write_job())
+    assert (run.status, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ada:acme::ftjob-1")
 
 
 def test_waiting_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:
     job = bench.write_job(limits={"max_wait": "90s"})
     bench.provider.statuses = ("queued", *["running"] * 30, "succeeded")
-    with pytest.raises(WaitedTooLong, match="goes on at the provider") as caught:
+    with pytest.raises(WaitedTooLong, match="its job ftjob-1 may still be running") as caught:
         bench.run(job)
     (run,) = bench.ledger.list_runs()
     assert f"ftops follow {run.id}" in caught.value.hint

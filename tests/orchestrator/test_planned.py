@@ -96,13 +96,6 @@ def test_the_content_of_the_plan_counts_in_the_key_and_its_path_does_not(tmp_pat
     assert make_key(moved, "a") != key
 
 
-def test_a_job_without_a_plan_has_the_key_that_it_always_had(tmp_path: Path) -> None:
-    job = write_job(tmp_path)
-    assert job.spec.canonical()["prepare"] == {
-        "format": "auto", "separator": None, "stop": None, "system": None,
-    }  # fmt: skip
-
-
 def test_a_label_that_the_plan_does_not_know_stops_the_run_with_its_line(bench: Bench) -> None:
     job = planned(bench.folder)
     write_table(bench.folder / "train.csv", 12, "thing 99,father")

@@ -4,7 +4,15 @@ import base64
 
 import pytest
 
-from ftops.errors import NotFound, ProviderError, Rejected
+from ftops.errors import (
+    BadAnswer,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    Rejected,
+    Unavailable,
+    Unreachable,
+)
 from ftops.orchestrator.desk import get_run_folder
 from ftops.orchestrator.runs import load_results
 from ftops.orchestrator.trainings import load_training
@@ -86,7 +94,48 @@ def test_the_jobs_checkpoints_are_kept_with_the_results(bench: Bench) -> None:
     assert len(training.rows) == 4
 
 
-@pytest.mark.parametrize("error", [NotFound("what?", status=404), Rejected("no", status=400)])
+NOT_THERE = [
+    NotFound("no route", status=404),
+    Rejected("not allowed", status=405),
+    PermissionRefused("forbidden", status=403),
+    Unavailable("broken", status=500),
+    BadAnswer("<html>"),
+]
+
+
+@pytest.mark.parametrize("method", ["get_file", "read_file"])
+@pytest.mark.parametrize("error", NOT_THERE, ids=lambda error: str(error.status))
+def test_a_server_without_results_files_still_leads_to_the_model(
+    bench: Bench, error: ProviderError, method: str
+) -> None:
+    skipped = bench.write_job(evaluate={"max_rows": 1})
+
+    def refuse() -> None:
+        if bench.provider.jobs() and bench.provider.jobs()[0].ended:
+            raise error
+
+    bench.provider.before(method, refuse)
+    run = bench.run(skipped)
+    assert (run.status, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ada:acme::ftjob-1")
+    assert bench.statuses(run)[4] == StageStatus.SKIPPED
+    assert error.message in str(bench.detail(run, Stage.RESULTS)["reason"])
+
+
+def test_a_results_file_that_is_refused_for_a_moment_is_fetched(bench: Bench) -> None:
+    bench.provider.fail("read_file", *NOT_THERE)
+    run = bench.run(bench.write_job())
+    assert len(load_results(run, bench.home)) == 4
+
+
+def test_a_lost_connection_keeps_the_results_for_the_next_command(bench: Bench) -> None:
+    bench.provider.fail("read_file", Unreachable("no route"))
+    with pytest.raises(Unreachable):
+        bench.run(bench.write_job())
+    run = bench.run(bench.write_job())
+    assert len(load_results(run, bench.home)) == 4
+
+
+@pytest.mark.parametrize("error", NOT_THERE, ids=lambda error: str(error.status))
 def test_a_provider_that_knows_no_checkpoints_has_none(bench: Bench, error: ProviderError) -> None:
     bench.provider.fail("list_checkpoints", error)
     run = bench.run(bench.write_job())

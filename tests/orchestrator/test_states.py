@@ -10,6 +10,7 @@ from ftops.errors import (
     JobFailed,
     LimitExceeded,
     NotFound,
+    PermissionRefused,
     Rejected,
     Unreachable,
 )
@@ -74,6 +75,9 @@ def test_ended_runs_are_left_only_by_opening_them_again() -> None:
         (Stage.UPLOAD, NotFound("no"), RunStatus.FAILED),
         (Stage.FOLLOW, JobFailed("no"), RunStatus.FAILED),
         (Stage.FOLLOW, JobCancelled("no"), RunStatus.CANCELLED),
+        (Stage.FOLLOW, Rejected("no"), None),
+        (Stage.FOLLOW, PermissionRefused("no"), None),
+        (Stage.FOLLOW, NotFound("no"), None),
         (Stage.CREATE, AuthFailed("no"), None),
         (Stage.CREATE, Unreachable("no"), None),
         (Stage.PREPARE, LimitExceeded("no"), None),
@@ -95,4 +99,5 @@ def test_the_rendered_tables_name_every_move_and_status() -> None:
     assert all(move.meaning in text for move in RUN_MOVES.values())
     assert all(move.meaning in text for move in STAGE_MOVES.values())
     assert all(f"`{status}`" in text for status in (*RunStatus, *StageStatus))
+    assert "| follow | `JobFailed` |" in text
     assert text.endswith("\n")

@@ -193,26 +193,6 @@ def test_chances_that_are_nonsense_are_no_reason_to_lose_an_answer(
     assert (one.text, one.first_token) == ("A", {})
 
 
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("gpt-4.1", "max_tokens"),
-        ("ft:gpt-4.1:acme::1", "max_tokens"),
-        ("gpt-5-mini", "max_completion_tokens"),
-        ("ft:o4-mini:acme::1", "max_completion_tokens"),
-        ("orca-7b", "max_tokens"),
-    ],
-)
-def test_the_longest_answer_is_told_by_the_name_that_the_model_takes(
-    api: respx.MockRouter, provider: Provider, model: str, name: str
-) -> None:
-    route = api.post("/chat/completions").respond(json={"choices": [{"message": {}}]})
-    provider.complete(model, [chat_of(1)], GREEDY)
-    body = sent(route.calls[0].request)
-    assert body[name] == 4
-    assert {"max_tokens", "max_completion_tokens"} & set(body) == {name}
-
-
 def test_nothing_is_asked_about_chances_by_itself(
     api: respx.MockRouter, provider: Provider
 ) -> None:
@@ -349,3 +329,83 @@ def test_trouble_inside_a_stream_is_an_error(
     api.post("/completions").mock(return_value=response)
     with pytest.raises(kind):
         list(provider.stream("m", "?", GREEDY))
+
+
+WHOLE: Json = {"choices": [{"text": "yes", "delta": {"content": "yes"}, "finish_reason": "stop"}]}
+PART: Json = {"choices": [{"text": "ye", "delta": {"content": "ye"}, "finish_reason": None}]}
+
+
+@pytest.mark.parametrize("prompt", ["?", (Message("user", "?"),)])
+@pytest.mark.parametrize("end", [b"", b'data: {"choices": [{"te', b": ping\n\n", b"data: {}\n\n"])
+def test_a_stream_without_an_end_is_an_error_after_the_part_that_came(
+    api: respx.MockRouter, provider: Provider, prompt: str | tuple[Message, ...], end: bytes
+) -> None:
+    api.route(method="POST").mock(return_value=stream_of(PART, end=end))
+    pieces = provider.stream("m", prompt, GREEDY)
+    assert next(pieces) == "ye"
+    with pytest.raises(BadAnswer, match="cut off") as caught:
+        list(pieces)
+    assert "base_url" not in caught.value.hint
+
+
+@pytest.mark.parametrize("prompt", ["?", (Message("user", "?"),)])
+def test_a_stream_is_whole_with_a_finish_reason_or_with_its_mark(
+    api: respx.MockRouter, provider: Provider, prompt: str | tuple[Message, ...]
+) -> None:
+    api.route(method="POST").mock(return_value=stream_of(WHOLE, end=b""))
+    assert "".join(provider.stream("m", prompt, GREEDY)) == "yes"
+    api.route(method="POST").mock(return_value=stream_of(PART))
+    assert "".join(provider.stream("m", prompt, GREEDY)) == "ye"
+
+
+def test_a_stream_that_fails_before_its_first_text_is_asked_for_again(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    limit: Json = {"error": {"message": "Slow down.", "code": 429}}
+    role: Json = {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
+    api.post("/chat/completions").mock(
+        side_effect=[
+            stream_of(role, limit),
+            httpx.Response(200, json=limit),
+            stream_of(role, WHOLE),
+        ]
+    )
+    assert "".join(provider.stream("m", chat_of(1), GREEDY)) == "yes"
+
+
+def test_a_stream_that_fails_after_its_first_text_is_not_begun_anew(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/completions").mock(
+        return_value=stream_of(PART, {"error": {"message": "Busy.", "type": "server_error"}})
+    )
+    pieces = provider.stream("m", "?", GREEDY)
+    assert next(pieces) == "ye"
+    with pytest.raises(Unavailable, match="Busy"):
+        next(pieces)
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize("reason", ["error", "network_error", "abort"])
+def test_an_answer_that_the_server_broke_off_is_none(
+    api: respx.MockRouter, provider: Provider, reason: str
+) -> None:
+    choice: Json = {"text": "ye", "finish_reason": reason}
+    api.post("/completions").respond(json={"choices": [choice]})
+    with pytest.raises(Unavailable, match="broke the answer off"):
+        provider.complete("m", ["?"], GREEDY)
+    api.post("/completions").mock(return_value=stream_of({"choices": [choice]}))
+    pieces = provider.stream("m", "?", GREEDY)
+    assert next(pieces) == "ye"
+    with pytest.raises(Unavailable, match="broke the answer off"):
+        next(pieces)
+
+
+def test_a_whole_answer_may_lack_a_finish_reason_but_not_deny_it(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    api.post("/completions").respond(json={"choices": [{"text": "yes"}]})
+    assert provider.complete("m", ["?"], GREEDY)[0].text == "yes"
+    api.post("/completions").respond(json={"choices": [{"text": "ye", "finish_reason": None}]})
+    with pytest.raises(BadAnswer, match="cut off"):
+        provider.complete("m", ["?"], GREEDY)

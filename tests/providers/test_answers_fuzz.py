@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ class Cut(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         yield from self._pieces
         if self._breaks:
-            raise httpx.ReadError("connection reset by peer")
+            raise httpx2.ReadError("connection reset by peer")
 
 
 @pytest.fixture(scope="module")
@@ -159,4 +160,5 @@ def test_halves_of_a_character_in_two_pieces_become_one(
         f'data: {{"choices": [{{"text": "{half}", "delta": {{"content": "{half}"}}}}]}}\n\n'
         for half in halves
     )
+    events += "data: [DONE]\n\n"
     assert ask(bench, provider, prompt, Cut(events.encode(), ())) == "a😀b\ufffd"

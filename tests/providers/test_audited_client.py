@@ -3,16 +3,16 @@
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ftops.audit import AuditLog, AuditReader, Exchange, concerning
-from ftops.errors import AuthFailed, ProviderError, Rejected, Unreachable
+from ftops.errors import AuthFailed, BadAnswer, ProviderError, Rejected, Unreachable
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
-from ftops.records import Message, ProviderSettings, Sampling
+from ftops.records import JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
 
@@ -27,7 +27,7 @@ ECHO = json.dumps(
 @contextlib.contextmanager
 def opened(base_url: str, path: Path) -> Iterator[Provider]:
     clock = FakeClock()
-    settings = ProviderSettings("openai", base_url=base_url)
+    settings = ProviderSettings("openai", base_url=base_url, api_key_env="OPENAI_API_KEY")
     said: list[str] = []
     context = Context(
         {"OPENAI_API_KEY": KEY}, path.parent, clock, audit=AuditLog(path, clock, said.append)
@@ -128,21 +128,42 @@ def test_a_stream_is_one_line_once_it_has_ended(path: Path) -> None:
     assert (line.path, line.status, line.bytes_received) == ("/v1/completions", 200, len(events))
 
 
-def test_a_redirect_is_followed_without_the_key_and_both_requests_stand_there(path: Path) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed_whatever_is_asked(path: Path, tmp_path: Path, status: int) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(b'{"prompt": "private", "completion": "text"}\n')
     with scripted_server(FOUND) as other:
-        there = f"{other.base_url}/elsewhere/{KEY}"
-        away = Reply(307, headers={"location": there, "x-request-id": f"req_{KEY}"})
-        with scripted_server(away) as server, opened(server.base_url, path) as provider:
-            provider.get_file("file-1")
-    ((_, sent),) = server.seen
-    assert sent["authorization"] == f"Bearer {KEY}"
-    ((_, forwarded),) = other.seen
-    assert "authorization" not in forwarded
-    assert KEY not in str(forwarded)
-    first, second = read(path)
-    assert (first.status, first.path, first.request_id) == (307, "/v1/files/file-1", "req_***")
-    assert (second.status, second.path) == (200, "/v1/elsewhere/***")
-    assert first.host != second.host
+        where = f"{other.base_url.replace('://', '://me:pw@')}/elsewhere?token={KEY}"
+        away = Reply(status, headers={"location": where, "x-request-id": f"req_{KEY}"})
+        with scripted_server(*[away] * 5) as server, opened(server.base_url, path) as provider:
+            asks: list[Callable[[], object]] = [
+                lambda: provider.get_job("ftjob-1"),
+                lambda: provider.read_file("file-1"),
+                lambda: provider.upload_file(rows, filename="rows.jsonl", on_bytes=lambda *_: None),
+                lambda: provider.create_job(JobRequest("gpt-4o-mini", "file-1")),
+                lambda: list(provider.stream("m", "prompt", Sampling(max_tokens=1))),
+            ]
+            for ask in asks:
+                with pytest.raises(BadAnswer, match="no redirect is followed") as caught:
+                    ask()
+                here, there = (one.base_url.removesuffix("/v1") for one in (server, other))
+                assert f"{here} redirects to {there} (HTTP {status})" in caught.value.message
+                assert "elsewhere" not in caught.value.message
+                assert "me:pw" not in caught.value.message
+                assert KEY not in caught.value.message
+    assert len(server.seen) == len(asks)
+    assert other.seen == []
+    assert {(one.status, one.request_id) for one in read(path)} == {(status, "req_***")}
+
+
+def test_a_redirect_to_nowhere_is_an_error_like_any_other(path: Path) -> None:
+    away = Reply(302, headers={"location": "https://x:port/"})
+    with (
+        scripted_server(away) as server,
+        opened(server.base_url, path) as provider,
+        pytest.raises(BadAnswer, match="redirects to an address that is none"),
+    ):
+        provider.get_file("file-1")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, Rejected), (401, AuthFailed), (500, None)])

@@ -1,6 +1,9 @@
 """Errors of the client as ftops tells them: the right class, the provider's words, no key."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,7 +21,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.providers.protocol import Provider
-from ftops.records import JobRequest, Message, Sampling
+from ftops.records import Hyperparameters, JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench
 
@@ -62,6 +65,54 @@ def test_every_status_has_its_error_when_something_is_to_be_changed(
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
+def test_a_refusal_for_the_content_of_a_request_is_known_as_such(
+    api: respx.MockRouter, provider: Provider, status: int
+) -> None:
+    api.post("/fine_tuning/jobs").mock(return_value=refusal(status))
+    with pytest.raises(ProviderError) as caught:
+        provider.create_job(REQUEST)
+    assert caught.value.is_refusal
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(refusal(status) for status in (402, 405, 408, 409, 418, 425, 429, 451, 500, 502, 503)),
+        *(
+            httpx.Response(status, html="<html><h1>Blocked</h1></html>")
+            for status in (200, 400, 401, 403, 404, 413, 422, 429, 503)
+        ),
+        httpx.Response(403, json={"message": "Forbidden"}),
+        httpx.Response(422, json={"detail": [{"msg": "Field required"}]}),
+        httpx.Response(400, json={"error": "bad request"}),
+        httpx.Response(400, content=b'{"error": {"message": "cut he'),
+        httpx.Response(404, content=b""),
+        httpx.Response(400, content=b"[" * 100_000),
+    ],
+    ids=lambda answer: f"{answer.status_code} {answer.text[:24]}",
+)
+def test_any_other_answer_leaves_open_whether_the_request_had_its_effect(
+    api: respx.MockRouter, provider: Provider, answer: httpx.Response
+) -> None:
+    api.post("/fine_tuning/jobs").mock(return_value=answer)
+    with pytest.raises(ProviderError) as caught:
+        provider.create_job(REQUEST)
+    assert not caught.value.is_refusal
+
+
+def test_a_request_that_was_never_sent_counts_as_refused(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    route = api.post("/fine_tuning/jobs")
+    with pytest.raises(Rejected) as caught:
+        provider.create_job(
+            replace(REQUEST, hyperparameters=Hyperparameters(prompt_loss_weight=0.3))
+        )
+    assert caught.value.is_refusal
+    assert not route.called
+
+
 def test_the_providers_own_words_and_ids_are_kept(
     api: respx.MockRouter, provider: Provider
 ) -> None:
@@ -78,8 +129,7 @@ def test_the_providers_own_words_and_ids_are_kept(
         provider.get_job("ftjob-1")
     error = caught.value
     assert error.message == (
-        "look up the job ftjob-1: No such job. (HTTP 404, code fine_tune_not_found, "
-        "param fine_tuning_job_id, request req-77)"
+        "look up the job ftjob-1: No such job. (HTTP 404, code fine_tune_not_found)"
     )
     assert (error.code, error.param) == ("fine_tune_not_found", "fine_tuning_job_id")
     assert error.request_id == "req-77"
@@ -159,7 +209,9 @@ def test_a_named_pause_is_kept_whatever_its_form(
     assert clock.slept_s == [pause_s]
 
 
-@pytest.mark.parametrize("nonsense", ["soon", "nan", "inf", ""])
+@pytest.mark.parametrize(
+    "nonsense", ["soon", "nan", "inf", "", f"Fri, 31 Dec 2026 23:59:59 +{'9' * 20}"]
+)
 def test_a_pause_that_makes_no_sense_is_drawn_instead(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, nonsense: str
 ) -> None:
@@ -312,3 +364,107 @@ def test_a_conflict_about_a_question_passes_by_itself(
     route.mock(side_effect=[refusal(409), httpx.Response(200, json={"id": "file-1"})])
     assert provider.get_file("file-1").id == "file-1"
     assert route.call_count == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        ({"error": {"message": "Slow down.", "code": 429}}, RateLimited, "Slow down."),
+        ({"error": {"message": "Later.", "code": "503"}}, Unavailable, "Later."),
+        ({"error": {"message": "Busy.", "type": "server_error"}}, Unavailable, "Busy."),
+        ({"error": "Rate limit exceeded"}, RateLimited, "Rate limit exceeded"),
+        ({"error": {"status": 401, "message": "No key."}}, AuthFailed, "No key."),
+        ({"error": {"message": "Not yours.", "code": 403}}, PermissionRefused, "Not yours."),
+        ({"error": {"message": "Gone.", "code": "model_not_found"}}, NotFound, "Gone."),
+        ({"error": {"message": "Bad.", "type": "BadRequestError", "code": 400}}, Rejected, "Bad."),
+        ({"error": {"reason": "odd"}}, Rejected, "odd"),
+        ({"detail": "Too many requests"}, RateLimited, "Too many requests"),
+        (
+            {"detail": [{"loc": ["body", "model"], "msg": "unknown"}]},
+            Rejected,
+            "body.model: unknown",
+        ),
+        ({"object": "error", "message": "Wrong.", "code": 40001}, Rejected, "Wrong."),
+        ({"code": 500, "message": "Oops."}, Unavailable, "Oops."),
+        (
+            {"object": "list", "data": [], "error": {"message": "Half.", "code": 502}},
+            Unavailable,
+            "Half.",
+        ),
+    ],
+)
+def test_an_error_with_a_status_of_success_is_the_error_that_it_says(
+    api: respx.MockRouter,
+    provider: Provider,
+    tmp_path: Path,
+    body: dict[str, object],
+    kind: type[ProviderError],
+    says: str,
+) -> None:
+    (tmp_path / "t.jsonl").write_text("{}")
+    route = api.route(url__startswith="https://api.openai.com/v1/").respond(json=body)
+    asked: list[Callable[[], object]] = [
+        lambda: provider.get_job("ftjob-1"),
+        lambda: provider.list_events("ftjob-1", known=frozenset()),
+        lambda: list(provider.list_models()),
+        lambda: list(provider.list_files()),
+        lambda: provider.complete("m", ["hello"], Sampling()),
+        lambda: provider.complete("m", [(Message("user", "hello"),)], Sampling()),
+        lambda: list(provider.stream("m", "hello", Sampling())),
+    ]
+    for ask in asked:
+        before = route.call_count
+        with pytest.raises(kind, match=re.escape(says)) as caught:
+            ask()
+        assert type(caught.value) is kind
+        assert "base_url" not in caught.value.hint
+        is_repeated = kind in (RateLimited, Unavailable)
+        assert route.call_count - before == (10 if is_repeated else 1)
+    before = route.call_count
+    with pytest.raises(kind):
+        provider.create_job(REQUEST)
+    assert route.call_count == before + 1
+
+
+def test_a_passing_error_with_a_status_of_success_is_overcome(
+    api: respx.MockRouter, provider: Provider, tmp_path: Path
+) -> None:
+    (tmp_path / "t.jsonl").write_text("{}")
+    error = httpx.Response(200, json={"error": {"message": "Slow down.", "code": 429}})
+    listed = httpx.Response(200, json={"data": []})
+    file = httpx.Response(200, json={"id": "file-1", "status": "processed"})
+    api.get("/files").mock(return_value=listed)
+    api.post("/files").mock(side_effect=[error, file])
+    stored = provider.upload_file(
+        tmp_path / "t.jsonl", filename="t.jsonl", on_bytes=lambda _done, _total: None
+    )
+    assert stored.id == "file-1"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": "ftjob-1", "object": "fine_tuning.job", "status": "running", "error": {}},
+        {"id": "ftjob-1", "status": "failed", "error": {"message": "Bad rows.", "code": 429}},
+        {"id": "ftjob-1", "object": "fine_tuning.job", "status": "failed", "error": "Bad rows."},
+    ],
+)
+def test_the_error_of_a_job_is_the_jobs_own(
+    api: respx.MockRouter, provider: Provider, body: dict[str, object]
+) -> None:
+    api.get("/fine_tuning/jobs/ftjob-1").respond(json=body)
+    assert provider.get_job("ftjob-1").status == body["status"]
+
+
+def test_another_server_is_not_explained_by_openais_projects(bench: Bench) -> None:
+    bench.client = httpx.Client(
+        transport=httpx.MockTransport(
+            lambda _request: refusal(404, message="No such model.", code="model_not_found")
+        )
+    )
+    other = bench.build(ProviderSettings("openai", base_url="https://models.example/v1"))
+    with pytest.raises(NotFound) as caught:
+        other.complete("ft:gpt-4.1:acme::x", [(Message("user", "Hello"),)], Sampling())
+    assert "project" not in caught.value.hint
+    assert "`ftops models list`" in caught.value.hint
+    bench.client.close()

@@ -28,7 +28,7 @@ from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench
 from tests.providers.test_connections import Server, hang_up
 
-BASE_URL = "https://tuner.example/v1"
+BASE_URL = "https://127.0.0.1/v1"
 SETTINGS = ProviderSettings("openai", base_url=BASE_URL, protocol="legacy")
 JOB: dict[str, Json] = {
     "id": "ft-1",
@@ -57,7 +57,7 @@ KNOWN_NONE: frozenset[str] = frozenset()
 def api(bench: Bench) -> Iterator[respx.MockRouter]:
     """The table of answers of a server that speaks the legacy protocol."""
     with respx.MockRouter(base_url=BASE_URL, assert_all_called=False) as router:
-        bench.api.route(host="tuner.example").mock(side_effect=router.handler)
+        bench.api.route(host="127.0.0.1").mock(side_effect=router.handler)
         yield router
 
 
@@ -110,6 +110,15 @@ def test_auto_is_left_out_so_that_the_server_takes_its_own_default(
     route = api.post("/fine-tunes").respond(json=JOB)
     assert provider.create_job(JobRequest("ada", "file-t")).id == "ft-1"
     assert sent(route) == {"model": "ada", "training_file": "file-t"}
+
+
+@pytest.mark.parametrize("key", [None, "run-1.2"])
+def test_the_idempotency_key_is_a_header(
+    api: respx.MockRouter, provider: Provider, key: str | None
+) -> None:
+    route = api.post("/fine-tunes").respond(json=JOB)
+    provider.create_job(JobRequest("ada", "file-t", idempotency_key=key))
+    assert route.calls[0].request.headers.get("idempotency-key") == key
 
 
 def test_everything_that_was_set_is_sent_at_the_top_level(

@@ -9,7 +9,7 @@ import pytest
 import respx
 
 from ftops.capabilities import Capabilities
-from ftops.errors import BadAnswer, Rejected, Unavailable, Unreachable
+from ftops.errors import BadAnswer, NotFound, Rejected, Unavailable, Unreachable
 from ftops.providers.calls import MOST_PAGES
 from ftops.providers.jobs import render_request
 from ftops.providers.protocol import Provider
@@ -51,6 +51,15 @@ def test_only_what_was_set_is_sent(api: respx.MockRouter, provider: Provider) ->
         "training_file": "file-t",
         "method": {"type": "supervised", "supervised": {"hyperparameters": auto}},
     }
+
+
+@pytest.mark.parametrize("key", [None, "run-1.2"])
+def test_the_idempotency_key_is_a_header(
+    api: respx.MockRouter, provider: Provider, key: str | None
+) -> None:
+    route = api.post("/fine_tuning/jobs").respond(json=JOB)
+    provider.create_job(dataclasses.replace(REQUEST, idempotency_key=key))
+    assert route.calls[0].request.headers.get("idempotency-key") == key
 
 
 def test_everything_that_was_set_is_sent(api: respx.MockRouter, provider: Provider) -> None:
@@ -404,3 +413,31 @@ def test_a_checkpoint_without_its_step_is_a_bad_answer(
     )
     with pytest.raises(BadAnswer, match="step_number"):
         provider.list_checkpoints("ftjob-1")
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+@pytest.mark.parametrize("known", [frozenset(), frozenset({"ftevent-1"})])
+def test_events_are_read_without_a_cursor_that_the_server_refuses(
+    api: respx.MockRouter, provider: Provider, known: frozenset[str], status: int
+) -> None:
+    newest = page(*[event(number) for number in range(200, 100, -1)], has_more=True)
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
+        side_effect=lambda request: (
+            httpx.Response(status, json={"error": {"message": "unknown cursor"}})
+            if "after" in request.url.params
+            else newest
+        )
+    )
+    events = provider.list_events("ftjob-1", known=known)
+    assert [each.id for each in events] == [f"ftevent-{number}" for number in range(101, 201)]
+    assert route.call_count == (4 if known else 2)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_events_says_so_at_once(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock, status: int
+) -> None:
+    route = api.get("/fine_tuning/jobs/ftjob-1/events").respond(status)
+    with pytest.raises((NotFound, Rejected)) as caught:
+        provider.list_events("ftjob-1", known=frozenset())
+    assert (caught.value.status, route.call_count, clock.slept_s) == (status, 1, [])

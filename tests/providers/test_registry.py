@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import respx
@@ -58,9 +58,9 @@ def test_a_protocol_that_only_a_later_version_knows_is_refused() -> None:
 
 def test_both_protocols_of_a_provider_share_their_account_and_so_their_files(bench: Bench) -> None:
     protocols: tuple[JobProtocol, ...] = ("current", "legacy")
+    elsewhere = ProviderSettings("openai", base_url="https://x/v1", api_key_env="X_KEY")
     accounts = {
-        bench.build(ProviderSettings("openai", base_url="http://x/v1", protocol=protocol)).account
-        for protocol in protocols
+        bench.build(replace(elsewhere, protocol=protocol)).account for protocol in protocols
     }
     assert len(accounts) == 1
 
@@ -136,7 +136,7 @@ def test_address_organisation_and_project_come_from_the_environment_handed_in(
 def test_the_job_file_goes_before_the_environment(bench: Bench) -> None:
     bench.environ = {"OPENAI_BASE_URL": "https://gateway.example/v1", "OPENAI_ORG_ID": "org-1"}
     settings = ProviderSettings(
-        "openai", base_url="https://other.example/openai/v1", organization="org-2", project="p"
+        "openai", "https://other.example/openai/v1", "OTHER_KEY", organization="org-2", project="p"
     )
     assert bench.build(settings).account == "openai:https://other.example/openai/v1:org-2:p"
 

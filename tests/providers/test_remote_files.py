@@ -79,6 +79,14 @@ def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
         assert stream.is_read
 
 
+def test_a_slice_whose_file_could_not_be_opened_can_be_finalised(tmp_path: Path) -> None:
+    stream = FileSlice.__new__(FileSlice)
+    with pytest.raises(FileNotFoundError):
+        stream.__init__(tmp_path / "missing", 0, 1, [].append)  # type: ignore[misc]
+    stream.close()
+    assert stream.closed
+
+
 def test_a_second_attempt_sends_the_file_from_its_beginning_and_counts_no_byte_twice(
     api: respx.MockRouter, provider: Provider, rows: Path
 ) -> None:
@@ -106,13 +114,16 @@ def test_a_file_whose_answer_was_lost_is_not_sent_again_when_it_is_there(
     assert sent.call_count == 1
 
 
-def test_a_provider_that_asks_to_wait_has_stored_nothing_and_is_not_searched(
-    api: respx.MockRouter, provider: Provider, rows: Path
+@pytest.mark.parametrize("is_stored", [True, False], ids=["and stored", "and dropped"])
+def test_a_file_that_was_answered_by_429_is_looked_for_before_it_is_sent_again(
+    api: respx.MockRouter, provider: Provider, rows: Path, is_stored: bool
 ) -> None:
     slow_down = httpx.Response(429, json={"error": {"message": "Slow down."}})
     sent = api.post("/files").mock(side_effect=[slow_down, httpx.Response(200, json=remote())])
+    api.get("/files").respond(json={"data": [remote()] if is_stored else []})
+    api.get("/files/file-1").respond(json=remote())
     assert provider.upload_file(rows, filename=NAME, on_bytes=ignore).id == "file-1"
-    assert sent.call_count == 2
+    assert sent.call_count == (1 if is_stored else 2)
 
 
 def test_an_empty_file_is_sent_as_it_is(

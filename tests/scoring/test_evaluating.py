@@ -270,3 +270,26 @@ def test_one_row_is_told_to_be_little() -> None:
         make_metrics([MetricChoice("accuracy")]),
     )
     assert made.notes[0].startswith("1 row is little")
+
+
+def test_the_intervals_of_a_candidate_are_the_same_whoever_stands_beside_it() -> None:
+    tuned = Candidate("tuned", CandidateKind.TUNED, _answers(0.9, 1, rows=60))
+    others = [
+        Candidate(f"model {seed}", CandidateKind.MODEL, _answers(0.7, seed, rows=60))
+        for seed in (2, 3)
+    ]
+    alone = score_candidate(tuned, _metrics()).figures
+    for beside in ([], others[:1], others):
+        made = evaluate("rows.jsonl", [tuned, *beside], _metrics())
+        assert made.candidates[0].figures == alone
+    assert made.candidates[2].figures == score_candidate(others[1], _metrics()).figures
+
+
+def test_parameters_that_a_model_refuses_are_noted_and_kept() -> None:
+    refused = {"temperature": None}
+    answers = _answers(0.9, 1, rows=60)
+    first = Candidate("tuned", CandidateKind.TUNED, answers, refused_parameters=refused)
+    second = Candidate("base", CandidateKind.BASE, answers)
+    made = Evaluation.from_json(evaluate("rows.jsonl", [first, second], _metrics()).to_json())
+    assert [one.refused_parameters for one in made.candidates] == [refused, {}]
+    assert "tuned: temperature not sent: the model refuses it" in made.notes

@@ -9,7 +9,7 @@ from ftops.errors import SpecError
 from ftops.records import Json
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.evaluate import find_evaluation_flaws
-from ftops.spec.load import check_data_files, load_job
+from ftops.spec.load import load_job
 from ftops.spec.measures import JudgeMetric, RegexMetric
 from ftops.spec.model import JobSpec
 from tests.spec.job_files import MINIMAL, load_text, write_job
@@ -138,17 +138,6 @@ def test_a_mistake_comes_with_what_was_probably_meant(
 def test_every_mistake_in_a_list_is_told_at_once(tmp_path: Path) -> None:
     told = refuse(tmp_path, "against: [bas, few-shot: no, 7]")
     assert told.count("a.yaml:6:") + told.count("job.yaml:6:") == 3
-
-
-def test_files_that_metrics_name_are_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text("{}\n")
-    (tmp_path / "there.py").write_text("")
-    metrics = "[python: there.py:score, json_schema: {file: gone.json}]"
-    job = load_text(tmp_path, f"{MINIMAL}evaluate:\n  metrics: {metrics}\n")
-    with pytest.raises(SpecError) as caught:
-        check_data_files(job)
-    assert ":6:57: json_schema: there is no such file: " in caught.value.message
-    assert "there.py" not in caught.value.message.splitlines()[0]
 
 
 def test_a_provider_that_does_not_exist_is_told_where_it_is_named(tmp_path: Path) -> None:

@@ -25,6 +25,19 @@ def test_a_hundred_thousand_nested_brackets_are_refused(tmp_path: Path, opening:
     assert "nested deeper than 50 levels" in refusal(tmp_path, opening * 100_000)
 
 
+@pytest.mark.parametrize("levels", [51, 1_200, 100_000])
+def test_the_limit_of_nesting_does_not_depend_on_the_parser(tmp_path: Path, levels: int) -> None:
+    message = refusal(tmp_path, "[" * levels)
+    assert heads(message) == ["job.yaml:1:51: nested deeper than 50 levels"]
+
+
+def test_brackets_in_quoted_text_are_not_nesting(tmp_path: Path) -> None:
+    text = f"a: '{'[' * 60}'\nb: \"{'{' * 60}\"  # {'[' * 60}\nname: [a"
+    assert heads(refusal(tmp_path, text)) == [
+        "job.yaml:3:9: a list that opens with '[' is never closed, or lacks a comma"
+    ]
+
+
 def test_an_alias_bomb_is_refused_unexpanded(tmp_path: Path) -> None:
     message = refusal(tmp_path, BOMB)
     assert "job.yaml:1:4: anchors are not allowed in job files" in message

@@ -11,7 +11,6 @@ from ftops.records import (
     ProviderSettings,
 )
 from ftops.spec.load import (
-    check_data_files,
     check_provider,
     load_job,
     resolve_data,
@@ -263,24 +262,6 @@ def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: 
     assert resolve_data(job_file, "/data/x.jsonl") == Path("/data/x.jsonl")
     assert resolve_data(job_file, "file-Ab12") is None
     assert resolve_data(job_file, "file-1.jsonl") == tmp_path / "jobs" / "file-1.jsonl"
-
-
-def test_missing_data_files_are_told_at_their_places(tmp_path: Path) -> None:
-    text = MINIMAL + "validation_file: v.jsonl\nevaluate:\n  file: folder\n"
-    (tmp_path / "v.jsonl").write_text("{}")
-    (tmp_path / "folder").mkdir()
-    job = load_text(tmp_path, text)
-    with pytest.raises(SpecError) as caught:
-        check_data_files(job)
-    assert heads(caught.value.message) == [
-        f"{tmp_path}/job.yaml:4:16: training_file: there is no such file: {tmp_path}/train.jsonl",
-        f"{tmp_path}/job.yaml:7:9: file: this is a folder: {tmp_path}/folder",
-    ]
-
-
-def test_data_files_that_are_there_or_uploaded_pass(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text("{}")
-    check_data_files(load_text(tmp_path, MINIMAL + "validation_file: file-abc\n"))
 
 
 def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path: Path) -> None:

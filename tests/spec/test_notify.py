@@ -11,9 +11,11 @@ HOOK = "  webhook_url: https://hooks.example/ftops\n  webhook_secret_env: HOOK\n
 
 def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     text = f"{MINIMAL}notify:\n  on: [failure, stall]\n  command: [./tell, '--now']\n{HOOK}"
+    text += "  env: [SLACK_CHANNEL, team_2]\n"
     notify = load_text(tmp_path, text).spec.notify
     assert notify.on == ("failure", "stall")
     assert notify.command == ("./tell", "--now")
+    assert notify.env == ("SLACK_CHANNEL", "team_2")
     assert notify.webhook_url == "https://hooks.example/ftops"
     assert notify.webhook_secret_env == "HOOK"
 
@@ -21,6 +23,14 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
 def test_all_three_outcomes_are_told_when_none_is_named(tmp_path: Path) -> None:
     notify = load_text(tmp_path, f"{MINIMAL}notify: {{command: [tell]}}\n").spec.notify
     assert notify.on == ("success", "failure", "stall")
+
+
+def test_variables_are_named_for_a_command_and_never_given_a_value(tmp_path: Path) -> None:
+    wrong = f"{MINIMAL}notify: {{command: [tell], env: [A=b, '$HOME']}}\n"
+    assert "a list of names of environment variables" in refusal(tmp_path, wrong)
+    assert "A=b" not in refusal(tmp_path, wrong).splitlines()[0]
+    alone = f"{MINIMAL}notify:\n{HOOK}  env: [SLACK_CHANNEL]\n"
+    assert ":8:3: env has no effect without command" in refusal(tmp_path, alone)
 
 
 @pytest.mark.parametrize("text", ["", "notify:\n", "notify: {}\n"])

@@ -69,7 +69,7 @@ def test_settings_are_filled_in_from_the_environment(tmp_path: Path) -> None:
         ("[mlflow, mlflow]", "5:17: this tool is named twice, with the same settings"),
         ("[mlflow, mlflow: ]", "5:17: this tool is named twice, with the same settings"),
         ("[mlflow: {tracking_uri: 'http://me@host'}]", "5:32: tracking_uri must be an address such"
-         " as sqlite:///mlflow.db or https://host, without user or password, not 'http://me@host'"),
+         " as sqlite:///mlflow.db or https://host, without user or password, not 'http://**@host'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_its_place(tmp_path: Path, value: str, head: str) -> None:

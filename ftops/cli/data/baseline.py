@@ -9,7 +9,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
-from ftops.cli.data.options import Reading
+from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def baseline(
 
     check_is_file(training, validation)
     options = reading.find_options()
+    say_layouts(out, options, training, validation)
     found = measure(training, validation, options)
     if found.leaked:
         out.remark(

@@ -76,6 +76,7 @@ def check(
     from ftops.cli.data.next_steps import follow_check
     from ftops.cli.environment import read_environ
     from ftops.dataset.examining.examination import examine
+    from ftops.dataset.plans.drafting import can_prepare
     from ftops.dataset.screening.word_list import NO_WORDS, read_word_list
 
     options = reading.find_options()
@@ -105,7 +106,10 @@ def check(
     if sarif:
         write_sarif(sarif, examined)
     alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
-    following = follow_check(alone, options, examined[0].findings) if alone else []
+    following = []
+    if alone:
+        hopeless = not examined[0].verdict.rows and not can_prepare(Path(alone), options)
+        following = follow_check(alone, options, examined[0].findings, hopeless=hopeless)
     finish_check(out, examined, following, strict=strict)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import hold_input, open_held
-from ftops.cli.data.options import OneSource, Reading
+from ftops.cli.data.options import OneSource, Reading, say_layout
 from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
 
@@ -87,6 +87,7 @@ def convert(
             separator = marks[0] if separator is None else separator
             stop = marks[1] if stop is None else stop
         source = open_held(path, file, options)
+        say_layout(out, source)
         with open_atomic(target, mode=_MODE) as stream:
             rows, shape = convert_rows(
                 source,

@@ -8,7 +8,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
-from ftops.cli.data.options import Reading
+from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def diff(
 
     check_is_file(old, new)
     options = reading.find_options()
+    say_layouts(out, options, old, new)
     found = compare(old, new, options, shown=show, edits=not exact)
     out.finish(
         _to_json(found),

@@ -10,7 +10,7 @@ from ftops.cli.output import clean
 from ftops.dataset.findings import Finding, Severity
 from ftops.dataset.reading.options import ReadOptions, to_read
 
-_INIT_TAKES = ("prompt", "completion")
+_INIT_TAKES = ("prompt", "completion", "layout")
 _SPLIT = "_train"
 
 
@@ -27,8 +27,15 @@ def name_path(path: Path) -> str:
     return clean(views.render_path(path))
 
 
-def follow_check(file: str, options: ReadOptions, found: Sequence[Finding]) -> list[list[str]]:
-    """After a check: mend what can be mended; of data that is good, go on."""
+def follow_check(
+    file: str, options: ReadOptions, found: Sequence[Finding], *, hopeless: bool = False
+) -> list[list[str]]:
+    """After a check: fix what can be fixed; of data that is good, go on.
+
+    `hopeless` data has no usable row, and no fix makes one.
+    """
+    if hopeless:
+        return []
     flags = _make_flags(to_read(options).items())
     fixes = {finding.fix for finding in found if finding.fix}
     if fixes:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ftops.cli.output import Output
     from ftops.dataset.reading.options import ReadOptions
+    from ftops.dataset.reading.source import Source
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
@@ -42,6 +44,15 @@ CompletionColumn = Annotated[
         "--completion", metavar="COLUMN", help="Column or '{template}' of the completions."
     ),
 ]
+LayoutName = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="Layout of the rows: alpaca, sharegpt, … (docs/data-formats.md), or none for rows as"
+        " they stand. Default: the one that their keys tell.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +65,11 @@ class Reading:
     delimiter: Delimiter = None
     prompt: PromptColumn = None
     completion: CompletionColumn = None
+    layout: LayoutName = None
 
     def find_options(self) -> "ReadOptions":
-        """What readers are told; DatasetError when there is no such format."""
-        from ftops.dataset.reading.options import ReadOptions, find_format
+        """The options of readers, which recognise layouts; DatasetError for an unknown format."""
+        from ftops.dataset.reading.options import AUTO, ReadOptions, find_format
 
         return ReadOptions(
             find_format(self.format),
@@ -66,7 +78,22 @@ class Reading:
             self.delimiter,
             self.prompt,
             self.completion,
+            self.layout or AUTO,
         )
+
+
+def say_layout(out: "Output", source: "Source") -> None:
+    """Say on stderr how rows are read that are not read as they stand."""
+    if source.layout:
+        out.remark(f"{source.name}: read as {', '.join(source.inferred)}")
+
+
+def say_layouts(out: "Output", options: "ReadOptions", *files: Path) -> None:
+    """The same for files that are opened later, and more than once."""
+    from ftops.dataset.reading.source import open_source
+
+    for file in files:
+        say_layout(out, open_source(file, options))
 
 
 Target = Annotated[

@@ -10,8 +10,9 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import make_aim, make_gauge
-from ftops.cli.data.options import Reading, Target
+from ftops.cli.data.options import Reading, Target, say_layout
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def preview(
     reading: Reading,
     target: Target = None,
     fetch: Fetch = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Show rows as the model will see them, and what is learned.
 
@@ -72,10 +74,10 @@ def preview(
     from ftops.dataset.tokens.counter import open_counter
 
     if Path(subject).suffix.lower() in _JOB_FILES:
-        shown = _choose_of_job(Path(subject), rows, line)
+        shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
     else:
         options = reading.find_options()
-        shown = _choose_of_data(subject, options, make_aim(target), rows, line)
+        shown = _choose_of_data(out, subject, options, make_aim(target), rows, line)
     if fetch:
         fetch_missing([shown.gauge.vocabulary], out.remark)
     counter = open_counter(shown.gauge)
@@ -112,7 +114,7 @@ class _Shown:
 
 
 def _choose_of_data(
-    name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
+    out: Output, name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
     from ftops.dataset.prepare import Recipe, prepare_row
@@ -122,6 +124,7 @@ def _choose_of_data(
     from ftops.records import RowFormat
 
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
+    say_layout(out, source)
     chosen = choose_rows(source, rows=rows, place=line)
     found, survey, changes = list(chosen.rows), chosen.survey, None
     if aim.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
@@ -140,7 +143,7 @@ def _choose_of_data(
     )
 
 
-def _choose_of_job(path: Path, rows: int, line: int | None) -> _Shown:
+def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bool) -> _Shown:
     """Rows of a job's training file as they would be sent."""
     from ftops.cli import wiring
     from ftops.dataset.preview import choose_rows
@@ -150,7 +153,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None) -> _Shown:
     from ftops.orchestrator.stages.prepare import make_file
     from ftops.records import RowFormat
 
-    job = wiring.load_job_file(path, [])
+    job = wiring.load_job_file(path, [], allow_outside=allow_outside)
     spec = job.spec
     with (
         tempfile.TemporaryDirectory(prefix="ftops-") as folder,

@@ -10,7 +10,7 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
-from ftops.cli.data.options import OneFile, Reading
+from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def sample(
     if mark:
         _set_marks(out, mark, marks, where)
         return
+    say_layouts(out, options, file)
     drawn = draw_sample(file, options, count, seed, without=marks if unmarked else ())
     if drawn.problem:
         out.remark(f"warning: {drawn.problem}; `ftops data check` tells more")

@@ -8,7 +8,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
-from ftops.cli.data.options import OneFile, Reading
+from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def split(
     options = reading.find_options()
     check_is_file(file)
     options = read_beside(file, options, column)
+    say_layouts(out, options, file)
     wish = Wish(
         read_amount(validation),
         read_amount(test) if test else None,

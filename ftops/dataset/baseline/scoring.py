@@ -18,6 +18,7 @@ from ftops.dataset.identity import question_of
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import read_rows
 from ftops.errors import DatasetError
+from ftops.text import to_nfc
 
 MOST_CLASSES = 1000
 MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; of more, as many are drawn
@@ -151,4 +152,4 @@ def _fit(pairs: list[tuple[str, str]], chosen: random.Random) -> list[tuple[str,
 
 def _read_pairs(path: Path, options: ReadOptions) -> Iterator[tuple[str, str]]:
     for row in read_rows(path, options):
-        yield question_of(row), row.completion.strip()
+        yield to_nfc(question_of(row)), to_nfc(row.completion.strip())

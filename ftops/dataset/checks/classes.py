@@ -16,6 +16,7 @@ from ftops.dataset.findings import (
     make_finding,
     say_rows,
 )
+from ftops.text import to_nfc
 
 _W = Severity.WARNING
 SMALL = Rule(
@@ -65,12 +66,13 @@ class Classes(Check):
         counts = self._counts
         if counts is None:
             return
-        for label, count in Counter(batch.completions).items():
+        labels = batch.completions_in_nfc()
+        for label, count in Counter(labels).items():
             if label in counts:
                 counts[label] += count
                 continue
             counts[label] = count
-            self._first[label] = batch.places[batch.completions.index(label)]
+            self._first[label] = batch.places[labels.index(label)]
         self._give_up_on_many()
 
     def merge(self, later: Self, shift: int) -> None:
@@ -146,7 +148,7 @@ def _find_variants(classes: Mapping[str, int]) -> list[list[str]]:
 
 def same_label(label: str) -> str:
     """What labels share that are the same but for case and blanks."""
-    return " ".join(label.split()).casefold()
+    return to_nfc(" ".join(label.split()).casefold())
 
 
 def compare_classes(

@@ -4,7 +4,7 @@ Sixteen bytes a row are kept, of hashes that are the same in every process.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
@@ -23,6 +23,7 @@ from ftops.dataset.findings import (
     say_rows,
 )
 from ftops.records import RowFormat
+from ftops.text import to_nfc
 
 if TYPE_CHECKING:
     from ftops.dataset.examining.examination import Examination
@@ -33,7 +34,7 @@ _APART = "Take them out of one of the files, or split again: `ftops data split`.
 _TOO_GOOD = "The score then says how well rows were remembered, not how well the task was learned."
 ROWS = Rule(
     "leaked-rows", _W, "validation rows that are training rows",
-    "Rows that stand in the training data letter for letter. " + _TOO_GOOD, _APART,
+    "Rows that stand in the training data, too. " + _TOO_GOOD, _APART,
 )  # fmt: skip
 PROMPTS = Rule(
     "leaked-prompts", _W, "validation prompts that are training prompts",
@@ -62,11 +63,11 @@ class Leaks(Check):
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
             return
-        asked: Sequence[str] = batch.prompts
+        asked, completions = batch.prompts_in_nfc(), batch.completions_in_nfc()
         if batch.format is RowFormat.PREFERENCE:
-            pairs = map(sorted, zip(batch.completions, batch.others, strict=True))
+            pairs = map(sorted, zip(completions, map(to_nfc, batch.others), strict=True))
             asked = [SEAM.join((p, *pair)) for p, pair in zip(asked, pairs, strict=True)]
-        answers = zip(asked, batch.completions, strict=True)
+        answers = zip(asked, completions, strict=True)
         self.prompts.frombytes(_digest(asked))
         self.rows.frombytes(_digest(f"{asked}\n{SEAM}{answer}" for asked, answer in answers))
         self.places.add(batch.places)

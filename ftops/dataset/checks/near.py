@@ -14,6 +14,7 @@ from ftops.dataset.examining.sifting import RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import SHOWN_PLACES, Finding, Rule, Seen, Severity, make_finding
 from ftops.records import RowFormat
+from ftops.text import to_nfc
 
 if TYPE_CHECKING:
     from ftops.dataset.screening.sketches import Sketches
@@ -97,8 +98,9 @@ def texts_of(batch: RowBatch) -> list[str]:
 
     Of preferences the answers, too, since the same prompt may stand in many.
     """
+    columns = batch.prompts_in_nfc(), batch.completions_in_nfc()
     if batch.format is RowFormat.PREFERENCE:
-        parts = zip(batch.prompts, batch.completions, batch.others, strict=True)
+        parts = zip(*columns, map(to_nfc, batch.others), strict=True)
         return ["\n".join(part) for part in parts]
-    pairs = zip(batch.prompts, batch.completions, strict=True)
+    pairs = zip(*columns, strict=True)
     return [prompt or completion for prompt, completion in pairs]

@@ -8,6 +8,8 @@ from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.examining.sifting import SEAM, RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.dataset.reading.recognition import suggest_columns
+from ftops.dataset.shapes import ROW_KEYS
 from ftops.records import Json
 
 _E = Severity.ERROR
@@ -102,9 +104,12 @@ class Structure(Check):
     def __init__(self, survey: Survey) -> None:
         self._seen: dict[str, Seen] = {}
         self._reasons: dict[str, list[str]] = {}
+        self._columns = ""  # options that name columns of a row without any key that is known
 
     def add(self, batch: RowBatch) -> None:
         for fault in batch.faults:
+            if fault.code == "missing-key" and not self._columns:
+                self._columns = _suggest(fault.record)
             self._seen.setdefault(fault.code, Seen()).add(fault.place, fault.count)
             self._note(fault.code, fault.reason)
 
@@ -114,6 +119,7 @@ class Structure(Check):
             reasons.append(reason)
 
     def merge(self, later: Self, shift: int) -> None:
+        self._columns = self._columns or later._columns
         for code, seen in later._seen.items():
             self._seen.setdefault(code, Seen()).merge(seen, shift)
             for reason in later._reasons[code]:
@@ -125,7 +131,18 @@ class Structure(Check):
             if seen is not None:
                 reasons = "; ".join(self._reasons[rule.code])
                 remedy: dict[str, Json] | None = {"codes": [rule.code]} if rule.fix else None
-                yield make_finding(rule, f"{say_rows(seen.count)}: {reasons}", seen, remedy=remedy)
+                text = f"{say_rows(seen.count)}: {reasons}"
+                advice = None
+                if rule.code == "missing-key" and self._columns:
+                    advice = f"Name the columns, such as {self._columns}, or rename them."
+                yield make_finding(rule, text, seen, advice=advice, remedy=remedy)
+
+
+def _suggest(record: object) -> str:
+    """Options that read two columns of the record; "" where it has keys that rows have."""
+    if not isinstance(record, dict) or not ROW_KEYS.isdisjoint(record):
+        return ""
+    return suggest_columns(record)
 
 
 def _suspicious(text: str) -> bool:

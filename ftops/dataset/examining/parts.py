@@ -104,7 +104,7 @@ def examine_parts(
     import subprocess  # hundredth of a second
 
     seed = str(secrets.randbelow(2**32 - 1) + 1)
-    command = [sys.executable, "-m", "ftops.dataset.examining.parts"]
+    command = [sys.executable, "-P", "-m", "ftops.dataset.examining.parts"]
     seeded = {**environ, "PYTHONHASHSEED": seed}
     workers = []
     try:

@@ -6,6 +6,7 @@ it: a row has exactly two quotes for each of its strings, so quotes tell of keys
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
 from operator import add, itemgetter, sub
 from typing import Any, cast
@@ -15,9 +16,16 @@ import orjson
 from ftops.dataset.calls import answer_text, number_calls, write_tools
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
-from ftops.dataset.reading.json_text import count_quotes, duplicate_reason, holds_nul
-from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape
+from ftops.dataset.reading.json_text import (
+    count_quotes,
+    count_strings,
+    duplicate_reason,
+    holds_nul,
+    holds_null,
+)
+from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape, without_nulls
 from ftops.records import RowFormat
+from ftops.text import all_to_nfc, json_to_nfc, to_nfc
 
 _PAIRS = (None, COMPLETION)
 _PAIR = itemgetter("prompt", "completion")
@@ -72,6 +80,19 @@ class RowBatch:
             "list[int]", self._keep("row lengths", lambda pair: list(map(add, *pair)), lengths)
         )
 
+    def prompts_in_nfc(self) -> Sequence[str]:
+        """The prompts as they are compared; they themselves where that changes none."""
+        return self._in_nfc("prompts in NFC", self.prompts, self.prompt_text())
+
+    def completions_in_nfc(self) -> Sequence[str]:
+        """The completions as they are compared, likewise."""
+        return self._in_nfc("completions in NFC", self.completions, self.completion_text())
+
+    def _in_nfc(self, name: str, texts: Sequence[str], joined: str) -> Sequence[str]:
+        if joined.isascii():
+            return texts
+        return cast("Sequence[str]", self._keep(name, partial(all_to_nfc, joined=joined), texts))
+
     def _keep(self, name: str, make: Callable[[Any], object], of: object) -> Any:
         if name not in self._kept:
             self._kept[name] = make(of)
@@ -80,9 +101,15 @@ class RowBatch:
     def row_hashes(self) -> Iterable[int]:
         """A number for each row, the same for equal rows within one process."""
         if self.format is COMPLETION:
-            return map(hash, self.pairs or zip(self.prompts, self.completions, strict=True))
-        same = map(number_calls, self.raws)
-        return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in same]
+            prompts, completions = self.prompts_in_nfc(), self.completions_in_nfc()
+            same = prompts is self.prompts and completions is self.completions
+            return map(
+                hash, self.pairs if same and self.pairs else zip(prompts, completions, strict=True)
+            )
+        numbered = map(number_calls, self.raws)
+        return [
+            hash(json_to_nfc(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS))) for raw in numbered
+        ]
 
     def question_hashes(self) -> Iterable[int]:
         """A number for what is asked in each row: different rows that share it contradict.
@@ -90,13 +117,14 @@ class RowBatch:
         A prompt may stand in many preferences; the same two answers want the same order. With
         other tools it is another question.
         """
+        prompts = self.prompts_in_nfc()
         if self.format is COMPLETION:
-            return map(hash, self.prompts)
+            return map(hash, prompts)
         if self.format is not PREFERENCE:
             offered = (tuple(write_tools(raw).values()) for raw in self.raws)
-            return map(hash, zip(self.prompts, offered, strict=True))
-        answers = map(frozenset, zip(self.completions, self.others, strict=True))
-        return map(hash, zip(self.prompts, answers, strict=True))
+            return map(hash, zip(prompts, offered, strict=True))
+        pairs = zip(self.completions_in_nfc(), map(to_nfc, self.others), strict=True)
+        return map(hash, zip(prompts, map(frozenset, pairs), strict=True))
 
 
 class Sifter:
@@ -128,9 +156,10 @@ class Sifter:
         faults = batch.faults
         for index, (value, place) in enumerate(zip(batch.values, batch.places, strict=True)):
             try:
-                found, strings = check_shape(value)
-                if batch.lines is not None and count_quotes(batch.lines[index]) != 2 * strings:
-                    raise BadRow(duplicate_reason(batch.lines[index]), "duplicate-key")
+                line = batch.lines[index] if batch.lines is not None else b""
+                row, found, strings = _check_row(value)
+                if line and count_quotes(line) != 2 * strings:
+                    raise BadRow(duplicate_reason(line), "duplicate-key")
                 if holds_nul(value):
                     raise BadRow("it holds the character U+0000", "nul-character")
                 if self.format is None:
@@ -140,10 +169,25 @@ class Sifter:
             except BadRow as error:
                 faults.append(Fault(place, error.code, str(error), record=value))
             else:
-                raws.append(cast(Raw, value))
+                raws.append(row)
                 places.append(place)
         faults.sort(key=lambda fault: fault.place)
         return _gather(self.format or COMPLETION, raws, places, faults)
+
+
+def _check_row(value: object) -> tuple[Raw, RowFormat, int]:
+    """The row that a record is, its shape and the record's strings; BadRow when it is none.
+
+    A row that is good but for nulls loses these; others stay as they are.
+    """
+    try:
+        return cast(Raw, value), *check_shape(value)
+    except BadRow:
+        strings = count_strings(value) if holds_null(value) else None
+        if strings is None:
+            raise
+    row = without_nulls(cast(Raw, value))
+    return row, check_shape(row)[0], strings
 
 
 def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:

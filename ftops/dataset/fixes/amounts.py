@@ -85,7 +85,10 @@ def _find(questions: "array[int]", several: set[int], mask: bytes) -> Iterator[i
 class DropDuplicates(Choice):
     CODE = "drop-duplicates"
     TITLE = "keep the first of equal rows"
-    ABOUT = "Rows that are the same to the letter once all other fixes are done."
+    ABOUT = (
+        "Rows that are the same once all other fixes are done. A letter with an accent is the same"
+        " as one code point and as two; nothing is rewritten."
+    )
 
     def choose(self, hashes: Hashes) -> int:
         rows = hashes.rows

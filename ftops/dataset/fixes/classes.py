@@ -5,6 +5,7 @@ from typing import ClassVar
 from ftops.dataset.fixes.protocol import Portion, TextFix, Value
 from ftops.dataset.messages import quoted
 from ftops.dataset.reading.batches import Fault
+from ftops.text import to_nfc
 
 
 class UnifyLabels(TextFix):
@@ -14,8 +15,8 @@ class UnifyLabels(TextFix):
     VALUES: ClassVar = {"labels": Value("labels", "for each way to write it, the label")}
 
     def apply(self, portion: Portion) -> None:
-        labels = self.labels("labels")
-        portion.completions = [labels.get(text, text) for text in portion.completions]
+        labels = {to_nfc(label): one for label, one in self.labels("labels").items()}
+        portion.completions = [labels.get(to_nfc(text), text) for text in portion.completions]
 
 
 class LabelMap(TextFix):
@@ -30,8 +31,9 @@ class LabelMap(TextFix):
 
     def apply(self, portion: Portion) -> None:
         labels = self.labels("labels")
-        known = {**{number: number for number in labels.values()}, **labels}
-        mapped = list(map(known.get, portion.completions))
+        known = {number: number for number in labels.values()}
+        known |= {to_nfc(label): number for label, number in labels.items()}
+        mapped = list(map(known.get, map(to_nfc, portion.completions)))
         if None in mapped:
             for place, text, found in zip(portion.places, portion.completions, mapped, strict=True):
                 if found is None:

@@ -9,7 +9,7 @@ from ftops.dataset.fixes.json_mending import mend_json
 from ftops.dataset.fixes.protocol import Fix, RecordFix, Value
 from ftops.dataset.messages import Raw
 from ftops.dataset.reading.json_text import count_strings
-from ftops.dataset.shapes import CHAT_KEYS, INPUT_KEYS, PREFERENCE_KEYS
+from ftops.dataset.shapes import CHAT_KEYS, INPUT_KEYS, PREFERENCE_KEYS, is_preference
 from ftops.records import Json
 
 _PAIR_KEYS = ("prompt", "completion")
@@ -103,7 +103,7 @@ class DropExtraKeys(RecordFix):
         row = cast(Raw, record)
         if "messages" in row:
             return {key: value for key, value in row.items() if key in CHAT_KEYS}
-        if "input" not in row:
+        if not is_preference(row):
             return {key: row[key] for key in _PAIR_KEYS if key in row}
         kept = {key: row[key] for key in PREFERENCE_KEYS if key in row}
         asked = kept.get("input")

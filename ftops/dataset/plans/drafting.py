@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ftops.dataset.checks.amount import AMOUNTS, judge_amount
+from ftops.dataset.checks.amount import AMOUNTS, NO_ROWS, judge_amount
 from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import Verdict, examine
 from ftops.dataset.findings import Finding
+from ftops.dataset.fixes.records import DropBadRows
+from ftops.dataset.messages import Raw
 from ftops.dataset.plans.execution import Outcome, apply_plan, treat_early
 from ftops.dataset.plans.proposals import (
     Proposal,
@@ -25,6 +27,7 @@ from ftops.dataset.plans.proposals import (
 from ftops.dataset.plans.treatment import Deed, Treatment
 from ftops.dataset.reading.batches import Batch, Batches
 from ftops.dataset.reading.options import Format, ReadOptions, from_read, to_read
+from ftops.dataset.reading.recognition import match
 from ftops.dataset.reading.source import Source, open_source
 from ftops.dataset.samples.marking import Marked
 from ftops.errors import DatasetError
@@ -87,9 +90,14 @@ def find_plan(
     """The plan for the source that `reopen` opens each time anew.
 
     `ask` is told of each proposal, with what it would do, and decides; without it all are taken
-    but for those that are doubtful, unless `wishes.only` names what is to be done.
+    but for those that are doubtful, unless `wishes.only` names what is to be done. DatasetError,
+    with what was found, when no row can be used and no fix makes one usable.
     """
-    first = verdict = _judge(reopen(), wishes)
+    source = reopen()
+    options = pin_layout(options, source)
+    first = verdict = _judge(source, wishes)
+    if not first.rows and {one.step.code for one in propose_early(first)} <= {DropBadRows.CODE}:
+        raise _useless(source, first)
     taken: list[Proposal] = []
     refused: list[Proposal] = []
     while True:  # what is mended may show what else is wrong with it
@@ -103,6 +111,8 @@ def find_plan(
         taken, refused = taken + more, refused + declined
         if more:
             verdict = _judge(treat_early(reopen(), make_plan(taken, {})), wishes)
+    if not first.rows and not verdict.rows:
+        raise _useless(source, first)
     late = propose_late(
         verdict, {one.step.code for one in taken}, most_characters=wishes.most_characters
     )
@@ -113,6 +123,27 @@ def find_plan(
     taken, refused = taken + more, refused + declined + doubtful
     plan = make_plan(taken, to_read(options))
     return Found(plan, tuple(taken), tuple(refused), first, verdict, wishes.aim)
+
+
+def can_prepare(path: Path, options: ReadOptions) -> bool:
+    """Whether a plan makes any row of data usable of which none is."""
+    try:
+        find_plan(make_reopen(path, options), options, Wishes())
+    except DatasetError:
+        return False
+    return True
+
+
+def _useless(source: Source, verdict: Verdict) -> DatasetError:
+    """What a check says of data of which no row can be used."""
+    wrong = [found for found in verdict.findings if found.code != NO_ROWS.code]
+    lines = [f"{source.name}: no row can be used", *(f"{one.code}: {one.message}" for one in wrong)]
+    return DatasetError("\n".join(lines), hint=wrong[0].advice if wrong else "Add rows to it.")
+
+
+def pin_layout(options: ReadOptions, source: Source) -> ReadOptions:
+    """The options with the layout that was recognised, so that other data is read by the same."""
+    return options if source.layout is None else replace(options, layout=source.layout)
 
 
 def _propose_wanted(wishes: Wishes) -> list[Proposal]:
@@ -202,20 +233,31 @@ def make_reopen(path: Path, options: ReadOptions) -> Callable[[], Source]:
 def open_planned(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
     """The source as the plan reads it; what `options` say counts more.
 
-    Rows that are prompt and completion already are taken as they are, whatever columns the plan
-    names: a plan may be given data that it has prepared.
+    Rows that need no columns or layout are taken as they are, whatever the plan names: a plan may
+    be given data that it has prepared.
     """
-    wanted = from_read({**plan.read, **to_read(options)})
-    if wanted.prompt is None and wanted.completion is None:
+    said = to_read(options)
+    by_column = bool({"prompt", "completion"} & set(said))
+    overruled = {"layout"} if by_column else {"prompt", "completion"} if "layout" in said else ()
+    read = {name: text for name, text in plan.read.items() if name not in overruled}
+    wanted = from_read({**read, **said})
+    bare = replace(wanted, prompt=None, completion=None, layout=None)
+    if wanted == bare:
         return open_source(path, wanted)
-    bare = replace(wanted, prompt=None, completion=None)
     try:
         plain = open_source(path, bare)
     except DatasetError:
         return open_source(path, wanted)
-    if plain.format in _LINES and (options.prompt or options.completion) is None:
+    if plain.format in _LINES and not overruled:
         batch = next(plain.batches(), None)
         first = batch.values[0] if batch and batch.values else None
-        if isinstance(first, dict) and set(first) == {"prompt", "completion"}:
+        if isinstance(first, dict) and _is_prepared(first, wanted):
             return plain
     return open_source(path, wanted)
+
+
+def _is_prepared(record: Raw, wanted: ReadOptions) -> bool:
+    if wanted.layout is None:
+        return set(record) == {"prompt", "completion"}
+    found = match(record)
+    return found is not None and found.kept

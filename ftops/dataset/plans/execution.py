@@ -15,13 +15,15 @@ import orjson
 from ftops.dataset.calls import number_calls
 from ftops.dataset.checks.duplicates import Places
 from ftops.dataset.fixes.catalogue import FIXES
-from ftops.dataset.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion
+from ftops.dataset.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion, RowFilter
+from ftops.dataset.fixes.records import DropBadRows
 from ftops.dataset.messages import Raw
 from ftops.dataset.plans.treatment import Deed, Treatment
 from ftops.dataset.reading.batches import Batches
 from ftops.dataset.reading.source import Source
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
+from ftops.text import json_to_nfc, to_nfc
 
 _ORDER = list(FIXES)
 _COPIED_BYTES = 1 << 20
@@ -65,9 +67,21 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> Outcome:
         leave_out(stream, hashes)
     rows = treatment.rows - left_out
     if not rows:
-        raise DatasetError(f"{source.name}: no row is left", hint="Leave a fix out with --skip.")
+        raise DatasetError(f"{source.name}: no row is left", hint=_advise(treatment.deeds.values()))
     deeds = sorted(treatment.deeds.values(), key=lambda deed: _ORDER.index(deed.code))
     return Outcome(rows, shape, tuple(deeds))
+
+
+def _advise(deeds: Iterable[Deed]) -> str:
+    """What to do where no row is left: a fix may be left out where one left rows out."""
+    taken = [
+        deed.check or deed.code
+        for deed in deeds
+        if deed.count and issubclass(FIXES[deed.code], RowFilter | Choice | DropBadRows)
+    ]
+    if not taken:
+        return "The source holds no rows; `ftops data check` says what it holds."
+    return f"Leave a fix out, such as with --skip {taken[0]}."
 
 
 def _write_rows(
@@ -113,17 +127,20 @@ def render_lines(portion: Portion) -> Iterable[bytes]:
 def hash_rows(portion: Portion) -> Iterable[int]:
     """A number for each row, the same for equal rows within one process."""
     if portion.format is RowFormat.COMPLETION:
-        return map(hash, zip(portion.prompts, portion.completions, strict=True))
-    same = map(number_calls, portion.raws)
-    return [hash(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)) for raw in same]
+        columns = map(to_nfc, portion.prompts), map(to_nfc, portion.completions)
+        return map(hash, zip(*columns, strict=True))
+    return list(map(_hash_json, map(number_calls, portion.raws)))
+
+
+def _hash_json(value: object) -> int:
+    return hash(json_to_nfc(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def hash_questions(portion: Portion) -> Iterable[int]:
     """A number for what is asked in each row."""
     if portion.format is RowFormat.COMPLETION:
-        return map(hash, portion.prompts)
-    same = map(number_calls, portion.raws)
-    return [hash(orjson.dumps(_asked(raw), option=orjson.OPT_SORT_KEYS)) for raw in same]
+        return map(hash, map(to_nfc, portion.prompts))
+    return [_hash_json(_asked(raw)) for raw in map(number_calls, portion.raws)]
 
 
 def _asked(raw: Raw) -> object:

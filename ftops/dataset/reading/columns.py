@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from ftops.dataset.messages import BadRow, Raw
 from ftops.dataset.reading.batches import Batch, Batches, Fault
 from ftops.dataset.reading.json_text import count_quotes, count_strings, duplicate_reason
 from ftops.errors import DatasetError
 
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
+MakeRow: TypeAlias = Callable[[Raw], Raw]
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
@@ -123,13 +125,22 @@ def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> Datas
     )
 
 
-def apply_columns(batches: Batches, prompt: Render, completion: Render) -> Batches:
-    """Records as pairs of prompt and completion; what cannot become one is a fault."""
+def make_pair(prompt: Render, completion: Render) -> MakeRow:
+    """What turns a record into a pair of prompt and completion."""
+
+    def make(record: Raw) -> Raw:
+        return {"prompt": prompt(record), "completion": completion(record)}
+
+    return make
+
+
+def make_rows(batches: Batches, make: MakeRow) -> Batches:
+    """Records as the rows that `make` makes of them; what cannot become one is a fault."""
     for batch in batches:
-        yield _apply(batch, prompt, completion)
+        yield _apply(batch, make)
 
 
-def _apply(batch: Batch, prompt: Render, completion: Render) -> Batch:
+def _apply(batch: Batch, make: MakeRow) -> Batch:
     out = Batch([], places := [], None, batch.faults)
     lines = batch.lines
     for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
@@ -146,12 +157,12 @@ def _apply(batch: Batch, prompt: Render, completion: Render) -> Batch:
                 out.faults.append(Fault(place, "duplicate-key", reason))
                 continue
         try:
-            pair = {"prompt": prompt(record), "completion": completion(record)}
-        except NoText as error:
+            row = make(record)
+        except (NoText, BadRow) as error:
             out.faults.append(Fault(place, error.code, str(error)))
         except MissingColumn as error:
             out.faults.append(Fault(place, "missing-key", str(error)))
         else:
-            out.values.append(pair)
+            out.values.append(row)
             places.append(place)
     return out

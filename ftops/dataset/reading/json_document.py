@@ -1,11 +1,12 @@
 """One JSON document: an array of records (read one by one), one record, or columns."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
 from ftops.dataset.reading.batches import Batch, Batches
+from ftops.dataset.reading.conversations import is_message
 from ftops.dataset.reading.json_text import count_quotes, count_strings, syntax_fault
 from ftops.dataset.reading.options import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES
 from ftops.dataset.reading.streams import Pieces
@@ -175,7 +176,13 @@ def _read_whole(name: str, window: _Window) -> Batches:
     try:
         value = orjson.loads(window.text)
     except orjson.JSONDecodeError as error:
-        raise window.error(error.pos, error.msg.partition(": line")[0]) from error
+        raised = window.error(error.pos, error.msg.partition(": line")[0])
+        if error.msg.startswith("unexpected content after"):
+            raised.hint = (
+                "Records that go over several lines stand in one array; JSON lines have each"
+                f" record in one line, such as `jq -c . {name}` writes."
+            )
+        raise raised from error
     text = window.text.encode()
     columns = _find_columns(name, value)
     if columns is None:
@@ -191,12 +198,18 @@ def _read_whole(name: str, window: _Window) -> Batches:
         yield Batch(part, range(start + 1, start + 1 + len(part)))
 
 
-def _find_columns(name: str, value: object) -> tuple[Sequence[str], list[list[object]]] | None:
-    """The columns that `value` holds, as lists or as mappings of row numbers; None for a record."""
-    if not isinstance(value, dict) or not value or "messages" in value:
-        return None
+def holds_columns(value: Mapping[str, object]) -> bool:
+    """Whether an object holds a list or a mapping of cells under each key, and not one record."""
     kinds = {type(cells) for cells in value.values()}
     if kinds != {list} and kinds != {dict}:
+        return False
+    lists = [cells for cells in value.values() if isinstance(cells, list)]
+    return "messages" not in value and not any(any(map(is_message, cells)) for cells in lists)
+
+
+def _find_columns(name: str, value: object) -> tuple[Sequence[str], list[list[object]]] | None:
+    """The columns that `value` holds, as lists or as mappings of row numbers; None for a record."""
+    if not isinstance(value, dict) or not holds_columns(value):
         return None
     keys = [
         list(cells) if isinstance(cells, dict) else range(len(cells)) for cells in value.values()

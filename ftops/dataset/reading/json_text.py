@@ -60,6 +60,22 @@ def holds_nul(value: object) -> bool:
     return False
 
 
+def holds_null(record: object) -> bool:
+    """Whether a key of an object in `record`, itself an object, has no value."""
+    if not isinstance(record, dict):
+        return False
+    pending: list[object] = [record]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, dict):
+            if None in one.values():
+                return True
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
+    return False
+
+
 def duplicate_reason(text: bytes) -> str:
     """Which keys stand more than once in an object of `text`, in words."""
     duplicates: list[str] = []

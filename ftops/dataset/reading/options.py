@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from ftops.errors import DatasetError
 
+AUTO, AS_IS = "auto", "none"  # layouts: recognise one, and look for none
 MAX_LINE_BYTES = 8 << 20  # of a line, a cell, or a record
 MAX_COLUMNS = 2048
 MAX_DOCUMENT_BYTES = 256 << 20  # of what can only be read as a whole
@@ -33,6 +34,8 @@ class ReadOptions:
 
     `sheet` is the sheet of a workbook or the split of a datasets folder. `prompt` and `completion`
     are each a column, or a template such as "{sentence}\\nHow is {head} related to {tail}?".
+    `layout` is the name of one in `layouts.py`, AUTO to recognise one, or AS_IS to look for none;
+    a source of a known layout that nothing is said about is an error that names it.
     """
 
     format: Format | None = None
@@ -41,17 +44,26 @@ class ReadOptions:
     delimiter: str | None = None
     prompt: str | None = None
     completion: str | None = None
+    layout: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in (None, AUTO, AS_IS) and (self.prompt or self.completion):
+            raise DatasetError(
+                f"the layout {self.layout} says what prompts and completions are",
+                hint="Leave out either the layout or the columns.",
+            )
 
 
 def to_read(options: ReadOptions) -> dict[str, str]:
     """What the user said, as a plan keeps it."""
-    return {name: str(value) for name, value in asdict(options).items() if value}
+    said = {name: str(value) for name, value in asdict(options).items() if value}
+    return {name: value for name, value in said.items() if (name, value) != ("layout", AUTO)}
 
 
 def from_read(read: Mapping[str, str]) -> ReadOptions:
     """The options that a plan keeps; DatasetError when its format is unknown."""
     said = {name: read.get(name) for name in ("sheet", "encoding", "delimiter")}
-    columns = {name: read.get(name) for name in ("prompt", "completion")}
+    columns = {name: read.get(name) for name in ("prompt", "completion", "layout")}
     return ReadOptions(find_format(read.get("format")), **said, **columns)
 
 

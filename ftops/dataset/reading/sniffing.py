@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 import orjson
 
+from ftops.dataset.reading.json_document import holds_columns
 from ftops.dataset.reading.options import Format
 from ftops.errors import DatasetError
 
@@ -76,7 +77,7 @@ def sniff_text(name: str, head: str, hint: Format | None) -> Format:
     start = head.lstrip()
     _check_stand_in(name, start)
     if start.startswith("["):
-        return Format.JSONL if hint is Format.JSONL else Format.JSON
+        return Format.JSONL if hint is Format.JSONL and _is_line(start) else Format.JSON
     if start.startswith("{"):
         return _sniff_object(start, hint)
     if hint is Format.JSONL and _is_pairs_table(head):
@@ -100,14 +101,25 @@ def _check_stand_in(name: str, start: str) -> None:
             raise DatasetError(f"{name}: this is {what}", hint=advice)
 
 
+def _is_line(start: str) -> bool:
+    """Whether the first line is a list, and more lines follow."""
+    first, _, rest = start.partition("\n")
+    try:
+        orjson.loads(first.encode("utf-8", "replace"))
+    except orjson.JSONDecodeError:
+        return False
+    return bool(rest.strip())
+
+
 def _sniff_object(start: str, hint: Format | None) -> Format:
-    first = start.partition("\n")[0]
+    """JSON lines where the first line is a whole object, but for columns in a file of their own."""
+    first, _, rest = start.partition("\n")
     try:
         value = orjson.loads(first.encode("utf-8", "replace"))
     except orjson.JSONDecodeError:
         spread = first.strip() == "{" or hint is Format.JSON
         return Format.JSON if spread else Format.JSONL
-    columns = value and "messages" not in value and set(map(type, value.values())) <= {list}
+    columns = hint is not Format.JSONL and not rest.strip() and holds_columns(value)
     return Format.JSON if columns else Format.JSONL
 
 

@@ -7,16 +7,25 @@ then gives its records in batches, each with its place, in constant memory where
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from ftops.dataset.reading.batches import Batches
-from ftops.dataset.reading.columns import Render, apply_columns, make_render
+from ftops.dataset.reading.batches import Batch, Batches
+from ftops.dataset.reading.columns import MakeRow, make_pair, make_render, make_rows
 from ftops.dataset.reading.json_document import read_document
 from ftops.dataset.reading.jsonl import read_json_lines
 from ftops.dataset.reading.lines import refuse_endless
-from ftops.dataset.reading.options import MAX_DOCUMENT_BYTES, TABLES, Format, ReadOptions
+from ftops.dataset.reading.options import AS_IS, MAX_DOCUMENT_BYTES, TABLES, Format, ReadOptions
 from ftops.dataset.reading.plain_text import read_plain_text
+from ftops.dataset.reading.recognition import (
+    SAMPLED_RECORDS,
+    Recognised,
+    choose_layout,
+    describe,
+    guess_columns,
+    make_row,
+)
 from ftops.dataset.reading.sniffing import (
     DELIMITERS,
     check_text,
@@ -31,18 +40,7 @@ from ftops.errors import DatasetError
 
 _HELD = frozenset({Format.XLSX, Format.PARQUET})  # read or opened when they are looked at
 _SIGNS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-_ASKED = ("prompt", "question", "instruction", "input", "text", "sentence", "query", "title")
-_ANSWERED = (
-    "completion",
-    "answer",
-    "response",
-    "reply",
-    "output",
-    "label",
-    "class",
-    "category",
-    "relation",
-)
+_SAMPLED_BATCHES = 20
 _ROW_PLACES = frozenset({Format.JSON, Format.XLSX, Format.PARQUET, Format.DATASET})
 
 
@@ -53,7 +51,8 @@ class Source:
     `batches` reads from the beginning each time, but for workbooks, Parquet and standard input,
     which are read once. `unit` says what places count: lines or rows. `inferred` are sentences
     about what nobody said. `plain` is the path when lines of UTF-8 JSON stand in the file as they
-    are, so that parts of it can be read by byte ranges.
+    are, so that parts of it can be read by byte ranges. `layout` names the one that was recognised
+    or asked for, where rows are not read as they stand.
     """
 
     name: str
@@ -62,6 +61,7 @@ class Source:
     inferred: tuple[str, ...]
     batches: Callable[[], Batches]
     plain: Path | None = None
+    layout: str | None = None
 
 
 def open_source(
@@ -125,24 +125,41 @@ def _open_records(
         pieces = refuse_endless(stream.name, pieces)
     if kind is Format.TXT:
         said.append("each line is a completion, and prompts are empty")
-    renders = _choose_free_renders(stream.name, options) if kind is not Format.TXT else None
-
-    def read() -> Batches:
-        if kind is Format.JSONL:
-            return read_json_lines(pieces)
-        if kind is Format.JSON:
-            return read_document(stream.name, pieces)
-        return read_plain_text(pieces)
-
-    plain = kind is Format.JSONL and encoding == "utf-8" and not renders
+    if kind is Format.TXT:
+        batches, found = read_plain_text(pieces), None
+    else:
+        read = (
+            read_json_lines(pieces) if kind is Format.JSONL else read_document(stream.name, pieces)
+        )
+        batches, found = _recognise(stream.name, read, options)
+    make = _choose_free_rows(stream.name, options) if kind is not Format.TXT else None
+    make = make_row(found.layout) if found else make
+    plain = kind is Format.JSONL and encoding == "utf-8" and not make
     return Source(
         name=stream.name,
         format=kind,
         unit="row" if kind in _ROW_PLACES else "line",
-        inferred=tuple(said),
-        batches=lambda: _mapped(read(), renders),
+        inferred=(*said, *(describe(found) if found else ())),
+        batches=lambda: make_rows(batches, make) if make else batches,
         plain=path if plain else None,
+        layout=found.layout.name if found else None,
     )
+
+
+def _recognise(
+    name: str, batches: Batches, options: ReadOptions
+) -> tuple[Batches, Recognised | None]:
+    """The batches, and the layout that their first records have; None where none is looked for."""
+    if options.layout == AS_IS or (options.prompt or options.completion) is not None:
+        return batches, None
+    first: list[Batch] = []
+    records: list[object] = []
+    for batch in batches:
+        first.append(batch)
+        records += batch.values
+        if len(records) >= SAMPLED_RECORDS or len(first) >= _SAMPLED_BATCHES:
+            break
+    return chain(first, batches), choose_layout(name, records[:SAMPLED_RECORDS], options.layout)
 
 
 def _decode_head(head: bytes, encoding: str) -> str:
@@ -222,32 +239,36 @@ def _open_folder(folder: Path, options: ReadOptions) -> Source:
 def _make_table_source(
     name: str, format: Format, table: Table, said: list[str], options: ReadOptions
 ) -> Source:
+    batches, found = _recognise(name, table.batches, options)
+    if found:
+        inferred = (*said, *describe(found))
+        make = make_row(found.layout)
+        layout = found.layout.name
+        return Source(name, format, "row", inferred, lambda: make_rows(batches, make), None, layout)
     try:
-        renders = _choose_table_renders(name, table.columns, said, options)
+        chosen = _choose_table_rows(name, table.columns, said, options)
     except DatasetError as error:
         parts = (one for one in said if one.startswith(("sheet ", "split ")) and ", of " in one)
         for part in parts:
             error.hint += f" This is {part}; --sheet names another."
         raise
-    return Source(name, format, "row", tuple(said), lambda: _mapped(table.batches, renders))
+    return Source(
+        name, format, "row", tuple(said), lambda: make_rows(batches, chosen) if chosen else batches
+    )
 
 
-def _mapped(batches: Batches, renders: tuple[Render, Render] | None) -> Batches:
-    return apply_columns(batches, *renders) if renders else batches
-
-
-def _choose_free_renders(name: str, options: ReadOptions) -> tuple[Render, Render] | None:
+def _choose_free_rows(name: str, options: ReadOptions) -> MakeRow | None:
     """How records without fixed columns are mapped; None when nobody asked for it."""
     if options.prompt is None and options.completion is None:
         return None
     prompt = make_render(options.prompt or "prompt", None, "--prompt", name)
     completion = make_render(options.completion or "completion", None, "--completion", name)
-    return prompt, completion
+    return make_pair(prompt, completion)
 
 
-def _choose_table_renders(
+def _choose_table_rows(
     name: str, columns: tuple[str, ...], said: list[str], options: ReadOptions
-) -> tuple[Render, Render] | None:
+) -> MakeRow | None:
     """How a table's columns become prompt and completion; None for one of chats."""
     asked = options.prompt is not None or options.completion is not None
     if not asked and "messages" in columns:
@@ -258,27 +279,18 @@ def _choose_table_renders(
         column = given if given is not None else lower.get(key)
         if column is None:
             shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
+            prompt, completion = guess_columns(columns)
             raise DatasetError(
                 f"{name}: which column is the {key}? There are {shown}",
                 hint="Name columns or templates of them, such as --prompt "
-                f"'{{{_guess(columns, _ASKED, 0)}}}'"
-                f" --completion '{_guess(columns, _ANSWERED, -1)}'"
+                f"'{{{prompt}}}' --completion '{completion}'"
                 " (in a job file: `prepare: {prompt: …, completion: …}`).",
             )
         if given is None and column != key:
             said.append(f"the {key} is the column {column}")
         chosen.append(make_render(column, columns, f"--{key}", name))
     _say_unused(columns, options, lower, said)
-    return chosen[0], chosen[1]
-
-
-def _guess(columns: tuple[str, ...], names: tuple[str, ...], otherwise: int) -> str:
-    """The column that is probably meant, for an example; what is read is never guessed."""
-    for name in names:
-        for column in columns:
-            if name in column.lower():
-                return column
-    return columns[otherwise]
+    return make_pair(chosen[0], chosen[1])
 
 
 def _say_unused(

@@ -7,27 +7,38 @@ import orjson
 
 from ftops.dataset.samples.drawing import Sample
 from ftops.dataset.samples.marks import Mark
+from ftops.text import show_hidden
 
 _PAGE = Path(__file__).with_name("page.html")
-# what could end the script element, or a line of it, from inside of a text
-_ESCAPES = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
+# what could end the script element from inside of a text
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def render_page(
     sample: Sample, marks: Mapping[str, Mark], *, name: str, unit: str, marks_file: Path
 ) -> str:
-    """The page; texts stand in it as data, never as markup or script."""
+    """The page; texts stand in it as data, never as markup or script.
+
+    Hidden characters are shown as escapes. Notes are saved as they were unless they are edited.
+    """
+    rows = [
+        {
+            "id": row.id,
+            "line": row.line,
+            "parts": [(show_hidden(label), show_hidden(text)) for label, text in row.parts],
+            "note": show_hidden(marks[row.id].note) if row.id in marks else "",
+        }
+        for row in sample.rows
+    ]
     data = {
-        "name": name,
+        "name": show_hidden(name),
         "unit": unit,
-        "marks_file": str(marks_file),
+        "marks_file": show_hidden(str(marks_file)),
         "marks_name": marks_file.name,
-        "rows": [{"id": row.id, "line": row.line, "parts": row.parts} for row in sample.rows],
+        "rows": rows,
         "marks": {
             row: {"mark": mark.verdict.value, "note": mark.note} for row, mark in marks.items()
         },
     }
-    text = orjson.dumps(data).decode().translate(_ESCAPES)
+    text = show_hidden(orjson.dumps(data).decode()).translate(_ESCAPES)  # escapes of JSON, too
     return _PAGE.read_text(encoding="utf-8").replace("@DATA@", text)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ftops.text import to_nfc
+
 BINS = 64
 LEAST_FILLED = 6  # bins; shorter texts have too little of their own to be compared
 _RUN, _DENSE_RUN = 5, 3
@@ -136,7 +138,7 @@ def _find_codes(texts: list[str]) -> Codes:
     if joined.isascii():
         data = joined.encode("ascii").translate(_SMALL, _DROPPED) + bytes(_RUN - 1)
         return np.frombuffer(data, np.uint8).astype(np.uint32)
-    data = joined.lower().encode("utf-32-le", "surrogatepass")
+    data = to_nfc(joined).lower().encode("utf-32-le", "surrogatepass")
     codes = np.frombuffer(data, np.uint32)
     kept = np.ones(len(codes), np.bool_)
     ascii_codes = codes < 128

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from ftops.text import to_nfc
+
 # a letter of a script without spaces is a word of its own
 _WORD = re.compile("[^\\W\\d_\u2e80-\U0003ffff]+|[\u2e80-\u9fff\uac00-\ud7ff\U00020000-\U0003ffff]")
 _KEY = re.compile(r"(?:^|[\n.;,|/\t])[ ]*([^\W\d_](?:[\w -]{0,22}[^\W\d_])?) ?:(?!//)(?=\s*\S)")
@@ -12,7 +14,7 @@ _VALUE_WORDS = 4
 
 def find_words(text: str) -> list[str]:
     """The words of a text in small letters; numbers and signs are none."""
-    return _WORD.findall(text.lower())
+    return _WORD.findall(to_nfc(text).lower())
 
 
 def share_unknown(texts: Iterable[str], vocabulary: set[str]) -> float:

@@ -22,7 +22,14 @@ from ftops.engine.api.fine_tunes_wire import (
     FineTuneList,
     FineTuneWithEvents,
 )
-from ftops.engine.api.jobs import add_job, cancel, check_classification
+from ftops.engine.api.jobs import (
+    IdempotencyKey,
+    add_job,
+    cancel,
+    check_classification,
+    find_repeated,
+    mark_request,
+)
 from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.models import delete_model
 from ftops.engine.api.paging import Document, send_list
@@ -41,8 +48,12 @@ def create_fine_tune(
     body: CreateFineTune,
     engine: TheEngine,
     openai_organization: Annotated[str | None, Header()] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> FineTuneWithEvents:
     """Ask for a job; it is checked, queued and trained in its turn."""
+    mark = mark_request(idempotency_key, body)
+    if known := find_repeated(mark, engine):
+        return _with_events(known, engine)
     given = body.model_dump(exclude_none=True)
     asked: dict[str, Json] = {
         "batch_size": "auto",
@@ -60,7 +71,7 @@ def create_fine_tune(
         metadata=legacy.metadata_for(legacy.clean_organization(openai_organization, engine.owner)),
     )
     check_classification(asked, job, place="")
-    return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine), engine)
+    return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine, mark), engine)
 
 
 @router.get("", response_model=FineTuneList)

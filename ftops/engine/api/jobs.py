@@ -1,12 +1,16 @@
 """`/v1/fine_tuning/jobs`: create, list, look at, cancel, pause, resume, and a job's events."""
 
+import hashlib
 import re
 import secrets
 import shutil
 from collections.abc import Mapping
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Query, Request, Response
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel
 
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
@@ -31,22 +35,66 @@ from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"], route_class=JsonRoute)
 _METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
+IdempotencyKey: TypeAlias = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="A request with the key of an earlier one, and the same body, returns the job"
+        " that the earlier one created. With another body it is refused.",
+    ),
+]
 
 
 @router.post("")
-def create_job(body: CreateJob, engine: TheEngine, response: Response) -> JobObject:
+def create_job(
+    body: CreateJob, engine: TheEngine, response: Response, idempotency_key: IdempotencyKey = None
+) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
     asked = hyperparameters_of(body)
     check_classification(asked, body)
     if body.integrations:
         message = "The engine has no integrations."
         raise ApiError(400, message, param="integrations", code="unsupported_parameter")
-    job = add_job(new_id("ftjob"), body, asked, engine)
+    mark = mark_request(idempotency_key, body)
+    job = find_repeated(mark, engine) or add_job(new_id("ftjob"), body, asked, engine, mark)
     response.headers.update(engine.quotas.rate_jobs(engine.store).headers())
     return job_object(job)
 
 
-def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Engine) -> JobRow:
+@dataclass(frozen=True, slots=True)
+class RequestMark:
+    """By what a repeated request for a job is recognised: its idempotency key, and its content."""
+
+    key: str
+    sha256: str
+
+
+def mark_request(key: str | None, body: BaseModel) -> RequestMark | None:
+    """The mark of a request with that idempotency key; None without one."""
+    if key is None:
+        return None
+    sent = body.model_dump(mode="json", exclude_unset=True)
+    content = orjson.dumps([type(body).__name__, sent], option=orjson.OPT_SORT_KEYS)
+    return RequestMark(key, hashlib.sha256(content).hexdigest())
+
+
+def find_repeated(mark: RequestMark | None, engine: Engine) -> JobRow | None:
+    """The job that the same request has made before; ApiError when its key was of another one."""
+    job = engine.store.jobs.find_by_idempotency_key(mark.key) if mark else None
+    if mark and job and job.request_sha256 != mark.sha256:
+        message = f"This Idempotency-Key belongs to another request, which made the job {job.id}."
+        raise ApiError(422, message, code="idempotency_key_reused")
+    return job
+
+
+def add_job(
+    job_id: str,
+    body: CreateJob,
+    asked: Mapping[str, Json],
+    engine: Engine,
+    mark: RequestMark | None = None,
+) -> JobRow:
     """Give the job its files and its place among the jobs; `asked` are its hyperparameters."""
     folder = engine.paths.job(job_id)
     make_private_dir(folder.root)
@@ -55,6 +103,9 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
         crashpoints.reach("engine.jobs.before_record")
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
+            if known := find_repeated(mark, engine):  # the same request, sent twice at once
+                shutil.rmtree(folder.root, ignore_errors=True)
+                return known
             engine.quotas.check_job(engine.store)
             now = engine.store.now()
             job = JobRow(
@@ -71,6 +122,8 @@ def add_job(job_id: str, body: CreateJob, asked: Mapping[str, Json], engine: Eng
                 created_at=now,
                 updated_at=now,
                 method=method_of(body),
+                idempotency_key=mark.key if mark else None,
+                request_sha256=mark.sha256 if mark else None,
             )
             created = NewEvent("created", f"Created fine-tuning job: {job_id}")
             job = engine.store.add_job(job, created)

@@ -15,7 +15,7 @@ from ftops import crashpoints
 from ftops.errors import EngineError, StorageError
 from ftops.files import make_private_database, make_private_dir, storage_error
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
@@ -34,6 +34,8 @@ _LATER_COLUMNS = (
     ("models", "owner", "TEXT NOT NULL DEFAULT 'local'"),
     ("upload_parts", "place", "INTEGER"),
     ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
+    ("jobs", "idempotency_key", "TEXT"),
+    ("jobs", "request_sha256", "TEXT"),
     ("jobs", "turn", "INTEGER"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")

@@ -87,6 +87,8 @@ class JobRow:
     deaths: int = 0
     owner: str = LOCAL_OWNER
     updated_at: int = field(default=0, compare=False)  # when something last happened to it
+    idempotency_key: str | None = None  # of the request that made it, and what was asked for
+    request_sha256: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -124,7 +126,8 @@ class JobTable:
         self._database.change(
             "INSERT INTO jobs (id, status, model, base, training_file, validation_file, suffix,"
             " seed, metadata_json, hyperparameters_json, created_at, method, owner,"
-            " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " updated_at, idempotency_key, request_sha256)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.status,
@@ -140,11 +143,20 @@ class JobTable:
                 job.method,
                 job.owner,
                 job.updated_at or job.created_at,
+                job.idempotency_key,
+                job.request_sha256,
             ),
         )
 
     def find(self, job_id: str) -> JobRow | None:
         row = self._database.find_row(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+        return _job(row) if row else None
+
+    def find_by_idempotency_key(self, owner: str, key: str) -> JobRow | None:
+        """The job that a request of the owner with this key has made."""
+        row = self._database.find_row(
+            f"SELECT {_COLUMNS} FROM jobs WHERE owner = ? AND idempotency_key = ?", (owner, key)
+        )
         return _job(row) if row else None
 
     def status(self, job_id: str) -> JobStatus | None:

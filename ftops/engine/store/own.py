@@ -145,6 +145,10 @@ class OwnJobs:
             after=after, limit=limit, metadata=metadata, prefix=prefix, owner=self._owner
         )
 
+    def find_by_idempotency_key(self, key: str) -> JobRow | None:
+        """As `JobTable.find_by_idempotency_key`."""
+        return self._jobs.find_by_idempotency_key(self._owner, key)
+
     def count_unfinished(self) -> int:
         return self._jobs.count_unfinished(self._owner)
 

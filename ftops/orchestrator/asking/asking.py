@@ -42,7 +42,7 @@ def ask(
         found = {key: one for key in questions if (one := shelf.find(key)) is not None}
     left = {key: prompt for key, prompt in questions.items() if key not in found}
     places = Counter(keys)
-    done = sum(places[key] for key in found)
+    done = sum(places[key] for key, one in found.items() if one.completion is not None)
     manner.on_progress(done, len(keys))
     if left:
         if manner.tariff is not None:
@@ -55,7 +55,7 @@ def ask(
             with _take_turn(shelf, model, sampling, manner), closing(session.run()) as news:
                 for key, outcome in news:
                     found[key] = outcome
-                    done += places[key]
+                    done += places[key] if outcome.completion is not None else 0
                     manner.on_progress(done, len(keys))
         finally:
             shelf.sync()

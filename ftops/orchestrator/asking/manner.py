@@ -27,10 +27,10 @@ class Manner:
     one; None: as the provider's capabilities say. Where prompts share requests, the first
     `timed_alone` go one by one: only these tell how long one answer takes. A model that is not
     found is waited for, for all of `loading_pauses_s`; `sleep` lets them pass (None: the clock
-    does). `on_progress` is told, by the asking thread, how many questions are done, and of how
-    many; `noted`, by any thread, what the user should know. With a `tariff`, `on_forecast` is
-    told what is left to be asked will take, before any of it is, and may raise; a `budget`
-    needs one. With `anew`, kept answers are not looked for.
+    does). `on_progress` is called by the asking thread with how many questions have an answer,
+    and of how many; `noted`, by any thread, with what the user should know. With a `tariff`,
+    `on_forecast` gets what is left to be asked will take, before any of it is, and may raise; a
+    `budget` needs one. With `anew`, kept answers are not looked for.
     """
 
     clock: Clock

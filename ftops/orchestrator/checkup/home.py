@@ -73,8 +73,8 @@ def check_ledger(ledger: Ledger) -> Finding:
         Grade.PROBLEM,
         f"damaged: {complaints[0]}",
         where,
-        "Restore it from a backup, or move it away; `ftops run` then finds the jobs of job files"
-        " at their provider.",
+        "`ftops restore FILE` restores a backup. Without one, move it away: `ftops run` then finds"
+        " the jobs of job files at their provider.",
     )
 
 

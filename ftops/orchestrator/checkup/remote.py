@@ -43,7 +43,7 @@ def check_provider(
     yield from _check_files(provider, ledger, files)
     yield from _check_models(ledger, models, runs)
     for run in runs:
-        if run.job_id is not None and run.status not in ENDED:
+        if run.job_id is not None and (run.status not in ENDED or run.ended_before_job):
             yield from _check_job(provider, run, run.job_id)
 
 
@@ -90,8 +90,17 @@ def _check_models(
 
 
 def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[Finding]:
-    """Runs that are said to be running, though no process drives them."""
+    """Runs whose job may be running, or that have none yet, though no process drives them."""
     for run in runs:
+        if run.ended_before_job:
+            yield Finding(
+                "runs",
+                Grade.PROBLEM,
+                f"it counts as {run.status}, but its job {run.job_id} was not seen to end: it may"
+                " still be running, and billed",
+                run.id,
+                f"{say_follow(run.id)} continues with the job; {say('cancel', run.id)} cancels it.",
+            )
         if run.status is RunStatus.RUNNING and not is_driven(run, home):
             how = f"its job {run.job_id} goes on unwatched" if run.job_id else "it has no job yet"
             again = say_follow(run.id) if run.job_id else say_run(run)

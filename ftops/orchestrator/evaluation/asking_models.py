@@ -100,4 +100,5 @@ def _to_reply(outcome: Outcome) -> Reply:
         chances={token: min(1.0, math.exp(log)) for token, log in found.first_token.items()},
         problem=problem,
         note=note,
+        refused_parameters=found.refused_parameters,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftops.orchestrator.evaluation.ways import Way
+from ftops.text import to_nfc
 
 # A beginning that is never as likely as this says of no label that it has several tokens.
 _LIKELY = 0.01
@@ -26,13 +27,17 @@ def read_chances(
     told: Sequence[Mapping[str, float]], way: Way, expected: Iterable[str], name: str
 ) -> Chances:
     """The chances of the labels that are `expected`, from those of first tokens, by answer."""
-    labels = {label for label in expected if label}
+    labels = {label for label in expected if label}  # in NFC, as `Way.read` gives them
     sayings = {label: label for label in labels}
-    sayings |= {said.strip(): label for said, label in way.labels.items() if label in labels}
+    sayings |= {
+        to_nfc(said.strip()): to_nfc(label)
+        for said, label in way.labels.items()
+        if to_nfc(label) in labels
+    }
     likeliest: dict[str, float] = {}
     for tokens in told:
         for token, chance in tokens.items():
-            begun = token.strip()
+            begun = to_nfc(token.strip())
             likeliest[begun] = max(chance, likeliest.get(begun, 0.0))
     whole = {sayings[begun] for begun in likeliest if begun in sayings}
     beginnings = sorted(begun for begun, chance in likeliest.items() if chance >= _LIKELY)
@@ -58,7 +63,7 @@ def _say_why(label: str, begun: str, sayings: Mapping[str, str]) -> str:
 def _add_up(tokens: Mapping[str, float], sayings: Mapping[str, str]) -> dict[str, float]:
     named: dict[str, float] = {}
     for token, chance in tokens.items():
-        label = sayings.get(token.strip())
+        label = sayings.get(to_nfc(token.strip()))
         if label is not None:
             named[label] = min(1.0, named.get(label, 0.0) + chance)
     return named

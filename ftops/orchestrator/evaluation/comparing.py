@@ -16,6 +16,7 @@ from ftops.scoring.answers import Answer
 from ftops.scoring.evaluating import Candidate, evaluate
 from ftops.scoring.evaluation import CandidateKind, Evaluation
 from ftops.spec.evaluate import EvaluateSpec
+from ftops.text import to_nfc
 
 _Key = tuple[str, str]  # what is asked, and what is expected
 
@@ -58,10 +59,11 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
                 answers,
                 one.run.fine_tuned_model,
                 one.run.provider.type,
+                refused_parameters=one.evaluation.candidates[0].refused_parameters,
             )
         )
     folder = Path(runs[0].job_file).parent
-    named = make_named_metrics(spec, folder)
+    named = make_named_metrics(spec, folder, run_code=True)
     metrics = find_metrics(spec, candidates[0].answers, (), [], named)
     files = list(dict.fromkeys(one.evaluation.file for one in kept))
     found = evaluate(" and ".join(files), candidates, metrics, seed=spec.seed)
@@ -89,7 +91,7 @@ def _load(run: Run, ledger: Ledger, home: Path) -> _Kept:
 
 def _make_key(answer: Answer, way: Way) -> _Key:
     """What is asked without the marks that a run's own preparation has put there."""
-    return say(answer.prompt).removesuffix(way.separator).strip(), answer.expected
+    return to_nfc(say(answer.prompt).removesuffix(way.separator).strip()), to_nfc(answer.expected)
 
 
 def _name_all(runs: Sequence[Run]) -> list[str]:

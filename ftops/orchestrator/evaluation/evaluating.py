@@ -1,6 +1,7 @@
 """Everybody answers the same rows: candidates are found and asked, their answers judged."""
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftops.errors import (
@@ -54,6 +55,7 @@ class Answered:
     provider: str | None = None
     prices: Prices | None = None
     note: str = ""  # what is to be known of its answers
+    refused_parameters: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,13 @@ def _interview(
         provider=candidate.provider.name,
         prices=find_prices(candidate),
         note=chances.trouble,
+        refused_parameters=_join_refused(replies),
     )
+
+
+def _join_refused(replies: Sequence[Reply]) -> dict[str, str | None]:
+    """What was left out or renamed in any of the requests."""
+    return {name: new for reply in replies for name, new in reply.refused_parameters.items()}
 
 
 def _read_replies(
@@ -211,12 +219,21 @@ def _judge(
 ) -> Iterator[JudgeScores]:
     """What each judge that is named makes of the answers, as a metric."""
     for number, wanted in enumerate(list_judges(spec)):
-        ask = _open_judge(reach_judge(field, wanted), wanted, interview)
+        refused: dict[str, str | None] = {}
+        ask = _open_judge(reach_judge(field, wanted), wanted, interview, refused)
         name = wanted.name or (f"{JUDGE}_{number + 1}" if number else JUDGE)
-        yield JudgeScores(_ask_judge(wanted, answered, ask), name)
+        judged = _ask_judge(wanted, answered, ask)
+        judged.refused_parameters = refused
+        yield JudgeScores(judged, name)
 
 
-def _open_judge(provider: Provider, wanted: JudgeMetric, interview: Interview) -> AskJudge:
+def _open_judge(
+    provider: Provider,
+    wanted: JudgeMetric,
+    interview: Interview,
+    refused: dict[str, str | None],
+) -> AskJudge:
+    """How the judge is asked; what it refuses of a request is added to `refused`."""
     way = Way(provider.row_format(wanted.model))
     if way.format is not RowFormat.CHAT:
         way = Way(way.format, separator="\n\n")
@@ -224,6 +241,7 @@ def _open_judge(provider: Provider, wanted: JudgeMetric, interview: Interview) -
     def ask(prompts: Sequence[Prompt]) -> list[str | None]:
         put = [way.ask(prompt, Way()) for prompt in prompts]
         replies = interview.ask(provider, wanted.model, put, JUDGED, on_progress=lambda _: None)
+        refused.update(_join_refused(replies))
         return [None if one.problem is Problem.FAILED else one.text for one in replies]
 
     return ask

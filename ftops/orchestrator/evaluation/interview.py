@@ -30,6 +30,7 @@ class Reply:
     chances: Mapping[str, float] = field(default_factory=dict)
     problem: Problem | None = None
     note: str = ""
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Interview(Protocol):

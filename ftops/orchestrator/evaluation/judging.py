@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.orchestrator.evaluation.ways import say
-from ftops.records import Message, Prompt, Sampling
+from ftops.records import Message, Prompt, Sampling, render_refused
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.samples import Sample
 from ftops.spec.measures import JudgeMetric
@@ -38,10 +38,13 @@ class Judged:
     unread: dict[int, str] = field(default_factory=dict)  # by line, what it said instead
     disagreed: int = 0
     asked: int = 0
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
     def say(self, name: str = NAME) -> list[str]:
         """Notes for whoever reads the figure."""
         notes = []
+        if self.refused_parameters:
+            notes.append(f"{name}: {render_refused(self.refused_parameters)}")
         if self.disagreed:
             notes.append(
                 f"{name}: the two orders disagree on {self.disagreed:,} of {self.asked:,} pairs,"

@@ -66,7 +66,7 @@ def evaluate_model(
     `run` made the model, if one did; `training` holds the rows that it learned of, where no run
     tells.
     """
-    named = make_named_metrics(spec, Path())
+    named = make_named_metrics(spec, Path(), run_code=True)
     provider = tools.reach(settings)
     provider.ensure_ready()
     with ExitStack() as stack:

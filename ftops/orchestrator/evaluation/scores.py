@@ -13,6 +13,7 @@ from ftops.scoring.choices import KNOWN, MetricChoice
 from ftops.scoring.evaluating import Candidate, evaluate
 from ftops.scoring.evaluation import Evaluation
 from ftops.scoring.making import choose_metrics, make_metrics
+from ftops.scoring.metrics.functions import FunctionMetric
 from ftops.scoring.metrics.metric import Metric
 from ftops.scoring.requirements import Wanted, parse_requirement
 from ftops.spec.entries import Entry
@@ -34,7 +35,15 @@ def score_interviews(
     found = evaluate(
         field.questions.source,
         [
-            Candidate(one.name, one.kind, one.answers, one.model, one.provider, one.prices)
+            Candidate(
+                one.name,
+                one.kind,
+                one.answers,
+                one.model,
+                one.provider,
+                one.prices,
+                refused_parameters=one.refused_parameters,
+            )
             for one in interviews.answered
         ],
         metrics,
@@ -53,16 +62,21 @@ def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
     return [parse_requirement(name, text) for name, text in spec.requirements.items()]
 
 
-def make_named_metrics(spec: EvaluateSpec, folder: Path) -> list[Metric]:
+def make_named_metrics(spec: EvaluateSpec, folder: Path, *, run_code: bool) -> list[Metric]:
     """The metrics that are named, but for judges; files that they name lie below `folder`.
 
-    SpecError or ScoringError for what cannot be measured: call it before anybody is asked.
+    SpecError or ScoringError for what cannot be measured: call it before a model is asked. The
+    user's functions are looked up in their source; with `run_code` their files are loaded too.
     """
     named = [one for one in spec.measures if one.word != JUDGE]
     try:
-        return make_metrics([to_choice(one) for one in named], folder=folder)
+        metrics = make_metrics([to_choice(one) for one in named], folder=folder)
     except ValueError as error:
         raise SpecError(f"evaluate.metrics: {error}") from error
+    for metric in metrics:
+        if run_code and isinstance(metric, FunctionMetric):
+            metric.load()
+    return metrics
 
 
 def find_metrics(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ftops.records import Message, Prompt, RowFormat
+from ftops.text import to_nfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,12 @@ class Way:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, text: str) -> str:
-        """What counts of an answer: all before the stop sequence, as the label it stands for."""
+        """What counts of an answer: all before the stop sequence, as the label it stands for.
+
+        It is in NFC: answers that look the same are the same.
+        """
         answer = (text.split(self.stop, 1)[0] if self.stop else text).strip()
-        return self.labels.get(answer, answer)
+        return to_nfc(self.labels.get(answer, answer))
 
     def ask(self, prompt: Prompt, given: "Way") -> Prompt:
         """A prompt of rows that were made for `given`, as this one takes it."""

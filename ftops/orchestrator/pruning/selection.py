@@ -108,7 +108,7 @@ def _choose_runs(runs: Sequence[Run], now: datetime, criteria: Criteria) -> list
     chosen = []
     seen: Counter[str] = Counter()
     for run in runs:
-        if run.status not in ENDED or run.finished_at is None:
+        if run.status not in ENDED or run.ended_before_job or run.finished_at is None:
             continue
         seen[run.name] += 1
         if seen[run.name] > criteria.keep_last and now - run.finished_at >= criteria.older_than:

@@ -41,7 +41,7 @@ def evaluate(work: Work) -> Outcome:
         ),
         seed=spec.seed,
     )
-    named = make_named_metrics(spec, Path(work.run.job_file).parent)
+    named = make_named_metrics(spec, Path(work.run.job_file).parent, run_code=True)
     interviews = interview_all(
         field,
         spec,

@@ -1,15 +1,16 @@
-"""The job is watched until it ends. The job itself needs nobody: only the watching can stop.
+"""Polls the job until it ends. Only the job's own status ends a run; a failed poll says nothing.
 
-Events are stored before they are shown, and each is shown once, whichever command shows it.
+Events are stored before they are shown, and each is shown once, whichever command shows it. They
+are optional: without them the run goes on by the job's status.
 """
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
 from ftops.orchestrator.details import Prepared
 from ftops.orchestrator.feed import find_progress, show_progress, show_unshown
 from ftops.orchestrator.hints import say, say_follow, say_run
-from ftops.orchestrator.patience import Patience
+from ftops.orchestrator.patience import EVENT_LIMITS_S, JOB_LIMITS_S, Patience
 from ftops.orchestrator.pausing import tell_if_paused
-from ftops.orchestrator.unanswered import close_unanswered
+from ftops.orchestrator.unanswered import record_job_end
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
 
@@ -18,19 +19,24 @@ _GROWTH = 1.5  # of the pauses while a job waits for its turn
 
 
 def follow(work: Work) -> Outcome:
-    """Wait for the end; record the model it made. JobFailed carries the provider's own words."""
+    """Wait for the end; record the model it made. JobFailed carries the provider's own words.
+
+    A ProviderError when the job cannot be polled for too long (`JOB_LIMITS_S`).
+    """
     job_id = work.run.job_id
     if job_id is None:
         raise RunError(f"{work.run.id} has no job to follow")
     _show_last_progress(work)
     show_unshown(work)
-    job = _wait(work, job_id)
-    close_unanswered(work.desk.ledger, work.run, job.status)
+    work.desk.provider.ensure_ready()
+    patience = Patience(work, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
+    job = _wait(work, job_id, patience)
+    record_job_end(work.desk.ledger, work.run, job)
     if job.status == "cancelled":
         raise JobCancelled(f"{job.id} was cancelled")
     if job.status != "succeeded":
         raise JobFailed(f"{job.id} {job.status}: {_why(job)}")
-    job = _wait_for_name(work, job)
+    job = _wait_for_name(work, job, patience)
     if job.fine_tuned_model:
         work.desk.ledger.add_model(_to_model(work, job, job.fine_tuned_model))
     detail: dict[str, Json] = {
@@ -42,24 +48,17 @@ def follow(work: Work) -> Outcome:
     return Outcome(detail)
 
 
-def _wait(work: Work, job_id: str) -> Job:
-    desk = work.desk
-    patience, signs = Patience(work), _Signs(work)
-    poll_every_s = desk.provider.capabilities.poll_every_s
+def _wait(work: Work, job_id: str, patience: Patience) -> Job:
+    desk, signs = work.desk, _Signs(work)
+    for_events = Patience(work, EVENT_LIMITS_S, "the run goes on by the job's status")
     known = desk.ledger.list_event_ids(work.run.id, job_id)
     while True:
-        try:
-            # In this order: once the job is known to have ended, all its events are there.
-            job = desk.provider.get_job(job_id)
-            events = desk.provider.list_events(job_id, known=known)
-        except ProviderError as error:
-            if isinstance(error, NotFound):
-                error.hint = f"{say_run(work.run, '--new')} starts another job."
-            patience.bear(error, poll_every_s)
-            continue
+        # In this order: once the job is known to have ended, all its events are there.
+        job = _get_job(work, job_id, patience)
         was_away = patience.answered()
-        heard, known = len(known), _keep(work, job_id, events, known)
-        if signs.see(job, news=was_away or len(known) > heard):
+        events = _list_events(work, job, known, for_events)
+        heard, known = len(known), _keep(work, job_id, events or [], known)
+        if signs.see(job, news=was_away or events is None or len(known) > heard):
             desk.observer.job_changed(job.status)
             tell_if_paused(work.run, desk, job.status)
         if job.ended:
@@ -68,6 +67,51 @@ def _wait(work: Work, job_id: str) -> Job:
         for event in desk.provider.await_events(job_id, known=known, wait_s=wait_s):
             known = _keep(work, job_id, [event], known)
             signs.see(job, news=True)
+
+
+def _get_job(work: Work, job_id: str, patience: Patience) -> Job:
+    """The job as it stands; errors are waited out first, as long as `patience` allows."""
+    while True:
+        try:
+            return work.desk.provider.get_job(job_id)
+        except ProviderError as error:
+            if patience.is_over(error):
+                raise _give_up(work, job_id, error) from error
+            patience.pause(error, work.desk.provider.capabilities.poll_every_s)
+
+
+def _give_up(work: Work, job_id: str, error: ProviderError) -> ProviderError:
+    advice = error.hint
+    if isinstance(error, NotFound):
+        advice = f"If the job is gone, {say_run(work.run, '--new')} creates another one."
+    return error.reworded(
+        f"{error.message}; {job_id} was not seen to end and may still be running",
+        f"{say_follow(work.run.id)} continues. {advice}".strip(),
+    )
+
+
+def _list_events(
+    work: Work, job: Job, known: frozenset[str], patience: Patience
+) -> list[JobEvent] | None:
+    """The new events of the job; None when they cannot be read.
+
+    Once the job has ended there is no later poll, so errors are waited out before that.
+    """
+    provider = work.desk.provider
+    while True:
+        try:
+            events = provider.list_events(job.id, known=known)
+        except ProviderError as error:
+            is_over = patience.is_over(error)
+            if job.ended and is_over:
+                return None
+            # While the job runs, only a wait that the server asks for.
+            patience.pause(error, provider.capabilities.poll_every_s if job.ended else 0.0)
+            if not job.ended:
+                return None
+        else:
+            patience.answered()
+            return events
 
 
 class _Signs:
@@ -131,12 +175,13 @@ def _show_last_progress(work: Work) -> None:
             return
 
 
-def _wait_for_name(work: Work, job: Job) -> Job:
+def _wait_for_name(work: Work, job: Job, patience: Patience) -> Job:
     for pause_s in _NAME_PAUSES_S:
         if job.fine_tuned_model:
             return job
         work.sleep(pause_s)
-        job = work.desk.provider.get_job(job.id)
+        job = _get_job(work, job.id, patience)
+        patience.answered()
     if not job.fine_tuned_model:
         work.desk.observer.noted(f"{job.id} succeeded, but the provider names no model")
     return job

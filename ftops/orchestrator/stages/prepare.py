@@ -49,7 +49,7 @@ def prepare(work: Work) -> Outcome:
     overlap_rows = _note_overlap(work, training, validation) or None
     prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
     _check_same(work, prepared)
-    check_evaluation(spec, Path(work.run.job_file), prepared, work.folder)
+    check_evaluation(spec, Path(work.run.job_file), prepared, work.folder, run_code=True)
     summary = training.summary
     classes: Json = dict(summary.classes) if summary and summary.classes else None
     return Outcome({**prepared.to_json(), "classes": classes})

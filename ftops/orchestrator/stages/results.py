@@ -1,12 +1,20 @@
 """The results file of the job is fetched and kept as it came.
 
-Its last figures go to the ledger, and so do the checkpoints that can still be asked.
+Its last figures go to the ledger, and so do the checkpoints that can still be asked. Both are
+optional: a server without them does not keep the run from its end.
 """
 
-import contextlib
 from collections.abc import Sequence
 
-from ftops.errors import BadAnswer, NotFound, PermissionRefused, Rejected, RunError
+from ftops.errors import (
+    BadAnswer,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    Rejected,
+    RunError,
+    Unavailable,
+)
 from ftops.files import write_atomic
 from ftops.orchestrator.work import Outcome, Work
 from ftops.records import Json
@@ -14,15 +22,18 @@ from ftops.reporting.results import HEADERS, ResultRow, parse_results
 
 FILENAME = "results.csv"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
-
 _CUT_PAUSES_S = (1.0, 4.0)
+# What a server answers that does not have the file, or the route.
+_NOT_THERE = (NotFound, Rejected, PermissionRefused, BadAnswer, Unavailable)
 
 
 def results(work: Work) -> Outcome:
     """Leave the last figures of the training in the detail, with the file's id and size."""
     found = _fetch(work)
-    if found is None:
+    if not isinstance(found, tuple):
         reason = "the provider has no results file for this job"
+        if found is not None:
+            reason += f" ({found.message})"
         work.desk.observer.noted(reason)
         return Outcome(skipped=reason)
     file_id, content = found
@@ -39,25 +50,28 @@ def results(work: Work) -> Outcome:
     return Outcome({"rows": len(rows), **_last_figures(rows), "file": file} | checkpoints)
 
 
-def _fetch(work: Work) -> tuple[str, bytes] | None:
+def _fetch(work: Work) -> tuple[str, bytes] | ProviderError | None:
+    """The file's id and content; the last refusal, or None, when there is no file."""
     job_id = work.run.job_id
+    refusal: ProviderError | None = None
     if job_id is None:
         raise RunError(f"{work.run.id} has no job whose results could be fetched")
     for pause_s in (*_PAUSES_S, None):
-        job = work.desk.provider.get_job(job_id)
-        for file_id in job.result_files[:1]:
-            with contextlib.suppress(NotFound):
+        try:
+            for file_id in work.desk.provider.get_job(job_id).result_files[:1]:
                 return file_id, _read_whole(work, file_id)
+        except _NOT_THERE as error:
+            refusal = error
         if pause_s is not None:
             work.sleep(pause_s)
-    return None
+    return refusal
 
 
 def _list_checkpoints(work: Work) -> dict[str, Json]:
     """The job's checkpoints for the detail; a provider that knows no such thing has none."""
     try:
         found = work.desk.provider.list_checkpoints(work.run.job_id or "")
-    except (NotFound, Rejected, PermissionRefused, BadAnswer):
+    except _NOT_THERE:
         return {}
     listed: list[Json] = [
         {"id": one.id, "step": one.step, "model": one.model, "metrics": dict(one.metrics)}

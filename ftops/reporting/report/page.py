@@ -34,13 +34,12 @@ from ftops.reporting.report.words import (
     say_value,
     show,
 )
+from ftops.text import show_hidden
 
 _FOLDER = Path(__file__).parent
 _TAGS = {"good": "✓", "bad": "✗", "warn": "!", "open": "·"}
-# what could end the script element, or a line of it, from inside of a text
-_ESCAPES = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
+# what could end the script element from inside of a text
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,12 @@ def render_page(contents: Contents) -> str:
 
 def escape_data(data: Any) -> str:
     """JSON in which no text can end the element that it stands in."""
-    return orjson.dumps(data).decode().translate(_ESCAPES)
+    return show_hidden(orjson.dumps(data).decode()).translate(_ESCAPES)
+
+
+def _show(value: object) -> object:
+    """A value of the template with its hidden characters made visible; markup is ours."""
+    return show_hidden(value) if type(value) is str else value
 
 
 def make_policy(style: str, script: str) -> str:
@@ -149,7 +153,7 @@ def _open_template() -> Any:
 
     loader = jinja2.FileSystemLoader(_FOLDER)
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, finalize=_show
     )
     return environment.get_template("page.html")
 

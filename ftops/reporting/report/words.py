@@ -1,7 +1,8 @@
 """Figures and foreign texts as they are shown: the same words in every form of a report."""
 
-import re
 from datetime import datetime
+
+from ftops.text import show_hidden
 
 _SHARES = (
     "accuracy",
@@ -14,20 +15,15 @@ _SHARES = (
     "stop",
     "rouge",
 )
-# control characters but for tab and new line, those that turn the text after them around, halves of
-# characters, and what is no character
-_UNSHOWN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 LONGEST_TEXT = 600  # characters of a prompt or an answer that are shown
 
 
 def show(text: str, limit: int | None = None) -> str:
-    """A foreign text with its control characters made visible, cut at `limit` characters."""
+    """A foreign text with its hidden characters made visible, cut at `limit` characters."""
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … ({len(text) - limit:,} characters more)"
-    return _UNSHOWN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return show_hidden(text)
 
 
 def is_share(metric: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.extras import need
 from ftops.scoring.samples import Bools, Floats, Ids, Sample
+from ftops.text import to_nfc
 
 BINS = 10
 _MOST_PLACES = 4096  # in the order of chances; of more, neighbours are joined for the interval
@@ -50,7 +51,7 @@ class _Numbers(dict[str, int]):
         self._other = len(labels)
 
     def __missing__(self, label: str) -> int:
-        self[label] = self.get(label.strip(), self._other)
+        self[label] = self.get(to_nfc(label.strip()), self._other)
         return self[label]
 
 
@@ -62,7 +63,7 @@ def _collect(answers: Sequence[Answer]) -> _Told | None:
             told.append(one)
     if not told:
         return None
-    labels = sorted({one.expected.strip() for one in answers})
+    labels = sorted({one.expected_label for one in answers})
     numbers, width = _Numbers(labels), len(labels) + 1
     cells = [
         line * width + numbers[label] for line, one in enumerate(told) for label in one.chances
@@ -74,7 +75,7 @@ def _collect(answers: Sequence[Answer]) -> _Told | None:
         len(answers),
         labels,
         table.reshape(len(told), width)[:, :-1],
-        np.array([numbers[one.expected] for one in told], np.int64),
+        np.array([numbers[one.expected_label] for one in told], np.int64),
     )
 
 

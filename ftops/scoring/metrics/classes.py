@@ -13,6 +13,7 @@ import numpy as np
 from ftops.scoring.answers import Answer
 from ftops.scoring.samples import Floats, Ids, Sample
 from ftops.scoring.tallies import find_labels, place
+from ftops.text import to_nfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,9 @@ class Cells:
     def find(self, answers: Sequence[Answer]) -> tuple[tuple[str, ...], Ids]:
         """The labels, and the cell of each answer in their confusion matrix."""
         if self._last is None or self._last[0] is not answers:
-            expected = {one.expected.strip() for one in answers}
-            labels = tuple(sorted(expected | set(self.labels))) if self.labels else ()
+            expected = {one.expected_label for one in answers}
+            named = set(map(to_nfc, self.labels))
+            labels = tuple(sorted(expected | named)) if named else ()
             labels = labels or find_labels(answers)
             self._last = (answers, labels, place(answers, labels) if labels else np.zeros(0, int))
         return self._last[1], self._last[2]

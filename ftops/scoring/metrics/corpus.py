@@ -12,6 +12,7 @@ import numpy as np
 from ftops.scoring.answers import Answer, Problem
 from ftops.scoring.extras import need
 from ftops.scoring.samples import Floats, Sample
+from ftops.text import to_nfc
 
 _PERCENT = 100.0
 
@@ -26,7 +27,8 @@ class CorpusMetric:
     def measure(self, answers: Sequence[Answer]) -> Sample:
         """The figure of all rows; one that failed counts as an empty answer."""
         texts = [
-            ("" if one.problem is Problem.FAILED else one.given, one.expected) for one in answers
+            ("" if one.problem is Problem.FAILED else to_nfc(one.given), to_nfc(one.expected))
+            for one in answers
         ]
         different = {pair: number for number, pair in enumerate(dict.fromkeys(texts))}
         if not different:

@@ -1,87 +1,79 @@
 """The user's own function as a metric: `python: checks/my_check.py:score`.
 
-It is called `score(prompt, expected, given)` for each row and gives True, False or a number. It
-runs in this process, and yet must not spoil what ftops prints, nor end or hold the command: what it
-prints goes to stderr, its input is empty, and a call that takes too long is broken off.
+It is called `score(prompt, expected, given)` for each row and returns True, False or a number. To
+make the metric, its source is parsed and not run. `load` and `measure` run it, in a process of its
+own (`row_process.py`): what it prints goes to stderr, its input is empty, it cannot change or end
+the command, and a call that takes too long is ended.
 """
 
-import contextlib
-import io
-import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import ast
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from ftops.errors import ScoringError
 from ftops.records import Json, Prompt
 from ftops.scoring.answers import Answer, Problem
-from ftops.scoring.metrics.time_limit import TookTooLong, limit_time
+from ftops.scoring.metrics import row_process
+from ftops.scoring.metrics.row_scorers import FUNCTION_HINT
 from ftops.scoring.samples import Sample
 
 ROW_LIMIT_S = 30.0
-_MOST_TIMEOUTS = 3  # of so many rows in all; the others are not tried, but told of
-_LARGEST = 1e15  # sums of squares of so large scores are still numbers
-_SHOWN = 3  # rows of which the fault is told in full
-_HINT = "Write `python: checks/my_check.py:score`, with a function score(prompt, expected, given)."
+_MOST_LATE = 3  # rows that take too long or end the process; the others are not tried
+_SHOWN = 3  # rows of which the fault is shown
+_ARGUMENTS = 3
+_NO_FUNCTION = (
+    ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.SetComp,
+    ast.DictComp, ast.GeneratorExp,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionMetric:
-    """The mean of what the function gives.
+    """The mean of what the function returns.
 
-    A row on which it raises, or gives something else than a number, has the lowest score that any
-    row has, at most 0, and is told of by its line. Where every row is so there is no figure.
+    A row on which it raises, or returns something else than a number, has the lowest score that any
+    row has, at most 0, and is named by its line. Where every row is so there is no figure.
     """
 
     name: str
-    function: Callable[..., Any]
+    path: Path
+    function: str
     where: str
     limit_s: float = ROW_LIMIT_S
 
+    def load(self) -> None:
+        """Run the file once, as `measure` does; ScoringError when it does not load."""
+        row_process.load(self._task)
+
     def measure(self, answers: Sequence[Answer]) -> Sample:
         """Calls the function once a row, but not for rows that failed, which score lowest."""
-        faults: dict[int, str] = {}
-        scores: list[float | None] = []
-        late = 0
-        for one in answers:
-            if one.problem is Problem.FAILED:
-                scores.append(None)
-                continue
-            if late < _MOST_TIMEOUTS:
-                scored, fault = self._call(one)
-                late += isinstance(fault, _Late)
-            else:
-                scored, fault = None, "not tried, since calls before it took too long"
-            scores.append(scored)
-            if fault:
-                faults[one.line] = fault
-        known = [one for one in scores if one is not None]
-        notes = self._tell(faults, len(answers))
+        asked = [one for one in answers if one.problem is not Problem.FAILED]
+        rows: list[Json] = [[_plain(one.prompt), one.expected, one.given] for one in asked]
+        outcomes = row_process.score_rows(
+            self._task, rows, limit_s=self.limit_s, most_late=_MOST_LATE
+        )
+        faults = {
+            one.line: outcome.fault
+            for one, outcome in zip(asked, outcomes, strict=True)
+            if outcome.score is None
+        }
+        notes = self._note(faults, len(answers))
+        known = [one.score for one in outcomes if one.score is not None]
         if not known:
             return Sample.none(notes[0] if notes else "every row failed")
         lowest = min(0.0, *known)
+        left = iter(outcomes)
+        scores = [None if one.problem is Problem.FAILED else next(left).score for one in answers]
         return Sample.of_scores([lowest if one is None else one for one in scores], notes=notes)
 
-    def _call(self, answer: Answer) -> tuple[float | None, str]:
-        """The score, or None and what is wrong."""
-        try:
-            with _kept_apart(), limit_time(self.limit_s):
-                given = self.function(_plain(answer.prompt), answer.expected, answer.given)
-                score = _read_score(given)
-                told = "" if abs(score) <= _LARGEST else _shorten(_show(given, repr))
-        except TookTooLong:
-            return None, _Late(f"it took more than {self.limit_s:g} s")
-        except (Exception, SystemExit) as error:
-            return None, f"{type(error).__name__}: {_show(error, str)}"
-        if told or math.isnan(score):
-            return None, f"it gave {told}, which is neither True, False nor a number to count with"
-        return score, ""
+    @property
+    def _task(self) -> dict[str, str]:
+        return {"kind": "python", "path": str(self.path), "function": self.function}
 
-    def _tell(self, faults: dict[int, str], rows: int) -> tuple[str, ...]:
+    def _note(self, faults: dict[int, str], rows: int) -> tuple[str, ...]:
         if not faults:
             return ()
         shown = "; ".join(
@@ -95,76 +87,88 @@ class FunctionMetric:
         )
 
 
-class _Late(str):
-    """The fault of a call that was broken off."""
+def make_function(name: str, where: str, folder: Path) -> FunctionMetric:
+    """The metric of `file.py:function`, the file below `folder` unless its path is absolute.
 
-    __slots__ = ()
-
-
-@contextlib.contextmanager
-def _kept_apart() -> Iterator[None]:
-    """What is printed in here goes to stderr; there is nothing to be read."""
-    before, sys.stdin = sys.stdin, io.StringIO()
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        sys.stdin = before
-
-
-def _read_score(given: Any) -> float:
-    """What it gave as a number; NaN where it is none."""
-    try:
-        return math.nan if isinstance(given, str | bytes) else float(given)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-
-
-def _show(given: object, render: Callable[[object], str]) -> str:
-    """The user's value as text, also where its own class cannot tell."""
-    try:
-        return render(given)
-    except Exception:
-        return f"a {type(given).__name__}"
-
-
-def make_function(name: str, told: str, folder: Path) -> FunctionMetric:
-    """Load `file.py:function`, the file below `folder` unless its path is absolute.
-
-    ScoringError when there is no such file or function, or the file does not load.
+    Runs nothing of the file. ScoringError when the file cannot be parsed, or when its source has no
+    such function, or one that does not take three arguments.
     """
-    file, _, function = told.rpartition(":")
+    file, _, function = where.rpartition(":")
     if not file or not function:
-        raise ScoringError(f"`{told}` names no file and function", hint=_HINT)
+        raise ScoringError(f"`{where}` names no file and function", hint=FUNCTION_HINT)
     path = folder / file
-    found = getattr(_load(path), function, None)
-    if not callable(found):
-        raise ScoringError(f"{path}: there is no function `{function}` in it", hint=_HINT)
-    return FunctionMetric(name, found, told)
+    _check_function(path, _parse(path), function)
+    return FunctionMetric(name, path, function, where)
 
 
-def _load(path: Path) -> ModuleType:
-    """The file as a module of its own; modules beside it can be imported while it loads."""
+def _parse(path: Path) -> ast.Module:
     try:
         source = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ScoringError(f"{path}: the file cannot be read: {reason}", hint=_HINT) from error
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    beside = str(path.resolve().parent)
-    sys.path.insert(0, beside)
-    try:
-        with _kept_apart():
-            exec(compile(source, str(path), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the user's own source, and shown when it runs
+            return ast.parse(source, str(path))
+    except SyntaxError as error:
         raise ScoringError(
-            f"{path}: the file does not load: {type(error).__name__}: {error}", hint=_HINT
+            f"{path}:{error.lineno or 1}: not Python: {error.msg}", hint=FUNCTION_HINT
         ) from error
-    finally:
-        if beside in sys.path:
-            sys.path.remove(beside)
-    return module
+    except (RecursionError, MemoryError) as error:
+        raise ScoringError(f"{path}: the source is nested too deep", hint=FUNCTION_HINT) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ScoringError(
+            f"{path}: the file cannot be read: {reason}", hint=FUNCTION_HINT
+        ) from error
+
+
+def _check_function(path: Path, module: ast.Module, name: str) -> None:
+    """ScoringError when the source shows that there is no such function of three arguments.
+
+    What only running it could show, as with a decorator or `import *`, is accepted.
+    """
+    bound = [value for found, value in _list_bindings(module.body) if found in (name, "*")]
+    last = bound[-1] if bound else None
+    if last is None or isinstance(last, _NO_FUNCTION):
+        raise ScoringError(f"{path}: there is no function `{name}` in it", hint=FUNCTION_HINT)
+    if not isinstance(last, ast.FunctionDef | ast.Lambda):
+        return
+    if isinstance(last, ast.FunctionDef) and last.decorator_list:
+        return
+    if not _takes_three(last.args):
+        raise ScoringError(
+            f"{path}:{last.lineno}: `{name}` must take three arguments: {name}(prompt, expected,"
+            " given)",
+            hint=FUNCTION_HINT,
+        )
+
+
+def _list_bindings(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
+    """The names that statements of a module bind, with what they are bound to; "*" may be any."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield statement.name, statement
+            case ast.Import() | ast.ImportFrom():
+                for alias in statement.names:
+                    yield alias.asname or alias.name.partition(".")[0], statement
+            case ast.Assign() | ast.AnnAssign() if statement.value is not None:
+                targets = [statement.target] if isinstance(statement, ast.AnnAssign) else (
+                    statement.targets
+                )  # fmt: skip
+                for target in targets:
+                    for node in ast.walk(target):
+                        if isinstance(node, ast.Name):
+                            yield node.id, statement.value if target is node else statement
+            case _:
+                for field in ("body", "handlers", "orelse", "finalbody"):
+                    yield from _list_bindings(getattr(statement, field, ()))
+
+
+def _takes_three(arguments: ast.arguments) -> bool:
+    """Whether a call with three positional arguments fits."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    needed = len(positional) - len(arguments.defaults)
+    at_most_enough = arguments.vararg is not None or len(positional) >= _ARGUMENTS
+    return needed <= _ARGUMENTS and at_most_enough and None not in arguments.kw_defaults
 
 
 def _plain(prompt: Prompt) -> Json:

@@ -1,61 +1,73 @@
 """Metrics of form: the share of answers that are as a program needs them."""
 
-import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 from ftops.errors import ScoringError
 from ftops.scoring.answers import Answer, Problem
-from ftops.scoring.extras import need
+from ftops.scoring.metrics import row_process
+from ftops.scoring.metrics.row_scorers import NOTHING, compile_pattern, read_json
 from ftops.scoring.samples import Sample
+
+ROW_LIMIT_S = 5.0
+SCHEMA_LIMIT_S = 30.0  # to read and check a schema
 
 
 def json_valid(answer: Answer) -> float:
     """1 where the answer is one JSON value (RFC 8259: NaN and Infinity are none)."""
-    return float(_read(answer.given) is not _NOTHING)
+    return float(read_json(answer.given) is not NOTHING)
 
 
-def make_json_schema(name: str, path: Path) -> Callable[[Answer], float]:
-    """1 where the answer is JSON that the schema in that file allows."""
-    jsonschema = need("jsonschema", name)
-    try:
-        schema = json.loads(path.read_text("utf-8"))
-        kind: Any = jsonschema.validators.validator_for(
-            schema, default=jsonschema.Draft202012Validator
+@dataclass(frozen=True, slots=True)
+class FormMetric:
+    """The share of answers that a regular expression or a JSON Schema accepts.
+
+    Both can take unbounded time on one answer, so each answer has `limit_s`.
+    """
+
+    name: str
+    task: Mapping[str, str]
+    limit_s: float = ROW_LIMIT_S
+
+    def measure(self, answers: Sequence[Answer]) -> Sample:
+        """The share; an answer that failed is not accepted.
+
+        ScoringError with its line when an answer cannot be judged within the limit: a share of the
+        other rows would say something else.
+        """
+        asked = [one for one in answers if one.problem is not Problem.FAILED]
+        outcomes = row_process.score_rows(
+            self.task, [one.given for one in asked], limit_s=self.limit_s, most_late=1
         )
-        kind.check_schema(schema)
-    except OSError as error:
-        raise ScoringError(f"{path}: the schema cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ScoringError(f"{path}: the schema is not JSON: {error}") from error
-    except jsonschema.SchemaError as error:
-        raise ScoringError(f"{path}: this is no JSON schema: {error.message}") from error
-    referencing = need("referencing", name)
-    validator = kind(schema, registry=referencing.Registry())  # which fetches nothing
-
-    def score(answer: Answer) -> float:
-        value = _read(answer.given)
-        try:
-            return float(value is not _NOTHING and validator.is_valid(value))
-        except referencing.exceptions.Unresolvable as error:
-            raise ScoringError(
-                f"{path}: the schema names another, which is not in this file: {error.ref}",
-                hint="Put it into the same file, below `$defs`.",
-            ) from error
-
-    return score
+        for one, outcome in zip(asked, outcomes, strict=True):
+            if outcome.score is None:
+                raise ScoringError(
+                    f"metric {self.name}: row {one.line}: {outcome.fault}, on an answer of"
+                    f" {len(one.given):,} characters",
+                    hint="Change the pattern or schema so that it cannot backtrack without end (as"
+                    " `(a+)+` does), or leave the metric out; answers that were given are kept.",
+                )
+        left = iter(outcomes)
+        return Sample.of_scores(
+            [0.0 if one.problem is Problem.FAILED else next(left).score for one in answers]
+        )
 
 
-def make_regex(pattern: str) -> Callable[[Answer], float]:
-    """1 where the pattern is found in the answer; ValueError when it is none."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"`{pattern}` is no regular expression: {error}") from error
-    return lambda answer: float(compiled.search(answer.given) is not None)
+def make_json_schema(name: str, path: Path) -> FormMetric:
+    """Whether the answer is JSON that the schema in that file allows.
+
+    ScoringError when there is no such schema, or when it cannot be checked in time.
+    """
+    task = {"kind": "json_schema", "path": str(path)}
+    row_process.load(task, limit_s=SCHEMA_LIMIT_S)
+    return FormMetric(name, task)
+
+
+def make_regex(name: str, pattern: str) -> FormMetric:
+    """Whether the pattern is found in the answer; ValueError when it is none."""
+    compile_pattern(pattern)
+    return FormMetric(name, {"kind": "regex", "pattern": pattern})
 
 
 def make_max_chars(most: int) -> Callable[[Answer], float]:
@@ -79,21 +91,3 @@ class StopReached:
                 for one in answers
             ]
         )
-
-
-_NOTHING = object()
-
-
-def _read(text: str) -> object:
-    try:
-        value: object = _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return _NOTHING
-    return value
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)

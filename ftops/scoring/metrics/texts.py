@@ -49,6 +49,6 @@ def make_edit_distance(name: str) -> Callable[[Answer], float]:
     distance: Any = need("rapidfuzz.distance", name).Levenshtein.normalized_distance
 
     def score(answer: Answer) -> float:
-        return float(distance(answer.given.strip(), answer.expected.strip()))
+        return float(distance(answer.given_label, answer.expected_label))
 
     return score

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ftops.records import Json
+from ftops.scoring.metrics.row_scorers import compile_pattern
 from ftops.spec.problems import quoted
 from ftops.spec.promptfoo.template import render_template
 from ftops.spec.promptfoo.tree import Leftovers, get_entries, iterate, to_text, to_value
@@ -114,10 +115,10 @@ def _read_one(
             return _read_rubric(node, entries, values, grader, left)
         if plain in _PATTERNS:
             pattern = _PATTERNS[plain](_render_all(entries.get("value"), values))
-            re.compile(pattern)
+            compile_pattern(pattern)
             ahead = "(?!" if kind != plain else "(?="
             return Expectation("regex", f"{ahead}{pattern})", node=node)
-    except (ValueError, re.error) as error:
+    except ValueError as error:
         left.add(node, f"an assertion {quoted(kind)}", str(error))
         return None
     left.add(node, f"an assertion {quoted(kind)}", "no metric is like it")

@@ -68,6 +68,8 @@ def _expand(node: Node, folder: Path, left: Leftovers) -> Iterator[Node]:
         yield node
         return
     path = folder / text.removeprefix("file://")
+    if left.refuses_path(node, f"tests {quoted(text)}", path, folder):
+        return
     if not path.is_file():
         left.add(node, f"tests {quoted(text)}", "there is no such file next to the configuration")
     elif path.suffix in (".yaml", ".yml", ".json"):

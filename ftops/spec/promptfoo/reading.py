@@ -73,9 +73,12 @@ class Imported:
         return "\n".join(lines) + "\n"
 
 
-def read_promptfoo(path: Path) -> Imported:
-    """What the configuration at `path` becomes; SpecError when it is none, or has no rows."""
-    left = Leftovers()
+def read_promptfoo(path: Path, *, allow_outside: bool = False) -> Imported:
+    """What the configuration at `path` becomes; SpecError when it is none, or has no rows.
+
+    Files that it names are read in its folder and below, others only with `allow_outside`.
+    """
+    left = Leftovers(allow_outside=allow_outside)
     root = load_tree(path)
     if not isinstance(root, Entries):
         raise SpecError(f"{path}: a promptfoo configuration is a mapping of prompts and tests")
@@ -191,6 +194,8 @@ def _read_prompt_file(node: Node, text: str, folder: Path, left: Leftovers) -> l
     path = folder / text.removeprefix("file://")
     if path.suffix not in (".txt", ".json", ".md"):
         left.add(node, f"the prompt {quoted(text)}", "only .txt, .md and .json files are read")
+        return []
+    if left.refuses_path(node, f"the prompt {quoted(text)}", path, folder):
         return []
     if not path.is_file():
         left.add(node, f"the prompt {quoted(text)}", "there is no such file")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ftops.errors import SpecError
 from ftops.records import Json
+from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
 from ftops.spec.problems import Report, quoted
 from ftops.spec.reader import (
     Broken,
@@ -39,6 +40,14 @@ class Leftovers:
     """All that was not carried over, each once, in the order in which it was met."""
 
     found: list[Leftover] = field(default_factory=list)
+    allow_outside: bool = False
+
+    def refuses_path(self, node: Node, what: str, path: Path, folder: Path) -> bool:
+        """Note, and say, that a file may not be read since it is not in the folder or below."""
+        if self.allow_outside or find_outside(path, folder) is None:
+            return False
+        self.add(node, what, f"it is outside the configuration's folder ({ALLOW_OUTSIDE} reads it)")
+        return True
 
     def add(self, node: Node, what: str, why: str) -> None:
         """Note what stands at that node."""

@@ -143,15 +143,15 @@ def test_what_is_wrong_with_standard_input_is_said_of_it(tmp_path: Path) -> None
 
 def test_a_workbook_is_read_once_and_prepared_all_the_same(tmp_path: Path) -> None:
     cells = [
-        ["Question", "Answer"],
+        ["Customer says", "We reply"],
         *([f"What is {n}?", f"{chr(97 + n % 26)} {n}"] for n in range(40)),
     ]
     cells += [["What?", ""], cells[1]]
     book = tmp_path / "faq.xlsx"
     book.write_bytes(make_workbook({"Sheet1": cells}))
     refused = ftops("data", "prepare", book)
-    assert "--prompt '{Question}' --completion 'Answer'" in refused.err
-    columns = ("--prompt", "Question", "--completion", "Answer")
+    assert "--prompt '{Customer says}' --completion 'We reply'" in refused.err
+    columns = ("--prompt", "Customer says", "--completion", "We reply")
     document = json.loads(ftops("data", "prepare", book, *columns, "--yes", "--json").out)
     counts = {fix["check"] or fix["code"]: fix["rows"] for fix in document["fixes"]}
     assert counts["empty-completion"] == 1

@@ -218,9 +218,8 @@ class Endless(io.RawIOBase):
 @pytest.mark.parametrize("beginning", [b'{"prompt": "', b'[{"prompt": "', CSV + b"a,"])
 def test_a_line_without_an_end_is_not_read_to_its_end(beginning: bytes) -> None:
     endless = Endless(beginning)
-    source = open_source(None, stdin=io.BufferedReader(endless))
     with pytest.raises(DatasetError, match=r"standard input:\d+:"):
-        examine(source)
+        examine(open_source(None, stdin=io.BufferedReader(endless)))
 
 
 def test_four_million_blank_lines_take_no_room(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_an_id_is_that_of_the_content_and_stays_the_same_for_ever(tmp_path: Path
 
 
 def test_no_text_can_leave_its_place_on_the_page(tmp_path: Path) -> None:
-    evil = "</script><script>alert(1)</script><!-- \u2028 & @DATA@"
+    evil = "</script><script>alert(1)</script><!-- & @DATA@"
     path = write_rows(tmp_path / "rows.jsonl", [pair(evil)])
     drawn = draw_sample(path, ReadOptions(), 1, 1)
     marks = {drawn.rows[0].id: Mark(Verdict.FIX, evil)}
@@ -96,6 +96,24 @@ def test_no_text_can_leave_its_place_on_the_page(tmp_path: Path) -> None:
     data = json.loads(found.group(1))
     assert data["rows"][0]["parts"][0] == ["prompt", evil]
     assert data["marks"][drawn.rows[0].id] == {"mark": "fix", "note": evil}
+
+
+def test_hidden_characters_are_shown_on_the_page_and_notes_are_kept(tmp_path: Path) -> None:
+    evil = "pay \u202e100\u2066 \x9b31m \u200f\u061c\u2028 \x07 end"
+    shown = r"pay \u202e100\u2066 \u009b31m \u200f\u061c\u2028 \u0007 end"
+    path = write_rows(tmp_path / "rows.jsonl", [pair(evil, "a\tb\nc")])
+    drawn = draw_sample(path, ReadOptions(), 1, 1)
+    marks = {drawn.rows[0].id: Mark(Verdict.FIX, evil)}
+    page = render_page(drawn, marks, name=evil, unit="row", marks_file=tmp_path / f"{evil}.jsonl")
+    assert not re.search(
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", page
+    )
+    found = re.search(r'id="data">(.*?)</script>', page, re.S)
+    assert found is not None
+    data = json.loads(found.group(1))
+    assert data["rows"][0]["parts"] == [["prompt", shown], ["completion", "a\tb\nc"]]
+    assert data["rows"][0]["note"] == data["name"] == shown
+    assert data["marks"][drawn.rows[0].id]["note"] == evil
 
 
 def test_marks_come_back_as_they_were_written(tmp_path: Path) -> None:

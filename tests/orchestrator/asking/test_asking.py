@@ -31,6 +31,16 @@ def test_answers_come_in_the_order_of_the_prompts_with_progress(parlour: Parlour
     assert [done for done, _ in parlour.progress] == sorted(done for done, _ in parlour.progress)
 
 
+def test_questions_without_an_answer_are_not_counted_as_answers(parlour: Parlour) -> None:
+    def fail(number: int, _prompts: Sequence[Prompt]) -> None:
+        if number in (2, 3):
+            raise BadAnswer("cut off")
+
+    parlour.oracle.at_request = fail
+    parlour.texts(PROMPTS[:6], at_once=1)
+    assert parlour.progress[-1] == (4, 6)
+
+
 def test_some_requests_are_under_way_at_once_and_never_more_than_allowed(parlour: Parlour) -> None:
     full = threading.Barrier(3)
 

@@ -411,6 +411,27 @@ def test_a_run_is_not_compared_with_itself(bench: Bench) -> None:
         compare_runs([run, run], bench.ledger, bench.home, EvaluateSpec.model_validate({}))
 
 
+def test_parameters_that_models_refuse_are_noted_and_shown_in_a_comparison(bench: Bench) -> None:
+    bench.provider.voices = {"gpt": knowing, "wise": always("A")}
+    bench.provider.refused = {"gpt": {"top_p": None}, "wise": {"temperature": None}}
+    section = {"against": [{"model": "gpt"}], "metrics": ["accuracy", {"judge": {"model": "wise"}}]}
+    first, found = evaluate(bench, **section)
+    assert "gpt: top_p not sent: the model refuses it" in found.notes
+    assert "judge: temperature not sent: the model refuses it" in found.notes
+    assert first.fine_tuned_model is not None
+    again = bench.run(bench.write_job(seed=7, evaluate={"file": "exam.jsonl"}))
+    assert again.fine_tuned_model is not None
+    path = get_run_folder(bench.home, again.id) / "evaluation.json"
+    document = json.loads(path.read_bytes())
+    document["candidates"][0]["refused_parameters"] = {"seed": None}
+    path.write_text(json.dumps(document))
+    spec = EvaluateSpec.model_validate({})
+    compared = compare_runs([first, again], bench.ledger, bench.home, spec)
+    assert any(note.endswith("seed not sent: the model refuses it") for note in compared.notes)
+    figures = [one.candidates[0].figures for one in (found, compared)]
+    assert figures[0]["accuracy"] == figures[1]["accuracy"]
+
+
 def test_candidates_are_told_what_the_tuned_model_has_learned(bench: Bench) -> None:
     heard: dict[str, list[str]] = {"ada": [], "gpt": []}
 

@@ -1,6 +1,7 @@
 """A user's own function scores rows, and whatever it does wrong is told by row."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,19 +80,74 @@ def test_a_file_may_import_its_neighbours(make: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "reason"),
     [
-        ("def other(): pass\n", "no function `score`"),
-        ("score = 3\n", "no function `score`"),
-        ("def score(:\n", "does not load: SyntaxError"),
-        ("1 / 0\n", "does not load: ZeroDivisionError"),
-        ("raise SystemExit(3)\n", "does not load: SystemExit"),
+        ("def other(): pass\n", r"check\.py: there is no function `score`"),
+        ("score = 3\n", r"check\.py: there is no function `score`"),
+        ("class Check:\n    def score(self): pass\n", "there is no function `score`"),
+        ("x = 1\ndef score(:\n", r"check\.py:2: not Python: invalid syntax"),
+        ("x = " + "(" * 500 + ")" * 500, "check.py"),
+        ("\n\ndef score(answer): ...\n", r"check\.py:3: `score` must take three arguments"),
+        ("def score(a, b, c, d): ...\n", "must take three arguments"),
+        ("def score(a, b, c, *, d): ...\n", "must take three arguments"),
+        ("score = lambda a: 1\n", "must take three arguments"),
     ],
 )
-def test_a_file_that_is_wrong_is_told_of_before_any_row(make: Make, source: str, told: str) -> None:
-    with pytest.raises(ScoringError, match=told) as caught:
+def test_a_source_without_the_function_is_refused_when_the_metric_is_made(
+    make: Make, source: str, reason: str
+) -> None:
+    with pytest.raises(ScoringError, match=reason):
         make(source)
-    assert "check.py" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def score(a, b, c, d=1, *more, e=2): return 1\n",
+        "def score(*row): return 1\n",
+        "try:\n    import json\nexcept ImportError:\n    pass\nelse:\n"
+        "    def score(a, b, c): return 1\n",
+        "from operator import truth\nscore = lambda a, b, c: truth(a)\n",
+        "from functools import partial\nscore = partial(lambda k, a, b, c: k, 1)\n",
+        "def made(function):\n    return lambda *row: 1\n@made\ndef score(a): ...\n",
+        "class Score:\n    def __call__(self, a, b, c): return 1\nother, score = 1, Score()\n",
+        "score: object = max if False else (lambda a, b, c: 1)\n",
+    ],
+)
+def test_a_function_is_found_however_the_source_defines_it(make: Make, source: str) -> None:
+    assert make(source).measure(answer([("a", "a")])).value == 1
+
+
+def test_making_the_metric_runs_nothing_and_leaves_no_bytecode(make: Make, tmp_path: Path) -> None:
+    metric = make(
+        "import neighbour\nfrom pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+        "def score(a, b, c): return 1\n"
+    )
+    (tmp_path / "neighbour.py").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["check.py", "neighbour.py"]
+    assert isinstance(metric, FunctionMetric)
+    metric.load()
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("1 / 0\n", "does not load: ZeroDivisionError"),
+        ("raise SystemExit(3)\n", "does not load: SystemExit"),
+        ("import os\nos._exit(7)\n", "does not load: its process ended with exit code 7"),
+        ("del score\n", "there is no function `score`"),
+    ],
+)
+def test_a_file_that_does_not_load_is_an_error_before_any_row(
+    make: Make, source: str, reason: str
+) -> None:
+    made = make("def score(a, b, c): ...\n" + source)
+    assert isinstance(made, FunctionMetric)
+    for use in (made.load, lambda: made.measure(answer([("a", "a")]))):
+        with pytest.raises(ScoringError, match=reason) as caught:
+            use()
+        assert "check.py" in caught.value.message
 
 
 @pytest.mark.parametrize("told", ["check.py", ":score", "nowhere.py:score"])
@@ -102,14 +158,16 @@ def test_a_name_without_file_or_function_is_refused(tmp_path: Path, told: str) -
 
 
 def test_what_a_function_prints_stays_out_of_what_ftops_prints(
-    make: Make, capsys: pytest.CaptureFixture[str]
+    make: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
     metric = make(
-        "print('loaded')\ndef score(prompt, expected, given):\n    print('said')\n    return 1\n"
+        "import os\nprint('loaded')\ndef score(prompt, expected, given):\n    print('said')\n"
+        "    os.system('echo shell')\n    return 1\n"
     )
     assert metric.measure(answer([("a", "a")])).value == 1
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", "loaded\nsaid\n")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert sorted(err.split()) == ["loaded", "said", "shell"]
 
 
 @pytest.mark.parametrize(
@@ -139,16 +197,44 @@ def test_a_function_that_exits_reads_or_gives_the_absurd_ends_no_command(
     assert told in sample.notes[0]
 
 
-def test_a_function_that_never_returns_is_broken_off_and_not_called_for_ever(make: Make) -> None:
-    made = make(
-        "def score(prompt, expected, given):\n"
-        "    while given == 'x':\n        try:\n            pass\n"
-        "        except Exception:\n            pass\n    return 1\n"
-    )
+STUCK = (
+    "def score(prompt, expected, given):\n"
+    "    while given == 'x':\n        try:\n            pass\n"
+    "        except BaseException:\n            pass\n    return 1\n"
+)
+
+
+def test_a_call_that_never_returns_is_ended_and_only_a_few_are_tried(make: Make) -> None:
+    made = make(STUCK)
     assert isinstance(made, FunctionMetric)
-    sample = replace(made, limit_s=0.02).measure(answer([("a", "a"), *[("a", "x")] * 5]))
+    sample = replace(made, limit_s=1).measure(answer([("a", "a"), *[("a", "x")] * 5]))
     assert sample.value == pytest.approx(1 / 6)
     (note,) = sample.notes
     assert "could not score 5 of 6 rows" in note
-    assert "line 2: it took more than 0.02 s" in note
+    assert "line 2: it took more than 1 s" in note
     assert "and 2 more" in note
+
+
+def test_rows_behind_one_that_took_too_long_are_scored(make: Make) -> None:
+    made = make(STUCK)
+    assert isinstance(made, FunctionMetric)
+    sample = replace(made, limit_s=1).measure(answer([("a", "x"), ("a", "a"), ("a", "b")]))
+    assert sample.value == pytest.approx(2 / 3)
+
+
+def test_a_call_is_ended_in_a_thread_too(make: Make) -> None:
+    made = make(STUCK)
+    assert isinstance(made, FunctionMetric)
+    with ThreadPoolExecutor(1) as pool:
+        sample = pool.submit(replace(made, limit_s=1).measure, answer([("a", "x")])).result(60)
+    assert not sample.rows
+
+
+def test_a_row_that_ends_the_process_costs_only_itself(make: Make) -> None:
+    metric = make(
+        "import os\ndef score(prompt, expected, given):\n    return given or os._exit(5)\n"
+    )
+    sample = metric.measure(answer([("a", ""), ("a", ""), ("a", "")]))
+    assert "its process ended with exit code 5" in sample.notes[0]
+    half = make("import os\ndef score(a, b, given):\n    return given == 'x' or os._exit(5)\n")
+    assert half.measure(answer([("a", ""), ("a", "x")])).value == 0.5

@@ -1,6 +1,7 @@
 """Answers have the form that a program needs, or not."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from ftops.errors import ScoringError
 from ftops.scoring.choices import MetricChoice
 from ftops.scoring.making import make_metrics
+from ftops.scoring.metrics.structure import FormMetric
 from tests.scoring.answered import answer, fail, measure
 
 
@@ -59,8 +61,78 @@ def test_a_schema_that_lies_elsewhere_is_not_fetched(tmp_path: Path) -> None:
 def test_a_pattern_is_searched_for_and_a_wrong_one_refused() -> None:
     answers = answer([("x", "abc"), ("x", "ABC")])
     assert measure("regex", answers, pattern="^[a-c]+$").value == 0.5
-    with pytest.raises(ValueError, match="no regular expression"):
-        measure("regex", answers, pattern="(")
+    for wrong in ("(", "a{99999999999999999999}", "(" * 2000 + ")" * 2000):
+        with pytest.raises(ValueError, match="regular expression"):
+            measure("regex", answers, pattern=wrong)
+
+
+SLOW = {"pattern": "^(a+)+$"}
+
+
+@pytest.mark.parametrize("thread", [False, True])
+def test_a_pattern_that_backtracks_without_end_is_an_error_with_row_and_limit(
+    thread: bool,
+) -> None:
+    (made,) = make_metrics([MetricChoice("regex", {**SLOW, "name": "letters"})])
+    assert isinstance(made, FormMetric)
+    metric = replace(made, limit_s=1)
+    answers = answer([("x", "aaa"), ("x", "a" * 60 + "!")])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ScoringError) as caught:
+        if thread:
+            pool.submit(metric.measure, answers).result(60)
+        metric.measure(answers)
+    assert "metric letters: row 2: it took more than 1 s" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", **SLOW},
+        {"patternProperties": {SLOW["pattern"]: {}}, "additionalProperties": {"type": "string"}},
+        {
+            "$ref": "#/$defs/0",
+            "$defs": {
+                **{str(at): {"allOf": [{"$ref": f"#/$defs/{at + 1}"}] * 2} for at in range(60)},
+                "60": {},
+            },
+        },
+    ],
+    ids=["pattern", "names", "references"],
+)
+def test_a_schema_that_takes_without_end_is_an_error_with_row_and_limit(
+    tmp_path: Path, schema: object
+) -> None:
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+    (made,) = make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
+    assert isinstance(made, FormMetric)
+    value = "a" * 60 + "!"
+    text = json.dumps({value: 1} if "patternProperties" in str(schema) else value)
+    with pytest.raises(ScoringError, match=r"metric json_schema: row 1: it took more than 1 s"):
+        replace(made, limit_s=1).measure(answer([("x", text)]))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"$ref": "#"}', "refers to itself without end"),
+        ('{"type": "string", "pattern": "("}', "no JSON schema"),
+        ('{"type": "string", "pattern": "a{99999999999999999999}"}', "no JSON schema"),
+    ],
+)
+def test_a_schema_that_cannot_judge_is_an_error_that_says_why(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    (tmp_path / "s.json").write_text(content)
+    with pytest.raises(ScoringError, match=reason):
+        (made,) = make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
+        made.measure(answer([("x", '"a"')]))
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, " " * (5 << 20) + "{}"], ids=["deep", "large"])
+def test_a_schema_that_is_too_large_or_too_deep_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "s.json").write_text(content)
+    with pytest.raises(ScoringError, match=r"s\.json: the schema is "):
+        make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
 
 
 def test_max_chars_and_stop_reached() -> None:

@@ -55,6 +55,30 @@ def test_every_prompt_meets_every_test(tmp_path: Path) -> None:
     assert (found.leftovers, found.unanswered) == ((), 0)
 
 
+@pytest.mark.parametrize("name", ["../note.txt", "{parent}/note.txt", "link.txt"])
+def test_files_outside_the_folder_are_read_only_when_that_is_allowed(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "note.txt").write_text("a secret of {{country}}")
+    (tmp_path / "tests.jsonl").write_text(
+        '{"vars": {"country": "Chad"}, "assert": [{"type": "equals", "value": "yes"}]}\n'
+    )
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "link.txt").symlink_to("../note.txt")
+    named = name.format(parent=tmp_path)
+    text = f"prompts: ['{{{{country}}}}?', 'file://{named}']{TESTS}  - ../tests.jsonl\n"
+    text = text.replace("defaultTest:\n  vars: {city: Lima}\n", "").replace("{{city}}", "Lima")
+    found = read(folder, text)
+    assert "secret" not in str(found.rows)
+    why = "it is outside the configuration's folder (--allow-outside reads it)"
+    assert [one.endswith(why) for one in notes(found)] == [True, True]
+    assert f"tests '../tests.jsonl': {why}" in notes(found)[1]
+    allowed = read_promptfoo(folder / "promptfooconfig.yaml", allow_outside=True)
+    assert "a secret of France" in str(allowed.rows)
+    assert len(allowed.rows) == 6
+
+
 def test_prompts_of_files_and_chats_are_read_and_made_alike(tmp_path: Path) -> None:
     chat = '[{"role": "system", "content": "In {{country}}"}, {"role": "user", "content": "?"}]'
     text = (

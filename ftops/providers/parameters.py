@@ -1,0 +1,131 @@
+"""The parameters of a request for an answer, without those that the model refuses.
+
+Models and servers differ in what they take: some refuse `temperature`, some know the length of an
+answer as `max_completion_tokens`. No list of names can keep up with them, so the refusal itself is
+read: the parameter that it names is left out or renamed, and the request is sent again.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ftops.errors import Rejected
+from ftops.records import Sampling
+
+T = TypeVar("T")
+
+_LENGTH, _CHAT_LENGTH = "max_tokens", "max_completion_tokens"
+# Without `max_tokens` an answer may cost any amount: it is renamed, never left out.
+_OPTIONAL = ("top_p", "temperature", "stop", "seed", "top_logprobs", "logprobs")
+_DEFAULTS = {"top_p": 1, "temperature": 1}  # of the API: leaving such a value out changes nothing
+_ORDINARY_WORDS = ("stop", "seed")  # count only where the message marks them as names
+_REFUSED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
+_REFUSED_WORDS = re.compile(
+    r"(not|n't|no longer|cannot)\b.{0,20}\b(support|allow|permit|accept|recogni|specif|both\b)"
+    r"|\bun(supported|recogni[sz]ed|known|expected)\b|\bextra inputs\b|\bdeprecated\b"
+    r"|\bonly the default\b|\bcannot find\b|\bmust be (strictly positive|greater than 0|> ?0)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class RefusedParameters:
+    """What the models of one provider account have refused in this process.
+
+    For each parameter it holds the name under which it is sent instead, or None where it is left
+    out. Several threads may use it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bool], dict[str, str | None]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, model: str) -> dict[str, str | None]:
+        """What that model has refused so far."""
+        with self._lock:
+            return self._known.get((model, False), {}) | self._known.get((model, True), {})
+
+    def send(
+        self,
+        model: str,
+        parameters: Mapping[str, Any],
+        send: Callable[[dict[str, Any]], T],
+        *,
+        chat: bool,
+    ) -> tuple[T, dict[str, str | None]]:
+        """What `send` returns for the parameters that the model takes, and what was changed.
+
+        Each refusal takes away or renames a parameter, so there are few attempts. Rejected when a
+        refusal is about something else.
+        """
+        place = (model, chat)
+        while True:
+            with self._lock:
+                known = dict(self._known.get(place, {}))
+            changes = {name: known[name] for name in parameters if name in known}
+            names = {name: changes.get(name, name) for name in parameters}
+            sent = {new: parameters[name] for name, new in names.items() if new is not None}
+            try:
+                return send(sent), changes
+            except Rejected as error:
+                refused = _find_refused(error, sent, chat=chat)
+                if not refused:
+                    raise
+                with self._lock:
+                    self._known.setdefault(place, {}).update(refused)
+
+
+def _find_refused(error: Rejected, sent: Mapping[str, Any], *, chat: bool) -> dict[str, str | None]:
+    """The parameter that the refusal names, with its other name or None; empty: it names none."""
+    message = error.message.partition(": ")[2]  # before it stands what was asked of which model
+    param = re.split(r"[.\[]", error.param or "")[0]
+    if param.startswith(("messages", "prompt", "input", "model")):
+        return {}
+    changeable = [name for name in (_LENGTH, *_OPTIONAL) if name in sent]
+    named = [name for name in changeable if name == param or _is_named(name, message)]
+    if param in changeable:
+        named = [param]
+    # Of two that exclude each other, the one goes that says nothing anyway.
+    idle = [name for name in named if sent[name] == _DEFAULTS.get(name)]
+    if not idle and error.code not in _REFUSED_CODES and not _REFUSED_WORDS.search(message):
+        return {}
+    for name in (*idle, *named):
+        if name == "logprobs":
+            return {"logprobs": None, "top_logprobs": None}
+        if name != _LENGTH:
+            return {name: None}
+        if chat:
+            return {_LENGTH: _CHAT_LENGTH}
+    return {}
+
+
+def _is_named(name: str, message: str) -> bool:
+    before = r"(?:['\"`.\[]|: |\bparameters? )" if name in _ORDINARY_WORDS else r"\b"
+    return re.search(rf"{before}{name}\b", message, re.IGNORECASE) is not None
+
+
+def render_text_sampling(sampling: Sampling) -> dict[str, Any]:
+    """The parameters of a request for the completion of a text."""
+    asked = {} if sampling.logprobs is None else {"logprobs": sampling.logprobs}
+    return _render_sampling(sampling) | asked
+
+
+def render_chat_sampling(sampling: Sampling) -> dict[str, Any]:
+    """The parameters of a request for the answer to a chat."""
+    rendered = _render_sampling(sampling)
+    if sampling.logprobs is not None:
+        rendered |= {"logprobs": True, "top_logprobs": sampling.logprobs}
+    return rendered
+
+
+def _render_sampling(sampling: Sampling) -> dict[str, Any]:
+    rendered: dict[str, Any] = {
+        _LENGTH: sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+    }
+    if sampling.stop:
+        rendered["stop"] = list(sampling.stop)
+    if sampling.seed is not None:
+        rendered["seed"] = sampling.seed
+    return rendered

@@ -1,0 +1,159 @@
+"""Which addresses a key may go to: `trust.toml` in the home folder, and what needs no approval.
+
+A job file can name any address and any environment variable. So a key goes to an address from a job
+file only when the user has approved that scheme, host, port and variable. Needs no approval: a
+provider's own address, this machine, the address in OPENAI_BASE_URL with the key beside it, and
+what the user types as an option of the same command.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from ftops.errors import NotTrusted, StorageError
+from ftops.files import PRIVATE_FILE, make_private_dir, read_if_there, storage_error, write_atomic
+from ftops.providers.address import (
+    KEY_VARIABLE,
+    Destination,
+    is_from_environ,
+    is_loopback,
+    is_official,
+    show_origin,
+)
+
+FILENAME = "trust.toml"
+_HEAD = "# Where a key may go; `ftops trust` lists, adds and removes entries.\n"
+_LOCK_WAIT_S = 10.0
+_SOUND = {"scheme": r"https?", "host": r"[a-z0-9._:-]+", "api_key_env": r"[A-Z_][A-Z0-9_]*"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Approval:
+    """A key, by the name of its environment variable, may go to that server."""
+
+    scheme: str
+    host: str
+    port: int
+    api_key_env: str
+
+    @property
+    def address(self) -> str:
+        return show_origin((self.scheme, self.host, self.port))
+
+
+class TrustFile:
+    """The approvals that are kept, in the file `trust.toml` of a home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / FILENAME
+
+    def read(self) -> list[Approval]:
+        """All approvals, sorted; StorageError when the file is not as ftops writes it."""
+        content = read_if_there(self.path)
+        try:
+            document = tomllib.loads((content or b"").decode())
+            return sorted(_read_entry(entry) for entry in document.get("approved", []))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{self.path} cannot be read, so no key goes to an address that needs approval:"
+                f" {error}",
+                hint="Correct the file, or delete it and approve the addresses again with"
+                " `ftops trust`.",
+            ) from error
+
+    def add(self, approvals: Iterable[Approval]) -> None:
+        """Keep these, too."""
+        self._change(lambda kept: kept | set(approvals))
+
+    def remove(self, approvals: Iterable[Approval]) -> None:
+        self._change(lambda kept: kept - set(approvals))
+
+    def _change(self, change: Callable[[set[Approval]], set[Approval]]) -> None:
+        make_private_dir(self.path.parent)
+        lock = FileLock(self.path.with_suffix(".lock"), timeout=_LOCK_WAIT_S, mode=PRIVATE_FILE)
+        try:
+            with lock:
+                entries = sorted(change(set(self.read())))
+                text = "".join(map(_render_entry, entries))
+                write_atomic(self.path, (_HEAD + text).encode())
+        except OSError as error:  # a lock that stays taken, too
+            raise storage_error(error, self.path) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Decides whether a key may go to an address.
+
+    `typed` is where the options of this command lead, if they name a provider.
+    """
+
+    file: TrustFile
+    environ: Mapping[str, str]
+    typed: Destination | None = None
+
+    def check(self, destination: Destination) -> None:
+        """NotTrusted when the key may not go there."""
+        if self.is_trusted(destination):
+            return
+        address = show_origin(destination.origin)
+        plain = ""
+        if is_plain_http(destination):
+            plain = ", and http is not encrypted: key and data can be read on the way"
+        raise NotTrusted(
+            f"nothing was sent to {address}: that the key in {destination.key_variable} may go"
+            f" there was not approved{plain}",
+            hint=f"If you know that server: `{say_approval(destination)}`.",
+        )
+
+    def is_trusted(self, destination: Destination) -> bool:
+        """Whether the key may go there without a question."""
+        if is_loopback(destination.base_url) or is_official(destination.base_url):
+            return True
+        approval = make_approval(destination)
+        if approval in self.file.read():
+            return True
+        if is_plain_http(destination):
+            return False
+        from_environ = is_from_environ(destination.base_url, self.environ)
+        return (from_environ and destination.key_variable == KEY_VARIABLE) or (
+            self.typed is not None and approval == make_approval(self.typed)
+        )
+
+
+def say_approval(destination: Destination) -> str:
+    """The command that approves it."""
+    address = show_origin(destination.origin)
+    words = f"ftops trust {address} --api-key-env {destination.key_variable}"
+    return f"{words} --allow-http" if is_plain_http(destination) else words
+
+
+def make_approval(destination: Destination) -> Approval:
+    """The approval that lets the key go there."""
+    return Approval(*destination.origin, destination.key_variable or "")
+
+
+def is_plain_http(destination: Destination) -> bool:
+    """Whether requests leave this machine without encryption."""
+    return destination.origin[0] == "http" and not is_loopback(destination.base_url)
+
+
+def _read_entry(entry: Mapping[str, object]) -> Approval:
+    texts = {name: str(entry[name]) for name in _SOUND}
+    for name, pattern in _SOUND.items():
+        if not re.fullmatch(pattern, texts[name]):
+            raise ValueError(f"{name} = {texts[name]!r}")
+    port = entry["port"]
+    if not isinstance(port, int) or not 0 < port < 65_536:
+        raise ValueError(f"port = {port!r}")
+    return Approval(texts["scheme"], texts["host"], port, texts["api_key_env"])
+
+
+def _render_entry(one: Approval) -> str:
+    return (
+        f'\n[[approved]]\nscheme = "{one.scheme}"\nhost = "{one.host}"\nport = {one.port}\n'
+        f'api_key_env = "{one.api_key_env}"\n'
+    )

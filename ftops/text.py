@@ -1,0 +1,46 @@
+"""Text as a reader sees it: equal when it looks equal, and without characters that cannot be seen.
+
+Two spellings of one character (é as one code point, or as e with an accent) are equal text: they
+have the same NFC form. Compatibility forms (ﬁ and fi, ² and 2) look different and stay different.
+"""
+
+import re
+from collections.abc import Sequence
+from unicodedata import normalize
+
+# C0 and C1 controls without tab and new line, marks and overrides of the writing direction, line
+# and paragraph separators, halves of surrogate pairs, and what is no character
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def to_nfc(text: str) -> str:
+    """The NFC form of `text`, by which texts are compared; never what is written to a file."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def all_to_nfc(texts: Sequence[str], joined: str) -> Sequence[str]:
+    """The NFC forms of `texts`, which are also `joined`; `texts` itself where nothing changes."""
+    if joined.isascii() or _is_latin1(joined):
+        return texts
+    return list(map(to_nfc, texts))
+
+
+def json_to_nfc(data: bytes) -> bytes:
+    """The NFC form of JSON, in which equal texts have equal bytes."""
+    return data if data.isascii() else normalize("NFC", data.decode()).encode()
+
+
+def _is_latin1(text: str) -> bool:
+    """Whether all characters lie below U+0100, so that the text is in NFC; cheaper than a check."""
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def show_hidden(text: str) -> str:
+    r"""The text with its hidden characters written as escapes, such as \u202e."""
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

@@ -1,0 +1,317 @@
+"""What a job file sends where is shown first, and no key goes to an address without approval."""
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.ledger.ledger import Ledger
+from ftops.records import Run, RunId, RunStatus, TunedModel
+from ftops.spec.load import load_job
+from tests.cli.running import Answer, ftops, write_job, write_rows
+
+HOST = "llm.example"
+FOREIGN = f"{{type: openai, base_url: 'https://{HOST}/v1', api_key_env: CI_TOKEN}}"
+SECRET = "not-to-be-sent-0123456789"
+PATH = "T0SECRET/B1PATH"
+HOOK = f"notify: {{webhook_url: 'https://hooks.example/services/{PATH}', webhook_secret_env: WS}}\n"
+
+
+@pytest.fixture(autouse=True)
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts whose addresses are asked for; none of them is found."""
+    hosts: list[str] = []
+
+    def look_up(host: str, *_rest: object, **_options: object) -> None:
+        hosts.append(host)
+        raise socket.gaierror("no network in tests")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setenv("CI_TOKEN", SECRET)
+    monkeypatch.setenv("DB_PASSWORD", "hunter2-hunter2")
+    return hosts
+
+
+@pytest.fixture
+def run_id(no_real_home: Path, tmp_path: Path) -> str:
+    """A run with a job and a model at the foreign address."""
+    spec = load_job(write_job(tmp_path, provider=FOREIGN, model="babbage-002"), environ={}).spec
+    ledger, clock = Ledger(no_real_home / "ledger.db", SystemClock()), SystemClock()
+    settings, now = spec.provider_settings(), clock.now()
+    run = Run(
+        id=RunId("run-20261122-1407-aaaa"), key="k", name="small", status=RunStatus.RUNNING,
+        provider=settings, model="babbage-002", spec=spec.to_json(), job_id="ftjob-1",
+        job_file=str(tmp_path / "job.yaml"), created_at=now, updated_at=now,
+        fine_tuned_model="ft:model",
+    )  # fmt: skip
+    ledger.add_run(run, unless_known=False)
+    ledger.add_model(TunedModel("ft:model", run.id, "ftjob-1", "ada", settings, created_at=now))
+    ledger.close()
+    return str(run.id)
+
+
+def test_check_and_dry_run_say_what_goes_where(tmp_path: Path, no_real_home: Path) -> None:
+    write_rows(tmp_path / "validation.jsonl", 3)
+    text = f"validation_file: validation.jsonl\nmetadata: {{note: '${{DB_PASSWORD}}'}}\n{HOOK}"
+    job = write_job(tmp_path, text, provider=FOREIGN, model="babbage-002")
+    for words in (("check", job), ("run", job, "--dry-run")):
+        answer = ftops(*words)
+        assert answer.code == 0
+        shown = " ".join(answer.out.split())
+        assert f"openai at https://{HOST}/v1, with the key in CI_TOKEN; not approved" in shown
+        assert f"`ftops trust https://{HOST} --api-key-env CI_TOKEN`" in shown
+        assert "files train.jsonl (482 B), validation.jsonl (120 B)" in shown
+        assert "webhook https://hooks.example/***" in shown
+        assert "variables DB_PASSWORD in metadata.note" in shown
+        assert PATH not in answer.out
+        assert SECRET not in answer.out
+        document = ftops(*words, "--json").document["sends"]
+        assert document == {
+            "to": [
+                {
+                    "field": "provider",
+                    "name": "openai",
+                    "address": f"https://{HOST}/v1",
+                    "api_key_env": "CI_TOKEN",
+                    "api_key_set": True,
+                    "approved": False,
+                }
+            ],
+            "files": [
+                {"field": "training_file", "name": "train.jsonl", "bytes": 482},
+                {"field": "validation_file", "name": "validation.jsonl", "bytes": 120},
+            ],
+            "webhook": "https://hooks.example/***",
+            "variables": [{"name": "DB_PASSWORD", "field": "metadata.note"}],
+        }
+    assert not no_real_home.exists()
+
+
+def test_all_who_are_asked_are_named_once(tmp_path: Path) -> None:
+    other = FOREIGN.replace(HOST, "other.example")
+    text = f"evaluate: {{against: [{{model: {{name: m, provider: {other}}}}}, base]}}\n"
+    job = write_job(tmp_path, text, model="gpt-4.1-mini-2025-04-14", provider="openai")
+    sends = ftops("check", job, "--json").document["sends"]
+    assert isinstance(sends, dict)
+    found = {one["field"]: (one["address"], one["approved"]) for one in sends["to"]}  # type: ignore[index,union-attr,call-overload]
+    assert found == {
+        "provider": ("https://api.openai.com/v1", True),
+        "evaluate.against.0.model.provider": ("https://other.example/v1", False),
+    }
+    refused = ftops("run", job)
+    assert refused.code == 1
+    assert "https://other.example" in refused.err
+
+
+def test_variables_count_where_they_are_set_and_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMIT", "7")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    text = (
+        "suffix: a${DB_PASSWORD}\nmetadata: {x: '${NOT_SET:-default}', y: '$${DB_PASSWORD}'}\n"
+        "limits:\n  max_training_tokens: ${LIMIT}00000\n"
+        "prepare: {system: 'Be ${DB_PASSWORD}'}\n"
+    )
+    job = write_job(tmp_path, text, provider="openai", model="gpt-4.1-mini-2025-04-14")
+    sends = ftops("check", job, "--json").document["sends"]
+    assert isinstance(sends, dict)
+    assert sends["variables"] == [
+        {"name": "DB_PASSWORD", "field": "suffix"},
+        {"name": "DB_PASSWORD", "field": "prepare.system"},
+        {"name": "OPENAI_ORG_ID", "field": "the organization"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "JOB"), ("run", "JOB", "--detach"), ("run", "JOB", "--new"), ("run", "JOB", "-q"),
+        ("run", "JOB", "--json"), ("cancel", "JOB"), ("doctor", "JOB"), ("adopt", "ftjob-2", "JOB"),
+        ("run", "--all", "FOLDER"), ("data", "preview", "JOB"), ("check", "JOB"),
+        ("run", "JOB", "--dry-run"),
+    ],
+)  # fmt: skip
+def test_no_command_with_a_job_file_reaches_an_address_that_is_not_approved(
+    tmp_path: Path, looked_up: list[str], no_real_home: Path, words: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    job = write_job(folder, provider=FOREIGN, model="babbage-002")
+    answer = ftops(*({"JOB": job, "FOLDER": folder}.get(word, word) for word in words))
+    assert looked_up == []
+    if words[0] not in ("check", "data") and "--dry-run" not in words:
+        assert answer.code == 1
+        assert f"nothing was sent to https://{HOST}" in answer.err + answer.out
+        assert f"ftops trust https://{HOST} --api-key-env CI_TOKEN" in answer.err + answer.out
+        assert not (no_real_home / "runs").exists()
+    assert SECRET not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("follow", "RUN"), ("cancel", "RUN"), ("pause", "RUN"), ("resume", "RUN"), ("doctor",),
+        ("complete", "-m", "RUN", "-p", "x"), ("chat", "-m", "RUN"),
+        ("batch", "FILE", "-m", "ft:model", "-o", "OUT", "-y"),
+        ("eval", "RUN", "FILE", "--force"), ("models", "delete", "ft:model", "--yes"),
+    ],
+)  # fmt: skip
+def test_no_command_sends_a_key_where_a_run_of_the_ledger_was_to_go(
+    tmp_path: Path, looked_up: list[str], run_id: str, words: tuple[str, ...]
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl")
+    named: dict[str, str | Path] = {"RUN": run_id, "FILE": rows, "OUT": tmp_path / "answers.jsonl"}
+    answer = ftops(*(named.get(word, word) for word in words), stdin="hi\n")
+    assert looked_up == []
+    assert answer.code == 1
+    assert f"nothing was sent to https://{HOST}" in answer.out + answer.err
+    assert SECRET not in answer.out + answer.err
+
+
+def approve(*words: str) -> Answer:
+    return ftops("trust", *words)
+
+
+def test_trust_lists_adds_and_removes(no_real_home: Path) -> None:
+    assert "No address is approved" in approve().out
+    assert not no_real_home.exists()
+    added = approve(HOST, "--api-key-env", "CI_TOKEN")
+    assert added.out == f"Approved: https://{HOST}  CI_TOKEN\n"
+    approve(f"https://{HOST}:8443/v1", "--api-key-env", "OTHER")
+    approve(HOST, "--api-key-env", "OTHER")
+    assert approve("-q").out.splitlines() == [
+        f"https://{HOST}  CI_TOKEN",
+        f"https://{HOST}  OTHER",
+        f"https://{HOST}:8443  OTHER",
+    ]
+    assert stat.S_IMODE((no_real_home / "trust.toml").stat().st_mode) == 0o600
+    approve(HOST, "--remove", "--api-key-env", "OTHER")
+    approve(f"{HOST}:8443", "--remove")
+    assert json.loads(approve("--json").out) == [
+        {"scheme": "https", "host": HOST, "port": 443, "api_key_env": "CI_TOKEN"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((HOST,), "--api-key-env VAR"),
+        ((f"http://{HOST}", "--api-key-env", "K"), "--allow-http"),
+        (("https://me@host", "--api-key-env", "K"), "neither a user"),
+        (("ftp://host", "--api-key-env", "K"), "not the address of a server"),
+    ],
+)
+def test_what_cannot_be_approved_says_what_to_write(words: tuple[str, ...], said: str) -> None:
+    answer = approve(*words)
+    assert answer.code in (1, 2)
+    assert said in " ".join(answer.err.replace("│", " ").split())
+    assert "No address is approved" in approve().out
+
+
+def test_a_host_that_is_named_beside_the_job_file_stays_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str]
+) -> None:
+    monkeypatch.delenv("CI_TOKEN")  # so that the command ends before it sends anything
+    job = write_job(tmp_path, provider=FOREIGN, model="babbage-002")
+    for other in ("example", f"{HOST}:8443", f"http://{HOST}", "other.example", ""):
+        assert "was not approved" in ftops("run", job, "--trust-host", other).err
+    first = ftops("run", job, "--trust-host", HOST)
+    assert "CI_TOKEN is not set" in first.err
+    shown = " ".join(first.out.split())
+    assert f"sends to openai at https://{HOST}/v1, with the key in CI_TOKEN (not set)" in shown
+    assert "files train.jsonl (482 B)" in shown
+    assert shown.index("sends to") < shown.index("upload")
+    assert "CI_TOKEN is not set" in ftops("run", job).err
+    assert approve("-q").out == f"https://{HOST}  CI_TOKEN\n"
+    text = job.read_text().replace("CI_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    job.write_text(text)
+    other_key = ftops("run", job)
+    assert other_key.code == 1
+    assert "AWS_SECRET_ACCESS_KEY" in other_key.err
+    assert looked_up == []
+
+
+def test_plain_http_to_another_machine_needs_a_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI_TOKEN")
+    plain = FOREIGN.replace("https", "http")
+    job = write_job(tmp_path, provider=plain, model="babbage-002")
+    assert "not encrypted" in ftops("check", job).out
+    refused = ftops("run", job, "--trust-host", HOST)
+    assert (refused.code, "http is not encrypted" in refused.err) == (1, True)
+    assert "CI_TOKEN is not set" in ftops("run", job, "--trust-host", HOST, "--allow-http").err
+    assert "CI_TOKEN is not set" in ftops("run", job).err
+
+
+def test_a_foreign_address_without_a_key_variable_is_a_mistake_in_the_job_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    provider = f"\n  type: openai\n  base_url: https://{HOST}/v1"
+    job = write_job(tmp_path, provider=provider, model="babbage-002")
+    answer = ftops("check", job)
+    assert answer.code == 1
+    assert f"{job}:4:13: " in answer.err
+    assert "OPENAI_API_KEY is for https://api.openai.com/v1 alone" in answer.err
+    assert "api_key_env: VAR" in answer.err
+    typed = ftops("models", "list", "--base-url", f"https://{HOST}/v1")
+    assert (typed.code, "--api-key-env VAR" in typed.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://pw-hidden@llm.example/v1", "https://llm.example/v1?api_key=pw-hidden"],
+)
+def test_a_secret_in_an_address_is_refused_and_not_shown(tmp_path: Path, address: str) -> None:
+    job = write_job(tmp_path, provider=FOREIGN.replace(f"https://{HOST}/v1", address))
+    for words in (
+        ("check", job),
+        ("check", job, "--set", f"provider.base_url={address}"),
+        ("models", "list", "--base-url", address, "--api-key-env", "CI_TOKEN"),
+        ("trust", address, "--api-key-env", "CI_TOKEN"),
+    ):
+        answer = ftops(*words)
+        assert answer.code == 1
+        assert "pw-hidden" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"notify: {{webhook_url: 'https://hooks.example/{PATH}', on: [nonsense]}}\n",
+        f"notify: {{webhook_url: 'ftp://hooks.example/{PATH}', webhook_secret_env: WS}}\n",
+        f'notify: {{webhook_url: "https://hooks.example/{PATH}, webhook_secret_env: WS}}\n',
+        "notify: {webhook_url: 'https://hooks.example/***', webhook_secret_env: WS}\n",
+    ],
+)
+def test_no_complaint_about_a_job_file_shows_the_path_of_its_webhook(
+    tmp_path: Path, text: str
+) -> None:
+    answer = ftops("check", write_job(tmp_path, text))
+    assert answer.code == 1
+    assert "job.yaml:5:" in answer.err
+    assert PATH not in answer.err
+    assert "T0SECRET" not in answer.err
+
+
+def test_loopback_and_the_engine_need_no_approval(tmp_path: Path) -> None:
+    there = "{type: openai, base_url: 'http://127.0.0.1:9/v1'}"
+    answer = ftops("check", write_job(tmp_path, provider=there, model="babbage-002"))
+    assert "openai at http://127.0.0.1:9/v1, without a key" in " ".join(answer.out.split())
+    assert "not approved" not in answer.out
+    here = ftops("check", write_job(tmp_path))
+    assert "sends to local, on this machine" in " ".join(here.out.split())
+
+
+def test_the_status_of_a_run_is_open_when_its_address_is_not_approved_any_more(
+    run_id: str, no_real_home: Path
+) -> None:
+    assert ftops("follow", run_id).code == 1
+    ledger = Ledger(no_real_home / "ledger.db", SystemClock())
+    assert ledger.get_run(run_id).status in (RunStatus.PENDING, RunStatus.RUNNING)
+    ledger.close()

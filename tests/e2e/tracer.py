@@ -1,0 +1,101 @@
+"""Runs `ftops` with an audit hook in it and in all Python processes that it starts."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# A `sitecustomize` runs before anything else does, and in child processes too.
+_HOOK = """
+import json, os, sys
+trace = os.open(os.environ["FTOPS_TEST_TRACE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+busy = False
+WATCHED = (
+    "exec", "open", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn",
+    "socket.bind", "socket.connect", "socket.get", "socket.send", "subprocess.Popen",
+)
+
+def hook(event, args):
+    global busy
+    if busy or not event.startswith(WATCHED):
+        return
+    busy = True
+    shown = [getattr(one, "co_filename", None) or str(one) for one in args[:3]]
+    if event == "subprocess.Popen":
+        shown = [str(word) for word in args[1]]
+    os.write(trace, (json.dumps([event, *shown]) + "\\n").encode())
+    busy = False
+
+sys.addaudithook(hook)
+"""
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a command left, and what it and its child processes did."""
+
+    code: int
+    out: str
+    err: str
+    events: list[list[str]] = field(repr=False)
+
+    def executed(self, folder: Path) -> list[str]:
+        """The files in the folder of which Python code was executed."""
+        return [one[1] for one in self.of("exec") if Path(one[1]).is_relative_to(folder)]
+
+    def programs(self) -> list[list[str]]:
+        """The programs that were started, but for ftops's own processes."""
+        own = [sys.executable, "-P", "-m"]
+        return [
+            one[1:]
+            for one in self.of("os.", "pty.spawn", "subprocess.Popen")
+            if not (one[1:4] == own and one[4].startswith("ftops."))
+        ]
+
+    def connections(self) -> list[list[str]]:
+        """Every address that was looked up or connected to."""
+        return list(self.of("socket."))
+
+    def opened(self, *, to_write: bool) -> list[Path]:
+        """The files that were opened, those that were opened to be written alone."""
+        return [
+            Path(path)
+            for _, path, _, flags in self.of("open")
+            if not to_write or int(flags) & _WRITES
+        ]
+
+    def of(self, *starts: str) -> Iterator[list[str]]:
+        return (one for one in self.events if one[0].startswith(starts))
+
+
+def run_traced(folder: Path, *arguments: str | Path, tools: Path) -> Traced:
+    """`ftops` in that folder; `tools` is a folder for the hook, its trace and temporary files."""
+    (tools / "temporary").mkdir(parents=True, exist_ok=True)
+    (tools / "sitecustomize.py").write_text(_HOOK)
+    trace = tools / "trace"
+    trace.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ftops", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        cwd=folder,
+        env={
+            **os.environ,
+            "FTOPS_HOME": str(tools / "home"),
+            "FTOPS_TEST_TRACE": str(trace),
+            "HOSTILE_KEY": "key-of-the-user",
+            "PYTHONPATH": str(tools),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(tools / "temporary"),
+        },
+        timeout=100,
+        check=False,
+    )
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    return Traced(done.returncode, done.stdout, done.stderr, events)
