@@ -61,6 +61,27 @@ def make_private_dir(path: Path) -> Path:
     return path
 
 
+def make_private(path: Path) -> None:
+    """Take the file from all but its owner, if it is there; Windows keeps such rights elsewhere."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            path.chmod(PRIVATE_FILE)
+
+
+def make_private_database(path: Path) -> None:
+    """Make an empty file for SQLite, or take one that is there from all but its owner.
+
+    SQLite gives the -wal and -shm files that it makes the mode of the main file. A file that is
+    there is not opened: to close it would drop the locks of another connection. Raises OSError.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+    for suffix in ("", "-wal", "-shm"):
+        make_private(path.with_name(path.name + suffix))
+
+
 @contextlib.contextmanager
 def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
     """A binary file that appears at `path`, whole, when the block ends well, and never otherwise.

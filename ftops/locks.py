@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
+from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error
 
 
 @contextlib.contextmanager
@@ -41,6 +41,7 @@ def _find_free(path: Path) -> FileLock | None:
     """The lock, taken, unless somebody else has it."""
     lock = FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)
     try:
+        make_private(path)
         lock.acquire()
     except Timeout:
         return None

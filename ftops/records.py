@@ -378,7 +378,7 @@ class StageRecord:
 
     @property
     def seconds(self) -> float | None:
-        """How long its last attempt took; None if it has not ended."""
+        """How long it took, with interruptions, since it began or failed; None until it ends."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()

@@ -31,8 +31,29 @@ Host = Annotated[
 ]
 
 
+MaxGib = Annotated[
+    float, typer.Option("--max-gib", min=0, help="GiB that the holder of one key may store.")
+]
+MaxFiles = Annotated[int, typer.Option("--max-files", min=1, help="Files that one may have.")]
+MaxUploads = Annotated[
+    int, typer.Option("--max-uploads", min=1, help="Unfinished uploads in parts that one may have.")
+]
+MaxJobs = Annotated[
+    int,
+    typer.Option(
+        "--max-jobs",
+        min=1,
+        help="Unfinished jobs that one may have; 200 for the user of this machine.",
+    ),
+]
+
+
 def add_to(app: typer.Typer) -> None:
-    command(app, "serve", examples=["ftops serve", "ftops serve --port 8642"])(serve)
+    command(
+        app,
+        "serve",
+        examples=["ftops serve", "ftops serve --port 8642", "ftops serve --max-gib 50"],
+    )(serve)
     group = make_app("Look at the built-in engine, use it, stop it.")
     command(group, "status", examples=["ftops engine status"])(status)
     command(group, "stop", examples=["ftops engine stop"])(stop)
@@ -41,13 +62,22 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="engine")
 
 
-def serve(out: Output, port: Port = None, host: Host = "127.0.0.1") -> None:
+def serve(
+    out: Output,
+    port: Port = None,
+    host: Host = "127.0.0.1",
+    max_gib: MaxGib = 10,
+    max_files: MaxFiles = 1000,
+    max_uploads: MaxUploads = 8,
+    max_jobs: MaxJobs = 20,
+) -> None:
     """Run the built-in engine here, until Ctrl-C.
 
-    Jobs that are not done go on when it is started again.
+    Jobs that are not done go on when it is started again. Holders of keys take turns in the queue;
+    the limits apply to each of them.
     """
     from ftops.engine.server import serve as serve_engine
-    from ftops.engine.settings import EngineSettings
+    from ftops.engine.settings import GIBIBYTE, EngineSettings
     from ftops.providers.local import find_engine
 
     folder = _folder()
@@ -58,7 +88,15 @@ def serve(out: Output, port: Port = None, host: Host = "127.0.0.1") -> None:
             hint="`ftops engine stop` ends it; `ftops engine env` shows how to use it.",
         )
     serve_engine(
-        EngineSettings(folder=folder, host=host, port=port),
+        EngineSettings(
+            folder=folder,
+            host=host,
+            port=port,
+            max_stored_bytes=round(max_gib * GIBIBYTE),
+            max_files=max_files,
+            max_pending_uploads=max_uploads,
+            max_queued_jobs=max_jobs,
+        ),
         on_ready=lambda address: _announce(out, address, host),
     )
     out.remark("The engine has stopped.")

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ftops.engine.store import KeyRow, Store
+    from ftops.engine.store import KeyRow, Store, Usage
     from ftops.records import Json
 
 Name = Annotated[
@@ -50,12 +51,12 @@ def create(out: Output, name: Name) -> None:
 
 
 def list_keys(out: Output) -> None:
-    """List the keys: when each was made and last used, and how it begins."""
+    """List the keys: when each was made and last used, how it begins, and what its holder has."""
     with _open_store() as store:
-        keys = store.keys.all()
+        keys = [(key, store.of(key.name).measure()) for key in store.keys.all()]
     out.finish(
-        [_document(key) for key in keys],
-        essential=[key.name for key in keys],
+        [{**_document(key), **asdict(usage)} for key, usage in keys],
+        essential=[key.name for key, _ in keys],
         human=lambda: [_render(keys)],
     )
 
@@ -95,16 +96,25 @@ def _document(key: "KeyRow") -> "dict[str, Json]":
     }
 
 
-def _render(keys: "Sequence[KeyRow]") -> "RenderableType":
+def _render(keys: "Sequence[tuple[KeyRow, Usage]]") -> "RenderableType":
+    from ftops.cli.outcomes import render_bytes
     from ftops.cli.tables import make_table
     from ftops.cli.views import cell
 
     if not keys:
         return "No keys were made; on this machine the engine's own token opens it."
-    table = make_table("name", "key", "created", "last used", whole=("name", "key"))
-    for key in keys:
-        created, used = _moment(key.created_at), _moment(key.last_used_at)
-        table.add_row(cell(key.name, "cyan"), cell(f"{key.hint}…"), cell(created), cell(used))
+    figures = ("files", "stored")
+    titles = ("name", "key", "created", "last used", *figures)
+    table = make_table(*titles, right=figures, whole=("name", "key", *figures))
+    for key, usage in keys:
+        table.add_row(
+            cell(key.name, "cyan"),
+            cell(f"{key.hint}…"),
+            cell(_moment(key.created_at)),
+            cell(_moment(key.last_used_at)),
+            cell(f"{usage.files:,}"),
+            cell(render_bytes(usage.bytes)),
+        )
     return table
 
 

@@ -87,12 +87,15 @@ def show(out: Output, ref: RunRef) -> None:
 def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     """Cancel the job at the provider, and record it.
 
-    A job file may stand for its run: then the job is found though the ledger is gone.
+    A job file may stand for its run: then the job is found though the ledger is gone. A run that
+    has succeeded or failed cannot be cancelled; one that was cancelled is left as it is.
     """
     from ftops.cli.documents import run_document
     from ftops.cli.sending import approve
     from ftops.orchestrator.observer import Silent
+    from ftops.orchestrator.pausing import too_late
     from ftops.orchestrator.runs import cancel_job_file, cancel_run
+    from ftops.records import RunStatus
     from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
@@ -107,6 +110,9 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
             found = ledger.get_run(ref)
             with wiring.open_desk(ledger, found.provider, Silent()) as desk:
                 run = cancel_run(found, desk)
+    if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
+        out.about = {"run_id": run.id, "job_id": run.job_id}
+        raise too_late(run, "cancelled")
     out.finish(
         run_document(run),
         essential=[run.status.value],
@@ -121,4 +127,4 @@ def _describe_cancelled(run: "Run") -> str:
             f"{run.id} is not cancelled yet: the provider was asked to cancel {run.job_id}, and has"
             f" not ended it. `ftops follow {run.id}` waits for its end."
         )
-    return f"{run.id} is {run.status.value}" + (f": {run.error}" if run.error else ".")
+    return f"{run.id} was {run.status.value}."

@@ -41,9 +41,13 @@ def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     rows = f"{training.rows} training rows"
     if validation is not None:
         rows += f", {validation.rows} validation rows"
-    position = store.jobs.count_waiting_before(job.id)
     message = f"Files are good ({rows}). Job queued."
-    return store.enqueue(job.id, NewEvent("queued", message, data={"queue_position": position}))
+    with store.transaction():
+        if not store.enqueue(job.id):
+            return False
+        position = [waiting.id for waiting in store.jobs.waiting()].index(job.id)
+        store.tell(job.id, NewEvent("queued", message, data={"queue_position": position}))
+    return True
 
 
 def _announcement(job: JobRow) -> str:

@@ -8,7 +8,7 @@ for ever.
 
 from dataclasses import dataclass
 
-from ftops.engine.settings import JobFolder
+from ftops.engine.settings import JobFolder, hide_paths
 from ftops.engine.steps import read_steps
 from ftops.engine.store import JobRow
 from ftops.engine.workers import read_tail
@@ -62,5 +62,5 @@ class Deaths:
 
 
 def _with_last_words(why: str, folder: JobFolder) -> str:
-    words = read_tail(folder.log)
+    words = hide_paths(read_tail(folder.log), folder.root.parent.parent)
     return f"{why} The last words were:\n{words}" if words else why

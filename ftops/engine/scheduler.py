@@ -1,5 +1,5 @@
 """The queue: checks the files of new jobs, starts a worker for each job whose turn has come, and
-notices workers that died.
+notices workers that died. Owners take turns (`JobTable.waiting`).
 
 The queue itself is the table of jobs, so it survives the engine. On starting, jobs whose worker
 still lives are adopted; those whose worker is gone wait again and go on from their checkpoint.
@@ -138,7 +138,10 @@ class Scheduler:
                 self._workers[job.id] = Worker(job.id, folder)
             elif job.status is JobStatus.RUNNING:
                 _log.info("%s: its worker is gone; it is queued again", job.id)
+                self._store.jobs.give_turn_back(job.id)
                 self._store.enqueue(job.id)
+            elif job.status is JobStatus.QUEUED:
+                self._store.jobs.give_turn_back(job.id)
             else:
                 self._store.settle_pause(job.id)
         for path in self._paths.jobs.iterdir():
@@ -166,7 +169,7 @@ class Scheduler:
 
     def _tell_positions(self) -> None:
         """Let the first legacy jobs of the queue know that they have moved on."""
-        waiting = [job.id for job in self._store.jobs.in_status(JobStatus.QUEUED)]
+        waiting = [job.id for job in self._store.jobs.waiting()]
         waiting = [job_id for job_id in waiting if job_id not in self._workers]
         positions = dict(zip(waiting[:_TOLD_POSITIONS], itertools.count(), strict=False))
         for job_id, position in positions.items():
@@ -175,7 +178,7 @@ class Scheduler:
         self._positions = positions
 
     def _start_workers(self) -> None:
-        for job in self._store.jobs.in_status(JobStatus.QUEUED):
+        for job in self._store.jobs.waiting():
             if len(self._workers) >= self._settings.jobs_at_once or self._stopping:
                 return
             if job.id in self._workers:
@@ -183,6 +186,7 @@ class Scheduler:
             folder = self._paths.job(job.id)
             if job.worker_pid is not None:
                 self._store.jobs.set_worker(job.id, None)  # by now it may be anybody's
+            self._store.jobs.take_turn(job.id)
             crashpoints.reach("engine.queue.before_worker")
             try:
                 command = self._settings.worker_command
@@ -222,6 +226,8 @@ class Scheduler:
         with self._store.transaction():
             if death.counts:
                 self._store.jobs.count_death(job.id)
+            else:
+                self._store.jobs.give_turn_back(job.id)
             if death.verdict is None:
                 self._store.enqueue(job.id)
                 return

@@ -38,13 +38,14 @@ from ftops.engine.ids import result_file_id
 from ftops.engine.inspection import Inspector
 from ftops.engine.news import News
 from ftops.engine.placing import Assemblies
+from ftops.engine.quotas import Quotas
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
 from ftops.engine.trainers import get_trainer, list_bases
 from ftops.errors import EngineError
-from ftops.files import make_private_dir, storage_error, sweep_parts
+from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error, sweep_parts
 from ftops.records import EngineAddress
 
 OnReady = Callable[[EngineAddress], None]
@@ -64,8 +65,9 @@ def serve(settings: EngineSettings, *, on_ready: OnReady) -> None:
     """
     limit_threads()
     paths = prepare_folder(settings.paths)
-    lock = FileLock(paths.lock, timeout=0)
+    lock = FileLock(paths.lock, timeout=0, mode=PRIVATE_FILE)
     try:
+        make_private(paths.lock)
         lock.acquire()
     except Timeout:
         raise EngineError(
@@ -113,6 +115,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         activity=Activity(clock),
         news=News(settings.paths.database),
         assemblies=Assemblies(),
+        quotas=Quotas(settings),
         list_bases=list_bases,
     )
 

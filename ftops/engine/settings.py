@@ -1,16 +1,29 @@
 """What an engine is told when it starts, and where it keeps things."""
 
+import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+GIBIBYTE = 1 << 30
 WORKER_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.worker")
+_ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(?:/|[A-Za-z]:[\\/])[\w.~+-]+[/\\][^\s'\",;:)]*")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
 
 def step_folder(step: int) -> str:
     return f"step-{step}"
+
+
+def hide_paths(text: str, folder: Path) -> str:
+    """The text for clients, who are not to see where the engine keeps things.
+
+    Paths in its folder lose their beginning, all others are left out.
+    """
+    text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), "the engine's folder")
+    return _ABSOLUTE_PATH.sub("…", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,11 @@ class EngineSettings:
     max_body_bytes: int = 6 * MEBIBYTE  # as JSON can escape all prompts that a request may have
     models_in_memory: int = 2
     max_callers: int = 512  # of one model, at the same time
-    max_unfinished_jobs: int = 200  # paused ones included
+    max_unfinished_jobs: int = 200  # of one owner, paused ones included
+    max_queued_jobs: int = 20  # the same, of a key that was made for others
+    max_stored_bytes: int = 10 * GIBIBYTE  # of one owner, like the two below
+    max_files: int = 1000
+    max_pending_uploads: int = 8
     keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
     max_connections: int = 600
     head_wait_s: float = 30.0  # for a whole request head

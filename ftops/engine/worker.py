@@ -22,14 +22,14 @@ from filelock import FileLock, Timeout
 from ftops import crashpoints
 from ftops.clock import SystemClock
 from ftops.engine.generation import GetTrainer
-from ftops.engine.settings import EngineFolder
+from ftops.engine.settings import EngineFolder, hide_paths
 from ftops.engine.store import JobRow, JobStatus, Store
 from ftops.engine.trainers import get_trainer as get_known_trainer
 from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S, TrainingStopped
 from ftops.engine.training import Workshop, train_job
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
 from ftops.errors import FtopsError
-from ftops.files import storage_error
+from ftops.files import PRIVATE_FILE, storage_error
 
 _RESERVE_BYTES = 128 << 10
 _LOCK_WAIT_S = 5.0  # an engine that looks whether a worker lives holds the lock for a moment
@@ -48,7 +48,8 @@ def main(
     faulthandler.enable()  # whatever kills it, its log says where it was
     stop = _stop_on_signals()
     try:
-        with FileLock(folder.job(options.job).lock, timeout=_LOCK_WAIT_S):
+        lock = folder.job(options.job).lock
+        with FileLock(lock, timeout=_LOCK_WAIT_S, mode=PRIVATE_FILE):
             return _work(options.job, folder, get_trainer, stop, options.checkpoint_every_s)
     except Timeout:
         print(f"another worker has the job {options.job}", file=sys.stderr)  # noqa: T201
@@ -103,7 +104,7 @@ def _fail(job: JobRow, message: str, shop: Workshop) -> None:
     shop.folder.job(job.id).reserve.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         traceback.print_exc()
-    shop.store.fail(job.id, "server_error", message)
+    shop.store.fail(job.id, "server_error", hide_paths(message, shop.folder.root))
 
 
 if __name__ == "__main__":

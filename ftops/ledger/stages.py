@@ -46,11 +46,12 @@ class Stages(Store):
     ) -> StageRecord:
         """Move the stage on from where the caller has seen it; RunBusy if it is elsewhere by now.
 
-        Running is a new attempt: it counts one more and begins its time anew. Without `detail`,
-        the detail stays as it was.
+        Running is a new attempt: it counts one more and begins its time anew, unless the attempt
+        before was interrupted. Without `detail`, the detail stays as it was.
         """
         now = self._now()
         begins = after is StageStatus.RUNNING
+        begins_anew = begins and seen.status is not StageStatus.RUNNING
         with self._changing("move_stage") as connection:
             changed = connection.execute(
                 "UPDATE stages SET status = ?, attempts = attempts + ?,"
@@ -60,7 +61,7 @@ class Stages(Store):
                 (
                     after.value,
                     int(begins),
-                    begins,
+                    begins_anew,
                     now,
                     now,
                     None if begins else now,

@@ -22,8 +22,6 @@ index; SQLite makes it anew after a crash.
 """
 
 import contextlib
-import errno
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -33,7 +31,7 @@ from typing import Literal, get_args
 from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.errors import LedgerError, StorageError
-from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
+from ftops.files import make_private_database, make_private_dir, storage_error
 from ftops.ledger.migrations import is_newest, migrate
 
 BUSY_TIMEOUT_S = 10.0
@@ -171,15 +169,8 @@ class Store:
         return self._clock.now().isoformat(timespec="microseconds")
 
     def _make_private_file(self) -> None:
-        # SQLite gives its -wal and -shm files the mode of the main file. A file that is there
-        # already is not opened: closing it would drop the locks of another connection.
         try:
-            if self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
-            if self.path.stat().st_mode & 0o077:
-                self.path.chmod(PRIVATE_FILE)
+            make_private_database(self.path)
         except OSError as error:
             raise storage_error(error, self.path) from error
 

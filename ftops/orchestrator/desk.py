@@ -9,9 +9,10 @@ from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.notifying.notice import Mute, Notifier
 from ftops.orchestrator.observer import Observer
+from ftops.orchestrator.run_folder import get_run_folder as get_run_folder
 from ftops.orchestrator.tokens import TokenCounting
 from ftops.providers.protocol import Provider
-from ftops.records import ProviderSettings, RunId
+from ftops.records import ProviderSettings
 from ftops.tracking.delivery import NoTracker, Tracker
 
 
@@ -35,8 +36,3 @@ class Desk:
     tracker: Tracker = field(default_factory=NoTracker)
     tokens: TokenCounting = field(default_factory=TokenCounting)
     reach: Callable[[ProviderSettings], Provider] = field(default=_reach_nobody)
-
-
-def get_run_folder(home: Path, run_id: RunId) -> Path:
-    """Where the files of that run lie; it may not be there yet."""
-    return home / "runs" / run_id

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ftops.locks import hold_lock, is_locked
-from ftops.orchestrator.desk import get_run_folder
+from ftops.orchestrator.run_folder import get_run_folder
 from ftops.records import Run
 
 FILENAME = "lock"

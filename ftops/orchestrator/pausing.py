@@ -9,7 +9,7 @@ from ftops.orchestrator.desk import Desk
 from ftops.orchestrator.hints import say, say_follow, say_run
 from ftops.orchestrator.states import ENDED
 from ftops.orchestrator.unanswered import PAUSE_CALL, RESUME_CALL
-from ftops.records import Job, Run, Stage
+from ftops.records import Job, Run, RunStatus, Stage
 
 _RESTING = frozenset({"pausing", "paused"})
 _PATIENCE_S = 60.0  # for a job that is about to pause, before it can be resumed
@@ -45,6 +45,15 @@ def resume_run(run: Run, desk: Desk) -> Job:
     return _change(run, desk, job_id, RESUME_CALL, desk.provider.resume_job)
 
 
+def too_late(run: Run, wanted: str) -> RunError:
+    """What is said when a run that has ended is to be paused, resumed or cancelled."""
+    ended = "was" if run.status is RunStatus.CANCELLED else "has"
+    return RunError(
+        f"{run.id} cannot be {wanted}: it {ended} {run.status.value}",
+        hint=f"{say('show', run.id)} says how it ended.",
+    )
+
+
 def tell_if_paused(run: Run, desk: Desk, status: str) -> None:
     """Say, to whoever follows the run, how a paused job is let go on."""
     if status == "paused":
@@ -60,12 +69,7 @@ def _get_open_job(run: Run, desk: Desk, wanted: str) -> tuple[Run, str]:
             hint=f"{say('cancel', run.id)} ends it; what is done is kept.",
         )
     if run.status in ENDED:
-        raise RunError(
-            f"{run.id} cannot be {wanted}: it has {run.status.value}"
-            if run.status.value != "cancelled"
-            else f"{run.id} cannot be {wanted}: it was cancelled",
-            hint=f"{say('show', run.id)} says how it ended.",
-        )
+        raise too_late(run, wanted)
     if run.job_id is None:
         raise RunError(
             f"{run.id} cannot be {wanted}: it has no job yet",

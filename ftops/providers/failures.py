@@ -42,7 +42,13 @@ CLIENT_ERRORS = (openai.OpenAIError, httpx2.RequestError, ValueError, RecursionE
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
 _CLOSED = "training_not_available"
 _NO_MODEL = "model_not_found"
+_NO_ROOM = (
+    "`ftops prune` deletes the uploads of old runs, `ftops files delete` and `ftops models delete` "
+    "single ones; then give the same command again."
+)
 _HINTS = {
+    "file_limit_exceeded": _NO_ROOM,
+    "storage_limit_exceeded": _NO_ROOM,
     "insufficient_quota": "Add credit at the provider, then give the same command again.",
     "daily_rate_limit_exceeded": "The provider's limit for one day is used up: "
     "the same command goes on from here once it is not.",

@@ -39,3 +39,15 @@ def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
     )
     assert done.stdout == "Nothing has been run yet.\n"
     assert done.stderr.strip() == "[]"
+
+
+def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:
+    rooms = ("ftops.orchestrator.desk", "ftops.providers", "ftops.ledger", "ftops.spec")
+    program = (
+        "import ftops.orchestrator.lock, sys\n"
+        f"print([name for name in {(*HEAVY, *rooms)} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -89,7 +89,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder: Path = tmp_path_factory.mktemp("openapi")
     gate = folder / "gate"
     plain = table_settings(folder / "engine", "--gate", str(gate), "--gate-step", "1")
-    with run_engine(replace(plain, max_unfinished_jobs=100_000)) as running:
+    with run_engine(
+        replace(plain, max_unfinished_jobs=100_000, max_pending_uploads=100_000)
+    ) as running:
         files = [running.upload(rows) for rows in (animals(), greetings())]
         jobs = running.sdk.fine_tuning.jobs
         made = [jobs.create(model="ada", training_file=file).id for file in [*files, files[0]]]

@@ -350,3 +350,23 @@ def test_a_token_that_cannot_be_read_is_an_engine_error(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"\xff\xfe")
     with pytest.raises(EngineError, match="token"):
         load_token(tmp_path / "token")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps such rights elsewhere")
+def test_locks_and_logs_of_the_database_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    before = os.umask(0)
+    try:
+        with engine_process(folder, *table_command(folder)) as engine, engine.sdk() as sdk:
+            wait_for_end(sdk, create_job(sdk))
+            found = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"engine.lock", "engine.db", "engine.db-wal", "engine.db-shm"} <= found.keys()
+    files = {name: mode for name, mode in found.items() if not (folder / name).is_dir()}
+    assert set(files.values()) == {0o600}, files
+    for name in ("engine.lock", "engine.db"):  # as an earlier version has left them
+        (folder / name).chmod(0o644)
+    with engine_process(folder, *table_command(folder)):
+        for name in ("engine.lock", "engine.db", "engine.db-wal", "engine.db-shm"):
+            assert (folder / name).stat().st_mode & 0o777 == 0o600, name

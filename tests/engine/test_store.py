@@ -194,6 +194,7 @@ def test_what_stands_in_a_database_without_owners_belongs_to_the_engines_user(
     with sqlite3.connect(path) as second_version:
         second_version.executescript(
             "DROP INDEX files_by_owner; DROP INDEX jobs_by_owner; DROP INDEX models_by_owner;"
+            "DROP INDEX jobs_by_turn; ALTER TABLE jobs DROP COLUMN turn;"
             "DROP INDEX jobs_by_idempotency_key; DROP TABLE keys;"
             + "".join(
                 f"ALTER TABLE {table} DROP COLUMN owner;"

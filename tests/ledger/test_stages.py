@@ -31,6 +31,19 @@ def test_each_attempt_counts_and_has_a_time_of_its_own(ledger: Ledger, clock: Fa
     assert (done.seconds, dict(done.detail), done.status) == (7.0, {"bytes": 3}, "succeeded")
 
 
+def test_the_time_of_a_stage_that_was_interrupted_counts_from_its_first_attempt(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    run = ledger.add_run(make_run(), unless_known=False)
+    seen = ledger.get_stage(run.id, Stage.FOLLOW)
+    first = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    clock.advance(50)  # Ctrl-C: nothing is written down
+    second = ledger.move_stage(run.id, first, StageStatus.RUNNING)
+    clock.advance(2)
+    done = ledger.move_stage(run.id, second, StageStatus.SUCCEEDED)
+    assert (done.attempts, done.seconds) == (2, 52.0)
+
+
 def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), unless_known=False)
     seen = ledger.get_stage(run.id, Stage.CREATE)

@@ -13,6 +13,7 @@ from ftops.engine.keys import OWNER
 from ftops.engine.model_store import sweep_models
 from ftops.engine.news import News
 from ftops.engine.placing import Assemblies
+from ftops.engine.quotas import Quotas
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -32,6 +33,7 @@ class EngineParts:
     activity: Activity
     news: News
     assemblies: Assemblies
+    quotas: Quotas
     list_bases: Callable[[], Mapping[str, int]]
 
     @property
@@ -56,6 +58,7 @@ class Engine:
         self.inspector = parts.inspector
         self.news = parts.news
         self.assemblies = parts.assemblies
+        self.quotas = parts.quotas
         self.list_bases = parts.list_bases
 
     @property

@@ -10,11 +10,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ftops.engine.settings import hide_paths
 from ftops.errors import FtopsError, StorageError
 from ftops.records import Json
 
 _log = logging.getLogger(__name__)
 REQUEST_ID = "ftops.request_id"  # where the door leaves it in the request's scope
+_SEE_LOG = "Its log (engine.log) says more."
 _TYPES = {429: "requests"}
 _CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
@@ -126,13 +128,14 @@ async def _on_known_error(request: Request, error: Exception) -> Response:
     _log.error("%s %s: %s", request.method, request.url.path, error.message)
     is_disk = isinstance(error, StorageError)
     status, code = (507, "storage_error") if is_disk else (500, "engine_error")
-    message = f"{error.message} {error.hint}".strip()
+    folder = request.app.state.engine.paths.root
+    message = f"{hide_paths(error.message, folder)}. {_SEE_LOG}"
     return _respond(status, error_body(status, message, code=code))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    message = "The engine made a mistake; its log (engine.log) says more."
+    message = f"The engine made a mistake. {_SEE_LOG}"
     # This answer is made outside of the door, which adds the header to all others.
     headers = {"x-request-id": str(request.scope.get(REQUEST_ID, ""))}
     return _respond(500, error_body(500, message, code="internal_error"), headers)

@@ -65,7 +65,12 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
 
     `expires_after[anchor]` (created_at) and `expires_after[seconds]` let it go by itself.
     """
-    async with receive_form(request, engine.paths.incoming) as (part, form):
+    length = request.headers.get("content-length", "")
+    size = int(length) if length.isdecimal() else engine.settings.max_upload_bytes
+    async with (
+        _reserved(engine, size),
+        receive_form(request, engine.paths.incoming) as (part, form),
+    ):
         life_s = _check_form(form, engine.settings.max_upload_bytes)
         row = FileRow(
             id=new_id("file"),
@@ -127,6 +132,17 @@ def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     crashpoints.reach("engine.files.after_forget")
     engine.paths.file(file_id).unlink(missing_ok=True)
     return Deleted(id=file_id, object="file")
+
+
+@contextlib.asynccontextmanager
+async def _reserved(engine: Engine, size: int) -> AsyncIterator[None]:
+    """As `Quotas.reserved`, which asks the database."""
+    reserved = engine.quotas.reserved(engine.store, size)
+    await to_thread.run_sync(reserved.__enter__)
+    try:
+        yield
+    finally:
+        reserved.__exit__(None, None, None)
 
 
 @contextlib.asynccontextmanager

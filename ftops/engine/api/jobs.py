@@ -18,7 +18,6 @@ from ftops.engine.api.failures import ApiError, not_found
 from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
 from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
-from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import (
     MAX_METADATA,
     CreateJob,
@@ -59,7 +58,7 @@ def create_job(
         raise ApiError(400, message, param="integrations", code="unsupported_parameter")
     mark = mark_request(idempotency_key, body)
     job = find_repeated(mark, engine) or add_job(new_id("ftjob"), body, asked, engine, mark)
-    response.headers.update(_queue_rate(engine).headers())
+    response.headers.update(engine.quotas.rate_jobs(engine.store).headers())
     return job_object(job)
 
 
@@ -107,7 +106,7 @@ def add_job(
             if known := find_repeated(mark, engine):  # the same request, sent twice at once
                 shutil.rmtree(folder.root, ignore_errors=True)
                 return known
-            _queue_rate(engine).check("jobs are unfinished")
+            engine.quotas.check_job(engine.store)
             now = engine.store.now()
             job = JobRow(
                 id=job_id,
@@ -216,11 +215,6 @@ def list_events(
     rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
     data, has_more = split_page(rows, limit, _event_document)
     return send_list(data, {"has_more": has_more})
-
-
-def _queue_rate(engine: Engine) -> Rate:
-    taken = engine.store.jobs.count_unfinished()
-    return Rate(engine.settings.max_unfinished_jobs, taken, retry_after_s=30)
 
 
 def get_job(job_id: str, engine: Engine) -> JobRow:

@@ -21,9 +21,9 @@ class Rate:
             "x-ratelimit-reset-requests": f"{self.retry_after_s}s",
         }
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, advice: str = "Try again later") -> None:
         """429 when nothing more is taken."""
         if self.taken >= self.limit:
-            message = f"{self.limit} {what} already: no more are taken now. Try again later."
+            message = f"{self.limit} {what} already: no more are taken now. {advice}."
             headers = {**self.headers(), "retry-after": str(self.retry_after_s)}
             raise ApiError(429, message, code="rate_limit_exceeded", headers=headers)

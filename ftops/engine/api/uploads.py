@@ -94,9 +94,11 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
         file_life_s=body.expires_after.seconds if body.expires_after else None,
     )
     engine.drop_expired()
-    make_private_dir(engine.paths.upload(row.id))
-    sync_dir(engine.paths.uploads)
-    engine.store.uploads.add(row)
+    with engine.store.transaction():  # so that no other upload begins in between
+        engine.quotas.check_upload(engine.store, row.bytes)
+        make_private_dir(engine.paths.upload(row.id))
+        sync_dir(engine.paths.uploads)
+        engine.store.uploads.add(row)
     return _upload_object(row, engine)
 
 
@@ -255,6 +257,8 @@ def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
     there = sum(part.bytes for part in engine.store.uploads.parts(row.upload_id))
     if there + row.bytes > engine.settings.max_assembled_bytes:
         raise too_large(engine.settings.max_assembled_bytes)
+    announced = _get_pending(row.upload_id, engine).bytes
+    engine.quotas.check_part(engine.store, min(row.bytes, there + row.bytes - announced))
     final = engine.paths.upload(row.upload_id) / row.id
     try:
         path.replace(final)

@@ -6,7 +6,7 @@ from ftops.engine.store.files import FileRow, FileTable
 from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
 from ftops.engine.store.keys import KeyRow, KeyTable
 from ftops.engine.store.models import ModelRow, ModelTable
-from ftops.engine.store.own import OwnStore
+from ftops.engine.store.own import OwnStore, Usage
 from ftops.engine.store.store import Store
 from ftops.engine.store.uploads import PartRow, UploadRow, UploadStatus, UploadTable
 
@@ -30,4 +30,5 @@ __all__ = [
     "UploadRow",
     "UploadStatus",
     "UploadTable",
+    "Usage",
 ]

@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 from ftops import crashpoints
 from ftops.errors import EngineError, StorageError
-from ftops.files import PRIVATE_FILE, make_private_dir
+from ftops.files import make_private_database, make_private_dir, storage_error
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
@@ -36,6 +36,7 @@ _LATER_COLUMNS = (
     ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
     ("jobs", "idempotency_key", "TEXT"),
     ("jobs", "request_sha256", "TEXT"),
+    ("jobs", "turn", "INTEGER"),
 )
 _DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
@@ -48,6 +49,10 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         make_private_dir(path.parent)
+        try:
+            make_private_database(path)
+        except OSError as error:
+            raise storage_error(error, path) from error
         with self._translated():
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
@@ -73,7 +78,6 @@ class Database:
             )
         if version < SCHEMA_VERSION:
             self._upgrade()
-            self.path.chmod(PRIVATE_FILE)
 
     def _upgrade(self) -> None:
         """Bring an empty or older file to the present schema, all at once."""

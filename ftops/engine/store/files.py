@@ -76,6 +76,11 @@ class FileTable:
         rows = self._database.rows("SELECT id FROM files WHERE expires_at <= ?", (now,))
         return [row["id"] for row in rows if self.remove(row["id"])]
 
+    def measure(self, owner: str) -> tuple[int, int]:
+        """How many files one owner has, and their bytes."""
+        sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM files WHERE owner = ?"
+        return tuple(self._database.rows(sql, (owner,))[0])
+
     def ids(self) -> frozenset[str]:
         return frozenset(row["id"] for row in self._database.rows("SELECT id FROM files"))
 

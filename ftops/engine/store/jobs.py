@@ -102,6 +102,16 @@ _COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name i
 _JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
 _STATUS_PLACE = _FIELDS.index("status")
 _METHOD_PLACE = _FIELDS.index("method")
+_WAITING = f"""
+    WITH queue AS (
+        SELECT {_COLUMNS},
+            row_number() OVER (PARTITION BY owner ORDER BY seq) AS round,
+            min(seq) OVER (PARTITION BY owner) AS first,
+            coalesce((SELECT max(turn) FROM jobs AS own WHERE own.owner = jobs.owner), 0) AS last
+        FROM jobs WHERE status = 'queued'
+    )
+    SELECT {_COLUMNS} FROM queue ORDER BY round, last, first
+"""
 _ROWS_AT_ONCE = 200
 _ABOVE_ALL = 2**63 - 1
 
@@ -206,14 +216,25 @@ class JobTable:
             )
         ]
 
-    def count_waiting_before(self, job_id: str) -> int:
-        """How many queued jobs have their turn before this one."""
-        row = self._database.find_row(
-            "SELECT COUNT(*) AS n FROM jobs WHERE status = 'queued'"
-            " AND seq < (SELECT seq FROM jobs WHERE id = ?)",
+    def waiting(self) -> Sequence[JobRow]:
+        """The queued jobs in the order of their turns.
+
+        Owners take turns: first comes the oldest job of each, then the second of each, and so on.
+        The owner whose last turn was longest ago goes first, and, of those that had none, the one
+        that has waited longest.
+        """
+        return [_job(row) for row in self._database.rows(_WAITING)]
+
+    def take_turn(self, job_id: str) -> None:
+        """Note that the job gets a worker now."""
+        self._database.change(
+            "UPDATE jobs SET turn = (SELECT coalesce(max(turn), 0) + 1 FROM jobs) WHERE id = ?",
             (job_id,),
         )
-        return row["n"] if row else 0
+
+    def give_turn_back(self, job_id: str) -> None:
+        """Let the job's owner have its turn again, as it was cut short from outside."""
+        self._database.change("UPDATE jobs SET turn = NULL WHERE id = ?", (job_id,))
 
     def unfinished(self) -> Sequence[JobRow]:
         return self.in_status(*(status for status in JobStatus if status not in ENDED))

@@ -73,6 +73,11 @@ class ModelTable:
         """The finished ones of one owner."""
         return self._select("step IS NULL AND deleted_at IS NULL AND owner = ?", owner)
 
+    def kept_by(self, owner: str) -> Sequence[tuple[str, int | None]]:
+        """The job and step of each of one owner, checkpoints included."""
+        sql = "SELECT job_id, step FROM models WHERE deleted_at IS NULL AND owner = ?"
+        return [(row["job_id"], row["step"]) for row in self._database.rows(sql, (owner,))]
+
     def checkpoints(self, job_id: str) -> Sequence[ModelRow]:
         """What is kept of the job's way, latest first."""
         found = self._select("job_id = ? AND step IS NOT NULL AND deleted_at IS NULL", job_id)

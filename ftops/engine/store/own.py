@@ -7,7 +7,7 @@ stay with the queue and the workers.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ftops.engine.store.events import EventRow, EventTable, NewEvent
@@ -18,6 +18,15 @@ from ftops.engine.store.uploads import PartRow, UploadRow, UploadStatus, UploadT
 
 if TYPE_CHECKING:
     from ftops.engine.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much an owner has; `bytes` are those of files and of pending uploads."""
+
+    files: int
+    bytes: int
+    pending_uploads: int
 
 
 class OwnStore:
@@ -39,6 +48,12 @@ class OwnStore:
     def transaction(self) -> AbstractContextManager[None]:
         """As `Store.transaction`."""
         return self._store.transaction()
+
+    def measure(self) -> Usage:
+        """How much the owner has now."""
+        files, n_bytes = self._store.files.measure(self.owner)
+        uploads, coming = self._store.uploads.measure_pending(self.owner)
+        return Usage(files, n_bytes + coming, uploads)
 
     def add_job(self, job: JobRow, *events: NewEvent) -> JobRow:
         """The job as it was added."""
@@ -137,6 +152,10 @@ class OwnJobs:
     def count_unfinished(self) -> int:
         return self._jobs.count_unfinished(self._owner)
 
+    def list_unfinished(self) -> Sequence[str]:
+        """The ids of the jobs that have not ended."""
+        return [job.id for job in self._jobs.unfinished() if job.owner == self._owner]
+
 
 class OwnEvents:
     """The events of the owner's jobs; see `EventTable`."""
@@ -178,6 +197,10 @@ class OwnModels:
     def all(self) -> Sequence[ModelRow]:
         """The finished ones."""
         return self._models.owned_by(self._owner)
+
+    def kept(self) -> Sequence[tuple[str, int | None]]:
+        """The job and step of each model that was not deleted, checkpoints included."""
+        return self._models.kept_by(self._owner)
 
     def checkpoints(self, job_id: str) -> Sequence[ModelRow]:
         """What is kept of the job's way, latest first."""

@@ -1,4 +1,4 @@
--- The engine's database, version 5. Times are seconds since 1970; *_json columns hold JSON text.
+-- The engine's database, version 6. Times are seconds since 1970; *_json columns hold JSON text.
 -- `seq` is the order of creation: rows made in the same second keep their order.
 
 CREATE TABLE IF NOT EXISTS files (
@@ -70,12 +70,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     deaths               INTEGER NOT NULL DEFAULT 0,  -- workers of this job that died by themselves
     updated_at           INTEGER NOT NULL DEFAULT 0,  -- of its latest event
     idempotency_key      TEXT,            -- as the client sent it; unique for each owner
-    request_sha256       TEXT             -- of the request that came with that key
+    request_sha256       TEXT,            -- of the request that came with that key
+    turn                 INTEGER          -- counts the workers of all jobs; of its last one
 );
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_idempotency_key ON jobs (owner, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_by_turn ON jobs (owner, turn);
 
 CREATE TABLE IF NOT EXISTS events (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -91,6 +91,13 @@ class UploadTable:
         rows = self._database.rows("SELECT id FROM uploads WHERE status = 'pending'")
         return frozenset(row["id"] for row in rows)
 
+    def measure_pending(self, owner: str) -> tuple[int, int]:
+        """How many pending uploads one owner has, and their bytes: as announced, or as came."""
+        came = "(SELECT coalesce(sum(bytes), 0) FROM upload_parts WHERE upload_id = uploads.id)"
+        sql = f"SELECT count(*), coalesce(sum(max(bytes, {came})), 0) FROM uploads"
+        sql += " WHERE status = 'pending' AND owner = ?"
+        return tuple(self._database.rows(sql, (owner,))[0])
+
     def expire(self, now: int) -> Sequence[str]:
         """End the pending uploads whose time is over; their ids."""
         rows = self._database.rows(
