@@ -96,10 +96,11 @@ def read_amount(text: str) -> Amount:
 def read_beside(path: Path, options: ReadOptions, column: str | None) -> ReadOptions:
     """`options` for rows that hold `column` beside prompt and completion, which JSON rows may not.
 
-    Tables need nothing: their columns are looked for by name.
+    The columns of tables are looked for by name.
     """
     if column is None or options.prompt is not None or options.completion is not None:
         return options
+    options = replace(options, drop=(*options.drop, column))
     if open_source(path, options).format not in (Format.JSONL, Format.JSON):
         return options
     return replace(options, prompt="prompt", completion="completion")

@@ -23,7 +23,7 @@ from ftops.spec.reader import (
 )
 
 VERSION = 1
-READ_OPTIONS = ("format", "sheet", "encoding", "delimiter", "prompt", "completion")
+READ_OPTIONS = ("format", "sheet", "encoding", "delimiter", "prompt", "completion", "drop")
 _SHORT_LIST = 3  # which is written in one line
 _FIELDS = ("version", "read", "steps")
 _HEAD = """\

@@ -1,5 +1,6 @@
 """Arguments and options that several commands for data share."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,12 @@ CompletionColumn = Annotated[
         "--completion", metavar="COLUMN", help="Column or '{template}' of the completions."
     ),
 ]
+DropKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop", metavar="KEY", help="Leave this key or column out; nothing is learned from it."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +61,24 @@ class Reading:
     delimiter: Delimiter = None
     prompt: PromptColumn = None
     completion: CompletionColumn = None
+    drop: DropKeys = None
 
-    def find_options(self) -> "ReadOptions":
-        """What readers are told; DatasetError when there is no such format."""
-        from ftops.dataset.reading.options import ReadOptions, find_format
+    def find_options(self, also: Collection[str] = ()) -> "ReadOptions":
+        """How data is read; DatasetError when there is no such format, or no row without a key.
+
+        The keys in `also` may be dropped by the command itself.
+        """
+        from ftops.dataset.reading.options import ReadOptions, find_format, split_names
+        from ftops.dataset.shapes import ROW_KEYS
+        from ftops.errors import DatasetError
+
+        dropped = split_names(self.drop or ())
+        for name in dropped:
+            if name in ROW_KEYS - set(also):
+                raise DatasetError(
+                    f"--drop {name}: there is no row without it",
+                    hint="Name a key or column that stands beside it.",
+                )
 
         return ReadOptions(
             find_format(self.format),
@@ -66,6 +87,7 @@ class Reading:
             self.delimiter,
             self.prompt,
             self.completion,
+            tuple(name for name in dropped if name not in also),
         )
 
 

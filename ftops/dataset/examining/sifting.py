@@ -14,9 +14,15 @@ from typing import Any, cast
 import orjson
 
 from ftops.dataset.calls import answer_text, number_calls, write_tools
+from ftops.dataset.keys import may_hold_placeholder
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
-from ftops.dataset.reading.json_text import count_quotes, duplicate_reason, holds_nul
+from ftops.dataset.reading.json_text import (
+    count_quotes,
+    duplicate_reason,
+    holds_nul,
+    read_literally,
+)
 from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape
 from ftops.records import RowFormat
 from ftops.text import all_to_nfc, json_to_nfc, to_nfc
@@ -160,7 +166,10 @@ class Sifter:
                 elif found is not self.format:
                     raise BadRow(self._say_mixed(found), "mixed-formats")
             except BadRow as error:
-                faults.append(Fault(place, error.code, str(error), record=value))
+                record = value
+                if error.code == "not-text" and batch.lines is not None:
+                    record = read_literally(batch.lines[index])
+                faults.append(Fault(place, error.code, str(error), record=record))
             else:
                 raws.append(cast(Raw, value))
                 places.append(place)
@@ -205,6 +214,8 @@ def _take_pairs(batch: Batch) -> RowBatch | None:
         return None
     rows = RowBatch(COMPLETION, raws, batch.places, prompts, completions, batch.faults, pairs=pairs)
     if not all(rows.completion_lengths()):
+        return None
+    if may_hold_placeholder(rows.prompt_text()):
         return None
     if "\0" in rows.prompt_text() or "\0" in rows.completion_text():
         return None

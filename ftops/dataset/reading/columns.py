@@ -3,11 +3,19 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import TypeAlias, cast
 
+from ftops.dataset.keys import without_keys
 from ftops.dataset.reading.batches import Batch, Batches, Fault
-from ftops.dataset.reading.json_text import count_quotes, count_strings, duplicate_reason
+from ftops.dataset.reading.json_text import (
+    count_quotes,
+    count_strings,
+    duplicate_reason,
+    read_literally,
+)
+from ftops.dataset.values import WHOLE_NUMBER, find_kind, write_value
 from ftops.errors import DatasetError
 
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
@@ -18,10 +26,12 @@ _ESCAPED = re.compile(r"\\[nt\\]")
 
 
 class NoText(Exception):
-    """A value that is no text; the message says what it is."""
+    """A `value` that is no text; the message says what it is."""
 
     def __init__(self, column: str, value: object) -> None:
         super().__init__(f"the column {column!r} is {_describe(value)}, not text")
+        self.value = value
+        self.alone = True  # not within a template
         self.code = "null-value" if value is None else "not-text"
 
 
@@ -77,7 +87,11 @@ def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) ->
     pieces = [part for part in parts if part != ""]
 
     def render(record: Mapping[str, object]) -> str:
-        return "".join([part if isinstance(part, str) else part(record) for part in pieces])
+        try:
+            return "".join([part if isinstance(part, str) else part(record) for part in pieces])
+        except NoText as error:
+            error.alone = False
+            raise
 
     return render
 
@@ -91,9 +105,26 @@ def to_text(column: str, value: object) -> str:
     """A cell as text: whole numbers as their digits; NoText for what has no one way to write it."""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if find_kind(value) == WHOLE_NUMBER:
+        return str(write_value(value, (WHOLE_NUMBER,)))
     raise NoText(column, value)
+
+
+def _read_values(
+    record: Mapping[str, object], prompt: Render, completion: Render
+) -> dict[str, object] | None:
+    """The pair with the values that are no text as they are; None where they are in a template."""
+    pair: dict[str, object] = {}
+    for key, render in (("prompt", prompt), ("completion", completion)):
+        try:
+            pair[key] = render(record)
+        except NoText as error:
+            if not error.alone:
+                return None
+            pair[key] = error.value
+        except MissingColumn:
+            return None
+    return pair
 
 
 def _describe(value: object) -> str:
@@ -101,6 +132,8 @@ def _describe(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true or false"
+    if isinstance(value, Decimal):
+        return "a number"
     if isinstance(value, float):
         return "a number with a fraction" if math.isfinite(value) else "not a number"
     return (
@@ -123,6 +156,30 @@ def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> Datas
     )
 
 
+def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
+    """Records without these keys."""
+    for batch in batches:
+        out = Batch([], places := [], None, batch.faults)
+        for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
+            fault = _find_lost(record, batch.lines[index], place) if batch.lines else None
+            if fault is not None:
+                out.faults.append(fault)
+                continue
+            out.values.append(without_keys(record, keys) if isinstance(record, dict) else record)
+            places.append(place)
+        yield out
+
+
+def _find_lost(record: object, line: bytes, place: int) -> Fault | None:
+    """What the text of a record shows, and the record alone would not."""
+    strings = count_strings(record)
+    if strings is None:
+        return Fault(place, "too-deep", "nested too deep")
+    if count_quotes(line) != 2 * strings:
+        return Fault(place, "duplicate-key", duplicate_reason(line))
+    return None
+
+
 def apply_columns(batches: Batches, prompt: Render, completion: Render) -> Batches:
     """Records as pairs of prompt and completion; what cannot become one is a fault."""
     for batch in batches:
@@ -136,19 +193,20 @@ def _apply(batch: Batch, prompt: Render, completion: Render) -> Batch:
         if not isinstance(record, dict):
             out.faults.append(Fault(place, "not-an-object", "not an object in braces"))
             continue
-        if lines is not None:
-            strings = count_strings(record)
-            if strings is None:
-                out.faults.append(Fault(place, "too-deep", "nested too deep"))
-                continue
-            if count_quotes(lines[index]) != 2 * strings:
-                reason = duplicate_reason(lines[index])
-                out.faults.append(Fault(place, "duplicate-key", reason))
-                continue
+        fault = _find_lost(record, lines[index], place) if lines is not None else None
+        if fault is not None:
+            out.faults.append(fault)
+            continue
         try:
             pair = {"prompt": prompt(record), "completion": completion(record)}
         except NoText as error:
-            out.faults.append(Fault(place, error.code, str(error)))
+            literal = read_literally(lines[index]) if lines is not None else record
+            found = _read_values(cast("dict[str, object]", literal), prompt, completion)
+            if found is not None and set(map(type, found.values())) == {str}:  # of exact numbers
+                out.values.append(found)
+                places.append(place)
+            else:
+                out.faults.append(Fault(place, error.code, str(error), record=found))
         except MissingColumn as error:
             out.faults.append(Fault(place, "missing-key", str(error)))
         else:

@@ -1,6 +1,6 @@
 """How a source is to be read; whatever is left open is inferred, and said."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -32,7 +32,8 @@ class ReadOptions:
     """What the user said about a source; None and "" leave it to the content.
 
     `sheet` is the sheet of a workbook or the split of a datasets folder. `prompt` and `completion`
-    are each a column, or a template such as "{sentence}\\nHow is {head} related to {tail}?".
+    are each a column, or a template such as "{sentence}\\nHow is {head} related to {tail}?". `drop`
+    are keys and columns that nothing is to be learned from.
     """
 
     format: Format | None = None
@@ -41,18 +42,27 @@ class ReadOptions:
     delimiter: str | None = None
     prompt: str | None = None
     completion: str | None = None
+    drop: tuple[str, ...] = ()
 
 
 def to_read(options: ReadOptions) -> dict[str, str]:
     """What the user said, as a plan keeps it."""
-    return {name: str(value) for name, value in asdict(options).items() if value}
+    said = {name: value for name, value in asdict(options).items() if value}
+    return {name: ",".join(one) if name == "drop" else str(one) for name, one in said.items()}
 
 
 def from_read(read: Mapping[str, str]) -> ReadOptions:
     """The options that a plan keeps; DatasetError when its format is unknown."""
     said = {name: read.get(name) for name in ("sheet", "encoding", "delimiter")}
     columns = {name: read.get(name) for name in ("prompt", "completion")}
-    return ReadOptions(find_format(read.get("format")), **said, **columns)
+    return ReadOptions(
+        find_format(read.get("format")), **said, **columns, drop=split_names([read.get("drop", "")])
+    )
+
+
+def split_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Names of keys, each alone or some with commas between them."""
+    return tuple(dict.fromkeys(filter(None, ",".join(given).split(","))))
 
 
 def find_format(name: str | None) -> Format | None:

@@ -4,14 +4,15 @@
 then gives its records in batches, each with its place, in constant memory where the format allows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from ftops.dataset.keys import find_carried, is_metadata
 from ftops.dataset.reading.batches import Batches
-from ftops.dataset.reading.columns import Render, apply_columns, make_render
+from ftops.dataset.reading.columns import Render, apply_columns, drop_keys, make_render
 from ftops.dataset.reading.json_document import read_document
 from ftops.dataset.reading.jsonl import read_json_lines
 from ftops.dataset.reading.lines import refuse_endless
@@ -134,13 +135,13 @@ def _open_records(
             return read_document(stream.name, pieces)
         return read_plain_text(pieces)
 
-    plain = kind is Format.JSONL and encoding == "utf-8" and not renders
+    plain = kind is Format.JSONL and encoding == "utf-8" and not renders and not options.drop
     return Source(
         name=stream.name,
         format=kind,
         unit="row" if kind in _ROW_PLACES else "line",
         inferred=tuple(said),
-        batches=lambda: _mapped(read(), renders),
+        batches=lambda: _mapped(read(), renders, options.drop),
         plain=path if plain else None,
     )
 
@@ -229,11 +230,17 @@ def _make_table_source(
         for part in parts:
             error.hint += f" This is {part}; --sheet names another."
         raise
-    return Source(name, format, "row", tuple(said), lambda: _mapped(table.batches, renders))
+    return Source(
+        name, format, "row", tuple(said), lambda: _mapped(table.batches, renders, options.drop)
+    )
 
 
-def _mapped(batches: Batches, renders: tuple[Render, Render] | None) -> Batches:
-    return apply_columns(batches, *renders) if renders else batches
+def _mapped(
+    batches: Batches, renders: tuple[Render, Render] | None, dropped: Sequence[str]
+) -> Batches:
+    if renders:
+        return apply_columns(batches, *renders)
+    return drop_keys(batches, dropped) if dropped else batches
 
 
 def _choose_free_renders(name: str, options: ReadOptions) -> tuple[Render, Render] | None:
@@ -268,7 +275,7 @@ def _choose_table_renders(
         if given is None and column != key:
             said.append(f"the {key} is the column {column}")
         chosen.append(make_render(column, columns, f"--{key}", name))
-    _say_unused(columns, options, lower, said)
+    _say_unused(name, columns, options, lower, said)
     return chosen[0], chosen[1]
 
 
@@ -282,11 +289,34 @@ def _guess(columns: tuple[str, ...], names: tuple[str, ...], otherwise: int) -> 
 
 
 def _say_unused(
-    columns: tuple[str, ...], options: ReadOptions, lower: dict[str, str], said: list[str]
+    name: str,
+    columns: tuple[str, ...],
+    options: ReadOptions,
+    lower: dict[str, str],
+    said: list[str],
 ) -> None:
+    """Say which columns are not read; DatasetError when that is not the user's choice."""
     used = {options.prompt or lower.get("prompt"), options.completion or lower.get("completion")}
     texts = "".join(one for one in used if one)
     unused = [one for one in columns if one not in used and f"{{{one}}}" not in texts]
+    if options.prompt is None and options.completion is None:
+        open_ones = [one for one in unused if one not in options.drop and not is_metadata(one)]
+        if open_ones:
+            raise _undecided(name, open_ones, lower)
     if unused:
         shown = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
         said.append(f"not used: the column{'s' if len(unused) > 1 else ''} {shown}")
+
+
+def _undecided(name: str, columns: Sequence[str], lower: dict[str, str]) -> DatasetError:
+    """That columns beside prompt and completion may hold what is to be learned."""
+    carried = [f"{one} holds {what}" for one in columns if (what := find_carried(one))]
+    what = f" ({', '.join(carried)})" if carried else ""
+    many = "columns" if len(columns) > 1 else "column"
+    return DatasetError(
+        f"{name}: the {many} {', '.join(columns)} would be lost{what}",
+        hint=f"Leave out what nothing is to be learned from: --drop {','.join(columns)}; or name"
+        f" the columns that are read: --prompt '{lower['prompt']}'"
+        f" --completion '{lower['completion']}'"
+        " (in a job file: `prepare: {prompt: …, completion: …}`).",
+    )

@@ -72,7 +72,12 @@ def test_a_preference_becomes_the_chat_that_is_preferred_and_nothing_becomes_one
     tmp_path: Path,
 ) -> None:
     path, out = write_rows(tmp_path / "a.jsonl", [preference()]), tmp_path / "b.jsonl"
-    assert ftops("data", "convert", path, "-o", out, "--to", "chat").code == 0
+    refused = ftops("data", "convert", path, "-o", out, "--to", "chat")
+    assert refused.code == 1
+    assert "a.jsonl:1: a chat has one answer, and no place for non_preferred_output" in refused.err
+    assert not out.exists()
+    drop = ("--drop", "non_preferred_output")
+    assert ftops("data", "convert", path, "-o", out, "--to", "chat", *drop).code == 0
     assert read(out) == [{"messages": [*said("Where is the key?", "user"), *said("On the hook.")]}]
     pairs = write_rows(tmp_path / "c.jsonl", [pair("a", "b")])
     answer = ftops("data", "convert", pairs, "-o", tmp_path / "d.jsonl", "--to", "preference")
