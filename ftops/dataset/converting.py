@@ -176,9 +176,12 @@ def _write_csv(raws: Iterable[Raw], stream: BinaryIO) -> None:
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\n")
+        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(["prompt", "completion"])
         for raw in raws:
-            writer.writerow([raw["prompt"], raw["completion"]])
+            cells = [str(raw["prompt"]), str(raw["completion"])]
+            # a carriage return without quotes around it ends the row for every reader
+            (quoting if "\r" in "".join(cells) else writer).writerow(cells)
     finally:
         text.flush()
         text.detach()

@@ -62,7 +62,9 @@ def explain_extra(keys: Iterable[str], row: str, where: str = "") -> BadRow:
             return BadRow(
                 f"{text}; {quoted(name)} holds {carried}, which would be lost", "unsupported-key"
             )
-    return BadRow(text, "extra-key" if all(map(is_metadata, names)) else "unknown-key")
+    if all(map(is_metadata, names)):
+        return BadRow(text, "extra-key")
+    return BadRow(f"{text}; --drop KEY leaves out what is not to be learned", "unknown-key")
 
 
 def find_carried(name: str) -> str:

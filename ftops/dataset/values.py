@@ -19,7 +19,7 @@ def find_kind(value: object) -> str:
     if isinstance(value, bool):
         return BOOLEAN
     if isinstance(value, Literal):
-        return WHOLE_NUMBER if value.text.lstrip("-").isdecimal() else NUMBER
+        return WHOLE_NUMBER if is_whole_number(value.text) else NUMBER
     if isinstance(value, int):
         return WHOLE_NUMBER
     if isinstance(value, Decimal):
@@ -27,6 +27,11 @@ def find_kind(value: object) -> str:
     if isinstance(value, float):
         return NUMBER if math.isfinite(value) and abs(value) < _EXACT else _OTHER
     return _OTHER
+
+
+def is_whole_number(text: str) -> bool:
+    """Whether a text is digits, perhaps behind a minus sign."""
+    return text.removeprefix("-").isdecimal()
 
 
 def write_value(value: object, kinds: Collection[str]) -> object:

@@ -10,7 +10,15 @@ from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.dataset.keys import is_metadata, list_keys
 from ftops.dataset.shapes import PAIR_KEYS
-from ftops.dataset.values import BOOLEAN, NUMBER, NUMBERS, TEXT, find_kind
+from ftops.dataset.values import (
+    BOOLEAN,
+    NUMBER,
+    NUMBERS,
+    TEXT,
+    WHOLE_NUMBER,
+    find_kind,
+    is_whole_number,
+)
 from ftops.records import Json
 
 _E = Severity.ERROR
@@ -124,12 +132,15 @@ class Structure(Check):
         self._reasons: dict[str, list[str]] = {}
         self._extra: dict[str, None] = {}
         self._kinds: dict[str, set[str]] = {key: set() for key in PAIR_KEYS}
+        self._affected: set[str] = set()  # columns with values that are no text
         self._numbers = Seen()
 
     def add(self, batch: RowBatch) -> None:
-        if batch.raws:
-            for kinds in self._kinds.values():
-                kinds.add(TEXT)
+        for column, kinds in zip(
+            (batch.prompts, batch.completions), self._kinds.values(), strict=True
+        ):
+            if column and TEXT not in kinds:  # a reader of columns writes whole numbers as text
+                kinds.add(WHOLE_NUMBER if all(map(is_whole_number, column)) else TEXT)
         for fault in batch.faults:
             self._seen.setdefault(fault.code, Seen()).add(fault.place, fault.count)
             self._note(fault.code, fault.reason)
@@ -138,8 +149,11 @@ class Structure(Check):
             if fault.code == "not-text" and isinstance(fault.record, dict):
                 self._numbers.add(fault.place)
                 for key, kinds in self._kinds.items():
-                    if fault.record.get(key) is not None:
-                        kinds.add(find_kind(fault.record[key]))
+                    value = fault.record.get(key)
+                    if value is not None:
+                        kinds.add(find_kind(value))
+                        if not isinstance(value, str):
+                            self._affected.add(key)
 
     def _note(self, code: str, reason: str) -> None:
         reasons = self._reasons.setdefault(code, [])
@@ -153,6 +167,7 @@ class Structure(Check):
                 self._note(code, reason)
         self._extra |= later._extra
         self._numbers.merge(later._numbers, shift)
+        self._affected |= later._affected
         for key, kinds in later._kinds.items():
             self._kinds[key] |= kinds
 
@@ -161,7 +176,7 @@ class Structure(Check):
         return {
             key: NUMBER if kinds <= NUMBERS else next(iter(kinds))
             for key, kinds in self._kinds.items()
-            if kinds and (kinds <= NUMBERS or kinds == {BOOLEAN})
+            if key in self._affected and (kinds <= NUMBERS or kinds == {BOOLEAN})
         }
 
     def findings(self, facts: Facts) -> Iterator[Finding]:

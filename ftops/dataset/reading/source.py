@@ -102,8 +102,9 @@ def _open(path: Path | None, stream: Stream, packing: str, options: ReadOptions)
         return _open_binary(path if not packing else None, stream, found, said, options)
     encoding = find_encoding(head, options.encoding)
     text = _decode_head(head, encoding)
-    check_text(stream.name, text)
-    kind = options.format or sniff_text(stream.name, text, hint_of(stream.name))
+    hint = hint_of(stream.name)
+    check_text(stream.name, text, hint)
+    kind = options.format or sniff_text(stream.name, text, hint)
     if options.format is None:
         said.insert(0, f"format {kind}")
     if options.encoding is None and (encoding != "utf-8" or kind is not Format.JSONL):
