@@ -10,6 +10,8 @@ from ftops.dataset.checks.protocol import Aim
 from ftops.dataset.examining.examination import examine
 from ftops.dataset.findings import Finding
 from ftops.dataset.plans.drafting import Wishes, find_plan, write_prepared
+from ftops.dataset.plans.treatment import show_record
+from ftops.dataset.reading.json_text import Literal
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.reading.source import open_source
 from ftops.dataset.rows import read_rows
@@ -170,6 +172,10 @@ def test_values_among_others_are_not_offered(tmp_path: Path, other: str) -> None
     lines = [f'{{"prompt": "q{n}", "completion": {("true", other)[n % 2]}}}' for n in range(12)]
     path = write_rows(tmp_path / "a.jsonl", lines)
     assert "number-column" not in findings(path)
+
+
+def test_a_number_is_shown_as_it_stands() -> None:
+    assert show_record({"completion": Literal("1.10")}) == '{"completion":1.10}'
 
 
 def test_null_never_becomes_text(tmp_path: Path) -> None:

@@ -260,6 +260,7 @@ def show_record(record: object) -> str:
     if isinstance(record, bytes):
         return record.decode("utf-8", "replace")
     try:
-        return orjson.dumps(record, default=_show_value).decode("utf-8", "replace")
+        data = orjson.dumps(record, default=_show_value, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        return data.decode("utf-8", "replace")
     except TypeError:  # it nests too deep
         return "…"
