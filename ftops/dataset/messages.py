@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
+from ftops.dataset.reading.json_text import Literal
 from ftops.records import Json
 
 Raw: TypeAlias = dict[str, Json]
@@ -17,7 +18,7 @@ TEXT_KEYS = ("content", "text")
 ARGUMENT_KEYS = ("arguments",)  # of a call of a tool or function: JSON as text
 _KINDS = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number",
-    Decimal: "a number",
+    Decimal: "a number", Literal: "a number",
     str: "text", list: "a list", dict: "an object",
 }  # fmt: skip
 

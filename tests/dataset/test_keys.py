@@ -145,7 +145,10 @@ def test_a_column_that_would_be_lost_is_refused_until_the_user_decides(
 NUMBERS = ["1.10", "0", "-3", "2e5", "123456789012345678901234567890", "0.30000000000000000001"]
 
 
-@pytest.mark.parametrize("options", [None, ReadOptions(prompt="prompt", completion="completion")])
+@pytest.mark.parametrize(
+    "options",
+    [None, ReadOptions(prompt="prompt", completion="completion"), ReadOptions(drop=("mood",))],
+)
 def test_a_column_of_numbers_is_offered_as_text_with_all_its_digits(
     tmp_path: Path, options: ReadOptions | None
 ) -> None:

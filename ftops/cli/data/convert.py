@@ -77,12 +77,12 @@ def convert(
     or named. What the new shape has no place for is an error with its row, and then nothing is
     written, unless --drop names it (system, tools, name, weight, non_preferred_output).
     """
-    from ftops.dataset.converting import DROPPABLE
+    from ftops.dataset.converting import DROPPABLE, OTHER
     from ftops.dataset.converting import convert as convert_rows
     from ftops.dataset.reading.options import split_names
     from ftops.files import open_atomic
 
-    options = reading.find_options(also=DROPPABLE)
+    options = reading.find_options(also=[OTHER])
     dropped = {*split_names(reading.drop or ()), *(["system"] if drop_system else [])}
     wanted, as_csv = _find_shape(to), _find_kind(target)
     refuse_input(target, Path(file), force=force)

@@ -66,7 +66,7 @@ class Reading:
     def find_options(self, also: Collection[str] = ()) -> "ReadOptions":
         """How data is read; DatasetError when there is no such format, or no row without a key.
 
-        The keys in `also` may be dropped by the command itself.
+        The keys of rows in `also` may be dropped by the command itself.
         """
         from ftops.dataset.reading.options import ReadOptions, find_format, split_names
         from ftops.dataset.shapes import ROW_KEYS
@@ -87,7 +87,7 @@ class Reading:
             self.delimiter,
             self.prompt,
             self.completion,
-            tuple(name for name in dropped if name not in also),
+            tuple(name for name in dropped if name not in ROW_KEYS),
         )
 
 

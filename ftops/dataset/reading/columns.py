@@ -21,6 +21,7 @@ from ftops.errors import DatasetError
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_TEXTS = ("prompt", "completion")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 _ESCAPED = re.compile(r"\\[nt\\]")
 
@@ -157,7 +158,7 @@ def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> Datas
 
 
 def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
-    """Records without these keys."""
+    """Records without these keys; numbers that should be text keep their digits."""
     for batch in batches:
         out = Batch([], places := [], None, batch.faults)
         for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
@@ -165,7 +166,11 @@ def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
             if fault is not None:
                 out.faults.append(fault)
                 continue
-            out.values.append(without_keys(record, keys) if isinstance(record, dict) else record)
+            if isinstance(record, dict):
+                if batch.lines and any(type(record.get(key)) is float for key in _TEXTS):
+                    record = cast("dict[str, object]", read_literally(batch.lines[index]))
+                record = without_keys(record, keys)
+            out.values.append(record)
             places.append(place)
         yield out
 
