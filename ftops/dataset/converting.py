@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import BinaryIO, cast
 
 import orjson
@@ -14,6 +15,11 @@ from ftops.dataset.rows import BadRows, Row, read_source_rows
 from ftops.errors import DatasetError
 from ftops.records import Json, RowFormat
 
+SYSTEM, OTHER = "system", "non_preferred_output"
+DROPPABLE = frozenset(
+    {SYSTEM, OTHER, "tools", "functions", "parallel_tool_calls", "name", "weight"}
+)
+_SYSTEM_ROLES = ("system", "developer")
 _KNOWN_KEYS = frozenset({"role", "content"})
 
 
@@ -26,21 +32,26 @@ def convert(
     separator: str = "",
     stop: str = "",
     system: str | None = None,
-    without_system: bool = False,
+    dropped: Collection[str] = (),
 ) -> tuple[int, RowFormat]:
     """Write the rows of `source` in the shape `wanted` (None: their own); how many, and which.
 
     Pairs that become chats lose their `separator` and `stop` and get the message `system`. Chats
-    of one question become pairs; `without_system` gives their system message up. DatasetError,
-    with places, for what cannot be converted.
+    of one question become pairs. What the wanted shape has no place for is an error with its row,
+    unless `dropped` names it. DatasetError, with places, for what cannot be converted.
     """
     bad = BadRows(source.name)
     shape = wanted
 
     def change(row: Row) -> Raw:
-        return convert_row(
-            row, wanted or row.format, separator, stop, system, without_system=without_system
-        )
+        made = wanted or row.format
+        if as_csv and made is not RowFormat.COMPLETION:
+            raise DatasetError(
+                f"{source.name}:{row.line}: a {made} row, and CSV has columns for prompt and"
+                " completion",
+                hint="Add --to completion, or name the output .jsonl.",
+            )
+        return convert_row(row, made, separator, stop, system, dropped=dropped)
 
     def good() -> Iterator[Raw]:
         nonlocal shape
@@ -69,31 +80,42 @@ def convert_row(
     stop: str = "",
     system: str | None = None,
     *,
-    without_system: bool = False,
+    dropped: Collection[str] = (),
 ) -> Raw:
-    """The row in that shape; BadRow when it cannot be had."""
+    """The row in that shape, to the letter but for its marks; BadRow when it cannot be had."""
+    if dropped and row.format is not RowFormat.COMPLETION:
+        row = replace(row, raw=_give_up(row.raw, dropped))
     if row.format is wanted:
         return row.raw
     if wanted is RowFormat.PREFERENCE:
         raise BadRow(f"a {row.format} row has one answer, and a preference needs two to choose of")
     if row.format is RowFormat.COMPLETION:
         prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
-        return make_chat(
-            prompt.removesuffix(separator).strip(), completion.removesuffix(stop).strip(), system
-        )
+        return make_chat(prompt, completion, system, separator=separator, stop=stop)
     messages = row.messages
     if wanted is RowFormat.CHAT:
+        _give_up_other(row, dropped)
         asked = cast(Raw, row.raw["input"])
         return {**asked, "messages": [*messages]}
-    return _to_pair(row, messages, without_system)
+    _give_up_other(row, dropped)
+    return _to_pair(row, messages)
 
 
-def make_chat(question: str, answer: str, system: str | None) -> Raw:
-    """A chat of one question; BadRow when there is no question or no answer."""
+def make_chat(
+    prompt: str, completion: str, system: str | None, *, separator: str = "", stop: str = ""
+) -> Raw:
+    """A chat of one question, without the marks; BadRow when there is no question or no answer.
+
+    Rows with marks are written in the legacy way, in which a blank begins each completion: it goes,
+    too. All other white space stays.
+    """
+    question, answer = prompt.removesuffix(separator), completion.removesuffix(stop)
+    if separator or stop:
+        answer = answer.removeprefix(" ")
     if not question:
         raise BadRow("prompt is empty, so a chat has no question")
     if not answer:
-        raise BadRow("completion holds nothing but white space and the stop sequence")
+        raise BadRow("completion holds nothing but its marks")
     messages: list[Json] = [
         {"role": "user", "content": question},
         {"role": "assistant", "content": answer},
@@ -103,7 +125,28 @@ def make_chat(question: str, answer: str, system: str | None) -> Raw:
     return {"messages": messages}
 
 
-def _to_pair(row: Row, messages: list[Raw], without_system: bool) -> Raw:
+def _give_up(raw: Raw, dropped: Collection[str]) -> Raw:
+    """A chat or a preference without what the user has named."""
+    if "input" in raw:
+        return {**raw, "input": _give_up(cast(Raw, raw["input"]), dropped)}
+    messages: list[Json] = [
+        {key: value for key, value in message.items() if key not in dropped}
+        for message in cast("list[Raw]", raw["messages"])
+        if SYSTEM not in dropped or message["role"] not in _SYSTEM_ROLES
+    ]
+    return {
+        **{key: value for key, value in raw.items() if key not in dropped},
+        "messages": messages,
+    }
+
+
+def _give_up_other(row: Row, dropped: Collection[str]) -> None:
+    """BadRow when the answer that was not preferred would be lost, and nothing says that it may."""
+    if row.format is RowFormat.PREFERENCE and OTHER not in dropped:
+        raise BadRow(f"a chat has one answer, and no place for {OTHER}; --drop {OTHER} gives it up")
+
+
+def _to_pair(row: Row, messages: list[Raw]) -> Raw:
     for number, message in enumerate(messages):
         if any(message.get(key) for key in CALL_KEYS):
             raise BadRow(f"messages[{number}] calls a tool, and a pair has no place for calls")
@@ -111,12 +154,14 @@ def _to_pair(row: Row, messages: list[Raw], without_system: bool) -> Raw:
     if len(top) > 1:
         extra = ", ".join(key for key in top if key != "messages")
         raise BadRow(f"a pair of prompt and completion has no place for {extra}")
-    if any(set(message) - _KNOWN_KEYS for message in messages):
-        raise BadRow("a message has more than role and content, and a pair has no place for it")
-    if messages[0]["role"] in ("system", "developer"):
-        if not without_system:
-            raise BadRow("a pair has no place for the system message")
-        messages = messages[1:]
+    more = {key for message in messages for key in message} - _KNOWN_KEYS
+    if more:
+        raise BadRow(
+            "a message has more than role and content, and a pair has no place for it:"
+            f" {', '.join(sorted(more))}"
+        )
+    if messages[0]["role"] in _SYSTEM_ROLES:
+        raise BadRow("a pair has no place for the system message")
     if [message["role"] for message in messages] != ["user", "assistant"]:
         raise BadRow("only a chat of one question and its answer becomes prompt and completion")
     return {"prompt": message_text(messages[0]), "completion": message_text(messages[1])}
@@ -131,14 +176,12 @@ def _write_csv(raws: Iterable[Raw], stream: BinaryIO) -> None:
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\n")
+        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(["prompt", "completion"])
         for raw in raws:
-            if "prompt" not in raw:
-                raise DatasetError(
-                    "CSV has columns for prompt and completion, and these rows are no pairs",
-                    hint="Add --to completion, or name the output .jsonl.",
-                )
-            writer.writerow([raw["prompt"], raw["completion"]])
+            cells = [str(raw["prompt"]), str(raw["completion"])]
+            # a carriage return without quotes around it ends the row for every reader
+            (quoting if "\r" in "".join(cells) else writer).writerow(cells)
     finally:
         text.flush()
         text.detach()

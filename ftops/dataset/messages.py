@@ -1,8 +1,10 @@
 """What one message of a row may look like, and the words in which rows are refused."""
 
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from typing import TypeAlias
 
+from ftops.dataset.reading.json_text import Literal
 from ftops.records import Json
 
 Raw: TypeAlias = dict[str, Json]
@@ -19,6 +21,7 @@ SCHEMA_NULLS = frozenset({"default", "const", "enum", "examples"})
 ARGUMENT_KEYS = ("arguments",)  # of a call of a tool or function: JSON as text
 _KINDS = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number",
+    Decimal: "a number", Literal: "a number",
     str: "text", list: "a list", dict: "an object",
 }  # fmt: skip
 
@@ -149,7 +152,8 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
     if not isinstance(content, list):
         raise BadRow(f"{where}.content is {not_text(content)}")
     for index, part in enumerate(content):
-        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
+        plain = isinstance(part, dict) and part.get("type", "text") == "text"
+        if not plain or set(part) - {"type", "text"} or not isinstance(part.get("text"), str):
             raise BadRow(f"{where}.content[{index}] is not a text part; only text is supported")
 
 

@@ -164,6 +164,6 @@ def _with_system(chat: Raw, row: Row, system: str | None) -> Raw:
 
 
 def _to_chat(prompt: str, completion: str, recipe: Recipe) -> Raw:
-    question = prompt.removesuffix(recipe.separator).strip()
-    answer = completion.removesuffix(recipe.stop or "").strip()
-    return make_chat(question, answer, recipe.system)
+    return make_chat(
+        prompt, completion, recipe.system, separator=recipe.separator, stop=recipe.stop or ""
+    )

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import cast
 
 from ftops.dataset.calls import CALL_KEYS, answer_text
+from ftops.dataset.keys import check_placeholders, explain_extra
 from ftops.dataset.messages import (
     MESSAGE_NULLS,
     SCHEMA_NULLS,
@@ -31,11 +32,11 @@ from ftops.text import to_nfc
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
 COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
-_COMPLETION_KEYS = ("prompt", "completion")
+PAIR_KEYS = ("prompt", "completion")
 OUTPUTS = ("preferred_output", "non_preferred_output")
 PREFERENCE_KEYS = ("input", *OUTPUTS)
 INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
-ROW_KEYS = frozenset({*_COMPLETION_KEYS, *OUTPUTS, "messages"})
+ROW_KEYS = frozenset({*PAIR_KEYS, *OUTPUTS, "messages"})  # without which there is no row
 CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
@@ -63,12 +64,12 @@ def without_nulls(raw: Raw) -> Raw:
     A null that stands where the row's own text or messages belong stays, and is a fault. The row
     nests no deeper than `count_strings` goes.
     """
-    own: Collection[str] = _COMPLETION_KEYS
+    own: Collection[str] = PAIR_KEYS
     if raw.get("messages") is not None:
         own = ()
     elif any(raw.get(key) is not None for key in PREFERENCE_KEYS) and is_preference(raw):
         own = PREFERENCE_KEYS
-    elif all(raw.get(key) is None for key in _COMPLETION_KEYS):
+    elif all(raw.get(key) is None for key in PAIR_KEYS):
         return raw
     row = {key: value for key, value in raw.items() if value is not None or key in own}
     for key in ("messages", *OUTPUTS):
@@ -85,21 +86,22 @@ def without_nulls(raw: Raw) -> Raw:
 
 
 def _check_completion(raw: Mapping[str, object]) -> None:
-    for key in _COMPLETION_KEYS:
+    for key in PAIR_KEYS:
         value = raw.get(key)
         if type(value) is not str:
             if key not in raw:
                 raise BadRow(_lacks(raw, key), "missing-key")
             raise BadRow(f"{key} is {not_text(value)}", value_code(value))
     if len(raw) > 2:
-        extra = ", ".join(quoted(key) for key in raw if key not in _COMPLETION_KEYS)
-        raise BadRow(f"unexpected key {extra}; a row is prompt and completion", "extra-key")
+        extra = [key for key in raw if key not in PAIR_KEYS]
+        raise explain_extra(extra, "a row is prompt and completion")
     if not raw["completion"]:
         raise BadRow("completion is empty: there is nothing to learn from it", "empty-completion")
+    check_placeholders(cast(str, raw["prompt"]))
 
 
 def _lacks(raw: Mapping[str, object], key: str) -> str:
-    if any(known in raw for known in _COMPLETION_KEYS):
+    if any(known in raw for known in PAIR_KEYS):
         return f"{key} is missing"
     found = ", ".join(quoted(name) for name in list(raw)[:12]) or "nothing"
     return f"neither prompt and completion nor messages; it has {found}"
@@ -107,11 +109,9 @@ def _lacks(raw: Mapping[str, object], key: str) -> str:
 
 def _check_chat(raw: Raw) -> int:
     """BadRow when `raw` is no chat; else how many strings it holds."""
-    extra = ", ".join(quoted(key) for key in raw if key not in CHAT_KEYS)
+    extra = [key for key in raw if key not in CHAT_KEYS]
     if extra:
-        raise BadRow(
-            f"unexpected key {extra}; a chat row is messages, and perhaps tools", "extra-key"
-        )
+        raise explain_extra(extra, "a chat row is messages, and perhaps tools")
     messages = raw["messages"]
     if not isinstance(messages, list):
         raise BadRow(f"messages is {kind_of(messages)}, not a list")
@@ -133,6 +133,8 @@ def _check_chat(raw: Raw) -> int:
             "the last message has no text and calls no tool: there is nothing to learn from it",
             "no-answer",
         )
+    for message in messages[:-1]:
+        check_placeholders(message_text(cast(Raw, message)))
     return 1 + 4 * len(messages) if plain else _count_all(raw)
 
 
@@ -147,12 +149,9 @@ def _check_preference(raw: Raw) -> None:
     for key in PREFERENCE_KEYS:
         if key not in raw:
             raise BadRow(f"{key} is missing", "missing-key")
-    extra = ", ".join(quoted(key) for key in raw if key not in PREFERENCE_KEYS)
+    extra = [key for key in raw if key not in PREFERENCE_KEYS]
     if extra:
-        raise BadRow(
-            f"unexpected key {extra}; a preference row is {', '.join(PREFERENCE_KEYS)}",
-            "extra-key",
-        )
+        raise explain_extra(extra, f"a preference row is {', '.join(PREFERENCE_KEYS)}")
     _check_input(raw["input"])
     preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
     if to_nfc(preferred.strip()) == to_nfc(other.strip()):
@@ -162,16 +161,15 @@ def _check_preference(raw: Raw) -> None:
 def _check_input(asked: Json) -> None:
     if not isinstance(asked, dict):
         raise BadRow(f"input is {kind_of(asked)}, not an object with messages", "bad-preference")
-    extra = ", ".join(quoted(key) for key in asked if key not in INPUT_KEYS)
+    extra = [key for key in asked if key not in INPUT_KEYS]
     if extra:
-        raise BadRow(
-            f"input has the unexpected key {extra}; it is messages, and perhaps tools", "extra-key"
-        )
+        raise explain_extra(extra, "it is messages, and perhaps tools", "input has the ")
     messages = asked.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRow("input.messages is not a list of messages", "bad-preference")
     for index, message in enumerate(messages):
         check_message(message, f"input.messages[{index}]")
+        check_placeholders(message_text(cast(Raw, message)))
     check_tools(asked, cast("list[Raw]", messages), "input.")
     if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
         raise BadRow(

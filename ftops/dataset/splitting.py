@@ -19,9 +19,9 @@ from ftops.dataset.allotment import TRAIN, allot, hash_text
 from ftops.dataset.examining.survey import SURVEYED_ROWS
 from ftops.dataset.findings import say_rows
 from ftops.dataset.identity import question_of
-from ftops.dataset.reading.options import AUTO, Format, ReadOptions
-from ftops.dataset.reading.source import open_source
+from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.rows import read_rows
+from ftops.dataset.shapes import ROW_KEYS
 from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
 from ftops.text import to_nfc
@@ -93,17 +93,11 @@ def read_amount(text: str) -> Amount:
     return Amount(share=share)
 
 
-def read_beside(path: Path, options: ReadOptions, column: str | None) -> ReadOptions:
-    """`options` for rows that hold `column` beside prompt and completion, which JSON rows may not.
-
-    Tables need nothing: their columns are looked for by name.
-    """
-    named = options.prompt or options.completion or options.layout not in (None, AUTO)
-    if column is None or named:
+def read_beside(options: ReadOptions, column: str | None) -> ReadOptions:
+    """`options` for rows that hold `column` beside what they are read from."""
+    if column is None or column in ROW_KEYS:
         return options
-    if open_source(path, options).format not in (Format.JSONL, Format.JSON):
-        return options
-    return replace(options, prompt="prompt", completion="completion")
+    return replace(options, drop=(*options.drop, column))
 
 
 def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:

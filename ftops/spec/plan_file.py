@@ -23,7 +23,9 @@ from ftops.spec.reader import (
 )
 
 VERSION = 1
-READ_OPTIONS = ("format", "sheet", "encoding", "delimiter", "prompt", "completion", "layout")
+READ_OPTIONS = (
+    "format", "sheet", "encoding", "delimiter", "prompt", "completion", "layout", "drop",
+)  # fmt: skip
 _SHORT_LIST = 3  # which is written in one line
 _FIELDS = ("version", "read", "steps")
 _HEAD = """\

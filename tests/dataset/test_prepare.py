@@ -63,14 +63,16 @@ def test_the_summary_is_of_what_was_written(tmp_path: Path) -> None:
 
 
 def test_completion_rows_become_chats(tmp_path: Path) -> None:
-    rows: list[object] = [pair("Who? ->", " me\n"), pair(" Why?\n", "so ")]
+    rows: list[object] = [pair("Who? ->", " me\n"), pair(" Why?\n", "  so ")]
     system = {"role": "system", "content": "Be brief."}
     assert prepare(tmp_path, rows, CHAT) == [
         {"messages": [system, *messages]}
-        for messages in (chat("Who?", "me")["messages"], chat("Why?", "so")["messages"])
+        for messages in (chat("Who?", "me")["messages"], chat(" Why?\n", " so ")["messages"])
         if isinstance(messages, list)
     ]
-    assert prepare(tmp_path, rows, Recipe(RowFormat.CHAT))[1] == chat("Why?", "so")
+    assert prepare(tmp_path, rows, Recipe(RowFormat.CHAT)) == [
+        chat("Who? ->", " me\n"), chat(" Why?\n", "  so ")
+    ]  # fmt: skip
 
 
 def test_chats_pass_untouched_but_for_a_missing_system_message(tmp_path: Path) -> None:
@@ -93,14 +95,14 @@ def test_chats_cannot_become_completions(tmp_path: Path) -> None:
 
 def test_rows_that_come_out_empty_are_told_and_nothing_is_written(tmp_path: Path) -> None:
     target = tmp_path / "out" / "train.jsonl"
-    rows = [pair("a", "b"), pair(" ->", "b"), pair("a", " \n")]
+    rows = [pair("a", "b"), pair(" ->", "b"), pair("a", "\n")]
     source = write_rows(tmp_path / "in.jsonl", rows)
     with pytest.raises(DatasetError) as caught:
         prepare_file(source, target, CHAT)
     assert caught.value.message.splitlines() == [
         f"{source}: 2 of 3 rows are bad",
         f"{source}:2: prompt is empty, so a chat has no question",
-        f"{source}:3: completion holds nothing but white space and the stop sequence",
+        f"{source}:3: completion holds nothing but its marks",
     ]
     assert list(target.parent.iterdir()) == []
 

@@ -20,7 +20,7 @@ from ftops.dataset.splitting import (
     read_amount,
     write_parts,
 )
-from ftops.errors import DatasetError
+from ftops.errors import DatasetError, UsageError
 from tests.dataset.data_files import chat, pair, write_rows
 
 TENTH = Wish(Amount(share=0.1))
@@ -170,7 +170,7 @@ def test_impossible_splits_are_refused_and_write_nothing(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", ["0", "0%", "100%", "1.0", "-5", "many", "nan", ""])
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(DatasetError, match="no amount"):
+    with pytest.raises(UsageError, match="not an amount"):
         read_amount(text)
 
 

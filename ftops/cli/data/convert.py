@@ -25,21 +25,21 @@ Shape = Annotated[
 Separator = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="What prompts end with; chats do without. Default: what most end with."
+        metavar="TEXT",
+        help="What prompts end with; chats do without. Default: a known one, such as ' ->'.",
     ),
 ]
 Stop = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="What completions end with; chats do without. Default: likewise."
+        metavar="TEXT",
+        help="What completions end with; chats do without. Default: a known one, such as ' END'.",
     ),
 ]
 System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="A system message for every chat made.")
 ]
-DropSystem = Annotated[
-    bool, typer.Option("--drop-system", help="Give up system messages, which pairs cannot hold.")
-]
+DropSystem = Annotated[bool, typer.Option("--drop-system", help="The same as --drop system.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 _MODE = 0o644
 _KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
@@ -52,7 +52,7 @@ def add_to(group: typer.Typer) -> None:
         examples=[
             "ftops data convert train.xlsx -o train.jsonl",
             "ftops data convert pairs.jsonl -o chats.jsonl --to chat --system 'Be brief.'",
-            "ftops data convert chats.jsonl -o pairs.csv --to completion --drop-system",
+            "ftops data convert chats.jsonl -o pairs.csv --to completion --drop system",
         ],
     )(convert)
 
@@ -73,16 +73,21 @@ def convert(
     """Write data as JSON lines or CSV, in its own shape or another.
 
     Pairs become chats, chats of one question become pairs, preferences become chats with the
-    preferred answer. What would be lost or guessed is an error, and then nothing is written.
+    preferred answer. Texts stay as they are, but for a separator and a stop sequence that are known
+    or named. What the new shape has no place for is an error with its row, and then nothing is
+    written, unless --drop names it (system, tools, name, weight, non_preferred_output).
     """
+    from ftops.dataset.converting import DROPPABLE, OTHER
     from ftops.dataset.converting import convert as convert_rows
+    from ftops.dataset.reading.options import split_names
     from ftops.files import open_atomic
 
-    options = reading.find_options()
+    options = reading.find_options(also=[OTHER])
+    dropped = {*split_names(reading.drop or ()), *(["system"] if drop_system else [])}
     wanted, as_csv = _find_shape(to), _find_kind(target)
     refuse_input(target, Path(file), force=force)
     with hold_input(file) as path:
-        if wanted is not None and (separator is None or stop is None):
+        if to == "chat" and (separator is None or stop is None):
             marks = _find_marks(open_held(path, file, options))
             separator = marks[0] if separator is None else separator
             stop = marks[1] if stop is None else stop
@@ -97,7 +102,7 @@ def convert(
                 separator=separator or "",
                 stop=stop or "",
                 system=system,
-                without_system=drop_system,
+                dropped=dropped & DROPPABLE,
             )
     said = {"separator": separator or None, "stop": stop or None} if to == "chat" else {}
     out.finish(
@@ -135,8 +140,9 @@ def _find_kind(target: Path) -> bool:
 
 
 def _find_marks(source: "Source") -> tuple[str, str]:
-    """The separator and the stop sequence of most rows, as the checks see them."""
+    """The known separator and stop sequence that most of the first rows end with."""
     from ftops.dataset.examining.examination import take_survey
+    from ftops.dataset.examining.survey import find_marks
 
     _, survey = take_survey(source.batches(), source.unit)
-    return survey.separator, survey.stop
+    return find_marks(survey)

@@ -1,5 +1,6 @@
 """Arguments and options that several commands for data share."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,12 @@ LayoutName = Annotated[
         " they stand. Default: the one that their keys tell.",
     ),
 ]
+DropKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop", metavar="KEY", help="Leave this key or column out; nothing is learned from it."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +73,25 @@ class Reading:
     prompt: PromptColumn = None
     completion: CompletionColumn = None
     layout: LayoutName = None
+    drop: DropKeys = None
 
-    def find_options(self) -> "ReadOptions":
-        """The options of readers, which recognise layouts; DatasetError for an unknown format."""
-        from ftops.dataset.reading.options import AUTO, ReadOptions, find_format
+    def find_options(self, also: Collection[str] = ()) -> "ReadOptions":
+        """How data is read, with layouts recognised.
+
+        DatasetError when there is no such format, or no row without a key that is dropped. The
+        keys of rows in `also` may be dropped by the command itself.
+        """
+        from ftops.dataset.reading.options import AUTO, ReadOptions, find_format, split_names
+        from ftops.dataset.shapes import ROW_KEYS
+        from ftops.errors import DatasetError
+
+        dropped = split_names(self.drop or ())
+        for name in dropped:
+            if name in ROW_KEYS - set(also):
+                raise DatasetError(
+                    f"--drop {name}: there is no row without it",
+                    hint="Name a key or column that stands beside it.",
+                )
 
         return ReadOptions(
             find_format(self.format),
@@ -79,6 +101,7 @@ class Reading:
             self.prompt,
             self.completion,
             self.layout or AUTO,
+            tuple(name for name in dropped if name not in ROW_KEYS),
         )
 
 

@@ -117,6 +117,7 @@ def _choose_of_data(
     out: Output, name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
+    from ftops.dataset.examining.survey import find_marks
     from ftops.dataset.prepare import Recipe, prepare_row
     from ftops.dataset.preview import choose_rows
     from ftops.dataset.reading.source import open_source
@@ -128,7 +129,7 @@ def _choose_of_data(
     chosen = choose_rows(source, rows=rows, place=line)
     found, survey, changes = list(chosen.rows), chosen.survey, None
     if aim.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
-        recipe = Recipe(RowFormat.CHAT, survey.separator, survey.stop)
+        recipe = Recipe(RowFormat.CHAT, *find_marks(survey))
         found = [Row(row.line, RowFormat.CHAT, prepare_row(row, recipe)) for row in found]
         changes = "as chats, which the model wants"
     return _Shown(

@@ -88,7 +88,7 @@ def split(
 
     options = reading.find_options()
     check_is_file(file)
-    options = read_beside(file, options, column)
+    options = read_beside(options, column)
     say_layouts(out, options, file)
     wish = Wish(
         read_amount(validation),

@@ -132,9 +132,8 @@ class Completions(Check):
             return
         if mark.lacking.count:
             text = f"{say_rows(mark.lacking.count)} without {mark.mark!r} at the end"
-            yield make_finding(
-                LACKING, text, mark.lacking, remedy=self._free.keep("stop", mark.mark)
-            )
+            remedy = self._free.keep("stop", mark.mark)
+            yield make_finding(LACKING, text, mark.lacking, remedy=remedy)
         if mark.inside.count:
             yield make_finding(
                 INSIDE,

@@ -105,6 +105,7 @@ class Free:
 
     marks: tuple[str, ...]
     found: set[str] = field(default_factory=set)
+    inside: set[str] = field(default_factory=set)  # those that stand elsewhere than at an end
     ending: dict[str, int] = field(default_factory=dict)
     signs: list[str] = field(init=False)
 
@@ -123,9 +124,12 @@ class Free:
             count = sum(map(str.endswith, texts, repeat(mark)))
             if count:
                 self.ending[mark] = self.ending.get(mark, 0) + count
+            if mark not in self.inside and joined.count(mark) != count:
+                self.inside.add(mark)
 
     def merge(self, later: Self) -> None:
         self.found |= later.found
+        self.inside |= later.inside
         for mark, count in later.ending.items():
             self.ending[mark] = self.ending.get(mark, 0) + count
 
@@ -144,10 +148,14 @@ class Free:
         return self.keep(name, self.proposal(), mark)
 
     def keep(self, name: str, mark: str, old: str = "") -> dict[str, Json]:
-        """The values of a fix that ends all texts with `mark`, as `name`, and with no other."""
+        """The values of a fix that ends all texts with `mark`, as `name`, and with no other.
+
+        White space, and a sign that also stands inside of a text, is content: it is not replaced.
+        """
+        known = {one for one in self.ending if one.strip() and one not in self.inside}
         others = [
             one
-            for one in {old, *self.ending}
+            for one in {old} | known
             if one and not one.endswith(mark) and not mark.endswith(one)
         ]
         others.sort(key=lambda one: (-len(one), one))

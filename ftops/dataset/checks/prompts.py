@@ -133,8 +133,8 @@ class Prompts(Check):
             return
         if mark.lacking.count:
             text = f"{say_rows(mark.lacking.count)} without {_quote(mark.mark)} at the end"
-            remedy = self._free.keep("separator", mark.mark.rstrip("".join(_BLANKS)))
-            yield make_finding(LACKING, text, mark.lacking, remedy=remedy)
+            lasting = self._free.keep("separator", mark.mark.rstrip("".join(_BLANKS)))
+            yield make_finding(LACKING, text, mark.lacking, remedy=lasting)
         if mark.inside.count:
             text = f"{say_rows(mark.inside.count)} with {_quote(mark.mark)} inside the prompt, too"
             yield make_finding(

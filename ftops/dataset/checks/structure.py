@@ -8,7 +8,18 @@ from ftops.dataset.checks.protocol import Check, Facts
 from ftops.dataset.examining.sifting import SEAM, RowBatch
 from ftops.dataset.examining.survey import Survey
 from ftops.dataset.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.dataset.keys import is_metadata, list_keys
 from ftops.dataset.reading.recognition import suggest_columns
+from ftops.dataset.shapes import PAIR_KEYS
+from ftops.dataset.values import (
+    BOOLEAN,
+    NUMBER,
+    NUMBERS,
+    TEXT,
+    WHOLE_NUMBER,
+    find_kind,
+    is_whole_number,
+)
 from ftops.records import Json
 
 _E = Severity.ERROR
@@ -33,8 +44,21 @@ FAULTS = (
          'Write {"prompt": "…", "completion": "…"} on each line.', _DROP),
     Rule("missing-key", _E, "key is missing", "A row lacks prompt or completion.",
          "Name the columns with --prompt and --completion, or rename them.", _DROP),
-    Rule("extra-key", _E, "unexpected key", "Providers refuse rows with unknown keys.",
-         "Leave the keys out.", "drop-extra-keys"),
+    Rule("extra-key", _E, "key that only describes the row", "Providers refuse rows with other keys"
+         " than those of their format. An id, a source or a date is nothing to learn from.",
+         "Leave the keys out; the fix names each of them.", "drop-extra-keys"),
+    Rule("unknown-key", _E, "key of unknown meaning", "Providers refuse rows with other keys than"
+         " those of their format. What such a key holds may belong to the question or to the"
+         " answer, so it is never left out unless it is named.",
+         "Name the keys that nothing is to be learned from: `--drop KEY`; or read the rows by their"
+         " columns, with `--prompt` and `--completion`."),
+    Rule("unsupported-key", _E, "key that carries more than the row", "Pictures, labels, rejected"
+         " answers, weights, tools and parts of the conversation would be lost: a row that is"
+         " trained without them says something else.",
+         "Convert the rows so that nothing is lost. What is not needed is named: `--drop KEY`."),
+    Rule("media-placeholder", _E, "sign that stands for a picture or a sound", "A text such as"
+         " `<image>` stands for something that is not there: only text is trained.",
+         "Take such rows out. A tag that is meant as text stands in backquotes, or is closed."),
     Rule("other-keys", _E, "key that the layout has no place for", "Rows that are read by a"
          " [layout](data-formats.md) have its keys. A row with another one would lose what stands"
          " under it.", "Take the key out of the row, or drop the row.", _DROP),
@@ -42,6 +66,9 @@ FAULTS = (
          "None.", "Fill the value in, or drop the row.", _DROP),
     Rule("not-text", _E, "not text", "A value is a number, a list, or half a character.",
          "Put the value in quotes.", _DROP),
+    Rule("number-column", Severity.ADVICE, "column of numbers or of true and false", "All prompts"
+         " or all completions are numbers, or true or false: they have one reading as text.",
+         "Write them as text, each as it stands.", "write-numbers"),
     Rule("empty-completion", _E, "completion is empty", "Such a row teaches nothing.",
          "Fill the completion in, or drop the row.", _DROP),
     Rule("nul-character", _E, "character U+0000", "Text with this character is refused or cut by "
@@ -96,6 +123,7 @@ _GARBLED = re.compile(
     "\u20ac\u2122]|â€[\u0080-\u00bf\u0153\u02dc\u2013-\u203a\u20ac\u2122]|ï»¿|\ufffd"
 )
 _SHOWN_REASONS = 3
+NUMBERS_RULE = next(rule for rule in FAULTS if rule.code == "number-column")
 
 
 class Structure(Check):
@@ -107,13 +135,32 @@ class Structure(Check):
         self._seen: dict[str, Seen] = {}
         self._reasons: dict[str, list[str]] = {}
         self._columns = ""  # options that name columns of a row without any key that is known
+        self._extra: dict[str, None] = {}
+        self._kinds: dict[str, set[str]] = {key: set() for key in PAIR_KEYS}
+        self._affected: set[str] = set()  # columns with values that are no text
+        self._numbers = Seen()
 
     def add(self, batch: RowBatch) -> None:
+        for column, kinds in zip(
+            (batch.prompts, batch.completions), self._kinds.values(), strict=True
+        ):
+            if column and TEXT not in kinds:  # a reader of columns writes whole numbers as text
+                kinds.add(WHOLE_NUMBER if all(map(is_whole_number, column)) else TEXT)
         for fault in batch.faults:
             if fault.code == "missing-key" and not self._columns:
                 self._columns = suggest_columns(fault.record)
             self._seen.setdefault(fault.code, Seen()).add(fault.place, fault.count)
             self._note(fault.code, fault.reason)
+            if fault.code == "extra-key" and isinstance(fault.record, dict):
+                self._extra |= dict.fromkeys(filter(is_metadata, list_keys(fault.record)))
+            if fault.code == "not-text" and isinstance(fault.record, dict):
+                self._numbers.add(fault.place)
+                for key, kinds in self._kinds.items():
+                    value = fault.record.get(key)
+                    if value is not None:
+                        kinds.add(find_kind(value))
+                        if not isinstance(value, str):
+                            self._affected.add(key)
 
     def _note(self, code: str, reason: str) -> None:
         reasons = self._reasons.setdefault(code, [])
@@ -126,13 +173,35 @@ class Structure(Check):
             self._seen.setdefault(code, Seen()).merge(seen, shift)
             for reason in later._reasons[code]:
                 self._note(code, reason)
+        self._extra |= later._extra
+        self._numbers.merge(later._numbers, shift)
+        self._affected |= later._affected
+        for key, kinds in later._kinds.items():
+            self._kinds[key] |= kinds
+
+    def _find_number_columns(self) -> dict[str, str]:
+        """The columns in which all values are numbers, or all are true or false."""
+        return {
+            key: NUMBER if kinds <= NUMBERS else next(iter(kinds))
+            for key, kinds in self._kinds.items()
+            if key in self._affected and (kinds <= NUMBERS or kinds == {BOOLEAN})
+        }
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
         for rule in FAULTS:
+            if rule is NUMBERS_RULE and (columns := self._find_number_columns()):
+                said = " and ".join(f"every {key} is {kind}" for key, kind in columns.items())
+                kinds: list[Json] = [*sorted(set(columns.values()))]
+                yield make_finding(rule, said, self._numbers, remedy={"kinds": kinds})
+                continue
             seen = self._seen.get(rule.code)
             if seen is not None:
                 reasons = "; ".join(self._reasons[rule.code])
-                remedy: dict[str, Json] | None = {"codes": [rule.code]} if rule.fix else None
+                remedy: dict[str, Json] | None = None
+                if rule.fix == _DROP:
+                    remedy = {"codes": [rule.code]}
+                elif rule.fix:
+                    remedy = {"keys": [*self._extra]}
                 text = f"{say_rows(seen.count)}: {reasons}"
                 advice = None
                 if rule.code == "missing-key" and self._columns:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import orjson
 
 from ftops.dataset.calls import answer_text, number_calls, write_tools
+from ftops.dataset.keys import may_hold_placeholder
 from ftops.dataset.messages import BadRow, Raw, message_text
 from ftops.dataset.reading.batches import Batch, Fault
 from ftops.dataset.reading.json_text import (
@@ -22,6 +23,7 @@ from ftops.dataset.reading.json_text import (
     duplicate_reason,
     holds_nul,
     holds_null,
+    read_literally,
 )
 from ftops.dataset.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape, without_nulls
 from ftops.records import RowFormat
@@ -171,7 +173,10 @@ class Sifter:
                 elif found is not self.format:
                     raise BadRow(self._say_mixed(found), "mixed-formats")
             except BadRow as error:
-                faults.append(Fault(place, error.code, str(error), record=value))
+                record = value
+                if error.code == "not-text" and batch.lines is not None:
+                    record = read_literally(batch.lines[index])
+                faults.append(Fault(place, error.code, str(error), record=record))
             else:
                 raws.append(row)
                 places.append(place)
@@ -226,6 +231,8 @@ def _take_pairs(batch: Batch) -> RowBatch | None:
         return None
     rows = RowBatch(COMPLETION, raws, batch.places, prompts, completions, batch.faults, pairs=pairs)
     if not all(rows.completion_lengths()):
+        return None
+    if may_hold_placeholder(rows.prompt_text()):
         return None
     if "\0" in rows.prompt_text() or "\0" in rows.completion_text():
         return None

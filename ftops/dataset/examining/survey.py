@@ -1,12 +1,10 @@
 """What the first rows look like, so that one pass over all of them can count the exceptions."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.dataset.examining.gauge import UNKNOWN, Gauge
 from ftops.dataset.examining.sifting import RowBatch
-from ftops.dataset.screening.kinds import Kind
 from ftops.dataset.screening.word_list import NO_WORDS, WordList
 from ftops.dataset.screening.words import share_of_field_lists
 from ftops.records import RowFormat
@@ -17,9 +15,12 @@ SEPARATORS = (
     " ->",
 )  # fmt: skip
 STOPS = ("\n", " END", "###", "***", "+++", "&&&", "$$$", "@@@", "%%%", " [END]")
+# what other tools and people end prompts with; it is known, and never proposed
+OTHER_SEPARATORS = (
+    "\n\n###", "\n###\n", "###", "\n\n===", "\n\n---", "->", "-->", "--->", "=>", "==>", "===>",
+    ">>>", "\n\n",
+)  # fmt: skip
 _MOST_SHARE = 0.8
-_LONGEST_ENDING = 24
-_SENTENCE = set(".?!,;:'\")]}…。？！")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,18 @@ def survey_rows(batches: Sequence[RowBatch]) -> Survey:
     stop = ""
     if not _few_different(completions):
         stop = find_ending(completions, STOPS)
-    separator = find_ending(prompts, SEPARATORS)
+    separator = find_ending(prompts, SEPARATORS + OTHER_SEPARATORS)
     lists = share_of_field_lists(prompts, separator)
     return Survey(row_format, separator, stop, field_lists=lists)
+
+
+def find_marks(survey: Survey) -> tuple[str, str]:
+    """The separator and the stop sequence that may be taken off texts; "" for none.
+
+    White space is a mark only beside a separator that can be seen: elsewhere it may be content.
+    """
+    separator = survey.separator if survey.separator.strip() else ""
+    return separator, survey.stop if separator or survey.stop.strip() else ""
 
 
 def _few_different(completions: Sequence[str]) -> bool:
@@ -69,38 +79,17 @@ def _few_different(completions: Sequence[str]) -> bool:
 
 
 def find_ending(texts: Sequence[str], known: Sequence[str]) -> str:
-    """The mark that at least four of five texts end with; "" when there is none."""
-    if not texts:
-        return ""
-    enough = max(min(2, len(texts)), len(texts) * _MOST_SHARE)
-    for mark in sorted(known, key=len, reverse=True):
-        if sum(text.endswith(mark) for text in texts) >= enough:
-            return mark
-    if len(texts) < 2 or len(set(texts)) * 3 < len(texts):
-        return ""  # the same few texts end alike by what they say
-    for size in range(_LONGEST_ENDING, 0, -1):
-        (ending, count), *_ = Counter(text[-size:] for text in texts).most_common(1)
-        if count >= enough:
-            return ending if is_mark(ending) else ""
-    return ""
+    """The known mark that at least four of five texts end with, with a blank behind it if there is
+    one; "" when there is none.
 
-
-def is_mark(text: str) -> bool:
-    """Whether an ending can tell a model where a text ends: no letter, blank or full stop alone.
-
-    A new line with words behind it ("\\nAnswer:") is one; so is a sign that sentences do not use.
-    What stands in the place of private data is a word.
+    No other ending is ever taken for one: words, tags and punctuation that texts share are content.
     """
-    for placeholder in Kind:
-        text = text.replace(placeholder, "")
-    if not text.strip(" \t"):
-        return False
-    if "\n" in text:
-        return True
-    return any(
-        not character.isalnum() and not character.isspace() and character not in _SENTENCE
-        for character in text
-    )
+    enough = max(min(2, len(texts)), len(texts) * _MOST_SHARE)
+    with_blanks = [f"{mark} " for mark in known if mark.strip()]
+    for mark in sorted([*with_blanks, *known], key=len, reverse=True):
+        if sum(text.endswith(mark) for text in texts) >= enough > 0:
+            return mark
+    return ""
 
 
 def common_prefix(texts: Sequence[str]) -> str:

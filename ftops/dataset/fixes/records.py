@@ -7,12 +7,11 @@ import orjson
 from ftops.dataset.calls import TOOL_KEYS
 from ftops.dataset.fixes.json_mending import mend_json
 from ftops.dataset.fixes.protocol import Fix, RecordFix, Value
-from ftops.dataset.messages import Raw
+from ftops.dataset.keys import is_metadata, list_keys, without_keys
 from ftops.dataset.reading.json_text import count_strings
-from ftops.dataset.shapes import CHAT_KEYS, INPUT_KEYS, PREFERENCE_KEYS, is_preference
+from ftops.dataset.shapes import PAIR_KEYS, ROW_KEYS
+from ftops.dataset.values import BOOLEAN, NUMBER, WHOLE_NUMBER, write_value
 from ftops.records import Json
-
-_PAIR_KEYS = ("prompt", "completion")
 
 
 class MendJson(RecordFix):
@@ -43,23 +42,34 @@ class RenameKeys(RecordFix):
         if not isinstance(record, dict):
             return None
         names = [str(key).strip().lower() for key in record]
-        if any(names.count(key) != 1 for key in _PAIR_KEYS):
+        if any(names.count(key) != 1 for key in PAIR_KEYS):
             return None
         renamed = zip(names, record.items(), strict=True)
-        return {(name if name in _PAIR_KEYS else key): value for name, (key, value) in renamed}
+        return {(name if name in PAIR_KEYS else key): value for name, (key, value) in renamed}
 
 
 class WriteNumbers(RecordFix):
     CODE = "write-numbers"
-    TITLE = "write whole numbers as text"
-    ABOUT = "A prompt or completion that is a whole number becomes its digits."
+    TITLE = "write numbers, true and false as text"
+    ABOUT = (
+        "A prompt or completion that is a number, or true or false, becomes the text that stands in"
+        " the file: `1.10` stays `1.10`. Whole numbers may stand among texts; fractions and true"
+        " and false are only proposed where all values of the column are such. What a table keeps"
+        " as a floating point number too large for its digits stays refused."
+    )
     CODES = ("not-text",)
+    VALUES: ClassVar = {
+        "kinds": Value(
+            "texts", "what is written beside whole numbers", required=False, of=(NUMBER, BOOLEAN)
+        )
+    }
 
     def mend(self, record: object) -> object | None:
         if not isinstance(record, dict):
             return None
+        kinds = {WHOLE_NUMBER, *self.texts("kinds")}
         return {
-            key: str(value) if key in _PAIR_KEYS and type(value) is int else value
+            key: write_value(value, kinds) if key in PAIR_KEYS else value
             for key, value in record.items()
         }
 
@@ -93,23 +103,20 @@ def _write_arguments(record: Json) -> Json:
 
 class DropExtraKeys(RecordFix):
     CODE = "drop-extra-keys"
-    TITLE = "leave out keys that no provider takes"
-    ABOUT = "Keeps what rows are made of, and leaves out ids, comments and other columns."
-    CODES = ("extra-key",)
+    TITLE = "leave out keys that only describe the row"
+    ABOUT = (
+        "Leaves the named keys out. Only ids, sources, dates and the like are proposed, each by its"
+        " name. A key that may carry something to learn from is left out when a plan or `--drop`"
+        " names it, and never otherwise. Without names it is about all that only describe."
+    )
+    CODES = ("extra-key", "unknown-key", "unsupported-key")
+    VALUES: ClassVar = {"keys": Value("texts", "the keys that are left out", required=False)}
 
     def mend(self, record: object) -> object | None:
         if not isinstance(record, dict):
             return None
-        row = cast(Raw, record)
-        if "messages" in row:
-            return {key: value for key, value in row.items() if key in CHAT_KEYS}
-        if not is_preference(row):
-            return {key: row[key] for key in _PAIR_KEYS if key in row}
-        kept = {key: row[key] for key in PREFERENCE_KEYS if key in row}
-        asked = kept.get("input")
-        if isinstance(asked, dict):
-            kept["input"] = {key: value for key, value in asked.items() if key in INPUT_KEYS}
-        return kept
+        names = self.texts("keys") or filter(is_metadata, list_keys(record))
+        return without_keys(record, set(names) - ROW_KEYS)
 
 
 class RemoveNul(RecordFix):

@@ -4,7 +4,6 @@ Some fixes change what the checks see: rows are mended, letters are, line ends a
 first, then the checks look again, and the rest is proposed of what they found then.
 """
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,12 +12,12 @@ from ftops.dataset.findings import Finding
 from ftops.dataset.fixes.catalogue import EARLY, FIXES, find_answered
 from ftops.dataset.fixes.marked import DropMarked
 from ftops.dataset.fixes.protocol import TextFix
+from ftops.dataset.fixes.records import DropExtraKeys
 from ftops.dataset.fixes.redacting import REDACTED, Redact
 from ftops.errors import UsageError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
 _ORDER = list(FIXES)
-_FIELD = re.compile(r"\w[\"']?[ \t]*[:=]\s*[^\s:=]")  # a name, its sign, and something behind it
 # Fixes by which rows that differ may become the same.
 _MERGING = {code for code, fix in FIXES.items() if issubclass(fix, TextFix)} | {"vote"}
 # A fix that is of no use beside others.
@@ -56,12 +55,17 @@ def propose_early(verdict: Verdict) -> list[Proposal]:
     proposals: list[Proposal] = []
     for code in EARLY:
         answered = [found[one] for one in find_answered(FIXES[code]) if one in found]
+        if code == DropExtraKeys.CODE:  # what else it could leave out, only the user may name
+            answered = [finding for finding in answered if finding.fix == code]
         if code == Redact.CODE:  # each kind by itself
             proposals += map(_answer, answered)
         elif answered:
             codes = tuple(finding.code for finding in answered)
             reasons = tuple(finding.message for finding in answered)
-            proposals.append(Proposal(PlanStep(code), codes, reasons))
+            values: dict[str, Json] = {}
+            for finding in answered:
+                values |= (finding.remedy or {}) if finding.fix == code else {}
+            proposals.append(Proposal(PlanStep(code, values), codes, reasons))
     return proposals
 
 
@@ -99,12 +103,8 @@ def propose_late(
 
 
 def is_doubtful(proposal: Proposal) -> bool:
-    """Whether only the user can tell that nothing is lost.
-
-    A beginning that all rows share may name a field with its value, and other rows another value.
-    """
-    prefix = proposal.step.values.get("prefix")
-    return isinstance(prefix, str) and _FIELD.search(prefix) is not None
+    """Whether only the user can say that nothing is lost: words that all rows share are content."""
+    return "prefix" in proposal.step.values
 
 
 def _answer(finding: Finding) -> Proposal:

@@ -19,6 +19,7 @@ from ftops.dataset.fixes.records import DropBadRows
 from ftops.dataset.fixes.redacting import Redact, Replaced
 from ftops.dataset.messages import Raw, change_texts
 from ftops.dataset.reading.batches import Batch, Fault
+from ftops.dataset.reading.json_text import Literal
 from ftops.dataset.rows import BadRows
 from ftops.records import DataPlan, PlanStep, RowFormat
 
@@ -250,11 +251,16 @@ def show_row(portion: Portion, index: int) -> str:
     return show_record(portion.raws[index])
 
 
+def _show_value(value: object) -> object:
+    return orjson.Fragment(value.text) if isinstance(value, Literal) else str(value)
+
+
 def show_record(record: object) -> str:
     """A record as text: as it stood, or as JSON."""
     if isinstance(record, bytes):
         return record.decode("utf-8", "replace")
     try:
-        return orjson.dumps(record, default=str).decode("utf-8", "replace")
+        data = orjson.dumps(record, default=_show_value, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        return data.decode("utf-8", "replace")
     except TypeError:  # it nests too deep
         return "…"

@@ -3,27 +3,39 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import TypeAlias, cast
 
+from ftops.dataset.keys import without_keys
 from ftops.dataset.messages import BadRow, Raw
 from ftops.dataset.reading.batches import Batch, Batches, Fault
-from ftops.dataset.reading.json_text import count_quotes, count_strings, duplicate_reason
+from ftops.dataset.reading.json_text import (
+    count_quotes,
+    count_strings,
+    duplicate_reason,
+    read_literally,
+)
+from ftops.dataset.values import WHOLE_NUMBER, find_kind, write_value
 from ftops.errors import DatasetError
 
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
 MakeRow: TypeAlias = Callable[[Raw], Raw]
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_TEXTS = ("prompt", "completion")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 _ESCAPED = re.compile(r"\\[nt\\]")
 
 
 class NoText(Exception):
-    """A value that is no text; the message says what it is."""
+    """A `value` that is no text; the message says what it is."""
 
     def __init__(self, column: str, value: object) -> None:
         super().__init__(f"the column {column!r} is {_describe(value)}, not text")
+        self.value = value
+        self.alone = True  # not within a template
+        self.row: dict[str, object] | None = None  # the pair with such values as they are
         self.code = "null-value" if value is None else "not-text"
 
 
@@ -79,7 +91,11 @@ def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) ->
     pieces = [part for part in parts if part != ""]
 
     def render(record: Mapping[str, object]) -> str:
-        return "".join([part if isinstance(part, str) else part(record) for part in pieces])
+        try:
+            return "".join([part if isinstance(part, str) else part(record) for part in pieces])
+        except NoText as error:
+            error.alone = False
+            raise
 
     return render
 
@@ -93,9 +109,26 @@ def to_text(column: str, value: object) -> str:
     """A cell as text: whole numbers as their digits; NoText for what has no one way to write it."""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if find_kind(value) == WHOLE_NUMBER:
+        return str(write_value(value, (WHOLE_NUMBER,)))
     raise NoText(column, value)
+
+
+def _read_values(
+    record: Mapping[str, object], prompt: Render, completion: Render
+) -> dict[str, object] | None:
+    """The pair with the values that are no text as they are; None where they are in a template."""
+    pair: dict[str, object] = {}
+    for key, render in (("prompt", prompt), ("completion", completion)):
+        try:
+            pair[key] = render(record)
+        except NoText as error:
+            if not error.alone:
+                return None
+            pair[key] = error.value
+        except MissingColumn:
+            return None
+    return pair
 
 
 def _describe(value: object) -> str:
@@ -103,6 +136,8 @@ def _describe(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true or false"
+    if isinstance(value, Decimal):
+        return "a number"
     if isinstance(value, float):
         return "a number with a fraction" if math.isfinite(value) else "not a number"
     return (
@@ -129,15 +164,57 @@ def make_pair(prompt: Render, completion: Render) -> MakeRow:
     """What turns a record into a pair of prompt and completion."""
 
     def make(record: Raw) -> Raw:
-        return {"prompt": prompt(record), "completion": completion(record)}
+        try:
+            return {"prompt": prompt(record), "completion": completion(record)}
+        except NoText as error:
+            error.row = _read_values(record, prompt, completion)
+            raise
 
     return make
+
+
+def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
+    """Records without these keys; numbers that should be text keep their digits."""
+    for batch in batches:
+        out = Batch([], places := [], None, batch.faults)
+        for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
+            fault = _find_lost(record, batch.lines[index], place) if batch.lines else None
+            if fault is not None:
+                out.faults.append(fault)
+                continue
+            if isinstance(record, dict):
+                if batch.lines and any(type(record.get(key)) is float for key in _TEXTS):
+                    record = cast("dict[str, object]", read_literally(batch.lines[index]))
+                record = without_keys(record, keys)
+            out.values.append(record)
+            places.append(place)
+        yield out
+
+
+def _find_lost(record: object, line: bytes, place: int) -> Fault | None:
+    """What the text of a record shows, and the record alone would not."""
+    strings = count_strings(record)
+    if strings is None:
+        return Fault(place, "too-deep", "nested too deep")
+    if count_quotes(line) != 2 * strings:
+        return Fault(place, "duplicate-key", duplicate_reason(line))
+    return None
 
 
 def make_rows(batches: Batches, make: MakeRow) -> Batches:
     """Records as the rows that `make` makes of them; what cannot become one is a fault."""
     for batch in batches:
         yield _apply(batch, make)
+
+
+def _make_exactly(record: Raw, line: bytes | None, make: MakeRow) -> Raw:
+    """The row, with the digits of the line where a number would lose some."""
+    try:
+        return make(record)
+    except NoText:
+        if line is None:
+            raise
+        return make(cast(Raw, read_literally(line)))
 
 
 def _apply(batch: Batch, make: MakeRow) -> Batch:
@@ -147,18 +224,15 @@ def _apply(batch: Batch, make: MakeRow) -> Batch:
         if not isinstance(record, dict):
             out.faults.append(Fault(place, "not-an-object", "not an object in braces"))
             continue
-        if lines is not None:
-            strings = count_strings(record)
-            if strings is None:
-                out.faults.append(Fault(place, "too-deep", "nested too deep"))
-                continue
-            if count_quotes(lines[index]) != 2 * strings:
-                reason = duplicate_reason(lines[index])
-                out.faults.append(Fault(place, "duplicate-key", reason))
-                continue
+        fault = _find_lost(record, lines[index], place) if lines is not None else None
+        if fault is not None:
+            out.faults.append(fault)
+            continue
         try:
-            row = make(record)
-        except (NoText, BadRow) as error:
+            row = _make_exactly(record, lines[index] if lines is not None else None, make)
+        except NoText as error:
+            out.faults.append(Fault(place, error.code, str(error), record=error.row))
+        except BadRow as error:
             out.faults.append(Fault(place, error.code, str(error)))
         except MissingColumn as error:
             out.faults.append(Fault(place, "missing-key", str(error)))

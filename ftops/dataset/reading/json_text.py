@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import orjson
 
@@ -42,6 +43,18 @@ def count_strings(value: object) -> int | None:
             return count
         level = below
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number of JSON as it is written, with all its digits."""
+
+    text: str
+
+
+def read_literally(text: bytes) -> object:
+    """The value of valid JSON that does not nest too deep, with literals for numbers."""
+    return json.loads(text, parse_int=Literal, parse_float=Literal)
 
 
 def holds_nul(value: object) -> bool:

@@ -1,6 +1,6 @@
 """How a source is to be read; whatever is left open is inferred, and said."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -35,7 +35,8 @@ class ReadOptions:
     `sheet` is the sheet of a workbook or the split of a datasets folder. `prompt` and `completion`
     are each a column, or a template such as "{sentence}\\nHow is {head} related to {tail}?".
     `layout` is the name of one in `layouts.py`, AUTO to recognise one, or AS_IS to look for none;
-    a source of a known layout that nothing is said about is an error that names it.
+    a source of a known layout that nothing is said about is an error that names it. `drop`
+    are keys and columns that nothing is to be learned from.
     """
 
     format: Format | None = None
@@ -45,6 +46,7 @@ class ReadOptions:
     prompt: str | None = None
     completion: str | None = None
     layout: str | None = None
+    drop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.layout not in (None, AUTO, AS_IS) and (self.prompt or self.completion):
@@ -56,15 +58,24 @@ class ReadOptions:
 
 def to_read(options: ReadOptions) -> dict[str, str]:
     """What the user said, as a plan keeps it."""
-    said = {name: str(value) for name, value in asdict(options).items() if value}
-    return {name: value for name, value in said.items() if (name, value) != ("layout", AUTO)}
+    said = {name: value for name, value in asdict(options).items() if value}
+    if said.get("layout") == AUTO:
+        del said["layout"]
+    return {name: ",".join(one) if name == "drop" else str(one) for name, one in said.items()}
 
 
 def from_read(read: Mapping[str, str]) -> ReadOptions:
     """The options that a plan keeps; DatasetError when its format is unknown."""
     said = {name: read.get(name) for name in ("sheet", "encoding", "delimiter")}
     columns = {name: read.get(name) for name in ("prompt", "completion", "layout")}
-    return ReadOptions(find_format(read.get("format")), **said, **columns)
+    return ReadOptions(
+        find_format(read.get("format")), **said, **columns, drop=split_names([read.get("drop", "")])
+    )
+
+
+def split_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Names of keys, each alone or some with commas between them."""
+    return tuple(dict.fromkeys(filter(None, ",".join(given).split(","))))
 
 
 def find_format(name: str | None) -> Format | None:

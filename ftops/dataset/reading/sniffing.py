@@ -61,9 +61,14 @@ def sniff_binary(name: str, head: bytes) -> Format | None:
     return None
 
 
-def check_text(name: str, head: str) -> None:
-    """DatasetError when `head`, the beginning of a decoded text, is full of control characters."""
+def check_text(name: str, head: str, hint: Format | None) -> None:
+    """DatasetError when `head`, the beginning of a decoded text, is full of control characters.
+
+    A file that is named as text may hold them, but for U+0000.
+    """
     sample = head[:4096]
+    if hint is not None and "\0" not in sample:
+        return
     wrong = sum(1 for character in sample if character < " " and character not in "\t\n\r\f")
     if wrong > len(sample) // 20:
         raise DatasetError(

@@ -4,15 +4,16 @@
 then gives its records in batches, each with its place, in constant memory where the format allows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from ftops.dataset.keys import find_carried, is_metadata
 from ftops.dataset.reading.batches import Batch, Batches
-from ftops.dataset.reading.columns import MakeRow, make_pair, make_render, make_rows
+from ftops.dataset.reading.columns import MakeRow, drop_keys, make_pair, make_render, make_rows
 from ftops.dataset.reading.json_document import read_document
 from ftops.dataset.reading.jsonl import read_json_lines
 from ftops.dataset.reading.lines import refuse_endless
@@ -101,8 +102,9 @@ def _open(path: Path | None, stream: Stream, packing: str, options: ReadOptions)
         return _open_binary(path if not packing else None, stream, found, said, options)
     encoding = find_encoding(head, options.encoding)
     text = _decode_head(head, encoding)
-    check_text(stream.name, text)
-    kind = options.format or sniff_text(stream.name, text, hint_of(stream.name))
+    hint = hint_of(stream.name)
+    check_text(stream.name, text, hint)
+    kind = options.format or sniff_text(stream.name, text, hint)
     if options.format is None:
         said.insert(0, f"format {kind}")
     if options.encoding is None and (encoding != "utf-8" or kind is not Format.JSONL):
@@ -134,7 +136,7 @@ def _open_records(
         batches, found = _recognise(stream.name, read, options)
     make = _choose_free_rows(stream.name, options) if kind is not Format.TXT else None
     make = make_row(found) if found else make
-    plain = kind is Format.JSONL and encoding == "utf-8" and not make
+    plain = kind is Format.JSONL and encoding == "utf-8" and not make and not options.drop
     return Source(
         name=stream.name,
         format=kind,
@@ -149,7 +151,12 @@ def _open_records(
 def _recognise(
     name: str, batches: Batches, options: ReadOptions
 ) -> tuple[Batches, Recognised | None]:
-    """The batches, and the layout that their first records have; None where none is looked for."""
+    """The batches without dropped keys, and the layout that their first records have.
+
+    None where no layout is looked for.
+    """
+    if options.drop and options.prompt is None and options.completion is None:
+        batches = drop_keys(batches, options.drop)
     if options.layout == AS_IS or (options.prompt or options.completion) is not None:
         return batches, None
     first: list[Batch] = []
@@ -289,16 +296,39 @@ def _choose_table_rows(
         if given is None and column != key:
             said.append(f"the {key} is the column {column}")
         chosen.append(make_render(column, columns, f"--{key}", name))
-    _say_unused(columns, options, lower, said)
+    _say_unused(name, columns, options, lower, said)
     return make_pair(chosen[0], chosen[1])
 
 
 def _say_unused(
-    columns: tuple[str, ...], options: ReadOptions, lower: dict[str, str], said: list[str]
+    name: str,
+    columns: tuple[str, ...],
+    options: ReadOptions,
+    lower: dict[str, str],
+    said: list[str],
 ) -> None:
+    """Say which columns are not read; DatasetError when that is not the user's choice."""
     used = {options.prompt or lower.get("prompt"), options.completion or lower.get("completion")}
     texts = "".join(one for one in used if one)
     unused = [one for one in columns if one not in used and f"{{{one}}}" not in texts]
+    if options.prompt is None and options.completion is None:
+        open_ones = [one for one in unused if one not in options.drop and not is_metadata(one)]
+        if open_ones:
+            raise _undecided(name, open_ones, lower)
     if unused:
         shown = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
         said.append(f"not used: the column{'s' if len(unused) > 1 else ''} {shown}")
+
+
+def _undecided(name: str, columns: Sequence[str], lower: dict[str, str]) -> DatasetError:
+    """That columns beside prompt and completion may hold what is to be learned."""
+    carried = [f"{one} holds {what}" for one in columns if (what := find_carried(one))]
+    what = f" ({', '.join(carried)})" if carried else ""
+    many = "columns" if len(columns) > 1 else "column"
+    return DatasetError(
+        f"{name}: the {many} {', '.join(columns)} would be lost{what}",
+        hint=f"Leave out what nothing is to be learned from: --drop {','.join(columns)}; or name"
+        f" the columns that are read: --prompt '{lower['prompt']}'"
+        f" --completion '{lower['completion']}'"
+        " (in a job file: `prepare: {prompt: …, completion: …}`).",
+    )

@@ -85,6 +85,16 @@ class _Counted:
         return piece
 
 
+def check_ratio(name: str, unpacked_bytes: int, packed_bytes: int) -> None:
+    """DatasetError when far more came out than went in."""
+    if unpacked_bytes > _FREE_BYTES and unpacked_bytes > _MAX_RATIO * packed_bytes:
+        raise DatasetError(
+            f"{name}: it unpacks to more than {_MAX_RATIO} times its size,"
+            " as a file does that is made to fill memory",
+            hint="If it is meant so, unpack it first.",
+        )
+
+
 class _Guarded:
     """Stops when far more comes out than went in."""
 
@@ -97,12 +107,7 @@ class _Guarded:
     def read(self, size: int, /) -> bytes:
         piece = self._inner.read(size)
         self._bytes += len(piece)
-        if self._bytes > _FREE_BYTES and self._bytes > _MAX_RATIO * self._packed.bytes:
-            raise DatasetError(
-                f"{self._name}: it unpacks to more than {_MAX_RATIO} times its size,"
-                " as a file does that is made to fill memory",
-                hint="If it is meant so, unpack it first.",
-            )
+        check_ratio(self._name, self._bytes, self._packed.bytes)
         return piece
 
 

@@ -72,7 +72,12 @@ def test_a_preference_becomes_the_chat_that_is_preferred_and_nothing_becomes_one
     tmp_path: Path,
 ) -> None:
     path, out = write_rows(tmp_path / "a.jsonl", [preference()]), tmp_path / "b.jsonl"
-    assert ftops("data", "convert", path, "-o", out, "--to", "chat").code == 0
+    refused = ftops("data", "convert", path, "-o", out, "--to", "chat")
+    assert refused.code == 1
+    assert "a.jsonl:1: a chat has one answer, and no place for non_preferred_output" in refused.err
+    assert not out.exists()
+    drop = ("--drop", "non_preferred_output")
+    assert ftops("data", "convert", path, "-o", out, "--to", "chat", *drop).code == 0
     assert read(out) == [{"messages": [*said("Where is the key?", "user"), *said("On the hook.")]}]
     pairs = write_rows(tmp_path / "c.jsonl", [pair("a", "b")])
     answer = ftops("data", "convert", pairs, "-o", tmp_path / "d.jsonl", "--to", "preference")
@@ -103,3 +108,17 @@ def test_bad_rows_stop_it_and_standard_input_is_taken(tmp_path: Path) -> None:
     good = ftops("data", "convert", "-", "-o", out, "--json", stdin="prompt,completion\na,b\n")
     assert good.document["rows"] == 1
     assert read(out) == [pair("a", "b")]
+
+
+def test_a_key_or_a_column_that_is_named_is_left_out(tmp_path: Path) -> None:
+    table, out = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    table.write_text("prompt,completion,weight,id\na,b,0.5,1\n", encoding="utf-8")
+    assert "the column weight would be lost" in ftops("data", "convert", table, "-o", out).err
+    assert not out.exists()
+    assert ftops("data", "convert", table, "-o", out, "--drop", "weight").code == 0
+    rows = write_rows(tmp_path / "c.jsonl", [pair("a", "b") | {"weight": 2, "mood": "wary"}])
+    answer = ftops("data", "convert", rows, "-o", out, "--force", "--drop", "weight,mood")
+    assert answer.code == 0, answer.err
+    assert read(out) == [pair("a", "b")]
+    refused = ftops("data", "convert", rows, "-o", out, "--force", "--drop", "prompt")
+    assert "--drop prompt: there is no row without it" in refused.err

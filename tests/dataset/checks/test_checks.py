@@ -134,11 +134,11 @@ def test_the_amount_is_judged_by_what_the_provider_takes(tmp_path: Path) -> None
 
 
 def test_a_full_stop_or_a_letter_is_no_separator(tmp_path: Path) -> None:
-    for ending in (".", "?", " a", "e"):
+    for ending in (".", "?", " a", "e", "\nAnswer:", "</p>", " 7", "?)", "\nSolution:"):
         rows = [pair(f"{number} is it{ending}", LABELS[number % 3]) for number in range(400)]
         finding = found(judge(tmp_path, rows))["no-separator"]
         assert repr(MARK) in finding.advice
-    for ending in (" ->", "\nAnswer:", "\n\n", "=>", " ###"):
+    for ending in (" ->", "\n\n", "=>", " ###", " -> "):
         rows = [pair(f"{number} is it{ending}", LABELS[number % 3]) for number in range(400)]
         assert "no-separator" not in found(judge(tmp_path, rows))
 

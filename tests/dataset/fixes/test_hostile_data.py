@@ -49,7 +49,7 @@ def test_records_that_nest_deep_are_left_out_like_others(tmp_path: Path) -> None
     path = write_rows(tmp_path / "rows.jsonl", rows)
     plan = DataPlan(
         (
-            PlanStep("drop-extra-keys"),
+            PlanStep("drop-extra-keys", {"keys": ["x"]}),
             PlanStep("drop-bad-rows", {"codes": ["not-text", "not-an-object", "bad-chat"]}),
         )
     )

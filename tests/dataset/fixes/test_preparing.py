@@ -14,7 +14,7 @@ from ftops.dataset.plans.proposals import Proposal, check_codes
 from ftops.dataset.plans.treatment import Deed
 from ftops.dataset.reading.options import ReadOptions
 from ftops.dataset.reading.source import open_source
-from ftops.errors import DatasetError
+from ftops.errors import DatasetError, UsageError
 from ftops.records import DataPlan, PlanStep, RowFormat
 from tests.dataset.data_files import chat, pair, write_rows
 from tests.dataset.fixes.trials import read_lines, try_all, try_file
@@ -125,14 +125,18 @@ def test_blanks_behind_the_separator_go_and_it_stays(tmp_path: Path) -> None:
     assert [prompt for prompt, _ in trial.pairs][-2:] == ["is 299 ->", "x ->"]
 
 
-def test_a_common_beginning_is_taken_away_without_cutting_a_word(tmp_path: Path) -> None:
+def test_a_common_beginning_is_taken_away_when_named_without_cutting_a_word(
+    tmp_path: Path,
+) -> None:
     fruits = ("apple", "avocado", "apricot")
     rows = [
         pair(f"Describe the fruit: {fruits[n % 3]} {n}{MARK}", f" Sure: {chr(97 + n % 26)}{n} END")
         for n in range(300)
     ]
-    trial = try_all(tmp_path, rows)
-    assert set(trial.codes) == {"remove-prompt-prefix", "remove-completion-prefix"}
+    assert try_all(tmp_path, rows).codes == []
+    named = ["remove-prompt-prefix", "remove-completion-prefix"]
+    trial = try_all(tmp_path, rows, only=named)
+    assert trial.codes == named
     assert trial.pairs[0] == (f"apple 0{MARK}", " a0 END")
 
 
@@ -209,7 +213,7 @@ def test_only_and_skip_take_codes_of_fixes_and_of_checks(tmp_path: Path) -> None
     assert try_all(tmp_path, questions(), skip=["no-separator", "add-stop"]).codes == [
         "add-leading-blank"
     ]
-    with pytest.raises(DatasetError, match="--only add-stopp") as caught:
+    with pytest.raises(UsageError, match="--only add-stopp") as caught:
         check_codes(["add-stopp"], ["not-json"], "--only")
     assert "'add-stop'" in caught.value.hint
 
