@@ -3,7 +3,8 @@
 A real engine over loopback. One key's client sends the same hostile request again and again; a
 client with another key asks for `GET /v1/models` all the while. The figure is the 99th percentile
 of that, divided by the one of the same client in an idle engine just before, so that a busy machine
-slows both. Each kind of request is what an endpoint finds hardest to refuse or to answer.
+slows both; of three rounds, the median. Each kind of request is what an endpoint finds hardest to
+refuse or to answer.
 """
 
 import contextlib
@@ -29,8 +30,9 @@ from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 
 TARGET = 5.0
-SECONDS = 4.0
-LARGE_BYTES = 6_000_000
+SECONDS = 3.0
+ROUNDS = 3
+LARGE_BYTES = 5_000_000
 JOBS = 2_000
 CALLERS = 64
 _CHAT_FILE = Path(__file__).parent.parent / "configs" / "data" / "household-faq" / "train.jsonl"
@@ -83,19 +85,19 @@ def kinds(completion: str, chat: str) -> Mapping[str, Hostile]:
     known = "&".join(f"metadata[k{number}]=v" for number in range(15))
     return {
         "prompt of 4 MB": ask({"prompt": "x" * 4_000_000}),
-        "prompt of 6 MB, escaped": raw(
+        "prompt of 5 MB, escaped": raw(
             f'{{"model": "{completion}", "prompt": "' + "x\\n" * (LARGE_BYTES // 3) + '"}'
         ),
         "256 prompts of 4 KB": ask({"prompt": ["a prompt " * 400] * 256}),
-        "256 prompts of 30 KB": ask({"prompt": ["x" * 30_000] * 256}),
+        "256 prompts of 19 KB": ask({"prompt": ["x" * 19_000] * 256}),
         "chat of 4 MB": ask_chat({"messages": [{"role": "user", "content": "x " * 2_000_000}]}),
         "chat of 1,000 messages": ask_chat({"messages": [turn] * 1_000}),
         "100,000 bad messages": ask_chat({"messages": [{}] * 100_000}),
         "100,000 bad parts": ask_chat(
             {"messages": [{"role": "user", "content": [{"a": 1}] * 100_000}]}
         ),
-        "6 MB of empty lists": raw('{"prompt": [' + "[]," * (LARGE_BYTES // 3) + "0]}"),
-        "6 MB of nesting": raw("[" * LARGE_BYTES),
+        "5 MB of empty lists": raw('{"prompt": [' + "[]," * (LARGE_BYTES // 3) + "0]}"),
+        "5 MB of nesting": raw("[" * LARGE_BYTES),
         "200,000 unknown fields": raw(
             "{" + ",".join(f'"k{number}": 0' for number in range(200_000)) + "}"
         ),
@@ -231,11 +233,14 @@ def main() -> int:
             for kind, hostile in kinds(completion, chat).items():
                 if wanted and not any(word in kind for word in wanted):
                     continue
-                idle_s = time_models(engine)
-                with sending(engine, key, hostile) as answered:
-                    beside_s = time_models(engine)
-                    statuses = answered()
-                ratio = beside_s / idle_s
+                rounds = []
+                for _ in range(ROUNDS):
+                    idle_s = time_models(engine)
+                    with sending(engine, key, hostile) as answered:
+                        beside_s = time_models(engine)
+                        statuses = answered()
+                    rounds.append((beside_s / idle_s, idle_s, beside_s))
+                ratio, idle_s, beside_s = sorted(rounds)[ROUNDS // 2]
                 verdict = "ok" if ratio <= TARGET else "MISSED"
                 missed |= verdict == "MISSED"
                 print(

@@ -148,7 +148,7 @@ class EngineSettings:
     max_upload_bytes: int = 512 * MEBIBYTE
     max_part_bytes: int = 64 * MEBIBYTE
     max_assembled_bytes: int = 8192 * MEBIBYTE
-    max_body_bytes: int = 6 * MEBIBYTE  # as JSON can escape all prompts that a request may have
+    max_body_bytes: int = 5 * MEBIBYTE  # JSON with all the prompts that a request may have
     models_in_memory: int = 2
     max_callers: int = 512  # of one model, at the same time
     max_unfinished_jobs: int = 200  # of one owner, paused ones included

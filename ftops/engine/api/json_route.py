@@ -7,10 +7,13 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from ftops.engine.api.answering import MAX_PROMPT_BYTES
 from ftops.engine.api.failures import ApiError
 from ftops.engine.bounded_json import SMALL_BYTES, TooManyValues, read_bounded
+from ftops.engine.security import too_large
 
 _LARGE_AT_ONCE = CapacityLimiter(1)  # several would compete with the event loop
+_MAX_BYTES = 2 * MAX_PROMPT_BYTES  # room for escapes; a longer body is refused without a look
 
 
 class JsonRoute(APIRoute):
@@ -28,9 +31,23 @@ class JsonRoute(APIRoute):
 class _JsonRequest(Request):
     async def json(self) -> Any:
         body = await self.body()
+        if len(body) > _MAX_BYTES:
+            raise _too_long(self.url.path)
         if len(body) <= SMALL_BYTES:
             return await super().json()  # it also reads what the validation then refuses by name
         try:
             return await to_thread.run_sync(read_bounded, body, limiter=_LARGE_AT_ONCE)
         except TooManyValues as error:
             raise ApiError(400, f"The body has {error}.", code="invalid_value") from None
+
+
+def _too_long(path: str) -> ApiError:
+    """What is wrong with a body that long: the prompts in it, where there can be some."""
+    if not path.endswith("/completions"):
+        return too_large(_MAX_BYTES)
+    message = (
+        f"The request is longer than {_MAX_BYTES:,} bytes; its prompts may have "
+        f"{MAX_PROMPT_BYTES:,} bytes together, and each has to fit into the model's context."
+    )
+    param = "messages" if "/chat/" in path else "prompt"
+    return ApiError(400, message, param=param, code="context_length_exceeded")
