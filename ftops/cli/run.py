@@ -133,7 +133,7 @@ def _make_opening(
     out: Output, job: "LoadedJob", trusting: TrustOptions, *, new: bool, retry: bool
 ) -> "Callable[[Desk], Run]":
     """What opens the run of the job file, once its addresses are approved; shows what is sent."""
-    from ftops.cli.sending import approve, show_sending
+    from ftops.cli.sending import approve, check_keys, show_sending
     from ftops.orchestrator.runs import open_run
     from ftops.spec.named_paths import list_code
 
@@ -141,7 +141,7 @@ def _make_opening(
     sending = approve(out, job, trusting)
 
     def opening(desk: "Desk") -> "Run":
-        run = open_run(job, desk, new=new, retry=retry)
+        run = open_run(job, desk, new=new, retry=retry, check_new=lambda: check_keys(sending))
         if run.job_id is None and run.finished_at is None:
             show_sending(out, sending)
         return run

@@ -12,7 +12,7 @@ from ftops.cli.documents import run_document
 from ftops.cli.failures import Interrupted, choose_exit_code, error_document
 from ftops.cli.options import NO_TRUST, TrustOptions
 from ftops.cli.output import Output
-from ftops.cli.sending import approve
+from ftops.cli.sending import approve, check_keys
 from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
@@ -101,7 +101,9 @@ def _run_one(
     for field, what in list_code(job.spec, job.path):
         observer.noted(f"code that runs on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
-    run = open_run(job, desk, new=wishes.new, retry=wishes.retry)
+    run = open_run(
+        job, desk, new=wishes.new, retry=wishes.retry, check_new=lambda: check_keys(sending)
+    )
     if run.job_id is None and run.finished_at is None and not sending.stays_here:
         observer.noted(sending.describe())
     run = drive(run, desk, detach=wishes.detach)

@@ -14,7 +14,12 @@ from ftops.cli.options import TrustOptions
 from ftops.cli.outcomes import render_bytes
 from ftops.cli.output import Mode, Output, clean
 from ftops.errors import NotTrusted
-from ftops.providers.address import Destination, find_destination, list_account_variables
+from ftops.providers.address import (
+    Destination,
+    find_destination,
+    list_account_variables,
+    missing_key,
+)
 from ftops.providers.trust import Trust, is_plain_http, make_approval, say_approval
 from ftops.records import Json, ProviderSettings
 from ftops.spec.load import LoadedJob, list_providers, list_variables, resolve_data
@@ -129,6 +134,15 @@ def approve(out: Output, job: LoadedJob, options: TrustOptions, *, ask: bool = T
                 raise NotTrusted("nothing was sent")
         trust.file.add([make_approval(where)])
     return find_sending(job)
+
+
+def check_keys(sending: Sending) -> None:
+    """AuthFailed when the key of a provider is not in the environment; nothing is sent."""
+    for one in sending.recipients:
+        where = one.destination
+        is_tracker = one.field.startswith("track")  # which may need no key
+        if where and where.key_variable and not one.has_key and not is_tracker:
+            raise missing_key(where.base_url, where.key_variable)
 
 
 def approve_typed(settings: ProviderSettings, options: TrustOptions) -> None:

@@ -1,6 +1,7 @@
 """What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,15 +50,25 @@ JOB_FILE = "job.yaml"
 _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 
-def open_run(job: LoadedJob, desk: Desk, *, new: bool = False, retry: bool = False) -> Run:
+def open_run(
+    job: LoadedJob,
+    desk: Desk,
+    *,
+    new: bool = False,
+    retry: bool = False,
+    check_new: Callable[[], None] | None = None,
+) -> Run:
     """The run of this job file and its data: found by its key, or recorded. Nothing is created.
 
     A finished run is returned as it is, but for an `evaluate` section that has changed. RunError
     for a run that failed or was cancelled, unless `retry` opens it again. A run whose job was not
     seen to end badly keeps that job: with `retry` the provider is asked first, and a ProviderError
     is raised when it does not answer. `new` records another run, and says when two may be paid.
+    `check_new` is called before another run is recorded; what it raises leaves no run.
     """
     key = make_key(job, desk.provider.account)
+    if check_new is not None and (new or desk.ledger.find_run_by_key(key) is None):
+        check_new()
     if new:
         _warn_of_second_job(key, desk)
     fresh = replace(make_run(job, desk, key), wants_own_job=new)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ftops.errors import ProviderError
+from ftops.errors import AuthFailed, ProviderError
 from ftops.records import ProviderSettings, find_api_address
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
@@ -65,6 +65,14 @@ def list_account_variables(
         "OPENAI_CUSTOM_HEADERS": "the headers",
     }
     return [(name, sent) for name, sent in named.items() if sent and environ.get(name)]
+
+
+def missing_key(base_url: str, variable: str) -> AuthFailed:
+    """The error for a key that is not in the environment."""
+    return AuthFailed(
+        f"no key for {base_url}: the environment variable {variable} is not set",
+        hint=f"export {variable}=…, or name another variable as `api_key_env`.",
+    )
 
 
 def find_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ import openai
 
 from ftops.audit import AuditLog
 from ftops.errors import AuthFailed, ProviderError
-from ftops.providers.address import is_loopback
+from ftops.providers.address import is_loopback, missing_key
 from ftops.providers.audited_client import AuditedClient
 
 CONNECT_TIMEOUT_S = 10.0
@@ -120,11 +120,7 @@ class KeyedEndpoint:
         if self._key_variable is None:
             return
         if not self._access.key:
-            raise AuthFailed(
-                f"no key for {self._access.base_url}: "
-                f"the environment variable {self._key_variable} is not set",
-                hint=f"export {self._key_variable}=…, or name another variable as `api_key_env`.",
-            )
+            raise missing_key(self._access.base_url, self._key_variable)
         if not self._access.key.isascii() or not self._access.key.isprintable():
             raise AuthFailed(
                 f"the key in the environment variable {self._key_variable} holds characters "
