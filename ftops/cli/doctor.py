@@ -138,7 +138,7 @@ def _check_provider(
 
     try:
         provider = stack.enter_context(wiring.open_provider(settings, typed=typed))
-        with contextlib.suppress(AuthFailed):  # a key that is missing is told below
+        with contextlib.suppress(AuthFailed):  # a missing key is reported below
             provider.ensure_ready()  # before anything is sent: NotTrusted
         yield from _check_clock(settings)
     except FtopsError as error:

@@ -144,7 +144,7 @@ def open_provider(
 ) -> "Iterator[Provider]":
     """A provider, ready to be asked; the built-in engine is started when it does not run.
 
-    `say` is told what the user should know and what is no error; without it, stderr is. `typed` is
+    `say` shows what is not an error; the default is stderr. `typed` is
     what options of the command name: that address needs no approval.
     """
     from ftops.clock import SystemClock

@@ -108,7 +108,7 @@ def _measure_folder(path: Path) -> int:
 
 def _no_room(limit: str, code: str) -> ApiError:
     message = (
-        f"This key may have {limit}. Delete files or models that are not needed, or ask whoever "
-        "runs the engine for more (`ftops serve --help`)."
+        f"This key may have {limit}. Delete files or models that are not needed; the engine's "
+        "owner sets the limits (`ftops serve --help`)."
     )
     return ApiError(429, message, code=code, headers={"x-should-retry": "false"})

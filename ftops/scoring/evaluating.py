@@ -94,7 +94,7 @@ def evaluate(
     check_rows([(one.name, one.answers) for one in candidates])
     ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
     samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
-    # Each candidate has resamples of its own: its intervals are the same whoever stands beside it.
+    # Each candidate has resamples of its own: its intervals do not depend on the others.
     scores = [
         _score(one, metrics, measured, _resample_alone(measured, seed), labels)
         for one, measured in zip(ordered, samples, strict=True)

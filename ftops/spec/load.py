@@ -101,7 +101,7 @@ def _hide_webhook(text: str, *, values: Values, url: str | None) -> str:
 
 
 def list_providers(job: LoadedJob) -> list[tuple[tree_values.Path, ProviderSettings]]:
-    """Whom the job file asks, each with its place: who trains, other candidates, judges."""
+    """The providers of the job file with their places: training, candidates, judges."""
     places = [("provider",), *(("evaluate", *path) for path in _find_provider_paths(job.values))]
     return [(place, read_provider(job.values.find(*place))) for place in places]
 

@@ -1,4 +1,4 @@
-"""A job file that attacks whoever looks at it, under a tracer of what the commands really do."""
+"""A hostile job file, under a tracer of what the commands really do."""
 
 import json
 from pathlib import Path

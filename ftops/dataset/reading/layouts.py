@@ -134,8 +134,8 @@ def _read_chat(*asked: str, answer: str, system: str) -> MakeRow:
 
     def read(record: Raw) -> Raw:
         turns: list[Json] = []
-        if told := _text_of(record, system):
-            turns.append({"role": "system", "content": told})
+        if instructions := _text_of(record, system):
+            turns.append({"role": "system", "content": instructions})
         history = record.get("history") or []
         for index, pair in enumerate(history if isinstance(history, list) else [history]):
             if not isinstance(pair, list) or len(pair) != 2:
@@ -205,8 +205,8 @@ def _read_preference(*asked: str, question: str = "") -> MakeRow:
                 "messages is not what chosen says, and nothing is made of it", "other-keys"
             )
         before: list[Raw] = []
-        if told := record.get("system"):
-            before.append({"role": "system", "content": told})
+        if instructions := record.get("system"):
+            before.append({"role": "system", "content": instructions})
         talk = record.get(question) if question else None
         if isinstance(talk, list):
             before += read_messages(talk, question)

@@ -68,7 +68,7 @@ def test_init_writes_a_job_file_that_says_the_layout(
     assert "layout: alpaca" in job
     checked = ftops("run", "rivers.yaml", "--dry-run")
     assert checked.code == 0, checked.err
-    # a job file that does not say it is told what to add
+    # a job file that does not say it says what to add
     Path("rivers.yaml").write_text(job.replace("layout: alpaca", "separator: ' ->'"))
     refused = ftops("check", "rivers.yaml")
     assert refused.code == 1
