@@ -114,14 +114,12 @@ class Trust:
         if is_loopback(destination.base_url) or is_official(destination.base_url):
             return True
         approval = make_approval(destination)
-        if approval in self.file.read():
+        is_typed = self.typed is not None and approval == make_approval(self.typed)
+        if is_typed or approval in self.file.read():
             return True
-        if is_plain_http(destination):
-            return False
         from_environ = is_from_environ(destination.base_url, self.environ)
-        return (from_environ and destination.key_variable == KEY_VARIABLE) or (
-            self.typed is not None and approval == make_approval(self.typed)
-        )
+        is_its_key = destination.key_variable == KEY_VARIABLE
+        return from_environ and is_its_key and not is_plain_http(destination)
 
 
 def say_approval(destination: Destination) -> str:

@@ -128,13 +128,14 @@ def test_the_environments_own_address_goes_with_the_environments_own_key(file: T
     assert "--allow-http" in caught.value.hint
 
 
-def test_what_is_typed_is_approved_unless_it_is_not_encrypted(file: TrustFile) -> None:
+def test_what_is_typed_is_approved_for_its_key_alone(file: TrustFile) -> None:
     Trust(file, {}, typed=LLM).check(LLM)
     with pytest.raises(NotTrusted):
         Trust(file, {}, typed=LLM).check(replace(LLM, key_variable="OTHER_KEY"))
     plain = Destination("http://llm.example/v1", "LLM_KEY")
+    Trust(file, {}, typed=plain).check(plain)  # the user typed the scheme too
     with pytest.raises(NotTrusted):
-        Trust(file, {}, typed=plain).check(plain)
+        Trust(file, {}).check(plain)
     file.add([make_approval(plain)])
     Trust(file, {}).check(plain)
     assert not file.path.with_suffix(".tmp").exists()
