@@ -267,8 +267,10 @@ def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str
 def find_tls_error(error: BaseException) -> ssl.SSLError | None:
     """The error of a TLS handshake that ended a connection before a request was sent."""
     is_handshake = False
+    seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in seen:  # contexts may form a circle
+        seen.append(cause)
         is_handshake = is_handshake or isinstance(cause, httpx2.ConnectError)
         broken = ssl.SSLEOFError | ssl.SSLZeroReturnError  # the connection was lost: may pass
         if is_handshake and isinstance(cause, ssl.SSLError) and not isinstance(cause, broken):

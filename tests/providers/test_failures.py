@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import httpx2
 import pytest
 import respx
 
@@ -20,6 +21,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.providers.failures import find_tls_error
 from ftops.providers.protocol import Provider
 from ftops.records import Hyperparameters, JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
@@ -468,3 +470,10 @@ def test_another_server_is_not_explained_by_openais_projects(bench: Bench) -> No
     assert "project" not in caught.value.hint
     assert "`ftops models list`" in caught.value.hint
     bench.client.close()
+
+
+@pytest.mark.timeout(10)
+def test_a_circle_of_causes_ends_the_search_for_a_tls_error() -> None:
+    first, second = httpx2.ConnectError("reset"), OSError("reset")
+    first.__cause__, second.__context__ = second, first
+    assert find_tls_error(first) is None
