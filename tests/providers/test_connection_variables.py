@@ -125,9 +125,9 @@ def test_a_refused_certificate_is_no_reason_to_try_again_but_a_lost_connection_i
 
     clock = FakeClock()
     with httpx2.Client(transport=httpx2.MockTransport(fail)) as client:
-        provider = _provider("https://models.example/v1", tmp_path, clock, client)
+        provider = _provider("https://api.openai.com/v1", tmp_path, clock, client)
         with pytest.raises(Unreachable) as caught:
             provider.get_job("ftjob-1")
     assert caught.value.final is is_final
     assert len(clock.slept_s) == (0 if is_final else 9)
-    assert "https://models.example" in caught.value.message
+    assert "https://api.openai.com" in caught.value.message

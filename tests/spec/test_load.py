@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.capabilities import Capabilities
-from ftops.errors import SpecError
+from ftops.errors import SpecError, UsageError
 from ftops.records import (
     ProviderSettings,
 )
@@ -381,9 +381,9 @@ def test_an_address_of_an_api_is_taken(tmp_path: Path, address: str) -> None:
 
 def test_the_next_step_of_a_wrong_override_is_the_option(tmp_path: Path) -> None:
     path = write_job(tmp_path, MINIMAL)
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(UsageError) as wrong:
         load_job(path, environ={}, overrides=["foo=1", "seed=x"])
-    assert caught.value.hint == "Correct the option --set."
+    assert wrong.value.hint == "Correct the option --set."
     path = write_job(tmp_path, MINIMAL + "foo: 1\n")
     with pytest.raises(SpecError) as caught:
         load_job(path, environ={}, overrides=["seed=x"])
