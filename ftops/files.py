@@ -78,6 +78,7 @@ def make_private_database(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+    path.stat()  # raises for a link that leads nowhere
     for suffix in ("", "-wal", "-shm"):
         make_private(path.with_name(path.name + suffix))
 

@@ -150,7 +150,7 @@ def test_good_rows_are_read_as_they_were_written_whatever_ends_their_lines(
         (b'{"messages": [{"role": 7}]}', "role is a number, not one of"),
         (b'{"prompt": "a", "completion": "b", "' + b"x" * 1000 + b'": 1}', "key 'x{39}…'$"),
         (b'{"prompt": "a", "completion": Infinity}', "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b"[" * 100_000, "more than 20,000 values"),
         (b'{"prompt": "a\0", "completion": "c"}', "not valid JSON"),
         (b"\xef\xbb\xbf{}", "not valid JSON"),
     ],
