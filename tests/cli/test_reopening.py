@@ -69,7 +69,7 @@ def test_cancel_says_what_became_of_the_job(
     server: tuple[Server, str], wrong: Run, job: Path, ref: str
 ) -> None:
     answer = ftops("cancel", wrong.id if ref == "the run" else job)
-    assert (answer.code, answer.out) == (0, f"{wrong.id} is cancelled: ftjob-1 was cancelled\n")
+    assert (answer.code, answer.out) == (0, f"{wrong.id} was cancelled.\n")
     assert server[0].jobs[0]["status"] == "cancelled"
     again = ftops("cancel", wrong.id, "--json")
     assert (again.code, again.document["status"]) == (0, "cancelled")
