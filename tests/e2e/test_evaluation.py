@@ -90,7 +90,7 @@ def test_a_file_that_leaks_is_refused_with_its_lines(house: House, first_run: An
 
 def test_a_mistake_in_an_option_is_told_before_anybody_is_asked(house: House) -> None:
     answer = house.look("eval", "colours", "validation.jsonl", "--against", "bas")
-    assert answer.code == 1
+    assert answer.code == 2
     assert "--against 'bas': unknown name 'bas'" in answer.err
     assert "did you mean 'base'?" in answer.err
 
