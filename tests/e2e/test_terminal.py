@@ -102,7 +102,7 @@ def see_plain(shown: str) -> str:
 
 def test_many_runs_share_one_table_that_changes_in_place_and_is_left_behind(house: House) -> None:
     folder = write_folder(house, "pair", "alpha", "beta", epochs=4)
-    code, shown = type_at(house, "run", "--all", str(folder))
+    code, shown = type_at(house, "run", "--all", str(folder), "--allow-outside")
     assert code == 0
     assert "\x1b[2K" in shown or "\x1b[1A" in shown  # drawn over what stood there
     assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
@@ -115,7 +115,9 @@ def test_many_runs_share_one_table_that_changes_in_place_and_is_left_behind(hous
 
 def test_ctrl_c_takes_the_table_away_and_leaves_every_job_at_its_provider(house: House) -> None:
     folder = write_folder(house, "slow", "gamma", "delta", epochs=400)
-    code, shown = type_at(house, "run", "--all", str(folder), interrupt_at="follow: ")
+    code, shown = type_at(
+        house, "run", "--all", str(folder), "--allow-outside", interrupt_at="follow: "
+    )
     assert code == 130
     assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
     said = " ".join(see_plain(shown[shown.rindex(SHOW_CURSOR) :]).split())
