@@ -8,7 +8,7 @@ from ftops.ledger.rows import STAGE_COLUMNS, only, to_json, to_stage
 from ftops.ledger.store import Store
 from ftops.records import Json, RunId, Stage, StageRecord, StageStatus
 
-_ORDER = {stage.value: place for place, stage in enumerate(Stage)}
+_ORDER = tuple(Stage)
 
 
 class Stages(Store):
@@ -20,7 +20,7 @@ class Stages(Store):
             rows = connection.execute(
                 f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ?", (run_id,)
             ).fetchall()
-        return [to_stage(row) for row in sorted(rows, key=lambda row: _ORDER[row[0]])]
+        return sorted(map(to_stage, rows), key=lambda record: _ORDER.index(record.stage))
 
     def get_stage(self, run_id: RunId, stage: Stage) -> StageRecord:
         """How that stage stands; UnknownRun without such a run."""
