@@ -24,7 +24,7 @@ def hook(event, args):
         return
     busy = True
     shown = [getattr(one, "co_filename", None) or str(one) for one in args[:3]]
-    if event == "subprocess.Popen":
+    if event in ("subprocess.Popen", "os.posix_spawn"):
         shown = [str(word) for word in args[1]]
     os.write(trace, (json.dumps([event, *shown]) + "\\n").encode())
     busy = False
