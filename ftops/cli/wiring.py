@@ -144,8 +144,8 @@ def open_provider(
 ) -> "Iterator[Provider]":
     """A provider, ready to be asked; the built-in engine is started when it does not run.
 
-    `say` shows what is not an error; the default is stderr. `typed` is
-    what options of the command name: that address needs no approval.
+    `say` shows what is not an error; the default is stderr. `typed` is what options of the command
+    name: that address needs no approval.
     """
     from ftops.clock import SystemClock
     from ftops.providers.registry import Context, build_provider

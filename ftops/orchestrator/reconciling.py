@@ -15,14 +15,13 @@ from ftops.ledger.ledger import RemoteCall
 from ftops.orchestrator.details import find_value, get_value
 from ftops.orchestrator.work import Work
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
-from ftops.records import Job, JobRequest, Json, Stage
+from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Stage
 
 CALL = "create_job"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two looks at the listing; the last one repeats
 # Ours and the provider's, or ours before and after somebody has set it. The age of an intent counts
 # only when it is more than this; otherwise the lag of the listing is waited for from now on.
 _CLOCKS_APART = timedelta(minutes=5)
-_ENDED_BADLY = frozenset({"failed", "cancelled"})
 
 
 def reconcile(work: Work, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
@@ -137,7 +136,7 @@ def _may_be_of(job: Job, call: RemoteCall, work: Work) -> bool:
 def _may_be_earlier(job: Job, request: JobRequest, work: Work, *, by_words: bool) -> bool:
     """Whether an earlier command can have made the job for the same key as this run's."""
     ledger = work.desk.ledger
-    if job.status in _ENDED_BADLY or ledger.is_job_known(job.id):
+    if job.status in FAILED_JOB_STATUSES or ledger.is_job_known(job.id):
         return False
     maker = job.metadata.get(RUN_MARK)
     if maker is not None:
