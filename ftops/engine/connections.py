@@ -97,7 +97,7 @@ class Connection(H11Protocol):
             return
         n_bytes = len(self._unparsed)
         if self._is_slow_to_parse(self._unparsed):
-            if self.cycle is not None and self.cycle.response_complete:
+            if self._is_answered():
                 self._discard()
                 return
             n_bytes = _SLICE_BYTES
@@ -117,6 +117,11 @@ class Connection(H11Protocol):
 
     def _is_chunked(self) -> bool:
         return any(name == b"transfer-encoding" for name, _ in self.headers)
+
+    def _is_answered(self) -> bool:
+        """Whether what arrives is the rest of a body whose request has its response already."""
+        in_body = self.conn.their_state is h11.SEND_BODY
+        return in_body and self.cycle is not None and self.cycle.response_complete
 
     def _discard(self) -> None:
         """Parse nothing more of a body that was answered already; close when that was read."""

@@ -253,3 +253,20 @@ def wait_until_answered(url: str, headers: dict[str, str]) -> None:
     end_s = time.monotonic() + 20
     while httpx.get(url, headers=headers).status_code != 200:
         assert time.monotonic() < end_s
+
+
+def test_a_kept_connection_takes_a_file_of_many_lines_in_one_segment(
+    reading: EngineAddress,
+) -> None:
+    row = b'{"prompt": "a ->", "completion": " b"}\n'
+    start = (
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+    )
+    body = start + row * 400 + b"\r\n--b--\r\n"
+    headers = ("Content-Type: multipart/form-data; boundary=b", f"Content-Length: {len(body)}")
+    with open_socket(reading) as connection:
+        connection.sendall(head(reading, "GET /v1/models"))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(head(reading, "POST /v1/files", *headers, "Connection: close") + body)
+        assert rest_of(connection).startswith(b"HTTP/1.1 200 ")
