@@ -21,9 +21,9 @@ from openai import OpenAI
 from benchmarks.engine_process import EngineProcess, run_engine
 from ftops.audit import AuditLog, AuditReader
 from ftops.clock import SystemClock
-from ftops.orchestrator.asking.asking import ask
-from ftops.orchestrator.asking.manner import Manner
-from ftops.orchestrator.asking.store import AnswerStore
+from ftops.inference.asking import ask
+from ftops.inference.manner import Manner
+from ftops.inference.store import AnswerStore
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
 from ftops.records import ProviderSettings, Sampling

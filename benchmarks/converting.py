@@ -16,14 +16,14 @@ import orjson
 
 from benchmarks.dataset import write_rows
 from benchmarks.legacy_tool import find_legacy, time_command
-from tests.dataset.workbooks import make_workbook
+from tests.data.workbooks import make_workbook
 
 LEGACY_TARGET = 4.0
 _ROUNDS = 3
 _CONVERT = """
 import sys
 from pathlib import Path
-from ftops.dataset.prepare import Recipe, prepare_file
+from ftops.data.prepare import Recipe, prepare_file
 from ftops.records import RowFormat
 source, target = map(Path, sys.argv[1:])
 prepare_file(source, target, Recipe(RowFormat.COMPLETION))

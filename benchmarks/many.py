@@ -16,14 +16,14 @@ from ftops.engine.ids import new_id
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.crowd import CrowdClock, drive_crowd
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.details import Prepared, PreparedFile
-from ftops.orchestrator.keys import make_run_id
-from ftops.orchestrator.observer import Silent
-from ftops.orchestrator.runs import drive
 from ftops.providers.registry import Context, build_provider
 from ftops.records import ProviderSettings, RowFormat, Run, RunStatus, Stage, StageStatus
+from ftops.runs.crowd import CrowdClock, drive_crowd
+from ftops.runs.desk import Desk
+from ftops.runs.details import Prepared, PreparedFile
+from ftops.runs.keys import make_run_id
+from ftops.runs.observer import Silent
+from ftops.runs.runs import drive
 from ftops.spec.model import JobSpec
 
 JOBS = 100

@@ -61,7 +61,7 @@ def _write_table(rows: Path, table: Path, size: int) -> None:
 
 
 def _write_sheet(table: Path, sheet: Path, size: int) -> None:
-    from tests.dataset.workbooks import make_workbook
+    from tests.data.workbooks import make_workbook
 
     cells, written = [], 0
     with table.open(encoding="utf-8", newline="") as source:

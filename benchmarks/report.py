@@ -18,13 +18,13 @@ import orjson
 
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.gathering import Gathering
+from ftops.metrics.answers import Answer
+from ftops.metrics.evaluating import Candidate, evaluate
+from ftops.metrics.evaluation import CandidateKind
+from ftops.metrics.making import choose_metrics
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
-from ftops.reporting.report.contents import Contents, compose
-from ftops.scoring.answers import Answer
-from ftops.scoring.evaluating import Candidate, evaluate
-from ftops.scoring.evaluation import CandidateKind
-from ftops.scoring.making import choose_metrics
+from ftops.reports.report.contents import Contents, compose
+from ftops.runs.gathering import Gathering
 
 RUNS, STEPS, ROWS = 10, 10_000, 1_000
 TARGET_S = 3.0
@@ -101,19 +101,19 @@ def _answer(wrong_every: int) -> list[Answer]:
 
 
 def _render_page(contents: Contents) -> int:
-    from ftops.reporting.report.page import render_page
+    from ftops.reports.report.page import render_page
 
     return len(render_page(contents).encode())
 
 
 def _render_markdown(contents: Contents) -> int:
-    from ftops.reporting.report.markdown import render_markdown
+    from ftops.reports.report.markdown import render_markdown
 
     return len(render_markdown(contents).encode())
 
 
 def _render_picture(contents: Contents) -> int:
-    from ftops.reporting.report.picture import render_picture
+    from ftops.reports.report.picture import render_picture
 
     return len(render_picture(contents))
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 from benchmarks.report import RUNS, STEPS, make_results
-from ftops.reporting.results import parse_results
-from ftops.reporting.training import TrainingFacts, make_training
-from ftops.reporting.training_findings import find_all
+from ftops.reports.results import parse_results
+from ftops.reports.training import TrainingFacts, make_training
+from ftops.reports.training_findings import find_all
 
 TIMES = 12.0
 _TURNS = 9

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ftops.scoring.answers import Answer
-from ftops.scoring.choices import MetricChoice
-from ftops.scoring.evaluating import Candidate, evaluate
-from ftops.scoring.evaluation import CandidateKind
-from ftops.scoring.making import make_metrics
-from ftops.scoring.resampling import DRAWS
+from ftops.metrics.answers import Answer
+from ftops.metrics.choices import MetricChoice
+from ftops.metrics.evaluating import Candidate, evaluate
+from ftops.metrics.evaluation import CandidateKind
+from ftops.metrics.making import make_metrics
+from ftops.metrics.resampling import DRAWS
 
 TARGET_S = 5.0
 _ROUNDS = 3  # the best of them counts: machines are shared

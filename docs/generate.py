@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
-from ftops.dataset.checks.catalogue import render_catalogue
-from ftops.dataset.fixes.catalogue import render_fixes
-from ftops.dataset.reading.layouts import BY_NAME, LAYOUTS, PAIRS
-from ftops.orchestrator.states import render_states
-from ftops.reporting.training_findings.catalogue import render_catalogue as render_findings
+from ftops.data.checks.catalogue import render_catalogue
+from ftops.data.fixes.catalogue import render_fixes
+from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
+from ftops.reports.training_findings.catalogue import render_catalogue as render_findings
+from ftops.runs.states import render_states
 from ftops.spec.schema import render_reference as render_fields
 from ftops.spec.schema import render_schema
 
@@ -93,7 +93,7 @@ def render_data_checks() -> str:
     """The page about the checks of data."""
     return f"""# The checks of data
 
-What `ftops data check FILE` looks for, made of `ftops/dataset/checks/`. Every finding names its code, how many rows it is
+What `ftops data check FILE` looks for, made of `ftops/data/checks/`. Every finding names its code, how many rows it is
 about, the first lines, and what to do.
 
 {render_catalogue()}"""
@@ -103,7 +103,7 @@ def render_data_fixes() -> str:
     """The page about the fixes of data."""
     return f"""# The fixes of data
 
-What `ftops data prepare FILE` offers to do, made of `ftops/dataset/fixes/`, in the order in which it is done. A fix and its
+What `ftops data prepare FILE` offers to do, made of `ftops/data/fixes/`, in the order in which it is done. A fix and its
 values stand in the plan, so that the same is done to other data; nothing is inferred then. `--only` and `--skip` take the
 name of a fix, or of a check that it answers.
 
@@ -135,7 +135,7 @@ def render_data_formats() -> str:
     return f"""# The layouts of rows
 
 What providers train on is prompt and completion, chats, or preferences. Rows that other tools write are recognised by their
-keys, made of `ftops/dataset/reading/layouts.py`: the commands of `ftops data` and `ftops init` read them, and say so. A
+keys, made of `ftops/data/reading/layouts.py`: the commands of `ftops data` and `ftops init` read them, and say so. A
 job file says it in `prepare: {{layout: alpaca}}`, which `ftops init` writes; `ftops run` and `ftops check` guess nothing. `--layout
 none` reads rows as they stand, and `--prompt` and `--completion` name columns of any other table.
 
@@ -157,7 +157,7 @@ def render_training_findings() -> str:
     return f"""# What the curves say
 
 What `ftops results` and the end of `ftops run` read from the losses of a training, made of
-`ftops/reporting/training_findings/`. Each finding is one sentence with its figures, what to do, and the checkpoint to prefer
+`ftops/reports/training_findings/`. Each finding is one sentence with its figures, what to do, and the checkpoint to prefer
 where there is one; clean curves give none. Of 5,000 clean curves made by chance, 0.7 % gave a finding, nearly all of them
 that validation is too noisy to be read.
 

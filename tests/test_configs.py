@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.dataset.summary import check_file
+from ftops.data.summary import check_file
 from ftops.providers.registry import find_capabilities
 from ftops.spec.load import check_provider, load_job, resolve_data
 

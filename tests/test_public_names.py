@@ -11,8 +11,8 @@ import pytest
 import ftops
 from ftops.cli.failures import EXIT_CODES, choose_exit_code
 from ftops.errors import FtopsError, JobCancelled, JobFailed, RequirementMissed, Unreachable
-from ftops.orchestrator.keys import make_remote_name
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
+from ftops.runs.keys import make_remote_name
 
 # By these a job is found again at its provider, also from another machine.
 METADATA_KEYS = ("ftops_run", "ftops_key")

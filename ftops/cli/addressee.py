@@ -43,7 +43,7 @@ class Addressee:
 
     def find_labels(self) -> Mapping[str, str]:
         """What answers stand for, where numbers stand for labels."""
-        from ftops.dataset.plans.asking import find_labels
+        from ftops.data.plans.asking import find_labels
 
         return find_labels(None if self.raw else self.named.plan)
 
@@ -78,7 +78,7 @@ class Addressee:
         return Message("user", self._prepare(text))
 
     def _prepare(self, text: str) -> str:
-        from ftops.dataset.plans.asking import find_marks, prepare_question
+        from ftops.data.plans.asking import find_marks, prepare_question
 
         plan = self.named.plan
         if plan is None or self.raw:

@@ -58,7 +58,7 @@ def restore(out: Output, file: BackupFile) -> None:
     from ftops.errors import RunBusy
     from ftops.ledger.backup import restore_backup
     from ftops.locks import is_locked
-    from ftops.orchestrator.lock import FILENAME
+    from ftops.runs.lock import FILENAME
 
     home = wiring.get_home()
     for folder in sorted((home / "runs").glob("*")):

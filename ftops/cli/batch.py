@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ftops.clock import Clock
-    from ftops.dataset.questions import Question
-    from ftops.orchestrator.asking.budget import Forecast, Tariff
-    from ftops.orchestrator.asking.outcome import Outcome
+    from ftops.data.questions import Question
+    from ftops.inference.budget import Forecast, Tariff
+    from ftops.inference.outcome import Outcome
     from ftops.records import Json, Sampling
 
 Rows = Annotated[
@@ -95,8 +95,8 @@ def batch(
     goes on, and no row is asked (and paid) twice. OUT.jsonl appears when all is done. What it may
     cost is said before; at a price, it is asked about first, or held by --max-cost.
     """
-    from ftops.dataset.questions import read_questions
-    from ftops.dataset.reading.options import ReadOptions, find_format
+    from ftops.data.questions import read_questions
+    from ftops.data.reading.options import ReadOptions, find_format
     from ftops.records import Sampling
 
     check_target(output, None if file == "-" else Path(file))
@@ -126,7 +126,7 @@ class _Work:
         yes: bool,
     ) -> None:
         from ftops.clock import SystemClock
-        from ftops.orchestrator.asking.budget import make_tariff
+        from ftops.inference.budget import make_tariff
 
         self.out = out
         self.name = file
@@ -143,10 +143,10 @@ class _Work:
         )
 
     def ask(self) -> "list[Outcome]":
-        from ftops.orchestrator.asking.asking import ask
-        from ftops.orchestrator.asking.budget import Budget
-        from ftops.orchestrator.asking.manner import Manner
-        from ftops.orchestrator.asking.store import AnswerStore
+        from ftops.inference.asking import ask
+        from ftops.inference.budget import Budget
+        from ftops.inference.manner import Manner
+        from ftops.inference.store import AnswerStore
 
         prompts = [self.addressee.make_prompt(one.prompt) for one in self.questions]
         limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
@@ -176,7 +176,7 @@ class _Work:
 
     def _agree(self, forecast: "Forecast") -> None:
         """Say what it will cost, and return when that is agreed to."""
-        from ftops.orchestrator.asking.budget import render_usd
+        from ftops.inference.budget import render_usd
 
         price = "price not known" if forecast.usd is None else f"up to {render_usd(forecast.usd)}"
         price = "free" if forecast.usd == 0 else price
@@ -224,7 +224,7 @@ class _Progress:
 def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]") -> None:
     from ftops.cli.output import render_json_line
     from ftops.files import write_atomic
-    from ftops.orchestrator.asking.budget import render_usd
+    from ftops.inference.budget import render_usd
     from ftops.records import render_refused
 
     labels = work.addressee.find_labels()

@@ -15,9 +15,9 @@ from ftops.cli.output import Mode, Output
 from ftops.cli.tables import make_table
 from ftops.cli.views import cell, describe_status
 from ftops.errors import FtopsError
-from ftops.orchestrator.crowd import Ending
-from ftops.orchestrator.observer import Observer
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
+from ftops.runs.crowd import Ending
+from ftops.runs.observer import Observer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

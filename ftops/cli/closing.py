@@ -11,17 +11,17 @@ from rich.text import Text
 from ftops.cli import tables, training_views, views
 from ftops.cli.documents import metrics_document, run_document, seconds, stage_document
 from ftops.cli.evaluation_view import render_evaluation
-from ftops.dataset.rows import read_rows
+from ftops.data.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.ledger.ledger import Ledger, RemoteCall
-from ftops.orchestrator import telling, tracking
-from ftops.orchestrator.hints import find_run_words
-from ftops.orchestrator.runs import load_evaluation, load_results
-from ftops.orchestrator.trainings import find_facts
+from ftops.metrics.evaluation import Evaluation
 from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
-from ftops.reporting.results import ResultRow
-from ftops.reporting.training import Training, make_training
-from ftops.scoring.evaluation import Evaluation
+from ftops.reports.results import ResultRow
+from ftops.reports.training import Training, make_training
+from ftops.runs import telling, tracking
+from ftops.runs.hints import find_run_words
+from ftops.runs.runs import load_evaluation, load_results
+from ftops.runs.trainings import find_facts
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
 _SHOWN_EVENTS = 8

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ftops.ledger.ledger import Ledger
-    from ftops.orchestrator.checkup.findings import Finding
     from ftops.records import Json, ProviderSettings, Run
+    from ftops.runs.checkup.findings import Finding
 
 MOST_SKEW_S = 60.0
 OwnJobFile = Annotated[
@@ -59,7 +59,7 @@ def doctor(
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
     from ftops.cli.sending import approve
-    from ftops.orchestrator.checkup.findings import Grade
+    from ftops.runs.checkup.findings import Grade
 
     typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
     chosen = typed
@@ -86,9 +86,9 @@ def _examine(
     typed: "ProviderSettings | None",
 ) -> "Iterator[Finding]":
     """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
-    from ftops.orchestrator.checkup.findings import Grade
-    from ftops.orchestrator.checkup.home import check_folders, check_home
-    from ftops.orchestrator.checkup.remote import check_drivers
+    from ftops.runs.checkup.findings import Grade
+    from ftops.runs.checkup.home import check_folders, check_home
+    from ftops.runs.checkup.remote import check_drivers
 
     home = wiring.get_home()
     yield from check_home(home)
@@ -114,8 +114,8 @@ def _examine(
 
 def _open_ledger(stack: contextlib.ExitStack) -> "tuple[Finding, Ledger | None]":
     """What is to be said of the ledger, and the ledger itself when it is sound."""
-    from ftops.orchestrator.checkup.findings import Finding, Grade
-    from ftops.orchestrator.checkup.home import check_ledger
+    from ftops.runs.checkup.findings import Finding, Grade
+    from ftops.runs.checkup.home import check_ledger
 
     try:
         ledger = stack.enter_context(wiring.open_ledger())
@@ -133,8 +133,8 @@ def _check_provider(
     runs: "list[Run]",
     typed: "ProviderSettings | None",
 ) -> "Iterator[Finding]":
-    from ftops.orchestrator.checkup.findings import Finding, Grade
-    from ftops.orchestrator.checkup.remote import check_provider
+    from ftops.runs.checkup.findings import Finding, Grade
+    from ftops.runs.checkup.remote import check_provider
 
     try:
         provider = stack.enter_context(wiring.open_provider(settings, typed=typed))
@@ -148,8 +148,8 @@ def _check_provider(
 
 
 def _check_engine() -> "Finding":
-    from ftops.orchestrator.checkup.findings import Finding, Grade
     from ftops.providers.local import find_engine
+    from ftops.runs.checkup.findings import Finding, Grade
 
     folder = wiring.get_home() / "engine"
     stale = folder / "address.json"
@@ -187,9 +187,9 @@ def _check_clock(settings: "ProviderSettings") -> "Iterator[Finding]":
     """Whether this machine and the provider agree about the time."""
     from ftops.cli.environment import read_environ
     from ftops.clock import SystemClock
-    from ftops.orchestrator.checkup.findings import Finding, Grade
     from ftops.providers.address import find_base_url
     from ftops.providers.reach import find_clock_skew_s
+    from ftops.runs.checkup.findings import Finding, Grade
 
     if settings.type == "local":
         return  # the same clock
@@ -249,7 +249,7 @@ def _to_document(one: "Finding", *, mended: bool) -> "dict[str, Json]":
 
 def _render(found: "list[Finding]", mended: "list[Finding]") -> "Iterator[RenderableType]":
     from ftops.cli.views import cell
-    from ftops.orchestrator.checkup.findings import Grade
+    from ftops.runs.checkup.findings import Grade
 
     marks = {Grade.OK: "✓", Grade.SKIPPED: "–", Grade.PROBLEM: "✗"}
     for one in found:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftops.audit import Exchange
     from ftops.ledger.ledger import Move, RemoteCall
+    from ftops.metrics.evaluation import Evaluation
     from ftops.records import JobEvent, Json, RemoteFile, Run, StageRecord
-    from ftops.reporting.results import ResultRow
-    from ftops.reporting.training import Training
-    from ftops.reporting.training_findings import Finding
-    from ftops.scoring.evaluation import Evaluation
+    from ftops.reports.results import ResultRow
+    from ftops.reports.training import Training
+    from ftops.reports.training_findings import Finding
 
 
 _LAST_FIGURES = {
@@ -92,7 +92,7 @@ def _evaluation_figures(evaluation: "Evaluation | None") -> "dict[str, Json]":
 
 def result_document(row: "ResultRow") -> "dict[str, Json]":
     """One step under the titles of the normalised table."""
-    from ftops.reporting.results import HEADERS
+    from ftops.reports.results import HEADERS
 
     figures: dict[str, Json] = {titles[0]: getattr(row, name) for name, titles in HEADERS.items()}
     return {"step": row.step, **figures, **row.extra}

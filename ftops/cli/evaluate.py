@@ -13,8 +13,8 @@ from ftops.cli.run import say_code
 from ftops.cli.targets import check_target
 
 if TYPE_CHECKING:
+    from ftops.metrics.evaluation import Evaluation
     from ftops.records import Json
-    from ftops.scoring.evaluation import Evaluation
     from ftops.spec.evaluate import EvaluateSpec
 
 ModelRef = Annotated[
@@ -107,8 +107,8 @@ def evaluate(
     from ftops.cli.named import find_named_model, near_names_shown
     from ftops.cli.summaries import write_summaries
     from ftops.clock import SystemClock
-    from ftops.orchestrator.evaluation.gate import check_gate
-    from ftops.orchestrator.evaluation.model_on_file import Tools, evaluate_model
+    from ftops.evaluation.gate import check_gate
+    from ftops.evaluation.model_on_file import Tools, evaluate_model
     from ftops.spec.evaluation_options import read_evaluation_options
 
     for written in (target, junit, markdown):
@@ -154,7 +154,7 @@ def compare(
     from ftops.cli.environment import read_environ
     from ftops.cli.evaluation_view import render_evaluation
     from ftops.cli.summaries import write_summaries
-    from ftops.orchestrator.evaluation.comparing import compare_runs
+    from ftops.evaluation.comparing import compare_runs
     from ftops.spec.evaluation_options import read_evaluation_options
 
     if len(refs) < 2:

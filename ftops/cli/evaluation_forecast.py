@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from ftops.cli import views
-from ftops.orchestrator.asking.budget import Forecast, render_usd
-from ftops.orchestrator.evaluation.forecasting import EvaluationForecast
+from ftops.evaluation.forecasting import EvaluationForecast
+from ftops.inference.budget import Forecast, render_usd
 from ftops.records import Json
 
 

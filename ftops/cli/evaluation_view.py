@@ -11,7 +11,14 @@ from rich.text import Text
 from ftops.cli import views
 from ftops.cli.output import clean, hang
 from ftops.cli.tables import make_table
-from ftops.reporting.verdicts import (
+from ftops.metrics.evaluation import (
+    CandidateScore,
+    Confusion,
+    Evaluation,
+    Requirement,
+    Verdict,
+)
+from ftops.reports.verdicts import (
     find_remarks,
     say_comparison,
     say_outcome,
@@ -19,13 +26,6 @@ from ftops.reporting.verdicts import (
     say_savings,
     show_figure,
     show_value,
-)
-from ftops.scoring.evaluation import (
-    CandidateScore,
-    Confusion,
-    Evaluation,
-    Requirement,
-    Verdict,
 )
 
 _MORE_METRICS = 2  # beside the headline, as many as 80 columns hold

@@ -15,18 +15,18 @@ from ftops.cli.evaluation_forecast import (
 )
 from ftops.cli.outcomes import render_bytes
 from ftops.cli.sending import Sending
-from ftops.dataset.plans.drafting import open_planned, rehearse
-from ftops.dataset.prepare import prepare_row
-from ftops.dataset.reading.options import ReadOptions
-from ftops.dataset.rows import read_rows
-from ftops.dataset.summary import DataSummary
-from ftops.dataset.tokens.estimate import say_method
-from ftops.orchestrator.preview import Preview, preview
-from ftops.orchestrator.recipes import choose_recipe
-from ftops.orchestrator.tokens import TokenCounting
+from ftops.data.plans.drafting import open_planned, rehearse
+from ftops.data.prepare import prepare_row
+from ftops.data.reading.options import ReadOptions
+from ftops.data.rows import read_rows
+from ftops.data.summary import DataSummary
+from ftops.data.tokens.estimate import say_method
 from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.runs.preview import Preview, preview
+from ftops.runs.recipes import choose_recipe
+from ftops.runs.tokens import TokenCounting
 from ftops.spec.load import LoadedJob, resolve_data
 from ftops.spec.named_paths import list_code
 

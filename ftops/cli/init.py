@@ -21,8 +21,8 @@ from ftops.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftops.dataset.reading.options import ReadOptions
-    from ftops.dataset.summary import DataSummary
+    from ftops.data.reading.options import ReadOptions
+    from ftops.data.summary import DataSummary
     from ftops.records import Json
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
@@ -73,7 +73,7 @@ def init(
     goes into the job file.
     """
     from ftops.cli.data.next_steps import find_plan
-    from ftops.dataset.reading.options import AUTO, ReadOptions, to_read
+    from ftops.data.reading.options import AUTO, ReadOptions, to_read
     from ftops.files import write_atomic
     from ftops.records import RowFormat
     from ftops.spec.starter import render_starter
@@ -112,7 +112,7 @@ def init(
 
 
 def _say_next(path: Path, files: list[Path], rows: int) -> "Iterator[str]":
-    from ftops.dataset.findings import say_rows
+    from ftops.data.findings import say_rows
     from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
 
     yield f"{path} is written, for {say_rows(rows)}."
@@ -125,8 +125,8 @@ def _say_next(path: Path, files: list[Path], rows: int) -> "Iterator[str]":
 
 def _find_layout(out: Output, data_file: Path, options: "ReadOptions") -> "ReadOptions":
     """The options with the layout that the rows have, once that is said."""
-    from ftops.dataset.plans.drafting import pin_layout
-    from ftops.dataset.reading.source import open_source
+    from ftops.data.plans.drafting import pin_layout
+    from ftops.data.reading.source import open_source
 
     source = open_source(data_file, options)
     say_layout(out, source)
@@ -135,9 +135,9 @@ def _find_layout(out: Output, data_file: Path, options: "ReadOptions") -> "ReadO
 
 def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":
     """What the data holds once it is made ready."""
-    from ftops.dataset.fixes.catalogue import KNOWN_STEPS
-    from ftops.dataset.plans.drafting import open_planned, write_prepared
-    from ftops.dataset.summary import check_file
+    from ftops.data.fixes.catalogue import KNOWN_STEPS
+    from ftops.data.plans.drafting import open_planned, write_prepared
+    from ftops.data.summary import check_file
     from ftops.spec.plan_file import read_plan
 
     if plan is None:

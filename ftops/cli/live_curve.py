@@ -15,11 +15,11 @@ from ftops.cli.output import Mode, Output
 from ftops.cli.tables import render_results
 from ftops.cli.training_views import render_training_curve
 from ftops.cli.views import cell, describe_event, describe_stage, indent
-from ftops.orchestrator.observer import Observer, Silent
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
-from ftops.reporting.live_rows import find_total_steps, join_rows, read_event_row
-from ftops.reporting.results import ResultRow
-from ftops.reporting.training import TrainingFacts, make_training
+from ftops.reports.live_rows import find_total_steps, join_rows, read_event_row
+from ftops.reports.results import ResultRow
+from ftops.reports.training import TrainingFacts, make_training
+from ftops.runs.observer import Observer, Silent
 
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger

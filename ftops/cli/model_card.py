@@ -12,11 +12,11 @@ from ftops.cli import views
 from ftops.cli.documents import seconds, stage_document
 from ftops.cli.model_list import describe_cost, describe_end, describe_headline
 from ftops.cli.outcomes import render_bytes
-from ftops.orchestrator.desk import get_run_folder
-from ftops.orchestrator.details import PreparedFile
-from ftops.orchestrator.lineage import Generation, Headline, TrainingCost, read_job_file
 from ftops.records import Checkpoint, Json, ProviderSettings, Stage
-from ftops.reporting.code_examples import Language, Usage, render_code
+from ftops.reports.code_examples import Language, Usage, render_code
+from ftops.runs.desk import get_run_folder
+from ftops.runs.details import PreparedFile
+from ftops.runs.lineage import Generation, Headline, TrainingCost, read_job_file
 from ftops.spec.notify import hide_in_spec
 
 _UPLOADED_AS = {"train": "training_file", "validation": "validation_file"}

@@ -10,8 +10,8 @@ from rich.text import Text
 from ftops.cli.documents import seconds
 from ftops.cli.tables import make_table
 from ftops.cli.views import cell
-from ftops.orchestrator.lineage import Generation, Headline, TrainingCost
 from ftops.records import Json, Model, ProviderSettings
+from ftops.runs.lineage import Generation, Headline, TrainingCost
 
 NEAR = timedelta(days=90)  # from the end of a model on which it is shown in a warning colour
 SHOWN_HASH = 8

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ftops.cli.closing import find_example_prompt
 from ftops.cli.named import NamedModel
-from ftops.dataset.plans.asking import find_labels, find_question_steps
+from ftops.data.plans.asking import find_labels, find_question_steps
 from ftops.providers.address import KEY_VARIABLE, find_base_url
 from ftops.records import ProviderSettings, RowFormat
-from ftops.reporting.code_examples import Usage
+from ftops.reports.code_examples import Usage
 
 POINT_AT_ENGINE = 'eval "$(ftops engine env)"'
 _PROMPT = "Your prompt"

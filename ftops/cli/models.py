@@ -121,7 +121,7 @@ def _look_up(
     model: "Model", settings: "ProviderSettings", ledger: "Ledger", source: "Provider"
 ) -> "ListedModel":
     from ftops.cli.model_list import ListedModel
-    from ftops.orchestrator import lineage
+    from ftops.runs import lineage
 
     tuned = ledger.find_model(model.id)
     figures = source.find_figures(tuned.base if tuned else model.id)
@@ -155,7 +155,7 @@ def show(
     message and labels. No key is ever printed: the programs read an environment variable.
     """
     from ftops.cli.model_card import render_card
-    from ftops.reporting.code_examples import Language, render_code
+    from ftops.reports.code_examples import Language, render_code
 
     asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
     with wiring.open_ledger() as ledger:
@@ -174,8 +174,8 @@ def _collect(
     from ftops.cli.environment import read_environ
     from ftops.cli.model_card import ModelCard
     from ftops.cli.model_usage import make_usage
-    from ftops.orchestrator import lineage
     from ftops.records import RowFormat
+    from ftops.runs import lineage
 
     tuned, home = named.tuned, wiring.get_home()
     base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION

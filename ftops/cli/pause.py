@@ -11,8 +11,8 @@ from ftops.cli.options import RunRef
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
-    from ftops.orchestrator.desk import Desk
     from ftops.records import Job, Run
+    from ftops.runs.desk import Desk
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,21 +25,21 @@ def pause(out: Output, ref: RunRef) -> None:
 
     What it has learned is kept. Whoever follows the run goes on following it.
     """
-    from ftops.orchestrator.pausing import pause_run
+    from ftops.runs.pausing import pause_run
 
     _change(out, ref, pause_run)
 
 
 def resume(out: Output, ref: RunRef) -> None:
     """Let a paused job go on where it stopped."""
-    from ftops.orchestrator.pausing import resume_run
+    from ftops.runs.pausing import resume_run
 
     _change(out, ref, resume_run)
 
 
 def _change(out: Output, ref: str, act: "Callable[[Run, Desk], Job]") -> None:
     from ftops.cli.documents import run_document
-    from ftops.orchestrator.observer import Silent
+    from ftops.runs.observer import Silent
 
     with wiring.open_ledger() as ledger:
         run = ledger.get_run(ref)

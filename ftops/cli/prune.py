@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ftops.ledger.ledger import Ledger
-    from ftops.orchestrator.pruning.removal import Ending
-    from ftops.orchestrator.pruning.selection import Leftover, Selection
     from ftops.records import Json
+    from ftops.runs.pruning.removal import Ending
+    from ftops.runs.pruning.selection import Leftover, Selection
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -71,7 +71,7 @@ def prune(
     something could not be removed.
     """
     from ftops.clock import SystemClock
-    from ftops.orchestrator.pruning.selection import Criteria, select
+    from ftops.runs.pruning.selection import Criteria, select
 
     home, criteria = wiring.get_home(), Criteria(older_than, keep_last, models, local_only)
     if not (home / "ledger.db").exists():  # nothing was ever run: nothing is made here
@@ -109,7 +109,7 @@ def _agrees(out: Output, selection: "Selection", *, yes: bool) -> bool:
 def _carry_out(
     ledger: "Ledger", selection: "Selection"
 ) -> "tuple[list[tuple[str, Ending]], list[Ending]]":
-    from ftops.orchestrator.pruning.removal import Broom
+    from ftops.runs.pruning.removal import Broom
 
     with wiring.open_providers() as open_provider:
         broom = Broom(ledger, wiring.get_home(), selection.made_at, open_provider)

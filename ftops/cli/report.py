@@ -12,7 +12,7 @@ from ftops.errors import UsageError
 
 if TYPE_CHECKING:
     from ftops.records import Json
-    from ftops.reporting.report.contents import Contents
+    from ftops.reports.report.contents import Contents
 
 RunRefs = Annotated[
     list[str],
@@ -55,8 +55,8 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
     """
     from ftops.clock import SystemClock
     from ftops.files import write_atomic
-    from ftops.orchestrator.gathering import Gathering
-    from ftops.reporting.report.contents import compose
+    from ftops.reports.report.contents import compose
+    from ftops.runs.gathering import Gathering
 
     wanted = list(dict.fromkeys(targets or [_DEFAULT]))
     _check_targets(wanted)
@@ -88,7 +88,7 @@ def _check_targets(targets: list[Path]) -> None:
                 hint="Name a file with one of these endings, such as -o report.html.",
             )
     if any(target.suffix.lower() in _DRAWN for target in targets):
-        from ftops.reporting.report.drawing import check_drawing
+        from ftops.reports.report.drawing import check_drawing
 
         check_drawing()
 
@@ -96,19 +96,19 @@ def _check_targets(targets: list[Path]) -> None:
 def _render(suffix: str, contents: "Contents") -> bytes:
     """The report in the form that the ending of a file's name asks for."""
     if suffix == ".md":
-        from ftops.reporting.report.markdown import render_markdown
+        from ftops.reports.report.markdown import render_markdown
 
         return render_markdown(contents).encode("utf-8", "backslashreplace")
     if suffix == ".json":
         from ftops.cli.output import render_json
-        from ftops.reporting.report.document import make_document
+        from ftops.reports.report.document import make_document
 
         return f"{render_json(make_document(contents))}\n".encode()
     if suffix == ".png":
-        from ftops.reporting.report.picture import render_picture
+        from ftops.reports.report.picture import render_picture
 
         return render_picture(contents)
-    from ftops.reporting.report.page import render_page
+    from ftops.reports.report.page import render_page
 
     return render_page(contents).encode("utf-8", "backslashreplace")
 

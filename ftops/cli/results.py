@@ -13,9 +13,9 @@ from ftops.errors import RunError
 
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
+    from ftops.metrics.evaluation import Evaluation
     from ftops.records import Run
-    from ftops.reporting.training import Training
-    from ftops.scoring.evaluation import Evaluation
+    from ftops.reports.training import Training
 
 RunRefs = Annotated[
     list[str],
@@ -102,7 +102,7 @@ def _follow(out: Output, ledger: "Ledger", run: "Run") -> "Run":
 
 
 def _load(run: "Run", ledger: "Ledger") -> "Training":
-    from ftops.orchestrator.trainings import load_training
+    from ftops.runs.trainings import load_training
 
     training = load_training(run, ledger.list_stages(run.id), wiring.get_home())
     if run.pruned_at is not None and not training.rows:
@@ -119,7 +119,7 @@ def _pruned(run: "Run") -> RunError:
 
 def _write_raw(out: Output, run: "Run", path: Path) -> None:
     from ftops.files import write_atomic
-    from ftops.orchestrator.runs import load_raw_results
+    from ftops.runs.runs import load_raw_results
 
     content = load_raw_results(run, wiring.get_home())
     if content is None and run.pruned_at is not None:
@@ -144,7 +144,7 @@ def _write_raw(out: Output, run: "Run", path: Path) -> None:
 def _write_csv(out: Output, trainings: "Sequence[tuple[Run, Training]]", path: Path) -> None:
     from ftops.cli.documents import training_document
     from ftops.files import write_atomic
-    from ftops.reporting.results import render_csv_of_runs
+    from ftops.reports.results import render_csv_of_runs
 
     named = len(trainings) > 1
     text = render_csv_of_runs(
@@ -168,7 +168,7 @@ def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bo
     from ftops.cli.closing import render_compared_runs, render_measured
     from ftops.cli.documents import training_document
     from ftops.cli.training_views import list_findings
-    from ftops.reporting.results import render_csv_of_runs
+    from ftops.reports.results import render_csv_of_runs
 
     judged = [(run, training, _find_evaluation(run)) for run, training in trainings]
     named = len(judged) > 1
@@ -188,6 +188,6 @@ def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bo
 
 
 def _find_evaluation(run: "Run") -> "Evaluation | None":
-    from ftops.orchestrator.runs import load_evaluation
+    from ftops.runs.runs import load_evaluation
 
     return load_evaluation(run, wiring.get_home())

@@ -25,9 +25,9 @@ from ftops.errors import FtopsError
 
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
-    from ftops.orchestrator.desk import Desk
-    from ftops.orchestrator.observer import Observer
     from ftops.records import Json, ProviderSettings, Run
+    from ftops.runs.desk import Desk
+    from ftops.runs.observer import Observer
     from ftops.spec.load import LoadedJob
 
 OneJobFile = Annotated[
@@ -134,7 +134,7 @@ def _make_opening(
 ) -> "Callable[[Desk], Run]":
     """What opens the run of the job file, once its addresses are approved; shows what is sent."""
     from ftops.cli.sending import approve, check_keys, show_sending
-    from ftops.orchestrator.runs import open_run
+    from ftops.runs.runs import open_run
     from ftops.spec.named_paths import list_code
 
     say_code(out, list_code(job.spec, job.path))
@@ -193,7 +193,7 @@ def drive_shown(
     from ftops.cli.closing import collect, render_closing
     from ftops.cli.summaries import write_summaries
     from ftops.cli.watch import watching
-    from ftops.orchestrator.evaluation.gate import check_gate
+    from ftops.evaluation.gate import check_gate
     from ftops.records import RunStatus
 
     with wiring.open_ledger() as ledger:
@@ -225,7 +225,7 @@ def drive_watched(
 
     Interrupted says what goes on without this command.
     """
-    from ftops.orchestrator.runs import drive
+    from ftops.runs.runs import drive
 
     with wiring.open_desk(ledger, settings, observer) as desk:
         run = opened(desk)
@@ -258,7 +258,7 @@ def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
 
 def _interrupted(run: "Run") -> Interrupted:
     from ftops.cli.views import quote, render_path
-    from ftops.orchestrator.hints import find_run_words
+    from ftops.runs.hints import find_run_words
 
     if run.finished_at is not None:
         return Interrupted(

@@ -16,18 +16,18 @@ from ftops.cli.sending import approve, check_keys
 from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
-from ftops.orchestrator.crowd import CrowdClock, Ending, drive_crowd
-from ftops.orchestrator.evaluation.gate import check_run_gate
-from ftops.orchestrator.runs import drive, open_run
+from ftops.evaluation.gate import check_run_gate
+from ftops.runs.crowd import CrowdClock, Ending, drive_crowd
+from ftops.runs.runs import drive, open_run
 from ftops.spec.named_paths import list_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ftops.ledger.ledger import Ledger
-    from ftops.orchestrator.desk import Desk
-    from ftops.orchestrator.observer import Observer
     from ftops.records import Json, ProviderSettings, Run
+    from ftops.runs.desk import Desk
+    from ftops.runs.observer import Observer
 
     MakeDesk = Callable[[ProviderSettings, Observer], Desk]
 

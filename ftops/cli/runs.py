@@ -50,7 +50,7 @@ def _is_driven(run: "Run") -> bool:
     # Nobody drives a run that has ended; not to ask keeps long lists fast.
     if run.finished_at is not None:
         return False
-    from ftops.orchestrator.lock import is_driven
+    from ftops.runs.lock import is_driven
 
     return is_driven(run, wiring.get_home())
 
@@ -92,10 +92,10 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     """
     from ftops.cli.documents import run_document
     from ftops.cli.sending import approve
-    from ftops.orchestrator.observer import Silent
-    from ftops.orchestrator.pausing import too_late
-    from ftops.orchestrator.runs import cancel_job_file, cancel_run
     from ftops.records import RunStatus
+    from ftops.runs.observer import Silent
+    from ftops.runs.pausing import too_late
+    from ftops.runs.runs import cancel_job_file, cancel_run
     from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:

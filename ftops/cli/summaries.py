@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ftops.files import write_atomic
-from ftops.reporting.junit import render_junit
-from ftops.reporting.markdown import render_markdown
-from ftops.scoring.evaluation import Evaluation
+from ftops.metrics.evaluation import Evaluation
+from ftops.reports.junit import render_junit
+from ftops.reports.markdown import render_markdown
 
 
 def write_summaries(

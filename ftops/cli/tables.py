@@ -21,8 +21,8 @@ from ftops.records import RemoteFile, Run, RunStatus, StageRecord
 if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
     from ftops.audit import Exchange
     from ftops.ledger.ledger import RemoteCall
-    from ftops.orchestrator.pruning.selection import Leftover
-    from ftops.reporting.results import ResultRow
+    from ftops.reports.results import ResultRow
+    from ftops.runs.pruning.selection import Leftover
 
 SHOWN_RESULTS = 7
 # title, field of ResultRow, how the figure is written, whether it always has its column

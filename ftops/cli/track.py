@@ -11,8 +11,8 @@ from ftops.cli.output import Mode, Output
 from ftops.errors import TrackFailed
 
 if TYPE_CHECKING:
+    from ftops.exports.delivery import TrackTarget
     from ftops.records import Json, Run
-    from ftops.tracking.delivery import TrackTarget
 
 # What stands behind `=` in `--to TOOL=…`.
 _SETTINGS = {"mlflow": "tracking_uri", "tensorboard": "folder", "wandb": "project", "json": "file"}
@@ -48,7 +48,7 @@ def track(out: Output, refs: Refs, tools: Tools = None) -> None:
     Parameters, curves, figures, files and lineage go there; told again, a run is brought up to
     date and not there twice. Nothing is sent to W&B unless WANDB_MODE is online.
     """
-    from ftops.orchestrator.tracking import track_now
+    from ftops.runs.tracking import track_now
 
     chosen = [_read_tool(text) for text in tools or ()]
     tracker = wiring.make_tracker()
@@ -84,8 +84,8 @@ def _read_tool(text: str) -> "tuple[str, dict[str, str]]":
 
 def _find_targets(run: "Run", chosen: "list[tuple[str, dict[str, str]]]") -> "list[TrackTarget]":
     """Where this run goes: as the options say, with the job file's settings for the tools alone."""
-    from ftops.orchestrator.tracking import find_targets
-    from ftops.tracking.delivery import TrackTarget
+    from ftops.exports.delivery import TrackTarget
+    from ftops.runs.tracking import find_targets
 
     named = list(find_targets(run))
     if not chosen and not named:

@@ -9,15 +9,15 @@ from rich.text import Text
 
 from ftops.cli.output import clean, hang
 from ftops.cli.views import CURVE_HEIGHT, WIDTH, cell, heading, indent
-from ftops.reporting.curve import Series, Ticks, render_curve
-from ftops.reporting.results import ResultRow
-from ftops.reporting.training import Training
-from ftops.reporting.training_findings import Finding, find_all
+from ftops.reports.curve import Series, Ticks, render_curve
+from ftops.reports.results import ResultRow
+from ftops.reports.training import Training
+from ftops.reports.training_findings import Finding, find_all
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ftops.scoring.evaluation import Evaluation
+    from ftops.metrics.evaluation import Evaluation
 
 _MOST_EPOCHS_MARKED = 30  # more of them leave no axis to be seen
 _MOST_MARKS = 40  # of one run among others

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from ftops.cli.bar import StageBar
 from ftops.cli.output import Mode, Output
 from ftops.cli.views import describe_event, describe_stage, render_header
-from ftops.orchestrator.feed import find_progress
-from ftops.orchestrator.observer import Observer, Silent
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
+from ftops.runs.feed import find_progress
+from ftops.runs.observer import Observer, Silent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,18 +17,18 @@ from ftops.cli.output import Mode, Output
 if TYPE_CHECKING:
     from ftops.audit import AuditLog
     from ftops.clock import Clock
+    from ftops.exports.delivery import Tracker
     from ftops.ledger.ledger import Ledger
-    from ftops.orchestrator.desk import Desk
-    from ftops.orchestrator.observer import Observer
-    from ftops.orchestrator.tokens import TokenCounting
     from ftops.providers.address import Destination
     from ftops.providers.catalogue import Catalogue
     from ftops.providers.figures import ExampleLimit, ModelFigures
     from ftops.providers.protocol import Provider
     from ftops.providers.trust import Trust
     from ftops.records import ProviderSettings
+    from ftops.runs.desk import Desk
+    from ftops.runs.observer import Observer
+    from ftops.runs.tokens import TokenCounting
     from ftops.spec.load import LoadedJob
-    from ftops.tracking.delivery import Tracker
 
 
 def get_home() -> Path:
@@ -62,8 +62,8 @@ def load_job_to_run(
     The tools that it names under `track` must be there, and without `allow_private` no key may
     stand in the first rows of its data.
     """
-    from ftops.orchestrator.plans import check_data_for_keys
-    from ftops.tracking.checking import check_trackers
+    from ftops.exports.checking import check_trackers
+    from ftops.runs.plans import check_data_for_keys
 
     job = load_job_file(path, overrides, allow_outside=allow_outside)
     check_trackers(job)
@@ -187,7 +187,7 @@ def find_tracker_destination(
 
 def make_tracker() -> "Tracker":
     """Whoever tells trackers of runs, with the environment that their libraries read."""
-    from ftops.tracking.delivery import TrackDelivery
+    from ftops.exports.delivery import TrackDelivery
 
     environ, trust = read_environ(), open_trust()
 
@@ -200,10 +200,10 @@ def make_tracker() -> "Tracker":
 
 def make_token_counting() -> "TokenCounting":
     """Counts tokens with what lies on this machine; nothing is fetched."""
-    from ftops.dataset.tokens.counter import Counting
-    from ftops.dataset.tokens.vocabulary import find_folders
-    from ftops.orchestrator.tokens import TokenCounting
+    from ftops.data.tokens.counter import Counting
+    from ftops.data.tokens.vocabulary import find_folders
     from ftops.providers.engine_forecast import ask_engine
+    from ftops.runs.tokens import TokenCounting
 
     folders = find_folders(read_environ(), get_home())
     return TokenCounting(Counting(folders), ask_engine)
@@ -234,8 +234,8 @@ def open_desk(
 ) -> "Iterator[Desk]":
     """All that driving a run takes."""
     from ftops.clock import SystemClock
-    from ftops.notifying.delivery import Delivery
-    from ftops.orchestrator.desk import Desk
+    from ftops.notifications.delivery import Delivery
+    from ftops.runs.desk import Desk
 
     clock = SystemClock()
     with open_provider(settings, say=observer.noted) as provider, open_providers() as reach:
@@ -257,9 +257,9 @@ def open_desks(
     ledger: "Ledger", clock: "Clock"
 ) -> "Iterator[Callable[[ProviderSettings, Observer], Desk]]":
     """A maker of desks for several threads, with one provider for all runs of an account."""
-    from ftops.notifying.delivery import Delivery
-    from ftops.orchestrator.desk import Desk
+    from ftops.notifications.delivery import Delivery
     from ftops.providers.registry import Context, build_provider
+    from ftops.runs.desk import Desk
 
     audit = open_audit_log(None)
     context = Context(environ=read_environ(), home=get_home(), clock=clock, audit=audit)

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from ftops.metrics.choices import KNOWN
+from ftops.metrics.requirements import OF_REQUESTS, make_slug, parse_requirement
+from ftops.metrics.requirements import Wanted as Requirement
 from ftops.records import Json
-from ftops.scoring.choices import KNOWN
-from ftops.scoring.requirements import OF_REQUESTS, make_slug, parse_requirement
-from ftops.scoring.requirements import Wanted as Requirement
 from ftops.spec.candidates import CANDIDATES, OtherModel
 from ftops.spec.entries import Entry, Flaw, Path, find_flaws, read_entries
 from ftops.spec.measures import METRICS, WANTED_REQUIREMENT

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from ftops.metrics.row_scorers import compile_pattern
 from ftops.records import ProviderSettings
-from ftops.scoring.metrics.row_scorers import compile_pattern
 from ftops.spec.entries import Kind
 from ftops.spec.provider import Provider, settings_of
 from ftops.spec.section import Section, Wanted

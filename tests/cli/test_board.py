@@ -5,8 +5,8 @@ import io
 from ftops.cli.board import Board, watching_all
 from ftops.cli.output import Mode, Output
 from ftops.errors import RunError
-from ftops.orchestrator.crowd import Ending
 from ftops.records import Stage
+from ftops.runs.crowd import Ending
 
 
 class Terminal(io.StringIO):

@@ -7,11 +7,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ftops.cli.evaluation_view import render_confusion, render_evaluation
-from ftops.scoring.answers import Answer
-from ftops.scoring.evaluating import Candidate, evaluate
-from ftops.scoring.evaluation import CandidateKind, Confusion, Evaluation, Verdict
-from ftops.scoring.making import choose_metrics
-from tests.reporting.evaluations import make_comparison, make_evaluation, make_hostile
+from ftops.metrics.answers import Answer
+from ftops.metrics.evaluating import Candidate, evaluate
+from ftops.metrics.evaluation import CandidateKind, Confusion, Evaluation, Verdict
+from ftops.metrics.making import choose_metrics
+from tests.reports.evaluations import make_comparison, make_evaluation, make_hostile
 
 
 def render(evaluation: Evaluation, width: int = 80) -> str:

@@ -15,10 +15,10 @@ from ftops.cli.model_list import (
     render_models,
     sort_models,
 )
-from ftops.orchestrator.details import Prepared, PreparedFile
-from ftops.orchestrator.lineage import Generation, Headline, TrainingCost
+from ftops.metrics.evaluation import Figure
 from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
-from ftops.scoring.evaluation import Figure
+from ftops.runs.details import Prepared, PreparedFile
+from ftops.runs.lineage import Generation, Headline, TrainingCost
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 TODAY = date(2026, 11, 22)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ftops.orchestrator.desk import get_run_folder
 from ftops.records import Run
+from ftops.runs.desk import get_run_folder
 from tests.cli.running import ftops
-from tests.orchestrator.desks import Bench
+from tests.runs.desks import Bench
 
 
 @pytest.fixture

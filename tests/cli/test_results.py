@@ -9,11 +9,11 @@ import pytest
 from ftops.cli.training_views import choose_loss
 from ftops.errors import JobCancelled
 from ftops.records import Checkpoint, Run
-from ftops.reporting.results import ResultRow, parse_results, render_csv
-from ftops.reporting.training import make_training
+from ftops.reports.results import ResultRow, parse_results, render_csv
+from ftops.reports.training import make_training
 from tests.cli.running import ftops
-from tests.orchestrator.desks import Bench
-from tests.reporting.training_findings.made_curves import decay, make
+from tests.reports.training_findings.made_curves import decay, make
+from tests.runs.desks import Bench
 
 
 def rising(share: float) -> float:

@@ -11,12 +11,12 @@ import pytest
 from ftops.cli.wiring import make_tracker
 from ftops.clock import SystemClock
 from ftops.errors import TrackFailed
+from ftops.exports.delivery import TrackTarget
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run, RunId, RunStatus, TunedModel
 from ftops.spec.load import load_job
-from ftops.tracking.delivery import TrackTarget
 from tests.cli.running import Answer, ftops, write_job, write_rows
-from tests.tracking.runs import make_run
+from tests.exports.runs import make_run
 
 HOST = "llm.example"
 FOREIGN = f"{{type: openai, base_url: 'https://{HOST}/v1', api_key_env: CI_TOKEN}}"

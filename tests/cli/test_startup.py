@@ -31,7 +31,7 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
 
 
 def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
-    rooms = ("ftops.audit", "ftops.reporting", "ftops.orchestrator", "ftops.providers")
+    rooms = ("ftops.audit", "ftops.reports", "ftops.runs", "ftops.providers")
     heavy = (*tuple(name for name in HEAVY if name != "rich"), "filelock", *rooms)
     program = PROGRAM.format(argument="runs", heavy=heavy)
     done = subprocess.run(
@@ -42,9 +42,9 @@ def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
 
 
 def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:
-    rooms = ("ftops.orchestrator.desk", "ftops.providers", "ftops.ledger", "ftops.spec")
+    rooms = ("ftops.runs.desk", "ftops.providers", "ftops.ledger", "ftops.spec")
     program = (
-        "import ftops.orchestrator.lock, sys\n"
+        "import ftops.runs.lock, sys\n"
         f"print([name for name in {(*HEAVY, *rooms)} if name in sys.modules])"
     )
     done = subprocess.run(

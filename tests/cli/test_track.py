@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from ftops.clock import SystemClock
+from ftops.exports import tools
 from ftops.ledger.ledger import Ledger
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
 from ftops.spec.load import load_job
-from ftops.tracking import tools
 from tests.cli.running import ftops, write_job
 
 RUN_ID = RunId("run-20261122-1407-k3f9")
@@ -109,7 +109,7 @@ def test_a_run_that_goes_on_is_not_told(home: Path, tmp_path: Path) -> None:
 def test_a_tool_that_is_not_installed_is_told_before_anything_is_sent(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    absent = tools.Tool("mlflow", "ftops.tracking.to_mlflow", ("no_such_library",))
+    absent = tools.Tool("mlflow", "ftops.exports.to_mlflow", ("no_such_library",))
     monkeypatch.setitem(tools.TOOLS, "mlflow", absent)
     job = write_job(tmp_path, "track: [json, mlflow]\n")
     done = ftops(command, job, "--json")

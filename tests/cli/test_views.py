@@ -11,6 +11,10 @@ from rich.console import Console, RenderableType
 from ftops.cli import tables, views
 from ftops.cli.closing import Report, next_commands, render_closing, render_whole
 from ftops.cli.outcomes import describe_outcome, render_bytes
+from ftops.metrics.answers import Answer
+from ftops.metrics.evaluating import Candidate, evaluate
+from ftops.metrics.evaluation import CandidateKind
+from ftops.metrics.making import choose_metrics
 from ftops.records import (
     JobEvent,
     ProviderSettings,
@@ -22,11 +26,7 @@ from ftops.records import (
     StageStatus,
     TunedModel,
 )
-from ftops.reporting.results import ResultRow
-from ftops.scoring.answers import Answer
-from ftops.scoring.evaluating import Candidate, evaluate
-from ftops.scoring.evaluation import CandidateKind
-from ftops.scoring.making import choose_metrics
+from ftops.reports.results import ResultRow
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 RUN = Run(

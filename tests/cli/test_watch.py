@@ -7,8 +7,8 @@ import pytest
 
 from ftops.cli.output import Mode, Output
 from ftops.cli.watch import watching
-from ftops.orchestrator.observer import Observer
 from ftops.records import JobEvent, Json, Stage, StageRecord, StageStatus
+from ftops.runs.observer import Observer
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 

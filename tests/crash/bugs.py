@@ -18,9 +18,6 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.states import RUN_MOVES, Move
-from ftops.orchestrator.work import Work
 from ftops.records import (
     Job,
     JobEvent,
@@ -31,11 +28,14 @@ from ftops.records import (
     Stage,
     StageRecord,
 )
+from ftops.runs.desk import Desk
+from ftops.runs.states import RUN_MOVES, Move
+from ftops.runs.work import Work
 from tests.crash.faulty import FaultyProvider
 
-_CREATE = "ftops.orchestrator.stages.create"
-_CANCELLING = "ftops.orchestrator.cancelling"
-_RUNNER = "ftops.orchestrator.runner"
+_CREATE = "ftops.runs.stages.create"
+_CANCELLING = "ftops.runs.cancelling"
+_RUNNER = "ftops.runs.runner"
 
 
 def _plant(where: type | str, name: str, bug: object) -> Callable[..., object]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.errors import JobCancelled
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.runs import cancel_run, drive, open_run
+from ftops.runs.desk import Desk
+from ftops.runs.runs import cancel_run, drive, open_run
 from tests.fakes import FakeClock
-from tests.orchestrator.desks import Recorder, write_job
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.runs.desks import Recorder, write_job
+from tests.runs.fake_provider import FakeProvider
 
 LISTING_LAG_S = 20.0
 IN_FOLLOW = "follow"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from ftops import crashpoints
 from ftops.cli.main import app
+from ftops.providers import engine_endpoint
 
 # What a command imports only once it needs it: loaded here, where it is loaded once for all.
-from ftops.orchestrator import runs
-from ftops.providers import engine_endpoint
+from ftops.runs import runs
 
 NOWHERE = "-"
 _LOADED = (runs, engine_endpoint)

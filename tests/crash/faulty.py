@@ -23,7 +23,7 @@ from ftops.errors import (
 )
 from ftops.providers.failures import read_failure
 from tests.crash.schedule import LASTING, METHODS, WITH_EFFECT, Fault, Kind
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.runs.fake_provider import FakeProvider
 
 _client = openai.OpenAI(api_key="none", base_url="http://host/v1")  # sends nothing
 _BADLY = ("failed", "cancelled")

@@ -28,19 +28,19 @@ import rapidfuzz
 from ftops import crashpoints
 from ftops.errors import FtopsError
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.adopting import adopt_job
-from ftops.orchestrator.checkup.findings import Grade
-from ftops.orchestrator.checkup.remote import check_drivers, check_provider
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.runs import cancel_job_file, drive, open_run
-from ftops.orchestrator.states import ENDED
+from ftops.runs.adopting import adopt_job
+from ftops.runs.checkup.findings import Grade
+from ftops.runs.checkup.remote import check_drivers, check_provider
+from ftops.runs.desk import Desk
+from ftops.runs.runs import cancel_job_file, drive, open_run
+from ftops.runs.states import ENDED
 from ftops.spec.load import LoadedJob, load_job
 from tests.crash import bugs
 from tests.crash.faulty import FaultyProvider
 from tests.crash.schedule import Action, Command, Fault, Schedule, Second
 from tests.crash.verdict import HEALTHY, Story, judge
 from tests.fakes import FakeClock
-from tests.orchestrator.desks import Recorder, write_job
+from tests.runs.desks import Recorder, write_job
 
 _PROCESS_LIMIT_S = 60
 _LOADED = (numpy.ma, numpy.random, rapidfuzz)  # by evaluations, in each command anew otherwise

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.pruning.removal import Broom, Fate
-from ftops.orchestrator.pruning.selection import Criteria, select
+from ftops.runs.pruning.removal import Broom, Fate
+from ftops.runs.pruning.selection import Criteria, select
 from tests.fakes import FakeClock
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.runs.fake_provider import FakeProvider
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -17,14 +17,14 @@ from ftops.errors import JobFailed, RunError
 from ftops.ledger.ledger import Ledger
 
 # The HTTP client is loaded only when somebody is told: here, where it is loaded once for all.
-from ftops.notifying import webhook
-from ftops.notifying.delivery import Delivery
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.runs import drive, open_run
+from ftops.notifications import webhook
+from ftops.notifications.delivery import Delivery
+from ftops.runs.desk import Desk
+from ftops.runs.runs import drive, open_run
 from tests.fakes import FakeClock
-from tests.notifying.receiver import SECRET
-from tests.orchestrator.desks import Recorder, write_job
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.notifications.receiver import SECRET
+from tests.runs.desks import Recorder, write_job
+from tests.runs.fake_provider import FakeProvider
 
 _LOADED = webhook
 TELL = "cat >> told; echo >> told"

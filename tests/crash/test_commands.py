@@ -26,7 +26,7 @@ ROW_LIVES = 36
 ANYTIME_SHARES = range(12)
 ANYTIME_LIVES = 20
 LEAST_KILLS = 2000
-# Changes of the ledger that no such run makes; tests/crash/test_pruning.py, tests/orchestrator and
+# Changes of the ledger that no such run makes; tests/crash/test_pruning.py, tests/runs and
 # tests/ledger kill there.
 _ELSEWHERE = {
     "reopen_run",

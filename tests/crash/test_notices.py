@@ -13,7 +13,7 @@ import pytest
 from ftops.ledger.ledger import Ledger
 from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
-from tests.notifying.receiver import Receiver, receiving
+from tests.notifications.receiver import Receiver, receiving
 
 POINTS = [
     ("ledger.move_run.before_commit", 2),  # the first is the beginning of the run

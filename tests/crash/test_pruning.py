@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.runs import drive, open_run
+from ftops.runs.runs import drive, open_run
 from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
-from tests.orchestrator.desks import Bench
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.runs.desks import Bench
+from tests.runs.fake_provider import FakeProvider
 
 POINTS = [
     *(f"pruning.{when}_{what}" for what in ("call", "rename") for when in ("before", "after")),

@@ -15,7 +15,7 @@ from ftops.records import Run, RunStatus
 from tests.crash.child import IN_FOLLOW
 from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.runs.fake_provider import FakeProvider
 
 # Changes of the ledger that an undisturbed run does not make.
 _RARE = (

@@ -12,8 +12,8 @@ import pytest
 
 from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.desk import get_run_folder
 from ftops.records import RemoteFile, Stage, StageStatus
+from ftops.runs.desk import get_run_folder
 from tests.crash.figures import UPLOADS, Figures, Share
 from tests.crash.house import House, open_house
 from tests.crash.processes import Nursery

@@ -15,8 +15,6 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.runs import drive, open_run
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.figures import ModelFigures
@@ -26,7 +24,9 @@ from ftops.providers.parts import UploadLimits
 from ftops.providers.registry import find_capabilities
 from ftops.providers.retry import RetryPolicy
 from ftops.records import ProviderSettings, RowFormat, Stage
-from tests.orchestrator.desks import Recorder, write_job
+from ftops.runs.desk import Desk
+from ftops.runs.runs import drive, open_run
+from tests.runs.desks import Recorder, write_job
 
 PART = 200_000
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from ftops.records import Json
-from ftops.reporting.results import parse_results
+from ftops.reports.results import parse_results
 from tests.e2e.house import Answer, House
 
 pytestmark = pytest.mark.timeout(120)

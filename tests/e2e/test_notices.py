@@ -10,7 +10,7 @@ import pytest
 from ftops.records import Json
 from tests.crash.house import wait_until
 from tests.e2e.house import House, finish
-from tests.notifying.receiver import SECRET, receiving
+from tests.notifications.receiver import SECRET, receiving
 
 pytestmark = pytest.mark.timeout(120)
 

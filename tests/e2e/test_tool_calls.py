@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ftops.records import Json
-from tests.dataset.data_files import call, calling, tool
+from tests.data.data_files import call, calling, tool
 from tests.e2e.house import House
 from tests.loopback import serve_loopback
 

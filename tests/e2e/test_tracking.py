@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.house import House
-from tests.tracking.test_tensorboard import points, read
+from tests.exports.test_tensorboard import points, read
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -17,13 +17,13 @@ import pytest
 from ftops.clock import Clock
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.store import UNFLUSHED, Change
-from ftops.orchestrator.desk import Desk
-from ftops.orchestrator.runs import cancel_run, drive, open_run
+from ftops.runs.desk import Desk
+from ftops.runs.runs import cancel_run, drive, open_run
 from tests.fakes import FakeClock
 from tests.ledger.history import STEPS, Content, read_all
 from tests.ledger.write_log import Disk, WriteLog, find_library, recording
-from tests.orchestrator.desks import Recorder, write_job
-from tests.orchestrator.fake_provider import FakeProvider
+from tests.runs.desks import Recorder, write_job
+from tests.runs.fake_provider import FakeProvider
 
 LIBRARY = find_library()
 needs_library = pytest.mark.skipif(LIBRARY is None, reason="Python's SQLite cannot be reached")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.dataset.tokens.vocabulary import SHA256
+from ftops.data.tokens.vocabulary import SHA256
 from ftops.providers.engine_forecast import ask_engine
 from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
 

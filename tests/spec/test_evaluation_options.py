@@ -3,7 +3,7 @@
 import pytest
 
 from ftops.errors import UsageError
-from ftops.scoring.choices import KNOWN
+from ftops.metrics.choices import KNOWN
 from ftops.spec.candidates import FewShotCandidate
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.evaluation_options import read_evaluation_options

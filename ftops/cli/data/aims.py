@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ftops.dataset.checks.protocol import Aim
-    from ftops.dataset.examining.gauge import Gauge
+    from ftops.data.checks.protocol import Aim
+    from ftops.data.examining.gauge import Gauge
 
 
 def make_aim(target: str | None) -> "Aim":
     """What `--for` means: a provider, a model, or both with a slash between them."""
-    from ftops.dataset.checks.protocol import Aim
+    from ftops.data.checks.protocol import Aim
 
     if target is None:
         return Aim()
@@ -48,8 +48,8 @@ def make_gauge(provider: str, model: str) -> "Gauge":
     """What rows for that model are measured by; vocabularies are taken from this machine alone."""
     from ftops.cli import wiring
     from ftops.cli.environment import read_environ
-    from ftops.dataset.examining.gauge import Gauge
-    from ftops.dataset.tokens.vocabulary import find_folders
+    from ftops.data.examining.gauge import Gauge
+    from ftops.data.tokens.vocabulary import find_folders
     from ftops.providers.tokens import find_vocabulary_name
     from ftops.providers.wire import find_base_model
     from ftops.records import ProviderSettings
@@ -65,7 +65,7 @@ def make_gauge(provider: str, model: str) -> "Gauge":
 
 def find_task(task: str | None) -> str | None:
     """What `--task` means; UsageError when there is no such task."""
-    from ftops.dataset.checks.protocol import TASKS
+    from ftops.data.checks.protocol import TASKS
     from ftops.errors import UsageError
 
     if task is not None and task not in TASKS:

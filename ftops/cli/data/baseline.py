@@ -15,7 +15,7 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ftops.dataset.baseline.scoring import Baseline
+    from ftops.data.baseline.scoring import Baseline
 
 Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]
 Validation = Annotated[
@@ -48,7 +48,7 @@ def baseline(
     goal, there is nothing to pay for. The most frequent answer is scored, too.
     """
     from ftops.cli.data.next_steps import follow_baseline, render_next
-    from ftops.dataset.baseline.scoring import measure
+    from ftops.data.baseline.scoring import measure
 
     check_is_file(training, validation)
     options = reading.find_options()
@@ -83,7 +83,7 @@ def baseline(
 
 
 def _render(found: "Baseline", goal: float) -> "Iterator[RenderableType]":
-    from ftops.dataset.findings import say_rows
+    from ftops.data.findings import say_rows
 
     kinds = "no classes" if found.classes is None else f"{found.classes:,} classes"
     learned, scored = say_rows(found.training_rows), say_rows(found.validation_rows)

@@ -30,10 +30,10 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from ftops.cli.data.findings import Examined
     from ftops.cli.data.moderating import Moderation
-    from ftops.dataset.checks.protocol import Aim
-    from ftops.dataset.examining.examination import Examination
-    from ftops.dataset.examining.survey import Survey
-    from ftops.dataset.reading.options import ReadOptions
+    from ftops.data.checks.protocol import Aim
+    from ftops.data.examining.examination import Examination
+    from ftops.data.examining.survey import Survey
+    from ftops.data.reading.options import ReadOptions
 
 
 def add_to(group: typer.Typer) -> None:
@@ -75,9 +75,9 @@ def check(
     from ftops.cli.data.findings import finish_check, write_sarif
     from ftops.cli.data.next_steps import follow_check
     from ftops.cli.environment import read_environ
-    from ftops.dataset.examining.examination import examine
-    from ftops.dataset.plans.drafting import can_prepare
-    from ftops.dataset.screening.word_list import NO_WORDS, read_word_list
+    from ftops.data.examining.examination import examine
+    from ftops.data.plans.drafting import can_prepare
+    from ftops.data.screening.word_list import NO_WORDS, read_word_list
 
     options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
@@ -124,7 +124,7 @@ def _examine_all(
 ) -> "list[Examined]":
     """What a look at each source finds; the last one may be `compared` with the others."""
     from ftops.cli.data.findings import Examined
-    from ftops.dataset.reading.source import open_source
+    from ftops.data.reading.source import open_source
 
     first: Survey | None = None
     examined: list[Examined] = []
@@ -145,10 +145,10 @@ def _examine_all(
 
 def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:
     """Add what the training data and the validation data, which is the last, say of each other."""
-    from ftops.dataset.checks.amount import FEW
-    from ftops.dataset.checks.classes import SMALL, compare_classes
-    from ftops.dataset.checks.drift import find_drift
-    from ftops.dataset.checks.leaks import find_leaks
+    from ftops.data.checks.amount import FEW
+    from ftops.data.checks.classes import SMALL, compare_classes
+    from ftops.data.checks.drift import find_drift
+    from ftops.data.checks.leaks import find_leaks
 
     *training, held_out = examined
     paying = {FEW.code, SMALL.code}  # how many rows pay is a question of training alone

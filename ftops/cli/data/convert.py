@@ -12,7 +12,7 @@ from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
-    from ftops.dataset.reading.source import Source
+    from ftops.data.reading.source import Source
     from ftops.records import RowFormat
 
 OutFile = Annotated[
@@ -77,9 +77,9 @@ def convert(
     or named. What the new shape has no place for is an error with its row, and then nothing is
     written, unless --drop names it (system, tools, name, weight, non_preferred_output).
     """
-    from ftops.dataset.converting import DROPPABLE, OTHER
-    from ftops.dataset.converting import convert as convert_rows
-    from ftops.dataset.reading.options import split_names
+    from ftops.data.converting import DROPPABLE, OTHER
+    from ftops.data.converting import convert as convert_rows
+    from ftops.data.reading.options import split_names
     from ftops.files import open_atomic
 
     options = reading.find_options(also=[OTHER])
@@ -141,8 +141,8 @@ def _find_kind(target: Path) -> bool:
 
 def _find_marks(source: "Source") -> tuple[str, str]:
     """The known separator and stop sequence that most of the first rows end with."""
-    from ftops.dataset.examining.examination import take_survey
-    from ftops.dataset.examining.survey import find_marks
+    from ftops.data.examining.examination import take_survey
+    from ftops.data.examining.survey import find_marks
 
     _, survey = take_survey(source.batches(), source.unit)
     return find_marks(survey)

@@ -14,8 +14,8 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ftops.dataset.comparing import Difference
-    from ftops.dataset.samples.drawing import SampledRow
+    from ftops.data.comparing import Difference
+    from ftops.data.samples.drawing import SampledRow
     from ftops.records import Json
 
 Old = Annotated[Path, typer.Argument(metavar="OLD", help="The earlier version, of any kind.")]
@@ -60,7 +60,7 @@ def diff(
 
     That is rows and shares of classes. The order of rows does not count, nor does the kind of file.
     """
-    from ftops.dataset.comparing import compare
+    from ftops.data.comparing import compare
 
     check_is_file(old, new)
     options = reading.find_options()
@@ -103,7 +103,7 @@ def _row_document(row: "SampledRow | None") -> "Json":
 
 
 def _render(found: "Difference") -> "Iterator[RenderableType]":
-    from ftops.dataset.findings import say_rows
+    from ftops.data.findings import say_rows
 
     same = "1 is" if found.same == 1 else f"{found.same:,} are"
     yield f"{say_rows(found.old_rows)} before, {found.new_rows:,} now; {same} the same"
@@ -122,7 +122,7 @@ def _render(found: "Difference") -> "Iterator[RenderableType]":
 
 def _render_pair(old: "SampledRow | None", new: "SampledRow | None") -> Iterator[str]:
     """What is there of both, about the first place where they differ."""
-    from ftops.dataset.examining.survey import common_prefix
+    from ftops.data.examining.survey import common_prefix
 
     texts = [_join_parts(row) for row in (old, new) if row is not None]
     same = len(common_prefix(texts)) if len(texts) > 1 else 0

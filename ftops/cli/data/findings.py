@@ -13,10 +13,10 @@ from ftops import __version__
 from ftops.cli.data.next_steps import render_next
 from ftops.cli.failures import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
-from ftops.dataset.examining.examination import Verdict
-from ftops.dataset.findings import Finding, Severity, count_of
-from ftops.dataset.reading.source import Source
-from ftops.dataset.sarif import make_sarif
+from ftops.data.examining.examination import Verdict
+from ftops.data.findings import Finding, Severity, count_of
+from ftops.data.reading.source import Source
+from ftops.data.sarif import make_sarif
 from ftops.files import write_atomic
 from ftops.records import Json
 

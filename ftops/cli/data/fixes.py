@@ -7,11 +7,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli.output import clean
-from ftops.dataset.findings import Finding, Severity
-from ftops.dataset.fixes.catalogue import FIXES
-from ftops.dataset.plans.drafting import Found, find_deed
-from ftops.dataset.plans.proposals import Proposal
-from ftops.dataset.plans.treatment import Deed, Example
+from ftops.data.findings import Finding, Severity
+from ftops.data.fixes.catalogue import FIXES
+from ftops.data.plans.drafting import Found, find_deed
+from ftops.data.plans.proposals import Proposal
+from ftops.data.plans.treatment import Deed, Example
 from ftops.records import Json
 
 _SHOWN_CHARACTERS = 72

@@ -15,12 +15,12 @@ from ftops.cli.data.fixes import (
 )
 from ftops.cli.data.next_steps import name_path, render_next
 from ftops.cli.output import Output, clean
-from ftops.dataset.findings import say_rows
-from ftops.dataset.plans.asking import find_labels, find_marks
-from ftops.dataset.plans.drafting import Found
-from ftops.dataset.plans.execution import Outcome
-from ftops.dataset.plans.treatment import Deed
-from ftops.dataset.reading.source import Source
+from ftops.data.findings import say_rows
+from ftops.data.plans.asking import find_labels, find_marks
+from ftops.data.plans.drafting import Found
+from ftops.data.plans.execution import Outcome
+from ftops.data.plans.treatment import Deed
+from ftops.data.reading.source import Source
 from ftops.records import DataPlan, Json
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ftops.dataset.reading.options import ReadOptions
-    from ftops.dataset.reading.source import Source
+    from ftops.data.reading.options import ReadOptions
+    from ftops.data.reading.source import Source
 
 _STDIN = "standard input"
 
@@ -46,7 +46,7 @@ def hold_input(file: str) -> Iterator[Path]:
 
 def open_held(path: Path, file: str, options: "ReadOptions") -> "Source":
     """The source at `path`, called as the user called it."""
-    from ftops.dataset.reading.source import open_source
+    from ftops.data.reading.source import open_source
 
     return name_source(open_source(path, options), file)
 

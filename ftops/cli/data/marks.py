@@ -9,8 +9,8 @@ from ftops.cli.output import Output
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ftops.dataset.reading.source import Source
-    from ftops.dataset.samples.marking import Marked
+    from ftops.data.reading.source import Source
+    from ftops.data.samples.marking import Marked
 
 MarksFile = Annotated[
     Path | None,
@@ -39,8 +39,8 @@ def honour_marks(
     writing: bool,
 ) -> "Marked | None":
     """What the marks say, if there are any; DatasetError when rows wait to be mended."""
-    from ftops.dataset.samples.marking import find_marked, say_unmended
-    from ftops.dataset.samples.marks import read_marks
+    from ftops.data.samples.marking import find_marked, say_unmended
+    from ftops.data.samples.marks import read_marks
 
     if where is None:
         where = None if file == "-" else name_marks(Path(file))

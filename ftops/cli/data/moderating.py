@@ -19,8 +19,8 @@ from ftops.records import ProviderSettings
 if TYPE_CHECKING:
     from ftops.cli.data.findings import Examined
     from ftops.clock import Clock
-    from ftops.dataset.reading.options import ReadOptions
-    from ftops.dataset.screening.judging import Courtroom
+    from ftops.data.reading.options import ReadOptions
+    from ftops.data.screening.judging import Courtroom
 
 _REMARK_EVERY_S = 5.0
 
@@ -71,8 +71,8 @@ def add_harmful(
     yes: bool,
 ) -> None:
     """Add what the provider says of the texts to what was found in each of `files`."""
-    from ftops.dataset.checks.harmful import find_harmful
-    from ftops.dataset.reading.source import open_source
+    from ftops.data.checks.harmful import find_harmful
+    from ftops.data.reading.source import open_source
 
     if not yes:
         _ask(moderation, examined)
@@ -120,8 +120,8 @@ def _ask(moderation: Moderation, examined: "list[Examined]") -> None:
 def _open_courtroom(out: Output, moderation: Moderation) -> "Iterator[Courtroom]":
     from ftops.cli import wiring
     from ftops.clock import SystemClock
-    from ftops.dataset.screening.judging import Courtroom
-    from ftops.dataset.screening.verdicts import Verdicts
+    from ftops.data.screening.judging import Courtroom
+    from ftops.data.screening.verdicts import Verdicts
 
     with wiring.open_provider(moderation.settings) as provider:
         verdicts = Verdicts(wiring.get_home(), f"{provider.account} {provider.moderator}")

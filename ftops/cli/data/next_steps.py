@@ -7,8 +7,8 @@ from rich.console import RenderableType
 
 from ftops.cli import views
 from ftops.cli.output import clean
-from ftops.dataset.findings import Finding, Severity
-from ftops.dataset.reading.options import ReadOptions, to_read
+from ftops.data.findings import Finding, Severity
+from ftops.data.reading.options import ReadOptions, to_read
 
 _INIT_TAKES = ("prompt", "completion", "layout")
 _SPLIT = "_train"

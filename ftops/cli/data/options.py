@@ -9,8 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from ftops.cli.output import Output
-    from ftops.dataset.reading.options import ReadOptions
-    from ftops.dataset.reading.source import Source
+    from ftops.data.reading.options import ReadOptions
+    from ftops.data.reading.source import Source
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
@@ -81,8 +81,8 @@ class Reading:
         DatasetError when there is no such format, or no row without a key that is dropped. The
         keys of rows in `also` may be dropped by the command itself.
         """
-        from ftops.dataset.reading.options import AUTO, ReadOptions, find_format, split_names
-        from ftops.dataset.shapes import ROW_KEYS
+        from ftops.data.reading.options import AUTO, ReadOptions, find_format, split_names
+        from ftops.data.shapes import ROW_KEYS
         from ftops.errors import DatasetError
 
         dropped = split_names(self.drop or ())
@@ -113,7 +113,7 @@ def say_layout(out: "Output", source: "Source") -> None:
 
 def say_layouts(out: "Output", options: "ReadOptions", *files: Path) -> None:
     """The same for files that are opened later, and more than once."""
-    from ftops.dataset.reading.source import open_source
+    from ftops.data.reading.source import open_source
 
     for file in files:
         say_layout(out, open_source(file, options))

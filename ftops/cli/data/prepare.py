@@ -18,12 +18,12 @@ from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ftops.dataset.plans.drafting import Ask, Wishes
-    from ftops.dataset.plans.execution import Outcome
-    from ftops.dataset.plans.proposals import Proposal
-    from ftops.dataset.plans.treatment import Deed
-    from ftops.dataset.reading.options import ReadOptions
-    from ftops.dataset.reading.source import Source
+    from ftops.data.plans.drafting import Ask, Wishes
+    from ftops.data.plans.execution import Outcome
+    from ftops.data.plans.proposals import Proposal
+    from ftops.data.plans.treatment import Deed
+    from ftops.data.reading.options import ReadOptions
+    from ftops.data.reading.source import Source
     from ftops.records import DataPlan
 
 OutFile = Annotated[
@@ -139,9 +139,9 @@ def make_wishes(
 ) -> "Wishes":
     """What the options ask for; DatasetError when a code or a name is unknown."""
     from ftops.cli.environment import read_environ
-    from ftops.dataset.checks.catalogue import get_rules
-    from ftops.dataset.plans.drafting import Wishes
-    from ftops.dataset.plans.proposals import check_codes
+    from ftops.data.checks.catalogue import get_rules
+    from ftops.data.plans.drafting import Wishes
+    from ftops.data.plans.proposals import check_codes
 
     rules = [rule.code for rule in get_rules()]
     check_codes(only, rules, "--only")
@@ -178,7 +178,7 @@ def _make(
     asking: bool,
 ) -> None:
     from ftops.cli.data.fixes_report import finish
-    from ftops.dataset.plans.drafting import find_plan, make_reopen, rehearse
+    from ftops.data.plans.drafting import find_plan, make_reopen, rehearse
 
     open_again = make_reopen(path, options)
 
@@ -201,7 +201,7 @@ def _make(
 
 def write_both(source: "Source", plan: "DataPlan", targets: Targets) -> "Outcome":
     """Write the rows and the plan; neither appears when the rows cannot be written."""
-    from ftops.dataset.plans.drafting import write_prepared
+    from ftops.data.plans.drafting import write_prepared
     from ftops.files import write_atomic
     from ftops.spec.plan_file import render_plan
 
@@ -214,8 +214,8 @@ def _repeat(
     out: Output, path: Path, file: str, options: "ReadOptions", plan_file: Path, targets: Targets
 ) -> None:
     from ftops.cli.data.fixes_report import finish_plan
-    from ftops.dataset.fixes.catalogue import KNOWN_STEPS
-    from ftops.dataset.plans.drafting import open_planned, write_prepared
+    from ftops.data.fixes.catalogue import KNOWN_STEPS
+    from ftops.data.plans.drafting import open_planned, write_prepared
     from ftops.spec.plan_file import read_plan
 
     plan = read_plan(plan_file, KNOWN_STEPS)

@@ -18,10 +18,10 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftops.dataset.checks.protocol import Aim
-    from ftops.dataset.examining.gauge import Gauge
-    from ftops.dataset.reading.options import ReadOptions
-    from ftops.dataset.rows import Row
+    from ftops.data.checks.protocol import Aim
+    from ftops.data.examining.gauge import Gauge
+    from ftops.data.reading.options import ReadOptions
+    from ftops.data.rows import Row
 
 Subject = Annotated[
     str, typer.Argument(metavar="FILE", help="The data, of any kind, or a JOB.yaml; - for stdin.")
@@ -70,8 +70,8 @@ def preview(
     without --fetch.
     """
     from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
-    from ftops.dataset.preview import see_rows
-    from ftops.dataset.tokens.counter import open_counter
+    from ftops.data.preview import see_rows
+    from ftops.data.tokens.counter import open_counter
 
     if Path(subject).suffix.lower() in _JOB_FILES:
         shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
@@ -117,11 +117,11 @@ def _choose_of_data(
     out: Output, name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
-    from ftops.dataset.examining.survey import find_marks
-    from ftops.dataset.prepare import Recipe, prepare_row
-    from ftops.dataset.preview import choose_rows
-    from ftops.dataset.reading.source import open_source
-    from ftops.dataset.rows import Row
+    from ftops.data.examining.survey import find_marks
+    from ftops.data.prepare import Recipe, prepare_row
+    from ftops.data.preview import choose_rows
+    from ftops.data.reading.source import open_source
+    from ftops.data.rows import Row
     from ftops.records import RowFormat
 
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
@@ -147,12 +147,12 @@ def _choose_of_data(
 def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bool) -> _Shown:
     """Rows of a job's training file as they would be sent."""
     from ftops.cli import wiring
-    from ftops.dataset.preview import choose_rows
-    from ftops.dataset.reading.source import open_source
+    from ftops.data.preview import choose_rows
+    from ftops.data.reading.source import open_source
     from ftops.errors import DatasetError
-    from ftops.orchestrator.recipes import choose_recipe
-    from ftops.orchestrator.stages.prepare import make_file
     from ftops.records import RowFormat
+    from ftops.runs.recipes import choose_recipe
+    from ftops.runs.stages.prepare import make_file
 
     job = wiring.load_job_file(path, [], allow_outside=allow_outside)
     spec = job.spec

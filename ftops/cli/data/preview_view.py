@@ -13,10 +13,10 @@ from rich.text import Text
 
 from ftops.cli.output import clean
 from ftops.cli.views import cell, indent, render_pairs
-from ftops.dataset.letters import Letters, count_letters
-from ftops.dataset.preview import SeenPiece, SeenRow
-from ftops.dataset.tokens.counter import Counter
-from ftops.dataset.tokens.estimate import estimate_error, say_method
+from ftops.data.letters import Letters, count_letters
+from ftops.data.preview import SeenPiece, SeenRow
+from ftops.data.tokens.counter import Counter
+from ftops.data.tokens.estimate import estimate_error, say_method
 from ftops.records import Json
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"

@@ -16,8 +16,8 @@ from ftops.cli.output import Mode, Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ftops.dataset.samples.drawing import Sample, SampledRow
-    from ftops.dataset.samples.marks import Mark
+    from ftops.data.samples.drawing import Sample, SampledRow
+    from ftops.data.samples.marks import Mark
     from ftops.records import Json
 
 Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How many rows.")]
@@ -68,8 +68,8 @@ def sample(
 
     Marks are kept by what a row says, so they stay with it wherever it stands.
     """
-    from ftops.dataset.samples.drawing import draw_sample
-    from ftops.dataset.samples.marks import read_marks
+    from ftops.data.samples.drawing import draw_sample
+    from ftops.data.samples.marks import read_marks
 
     check_is_file(file)
     options = reading.find_options()
@@ -90,7 +90,7 @@ def sample(
 
 
 def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: Path) -> None:
-    from ftops.dataset.samples.marks import parse_mark, write_marks
+    from ftops.data.samples.marks import parse_mark, write_marks
     from ftops.errors import UsageError
 
     for one in wanted:
@@ -110,7 +110,7 @@ def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: 
 def _write_page(
     page: Path, drawn: "Sample", marks: "dict[str, Mark]", file: Path, where: Path
 ) -> None:
-    from ftops.dataset.samples.page import render_page
+    from ftops.data.samples.page import render_page
     from ftops.errors import UsageError
     from ftops.files import write_atomic
 
@@ -122,7 +122,7 @@ def _write_page(
 
 def _review(out: Output, drawn: "Sample", marks: "dict[str, Mark]", where: Path) -> None:
     """Ask row by row; each answer is on disk before the next question."""
-    from ftops.dataset.samples.marks import Mark, Verdict, write_marks
+    from ftops.data.samples.marks import Mark, Verdict, write_marks
 
     for number, row in enumerate(drawn.rows, 1):
         out.remark("\n".join(_render_row(row, marks.get(row.id))))
@@ -145,7 +145,7 @@ def _finish(
     *,
     shown: bool,
 ) -> None:
-    from ftops.dataset.findings import say_rows
+    from ftops.data.findings import say_rows
 
     document = _to_json(drawn, marks, page, where)
 

@@ -14,7 +14,7 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ftops.dataset.splitting import Division
+    from ftops.data.splitting import Division
     from ftops.records import Json
 
 ValidationAmount = Annotated[
@@ -77,7 +77,7 @@ def split(
 
     The same rows and seed give the same files. FILE is not changed.
     """
-    from ftops.dataset.splitting import (
+    from ftops.data.splitting import (
         Wish,
         divide,
         find_gaps,

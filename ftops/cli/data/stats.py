@@ -13,7 +13,7 @@ from ftops.cli.data.vocabularies import Fetch, fetch_missing
 from ftops.cli.output import Output
 
 if TYPE_CHECKING:
-    from ftops.dataset.reading.source import Source
+    from ftops.data.reading.source import Source
     from ftops.providers.engine_forecast import EngineForecast
 
 _DEFAULT_VOCABULARY = "o200k_base"
@@ -49,8 +49,8 @@ def stats(
     from ftops.cli import wiring
     from ftops.cli.data.stats_costs import estimate_costs
     from ftops.cli.data.stats_view import render_stats, stats_to_json
-    from ftops.dataset.reading.source import open_source
-    from ftops.dataset.stats.measure import measure_source
+    from ftops.data.reading.source import open_source
+    from ftops.data.stats.measure import measure_source
     from ftops.providers.offers import find_offer, list_offers
 
     options = reading.find_options()

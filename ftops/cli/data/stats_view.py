@@ -9,12 +9,12 @@ from rich.text import Text
 from ftops.cli.data.stats_costs import JobCost
 from ftops.cli.tables import make_table
 from ftops.cli.views import cell, heading, indent, render_pairs
-from ftops.dataset.letters import Letters
-from ftops.dataset.reading.source import Source
-from ftops.dataset.stats.distributions import Bin, Marks, find_marks, make_bins
-from ftops.dataset.stats.measure import DataFigures
-from ftops.dataset.tokens.counter import Counter
-from ftops.dataset.tokens.estimate import estimate_error, say_method
+from ftops.data.letters import Letters
+from ftops.data.reading.source import Source
+from ftops.data.stats.distributions import Bin, Marks, find_marks, make_bins
+from ftops.data.stats.measure import DataFigures
+from ftops.data.tokens.counter import Counter
+from ftops.data.tokens.estimate import estimate_error, say_method
 from ftops.records import Json
 
 _BAR = 40  # characters of the longest bar

@@ -17,7 +17,7 @@ def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
     """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
     from importlib.util import find_spec
 
-    from ftops.dataset.tokens.vocabulary import (
+    from ftops.data.tokens.vocabulary import (
         describe_file,
         find_folders,
         find_vocabulary,

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ftops.metrics.row_scorers import compile_pattern
 from ftops.records import Json
-from ftops.scoring.metrics.row_scorers import compile_pattern
 from ftops.spec.problems import quoted
 from ftops.spec.promptfoo.template import render_template
 from ftops.spec.promptfoo.tree import Leftovers, get_entries, iterate, to_text, to_value

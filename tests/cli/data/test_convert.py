@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.running import ftops
-from tests.dataset.data_files import call, calling, chat, pair, preference, said, tool, write_rows
+from tests.data.data_files import call, calling, chat, pair, preference, said, tool, write_rows
 
 
 def read(path: Path) -> list[Any]:

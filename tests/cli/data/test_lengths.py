@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.cli.running import ftops
-from tests.dataset.data_files import pair, write_rows
+from tests.data.data_files import pair, write_rows
 
 
 def test_what_auto_will_become_is_shown_for_the_provider(tmp_path: Path) -> None:

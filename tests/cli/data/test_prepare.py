@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ftops.cli.data.fixes import show_change
-from ftops.dataset.plans.treatment import Example
+from ftops.data.plans.treatment import Example
 from tests.cli.running import ftops
-from tests.dataset.workbooks import make_workbook
+from tests.data.workbooks import make_workbook
 
 MARK = "\n\n###\n\n"
 

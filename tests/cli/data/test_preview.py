@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ftops.cli.data.preview_view import Look, render_piece
-from ftops.dataset.preview import SeenPiece
+from ftops.data.preview import SeenPiece
 from tests.cli.running import ftops, write_job
-from tests.dataset.data_files import chat, pair, write_rows
+from tests.data.data_files import chat, pair, write_rows
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from ftops.cli.data.stats_costs import count_for, estimate_costs
-from ftops.dataset.reading.source import open_source
-from ftops.dataset.stats.measure import DataFigures, measure_source
-from ftops.dataset.tokens.estimate import Estimator
+from ftops.data.reading.source import open_source
+from ftops.data.stats.measure import DataFigures, measure_source
+from ftops.data.tokens.estimate import Estimator
 from ftops.providers.catalogue import Catalogue
 from ftops.providers.engine_forecast import EngineForecast
 from ftops.providers.offers import Offer, find_offer
 from ftops.records import RowFormat
 from tests.cli.running import ftops
-from tests.dataset.data_files import chat, pair, write_rows
+from tests.data.data_files import chat, pair, write_rows
 from tests.fakes import FakeClock
 
 FORECAST = EngineForecast(

@@ -1,0 +1,73 @@
+"""All checks, in the order in which their findings are told; and the page about them."""
+
+from collections.abc import Iterator
+
+from ftops.data.checks.amount import Amount
+from ftops.data.checks.calls import Calls
+from ftops.data.checks.classes import Classes
+from ftops.data.checks.completions import Completions
+from ftops.data.checks.drift import Drift
+from ftops.data.checks.duplicates import Duplicates
+from ftops.data.checks.harmful import HARMFUL
+from ftops.data.checks.labels import Labels
+from ftops.data.checks.leaks import Leaks
+from ftops.data.checks.lengths import Lengths
+from ftops.data.checks.line_ends import LineEnds
+from ftops.data.checks.near import Near
+from ftops.data.checks.offensive import Offensive
+from ftops.data.checks.privacy import Privacy
+from ftops.data.checks.prompts import Prompts
+from ftops.data.checks.protocol import Check
+from ftops.data.checks.structure import Garbled, Structure
+from ftops.data.checks.style import Style
+from ftops.data.findings import Rule, Severity
+
+FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
+    ("Structure", (Structure, Garbled, LineEnds)),
+    ("Amount", (Amount,)),
+    ("Lengths", (Lengths,)),
+    ("Prompts", (Prompts, Style)),
+    ("Completions", (Completions,)),
+    ("Tools", (Calls,)),
+    ("Classes", (Classes, Labels)),
+    ("The same", (Duplicates,)),
+    ("Nearly the same (with `--near`)", (Near,)),
+    ("In both files (with `--validation`)", (Leaks, Drift)),
+    ("Private and secret (with `--private`)", (Privacy,)),
+    ("Words of your own (with `--words`)", (Offensive,)),
+)
+# What is looked for after the pass, with what a command hands in.
+_AFTERWARDS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("Harmful (with `--moderate`)", (HARMFUL,)),
+)
+CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
+_MEANING = {
+    Severity.ERROR: "the data cannot be used as it is",
+    Severity.WARNING: "it can be used, and will probably train badly",
+    Severity.ADVICE: "it could be better",
+}
+
+
+def get_rules() -> Iterator[Rule]:
+    """Every rule of the catalogue."""
+    for _, rules in _list_families():
+        yield from rules
+
+
+def _list_families() -> Iterator[tuple[str, list[Rule]]]:
+    for name, family in FAMILIES:
+        yield name, [rule for check in family for rule in check.RULES]
+    for name, rules in _AFTERWARDS:
+        yield name, list(rules)
+
+
+def render_catalogue() -> str:
+    """The catalogue as Markdown: a section a family, an entry a rule."""
+    lines = [f"- **{severity}**: {meaning}." for severity, meaning in _MEANING.items()]
+    for name, rules in _list_families():
+        lines += ["", f"## {name}"]
+        for rule in rules:
+            fix = f" Fix: [{rule.fix}](data-fixes.md#{rule.fix})." if rule.fix else ""
+            lines += ["", f"### {rule.code}", "", f"*{rule.severity}*: {rule.title}.", ""]
+            lines += [rule.explanation, "", f"What to do: {rule.advice}{fix}"]
+    return "\n".join(lines) + "\n"

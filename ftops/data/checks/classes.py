@@ -1,0 +1,173 @@
+"""Completions that are labels: how many classes, how many rows each, which are the same in fact."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+from ftops.data.checks.protocol import CLASSIFICATION, Check, Facts
+from ftops.data.examining.sifting import RowBatch
+from ftops.data.examining.survey import Survey
+from ftops.data.findings import (
+    SHOWN_PLACES,
+    Finding,
+    Rule,
+    Seen,
+    Severity,
+    make_finding,
+    say_rows,
+)
+from ftops.text import to_nfc
+
+_W = Severity.WARNING
+SMALL = Rule(
+    "small-class", _W, "class with few rows",
+    "A class of which there are few examples is rarely learned, and its score means little.",
+    "Add rows of these classes (100 or more each), or join them with others.",
+)  # fmt: skip
+ONE = Rule(
+    "one-class", _W, "one class only",
+    "All rows have the same completion: the model learns to say it whatever is asked.",
+    "Add rows of other classes.",
+)  # fmt: skip
+VARIANTS = Rule(
+    "label-variants", _W, "labels that differ by case or blanks",
+    "The same class is written in several ways, so it is learned and counted as several.",
+    "Write each label in one way.", "unify-labels",
+)  # fmt: skip
+MISSING = Rule(
+    "class-not-in-validation", _W, "class missing from the validation data",
+    "A class without validation rows is not measured at all.",
+    "Split again so that each class is in both files: `ftops data split`.",
+)  # fmt: skip
+UNTRAINED = Rule(
+    "class-not-in-training", _W, "class missing from the training data",
+    "The validation data asks for a class that was never trained.",
+    "Split again so that each class is in both files.",
+)  # fmt: skip
+MAX_LABELS = 1000
+_MAX_LABEL_CHARS = 64
+_ROWS_A_CLASS = 3
+_ENOUGH = 100
+_SHOWN = 5
+
+
+class Classes(Check):
+    """Counts completions while they may be labels: few different ones, all short."""
+
+    RULES = (SMALL, ONE, VARIANTS, MISSING, UNTRAINED)
+
+    def __init__(self, survey: Survey) -> None:
+        self._rows = 0
+        self._counts: dict[str, int] | None = {}
+        self._first: dict[str, int] = {}
+
+    def add(self, batch: RowBatch) -> None:
+        self._rows += len(batch.raws)
+        counts = self._counts
+        if counts is None:
+            return
+        labels = batch.completions_in_nfc()
+        for label, count in Counter(labels).items():
+            if label in counts:
+                counts[label] += count
+                continue
+            counts[label] = count
+            self._first[label] = batch.places[labels.index(label)]
+        self._give_up_on_many()
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._rows += later._rows
+        if self._counts is None or later._counts is None:
+            self._counts = None
+            self._first.clear()
+            return
+        for label, count in later._counts.items():
+            self._counts[label] = self._counts.get(label, 0) + count
+            self._first.setdefault(label, later._first[label] + shift)
+        self._give_up_on_many()
+
+    def _give_up_on_many(self) -> None:
+        counts = self._counts
+        if counts is not None and (
+            len(counts) > MAX_LABELS or any(len(label) > _MAX_LABEL_CHARS * 4 for label in counts)
+        ):
+            self._counts = None
+            self._first.clear()
+
+    def find_classes(self, *, asked: bool = False) -> Mapping[str, int] | None:
+        """Rows per label, most frequent first; None when completions do not look like labels.
+
+        They do when each stands in three rows or more on average and none is long. `asked` leaves
+        that judgement to the user.
+        """
+        counts = self._counts
+        if not counts:
+            return None
+        alike = len(counts) * _ROWS_A_CLASS <= self._rows and all(
+            len(label) <= _MAX_LABEL_CHARS for label in counts
+        )
+        if not (alike and self._rows > _ROWS_A_CLASS) and not asked:
+            return None
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        classes = facts.classes
+        if facts.task != CLASSIFICATION or not classes:
+            return
+        if len(classes) == 1:
+            yield make_finding(ONE, f"every completion is {next(iter(classes))!r}")
+        small = {label: count for label, count in classes.items() if count < _ENOUGH}
+        if small and len(classes) > 1:
+            yield make_finding(SMALL, _say_small(small, len(classes)), self._seen(small))
+        for same in _find_variants(classes):
+            names = ", ".join(f"{label!r} ({classes[label]:,})" for label in same)
+            yield make_finding(
+                VARIANTS, f"{names} are one label", self._seen(same[1:]),
+                remedy={"labels": dict.fromkeys(same[1:], same[0])},
+            )  # fmt: skip
+
+    def _seen(self, labels: Mapping[str, int] | list[str]) -> Seen:
+        places = sorted(self._first[label] for label in labels)
+        return Seen(len(places), places[:SHOWN_PLACES])
+
+
+def _say_small(small: Mapping[str, int], classes: int) -> str:
+    rarest = sorted(small.items(), key=lambda item: (item[1], item[0]))[:_SHOWN]
+    names = ", ".join(f"{label!r} {count}" for label, count in rarest)
+    more = f", and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
+    return f"{len(small)} of {classes} classes have under {_ENOUGH} rows: {names}{more}"
+
+
+def _find_variants(classes: Mapping[str, int]) -> list[list[str]]:
+    """Labels that are one, but for case and blanks."""
+    groups: dict[str, list[str]] = {}
+    for label in classes:
+        groups.setdefault(same_label(label), []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def same_label(label: str) -> str:
+    """What labels share that are the same but for case and blanks."""
+    return to_nfc(" ".join(label.split()).casefold())
+
+
+def compare_classes(
+    training: Mapping[str, int] | None, validation: Mapping[str, int] | None
+) -> Iterator[Finding]:
+    """Findings about classes that stand in one file only."""
+    if not training or validation is None:
+        return
+    for rule, one, other, where in (
+        (MISSING, training, validation, "validation"),
+        (UNTRAINED, validation, training, "training"),
+    ):
+        absent = [label for label in one if label not in other]
+        if absent:
+            shown = ", ".join(repr(label) for label in absent[:_SHOWN])
+            more = f", and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+            rows = say_rows(sum(one[label] for label in absent))
+            yield make_finding(
+                rule,
+                f"{len(absent)} of {len(one)} classes ({rows}) have no {where} rows: {shown}{more}",
+                Seen(len(absent)),
+            )

@@ -1,0 +1,153 @@
+"""How completions begin and end."""
+
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import Self
+
+from ftops.data.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
+from ftops.data.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
+from ftops.data.examining.sifting import RowBatch
+from ftops.data.examining.survey import STOPS, Survey
+from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.records import RowFormat
+
+_W, _A = Severity.WARNING, Severity.ADVICE
+BLANK = Rule(
+    "no-leading-blank", _A, "no leading blank",
+    "The tokenizers of the legacy models (ada to davinci, babbage-002, davinci-002) know most words"
+    " with the blank before them; a completion that begins with one is fewer and better tokens.",
+    "Put one blank before each completion.", "add-leading-blank",
+)  # fmt: skip
+MIXED = Rule(
+    "mixed-leading-blank", _W, "leading blank here and not there",
+    "The same word with and without the blank is two things to learn.",
+    "Begin every completion with one blank, or none.", "add-leading-blank",
+)  # fmt: skip
+STOP = Rule(
+    "no-stop", _W, "no stop sequence",
+    "Completions of different length that end in nothing common do not teach the model to stop.",
+    "Append a stop sequence to every completion, and ask with it.", "add-stop",
+)  # fmt: skip
+LACKING = Rule(
+    "stop-missing", _W, "completions without the stop sequence",
+    "Most completions end with the same sign, and these do not.",
+    "Append the stop sequence to these.", "add-stop",
+)  # fmt: skip
+INSIDE = Rule(
+    "stop-inside", _W, "stop sequence inside the text",
+    "The sign that ends completions also stands inside of some: answers will be cut there.",
+    "Take another stop sequence, or take the sign out of these texts.", "replace-stop",
+)  # fmt: skip
+PREFIX = Rule(
+    "common-completion-prefix", _A, "common beginning",
+    "All completions begin with the same words: the model pays to write what is known already.",
+    "Leave the words out, and put them before the answers yourself.", "remove-completion-prefix",
+)  # fmt: skip
+CAPITALS = Rule(
+    "upper-case-completions", _A, "completions in capitals",
+    "More than a third of the letters are capitals. Models write small letters better.",
+    "Write completions in ordinary letters.", "lower-completions",
+)  # fmt: skip
+_LEADING = frozenset(" \n\t")
+_FIRST = itemgetter(0)  # no completion is empty
+_LONG_PREFIX = 5
+_CAPITAL_SHARE = 1 / 3
+
+
+class Completions(Check):
+    """Looks at both ends of completions; chats have none."""
+
+    RULES = (BLANK, MIXED, STOP, LACKING, INSIDE, PREFIX, CAPITALS)
+
+    def __init__(self, survey: Survey) -> None:
+        self._rows = 0
+        self._blank = Seen()
+        self._bare = Seen()
+        self._mark = Mark(survey.stop)
+        self._free = Free(STOPS)
+        self._prefix = Prefix()
+        self._shortest: int | None = None
+        self._capitals = Capitals()
+
+    def add(self, batch: RowBatch) -> None:
+        if batch.format is not RowFormat.COMPLETION or not batch.raws:
+            return
+        texts, joined = batch.completions, batch.completion_text()
+        self._rows += len(texts)
+        flags = list(map(_LEADING.__contains__, map(_FIRST, texts)))
+        self._blank.add_where(flags, batch.places)
+        self._bare.add_where(flags, batch.places, wanted=False)
+        self._mark.add(texts, joined, batch.places)
+        self._free.add(texts, joined)
+        self._prefix.add(texts)
+        self._capitals.add(texts, self._mark.mark)
+        shortest = min(batch.completion_lengths())
+        if self._shortest is None or shortest < self._shortest:
+            self._shortest = shortest
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._rows += later._rows
+        self._blank.merge(later._blank, shift)
+        self._bare.merge(later._bare, shift)
+        self._mark.merge(later._mark, shift)
+        self._free.merge(later._free)
+        self._prefix.merge(later._prefix)
+        self._capitals.merge(later._capitals)
+        lengths = [one for one in (self._shortest, later._shortest) if one is not None]
+        self._shortest = min(lengths, default=None)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if not self._rows:
+            return
+        if facts.aim.row_format is not RowFormat.CHAT:
+            yield from self._about_blanks()
+        if facts.task not in (CLASSIFICATION, OPEN_ENDED):
+            yield from self._about_ends()
+        yield from self._about_beginnings(facts)
+        if self._capitals.share > _CAPITAL_SHARE and facts.task != CLASSIFICATION:
+            text = f"about {self._capitals.share:.0%} of the letters"
+            yield make_finding(CAPITALS, text, remedy=self._capitals.propose(self._mark.mark))
+
+    def _about_blanks(self) -> Iterator[Finding]:
+        if self._bare.count == self._rows:
+            yield make_finding(BLANK, "no completion begins with a blank", remedy={})
+        elif self._bare.count:
+            fewer, how = (
+                (self._bare, "without") if self._bare.count <= self._blank.count
+                else (self._blank, "with")
+            )  # fmt: skip
+            text = f"{say_rows(fewer.count)} {how} a leading blank, unlike the others"
+            yield make_finding(MIXED, text, fewer, remedy={})
+
+    def _about_ends(self) -> Iterator[Finding]:
+        mark = self._mark
+        if not mark.mark:
+            sign = self._free.proposal()
+            yield make_finding(
+                STOP,
+                "completions end in no common sign",
+                advice=f"Append one to every completion, such as {sign!r}, which occurs in none.",
+                remedy=self._free.propose("stop"),
+            )
+            return
+        if mark.lacking.count:
+            text = f"{say_rows(mark.lacking.count)} without {mark.mark!r} at the end"
+            remedy = self._free.keep("stop", mark.mark)
+            yield make_finding(LACKING, text, mark.lacking, remedy=remedy)
+        if mark.inside.count:
+            yield make_finding(
+                INSIDE,
+                f"{say_rows(mark.inside.count)} with {mark.mark!r} inside the completion, too",
+                mark.inside,
+                advice=f"Take another, such as {self._free.proposal()!r}.",
+                remedy=self._free.propose("stop", mark.mark),
+            )
+
+    def _about_beginnings(self, facts: Facts) -> Iterator[Finding]:
+        """A beginning that is a whole completion, or part of a label, is not to be taken away."""
+        prefix = (self._prefix.value or "").lstrip()
+        whole = self._shortest is not None and len(self._prefix.value or "") >= self._shortest
+        if len(prefix) >= _LONG_PREFIX and not whole and facts.task != CLASSIFICATION:
+            text = f"all completions begin with {prefix[:60]!r}"
+            remedy = propose_prefix(self._prefix.value or "", _LONG_PREFIX - 1)
+            yield make_finding(PREFIX, text, remedy=remedy)

@@ -1,0 +1,67 @@
+"""Rows that a judge, who is handed in, takes for harmful; no text of them is shown."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from ftops.data.examining.sifting import RowBatch, Sifter
+from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows, say_seen
+from ftops.data.messages import Raw, message_text
+from ftops.data.reading.source import Source
+from ftops.data.screening.judging import Courtroom
+from ftops.data.shapes import COMPLETION, OUTPUTS, PREFERENCE
+from ftops.records import RowFormat
+
+HARMFUL = Rule(
+    "harmful", Severity.WARNING, "texts that the provider takes for harmful",
+    "With `--moderate`, the texts of the rows are sent to the provider's moderation endpoint, which"
+    " names categories such as violence or harassment. A row is judged by each of its texts: the"
+    " prompt, the messages, the completion, both answers of a preference; names and tool calls are"
+    " not sent. A provider that finds such rows may refuse the data or the trained model, after the"
+    " training was paid. That a text passes here is no promise: what the provider asks after the"
+    " training is more than this.",
+    "Read these rows, and take out what is harmful; a text that only speaks of harm may stay.",
+)  # fmt: skip
+
+
+def find_harmful(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
+    """What the judge says of the rows of a source; it is read once more, a batch at a time.
+
+    Verdicts are about the good rows alone: the others have findings of their own.
+    """
+    rows = Seen()
+    categories: dict[str, Seen] = {}
+    sifter = Sifter(unit=source.unit)
+    for batch in source.batches():
+        sifted = sifter.sift(batch)
+        texts = map(list_row_texts, [sifted.format] * len(sifted.raws), sifted.raws)
+        _count(sifted, courtroom.judge(texts), rows, categories)
+    if rows.count:
+        ranked = sorted(categories.items(), key=lambda item: (-item[1].count, item[0]))
+        shown = ", ".join(say_seen(name, seen, source.unit) for name, seen in ranked)
+        yield make_finding(HARMFUL, f"{say_rows(rows.count)}: {shown}", rows)
+
+
+def list_row_texts(format: RowFormat, raw: Raw) -> list[str]:
+    """All texts of a good row."""
+    if format is COMPLETION:
+        return [cast(str, raw["prompt"]), cast(str, raw["completion"])]
+    if format is PREFERENCE:
+        messages = list(cast("dict[str, list[Raw]]", raw["input"])["messages"])
+        for key in OUTPUTS:
+            messages += cast("list[Raw]", raw[key])
+    else:
+        messages = cast("list[Raw]", raw["messages"])
+    return [message_text(message) for message in messages]
+
+
+def _count(
+    batch: RowBatch,
+    verdicts: list[frozenset[str]],
+    rows: Seen,
+    categories: dict[str, Seen],
+) -> None:
+    for place, names in zip(batch.places, verdicts, strict=True):
+        if names:
+            rows.add(place)
+        for name in names:
+            categories.setdefault(name, Seen()).add(place)

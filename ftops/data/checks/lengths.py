@@ -1,0 +1,182 @@
+"""Rows that are too long for the model, or hardly there; and rows of which nothing is learned."""
+
+from collections.abc import Iterator
+from itertools import compress
+from typing import TYPE_CHECKING, Self, cast
+
+from ftops.data.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.data.examining.gauge import Gauge
+from ftops.data.examining.sifting import RowBatch
+from ftops.data.examining.survey import Survey
+from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.messages import Raw
+from ftops.records import RowFormat
+
+# Tokens are counted of few rows in few files: their modules are imported where that is done.
+if TYPE_CHECKING:
+    from ftops.data.rows import Row
+    from ftops.data.tokens.counter import Counter
+
+_W, _A = Severity.WARNING, Severity.ADVICE
+LONG = Rule(
+    "over-limit", _W, "row longer than the model reads",
+    "A row of more tokens than the model takes is cut: OpenAI cuts its end, the built-in engine its"
+    " beginning. What is cut is paid for or lost, and an answer without its end is learned as it"
+    " is. Tokens are counted with the model's own vocabulary where that is at hand; else only rows"
+    " that are over by every estimate are named.",
+    "Shorten the rows, cut them into several, or name a model that reads more.",
+)  # fmt: skip
+SHORT = Rule(
+    "very-short", _A, "hardly any text",
+    "Rows with fewer than six characters are often what is left of a cell that was cut.",
+    "Look at these rows.",
+)  # fmt: skip
+SILENT = Rule(
+    "blank-prompts", _W, "prompts that say nothing",
+    "Some prompts are empty, or nothing but blanks and the separator, and others are not: nothing"
+    " tells the model why it should answer so.",
+    "Fill the prompts in, or drop the rows.",
+)  # fmt: skip
+NOTHING = Rule(
+    "nothing-learned", _W, "nothing of the row is learned",
+    "Every message of the assistant has the weight 0, so the row costs and teaches nothing.",
+    "Give the answer that should be learned the weight 1, or drop the rows.",
+)  # fmt: skip
+LITTLE = Rule(
+    "little-learned", _A, "little of the text is learned",
+    "Less than a hundredth of the text is completions. All of it is read, and paid for, in every"
+    " epoch.",
+    "Shorten the prompts: leave out what the answer does not depend on.",
+)  # fmt: skip
+_SHORTEST = 6
+_SHARE = 0.01
+_BYTES_A_CHARACTER = 4  # at most, and no token is less than a byte
+
+
+class Lengths(Check):
+    """Looks at lengths; only rows that may be over the limit are counted in tokens."""
+
+    RULES = (LONG, SHORT, SILENT, NOTHING, LITTLE)
+
+    @staticmethod
+    def open_counter(gauge: Gauge) -> "Counter":
+        """Whoever counts the tokens of rows that may be too long."""
+        from ftops.data.tokens.counter import open_counter
+
+        return open_counter(gauge)
+
+    def __init__(self, survey: Survey) -> None:
+        self._gauge = survey.gauge
+        self._marks = len(survey.separator) + len(survey.stop)
+        self._separator = survey.separator
+        self._rows = 0
+        self._long = Seen()
+        self._filled = 0  # rows whose prompt alone is over the limit
+        self._short = Seen()
+        self._silent = Seen()
+        self._nothing = Seen()
+        self._characters = 0
+        self._learned = 0
+
+    def add(self, batch: RowBatch) -> None:
+        if not batch.raws:
+            return
+        self._rows += len(batch.raws)
+        lengths = batch.row_lengths()
+        if batch.format is RowFormat.COMPLETION:
+            self._characters += sum(lengths)
+            self._learned += sum(batch.completion_lengths())
+        if min(lengths) < _SHORTEST + self._marks:
+            self._add_short(batch, lengths)
+        if min(batch.prompt_lengths()) <= len(self._separator) + _SHORTEST:
+            self._add_silent(batch)
+        if batch.format is RowFormat.CHAT:
+            for raw, place in zip(batch.raws, batch.places, strict=True):
+                if _learns_nothing(cast("list[Raw]", raw["messages"])):
+                    self._nothing.add(place)
+        limit = self._gauge.limit
+        if limit is not None and max(lengths) * _BYTES_A_CHARACTER > limit:
+            self._add_long(batch, lengths, limit)
+
+    def _add_short(self, batch: RowBatch, lengths: list[int]) -> None:
+        flags = [length < _SHORTEST + self._marks for length in lengths]
+        self._short.add_where(flags, batch.places)
+
+    def _add_silent(self, batch: RowBatch) -> None:
+        mark = self._separator
+        flags = [not prompt.removesuffix(mark).strip() for prompt in batch.prompts]
+        self._silent.add_where(flags, batch.places)
+
+    def _add_long(self, batch: RowBatch, lengths: list[int], limit: int) -> None:
+        widest = 1 if batch.prompt_text().isascii() and batch.completion_text().isascii() else 4
+        may_be = [length * widest > limit for length in lengths]
+        if not any(may_be):
+            return
+        from ftops.data.rows import Row
+
+        counter = self.open_counter(self._gauge)
+        least = limit / (1 - counter.error)  # over by the estimate, however far that is off
+        for raw, place in compress(zip(batch.raws, batch.places, strict=True), may_be):
+            prompt, answer = _count(Row(place, batch.format, raw), counter)
+            if prompt + answer > least:
+                self._long.add(place)
+                self._filled += prompt >= least
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._rows += later._rows
+        for mine, other in (
+            (self._long, later._long),
+            (self._short, later._short),
+            (self._silent, later._silent),
+            (self._nothing, later._nothing),
+        ):
+            mine.merge(other, shift)
+        self._filled += later._filled
+        self._characters += later._characters
+        self._learned += later._learned
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if self._long.count:
+            yield make_finding(LONG, self._say_long(), self._long)
+        if self._short.count:
+            yield make_finding(SHORT, f"{say_rows(self._short.count)}", self._short)
+        if self._silent.count and facts.task != OPEN_ENDED and self._silent.count < self._rows:
+            yield make_finding(SILENT, f"{say_rows(self._silent.count)}", self._silent)
+        if self._nothing.count:
+            yield make_finding(NOTHING, f"{say_rows(self._nothing.count)}", self._nothing)
+        if self._learned < _SHARE * self._characters:
+            share = self._learned / self._characters
+            yield make_finding(LITTLE, f"{share:.1%} of the characters are completions")
+
+    def _say_long(self) -> str:
+        from ftops.data.tokens.estimate import say_method
+
+        counter = self.open_counter(self._gauge)
+        are = "row is" if self._long.count == 1 else "rows are"
+        how = say_method(counter.method, counter.error)
+        text = f"{self._long.count:,} {are} longer than {self._gauge.limit:,} tokens ({how})"
+        if self._filled:
+            text += f"; the prompt alone fills that in {self._filled:,}"
+        return text
+
+
+def _count(row: "Row", counter: "Counter") -> tuple[int, int]:
+    """The tokens before the last piece of a row, and those of the last."""
+    from ftops.data.tokens.pieces import cut_row
+
+    pieces = cut_row(row)
+    *before, last = (
+        count + piece.marks
+        for count, piece in zip(
+            counter.count([piece.text for piece in pieces]), pieces, strict=True
+        )
+    )
+    return sum(before), last
+
+
+def _learns_nothing(messages: list[Raw]) -> bool:
+    if messages[-1].get("weight", 1) != 0:
+        return False
+    return not any(
+        message["role"] == "assistant" and message.get("weight", 1) != 0 for message in messages
+    )

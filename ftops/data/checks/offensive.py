@@ -1,0 +1,83 @@
+"""Words of a list that the user hands in; what is offensive, and where, is for him to say."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import ClassVar, Self
+
+from ftops.data.checks.protocol import Check, Facts
+from ftops.data.examining.sifting import SEAM, RowBatch
+from ftops.data.examining.survey import Survey
+from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows, say_seen
+from ftops.data.screening.word_list import normalise
+
+_SHOWN_WORDS = 3
+OFFENSIVE = Rule(
+    "offensive-words", Severity.WARNING, "words of your list",
+    "With `--words FILE`, prompts, completions and messages are searched for the words and phrases"
+    " of a text file of your own: one a line; `# language: de` names the language of those that"
+    " follow, other lines with # in front are remarks. No list comes with ftops, since what offends"
+    " depends on the language, the place and the readers. A word is found as a word and not within"
+    " another one, in any case and width; what is written without blanks (Chinese, Japanese, Thai)"
+    " anywhere, and Korean where a word begins. A word tells little of what is meant: a text"
+    " without any can be harmful, and one that quotes them may be just what the model should know.",
+    "Read these rows, and take out what the model must not say: `ftops data sample --mark` with"
+    " drop.",
+)  # fmt: skip
+
+
+class Offensive(Check):
+    """Looks for all words in the texts of a batch at once, since most hold none."""
+
+    RULES = (OFFENSIVE,)
+    ASKED: ClassVar[str] = "words"
+
+    def __init__(self, survey: Survey) -> None:
+        self._words = survey.words
+        self._rows = Seen()
+        self._languages: dict[str, Seen] = {}
+        self._counts: dict[str, int] = {}  # rows of each word
+
+    def add(self, batch: RowBatch) -> None:
+        found: set[tuple[int, int]] = set()
+        for column in (batch.prompts, batch.completions, batch.others):
+            if column:
+                found.update(self._look(column))
+        languages: dict[str, set[int]] = {}
+        for row, index in found:
+            language, word = self._words.entries[index]
+            languages.setdefault(language, set()).add(row)
+            self._counts[word] = self._counts.get(word, 0) + 1
+        for row in sorted({row for row, _ in found}):
+            self._rows.add(batch.places[row])
+        for language, rows in languages.items():
+            seen = self._languages.setdefault(language, Seen())
+            for row in sorted(rows):
+                seen.add(batch.places[row])
+
+    def _look(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """The number of the text and of the entry, for each word found."""
+        from ftops.data.screening.word_search import open_search  # it takes 7 ms
+
+        plain = list(map(normalise, texts))
+        ends = list(accumulate(len(text) + len(SEAM) for text in plain))
+        for place, index in open_search(self._words).find(SEAM.join(plain)):
+            yield bisect_right(ends, place), index
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._rows.merge(later._rows, shift)
+        for language, seen in later._languages.items():
+            self._languages.setdefault(language, Seen()).merge(seen, shift)
+        for word, count in later._counts.items():
+            self._counts[word] = self._counts.get(word, 0) + count
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if not self._rows.count:
+            return
+        ranked = sorted(self._languages.items(), key=lambda one: (-one[1].count, one[0]))
+        shown = ", ".join(say_seen(language, seen, facts.unit) for language, seen in ranked)
+        often = sorted(self._counts, key=lambda word: (-self._counts[word], word))
+        words = ", ".join(f"{word!r} {self._counts[word]:,}" for word in often[:_SHOWN_WORDS])
+        more = ", …" if len(often) > _SHOWN_WORDS else ""
+        text = f"{say_rows(self._rows.count)}: {shown}; {words}{more}"
+        yield make_finding(OFFENSIVE, text, self._rows)

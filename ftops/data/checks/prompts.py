@@ -1,0 +1,148 @@
+"""How prompts end, so that the model knows where its answer begins; and how they begin."""
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Self
+
+from ftops.data.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
+from ftops.data.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.data.examining.sifting import RowBatch
+from ftops.data.examining.survey import SEPARATORS, Survey
+from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.records import RowFormat
+
+_W, _A = Severity.WARNING, Severity.ADVICE
+NONE = Rule(
+    "no-separator", _W, "no common separator",
+    "Prompts that end in nothing common leave the model guessing where its answer begins. A"
+    " separator is a sign that occurs in no prompt; a full stop or a letter is none.",
+    "Append a separator to every prompt, and to every prompt that you ask later.", "add-separator",
+)  # fmt: skip
+LACKING = Rule(
+    "separator-missing", _W, "prompts without the separator",
+    "Most prompts end with the same sign, and these do not.",
+    "Append the separator to these prompts.", "add-separator",
+)  # fmt: skip
+INSIDE = Rule(
+    "separator-inside", _W, "separator inside the text",
+    "The sign that ends prompts also stands inside of some: the model may answer too early.",
+    "Take another separator, or take the sign out of these texts.", "replace-separator",
+)  # fmt: skip
+SEVERAL = Rule(
+    "several-separators", _W, "several separators",
+    "Some prompts end with one known separator and some with another.",
+    "Use one of them throughout.", "add-separator",
+)  # fmt: skip
+BLANK = Rule(
+    "prompt-ends-with-blank", _W, "prompt ends with a blank",
+    "Tokens begin with the blank before a word, so a prompt that ends with one parts the word from"
+    " it, and the model meets a token that it hardly knows.",
+    "Take the blank away.", "strip-prompt-end",
+)  # fmt: skip
+PREFIX = Rule(
+    "common-prompt-prefix", _A, "long common beginning",
+    "All prompts begin with the same words. They teach nothing, and each of them is paid for in"
+    " every row and every later question.",
+    "Leave the words out, here and when you ask.", "remove-prompt-prefix",
+)  # fmt: skip
+CAPITALS = Rule(
+    "upper-case-prompts", _A, "prompts in capitals",
+    "More than a third of the letters are capitals. Models have read far more small letters.",
+    "Write prompts in ordinary letters, here and when you ask.", "lower-prompts",
+)  # fmt: skip
+EQUAL = Rule(
+    "equal-prompts", _W, "all prompts are equal",
+    "The prompt says nothing about the completion when it is always the same.",
+    "Leave the prompt empty, or put into it what the answer depends on.",
+)  # fmt: skip
+_LONG_PREFIX = 12
+_BLANKS = (" ", "\t", "\u00a0", "\u3000")
+_CAPITAL_SHARE = 1 / 3
+
+
+class Prompts(Check):
+    """Looks at both ends of prompts; chats have none."""
+
+    RULES = (NONE, LACKING, INSIDE, SEVERAL, BLANK, PREFIX, CAPITALS, EQUAL)
+
+    def __init__(self, survey: Survey) -> None:
+        self._rows = 0
+        self._mark = Mark(survey.separator)
+        self._free = Free(SEPARATORS)
+        self._blank = Seen()
+        self._prefix = Prefix()
+        self._capitals = Capitals()
+        self._longest = 0
+
+    def add(self, batch: RowBatch) -> None:
+        if batch.format is not RowFormat.COMPLETION or not batch.raws:
+            return
+        texts, joined = batch.prompts, batch.prompt_text()
+        self._rows += len(texts)
+        self._mark.add(texts, joined, batch.places)
+        self._free.add(texts, joined)
+        self._free.look(batch.completion_text())
+        self._blank.add_where(list(map(str.endswith, texts, repeat(_BLANKS))), batch.places)
+        self._prefix.add(texts)
+        self._capitals.add(texts, self._mark.mark)
+        if self._prefix.value:
+            self._longest = max(self._longest, *batch.prompt_lengths())
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._rows += later._rows
+        self._mark.merge(later._mark, shift)
+        self._free.merge(later._free)
+        self._blank.merge(later._blank, shift)
+        self._prefix.merge(later._prefix)
+        self._capitals.merge(later._capitals)
+        self._longest = max(self._longest, later._longest)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if not self._rows or facts.task == OPEN_ENDED:
+            return
+        prefix = self._prefix.value or ""
+        if self._rows > 1 and prefix and len(prefix) == self._longest:
+            yield make_finding(EQUAL, f"all {self._rows:,} prompts are {_quote(prefix)}")
+            return
+        yield from self._about_ends()
+        if self._blank.count:
+            yield make_finding(BLANK, f"{say_rows(self._blank.count)}", self._blank, remedy={})
+        if len(prefix) > _LONG_PREFIX and self._rows > 1:
+            text = f"all prompts begin with {_quote(prefix)}"
+            yield make_finding(PREFIX, text, remedy=propose_prefix(prefix, _LONG_PREFIX))
+        if self._capitals.share > _CAPITAL_SHARE:
+            text = f"about {self._capitals.share:.0%} of the letters"
+            yield make_finding(CAPITALS, text, remedy=self._capitals.propose(self._mark.mark))
+
+    def _about_ends(self) -> Iterator[Finding]:
+        mark = self._mark
+        if not mark.mark:
+            known = {one: n for one, n in self._free.ending.items() if n * 20 > self._rows}
+            if len(known) > 1:
+                shown = ", ".join(f"{_quote(one)} ({n:,})" for one, n in sorted(known.items()))
+                remedy = self._free.propose("separator")
+                yield make_finding(SEVERAL, f"prompts end with {shown}", remedy=remedy)
+                return
+            sign = _quote(self._free.proposal())
+            yield make_finding(
+                NONE,
+                "prompts end in no common sign",
+                advice=f"Append one to every prompt, such as {sign}, which occurs in none.",
+                remedy=self._free.propose("separator"),
+            )
+            return
+        if mark.lacking.count:
+            text = f"{say_rows(mark.lacking.count)} without {_quote(mark.mark)} at the end"
+            lasting = self._free.keep("separator", mark.mark.rstrip("".join(_BLANKS)))
+            yield make_finding(LACKING, text, mark.lacking, remedy=lasting)
+        if mark.inside.count:
+            text = f"{say_rows(mark.inside.count)} with {_quote(mark.mark)} inside the prompt, too"
+            yield make_finding(
+                INSIDE, text, mark.inside,
+                advice=f"Take another, such as {_quote(self._free.proposal())}.",
+                remedy=self._free.propose("separator", mark.mark),
+            )  # fmt: skip
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -1,0 +1,187 @@
+"""Rows of one shape become rows of another, where nothing is lost or guessed."""
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+import orjson
+
+from ftops.data.calls import CALL_KEYS
+from ftops.data.messages import BadRow, Raw, message_text
+from ftops.data.reading.source import Source
+from ftops.data.rows import BadRows, Row, read_source_rows
+from ftops.errors import DatasetError
+from ftops.records import Json, RowFormat
+
+SYSTEM, OTHER = "system", "non_preferred_output"
+DROPPABLE = frozenset(
+    {SYSTEM, OTHER, "tools", "functions", "parallel_tool_calls", "name", "weight"}
+)
+_SYSTEM_ROLES = ("system", "developer")
+_KNOWN_KEYS = frozenset({"role", "content"})
+
+
+def convert(
+    source: Source,
+    stream: BinaryIO,
+    *,
+    wanted: RowFormat | None = None,
+    as_csv: bool = False,
+    separator: str = "",
+    stop: str = "",
+    system: str | None = None,
+    dropped: Collection[str] = (),
+) -> tuple[int, RowFormat]:
+    """Write the rows of `source` in the shape `wanted` (None: their own); how many, and which.
+
+    Pairs that become chats lose their `separator` and `stop` and get the message `system`. Chats
+    of one question become pairs. What the wanted shape has no place for is an error with its row,
+    unless `dropped` names it. DatasetError, with places, for what cannot be converted.
+    """
+    bad = BadRows(source.name)
+    shape = wanted
+
+    def change(row: Row) -> Raw:
+        made = wanted or row.format
+        if as_csv and made is not RowFormat.COMPLETION:
+            raise DatasetError(
+                f"{source.name}:{row.line}: a {made} row, and CSV has columns for prompt and"
+                " completion",
+                hint="Add --to completion, or name the output .jsonl.",
+            )
+        return convert_row(row, made, separator, stop, system, dropped=dropped)
+
+    def good() -> Iterator[Raw]:
+        nonlocal shape
+        for row in read_source_rows(source):
+            shape = wanted or row.format
+            try:
+                raw = change(row)
+            except BadRow as error:
+                bad.add(row.line, str(error))
+                continue
+            bad.good += 1
+            if not bad.bad:
+                yield raw
+
+    write = _write_csv if as_csv else _write_lines
+    write(good(), stream)
+    if bad.bad:
+        raise bad.error()
+    return bad.good, shape or RowFormat.COMPLETION
+
+
+def convert_row(
+    row: Row,
+    wanted: RowFormat,
+    separator: str = "",
+    stop: str = "",
+    system: str | None = None,
+    *,
+    dropped: Collection[str] = (),
+) -> Raw:
+    """The row in that shape, to the letter but for its marks; BadRow when it cannot be had."""
+    if dropped and row.format is not RowFormat.COMPLETION:
+        row = replace(row, raw=_give_up(row.raw, dropped))
+    if row.format is wanted:
+        return row.raw
+    if wanted is RowFormat.PREFERENCE:
+        raise BadRow(f"a {row.format} row has one answer, and a preference needs two to choose of")
+    if row.format is RowFormat.COMPLETION:
+        prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
+        return make_chat(prompt, completion, system, separator=separator, stop=stop)
+    messages = row.messages
+    if wanted is RowFormat.CHAT:
+        _give_up_other(row, dropped)
+        asked = cast(Raw, row.raw["input"])
+        return {**asked, "messages": [*messages]}
+    _give_up_other(row, dropped)
+    return _to_pair(row, messages)
+
+
+def make_chat(
+    prompt: str, completion: str, system: str | None, *, separator: str = "", stop: str = ""
+) -> Raw:
+    """A chat of one question, without the marks; BadRow when there is no question or no answer.
+
+    Rows with marks are written in the legacy way, in which a blank begins each completion: it goes,
+    too. All other white space stays.
+    """
+    question, answer = prompt.removesuffix(separator), completion.removesuffix(stop)
+    if separator or stop:
+        answer = answer.removeprefix(" ")
+    if not question:
+        raise BadRow("prompt is empty, so a chat has no question")
+    if not answer:
+        raise BadRow("completion holds nothing but its marks")
+    messages: list[Json] = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer},
+    ]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    return {"messages": messages}
+
+
+def _give_up(raw: Raw, dropped: Collection[str]) -> Raw:
+    """A chat or a preference without what the user has named."""
+    if "input" in raw:
+        return {**raw, "input": _give_up(cast(Raw, raw["input"]), dropped)}
+    messages: list[Json] = [
+        {key: value for key, value in message.items() if key not in dropped}
+        for message in cast("list[Raw]", raw["messages"])
+        if SYSTEM not in dropped or message["role"] not in _SYSTEM_ROLES
+    ]
+    return {
+        **{key: value for key, value in raw.items() if key not in dropped},
+        "messages": messages,
+    }
+
+
+def _give_up_other(row: Row, dropped: Collection[str]) -> None:
+    """BadRow when the answer that was not preferred would be lost, and nothing says that it may."""
+    if row.format is RowFormat.PREFERENCE and OTHER not in dropped:
+        raise BadRow(f"a chat has one answer, and no place for {OTHER}; --drop {OTHER} gives it up")
+
+
+def _to_pair(row: Row, messages: list[Raw]) -> Raw:
+    for number, message in enumerate(messages):
+        if any(message.get(key) for key in CALL_KEYS):
+            raise BadRow(f"messages[{number}] calls a tool, and a pair has no place for calls")
+    top = cast(Raw, row.raw.get("input", row.raw))
+    if len(top) > 1:
+        extra = ", ".join(key for key in top if key != "messages")
+        raise BadRow(f"a pair of prompt and completion has no place for {extra}")
+    more = {key for message in messages for key in message} - _KNOWN_KEYS
+    if more:
+        raise BadRow(
+            "a message has more than role and content, and a pair has no place for it:"
+            f" {', '.join(sorted(more))}"
+        )
+    if messages[0]["role"] in _SYSTEM_ROLES:
+        raise BadRow("a pair has no place for the system message")
+    if [message["role"] for message in messages] != ["user", "assistant"]:
+        raise BadRow("only a chat of one question and its answer becomes prompt and completion")
+    return {"prompt": message_text(messages[0]), "completion": message_text(messages[1])}
+
+
+def _write_lines(raws: Iterable[Raw], stream: BinaryIO) -> None:
+    for raw in raws:
+        stream.write(orjson.dumps(raw, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _write_csv(raws: Iterable[Raw], stream: BinaryIO) -> None:
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    try:
+        writer = csv.writer(text, lineterminator="\n")
+        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(["prompt", "completion"])
+        for raw in raws:
+            cells = [str(raw["prompt"]), str(raw["completion"])]
+            # a carriage return without quotes around it ends the row for every reader
+            (quoting if "\r" in "".join(cells) else writer).writerow(cells)
+    finally:
+        text.flush()
+        text.detach()

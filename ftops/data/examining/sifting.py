@@ -1,0 +1,252 @@
+"""Parsed records become good rows, a batch at a time; the others become faults.
+
+A batch of completion rows is looked at as a whole, and row by row only when something is wrong in
+it: a row has exactly two quotes for each of its strings, so quotes tell of keys that stand twice.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import compress
+from operator import add, itemgetter, sub
+from typing import Any, cast
+
+import orjson
+
+from ftops.data.calls import answer_text, number_calls, write_tools
+from ftops.data.keys import may_hold_placeholder
+from ftops.data.messages import BadRow, Raw, message_text
+from ftops.data.reading.batches import Batch, Fault
+from ftops.data.reading.json_text import (
+    count_quotes,
+    count_strings,
+    duplicate_reason,
+    holds_nul,
+    holds_null,
+    read_literally,
+)
+from ftops.data.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape, without_nulls
+from ftops.records import RowFormat
+from ftops.text import all_to_nfc, json_to_nfc, to_nfc
+
+_PAIRS = (None, COMPLETION)
+_PAIR = itemgetter("prompt", "completion")
+SEAM = "\x1e"  # between texts that are searched at once
+_TWICE_BYTES = len('{"prompt":"","completion":""}') + len('"prompt":0,')
+
+
+def _lengths(texts: Sequence[str]) -> list[int]:
+    return list(map(len, texts))
+
+
+@dataclass(slots=True)
+class RowBatch:
+    """Good rows of one shape, and the faults among them.
+
+    `prompts` and `completions` are what the model is given and what it should answer; of a chat,
+    the text of all messages but the last, and the text of the last; calls of tools are text, too.
+    Of a preference, the preferred answer is the completion, and the other one stands in `others`,
+    which is empty elsewhere.
+    """
+
+    format: RowFormat
+    raws: list[Raw]
+    places: Sequence[int]
+    prompts: Sequence[str]
+    completions: Sequence[str]
+    faults: list[Fault] = field(default_factory=list)
+    others: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()  # prompts with completions, where they were made anyway
+    _kept: dict[str, Any] = field(default_factory=dict)  # what several checks ask for
+
+    def prompt_text(self) -> str:
+        """All prompts as one text, to be searched at once, with U+001E between them."""
+        return cast(str, self._keep("prompt text", SEAM.join, self.prompts))
+
+    def completion_text(self) -> str:
+        """All completions as one text, likewise."""
+        return cast(str, self._keep("completion text", SEAM.join, self.completions))
+
+    def prompt_lengths(self) -> list[int]:
+        """The characters of each prompt."""
+        return cast("list[int]", self._keep("prompt lengths", _lengths, self.prompts))
+
+    def completion_lengths(self) -> list[int]:
+        """The characters of each completion."""
+        return cast("list[int]", self._keep("completion lengths", _lengths, self.completions))
+
+    def row_lengths(self) -> list[int]:
+        """The characters of each prompt with its completion."""
+        lengths = self.prompt_lengths(), self.completion_lengths()
+        return cast(
+            "list[int]", self._keep("row lengths", lambda pair: list(map(add, *pair)), lengths)
+        )
+
+    def prompts_in_nfc(self) -> Sequence[str]:
+        """The prompts as they are compared; they themselves where that changes none."""
+        return self._in_nfc("prompts in NFC", self.prompts, self.prompt_text())
+
+    def completions_in_nfc(self) -> Sequence[str]:
+        """The completions as they are compared, likewise."""
+        return self._in_nfc("completions in NFC", self.completions, self.completion_text())
+
+    def _in_nfc(self, name: str, texts: Sequence[str], joined: str) -> Sequence[str]:
+        if joined.isascii():
+            return texts
+        return cast("Sequence[str]", self._keep(name, partial(all_to_nfc, joined=joined), texts))
+
+    def _keep(self, name: str, make: Callable[[Any], object], of: object) -> Any:
+        if name not in self._kept:
+            self._kept[name] = make(of)
+        return self._kept[name]
+
+    def row_hashes(self) -> Iterable[int]:
+        """A number for each row, the same for equal rows within one process."""
+        if self.format is COMPLETION:
+            prompts, completions = self.prompts_in_nfc(), self.completions_in_nfc()
+            same = prompts is self.prompts and completions is self.completions
+            return map(
+                hash, self.pairs if same and self.pairs else zip(prompts, completions, strict=True)
+            )
+        numbered = map(number_calls, self.raws)
+        return [
+            hash(json_to_nfc(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS))) for raw in numbered
+        ]
+
+    def question_hashes(self) -> Iterable[int]:
+        """A number for what is asked in each row: different rows that share it contradict.
+
+        A prompt may stand in many preferences; the same two answers want the same order. With
+        other tools it is another question.
+        """
+        prompts = self.prompts_in_nfc()
+        if self.format is COMPLETION:
+            return map(hash, prompts)
+        if self.format is not PREFERENCE:
+            offered = (tuple(write_tools(raw).values()) for raw in self.raws)
+            return map(hash, zip(prompts, offered, strict=True))
+        pairs = zip(self.completions_in_nfc(), map(to_nfc, self.others), strict=True)
+        return map(hash, zip(prompts, map(frozenset, pairs), strict=True))
+
+
+class Sifter:
+    """Sorts batches; all rows must have the shape of the first (or the one that is `expected`)."""
+
+    def __init__(self, expected: RowFormat | None = None, unit: str = "line") -> None:
+        self.format = expected
+        self._unit = unit
+        self._first = 0  # the place of the first row, where it decided the shape
+
+    def sift(self, batch: Batch) -> RowBatch:
+        """The good rows of a batch; faults of reading stay faults."""
+        if self.format in _PAIRS and batch.values:
+            rows = _take_pairs(batch)
+            if rows is not None:
+                if self.format is None:
+                    self.format, self._first = COMPLETION, batch.places[0]
+                return rows
+        return self._sift_each(batch)
+
+    def _say_mixed(self, found: RowFormat) -> str:
+        if not self._first:
+            return f"a {found} row among {self.format} rows"
+        return f"a {found} row; {self._unit} {self._first} began with {self.format} rows"
+
+    def _sift_each(self, batch: Batch) -> RowBatch:
+        raws: list[Raw] = []
+        places: list[int] = []
+        faults = batch.faults
+        for index, (value, place) in enumerate(zip(batch.values, batch.places, strict=True)):
+            try:
+                line = batch.lines[index] if batch.lines is not None else b""
+                row = cast(Raw, value)
+                try:
+                    found, strings = check_shape(value)
+                except BadRow:
+                    row, found, strings = _check_without_nulls(value)
+                if line and count_quotes(line) != 2 * strings:
+                    raise BadRow(duplicate_reason(line), "duplicate-key")
+                if holds_nul(value):
+                    raise BadRow("it holds the character U+0000", "nul-character")
+                if self.format is None:
+                    self.format, self._first = found, place
+                elif found is not self.format:
+                    raise BadRow(self._say_mixed(found), "mixed-formats")
+            except BadRow as error:
+                record = value
+                if error.code == "not-text" and batch.lines is not None:
+                    record = read_literally(batch.lines[index])
+                faults.append(Fault(place, error.code, str(error), record=record))
+            else:
+                raws.append(row)
+                places.append(place)
+        faults.sort(key=lambda fault: fault.place)
+        return _gather(self.format or COMPLETION, raws, places, faults)
+
+
+def _check_without_nulls(value: object) -> tuple[Raw, RowFormat, int]:
+    """A record that is no row as a row without its nulls, its shape, and how many strings it has.
+
+    BadRow when it is none either.
+    """
+    strings = count_strings(value) if holds_null(value) else None
+    row = cast(Raw, value) if strings is None else without_nulls(cast(Raw, value))
+    return row, check_shape(row)[0], strings or 0
+
+
+def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:
+    if format is COMPLETION:
+        prompts = [cast(str, raw["prompt"]) for raw in raws]
+        completions = [cast(str, raw["completion"]) for raw in raws]
+    elif format is PREFERENCE:
+        return _gather_preferences(raws, places, faults)
+    else:
+        chats = [cast("list[Raw]", raw["messages"]) for raw in raws]
+        prompts = ["\n".join(map(answer_text, chat[:-1])) for chat in chats]
+        completions = [answer_text(chat[-1]) for chat in chats]
+    return RowBatch(format, raws, places, prompts, completions, faults)
+
+
+def _gather_preferences(raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:
+    asked = [cast("dict[str, list[Raw]]", raw["input"])["messages"] for raw in raws]
+    prompts = ["\n".join(map(answer_text, chat)) for chat in asked]
+    completions, others = (
+        [message_text(cast("list[Raw]", raw[key])[0]) for raw in raws] for key in OUTPUTS
+    )
+    return RowBatch(PREFERENCE, raws, places, prompts, completions, faults, others)
+
+
+def _take_pairs(batch: Batch) -> RowBatch | None:
+    """The batch as rows, when all of its records are good pairs; else None."""
+    values = batch.values
+    if set(map(type, values)) != {dict} or set(map(len, cast("list[Raw]", values))) != {2}:
+        return None
+    raws = cast("list[Raw]", values)
+    try:
+        pairs = cast("list[tuple[str, str]]", list(map(_PAIR, raws)))
+    except KeyError:
+        return None
+    prompts, completions = cast("Iterable[tuple[str, ...]]", zip(*pairs, strict=True))
+    if set(map(type, prompts)) != {str} or set(map(type, completions)) != {str}:
+        return None
+    rows = RowBatch(COMPLETION, raws, batch.places, prompts, completions, batch.faults, pairs=pairs)
+    if not all(rows.completion_lengths()):
+        return None
+    if may_hold_placeholder(rows.prompt_text()):
+        return None
+    if "\0" in rows.prompt_text() or "\0" in rows.completion_text():
+        return None
+    return rows if batch.lines is None or _keys_stand_once(batch.lines, rows) else None
+
+
+def _keys_stand_once(lines: list[bytes], rows: RowBatch) -> bool:
+    """Whether no row names a key twice.
+
+    Another member would make its line longer by what it takes to write one; the quotes of lines
+    that are so much longer (by escapes, white space, letters of several bytes) are counted.
+    """
+    extra = list(map(sub, map(len, lines), rows.row_lengths()))
+    if max(extra) < _TWICE_BYTES:
+        return True
+    long = map(_TWICE_BYTES.__le__, extra)
+    return all(count_quotes(line) == 8 for line in compress(lines, long))

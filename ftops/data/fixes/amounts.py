@@ -1,0 +1,117 @@
+"""Rows that are left out though each is good: too long, there already, outvoted."""
+
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import compress
+from typing import ClassVar
+
+from ftops.data.calls import answer_text
+from ftops.data.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion, RowFilter, Value
+from ftops.data.rows import Row
+from ftops.records import RowFormat
+
+_PART = 1 << 17  # values of which a set is held
+_MOST_PARTS = 64
+
+
+class DropLongRows(RowFilter):
+    CODE = "drop-long-rows"
+    TITLE = "leave out rows that are too long"
+    ABOUT = "Rows of more characters than the number given, prompt and completion together."
+    VALUES: ClassVar = {"characters": Value("number", "the most that a row may have")}
+
+    def find_kept(self, portion: Portion) -> Sequence[bool] | None:
+        most = self.number("characters")
+        if portion.format is RowFormat.COMPLETION:
+            pairs = zip(portion.prompts, portion.completions, strict=True)
+            kept = [len(prompt) + len(completion) <= most for prompt, completion in pairs]
+        else:
+            rows = map(Row, portion.places, [portion.format] * len(portion.raws), portion.raws)
+            kept = [
+                sum(len(answer_text(one)) for one in row.messages) + len(row.other) <= most
+                for row in rows
+            ]
+        return None if all(kept) else kept
+
+
+class Vote(Choice):
+    CODE = "vote"
+    TITLE = "keep the completion that most rows of a prompt have"
+    ABOUT = (
+        "Where one prompt has several labels, the rows of the most frequent one stay; where two are"
+        " as frequent, those of the one that stands first. Proposed for classification only:"
+        " elsewhere variety may be meant."
+    )
+    QUESTIONS = True
+
+    def choose(self, hashes: Hashes) -> int:
+        rows, questions = hashes.rows, hashes.questions
+        count = 0
+        for mask in split_by_value(questions):
+            first: dict[int, int] = {}
+            several: set[int] = set()
+            for question, row in zip(compress(questions, mask), compress(rows, mask), strict=True):
+                if first.setdefault(question, row) != row:
+                    several.add(question)
+            del first
+            if several:
+                count += _count_votes(hashes, several, mask)
+        return count
+
+
+def _count_votes(hashes: Hashes, several: set[int], mask: bytes) -> int:
+    votes: dict[int, dict[int, int]] = {}
+    for number in _find(hashes.questions, several, mask):
+        given = votes.setdefault(hashes.questions[number], {})
+        row = hashes.rows[number]
+        given[row] = given.get(row, 0) + 1
+    # max takes the first of equals, and mappings keep the order of coming
+    winners = {question: max(given, key=given.__getitem__) for question, given in votes.items()}
+    count = 0
+    for number in _find(hashes.questions, several, mask):
+        if hashes.rows[number] != winners[hashes.questions[number]]:
+            hashes.leave_out(number)
+            count += 1
+    return count
+
+
+def _find(questions: "array[int]", several: set[int], mask: bytes) -> Iterator[int]:
+    for number in compress(range(len(questions)), mask):
+        if questions[number] in several:
+            yield number
+
+
+class DropDuplicates(Choice):
+    CODE = "drop-duplicates"
+    TITLE = "keep the first of equal rows"
+    ABOUT = (
+        "Rows that are the same once all other fixes are done. A letter with an accent is the same"
+        " as one code point and as two; nothing is rewritten."
+    )
+
+    def choose(self, hashes: Hashes) -> int:
+        rows = hashes.rows
+        count = 0
+        for mask in split_by_value(rows):
+            if len(set(compress(rows, mask))) == mask.count(1):
+                continue
+            seen: set[int] = set()
+            for number in compress(range(len(rows)), mask):
+                row = rows[number]
+                if row in seen:
+                    hashes.leave_out(number)
+                    count += 1
+                elif row != LEFT_OUT:
+                    seen.add(row)
+        return count
+
+
+def split_by_value(values: "array[int]") -> Iterator[bytes]:
+    """Masks that choose each value once, equal ones together, so that a set of a part is small."""
+    parts = 1
+    while parts < _MOST_PARTS and parts * _PART < len(values):
+        parts *= 2
+    lowest = values.tobytes()[0 if sys.byteorder == "little" else 7 :: 8]
+    for part in range(parts):
+        yield lowest.translate(bytes(byte % parts == part for byte in range(256)))

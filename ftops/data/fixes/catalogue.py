@@ -1,0 +1,76 @@
+"""All fixes, in the order in which they are applied; and the page about them.
+
+A new fix is a class of one of the four kinds, and its line here.
+"""
+
+from collections.abc import Mapping
+
+from ftops.data.checks.catalogue import get_rules
+from ftops.data.fixes.amounts import DropDuplicates, DropLongRows, Vote
+from ftops.data.fixes.beginnings import (
+    AddLeadingBlank,
+    LowerCompletions,
+    LowerPrompts,
+    RemoveCompletionPrefix,
+    RemovePromptPrefix,
+)
+from ftops.data.fixes.classes import LabelMap, UnifyLabels
+from ftops.data.fixes.endings import (
+    AddSeparator,
+    AddStop,
+    ReplaceSeparator,
+    ReplaceStop,
+    StripPromptEnd,
+)
+from ftops.data.fixes.letters import MendMojibake, UnifyNewlines
+from ftops.data.fixes.marked import DropMarked
+from ftops.data.fixes.protocol import Fix, RecordFix
+from ftops.data.fixes.records import (
+    DropBadRows,
+    DropExtraKeys,
+    MendJson,
+    RemoveNul,
+    RenameKeys,
+    WriteArguments,
+    WriteNumbers,
+)
+from ftops.data.fixes.redacting import Redact
+
+FIXES: Mapping[str, type[Fix]] = {
+    fix.CODE: fix
+    for fix in (
+        MendJson, RenameKeys, WriteNumbers, WriteArguments, DropExtraKeys, RemoveNul, DropMarked,
+        MendMojibake, UnifyNewlines, Redact, DropBadRows,
+        StripPromptEnd, RemovePromptPrefix, LowerPrompts, RemoveCompletionPrefix, LowerCompletions,
+        UnifyLabels, LabelMap, ReplaceSeparator, AddSeparator, ReplaceStop, AddStop,
+        AddLeadingBlank, DropLongRows, Vote, DropDuplicates,
+    )
+}  # fmt: skip
+KNOWN_STEPS = {code: fix.VALUES for code, fix in FIXES.items()}  # what a plan may say
+# What is applied before the checks look again, because it changes what they see.
+EARLY = (
+    "mend-json", "rename-keys", "write-numbers", "write-arguments", "drop-extra-keys", "remove-nul",
+    "mend-mojibake", "unify-newlines", "redact",
+)  # fmt: skip
+
+
+def find_answered(fix: type[Fix]) -> list[str]:
+    """The checks whose findings the fix answers."""
+    named = [rule.code for rule in get_rules() if rule.fix == fix.CODE]
+    if issubclass(fix, RecordFix):
+        named += [code for code in fix.CODES if code not in named]
+    return named
+
+
+def render_fixes() -> str:
+    """The catalogue as Markdown: an entry a fix."""
+    lines = []
+    for code, fix in FIXES.items():
+        lines += ["", f"## {code}", "", f"{fix.TITLE[0].upper()}{fix.TITLE[1:]}.", "", fix.ABOUT]
+        answered = ", ".join(f"[{one}](data-checks.md#{one})" for one in find_answered(fix))
+        if answered:
+            lines += ["", f"Answers: {answered}."]
+        for name, value in fix.VALUES.items():
+            left_out = "" if value.required else " (may be left out)"
+            lines += ["", f"`{name}`: {value.about}{left_out}."]
+    return "\n".join(lines[1:]) + "\n"

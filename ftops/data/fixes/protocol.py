@@ -1,0 +1,158 @@
+"""What a fix is: a pure function over rows, with values that stand in the plan.
+
+A `RecordFix` makes a row of a record that is none; a `TextFix` changes the texts of good rows; a
+`RowFilter` leaves rows out; and a `Choice` leaves out what only all rows together tell. Nothing is
+inferred here: what a fix needs to know stands in its values, so that the same plan does the same to
+other data.
+"""
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias, cast
+
+from ftops.data.messages import Raw
+from ftops.data.reading.batches import Fault
+from ftops.records import Json, RowFormat
+
+Kind: TypeAlias = Literal["text", "texts", "labels", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value that a fix takes: `texts` is a list of them, `labels` a mapping of text to text.
+
+    `of` holds the texts that may stand in a list; without it any may.
+    """
+
+    kind: Kind
+    about: str
+    required: bool = True
+    of: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Portion:
+    """Good rows of one shape on their way; of pairs, `prompts` and `completions` are what counts.
+
+    `refused` are rows that a fix can do nothing with, though it was to: the whole fails with them.
+    """
+
+    format: RowFormat
+    places: Sequence[int]
+    raws: Sequence[Raw]
+    prompts: Sequence[str] = ()
+    completions: Sequence[str] = ()
+    refused: list[Fault] = field(default_factory=list)
+
+    def keep(self, flags: Sequence[bool]) -> None:
+        """Leave the rows out whose flag is not set."""
+
+        def chosen(values: Sequence[object]) -> list[object]:
+            return [value for value, flag in zip(values, flags, strict=True) if flag]
+
+        self.places = cast("list[int]", chosen(self.places))
+        self.raws = cast("list[Raw]", chosen(self.raws)) if self.raws else self.raws
+        if self.format is RowFormat.COMPLETION:
+            self.prompts = cast("list[str]", chosen(self.prompts))
+            self.completions = cast("list[str]", chosen(self.completions))
+
+
+class Fix(ABC):
+    """One entry of the catalogue of fixes."""
+
+    CODE: ClassVar[str]
+    TITLE: ClassVar[str]
+    ABOUT: ClassVar[str]
+    VALUES: ClassVar[Mapping[str, Value]] = {}
+
+    def __init__(self, values: Mapping[str, Json]) -> None:
+        self.values = values
+
+    def text(self, name: str) -> str:
+        """The value of that name, "" when it was left out."""
+        return cast(str, self.values.get(name, ""))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The list of that name."""
+        return tuple(cast("list[str]", self.values.get(name, [])))
+
+    def labels(self, name: str) -> dict[str, str]:
+        """The mapping of that name."""
+        return dict(cast("dict[str, str]", self.values.get(name, {})))
+
+    def number(self, name: str) -> int:
+        """The number of that name."""
+        return cast(int, self.values[name])
+
+
+class RecordFix(Fix):
+    """Mends records that fail the checks called `CODES`."""
+
+    CODES: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def mend(self, record: object) -> object | None:
+        """A record to look at again; None when this one cannot be mended for certain."""
+
+
+class TextFix(Fix):
+    """Changes texts of pairs; `EVERY` also those of chats and preferences, by `change`."""
+
+    EVERY: ClassVar[bool] = False
+
+    @abstractmethod
+    def apply(self, portion: Portion) -> None:
+        """Put new lists in the place of those that change."""
+
+    def change(self, text: str) -> str:
+        """What becomes of any one text; only asked where `EVERY` is set."""
+        return text
+
+    def change_question(self, text: str) -> str:
+        """What becomes of a prompt that a model is asked, which has learned of rows so fixed."""
+        portion = Portion(RowFormat.COMPLETION, (0,), (), (text,), ("",))
+        self.apply(portion)
+        return portion.prompts[0]
+
+
+class RowFilter(Fix):
+    """Leaves single rows out."""
+
+    @abstractmethod
+    def find_kept(self, portion: Portion) -> Sequence[bool] | None:
+        """A flag for each row, or None when all stay."""
+
+
+LEFT_OUT = -1  # no hash is -1
+_SHOWN = 2
+
+
+@dataclass(slots=True)
+class Hashes:
+    """A 64-bit number for each row, the same for equal rows, and one for what is asked in it.
+
+    A row that is left out has `LEFT_OUT` for its number. `questions` is empty where nobody wants
+    them.
+    """
+
+    rows: "array[int]" = field(default_factory=lambda: array("q"))
+    questions: "array[int]" = field(default_factory=lambda: array("q"))
+    first: list[int] = field(default_factory=list)  # the first rows that were left out last
+
+    def leave_out(self, row: int) -> None:
+        """Leave the row with that number, from 0, out."""
+        self.rows[row] = LEFT_OUT
+        if len(self.first) < _SHOWN or row < self.first[-1]:
+            self.first = sorted([*self.first, row])[:_SHOWN]
+
+
+class Choice(Fix):
+    """Leaves rows out that only all rows together tell."""
+
+    QUESTIONS: ClassVar[bool] = False  # whether it wants `Hashes.questions`
+
+    @abstractmethod
+    def choose(self, hashes: Hashes) -> int:
+        """Leave rows out; how many."""

@@ -1,0 +1,98 @@
+"""Refuses data whose first rows hold keys: they would be sent, and a model can repeat them."""
+
+import contextlib
+import shlex
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
+from pathlib import Path
+
+from ftops.data.checks.privacy import RULES_BY_KIND
+from ftops.data.plans.drafting import open_planned
+from ftops.data.plans.treatment import Treatment
+from ftops.data.reading.options import ReadOptions
+from ftops.data.rows import read_rows
+from ftops.data.screening.kinds import Kind, Place
+from ftops.data.screening.private import find_private, mask
+from ftops.errors import DatasetError
+from ftops.records import DataPlan, Json, RowFormat
+
+ROWS = 1000  # that are searched, so that a large file costs no more
+_SHOWN = 5
+_SEAM = "\t"  # white space, so that a key is found whose lines are texts or rows of their own
+_KEYS = frozenset({Kind.PRIVATE_KEY, Kind.WEB_TOKEN, Kind.API_KEY})
+
+
+def check_for_keys(path: Path, options: ReadOptions, plan: DataPlan | None) -> None:
+    """DatasetError with the lines of API keys, tokens and private keys in the first 1,000 rows.
+
+    The rows are searched as they are sent, which is after the plan. Rows that cannot be read are
+    left to whatever reads all of them.
+    """
+    texts: list[str] = []
+    lines: list[int] = []
+    with contextlib.suppress(DatasetError):
+        for line, text in islice(_list_rows(path, options, plan), ROWS):
+            lines.append(line)
+            texts.append(text)
+    joined = _SEAM.join(texts)
+    ends = list(accumulate(len(text) + 1 for text in texts))
+    found = [place for place in find_private(joined) if place.kind in _KEYS]
+    if not found:
+        return
+    shown = [
+        f"{path}:{lines[bisect_right(ends, place.start)]}: {RULES_BY_KIND[place.kind].title}"
+        f" ({place.of}): {mask(joined[place.start : place.end])}"
+        for place in found[:_SHOWN]
+    ]
+    if len(found) > _SHOWN:
+        shown.append(f"… and {len(found) - _SHOWN} more")
+    keys = "a key" if len(found) == 1 else f"{len(found)} keys"
+    raise DatasetError(
+        f"{path}: its first {ROWS:,} rows hold {keys}, which would be sent\n" + "\n".join(shown),
+        hint=f"{_say_remedy(path, joined, found)} If these are no secrets, --allow-private sends"
+        " them as they are.",
+    )
+
+
+def _say_remedy(path: Path, joined: str, found: Sequence[Place]) -> str:
+    if any(_SEAM in joined[place.start : place.end] for place in found):
+        return "Take these rows out."  # a fix looks at each text alone, and finds no parts of a key
+    command = shlex.join(("ftops", "data", "prepare", str(path), "--redact"))
+    return f"Put placeholders in their place: `{command} -o OUT`, and name OUT in the job file."
+
+
+def _list_rows(
+    path: Path, options: ReadOptions, plan: DataPlan | None
+) -> Iterator[tuple[int, str]]:
+    """The line of each row and all texts in it that are sent."""
+    if plan is None:
+        for row in read_rows(path, options):
+            pair = row.format is RowFormat.COMPLETION
+            yield row.line, _join([row.raw["prompt"], row.raw["completion"]] if pair else row.raw)
+        return
+    source = open_planned(path, options, plan)
+    treatment = Treatment(plan, source.name, source.unit)
+    for batch in source.batches():
+        portion = treatment.treat(batch)
+        rows: list[Json] = [*portion.raws]
+        if portion.format is RowFormat.COMPLETION:
+            pairs = zip(portion.prompts, portion.completions, strict=True)
+            rows = [[prompt, completion] for prompt, completion in pairs]
+        yield from zip(portion.places, map(_join, rows), strict=True)
+
+
+def _join(value: Json) -> str:
+    return _SEAM.join(_list_strings(value))
+
+
+def _list_strings(value: Json) -> Iterator[str]:
+    """All texts in a row: of messages, tools, calls and what else it holds."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _list_strings(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _list_strings(one)

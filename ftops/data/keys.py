@@ -1,0 +1,115 @@
+"""Keys beside those that a row is made of: what they carry, and what may become of them.
+
+A key that carries something to learn from (a picture, a label, a rejected answer) is refused by
+name. A key that only describes the row (an id, a source) may be left out by a fix that names it.
+Any other key is of unknown meaning, and only the user can say that it is to be left out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ftops.data.messages import BadRow, quoted
+
+_MEDIA = {"image": "a picture", "audio": "sound", "video": "a film"}
+_CARRIED = {
+    "a picture": ("images", "img", "imgs", "pixel_values", "picture", "pictures", "photo", "photos",
+                  "image_url", "image_urls", "image_path", "image_paths"),
+    "sound": ("audios", "sound", "sounds", "speech", "wav"),
+    "a film": ("videos", "frames"),
+    "a label": ("label", "labels", "class", "category", "target", "targets", "answer", "answers",
+                "gold", "solution", "ground_truth"),
+    "one answer of a preference": ("chosen", "rejected", "preferred", "preferred_output",
+                                   "non_preferred_output", "rejected_output", "rejected_response",
+                                   "chosen_response"),
+    "a judgement of the answer": ("score", "scores", "rating", "ratings", "reward", "rewards",
+                                  "margin", "rank", "preference", "desirable"),
+    "how much the row counts": ("weight", "weights", "sample_weight", "mask", "loss_mask",
+                                "train_mask", "train_on_turn"),
+    "tools or their calls": ("tools", "functions", "tool_calls", "function_call", "tool_choice",
+                             "parallel_tool_calls"),
+    "a part of what is asked": ("prompt", "system", "system_prompt", "instruction", "instructions",
+                                "input", "inputs", "context", "contexts", "passage", "document",
+                                "documents", "question", "query", "suffix", "prefix"),
+    "turns of a conversation": ("history", "conversation", "conversations", "messages", "turns",
+                                "dialog", "dialogue"),
+    "a part of the answer": ("completion", "completions", "output", "outputs", "response",
+                             "responses", "reasoning", "reasoning_content", "thinking", "thought",
+                             "rationale", "explanation", "chain_of_thought"),
+}  # fmt: skip
+_CARRIES = _MEDIA | {name: carried for carried, names in _CARRIED.items() for name in names}
+METADATA = frozenset({
+    "id", "_id", "idx", "index", "row_id", "row_number", "line_number", "uid", "uuid", "guid",
+    "example_id", "sample_id", "doc_id", "document_id", "conversation_id", "question_id",
+    "prompt_id", "message_id", "session_id", "user_id", "__index_level_0__",
+    "hash", "md5", "sha1", "sha256", "checksum",
+    "source", "sources", "src", "origin", "dataset", "dataset_name", "data_source", "subset",
+    "split", "url", "urls", "uri", "filename", "file_name", "license", "licence",
+    "author", "authors", "annotator", "annotator_id", "created_by",
+    "date", "datetime", "created", "created_at", "updated", "updated_at", "timestamp",
+    "lang", "language", "metadata", "meta",
+})  # fmt: skip
+_NAMES = "|".join(_MEDIA)
+# such as <image>, <image_1>, <|image|> and <|image_pad|>; not in backquotes, where it is quoted
+_PLACEHOLDER = re.compile(rf"(?<!`)<(?:({_NAMES})(?:_?\d+)?|\|({_NAMES})[a-z_\d]*\|)>(?!`)")
+
+
+def explain_extra(keys: Iterable[str], row: str, where: str = "") -> BadRow:
+    """Why a row with these other keys is refused; `row` says what it is made of."""
+    names = list(keys)
+    text = f"{where}unexpected key {', '.join(map(quoted, names))}; {row}"
+    for name in names:
+        if carried := find_carried(name):
+            return BadRow(
+                f"{text}; {quoted(name)} holds {carried}, which would be lost", "unsupported-key"
+            )
+    if all(map(is_metadata, names)):
+        return BadRow(text, "extra-key")
+    return BadRow(f"{text}; --drop KEY leaves out what is not to be learned", "unknown-key")
+
+
+def find_carried(name: str) -> str:
+    """What a key or a column of this name carries beside a text; "" when nothing is known."""
+    return _CARRIES.get(_plain(name), "")
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a key or a column of this name only describes the row."""
+    return _plain(name) in METADATA
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s.-]+", "_", name.strip().lower())
+
+
+def list_keys(record: Mapping[str, object]) -> list[str]:
+    """The keys of a record, and of the `input` of a preference in it."""
+    asked = record.get("input")
+    return [*record, *(asked if isinstance(asked, dict) else ())]
+
+
+def without_keys(record: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
+    """The record, and the `input` of a preference in it, without these keys."""
+    left_out = set(names)
+    kept = {key: value for key, value in record.items() if key not in left_out}
+    asked = kept.get("input")
+    if isinstance(asked, dict):
+        kept["input"] = {key: value for key, value in asked.items() if key not in left_out}
+    return kept
+
+
+def may_hold_placeholder(text: str) -> bool:
+    """Whether any of the texts that `text` joins is to be looked at by `check_placeholders`."""
+    return "<" in text and _PLACEHOLDER.search(text) is not None
+
+
+def check_placeholders(text: str) -> None:
+    """BadRow when a sign in `text` stands for a picture, sound or film that a text cannot hold."""
+    if "<" not in text:
+        return
+    for found in _PLACEHOLDER.finditer(text):
+        kind = found[1] or found[2]
+        if f"</{kind}>" not in text:  # which would be markup
+            raise BadRow(
+                f"{found[0]} stands for {_MEDIA[kind]}, and only text is trained",
+                "media-placeholder",
+            )

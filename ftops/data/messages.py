@@ -1,0 +1,172 @@
+"""What one message of a row may look like, and the words in which rows are refused."""
+
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from typing import TypeAlias
+
+from ftops.data.reading.json_text import Literal
+from ftops.records import Json
+
+Raw: TypeAlias = dict[str, Json]
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_PLAIN_ROLES = _ROLES - {"tool", "function"}  # these answer a call
+_MESSAGE_KEYS = frozenset(
+    {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
+)
+TEXT_KEYS = ("content", "text")
+# Keys of messages and of JSON Schemas under which a null says something.
+MESSAGE_NULLS = frozenset({"role", "content", "arguments"})
+SCHEMA_NULLS = frozenset({"default", "const", "enum", "examples"})
+ARGUMENT_KEYS = ("arguments",)  # of a call of a tool or function: JSON as text
+_KINDS = {
+    type(None): "null", bool: "true or false", int: "a number", float: "a number",
+    Decimal: "a number", Literal: "a number",
+    str: "text", list: "a list", dict: "an object",
+}  # fmt: skip
+
+
+class BadRow(Exception):
+    """A row that cannot be used; the message says why, without the file and the line.
+
+    `code` names the check of the catalogue that the row fails.
+    """
+
+    def __init__(self, message: str, code: str = "bad-chat") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def message_text(message: Mapping[str, Json]) -> str:
+    """The text of a message that was checked: its content, or the text of its parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(str(part["text"]) for part in parts if isinstance(part, dict))
+
+
+def change_texts(
+    value: Json,
+    change: Callable[[str], str],
+    keys: Collection[str] = TEXT_KEYS,
+    key: str = "",
+) -> Json:
+    """`value` with the texts under these keys changed: those of messages, unless others are named.
+
+    Roles, names and all else stay.
+    """
+    if isinstance(value, dict):
+        return {name: change_texts(one, change, keys, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [change_texts(one, change, keys, key) for one in value]
+    return change(value) if isinstance(value, str) and key in keys else value
+
+
+def drop_nulls(value: Json, kept: Collection[str]) -> Json:
+    """`value` without keys that hold null, but for those `kept`, with all that they hold."""
+    if isinstance(value, dict):
+        return {
+            key: one if key in kept else drop_nulls(one, kept)
+            for key, one in value.items()
+            if one is not None or key in kept
+        }
+    return [drop_nulls(one, kept) for one in value] if isinstance(value, list) else value
+
+
+def list_texts(value: Json, keys: Collection[str] = TEXT_KEYS) -> list[str]:
+    """The texts that `change_texts` is about, in their order."""
+    texts: list[str] = []
+    _add_texts(value, keys, "", texts)
+    return texts
+
+
+def _add_texts(value: Json, keys: Collection[str], key: str, texts: list[str]) -> None:
+    if isinstance(value, str):
+        if key in keys:
+            texts.append(value)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            _add_texts(one, keys, name, texts)
+    elif isinstance(value, list):
+        for one in value:
+            _add_texts(one, keys, key, texts)
+
+
+def list_arguments(raw: Raw) -> list[str]:
+    """The arguments of all calls of tools and functions in a row of chat or preference."""
+    messages = [raw.get("messages"), raw.get("preferred_output"), raw.get("non_preferred_output")]
+    asked = raw.get("input")
+    messages.append(asked.get("messages") if isinstance(asked, dict) else None)
+    return list_texts([one for one in messages if one], ARGUMENT_KEYS)
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, for people."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def is_plain(message: object) -> bool:
+    """Whether `message` is nothing but a role that speaks and a text, as nearly all are."""
+    return (
+        type(message) is dict
+        and len(message) == 2
+        and type(message.get("content")) is str
+        and type(role := message.get("role")) is str
+        and role in _PLAIN_ROLES
+    )
+
+
+def check_message(message: object, where: str) -> None:
+    """BadRow, which names the place by `where`, when `message` is not one that the API takes."""
+    if not isinstance(message, dict):
+        raise BadRow(f"{where} is {kind_of(message)}, not an object")
+    if "role" not in message:
+        raise BadRow(f"{where}.role is missing")
+    role = message["role"]
+    if not isinstance(role, str) or role not in _ROLES:
+        shown = quoted(role) if isinstance(role, str) else kind_of(role)
+        raise BadRow(
+            f"{where}.role is {shown}; it is one of {', '.join(sorted(_ROLES))}", "bad-role"
+        )
+    extra = ", ".join(quoted(key) for key in message if key not in _MESSAGE_KEYS)
+    if extra:
+        raise BadRow(f"{where} has the unexpected key {extra}")
+    weight = message.get("weight", 1)
+    if type(weight) is not int or weight not in (0, 1):
+        raise BadRow(f"{where}.weight is neither 0 nor 1", "bad-weight")
+    if "name" in message and not isinstance(message["name"], str):
+        raise BadRow(f"{where}.name is {not_text(message['name'])}")
+    _check_content(message, role, where)
+
+
+def _check_content(message: Mapping[str, object], role: str, where: str) -> None:
+    content = message.get("content")
+    if isinstance(content, str):
+        return
+    calls = message.get("tool_calls") or message.get("function_call")
+    if content is None and role == "assistant" and calls:
+        return
+    if "content" not in message:
+        raise BadRow(f"{where}.content is missing")
+    if not isinstance(content, list):
+        raise BadRow(f"{where}.content is {not_text(content)}")
+    for index, part in enumerate(content):
+        plain = isinstance(part, dict) and part.get("type", "text") == "text"
+        if not plain or set(part) - {"type", "text"} or not isinstance(part.get("text"), str):
+            raise BadRow(f"{where}.content[{index}] is not a text part; only text is supported")
+
+
+def value_code(value: object) -> str:
+    """Which check a value fails that should be text."""
+    return "null-value" if value is None else "not-text"
+
+
+def not_text(value: object) -> str:
+    """What a value is that should be text, for people."""
+    return "null" if value is None else f"{kind_of(value)}, not text"
+
+
+def quoted(text: str) -> str:
+    """`text` for a message: in quotes, escaped, not longer than 40 characters."""
+    return repr(text if len(text) <= 40 else text[:39] + "…")

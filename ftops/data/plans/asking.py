@@ -1,0 +1,60 @@
+"""How a model is asked that learned of rows which a plan made ready, and what its answers mean."""
+
+from collections.abc import Mapping
+
+from ftops.data.fixes.classes import LabelMap, turn_round
+from ftops.data.fixes.protocol import TextFix
+from ftops.data.plans.treatment import build_fix
+from ftops.records import DataPlan
+
+# What these do to texts concerns answers, or is told by `find_marks` and `find_labels`.
+_NOT_OF_QUESTIONS = frozenset(
+    {
+        "add-leading-blank",
+        "add-separator",
+        "add-stop",
+        "label-map",
+        "lower-completions",
+        "remove-completion-prefix",
+        "replace-separator",
+        "replace-stop",
+        "unify-labels",
+    }
+)
+
+
+def prepare_question(plan: DataPlan, prompt: str) -> str:
+    """The prompt as the plan makes those of the rows: with its separator, without its prefix."""
+    for step in plan.steps:
+        fix = build_fix(step)
+        if isinstance(fix, TextFix):
+            prompt = fix.change_question(prompt)
+    return prompt
+
+
+def find_marks(plan: DataPlan) -> tuple[str, str | None]:
+    """The separator that prompts end with, and the stop sequence of completions."""
+    separator, stop = "", None
+    for step in plan.steps:
+        separator = str(step.values.get("separator", separator))
+        found = step.values.get("stop", stop)
+        stop = None if found is None else str(found)
+    return separator, stop
+
+
+def find_labels(plan: DataPlan | None) -> Mapping[str, str]:
+    """For what a model answers, without outer blanks, the label that it stands for."""
+    for step in plan.steps if plan else ():
+        fix = build_fix(step)
+        if isinstance(fix, LabelMap):
+            return turn_round(fix.labels("labels"))
+    return {}
+
+
+def find_question_steps(plan: DataPlan | None) -> list[str]:
+    """The codes of the steps that may change a prompt in another way than by its separator."""
+    return [
+        step.code
+        for step in (plan.steps if plan else ())
+        if step.code not in _NOT_OF_QUESTIONS and isinstance(build_fix(step), TextFix)
+    ]

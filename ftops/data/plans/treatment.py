@@ -1,0 +1,266 @@
+"""Does what a plan says to rows, a batch at a time, and keeps account of it.
+
+The rows of a batch are looked at as columns: what a fix leaves as it is costs next to nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from operator import ne, or_
+from typing import cast
+
+import orjson
+
+from ftops.data.calls import change_arguments
+from ftops.data.examining.sifting import RowBatch, Sifter
+from ftops.data.fixes.catalogue import FIXES
+from ftops.data.fixes.protocol import Choice, Fix, Portion, RecordFix, RowFilter, TextFix
+from ftops.data.fixes.records import DropBadRows
+from ftops.data.fixes.redacting import Redact, Replaced
+from ftops.data.messages import Raw, change_texts
+from ftops.data.reading.batches import Batch, Fault
+from ftops.data.reading.json_text import Literal
+from ftops.data.rows import BadRows
+from ftops.records import DataPlan, PlanStep, RowFormat
+
+COMPLETION = RowFormat.COMPLETION
+SHOWN_EXAMPLES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text before and after a fix; `after` is None when its row was left out.
+
+    The text of a `whole` row is the row as it stood, or as JSON.
+    """
+
+    place: int
+    before: str
+    after: str | None
+    whole: bool = True
+
+
+@dataclass(slots=True)
+class Deed:
+    """What one fix did: to how many rows, and the first of them.
+
+    `check` is set where a fix answers several checks, each by itself. Where `hides` is set, nothing
+    private or secret is shown whole.
+    """
+
+    code: str
+    check: str = ""
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+    hides: bool = False
+
+    def note(self, place: int, before: str, after: str | None, *, whole: bool = True) -> None:
+        """Keep an example, while there is room."""
+        if len(self.examples) >= SHOWN_EXAMPLES:
+            return
+        if self.hides:
+            from ftops.data.screening.private import hide  # its patterns take 20 ms
+
+            before, after = hide(before), after if after is None else hide(after)
+        self.examples.append(Example(place, before, after, whole))
+
+
+def build_fix(step: PlanStep) -> Fix:
+    """The fix of a step whose code and values were checked."""
+    return FIXES[step.code](step.values)
+
+
+class Treatment:
+    """One execution of a plan; `deeds` and `bad` are its account."""
+
+    def __init__(self, plan: DataPlan, name: str, unit: str) -> None:
+        fixes = [build_fix(step) for step in plan.steps]
+        self.choices = [fix for fix in fixes if isinstance(fix, Choice)]
+        hides = any(isinstance(fix, Redact) for fix in fixes)
+        self.deeds: dict[str, Deed] = {}
+        self.bad = BadRows(name)
+        self.rows = 0
+        self._records = [fix for fix in fixes if isinstance(fix, RecordFix)]
+        self._steps = [fix for fix in fixes if isinstance(fix, TextFix | RowFilter)]
+        self._dropped: dict[str, Deed] = {}
+        for fix in fixes:
+            by_check = isinstance(fix, DropBadRows | Redact)
+            for code in fix.texts("codes") if by_check else [fix.CODE]:
+                deed = Deed(fix.CODE, code if by_check else "", hides=hides)
+                self.deeds[code] = deed
+                if isinstance(fix, DropBadRows):
+                    self._dropped[code] = deed
+        self._sifter = Sifter(unit=unit)
+
+    def treat(self, batch: Batch) -> Portion:
+        """The good rows of a batch, after every fix but the choices; faults go into `bad`."""
+        portion, faults = self.mend(batch)
+        for fault in [*faults, *self._apply_all(portion)]:
+            self._give_up(fault)
+        for fault in portion.refused:
+            self.bad.add_fault(fault)
+        self.rows += len(portion.places)
+        self.bad.good = self.rows
+        return portion
+
+    def treat_early(self, batch: Batch) -> Batch:
+        """The same for the checks to look at: faults stay among the records."""
+        portion, faults = self.mend(batch)
+        faults = sorted([*faults, *self._apply_all(portion)], key=lambda fault: fault.place)
+        values: list[object] = [*portion.raws]
+        if portion.format is COMPLETION:
+            pairs = zip(portion.prompts, portion.completions, strict=True)
+            values = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
+        return Batch(values, portion.places, None, faults)
+
+    def mend(self, batch: Batch) -> tuple[Portion, list[Fault]]:
+        """The good and the mended rows of a batch in their order, and the faults that are left."""
+        rows = self._sifter.sift(batch)
+        if not rows.faults:
+            return _to_portion(rows), []
+        left: list[Fault] = []
+        mended: list[tuple[int, Raw]] = []
+        for fault in rows.faults:
+            found = self._mend(fault)
+            if isinstance(found, Fault):
+                left.append(found)
+            else:
+                mended.append((fault.place, found))
+        if not mended:
+            return _to_portion(rows), left
+        # Names of shapes are decided by the first good row, which may be a mended one.
+        both = sorted([*zip(rows.places, rows.raws, strict=True), *mended], key=lambda one: one[0])
+        values: list[object] = [raw for _, raw in both]
+        again = self._sifter.sift(Batch(values, [place for place, _ in both]))
+        return _to_portion(again), left
+
+    def _mend(self, fault: Fault) -> Raw | Fault:
+        """A good row, or the fault that no fix can mend."""
+        for fix in self._records:
+            if fault.code not in fix.CODES or fault.record is None:
+                continue
+            value = fix.mend(fault.record)
+            if value is None or value == fault.record:
+                continue
+            sifted = self._sifter.sift(Batch([value], [fault.place]))
+            if not sifted.raws and sifted.faults[0].code == fault.code:
+                continue
+            deed = self.deeds[fix.CODE]
+            deed.count += 1
+            deed.note(fault.place, show_record(fault.record), show_record(value))
+            if sifted.raws:
+                return sifted.raws[0]
+            fault = sifted.faults[0]  # which another fix may mend
+        return fault
+
+    def _give_up(self, fault: Fault) -> None:
+        deed = self._dropped.get(fault.code)
+        if deed is None:
+            self.bad.add_fault(fault)
+            return
+        deed.count += fault.count
+        shown = show_record(fault.record) if fault.record is not None else ""
+        deed.note(fault.place, f"{shown}  ({fault.reason})" if shown else fault.reason, None)
+
+    def _apply_all(self, portion: Portion) -> Iterator[Fault]:
+        """Every step; faults are rows that one of them made useless."""
+        for fix in self._steps:
+            if not portion.raws and not portion.prompts:
+                return
+            if isinstance(fix, Redact):
+                replaced, faults = fix.redact(portion)
+                for one in replaced:
+                    self._note_replaced(one)
+                yield from faults
+            else:
+                self._apply(fix, portion)
+
+    def _note_replaced(self, one: Replaced) -> None:
+        deed = self.deeds[one.code]
+        deed.count += 1
+        if isinstance(one.before, str) and isinstance(one.after, str):
+            deed.note(one.place, one.before, one.after, whole=False)
+        else:
+            deed.note(one.place, show_record(one.before), show_record(one.after))
+
+    def _apply(self, fix: Fix, portion: Portion) -> None:
+        deed = self.deeds[fix.CODE]
+        if isinstance(fix, RowFilter):
+            flags = fix.find_kept(portion)
+            if flags is not None:
+                _note_dropped(deed, portion, flags)
+                portion.keep(flags)
+        elif isinstance(fix, TextFix) and portion.format is COMPLETION:
+            before = portion.prompts, portion.completions
+            fix.apply(portion)
+            _note_changed(deed, portion, *before)
+        elif isinstance(fix, TextFix) and fix.EVERY:
+            _change_raws(deed, portion, fix.change)
+
+
+def _to_portion(rows: RowBatch) -> Portion:
+    if rows.format is COMPLETION:
+        return Portion(rows.format, rows.places, (), rows.prompts, rows.completions)
+    return Portion(rows.format, rows.places, rows.raws)
+
+
+def _note_changed(
+    deed: Deed, portion: Portion, prompts: Sequence[str], completions: Sequence[str]
+) -> None:
+    columns = [
+        (old, new)
+        for old, new in ((prompts, portion.prompts), (completions, portion.completions))
+        if new is not old
+    ]
+    flags = [list(map(ne, old, new)) for old, new in columns]
+    if not flags:
+        return
+    changed = sum(map(or_, flags[0], flags[-1]))
+    deed.count += changed
+    if not changed or len(deed.examples) >= SHOWN_EXAMPLES:
+        return
+    for (old, new), flagged in zip(columns, flags, strict=True):
+        for index, flag in zip(count(), flagged):
+            if flag:
+                deed.note(portion.places[index], old[index], new[index], whole=False)
+            if len(deed.examples) >= SHOWN_EXAMPLES:
+                return
+
+
+def _note_dropped(deed: Deed, portion: Portion, flags: Sequence[bool]) -> None:
+    deed.count += len(flags) - sum(flags)
+    for index, flag in enumerate(flags):
+        if not flag and len(deed.examples) < SHOWN_EXAMPLES:
+            deed.note(portion.places[index], show_row(portion, index), None)
+
+
+def _change_raws(deed: Deed, portion: Portion, change: Callable[[str], str]) -> None:
+    raws = [change_arguments(cast(Raw, change_texts(raw, change)), change) for raw in portion.raws]
+    for place, old, new in zip(portion.places, portion.raws, raws, strict=True):
+        if old != new:
+            deed.count += 1
+            deed.note(place, show_record(old), show_record(new))
+    portion.raws = raws
+
+
+def show_row(portion: Portion, index: int) -> str:
+    """A row as one line of JSON."""
+    if portion.format is COMPLETION:
+        pair = {"prompt": portion.prompts[index], "completion": portion.completions[index]}
+        return show_record(pair)
+    return show_record(portion.raws[index])
+
+
+def _show_value(value: object) -> object:
+    return orjson.Fragment(value.text) if isinstance(value, Literal) else str(value)
+
+
+def show_record(record: object) -> str:
+    """A record as text: as it stood, or as JSON."""
+    if isinstance(record, bytes):
+        return record.decode("utf-8", "replace")
+    try:
+        data = orjson.dumps(record, default=_show_value, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        return data.decode("utf-8", "replace")
+    except TypeError:  # it nests too deep
+        return "…"

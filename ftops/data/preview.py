@@ -1,0 +1,97 @@
+"""Rows as a model will see them: in the order in which it reads, with what is learned of each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from ftops.data.examining.examination import take_survey
+from ftops.data.examining.sifting import RowBatch, Sifter
+from ftops.data.examining.survey import Survey
+from ftops.data.reading.batches import Fault
+from ftops.data.reading.source import Source
+from ftops.data.rows import Row
+from ftops.data.tokens.counter import Counter
+from ftops.data.tokens.figures import count_pieces, sum_learned
+from ftops.data.tokens.vocabulary import Vocabulary
+from ftops.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPiece:
+    """A text with its role and its tokens; `parts` are these as texts, where they are known."""
+
+    role: str
+    text: str
+    learned: bool
+    tokens: int
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """A row: its line or row in the source, its pieces, its tokens and those that are learned."""
+
+    place: int
+    pieces: tuple[SeenPiece, ...]
+    tokens: int
+    learned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Rows of a source, with how its first rows look."""
+
+    rows: tuple[Row, ...]
+    survey: Survey
+
+
+def choose_rows(source: Source, *, rows: int, place: int | None = None) -> Chosen:
+    """The first good rows, or the one at that place.
+
+    DatasetError when there is none there, with what is wrong with the record that is.
+    """
+    batches = source.batches()
+    first, survey = take_survey(batches, source.unit)
+    sifter = Sifter(survey.format, source.unit)
+    found: list[Row] = []
+    for batch in map(sifter.sift, chain(first, batches)):
+        if place is not None:
+            _check_place(source, batch, place)
+        placed = zip(batch.places, batch.raws, strict=True)
+        some = (Row(at, batch.format, raw) for at, raw in placed)
+        found += [row for row in some if place in (None, row.line)]
+        if len(found) >= (rows if place is None else 1):
+            break
+    if not found:
+        where = "" if place is None else f" at {source.unit} {place}"
+        raise DatasetError(
+            f"{source.name}: there is no row{where} that could be used",
+            hint=f"`ftops data check {source.name}` tells what is wrong.",
+        )
+    return Chosen(tuple(found[:rows] if place is None else found), survey)
+
+
+def _check_place(source: Source, batch: RowBatch, place: int) -> None:
+    for fault in batch.faults:
+        if _covers(fault, place):
+            raise DatasetError(f"{source.name}:{place}: {fault.reason}")
+
+
+def _covers(fault: Fault, place: int) -> bool:
+    return fault.place <= place < fault.place + fault.count
+
+
+def see_rows(rows: Iterable[Row], counter: Counter) -> Iterator[SeenRow]:
+    """The rows with their tokens; split into tokens where the vocabulary is at hand."""
+    for row, pieces, counts in count_pieces(rows, counter):
+        seen = tuple(
+            SeenPiece(
+                piece.role,
+                piece.text,
+                piece.trained,
+                count,
+                tuple(counter.split(piece.text)) if isinstance(counter, Vocabulary) else (),
+            )
+            for piece, count in zip(pieces, counts, strict=True)
+        )
+        yield SeenRow(row.line, seen, sum(counts), sum_learned(pieces, counts))

@@ -1,0 +1,176 @@
+"""Parquet files, and folders that Hugging Face `datasets` wrote; pyarrow comes with an extra.
+
+A value may stand once in a file, in a dictionary, and a million times in its rows. So few rows are
+taken at a time where values may be long, and what they unpack to is measured before it is held.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ftops.data.reading.batches import Batch
+from ftops.data.reading.folders import choose_split, find_splits
+from ftops.data.reading.streams import check_ratio
+from ftops.data.reading.tables import Table, check_columns
+from ftops.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH_ROWS = 500
+_BATCH_BYTES = 64 << 20  # what a batch may unpack to
+_MOST_ROW_BYTES = 1 << 30  # what a row may unpack to, if the file is not large itself
+_I32 = 0x15  # how the header of a page begins a field of 32 bits, right behind the one before
+
+
+def read_parquet(name: str, source: Path | bytes) -> Table:
+    """The table in a Parquet file; places are rows. DatasetError when it is damaged."""
+    _import(name)
+    import pyarrow.parquet as pq
+
+    with _told(name), _open(source) as stream:
+        columns = check_columns(name, pq.read_schema(stream).names)
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    return Table(columns, _number(name, _read_parquet_batches(name, source, size), size))
+
+
+def read_folder(name: str, folder: Path, wanted: str | None) -> tuple[Table, str, Sequence[str]]:
+    """The table in a datasets folder, its split, and the names of all splits."""
+    splits = find_splits(name, folder)
+    split = choose_split(name, list(splits), wanted)
+    _import(name)
+    files = splits[split]
+    with _told(name):
+        columns = check_columns(name, _columns(files[0]))
+        size = sum(file.stat().st_size for file in files)
+    return Table(columns, _number(name, _chain(name, files), size)), split, list(splits)
+
+
+def _import(name: str) -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise DatasetError(
+            f"{name}: reading Parquet and Arrow needs pyarrow, which is not installed",
+            hint="Install it with the extra: pip install 'ftops[parquet]'",
+        ) from None
+
+
+class _told:  # noqa: N801
+    """Turns what pyarrow raises inside the block into a DatasetError."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        import pyarrow as pa
+
+        if isinstance(error, pa.ArrowException | OSError | ValueError | UnicodeError):
+            first = str(error).partition("\n")[0]
+            raise DatasetError(
+                f"{self._name}: this table cannot be read: {first}",
+                hint="Fetch or write the file again.",
+            ) from error
+
+
+def _columns(file: Path) -> list[str]:
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(file).names)
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as reader:
+        return list(reader.schema.names)
+
+
+def _chain(name: str, files: Iterable[Path]) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    for file in files:
+        if file.suffix == ".parquet":
+            yield from _read_parquet_batches(name, file, file.stat().st_size)
+            continue
+        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as reader:
+            for batch in reader:
+                for start in range(0, batch.num_rows, _BATCH_ROWS):
+                    yield batch.slice(start, _BATCH_ROWS)
+
+
+def _open(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _read_parquet_batches(name: str, source: Path | bytes, size: int) -> "Iterator[pa.RecordBatch]":
+    """The rows, as many at a time as fit into memory however often their longest values stand.
+
+    DatasetError when the file says that it unpacks without end.
+    """
+    import pyarrow.parquet as pq
+
+    with _open(source) as stream:
+        metadata = pq.read_metadata(stream)
+        unpacked, longest = 0, 1
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            bound = 0
+            for column in map(group.column, range(group.num_columns)):
+                unpacked += max(column.total_uncompressed_size, column.num_values)
+                values = -(-column.num_values // max(group.num_rows, 1))  # of a row, on the average
+                bound += values * _bound_value(stream, column)
+            longest = max(longest, bound)
+        check_ratio(name, unpacked, size)
+        if longest > _MOST_ROW_BYTES:
+            check_ratio(name, longest, size)
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // longest))
+        yield from pq.ParquetFile(stream).iter_batches(batch_size=rows)
+
+
+def _bound_value(stream: BinaryIO, column: Any) -> int:
+    """The most bytes that one value of a column has, where it may stand in more than one row."""
+    if "DELTA_BYTE_ARRAY" in column.encodings:  # of which each value may repeat the one before
+        return int(column.total_uncompressed_size)
+    if not column.has_dictionary_page:
+        return 0
+    stream.seek(column.dictionary_page_offset)
+    header, at, size = stream.read(24), 0, 0
+    for _ in range(2):  # the type of the page, and its size unpacked
+        if header[at : at + 1] != bytes([_I32]):
+            return int(column.total_uncompressed_size)
+        at, size, shift = at + 1, 0, 0
+        for byte in header[at:]:
+            at, size, shift = at + 1, size | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                break
+    return size >> 1
+
+
+def _count_bytes(array: Any) -> int:
+    """What the values take once each stands for itself."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        if not (pa.types.is_string(kind.value_type) or pa.types.is_binary(kind.value_type)):
+            return int(array.nbytes)
+        return int(pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _count_bytes(array.flatten())
+    if pa.types.is_struct(kind):
+        return sum(map(_count_bytes, array.flatten()))
+    return int(array.nbytes)
+
+
+def _number(name: str, batches: "Iterable[pa.RecordBatch]", size: int) -> Iterator[Batch]:
+    place, unpacked = 1, 0
+    with _told(name):
+        for batch in batches:
+            unpacked += sum(map(_count_bytes, batch.columns))
+            check_ratio(name, unpacked, size)
+            values: list[Any] = batch.to_pylist()
+            yield Batch(values, range(place, place + len(values)))
+            place += len(values)

@@ -1,0 +1,242 @@
+"""Columns become prompt and completion: by name, or by a template with columns in braces."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import TypeAlias, cast
+
+from ftops.data.keys import without_keys
+from ftops.data.messages import BadRow, Raw
+from ftops.data.reading.batches import Batch, Batches, Fault
+from ftops.data.reading.json_text import (
+    count_quotes,
+    count_strings,
+    duplicate_reason,
+    read_literally,
+)
+from ftops.data.values import WHOLE_NUMBER, find_kind, write_value
+from ftops.errors import DatasetError
+
+Render: TypeAlias = Callable[[Mapping[str, object]], str]
+MakeRow: TypeAlias = Callable[[Raw], Raw]
+
+_PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_TEXTS = ("prompt", "completion")
+_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
+_ESCAPED = re.compile(r"\\[nt\\]")
+
+
+class NoText(Exception):
+    """A `value` that is no text; the message says what it is."""
+
+    def __init__(self, column: str, value: object) -> None:
+        super().__init__(f"the column {column!r} is {_describe(value)}, not text")
+        self.value = value
+        self.alone = True  # not within a template
+        self.row: dict[str, object] | None = None  # the pair with such values as they are
+        self.code = "null-value" if value is None else "not-text"
+
+
+class MissingColumn(Exception):
+    """A record lacks a column that a template names."""
+
+
+def make_render(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Render:
+    """What turns a record into the text that `text`, a column or a template, stands for.
+
+    `columns` are those that the source has (None: they differ from record to record). DatasetError
+    when a column is missing, with the nearest that is there.
+    """
+    if columns is not None and text in columns:
+        return _column(text)
+    if "{" not in text and columns is None:
+        return _column(text)
+    if "{" not in text:
+        raise _missing(text, columns or (), flag, name)
+    return _template(text, columns, flag, name)
+
+
+def _column(column: str) -> Render:
+    def render(record: Mapping[str, object]) -> str:
+        value = record.get(column)
+        if type(value) is str:
+            return value
+        if column not in record:
+            raise MissingColumn(f"the column {column!r} is missing")
+        return to_text(column, value)
+
+    return render
+
+
+def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Render:
+    parts: list[str | Render] = []
+    end = 0
+    for found in _PARTS.finditer(text):
+        parts.append(_unescape(text[end : found.start()]))
+        end = found.end()
+        if found.group() in ("{{", "}}"):
+            parts.append(found.group()[0])
+        elif found.group() in ("{", "}"):
+            raise DatasetError(
+                f"{flag} {text!r}: a brace is open or closed alone",
+                hint="Name columns as {column}; a brace itself is written twice: {{ }}.",
+            )
+        elif columns is not None and found.group(1) not in columns:
+            raise _missing(found.group(1), columns, flag, name)
+        else:
+            parts.append(_column(found.group(1)))
+    parts.append(_unescape(text[end:]))
+    pieces = [part for part in parts if part != ""]
+
+    def render(record: Mapping[str, object]) -> str:
+        try:
+            return "".join([part if isinstance(part, str) else part(record) for part in pieces])
+        except NoText as error:
+            error.alone = False
+            raise
+
+    return render
+
+
+def _unescape(text: str) -> str:
+    """Shells hand over \\n as two characters."""
+    return _ESCAPED.sub(lambda found: _ESCAPES[found.group()], text)
+
+
+def to_text(column: str, value: object) -> str:
+    """A cell as text: whole numbers as their digits; NoText for what has no one way to write it."""
+    if isinstance(value, str):
+        return value
+    if find_kind(value) == WHOLE_NUMBER:
+        return str(write_value(value, (WHOLE_NUMBER,)))
+    raise NoText(column, value)
+
+
+def _read_values(
+    record: Mapping[str, object], prompt: Render, completion: Render
+) -> dict[str, object] | None:
+    """The pair with the values that are no text as they are; None where they are in a template."""
+    pair: dict[str, object] = {}
+    for key, render in (("prompt", prompt), ("completion", completion)):
+        try:
+            pair[key] = render(record)
+        except NoText as error:
+            if not error.alone:
+                return None
+            pair[key] = error.value
+        except MissingColumn:
+            return None
+    return pair
+
+
+def _describe(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, Decimal):
+        return "a number"
+    if isinstance(value, float):
+        return "a number with a fraction" if math.isfinite(value) else "not a number"
+    return (
+        "a list"
+        if isinstance(value, list)
+        else "an object"
+        if isinstance(value, dict)
+        else (type(value).__name__)
+    )
+
+
+def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> DatasetError:
+    near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+    lower = [one for one in columns if one.lower() == column.lower()]
+    meant = (lower or near or [""])[0]
+    shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
+    return DatasetError(
+        f"{name}: {flag} names the column {column!r}, and there is none; there are {shown}",
+        hint=f"Did you mean {meant!r}?" if meant else "Name one of them, or a {template} of them.",
+    )
+
+
+def make_pair(prompt: Render, completion: Render) -> MakeRow:
+    """What turns a record into a pair of prompt and completion."""
+
+    def make(record: Raw) -> Raw:
+        try:
+            return {"prompt": prompt(record), "completion": completion(record)}
+        except NoText as error:
+            error.row = _read_values(record, prompt, completion)
+            raise
+
+    return make
+
+
+def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
+    """Records without these keys; numbers that should be text keep their digits."""
+    for batch in batches:
+        out = Batch([], places := [], None, batch.faults)
+        for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
+            fault = _find_lost(record, batch.lines[index], place) if batch.lines else None
+            if fault is not None:
+                out.faults.append(fault)
+                continue
+            if isinstance(record, dict):
+                if batch.lines and any(type(record.get(key)) is float for key in _TEXTS):
+                    record = cast("dict[str, object]", read_literally(batch.lines[index]))
+                record = without_keys(record, keys)
+            out.values.append(record)
+            places.append(place)
+        yield out
+
+
+def _find_lost(record: object, line: bytes, place: int) -> Fault | None:
+    """What the text of a record shows, and the record alone would not."""
+    strings = count_strings(record)
+    if strings is None:
+        return Fault(place, "too-deep", "nested too deep")
+    if count_quotes(line) != 2 * strings:
+        return Fault(place, "duplicate-key", duplicate_reason(line))
+    return None
+
+
+def make_rows(batches: Batches, make: MakeRow) -> Batches:
+    """Records as the rows that `make` makes of them; what cannot become one is a fault."""
+    for batch in batches:
+        yield _apply(batch, make)
+
+
+def _make_exactly(record: Raw, line: bytes | None, make: MakeRow) -> Raw:
+    """The row, with the digits of the line where a number would lose some."""
+    try:
+        return make(record)
+    except NoText:
+        if line is None:
+            raise
+        return make(cast(Raw, read_literally(line)))
+
+
+def _apply(batch: Batch, make: MakeRow) -> Batch:
+    out = Batch([], places := [], None, batch.faults)
+    lines = batch.lines
+    for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
+        if not isinstance(record, dict):
+            out.faults.append(Fault(place, "not-an-object", "not an object in braces"))
+            continue
+        fault = _find_lost(record, lines[index], place) if lines is not None else None
+        if fault is not None:
+            out.faults.append(fault)
+            continue
+        try:
+            row = _make_exactly(record, lines[index] if lines is not None else None, make)
+        except NoText as error:
+            out.faults.append(Fault(place, error.code, str(error), record=error.row))
+        except BadRow as error:
+            out.faults.append(Fault(place, error.code, str(error)))
+        except MissingColumn as error:
+            out.faults.append(Fault(place, "missing-key", str(error)))
+        else:
+            out.values.append(row)
+            places.append(place)
+    return out

@@ -1,0 +1,324 @@
+"""Messages, tools and calls in the spellings of other tools, as the chat API writes them.
+
+ShareGPT names speaker and text `from` and `value`, Gemini `role` and `parts`, TRL writes the
+arguments of a call as an object. Texts stay as they are. What a message of the API cannot hold is
+refused by name, never left out.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import cast
+
+import orjson
+
+from ftops.data.messages import BadRow, Raw, kind_of, quoted
+from ftops.data.reading.tool_definitions import read_json, read_tools
+from ftops.records import Json
+
+_SPEAKER_KEYS = ("role", "from")
+_TEXT_KEYS = ("content", "value")
+_CALL, _TOOL = "call", "tool"
+# Who speaks, in lower case, and the role of the API (or what a call of a tool is made of).
+_ROLES = {
+    "system": "system", "developer": "developer",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
+    "chatbot": "assistant", "model": "assistant", "ai": "assistant", "bard": "assistant",
+    "bing": "assistant", "claude": "assistant",
+    "function_call": _CALL, "function-call": _CALL, "tool_call": _CALL,
+    "tool": _TOOL, "observation": _TOOL, "function_response": _TOOL, "function-response": _TOOL,
+    "tool_response": _TOOL, "function": "function",
+}  # fmt: skip
+_API_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_CARRIED = frozenset({"name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"})
+_CALL_BLOCK = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_ANSWER_BLOCK = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
+
+
+def is_message(value: object) -> bool:
+    """Whether `value` looks like one message of a conversation, in any of the spellings."""
+    return isinstance(value, dict) and any(key in value for key in _SPEAKER_KEYS)
+
+
+def is_foreign_chat(record: Mapping[str, object]) -> bool:
+    """Whether `messages` holds a conversation that is not written as the API writes it."""
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not any(map(is_message, messages)):
+        return False
+    if record.get("system") or (isinstance(record.get("tools"), str) and record["tools"]):
+        return True
+    return any(_is_foreign(message) for message in messages if isinstance(message, dict))
+
+
+def _is_foreign(message: Raw) -> bool:
+    if "from" in message and "role" not in message:
+        return True
+    role, calls = message.get("role"), message.get("tool_calls")
+    if isinstance(role, str) and role not in _API_ROLES and role.lower() in _ROLES:
+        return True
+    if role == "tool" and message.get("tool_call_id") is None:
+        return True
+    return isinstance(calls, list) and any(
+        isinstance(call, dict) and call.get("id") is None for call in calls
+    )
+
+
+def read_conversation(
+    turns: Json, key: str, *, system: Json = None, tools: Json = None
+) -> dict[str, Json]:
+    """A chat row of the API, of the list `turns` that stands under `key`; BadRow when it is none.
+
+    `system` becomes the first message, and `tools` (a list, or JSON text of one) the row's tools.
+    """
+    offered = read_tools(tools)
+    messages = read_messages(turns, key, offered)
+    if system:
+        if not isinstance(system, str):
+            raise BadRow(f"system is {kind_of(system)}, not text", "not-text")
+        if messages[0]["role"] in ("system", "developer"):
+            raise BadRow(f"system stands there, and {key} begins with a system message, too")
+        messages.insert(0, {"role": "system", "content": system})
+    row: Raw = {"messages": cast(Json, messages)}
+    return {**row, "tools": cast(Json, offered)} if offered else row
+
+
+def read_messages(turns: Json, key: str, offered: Sequence[Raw] = ()) -> list[Raw]:
+    """The messages of a conversation; BadRow names the turn that cannot be one.
+
+    Where tools are `offered`, or turns of tools stand there, `<tool_call>` and `<tool_response>` in
+    texts are calls and their answers.
+    """
+    if not isinstance(turns, list) or not turns:
+        found = "an empty list" if turns == [] else kind_of(turns)
+        raise BadRow(f"{key} is {found}, not a list of messages")
+    used = any(_role_of(turn) in (_TOOL, _CALL) for turn in turns)
+    reader = _Reader(bool(offered) or used, offered)
+    for index, turn in enumerate(turns):
+        reader.add(turn, f"{key}[{index}]")
+    return reader.messages
+
+
+class _Reader:
+    """Takes turns in their order, and gives calls the ids by which answers find them."""
+
+    def __init__(self, calls: bool, offered: Sequence[Raw] = ()) -> None:
+        self.messages: list[Raw] = []
+        self._calls = calls
+        self._parameters = dict(map(_list_parameters, offered))
+        self._waiting: list[str] = []
+        self._made = 0
+
+    def add(self, turn: Json, where: str) -> None:
+        if not isinstance(turn, dict):
+            raise BadRow(f"{where} is {kind_of(turn)}, not an object")
+        turn = {name: value for name, value in turn.items() if value is not None}
+        role, text = _role_of(turn), _find_text(turn, where)
+        known = {*_SPEAKER_KEYS, *_TEXT_KEYS, "parts", *_CARRIED}
+        extra = [
+            name for name, value in turn.items() if name not in known and value not in ("", [])
+        ]
+        if extra:
+            raise BadRow(
+                f"{where} has {', '.join(map(quoted, extra))}: a message has no place for it"
+            )
+        if role == _CALL:
+            self._add_calls(_read_calls(text, where), None)
+        elif role == _TOOL:
+            self._add_answers(turn, text, where)
+        elif not role:
+            said = next((turn[name] for name in _SPEAKER_KEYS if name in turn), None)
+            shown = quoted(said) if isinstance(said, str) else kind_of(said)
+            raise BadRow(f"{where}: the role {shown} is none that is known here", "bad-role")
+        else:
+            self._add_text(turn, role, text, where)
+
+    def _add_text(self, turn: Raw, role: str, text: Json, where: str) -> None:
+        message: Raw = {"role": role, **({} if text is None else {"content": text})}
+        message |= {name: turn[name] for name in _CARRIED if turn.get(name) not in (None, [])}
+        marked = self._calls and role == "assistant" and isinstance(text, str)
+        if marked and "<tool_call>" in cast(str, text):
+            blocks = _CALL_BLOCK.findall(cast(str, text))
+            found = [call for block in blocks for call in _read_calls(block, where)]
+            rest = _CALL_BLOCK.sub("", cast(str, text)).strip()
+            if not found or "<tool_call>" in rest:
+                raise BadRow(f"{where} has a <tool_call> that is not closed", "bad-call")
+            self._add_calls(found, rest or None)
+            return
+        if "tool_calls" in message:
+            message.setdefault("content", None)
+            message["tool_calls"] = cast(Json, self._name_calls(message["tool_calls"], where))
+        self.messages.append(message)
+
+    def _add_calls(self, calls: Sequence[Raw], text: str | None) -> None:
+        named = self._name_calls(cast(Json, [{"function": call} for call in calls]), "")
+        message: Raw = {"role": "assistant", "content": text, "tool_calls": cast(Json, named)}
+        self.messages.append(message)
+
+    def _name_calls(self, calls: Json, where: str) -> list[Raw]:
+        """The calls as the API writes them; those without an id get one."""
+        if not isinstance(calls, list):
+            raise BadRow(f"{where}.tool_calls is {kind_of(calls)}, not a list", "bad-call")
+        named: list[Raw] = []
+        for call in calls:
+            if not isinstance(call, dict):
+                raise BadRow(f"{where}.tool_calls holds {kind_of(call)}, not objects", "bad-call")
+            function = call.get("function", call)
+            if not isinstance(function, dict):
+                raise BadRow(f"{where}: a call without name and arguments", "bad-call")
+            self._made += 1
+            said = call.get("id")
+            name = said if isinstance(said, str) and said else f"call_{self._made}"
+            called = function.get("name")
+            known = self._parameters.get(called) if isinstance(called, str) else None
+            written = _write_function(function, known)
+            named.append({"id": name, "type": "function", "function": written})
+        self._waiting = [cast(str, call["id"]) for call in named]
+        return named
+
+    def _add_answers(self, turn: Raw, text: Json, where: str) -> None:
+        texts: list[Json] = [text]
+        if self._calls and isinstance(text, str) and "<tool_response>" in text:
+            texts = [*_ANSWER_BLOCK.findall(text)]
+        for one in texts:
+            said = turn.get("tool_call_id")
+            if said is None and not self._waiting:
+                raise BadRow(f"{where} answers a call that was not made", "stray-answer")
+            name = said if said is not None else self._waiting[0]
+            self._waiting = [other for other in self._waiting if other != name]
+            message: Raw = {"role": "tool", "tool_call_id": name, "content": one}
+            self.messages.append(
+                message | {key: turn[key] for key in ("name", "weight") if key in turn}
+            )
+
+
+def _role_of(turn: Json) -> str:
+    """The role of the API that the turn names; "" for none."""
+    said = (
+        next((turn[key] for key in _SPEAKER_KEYS if key in turn), None)
+        if isinstance(turn, dict)
+        else None
+    )
+    return _ROLES.get(said.strip().lower(), "") if isinstance(said, str) else ""
+
+
+def _find_text(turn: Raw, where: str) -> Json:
+    """What the turn says: text, or a list of parts; None where it only calls tools."""
+    if "parts" in turn:
+        return _join_parts(turn["parts"], where)
+    text = next((turn[key] for key in _TEXT_KEYS if key in turn), None)
+    if not isinstance(text, str | list | None):
+        raise BadRow(f"{where} is {kind_of(text)}, not text", "not-text")
+    return text
+
+
+def _join_parts(parts: Json, where: str) -> str:
+    texts: list[str] = []
+    for part in parts if isinstance(parts, list) else ():
+        text = part.get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str) or (isinstance(part, dict) and len(part) > 1):
+            names = ", ".join(part) if isinstance(part, dict) else kind_of(part)
+            raise BadRow(f"{where} has a part that is not text alone: {names}")
+        texts.append(text)
+    return "".join(texts)
+
+
+def _read_calls(text: Json, where: str) -> list[Raw]:
+    """The calls, each with name and arguments, that JSON text (of one, or a list) holds."""
+    try:
+        value = read_json(text)
+    except ValueError:
+        shown = quoted(text) if isinstance(text, str) else kind_of(text)
+        raise BadRow(f"{where} is a call, and not JSON: {shown}", "bad-call") from None
+    calls = value if isinstance(value, list) else [value]
+    for call in calls:
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            raise BadRow(f"{where} is a call without a name", "bad-call")
+    return cast("list[Raw]", calls)
+
+
+def read_calls(value: Json, key: str) -> Raw:
+    """The assistant's message that makes the calls in `value`: a list, or JSON text of one."""
+    reader = _Reader(calls=True)
+    reader._add_calls(_read_calls(value, key), None)
+    return reader.messages[0]
+
+
+def _list_parameters(tool: Raw) -> tuple[Json, Collection[str] | None]:
+    """The name of a tool of the API and its parameters; None where its schema does not list any."""
+    function = tool["function"]
+    about = function if isinstance(function, dict) else {}
+    schema = about.get("parameters")
+    listed = schema.get("properties") if isinstance(schema, dict) else None
+    name = about.get("name")
+    return name if isinstance(name, str) else None, listed if isinstance(listed, dict) else None
+
+
+def _write_function(function: Raw, parameters: Collection[str] | None) -> Raw:
+    """Name and arguments of a call, the arguments as JSON text.
+
+    Nulls of what is none of the tool's `parameters` are left out: they stand there in a table for
+    the arguments of other calls.
+    """
+    given = function.get("arguments", function.get("parameters"))
+    if given is None or given == "":
+        given = {}
+    if isinstance(given, dict) and parameters is not None:
+        given = {key: one for key, one in given.items() if one is not None or key in parameters}
+    try:
+        text = given if isinstance(given, str) else orjson.dumps(given).decode()
+    except TypeError:  # bytes or decimals of a table
+        raise BadRow("the arguments of a call hold what JSON cannot", "bad-call") from None
+    return {"name": function.get("name"), "arguments": text}
+
+
+def read_transcript(text: str, key: str) -> list[Raw]:
+    """The messages of one text in which turns begin with "Human:" and "Assistant:"."""
+    parts = _TURN.split(text)
+    if parts[0].strip() or len(parts) < 3:
+        raise BadRow(f"{key} does not begin with a turn of Human: or Assistant:")
+    turns = zip(parts[1::2], parts[2::2], strict=True)
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [{"role": roles[who], "content": said.strip()} for who, said in turns]
+
+
+def read_preference(question: Sequence[Raw], chosen: Json, rejected: Json) -> Raw:
+    """A preference row of the API; without `question` it is what both conversations begin with.
+
+    BadRow when more than the last message differs, or an answer is none of the assistant.
+    """
+    answers = [_read_answer(chosen, "chosen"), _read_answer(rejected, "rejected")]
+    first, second = answers
+    shared = 0
+    while shared < min(len(first), len(second)) - 1 and first[shared] == second[shared]:
+        shared += 1
+    if len(first) - shared != 1 or len(second) - shared != 1:
+        raise BadRow("chosen and rejected differ in more than their last message", "bad-preference")
+    begun = first[:shared]
+    if question and begun and not _says_same(question, begun):
+        raise BadRow("chosen and rejected do not begin with what the prompt says", "bad-preference")
+    asked = begun or [*question]
+    if not asked:
+        raise BadRow("no prompt, and chosen and rejected begin with none", "bad-preference")
+    return {
+        "input": {"messages": cast(Json, asked)},
+        "preferred_output": cast(Json, first[shared:]),
+        "non_preferred_output": cast(Json, second[shared:]),
+    }
+
+
+def _says_same(question: Iterable[Raw], begun: Sequence[Raw]) -> bool:
+    """Whether the messages end with those of the question; a system message may stand before."""
+    wanted = [(one["role"], str(one.get("content")).strip()) for one in question]
+    said = [(one["role"], str(one.get("content")).strip()) for one in begun]
+    return said[-len(wanted) :] == wanted and all(
+        role in ("system", "developer") for role, _ in said[: -len(wanted)]
+    )
+
+
+def _read_answer(value: Json, key: str) -> list[Raw]:
+    if isinstance(value, str):
+        if value.startswith("\n\nHuman:"):
+            return read_transcript(value, key)
+        return [{"role": "assistant", "content": value}]
+    return read_messages([value] if isinstance(value, dict) else value, key)

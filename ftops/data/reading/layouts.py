@@ -1,0 +1,380 @@
+"""The layouts of rows that other tools write, by the keys that tell them, and how each is read.
+
+`LAYOUTS` is the table: what a layout is recognised by, what becomes of its keys, and what cannot
+be carried and why. `recognition.py` uses it.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from ftops.data.messages import BadRow, Raw
+from ftops.data.reading.columns import MakeRow, to_text
+from ftops.data.reading.conversations import (
+    is_foreign_chat,
+    is_message,
+    read_calls,
+    read_conversation,
+    read_messages,
+    read_preference,
+)
+from ftops.data.reading.tool_definitions import read_tools
+from ftops.records import Json
+
+TEXT: tuple[type, ...] = (str, int, float, bool)
+_LIST, _FLAG, _OBJECT = (list,), (bool,), (dict,)
+_MANY = (str, list)  # a list, or JSON text of one
+_ANSWERS = (list, dict)
+_SAID = (str, list, dict)  # a text, a message, or several
+# They tell where a row comes from, and nothing of what it teaches.
+ORIGIN_KEYS = frozenset(
+    {"id", "_id", "idx", "index", "uid", "uuid", "row_id", "prompt_id", "conversation_id",
+     "example_id", "source", "dataset", "data_source", "split", "url", "__index_level_0__"}
+)  # fmt: skip
+EMPTY: tuple[object, ...] = (None, "", [], {})  # what counts as a key that is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One layout: `required` are the keys it is recognised by, each with the kinds of its values.
+
+    `optional` keys are carried as well; `unused` ones belong to the format and are not. `becomes`
+    says what the keys become. Without `read`, rows of it are not read, and `why` and `hint` say so.
+    `columns` are the keys of the prompt, and that of the completion, where texts are joined and no
+    more. Where some rows have what only `wider` holds, all are read by that layout.
+    """
+
+    name: str
+    title: str
+    required: Mapping[str, tuple[type, ...]]
+    becomes: str = ""
+    read: MakeRow | None = None
+    optional: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    why: str = ""
+    hint: str = ""
+    columns: tuple[Sequence[str], str] | None = None
+    wider: str = ""
+    asked_only: bool = False  # read when it is named, never because it was recognised
+    kept: bool = False  # already what is trained on
+    only: Callable[[Raw], bool] | None = None
+    keys: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", frozenset({*self.required, *self.optional, *self.unused}))
+
+    def name_columns(self, names: Mapping[str, str]) -> str:
+        """The options that name the same columns, as they are typed; "" where none do.
+
+        `names` are the keys that stand in the data, each as it is written there.
+        """
+        if self.columns is None or not self.required.keys() <= names.keys():
+            return ""
+        asked, answer = self.columns
+        prompt = r"\n".join(f"{{{names[key]}}}" for key in asked if key in names)
+        return f"--prompt '{prompt}' --completion {shlex.quote(names.get(answer, answer))}"
+
+    def fits(self, record: Raw) -> bool:
+        """Whether the record has the keys, with values of these kinds."""
+        return all(isinstance(record.get(key), kinds) for key, kinds in self.required.items()) and (
+            self.only is None or self.only(record)
+        )
+
+
+def _text_of(record: Raw, key: str) -> str:
+    """The text under a key; "" where there is none."""
+    value = record.get(key)
+    return "" if value is None else to_text(key, value)
+
+
+def _join(record: Raw, keys: Sequence[str]) -> str:
+    return "\n".join(text for text in (_text_of(record, key) for key in keys) if text)
+
+
+def _read_pair(*keys: str) -> MakeRow:
+    """Rows of texts: the last key is the completion; the others, where filled, are the prompt."""
+    *asked, answer = keys
+
+    def read(record: Raw) -> Raw:
+        value = record.get(answer)
+        completion = str(value) if type(value) is int else value
+        return {"prompt": _join(record, asked), "completion": completion}
+
+    return read
+
+
+def _pair(
+    name: str,
+    title: str,
+    asked: Sequence[str],
+    answer: str,
+    *,
+    filled: Sequence[str] = (),
+    unused: tuple[str, ...] = (),
+    wider: str = "",
+) -> Layout:
+    """A layout of texts: `asked` and, where they are filled, the keys `filled` are the prompt."""
+    keys = (*asked, *filled)
+    return Layout(
+        name,
+        title,
+        dict.fromkeys((*asked, answer), TEXT),
+        f"prompt = {' + '.join(keys)}, completion = {answer}",
+        _read_pair(*keys, answer),
+        optional=tuple(filled),
+        unused=unused,
+        columns=(keys, answer),
+        wider=wider,
+    )
+
+
+def _read_chat(*asked: str, answer: str, system: str) -> MakeRow:
+    """Rows of texts as chats: perhaps a system message and earlier turns, a question, an answer."""
+
+    def read(record: Raw) -> Raw:
+        turns: list[Json] = []
+        if instructions := _text_of(record, system):
+            turns.append({"role": "system", "content": instructions})
+        history = record.get("history") or []
+        for index, pair in enumerate(history if isinstance(history, list) else [history]):
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise BadRow(f"history[{index}] is not a question and its answer")
+            turns += [
+                {"role": "user", "content": pair[0]},
+                {"role": "assistant", "content": pair[1]},
+            ]
+        turns.append({"role": "user", "content": _join(record, asked)})
+        turns.append({"role": "assistant", "content": record.get(answer)})
+        return {"messages": turns}
+
+    return read
+
+
+def _read_conversations(key: str) -> MakeRow:
+    def read(record: Raw) -> Raw:
+        row = read_conversation(
+            record.get(key), key, system=record.get("system"), tools=record.get("tools")
+        )
+        carried = ("parallel_tool_calls", "functions")
+        return row | {name: record[name] for name in carried if record.get(name) is not None}
+
+    return read
+
+
+def _read_prompt_messages(record: Raw) -> Raw:
+    asked, answered = record.get("prompt"), record.get("completion")
+    turns = [*asked, *answered] if isinstance(asked, list) and isinstance(answered, list) else None
+    return read_conversation(turns, "prompt and completion", tools=record.get("tools"))
+
+
+def _read_contents(record: Raw) -> Raw:
+    row = read_conversation(record.get("contents"), "contents", tools=None)
+    said = record.get("systemInstruction") or record.get("system_instruction")
+    if not said:
+        return row
+    about = said if isinstance(said, dict) else {"content": said}
+    first = read_messages([{**about, "role": "system"}], "systemInstruction")
+    return {"messages": [*cast("list[Json]", first), *cast("list[Json]", row["messages"])]}
+
+
+def _read_answers(*asked: str, answers: str) -> MakeRow:
+    """Questions with a list of answers, which is read where they are all the same."""
+
+    def read(record: Raw) -> Raw:
+        value = record.get(answers)
+        texts = value.get("text") if isinstance(value, dict) else value
+        listed = texts if isinstance(texts, list) else [texts]
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise BadRow(f"{answers} holds no text, or more than texts", "not-text")
+        different = list(dict.fromkeys(cast("list[str]", listed)))
+        if len(different) > 1:
+            reason = f"{answers} holds {len(different)} different texts, and a completion is one"
+            raise BadRow(reason, "not-text")
+        return {"prompt": _join(record, asked), "completion": different[0]}
+
+    return read
+
+
+def _read_preference(*asked: str, question: str = "") -> MakeRow:
+    """Two answers to what the keys `asked` say, or to the conversation under `question`."""
+
+    def read(record: Raw) -> Raw:
+        if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it
+            raise BadRow(
+                "messages is not what chosen says, and nothing is made of it", "other-keys"
+            )
+        before: list[Raw] = []
+        if instructions := record.get("system"):
+            before.append({"role": "system", "content": instructions})
+        talk = record.get(question) if question else None
+        if isinstance(talk, list):
+            before += read_messages(talk, question)
+        elif text := _join(record, asked):
+            before.append({"role": "user", "content": text})
+        row = read_preference(before, record.get("chosen"), record.get("rejected"))
+        offered = read_tools(record.get("tools"))
+        if offered:
+            row["input"] = {**cast(Raw, row["input"]), "tools": cast(Json, offered)}
+        return row
+
+    return read
+
+
+def _read_xlam(record: Raw) -> Raw:
+    answer = read_calls(record.get("answers"), "answers")
+    messages: list[Json] = [{"role": "user", "content": _text_of(record, "query")}, answer]
+    return {"messages": messages, "tools": cast(Json, read_tools(record.get("tools")))}
+
+
+def _holds_messages(record: Raw, key: str) -> bool:
+    turns = record.get(key)
+    return isinstance(turns, list) and bool(turns) and all(map(is_message, turns))
+
+
+def _read_text(record: Raw) -> Raw:
+    return {"prompt": "", "completion": record.get("text")}
+
+
+_ONE_GRADE = (
+    "each answer has a grade of its own, and what is trained here are answers or pairs of them"
+)
+_FILTER = (
+    "Keep the rows with good answers and leave the grade out of them, or pair a good and a bad"
+    " answer to one prompt as chosen and rejected."
+)
+_SYSTEM = ("system", "tools")
+_CHAT = "messages in the roles of the API"
+PAIRS = (
+    ("question", "answer"), ("question", "response"), ("question", "output"), ("q", "a"),
+    ("query", "response"), ("query", "answer"), ("query", "output"), ("input", "output"),
+    ("input", "target"), ("input", "label"), ("prompt", "response"), ("prompt", "output"),
+    ("prompt", "answer"), ("instruction", "answer"), ("instruction", "completion"),
+    ("source", "target"), ("src", "tgt"), ("text", "label"), ("sentence", "label"),
+    ("text", "summary"), ("document", "summary"), ("article", "summary"), ("dialogue", "summary"),
+    ("article", "highlights"), ("problem", "solution"), ("problem", "answer"),
+)  # fmt: skip
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("prompt-completion", "prompt and completion", {"prompt": TEXT, "completion": TEXT},
+           "kept", kept=True),
+    Layout("openai-chat", "OpenAI chats", {"messages": _LIST}, "kept", kept=True,
+           optional=("tools", "functions", "parallel_tool_calls"),
+           only=lambda record: not is_foreign_chat(record)),
+    Layout("openai-preference", "OpenAI preferences",
+           {"input": _OBJECT, "preferred_output": _LIST, "non_preferred_output": _LIST}, "kept",
+           kept=True),
+    _pair("alpaca", "Alpaca rows", ["instruction"], "output", filled=["input"],
+          wider="alpaca-chat"),
+    Layout("alpaca-chat", "Alpaca rows with system or history",
+           {"instruction": TEXT, "output": TEXT},
+           "system and history become earlier messages, instruction + input the question, output"
+           " the answer", _read_chat("instruction", "input", answer="output", system="system"),
+           optional=("input", "system", "history"),
+           only=lambda record: bool(record.get("system") or record.get("history"))),
+    _pair("dolly", "instruction rows (Dolly)", ["instruction"], "response",
+          filled=["context", "input"], unused=("category",)),
+    Layout("system-question-response", "questions with a system prompt (OpenOrca)",
+           {"system_prompt": TEXT, "question": TEXT, "response": TEXT},
+           "system_prompt, question and response become messages",
+           _read_chat("question", answer="response", system="system_prompt")),
+    Layout("user-assistant", "columns of a user and an assistant",
+           {"user": TEXT, "assistant": TEXT}, "system, user and assistant become messages",
+           _read_chat("user", answer="assistant", system="system"), optional=("system",)),
+    Layout("sharegpt", "ShareGPT conversations", {"conversations": _LIST},
+           f"{_CHAT}, with calls of tools, their answers, and tools",
+           _read_conversations("conversations"), optional=_SYSTEM,
+           only=lambda record: _holds_messages(record, "conversations")),
+    Layout("conversation", "conversations", {"conversation": _LIST}, _CHAT,
+           _read_conversations("conversation"), optional=_SYSTEM,
+           only=lambda record: _holds_messages(record, "conversation")),
+    Layout("messages", "chats in another spelling (ShareGPT, TRL, Anthropic)", {"messages": _LIST},
+           f"{_CHAT}; calls without an id get one; system becomes the first message",
+           _read_conversations("messages"),
+           optional=(*_SYSTEM, "functions", "parallel_tool_calls"), only=is_foreign_chat),
+    Layout("prompt-messages", "chats in two parts (TRL)", {"prompt": _LIST, "completion": _LIST},
+           "messages: those of prompt, then those of completion", _read_prompt_messages,
+           optional=("tools",)),
+    Layout("gemini", "Gemini chats", {"contents": _LIST}, f"{_CHAT}; parts are joined",
+           _read_contents, optional=("systemInstruction", "system_instruction")),
+    Layout("preference", "preferences (TRL)",
+           {"prompt": _MANY, "chosen": _SAID, "rejected": _SAID},
+           "input = prompt, preferred_output = chosen, non_preferred_output = rejected",
+           _read_preference("prompt", question="prompt"), optional=(*_SYSTEM, "messages")),
+    Layout("preference-implicit", "preferences without a prompt of their own (TRL)",
+           {"chosen": _LIST, "rejected": _LIST},
+           "input = the messages that both begin with, and one answer each", _read_preference(),
+           optional=_SYSTEM),
+    Layout("preference-transcript", "preferences between transcripts (HH)",
+           {"chosen": (str,), "rejected": (str,)},
+           "turns of Human: and Assistant: become messages: input, and one answer each",
+           _read_preference(),
+           only=lambda record: str(record["chosen"]).startswith("\n\nHuman:")),
+    Layout("preference-text", "preferences between whole texts",
+           {"chosen": (str,), "rejected": (str,)},
+           why="where the prompt ends is not said", hint="Give the prompt a key of its own."),
+    Layout("alpaca-preference", "Alpaca preferences",
+           {"instruction": TEXT, "chosen": _SAID, "rejected": _SAID},
+           "input = instruction + input, preferred_output = chosen, non_preferred_output ="
+           " rejected", _read_preference("instruction", "input"), optional=("input", "system")),
+    Layout("question-preference", "preferences for a question",
+           {"question": TEXT, "chosen": _SAID, "rejected": _SAID},
+           "input = system and question, preferred_output = chosen, non_preferred_output ="
+           " rejected", _read_preference("question"), optional=("system",)),
+    Layout("sharegpt-preference", "ShareGPT preferences",
+           {"conversations": _LIST, "chosen": _SAID, "rejected": _SAID},
+           "input = conversations, preferred_output = chosen, non_preferred_output = rejected",
+           _read_preference(question="conversations"), optional=_SYSTEM),
+    Layout("kto", "KTO rows", {"prompt": _SAID, "completion": _SAID, "label": _FLAG},
+           why=_ONE_GRADE, hint=_FILTER),
+    Layout("kto-alpaca", "KTO rows", {"instruction": TEXT, "output": TEXT, "kto_tag": _FLAG},
+           optional=("input", "system", "history"), why=_ONE_GRADE, hint=_FILTER),
+    Layout("kto-sharegpt", "KTO rows", {"conversations": _LIST, "kto_tag": _FLAG},
+           optional=_SYSTEM, why=_ONE_GRADE, hint=_FILTER),
+    Layout("kto-messages", "KTO rows", {"messages": _LIST, "label": _FLAG}, optional=_SYSTEM,
+           why=_ONE_GRADE, hint=_FILTER),
+    Layout("xlam", "calls of tools (xLAM)", {"query": TEXT, "tools": _MANY, "answers": _MANY},
+           "query = the user's message, answers = calls of tools, tools = the row's tools",
+           _read_xlam),
+    Layout("glaive", "Glaive transcripts", {"chat": (str,), "system": (str,)},
+           why="one text holds all turns, and the tools stand in prose",
+           hint="Take the ShareGPT form of the data (conversations and tools), which is read."),
+    Layout("question-answers", "questions with lists of answers",
+           {"question": TEXT, "answers": _ANSWERS},
+           "prompt = question, completion = the text of answers, where it is one",
+           _read_answers("question", answers="answers")),
+    Layout("question-answer-list", "questions with lists of answers",
+           {"question": TEXT, "answer": _ANSWERS},
+           "prompt = question, completion = the text of answer, where it is one",
+           _read_answers("question", answers="answer")),
+    Layout("squad", "SQuAD rows", {"context": TEXT, "question": TEXT, "answers": _ANSWERS},
+           "prompt = context + question, completion = the text of answers, where it is one",
+           _read_answers("context", "question", answers="answers"), unused=("title",)),
+    _pair("context-question-answer", "questions about a text", ["context", "question"], "answer",
+          unused=("title",)),
+    *(_pair(f"{asked}-{answer}", f"rows of {asked} and {answer}", [asked], answer)
+      for asked, answer in PAIRS),
+    Layout("text", "texts alone", {"text": (str,)},
+           "prompt = nothing, completion = text", _read_text, asked_only=True, unused=("meta",),
+           only=lambda record: not {key for key, value in record.items() if value not in EMPTY}
+           - {"text", "meta", *ORIGIN_KEYS},
+           why="there is no question and no answer: training on whole texts has no counterpart at"
+           " a chat model",
+           hint="Split the texts into prompt and completion; for a model that takes prompts,"
+           " --layout text reads each as the completion of an empty prompt."),
+    Layout("self-instruct", "Self-Instruct tasks", {"instruction": TEXT, "instances": _LIST},
+           why="one row holds several inputs and outputs",
+           hint="Write each instance as a row of instruction, input and output."),
+    Layout("segments", "templates of segments", {"segments": _LIST},
+           why="which segments are learned is said in pieces of one text",
+           hint="Write the rows as messages; weight: 0 marks those that are not learned."),
+    Layout("stepwise", "graded steps",
+           {"prompt": _SAID, "completions": _LIST, "labels": _LIST}, why=_ONE_GRADE, hint=_FILTER),
+    Layout("translation", "translations", {"translation": _OBJECT},
+           why="which language is translated into which is not said",
+           hint="Write the rows as source and target."),
+    Layout("multiple-choice", "questions with choices", {"question": TEXT, "choices": _ANSWERS},
+           optional=("answer", "answerKey"), unused=("subject",),
+           why="how choices are put into the prompt is not said",
+           hint="Write question and choices as the prompt, and the right one as the completion."),
+)  # fmt: skip
+BY_NAME = {layout.name: layout for layout in LAYOUTS}

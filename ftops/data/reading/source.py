@@ -1,0 +1,334 @@
+"""The one door to data: a file, a folder or standard input, whatever it holds.
+
+`open_source` looks at the first bytes, decides how to read, and says what it decided. The source
+then gives its records in batches, each with its place, in constant memory where the format allows.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from ftops.data.keys import find_carried, is_metadata
+from ftops.data.reading.batches import Batch, Batches
+from ftops.data.reading.columns import MakeRow, drop_keys, make_pair, make_render, make_rows
+from ftops.data.reading.json_document import read_document
+from ftops.data.reading.jsonl import read_json_lines
+from ftops.data.reading.lines import refuse_endless
+from ftops.data.reading.options import AS_IS, MAX_DOCUMENT_BYTES, TABLES, Format, ReadOptions
+from ftops.data.reading.plain_text import read_plain_text
+from ftops.data.reading.recognition import (
+    SAMPLED_RECORDS,
+    Recognised,
+    choose_layout,
+    describe,
+    guess_columns,
+    make_row,
+)
+from ftops.data.reading.sniffing import (
+    DELIMITERS,
+    check_text,
+    find_delimiter,
+    hint_of,
+    sniff_binary,
+    sniff_text,
+)
+from ftops.data.reading.streams import Stream, find_encoding, open_stream, read_text
+from ftops.data.reading.tables import Table
+from ftops.errors import DatasetError
+
+_HELD = frozenset({Format.XLSX, Format.PARQUET})  # read or opened when they are looked at
+_SIGNS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+_SAMPLED_BATCHES = 20
+_ROW_PLACES = frozenset({Format.JSON, Format.XLSX, Format.PARQUET, Format.DATASET})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source that was looked at: what it is, what was inferred, and its records.
+
+    `batches` reads from the beginning each time, but for workbooks, Parquet and standard input,
+    which are read once. `unit` says what places count: lines or rows. `inferred` are sentences
+    about what nobody said. `plain` is the path when lines of UTF-8 JSON stand in the file as they
+    are, so that parts of it can be read by byte ranges. `layout` names the one that was recognised
+    or asked for, where rows are not read as they stand.
+    """
+
+    name: str
+    format: Format
+    unit: str
+    inferred: tuple[str, ...]
+    batches: Callable[[], Batches]
+    plain: Path | None = None
+    layout: str | None = None
+
+
+def open_source(
+    path: Path | None, options: ReadOptions | None = None, *, stdin: BinaryIO | None = None
+) -> Source:
+    """Look at the file or folder at `path` (None: at standard input).
+
+    Raises DatasetError for what cannot be read; so may the batches, at the record where it shows.
+    """
+    options = options or ReadOptions()
+    if path is not None and path.is_dir():
+        return _open_folder(path, options)
+    stream, packing = open_stream(path, stdin)
+    if path is None:
+        return _open(path, stream, packing, options)
+    with closing(stream):
+        source = _open(path, stream, packing, options)
+    if source.format in _HELD:
+        return source
+    return replace(source, batches=lambda: _read_again(path, options))
+
+
+def _read_again(path: Path, options: ReadOptions) -> Batches:
+    """The records of a file from its beginning: it is not kept open between looking and reading."""
+    stream, packing = open_stream(path)
+    with closing(stream):
+        yield from _open(path, stream, packing, options).batches()
+
+
+def _open(path: Path | None, stream: Stream, packing: str, options: ReadOptions) -> Source:
+    head = stream.peek()
+    found = sniff_binary(stream.name, head)
+    if found is None and options.format in (Format.XLSX, Format.PARQUET):
+        raise DatasetError(f"{stream.name}: this is no {options.format} file")
+    said = [f"packed with {packing}"] if packing else []
+    if found is not None:
+        return _open_binary(path if not packing else None, stream, found, said, options)
+    encoding = find_encoding(head, options.encoding)
+    text = _decode_head(head, encoding)
+    hint = hint_of(stream.name)
+    check_text(stream.name, text, hint)
+    kind = options.format or sniff_text(stream.name, text, hint)
+    if options.format is None:
+        said.insert(0, f"format {kind}")
+    if options.encoding is None and (encoding != "utf-8" or kind is not Format.JSONL):
+        said.append(f"encoding {encoding}")
+    if kind in TABLES:
+        return _open_delimited(stream, kind, encoding, text, said, options)
+    return _open_records(path if not packing else None, stream, kind, encoding, said, options)
+
+
+def _open_records(
+    path: Path | None,
+    stream: Stream,
+    kind: Format,
+    encoding: str,
+    said: list[str],
+    options: ReadOptions,
+) -> Source:
+    pieces = read_text(stream, encoding)
+    if kind is not Format.JSON:
+        pieces = refuse_endless(stream.name, pieces)
+    if kind is Format.TXT:
+        said.append("each line is a completion, and prompts are empty")
+    if kind is Format.TXT:
+        batches, found = read_plain_text(pieces), None
+    else:
+        read = (
+            read_json_lines(pieces) if kind is Format.JSONL else read_document(stream.name, pieces)
+        )
+        batches, found = _recognise(stream.name, read, options)
+    make = _choose_free_rows(stream.name, options) if kind is not Format.TXT else None
+    make = make_row(found) if found else make
+    plain = kind is Format.JSONL and encoding == "utf-8" and not make and not options.drop
+    return Source(
+        name=stream.name,
+        format=kind,
+        unit="row" if kind in _ROW_PLACES else "line",
+        inferred=(*said, *(describe(found) if found else ())),
+        batches=lambda: make_rows(batches, make) if make else batches,
+        plain=path if plain else None,
+        layout=found.layout.name if found else None,
+    )
+
+
+def _recognise(
+    name: str, batches: Batches, options: ReadOptions
+) -> tuple[Batches, Recognised | None]:
+    """The batches without dropped keys, and the layout that their first records have.
+
+    None where no layout is looked for.
+    """
+    if options.drop and options.prompt is None and options.completion is None:
+        batches = drop_keys(batches, options.drop)
+    if options.layout == AS_IS or (options.prompt or options.completion) is not None:
+        return batches, None
+    first: list[Batch] = []
+    records: list[object] = []
+    for batch in batches:
+        first.append(batch)
+        records += batch.values
+        if len(records) >= SAMPLED_RECORDS or len(first) >= _SAMPLED_BATCHES:
+            break
+    return chain(first, batches), choose_layout(name, records[:SAMPLED_RECORDS], options.layout)
+
+
+def _decode_head(head: bytes, encoding: str) -> str:
+    return head.decode(encoding, "replace").removeprefix("\ufeff")
+
+
+def _open_delimited(
+    stream: Stream, format: Format, encoding: str, head: str, said: list[str], options: ReadOptions
+) -> Source:
+    from ftops.data.reading.delimited import read_delimited
+
+    delimiter = options.delimiter
+    if delimiter is None:
+        delimiter = find_delimiter(head) or ("\t" if format is Format.TSV else ",")
+        said.append(f"columns parted by {_SIGNS[delimiter]}")
+    elif delimiter == r"\t":
+        delimiter = "\t"
+    elif len(delimiter) != 1 or delimiter in '"\r\n':
+        signs = " ".join(sign for sign in DELIMITERS if sign != "\t")
+        raise DatasetError(
+            f"{delimiter!r} cannot part columns: one character can", hint=rf"Such as {signs} \t"
+        )
+    pieces = refuse_endless(stream.name, read_text(stream, encoding))
+    table = read_delimited(stream.name, pieces, delimiter)
+    source = _make_table_source(stream.name, format, table, said, options)
+    return replace(source, unit="line")
+
+
+def _open_binary(
+    path: Path | None, stream: Stream, format: Format, said: list[str], options: ReadOptions
+) -> Source:
+    if options.format not in (None, format):
+        raise DatasetError(f"{stream.name}: this is not {options.format}, it is {format}")
+    said.insert(0, f"format {format}")
+    if format is Format.PARQUET:
+        from ftops.data.reading.arrow import read_parquet
+
+        table = read_parquet(stream.name, path if path else _read_whole(stream))
+        return _make_table_source(stream.name, format, table, said, options)
+    from ftops.data.reading.sheets import read_sheet
+
+    data = _read_whole(stream)
+    table, sheet, sheets = read_sheet(stream.name, data, options.sheet)
+    if options.sheet is None:
+        others = f", of {', '.join(sheets)}" if len(sheets) > 1 else ""
+        said.append(f"sheet {sheet}{others}")
+    return _make_table_source(stream.name, format, table, said, options)
+
+
+def _read_whole(stream: Stream) -> bytes:
+    pieces, size = [], 0
+    for piece in stream.pieces():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_DOCUMENT_BYTES:
+            raise DatasetError(
+                f"{stream.name}: more than {MAX_DOCUMENT_BYTES >> 20} MiB that can only be"
+                " read as a whole",
+                hint="Save it as CSV or JSON lines: these are read row by row.",
+            )
+    return b"".join(pieces)
+
+
+def _open_folder(folder: Path, options: ReadOptions) -> Source:
+    from ftops.data.reading.arrow import read_folder
+
+    name = str(folder)
+    if options.format not in (None, Format.DATASET):
+        raise DatasetError(f"{name}: this is a folder, not {options.format}")
+    table, split, splits = read_folder(name, folder, options.sheet)
+    said = ["format dataset"]
+    if options.sheet is None and len(splits) > 1:
+        said.append(f"split {split}, of {', '.join(splits)}")
+    return _make_table_source(name, Format.DATASET, table, said, options)
+
+
+def _make_table_source(
+    name: str, format: Format, table: Table, said: list[str], options: ReadOptions
+) -> Source:
+    batches, found = _recognise(name, table.batches, options)
+    if found:
+        inferred = (*said, *describe(found))
+        make = make_row(found)
+        layout = found.layout.name
+        return Source(name, format, "row", inferred, lambda: make_rows(batches, make), None, layout)
+    try:
+        chosen = _choose_table_rows(name, table.columns, said, options)
+    except DatasetError as error:
+        parts = (one for one in said if one.startswith(("sheet ", "split ")) and ", of " in one)
+        for part in parts:
+            error.hint += f" This is {part}; --sheet names another."
+        raise
+    return Source(
+        name, format, "row", tuple(said), lambda: make_rows(batches, chosen) if chosen else batches
+    )
+
+
+def _choose_free_rows(name: str, options: ReadOptions) -> MakeRow | None:
+    """How records without fixed columns are mapped; None when nobody asked for it."""
+    if options.prompt is None and options.completion is None:
+        return None
+    prompt = make_render(options.prompt or "prompt", None, "--prompt", name)
+    completion = make_render(options.completion or "completion", None, "--completion", name)
+    return make_pair(prompt, completion)
+
+
+def _choose_table_rows(
+    name: str, columns: tuple[str, ...], said: list[str], options: ReadOptions
+) -> MakeRow | None:
+    """How a table's columns become prompt and completion; None for one of chats."""
+    asked = options.prompt is not None or options.completion is not None
+    if not asked and "messages" in columns:
+        return None
+    lower = {column.lower(): column for column in reversed(columns)}
+    chosen = []
+    for key, given in (("prompt", options.prompt), ("completion", options.completion)):
+        column = given if given is not None else lower.get(key)
+        if column is None:
+            shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
+            prompt, completion = guess_columns(columns)
+            raise DatasetError(
+                f"{name}: which column is the {key}? There are {shown}",
+                hint="Name columns or templates of them, such as --prompt "
+                f"'{{{prompt}}}' --completion '{completion}'"
+                " (in a job file: `prepare: {prompt: …, completion: …}`).",
+            )
+        if given is None and column != key:
+            said.append(f"the {key} is the column {column}")
+        chosen.append(make_render(column, columns, f"--{key}", name))
+    _say_unused(name, columns, options, lower, said)
+    return make_pair(chosen[0], chosen[1])
+
+
+def _say_unused(
+    name: str,
+    columns: tuple[str, ...],
+    options: ReadOptions,
+    lower: dict[str, str],
+    said: list[str],
+) -> None:
+    """Say which columns are not read; DatasetError when that is not the user's choice."""
+    used = {options.prompt or lower.get("prompt"), options.completion or lower.get("completion")}
+    texts = "".join(one for one in used if one)
+    unused = [one for one in columns if one not in used and f"{{{one}}}" not in texts]
+    if options.prompt is None and options.completion is None:
+        open_ones = [one for one in unused if one not in options.drop and not is_metadata(one)]
+        if open_ones:
+            raise _undecided(name, open_ones, lower)
+    if unused:
+        shown = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
+        said.append(f"not used: the column{'s' if len(unused) > 1 else ''} {shown}")
+
+
+def _undecided(name: str, columns: Sequence[str], lower: dict[str, str]) -> DatasetError:
+    """That columns beside prompt and completion may hold what is to be learned."""
+    carried = [f"{one} holds {what}" for one in columns if (what := find_carried(one))]
+    what = f" ({', '.join(carried)})" if carried else ""
+    many = "columns" if len(columns) > 1 else "column"
+    return DatasetError(
+        f"{name}: the {many} {', '.join(columns)} would be lost{what}",
+        hint=f"Leave out what nothing is to be learned from: --drop {','.join(columns)}; or name"
+        f" the columns that are read: --prompt '{lower['prompt']}'"
+        f" --completion '{lower['completion']}'"
+        " (in a job file: `prepare: {prompt: …, completion: …}`).",
+    )

@@ -1,0 +1,196 @@
+"""What one row of training data may look like; every refusal names the key and the reason.
+
+Completion rows are exactly `prompt` and `completion`. Chat rows are `messages`, and perhaps tools.
+Preference rows are `input` (a chat that wants an answer) and one assistant message each in
+`preferred_output` and `non_preferred_output`. A chat may end with calls of tools instead of a text.
+What is allowed beside role and content (`name`, `weight`, tool calls) passes through untouched.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import cast
+
+from ftops.data.calls import CALL_KEYS, answer_text
+from ftops.data.keys import check_placeholders, explain_extra
+from ftops.data.messages import (
+    MESSAGE_NULLS,
+    SCHEMA_NULLS,
+    BadRow,
+    Raw,
+    check_message,
+    drop_nulls,
+    is_plain,
+    kind_of,
+    message_text,
+    not_text,
+    quoted,
+    value_code,
+)
+from ftops.data.reading.json_text import MAX_DEPTH, count_strings
+from ftops.data.tools import check_tools
+from ftops.records import Json, RowFormat
+from ftops.text import to_nfc
+
+# An enum's member costs a look-up that shows in a loop over a million rows.
+COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
+PAIR_KEYS = ("prompt", "completion")
+OUTPUTS = ("preferred_output", "non_preferred_output")
+PREFERENCE_KEYS = ("input", *OUTPUTS)
+INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
+ROW_KEYS = frozenset({*PAIR_KEYS, *OUTPUTS, "messages"})  # without which there is no row
+CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
+
+
+def check_shape(raw: object) -> tuple[RowFormat, int]:
+    """Which shape `raw` has, and how many strings (keys included); BadRow when it has none."""
+    if not isinstance(raw, dict):
+        raise BadRow(f"{kind_of(raw)}, not an object in braces", "not-an-object")
+    if "messages" in raw:
+        return CHAT, _check_chat(raw)
+    if is_preference(raw):
+        _check_preference(raw)
+        return PREFERENCE, _count_all(raw)
+    _check_completion(raw)
+    return COMPLETION, 4
+
+
+def is_preference(raw: Mapping[str, object]) -> bool:
+    """Whether the keys are those of a preference; a text under `input` is none of them."""
+    return any(key in raw for key in OUTPUTS) or isinstance(raw.get("input"), dict)
+
+
+def without_nulls(raw: Raw) -> Raw:
+    """The row without the nulls that data frames write for keys that other rows have.
+
+    A null that stands where the row's own text or messages belong stays, and is a fault. The row
+    nests no deeper than `count_strings` goes.
+    """
+    own: Collection[str] = PAIR_KEYS
+    if raw.get("messages") is not None:
+        own = ()
+    elif any(raw.get(key) is not None for key in PREFERENCE_KEYS) and is_preference(raw):
+        own = PREFERENCE_KEYS
+    elif all(raw.get(key) is None for key in PAIR_KEYS):
+        return raw
+    row = {key: value for key, value in raw.items() if value is not None or key in own}
+    for key in ("messages", *OUTPUTS):
+        if key in row:
+            row[key] = drop_nulls(row[key], MESSAGE_NULLS)
+    asked = row.get("input")
+    if isinstance(asked, dict):
+        asked = {key: value for key, value in asked.items() if value is not None}
+        row["input"] = {**asked, "messages": drop_nulls(asked.get("messages"), MESSAGE_NULLS)}
+    for holder in (row, row.get("input")):
+        if isinstance(holder, dict) and "tools" in holder:
+            holder["tools"] = drop_nulls(holder["tools"], SCHEMA_NULLS)
+    return row
+
+
+def _check_completion(raw: Mapping[str, object]) -> None:
+    for key in PAIR_KEYS:
+        value = raw.get(key)
+        if type(value) is not str:
+            if key not in raw:
+                raise BadRow(_lacks(raw, key), "missing-key")
+            raise BadRow(f"{key} is {not_text(value)}", value_code(value))
+    if len(raw) > 2:
+        extra = [key for key in raw if key not in PAIR_KEYS]
+        raise explain_extra(extra, "a row is prompt and completion")
+    if not raw["completion"]:
+        raise BadRow("completion is empty: there is nothing to learn from it", "empty-completion")
+    check_placeholders(cast(str, raw["prompt"]))
+
+
+def _lacks(raw: Mapping[str, object], key: str) -> str:
+    if any(known in raw for known in PAIR_KEYS):
+        return f"{key} is missing"
+    found = ", ".join(quoted(name) for name in list(raw)[:12]) or "nothing"
+    return f"neither prompt and completion nor messages; it has {found}"
+
+
+def _check_chat(raw: Raw) -> int:
+    """BadRow when `raw` is no chat; else how many strings it holds."""
+    extra = [key for key in raw if key not in CHAT_KEYS]
+    if extra:
+        raise explain_extra(extra, "a chat row is messages, and perhaps tools")
+    messages = raw["messages"]
+    if not isinstance(messages, list):
+        raise BadRow(f"messages is {kind_of(messages)}, not a list")
+    if not messages:
+        raise BadRow("messages is empty")
+    plain = len(raw) == 1
+    for index, message in enumerate(messages):
+        if not is_plain(message):
+            plain = False
+            check_message(message, f"messages[{index}]")
+    if not plain:
+        check_tools(raw, cast("list[Raw]", messages))
+    last = messages[-1]
+    assert isinstance(last, dict)  # as every message now is
+    if last["role"] != "assistant":
+        raise BadRow("the last message is not the assistant's", "no-answer")
+    if not answer_text(last):
+        raise BadRow(
+            "the last message has no text and calls no tool: there is nothing to learn from it",
+            "no-answer",
+        )
+    for message in messages[:-1]:
+        check_placeholders(message_text(cast(Raw, message)))
+    return 1 + 4 * len(messages) if plain else _count_all(raw)
+
+
+def _count_all(raw: Raw) -> int:
+    count = count_strings(raw)
+    if count is None:
+        raise BadRow(f"nested deeper than {MAX_DEPTH} levels", "too-deep")
+    return count
+
+
+def _check_preference(raw: Raw) -> None:
+    for key in PREFERENCE_KEYS:
+        if key not in raw:
+            raise BadRow(f"{key} is missing", "missing-key")
+    extra = [key for key in raw if key not in PREFERENCE_KEYS]
+    if extra:
+        raise explain_extra(extra, f"a preference row is {', '.join(PREFERENCE_KEYS)}")
+    _check_input(raw["input"])
+    preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
+    if to_nfc(preferred.strip()) == to_nfc(other.strip()):
+        raise BadRow("preferred_output and non_preferred_output are the same", "equal-answers")
+
+
+def _check_input(asked: Json) -> None:
+    if not isinstance(asked, dict):
+        raise BadRow(f"input is {kind_of(asked)}, not an object with messages", "bad-preference")
+    extra = [key for key in asked if key not in INPUT_KEYS]
+    if extra:
+        raise explain_extra(extra, "it is messages, and perhaps tools", "input has the ")
+    messages = asked.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRow("input.messages is not a list of messages", "bad-preference")
+    for index, message in enumerate(messages):
+        check_message(message, f"input.messages[{index}]")
+        check_placeholders(message_text(cast(Raw, message)))
+    check_tools(asked, cast("list[Raw]", messages), "input.")
+    if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
+        raise BadRow(
+            "input ends with the assistant's message: there is nothing to answer", "bad-preference"
+        )
+
+
+def _check_output(messages: Json, where: str) -> str:
+    """The text of the assistant's one message."""
+    if not isinstance(messages, list) or len(messages) != 1:
+        raise BadRow(f"{where} is not a list of one message", "bad-preference")
+    message = messages[0]
+    check_message(message, f"{where}[0]")
+    assert isinstance(message, dict)
+    if message["role"] != "assistant":
+        raise BadRow(f"{where}[0] is not the assistant's", "bad-preference")
+    if "weight" in message:
+        raise BadRow(f"{where}[0].weight: both answers count in full", "bad-weight")
+    text = message_text(message)
+    if not text and any(message.get(key) for key in CALL_KEYS):
+        raise BadRow(f"{where}[0] calls a tool: preferences are between texts", "no-answer")
+    if not text:
+        raise BadRow(f"{where}[0] has no text: there is nothing to learn from it", "no-answer")
+    return text

@@ -1,0 +1,270 @@
+"""Splits data into training, validation and test files: each class in each, no prompt in two.
+
+Rows with the same prompt go to the same side, and so do rows of a group, of a column or of prompts
+that are nearly the same. Which side it is, hashes of the seed and of the prompts decide: the same
+rows and seed give the same bytes, and rows that are added later move few others. About 150 bytes a
+row are kept, 64 more for what is nearly the same.
+"""
+
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from ftops.data.allotment import TRAIN, allot, hash_text
+from ftops.data.examining.survey import SURVEYED_ROWS
+from ftops.data.findings import say_rows
+from ftops.data.identity import question_of
+from ftops.data.reading.options import ReadOptions
+from ftops.data.rows import read_rows
+from ftops.data.shapes import ROW_KEYS
+from ftops.errors import DatasetError, UsageError
+from ftops.files import open_atomic
+from ftops.text import to_nfc
+
+VALIDATION, TEST = "validation", "test"
+_MOST_CLASSES = 1000
+_LONGEST_LABEL = 64
+_ROWS_A_CLASS = 3
+_DATA_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many rows, or a share of all of them."""
+
+    rows: int = 0
+    share: float = 0.0
+
+    def of(self, total: int) -> int:
+        """How many rows that is."""
+        return self.rows or round(total * self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to split; `column` and `near` keep groups of rows on one side."""
+
+    validation: Amount
+    test: Amount | None = None
+    seed: int = 42
+    column: str | None = None
+    near: bool = False
+    stratify: bool | None = None  # None: by the completions, where they look like labels
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which part each row goes to, and what was found on the way.
+
+    `classes` are the rows of each class in each part; None where completions are no labels.
+    `groups` are the sets of rows that stay together, single rows included.
+    """
+
+    parts: tuple[str, ...]
+    sides: Sequence[str]
+    classes: Mapping[str, Mapping[str, int]] | None
+    groups: int
+
+    def rows(self, part: str) -> int:
+        """How many rows go there."""
+        return sum(side == part for side in self.sides)
+
+
+def read_amount(text: str) -> Amount:
+    """ "20%", "0.2" or "500" rows; UsageError for what is none of them."""
+    try:
+        if text.endswith("%"):
+            share = float(text[:-1]) / 100
+        elif text.isdecimal() and int(text) > 0:
+            return Amount(rows=int(text))
+        else:
+            share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise UsageError(
+            f"{text!r} is not an amount of rows", hint="Such as 20%, 0.2, or 500 for so many rows."
+        )
+    return Amount(share=share)
+
+
+def read_beside(options: ReadOptions, column: str | None) -> ReadOptions:
+    """`options` for rows that hold `column` beside what they are read from."""
+    if column is None or column in ROW_KEYS:
+        return options
+    return replace(options, drop=(*options.drop, column))
+
+
+def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
+    """Read the data once or twice, and decide; DatasetError when rows are bad or too few."""
+    questions: list[int] = []
+    answers: list[str] = []
+    sketches = _Sketches() if wish.near else None
+    for row in read_rows(path, options):
+        answer = to_nfc(row.completion)
+        question = to_nfc(question_of(row)) or answer  # nothing is asked in open-ended rows
+        questions.append(hash_text(0, question))
+        answers.append(answer if len(answer) <= _LONGEST_LABEL else "")
+        if sketches is not None:
+            sketches.add(question)
+    links: list[Sequence[int]] = [questions]
+    if wish.column is not None:
+        links.append(_read_groups(path, options, wish.column, len(questions)))
+    if sketches is not None:
+        links.append(sketches.find_groups())
+    groups = _join(links)
+    labels = answers if _are_classes(answers, wish.stratify) else None
+    parts = [(VALIDATION, wish.validation)] + ([(TEST, wish.test)] if wish.test else [])
+    wanted = {name: amount.of(len(questions)) for name, amount in parts}
+    _check_wanted(path, wanted, len(questions))
+    sides = allot(groups, labels, questions, wanted, wish.seed)
+    counts = None
+    if labels is not None:
+        counts = {label: Counter[str]() for label in sorted(set(labels))}
+        for label, side in zip(labels, sides, strict=True):
+            counts[label][side] += 1
+    names = (TRAIN, *(name for name, _ in parts))
+    division = Division(names, sides, counts, len(set(groups)))
+    _check_parts(path, division)
+    return division
+
+
+def _check_wanted(path: Path, wanted: Mapping[str, int], rows: int) -> None:
+    """DatasetError when there would be a part without rows."""
+    fewest = len(wanted) + 1
+    if rows < fewest:
+        raise DatasetError(
+            f"{path}: {say_rows(rows)} cannot be split into {fewest} files",
+            hint="Add rows: ten times as many are few.",
+        )
+    empty = [name for name, count in wanted.items() if not count]
+    if empty:
+        raise DatasetError(
+            f"{path}: {say_rows(rows)} cannot be split so: the share for {' and '.join(empty)} is"
+            " less than half a row",
+            hint=f"Ask for a number of rows, such as --{empty[0]} 1, or for a larger share.",
+        )
+    if sum(wanted.values()) >= rows:
+        asked = " and ".join(f"{count:,} for {name}" for name, count in wanted.items())
+        raise DatasetError(
+            f"{path}: {say_rows(rows)} cannot be split so: {asked} would leave none for training",
+            hint="Ask for fewer rows.",
+        )
+
+
+def _check_parts(path: Path, division: Division) -> None:
+    """DatasetError when rows that stay together have left a part without rows."""
+    empty = [part for part in division.parts if not division.rows(part)]
+    if empty:
+        groups = "1 group" if division.groups == 1 else f"{division.groups:,} groups"
+        raise DatasetError(
+            f"{path}: there would be no rows in {' and '.join(empty)}: rows with the same prompt"
+            f" stay together, and these are {groups}",
+            hint="Add rows with other prompts, or ask for a larger share. --group and --group-near"
+            " keep more rows together.",
+        )
+
+
+def write_parts(
+    path: Path, options: ReadOptions, division: Division, targets: Mapping[str, Path]
+) -> None:
+    """Write each part to its target in the order of the source, each whole or not at all."""
+    with contextlib.ExitStack() as stack:
+        streams = {
+            part: stack.enter_context(open_atomic(target, mode=_DATA_MODE))
+            for part, target in targets.items()
+        }
+        rows = read_rows(path, options)
+        for row, side in zip(rows, division.sides, strict=True):
+            streams[side].write(orjson.dumps(row.raw) + b"\n")
+
+
+def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> list[int]:
+    """A hash of the column's value in each row."""
+    named = "{" + column + "}"
+    asked = replace(options, prompt=f"value {named}", completion=f"value {named}", layout=None)
+    found = [hash_text(1, to_nfc(row.completion)) for row in read_rows(path, asked)]
+    if len(found) != rows:
+        raise DatasetError(
+            f"{path}: {rows:,} rows, and {len(found):,} with a value of {column}",
+            hint="Fill the column in every row, or drop the rows without one.",
+        )
+    return found
+
+
+class _Sketches:
+    """Prompts by their sketches, made of some hundred at a time."""
+
+    def __init__(self) -> None:
+        self._pending: list[str] = []
+        self._common: tuple[int, ...] | None = None
+        self._sketches = bytearray()
+
+    def add(self, text: str) -> None:
+        self._pending.append(text)
+        if len(self._pending) >= SURVEYED_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        from ftops.data.screening.sketches import find_common, sketch_texts
+
+        if self._common is None:
+            self._common = find_common(self._pending)
+        self._sketches += sketch_texts(self._pending, self._common).tobytes()
+        self._pending.clear()
+
+    def find_groups(self) -> list[int]:
+        """For each prompt the first one of its group."""
+        import numpy as np
+
+        from ftops.data.screening.neighbours import find_groups
+        from ftops.data.screening.sketches import BINS
+
+        self._flush()
+        sketches = np.frombuffer(bytes(self._sketches), np.uint8).reshape(-1, BINS)
+        return [int(first) for first in find_groups(sketches)]
+
+
+def _join(links: Sequence[Sequence[int]]) -> list[int]:
+    """The first row of each row's group: rows that share a value in any of the links are one."""
+    parents = list(range(len(links[0])))
+
+    def find(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    for values in links:
+        first: dict[int, int] = {}
+        for row, value in enumerate(values):
+            one, other = find(first.setdefault(value, row)), find(row)
+            parents[max(one, other)] = min(one, other)
+    return [find(row) for row in range(len(parents))]
+
+
+def _are_classes(answers: Sequence[str], asked: bool | None) -> bool:
+    """Whether completions are labels: short, and each in three rows or more on average."""
+    if asked is False or not answers:
+        return False
+    classes = len(set(answers))
+    few = classes <= _MOST_CLASSES and "" not in answers
+    if asked and not few:
+        raise DatasetError(
+            "the completions are no classes: too many different ones, or too long",
+            hint="Leave --stratify out.",
+        )
+    return few and (bool(asked) or classes * _ROWS_A_CLASS <= len(answers))
+
+
+def find_gaps(division: Division) -> Iterator[str]:
+    """Sentences about classes that are not in every part."""
+    for label, counts in (division.classes or {}).items():
+        absent = [part for part in division.parts if not counts.get(part)]
+        if absent:
+            yield f"the class {label!r} has no rows in {' and '.join(absent)}"

@@ -1,0 +1,193 @@
+"""What a data file holds, in figures, from one pass over it.
+
+Memory does not grow with the file but for 8 bytes a row: completions are counted as classes only
+up to 100 different short ones, and duplicates are counted by 64-bit hashes of the rows.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from ftops.data.calls import answer_text, number_calls, write_tools
+from ftops.data.letters import Letters, count_letters
+from ftops.data.messages import Raw
+from ftops.data.reading.options import ReadOptions
+from ftops.data.rows import Row, read_rows
+from ftops.data.shapes import COMPLETION, PREFERENCE
+from ftops.files import measure_path
+from ftops.records import RowFormat
+from ftops.text import json_to_nfc, to_nfc
+
+MAX_CLASSES = 100
+_MAX_CLASS_CHARS = 200
+_HASH_BITS = 0xFFFF_FFFF_FFFF_FFFF
+_BUCKETS = 256
+_SHOWN_LINES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """Figures of one data file; `letters` are those of prompts, completions, messages and tools.
+
+    `classes` counts the rows of each completion when these look like labels: at most 100 different
+    ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
+    """
+
+    path: Path
+    format: RowFormat
+    rows: int
+    bytes: int
+    sha256: str
+    classes: Mapping[str, int] | None
+    letters: Letters
+    messages: int
+    longest_completion_chars: int
+    duplicate_rows: int  # rows that stand in the file already, further up
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Rows of the validation file that are also training rows: how many, and the first ten.
+
+    Each pair of `lines` is (line in the training file, line in the validation file).
+    """
+
+    rows: int
+    lines: tuple[tuple[int, int], ...]
+
+
+class Tally:
+    """Adds rows up, one by one."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._format = COMPLETION
+        self._latin = 0
+        self._other = Letters()
+        self._messages = 0
+        self._longest = 0
+        self._classes: dict[str, int] | None = {}
+        self._hashes = [array("Q") for _ in range(_BUCKETS)]
+
+    def add(self, row: Row) -> None:
+        """Count one row."""
+        self.rows += 1
+        self._format = row.format
+        if row.format is COMPLETION:
+            self._add_text(str(row.raw["prompt"]))
+            completion = str(row.raw["completion"])
+        else:
+            messages = row.messages
+            self._messages += len(messages)
+            if row.format is PREFERENCE:
+                self._messages += 1
+                self._add_text(row.other)
+            for message in messages[:-1]:
+                self._add_text(answer_text(message))
+            for offered in write_tools(cast(Raw, row.raw.get("input", row.raw))).values():
+                self._add_text(offered)
+            completion = answer_text(messages[-1])
+        self._add_text(completion)
+        if len(completion) > self._longest:
+            self._longest = len(completion)
+        if self._classes is not None:
+            self._count_class(completion)
+        value = _row_hash(row)
+        self._hashes[value % _BUCKETS].append(value)
+
+    def summary(self, path: Path, size: int, sha256: str) -> DataSummary:
+        """What was counted, for the file at `path` of `size` bytes."""
+        classes = self._classes
+        if classes is not None and len(classes) * 3 < self.rows:
+            ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
+            classes = dict(ordered)
+        else:
+            classes = None
+        return DataSummary(
+            path=path,
+            format=self._format,
+            rows=self.rows,
+            bytes=size,
+            sha256=sha256,
+            classes=classes,
+            letters=self._other + Letters(self._latin),
+            messages=self._messages,
+            longest_completion_chars=self._longest,
+            duplicate_rows=sum(len(bucket) - len(set(bucket)) for bucket in self._hashes),
+        )
+
+    def _add_text(self, text: str) -> None:
+        if text.isascii():
+            self._latin += len(text)
+        else:
+            self._other += count_letters(text)
+
+    def _count_class(self, completion: str) -> None:
+        classes = self._classes
+        assert classes is not None
+        label = to_nfc(completion)
+        classes[label] = classes.get(label, 0) + 1
+        if len(classes) > MAX_CLASSES or len(completion) > _MAX_CLASS_CHARS:
+            self._classes = None
+
+
+class Meter:
+    """The size and the SHA-256 of bytes that pass by."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, piece: bytes) -> None:
+        self.bytes += len(piece)
+        self._digest.update(piece)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def summarize(rows: Iterable[Row]) -> Tally:
+    """Add up all `rows`."""
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    return tally
+
+
+def check_file(path: Path, options: ReadOptions | None = None) -> DataSummary:
+    """Read the data twice: DatasetError when any row is bad, else its figures."""
+    tally = summarize(read_rows(path, options))
+    size, digest = measure_path(path)
+    return tally.summary(path, size, digest)
+
+
+def overlap(training: Path, validation: Path) -> Overlap:
+    """Which validation rows also stand in the training file.
+
+    Memory grows with the validation file, by about 100 bytes a row.
+    """
+    wanted: dict[int, list[int]] = {}
+    for row in read_rows(validation):
+        wanted.setdefault(_row_hash(row), []).append(row.line)
+    found: list[tuple[int, int]] = []
+    count = 0
+    for row in read_rows(training):
+        lines = wanted.pop(_row_hash(row), ())
+        count += len(lines)
+        found.extend((row.line, line) for line in lines if len(found) < _SHOWN_LINES)
+    return Overlap(rows=count, lines=tuple(found[:_SHOWN_LINES]))
+
+
+def _row_hash(row: Row) -> int:
+    """64 bits that are the same for equal rows, within one process."""
+    if row.format is COMPLETION:
+        pair = to_nfc(str(row.raw["prompt"])), to_nfc(str(row.raw["completion"]))
+        return hash(pair) & _HASH_BITS
+    raw = number_calls(row.raw)
+    return hash(json_to_nfc(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS))) & _HASH_BITS

@@ -1,0 +1,177 @@
+"""Whether the tools of a chat, the calls of them and their answers fit together.
+
+The rules are those of the chat API: a call has an id, a function's name and its arguments as JSON
+text; the tools' messages that answer it follow at once, but for calls at the end, which are what
+the model learns. Of messages with the weight 0, which nobody learns to say, the calls may be wrong.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from ftops.data.calls import CALL_KEYS, TOOL_KEYS, read_arguments
+from ftops.data.messages import BadRow, Raw, kind_of, not_text, quoted
+from ftops.records import Json
+
+_SHOWN_NAMES = 5
+
+
+def check_tools(chat: Raw, messages: Sequence[Raw], inside: str = "") -> None:
+    """BadRow when tools or calls are malformed; `inside` is where the messages stand."""
+    offered = _check_offered(chat, inside)
+    waiting: dict[str, str] = {}  # the ids of calls without an answer, and where they are made
+    for index, message in enumerate(messages):
+        where = f"{inside}messages[{index}]"
+        if message["role"] == "tool":
+            _take_answer(message, where, waiting)
+            continue
+        _refuse_waiting(waiting, where)
+        waiting = _check_calls(message, where, offered)
+        if message["role"] == "function" and not message.get("name"):
+            raise BadRow(f"{where}.name is missing: which function it is the answer of")
+    if inside:
+        _refuse_waiting(waiting, "the end of input")
+
+
+def list_offered(chat: Mapping[str, Json]) -> dict[str, Raw]:
+    """The functions that a good chat offers, by name, in both spellings of the API."""
+    tools = cast("list[Raw]", chat.get("tools") or [])
+    functions = [cast(Raw, tool["function"]) for tool in tools if "function" in tool]
+    functions += cast("list[Raw]", chat.get("functions") or [])
+    return {cast(str, one["name"]): one for one in functions}
+
+
+def find_tool_use(raw: Raw) -> str:
+    """Where a good row first has to do with tools; "" when it has not."""
+    inside = "input." if "input" in raw else ""
+    chat = cast(Raw, raw.get("input", raw))
+    for key in (*TOOL_KEYS, "parallel_tool_calls"):
+        if chat.get(key):
+            return f"{inside}{key}"
+    for index, message in enumerate(cast("list[Raw]", chat.get("messages") or [])):
+        where = f"{inside}messages[{index}]"
+        if message["role"] in ("tool", "function"):
+            return f"{where}.role"
+        for key in CALL_KEYS:
+            if message.get(key):
+                return f"{where}.{key}"
+    return ""
+
+
+def _check_offered(chat: Raw, inside: str) -> frozenset[str]:
+    """The names of what may be called."""
+    names: list[str] = []
+    for key in ("tools", "functions"):
+        offered = chat.get(key)
+        if offered is None:
+            continue
+        if not isinstance(offered, list):
+            raise BadRow(f"{inside}{key} is {kind_of(offered)}, not a list", "bad-tools")
+        for index, tool in enumerate(offered):
+            names.append(_check_tool(tool, f"{inside}{key}[{index}]", key))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadRow(f"the tool {quoted(twice)} is defined more than once", "bad-tools")
+    parallel = chat.get("parallel_tool_calls")
+    if not isinstance(parallel, bool | None):
+        raise BadRow(
+            f"{inside}parallel_tool_calls is {kind_of(parallel)}, not true or false", "bad-tools"
+        )
+    return frozenset(names)
+
+
+def _check_tool(tool: Json, where: str, key: str) -> str:
+    if not isinstance(tool, dict):
+        raise BadRow(f"{where} is {kind_of(tool)}, not an object", "bad-tools")
+    function: Json = tool
+    if key == "tools":
+        if tool.get("type") != "function":
+            raise BadRow(f'{where}.type is not "function"', "bad-tools")
+        function, where = tool.get("function"), f"{where}.function"
+    if not isinstance(function, dict):
+        raise BadRow(f"{where} is {kind_of(function)}, not an object with name", "bad-tools")
+    name, parameters = function.get("name"), function.get("parameters")
+    if not isinstance(name, str) or not name:
+        raise BadRow(f"{where}.name is missing", "bad-tools")
+    if not isinstance(parameters, dict | None):
+        raise BadRow(f"{where}.parameters is {kind_of(parameters)}, not a schema", "bad-tools")
+    return name
+
+
+def _take_answer(message: Raw, where: str, waiting: dict[str, str]) -> None:
+    name = message.get("tool_call_id")
+    if not isinstance(name, str):
+        raise BadRow(
+            f"{where}.tool_call_id is {'missing' if name is None else not_text(name)}:"
+            " the id of the call that it answers",
+            "stray-answer",
+        )
+    if waiting.pop(name, None) is None:
+        raise BadRow(
+            f"{where}.tool_call_id is {quoted(name)}, and no call with that id waits for an answer",
+            "stray-answer",
+        )
+
+
+def _refuse_waiting(waiting: Mapping[str, str], where: str) -> None:
+    for name, call in waiting.items():
+        raise BadRow(
+            f"{call} has no answer before {where}: a tool message with the id {quoted(name)}",
+            "unanswered-call",
+        )
+
+
+def _check_calls(message: Raw, where: str, offered: frozenset[str]) -> dict[str, str]:
+    """The ids of the calls that a message makes, each with its place."""
+    ids: dict[str, str] = {}
+    lenient = message.get("weight") == 0
+    for place, call in _list_calls(message, where):
+        _check_function(call, place, offered, lenient=lenient)
+    for index, call in enumerate(cast("list[Raw]", message.get("tool_calls") or [])):
+        name = cast(str, call["id"])
+        if name in ids:
+            raise BadRow(f"{where}: two calls have the id {quoted(name)}", "bad-call")
+        ids[name] = f"{where}.tool_calls[{index}]"
+    return ids
+
+
+def _list_calls(message: Raw, where: str) -> Iterator[tuple[str, Json]]:
+    """What is called, with its place, once what stands around it is good."""
+    called, function = message.get("tool_calls"), message.get("function_call")
+    if message["role"] != "assistant" and (called or function):
+        raise BadRow(f"{where}: only the assistant calls tools", "bad-call")
+    if not isinstance(called, list | None):
+        raise BadRow(f"{where}.tool_calls is {kind_of(called)}, not a list", "bad-call")
+    for index, call in enumerate(called or []):
+        place = f"{where}.tool_calls[{index}]"
+        if not isinstance(call, dict):
+            raise BadRow(f"{place} is {kind_of(call)}, not an object", "bad-call")
+        if not isinstance(call.get("id"), str) or not call["id"]:
+            raise BadRow(f"{place}.id is missing", "bad-call")
+        if call.get("type") != "function":
+            raise BadRow(f'{place}.type is not "function"', "bad-call")
+        yield f"{place}.function", call.get("function")
+    if function is not None:
+        yield f"{where}.function_call", function
+
+
+def _check_function(call: Json, where: str, offered: frozenset[str], *, lenient: bool) -> None:
+    if not isinstance(call, dict):
+        raise BadRow(f"{where} is {kind_of(call)}, not name and arguments", "bad-call")
+    name, arguments = call.get("name"), call.get("arguments")
+    if not isinstance(name, str) or not name:
+        raise BadRow(f"{where}.name is missing", "bad-call")
+    if not isinstance(arguments, str):
+        raise BadRow(
+            f"{where}.arguments is {kind_of(arguments)}, not JSON written as text", "bad-call"
+        )
+    if lenient:
+        return
+    if read_arguments(arguments) is None:
+        raise BadRow(f"{where}.arguments is no JSON object: {quoted(arguments)}", "bad-call")
+    if offered and name not in offered:
+        known = ", ".join(sorted(offered)[:_SHOWN_NAMES])
+        more = ", …" if len(offered) > _SHOWN_NAMES else ""
+        raise BadRow(
+            f"{where}.name is {quoted(name)}, which is not among the row's tools: {known}{more}",
+            "unknown-tool",
+        )

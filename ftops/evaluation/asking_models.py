@@ -1,0 +1,104 @@
+"""Candidates are asked through the store of answers: what was answered before comes from there."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ftops.clock import Clock
+from ftops.data.tokens.counter import Counting
+from ftops.evaluation.costs import LIMIT
+from ftops.evaluation.interview import Reply
+from ftops.inference.asking import ask, make_keys
+from ftops.inference.budget import Budget, Forecast, make_tariff
+from ftops.inference.manner import LOADING_PAUSES_S, Manner
+from ftops.inference.outcome import Outcome
+from ftops.inference.store import AnswerStore
+from ftops.metrics.answers import Problem
+from ftops.providers.protocol import Provider
+from ftops.records import Prompt, Sampling
+from ftops.spec.evaluate import EvaluateSpec
+
+_CUT = "length"
+_GUARDED = "content_filter"
+_TIMED_ALONE = 20  # answers, by which p50 and p95 are told where the others share requests
+
+
+def _say_nothing(_text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInterview:
+    """`sleep` lets the pauses pass for which a fresh model is waited for.
+
+    Tokens are counted by `counting`; `budget` holds all that is asked, judges included, and what
+    was answered before costs nothing.
+    """
+
+    store: AnswerStore
+    clock: Clock
+    counting: Counting = field(default_factory=Counting)
+    budget: Budget | None = None
+    at_once: int | None = None
+    sleep: Callable[[float], None] | None = None
+    noted: Callable[[str], None] = _say_nothing
+
+    def ask(
+        self,
+        provider: Provider,
+        model: str,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        on_progress: Callable[[int], None],
+        fresh: bool = False,
+    ) -> list[Reply]:
+        """See `Interview`."""
+        manner = Manner(
+            self.clock,
+            at_once=self.at_once,
+            timed_alone=_TIMED_ALONE,
+            loading_pauses_s=LOADING_PAUSES_S if fresh else (),
+            sleep=self.sleep,
+            on_progress=lambda done, _total: on_progress(done),
+            noted=self.noted,
+            tariff=make_tariff(provider, model, self.counting) if self.budget else None,
+            budget=self.budget,
+        )
+        outcomes = ask(provider, model, prompts, sampling, store=self.store, manner=manner)
+        return [_to_reply(outcome) for outcome in outcomes]
+
+    def foresee(
+        self, provider: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Forecast:
+        """See `Interview`."""
+        shelf = self.store.open(provider.account, model)
+        questions = dict(zip(make_keys(prompts, sampling), prompts, strict=True))
+        left = [prompt for key, prompt in questions.items() if shelf.find(key) is None]
+        return make_tariff(provider, model, self.counting).forecast(left, sampling.max_tokens)
+
+
+def make_budget(spec: EvaluateSpec) -> Budget | None:
+    """What all answers of an evaluation may cost; None where nobody says."""
+    return None if spec.max_cost_usd is None else Budget(spec.max_cost_usd, limit=LIMIT)
+
+
+def _to_reply(outcome: Outcome) -> Reply:
+    found = outcome.completion
+    if found is None:
+        return Reply("", problem=Problem.FAILED, note=outcome.failure)
+    problem, note = None, ""
+    if found.refusal is not None or found.finish_reason == _GUARDED:
+        problem, note = Problem.REFUSED, found.refusal or "held back by a content filter"
+    elif found.finish_reason == _CUT:
+        problem = Problem.CUT
+    return Reply(
+        text=found.text,
+        finish_reason=found.finish_reason,
+        prompt_tokens=found.prompt_tokens,
+        completion_tokens=found.completion_tokens,
+        seconds=found.seconds if found.shared == 1 else None,
+        chances={token: min(1.0, math.exp(log)) for token, log in found.first_token.items()},
+        problem=problem,
+        note=note,
+        refused_parameters=found.refused_parameters,
+    )

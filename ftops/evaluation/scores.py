@@ -1,0 +1,111 @@
+"""From all answers to the document: which metrics, which requirements, one evaluation."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ftops.errors import SpecError
+from ftops.evaluation.candidates import Field
+from ftops.evaluation.evaluating import Interviews
+from ftops.evaluation.judging import NAME as JUDGE
+from ftops.metrics.answers import Answer
+from ftops.metrics.choices import KNOWN, MetricChoice
+from ftops.metrics.evaluating import Candidate, evaluate
+from ftops.metrics.evaluation import Evaluation
+from ftops.metrics.functions import FunctionMetric
+from ftops.metrics.making import choose_metrics, make_metrics
+from ftops.metrics.metric import Metric
+from ftops.metrics.requirements import Wanted, parse_requirement
+from ftops.spec.entries import Entry
+from ftops.spec.evaluate import EvaluateSpec
+
+
+def score_interviews(
+    field: Field,
+    spec: EvaluateSpec,
+    interviews: Interviews,
+    *,
+    named: Sequence[Metric],
+    overlap_lines: Collection[int] | None,
+) -> Evaluation:
+    """The evaluation; `named` are the metrics of `make_named_metrics`."""
+    wanted = read_requirements(spec)
+    ours = interviews.answered[0].answers
+    metrics = find_metrics(spec, ours, interviews.judges, wanted, named)
+    found = evaluate(
+        field.questions.source,
+        [
+            Candidate(
+                one.name,
+                one.kind,
+                one.answers,
+                one.model,
+                one.provider,
+                one.prices,
+                refused_parameters=one.refused_parameters,
+            )
+            for one in interviews.answered
+        ],
+        metrics,
+        file_sha256=field.questions.sha256,
+        training_usd=field.subject.training_usd,
+        requirements=wanted,
+        left_out=interviews.left_out,
+        overlap_lines=overlap_lines,
+        seed=spec.seed,
+    )
+    return replace(found, notes=(*field.questions.notes, *interviews.notes, *found.notes))
+
+
+def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
+    """What must be reached; the job file's check has read each before."""
+    return [parse_requirement(name, text) for name, text in spec.requirements.items()]
+
+
+def make_named_metrics(spec: EvaluateSpec, folder: Path, *, run_code: bool) -> list[Metric]:
+    """The metrics that are named, but for judges; files that they name lie below `folder`.
+
+    SpecError or ScoringError for what cannot be measured: call it before a model is asked. The
+    user's functions are looked up in their source; with `run_code` their files are loaded too.
+    """
+    named = [one for one in spec.measures if one.word != JUDGE]
+    try:
+        metrics = make_metrics([to_choice(one) for one in named], folder=folder)
+    except ValueError as error:
+        raise SpecError(f"evaluate.metrics: {error}") from error
+    for metric in metrics:
+        if run_code and isinstance(metric, FunctionMetric):
+            metric.load()
+    return metrics
+
+
+def find_metrics(
+    spec: EvaluateSpec,
+    answers: Sequence[Answer],
+    judges: Sequence[Metric],
+    wanted: Sequence[Wanted],
+    named: Sequence[Metric],
+) -> list[Metric]:
+    """The metrics that are named, in their order, else those that suit the answers.
+
+    What is required is measured, too.
+    """
+    measures = spec.measures
+    found = list(named)
+    places = [place for place, one in enumerate(measures) if one.word == JUDGE]
+    for place, judge in zip(places, judges, strict=False):
+        found.insert(place, judge)
+    if not measures:
+        found = choose_metrics(answers)
+    names = {one.name for one in found}
+    lacking = [one.metric for one in wanted if one.metric in KNOWN and one.metric not in names]
+    for name in dict.fromkeys(lacking):
+        if not any(one.needed for one in KNOWN[name]):
+            found += make_metrics([MetricChoice(name)])
+    return found
+
+
+def to_choice(entry: Entry) -> MetricChoice:
+    """The metric as the scores know it."""
+    said = entry.settings.model_dump(exclude_none=True) if entry.settings else {}
+    return MetricChoice(entry.word, said)

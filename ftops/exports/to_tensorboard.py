@@ -1,0 +1,81 @@
+"""Writes a run as one event file that TensorBoard shows: curves, figures, parameters, lineage.
+
+The only module that knows TensorBoard. The file always has the same name and is replaced whole, so
+that a run that is told of again is there once.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ftops.exports.tracked import TrackedRun
+from ftops.files import write_atomic
+
+_FOLDER = "tensorboard"
+_FORMAT = "brain.Event:2"
+
+
+def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
+    """Put the event file into the run's own folder below the one that is named."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    target = folder / settings.get("folder", _FOLDER) / f"{_clean(run.name)}-{run.id}"
+    path = target / f"events.out.tfevents.{int(run.began_at)}.{run.id}"
+    content = io.BytesIO()
+    writer = RecordWriter(content)
+    for event in _list_events(run):
+        writer.write(event.SerializeToString())
+    write_atomic(path, content.getvalue(), mode=0o644)
+    return str(target)
+
+
+# Any: the library's messages are made at run time and have no types.
+def _list_events(run: TrackedRun) -> Iterator[Any]:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    def scalar(tag: str, step: int, value: float) -> Any:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        return Event(wall_time=run.ended_at, step=step, summary=summary)
+
+    yield Event(wall_time=run.began_at, file_version=_FORMAT)
+    for summary in _list_summaries(run):
+        yield Event(wall_time=run.began_at, step=0, summary=summary)
+    for curve in run.curves:
+        for step, value in zip(curve.steps, curve.values, strict=True):
+            yield scalar(curve.name, step, value)
+    for tag, value in run.list_single_figures().items():
+        yield scalar(tag, _find_last_step(run), value)
+
+
+def _find_last_step(run: TrackedRun) -> int:
+    return max((curve.steps[-1] for curve in run.curves), default=0)
+
+
+def _list_summaries(run: TrackedRun) -> Iterator[Any]:
+    """What is no scalar: parameters for the page of hyperparameters, lineage and tags as text."""
+    from tensorboard.plugins.hparams import summary_v2 as hparams
+    from tensorboard.plugins.text.summary_v2 import text_pb
+
+    metrics = [hparams.Metric(tag) for tag in run.list_single_figures()]
+    parameters = [hparams.HParam(name) for name in run.parameters]
+    yield hparams.hparams_config_pb(parameters, metrics, time_created_secs=run.began_at)
+    yield hparams.hparams_pb(dict(run.parameters), trial_id=run.id, start_time_secs=run.began_at)
+    yield text_pb("lineage", _render_table(run.lineage.list_known()))
+    yield text_pb("tags", _render_table({**run.tags, "status": run.status}))
+
+
+def _render_table(values: Mapping[str, str]) -> str:
+    """A Markdown table; what stands in it can be no markup."""
+    rows = [f"| {_quote(name)} | {_quote(value)} |" for name, value in values.items()]
+    return "\n".join(["| what | value |", "| --- | --- |", *rows])
+
+
+def _quote(text: str) -> str:
+    shown = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    return f"`{shown}`"
+
+
+def _clean(name: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_." else "_" for char in name).lstrip(".")

@@ -1,0 +1,157 @@
+"""What answers cost, before they are asked for and as they come."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ftops.data.tokens.counter import Counter, Counting
+from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
+from ftops.errors import LimitExceeded
+from ftops.providers.figures import ModelFigures
+from ftops.providers.protocol import Provider
+from ftops.providers.tokens import find_vocabulary_name
+from ftops.providers.wire import find_base_model
+from ftops.records import Completion, Prompt
+
+_HINT = "Raise the limit, ask fewer rows, or allow shorter answers; answers that came are kept."
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars for a million tokens that a model reads, and for a million that it writes."""
+
+    input_usd: float
+    output_usd: float
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """US dollars."""
+        return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
+
+
+def find_prices(figures: ModelFigures) -> Prices | None:
+    """What asking a model costs; None when nobody has told."""
+    if figures.input_usd is None or figures.output_usd is None:
+        return None
+    return Prices(figures.input_usd, figures.output_usd)
+
+
+def count_prompts(prompts: Sequence[Prompt], counter: Counter) -> list[int]:
+    """The tokens of each prompt, the marks around the messages of a chat included."""
+    texts = [[one] if isinstance(one, str) else [part.content for part in one] for one in prompts]
+    counts = iter(counter.count([text for some in texts for text in some]))
+    return [
+        sum(next(counts) for _ in some)
+        + (0 if isinstance(one, str) else TOKENS_A_CHAT + TOKENS_A_MESSAGE * len(one))
+        for one, some in zip(prompts, texts, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What questions will take: `completion_tokens` at most, `usd` at most (None: not known)."""
+
+    questions: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """By what asking is priced; `prices` None: not known, and `advice` says how to tell them."""
+
+    counter: Counter
+    prices: Prices | None
+    advice: str = ""
+
+    def forecast(self, prompts: Sequence[Prompt], max_tokens: int) -> Forecast:
+        """What these prompts take when each answer is as long as it may be."""
+        read = sum(count_prompts(prompts, self.counter))
+        written = max_tokens * len(prompts)
+        usd = None if self.prices is None else self.prices.price(read, written)
+        return Forecast(len(prompts), read, written, usd)
+
+    def price(self, answers: Sequence[Completion]) -> float | None:
+        """What these answers have cost; None when prices or tokens are not known."""
+        if not answers:
+            return 0.0
+        if self.prices is None:
+            return None
+        if self.prices == Prices(0, 0):
+            return 0.0
+        spent = 0.0
+        for one in answers:
+            if one.prompt_tokens is None or one.completion_tokens is None:
+                return None
+            spent += self.prices.price(one.prompt_tokens, one.completion_tokens)
+        return spent
+
+
+def make_tariff(provider: Provider, model: str, counting: Counting) -> Tariff:
+    """How asking that model is priced, by what is known of it here; asks nobody."""
+    vocabulary = find_vocabulary_name(provider.name, find_base_model(model) or model)
+    figures = provider.find_figures(model)
+    return Tariff(counting.open(vocabulary), find_prices(figures), figures.price_advice)
+
+
+class Budget:
+    """So much may be spent, in US dollars; held by what is asked for, not only by what came.
+
+    A question is asked only if its longest answer, and those of all that are under way, can be
+    paid. One budget may serve several models, and threads.
+    """
+
+    def __init__(self, max_cost_usd: float, *, limit: str = "the limit") -> None:
+        self.max_cost_usd = max_cost_usd
+        self.spent_usd = 0.0
+        self._limit = limit
+        self._reserved_usd = 0.0
+        self._changed = threading.Condition()
+
+    def check(self, tariff: Tariff, forecast: Forecast, model: str) -> None:
+        """LimitExceeded when all of it may cost more than is left; nothing was sent then."""
+        if forecast.usd is None:
+            raise LimitExceeded(
+                f"{self._limit} cannot be held: the price of asking {model} is not known",
+                hint=tariff.advice or _HINT,
+            )
+        if self.spent_usd + forecast.usd > self.max_cost_usd:
+            raise LimitExceeded(
+                f"asking {model} would cost up to {render_usd(forecast.usd)}"
+                f" ({forecast.questions:,} questions, about {forecast.prompt_tokens:,} tokens, and"
+                f" answers of up to {forecast.completion_tokens:,}), and {self._limit} is"
+                f" {render_usd(self.max_cost_usd - self.spent_usd)}",
+                hint=_HINT,
+            )
+
+    def reserve(self, usd: float, is_over: Callable[[], bool]) -> None:
+        """Set so much aside, waiting for what is under way; LimitExceeded when it is not there.
+
+        It returns, too, as soon as `is_over`.
+        """
+        with self._changed:
+            while self.spent_usd + self._reserved_usd + usd > self.max_cost_usd:
+                if is_over():
+                    break
+                if not self._reserved_usd:
+                    raise LimitExceeded(
+                        f"{render_usd(self.spent_usd)} are spent, and the next answer may cost more"
+                        f" than is left: {self._limit} is {render_usd(self.max_cost_usd)}",
+                        hint=_HINT,
+                    )
+                self._changed.wait(timeout=0.5)
+            self._reserved_usd += usd
+
+    def settle(self, reserved_usd: float, spent_usd: float) -> None:
+        """What was set aside is free again, but for what it has cost."""
+        with self._changed:
+            self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
+            if self._reserved_usd < 1e-9:  # sums of fractions never come out even
+                self._reserved_usd = 0.0
+            self.spent_usd += spent_usd
+            self._changed.notify_all()
+
+
+def render_usd(usd: float) -> str:
+    """Money with as many digits as it takes to see any: $0.0012, $3.40."""
+    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"

@@ -1,0 +1,128 @@
+"""Metrics of classes: functions of the confusion matrix.
+
+Precision, recall and F1 are those of scikit-learn over the classes that some row expects or some
+answer gives, with 0 where a share has no denominator. An answer that is no label misses the class
+of its row and counts for no other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ftops.metrics.answers import Answer
+from ftops.metrics.samples import Floats, Ids, Sample
+from ftops.metrics.tallies import find_labels, place
+from ftops.text import to_nfc
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Confusion matrices, one a resample: of each class the rows, the answers, the right ones."""
+
+    rows: Floats
+    given: Floats
+    correct: Floats
+
+
+Average = Callable[[Tables], Floats]
+
+
+def read_tables(counts: Floats, classes: int) -> Tables:
+    """Take counts of cells apart, one resample a line."""
+    cells = counts.reshape(len(counts), classes, classes + 1)
+    return Tables(
+        rows=cells.sum(axis=2),
+        given=cells[:, :, :classes].sum(axis=1),
+        correct=np.einsum("bii->bi", cells[:, :, :classes]),
+    )
+
+
+def _divide(upper: Floats, lower: Floats) -> Floats:
+    shares: Floats = np.divide(upper, lower, out=np.zeros_like(upper), where=lower > 0)
+    return shares
+
+
+def _precision(tables: Tables) -> Floats:
+    return _divide(tables.correct, tables.given)
+
+
+def _recall(tables: Tables) -> Floats:
+    return _divide(tables.correct, tables.rows)
+
+
+def _f1(tables: Tables) -> Floats:
+    return _divide(2 * tables.correct, tables.rows + tables.given)
+
+
+def _macro(share: Average) -> Average:
+    """The mean over the classes that occur."""
+
+    def average(tables: Tables) -> Floats:
+        occurs = (tables.rows + tables.given > 0).astype(np.float64)
+        return _divide((share(tables) * occurs).sum(axis=1), occurs.sum(axis=1))
+
+    return average
+
+
+def _weighted(share: Average) -> Average:
+    """The mean over the classes, by the number of their rows."""
+    return lambda tables: _divide(
+        (share(tables) * tables.rows).sum(axis=1), tables.rows.sum(axis=1)
+    )
+
+
+def _micro(share: Average) -> Average:
+    """The share over all classes taken together."""
+
+    def whole(tables: Tables) -> Floats:
+        parts = (tables.rows, tables.given, tables.correct)
+        return share(Tables(*(one.sum(axis=1) for one in parts)))
+
+    return whole
+
+
+AVERAGES: Mapping[str, Average] = {
+    f"{name}{ending}": average(share)
+    for name, share in (("precision", _precision), ("recall", _recall), ("f1", _f1))
+    for ending, average in (("", _macro), ("_weighted", _weighted), ("_micro", _micro))
+}
+
+
+@dataclass(slots=True)
+class Cells:
+    """The cell of each answer, kept for the other metrics of the same answers."""
+
+    labels: tuple[str, ...] = ()  # none: what the rows expect
+    _last: tuple[Sequence[Answer], tuple[str, ...], Ids] | None = field(default=None, init=False)
+
+    def find(self, answers: Sequence[Answer]) -> tuple[tuple[str, ...], Ids]:
+        """The labels, and the cell of each answer in their confusion matrix."""
+        if self._last is None or self._last[0] is not answers:
+            expected = {one.expected_label for one in answers}
+            named = set(map(to_nfc, self.labels))
+            labels = tuple(sorted(expected | named)) if named else ()
+            labels = labels or find_labels(answers)
+            self._last = (answers, labels, place(answers, labels) if labels else np.zeros(0, int))
+        return self._last[1], self._last[2]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetric:
+    """One of `AVERAGES`."""
+
+    name: str
+    average: Average
+    cells: Cells
+
+    def measure(self, answers: Sequence[Answer]) -> Sample:
+        """None where the expected answers are no labels."""
+        labels, cells = self.cells.find(answers)
+        if not labels:
+            return Sample.none("the expected answers are no classes: too many different ones")
+        classes = len(labels)
+        return Sample.of_kinds(
+            cells,
+            classes * (classes + 1),
+            lambda counts: self.average(read_tables(counts, classes)),
+        )

@@ -1,0 +1,233 @@
+"""From the answers of all candidates to one evaluation."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.classes import Cells
+from ftops.metrics.comparing import Side, check_rows, compare_sides, judge
+from ftops.metrics.evaluation import (
+    CandidateKind,
+    CandidateScore,
+    Comparison,
+    Evaluation,
+    Figure,
+    LeftOut,
+)
+from ftops.metrics.metric import Metric
+from ftops.metrics.notes import (
+    SIMPLE,
+    collect,
+    note_comparison,
+    note_constant,
+    note_corrected,
+    note_few_rows,
+    note_memorised,
+    note_overlap,
+    note_problems,
+)
+from ftops.metrics.requests import Prices, find_savings, measure_requests
+from ftops.metrics.requirements import Wanted, find_candidate, judge_requirements
+from ftops.metrics.resampling import interval_of, resample
+from ftops.metrics.samples import Floats, Sample
+from ftops.metrics.tallies import count_classes, count_confusion, count_problems
+from ftops.records import render_refused
+
+SEED = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Who answered, and what. Token counts are `estimated` where ftops counted them itself."""
+
+    name: str
+    kind: CandidateKind
+    answers: Sequence[Answer]
+    model: str | None = None
+    provider: str | None = None
+    prices: Prices | None = None
+    estimated: bool = False
+    refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def score_candidate(
+    candidate: Candidate,
+    metrics: Sequence[Metric],
+    *,
+    labels: Sequence[str] = (),
+    seed: int = SEED,
+) -> CandidateScore:
+    """The figures of one candidate alone. `labels` are classes, beside those that rows expect."""
+    samples = [metric.measure(candidate.answers) for metric in metrics]
+    return _score(candidate, metrics, samples, _resample_alone(samples, seed), labels)
+
+
+def _resample_alone(samples: Sequence[Sample], seed: int) -> list[Floats]:
+    return [resample([sample], seed=seed)[0] for sample in samples]
+
+
+def evaluate(
+    file: str,
+    candidates: Sequence[Candidate],
+    metrics: Sequence[Metric],
+    *,
+    file_sha256: str = "",
+    labels: Sequence[str] = (),
+    headline: str | None = None,
+    training_usd: float | None = None,
+    requirements: Sequence[Wanted] = (),
+    left_out: Sequence[LeftOut] = (),
+    overlap_lines: Collection[int] | None = None,
+    seed: int = SEED,
+) -> Evaluation:
+    """Score all candidates, compare the first with each other one, and judge requirements.
+
+    All have answered the same rows in the same order (else ValueError), of which those on
+    `overlap_lines` are training rows (None: nobody looked). The first candidate is the tuned one
+    where there is one. `headline` is a metric's name, the first one's unless said. The same
+    answers and seed give the same figures.
+    """
+    if not candidates or not metrics:
+        raise ValueError("an evaluation needs a candidate and a metric")
+    headline = headline or metrics[0].name
+    _check_names([one.name for one in candidates], [one.name for one in metrics], headline)
+    check_rows([(one.name, one.answers) for one in candidates])
+    ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
+    samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
+    # Each candidate has resamples of its own: its intervals do not depend on the others.
+    scores = [
+        _score(one, metrics, measured, _resample_alone(measured, seed), labels)
+        for one, measured in zip(ordered, samples, strict=True)
+    ]
+    pairs = _choose_pairs(scores, headline, requirements)
+    sides: dict[tuple[str, str], Side] = {}
+    for at, metric in enumerate(metrics):
+        if any(metric.name == compared for _, compared in pairs):
+            column = [measured[at] for measured in samples]
+            drawn = resample(column, seed=seed)  # of the same rows, so that differences are paired
+            for score, sample, resampled in zip(scores, column, drawn, strict=True):
+                sides[score.name, metric.name] = Side(score.name, sample, resampled)
+    comparisons = _compare(scores[0].name, pairs, sides)
+    rows = len(ordered[0].answers)
+    return Evaluation(
+        file=file,
+        rows=rows,
+        headline=headline,
+        candidates=tuple(scores),
+        file_sha256=file_sha256,
+        overlap_rows=_count_overlap(ordered[0].answers, overlap_lines),
+        left_out=tuple(left_out),
+        comparisons=comparisons,
+        savings=find_savings(scores[0], scores[1:], training_usd=training_usd),
+        requirements=judge_requirements(requirements, scores[0], scores[1:], comparisons),
+        notes=_note(ordered, scores, comparisons, headline, overlap_lines),
+    )
+
+
+def _check_names(candidates: Sequence[str], metrics: Sequence[str], headline: str) -> None:
+    for names, what in ((candidates, "candidates"), (metrics, "metrics")):
+        twice = sorted({one for one in names if names.count(one) > 1})
+        if twice:
+            raise ValueError(f"two {what} are called {twice[0]!r}")
+    if headline not in metrics:
+        raise ValueError(f"the headline {headline!r} is none of {', '.join(metrics)}")
+
+
+def _score(
+    candidate: Candidate,
+    metrics: Sequence[Metric],
+    samples: Sequence[Sample],
+    draws: Sequence[Floats],
+    labels: Sequence[str],
+) -> CandidateScore:
+    answers = candidate.answers
+    known, cells = Cells(tuple(labels)).find(answers)
+    confusion = count_confusion(cells, known) if known else None
+    problems = count_problems(answers)
+    outside = sum(line[-1] for line in confusion.counts) if confusion else 0
+    outside -= problems.get(Problem.FAILED, 0) if confusion else 0  # these gave no answer
+    figures: dict[str, Figure] = {}
+    notes: list[str] = []
+    for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
+        if sample.rows or candidate.kind not in SIMPLE:  # a look-up tells no chances, say
+            notes += [f"{metric.name}: {note}" for note in sample.notes]
+        if sample.rows:
+            low, high = interval_of(sample, drawn) or (None, None)
+            figures[metric.name] = Figure(sample.value, low, high, sample.rows)
+    return CandidateScore(
+        name=candidate.name,
+        kind=candidate.kind,
+        rows=len(answers),
+        figures=figures,
+        model=candidate.model,
+        provider=candidate.provider,
+        problems=problems,
+        outside=outside,
+        classes=count_classes(confusion) if confusion else (),
+        confusion=confusion,
+        requests=measure_requests(answers, candidate.prices, estimated=candidate.estimated),
+        refused_parameters=candidate.refused_parameters,
+        notes=tuple(
+            collect(
+                None if candidate.kind is CandidateKind.MAJORITY else note_constant(answers),
+                render_refused(candidate.refused_parameters) or None,
+                *note_problems(problems, outside, answers),
+                *notes,
+            )
+        ),
+    )
+
+
+def _choose_pairs(
+    scores: Sequence[CandidateScore], headline: str, requirements: Sequence[Wanted]
+) -> list[tuple[str, str]]:
+    """The candidate and the metric of each comparison: the headline, and what is required."""
+    others = scores[1:]
+    pairs = [(one.name, headline) for one in others]
+    for wanted in requirements:
+        found = find_candidate(wanted.over, others) if wanted.over else None
+        if found is not None and (found.name, wanted.name) not in pairs:
+            pairs.append((found.name, wanted.name))
+    return pairs
+
+
+def _compare(
+    first: str,
+    pairs: Sequence[tuple[str, str]],
+    sides: Mapping[tuple[str, str], Side],
+) -> tuple[Comparison, ...]:
+    made = [
+        compare_sides(sides[first, metric], sides[other, metric], metric)
+        for other, metric in pairs
+        if (first, metric) in sides
+    ]
+    return judge([one for one in made if one is not None])
+
+
+def _count_overlap(answers: Sequence[Answer], lines: Collection[int] | None) -> int | None:
+    return None if lines is None else sum(one.line in lines for one in answers)
+
+
+def _note(
+    candidates: Sequence[Candidate],
+    scores: Sequence[CandidateScore],
+    comparisons: Sequence[Comparison],
+    headline: str,
+    overlap: Collection[int] | None,
+) -> tuple[str, ...]:
+    rows = len(candidates[0].answers)
+    by_name = {one.name: one for one in scores}
+    memorised = note_memorised(candidates[0].answers, set(overlap or ()))
+    return tuple(
+        collect(
+            note_overlap(_count_overlap(candidates[0].answers, overlap), rows),
+            f"{scores[0].name}: {memorised}" if memorised else None,
+            note_few_rows(rows),
+            *(
+                note_comparison(one, by_name[one.second], headline=headline, rows=rows)
+                for one in comparisons
+            ),
+            note_corrected(comparisons),
+            *(f"{score.name}: {note}" for score in scores for note in score.notes),
+        )
+    )

@@ -1,0 +1,88 @@
+"""What asking takes, and what one model saves against another."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftops.metrics.answers import Answer
+from ftops.metrics.evaluation import CandidateScore, Requests, Savings
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars for a million tokens of the prompt, and of the answer."""
+
+    prompt_usd: float
+    completion_usd: float
+
+
+def measure_requests(
+    answers: Sequence[Answer], prices: Prices | None = None, *, estimated: bool = False
+) -> Requests | None:
+    """Means and percentiles over the rows that tell them; None where no row tells anything."""
+    prompt = _mean([one.prompt_tokens for one in answers if one.prompt_tokens is not None])
+    completion = _mean(
+        [one.completion_tokens for one in answers if one.completion_tokens is not None]
+    )
+    seconds = [one.seconds for one in answers if one.seconds is not None]
+    if prompt is None and completion is None and not seconds:
+        return None
+    usd = None
+    if prices is not None and prompt is not None and completion is not None:
+        both = prompt * prices.prompt_usd + completion * prices.completion_usd
+        usd = both * 1000 / _MILLION
+    p50, p95 = (float(one) for one in np.percentile(seconds, [50, 95])) if seconds else (None, None)
+    return Requests(prompt, completion, estimated, usd, p50, p95)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def find_savings(
+    tuned: CandidateScore, against: Sequence[CandidateScore], *, training_usd: float | None = None
+) -> tuple[Savings, ...]:
+    """What a request to the tuned model saves against each other model that was asked."""
+    return tuple(
+        _save(tuned.requests, other.name, other.requests, training_usd)
+        for other in against
+        if other.name != tuned.name and tuned.requests is not None and other.requests is not None
+    )
+
+
+def _save(tuned: Requests, name: str, other: Requests, training_usd: float | None) -> Savings:
+    usd = _less(other, tuned, lambda one: one.usd_per_1000)
+    return Savings(
+        against=name,
+        tokens=_less(other, tuned, count_tokens),
+        usd_per_1000=usd,
+        p50_s=_less(other, tuned, lambda one: one.p50_s),
+        training_usd=training_usd,
+        pays_after=_find_break_even(training_usd, usd),
+    )
+
+
+def count_tokens(requests: Requests) -> float | None:
+    """Tokens of prompt and answer together; None where one of them is not known."""
+    if requests.prompt_tokens is None or requests.completion_tokens is None:
+        return None
+    return requests.prompt_tokens + requests.completion_tokens
+
+
+def _less(
+    first: Requests, second: Requests, read: Callable[[Requests], float | None]
+) -> float | None:
+    upper, lower = read(first), read(second)
+    return None if upper is None or lower is None else upper - lower
+
+
+def _find_break_even(training_usd: float | None, usd_per_1000: float | None) -> int | None:
+    if training_usd is None or usd_per_1000 is None:
+        return None
+    if training_usd <= 0:
+        return 0 if usd_per_1000 >= 0 else None
+    return math.ceil(training_usd * 1000 / usd_per_1000) if usd_per_1000 > 0 else None

@@ -1,0 +1,169 @@
+"""Scores rows in a process of their own, which is ended when a row takes too long.
+
+It works in every thread and on every platform, and whatever code does there cannot change this
+process. The other side is `row_scorers.py`.
+"""
+
+import contextlib
+import json
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from ftops.errors import ScoringError
+from ftops.records import Json
+
+LOAD_LIMIT_S = 120.0  # for the imports of a user's file
+_JOIN_S = 1.0
+_COMMAND = (sys.executable, "-P", "-m", "ftops.metrics.row_scorers")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The score of a row, or why it has none; `late` when it was ended for its time."""
+
+    score: float | None
+    fault: str = ""
+    late: bool = False
+
+
+def load(task: Mapping[str, str], *, limit_s: float = LOAD_LIMIT_S) -> None:
+    """Make the scorer that the task names; ScoringError when it cannot be made."""
+    with _Worker(task, [], limit_s, limit_s) as worker:
+        worker.wait_until_ready()
+
+
+def score_rows(
+    task: Mapping[str, str],
+    rows: Sequence[Json],
+    *,
+    limit_s: float,
+    most_late: int,
+    total_s: float = math.inf,
+) -> list[Outcome]:
+    """The outcome of each row, each within `limit_s`, and of all of them within `total_s`.
+
+    After `most_late` rows that took too long or ended the process, the others are not tried.
+    ScoringError when the scorer cannot be made, or can score no row at all.
+    """
+    until_s = time.monotonic() + total_s
+    outcomes: list[Outcome] = []
+    broken = 0
+    while len(outcomes) < len(rows) and broken < most_late:
+        with _Worker(task, rows[len(outcomes) :], limit_s, LOAD_LIMIT_S) as worker:
+            worker.wait_until_ready()
+            for outcome in worker.outcomes(until_s):
+                outcomes.append(outcome)
+                broken += outcome.late
+    left = len(rows) - len(outcomes)
+    return (
+        outcomes
+        + [Outcome(None, "not tried, since rows before it took too long or ended its process")]
+        * left
+    )
+
+
+class _Worker:
+    """One process, its rows, and the lines that it answers."""
+
+    def __init__(
+        self, task: Mapping[str, str], rows: Sequence[Json], limit_s: float, load_limit_s: float
+    ) -> None:
+        self._task = {**task, "limit_s": limit_s, "load_limit_s": load_limit_s}
+        self._rows = rows
+        self._limit_s = limit_s
+        self._load_limit_s = load_limit_s
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> "_Worker":
+        try:
+            self._process = subprocess.Popen(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ScoringError(f"no process can be started: {error.strerror}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._threads = [
+            threading.Thread(target=self._send, args=(self._process.stdin,), daemon=True),
+            threading.Thread(target=self._receive, args=(self._process.stdout,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        for thread in self._threads:  # a process that the user's code has detached may hold a pipe
+            thread.join(_JOIN_S)
+
+    def wait_until_ready(self) -> None:
+        """ScoringError when the process cannot make the scorer."""
+        try:
+            line = self._lines.get(timeout=self._load_limit_s)
+        except queue.Empty:
+            raise ScoringError(
+                f"{self._name()} does not load within {self._load_limit_s:g} s"
+            ) from None
+        if line is None:
+            raise ScoringError(f"{self._name()} does not load: {self._describe_end()}")
+        _raise_error(json.loads(line))
+
+    def outcomes(self, until_s: float) -> Iterator[Outcome]:
+        """One for each row, up to the first that ends the process or goes on beyond `until_s`."""
+        for _ in self._rows:
+            left_s = max(0.0, until_s - time.monotonic())
+            try:
+                line = self._lines.get(timeout=min(self._limit_s, left_s))
+            except queue.Empty:
+                limit = f"more than {self._limit_s:g} s"
+                if left_s < self._limit_s:
+                    limit = "too long together with the rows before it"
+                yield Outcome(None, f"it took {limit}", late=True)
+                return
+            if line is None:
+                yield Outcome(None, self._describe_end(), late=True)
+                return
+            document = json.loads(line)
+            _raise_error(document)
+            yield Outcome(document.get("score"), document.get("fault", ""))
+
+    def _name(self) -> str:
+        return str(self._task.get("path") or f"`{self._task.get('pattern')}`")
+
+    def _describe_end(self) -> str:
+        return f"its process ended with exit code {self._process.wait()}"
+
+    def _send(self, stream: IO[str]) -> None:
+        with contextlib.suppress(OSError, ValueError), stream:
+            for document in (self._task, *self._rows):
+                stream.write(json.dumps(document) + "\n")
+
+    def _receive(self, stream: IO[str]) -> None:
+        with contextlib.suppress(OSError, ValueError), stream:
+            for line in stream:
+                if line.endswith("\n"):
+                    self._lines.put(line)
+        self._lines.put(None)
+
+
+def _raise_error(document: Mapping[str, str]) -> None:
+    if "error" in document:
+        raise ScoringError(document["error"], hint=document.get("hint", ""))

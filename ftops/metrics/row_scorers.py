@@ -1,0 +1,225 @@
+"""What scores one row, and the process in which it runs (`python -m`).
+
+A regular expression, a JSON Schema and a user's own function can each run for ever, and none of
+them can be interrupted from inside on every platform. So they run in a process that its parent can
+end (`row_process.py`). Both sides exchange lines of JSON: the task, then the rows; the answer to
+the task, then one outcome a row. Imports nothing heavy, since it is started often.
+"""
+
+import faulthandler
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from ftops.errors import ScoringError
+from ftops.metrics.extras import need
+
+if TYPE_CHECKING:
+    from ftops.records import Json
+
+Scorer = Callable[[Any], float]
+NOTHING = object()  # what `read_json` returns for a text that is not JSON
+
+_LARGEST = 1e15  # sums of squares of so large scores are still numbers
+_MAX_SCHEMA_BYTES = 4 << 20
+_GRACE_S = 10.0  # the parent ends a late process; this ends one whose parent is gone
+FUNCTION_HINT = (
+    "Write `python: checks/my_check.py:score`, with a function score(prompt, expected, given)."
+)
+
+
+class NoScore(Exception):
+    """The row has no score; the message says why."""
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression; ValueError when `pattern` is none, or one that Python cannot take."""
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError) as error:
+        raise ValueError(f"`{pattern}` is not a regular expression: {error}") from error
+    except RecursionError as error:
+        raise ValueError("the regular expression is nested too deep") from error
+
+
+def read_json(text: str) -> object:
+    """The one JSON value that `text` is (RFC 8259: no NaN), else NOTHING."""
+    try:
+        value: object = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return NOTHING
+    return value
+
+
+def load_scorer(task: dict[str, str]) -> Scorer:
+    """The scorer that the task names; ScoringError or ValueError when it cannot be made."""
+    match task["kind"]:
+        case "regex":
+            search = compile_pattern(task["pattern"]).search
+            return lambda given: float(search(given) is not None)
+        case "json_schema":
+            return _load_schema(Path(task["path"]))
+        case _:
+            return _load_function(Path(task["path"]), task["function"])
+
+
+def _load_schema(path: Path) -> Scorer:
+    """1 where the answer is JSON that the schema in that file allows."""
+    jsonschema = need("jsonschema", "json_schema")
+    referencing = need("referencing", "json_schema")
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_SCHEMA_BYTES + 1)
+        if len(content) > _MAX_SCHEMA_BYTES:
+            raise ScoringError(
+                f"{path}: the schema is larger than {_MAX_SCHEMA_BYTES >> 20} MiB",
+                hint="Leave out of it what the answers do not need.",
+            )
+        schema = json.loads(content)
+        kind: Any = jsonschema.validators.validator_for(
+            schema, default=jsonschema.Draft202012Validator
+        )
+        kind.check_schema(schema)
+    except OverflowError as error:  # of a pattern such as a{99999999999}
+        raise ScoringError(f"{path}: this is no JSON schema: {error}") from error
+    except OSError as error:
+        raise ScoringError(f"{path}: the schema cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise ScoringError(f"{path}: the schema is nested too deep") from error
+    except ValueError as error:
+        raise ScoringError(f"{path}: the schema is not JSON: {error}") from error
+    except jsonschema.SchemaError as error:
+        raise ScoringError(f"{path}: this is no JSON schema: {error.message}") from error
+    validator = kind(schema, registry=referencing.Registry())  # which fetches nothing
+
+    def score(given: str) -> float:
+        value = read_json(given)
+        try:
+            return float(value is not NOTHING and validator.is_valid(value))
+        except referencing.exceptions.Unresolvable as error:
+            raise ScoringError(
+                f"{path}: the schema names another, which is not in this file: {error.ref}",
+                hint="Put it into the same file, below `$defs`.",
+            ) from error
+        except RecursionError as error:
+            raise NoScore("the schema refers to itself without end") from error
+
+    return score
+
+
+def _load_function(path: Path, name: str) -> Scorer:
+    """The function of that file; the modules beside the file can be imported."""
+    try:
+        source = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ScoringError(
+            f"{path}: the file cannot be read: {reason}", hint=FUNCTION_HINT
+        ) from error
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise ScoringError(
+            f"{path}: the file does not load: {type(error).__name__}: {_show(error, str)}",
+            hint=FUNCTION_HINT,
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ScoringError(f"{path}: there is no function `{name}` in it", hint=FUNCTION_HINT)
+
+    def score(row: list[Any]) -> float:
+        try:
+            value = function(*row)
+            number = _read_number(value)
+        except (Exception, SystemExit) as error:
+            raise NoScore(f"{type(error).__name__}: {_show(error, str)}") from error
+        if math.isnan(number) or abs(number) > _LARGEST:
+            raise NoScore(
+                f"it gave {_shorten(_show(value, repr))}, which is neither True, False nor a number"
+                " to count with"
+            )
+        return number
+
+    return score
+
+
+def _read_number(value: Any) -> float:
+    """The value as a number; NaN where it is none."""
+    try:
+        return math.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _show(value: object, render: Callable[[object], str]) -> str:
+    """The user's value as text, also where its own class cannot render it."""
+    try:
+        return render(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+def _shorten(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def main() -> None:
+    """Score the rows that come on standard input.
+
+    What the user's function prints goes to stderr, and it has nothing to read.
+    """
+    rows = os.fdopen(os.dup(0), encoding="utf-8")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull, encoding="utf-8") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    task = json.loads(rows.readline())
+    with open(os.devnull, "w", encoding="utf-8") as silent:  # noqa: PTH123
+
+        def guard(limit_s: float) -> None:
+            faulthandler.dump_traceback_later(limit_s + _GRACE_S, exit=True, file=silent)
+
+        guard(task["load_limit_s"])
+        try:
+            score = load_scorer(task)
+        except (ScoringError, ValueError) as error:
+            _answer(out, {"error": str(error), "hint": getattr(error, "hint", "")})
+            return
+        _answer(out, {})
+        for line in rows:
+            guard(task["limit_s"])
+            _answer(out, _score(score, json.loads(line)))
+
+
+def _score(score: Scorer, row: "Json") -> "dict[str, Json]":
+    try:
+        return {"score": score(row)}
+    except ScoringError as error:
+        return {"error": error.message, "hint": error.hint}
+    except NoScore as error:
+        return {"fault": str(error)}
+
+
+def _answer(out: TextIO, document: "dict[str, Json]") -> None:
+    out.write(json.dumps(document) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""An evaluation as Markdown, for the summary of a CI job. Names and labels never become markup."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ftops.metrics.evaluation import CandidateScore, Evaluation
+from ftops.reports.verdicts import (
+    find_remarks,
+    say_comparison,
+    say_outcome,
+    say_problems,
+    say_requirement,
+    say_savings,
+    show_figure,
+)
+
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:@>])")
+_HIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def escape(text: str) -> str:
+    """The text as Markdown that shows it letter for letter, on one line."""
+    plain = _HIDDEN.sub(" ", text).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKS.sub(r"\\\1", plain)
+
+
+def render_markdown(evaluation: Evaluation, *, name: str) -> str:
+    """Requirements, candidates, verdicts and what was left out."""
+    lines = [f"## {escape(name)}: {_say_gate(evaluation)}", ""]
+    lines += [f"{escape(evaluation.file)}, {evaluation.rows:,} rows", ""]
+    outcome = say_outcome(evaluation)
+    lines += [f"**{escape(outcome)}**", ""] if outcome else []
+    for one in evaluation.requirements:
+        lines.append(f"- {'✅' if one.met else '❌'} {escape(say_requirement(one))}")
+    lines += [""] if evaluation.requirements else []
+    lines += [*_render_candidates(evaluation), ""]
+    lines += _list("Compared", [say_comparison(one) for one in evaluation.comparisons])
+    lines += _list("Saved", [text for one in evaluation.savings for text in say_savings(one)])
+    gone = [f"{one.name}: {one.reason}" for one in evaluation.left_out]
+    lines += _list("Left out", gone)
+    lines += _list("Notes", find_remarks(evaluation))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _say_gate(evaluation: Evaluation) -> str:
+    if not evaluation.requirements:
+        return "evaluated"
+    missed = sum(not one.met for one in evaluation.requirements)
+    return f"{missed} of {len(evaluation.requirements)} requirements missed" if missed else "passed"
+
+
+def _render_candidates(evaluation: Evaluation) -> Iterator[str]:
+    metrics = list(dict.fromkeys(name for one in evaluation.candidates for name in one.figures))
+    columns = ["candidate", *metrics, "problems"]
+    yield f"| {' | '.join(map(escape, columns))} |"
+    yield f"| {' | '.join(['---', *('--:' for _ in metrics), '---'])} |"
+    for one in evaluation.candidates:
+        yield f"| {' | '.join(_cells(one, metrics))} |"
+
+
+def _cells(candidate: CandidateScore, metrics: Sequence[str]) -> Iterator[str]:
+    yield escape(candidate.name)
+    for name in metrics:
+        figure = candidate.figures.get(name)
+        yield "" if figure is None else escape(show_figure(figure))
+    yield escape(say_problems(candidate))
+
+
+def _list(title: str, sentences: Sequence[str]) -> list[str]:
+    if not sentences:
+        return []
+    return [f"### {title}", "", *(f"- {escape(text)}" for text in sentences), ""]

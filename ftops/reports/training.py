@@ -1,0 +1,113 @@
+"""One training as a whole: its table of steps, and what is known of the job beside it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import lt
+
+from ftops.records import Checkpoint
+from ftops.reports.results import ResultRow, make_rows
+
+_EPOCH, _ROWS, _TOKENS = map(ResultRow._fields.index, ("epoch", "rows_seen", "tokens_seen"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFacts:
+    """What the results file does not say; None where it is not known.
+
+    `overlap_rows` of the validation rows are training rows, too. `checkpoints` are models of the
+    job that can still be asked, by step.
+    """
+
+    rows: int | None = None
+    validation_rows: int | None = None
+    overlap_rows: int | None = None
+    n_epochs: int | None = None
+    batch_size: int | None = None
+    total_steps: int | None = None  # None: as many as the table has
+    trained_tokens: int | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The steps of one job, by step, with epochs, rows and tokens filled in where they follow."""
+
+    rows: Sequence[ResultRow]
+    facts: TrainingFacts = TrainingFacts()
+
+    @property
+    def epoch_ends(self) -> list[int]:
+        """The last step of each epoch but the last one that the table has begun."""
+        known = [(row.step, row.epoch) for row in self.rows if row.epoch is not None]
+        return [step for (step, epoch), (_, later) in pairwise(known) if later > epoch]
+
+    def find_epoch(self, step: int) -> int | None:
+        """The epoch of a step, where it is known."""
+        epochs = (row.epoch for row in reversed(self.rows) if row.step <= step and row.epoch)
+        return next(epochs, None)
+
+
+def make_training(rows: Sequence[ResultRow], facts: TrainingFacts | None = None) -> Training:
+    """The training with each step once, in order, and with what can be computed computed.
+
+    Epochs and rows follow from steps, rows and batch size; tokens from the job's trained tokens,
+    spread evenly over its steps. What the provider told is never replaced.
+    """
+    facts = facts or TrainingFacts()
+    steps = [row.step for row in rows]
+    ordered = list(rows)
+    if not all(map(lt, steps, steps[1:])):
+        ordered = list({row.step: row for row in rows}.values())
+        ordered.sort(key=lambda row: row.step)
+    return Training(_fill_in(ordered, facts), facts)
+
+
+def _fill_in(rows: Sequence[ResultRow], facts: TrainingFacts) -> Sequence[ResultRow]:
+    last = rows[-1].step if rows else 0
+    total = max(facts.total_steps or 0, last)
+    an_epoch = _find_steps_an_epoch(rows, facts, total)
+    a_step = (facts.trained_tokens or 0) / max(total, 1)
+    if not rows or not (an_epoch or a_step):
+        return rows
+    steps = [row.step for row in rows]
+    columns: list[Iterable[object]] = list(zip(*rows, strict=True))
+    if an_epoch:
+        whole = [math.ceil(step / an_epoch - 1e-9) or 1 for step in steps]
+        columns[_EPOCH] = _complete(columns[_EPOCH], whole)
+    if an_epoch and facts.rows:
+        columns[_ROWS] = _complete(columns[_ROWS], _count_rows(steps, facts, an_epoch))
+    if a_step:
+        columns[_TOKENS] = _complete(columns[_TOKENS], [round(a_step * step) for step in steps])
+    return make_rows(zip(*columns, strict=True))
+
+
+def _complete(told: Iterable[object], found: Iterable[object]) -> Iterable[object]:
+    """What was told, and what was found where nothing was."""
+    return [own if own is not None else other for own, other in zip(told, found, strict=True)]
+
+
+def _count_rows(steps: Sequence[int], facts: TrainingFacts, an_epoch: float) -> list[int]:
+    """Rows seen after each step: the last batch of an epoch may be a smaller one."""
+    rows = facts.rows or 0
+    batch = facts.batch_size or rows / an_epoch
+    if isinstance(an_epoch, int) and isinstance(batch, int):
+        return [step // an_epoch * rows + min(rows, step % an_epoch * batch) for step in steps]
+    parts = [divmod(step + 1e-9, an_epoch) for step in steps]
+    return [int(whole) * rows + min(rows, round(rest * batch)) for whole, rest in parts]
+
+
+def _find_steps_an_epoch(
+    rows: Sequence[ResultRow], facts: TrainingFacts, total: int
+) -> float | None:
+    """Steps for one look at all rows; None where nothing tells."""
+    if facts.rows and facts.batch_size:
+        return math.ceil(facts.rows / facts.batch_size)
+    if facts.rows:
+        told = [row for row in rows if row.rows_seen and row.step]
+        if told:
+            return facts.rows * told[-1].step / (told[-1].rows_seen or 1)
+    if facts.n_epochs and total:
+        return total / facts.n_epochs
+    return None

@@ -1,0 +1,144 @@
+"""The losses of a training as curves whose levels are known with their errors.
+
+A loss that was measured on a few rows scatters. Nothing is said of two levels unless they differ by
+several times what the scatter explains, so each level comes with its standard error.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter, mul, sub
+from statistics import median
+from typing import NamedTuple
+
+from ftops.reports.results import ResultRow
+from ftops.reports.training import Training
+
+_ENOUGH_FOR_SCATTER = 8  # points; of fewer nobody can tell scatter from shape
+_MOST_EXACT_AN_EPOCH = 2  # measured more often than that, it is measured on a few rows
+_MAD = 1.4826  # a median distance times this is the standard deviation of a normal distribution
+
+
+class Level(NamedTuple):
+    """How high a stretch of a curve lies, give or take `error` (one standard error)."""
+
+    value: float
+    error: float
+    first_step: int
+    last_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The points of one loss, by step."""
+
+    steps: Sequence[int]
+    values: Sequence[float]
+    _bends: Sequence[float] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_bends", _find_bends(self.values))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def find_level(self, start: int, stop: int) -> Level:
+        """The mean of the points `start` to `stop` (not included), with its error.
+
+        The scatter is that between neighbours, so a slope does not count as scatter.
+        """
+        points = self.values[start:stop]
+        is_enough = len(points) >= _ENOUGH_FOR_SCATTER
+        bends = self._bends[start : stop - 2] if is_enough else self._bends
+        error = _find_scatter(bends) / math.sqrt(len(points))
+        mean = math.fsum(points) / len(points)
+        return Level(mean, error, self.steps[start], self.steps[stop - 1])
+
+    def split(self, most: int) -> list[Level]:
+        """The levels of up to `most` stretches of the same length, in their order."""
+        if not self:
+            return []
+        size = max(1, math.ceil(len(self) / most))
+        # the last stretch is whole, so the first one takes what does not divide
+        starts = range(len(self) - size, -1, -size)
+        cuts = [*(start for start in starts if start >= size), 0]
+        cuts.reverse()
+        return [
+            self.find_level(start, stop)
+            for start, stop in zip(cuts, [*cuts[1:], len(self)], strict=True)
+        ]
+
+    def find_level_at(self, first_step: int, last_step: int) -> Level | None:
+        """The level between two steps, both included; None where nothing was measured."""
+        start, stop = bisect_left(self.steps, first_step), bisect_right(self.steps, last_step)
+        return self.find_level(start, stop) if start < stop else None
+
+    def smooth(self) -> list[Level]:
+        """The points as levels; of enough of them, each the median of itself and its neighbours.
+
+        One point that stands alone is then neither the best nor the end of the curve.
+        """
+        if len(self) < _ENOUGH_FOR_SCATTER:
+            pairs = zip(self.steps, self.values, strict=True)
+            return [Level(value, 0.0, step, step) for step, value in pairs]
+        scatter = _find_usual_scatter(self._bends)
+        last = len(self) - 1
+        levels = []
+        for index, step in enumerate(self.steps):
+            middle = min(max(index, 1), last - 1)
+            value = median(self.values[middle - 1 : middle + 2])
+            levels.append(Level(value, scatter, step, step))
+        return levels
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Training and validation loss. `is_exact`: validation was measured on all rows each time."""
+
+    train: Curve
+    valid: Curve
+    is_exact: bool
+    valid_accuracy: Curve
+
+    def split_validation(self, most: int = 10) -> list[Level]:
+        """The levels of validation: each point where it is exact, else means of stretches."""
+        return self.valid.smooth() if self.is_exact else self.valid.split(most)
+
+
+def make_curves(training: Training) -> Curves:
+    """The curves of a training; the full validation where there is one, else that of a few rows.
+
+    Full validation is measured at the ends of epochs, if at all: a single point of it is no curve.
+    """
+    rows = training.rows
+    full = _collect(rows, "full_valid_loss")
+    is_full = len(full) > 1
+    valid = full if is_full else _collect(rows, "valid_loss")
+    epochs = training.facts.n_epochs or max((row.epoch or 0 for row in rows), default=0)
+    rare = len(valid) <= _MOST_EXACT_AN_EPOCH * epochs and 2 * len(valid) <= len(rows)
+    accuracy = _collect(rows, "full_valid_accuracy" if is_full else "valid_accuracy")
+    return Curves(_collect(rows, "train_loss"), valid, is_full or rare, accuracy)
+
+
+def _collect(rows: Sequence[ResultRow], name: str) -> Curve:
+    place = ResultRow._fields.index(name)
+    values: list[float | None] = list(map(itemgetter(place), rows))
+    steps = [row.step for row, value in zip(rows, values, strict=True) if value is not None]
+    return Curve(steps, [value for value in values if value is not None])
+
+
+def _find_scatter(bends: Sequence[float]) -> float:
+    """The standard deviation of one point about its neighbours; 0 of too few points."""
+    return math.sqrt(sum(map(mul, bends, bends)) / len(bends) / 6) if bends else 0.0
+
+
+def _find_usual_scatter(bends: Sequence[float]) -> float:
+    """The same where a few points lie far off, or a curve begins steeply: neither counts."""
+    return _MAD * median(map(abs, bends)) / math.sqrt(6)
+
+
+def _find_bends(values: Sequence[float]) -> list[float]:
+    """How far each point but the first and last lies off the line between its neighbours, twice."""
+    slopes = list(map(sub, values[1:], values))
+    return list(map(sub, slopes[1:], slopes))

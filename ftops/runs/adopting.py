@@ -1,0 +1,194 @@
+"""Brings a job that was created elsewhere into the ledger as a run. Nothing is created or sent.
+
+The run has its job from the moment it is recorded, so that no death of this command can leave a run
+that would create another one.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import orjson
+from pydantic import ValidationError
+
+from ftops.errors import RunError
+from ftops.files import write_atomic
+from ftops.ledger.ledger import Ledger
+from ftops.providers.protocol import KEY_MARK, RUN_MARK
+from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, Stage
+from ftops.runs.desk import Desk, get_run_folder
+from ftops.runs.details import Prepared, PreparedFile
+from ftops.runs.hints import say, say_follow
+from ftops.runs.keys import make_key
+from ftops.runs.lock import hold_run
+from ftops.runs.reconciling import CALL as CREATE_CALL
+from ftops.runs.reconciling import render_request
+from ftops.runs.runs import JOB_FILE, make_run
+from ftops.runs.states import STAGE_MOVES
+from ftops.spec.load import LoadedJob
+from ftops.spec.model import HyperparameterSpec
+
+LoadJob = Callable[[Path], LoadedJob]
+_UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def adopt_job(
+    job_id: str,
+    desk: Desk,
+    settings: ProviderSettings,
+    load: LoadJob,
+    *,
+    job_file: LoadedJob | None = None,
+) -> Run:
+    """Record a run for the job, to be driven like any other from its following on.
+
+    With a job file, the run is that file's: the same file finds it from now on, and the model is
+    evaluated as it says. Without one, a file is written after the job, and nothing is evaluated;
+    `load` reads it. A run that has the job already and ended before it is returned instead, and so
+    is the run that asked for the job and has none yet: it would create another one.
+    RunError when a run has the job in another way, or the file another run.
+    """
+    if known := find_run_to_reopen(job_id, desk.ledger):
+        desk.observer.run_opened(known, resumed=True)
+        return known
+    desk.provider.ensure_ready()
+    job = desk.provider.get_job(job_id)
+    if maker := _find_maker(job, desk):
+        desk.observer.run_opened(maker, resumed=True)
+        return maker
+    if job_file:
+        _check_same_model(job, job_file)
+    loaded = job_file or load(_write_job_file(job, desk, settings))
+    key = make_key(loaded, desk.provider.account)
+    if known := desk.ledger.find_run_by_key(key):
+        raise RunError(
+            f"{loaded.path} has a run already: {known.id}",
+            hint=f"Leave the job file out: {say('adopt', job_id)}.",
+        )
+    run = replace(make_run(loaded, desk, key), job_id=job.id)
+    run = desk.ledger.add_run(run, unless_known=True)
+    write_atomic(get_run_folder(desk.home, run.id) / JOB_FILE, loaded.text.encode())
+    if job_file is None:
+        _record(desk.ledger, run.id, Stage.PREPARE, "succeed", _describe_files(job, desk))
+    files: dict[str, Json] = {
+        "training_file": job.training_file,
+        "validation_file": job.validation_file,
+        "reason": "the job has its files",
+    }
+    _record(desk.ledger, run.id, Stage.UPLOAD, "skip", files)
+    created: dict[str, Json] = {"job_id": job.id, "model": job.model, "adopted": True}
+    _record(desk.ledger, run.id, Stage.CREATE, "succeed", created)
+    desk.observer.run_opened(run, resumed=False)
+    return run
+
+
+def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
+    """The run that has this job and ended before the job was seen to end.
+
+    None for a job that the ledger does not know; RunError, which names the run, for any other.
+    """
+    run = ledger.find_run_of_job(job_id)
+    if run is None or (run.job_id == job_id and run.ended_before_job):
+        return run
+    raise RunError(
+        f"{job_id} is known already: it is a job of {run.id}",
+        hint=f"{say_follow(run.id)} goes on with it; {say('show', run.id)} shows it.",
+    )
+
+
+def _find_maker(job: Job, desk: Desk) -> Run | None:
+    """The run of this ledger that asked for the job and got no clear answer; it has the job now."""
+    ledger = desk.ledger
+    run_id = RunId(job.metadata.get(RUN_MARK, "").partition(".")[0])
+    if not ledger.has_run(run_id):
+        return None
+    run = ledger.get_run(run_id)
+    with hold_run(run, desk.home) as held:
+        run = ledger.get_run(run_id)
+        if held and run.job_id is None:
+            asked = JobRequest(
+                job.model, job.training_file or "", job.validation_file, metadata=job.metadata
+            )
+            call = ledger.find_open_call(run_id, CREATE_CALL) or ledger.record_intent(
+                run_id, Stage.CREATE, CREATE_CALL, render_request(asked)
+            )
+            ledger.record_job(call, job.id)
+    run = ledger.get_run(run_id)
+    return run if run.job_id in (None, job.id) else None
+
+
+def _check_same_model(job: Job, job_file: LoadedJob) -> None:
+    wanted = job_file.spec.model
+    # An alias such as gpt-4o-mini comes back with its date.
+    if not (job.model.startswith(wanted) or wanted.startswith(job.model)):
+        raise RunError(
+            f"{job.id} trains {job.model}, and {job_file.path} says {wanted}",
+            hint="Name the job file that the job was made from, or none.",
+        )
+
+
+def _write_job_file(job: Job, desk: Desk, settings: ProviderSettings) -> Path:
+    """What is known of the job, in the words of a job file. JSON is YAML, too."""
+    if not job.training_file:
+        raise RunError(
+            f"the provider does not tell what {job.id} was trained on",
+            hint=f"Name its job file: {say('adopt', job.id, 'JOB.yaml')}.",
+        )
+    name = _UNNAMED.sub("-", job.id).strip("-._")[:64]
+    told: dict[str, Json] = {
+        "name": name,
+        "provider": {key: value for key, value in asdict(settings).items() if value is not None},
+        "model": job.model,
+        "training_file": job.training_file,
+        # A job file may not name the same file twice.
+        "validation_file": job.validation_file
+        if job.validation_file != job.training_file
+        else None,
+        "hyperparameters": _choose_figures(job),
+        "seed": job.seed if settings.protocol == "current" else None,
+        "metadata": {
+            key: value for key, value in job.metadata.items() if key not in (RUN_MARK, KEY_MARK)
+        },
+    }
+    path = desk.home / "adopted" / f"{name}.yaml"
+    text = orjson.dumps(
+        {key: value for key, value in told.items() if value not in (None, {})},
+        option=orjson.OPT_INDENT_2,
+    )
+    write_atomic(path, text + b"\n")
+    return path
+
+
+def _choose_figures(job: Job) -> dict[str, Json]:
+    """The job's hyperparameters that a job file may hold."""
+    chosen: dict[str, Json] = {}
+    for name, value in job.hyperparameters.items():
+        try:
+            HyperparameterSpec.model_validate({name: value})
+        except ValidationError:
+            continue
+        chosen[name] = value
+    return chosen
+
+
+def _describe_files(job: Job, desk: Desk) -> dict[str, Json]:
+    """What preparing would have left, for files that lie at the provider."""
+    training, validation = job.training_file or "", job.validation_file
+    return Prepared(
+        row_format=desk.provider.row_format(job.model),
+        separator="",
+        stop=None,
+        training=PreparedFile("train", training, file_id=training),
+        validation=PreparedFile("validation", validation, file_id=validation)
+        if validation
+        else None,
+    ).to_json()
+
+
+def _record(
+    ledger: Ledger, run_id: RunId, stage: Stage, move: str, detail: dict[str, Json]
+) -> None:
+    record = ledger.get_stage(run_id, stage)
+    running = ledger.move_stage(run_id, record, STAGE_MOVES["begin"].check(record.status))
+    ledger.move_stage(run_id, running, STAGE_MOVES[move].check(running.status), detail=detail)

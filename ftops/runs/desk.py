@@ -1,0 +1,38 @@
+"""The desk: everything that the orchestrator works with, handed in by whoever wires it up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftops.clock import Clock
+from ftops.errors import RunError
+from ftops.exports.delivery import NoTracker, Tracker
+from ftops.ledger.ledger import Ledger
+from ftops.notifications.notice import Mute, Notifier
+from ftops.providers.protocol import Provider
+from ftops.records import ProviderSettings
+from ftops.runs.observer import Observer
+from ftops.runs.run_folder import get_run_folder as get_run_folder
+from ftops.runs.tokens import TokenCounting
+
+
+def _reach_nobody(settings: ProviderSettings) -> Provider:
+    raise RunError(f"no way leads to the provider {settings.type!r} here")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME.
+
+    `reach` opens another provider, for those whom the run's model is compared with.
+    """
+
+    ledger: Ledger
+    provider: Provider
+    clock: Clock
+    home: Path
+    observer: Observer
+    notifier: Notifier = field(default_factory=Mute)
+    tracker: Tracker = field(default_factory=NoTracker)
+    tokens: TokenCounting = field(default_factory=TokenCounting)
+    reach: Callable[[ProviderSettings], Provider] = field(default=_reach_nobody)

@@ -1,0 +1,135 @@
+"""Gathers what a report is made of: from the ledger and the run's folder; no provider is asked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ftops.data.checks.protocol import Aim
+from ftops.data.examining.examination import examine
+from ftops.data.reading.source import open_source
+from ftops.errors import BadAnswer, DatasetError, LedgerError
+from ftops.evaluation.keeping import ANSWERS, EVALUATION
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.answers import Answer
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import Run, Stage, StageRecord
+from ftops.reports.report.facts import Remark, RunFacts, find_object
+from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
+from ftops.reports.results import ResultRow, parse_results
+from ftops.reports.training import make_training
+from ftops.runs.desk import get_run_folder
+from ftops.runs.stages.results import FILENAME as RESULTS
+from ftops.runs.trainings import find_facts
+from ftops.spec.notify import find_webhook, hide_webhook
+
+JOB_FILE = "job.yaml"
+_ORDER = ("error", "warning", "advice")
+_OF_TRAINING = frozenset({"small-class"})  # rows that are only measured need not be so many
+_MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
+
+
+class Gathering:
+    """Reads runs; data that several of them share is looked at once."""
+
+    def __init__(self, ledger: Ledger, home: Path) -> None:
+        self._ledger = ledger
+        self._home = home
+        self._checked: dict[str, tuple[Remark, ...]] = {}
+
+    def gather(self, run: Run) -> RunFacts:
+        """All that is known of the run; what cannot be read is said in `missing`."""
+        folder = get_run_folder(self._home, run.id)
+        stages = self._ledger.list_stages(run.id)
+        missing: list[str] = []
+        evaluation, answers = _read_evaluation(folder, stages, missing)
+        facts = RunFacts(
+            run=run,
+            stages=stages,
+            training=make_training(_read_results(folder, missing), find_facts(stages)),
+            evaluation=evaluation,
+            answers=answers,
+            job_text=hide_webhook(
+                (_read(folder / JOB_FILE, missing) or b"").decode("utf-8", "replace"),
+                find_webhook(run.spec),
+            ),
+            model=self._ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
+            missing=missing,
+        )
+        return replace(facts, data=self._check_data(facts, folder))
+
+    def _check_data(self, facts: RunFacts, folder: Path) -> list[Remark]:
+        """What the checks find in the data as it was prepared."""
+        remarks: list[Remark] = []
+        prepared = facts.find_detail(Stage.PREPARE)
+        for role, name in (("training", "train.jsonl"), ("validation", "validation.jsonl")):
+            path = folder / name
+            if not path.is_file():
+                continue
+            digest = str(find_object(prepared, role).get("sha256") or path)
+            if digest not in self._checked:
+                self._checked[digest] = tuple(_check_file(path, role))
+            remarks += self._checked[digest]
+        return sorted(remarks, key=lambda one: _ORDER.index(one.severity))
+
+
+def _check_file(path: Path, role: str) -> list[Remark]:
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        text = f"The {role} data has {size / 1e6:,.0f} MB and was not checked here."
+        return [Remark("advice", text, "`ftops data check` does it.")]
+    try:
+        source = open_source(path)
+        verdict = examine(source).conclude(Aim(), unit=source.unit)
+    except DatasetError as error:
+        return [Remark("error", f"The {role} data cannot be read: {error.message}")]
+    return [
+        Remark(one.severity.value, f"{role.capitalize()} data: {one.message}.", one.advice)
+        for one in verdict.findings
+        if role == "training" or one.code not in _OF_TRAINING
+    ]
+
+
+def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
+    content = _read(folder / RESULTS, missing)
+    if content is None:
+        return ()
+    try:
+        return parse_results(content)
+    except BadAnswer as error:
+        missing.append(f"The results file is kept as it came, but cannot be read: {error.message}")
+        return ()
+
+
+def _read_evaluation(
+    folder: Path, stages: Sequence[StageRecord], missing: list[str]
+) -> tuple[Evaluation | None, dict[str, Sequence[Answer]]]:
+    content = _read(folder / EVALUATION, missing)
+    if content is None:
+        return None, {}
+    earlier = parse_answers(_read(folder / f"{ANSWERS}.jsonl", missing) or b"")
+    try:
+        detail = next((one.detail for one in stages if one.stage is Stage.EVALUATE), {})
+        file = str(detail.get("file") or "the evaluation file")
+        evaluation = parse_evaluation(content, earlier, file=file)
+    except LedgerError as error:
+        missing.append(f"The evaluation cannot be read: {error.message}")
+        return None, {}
+    answers: dict[str, Sequence[Answer]] = {}
+    slugs = make_slugs([one.name for one in evaluation.candidates])
+    for index, one in enumerate(evaluation.candidates):
+        kept = _read(folder / ANSWERS / f"{slugs[one.name]}.jsonl", missing)
+        if kept is not None:
+            answers[one.name] = parse_answers(kept)
+        elif earlier and index == 0:
+            answers[one.name] = earlier
+    return evaluation, answers
+
+
+def _read(path: Path, missing: list[str]) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        missing.append(f"{path.name} of the run cannot be read: {error.strerror or error}.")
+        return None

@@ -1,0 +1,195 @@
+"""Where a model comes from: its run and data, what it cost, how good it is, when it ends.
+
+All of it is read from the ledger and the runs' folders; no provider is asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+
+import orjson
+
+from ftops.errors import LedgerError, UnknownRun
+from ftops.evaluation.keeping import EVALUATION
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import CandidateKind, Evaluation, Figure
+from ftops.providers.figures import ModelFigures
+from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
+from ftops.runs.desk import get_run_folder
+from ftops.runs.details import Prepared, find_value
+from ftops.runs.runs import JOB_FILE
+from ftops.runs.trainings import find_facts
+from ftops.spec.notify import find_webhook, hide_webhook
+
+_WHOLE_DAY = 10  # characters of 2027-01-14
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The one figure that stands for how good a model is, by the name of its metric."""
+
+    metric: str
+    figure: Figure
+
+    def to_json(self) -> dict[str, Json]:
+        """The figure with its interval and its number of rows."""
+        return {
+            "name": self.metric,
+            "value": self.figure.value,
+            "low": self.figure.low,
+            "high": self.figure.high,
+            "rows": self.figure.rows,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCost:
+    """What training cost in US dollars.
+
+    `tokens` were trained on, as the provider says; None where `usd` is what was estimated before.
+    """
+
+    usd: float
+    tokens: int | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The sum, and how it is known."""
+        return {"usd": self.usd, "trained_tokens": self.tokens, "estimated": self.tokens is None}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A model with the run that made it, the run's stages, and the data as it was prepared.
+
+    `run` is None for a model that the ledger knows without its run, `prepared` for one whose data
+    was never described here.
+    """
+
+    tuned: TunedModel
+    run: Run | None
+    stages: tuple[StageRecord, ...] = ()
+    prepared: Prepared | None = None
+
+    def find_detail(self, stage: Stage) -> Mapping[str, Json]:
+        """What that stage left; nothing where there is none."""
+        return next((one.detail for one in self.stages if one.stage is stage), {})
+
+    @property
+    def data_sha256(self) -> str:
+        """The hash of the training data as it was sent; "" where it was not sent from here."""
+        return self.prepared.training.sha256 if self.prepared else ""
+
+
+def load_generation(ledger: Ledger, tuned: TunedModel) -> Generation:
+    """All that the ledger knows of how the model was made."""
+    try:
+        run = ledger.get_run(tuned.run_id)
+    except UnknownRun:
+        return Generation(tuned, None)
+    stages = tuple(ledger.list_stages(run.id))
+    detail = next((one.detail for one in stages if one.stage is Stage.PREPARE), {})
+    return Generation(tuned, run, stages, _read_prepared(detail))
+
+
+def trace(ledger: Ledger, tuned: TunedModel) -> list[Generation]:
+    """The model and the models it was tuned from, the oldest first, as far as the ledger goes."""
+    found: dict[str, Generation] = {}
+    model: TunedModel | None = tuned
+    while model is not None and model.name not in found:
+        found[model.name] = load_generation(ledger, model)
+        model = ledger.find_model(model.base)
+    return list(reversed(found.values()))
+
+
+def find_evaluation(run: Run, home: Path) -> Evaluation | None:
+    """The run's evaluation of several candidates.
+
+    None where there is none, or one of an earlier version or that cannot be read: to evaluate again
+    makes it anew.
+    """
+    try:
+        content = (get_run_folder(home, run.id) / EVALUATION).read_bytes()
+        return Evaluation.from_json(orjson.loads(content))
+    except (OSError, orjson.JSONDecodeError, LedgerError):
+        return None
+
+
+def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> Headline | None:
+    """The headline metric of the model that the run made, or of a checkpoint of it, where it was
+    measured."""
+    if evaluation is None:
+        return None
+    kind = CandidateKind.CHECKPOINT if checkpoint else CandidateKind.TUNED
+    for one in evaluation.candidates:
+        is_meant = one.kind is kind and (not checkpoint or one.model == checkpoint)
+        if is_meant and evaluation.headline in one.figures:
+            return Headline(evaluation.headline, one.figures[evaluation.headline])
+    return None
+
+
+def find_maker(ledger: Ledger, checkpoint: str) -> TunedModel | None:
+    """The checkpoint as a model of the run whose job left it; None where no run lists it."""
+    for tuned in ledger.list_models():
+        facts = find_facts(ledger.list_stages(tuned.run_id))
+        if any(one.model == checkpoint for one in facts.checkpoints):
+            return replace(tuned, name=checkpoint, deleted_at=None)
+    return None
+
+
+def find_checkpoints(made: Generation) -> list[Checkpoint]:
+    """The models that the job left on its way and that can be asked, by step.
+
+    That of the last step is left out: it is the model itself.
+    """
+    last = find_value(made.find_detail(Stage.RESULTS), "step", int)
+    return [
+        one
+        for one in find_facts(made.stages).checkpoints
+        if one.model != made.tuned.name and one.step != last
+    ]
+
+
+def find_training_cost(made: Generation, figures: ModelFigures) -> TrainingCost | None:
+    """What training cost: by the tokens that were trained on, else as it was estimated."""
+    tokens = find_value(made.find_detail(Stage.FOLLOW), "trained_tokens", int)
+    if tokens is not None and figures.train_usd is not None:
+        return TrainingCost(tokens * figures.train_usd / 1e6, tokens)
+    estimated = find_value(made.find_detail(Stage.PREPARE), "cost_usd", float)
+    return None if estimated is None else TrainingCost(estimated)
+
+
+def find_end(shutdown_date: str | None, figures: ModelFigures) -> date | None:
+    """The day on which the model is shut down: the earlier one of what its provider says, and of
+    what is known about its base."""
+    days = [_read_day(shutdown_date), figures.shutdown]
+    return min((day for day in days if day is not None), default=None)
+
+
+def read_job_file(run: Run, home: Path) -> str | None:
+    """The text of the job file as it was run; None when the run's folder was removed."""
+    try:
+        text = (get_run_folder(home, run.id) / JOB_FILE).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return hide_webhook(text, find_webhook(run.spec))
+
+
+def _read_day(text: str | None) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text[:_WHOLE_DAY])
+    except ValueError:
+        pass
+    try:  # seconds since 1970, as the API writes its other moments
+        return datetime.fromtimestamp(int(text)).astimezone().date()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _read_prepared(detail: Mapping[str, Json]) -> Prepared | None:
+    try:
+        return Prepared.from_json(detail)
+    except (LedgerError, ValueError):
+        return None

@@ -1,0 +1,98 @@
+"""Waits out the errors of a provider that is asked again and again."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from ftops.errors import (
+    AuthFailed,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+    Unreachable,
+)
+from ftops.runs.work import Work
+
+Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
+
+LONGEST_PAUSE_S = 60.0  # also where the server asks for a longer one
+_FOREVER_S = float("inf")
+# For how long errors of a kind, one after another, are waited out while a job is polled. A proxy or
+# a captive portal may answer in the provider's place for a while, and a new job may be unknown.
+JOB_LIMITS_S: Limits = {
+    Unreachable: _FOREVER_S,
+    Unavailable: _FOREVER_S,
+    RateLimited: _FOREVER_S,
+    AuthFailed: 300.0,
+    PermissionRefused: 300.0,
+    NotFound: 600.0,
+    ProviderError: 1800.0,  # every other 4xx, and answers that are not the protocol's
+}
+# The same for the events of a job that has ended. They are optional, so the run goes on after that.
+EVENT_LIMITS_S: Limits = {
+    Unreachable: 1800.0,
+    Unavailable: 1800.0,
+    RateLimited: 1800.0,
+    ProviderError: 30.0,
+}
+
+
+class Patience:
+    """Waits out errors; a note says when errors of a kind begin, and one when they are over.
+
+    `advice` stands behind the error in the first note.
+    """
+
+    def __init__(self, work: Work, limits: Limits, advice: str) -> None:
+        self._work = work
+        self._limits = limits
+        self._advice = advice
+        self._began_s: float | None = None  # the first error since the last good answer
+        self._kind_began_s = 0.0  # the first of those errors that have the same limit
+        self._limit_s = _FOREVER_S
+        self._noted: set[type[ProviderError]] = set()
+        self._pauses = 0
+
+    def answered(self) -> bool:
+        """The provider has answered well; whether there were errors before."""
+        if self._began_s is None:
+            return False
+        desk = self._work.desk
+        away_s = desk.clock.monotonic_s() - self._began_s
+        desk.observer.noted(f"the provider answers again, after {away_s:,.0f} s")
+        self._began_s = None
+        self._noted.clear()
+        self._pauses = 0
+        return True
+
+    def is_over(self, error: ProviderError) -> bool:
+        """Record an error; whether errors of its kind have lasted for too long."""
+        desk = self._work.desk
+        now_s = desk.clock.monotonic_s()
+        limit_s = self._find_limit_s(error)
+        if self._began_s is None:
+            self._began_s = self._kind_began_s = now_s
+        elif limit_s != self._limit_s:
+            self._kind_began_s = now_s
+        self._limit_s = limit_s
+        if type(error) not in self._noted:
+            self._noted.add(type(error))
+            desk.observer.noted(f"{error.message}; {self._advice}")
+        return now_s - self._kind_began_s >= limit_s
+
+    def pause(self, error: ProviderError, pause_s: float) -> None:
+        """Let time pass after an error, more each time and never more than `LONGEST_PAUSE_S`.
+
+        WaitedTooLong when `limits.max_wait` is over.
+        """
+        grown_s = pause_s * 2**self._pauses
+        self._pauses = min(self._pauses + 1, 10)
+        self._work.sleep(min(LONGEST_PAUSE_S, max(grown_s, error.retry_after_s or 0.0)))
+
+    def _find_limit_s(self, error: ProviderError) -> float:
+        limit_s = next(self._limits[kind] for kind in type(error).__mro__ if kind in self._limits)
+        # Answers that may pass like a 5xx, but that the server itself calls final or a conflict.
+        if error.final or error.status == 409:
+            return min(limit_s, self._limits[ProviderError])
+        return limit_s

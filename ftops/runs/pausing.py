@@ -1,0 +1,102 @@
+"""Lets the job of a run wait at its provider, and go on. Whoever follows it goes on following."""
+
+from collections.abc import Callable
+
+from ftops import crashpoints
+from ftops.audit import concerning_its_run
+from ftops.errors import Rejected, RunError
+from ftops.records import Job, Run, RunStatus, Stage
+from ftops.runs.desk import Desk
+from ftops.runs.hints import say, say_follow, say_run
+from ftops.runs.states import ENDED
+from ftops.runs.unanswered import PAUSE_CALL, RESUME_CALL
+
+_RESTING = frozenset({"pausing", "paused"})
+_PATIENCE_S = 60.0  # for a job that is about to pause, before it can be resumed
+_LOOK_EVERY_S = 1.0
+
+
+@concerning_its_run
+def pause_run(run: Run, desk: Desk) -> Job:
+    """Let the run's job wait; a job that waits already is returned as it is.
+
+    The job may still be `pausing`. RunError when there is no job that could wait.
+    """
+    run, job_id = _get_open_job(run, desk, "paused")
+    job = desk.provider.get_job(job_id)
+    if job.status in _RESTING:
+        desk.ledger.close_calls(run.id, (PAUSE_CALL,), remote_id=job_id)
+        return job
+    return _change(run, desk, job_id, PAUSE_CALL, desk.provider.pause_job)
+
+
+@concerning_its_run
+def resume_run(run: Run, desk: Desk) -> Job:
+    """Let the run's paused job go on; a job that does not wait is returned as it is."""
+    run, job_id = _get_open_job(run, desk, "resumed")
+    deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
+    job = desk.provider.get_job(job_id)
+    while job.status == "pausing" and desk.clock.monotonic_s() < deadline_s:
+        desk.clock.sleep(_LOOK_EVERY_S)
+        job = desk.provider.get_job(job_id)
+    if job.status not in _RESTING:
+        desk.ledger.close_calls(run.id, (RESUME_CALL,), remote_id=job_id)
+        return job
+    return _change(run, desk, job_id, RESUME_CALL, desk.provider.resume_job)
+
+
+def too_late(run: Run, wanted: str) -> RunError:
+    """What is said when a run that has ended is to be paused, resumed or cancelled."""
+    ended = "was" if run.status is RunStatus.CANCELLED else "has"
+    return RunError(
+        f"{run.id} cannot be {wanted}: it {ended} {run.status.value}",
+        hint=f"{say('show', run.id)} says how it ended.",
+    )
+
+
+def tell_if_paused(run: Run, desk: Desk, status: str) -> None:
+    """Say, to whoever follows the run, how a paused job is let go on."""
+    if status == "paused":
+        desk.observer.noted(f"{run.job_id} is paused; {say('resume', run.id)} lets it go on")
+
+
+def _get_open_job(run: Run, desk: Desk, wanted: str) -> tuple[Run, str]:
+    run = desk.ledger.get_run(run.id)
+    if not desk.provider.capabilities.pauses:
+        raise RunError(
+            f"{run.id} cannot be {wanted}: its provider, {desk.provider.name} by the"
+            f" {run.provider.protocol} protocol, has no way to pause a job",
+            hint=f"{say('cancel', run.id)} ends it; what is done is kept.",
+        )
+    if run.status in ENDED:
+        raise too_late(run, wanted)
+    if run.job_id is None:
+        raise RunError(
+            f"{run.id} cannot be {wanted}: it has no job yet",
+            hint=f"{say_run(run)} goes on with it.",
+        )
+    desk.provider.ensure_ready()
+    return run, run.job_id
+
+
+def _change(run: Run, desk: Desk, job_id: str, call: str, send: Callable[[str], Job]) -> Job:
+    """Intent, call, done; a request whose answer was lost is sent again under its intent."""
+    ledger = desk.ledger
+    intent = ledger.find_open_call(run.id, call) or ledger.record_intent(
+        run.id, Stage.FOLLOW, call, {"job_id": job_id}
+    )
+    crashpoints.reach("pausing.before_call")
+    try:
+        job = send(job_id)
+    except Rejected as error:
+        ledger.record_failed(intent, error.message, shared=True)
+        job = desk.provider.get_job(job_id)
+        if job.ended:
+            raise RunError(
+                f"{job.id} has {job.status} in the meantime",
+                hint=f"{say_follow(run.id)} fetches what came of it.",
+            ) from error
+        raise
+    crashpoints.reach("pausing.after_call")
+    ledger.record_done(intent, job_id, shared=True)
+    return job

@@ -1,0 +1,28 @@
+"""The plan that a job file names for its data, and the keys that are left in the data after it."""
+
+from pathlib import Path
+
+from ftops.data.fixes.catalogue import KNOWN_STEPS
+from ftops.data.keyed_rows import check_for_keys
+from ftops.data.reading.options import from_read
+from ftops.records import DataPlan
+from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.model import JobSpec
+from ftops.spec.plan_file import read_plan
+
+
+def find_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
+    """The plan, read anew; None when the job file names none. SpecError with all its mistakes."""
+    if spec.prepare.plan is None:
+        return None
+    return read_plan(job_file.absolute().parent / spec.prepare.plan, KNOWN_STEPS)
+
+
+def check_data_for_keys(job: LoadedJob) -> None:
+    """DatasetError when the first rows of a file that the job sends hold keys or tokens."""
+    spec = job.spec
+    plan, options = find_plan(spec, job.path), from_read(spec.prepare.reading)
+    for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
+        path = resolve_data(job.path, value) if value else None
+        if path is not None:
+            check_for_keys(path, options, plan)

@@ -1,0 +1,133 @@
+"""What a job file would lead to, before anything is recorded or sent.
+
+The data is prepared as a run would prepare it, in a temporary folder that is gone afterwards; the
+provider is only asked what it can tell without a network: row shapes, limits, prices.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.data.summary import DataSummary, overlap
+from ftops.errors import DatasetError
+from ftops.evaluation.forecasting import EvaluationForecast, foresee_evaluation
+from ftops.evaluation.preconditions import check_evaluation
+from ftops.providers.figures import ModelFigures
+from ftops.providers.protocol import Provider
+from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
+from ftops.runs.costs import (
+    Estimate,
+    find_broken_limits,
+    find_price_advice,
+    raise_broken,
+)
+from ftops.runs.keys import make_remote_name
+from ftops.runs.recipes import choose_recipe
+from ftops.runs.stages.prepare import (
+    Made,
+    check_rows,
+    make_estimate,
+    make_file,
+    make_prepared,
+)
+from ftops.runs.tokens import TokenCounting
+from ftops.spec.load import LoadedJob
+from ftops.spec.model import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be sent, what it takes, and what forbids it.
+
+    Summaries are of the prepared files, and None for a file that lies at the provider already. In
+    `request`, files are named as they will be called there. `problems` is empty when the run could
+    begin; each is one sentence.
+    """
+
+    row_format: RowFormat
+    training: DataSummary | None
+    validation: DataSummary | None
+    overlap_rows: int
+    estimate: Estimate | None
+    request: JobRequest
+    uploads: Mapping[str, str]  # the name at the provider -> the file in the job file
+    figures: ModelFigures  # of the model at the provider
+    problems: tuple[str, ...]
+    price_advice: str = ""  # how to tell the price for which a limit waits
+    evaluation: EvaluationForecast | None = None  # who will be asked, if anybody
+
+    def check(self) -> None:
+        """Raise LimitExceeded if anything forbids the run."""
+        raise_broken(self.problems, self.price_advice)
+
+
+def preview(
+    job: LoadedJob,
+    provider: Provider,
+    tokens: TokenCounting | None = None,
+    reach: Callable[[ProviderSettings], Provider] | None = None,
+) -> Preview:
+    """Look at the job file and all of its data; DatasetError when the data is bad.
+
+    `reach` opens the providers of those whom the model is to be compared with.
+    """
+    spec, tokens = job.spec, tokens or TokenCounting()
+    recipe = choose_recipe(spec, job.path, provider)
+    with tempfile.TemporaryDirectory(prefix="ftops-") as name:
+        folder = Path(name)
+        training = make_file(job.path, "train", spec.training_file, recipe, folder)
+        validation = (
+            make_file(job.path, "validation", spec.validation_file, recipe, folder)
+            if spec.validation_file
+            else None
+        )
+        overlap_rows = (
+            overlap(training.summary.path, validation.summary.path).rows
+            if training.summary and validation and validation.summary
+            else 0
+        )
+        estimate = make_estimate(spec, training, provider, tokens)
+        prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
+        check_evaluation(spec, job.path, prepared, folder, run_code=False)
+        evaluation = foresee_evaluation(
+            job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
+        )
+    problems = find_broken_limits(spec.limits, estimate, spec.model)
+    try:
+        check_rows(training, provider)
+    except DatasetError as error:
+        problems.insert(0, error.message)
+    made = [training, validation] if validation else [training]
+    return Preview(
+        row_format=recipe.format,
+        training=training.summary,
+        validation=validation.summary if validation else None,
+        overlap_rows=overlap_rows,
+        estimate=estimate,
+        request=_make_request(spec, provider, training, validation),
+        uploads={_remote_name(one): one.file.source for one in made if one.summary},
+        figures=provider.find_figures(spec.model),
+        problems=tuple(problems),
+        price_advice=find_price_advice(spec.limits, estimate),
+        evaluation=evaluation,
+    )
+
+
+def _make_request(
+    spec: JobSpec, provider: Provider, training: Made, validation: Made | None
+) -> JobRequest:
+    return JobRequest(
+        model=spec.model,
+        training_file=_remote_name(training),
+        validation_file=_remote_name(validation) if validation else None,
+        suffix=spec.suffix,
+        hyperparameters=spec.hyperparameters.to_record(),
+        seed=spec.seed,
+        metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
+        method=Method(spec.method),
+    )
+
+
+def _remote_name(made: Made) -> str:
+    return made.file.file_id or make_remote_name(made.file.sha256, made.file.role)

@@ -1,0 +1,131 @@
+"""Gathers a run's evaluation as other tools can repeat it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from ftops.data.rows import read_rows
+from ftops.errors import RunError
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation
+from ftops.records import Json, Run, RunId, TunedModel
+from ftops.runs.desk import get_run_folder
+from ftops.runs.details import find_value
+from ftops.runs.hints import say_run
+from ftops.runs.lineage import find_evaluation
+from ftops.spec.promptfoo.writing import Candidate, Exportable, ExportedRow
+
+_ROWS = ("evaluate.jsonl", "validation.jsonl")  # as they were asked: the first that is there
+_MAX_ROWS = 1000
+_MAX_TOKENS = 64
+
+
+def gather_export(
+    run: Run, ledger: Ledger, home: Path, *, engine_url: str | None = None
+) -> Exportable:
+    """The run's rows, the models that answered them, and how answers were measured.
+
+    `engine_url` is where the built-in engine answers, if it does; without it, its models are asked
+    where `OPENAI_BASE_URL` points.
+    RunError for a run without a model, or whose rows are not there.
+    """
+    tuned = ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None
+    if tuned is None:
+        raise RunError(f"{run.id} has made no model: it is {run.status.value}")
+    path = _find_rows(run, home)
+    evaluate = run.spec.get("evaluate")
+    said: Mapping[str, Json] = evaluate if isinstance(evaluate, dict) else {}
+    evaluation = find_evaluation(run, home)
+    candidates, left = _choose_candidates(run, tuned, evaluation, engine_url)
+    places = _find_places(said.get("against"))
+    candidates = [_place(one, places.get(one.model)) for one in candidates]
+    if said.get("require"):
+        left.append("evaluate.require: promptfoo has thresholds of single tests only")
+    metrics, most = said.get("metrics"), said.get("max_tokens")
+    return Exportable(
+        description=f"{run.name} ({run.id})",
+        file=str(path),
+        rows=_read(path, tuned, said.get("max_rows")),
+        candidates=candidates,
+        is_chat=tuned.row_format.value != "completion",
+        separator=tuned.separator,
+        stop=tuned.stop,
+        max_tokens=most if isinstance(most, int) else _MAX_TOKENS,
+        metrics=metrics if isinstance(metrics, list) else (),
+        folder=Path(run.job_file).parent,
+        left_out=tuple(left),
+    )
+
+
+def _find_rows(run: Run, home: Path) -> Path:
+    folder = get_run_folder(home, RunId(run.id))
+    for name in _ROWS:
+        if (folder / name).is_file():
+            return folder / name
+    raise RunError(
+        f"{run.id} has no rows whose answers are known",
+        hint=f"Name a file with evaluate.file; {say_run(run)} then evaluates with it.",
+    )
+
+
+def _read(path: Path, tuned: TunedModel, most: Json) -> Iterator[ExportedRow]:
+    stop = tuned.stop
+    for row in islice(read_rows(path), most if isinstance(most, int) else _MAX_ROWS):
+        answer = row.completion.split(stop, 1)[0] if stop else row.completion
+        yield ExportedRow(row.line, row.prompt, answer.strip())
+
+
+def _choose_candidates(
+    run: Run, tuned: TunedModel, evaluation: Evaluation | None, engine_url: str | None
+) -> tuple[list[Candidate], list[str]]:
+    """Who can be asked by promptfoo, the tuned model first; who cannot, in words."""
+    chosen = {tuned.name: _to_candidate(run, "tuned", tuned.name, None, engine_url)}
+    left = []
+    for one in evaluation.candidates if evaluation else ():
+        reason = _reason_to_leave(one)
+        if reason:
+            left.append(f"the candidate {one.name}: {reason}")
+        elif one.model and one.model not in chosen:
+            chosen[one.model] = _to_candidate(run, one.name, one.model, one.provider, engine_url)
+    return list(chosen.values()), left
+
+
+def _reason_to_leave(one: CandidateScore) -> str:
+    if one.kind is CandidateKind.FEW_SHOT:
+        return "its examples stand in prompts of its own"
+    return "" if one.model else "no model answers for it"
+
+
+def _to_candidate(
+    run: Run, label: str, model: str, provider: str | None, engine_url: str | None
+) -> Candidate:
+    """The model at that provider; None is the run's own."""
+    settings = run.provider if provider in (None, run.provider.type) else None
+    if (provider or run.provider.type) == "local":
+        return Candidate(label, model, engine_url)
+    if settings is None:
+        return Candidate(label, model)
+    return Candidate(label, model, settings.base_url, settings.api_key_env, settings.organization)
+
+
+def _find_places(against: Json) -> Mapping[str, Mapping[str, Json]]:
+    """For each model that `evaluate.against` spells out, the provider that it names there."""
+    places: dict[str, Mapping[str, Json]] = {}
+    for item in against if isinstance(against, list) else ():
+        model = item.get("model") if isinstance(item, dict) else None
+        if isinstance(model, dict) and isinstance(provider := model.get("provider"), dict):
+            places[str(model.get("name"))] = provider
+    return places
+
+
+def _place(one: Candidate, provider: Mapping[str, Json] | None) -> Candidate:
+    """The candidate where the job file says it is asked."""
+    if provider is None or provider.get("type") == "local":
+        return one
+    return replace(
+        one,
+        base_url=find_value(provider, "base_url", str),
+        key_env=find_value(provider, "api_key_env", str),
+        organization=find_value(provider, "organization", str),
+    )

@@ -1,0 +1,188 @@
+"""Drives a run: does the stages that are left, in order, and moves the states as it goes."""
+
+import contextlib
+
+from ftops.audit import concerning_its_run
+from ftops.errors import (
+    FtopsError,
+    JobCancelled,
+    JobFailed,
+    JobStalled,
+    LedgerError,
+    RunBusy,
+    RunError,
+    StorageError,
+    WaitedTooLong,
+)
+from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
+from ftops.runs.cancelling import cancel_held
+from ftops.runs.desk import Desk, get_run_folder
+from ftops.runs.details import Prepared
+from ftops.runs.hints import say_run
+from ftops.runs.lock import hold_run
+from ftops.runs.plan import plan
+from ftops.runs.stages import STAGES
+from ftops.runs.states import (
+    DONE,
+    ENDED,
+    RUN_MOVES,
+    STAGE_MOVES,
+    Move,
+    find_ending,
+)
+from ftops.runs.telling import (
+    end_run,
+    is_telling_left,
+    tell,
+    tell_stall,
+    warn_if_nobody_hears,
+)
+from ftops.runs.unanswered import close_unanswered, reopen_for_job
+from ftops.runs.watching import watch
+from ftops.runs.work import Outcome, Work
+from ftops.spec.model import JobSpec
+
+
+@concerning_its_run
+def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
+    """Do what is left of the run, and return it as it then stands.
+
+    While another process drives it, this one watches, and takes over if that one dies. With
+    `detach` it returns once the job is created. Raises JobFailed when the job failed or was
+    cancelled; after any other error the same command goes on from there.
+    """
+    while True:
+        with hold_run(run, desk.home) as held:
+            if held:
+                return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
+        run = watch(run, desk, detach=detach)
+        if run.status in ENDED:
+            if not is_telling_left(run, desk):
+                return conclude(run, desk.ledger.list_stages(run.id))
+        elif detach and run.job_id:
+            return run
+
+
+def conclude(run: Run, records: list[StageRecord]) -> Run:
+    """The ended run itself if it succeeded; otherwise the error that it ended with."""
+    if run.status is RunStatus.SUCCEEDED:
+        return run
+    hint = f"{say_run(run, '--retry')} tries again; `--new` starts another run."
+    message = run.error or f"{run.id} is {run.status}"
+    if run.status is RunStatus.CANCELLED:
+        raise JobCancelled(message, hint=hint)
+    followed = any(
+        record.stage is Stage.FOLLOW and record.status is StageStatus.FAILED for record in records
+    )
+    raise (JobFailed if followed else RunError)(message, hint=hint)
+
+
+def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
+    tell(run, desk)  # what a command that died has left to be told
+    run = reopen_for_job(run, desk)
+    records = desk.ledger.list_stages(run.id)
+    if run.status in ENDED:
+        close_unanswered(desk.ledger, run, run.status)
+        for record in records:
+            if record.status is not StageStatus.PENDING:
+                desk.observer.stage_ended(record)
+        return conclude(run, records)
+    if run.status is RunStatus.PENDING:
+        run = _move(desk, run, RUN_MOVES["start"])
+    warn_if_nobody_hears(run, desk)
+    spec = JobSpec.from_json(run.spec)
+    max_wait_s = spec.limits.max_wait_s
+    until_s = None if max_wait_s is None else desk.clock.monotonic_s() + max_wait_s
+    left = plan(
+        records,
+        has_prepared_files=_has_prepared_files(desk, run, records),
+        has_job=run.job_id is not None,
+    )
+    for record in records:
+        if record.stage not in left:
+            desk.observer.stage_ended(record)
+            continue
+        if _must_cancel(run, desk, record.stage):
+            before, run = run, cancel_held(run, desk)
+            if run.status in ENDED:
+                return conclude(run, records)
+            if run.job_id != before.job_id:  # found, and ended already: there is less to do now
+                return _drive_held(run, desk, detach=detach)
+        if detach and record.stage is Stage.FOLLOW:
+            return run
+        work = Work(run, spec, desk, until_s)
+        work.grant(0.0)  # the run's time may be up
+        run = _do_stage(work, record)
+    close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
+    return _move(desk, run, RUN_MOVES["succeed"])
+
+
+def _must_cancel(run: Run, desk: Desk, stage: Stage) -> bool:
+    """Whether somebody asked for the end of the run, and it can still be had."""
+    if not desk.ledger.is_cancel_asked(run.id):
+        return False
+    if run.job_id is None:
+        return True
+    return stage is Stage.FOLLOW and not desk.provider.get_job(run.job_id).ended
+
+
+def _do_stage(work: Work, record: StageRecord) -> Run:
+    """One attempt; the run as it stands afterwards."""
+    desk, run = work.desk, work.run
+    begin = STAGE_MOVES["begin"].check(record.status)
+    running = desk.ledger.move_stage(run.id, record, begin)
+    desk.observer.stage_began(running.stage, running.attempts)
+    try:
+        outcome = STAGES[record.stage](work)
+    except JobStalled as error:
+        with contextlib.suppress(StorageError, LedgerError):
+            tell_stall(desk.ledger.get_run(run.id), desk, error)
+        raise
+    except (RunBusy, LedgerError, WaitedTooLong):
+        raise  # nothing can be written, or nothing went wrong but the waiting
+    except FtopsError as error:
+        # When the disk is what failed, the ledger cannot take it either; the error goes on.
+        with contextlib.suppress(StorageError, LedgerError):
+            _record_failure(work, running, error)
+        raise
+    ended = _record_outcome(work, running, outcome)
+    desk.observer.stage_ended(ended)
+    return desk.ledger.get_run(run.id)
+
+
+def _record_outcome(work: Work, running: StageRecord, outcome: Outcome) -> StageRecord:
+    if outcome.skipped is None:
+        after, detail = STAGE_MOVES["succeed"].check(running.status), outcome.detail
+    else:
+        after = STAGE_MOVES["skip"].check(running.status)
+        detail = {**outcome.detail, "reason": outcome.skipped}
+    return work.desk.ledger.move_stage(work.run.id, running, after, detail=detail)
+
+
+def _record_failure(work: Work, running: StageRecord, error: FtopsError) -> None:
+    desk, run = work.desk, work.run
+    after = STAGE_MOVES["fail"].check(running.status)
+    failed = desk.ledger.move_stage(run.id, running, after, error=error.message)
+    desk.observer.stage_ended(failed)
+    ending = find_ending(running.stage, error)
+    if ending is not None:
+        _move(desk, desk.ledger.get_run(run.id), ending, error.message)
+        error.hint = f"{say_run(run, '--retry')} tries again. {error.hint}".strip()
+
+
+def _move(desk: Desk, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
+    if move.after in ENDED:
+        return end_run(run, desk, move, error)
+    return desk.ledger.move_run(run, move.check(run.status), error=error)
+
+
+def _has_prepared_files(desk: Desk, run: Run, records: list[StageRecord]) -> bool:
+    prepare = next(record for record in records if record.stage is Stage.PREPARE)
+    if prepare.status not in DONE:
+        return False
+    folder = get_run_folder(desk.home, run.id)
+    return all(
+        (folder / file.filename).is_file()
+        for file in Prepared.from_json(prepare.detail).files
+        if file.file_id is None
+    )

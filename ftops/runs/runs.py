@@ -1,0 +1,251 @@
+"""What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ftops.errors import (
+    BadAnswer,
+    FtopsError,
+    LedgerError,
+    NotFound,
+    ProviderError,
+    RunError,
+    UnknownRun,
+)
+from ftops.evaluation.keeping import read_evaluation
+from ftops.files import measure_path, read_if_there, storage_error, write_atomic
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
+from ftops.reports.results import ResultRow, parse_results
+from ftops.runs.cancelling import cancel_run
+from ftops.runs.desk import Desk, get_run_folder
+from ftops.runs.hints import say_run
+from ftops.runs.keys import make_key, make_run_id
+from ftops.runs.plan import plan_retry
+from ftops.runs.reconciling import CALL as CREATE_CALL
+from ftops.runs.reconciling import find_earlier_job
+from ftops.runs.rewording import find_request
+from ftops.runs.runner import drive
+from ftops.runs.stages.results import FILENAME as RESULTS
+from ftops.runs.states import RUN_MOVES
+from ftops.runs.telling import tell_what_is_left
+from ftops.runs.unanswered import record_job_end
+from ftops.runs.work import Work
+from ftops.spec.load import LoadedJob, resolve_data
+
+__all__ = [
+    "cancel_job_file",
+    "cancel_run",
+    "drive",
+    "load_evaluation",
+    "load_raw_results",
+    "load_results",
+    "open_run",
+]
+
+JOB_FILE = "job.yaml"
+_ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+def open_run(
+    job: LoadedJob,
+    desk: Desk,
+    *,
+    new: bool = False,
+    retry: bool = False,
+    check_new: Callable[[], None] | None = None,
+) -> Run:
+    """The run of this job file and its data: found by its key, or recorded. Nothing is created.
+
+    A finished run is returned as it is, but for an `evaluate` section that has changed. RunError
+    for a run that failed or was cancelled, unless `retry` opens it again. A run whose job was not
+    seen to end badly keeps that job: with `retry` the provider is asked first, and a ProviderError
+    is raised when it does not answer. `new` records another run, and says when two may be paid.
+    `check_new` is called before another run is recorded; what it raises leaves no run.
+    """
+    key = make_key(job, desk.provider.account)
+    if check_new is not None and (new or desk.ledger.find_run_by_key(key) is None):
+        check_new()
+    if new:
+        _warn_of_second_job(key, desk)
+    fresh = replace(make_run(job, desk, key), wants_own_job=new)
+    run = desk.ledger.add_run(fresh, unless_known=not new)
+    resumed = run.id != fresh.id
+    if resumed:
+        if not retry and run.status in _ENDED_BADLY:
+            tell_what_is_left(run, desk)  # nobody will drive it any more
+        run = _reopen(run, job, desk, retry=retry)
+    if run.pruned_at is None:
+        copy = get_run_folder(desk.home, run.id) / JOB_FILE
+        text = job.text.encode()
+        if read_if_there(copy) != text:
+            write_atomic(copy, text)
+    desk.observer.run_opened(run, resumed=resumed)
+    return run
+
+
+def cancel_job_file(job: LoadedJob, desk: Desk) -> Run:
+    """Cancel the run of this job file, also when the ledger that knew it is gone.
+
+    Then the provider is asked for a job that carries the mark of the file's key, or, where it keeps
+    no marks, for one in the same words on uploads of the same data. UnknownRun when there is none
+    either; nothing is uploaded or created.
+    """
+    key = make_key(job, desk.provider.account)
+    if known := desk.ledger.find_run_by_key(key):
+        return cancel_run(known, desk)
+    desk.provider.ensure_ready()
+    fresh = make_run(job, desk, key)
+    work = Work(fresh, job.spec, desk)
+    request = find_request(job, work)
+    found = find_earlier_job(work, request) if request else None
+    if found is None:
+        raise UnknownRun(
+            f"neither the ledger nor the provider knows a job of {job.path}",
+            hint="A job without marks is cancelled by its id: `ftops adopt JOB_ID --detach`, then"
+            " `ftops cancel JOB_ID`.",
+        )
+    desk.observer.noted(f"found {found.id}, which an earlier command had created")
+    return cancel_run(desk.ledger.add_run(replace(fresh, job_id=found.id), unless_known=True), desk)
+
+
+def load_results(run: Run, home: Path) -> list[ResultRow]:
+    """The rows of the results file that the run has fetched.
+
+    None when it has fetched none yet, and none of a file that cannot be read: the run kept that one
+    as it came, and said so.
+    """
+    content = load_raw_results(run, home)
+    try:
+        return [] if content is None else parse_results(content)
+    except BadAnswer:
+        return []
+
+
+def load_raw_results(run: Run, home: Path) -> bytes | None:
+    """The results file as the provider gave it; None when the run has fetched none."""
+    return read_if_there(get_run_folder(home, run.id) / RESULTS)
+
+
+def load_evaluation(run: Run, home: Path) -> Evaluation | None:
+    """How the run's model answered beside others; None when it was not asked."""
+    return read_evaluation(get_run_folder(home, run.id))
+
+
+def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+    """A fresh run of the job file, recorded nowhere yet."""
+    now = desk.clock.now()
+    return Run(
+        id=make_run_id(now),
+        key=key,
+        name=job.spec.name,
+        status=RunStatus.PENDING,
+        provider=job.spec.provider_settings(),
+        model=job.spec.model,
+        spec=job.spec.to_json(),
+        job_file=str(job.path),
+        overrides=job.overrides,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _reopen(run: Run, job: LoadedJob, desk: Desk, *, retry: bool) -> Run:
+    """The known run, with what may change in a job file without making it another run."""
+    before, spec = run.spec, job.spec.to_json()
+    if retry and run.ended_before_job:
+        run = _look_at_job(run, desk)
+    failed = run.status in _ENDED_BADLY and not run.ended_before_job
+    if failed and not retry:
+        ended = "failed" if run.status is RunStatus.FAILED else "was cancelled"
+        raise RunError(
+            f"{run.id} of this job file {ended}: {run.error or 'no reason is known'}",
+            hint="`--retry` tries it again from there; `--new` starts another run.",
+        )
+    if (spec, str(job.path), job.overrides) != (before, run.job_file, run.overrides):
+        run = desk.ledger.update_spec(run.id, spec, job_file=str(job.path), overrides=job.overrides)
+    if failed:
+        RUN_MOVES["reopen"].check(run.status)
+        return desk.ledger.reopen_run(run, plan_retry(desk.ledger.list_stages(run.id)))
+    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(run, job, desk.ledger)
+    if run.status is RunStatus.SUCCEEDED and (changed or _has_lost_evaluation(run, desk)):
+        RUN_MOVES["reopen"].check(run.status)
+        gone = (Stage.RESULTS,) if run.pruned_at else ()
+        return desk.ledger.reopen_run(run, (*gone, Stage.EVALUATE))
+    return run
+
+
+def _look_at_job(run: Run, desk: Desk) -> Run:
+    """The run, after the provider was asked whether its job has ended."""
+    assert run.job_id is not None
+    try:
+        desk.provider.ensure_ready()
+        job = desk.provider.get_job(run.job_id)
+    except ProviderError as error:
+        hint = f"{say_run(run, '--retry')} asks again. {error.hint}"
+        if isinstance(error, NotFound):
+            hint = (
+                "The job may be gone, or belong to another project or key."
+                f" {say_run(run, '--new')} creates another job; both are paid if this one runs."
+            )
+        raise error.reworded(
+            f"{error.message}; {run.job_id} was not seen to end and may still be running,"
+            " so no other job was created",
+            hint,
+        ) from error
+    if job.ended:
+        record_job_end(desk.ledger, run, job)
+    if job.status not in FAILED_JOB_STATUSES:
+        desk.observer.noted(f"{job.id} is {job.status}: no other job is created")
+    return desk.ledger.get_run(run.id)
+
+
+def _warn_of_second_job(key: str, desk: Desk) -> None:
+    """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
+    for earlier in desk.ledger.list_runs():
+        if earlier.key == key and (stands := _describe_job(earlier, desk)):
+            desk.observer.noted(f"{earlier.id} {stands}; --new creates a second job: both are paid")
+            return
+
+
+def _describe_job(run: Run, desk: Desk) -> str | None:
+    """How the job of the run stands; None without one, or when it is known to have ended badly."""
+    if run.job_id is None:
+        open_call = desk.ledger.find_open_call(run.id, CREATE_CALL)
+        return "may have a job at the provider" if open_call else None
+    status = run.job_status
+    if status is None:
+        with contextlib.suppress(FtopsError):
+            status = desk.provider.get_job(run.job_id).status
+    if status in FAILED_JOB_STATUSES:
+        return None
+    return f"has the job {run.job_id} ({status or 'it may still be running'})"
+
+
+def _has_lost_evaluation(run: Run, desk: Desk) -> bool:
+    """Whether it was evaluated, and what came of that is gone, or cannot be read any more.
+
+    What a run has required could not be held to it. Of a pruned run it is gone on purpose.
+    """
+    if run.pruned_at or "rows" not in desk.ledger.get_stage(run.id, Stage.EVALUATE).detail:
+        return False
+    try:
+        return load_evaluation(run, desk.home) is None
+    except LedgerError:
+        return True
+
+
+def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
+    """Whether `evaluate.file` holds something else than when the run was evaluated on it."""
+    named = job.spec.evaluate.file
+    path = resolve_data(job.path, named) if named else None
+    kept = ledger.get_stage(run.id, Stage.EVALUATE).detail.get("source_sha256")
+    if path is None or not isinstance(kept, str):
+        return False
+    try:
+        return measure_path(path)[1] != kept
+    except OSError as error:
+        raise storage_error(error, path) from error

@@ -1,0 +1,21 @@
+"""The six stages of a run, one file each; `STAGES` names the function that does each."""
+
+from collections.abc import Callable, Mapping
+
+from ftops.records import Stage
+from ftops.runs.stages.create import create
+from ftops.runs.stages.evaluate import evaluate
+from ftops.runs.stages.follow import follow
+from ftops.runs.stages.prepare import prepare
+from ftops.runs.stages.results import results
+from ftops.runs.stages.upload import upload
+from ftops.runs.work import Outcome, Work
+
+STAGES: Mapping[Stage, Callable[[Work], Outcome]] = {
+    Stage.PREPARE: prepare,
+    Stage.UPLOAD: upload,
+    Stage.CREATE: create,
+    Stage.FOLLOW: follow,
+    Stage.RESULTS: results,
+    Stage.EVALUATE: evaluate,
+}

@@ -1,0 +1,241 @@
+"""The job is created: once, whatever happens to the request, to its answer or to this process.
+
+The intent is in the ledger before the request leaves. After any answer but a refusal the provider
+is asked whether the job is there, for long enough that a listing which lags has caught up; only
+when it is not, the request is sent again: after a 429 by this command, otherwise by the next one.
+After a refusal the job is looked for once. Before the first request of a run, the provider is asked
+for a job that an earlier command has made with another ledger.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ftops import crashpoints
+from ftops.errors import (
+    FtopsError,
+    JobCancelled,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    RunError,
+)
+from ftops.ledger.ledger import RemoteCall
+from ftops.providers.protocol import KEY_MARK, RUN_MARK
+from ftops.records import Job, JobRequest, Json, Method, Run, RunStatus, Stage
+from ftops.runs.details import find_value, get_value
+from ftops.runs.hints import find_provider_words, say, say_run
+from ftops.runs.reconciling import (
+    CALL,
+    count_jobs,
+    reconcile,
+    render_request,
+    take_earlier_job,
+)
+from ftops.runs.work import Outcome, Work
+
+# While the provider answers that there are too many requests: its own pause, or one that grows.
+_FIRST_PAUSE_S = 20.0
+_LONGEST_PAUSE_S = (
+    3600.0  # also when a limit for one day is used up, and it does not say for how long
+)
+_PATIENCE_S = 48 * 3600.0  # in all; `limits.max_wait` may end it before
+_LOOK_EVERY_S = 10.0  # for a cancel, while waiting
+_DAILY_LIMIT = "daily_rate_limit_exceeded"
+_CLOSED = "training_not_available"
+
+
+def create(work: Work) -> Outcome:
+    """Leave the job's id in the run, and in the detail what was known of it then."""
+    if work.run.job_id is not None:  # recorded by a command that died before the stage was done
+        return Outcome({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
+    work.desk.provider.ensure_ready()
+    with _looking(work.run):
+        job = _find_made_job(work)
+        request = make_request(work)
+        job = job or take_earlier_job(work, request)
+    adopted = job is not None
+    if not job:
+        job, adopted = _send_patiently(work, request)
+    detail: dict[str, Json] = {
+        "job_id": job.id,
+        "status": job.status,
+        "model": job.model,
+        "adopted": adopted or None,
+    }
+    return Outcome(detail)
+
+
+def make_request(work: Work) -> JobRequest:
+    """What is asked of the provider for this run, with the marks by which the job is found."""
+    files = work.get_detail(Stage.UPLOAD)
+    return build_request(
+        work,
+        training_file=get_value(files, "training_file", str),
+        validation_file=find_value(files, "validation_file", str),
+    )
+
+
+def build_request(work: Work, *, training_file: str, validation_file: str | None) -> JobRequest:
+    """The request of this run for these files at the provider."""
+    spec, capabilities = work.spec, work.desk.provider.capabilities
+    marks = {RUN_MARK: _mark(work), KEY_MARK: work.run.key[:32]}
+    return JobRequest(
+        model=spec.model,
+        training_file=training_file,
+        validation_file=validation_file,
+        suffix=spec.suffix,
+        hyperparameters=spec.hyperparameters.to_record(),
+        seed=spec.seed,
+        metadata={**spec.metadata, **marks} if capabilities.metadata else {},
+        method=Method(spec.method),
+        idempotency_key=_make_idempotency_key(work),
+    )
+
+
+def _send_patiently(work: Work, request: JobRequest) -> tuple[Job, bool]:
+    """Send; and again when the provider has said that it was too early, and lists no job of ours.
+
+    Returns the job, and whether an earlier request has made it.
+    """
+    clock = work.desk.clock
+    until_s = clock.monotonic_s() + _PATIENCE_S
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return _send(work, request)
+        except RateLimited as error:
+            limited = error
+        now_s = clock.monotonic_s()
+        wait_s = _find_wait_s(limited, pause_s)
+        gives_up = wait_s is None or now_s + wait_s > until_s
+        if wait_s is not None and not gives_up:
+            wait_s = max(wait_s, work.desk.provider.capabilities.listing_lag_s)
+            at = (clock.now() + timedelta(seconds=wait_s)).astimezone()
+            work.desk.observer.noted(
+                f"{limited.message}; asking again at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
+                " Ctrl-C loses nothing: the same command goes on from here"
+            )
+        with contextlib.suppress(ProviderError):  # it is looked for again before anything is sent
+            if job := _find_made_job(work):
+                return job, True
+        if wait_s is None or gives_up:
+            raise limited
+        _wait_unless_cancelled(work, now_s + wait_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _find_wait_s(error: RateLimited, pause_s: float) -> float | None:
+    """How long until the next slot; None when waiting is of no use."""
+    if error.code == _DAILY_LIMIT:
+        return error.retry_after_s or _LONGEST_PAUSE_S
+    if error.final:
+        return None
+    return pause_s if error.retry_after_s is None else error.retry_after_s
+
+
+def _wait_unless_cancelled(work: Work, until_s: float) -> None:
+    clock = work.desk.clock
+    while (left_s := until_s - clock.monotonic_s()) > 0:
+        _check_not_cancelled(work)
+        work.sleep(min(left_s, _LOOK_EVERY_S))
+
+
+def _check_not_cancelled(work: Work) -> None:
+    """JobCancelled when another command wants the end of the run, and it certainly has no job."""
+    ledger = work.desk.ledger
+    if ledger.is_cancel_asked(work.run.id) and not ledger.find_open_call(work.run.id, CALL):
+        raise JobCancelled("cancelled before it had a job")
+
+
+def _find_made_job(work: Work) -> Job | None:
+    """The job of a request without a clear answer, if there was one; it is settled by then."""
+    ledger = work.desk.ledger
+    call = ledger.find_open_call(work.run.id, CALL)
+    job = reconcile(work, call) if call else None
+    if call and not job:
+        ledger.record_failed(call, "the provider does not know the job; the request was lost")
+    return job
+
+
+@contextlib.contextmanager
+def _looking(run: Run) -> Iterator[None]:
+    """Let the run stay open when a request that only looks for its job is refused."""
+    try:
+        yield
+    except (Rejected, PermissionRefused, NotFound) as error:
+        raise RunError(
+            f"{error.message}; it is not known whether {run.id} has a job, and nothing was sent",
+            hint=f"{say_run(run)} asks again. {error.hint}".strip(),
+        ) from error
+
+
+def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
+    """Send the request once, unless one before it has made the job. See `_send_patiently`."""
+    with _looking(work.run):
+        if job := _find_made_job(work):
+            return job, True
+    ledger = work.desk.ledger
+    _check_not_cancelled(work)
+    call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, render_request(request))
+    crashpoints.reach("create.before_call")
+    try:
+        job = work.desk.provider.create_job(request)
+    except RateLimited:
+        raise  # the intent stays open, so that the job is looked for before the next request
+    except ProviderError as error:
+        if not error.is_refusal:
+            return _settle(work, call, error), True
+        with contextlib.suppress(ProviderError):  # some servers refuse what they have done
+            if job := reconcile(work, call, lag_s=0.0):
+                return job, True
+        ledger.record_failed(call, error.message)
+        if isinstance(error, PermissionRefused) and error.code == _CLOSED:
+            error.hint = f"{error.hint} {_offer_deletion(work, request)}".strip()
+        raise
+    crashpoints.reach("create.after_call")
+    ledger.record_job(call, job.id)
+    return job, False
+
+
+def _settle(work: Work, call: RemoteCall, error: ProviderError) -> Job:
+    """The job of a call that got no clear answer, or an error that says so."""
+    work.desk.observer.noted(f"{error.message}; asking the provider whether the job exists")
+    with contextlib.suppress(ProviderError):
+        if job := reconcile(work, call):
+            return job
+    raise _doubt(work.run, error) from error
+
+
+def _doubt(run: Run, error: ProviderError) -> FtopsError:
+    return RunError(
+        f"creating the job got no clear answer ({error.message}): it may or may not exist",
+        hint=f"{say_run(run)} asks the provider for it before it sends anything again.",
+    )
+
+
+def _offer_deletion(work: Work, request: JobRequest) -> str:
+    """How to take back what was uploaded for a job that is refused for good."""
+    files = [request.training_file, request.validation_file]
+    own = [file for file in files if file and work.desk.ledger.is_upload_known(file)]
+    if not own:
+        return ""
+    words = find_provider_words(work.run.provider)
+    return f"{say('files', 'delete', *own, *words)} deletes what was uploaded for it."
+
+
+def _mark(work: Work) -> str:
+    """The run's id, numbered from its second job on, so that each job has a mark of its own."""
+    made = count_jobs(work)
+    return work.run.id if made == 0 else f"{work.run.id}.{made + 1}"
+
+
+def _make_idempotency_key(work: Work) -> str:
+    """The same until `--retry` opens the run again, whichever command sends the request."""
+    opened = sum(
+        move.stage is None and move.after == RunStatus.RUNNING
+        for move in work.desk.ledger.list_moves(work.run.id)
+    )
+    return f"{work.run.id}.{opened}"

@@ -1,0 +1,109 @@
+"""The model that the job made, and others, answer rows whose answers are known."""
+
+from pathlib import Path
+
+from ftops.errors import RunError
+from ftops.evaluation.asking_models import StoredInterview, make_budget
+from ftops.evaluation.candidates import Field
+from ftops.evaluation.evaluating import interview_all
+from ftops.evaluation.keeping import keep_evaluation
+from ftops.evaluation.questions import read_questions
+from ftops.evaluation.rows import check_leak, prepare_rows
+from ftops.evaluation.scores import make_named_metrics, score_interviews
+from ftops.evaluation.subject import describe_run
+from ftops.files import measure_path
+from ftops.inference.store import AnswerStore
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import Json, Stage
+from ftops.runs.details import Prepared
+from ftops.runs.work import Outcome, Work
+from ftops.spec.load import resolve_data
+
+
+def evaluate(work: Work) -> Outcome:
+    """Write the evaluation and all answers; leave the headline in the detail."""
+    if reason := _reason_to_skip(work):
+        return Outcome(skipped=reason)
+    desk, spec = work.desk, work.spec.evaluate
+    desk.provider.ensure_ready()
+    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+    subject = describe_run(work.run, desk.ledger, desk.home)
+    if subject is None:
+        raise RunError(f"{work.run.id} has made no model")
+    path, source = prepare_rows(work.spec, Path(work.run.job_file), prepared, work.folder)
+    leak = check_leak(subject.training, path, source, spec)
+    field = Field(
+        subject=subject,
+        questions=read_questions(path, source, subject.way, spec.max_rows, spec.seed),
+        ledger=desk.ledger,
+        open_provider=lambda settings: (
+            desk.provider if settings == work.run.provider else desk.reach(settings)
+        ),
+        seed=spec.seed,
+    )
+    named = make_named_metrics(spec, Path(work.run.job_file).parent, run_code=True)
+    interviews = interview_all(
+        field,
+        spec,
+        StoredInterview(
+            AnswerStore(desk.home, desk.clock),
+            desk.clock,
+            desk.tokens.counting,
+            make_budget(spec),
+            at_once=spec.at_once,
+            sleep=work.sleep,
+            noted=desk.observer.noted,
+        ),
+        lambda done, total: desk.observer.progressed(Stage.EVALUATE, done, total, "rows"),
+    )
+    evaluation = score_interviews(
+        field,
+        spec,
+        interviews,
+        named=named,
+        overlap_lines=leak.lines if leak else None,
+    )
+    keep_evaluation(work.folder, evaluation, interviews.answers)
+    return Outcome({**describe(evaluation), "source_sha256": _hash_source(work)})
+
+
+def _reason_to_skip(work: Work) -> str | None:
+    if work.run.fine_tuned_model is None:
+        return "the job named no model"
+    named = work.spec.evaluate.file or work.spec.validation_file
+    if named is None:
+        return "no validation_file and no evaluate.file"
+    if resolve_data(Path(work.run.job_file), named) is None:
+        return f"{named} lies at the provider; name a local file with evaluate.file"
+    return None
+
+
+def _hash_source(work: Work) -> str | None:
+    """The content of `evaluate.file`, so that other rows under its name are asked anew."""
+    named = work.spec.evaluate.file
+    path = resolve_data(Path(work.run.job_file), named) if named else None
+    return None if path is None else measure_path(path)[1]
+
+
+def describe(evaluation: Evaluation) -> dict[str, Json]:
+    """The figures of an evaluation that stand in the ledger."""
+    tuned = evaluation.candidates[0]
+    figure, accuracy = (tuned.figures.get(name) for name in (evaluation.headline, "accuracy"))
+    others: dict[str, Json] = {
+        one.name: one.figures[evaluation.headline].value
+        for one in evaluation.candidates[1:]
+        if evaluation.headline in one.figures
+    }
+    missed: list[Json] = [one.text for one in evaluation.requirements if not one.met]
+    return {
+        "file": evaluation.file,
+        "rows": evaluation.rows,
+        "headline": evaluation.headline,
+        "value": figure.value if figure else None,
+        "low": figure.low if figure else None,
+        "high": figure.high if figure else None,
+        "accuracy": accuracy.value if accuracy else None,
+        "others": others,
+        "left_out": [one.name for one in evaluation.left_out],
+        "missed": missed,
+    }

@@ -1,0 +1,208 @@
+"""Polls the job until it ends. Only the job's own status ends a run; a failed poll says nothing.
+
+Events are stored before they are shown, and each is shown once, whichever command shows it. They
+are optional: without them the run goes on by the job's status.
+"""
+
+from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
+from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
+from ftops.runs.details import Prepared
+from ftops.runs.feed import find_progress, show_progress, show_unshown
+from ftops.runs.hints import say, say_follow, say_run
+from ftops.runs.patience import EVENT_LIMITS_S, JOB_LIMITS_S, Patience
+from ftops.runs.pausing import tell_if_paused
+from ftops.runs.unanswered import record_job_end
+from ftops.runs.work import Outcome, Work
+
+_NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success
+_GROWTH = 1.5  # of the pauses while a job waits for its turn
+
+
+def follow(work: Work) -> Outcome:
+    """Wait for the end; record the model it made. JobFailed carries the provider's own words.
+
+    A ProviderError when the job cannot be polled for too long (`JOB_LIMITS_S`).
+    """
+    job_id = work.run.job_id
+    if job_id is None:
+        raise RunError(f"{work.run.id} has no job to follow")
+    _show_last_progress(work)
+    show_unshown(work)
+    work.desk.provider.ensure_ready()
+    patience = Patience(work, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
+    job = _wait(work, job_id, patience)
+    record_job_end(work.desk.ledger, work.run, job)
+    if job.status == "cancelled":
+        raise JobCancelled(f"{job.id} was cancelled")
+    if job.status != "succeeded":
+        raise JobFailed(f"{job.id} {job.status}: {_why(job)}")
+    job = _wait_for_name(work, job, patience)
+    if job.fine_tuned_model:
+        work.desk.ledger.add_model(_to_model(work, job, job.fine_tuned_model))
+    detail: dict[str, Json] = {
+        "fine_tuned_model": job.fine_tuned_model,
+        "trained_tokens": job.trained_tokens,
+        "hyperparameters": dict(job.hyperparameters),
+        "result_files": list(job.result_files),
+    }
+    return Outcome(detail)
+
+
+def _wait(work: Work, job_id: str, patience: Patience) -> Job:
+    desk, signs = work.desk, _Signs(work)
+    for_events = Patience(work, EVENT_LIMITS_S, "the run goes on by the job's status")
+    known = desk.ledger.list_event_ids(work.run.id, job_id)
+    while True:
+        # In this order: once the job is known to have ended, all its events are there.
+        job = _get_job(work, job_id, patience)
+        was_away = patience.answered()
+        events = _list_events(work, job, known, for_events)
+        heard, known = len(known), _keep(work, job_id, events or [], known)
+        if signs.see(job, news=was_away or events is None or len(known) > heard):
+            desk.observer.job_changed(job.status)
+            tell_if_paused(work.run, desk, job.status)
+        if job.ended:
+            return job
+        wait_s = work.grant(signs.choose_pause_s())
+        for event in desk.provider.await_events(job_id, known=known, wait_s=wait_s):
+            known = _keep(work, job_id, [event], known)
+            signs.see(job, news=True)
+
+
+def _get_job(work: Work, job_id: str, patience: Patience) -> Job:
+    """The job as it stands; errors are waited out first, as long as `patience` allows."""
+    while True:
+        try:
+            return work.desk.provider.get_job(job_id)
+        except ProviderError as error:
+            if patience.is_over(error):
+                raise _give_up(work, job_id, error) from error
+            patience.pause(error, work.desk.provider.capabilities.poll_every_s)
+
+
+def _give_up(work: Work, job_id: str, error: ProviderError) -> ProviderError:
+    advice = error.hint
+    if isinstance(error, NotFound):
+        advice = f"If the job is gone, {say_run(work.run, '--new')} creates another one."
+    return error.reworded(
+        f"{error.message}; {job_id} was not seen to end and may still be running",
+        f"{say_follow(work.run.id)} continues. {advice}".strip(),
+    )
+
+
+def _list_events(
+    work: Work, job: Job, known: frozenset[str], patience: Patience
+) -> list[JobEvent] | None:
+    """The new events of the job; None when they cannot be read.
+
+    Once the job has ended there is no later poll, so errors are waited out before that.
+    """
+    provider = work.desk.provider
+    while True:
+        try:
+            events = provider.list_events(job.id, known=known)
+        except ProviderError as error:
+            is_over = patience.is_over(error)
+            if job.ended and is_over:
+                return None
+            # While the job runs, only a wait that the server asks for.
+            patience.pause(error, provider.capabilities.poll_every_s if job.ended else 0.0)
+            if not job.ended:
+                return None
+        else:
+            patience.answered()
+            return events
+
+
+class _Signs:
+    """What a job has shown of itself: how soon it is asked again, and whether it has stalled."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._status = ""
+        self._last_s = work.desk.clock.monotonic_s()
+        self._pause_s = work.desk.provider.capabilities.poll_every_s
+
+    def see(self, job: Job, *, news: bool) -> bool:
+        """The job was looked at; whether its status is another than before.
+
+        JobStalled when it is being worked on and has shown nothing new for `limits.stall`. Neither
+        the time in a queue counts, nor that in which the provider could not be asked.
+        """
+        now_s = self._work.desk.clock.monotonic_s()
+        changed = job.status != self._status
+        if changed or news or job.ended or job.status in WAITING_JOB_STATUSES:
+            self._last_s = now_s
+        stall_s = self._work.spec.limits.stall_s
+        if stall_s is not None and now_s - self._last_s >= stall_s:
+            raise self._stalled(job)
+        capabilities = self._work.desk.provider.capabilities
+        if changed or job.status not in WAITING_JOB_STATUSES:
+            self._pause_s = capabilities.poll_every_s
+        else:
+            self._pause_s = min(
+                self._pause_s * _GROWTH, max(capabilities.poll_queued_s, capabilities.poll_every_s)
+            )
+        self._status = job.status
+        return changed
+
+    def choose_pause_s(self) -> float:
+        """How long to wait before the next look: longer and longer while it only waits."""
+        return self._pause_s
+
+    def _stalled(self, job: Job) -> JobStalled:
+        run_id, limit = self._work.run.id, self._work.spec.limits.stall
+        return JobStalled(
+            f"{job.id} is {job.status}, and has told nothing new for {limit} (limits.stall);"
+            " it was left as it is, and nothing was sent again",
+            hint=f"{say_follow(run_id)} goes on watching; {say('cancel', run_id)} ends the job.",
+        )
+
+
+def _keep(work: Work, job_id: str, events: list[JobEvent], known: frozenset[str]) -> frozenset[str]:
+    """Store the events, then show them; all the ids that are known from now on."""
+    if events:
+        work.desk.ledger.add_events(work.run.id, job_id, events)
+        show_unshown(work)
+    return known | {event.id for event in events}
+
+
+def _show_last_progress(work: Work) -> None:
+    """Let a progress bar begin where the last command left it."""
+    for event in reversed(work.desk.ledger.list_events(work.run.id)):
+        if find_progress(event):
+            show_progress(work.desk.observer, event)
+            return
+
+
+def _wait_for_name(work: Work, job: Job, patience: Patience) -> Job:
+    for pause_s in _NAME_PAUSES_S:
+        if job.fine_tuned_model:
+            return job
+        work.sleep(pause_s)
+        job = _get_job(work, job.id, patience)
+        patience.answered()
+    if not job.fine_tuned_model:
+        work.desk.observer.noted(f"{job.id} succeeded, but the provider names no model")
+    return job
+
+
+def _why(job: Job) -> str:
+    if job.error is None:
+        return "the provider gives no reason"
+    return ": ".join(filter(None, (job.error.code, job.error.message)))
+
+
+def _to_model(work: Work, job: Job, name: str) -> TunedModel:
+    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+    return TunedModel(
+        name=name,
+        run_id=work.run.id,
+        job_id=job.id,
+        base=work.run.model,
+        provider=work.run.provider,
+        created_at=job.finished_at or work.desk.clock.now(),
+        row_format=prepared.spoken_format,
+        separator=prepared.separator,
+        stop=prepared.stop,
+    )

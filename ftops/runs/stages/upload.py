@@ -1,0 +1,164 @@
+"""The prepared files get to the provider, each content once.
+
+A file is told by its content: first the ledger knows whether it lies there, then the provider
+itself is asked, by the name that carries the hash, and only then it is sent. After a request that
+may have brought it, the list of files is given the time by which it must hold the file.
+"""
+
+from dataclasses import dataclass
+
+from ftops import crashpoints
+from ftops.errors import NotFound, RunError
+from ftops.files import sha256_file
+from ftops.ledger.ledger import Ledger, RemoteCall, Upload
+from ftops.records import Json, PartedUpload, RemoteFile, Stage
+from ftops.runs.details import Prepared, PreparedFile
+from ftops.runs.hints import say_run
+from ftops.runs.keys import make_remote_name
+from ftops.runs.work import Outcome, Work
+
+_CALL = "upload_file"
+_FIRST_PAUSE_S = 1.0  # between two looks at a list that may lag; it doubles
+_GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class CallMemory:
+    """The `UploadMemory` of a call: what the ledger knows of its upload in parts."""
+
+    ledger: Ledger
+    call: RemoteCall
+
+    def find(self) -> PartedUpload | None:
+        return self.ledger.find_parts(self.call)
+
+    def begun(self, upload: PartedUpload) -> None:
+        self.ledger.begin_parts(self.call, upload)
+
+    def part_done(self, number: int, part_id: str) -> None:
+        self.ledger.add_part(self.call, number, part_id)
+
+    def completing(self) -> None:
+        self.ledger.mark_completing(self.call)
+
+
+def upload(work: Work) -> Outcome:
+    """Leave each file's id in the detail: `training_file`, `validation_file`, `sent_bytes`."""
+    work.desk.provider.ensure_ready()
+    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+    own = [file for file in prepared.files if file.file_id is None]
+    total = sum(file.bytes for file in own)
+    before, sent = 0, 0
+    ids: dict[str, str] = {}
+    for file in prepared.files:
+        if file.file_id is not None:
+            work.desk.provider.get_file(file.file_id)  # NotFound says which one
+            ids[file.role] = file.file_id
+            continue
+        ids[file.role], sent_now = _bring(work, file, before, total)
+        sent += sent_now
+        before += file.bytes
+        work.desk.observer.progressed(Stage.UPLOAD, before, total, "bytes")
+    detail: dict[str, Json] = {
+        "training_file": ids["train"],
+        "validation_file": ids.get("validation"),
+        "bytes": total,
+        "sent_bytes": sent,
+    }
+    return Outcome(detail)
+
+
+def _bring(work: Work, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
+    """The id of the file at the provider, and how many bytes had to be sent for it."""
+    if file_id := _find_known(work, file):
+        return file_id, 0
+    name = make_remote_name(file.sha256, file.role)
+    call = _find_open_call(work, name)
+    if there := _find_there(work, name, file.bytes, call):
+        record = _to_upload(work, file, there)
+        if call:
+            work.desk.ledger.record_upload(call, record)
+        else:
+            work.desk.ledger.add_upload(record)
+        return there.id, 0
+    return _send(work, file, call, (before, total)), file.bytes
+
+
+def _find_there(work: Work, name: str, size: int, call: RemoteCall | None) -> RemoteFile | None:
+    """The file at the provider, which may list it late when a request that died has brought it."""
+    clock, ledger = work.desk.clock, work.desk.ledger
+    parted = ledger.find_parts(call) if call else None
+    may_be_young = call is not None and (parted is None or parted.completing)
+    lag_s = work.desk.provider.capabilities.file_listing_lag_s if may_be_young else 0.0
+    until_s = clock.monotonic_s() + lag_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        there = work.desk.provider.find_file(name, size)
+        if there and not ledger.is_deletion_begun(there.id):
+            return there
+        left_s = until_s - clock.monotonic_s()
+        if left_s <= 0:
+            return None
+        work.sleep(min(pause_s, left_s))
+        pause_s *= 2
+
+
+def _find_known(work: Work, file: PreparedFile) -> str | None:
+    """An upload of this content that the ledger knows and that still is there."""
+    ledger, provider = work.desk.ledger, work.desk.provider
+    while known := ledger.find_upload(provider.account, file.sha256):
+        try:
+            if provider.get_file(known.file_id).status not in _GONE:
+                return known.file_id
+        except NotFound:
+            pass
+        ledger.forget_upload(known.file_id)
+    return None
+
+
+def _find_open_call(work: Work, name: str) -> RemoteCall | None:
+    for call in work.desk.ledger.list_calls(work.run.id):
+        if call.name == _CALL and call.state == "intent" and call.request.get("filename") == name:
+            return call
+    return None
+
+
+def _send(work: Work, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]) -> str:
+    path = work.folder / file.filename
+    if not path.is_file() or sha256_file(path) != file.sha256:
+        raise RunError(
+            f"{path} is not the file that was prepared for {work.run.id}",
+            hint=f"Delete it; {say_run(work.run)} then prepares it again.",
+        )
+    name = make_remote_name(file.sha256, file.role)
+    if call is None:
+        call = work.desk.ledger.record_intent(
+            work.run.id,
+            Stage.UPLOAD,
+            _CALL,
+            {"filename": name, "bytes": file.bytes, "sha256": file.sha256},
+        )
+    before, total = window
+
+    def on_bytes(sent: int, _: int) -> None:
+        work.desk.observer.progressed(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
+
+    crashpoints.reach("upload.before_call")
+    there = work.desk.provider.upload_file(
+        path, filename=name, on_bytes=on_bytes, memory=CallMemory(work.desk.ledger, call)
+    )
+    crashpoints.reach("upload.after_call")
+    work.desk.ledger.record_upload(call, _to_upload(work, file, there))
+    return there.id
+
+
+def _to_upload(work: Work, file: PreparedFile, there: RemoteFile) -> Upload:
+    return Upload(
+        account=work.desk.provider.account,
+        file_id=there.id,
+        sha256=file.sha256,
+        filename=there.filename,
+        bytes=file.bytes,
+        run_id=work.run.id,
+        created_at=work.desk.clock.now(),
+    )

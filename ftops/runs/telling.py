@@ -1,0 +1,160 @@
+"""Tells the people whom the job file names how a run went: each notice once, whatever dies.
+
+What is to be told of a run's end is an open call in the ledger from the transaction on in which it
+ends; a job that stalls is told of once, until it shows something new. Whoever drives the run sends
+what is open, and what a command left behind that died: with the same id, by which a receiver knows
+it again. Nobody who cannot be told ends a run.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.audit import concerning_its_run
+from ftops.errors import JobStalled, NotifyFailed
+from ftops.ledger.ledger import Intent, RemoteCall
+from ftops.notifications.notice import CommandTarget, Notice, Target, WebhookTarget
+from ftops.records import Json, Run, RunStatus, Stage
+from ftops.runs.desk import Desk
+from ftops.runs.details import find_value, get_value
+from ftops.runs.lock import hold_run
+from ftops.runs.states import Move
+from ftops.runs.tracking import is_tracking_left, make_due_tracking, track_what_is_due
+from ftops.spec.model import JobSpec
+from ftops.spec.notify import Outcome
+
+CALL = "notify"
+_STALLED = "run.stalled"
+
+
+def end_run(run: Run, desk: Desk, move: Move[RunStatus], error: str | None = None) -> Run:
+    """Move the run to its end, and tell those who are to know."""
+    after = move.check(run.status)
+    outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
+    due = [
+        *_make_due(run, desk, outcome, f"run.{after}", after, error),
+        *make_due_tracking(run),
+    ]
+    ended = desk.ledger.move_run(run, after, error=error, due=due)
+    tell(ended, desk)
+    return ended
+
+
+def tell_stall(run: Run, desk: Desk, error: JobStalled) -> None:
+    """Tell that the run's job stalls, unless that was told since it last showed something new."""
+    seen = len(desk.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
+    about = f"{run.job_id}:{seen}"
+    told = {
+        call.request.get("via")
+        for call in desk.ledger.list_calls(run.id)
+        if call.name == CALL and call.request.get("about") == about
+    }
+    for due in _make_due(run, desk, "stall", _STALLED, run.status, error.message):
+        if due.request["via"] not in told:
+            desk.ledger.record_intent(run.id, due.stage, due.name, {**due.request, "about": about})
+    tell(run, desk)
+
+
+def tell(run: Run, desk: Desk) -> None:
+    """Send every notice of the run that is still open, and tell the tools that track it.
+
+    The caller drives the run.
+    """
+    for call in desk.ledger.list_calls(run.id):
+        if call.name == CALL and call.state == "intent":
+            _send(run, desk, call)
+    track_what_is_due(run, desk)
+
+
+@concerning_its_run
+def tell_what_is_left(run: Run, desk: Desk) -> None:
+    """Send what a command that died has left open, unless somebody drives the run."""
+    if not is_telling_left(run, desk):
+        return
+    with hold_run(run, desk.home) as held:
+        if held:
+            tell(desk.ledger.get_run(run.id), desk)
+
+
+def is_telling_left(run: Run, desk: Desk) -> bool:
+    """Whether a notice of the run is still open, or a tool has still to be told of it."""
+    return desk.ledger.find_open_call(run.id, CALL) is not None or is_tracking_left(run, desk)
+
+
+def warn_if_nobody_hears(run: Run, desk: Desk) -> None:
+    """Say at once, not hours later, who could not be told as things are."""
+    for target in _find_targets(run).values():
+        if trouble := desk.notifier.find_trouble(target):
+            desk.observer.noted(trouble)
+
+
+def _make_due(
+    run: Run, desk: Desk, outcome: Outcome, type: str, status: RunStatus, error: str | None
+) -> Iterator[Intent]:
+    """A notice for each way by which the job file wants to be told of such an outcome."""
+    if outcome not in JobSpec.from_json(run.spec).notify.on:
+        return
+    notice_id = f"msg_{uuid.uuid4().hex}"
+    told: dict[str, Json] = {
+        "outcome": outcome,
+        "run_id": run.id,
+        "name": run.name,
+        "status": status.value,
+        "provider": run.provider.type,
+        "model": run.model,
+        "job_id": run.job_id,
+        "fine_tuned_model": run.fine_tuned_model,
+        "began_at": run.created_at.isoformat(timespec="seconds"),
+    }
+    for via in _find_targets(run):
+        request: dict[str, Json] = {
+            "id": notice_id,
+            "via": via,
+            "outcome": outcome,
+            "type": type,
+            "timestamp": desk.clock.now().isoformat(timespec="seconds"),
+            "data": told,
+            "error": error,
+        }
+        yield Intent(Stage.FOLLOW, CALL, request)
+
+
+def _send(run: Run, desk: Desk, call: RemoteCall) -> None:
+    target = _find_targets(run).get(get_value(call.request, "via", str))
+    if target is None:
+        desk.ledger.record_failed(call, "the job file does not name it any more")
+        return
+    notice = _read_notice(call)
+    crashpoints.reach("notify.before_call")
+    try:
+        desk.notifier.deliver(notice, target, desk.observer.noted)
+    except NotifyFailed as error:
+        desk.ledger.record_failed(call, error.message)
+        desk.observer.noted(error.message)
+        return
+    crashpoints.reach("notify.after_call")
+    desk.ledger.record_done(call, notice.id)
+
+
+def _read_notice(call: RemoteCall) -> Notice:
+    data = call.request.get("data")
+    return Notice(
+        id=get_value(call.request, "id", str),
+        type=get_value(call.request, "type", str),
+        outcome=get_value(call.request, "outcome", str),
+        timestamp=get_value(call.request, "timestamp", str),
+        data=data if isinstance(data, dict) else {},
+        error=find_value(call.request, "error", str),
+    )
+
+
+def _find_targets(run: Run) -> dict[str, Target]:
+    """Whom the job file names, by the way they are told."""
+    spec = JobSpec.from_json(run.spec).notify
+    targets: dict[str, Target] = {}
+    if spec.command:
+        targets["command"] = CommandTarget(spec.command, Path(run.job_file).parent, spec.env)
+    if spec.webhook_url and spec.webhook_secret_env:
+        targets["webhook"] = WebhookTarget(spec.webhook_url, spec.webhook_secret_env)
+    return targets

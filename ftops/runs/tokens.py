@@ -1,0 +1,82 @@
+"""Counts the tokens of a prepared training file as exactly as can be done here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ftops.data.summary import DataSummary
+from ftops.data.tokens.counter import Counting
+from ftops.data.tokens.estimate import TokenEstimate, estimate_tokens
+from ftops.data.tokens.figures import count_file
+from ftops.providers.engine_forecast import EngineForecast
+from ftops.providers.protocol import Provider
+from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
+from ftops.providers.wire import find_base_model
+
+AskEngine = Callable[[Path, str], EngineForecast | None]
+_ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
+
+
+def ask_nobody(_path: Path, _model: str) -> EngineForecast | None:
+    """Where no engine can be asked."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The tokens of a file, counted once, with how they were counted and how far that may be off.
+
+    `n_epochs` and `batch_size` are what "auto" will become, where whoever trains has said so.
+    `long_rows` are cut, as far as that is known: they have more tokens than the model reads,
+    `row_limit`.
+    """
+
+    tokens: int
+    method: str
+    error: float
+    n_epochs: int | None = None
+    batch_size: int | None = None
+    long_rows: int = 0
+    row_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounting:
+    """With what tokens are counted: vocabularies on disk, and the engine for its own models."""
+
+    counting: Counting = field(default_factory=Counting)
+    ask_engine: AskEngine = ask_nobody
+
+    def without_engine(self) -> "TokenCounting":
+        """The same, but quicker for the engine's models, whose tokens are then estimated."""
+        return replace(self, ask_engine=ask_nobody)
+
+    def count(self, summary: DataSummary, provider: Provider, model: str) -> Counted:
+        """The tokens of the prepared file that `summary` is of, which must still be there."""
+        base = find_base_model(model) or model
+        vocabulary = find_vocabulary_name(provider.name, base)
+        limit = provider.find_figures(model).max_example_tokens
+        if vocabulary == ENGINE_VOCABULARY:
+            forecast = self.ask_engine(summary.path, model)
+            if forecast is not None:
+                return Counted(
+                    forecast.tokens,
+                    _ENGINE_METHOD,
+                    0.0,
+                    forecast.n_epochs,
+                    forecast.batch_size,
+                    forecast.cut_rows,
+                    limit,
+                )
+            return _as_counted(estimate_tokens(summary, vocabulary))
+        counter = self.counting.open(vocabulary)
+        if counter.error:
+            return _as_counted(estimate_tokens(summary, vocabulary))
+        found = count_file(summary.path, counter, limit)
+        return Counted(
+            found.tokens, counter.method, 0.0, long_rows=found.long_rows, row_limit=limit
+        )
+
+
+def _as_counted(estimate: TokenEstimate) -> Counted:
+    return Counted(estimate.tokens, estimate.method, estimate.error)

@@ -1,0 +1,114 @@
+"""Tells the tools that the job file names under `track` of a run that has ended.
+
+What is to be told is an open call in the ledger from the transaction on in which the run ends.
+Whoever drives the run tells it, and what a command left behind that died; a tool finds what it has
+of the run already by the run's id, so that nothing is there twice. Nothing of this ends a run.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ftops import crashpoints
+from ftops.errors import StorageError, TrackFailed
+from ftops.exports.delivery import Tracker, TrackTarget
+from ftops.exports.gathering import gather
+from ftops.ledger.ledger import Intent, Ledger, RemoteCall
+from ftops.records import Json, Run, Stage
+from ftops.runs.desk import Desk, get_run_folder
+from ftops.runs.details import get_object, get_value
+from ftops.runs.hints import say, say_follow
+from ftops.runs.lock import hold_run
+from ftops.runs.states import ENDED
+from ftops.spec.model import JobSpec
+
+CALL = "track"
+
+
+def make_due_tracking(run: Run) -> Iterator[Intent]:
+    """One intent for each tool that the job file names."""
+    for target in find_targets(run):
+        yield Intent(Stage.EVALUATE, CALL, _to_request(target))
+
+
+def find_targets(run: Run) -> Iterator[TrackTarget]:
+    """The tools that the run's job file names, with their settings."""
+    folder = Path(run.job_file).parent
+    for item in JobSpec.from_json(run.spec).track:
+        for tool, settings in item.items():
+            yield TrackTarget(tool, settings, folder)
+
+
+def track_what_is_due(run: Run, desk: Desk) -> None:
+    """Tell every tool that has not been told yet; the caller drives the run."""
+    for call in desk.ledger.list_calls(run.id):
+        if call.name != CALL or call.state != "intent":
+            continue
+        tool = get_value(call.request, "tool", str)
+        try:
+            place = _tell_tool(run, desk.ledger, desk.home, desk.tracker, call)
+        except TrackFailed as error:
+            again = say("track", run.id, "--to", tool)
+            desk.observer.noted(f"{error.message}; {again} tells it later")
+        else:
+            desk.observer.noted(f"{tool} has this run: {place}")
+
+
+def is_tracking_left(run: Run, desk: Desk) -> bool:
+    """Whether a tool has still to be told."""
+    return desk.ledger.find_open_call(run.id, CALL) is not None
+
+
+def track_now(run: Run, ledger: Ledger, home: Path, tracker: Tracker, target: TrackTarget) -> str:
+    """Tell one tool of a run that has ended, and say where it is; TrackFailed if that fails."""
+    if run.status not in ENDED:
+        raise TrackFailed(
+            f"{run.id} is {run.status}: trackers are told of a run when it has ended",
+            hint=f"{say_follow(run.id)} goes on with it.",
+        )
+    with hold_run(run, home) as held:
+        if not held:
+            raise TrackFailed(f"another process tells somebody of {run.id} at this moment")
+        request = _to_request(target)
+        call = _find_open(run, ledger, request) or ledger.record_intent(
+            run.id, Stage.EVALUATE, CALL, request
+        )
+        return _tell_tool(run, ledger, home, tracker, call)
+
+
+def _find_open(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
+    """What a command that died was to tell the same tool: to tell it now closes it."""
+    for call in ledger.list_calls(run.id):
+        if call.name == CALL and call.state == "intent" and call.request == request:
+            return call
+    return None
+
+
+def _tell_tool(run: Run, ledger: Ledger, home: Path, tracker: Tracker, call: RemoteCall) -> str:
+    target = _read_target(call)
+    crashpoints.reach("track.before_call")
+    try:
+        tracked = gather(run, ledger.list_stages(run.id), get_run_folder(home, run.id))
+        place = tracker.track(tracked, target)
+    except (TrackFailed, StorageError) as error:
+        ledger.record_failed(call, error.message)
+        raise TrackFailed(error.message) from error
+    crashpoints.reach("track.after_call")
+    ledger.record_done(call, place)
+    return place
+
+
+def _to_request(target: TrackTarget) -> dict[str, Json]:
+    return {
+        "tool": target.tool,
+        "settings": dict(target.settings),
+        "folder": str(target.folder.absolute()),
+    }
+
+
+def _read_target(call: RemoteCall) -> TrackTarget:
+    settings = get_object(call.request, "settings")
+    return TrackTarget(
+        tool=get_value(call.request, "tool", str),
+        settings={name: str(value) for name, value in settings.items()},
+        folder=Path(get_value(call.request, "folder", str)),
+    )

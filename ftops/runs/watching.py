@@ -1,0 +1,66 @@
+"""Watches a run that another process drives, through the ledger."""
+
+from dataclasses import dataclass, field
+
+from ftops.records import Run, RunId, Stage, StageRecord, StageStatus
+from ftops.runs.desk import Desk
+from ftops.runs.feed import show
+from ftops.runs.lock import is_driven
+from ftops.runs.states import ENDED
+from ftops.runs.telling import is_telling_left
+
+LOOK_EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How far this watcher has shown the run."""
+
+    event: int
+    stages: dict[Stage, StageRecord] = field(default_factory=dict)
+
+
+def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
+    """Show what happens until the run has ended, and that was told, or nobody drives it any more.
+
+    With `detach`, only until it has a job. Shown here does not count as shown: the process that
+    drives the run shows the same events to somebody else.
+    """
+    desk.observer.noted(f"another process drives {run.id}; watching it")
+    seen = _Seen(event=_begin(desk, run.id))
+    while True:
+        # In this order: after the lock is free, one more look misses nothing.
+        driven = is_driven(run, desk.home)
+        run = desk.ledger.get_run(run.id)
+        _look(desk, run.id, seen)
+        if run.status in ENDED:
+            is_enough = not is_telling_left(run, desk)
+        else:
+            is_enough = detach and run.job_id is not None
+        if is_enough or not driven:
+            return run
+        desk.clock.sleep(LOOK_EVERY_S)
+
+
+def _begin(desk: Desk, run_id: RunId) -> int:
+    """The number after which events are new: all before the first one that nobody has shown."""
+    unshown = desk.ledger.list_stored_events(run_id, unshown=True)
+    return unshown[0].number - 1 if unshown else desk.ledger.find_last_number(run_id)
+
+
+def _look(desk: Desk, run_id: RunId, seen: _Seen) -> None:
+    records = desk.ledger.list_stages(run_id)
+    for record in records:
+        before = seen.stages.get(record.stage)
+        if before == record or record.status is StageStatus.PENDING:
+            continue
+        began = before is None or before.attempts != record.attempts
+        if began and record.status is StageStatus.RUNNING:
+            desk.observer.stage_began(record.stage, record.attempts)
+        elif record.status is not StageStatus.RUNNING:
+            desk.observer.stage_ended(record)
+        seen.stages[record.stage] = record
+    stored = desk.ledger.list_stored_events(run_id, after=seen.event)
+    if stored:
+        show(desk.observer, stored)
+        seen.event = stored[-1].number

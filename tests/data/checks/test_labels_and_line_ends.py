@@ -1,0 +1,53 @@
+"""Labels of several tokens, and line ends of Windows."""
+
+from pathlib import Path
+
+from ftops.data.checks.labels import number_labels
+from ftops.data.checks.protocol import Aim
+from ftops.data.examining.examination import Verdict, examine
+from ftops.data.findings import Finding
+from ftops.data.reading.source import open_source
+from ftops.records import RowFormat
+from tests.data.data_files import chat, pair, write_rows
+
+
+def judge(folder: Path, rows: list[object], aim: Aim | None = None) -> Verdict:
+    return examine(open_source(write_rows(folder / "rows.jsonl", rows))).conclude(aim or Aim())
+
+
+def find(verdict: Verdict, code: str) -> Finding | None:
+    return next((found for found in verdict.findings if found.code == code), None)
+
+
+def labelled(*labels: str) -> list[object]:
+    return [pair(f"{n}?\n\n###\n\n", labels[n % len(labels)]) for n in range(400)]
+
+
+def test_labels_of_several_words_are_told_and_those_of_one_are_not(tmp_path: Path) -> None:
+    found = find(judge(tmp_path, labelled(" part of", " mother")), "label-tokens")
+    assert found is not None
+    assert found.message == "1 of 2 labels: ' part of'"
+    assert found.remedy == {"labels": {" mother": " 1", " part of": " 2"}}
+    for labels in ((" yes", " no"), (" 1", " 2"), (" Sport\n", " Politics\n")):
+        assert find(judge(tmp_path, labelled(*labels)), "label-tokens") is None
+
+
+def test_chats_may_have_labels_of_any_length(tmp_path: Path) -> None:
+    chats: list[object] = [chat(f"{n}?", ("part of", "mother")[n % 2]) for n in range(400)]
+    assert find(judge(tmp_path, chats), "label-tokens") is None
+    aim = Aim(row_format=RowFormat.CHAT)
+    assert find(judge(tmp_path, labelled(" part of", " mother"), aim), "label-tokens") is None
+
+
+def test_labels_that_are_one_but_for_case_share_a_number() -> None:
+    numbers = number_labels({"Part of": 3, "part of": 9, "mother": 5})
+    assert numbers == {"part of": " 2", "Part of": " 2", "mother": " 1"}
+    assert list(numbers).index("part of") < list(numbers).index("Part of")
+
+
+def test_rows_with_carriage_returns_are_counted_once_each(tmp_path: Path) -> None:
+    rows = [*labelled(" a", " b"), pair("a\r\n?\n\n###\n\n", " a\r"), pair("b\n\n###\n\n", " a\r")]
+    found = find(judge(tmp_path, rows), "carriage-return")
+    assert found is not None
+    assert (found.count, found.places) == (2, (401, 402))
+    assert find(judge(tmp_path, labelled(" a", " b")), "carriage-return") is None

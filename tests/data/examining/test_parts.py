@@ -1,0 +1,74 @@
+"""Several processes find what one finds, to the byte."""
+
+import os
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ftops.data.checks.protocol import Aim
+from ftops.data.examining.examination import examine
+from ftops.data.examining.gauge import Gauge
+from ftops.data.examining.parts import find_ranges, read_range
+from ftops.data.reading.source import open_source
+from tests.data.data_files import pair, write_rows
+
+ODD = ("", "nonsense", "[1]", pair("a", None), pair("a", ""), pair("cafÃ©", "b"))
+
+
+def write_odd(path: Path, seed: int) -> Path:
+    """Many rows, some of them bad, equal, blank or unlike the others."""
+    chosen = random.Random(seed)
+    rows: list[object] = []
+    for number in range(3000):
+        if chosen.random() < 0.03:
+            rows.append(chosen.choice(ODD))
+        else:
+            end = "" if chosen.random() < 0.01 else "\n\n###\n\n"
+            rows.append(pair(f"{number % 2900}{end}", chosen.choice((" a", " b", "b", " B"))))
+    return write_rows(path, rows)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, seed: int) -> None:
+    path = write_odd(tmp_path / "rows.jsonl", seed)
+    one, *others = [
+        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(Aim())
+        for processes in (1, 2, 3)
+    ]
+    assert one.findings
+    assert others == [one, one]
+
+
+def test_rows_that_are_too_long_are_found_by_any_number_of_processes(tmp_path: Path) -> None:
+    rows = [pair("word " * (4_000 if number % 700 == 0 else 3), " b") for number in range(2_100)]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    gauge = Gauge(2_048, "cl100k_base", (str(tmp_path),))
+    one, two = [
+        examine(
+            open_source(path), processes=processes, environ=dict(os.environ), gauge=gauge
+        ).conclude(Aim())
+        for processes in (1, 2)
+    ]
+    (found,) = (one for one in two.findings if one.code == "over-limit")
+    assert found.places == (1, 701, 1401)
+    assert one == two
+
+
+def test_ranges_are_the_file_and_end_behind_lines_that_are_not_blank(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    for data in (b"\xef\xbb\xbfa\n\n \n\nb\nc\n\n\n", b"\n\n\n\n\n\na", b"one line", b"a\nb"):
+        path.write_bytes(data)
+        for parts in (1, 2, 3, 5):
+            ranges = find_ranges(path, parts)
+            assert ranges[0][0] == 0
+            assert ranges[-1][1] == len(data)
+            assert all(end == start for (_, end), (start, _) in pairwise(ranges))
+            whole = b"".join(
+                piece for start, end in ranges for piece in read_range(path, start, end)
+            )
+            assert whole == data.removeprefix(b"\xef\xbb\xbf")
+            for _, end in ranges[:-1]:
+                assert data[:end].endswith(b"\n")
+                assert data[:end].splitlines()[-1].strip()

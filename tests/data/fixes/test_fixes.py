@@ -1,0 +1,257 @@
+"""Each fix with rows that want it and rows that do not."""
+
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.data.checks.catalogue import get_rules
+from ftops.data.fixes.amounts import DropDuplicates, Vote
+from ftops.data.fixes.catalogue import EARLY, FIXES, find_answered, render_fixes
+from ftops.data.fixes.classes import turn_round
+from ftops.data.fixes.endings import end_with
+from ftops.data.fixes.json_mending import mend_json
+from ftops.data.fixes.letters import MendMojibake
+from ftops.data.fixes.protocol import LEFT_OUT, Hashes
+from ftops.data.fixes.records import WriteArguments
+from ftops.errors import DatasetError
+from ftops.records import Json, PlanStep
+from tests.data.data_files import call, calling, chat, pair, preference, tool
+from tests.data.fixes.trials import run_steps
+
+NEARLY_JSON = {
+    '{prompt: "a", completion: "b"}': {"prompt": "a", "completion": "b"},
+    '{prompt:"a",completion:" 2"},': {"prompt": "a", "completion": " 2"},
+    "{'prompt': 'it\\'s \"so\"', 'completion': 'b'}": {"prompt": 'it\'s "so"', "completion": "b"},
+    "{“prompt”: “a”, “completion”: “b”}": {"prompt": "a", "completion": "b"},
+    '{"prompt": "a", "completion": "b",}': {"prompt": "a", "completion": "b"},
+    '{messages: [{role: "user", content: "{a: 1}",},]}': {
+        "messages": [{"role": "user", "content": "{a: 1}"}]
+    },
+}
+
+
+@pytest.mark.parametrize("text", NEARLY_JSON)
+def test_what_is_nearly_json_is_mended(text: str) -> None:
+    assert mend_json(text) == NEARLY_JSON[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"prompt": "a", "completion": "b',
+        '{"prompt": "a", "completion": "b"',
+        '{"prompt": a, "completion": "b"}',
+        "{'prompt': 'it's', 'completion': 'b'}",
+        "prompt: a, completion: b",
+        '{"prompt": "a" "completion": "b"}',
+        "",
+    ],
+)
+def test_what_may_mean_more_than_one_thing_is_not_mended(text: str) -> None:
+    assert mend_json(text) is None
+
+
+@given(st.text(max_size=60))
+def test_mending_never_fails(text: str) -> None:
+    mend_json(text)
+    mend_json("{" + text + "}")
+
+
+Values = Mapping[str, Json]
+STEPS: dict[str, tuple[Values, object, object]] = {
+    "mend-json": ({}, "{prompt: 'a', completion: 'b'}", pair("a", "b")),
+    "rename-keys": ({}, {"Prompt": "a", " COMPLETION ": "b"}, pair("a", "b")),
+    "write-numbers": ({}, pair("a", 12), pair("a", "12")),
+    "write-arguments": (
+        {}, calling({**call({}), "function": {"name": "f", "arguments": {"a": ["é", {}]}}}),
+        calling({**call({}), "function": {"name": "f", "arguments": '{"a":["é",{}]}'}}),
+    ),
+    "drop-extra-keys": ({}, pair("a", "b") | {"id": 3}, pair("a", "b")),
+    "remove-nul": ({}, pair("a\0", "b"), pair("a", "b")),
+    "mend-mojibake": ({}, pair("cafÃ© isnâ€™t", "b"), pair("café isn’t", "b")),
+    "unify-newlines": ({}, pair("a\r\nb\rc", "d\r\n"), pair("a\nb\nc", "d\n")),
+    "redact": (
+        {"codes": ["email-address", "phone-number"]}, pair("jo@firma.de?", "+49 170 1234567"),
+        pair("[EMAIL]?", "[PHONE]"),
+    ),
+    "strip-prompt-end": ({}, pair("a \t ", " b "), pair("a", " b ")),
+    "remove-prompt-prefix": ({"prefix": "Tell: "}, pair("Tell: a", "b"), pair("a", "b")),
+    "lower-prompts": ({"keep": " END"}, pair("ÄB END", "C"), pair("äb END", "C")),
+    "remove-completion-prefix": ({"prefix": " It is "}, pair("a", " It is b"), pair("a", " b")),
+    "lower-completions": ({"keep": ""}, pair("A", " BC"), pair("A", " bc")),
+    "unify-labels": ({"labels": {"Yes": "yes"}}, pair("a", "Yes"), pair("a", "yes")),
+    "label-map": ({"labels": {"in order": " 1"}}, pair("a", "in order"), pair("a", " 1")),
+    "replace-separator": (
+        {"separator": " ->", "instead_of": ["\n"]}, pair("a\nb\n", "c"), pair("a\nb ->", "c"),
+    ),
+    "add-separator": ({"separator": " ->"}, pair("a", "b"), pair("a ->", "b")),
+    "replace-stop": ({"stop": " END", "instead_of": ["\n"]}, pair("a", "b\n"), pair("a", "b END")),
+    "add-stop": ({"stop": "\n"}, pair("a", "b"), pair("a", "b\n")),
+    "add-leading-blank": ({}, pair("a", "b"), pair("a", " b")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", STEPS)
+def test_a_fix_does_what_it_says_and_the_second_time_nothing(tmp_path: Path, code: str) -> None:
+    values, before, after = STEPS[code]
+    step = PlanStep(code, values)
+    assert run_steps(tmp_path, [before], step) == [after]
+    assert run_steps(tmp_path, [after], step) == [after]
+
+
+def test_every_fix_is_tried_here() -> None:
+    elsewhere = {"drop-marked", "drop-bad-rows", "drop-long-rows", "vote", "drop-duplicates"}
+    assert set(STEPS) | elsewhere == set(FIXES)
+
+
+def test_every_fix_that_a_check_names_is_there_and_answers_something() -> None:
+    assert {rule.fix for rule in get_rules() if rule.fix} <= set(FIXES)
+    assert set(EARLY) <= set(FIXES)
+    unasked = [code for code, fix in FIXES.items() if not find_answered(fix)]
+    assert unasked == ["drop-marked", "drop-long-rows"]
+    for code in FIXES:
+        assert f"## {code}\n" in render_fixes()
+
+
+BAD: dict[str, object] = {
+    "not-json": "nonsense",
+    "missing-key": {"prompt": "a"},
+    "null-value": pair("a", None),
+    "not-text": pair("a", [1]),
+    "empty-completion": pair("a", ""),
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_each_kind_of_bad_row_is_a_choice_of_its_own(tmp_path: Path, code: str) -> None:
+    rows = [pair("a", "b"), *BAD.values()]
+    kept: dict[str, Json] = {"codes": [other for other in BAD if other != code]}
+    with pytest.raises(DatasetError) as caught:
+        run_steps(tmp_path, rows, PlanStep("drop-bad-rows", kept))
+    line = 2 + list(BAD).index(code)
+    assert f"rows.jsonl:{line}: " in caught.value.message
+    assert "1 of 2 rows are bad" in caught.value.message
+    assert not (tmp_path / "out.jsonl").exists()
+    assert run_steps(tmp_path, rows, PlanStep("drop-bad-rows", {"codes": [*BAD]})) == rows[:1]
+
+
+def test_rows_that_are_mended_stand_where_they_stood(tmp_path: Path) -> None:
+    rows: list[object] = [pair("a", "1"), "{prompt: 'b', completion: '2', id: 7}", pair("c", "3")]
+    steps = [PlanStep("mend-json"), PlanStep("drop-extra-keys")]
+    assert run_steps(tmp_path, rows, *steps) == [pair("a", "1"), pair("b", "2"), pair("c", "3")]
+
+
+def test_a_text_of_which_not_all_is_garbled_for_certain_is_left_alone() -> None:
+    mend = MendMojibake({}).change
+    for text in ("SÃO PAULO, Âge, naïve «â»", "plain", "Ã© and â»", "€ â€", "Â"):
+        assert mend(text) == text
+    assert mend("Ã¤ÃŸ â€œHalloâ€\u009d") == "äß “Hallo”"
+
+
+@given(st.text(max_size=40), st.sampled_from([" ->", "\n\n###\n\n", "\n", " END", "%%%"]))
+def test_a_text_that_lacked_the_mark_holds_it_at_its_end_only(text: str, mark: str) -> None:
+    (ended,) = end_with([text], mark, ())
+    assert ended.endswith(mark)
+    if mark not in text:
+        assert ended.count(mark) == 1
+        assert ended.startswith(text.rstrip())
+
+
+def test_a_prefix_is_never_all_of_a_text(tmp_path: Path) -> None:
+    rows = [pair("Tell: ", "Tell: "), pair("a", "b")]
+    steps = [
+        PlanStep(f"remove-{column}-prefix", {"prefix": "Tell: "})
+        for column in ("prompt", "completion")
+    ]
+    assert run_steps(tmp_path, rows, *steps) == rows
+
+
+def test_a_label_that_the_plan_does_not_know_is_an_error_with_its_line(tmp_path: Path) -> None:
+    step = PlanStep("label-map", {"labels": {"in order": " 1", "part of": " 2"}})
+    rows = [pair("a", "in order"), pair("b", "mother"), pair("c", " 2")]
+    with pytest.raises(DatasetError, match=r"rows\.jsonl:2: the label 'mother' is not in"):
+        run_steps(tmp_path, rows, step)
+
+
+def test_the_way_back_from_a_number_is_the_first_label_that_has_it() -> None:
+    assert turn_round({" Yes": " 1", "yes": " 1", "no": " 2"}) == {"1": "Yes", "2": "no"}
+
+
+def test_texts_of_chats_and_preferences_are_mended_too(tmp_path: Path) -> None:
+    steps = [PlanStep("mend-mojibake"), PlanStep("unify-newlines")]
+    tools = {"tools": [tool(to={"description": "Ã©"})]}
+    rows = run_steps(tmp_path, [chat("cafÃ©\r\n", "a") | tools], *steps)
+    assert rows == [chat("café\n", "a") | tools]
+    assert run_steps(tmp_path, [preference("Ã©", "b")], *steps) == [preference("é", "b")]
+
+
+def test_texts_in_the_arguments_of_calls_are_mended_and_others_stay_to_the_letter(
+    tmp_path: Path,
+) -> None:
+    steps = [PlanStep("mend-mojibake"), PlanStep("unify-newlines")]
+    good, bad = calling(call('{"a":  1}')), calling(call({"place": "cafÃ©\r\n", "n": [1, "Ã©"]}))
+    wanted = calling(call('{"place":"café\\n","n":[1,"é"]}'))
+    assert run_steps(tmp_path, [good, bad], *steps) == [good, wanted]
+
+
+def test_rows_that_are_too_long_go_and_no_others(tmp_path: Path) -> None:
+    step = PlanStep("drop-long-rows", {"characters": 5})
+    rows = [pair("abc", "de"), pair("abc", "def"), pair("", "abcde")]
+    assert run_steps(tmp_path, rows, step) == [rows[0], rows[2]]
+    chats = [chat("abc", "de"), chat("abc", "def")]
+    assert run_steps(tmp_path, chats, step) == chats[:1]
+
+
+def test_of_equal_rows_the_first_stays(tmp_path: Path) -> None:
+    rows = [pair("a", "1"), pair("b", "2"), pair("a", "1"), pair("a", "3"), pair("b", "2")]
+    assert run_steps(tmp_path, rows, PlanStep("drop-duplicates")) == [rows[0], rows[1], rows[3]]
+    chats = [chat("a", "b"), chat("c", "b"), chat("a", "b")]
+    assert run_steps(tmp_path, chats, PlanStep("drop-duplicates")) == chats[:2]
+
+
+def test_most_votes_win_and_of_equals_the_first(tmp_path: Path) -> None:
+    rows = [
+        pair("a", "no"), pair("a", "yes"), pair("a", "yes"), pair("b", "x"), pair("b", "y"),
+        pair("c", "z"),
+    ]  # fmt: skip
+    steps = [PlanStep("vote"), PlanStep("drop-duplicates")]
+    assert run_steps(tmp_path, rows, *steps) == [rows[1], rows[3], rows[5]]
+    chats = [chat("a", "no"), chat("a", "yes"), chat("a", "yes")]
+    assert run_steps(tmp_path, chats, PlanStep("vote")) == chats[1:]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40))
+def test_choices_agree_with_the_slow_way(pairs: list[tuple[int, int]]) -> None:
+    questions = [question for question, _ in pairs]
+    rows = [question * 10 + answer for question, answer in pairs]
+    hashes = Hashes(array("q", rows), array("q", questions))
+    voted = Vote({}).choose(hashes)
+    winners = {
+        question: max(of, key=of.count)
+        for question in set(questions)
+        if (of := [row for row, asked in zip(rows, questions, strict=True) if asked == question])
+    }
+    left = [
+        row if row == winners[asked] else LEFT_OUT
+        for row, asked in zip(rows, questions, strict=True)
+    ]
+    assert list(hashes.rows) == left
+    assert voted == left.count(LEFT_OUT)
+    DropDuplicates({}).choose(hashes)
+    kept = [row for row in hashes.rows if row != LEFT_OUT]
+    assert kept == list(dict.fromkeys(row for row in left if row != LEFT_OUT))
+
+
+def test_arguments_that_nest_too_deep_are_left_as_they_are() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    fix = WriteArguments({})
+    assert fix.mend({"name": "f", "arguments": deep}) is None
+    assert fix.mend({"tools": [{"name": "f", "arguments": {}}]}) == {
+        "tools": [{"name": "f", "arguments": {}}]
+    }

@@ -1,0 +1,192 @@
+"""Placeholders in the place of private data and secrets, in rows of each shape."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.data.checks.protocol import Aim
+from ftops.data.examining.examination import examine
+from ftops.data.fixes.protocol import Portion
+from ftops.data.fixes.redacting import REDACTED, Redact
+from ftops.data.messages import list_arguments
+from ftops.data.plans.asking import prepare_question
+from ftops.data.plans.treatment import Deed
+from ftops.data.reading.source import open_source
+from ftops.data.screening.private import blank_escapes, find_private, hide, redact, redact_json
+from ftops.errors import DatasetError
+from ftops.records import DataPlan, PlanStep, RowFormat
+from tests.data.data_files import call_row, chat, pair, preference, tool
+from tests.data.fixes.trials import Trial, run_steps, try_all
+
+MAIL, PHONE, CARD = "jo.doe@firma.de", "+49 170 1234567", "4111 1111 1111 1111"
+MARK = "\n\n###\n\n"
+PIECES = [MAIL, PHONE, CARD, "\n", " ", "tel: ", "password=", "\x1e", "a", "é", "555-", "@"]
+EVERY = PlanStep("redact", {"codes": list(REDACTED)})
+MAILS = PlanStep("redact", {"codes": ["email-address"]})
+
+
+def shown(trial: Trial) -> str:
+    """All that is shown of rows."""
+    return "\n".join(
+        f"{one.before}\n{one.after}" for deed in trial.outcome.deeds for one in deed.examples
+    )
+
+
+def private(path: Path) -> set[str]:
+    verdict = examine(open_source(path), asked=["private"]).conclude(Aim())
+    return {finding.code for finding in verdict.findings} & set(REDACTED)
+
+
+def test_all_that_the_scan_finds_is_gone_and_the_same_row_is_always_the_same(
+    tmp_path: Path,
+) -> None:
+    rows = [pair(f"Ask {MAIL} or {PHONE}", f"{CARD}, {MAIL}"), pair("a", "b"), pair(MAIL, MAIL)]
+    assert run_steps(tmp_path, rows, EVERY) == [
+        pair("Ask [EMAIL] or [PHONE]", "[CARD], [EMAIL]"), pair("a", "b"),
+        pair("[EMAIL]", "[EMAIL]"),
+    ]  # fmt: skip
+    assert private(tmp_path / "rows.jsonl") == {"email-address", "phone-number", "payment-card"}
+    assert private(tmp_path / "out.jsonl") == set()
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map("".join), max_size=6))
+def test_many_texts_at_once_become_what_each_becomes_alone(texts: list[str]) -> None:
+    portion = Portion(RowFormat.COMPLETION, range(len(texts)), (), texts, [*reversed(texts)])
+    Redact({"codes": list(REDACTED)}).apply(portion)
+    assert list(portion.prompts) == list(map(redact, texts))
+    assert list(portion.completions) == list(map(redact, reversed(texts)))
+    assert find_private("\x1e".join(portion.prompts)) == []
+
+
+@given(st.lists(st.sampled_from([MAIL, PHONE, CARD, "a", "é"]), max_size=6))
+def test_what_is_shown_holds_nothing_whole_as_text_and_as_json(words: list[str]) -> None:
+    for seam in (" ", "\n", "\t", '"', "\\", "\r\n"):
+        text = seam.join(["", *words, ""])
+        for shown in (hide(text), hide(json.dumps(text)), hide(json.dumps([{"a": text}]))):
+            assert not [whole for whole in (MAIL, PHONE, CARD) if whole in shown]
+
+
+def test_only_the_kinds_that_the_step_names_are_replaced(tmp_path: Path) -> None:
+    (row,) = run_steps(tmp_path, [pair(f"{MAIL} {PHONE}", "x")], MAILS)
+    assert row["prompt"] == f"[EMAIL] {PHONE}"
+
+
+def test_every_message_of_a_chat_is_searched_and_names_and_calls_stay(tmp_path: Path) -> None:
+    row = chat(f"I am {MAIL}", "Hello", f"Call\n{PHONE}", "I will.", f"My card: {CARD}", "No.")
+    row["tools"] = [tool(to={"description": MAIL})]
+    wanted = chat("I am [EMAIL]", "Hello", "Call\n[PHONE]", "I will.", "My card: [CARD]", "No.")
+    assert run_steps(tmp_path, [row, chat("a", "b")], EVERY) == [
+        wanted | {"tools": row["tools"]}, chat("a", "b")
+    ]  # fmt: skip
+
+
+def test_the_arguments_of_a_call_stay_json_and_lose_what_is_private(tmp_path: Path) -> None:
+    asked = {"to": MAIL, "text": f'"Hi"\n{PHONE}', "cards": [4111111111111111, 7], "ok": True}
+    (row,) = run_steps(tmp_path, [call_row(asked)], EVERY)
+    assert [json.loads(text) for text in list_arguments(row)] == [
+        {"to": "[EMAIL]", "text": '"Hi"\n[PHONE]', "cards": ["[CARD]", 7], "ok": True}
+    ]
+    assert private(tmp_path / "out.jsonl") == set()
+    assert MAIL not in shown(try_all(tmp_path, [call_row(asked)] * 20, private=True))
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            st.sampled_from([MAIL, PHONE, CARD, 4111111111111111, -4111111111111111, None, 1.5]),
+            st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
+        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+        max_leaves=8,
+    )
+)
+def test_redacted_json_is_json_without_anything_private(value: object) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        clean = redact_json(text)
+        json.loads(clean)
+        assert find_private(blank_escapes(clean)) == []
+
+
+def test_both_answers_of_a_preference_are_searched(tmp_path: Path) -> None:
+    rows = [preference(f"Ask {MAIL}.", f"Ask him, {MAIL}.")]
+    assert run_steps(tmp_path, rows, MAILS) == [preference("Ask [EMAIL].", "Ask him, [EMAIL].")]
+
+
+def test_a_preference_whose_answers_become_the_same_is_no_row_any_more(tmp_path: Path) -> None:
+    same = preference(f"Ask {MAIL}.", "Ask x.y@firma.de.")
+    rows = [preference("yes", "no"), same, preference("a", "b")]
+    with pytest.raises(DatasetError, match=r"rows\.jsonl:2: .*are the same, redacted"):
+        run_steps(tmp_path, rows, MAILS)
+    assert not (tmp_path / "out.jsonl").exists()
+    drop = PlanStep("drop-bad-rows", {"codes": ["equal-answers"]})
+    assert run_steps(tmp_path, rows, MAILS, drop) == [rows[0], rows[2]]
+    trial = try_all(tmp_path, rows, private=True)
+    assert trial.codes == ["email-address", "equal-answers"]
+    assert trial.rows == [rows[0], rows[2]]
+
+
+def test_nothing_is_redacted_unless_asked(tmp_path: Path) -> None:
+    trial = try_all(tmp_path, [pair(f"{n} {MAIL}", f"{n}") for n in range(20)])
+    assert not set(trial.codes) & set(REDACTED)
+    assert MAIL in str(trial.rows)
+
+
+def test_what_is_found_is_asked_about_kind_by_kind(tmp_path: Path) -> None:
+    rows = [pair(f"is it {n}, {MAIL}?{MARK}", f" {n}, or {PHONE}\n") for n in range(20)]
+    asked: list[tuple[str, int]] = []
+
+    def ask(proposal: object, deed: Deed) -> bool:
+        asked.append((deed.check or deed.code, deed.count))
+        return deed.check != "phone-number"
+
+    trial = try_all(tmp_path, rows, ask, private=True)
+    assert asked[:2] == [("email-address", 20), ("phone-number", 20)]
+    assert trial.pairs[3] == (f"is it 3, [EMAIL]?{MARK}", f" 3, or {PHONE}\n")
+    assert "phone-number" in {left.code for left in trial.found.find_left(trial.outcome.rows)}
+
+
+def test_a_plan_made_by_request_holds_every_kind_but_those_that_were_skipped(
+    tmp_path: Path,
+) -> None:
+    rows = [pair(f"{n} is {MAIL} or {PHONE}{MARK}", f" {n}\n") for n in range(20)]
+    trial = try_all(tmp_path, rows, redact=True, skip=["phone-number"])
+    (step,) = [one for one in trial.found.plan.steps if one.code == "redact"]
+    assert set(step.values["codes"]) == set(REDACTED) - {"phone-number"}  # type: ignore[arg-type]
+    assert trial.pairs[0][0] == f"0 is [EMAIL] or {PHONE}{MARK}"
+
+
+def test_nothing_that_is_shown_of_rows_holds_a_secret_whole(tmp_path: Path) -> None:
+    secret = f"line\n{PHONE}, {MAIL}"
+    pairs: list[object] = [pair(f"{n} {secret}", f"{n} {CARD}") for n in range(20)]
+    nearly = f"{{prompt: 'a {MAIL}', completion: 'b'}}"
+    trial = try_all(tmp_path, [nearly, *pairs, pairs[0], pair(MAIL, None)], redact=True)
+    assert {"mend-json", "null-value", "phone-number", "drop-duplicates"} <= set(trial.codes)
+    chats = [chat(f"{n} {secret}", f"it is {CARD}") for n in range(20)]
+    other = try_all(tmp_path, chats, redact=True)
+    for text in (shown(trial), shown(other)):
+        assert "jo.… (15 characters)" in text
+        assert not any(whole in text for whole in (MAIL, PHONE, CARD))
+
+
+def test_rows_that_become_equal_are_kept_once(tmp_path: Path) -> None:
+    rows = [pair(f"ask n{n}@firma.de{MARK}", " yes\n") for n in range(20)]
+    trial = try_all(tmp_path, rows, redact=True)
+    assert trial.pairs == [(f"ask [EMAIL]{MARK}", " yes\n")]
+    assert trial.count("drop-duplicates") == 19
+
+
+def test_a_label_map_knows_labels_by_their_placeholders(tmp_path: Path) -> None:
+    labels = [f" ask n{n}@firma.de" for n in range(50)]
+    rows = [pair(f"{n}?{MARK}", (labels[n // 2 % 50], " nobody at all")[n % 2]) for n in range(400)]
+    trial = try_all(tmp_path, rows, redact=True)
+    (step,) = [one for one in trial.found.plan.steps if one.code == "label-map"]
+    assert step.values == {"labels": {" ask [EMAIL]": " 1", " nobody at all": " 2"}}
+    assert {completion for _, completion in trial.pairs} == {" 1", " 2"}
+
+
+def test_a_model_is_asked_as_it_was_trained() -> None:
+    plan = DataPlan((MAILS, PlanStep("add-separator", {"separator": " ->"})))
+    assert prepare_question(plan, f"Who is {MAIL}?") == "Who is [EMAIL]? ->"

@@ -1,0 +1,69 @@
+"""Plans tried on rows, in a folder of the test's own."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.data.checks.protocol import Aim
+from ftops.data.plans.drafting import Ask, Found, Wishes, find_plan, write_prepared
+from ftops.data.plans.execution import Outcome
+from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import open_source
+from ftops.records import DataPlan, Json, PlanStep
+from tests.data.data_files import write_rows
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a preparation gave."""
+
+    rows: list[dict[str, Json]]
+    found: Found
+    outcome: Outcome
+
+    @property
+    def pairs(self) -> list[tuple[Json, Json]]:
+        """Prompt and completion of each row."""
+        return [(row["prompt"], row["completion"]) for row in self.rows]
+
+    @property
+    def codes(self) -> list[str]:
+        """The fixes that did something, in their order."""
+        return [deed.check or deed.code for deed in self.outcome.changed]
+
+    def count(self, code: str) -> int:
+        """The rows that a fix changed."""
+        return sum(deed.count for deed in self.outcome.deeds if code in (deed.code, deed.check))
+
+
+def try_all(
+    folder: Path, rows: Sequence[object], ask: Ask | None = None, **wishes: object
+) -> Trial:
+    """Prepare the rows with every fix that is proposed (or that `ask` takes)."""
+    path = write_rows(folder / "rows.jsonl", rows)
+    return try_file(path, ask, **wishes)
+
+
+def try_file(path: Path, ask: Ask | None = None, **wishes: object) -> Trial:
+    """The same for a file that is there."""
+    options = ReadOptions()
+    aim = wishes.pop("aim", Aim())
+    wanted = Wishes(aim=aim, **wishes)  # type: ignore[arg-type]
+    found = find_plan(lambda: open_source(path, options), options, wanted, ask)
+    target = path.with_name("out.jsonl")
+    outcome = write_prepared(open_source(path, options), found.plan, target)
+    return Trial(read_lines(target), found, outcome)
+
+
+def run_steps(folder: Path, rows: Sequence[object], *steps: PlanStep) -> list[dict[str, Json]]:
+    """Do these steps to the rows."""
+    path = write_rows(folder / "rows.jsonl", rows)
+    target = folder / "out.jsonl"
+    write_prepared(open_source(path), DataPlan(steps), target)
+    return read_lines(target)
+
+
+def read_lines(path: Path) -> list[dict[str, Json]]:
+    """The rows of a JSON lines file."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]

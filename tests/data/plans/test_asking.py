@@ -1,0 +1,30 @@
+"""How a model is asked that learned of planned rows."""
+
+from ftops.data.plans.asking import find_labels, find_marks, prepare_question
+from ftops.records import DataPlan, PlanStep
+
+PLAN = DataPlan(
+    (
+        PlanStep("strip-prompt-end"),
+        PlanStep("remove-prompt-prefix", {"prefix": "Tell me: "}),
+        PlanStep("lower-prompts", {"keep": ""}),
+        PlanStep("label-map", {"labels": {" Part of": " 1", "mother": " 2"}}),
+        PlanStep("add-separator", {"separator": " ->"}),
+        PlanStep("add-leading-blank"),
+        PlanStep("drop-duplicates"),
+    )
+)
+
+
+def test_a_question_is_made_ready_as_the_rows_were() -> None:
+    assert prepare_question(PLAN, "Tell me: WHAT IS IT? ") == "what is it? ->"
+    assert prepare_question(PLAN, "what is it? ->") == "what is it? ->"
+
+
+def test_marks_and_labels_come_out_of_the_plan() -> None:
+    assert find_marks(PLAN) == (" ->", None)
+    stopped = DataPlan((*PLAN.steps, PlanStep("replace-stop", {"stop": " END"})))
+    assert find_marks(stopped) == (" ->", " END")
+    assert find_marks(DataPlan()) == ("", None)
+    assert find_labels(PLAN) == {"1": "Part of", "2": "mother"}
+    assert find_labels(DataPlan()) == find_labels(None) == {}

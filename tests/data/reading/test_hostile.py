@@ -1,0 +1,264 @@
+"""Files that are damaged, or made to do damage: a clear error that names the file, nothing else."""
+
+import bz2
+import gzip
+import io
+import json
+import pickle
+import sys
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftops.data.checks.protocol import Aim
+from ftops.data.examining.examination import Verdict, examine
+from ftops.data.reading.options import MAX_LINE_BYTES, Format, ReadOptions
+from ftops.data.reading.source import open_source
+from ftops.errors import DatasetError
+from tests.data.data_files import pair
+from tests.data.workbooks import make_workbook
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+GOOD = json.dumps(pair()).encode() + b"\n"
+
+
+def judge(path: Path, options: ReadOptions | None = None) -> Verdict:
+    source = open_source(path, options)
+    return examine(source).conclude(Aim(min_rows=1), unit=source.unit)
+
+
+def gzip_bomb() -> bytes:
+    stream = io.BytesIO()
+    with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as archive:
+        for _ in range(100):
+            archive.write(b" " * (1 << 20))
+    return stream.getvalue()
+
+
+def zip_bomb() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * (100 << 20))
+    return stream.getvalue()
+
+
+def zstd_bomb() -> bytes:
+    return zstd.compress(b" " * (100 << 20))
+
+
+def billion_laughs() -> bytes:
+    """A workbook whose only cell stands for a billion letters."""
+    entities = [b'<!ENTITY a "aaaaaaaaaa">']
+    for name, last in zip(b"bcdefghij", b"abcdefghi", strict=True):
+        entities.append(b'<!ENTITY %c "%b">' % (name, b"&%c;" % last * 10))
+    head = b'<?xml version="1.0"?><!DOCTYPE x [' + b"".join(entities) + b"]>"
+    cell = '<row r="1"><c r="A1" t="inlineStr"><is><t>&j;</t></is></c></row>'
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(make_workbook({"one": cell}))) as whole,
+        zipfile.ZipFile(stream, "w") as changed,
+    ):
+        for part in whole.namelist():
+            content = whole.read(part)
+            is_sheet = part.endswith("sheet1.xml")
+            changed.writestr(part, head + content.partition(b"?>")[2] if is_sheet else content)
+    return stream.getvalue()
+
+
+def plain_zip() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("rows.jsonl", GOOD)
+    return stream.getvalue()
+
+
+def far_cell(place: str) -> bytes:
+    return make_workbook(
+        {"one": f'<row r="1"><c r="A1"><v>1</v></c><c r="{place}"><v>1</v></c></row>'}
+    )
+
+
+def formula() -> bytes:
+    return make_workbook({"one": '<row r="1"><c r="A1"><f>1+1</f></c></row>'})
+
+
+CSV = b"prompt,completion\n"
+REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "cut gzip": ("a.jsonl.gz", lambda: gzip.compress(GOOD * 500)[:-9], "cut or damaged"),
+    "damaged gzip": ("a.gz", lambda: b"\x1f\x8b\x08\0" + b"x" * 50, "cut or damaged"),
+    "gzip twice": ("a.gz", lambda: gzip.compress(gzip.compress(GOOD)), "packed twice"),
+    "cut zstd": ("a.zst", lambda: b"\x28\xb5\x2f\xfd\x04\x58", "cut or damaged"),
+    "gzip bomb": ("a.gz", gzip_bomb, "made to fill memory"),
+    "zip bomb": ("a.xlsx", zip_bomb, "it unpacks to"),
+    "zip of a data file": ("a.xlsx", plain_zip, "no workbook"),
+    "cut workbook": ("a.xlsx", lambda: formula()[:300], "cannot be read"),
+    "empty workbook": ("a.xlsx", lambda: make_workbook({"one": ""}), "no header row"),
+    "formula never computed": ("a.xlsx", formula, "formulas"),
+    "cell in the last column": ("a.xlsx", lambda: far_cell("XFD1"), "16,384 columns"),
+    "cell in the last corner": ("a.xlsx", lambda: far_cell("ZZ1048576"), "1,048,576 rows"),
+    "cut parquet": ("a.parquet", lambda: b"PAR1" + b"\0" * 50, "cannot be read"),
+    "pdf": ("a.jsonl", lambda: b"%PDF-1.7 " + b"x" * 100, "a PDF document"),
+    "old excel": ("a.xls", lambda: b"\xd0\xcf\x11\xe0" + b"\0" * 100, "old Excel"),
+    "picture": ("a.csv", lambda: b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "a picture"),
+    "database": ("a.db", lambda: b"SQLite format 3\0" + b"\0" * 100, "SQLite"),
+    "zeros": ("a.jsonl", lambda: b"\0" * 5000, "no text"),
+    "noise": ("a.txt", lambda: bytes(range(256)) * 20, "no text"),
+    "prose without a name": ("a", lambda: b"Nothing but this\n", "none of the formats"),
+    "open quote": ("a.csv", lambda: CSV + b'a,b\n"c,d\ne,f\n', r"a\.csv:3: a quote is opened"),
+    "text behind a quote": ("a.csv", lambda: CSV + b'"a" x,b\n', r"a\.csv:2: something stands"),
+    "lone carriage returns": ("a.csv", lambda: b"prompt,completion\ra,b\rc,d\r", "carriage return"),
+    "ten thousand columns": (
+        "a.csv", lambda: b",".join(b"c%d" % n for n in range(10_000)) + b"\n", "10,000 columns"),
+    "equal columns": ("a.csv", lambda: b"prompt,prompt\na,b\n", "named 'prompt'"),
+    "no columns": ("a.csv", lambda: b"\n\n\n", "no header row"),
+    "bad utf-8 in csv": ("a.csv", lambda: CSV + b"a,b\n\xff,c\n", r"a\.csv:3: not UTF-8"),
+    "long line in csv": ("a.csv", lambda: CSV + b"x" * (MAX_LINE_BYTES + 10), r"csv:2: the line"),
+    "cut array": ("a.json", lambda: b'[{"prompt": "a"}, {"pro', r"a\.json:1:\d+: not JSON"),
+    "array without an end": ("a.json", lambda: b"[1, 2", "the array is cut"),
+    "array without commas": ("a.json", lambda: b"[\n1\n2]", r"a\.json:3:1: .*comma"),
+    "more behind an array": ("a.json", lambda: b"[1]\n[2]", r"a\.json:2:1: .*behind the end"),
+    "deep array": ("a.json", lambda: b"[" * 100_000, r"a\.json:1:\d+: not JSON"),
+    "deep object": ("a.json", lambda: b'{"a":\n' * 100_000, "not JSON"),
+    "record above the bound": (
+        "a.json", lambda: b'["' + b"x" * (MAX_LINE_BYTES + 70_000), "above 8 MiB"),
+    "bad utf-8 in an array": ("a.json", lambda: b'[\n"\xff"]', r"a\.json:2: not UTF-8"),
+    "cut character": ("a.json", lambda: b'["\xe4\xb8', "last character is cut"),
+    "uneven columns": ("a.json", lambda: b'{"prompt": ["a"], "completion": []}', "of one length"),
+    "utf-32": ("a.jsonl", lambda: GOOD.decode().encode("utf-32"), "no text"),
+    "zstd bomb": ("a.jsonl.zst", zstd_bomb, "made to fill memory"),
+    "entities that multiply": ("a.xlsx", billion_laughs, "cannot be read"),
+    "git lfs pointer": ("a.jsonl", lambda: b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
+    "web page": ("a.csv", lambda: b"<!DOCTYPE html><html><p>Not found, sorry</p>", "a web page"),
+    "pickle": ("a.pkl", lambda: pickle.dumps({"prompt": "a"}), "a Python pickle"),
+    "bzip2": ("a.jsonl.bz2", lambda: bz2.compress(GOOD), "bzip2"),
+    "program": ("a.jsonl", lambda: b"\x7fELF\x02\x01\x01" + b"\0" * 200, "no text"),
+    "comma behind the last": ("a.json", lambda: b'[{"prompt": "a"},]', r"a\.json:1:18: not JSON"),
+    "one column": ("a.csv", lambda: b"prompt\na\n", "which column is the completion"),
+    "odd utf-16": ("a.jsonl", lambda: GOOD.decode().encode("utf-16") + b"x", "not utf-16"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_refused_with_its_name_and_reason(tmp_path: Path, name: str) -> None:
+    filename, make, reason = REFUSED[name]
+    path = tmp_path / filename
+    path.write_bytes(make())
+    with pytest.raises(DatasetError, match=reason) as caught:
+        judge(path)
+    assert filename in caught.value.message
+
+
+FAULTY: dict[str, tuple[str, bytes, str, int]] = {
+    "cut last line": ("a.jsonl", GOOD + GOOD[:-5], "not-json", 2),
+    "mixed line ends": ("a.jsonl", GOOD + GOOD[:-1] + b"\r\n" + GOOD + b"x\r\n", "not-json", 4),
+    "carriage returns only": ("a.jsonl", GOOD.replace(b"\n", b"\r") * 2, "not-json", 1),
+    "NaN": ("a.jsonl", GOOD + b'{"prompt": "a", "completion": NaN}', "not-json", 2),
+    "huge number": ("a.jsonl", GOOD + b'{"prompt": "a", "completion": 1e999}', "not-json", 2),
+    "half a pair": ("a.jsonl", GOOD + b'{"prompt": "a", "completion": "\\ud800"}', "not-text", 2),
+    "half a pair in an array": (
+        "a.json", b'[{"prompt": "a", "completion": "\\ud800"}]', "not-text", 1),
+    "bad utf-8": ("a.jsonl", GOOD + b'{"prompt": "\xff", "completion": "a"}', "not-utf8", 2),
+    "deep line": ("a.jsonl", GOOD + b"[" * 50_000, "not-json", 2),
+    "long line": ("a.jsonl", GOOD + b"x" * (MAX_LINE_BYTES + 1) + b"\n" + GOOD, "too-long", 2),
+    "key twice in an array": (
+        "a.json", b'[{"prompt": "a", "prompt": "b", "completion": "c"}]', "duplicate-key", 1),
+    "keys escaped": (
+        "a.jsonl", b'{"\\u0070rompt": "a", "prompt": "b", "completion": "c"}', "duplicate-key", 1),
+    "too many cells": ("a.csv", CSV + b"a,b\nc,d,e\n", "wrong-cells", 3),
+    "too few cells": ("a.csv", CSV + b"a,b\nc\n", "wrong-cells", 3),
+    "empty cell": ("a.csv", CSV + b"a,b\nc,\n", "empty-completion", 3),
+    "zero in a cell": ("a.csv", CSV + b"a,b\nc,d\0e\n", "nul-character", 3),
+    "blank line in a text": ("a.txt", b"a\n\nb\n", "blank-line", 2),
+    "bad utf-8 in a text": ("a.txt", b"a\n\xff\nb\n", "not-utf8", 2),
+    "a list of numbers": ("a.json", b"[1, 2]", "not-an-object", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_bad_record_is_told_by_code_and_place(tmp_path: Path, name: str) -> None:
+    filename, data, code, place = FAULTY[name]
+    path = tmp_path / filename
+    path.write_bytes(data)
+    findings = {finding.code: finding for finding in judge(path).findings}
+    assert findings[code].places[0] == place
+
+
+class Endless(io.RawIOBase):
+    """A line that never ends; `n_given` bytes of it were read."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._beginning = beginning
+        self.n_given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        piece = (self._beginning + b"x" * len(view))[: len(view)]
+        self._beginning = b""
+        view[:] = piece
+        self.n_given += len(view)
+        if self.n_given > 17 * MAX_LINE_BYTES:
+            raise AssertionError("read on, although the line is too long")
+        return len(view)
+
+
+@pytest.mark.parametrize("beginning", [b'{"prompt": "', b'[{"prompt": "', CSV + b"a,"])
+def test_a_line_without_an_end_is_not_read_to_its_end(beginning: bytes) -> None:
+    endless = Endless(beginning)
+    with pytest.raises(DatasetError, match=r"standard input:\d+:"):
+        examine(open_source(None, stdin=io.BufferedReader(endless)))
+
+
+def test_four_million_blank_lines_take_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    packer = zlib.compressobj(1, wbits=31)
+    data = packer.compress(GOOD)
+    for _ in range(4):
+        data += packer.compress(b"\n" * 1_000_000)
+    path.write_bytes(data + packer.compress(GOOD) + packer.flush())
+    tracemalloc.start()
+    try:
+        verdict = judge(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    (finding,) = [one for one in verdict.findings if one.code == "blank-line"]
+    assert (finding.count, finding.places[:2]) == (4_000_000, (2, 3))
+    assert peak < 40 << 20
+
+
+SEEDS = [GOOD * 3, CSV + b'a,"b\nc"\n', b'[{"prompt": "a", "completion": "b"}]', formula()]
+
+
+@pytest.mark.parametrize("kind", [*Format, None])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200) | st.sampled_from(SEEDS), cut=st.integers(0, 60),
+       noise=st.binary(max_size=4), text=st.text(max_size=40))  # fmt: skip
+def test_no_bytes_make_a_reader_fail_otherwise_than_by_a_clear_error(
+    tmp_path: Path, kind: Format | None, data: bytes, cut: int, noise: bytes, text: str
+) -> None:
+    path = tmp_path / "rows"
+    for content in (
+        data[: max(len(data) - cut, 0)],
+        data[:cut] + noise + data[cut:],
+        text.encode(),
+    ):
+        for packed in (content, gzip.compress(content)):
+            path.write_bytes(packed)
+            try:
+                judge(path, ReadOptions(format=kind))
+            except DatasetError as error:
+                assert str(path) in error.message

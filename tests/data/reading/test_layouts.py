@@ -1,0 +1,455 @@
+"""Layouts of other tools: recognised by their keys, read without loss, or refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftops.data.reading.layouts import LAYOUTS
+from ftops.data.reading.options import AS_IS, AUTO, ReadOptions
+from ftops.data.reading.recognition import find_layout, match
+from ftops.data.reading.source import Source, open_source
+from ftops.data.rows import read_source_rows
+from ftops.errors import DatasetError
+from ftops.records import Json
+
+Raw = dict[str, Json]
+USER: Raw = {"role": "user", "content": "Which river?"}
+SYSTEM: Raw = {"role": "system", "content": "Be short."}
+ASSISTANT: Raw = {"role": "assistant", "content": "The Elbe."}
+WORSE: Raw = {"role": "assistant", "content": "No idea."}
+HUMAN: Raw = {"from": "human", "value": "Which river?"}
+GPT: Raw = {"from": "gpt", "value": "The Elbe."}
+PAIR: Raw = {"prompt": "Which river?", "completion": "The Elbe."}
+CHAT: Raw = {"messages": [USER, ASSISTANT]}
+PREFERENCE: Raw = {
+    "input": {"messages": [USER]},
+    "preferred_output": [ASSISTANT],
+    "non_preferred_output": [WORSE],
+}
+LEVEL: Raw = {
+    "name": "level",
+    "parameters": {"type": "object", "properties": {"town": {"type": "string"}}},
+}
+TOOLS: list[Json] = [{"type": "function", "function": LEVEL}]
+CALLED: Raw = {"name": "level", "arguments": {"town": "Pirna"}}
+
+
+def calls(*names: str, text: str | None = None) -> Raw:
+    """The assistant's message that asks for the level in one town, once for each id."""
+    function: Raw = {"name": "level", "arguments": '{"town":"Pirna"}'}
+    made: list[Json] = [{"id": name, "type": "function", "function": function} for name in names]
+    return {"role": "assistant", "content": text, "tool_calls": made}
+
+
+def answer(call: str, text: str = "2 m", **more: Json) -> Raw:
+    return {"role": "tool", "tool_call_id": call, "content": text, **more}
+
+
+# The layout, a record of it, and the row that it becomes.
+READ: list[tuple[str, Raw, Raw]] = [
+    ("alpaca", {"instruction": "Which", "input": "river?", "output": "The Elbe."},
+     {"prompt": "Which\nriver?", "completion": "The Elbe."}),
+    ("alpaca", {"instruction": "Which river?", "input": "", "output": "The Elbe."}, PAIR),
+    ("alpaca", {"instruction": "Which river?", "output": "The Elbe."}, PAIR),
+    ("alpaca", {"instruction": "Which river?", "input": None, "output": "The Elbe.",
+                "system": None, "history": []}, PAIR),
+    ("alpaca-chat",
+     {"instruction": "Which", "input": "river?", "output": "The Elbe.", "system": "Be short.",
+      "history": [["Hello", "Hi"]]},
+     {"messages": [SYSTEM, {"role": "user", "content": "Hello"},
+                   {"role": "assistant", "content": "Hi"},
+                   {"role": "user", "content": "Which\nriver?"}, ASSISTANT]}),
+    ("dolly", {"instruction": "Which", "context": "river?", "response": "The Elbe.",
+               "category": "open_qa"},
+     {"prompt": "Which\nriver?", "completion": "The Elbe."}),
+    ("system-question-response",
+     {"id": "7", "system_prompt": "Be short.", "question": "Which river?",
+      "response": "The Elbe."}, {"messages": [SYSTEM, USER, ASSISTANT]}),
+    ("user-assistant", {"user": "Which river?", "assistant": "The Elbe."}, CHAT),
+    ("sharegpt", {"id": "a1", "conversations": [HUMAN, GPT]}, CHAT),
+    ("sharegpt", {"conversations": [USER, ASSISTANT], "system": "Be short."},
+     {"messages": [SYSTEM, USER, ASSISTANT]}),
+    ("sharegpt",
+     {"conversations": [HUMAN, {"from": "function_call", "value": json.dumps(CALLED)},
+                        {"from": "observation", "value": "2 m"}, GPT],
+      "tools": json.dumps([LEVEL])},
+     {"messages": [USER, calls("call_1"), answer("call_1"), ASSISTANT], "tools": TOOLS}),
+    ("sharegpt",
+     {"conversations": [
+         HUMAN,
+         {"from": "gpt", "value": f"Let me look.\n<tool_call>\n{json.dumps(CALLED)}\n</tool_call>\n"
+                                  f"<tool_call>{json.dumps(CALLED)}</tool_call>"},
+         {"from": "tool", "value": "<tool_response>\n2 m\n</tool_response>\n"
+                                   "<tool_response>3 m</tool_response>"},
+         GPT]},
+     {"messages": [USER, calls("call_1", "call_2", text="Let me look."), answer("call_1"),
+                   answer("call_2", "3 m"), ASSISTANT]}),
+    ("conversation", {"conversation": [HUMAN, GPT]}, CHAT),
+    ("messages", {"messages": [HUMAN, GPT]}, CHAT),
+    ("messages", {"messages": [USER, ASSISTANT], "system": "Be short."},
+     {"messages": [SYSTEM, USER, ASSISTANT]}),
+    ("messages", {"messages": [{"role": "User", "content": "Which river?"},
+                               {"role": "Chatbot", "content": "The Elbe."}]}, CHAT),
+    ("messages",
+     {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [
+         {"type": "function", "function": {
+             "name": "level", "arguments": {"town": "Pirna", "day": None}}}]},
+         {"role": "tool", "name": "level", "content": "2 m"}, ASSISTANT], "tools": TOOLS},
+     {"messages": [USER, calls("call_1"), answer("call_1", name="level"), ASSISTANT],
+      "tools": TOOLS}),
+    ("prompt-messages", {"prompt": [SYSTEM, USER], "completion": [ASSISTANT]},
+     {"messages": [SYSTEM, USER, ASSISTANT]}),
+    ("gemini",
+     {"systemInstruction": {"role": "system", "parts": [{"text": "Be short."}]},
+      "contents": [{"role": "user", "parts": [{"text": "Which "}, {"text": "river?"}]},
+                   {"role": "model", "parts": [{"text": "The Elbe."}]}]},
+     {"messages": [SYSTEM, USER, ASSISTANT]}),
+    ("preference", {"prompt": "Which river?", "chosen": "The Elbe.", "rejected": "No idea."},
+     PREFERENCE),
+    ("preference", {"prompt": [USER], "chosen": [ASSISTANT], "rejected": [WORSE]}, PREFERENCE),
+    ("preference", {"prompt": "Which river?", "chosen": [USER, ASSISTANT],
+                    "rejected": [USER, WORSE]}, PREFERENCE),
+    ("preference", {"prompt": "Which river?", "messages": [USER, ASSISTANT],
+                    "chosen": [USER, ASSISTANT], "rejected": [USER, WORSE]}, PREFERENCE),
+    ("preference-implicit", {"chosen": [USER, ASSISTANT], "rejected": [USER, WORSE]}, PREFERENCE),
+    ("preference-transcript",
+     {"chosen": "\n\nHuman: Which river?\n\nAssistant: The Elbe.",
+      "rejected": "\n\nHuman: Which river?\n\nAssistant: No idea."}, PREFERENCE),
+    ("alpaca-preference", {"instruction": "Which river?", "input": "", "chosen": "The Elbe.",
+                           "rejected": "No idea."}, PREFERENCE),
+    ("question-preference",
+     {"system": "Be short.", "question": "Which river?", "chosen": "The Elbe.",
+      "rejected": "No idea."}, {**PREFERENCE, "input": {"messages": [SYSTEM, USER]}}),
+    ("sharegpt-preference",
+     {"conversations": [HUMAN], "chosen": GPT, "rejected": {"from": "gpt", "value": "No idea."}},
+     PREFERENCE),
+    ("xlam",
+     {"id": 3, "query": "Which river?", "answers": json.dumps([CALLED]),
+      "tools": json.dumps([{"name": "level", "parameters": {
+          "town": {"type": "str", "description": "where"},
+          "days": {"type": "List[int], optional", "default": ""}}}])},
+     {"messages": [USER, calls("call_1")],
+      "tools": [{"type": "function", "function": {"name": "level", "parameters": {
+          "type": "object", "properties": {
+              "town": {"type": "string", "description": "where"},
+              "days": {"type": "array", "items": {"type": "integer"}, "default": ""}},
+          "required": ["town"]}}}]}),
+    ("squad",
+     {"id": "x", "title": "Rivers", "context": "Dresden lies on the Elbe.",
+      "question": "Which river?", "answers": {"text": ["Elbe", "Elbe"], "answer_start": [20, 20]}},
+     {"prompt": "Dresden lies on the Elbe.\nWhich river?", "completion": "Elbe"}),
+    ("context-question-answer",
+     {"context": "Dresden lies there.", "question": "Which river?", "answer": "The Elbe."},
+     {"prompt": "Dresden lies there.\nWhich river?", "completion": "The Elbe."}),
+    ("question-answers", {"question": "Which river?", "answers": ["The Elbe."]}, PAIR),
+    ("question-answer-list", {"question": "Which river?", "answer": ["The Elbe."]}, PAIR),
+    ("question-answer", {"question": "Which river?", "answer": "The Elbe."}, PAIR),
+    ("question-answer", {"Question": "Which river?", "Answer": "The Elbe."}, PAIR),
+    ("input-output", {"input": "Which river?", "output": "The Elbe."}, PAIR),
+    ("text-label", {"text": "Which river?", "label": 2},
+     {"prompt": "Which river?", "completion": "2"}),
+]  # fmt: skip
+
+
+def write(path: Path, *records: Raw) -> Path:
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    return path
+
+
+def look(path: Path, layout: str | None = AUTO) -> Source:
+    return open_source(path, ReadOptions(layout=layout))
+
+
+def rows_of(source: Source) -> list[Raw]:
+    return [row.raw for row in read_source_rows(source)]
+
+
+@pytest.mark.parametrize(("name", "record", "row"), READ)
+def test_a_record_becomes_the_row_that_says_the_same(
+    tmp_path: Path, name: str, record: Raw, row: Raw
+) -> None:
+    source = look(write(tmp_path / "a.jsonl", record, record))
+    assert source.layout == name
+    assert any(find_layout(name).becomes in one for one in source.inferred)
+    assert rows_of(source) == [row, row]
+    # and the name that a job file or a plan keeps reads the same
+    assert rows_of(look(tmp_path / "a.jsonl", name)) == [row, row]
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "row"), [one for one in READ if "Question" not in one[1]]
+)
+def test_a_record_filled_with_nulls_is_the_same_record(
+    tmp_path: Path, name: str, record: Raw, row: Raw
+) -> None:
+    others = {key: None for _, other, _ in READ for key in other if key.islower()}
+    source = look(write(tmp_path / "a.jsonl", {**others, **record}))
+    assert source.layout == name
+    assert rows_of(source) == [row]
+
+
+def test_every_layout_that_is_read_is_tried_here() -> None:
+    tried = {name for name, _, _ in READ}
+    pairs = {layout.name for layout in LAYOUTS if layout.columns and len(layout.required) == 2}
+    assert {layout.name for layout in LAYOUTS if layout.read} - tried - pairs == {"text"}
+
+
+@pytest.mark.parametrize("row", [PAIR, CHAT, PREFERENCE])
+def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: Raw) -> None:
+    source = look(write(tmp_path / "a.jsonl", row, row))
+    assert source.layout is None
+    assert source.plain is not None
+    assert rows_of(source) == [row, row]
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({**PAIR, "label": True}, "KTO rows (prompt, completion, label)"),
+        ({"instruction": "a", "output": "b", "kto_tag": False}, "KTO rows"),
+        ({"conversations": [HUMAN, GPT], "kto_tag": True}, "KTO rows"),
+        ({"system": "SYSTEM: a", "chat": "USER: b ASSISTANT: c"}, "Glaive transcripts"),
+        ({"text": "A whole text."}, "texts alone (text)"),
+        ({"chosen": "a b", "rejected": "a c"}, "where the prompt ends is not said"),
+        ({"instruction": "a", "instances": [{"input": "b", "output": "c"}]}, "Self-Instruct"),
+        ({"segments": [{"label": True, "text": "a"}]}, "segments"),
+        ({"translation": {"en": "a", "de": "b"}}, "into which is not said"),
+        ({"question": "a", "choices": ["b", "c"], "answer": 0}, "questions with choices"),
+    ],
+)  # fmt: skip
+def test_a_layout_without_a_counterpart_is_refused_by_name(
+    tmp_path: Path, record: Raw, words: str
+) -> None:
+    with pytest.raises(DatasetError) as caught:
+        look(write(tmp_path / "a.jsonl", record))
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+def test_whole_texts_are_read_when_it_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"text": "A whole text."})
+    assert rows_of(look(path, "text")) == [{"prompt": "", "completion": "A whole text."}]
+
+
+@pytest.mark.parametrize("key", ["images", "label", "tools", "weight", "rejected", "history"])
+@pytest.mark.parametrize("layout", [AUTO, "question-answer"])
+def test_a_key_that_carries_meaning_is_never_left_out(
+    tmp_path: Path, layout: str, key: str
+) -> None:
+    record: Raw = {"question": "a", "answer": "b", key: ["c"]}
+    with pytest.raises(DatasetError) as caught:
+        look(write(tmp_path / "a.jsonl", record), layout)
+    assert f"'{key}'" in caught.value.message
+    assert "--prompt '{question}' --completion answer" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["images", "topic"])
+@pytest.mark.parametrize("layout", [AUTO, "question-answer"])
+def test_a_key_that_stands_only_further_down_is_a_fault_of_its_row(
+    tmp_path: Path, layout: str, key: str
+) -> None:
+    plain: Raw = {"question": "a", "answer": "b"}
+    path = write(tmp_path / "a.jsonl", *[plain] * 300, {**plain, key: "c"})
+    with pytest.raises(DatasetError, match=rf"a.jsonl:301: '{key}' stands there"):
+        rows_of(look(path, layout))
+
+
+def test_an_unknown_key_is_left_out_only_when_the_layout_is_named(tmp_path: Path) -> None:
+    record: Raw = {"question": "a", "answer": "b", "topic": "rivers"}
+    path = write(tmp_path / "a.jsonl", record)
+    with pytest.raises(DatasetError) as caught:
+        look(path)
+    assert "'topic'" in caught.value.message
+    assert "--layout question-answer" in caught.value.hint
+    source = look(path, "question-answer")
+    assert "not used: 'topic'" in source.inferred
+    assert rows_of(source) == [{"prompt": "a", "completion": "b"}]
+
+
+def test_where_a_row_comes_from_is_left_out_and_said(tmp_path: Path) -> None:
+    record: Raw = {"id": 7, "source": "web", "question": "a", "answer": "b"}
+    source = look(write(tmp_path / "a.jsonl", record))
+    assert source.inferred[-1] == "not used: 'id', 'source'"
+
+
+def test_what_is_not_said_is_not_guessed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"question": "a", "answer": "b"})
+    with pytest.raises(DatasetError) as caught:
+        look(path, None)
+    assert "question, answer" in caught.value.message
+    assert "prepare: {layout: question-answer}" in caught.value.hint
+    with pytest.raises(DatasetError, match="neither prompt and completion nor messages"):
+        rows_of(look(path, AS_IS))
+
+
+def test_one_row_with_a_history_makes_all_rows_chats(tmp_path: Path) -> None:
+    plain: Raw = {"instruction": "a", "input": "", "output": "b", "history": []}
+    path = write(tmp_path / "a.jsonl", *[plain] * 9, {**plain, "history": [["c", "d"]]})
+    source = look(path)
+    assert source.layout == "alpaca-chat"
+    assert [len(row.messages) for row in read_source_rows(source)] == [2] * 9 + [4]
+
+
+def test_rows_that_do_not_fit_the_layout_are_faults_with_their_places(tmp_path: Path) -> None:
+    good: Raw = {"instruction": "a", "input": "", "output": "b"}
+    bad: list[Raw] = [
+        {"instruction": "a"}, {**good, "output": None}, {**good, "instruction": {}},
+        {**good, "input": [1]}, {**good, "output": True}, {**good, "output": ""},
+    ]  # fmt: skip
+    with pytest.raises(DatasetError) as caught:
+        rows_of(look(write(tmp_path / "a.jsonl", *[good] * 10, *bad)))
+    lines = [line.partition(".jsonl:")[2] for line in caught.value.message.splitlines()[1:]]
+    assert lines == [
+        "11: output is missing", "12: output is null", "13: instruction is an object",
+        "14: the column 'input' is a list, not text",
+        "15: completion is true or false, not text",
+        "16: completion is empty: there is nothing to learn from it",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([HUMAN, {**GPT, "image": "a.png"}], "conversations[1] has 'image'"),
+        ([HUMAN, {"from": "judge", "value": "a"}], "the role 'judge'"),
+        ([HUMAN, {"from": "observation", "value": "a"}, GPT], "a call that was not made"),
+        ([HUMAN, {"from": "function_call", "value": "level(1)"}], "not JSON: 'level(1)'"),
+        ([HUMAN, {"from": "function_call", "value": "{}"}], "a call without a name"),
+        ([HUMAN, {"from": "gpt", "value": {"a": 1}}], "conversations[1] is an object"),
+        ([HUMAN, {"from": "function_call", "value": json.dumps(CALLED)}, GPT], "has no answer"),
+        ([GPT, HUMAN], "the last message is not the assistant's"),
+    ],
+)
+def test_a_turn_that_is_no_message_is_refused_by_name(
+    tmp_path: Path, turns: list[Json], reason: str
+) -> None:
+    with pytest.raises(DatasetError) as caught:
+        rows_of(look(write(tmp_path / "a.jsonl", {"conversations": turns})))
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"chosen": [USER, ASSISTANT], "rejected": [SYSTEM, WORSE]}, "more than their last"),
+        ({"prompt": "Other?", "chosen": [USER, ASSISTANT], "rejected": [USER, WORSE]},
+         "do not begin with what the prompt says"),
+        ({"chosen": [ASSISTANT], "rejected": [WORSE]}, "no prompt"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c", "messages": [USER]},
+         "messages is not what chosen says"),
+        ({"question": "a", "answers": ["b", "c"]}, "2 different texts"),
+        ({"question": "a", "answers": {"text": []}}, "answers"),
+        ({"query": "a", "answers": [CALLED],
+          "tools": [{"name": "f", "parameters": {"a": {"type": "Callable"}}}]}, "'Callable'"),
+    ],
+)  # fmt: skip
+def test_what_has_no_one_reading_is_refused(tmp_path: Path, record: Raw, reason: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        rows_of(look(write(tmp_path / "a.jsonl", record)))
+    assert reason in caught.value.message
+
+
+def test_a_layout_is_told_by_the_most_of_its_keys() -> None:
+    found = match({"instruction": "a", "input": "b", "output": "c", "question": "d"})
+    assert found is not None
+    assert found.name == "alpaca"
+    assert match({"input": {"messages": []}, "reply": "c"}) is None
+
+
+def test_an_unknown_layout_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"conversations": [HUMAN, GPT]})
+    with pytest.raises(DatasetError) as caught:
+        look(path, "share-gpt")
+    assert caught.value.hint == "Did you mean 'sharegpt'?"
+
+
+def test_a_layout_and_columns_contradict() -> None:
+    with pytest.raises(DatasetError, match="says what prompts and completions are"):
+        ReadOptions(layout="alpaca", prompt="{a}")
+
+
+def test_keys_that_stand_twice_are_found_in_records_of_a_layout(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "a", "answer": "b", "answer": "c"}\n')
+    with pytest.raises(DatasetError, match="the key 'answer' stands there more than once"):
+        rows_of(look(path))
+
+
+LISTS: Raw = {"conversations": [HUMAN, GPT]}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_records_of_lists_alone_are_rows_whatever_the_file_is_called(
+    tmp_path: Path, name: str, count: int
+) -> None:
+    source = look(write(tmp_path / name, *[LISTS] * count))
+    assert rows_of(source) == [CHAT] * count
+
+
+def test_columns_in_one_object_are_a_table_but_for_json_lines(tmp_path: Path) -> None:
+    columns: Raw = {"question": ["a", "b"], "answer": ["c", "d"]}
+    rows = [{"prompt": "a", "completion": "c"}, {"prompt": "b", "completion": "d"}]
+    assert rows_of(look(write(tmp_path / "a.json", columns))) == rows
+    with pytest.raises(DatasetError, match=r"a.jsonl"):
+        rows_of(look(write(tmp_path / "a.jsonl", columns)))
+
+
+def test_pretty_printed_records_are_read_as_an_array_and_explained_without_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps([LISTS, LISTS], indent=1))
+    assert rows_of(look(path)) == [CHAT, CHAT]
+    path.write_text(json.dumps(LISTS, indent=1))
+    assert rows_of(look(path)) == [CHAT]
+    path.write_text("\n".join([json.dumps(LISTS, indent=1)] * 2))
+    with pytest.raises(DatasetError) as caught:
+        look(path)
+    assert "one line" in caught.value.hint
+
+
+NULLS: list[tuple[Raw, Raw]] = [
+    ({**PAIR, "messages": None, "id": None}, PAIR),
+    ({**CHAT, "prompt": None, "tools": None}, CHAT),
+    ({"messages": [{**USER, "name": None, "tool_calls": None}, {**ASSISTANT, "weight": None}]},
+     CHAT),
+    ({**PREFERENCE, "messages": None, "input": {"messages": [USER], "tools": None}}, PREFERENCE),
+    ({"messages": [USER, {**calls("1"), "weight": None}],
+      "tools": [{"type": "function", "function": {**LEVEL, "strict": None, "parameters": {
+          "type": "object", "properties": {"town": {"type": "string"}, "day": None}}}}]},
+     {"messages": [USER, calls("1")], "tools": TOOLS}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "row"), NULLS)
+def test_nulls_of_a_data_frame_are_keys_that_are_not_there(
+    tmp_path: Path, record: Raw, row: Raw
+) -> None:
+    assert rows_of(look(write(tmp_path / "a.jsonl", row, record))) == [row, row]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"prompt": None, "completion": "b", "id": None}, "prompt is null"),
+        ({"messages": [{"role": "user", "content": None, "name": None}, ASSISTANT]},
+         "messages[0].content is null"),
+    ],
+)  # fmt: skip
+def test_a_null_in_the_place_of_a_text_is_still_a_fault(
+    tmp_path: Path, record: Raw, reason: str
+) -> None:
+    with pytest.raises(DatasetError) as caught:
+        rows_of(look(write(tmp_path / "a.jsonl", record)))
+    assert reason in caught.value.message
+
+
+def test_a_table_of_known_columns_is_read_by_its_layout(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("Instruction,Input,Output\nWhich,river?,The Elbe.\nWhich river?,,The Elbe.\n")
+    assert [row["prompt"] for row in rows_of(look(path))] == ["Which\nriver?", "Which river?"]
+    with pytest.raises(DatasetError) as caught:
+        look(path, None)
+    assert "prepare: {layout: alpaca}" in caught.value.hint

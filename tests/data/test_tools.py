@@ -1,0 +1,145 @@
+"""Tools, calls of them and their answers in one row: what fits together, and what is refused."""
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from ftops.data.tools import find_tool_use
+from ftops.records import Message
+from tests.data.data_files import (
+    call,
+    call_row,
+    calling,
+    chat,
+    preference,
+    read_all,
+    refusal,
+    said,
+    tool,
+    write_rows,
+)
+
+SEND = tool("send", to={"type": "string"})
+TWO = [call({"to": "a"}, id="1"), call({"to": "b"}, id="2")]
+
+
+def dialogue(*messages: list[object], **more: object) -> dict[str, object]:
+    """A chat of these lists of messages, after a question."""
+    return {"messages": [*said("Send it.", "user"), *chain(*messages)], **more}
+
+
+def asks(*calls: object, **more: object) -> list[object]:
+    """The message that makes these calls."""
+    return [{"role": "assistant", "content": None, "tool_calls": list(calls), **more}]
+
+
+def answers(*ids: str) -> list[object]:
+    """What the tools say to the calls with these ids."""
+    return [one for name in ids for one in said("sent", "tool", tool_call_id=name)]
+
+
+def legacy(arguments: object = "{}", **more: object) -> dict[str, object]:
+    """A chat that ends with the call of a function, as it was written until 2023."""
+    called = {"name": "send", "arguments": arguments}
+    return dialogue([{"role": "assistant", "content": None, "function_call": called}], **more)
+
+
+GOOD = {
+    "a call at the end": calling(TWO[0], tools=[SEND]),
+    "a text and a call": dialogue(asks(TWO[0], content="I will."), tools=[SEND]),
+    "several calls": calling(*TWO, tools=[SEND], parallel_tool_calls=True),
+    "answers in another order": dialogue(asks(*TWO), answers("2", "1"), said("Done.")),
+    "one id again": dialogue(*[asks(call({})), answers("call_1")] * 2, asks(call({}))),
+    "calls beside null": dialogue(
+        said("Done.", tool_calls=None), tools=[], parallel_tool_calls=None
+    ),
+    "a function": legacy(functions=[{"name": "send", "parameters": {}}]),
+    "a function's answer": dialogue(
+        [{"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}],
+        said("sent", "function", name="f"),
+        said("Done."),
+    ),
+    "a wrong call that is not learned": dialogue(
+        asks(call("{", "none"), weight=0), answers("call_1"), asks(TWO[0]), tools=[SEND]
+    ),
+    "a preference about a call": preference(
+        input={"messages": dialogue(asks(*TWO), answers("1", "2"))["messages"], "tools": [SEND]}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_rows_with_tools_come_back_as_they_were(tmp_path: Path, name: str) -> None:
+    (row,) = read_all(write_rows(tmp_path / "a.jsonl", [GOOD[name]]))
+    assert row.raw == GOOD[name]
+    assert row.completion
+
+
+ARGUMENTS = "messages[1].tool_calls[0].function.arguments is"
+BAD = [
+    (calling(call("{to: 1}")), f"{ARGUMENTS} no JSON object: '{{to: 1}}'"),
+    (calling(call("")), f"{ARGUMENTS} no JSON object: ''"),
+    (calling(call([1])), f"{ARGUMENTS} no JSON object"),
+    (calling(call('{"a":' * 70 + "1" + "}" * 70)), f"{ARGUMENTS} no JSON object"),
+    (calling({**call({}), "function": {"name": "f", "arguments": {}}}), f"{ARGUMENTS} an object"),
+    (calling({**call({}), "function": {"arguments": "{}"}}), "messages[1].tool_calls[0].function"),
+    (calling({**call({}), "function": None}), "messages[1].tool_calls[0].function is null"),
+    (calling({**call({}), "id": None}), "messages[1].tool_calls[0].id is missing"),
+    (calling({**call({}), "type": "code"}), 'messages[1].tool_calls[0].type is not "function"'),
+    (calling("send"), "messages[1].tool_calls[0] is text, not an object"),
+    (calling(TWO[0], TWO[0]), "messages[1]: two calls have the id '1'"),
+    (calling(call({}, "post"), tools=[SEND]), "messages[1].tool_calls[0].function.name is 'post', "
+     "which is not among the row's tools: send"),
+    (dialogue([{"role": "assistant", "tool_calls": {"id": "1"}}]), "messages[1].tool_calls is an"),
+    (dialogue(said("a", "user", tool_calls=TWO), said("b")), "messages[1]: only the assistant"),
+    (dialogue(asks(*TWO), answers("1"), said("Done.")), "messages[1].tool_calls[1] has no answer "
+     "before messages[3]: a tool message with the id '2'"),
+    (dialogue(asks(*TWO), said("Well?", "user"), said("Done.")), "messages[1].tool_calls[0] has"),
+    (dialogue(asks(*TWO), answers("1", "3"), said("Done.")), "messages[3].tool_call_id is '3'"),
+    (dialogue(answers("1"), said("Done.")), "messages[1].tool_call_id is '1', and no call with th"),
+    (dialogue(said("sent", "tool"), said("Done.")), "messages[1].tool_call_id is missing"),
+    (dialogue(said("sent", "function"), said("Done.")), "messages[1].name is missing"),
+    (dialogue(asks(*TWO), answers("1", "2")), "the last message is not the assistant's"),
+    (dialogue([{"role": "assistant", "content": "", "tool_calls": []}]), "the last message has no"),
+    (legacy("{"), "messages[1].function_call.arguments is no JSON object"),
+    (legacy(functions=[{"name": "post"}]), "messages[1].function_call.name is 'send', which is"),
+    (chat("a", "b") | {"tools": {"send": {}}}, "tools is an object, not a list"),
+    (chat("a", "b") | {"tools": [{"name": "send"}]}, 'tools[0].type is not "function"'),
+    (chat("a", "b") | {"tools": [{"type": "function"}]}, "tools[0].function is null, not an obj"),
+    (chat("a", "b") | {"functions": [{"description": "x"}]}, "functions[0].name is missing"),
+    (chat("a", "b") | {"functions": [{"name": "f", "parameters": "x"}]}, "functions[0].parameters"),
+    (chat("a", "b") | {"tools": [SEND, SEND]}, "the tool 'send' is defined more than once"),
+    (chat("a", "b") | {"parallel_tool_calls": "no"}, "parallel_tool_calls is text, not"),
+    (preference(input={"messages": dialogue(asks(*TWO))["messages"]}), "input.messages[1].tool"),
+    (preference(preferred_output=asks(TWO[0])), "preferred_output[0] calls a tool: pref"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "reason"), BAD)
+def test_what_does_not_fit_together_is_told_with_its_line_and_place(
+    tmp_path: Path, row: object, reason: str
+) -> None:
+    lines = refusal(write_rows(tmp_path / "a.jsonl", [row]))
+    assert lines[1].startswith(f"a.jsonl:1: {reason}")
+
+
+def test_a_row_has_to_do_with_tools_where_it_first_says_so(tmp_path: Path) -> None:
+    rows = [
+        chat("a", "b"), chat("a", "b") | {"tools": [SEND]}, call_row({}), legacy(),
+        dialogue(said("sent", "function", name="f"), said("b")),
+    ]  # fmt: skip
+    found = [find_tool_use(one.raw) for one in read_all(write_rows(tmp_path / "a.jsonl", rows))]
+    assert found == [
+        "", "tools", "messages[1].tool_calls", "messages[1].function_call", "messages[1].role"
+    ]  # fmt: skip
+    (asked,) = read_all(write_rows(tmp_path / "b.jsonl", [GOOD["a preference about a call"]]))
+    assert find_tool_use(asked.raw) == "input.tools"
+
+
+def test_a_call_in_the_middle_is_a_message_without_text(tmp_path: Path) -> None:
+    (row,) = read_all(write_rows(tmp_path / "a.jsonl", [call_row({})]))
+    assert row.prompt == (
+        Message("user", "Send it."), Message("assistant", ""), Message("tool", "sent")
+    )  # fmt: skip
+    assert row.completion == "Done."

@@ -1,0 +1,77 @@
+"""Whatever stands where tools, calls and answers belong is a row or a reason, never a crash."""
+
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftops.data.calls import number_calls, write_tools
+from ftops.data.checks.protocol import Aim
+from ftops.data.examining.examination import Examination
+from ftops.data.examining.sifting import Sifter
+from ftops.data.examining.survey import survey_rows
+from ftops.data.fixes.records import WriteArguments
+from ftops.data.reading.batches import Batch
+from ftops.data.rows import Row
+from ftops.data.tokens.pieces import cut_row
+from ftops.records import Json
+
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers(0, 2)
+    | st.sampled_from(["", "f", "{}", "{", "function"])
+)
+ANY = ODD | st.lists(ODD, max_size=2) | st.dictionaries(st.sampled_from(["name", "id"]), ODD)
+
+
+def mostly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """What is wanted, and once in a while something else."""
+    return st.integers(0, 40).flatmap(lambda lot: ANY if lot == 7 else good)
+
+
+NAMES = mostly(st.sampled_from("fg"))
+SCHEMAS = st.fixed_dictionaries(
+    {}, optional={"type": ANY, "properties": st.dictionaries(st.just("a"), ANY) | ANY,
+                  "required": ANY, "additionalProperties": ANY, "enum": ANY},
+)  # fmt: skip
+FUNCTIONS = st.fixed_dictionaries({"name": NAMES}, optional={"parameters": mostly(SCHEMAS)})
+TOOLS = st.fixed_dictionaries({"type": mostly(st.just("function")), "function": mostly(FUNCTIONS)})
+ARGUMENTS = mostly(st.sampled_from(["{}", '{"a": 1}', '{"a": {"b": [null]}, "c": 2}', "[]"]))
+CALLED = st.fixed_dictionaries({"name": NAMES, "arguments": ARGUMENTS})
+CALLS = st.fixed_dictionaries(
+    {"id": mostly(st.sampled_from("ab")), "type": st.just("function"), "function": mostly(CALLED)}
+)
+ASKS = st.fixed_dictionaries(
+    {"role": st.just("assistant"), "tool_calls": mostly(st.lists(CALLS, min_size=1, max_size=2))},
+    optional={"weight": st.sampled_from([0, 1]), "function_call": mostly(CALLED)},
+)
+SAYS = ASKS | st.fixed_dictionaries(
+    {"role": mostly(st.sampled_from(["user", "assistant", "user", "tool"])),
+     "content": mostly(st.just("x"))},
+    optional={"tool_call_id": mostly(st.sampled_from("ab")), "name": mostly(st.just("f"))},
+)  # fmt: skip
+CHATS = st.fixed_dictionaries(
+    {"messages": st.builds(lambda some, last: [*some, last], st.lists(SAYS, max_size=2), ASKS)},
+    optional={"tools": mostly(st.lists(TOOLS, max_size=2)), "parallel_tool_calls": ODD,
+              "functions": mostly(st.lists(FUNCTIONS, max_size=1))},
+)  # fmt: skip
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=1000)
+@given(CHATS)
+def test_any_chat_is_a_row_or_a_reason(chat: dict[str, object]) -> None:
+    sifted = Sifter().sift(Batch([chat], [1]))
+    assert len(sifted.raws) + len(sifted.faults) == 1
+    WriteArguments({}).mend(chat)
+    if not sifted.raws:
+        assert sifted.faults[0].reason
+        return
+    examination = Examination(survey_rows([sifted]))
+    examination.add(sifted)
+    assert examination.conclude(Aim(tools=False), unit="line").rows == 1
+    raw = cast("dict[str, Json]", chat)
+    row = Row(1, sifted.format, raw)
+    assert row.completion
+    assert cut_row(row)[-1].text
+    assert number_calls(raw).keys() == raw.keys() >= write_tools(raw).keys()

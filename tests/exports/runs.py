@@ -1,0 +1,86 @@
+"""Tracked runs for the tests of this room, and the environment in which trackers are asked."""
+
+import os
+from pathlib import Path
+
+from ftops.exports.delivery import TrackDelivery, TrackTarget
+from ftops.exports.tracked import Curve, Lineage, TrackedFigure, TrackedRun
+
+RUN_ID = "run-20261122-1407-k3f9"
+BEGAN = 1_795_000_000.0
+
+
+def make_run(
+    *,
+    status: str = "succeeded",
+    steps: int = 4,
+    parameters: dict[str, bool | int | float | str] | None = None,
+    figures: tuple[TrackedFigure, ...] | None = None,
+    files: tuple[str, ...] = (),
+    curves: tuple[Curve, ...] | None = None,
+    ended_at: float = BEGAN + 60,
+) -> TrackedRun:
+    """A run that trained on news, with two curves and two candidates."""
+    numbers = tuple(range(1, steps + 1))
+    drawn = (
+        Curve("train_loss", numbers, tuple(3 / step for step in numbers)),
+        Curve("valid_loss", numbers[-1:], (0.75,)),
+    )
+    found = (
+        TrackedFigure("tuned", "accuracy", 0.9375, 0.875, 0.96875, 64),
+        TrackedFigure("few-shot: 5", "accuracy", 0.5, 0.375, 0.625, 64),
+    )
+    return TrackedRun(
+        id=RUN_ID,
+        name="news topics/1",
+        status=status,
+        began_at=BEGAN,
+        ended_at=ended_at,
+        lineage=Lineage(
+            run_key="k" * 64,
+            training_sha256="ab" * 32,
+            training_file="data/train.jsonl",
+            training_file_id="file-1",
+            job_id="ftjob-1",
+            model="ft:ada:local:news:1",
+        ),
+        parameters={"base_model": "ada", "n_epochs": 3, "learning_rate_multiplier": 0.5}
+        if parameters is None
+        else parameters,
+        tags={"ftops.run_id": RUN_ID},
+        curves=drawn if curves is None else curves,
+        figures=found if figures is None else figures,
+        files=files,
+    )
+
+
+def make_hostile_run() -> TrackedRun:
+    """Names and values that tools refuse, if they get them as they are."""
+    curves = (
+        Curve("../../loss", (1, 2), (1.0, 2.0)),
+        Curve("loss?", (1, 2), (3.0, 4.0)),
+        Curve("loss*", (1, 2), (5.0, float("nan"))),
+        Curve("/" + "x" * 400, (1,), (float("inf"),)),
+        Curve("Ünïcode 损失", (1,), (7.0,)),
+    )
+    return make_run(
+        parameters={"separator": "\n\n###\n\n" * 2000, "a/../b": True, "": 1, "x?" * 200: 2.5},
+        figures=(TrackedFigure("model: a/b|c\n`d`", "f1", float("nan"), None, None, 3),),
+        curves=curves,
+    )
+
+
+def make_environ(folder: Path, **variables: str) -> dict[str, str]:
+    """As little as a process needs: a home of its own, no way out, and warnings as errors."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    offline = {"WANDB_MODE": "offline", "PYTHONWARNINGS": "error"}
+    return {**kept, **nowhere, **offline, "HOME": str(home), **variables}
+
+
+def tell(where: Path, tool: str, run: TrackedRun, /, **settings: str) -> str:
+    """Tell the real tool, as the command line does."""
+    delivery = TrackDelivery(make_environ(where))
+    return delivery.track(run, TrackTarget(tool, settings, where))

@@ -1,0 +1,120 @@
+"""Trackers are told in processes of their own, which keep to themselves."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import TrackFailed
+from ftops.exports.delivery import NoTracker, TrackDelivery, TrackTarget, make_environ
+from ftops.exports.tools import TOOLS, Tool
+from tests.exports import runs
+from tests.exports.runs import make_run
+from tests.loopback import serve_loopback
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@contextmanager
+def watching_proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that lets nothing through, and writes down what wanted to leave."""
+    asked: list[str] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        request.send_error(502)
+
+    with serve_loopback(handle) as port:
+        yield f"http://127.0.0.1:{port}", asked
+
+
+@pytest.mark.parametrize("tool", ["mlflow", "tensorboard", "wandb"])
+def test_nothing_leaves_this_machine(tmp_path: Path, tool: str) -> None:
+    with watching_proxy() as (url, asked):
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        proxies = {name: url for one in names for name in (one, one.lower())}
+        environ = runs.make_environ(tmp_path, **proxies)
+        environ["WANDB_API_KEY"] = "0" * 40
+        assert "PYTEST_CURRENT_TEST" not in environ  # by which MLflow would know a test
+        TrackDelivery(environ).track(make_run(), TrackTarget(tool, {}, tmp_path))
+    assert asked == []
+
+
+def test_telemetry_is_off_whatever_the_environment_says() -> None:
+    said = {"MLFLOW_DISABLE_TELEMETRY": "false", "WANDB_ERROR_REPORTING": "true", "X": "1"}
+    mlflow, wandb = (make_environ(TOOLS[name], said) for name in ("mlflow", "wandb"))
+    assert (mlflow["MLFLOW_DISABLE_TELEMETRY"], mlflow["DO_NOT_TRACK"]) == ("true", "true")
+    assert (wandb["WANDB_ERROR_REPORTING"], wandb["DO_NOT_TRACK"]) == ("false", "true")
+    assert (wandb["WANDB_MODE"], wandb["X"]) == ("offline", "1")
+    assert make_environ(TOOLS["wandb"], {"WANDB_MODE": "online"})["WANDB_MODE"] == "online"
+
+
+def test_mlflow_itself_says_that_its_telemetry_is_off(tmp_path: Path) -> None:
+    import subprocess
+
+    environ = make_environ(TOOLS["mlflow"], runs.make_environ(tmp_path))
+    program = "from mlflow.telemetry.utils import is_telemetry_disabled as off; print(off())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
+
+
+def test_no_process_is_left_behind(tmp_path: Path) -> None:
+    runs.tell(tmp_path, "wandb", make_run())
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            started = path.read_bytes()
+        except OSError:
+            continue
+        assert f"HOME={tmp_path / 'home'}".encode() not in started, path
+
+
+def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    delivery = TrackDelivery(runs.make_environ(tmp_path), limit_s=0.01)
+    began = time.monotonic()
+    with pytest.raises(TrackFailed, match=r"track: wandb did not take the run within 0\.01 s"):
+        delivery.track(make_run(), TrackTarget("wandb", {}, tmp_path))
+    assert time.monotonic() - began < 30
+    assert threading.active_count() < 50
+
+
+def test_a_library_that_is_not_installed_is_named_with_what_installs_it(tmp_path: Path) -> None:
+    absent = Tool("mlflow", "ftops.exports.to_mlflow", ("no_such_library",))
+    assert absent.find_lacking() == "no_such_library"
+    hiding = tmp_path / "hiding"
+    (hiding / "tensorboard").mkdir(parents=True)
+    (hiding / "tensorboard" / "__init__.py").write_text("import no_such_library\n")
+    environ = runs.make_environ(tmp_path, PYTHONPATH=str(hiding))
+    wanted = r"needs no_such_library, which is not installed: pip install 'ftops\[tensorboard\]'"
+    with pytest.raises(TrackFailed, match=wanted):
+        TrackDelivery(environ).track(make_run(), TrackTarget("tensorboard", {}, tmp_path))
+
+
+def test_what_lies_where_the_command_is_given_is_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tensorboard.py").write_text("raise SystemExit('taken in')\n")
+    assert runs.tell(tmp_path, "tensorboard", make_run())
+
+
+def test_a_process_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
+    hiding = tmp_path / "hiding"
+    (hiding / "tensorboard").mkdir(parents=True)
+    death = "import os, sys\nsys.stderr.write('\\x1b[31mgone\\n')\nos._exit(7)\n"
+    (hiding / "tensorboard" / "__init__.py").write_text(death)
+    environ = runs.make_environ(tmp_path, PYTHONPATH=str(hiding))
+    with pytest.raises(TrackFailed) as error:
+        TrackDelivery(environ).track(make_run(), TrackTarget("tensorboard", {}, tmp_path))
+    assert error.value.message == "track: tensorboard ended unexpectedly: [31mgone"
+
+
+def test_who_tells_nobody_says_so() -> None:
+    with pytest.raises(TrackFailed, match="no tool is told"):
+        NoTracker().track(make_run(), TrackTarget("json", {}, Path()))

@@ -1,0 +1,39 @@
+"""Runs as JSON documents."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import TrackFailed
+from ftops.exports.tracked import TrackedRun
+from tests.exports.runs import RUN_ID, make_hostile_run, make_run, tell
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ({}, f"tracked/{RUN_ID}.json"),
+        ({"file": "out.json"}, "out.json"),
+        ({"file": "all/"}, f"all/{RUN_ID}.json"),
+    ],
+)
+def test_a_run_that_is_told_is_read_back_whole(
+    tmp_path: Path, settings: dict[str, str], path: str
+) -> None:
+    run = make_run()
+    assert tell(tmp_path, "json", run, **settings) == str(tmp_path / path)
+    document = json.loads((tmp_path / path).read_text())
+    assert document["version"] == 1
+    assert TrackedRun.from_json(document) == run
+
+
+def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
+    document = json.loads(Path(tell(tmp_path, "json", make_hostile_run())).read_text())
+    assert document["figures"][0]["value"] is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(TrackFailed, match=r"^track: json: .*taken"):
+        tell(tmp_path, "json", make_run(), file="taken/x.json")

@@ -1,0 +1,175 @@
+"""Runs in MLflow, written by our process and read with MLflow's own client."""
+
+import contextlib
+import math
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftops.errors import TrackFailed
+from ftops.exports.delivery import TrackDelivery, TrackTarget
+from ftops.exports.tracked import Curve, TrackedFigure
+from tests.exports.runs import BEGAN, RUN_ID, make_environ, make_hostile_run, make_run, tell
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(params=["sqlite:///store.db", "mlruns"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that MLflow has set up, which takes it seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    open_client(folder, "sqlite:///store.db").search_experiments()
+    return folder / "store.db"
+
+
+def open_client(folder: Path, store: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what MLflow itself imports
+        from mlflow.tracking import MlflowClient
+
+    uri = store.replace("///", f"///{folder}/") if ":" in store else str(folder / store)
+    return MlflowClient(tracking_uri=uri)
+
+
+def list_runs(client: Any) -> list[Any]:
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return list(client.search_runs(experiments))
+
+
+def points(client: Any, run: Any, key: str) -> list[tuple[int, float]]:
+    history = client.get_metric_history(run.info.run_id, key)
+    return sorted((one.step, one.value) for one in history)
+
+
+def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path, store: str) -> None:
+    report = tmp_path / "job.yaml"
+    report.write_text("name: news\n")
+    run = make_run(files=(str(report),))
+    place = tell(tmp_path, "mlflow", run, tracking_uri=store, experiment="topics")
+    client = open_client(tmp_path, store)
+    (found,) = list_runs(client)
+    assert f"run {found.info.run_id} at " in place
+    assert client.get_experiment(found.info.experiment_id).name == "topics"
+    assert (found.info.run_name, found.info.status) == ("news topics/1", "FINISHED")
+    assert (found.info.start_time, found.info.end_time) == (BEGAN * 1000, BEGAN * 1000 + 60_000)
+    assert found.data.params == {
+        "base_model": "ada", "n_epochs": "3", "learning_rate_multiplier": "0.5",
+    }  # fmt: skip
+    assert points(client, found, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0), (4, 0.75)]
+    assert points(client, found, "eval/tuned/accuracy") == [(4, 0.9375)]
+    assert found.data.metrics["eval/tuned/accuracy_low"] == 0.875
+    assert found.data.metrics["eval/few-shot_ 5/accuracy"] == 0.5
+    assert found.data.tags["ftops.run_id"] == RUN_ID
+    assert found.data.tags["ftops.training_sha256"] == "ab" * 32
+    assert found.data.tags["ftops.job_id"] == "ftjob-1"
+    assert found.data.tags["ftops.model"] == "ft:ada:local:news:1"
+    (data,) = found.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("train.jsonl", ("ab" * 32)[:36])
+    assert [one.path for one in client.list_artifacts(found.info.run_id)] == ["job.yaml"]
+    assert (tmp_path / "mlruns").is_dir() == (store == "mlruns")
+
+
+def test_a_run_that_is_told_again_is_there_once_and_up_to_date(
+    tmp_path: Path, store: str, empty_store: Path
+) -> None:
+    shutil.copy(empty_store, tmp_path)
+    early = make_run(status="failed", steps=2, figures=())
+    tell(tmp_path, "mlflow", early, tracking_uri=store)
+    changed = TrackedFigure("tuned", "accuracy", 1.0)
+    run = make_run(steps=3, ended_at=BEGAN + 90, parameters={"base_model": "ada", "n_epochs": 9})
+    tell(tmp_path, "mlflow", run, tracking_uri=store)
+    later = make_run(steps=3, ended_at=BEGAN + 99, figures=(changed,))
+    tell(tmp_path, "mlflow", later, tracking_uri=store)
+    client = open_client(tmp_path, store)
+    (found,) = list_runs(client)
+    assert found.info.status == "FINISHED"
+    assert points(client, found, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
+    assert points(client, found, "eval/tuned/accuracy") == [(3, 0.9375), (3, 1.0)]
+    assert found.data.metrics["eval/tuned/accuracy"] == 1.0
+    assert found.data.params["n_epochs"] == "3"  # as first told; MLflow keeps it
+    assert found.data.tags["ftops.now.n_epochs"] == "9"
+
+
+def test_names_and_values_beyond_its_limits_are_fitted(
+    tmp_path: Path, store: str, empty_store: Path
+) -> None:
+    shutil.copy(empty_store, tmp_path)
+    tell(tmp_path, "mlflow", make_hostile_run(), tracking_uri=store)
+    client = open_client(tmp_path, store)
+    (found,) = list_runs(client)
+    params = found.data.params
+    assert len(params) == 4
+    assert len(params["separator"]) == 6000
+    assert params["separator"].endswith("…")
+    assert params["a/_/b"] == "True"
+    assert points(client, found, "_/_/loss") == [(1, 1.0), (2, 2.0)]
+    assert points(client, found, "loss_") == [(1, 3.0), (2, 4.0)]
+    (twin,) = (key for key in found.data.metrics if key.startswith("loss_-"))
+    (first, second) = points(client, found, twin)
+    assert (first, math.isnan(second[1])) == ((1, 5.0), True)
+    assert points(client, found, "Ünïcode 损失") == [(1, 7.0)]
+    assert all(len(key) <= 250 for key in (*params, *found.data.metrics))
+    assert len(found.data.metrics) == 6
+
+
+def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path)
+    steps = tuple(range(10_000))
+    curve = Curve("train_loss", steps, tuple(1 / (step + 1) for step in steps))
+    tell(tmp_path, "mlflow", make_run(curves=(curve,)), tracking_uri="sqlite:///store.db")
+    client = open_client(tmp_path, "sqlite:///store.db")
+    (found,) = list_runs(client)
+    assert points(client, found, "train_loss") == list(zip(steps, curve.values, strict=True))
+
+
+def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path)
+    environ = make_environ(tmp_path)
+    target = TrackTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
+    steps = tuple(range(5_000))
+    run = make_run(curves=(Curve("train_loss", steps, tuple(float(step) for step in steps)),))
+    tell(tmp_path, "mlflow", make_run(curves=(), figures=()), tracking_uri="sqlite:///store.db")
+    for limit_s in (1.5, 2.0, 2.5):
+        with contextlib.suppress(TrackFailed):
+            TrackDelivery(environ, limit_s=limit_s).track(run, target)
+    TrackDelivery(environ).track(run, target)
+    client = open_client(tmp_path, "sqlite:///store.db")
+    (found,) = list_runs(client)
+    assert points(client, found, "train_loss") == [(step, float(step)) for step in steps]
+
+
+def test_the_environment_says_where_unless_the_job_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    shutil.copy(empty_store, tmp_path / "mine.db")
+    shutil.copy(empty_store, folder / "named.db")
+    around = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
+    delivery = TrackDelivery(make_environ(tmp_path, **around))
+    delivery.track(make_run(), TrackTarget("mlflow", {}, folder))
+    (found,) = list_runs(client := open_client(tmp_path, "sqlite:///mine.db"))
+    assert client.get_experiment(found.info.experiment_id).name == "ours"
+    named = {"tracking_uri": "sqlite:///named.db", "experiment": "theirs"}
+    delivery.track(make_run(), TrackTarget("mlflow", named, folder))
+    (found,) = list_runs(client := open_client(folder, "sqlite:///named.db"))
+    assert client.get_experiment(found.info.experiment_id).name == "theirs"
+
+
+def test_a_server_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrackFailed, match=r"^track: mlflow refuses the run: .*127\.0\.0\.1"
+    ) as error:
+        tell(tmp_path, "mlflow", make_run(), tracking_uri="http://127.0.0.1:9")
+    assert "\n" not in error.value.message

@@ -1,0 +1,63 @@
+"""An oracle to ask, and a home where answers are kept."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from ftops.inference.asking import ask
+from ftops.inference.manner import Manner
+from ftops.inference.outcome import Outcome
+from ftops.inference.store import AnswerStore
+from ftops.records import Prompt, Sampling
+from tests.fakes import FakeClock
+from tests.inference.oracle import Oracle
+
+GREEDY = Sampling(max_tokens=4)
+
+
+@dataclass
+class Parlour:
+    """Where an oracle is asked."""
+
+    folder: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "home"
+        self.oracle = Oracle(self.folder / "provider", self.clock)
+        self.progress: list[tuple[int, int]] = []
+        self.notes: list[str] = []
+        self.manner = Manner(
+            self.clock,
+            on_progress=lambda done, total: self.progress.append((done, total)),
+            noted=self.notes.append,
+        )
+
+    def ask(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling = GREEDY,
+        *,
+        model: str = "m",
+        **how: object,
+    ) -> list[Outcome]:
+        """As another command would: with a store that knows only what lies on the disk."""
+        self.progress.clear()
+        store = AnswerStore(self.home, self.clock)
+        manner = replace(self.manner, **how)  # type: ignore[arg-type]
+        return ask(self.oracle, model, prompts, sampling, store=store, manner=manner)
+
+    def texts(self, prompts: Sequence[Prompt], **how: object) -> list[str | None]:
+        """The texts of the answers; None for a question that has none."""
+        outcomes = self.ask(prompts, **how)  # type: ignore[arg-type]
+        return [one.completion.text if one.completion else None for one in outcomes]
+
+
+MakeParlour = Callable[[], Parlour]
+
+
+@pytest.fixture
+def parlour(tmp_path: Path) -> Parlour:
+    return Parlour(tmp_path)

@@ -1,0 +1,99 @@
+"""What asking costs, before and as answers come."""
+
+import pytest
+
+from ftops.data.tokens.estimate import Estimator
+from ftops.errors import LimitExceeded
+from ftops.inference.budget import (
+    Budget,
+    Forecast,
+    Prices,
+    Tariff,
+    count_prompts,
+    find_prices,
+    render_usd,
+)
+from ftops.providers.figures import ModelFigures
+from ftops.records import Completion, Message
+from tests.inference.conftest import Parlour
+
+PROMPTS = [f"question {number}" for number in range(40)]
+# A million dollars for a million tokens written: a dollar each.
+DEAR = Tariff(Estimator(""), Prices(0, 1e6))
+
+
+def test_a_limit_that_may_be_broken_is_told_before_anything_is_sent(parlour: Parlour) -> None:
+    with pytest.raises(LimitExceeded, match=r"up to \$160\.00 .*40 questions.*the limit is \$159"):
+        parlour.ask(PROMPTS, tariff=DEAR, budget=Budget(159.0))
+    assert parlour.oracle.requests.asked == []
+    assert parlour.texts(PROMPTS, tariff=DEAR, budget=Budget(160.0))
+
+
+def test_what_was_answered_before_costs_nothing(parlour: Parlour) -> None:
+    parlour.ask(PROMPTS[:30])
+    budget = Budget(40.0)
+    parlour.ask(PROMPTS, tariff=DEAR, budget=budget)
+    assert budget.spent_usd == 20.0  # ten answers of two tokens
+
+
+def test_a_limit_without_a_price_cannot_be_held(parlour: Parlour) -> None:
+    tariff = Tariff(Estimator(""), None, "Tell the price of m.")
+    with pytest.raises(LimitExceeded, match="price of asking m is not known") as caught:
+        parlour.ask(PROMPTS, tariff=tariff, budget=Budget(1.0))
+    assert caught.value.hint == "Tell the price of m."
+    assert parlour.oracle.requests.asked == []
+
+
+def test_answers_that_cost_more_than_was_thought_end_it_before_the_limit(
+    parlour: Parlour,
+) -> None:
+    # The provider counts three times the tokens that an answer may have.
+    parlour.oracle.reply = lambda _prompt: Completion("x", "stop", 2, 12)
+    budget = Budget(160.0)
+    with pytest.raises(LimitExceeded, match=r"are spent.*the limit is \$160"):
+        parlour.ask(PROMPTS, tariff=DEAR, budget=budget)
+    assert 120 <= budget.spent_usd <= 160 + 3 * 8  # what was under way could not be foreseen
+    put = len(parlour.oracle.requests.asked)
+    assert put < 20
+    parlour.ask(PROMPTS)
+    assert len(parlour.oracle.requests.asked) == 40
+
+
+def test_a_forecast_is_told_and_may_forbid_it(parlour: Parlour) -> None:
+    told: list[Forecast] = []
+
+    def forbid(forecast: Forecast) -> None:
+        told.append(forecast)
+        raise LimitExceeded("no")
+
+    with pytest.raises(LimitExceeded):
+        parlour.ask(PROMPTS, tariff=DEAR, on_forecast=forbid)
+    assert [(one.questions, one.completion_tokens, one.usd) for one in told] == [(40, 160, 160.0)]
+    assert parlour.oracle.requests.asked == []
+
+
+def test_a_chat_has_tokens_for_its_messages_too() -> None:
+    chat = (Message("system", "Be brief."), Message("user", "Why?"))
+    plain = sum(count_prompts(["Be brief.", "Why?"], Estimator("")))
+    (counted,) = count_prompts([chat], Estimator(""))
+    assert counted > plain
+
+
+def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
+    tariff = Tariff(Estimator(""), Prices(2.0, 8.0))
+    counted, uncounted = Completion("a", "stop", 1000, 500), Completion("a")
+    assert tariff.price([counted, counted]) == pytest.approx(0.012)
+    assert tariff.price([counted, uncounted]) is None
+    assert Tariff(Estimator(""), None).price([counted]) is None
+    assert Tariff(Estimator(""), Prices(0, 0)).price([uncounted]) == 0
+    assert find_prices(ModelFigures(input_usd=1.0)) is None
+    assert find_prices(ModelFigures(input_usd=1.0, output_usd=2.0)) == Prices(1.0, 2.0)
+
+
+def test_small_sums_of_money_can_be_seen() -> None:
+    assert [render_usd(usd) for usd in (0, 0.00123, 0.25, 1234.5)] == [
+        "$0.00",
+        "$0.0012",
+        "$0.25",
+        "$1,234.50",
+    ]

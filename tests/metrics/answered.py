@@ -1,0 +1,61 @@
+"""Answers for the tests of metrics."""
+
+import random
+from collections.abc import Sequence
+
+from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.choices import MetricChoice
+from ftops.metrics.making import make_metrics
+from ftops.metrics.samples import Sample
+
+
+def answer(pairs: Sequence[tuple[str, str]], *, seconds: float | None = None) -> list[Answer]:
+    """Answers from pairs of what was expected and what was given."""
+    return [
+        Answer(line, f"question {line}", expected, given, "stop", 10, 1, seconds)
+        for line, (expected, given) in enumerate(pairs, start=1)
+    ]
+
+
+def fail(answers: Sequence[Answer], *lines: int) -> list[Answer]:
+    """The same with no answer on these lines."""
+    return [
+        Answer(one.line, one.prompt, one.expected, "", problem=Problem.FAILED, note="no answer")
+        if one.line in lines
+        else one
+        for one in answers
+    ]
+
+
+def draw_labels(
+    rows: int, seed: int, *, labels: str = "abcd", right: float = 0.7, others: str = "?"
+) -> list[Answer]:
+    """Answers of a classifier; some are none of the labels."""
+    chance = random.Random(seed)
+    pairs = []
+    for _ in range(rows):
+        expected = chance.choice(labels)
+        given = expected if chance.random() < right else chance.choice(labels + others)
+        pairs.append((expected, given))
+    return answer(pairs)
+
+
+def draw_texts(rows: int, seed: int) -> list[Answer]:
+    """Sentences of which some words, cases and marks were changed; some are empty."""
+    chance = random.Random(seed)
+    words = "The Cat, sat on: a mat! and didn't move; 42 times (or 7)".split()  # noqa: SIM905
+    pairs = []
+    for _ in range(rows):
+        expected = chance.choices(words, k=chance.randint(1, 12))
+        given = [
+            one if chance.random() < 0.7 else chance.choice(words).upper()
+            for one in expected
+            if chance.random() < 0.9
+        ]
+        pairs.append((" ".join(expected), " ".join(given)))
+    return answer(pairs)
+
+
+def measure(name: str, answers: Sequence[Answer], **settings: str | int) -> Sample:
+    """One metric by its name."""
+    return make_metrics([MetricChoice(name, settings)])[0].measure(answers)

@@ -1,0 +1,28 @@
+"""Answers are compared as a reader compares them."""
+
+from ftops.evaluation.ways import Way
+from ftops.metrics.answers import Answer
+from ftops.metrics.tallies import count_confusion, find_labels, place
+from ftops.metrics.texts import token_f1
+
+COMPOSED, DECOMPOSED = "s\u00ed", "si\u0301"
+
+
+def test_an_answer_is_right_in_any_spelling_of_its_letters() -> None:
+    answer = Answer(1, "q", f" {COMPOSED}", f"{DECOMPOSED}\n")
+    assert answer.correct
+    assert token_f1(answer) == 1
+    assert not Answer(1, "q", "2", "\u00b2").correct
+
+
+def test_a_label_is_one_class_in_any_spelling() -> None:
+    spellings = (COMPOSED, DECOMPOSED, "no")
+    answers = [Answer(n, "q", spellings[n % 3], spellings[(n + 1) % 2]) for n in range(12)]
+    labels = find_labels(answers)
+    assert labels == ("no", COMPOSED)
+    assert count_confusion(place(answers, labels), labels).counts == ((0, 4, 0), (0, 8, 0))
+
+
+def test_what_a_model_answers_is_read_in_one_spelling() -> None:
+    assert Way(labels={"1": DECOMPOSED}).read(" 1") == COMPOSED
+    assert Way(stop=" END").read(f"{DECOMPOSED} END") == COMPOSED

@@ -1,0 +1,26 @@
+"""A receiver for each test, and a notice to send it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ftops.notifications.notice import Notice
+from tests.notifications.receiver import Receiver, receiving
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def notice() -> Notice:
+    return Notice(
+        id="msg_0123",
+        type="run.failed",
+        outcome="failure",
+        timestamp="2026-11-22T12:00:00+00:00",
+        data={"run_id": "run-1", "name": "news", "job_id": None},
+        error="the provider's own words",
+    )

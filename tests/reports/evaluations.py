@@ -1,0 +1,60 @@
+"""An evaluation for the tests of what is written about it."""
+
+from dataclasses import replace
+
+from ftops.metrics.evaluation import (
+    CandidateKind,
+    CandidateScore,
+    Comparison,
+    Evaluation,
+    Figure,
+    LeftOut,
+    Requirement,
+    Savings,
+    Verdict,
+)
+
+HOSTILE = '<script>alert("x")</script> | **bold** [link](http://x) `code`\n# head \x1b[2J\u202e'
+
+
+def make_comparison(second: str, difference: float, verdict: Verdict) -> Comparison:
+    return Comparison(
+        "tuned", second, "accuracy", difference, difference - 0.02, difference + 0.02, 0.004,
+        "McNemar's exact test", verdict,
+        rows_needed=900 if verdict is Verdict.TOO_FEW_ROWS else None,
+    )  # fmt: skip
+
+
+def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Evaluation:
+    tuned = CandidateScore(
+        "tuned", CandidateKind.TUNED, 100, {"accuracy": Figure(0.9, 0.85, 0.95, 100)}
+    )
+    other = CandidateScore(
+        name, CandidateKind.NAIVE_BAYES, 100, {"accuracy": Figure(0.8, 0.7, 0.9, 100)}
+    )
+    return Evaluation(
+        file="test.jsonl",
+        rows=100,
+        headline="accuracy",
+        candidates=(tuned, other),
+        comparisons=comparisons,
+        requirements=(
+            Requirement("accuracy >= 0.85", 0.9, True),
+            Requirement("accuracy_over_naive_bayes > 0.2", 0.1, False, "may be chance"),
+        ),
+        left_out=(LeftOut("base", "it knows nothing"),),
+        savings=(Savings("base", 12.0, 0.5, 0.25, 3.0, 6000),),
+        notes=("one note",),
+    )
+
+
+def make_hostile() -> Evaluation:
+    """Every text that comes from data, job files or providers means harm."""
+    found = make_evaluation(make_comparison(HOSTILE, 0.1, Verdict.BETTER), name=HOSTILE)
+    return replace(
+        found,
+        file=HOSTILE,
+        requirements=(Requirement(HOSTILE, None, False, HOSTILE),),
+        left_out=(LeftOut(HOSTILE, HOSTILE),),
+        notes=(HOSTILE,),
+    )

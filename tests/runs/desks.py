@@ -1,0 +1,112 @@
+"""A desk for tests: a real ledger and real files, the folder-backed provider, a recorder."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import JobEvent, Json, Run, Stage, StageRecord
+from ftops.runs.desk import Desk
+from ftops.runs.runs import drive, open_run
+from ftops.spec.load import LoadedJob, load_job
+from tests.fakes import FakeClock
+from tests.runs.fake_provider import FakeProvider
+
+TRAINING = [(f"question {n}\n\n", f" {n % 3 + 1}") for n in range(12)]
+VALIDATION = [("question 1\n\n", " 2"), ("question 2\n\n", " 3"), ("something new\n\n", " 2")]
+
+
+@dataclass
+class Recorder:
+    """Remembers all that it is told, as plain texts."""
+
+    told: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    progress: list[tuple[str, float, float | None, str]] = field(default_factory=list)
+
+    def run_opened(self, run: Run, *, resumed: bool) -> None:
+        self.told.append(f"opened {'again' if resumed else 'new'}")
+
+    def stage_began(self, stage: Stage, attempt: int) -> None:
+        self.told.append(f"{stage} begins {attempt}")
+
+    def stage_ended(self, record: StageRecord) -> None:
+        self.told.append(f"{record.stage} {record.status}")
+
+    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+        self.progress.append((stage.value, done, total, unit))
+
+    def job_changed(self, status: str) -> None:
+        self.told.append(f"job {status}")
+
+    def event(self, event: JobEvent) -> None:
+        self.events.append(event.message)
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass
+class Bench:
+    """One user's machine: the same home, with a new ledger connection for each command."""
+
+    folder: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "home"
+        self.provider = FakeProvider(self.folder / "provider", self.clock)
+        self.ledger = Ledger(self.home / "ledger.db", self.clock)
+        self.seen = Recorder()
+
+    @property
+    def desk(self) -> Desk:
+        return Desk(self.ledger, self.provider, self.clock, self.home, self.seen)
+
+    def run(self, job: LoadedJob, *, new: bool = False, retry: bool = False) -> Run:
+        """What `ftops run` does, as a command of its own: watched with fresh eyes."""
+        self.seen = Recorder()
+        return drive(open_run(job, self.desk, new=new, retry=retry), self.desk)
+
+    def statuses(self, run: Run) -> list[str]:
+        """How the six stages stand."""
+        return [record.status.value for record in self.ledger.list_stages(run.id)]
+
+    def detail(self, run: Run, stage: Stage) -> dict[str, Json]:
+        """What a stage has found out."""
+        return dict(self.ledger.get_stage(run.id, stage).detail)
+
+    def write_job(self, **fields: object) -> LoadedJob:
+        """A job file with small data beside it; `fields` are added or replaced."""
+        return write_job(self.folder, **fields)
+
+
+def right_share(evaluation: Evaluation) -> float:
+    """The headline of the tuned model: a share of right answers, whatever its rows expect."""
+    return evaluation.candidates[0].figures[evaluation.headline].value
+
+
+def write_job(folder: Path, **fields: object) -> LoadedJob:
+    """Write `job.yaml` and its data to `folder`, and load it."""
+    write_rows(folder / "train.jsonl", TRAINING)
+    write_rows(folder / "validation.jsonl", VALIDATION)
+    job: dict[str, object] = {
+        "name": "numbers",
+        "provider": "fake",
+        "model": "ada",
+        "training_file": "train.jsonl",
+        "validation_file": "validation.jsonl",
+        **fields,
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps({name: value for name, value in job.items() if value is not None}))
+    return load_job(path, environ={})
+
+
+def write_rows(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Completion rows as JSON lines."""
+    lines = [json.dumps({"prompt": prompt, "completion": answer}) for prompt, answer in rows]
+    path.write_text("\n".join(lines) + "\n")

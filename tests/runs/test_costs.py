@@ -1,0 +1,93 @@
+"""What a job costs, and what the limits of the job file say to it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.capabilities import EpochRule
+from ftops.errors import DatasetError, LimitExceeded
+from ftops.records import (
+    RunStatus,
+)
+from ftops.runs.costs import Estimate, assume_epochs, find_broken_limits
+from ftops.spec.model import LimitSpec
+from tests.runs.desks import Bench, write_rows
+
+RULE = EpochRule(target=3, least_seen=100, most_seen=25_000, most=25)
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs"), [(1, 25), (10, 10), (33, 3), (34, 3), (8_333, 3), (8_334, 2), (90_000, 1)]
+)
+def test_auto_epochs_are_assumed_as_providers_choose_them(rows: int, epochs: int) -> None:
+    assert assume_epochs("auto", rows, RULE) == (epochs, True)
+
+
+def test_epochs_of_the_job_file_are_no_assumption() -> None:
+    assert assume_epochs(7, 10, RULE) == (7, False)
+
+
+def test_auto_epochs_that_nobody_can_foretell_leave_the_cost_open_but_for_a_price_of_nothing() -> (
+    None
+):
+    assert assume_epochs("auto", 10, None) == (None, True)
+    assert Estimate(1_000, None, True, 8.0).cost_usd is None
+    assert Estimate(1_000, None, True, 0.0).cost_usd == 0
+    limits = LimitSpec(max_training_tokens=10)
+    (broken,) = find_broken_limits(limits, Estimate(1_000, None, True, 0.0), "ada")
+    assert "give hyperparameters.n_epochs a number" in broken
+
+
+@given(st.integers(min_value=0, max_value=10**8))
+def test_there_is_at_least_one_epoch_and_at_most_25(rows: int) -> None:
+    assert 1 <= RULE.estimate(rows) <= 25
+
+
+def test_the_cost_is_tokens_times_epochs_times_price() -> None:
+    assert Estimate(2_000_000, 3, False, 8.0).cost_usd == 48.0
+    assert Estimate(2_000_000, 3, False, None).cost_usd is None
+
+
+def test_a_broken_limit_is_told_with_its_figures() -> None:
+    limits = LimitSpec(max_cost_usd=5, max_training_tokens=1_000_000)
+    broken = find_broken_limits(limits, Estimate(500_000, 3, True, 8.0), "ada")
+    assert "1,500,000 tokens" in broken[0]
+    assert '3 epochs, assumed for "auto"' in broken[0]
+    assert "$12.00" in broken[1]
+    assert find_broken_limits(limits, Estimate(100_000, 3, True, 8.0), "ada") == []
+
+
+def test_limits_that_cannot_be_held_are_refused() -> None:
+    limits = LimitSpec(max_cost_usd=5, max_training_tokens=10)
+    assert len(find_broken_limits(limits, None, "ada")) == 2
+    (unknown,) = find_broken_limits(LimitSpec(max_cost_usd=5), Estimate(1, 1, False, None), "ada")
+    assert "the price of training ada is not known" in unknown
+    assert find_broken_limits(LimitSpec(), None, "ada") == []
+
+
+def test_a_run_over_its_limit_sends_nothing_and_goes_on_once_the_limit_is_raised(
+    bench: Bench,
+) -> None:
+    with pytest.raises(LimitExceeded, match="nothing was sent"):
+        bench.run(bench.write_job(limits={"max_training_tokens": 10}))
+    assert list(bench.provider.list_files()) == []
+    (run,) = bench.ledger.list_runs()
+    assert run.status is RunStatus.RUNNING
+    again = bench.run(bench.write_job(limits={"max_training_tokens": 100_000}))
+    assert (again.id, again.status) == (run.id, RunStatus.SUCCEEDED)
+
+
+def test_an_unknown_price_and_a_cost_limit_are_refused(bench: Bench) -> None:
+    bench.provider.price_usd = None
+    with pytest.raises(LimitExceeded, match="price of training ada is not known") as caught:
+        bench.run(bench.write_job(limits={"max_cost_usd": 5}))
+    assert caught.value.hint == "Tell the price of ada."
+    assert bench.provider.count("upload_file") == 0
+
+
+def test_fewer_rows_than_the_provider_takes_are_refused(bench: Bench) -> None:
+    job = bench.write_job()
+    write_rows(bench.folder / "train.jsonl", [("a\n\n", " 1")])
+    with pytest.raises(DatasetError, match=r"train\.jsonl has 1 row, and fake takes 2 or more"):
+        bench.run(job)
+    assert bench.provider.count("upload_file") == 0

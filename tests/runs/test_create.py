@@ -1,0 +1,431 @@
+"""One job, whatever becomes of the request and of its answer."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from ftops.errors import (
+    AuthFailed,
+    BadAnswer,
+    FtopsError,
+    JobCancelled,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    RunError,
+    Unavailable,
+    Unreachable,
+    WaitedTooLong,
+)
+from ftops.records import JobRequest, RunStatus, Stage
+from tests.runs.desks import Bench
+
+
+def list_create_calls(bench: Bench) -> list[str]:
+    (run,) = bench.ledger.list_runs()
+    return [call.state for call in bench.ledger.list_calls(run.id) if call.name == "create_job"]
+
+
+def lose_the_listing(bench: Bench, *messages: str) -> None:
+    """After the next request for a job, the provider cannot be asked for a while."""
+    errors = [Unreachable(message) for message in messages]
+
+    def lose() -> None:
+        bench.provider.fail("find_job", *errors)
+        errors.clear()
+
+    bench.provider.before("create_job", lose)
+
+
+def test_the_job_carries_the_users_metadata_and_the_marks_of_the_run(bench: Bench) -> None:
+    run = bench.run(bench.write_job(metadata={"team": "search"}))
+    (job,) = bench.provider.jobs()
+    assert job.metadata == {"team": "search", "ftops_run": run.id, "ftops_key": run.key[:32]}
+
+
+def test_the_intent_is_in_the_ledger_before_the_request_leaves(bench: Bench) -> None:
+    seen: list[list[str]] = []
+    bench.provider.before("create_job", lambda: seen.append(list_create_calls(bench)))
+    bench.run(bench.write_job())
+    assert seen == [["intent"]]
+    assert list_create_calls(bench) == ["done"]
+
+
+def test_a_job_whose_answer_was_lost_is_found_and_adopted(bench: Bench) -> None:
+    bench.provider.loses_answer_to = {"create_job"}
+    run = bench.run(bench.write_job())
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
+    assert any("ftjob-1" in note for note in bench.seen.notes)
+
+
+def test_a_listing_that_lags_is_waited_for(bench: Bench) -> None:
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 20.0
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
+    bench: Bench,
+) -> None:
+    ledger = bench.ledger
+    job = bench.write_job()
+    bench.provider.fail("create_job", Unreachable("refused"))
+    with pytest.raises(FtopsError):
+        bench.run(job)
+    (run,) = ledger.list_runs()
+    made = bench.provider.create_job(JobRequest(model="ada", training_file="file-1"))
+    call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
+    ledger.record_job(call, made.id)
+    assert bench.run(job).job_id == made.id
+    assert bench.provider.count("create_job") == 1
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
+
+
+@pytest.mark.parametrize(
+    "error", [Unreachable("reset"), Unavailable("502"), BadAnswer("not JSON")], ids=repr
+)
+def test_a_job_that_is_not_found_is_in_doubt_and_the_next_command_asks_first(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", error)
+    began = bench.clock.now()
+    with pytest.raises(RunError, match="may or may not exist") as caught:
+        bench.run(job)
+    assert "asks the provider for it before" in caught.value.hint
+    assert bench.clock.now() - began >= timedelta(seconds=30)
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+    assert list_create_calls(bench) == ["intent"]
+    asked: list[str] = []
+    bench.provider.before("find_job", lambda: asked.append("find"))
+    bench.provider.before("create_job", lambda: asked.append("create"))
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert asked[-1] == "create"
+    assert set(asked[:-1]) == {"find"}
+    assert list_create_calls(bench) == ["failed", "done"]
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_job_that_shows_up_only_for_the_next_command_is_adopted(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 3600.0
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    bench.clock.advance(3600)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
+
+
+def test_nothing_is_repeated_while_the_provider_cannot_be_asked(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"create_job"}
+    lose_the_listing(bench, "gone", "still gone")
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    with pytest.raises(Unreachable, match="still gone"):
+        bench.run(job)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_young_intent_of_a_dead_command_waits_for_the_listing(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.listing_lag_s = 20.0
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    # The answer is lost, and the user interrupts the search for the job at once.
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.before("find_job", die)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(job)
+    bench.provider.before("find_job", lambda: None)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 1
+
+
+def test_without_metadata_a_job_that_is_older_than_the_request_is_somebody_elses(
+    bench: Bench,
+) -> None:
+    bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
+    file = bench.folder / "rows.jsonl"
+    file.write_text("{}\n")
+    there = bench.provider.upload_file(
+        file, filename="rows.jsonl", on_bytes=lambda sent, total: None
+    )
+    bench.provider.create_job(JobRequest("ada", there.id))
+    job = bench.write_job()
+    bench.clock.advance(3600)
+    bench.provider.fail("create_job", Unreachable("reset"))
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    bench.provider.loses_answer_to = {"create_job"}
+    run = bench.run(job)
+    assert run.job_id == "ftjob-2"
+    assert bench.detail(run, Stage.CREATE)["adopted"] is True
+
+
+def test_without_metadata_a_job_that_another_run_has_made_meanwhile_hides_none(
+    bench: Bench,
+) -> None:
+    bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
+    job, other = bench.write_job(), bench.write_job(hyperparameters={"n_epochs": 7})
+    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.listing_lag_s = 60.0
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+    assert bench.run(other).job_id == "ftjob-2"
+    bench.clock.advance(60)
+    assert bench.run(job).job_id == "ftjob-1"
+    assert bench.provider.count("create_job") == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Rejected("no such model", status=400), RunStatus.FAILED),
+        (AuthFailed("wrong key", status=401), RunStatus.RUNNING),
+    ],
+    ids=["refused", "wrong key"],
+)
+def test_a_clear_no_leaves_nothing_in_doubt(
+    bench: Bench, error: ProviderError, status: RunStatus
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", error)
+    with pytest.raises(type(error)):
+        bench.run(job)
+    assert bench.ledger.list_runs()[0].status is status
+    assert list_create_calls(bench) == ["failed"]
+    assert bench.run(job, retry=True).status is RunStatus.SUCCEEDED
+
+
+def test_too_many_requests_are_waited_out_as_long_as_the_provider_says(bench: Bench) -> None:
+    created_s: list[float] = []
+    bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
+    bench.provider.fail("create_job", RateLimited("slower", retry_after_s=33.0))
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert created_s[1] - created_s[0] == 33.0
+    assert list_create_calls(bench) == ["failed", "done"]
+
+
+@pytest.mark.parametrize(
+    ("error", "waited_s"),
+    [
+        (RateLimited("slower", retry_after_s=300.0), 300),
+        (RateLimited("tomorrow", retry_after_s=40_000.0), 40_000),
+        (RateLimited("a day's jobs", code="daily_rate_limit_exceeded", final=True), 3600),
+    ],
+    ids=["minutes", "hours", "the day's limit"],
+)
+def test_the_next_slot_is_waited_for_however_far_it_is(
+    bench: Bench, error: RateLimited, waited_s: float
+) -> None:
+    began_s = bench.clock.monotonic_s()
+    created_s: list[float] = []
+    bench.provider.fail("create_job", error)
+    bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
+    assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
+    assert created_s[-1] - began_s == waited_s
+    assert any(f"in {waited_s:,.0f} s" in note for note in bench.seen.notes)
+
+
+# Answers to a request that has made the job all the same.
+AMBIGUOUS = [
+    RateLimited("slow down", status=429, retry_after_s=1.0),
+    RateLimited("slow down", status=429, retry_after_s=40_000.0),
+    RateLimited("slow down", status=429, retry_after_s=10**7),
+    RateLimited("slow down", status=429),
+    RateLimited("no quota", status=429, code="insufficient_quota", final=True),
+    RateLimited("a day's jobs", status=429, code="daily_rate_limit_exceeded", final=True),
+    *(Rejected("in conflict", status=status) for status in (402, 409, 451)),
+    *(Unavailable("unavailable", status=status) for status in (408, 500, 503)),
+    Rejected("<html>", status=400, unrecognized=True),
+    AuthFailed("<html>", status=401, unrecognized=True),
+    PermissionRefused("<html>", status=403, unrecognized=True),
+    NotFound("<html>", status=404, unrecognized=True),
+    BadAnswer("cut", status=200),
+    Unreachable("reset"),
+]
+
+
+def answer_created_jobs_with(bench: Bench, *errors: ProviderError) -> None:
+    """The next requests for a job make one, and are answered by these errors."""
+    bench.provider.answers_after["create_job"] = list(errors)
+
+
+@pytest.mark.parametrize("lag_s", [0.0, 25.0], ids=["listed at once", "listed late"])
+@pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda e: f"{type(e).__name__} {e.status}")
+def test_a_job_that_exists_is_found_whatever_the_request_was_answered_with(
+    bench: Bench, error: ProviderError, lag_s: float
+) -> None:
+    bench.provider.listing_lag_s = lag_s
+    answer_created_jobs_with(bench, error)
+    followed_s: list[float] = []
+    bench.provider.before("get_job", lambda: followed_s.append(bench.clock.monotonic_s()))
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+    assert list_create_calls(bench) == ["done"]
+    assert followed_s[0] <= 30.0
+
+
+@pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda e: f"{type(e).__name__} {e.status}")
+def test_a_job_is_looked_for_after_any_answer_but_a_refusal_before_the_request_is_sent_again(
+    bench: Bench, error: ProviderError
+) -> None:
+    asked: list[str] = []
+    bench.provider.before("find_job", lambda: asked.append("find"))
+    bench.provider.before("create_job", lambda: asked.append("create"))
+    bench.provider.fail("create_job", error)
+    job = bench.write_job()
+    try:
+        run = bench.run(job)
+    except FtopsError:
+        assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+        run = bench.run(job)
+    assert run.status is RunStatus.SUCCEEDED
+    first, second = [at for at, call in enumerate(asked) if call == "create"]
+    assert "find" in asked[first:second]
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
+def test_a_refusal_is_believed_once_the_job_is_not_listed(bench: Bench, status: int) -> None:
+    answer_created_jobs_with(bench, Rejected("no", status=status))
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected("conflict", status=409),
+        PermissionRefused("a proxy's page", status=403, unrecognized=True),
+        NotFound("no such route", status=404),
+    ],
+    ids=lambda error: str(error.status),
+)
+def test_a_refusal_to_list_the_jobs_does_not_end_the_run(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    bench.provider.fail("find_job", error)
+    with pytest.raises(RunError, match="not known whether") as caught:
+        bench.run(job)
+    assert "asks again" in caught.value.hint
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+def test_while_it_is_limited_the_job_cannot_be_looked_for_and_nothing_is_sent(
+    bench: Bench,
+) -> None:
+    answer_created_jobs_with(bench, RateLimited("slow down", status=429))
+
+    def limit() -> None:
+        bench.provider.fail("find_job", *[RateLimited("slow down", status=429)] * 9)
+        bench.provider.before("create_job", lambda: None)
+
+    bench.provider.before("create_job", limit)
+    run = bench.run(bench.write_job())
+    assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_cancel_while_a_slot_is_awaited_ends_a_job_that_may_exist(bench: Bench) -> None:
+    answer_created_jobs_with(bench, RateLimited("slow down", status=429, retry_after_s=900.0))
+    bench.provider.listing_lag_s = 20.0
+
+    def cancel() -> None:
+        bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)
+
+    bench.provider.before("create_job", lambda: bench.provider.before("find_job", cancel))
+    with pytest.raises(JobCancelled):
+        bench.run(bench.write_job())
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
+    assert list_create_calls(bench) == ["done"]
+
+
+def list_idempotency_keys(bench: Bench) -> list[str | None]:
+    return [request.idempotency_key for request in bench.provider.job_requests]
+
+
+def test_a_request_that_is_sent_again_has_the_same_idempotency_key(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", RateLimited("slower"), Unavailable("500", status=500))
+    with pytest.raises(RunError, match="may or may not exist"):
+        bench.run(job)
+
+    def die() -> None:
+        bench.provider.before("create_job", lambda: None)
+        raise KeyboardInterrupt
+
+    bench.provider.before("create_job", die)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(job)
+    run = bench.run(job)
+    keys = list_idempotency_keys(bench)
+    assert len(keys) == 4
+    assert set(keys) == {f"{run.id}.1"}
+
+
+def test_another_attempt_and_another_run_have_another_idempotency_key(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.statuses = ("running", "failed")
+    with pytest.raises(FtopsError):
+        bench.run(job)
+    bench.provider.statuses = ("running", "succeeded")
+    bench.provider.fail("create_job", Rejected("no such model", status=400))
+    with pytest.raises(Rejected):
+        bench.run(job, retry=True)
+    bench.run(job, retry=True)
+    bench.run(job, new=True)
+    keys = list_idempotency_keys(bench)
+    assert len(keys) == len(set(keys)) == 4
+
+
+def test_waiting_for_a_slot_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:
+    job = bench.write_job(limits={"max_wait": "10m"})
+    bench.provider.fail("create_job", RateLimited("tomorrow", retry_after_s=40_000.0))
+    with pytest.raises(WaitedTooLong, match=r"within limits\.max_wait \(10m\)"):
+        bench.run(job)
+    assert bench.clock.monotonic_s() == 600.0
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    assert bench.provider.count("create_job") == 1
+
+
+def test_a_provider_that_never_has_a_slot_is_given_up_after_two_days(bench: Bench) -> None:
+    bench.provider.fail("create_job", *[RateLimited("slower")] * 100)
+    with pytest.raises(RateLimited):
+        bench.run(bench.write_job())
+    assert 40 * 3600 < bench.clock.monotonic_s() <= 48 * 3600
+    assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
+
+
+def test_a_closed_provider_is_told_with_a_way_to_take_back_the_uploads(bench: Bench) -> None:
+    closed = PermissionRefused("closed", hint="Dates.", code="training_not_available", status=403)
+    bench.provider.fail("create_job", closed)
+    with pytest.raises(PermissionRefused) as caught:
+        bench.run(bench.write_job())
+    files = " ".join(file.id for file in bench.provider.list_files())
+    assert f"`ftops files delete {files} --provider fake`" in caught.value.hint
+    assert "Dates." in caught.value.hint
+
+
+def test_a_limit_that_no_waiting_mends_ends_the_command_but_not_the_run(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("create_job", RateLimited("no quota", final=True))
+    with pytest.raises(RateLimited):
+        bench.run(job)
+    assert bench.run(job).status is RunStatus.SUCCEEDED

@@ -1,0 +1,152 @@
+"""A report is made of what the ledger and the run's folder hold, whatever state they are in."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import CandidateKind
+from ftops.records import Run
+from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
+from ftops.runs.gathering import Gathering
+from tests.reports.report.sketches import make_candidates, make_evaluation, make_run
+
+ROW = {"prompt": "Where is the torch? ->", "completion": " In the drawer.\n"}
+ANSWER = {"line": 1, "prompt": "a", "expected": "x", "given": "y", "correct": False}
+EARLIER = {
+    "rows": 4,
+    "correct": 3,
+    "accuracy": 0.75,
+    "majority": "x",
+    "majority_accuracy": 0.5,
+    "classes": [
+        {"label": "x", "rows": 2, "given": 1, "correct": 1},
+        {"label": "y", "rows": 2, "given": 3, "correct": 2},
+    ],
+    "outside": 0,
+}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger(tmp_path / "ledger.db", SystemClock())) as opened:
+        yield opened
+
+
+@pytest.fixture
+def run(ledger: Ledger) -> Run:
+    return ledger.add_run(make_run(), unless_known=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, run: Run) -> Path:
+    path = tmp_path / "runs" / run.id
+    path.mkdir(parents=True)
+    return path
+
+
+def test_a_run_with_all_its_files_is_gathered_whole(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path
+) -> None:
+    candidates = make_candidates()
+    evaluation = make_evaluation(candidates)
+    (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
+    (folder / "answers").mkdir()
+    (folder / "answers" / "few-shot-5.jsonl").write_text(json.dumps(ANSWER) + "\n{cut", "utf-8")
+    (folder / "results.csv").write_text("step,train_loss\n1,2.5\n2,1.5\n", encoding="utf-8")
+    (folder / "job.yaml").write_text("name: news-topics\n", encoding="utf-8")
+    (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
+    facts = Gathering(ledger, tmp_path).gather(run)
+    assert facts.evaluation == evaluation
+    assert [one.given for one in facts.answers["few-shot: 5"]] == ["y"]
+    assert [row.train_loss for row in facts.training.rows] == [2.5, 1.5]
+    assert facts.job_text == "name: news-topics\n"
+    assert any("12 rows" in one.message for one in facts.data), facts.data
+    assert facts.missing == []
+
+
+def test_a_run_without_a_folder_lacks_everything_and_is_no_error(
+    tmp_path: Path, ledger: Ledger, run: Run
+) -> None:
+    facts = Gathering(ledger, tmp_path).gather(run)
+    assert facts.evaluation is None
+    assert not facts.training.rows
+    assert (facts.job_text, facts.data, facts.missing) == ("", [], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("evaluation.json", "{", "The evaluation cannot be read"),
+        ("evaluation.json", '{"version": 9}', "The evaluation cannot be read"),
+        ("evaluation.json", '{"accuracy": "much"}', "The evaluation cannot be read"),
+        ("results.csv", "hello", "The results file is kept as it came"),
+    ],
+)
+def test_a_damaged_file_is_said_to_be_damaged(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path, name: str, content: str, said: str
+) -> None:
+    (folder / name).write_text(content, encoding="utf-8")
+    (missing,) = Gathering(ledger, tmp_path).gather(run).missing
+    assert missing.startswith(said)
+
+
+def test_data_that_two_runs_share_is_looked_at_once(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path
+) -> None:
+    data = folder / "train.jsonl"
+    data.write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
+    gathering = Gathering(ledger, tmp_path)
+    first = gathering.gather(run)
+    data.write_text("not a row\n", encoding="utf-8")
+    assert gathering.gather(run).data == first.data
+
+
+def test_data_that_cannot_be_read_is_a_finding_of_its_own(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path
+) -> None:
+    (folder / "train.jsonl").write_bytes(b"\xff\xfe\x00broken")
+    remarks = Gathering(ledger, tmp_path).gather(run).data
+    assert remarks and remarks[0].severity == "error"
+
+
+def test_an_evaluation_of_an_earlier_ftops_is_still_shown() -> None:
+    answers = parse_answers(
+        "".join(
+            json.dumps({**ANSWER, "expected": expected, "given": given}) + "\n"
+            for expected, given in (("x", "x"), ("x", "y"), ("y", "y"), ("y", "y"))
+        ).encode()
+    )
+    evaluation = parse_evaluation(orjson.dumps(EARLIER), answers)
+    tuned, majority = evaluation.candidates
+    assert tuned.kind is CandidateKind.TUNED
+    assert tuned.figures["accuracy"].value == 0.75
+    assert majority.figures["accuracy"].value == 0.5
+    assert tuned.confusion is not None
+    assert tuned.confusion.counts == ((1, 1, 0), (0, 2, 0))
+
+
+def test_each_candidate_has_a_file_name_of_its_own() -> None:
+    assert make_slugs(["few-shot: 5", "few shot 5", "…"]) == {
+        "few-shot: 5": "few-shot-5",
+        "few shot 5": "few-shot-5-2",
+        "…": "candidate",
+    }
+
+
+def test_classes_are_called_small_in_training_data_alone(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path
+) -> None:
+    rows = [{"prompt": f"row {n} ->", "completion": f" {'ab'[n % 2]}"} for n in range(40)]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    for name in ("train.jsonl", "validation.jsonl"):
+        (folder / name).write_text(text, encoding="utf-8")
+    said = [one.message for one in Gathering(ledger, tmp_path).gather(run).data]
+    assert [text.split(":")[0] for text in said if "classes have under" in text] == [
+        "Training data"
+    ]

@@ -1,0 +1,189 @@
+"""Where a model comes from: its generations, its figure, its cost, its end."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, Figure
+from ftops.providers.figures import ModelFigures
+from ftops.records import (
+    Json,
+    ProviderSettings,
+    Run,
+    RunId,
+    RunStatus,
+    Stage,
+    StageRecord,
+    StageStatus,
+    TunedModel,
+)
+from ftops.runs import lineage
+from ftops.runs.lineage import Generation
+from tests.fakes import FakeClock
+
+NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+LOCAL = ProviderSettings("local")
+FIRST, SECOND = "ft:ada:local:first:aaaaaaaa", "ft:ada:local:second:bbbbbbbb"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "ledger.db", FakeClock())
+    yield opened
+    opened.close()
+
+
+def make_run(run_id: str) -> Run:
+    return Run(
+        id=RunId(run_id),
+        key=run_id,
+        name="small",
+        status=RunStatus.PENDING,
+        provider=LOCAL,
+        model="ada",
+        spec={},
+        job_file="/jobs/small.yaml",
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def add_model(ledger: Ledger, name: str, run_id: str, base: str) -> TunedModel:
+    ledger.add_run(make_run(run_id), unless_known=False)
+    model = TunedModel(name, RunId(run_id), f"ftjob-{run_id}", base, LOCAL, created_at=NOW)
+    ledger.add_model(model)
+    return model
+
+
+def make_generation(**details: dict[str, Json]) -> Generation:
+    stages = tuple(
+        StageRecord(Stage(name), StageStatus.SUCCEEDED, detail=detail)
+        for name, detail in details.items()
+    )
+    tuned = TunedModel(FIRST, RunId("run-1"), "ftjob-1", "ada", LOCAL, created_at=NOW)
+    return Generation(tuned, make_run("run-1"), stages)
+
+
+def write_evaluation(home: Path, text: str) -> Run:
+    run = make_run("run-1")
+    folder = home / "runs" / run.id
+    folder.mkdir(parents=True)
+    (folder / "evaluation.json").write_text(text, encoding="utf-8")
+    return run
+
+
+def make_evaluation(**figures: Figure) -> Evaluation:
+    tuned = CandidateScore("tuned", CandidateKind.TUNED, 100, figures, model=FIRST)
+    base = CandidateScore("base", CandidateKind.BASE, 100, {"accuracy": Figure(0.3, 0.2, 0.4, 100)})
+    return Evaluation("test.jsonl", 100, "accuracy", (base, tuned))
+
+
+def test_a_model_that_was_tuned_from_a_tuned_one_has_both_generations(ledger: Ledger) -> None:
+    add_model(ledger, FIRST, "run-1", "ada")
+    second = add_model(ledger, SECOND, "run-2", FIRST)
+    found = lineage.trace(ledger, second)
+    assert [one.tuned.name for one in found] == [FIRST, SECOND]
+    assert [one.run.id if one.run else None for one in found] == ["run-1", "run-2"]
+
+
+def test_models_that_claim_to_come_from_each_other_end_the_chain(ledger: Ledger) -> None:
+    first = add_model(ledger, FIRST, "run-1", SECOND)
+    add_model(ledger, SECOND, "run-2", FIRST)
+    assert [one.tuned.name for one in lineage.trace(ledger, first)] == [SECOND, FIRST]
+
+
+def test_a_run_that_never_described_its_data_has_no_hash(ledger: Ledger) -> None:
+    made = lineage.load_generation(ledger, add_model(ledger, FIRST, "run-1", "ada"))
+    assert (made.prepared, made.data_sha256) == (None, "")
+
+
+def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
+    evaluation = make_evaluation(accuracy=Figure(0.94, 0.9, 0.97, 100))
+    run = write_evaluation(tmp_path, json.dumps(evaluation.to_json()))
+    found = lineage.find_evaluation(run, tmp_path)
+    headline = lineage.find_headline(found)
+    assert headline is not None
+    assert headline.to_json() == {
+        "name": "accuracy",
+        "value": 0.94,
+        "low": 0.9,
+        "high": 0.97,
+        "rows": 100,
+    }
+
+
+def test_checkpoints_are_those_that_the_results_list_whether_evaluated_or_not() -> None:
+    listed: Json = [
+        {"id": "ftckpt-2", "step": 40, "model": f"{FIRST}:ckpt-40", "metrics": {"valid_loss": 0.2}},
+        {"id": "ftckpt-1", "step": 20, "model": f"{FIRST}:ckpt-20", "metrics": {}},
+        {"id": "ftckpt-3", "step": 60, "model": f"{FIRST}:ckpt-60", "metrics": {}},
+    ]
+    made = make_generation(results={"checkpoints": listed, "step": 60})
+    found = lineage.find_checkpoints(made)
+    assert [(one.step, one.model) for one in found] == [
+        (20, f"{FIRST}:ckpt-20"),
+        (40, f"{FIRST}:ckpt-40"),
+    ]
+
+
+def test_a_metric_that_the_tuned_model_lacks_is_not_taken_from_another() -> None:
+    assert lineage.find_headline(make_evaluation()) is None
+
+
+@pytest.mark.parametrize("text", ['{"rows": 3, "correct": 2}', "{", '{"version": 2}', "[]"])
+def test_an_older_or_damaged_evaluation_counts_as_none(tmp_path: Path, text: str) -> None:
+    run = write_evaluation(tmp_path, text)
+    assert lineage.find_evaluation(run, tmp_path) is None
+    assert lineage.find_headline(None) is None
+
+
+def test_training_costs_what_was_trained_on() -> None:
+    made = make_generation(prepare={"cost_usd": 9.0}, follow={"trained_tokens": 200_000})
+    cost = lineage.find_training_cost(made, ModelFigures(train_usd=25.0))
+    assert cost is not None
+    assert cost.to_json() == {"usd": 5.0, "trained_tokens": 200_000, "estimated": False}
+
+
+@pytest.mark.parametrize(("follow", "price"), [({"trained_tokens": 200_000}, None), ({}, 25.0)])
+def test_without_tokens_or_price_the_estimate_counts(
+    follow: dict[str, Json], price: float | None
+) -> None:
+    made = make_generation(prepare={"cost_usd": 9.0}, follow=follow)
+    cost = lineage.find_training_cost(made, ModelFigures(train_usd=price))
+    assert cost is not None
+    assert cost.to_json() == {"usd": 9.0, "trained_tokens": None, "estimated": True}
+
+
+def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
+    assert lineage.find_training_cost(make_generation(), ModelFigures()) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "expected"),
+    [
+        (None, None, None),
+        (None, date(2027, 1, 14), date(2027, 1, 14)),
+        ("2026-12-01", date(2027, 1, 14), date(2026, 12, 1)),
+        ("2026-12-01T00:00:00Z", None, date(2026, 12, 1)),
+        ("soon", date(2027, 1, 14), date(2027, 1, 14)),
+        ("1796860800", None, date(2026, 12, 10)),
+        ("9" * 30, None, None),
+    ],
+)
+def test_the_end_is_the_earlier_of_what_is_told_and_what_is_known(
+    told: str | None, known: date | None, expected: date | None
+) -> None:
+    found = lineage.find_end(told, ModelFigures(shutdown=known))
+    assert found == expected
+
+
+def test_the_job_file_is_shown_as_it_was_run(tmp_path: Path) -> None:
+    run = make_run("run-1")
+    assert lineage.read_job_file(run, tmp_path) is None
+    (tmp_path / "runs" / "run-1").mkdir(parents=True)
+    (tmp_path / "runs" / "run-1" / "job.yaml").write_text("name: small\n", encoding="utf-8")
+    assert lineage.read_job_file(run, tmp_path) == "name: small\n"

@@ -1,0 +1,101 @@
+"""Servers over HTTP that have no events, checkpoints or results files still lead to the model."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ftops.errors import JobFailed, PermissionRefused
+from ftops.providers.registry import Context, build_provider
+from ftops.records import JobProtocol, Run, RunStatus
+from ftops.runs.desk import Desk
+from ftops.runs.runs import drive, open_run
+from ftops.spec.load import LoadedJob
+from tests.job_server import JOBS, Server
+from tests.loopback import serve_loopback
+from tests.runs.desks import Bench, write_rows
+
+OPTIONAL = re.compile(r".*/(events|checkpoints|content)")
+
+
+@contextmanager
+def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJob, Desk]]:
+    """The server, a job file for it, and a desk whose provider reaches it by HTTP."""
+    server = Server(protocol)
+    with serve_loopback(server.answer) as port:
+        base_url = f"http://127.0.0.1:{port}/v1"
+        settings = {"type": "openai", "base_url": base_url, "api_key_env": "SOME_KEY"}
+        job = bench.write_job(
+            provider={**settings, "protocol": protocol},
+            model="babbage-002",
+            training_file="many.jsonl",
+            validation_file=None,
+        )
+        write_rows(
+            bench.folder / "many.jsonl", [(f"question {n}\n\n", f" {n % 3}") for n in range(30)]
+        )
+        context = Context({"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock)
+        provider = build_provider(job.spec.provider_settings(), context)
+        desk = Desk(bench.ledger, provider, bench.clock, bench.home, bench.seen)
+        yield server, job, desk
+        provider.close()
+
+
+def run(job: LoadedJob, desk: Desk, *, retry: bool = False) -> Run:
+    return drive(open_run(job, desk, retry=retry), desk)
+
+
+@pytest.mark.parametrize("protocol", JOBS)
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 405, 410, 451, 500, 501])
+def test_a_server_without_optional_routes_leads_to_the_model(
+    bench: Bench, protocol: JobProtocol, status: int
+) -> None:
+    with serve(bench, protocol) as (server, job, desk):
+        server.refuse(f"GET {OPTIONAL.pattern}", status)
+        done = run(job, desk)
+    assert (done.status, done.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ftjob-1")
+    assert len(server.jobs) == 1
+    noted = [note for note in bench.seen.notes if "the run goes on by the job's status" in note]
+    assert len(noted) == 1
+    assert "list the events of ftjob-1" in noted[0]
+
+
+@pytest.mark.parametrize("protocol", JOBS)
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409, 429, 451, 502])
+def test_a_job_that_cannot_be_looked_at_for_a_while_is_followed_and_paid_once(
+    bench: Bench, protocol: JobProtocol, status: int
+) -> None:
+    with serve(bench, protocol) as (server, job, desk):
+        server.refuse(rf"GET {JOBS[protocol]}/ftjob-\d+", status, times=4)
+        done = run(job, desk)
+        again = run(job, desk, retry=True)
+    assert (done.status, again.id, len(server.jobs)) == (RunStatus.SUCCEEDED, done.id, 1)
+
+
+@pytest.mark.parametrize("protocol", JOBS)
+def test_after_a_long_refusal_every_command_continues_with_the_job(
+    bench: Bench, protocol: JobProtocol
+) -> None:
+    with serve(bench, protocol) as (server, job, desk):
+        server.refuse(rf"GET {JOBS[protocol]}/ftjob-\d+", 403)
+        for retry in (False, True):
+            with pytest.raises(PermissionRefused, match="may still be running"):
+                run(job, desk, retry=retry)
+        server.refusals.clear()
+        assert run(job, desk, retry=True).fine_tuned_model == "ft:ftjob-1"
+    assert len(server.jobs) == 1
+
+
+@pytest.mark.parametrize("protocol", JOBS)
+def test_a_job_that_has_failed_fails_the_run_without_events_too(
+    bench: Bench, protocol: JobProtocol
+) -> None:
+    with serve(bench, protocol) as (server, job, desk):
+        server.ending = "failed"
+        server.refuse(f"GET {OPTIONAL.pattern}", 404)
+        with pytest.raises(JobFailed):
+            run(job, desk)
+        server.ending, server.looks = "succeeded", 0
+        assert run(job, desk, retry=True).job_id == "ftjob-2"
+    assert len(server.jobs) == 2

@@ -1,0 +1,139 @@
+"""Job files that name a plan for their data, or the columns of a table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import DatasetError, SpecError
+from ftops.files import sha256_file
+from ftops.records import DataPlan, PlanStep, RunStatus, Stage
+from ftops.runs.details import Prepared
+from ftops.runs.keys import make_key
+from ftops.runs.preview import preview
+from ftops.runs.runs import load_evaluation
+from ftops.spec.load import LoadedJob
+from ftops.spec.plan_file import render_plan
+from tests.runs.desks import Bench, right_share, write_job
+
+LABELS = ("in order", "part of", "mother")
+STEPS = (
+    PlanStep("label-map", {"labels": {label: f" {n}" for n, label in enumerate(LABELS, 1)}}),
+    PlanStep("add-separator", {"separator": " ->"}),
+    PlanStep("drop-duplicates"),
+)
+PLAN = DataPlan(STEPS, {"prompt": "What is {text}?", "completion": "label"})
+
+
+def write_table(path: Path, rows: int, *more: str) -> None:
+    lines = [f"thing {n},{LABELS[n % 3]}" for n in range(rows)]
+    path.write_text("\n".join(["text,label", *lines, *more]) + "\n")
+
+
+def planned(folder: Path, plan: DataPlan = PLAN, **fields: object) -> LoadedJob:
+    """A job whose data are tables that a plan makes ready."""
+    write_table(folder / "train.csv", 12, "thing 3,in order")
+    write_table(folder / "validation.csv", 3)
+    (folder / "data.plan.yaml").write_text(render_plan(plan))
+    given: dict[str, object] = {
+        "training_file": "train.csv",
+        "validation_file": "validation.csv",
+        "prepare": {"plan": "data.plan.yaml"},
+        **fields,
+    }
+    return write_job(folder, **given)
+
+
+def test_the_data_is_prepared_by_the_plan_and_that_is_what_is_uploaded(bench: Bench) -> None:
+    run = bench.run(planned(bench.folder))
+    assert run.status is RunStatus.SUCCEEDED
+    sent = bench.home / "runs" / run.id / "train.jsonl"
+    rows = [json.loads(line) for line in sent.read_text().splitlines()]
+    assert len(rows) == 12
+    assert rows[0] == {"prompt": "What is thing 0? ->", "completion": " 1"}
+    detail = bench.detail(run, Stage.PREPARE)
+    prepared = Prepared.from_json(detail)
+    assert prepared.training.sha256 == sha256_file(sent)
+    assert (prepared.separator, prepared.stop) == (" ->", None)
+    assert prepared.plan == PLAN
+    assert not [one for one in sent.parent.iterdir() if one.name.startswith(".")]
+
+
+def test_answers_are_mapped_back_to_their_labels(bench: Bench) -> None:
+    run = bench.run(planned(bench.folder))
+    evaluation = load_evaluation(run, bench.home)
+    assert evaluation is not None
+    assert (evaluation.rows, right_share(evaluation)) == (3, 1.0)
+    kept = bench.home / "runs" / run.id / "answers" / "tuned.jsonl"
+    answers = kept.read_text().splitlines()
+    assert {json.loads(line)["given"] for line in answers} == set(LABELS)
+
+
+def test_a_file_to_evaluate_on_is_prepared_by_the_plan_that_the_run_kept(bench: Bench) -> None:
+    job = planned(
+        bench.folder, evaluate={"file": "exam.csv", "overlap": "allow"}, validation_file=None
+    )
+    write_table(bench.folder / "exam.csv", 6)
+    run = bench.run(job)
+    evaluation = load_evaluation(run, bench.home)
+    assert evaluation is not None
+    assert (evaluation.rows, right_share(evaluation)) == (6, 1.0)
+
+
+def test_the_content_of_the_plan_counts_in_the_key_and_its_path_does_not(tmp_path: Path) -> None:
+    key = make_key(planned(tmp_path), "a")
+    (tmp_path / "data.plan.yaml").rename(tmp_path / "other.yaml")
+    moved = write_job(
+        tmp_path,
+        training_file="train.csv",
+        validation_file="validation.csv",
+        prepare={"plan": "other.yaml"},
+    )
+    assert make_key(moved, "a") == key
+    (tmp_path / "other.yaml").write_text("# a remark\n" + render_plan(PLAN))
+    assert make_key(moved, "a") == key
+    (tmp_path / "other.yaml").write_text(render_plan(DataPlan(STEPS[:2], PLAN.read)))
+    assert make_key(moved, "a") != key
+
+
+def test_a_label_that_the_plan_does_not_know_stops_the_run_with_its_line(bench: Bench) -> None:
+    job = planned(bench.folder)
+    write_table(bench.folder / "train.csv", 12, "thing 99,father")
+    with pytest.raises(DatasetError, match=r"train\.csv:14: the label 'father' is not in"):
+        bench.run(job)
+    assert bench.provider.asked == []
+
+
+def test_a_plan_that_is_wrong_is_told_with_its_place(bench: Bench) -> None:
+    job = planned(bench.folder)
+    (bench.folder / "data.plan.yaml").write_text("version: 1\nsteps: [label-mapp]\n")
+    with pytest.raises(SpecError, match=r"data\.plan\.yaml:2:9: there is no fix 'label-mapp'"):
+        bench.run(job)
+
+
+def test_data_that_the_plan_has_prepared_already_stays_as_it_is(bench: Bench) -> None:
+    first = bench.run(planned(bench.folder))
+    ready = bench.folder / "ready.jsonl"
+    ready.write_bytes((bench.home / "runs" / first.id / "train.jsonl").read_bytes())
+    run = bench.run(planned(bench.folder, training_file="ready.jsonl"))
+    prepared = Prepared.from_json(bench.detail(run, Stage.PREPARE))
+    assert prepared.training.sha256 == sha256_file(ready)
+
+
+def test_columns_of_a_table_are_named_in_the_job_file(bench: Bench) -> None:
+    job = planned(
+        bench.folder, prepare={"prompt": "{text} ->", "completion": "label", "encoding": "utf-8"}
+    )
+    run = bench.run(job)
+    sent = bench.home / "runs" / run.id / "train.jsonl"
+    assert json.loads(sent.read_text().splitlines()[0]) == {
+        "prompt": "thing 0 ->",
+        "completion": "in order",
+    }
+
+
+def test_a_preview_carries_the_plan_out_and_leaves_nothing(bench: Bench) -> None:
+    found = preview(planned(bench.folder), bench.provider)
+    assert found.training is not None
+    assert found.training.rows == 12
+    assert dict(found.training.classes or {}) == {" 1": 4, " 2": 4, " 3": 4}

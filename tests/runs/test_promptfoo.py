@@ -1,0 +1,129 @@
+"""What of a run goes to promptfoo: its rows, and those models that can be asked there."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import RunError
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation
+from ftops.records import Json, ProviderSettings, Run, RunId, RunStatus, TunedModel
+from ftops.runs.promptfoo import gather_export
+from tests.fakes import FakeClock
+
+NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+NAME = "ft:ada:local:small:a1b2c3d4"
+LOCAL = ProviderSettings("local")
+OTHER = ProviderSettings("openai", base_url="http://x/v1", api_key_env="X_KEY")
+RUN = Run(
+    id=RunId("run-20261122-1407-aaaa"),
+    key="k",
+    name="small",
+    status=RunStatus.PENDING,
+    provider=LOCAL,
+    model="ada",
+    spec={"evaluate": {"metrics": ["accuracy"], "require": {"accuracy": ">= 0.5"}, "max_rows": 2}},
+    job_file="/jobs/small.yaml",
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "ledger.db", FakeClock())
+    yield opened
+    opened.close()
+
+
+def add_run(ledger: Ledger, home: Path, run: Run = RUN, *, rows: int = 3) -> Run:
+    ledger.add_run(run, unless_known=False)
+    tuned = TunedModel(NAME, run.id, "ftjob-1", "ada", run.provider, created_at=NOW)
+    ledger.add_model(replace(tuned, separator=" ->", stop="\n"))
+    folder = home / "runs" / run.id
+    folder.mkdir(parents=True)
+    if rows:
+        found = [{"prompt": f"p{n} ->", "completion": f" c{n}\n"} for n in range(rows)]
+        text = "".join(f"{json.dumps(row)}\n" for row in found)
+        (folder / "validation.jsonl").write_text(text, encoding="utf-8")
+    return ledger.get_run(run.id)
+
+
+def write_evaluation(home: Path, *candidates: CandidateScore) -> None:
+    document: Json = Evaluation("v.jsonl", 3, "accuracy", candidates).to_json()
+    path = home / "runs" / RUN.id / "evaluation.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_rows_are_those_that_were_asked_with_their_answers(ledger: Ledger, tmp_path: Path) -> None:
+    made = gather_export(add_run(ledger, tmp_path), ledger, tmp_path)
+    rows = [(row.line, row.prompt, row.expected) for row in made.rows]
+    assert rows == [(1, "p0 ->", "c0"), (2, "p1 ->", "c1")]
+    assert (made.separator, made.stop, made.metrics) == (" ->", "\n", ["accuracy"])
+    assert made.left_out == ("evaluate.require: promptfoo has thresholds of single tests only",)
+
+
+def test_models_of_the_engine_are_asked_where_it_answers(ledger: Ledger, tmp_path: Path) -> None:
+    run = add_run(ledger, tmp_path)
+    (there,) = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1").candidates
+    assert (there.model, there.base_url) == (NAME, "http://127.0.0.1:1/v1")
+    (gone,) = gather_export(run, ledger, tmp_path).candidates
+    assert gone.base_url is None
+
+
+def test_models_of_a_server_are_asked_there_with_its_key(ledger: Ledger, tmp_path: Path) -> None:
+    run = add_run(ledger, tmp_path, replace(RUN, provider=OTHER))
+    (one,) = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1").candidates
+    assert (one.base_url, one.key_env) == ("http://x/v1", "X_KEY")
+
+
+def test_candidates_that_no_model_answers_for_are_named(ledger: Ledger, tmp_path: Path) -> None:
+    run = add_run(ledger, tmp_path)
+    write_evaluation(
+        tmp_path,
+        CandidateScore("tuned", CandidateKind.TUNED, 3, {}, model=NAME, provider="local"),
+        CandidateScore("base", CandidateKind.BASE, 3, {}, model="ada", provider="local"),
+        CandidateScore("luna", CandidateKind.MODEL, 3, {}, model="gpt-4.1", provider="openai"),
+        CandidateScore("few-shot 5", CandidateKind.FEW_SHOT, 3, {}, model="ada"),
+        CandidateScore("majority", CandidateKind.MAJORITY, 3, {}),
+    )
+    made = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1")
+    assert [(one.label, one.model, one.base_url) for one in made.candidates] == [
+        ("tuned", NAME, "http://127.0.0.1:1/v1"),
+        ("base", "ada", "http://127.0.0.1:1/v1"),
+        ("luna", "gpt-4.1", None),
+    ]
+    assert [text.partition(":")[0] for text in made.left_out] == [
+        "the candidate few-shot 5",
+        "the candidate majority",
+        "evaluate.require",
+    ]
+
+
+def test_a_run_without_rows_or_model_says_so(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no rows whose answers are known"):
+        gather_export(add_run(ledger, tmp_path, rows=0), ledger, tmp_path)
+    other = replace(RUN, id=RunId("run-20261122-1407-bbbb"), key="l")
+    ledger.add_run(other, unless_known=False)
+    with pytest.raises(RunError, match="has made no model"):
+        gather_export(ledger.get_run(other.id), ledger, tmp_path)
+
+
+def test_a_model_that_the_job_file_places_elsewhere_is_asked_there(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    elsewhere: Json = {"type": "openai", "base_url": "http://y/v1", "api_key_env": "Y_KEY"}
+    against: Json = ["base", {"model": {"name": "gpt-4.1", "provider": elsewhere}}]
+    run = replace(RUN, provider=OTHER, spec={"evaluate": {"against": against}})
+    add_run(ledger, tmp_path, run)
+    write_evaluation(
+        tmp_path,
+        CandidateScore("luna", CandidateKind.MODEL, 3, {}, model="gpt-4.1", provider="openai"),
+    )
+    tuned, luna = gather_export(ledger.get_run(run.id), ledger, tmp_path).candidates
+    assert (tuned.base_url, tuned.key_env) == ("http://x/v1", "X_KEY")
+    assert (luna.base_url, luna.key_env) == ("http://y/v1", "Y_KEY")

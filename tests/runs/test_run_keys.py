@@ -1,0 +1,106 @@
+"""The keys of runs are pinned: `run_keys.yaml` holds job files and the keys that they have."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import yaml
+from pydantic import Field
+
+from ftops.records import Json
+from ftops.runs.keys import FIRST_DEFAULTS, make_key
+from ftops.spec.load import LoadedJob, load_job
+from ftops.spec.model import HyperparameterSpec, JobSpec
+from ftops.spec.preparation import PrepareSpec
+from ftops.spec.section import Wanted
+
+TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("run_keys.yaml").read_text("utf-8"))
+JOBS: Mapping[str, dict[str, Any]] = TABLE["jobs"]
+
+
+def load(folder: Path, entry: Mapping[str, Any]) -> LoadedJob:
+    """The job file of the entry, with its data beside it."""
+    for name, text in TABLE["files"].items():
+        (folder / name).write_bytes(text.encode())
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(entry["job"]), encoding="utf-8")
+    return load_job(path, environ={}, overrides=entry.get("set", ()))
+
+
+def account(entry: Mapping[str, Any]) -> str:
+    found: str = TABLE["accounts"][entry["account"]]
+    return found
+
+
+@pytest.mark.parametrize("entry", JOBS.values(), ids=JOBS)
+def test_a_job_file_keeps_its_key(tmp_path: Path, entry: Mapping[str, Any]) -> None:
+    pinned = JOBS[entry["same_as"]] if "same_as" in entry else entry
+    assert make_key(load(tmp_path, entry), account(entry)) == pinned["key"]
+
+
+def test_no_two_different_jobs_of_the_table_share_a_key() -> None:
+    keys = [entry["key"] for entry in JOBS.values() if "same_as" not in entry]
+    assert len(set(keys)) == len(keys) >= 12
+
+
+class LaterHyperparameters(HyperparameterSpec):
+    warmup_ratio: Annotated[float | Literal["auto"], Wanted("a number")] = "auto"
+
+
+class LaterPreparation(PrepareSpec):
+    trim: Annotated[bool, Wanted("true or false")] = False
+
+
+class LaterSpec(JobSpec):
+    """The job file of a later release: three optional fields more."""
+
+    hyperparameters: LaterHyperparameters = Field(LaterHyperparameters())
+    prepare: LaterPreparation = Field(LaterPreparation())
+    priority: Annotated[str | None, Wanted("text")] = None
+
+
+def key_in_later_release(job: LoadedJob, account: str, **given: Json) -> str:
+    later = LaterSpec.from_json({**job.spec.to_json(), **given})
+    return make_key(replace(job, spec=later), account)
+
+
+@pytest.mark.parametrize("entry", JOBS.values(), ids=JOBS)
+def test_a_new_optional_field_moves_no_key(tmp_path: Path, entry: Mapping[str, Any]) -> None:
+    job = load(tmp_path, entry)
+    assert key_in_later_release(job, account(entry)) == make_key(job, account(entry))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"priority": "high"}, {"prepare": {"trim": True}}, {"hyperparameters": {"warmup_ratio": 0.1}}],
+    ids=str,
+)
+def test_a_new_optional_field_that_is_given_makes_another_key(
+    tmp_path: Path, given: dict[str, Json]
+) -> None:
+    job = load(tmp_path, JOBS["the least that a job file can say"])
+    assert key_in_later_release(job, "a", **given) != make_key(job, "a")
+
+
+def test_the_canonical_spec_holds_only_what_differs_from_its_default(tmp_path: Path) -> None:
+    for name in ("the least that a job file can say", "every default written out"):
+        assert load(tmp_path, JOBS[name]).spec.canonical() == {
+            "model": "ada",
+            "name": "travel",
+            "provider": {"type": "local"},
+            "training_file": "train.jsonl",
+        }
+
+
+def test_the_defaults_that_keys_have_held_from_the_beginning_are_still_the_defaults(
+    tmp_path: Path,
+) -> None:
+    """A default that changes would give a job file the key of another job."""
+    spec = load(tmp_path, JOBS["every default written out"]).spec.to_json()
+    for name, value in FIRST_DEFAULTS.items():
+        section = spec[name]
+        if isinstance(value, dict) and isinstance(section, dict):
+            section = {field: section.get(field) for field in value}
+        assert section == value, name

@@ -1,0 +1,103 @@
+"""The tables of moves say exactly what can happen."""
+
+import pytest
+
+from ftops.errors import (
+    AuthFailed,
+    DatasetError,
+    FtopsError,
+    JobCancelled,
+    JobFailed,
+    LimitExceeded,
+    NotFound,
+    PermissionRefused,
+    Rejected,
+    Unreachable,
+)
+from ftops.ledger.ledger import Move as LedgerMove
+from ftops.records import RunStatus, Stage, StageStatus
+from ftops.runs.runs import cancel_run, drive, open_run
+from ftops.runs.states import (
+    ENDED,
+    RUN_MOVES,
+    STAGE_MOVES,
+    find_ending,
+    render_states,
+)
+from tests.runs.desks import Bench
+
+
+def is_in_table(move: LedgerMove) -> bool:
+    if move.before == "new":
+        return move.after == "pending"
+    pairs = {
+        (str(before), str(row.after))
+        for row in (STAGE_MOVES if move.stage else RUN_MOVES).values()
+        for before in row.before
+    }
+    return (move.before, move.after) in pairs
+
+
+def test_every_move_that_eventful_runs_make_stands_in_the_table(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("upload_file", Unreachable("refused"))
+    bench.provider.statuses = ("queued", "failed")
+    for retry in (False, False, True):
+        with pytest.raises(FtopsError):
+            bench.run(job, retry=retry)
+    bench.provider.statuses = ("queued", "succeeded")
+    bench.run(job, retry=True)
+    bench.run(bench.write_job(evaluate={"max_rows": 1}))
+    other = drive(open_run(job, bench.desk, new=True), bench.desk, detach=True)
+    cancel_run(other, bench.desk)
+    moves = [move for run in bench.ledger.list_runs() for move in bench.ledger.list_moves(run.id)]
+    assert len(moves) > 40
+    assert [move for move in moves if not is_in_table(move)] == []
+
+
+def test_a_move_from_elsewhere_is_a_bug_and_not_made() -> None:
+    assert RUN_MOVES["start"].check(RunStatus.PENDING) is RunStatus.RUNNING
+    with pytest.raises(ValueError, match="no move from succeeded"):
+        RUN_MOVES["fail"].check(RunStatus.SUCCEEDED)
+    with pytest.raises(ValueError, match="no move from pending"):
+        STAGE_MOVES["succeed"].check(StageStatus.PENDING)
+
+
+def test_ended_runs_are_left_only_by_opening_them_again() -> None:
+    leaving = {name for name, move in RUN_MOVES.items() if move.before & ENDED}
+    assert leaving == {"reopen"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "after"),
+    [
+        (Stage.CREATE, Rejected("no"), RunStatus.FAILED),
+        (Stage.UPLOAD, NotFound("no"), RunStatus.FAILED),
+        (Stage.FOLLOW, JobFailed("no"), RunStatus.FAILED),
+        (Stage.FOLLOW, JobCancelled("no"), RunStatus.CANCELLED),
+        (Stage.FOLLOW, Rejected("no"), None),
+        (Stage.FOLLOW, PermissionRefused("no"), None),
+        (Stage.FOLLOW, NotFound("no"), None),
+        (Stage.CREATE, AuthFailed("no"), None),
+        (Stage.CREATE, Unreachable("no"), None),
+        (Stage.PREPARE, LimitExceeded("no"), None),
+        (Stage.PREPARE, DatasetError("no"), None),
+        (Stage.EVALUATE, NotFound("no"), None),
+        (Stage.RESULTS, Rejected("no"), None),
+    ],
+)
+def test_only_final_answers_about_the_job_end_a_run(
+    stage: Stage, error: FtopsError, after: RunStatus | None
+) -> None:
+    ending = find_ending(stage, error)
+    assert (ending.after if ending else None) == after
+
+
+def test_the_rendered_tables_name_every_move_and_status() -> None:
+    text = render_states()
+    assert all(f"| {name} |" in text for name in (*RUN_MOVES, *STAGE_MOVES))
+    assert all(move.meaning in text for move in RUN_MOVES.values())
+    assert all(move.meaning in text for move in STAGE_MOVES.values())
+    assert all(f"`{status}`" in text for status in (*RunStatus, *StageStatus))
+    assert "| follow | `JobFailed` |" in text
+    assert text.endswith("\n")

@@ -1,0 +1,83 @@
+"""Tokens counted for a run: exactly where that is possible, and said how."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftops.data.summary import DataSummary, check_file
+from ftops.data.tokens.counter import Counter, Counting
+from ftops.providers.engine_forecast import EngineForecast
+from ftops.runs.costs import Estimate
+from ftops.runs.preview import preview
+from ftops.runs.tokens import TokenCounting
+from tests.runs.desks import Bench
+
+FORECAST = EngineForecast(
+    tokens=777, learned_tokens=70, longest=20, cut_rows=2, vocabulary=300, n_epochs=9, batch_size=4
+)
+
+
+class Words:
+    vocabulary, method, error = "words", "counted in words", 0.0
+
+    def count(self, texts: Iterable[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+
+@dataclass(frozen=True, slots=True)
+class WordCounting(Counting):
+    def open(self, vocabulary: str) -> Counter:
+        return Words()
+
+
+def summarize(bench: Bench) -> DataSummary:
+    bench.write_job()
+    return check_file(bench.folder / "train.jsonl")
+
+
+def test_a_vocabulary_that_is_at_hand_is_counted_with(bench: Bench) -> None:
+    counted = TokenCounting(WordCounting()).count(summarize(bench), bench.provider, "gpt-4o-mini")
+    assert (counted.tokens, counted.method, counted.error) == (36, "counted in words", 0.0)
+
+
+def test_without_one_tokens_are_estimated(bench: Bench) -> None:
+    counted = TokenCounting().count(summarize(bench), bench.provider, "gpt-4o-mini")
+    assert counted.tokens > 12
+    assert counted.error == 0.25
+
+
+def test_a_preview_counts_while_the_prepared_file_is_there(bench: Bench) -> None:
+    seen = preview(bench.write_job(), bench.provider, TokenCounting(WordCounting()))
+    assert seen.estimate is not None
+    assert (seen.estimate.tokens, seen.estimate.method) == (36, "counted in words")
+
+
+def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> None:
+    job = bench.write_job()
+    local = bench.provider
+    local.name = "local"
+    seen = preview(job, local, TokenCounting(ask_engine=lambda _path, _model: FORECAST))
+    assert seen.estimate is not None
+    assert seen.estimate.say_long_rows() == (
+        "2 training rows are longer than 1,024 tokens, and will be cut"
+    )
+    assert (seen.estimate.n_epochs, seen.estimate.batch_size) == (8, 4)
+    assert Estimate(1, 1, False, None).say_long_rows() is None
+
+
+def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
+    asked: list[tuple[Path, str]] = []
+
+    def ask(path: Path, model: str) -> EngineForecast | None:
+        asked.append((path, model))
+        return FORECAST
+
+    summary = summarize(bench)
+    local = bench.provider
+    local.name = "local"
+    counting = TokenCounting(WordCounting(), ask)
+    counted = counting.count(summary, local, "ada")
+    assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)
+    assert (counted.long_rows, counted.row_limit) == (2, 1_024)
+    assert asked == [(summary.path, "ada")]
+    assert counting.without_engine().count(summary, local, "ada").error == 0.25

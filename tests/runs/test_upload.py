@@ -1,0 +1,128 @@
+"""Each content gets to the provider once."""
+
+from datetime import timedelta
+
+import pytest
+
+from ftops.errors import NotFound, RunError, Unreachable
+from ftops.records import PartedUpload, RunStatus, Stage
+from ftops.runs.desk import get_run_folder
+from tests.runs.desks import TRAINING, Bench, write_rows
+
+
+def test_remote_names_carry_the_hash_and_the_role(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    prepared = bench.detail(run, Stage.PREPARE)
+    names = [file.filename for file in bench.provider.list_files()][:2]
+    expected = []
+    for name, role in (("training", "train"), ("validation", "validation")):
+        file = prepared[name]
+        assert isinstance(file, dict)
+        expected.append(f"ftops-{str(file['sha256'])[:16]}-{role}.jsonl")
+    assert names == expected
+
+
+def test_progress_counts_the_bytes_of_both_files(bench: Bench) -> None:
+    run = bench.run(bench.write_job())
+    total = bench.detail(run, Stage.UPLOAD)["bytes"]
+    steps = [step for step in bench.seen.progress if step[0] == "upload"]
+    assert steps[-1] == ("upload", total, total, "bytes")
+    assert [done for _, done, _, _ in steps] == sorted(done for _, done, _, _ in steps)
+
+
+def test_an_upload_of_an_unknown_ledger_is_found_by_name_and_size(bench: Bench) -> None:
+    job = bench.write_job()
+    run = bench.run(job)
+    upload = bench.ledger.get_stage(run.id, Stage.UPLOAD)
+    for name in ("training_file", "validation_file"):
+        bench.ledger.forget_upload(str(upload.detail[name]))
+    again = bench.run(job, new=True)
+    assert bench.provider.count("upload_file") == 2
+    assert bench.detail(again, Stage.UPLOAD)["sent_bytes"] == 0
+
+
+def test_a_file_that_is_gone_is_forgotten_and_sent_again(bench: Bench) -> None:
+    job = bench.write_job()
+    run = bench.run(job)
+    gone = str(bench.detail(run, Stage.UPLOAD)["training_file"])
+    bench.provider.delete_file(gone)
+    again = bench.run(job, new=True)
+    assert bench.provider.count("upload_file") == 3
+    assert bench.detail(again, Stage.UPLOAD)["training_file"] != gone
+
+
+def test_an_upload_whose_answer_was_lost_is_found_and_its_call_is_closed(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.loses_answer_to = {"upload_file"}
+    with pytest.raises(Unreachable):
+        bench.run(job)
+    run = bench.run(job)
+    assert bench.provider.count("upload_file") == 2
+    calls = bench.ledger.list_calls(run.id)
+    assert [call.state for call in calls if call.name == "upload_file"] == ["done", "done"]
+
+
+def test_a_file_that_is_listed_late_is_waited_for_before_it_is_sent_again(bench: Bench) -> None:
+    job = bench.write_job(validation_file=None)
+    bench.provider.file_lag_s = bench.provider.capabilities.file_listing_lag_s
+    bench.provider.loses_answer_to = {"upload_file"}
+    with pytest.raises(Unreachable):
+        bench.run(job)
+    run = bench.run(job)
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.provider.count("upload_file") == 1
+
+
+def test_a_file_whose_parts_nobody_has_put_together_is_not_waited_for(bench: Bench) -> None:
+    job = bench.write_job(validation_file=None)
+    bench.provider.fail("upload_file", Unreachable("reset"))
+    with pytest.raises(Unreachable):
+        bench.run(job)
+    (call,) = bench.ledger.list_open_calls("upload_file")
+    hour = timedelta(hours=1)
+    bench.ledger.begin_parts(call, PartedUpload("upload-1", 40, bench.clock.now() + hour))
+    began_s = bench.clock.monotonic_s()
+    waits: list[float] = []
+    bench.provider.before("upload_file", lambda: waits.append(bench.clock.monotonic_s() - began_s))
+    bench.run(job)
+    assert waits == [0.0]
+
+
+def test_the_same_content_for_both_roles_is_sent_once(bench: Bench) -> None:
+    job = bench.write_job()
+    write_rows(bench.folder / "validation.jsonl", TRAINING)
+    run = bench.run(job)
+    assert bench.provider.count("upload_file") == 1
+    detail = bench.detail(run, Stage.UPLOAD)
+    assert detail["training_file"] == detail["validation_file"]
+    assert "12 rows of validation.jsonl also in train.jsonl" in bench.seen.notes[0]
+
+
+def test_a_file_id_in_the_job_file_is_used_as_it_is(bench: Bench) -> None:
+    first = bench.run(bench.write_job())
+    file_id = bench.detail(first, Stage.UPLOAD)["training_file"]
+    run = bench.run(bench.write_job(training_file=file_id))
+    assert run.id != first.id
+    assert bench.detail(run, Stage.UPLOAD)["training_file"] == file_id
+    assert bench.provider.count("upload_file") == 2
+
+
+def test_a_file_id_that_the_provider_does_not_know_fails_the_run(bench: Bench) -> None:
+    with pytest.raises(NotFound, match="file-999"):
+        bench.run(bench.write_job(training_file="file-999"))
+    assert bench.ledger.list_runs()[0].status is RunStatus.FAILED
+    assert bench.provider.count("create_job") == 0
+
+
+def test_a_prepared_file_that_was_changed_by_hand_is_not_sent(bench: Bench) -> None:
+    job = bench.write_job()
+    bench.provider.fail("upload_file", Unreachable("refused"))
+    with pytest.raises(Unreachable):
+        bench.run(job)
+    run = bench.ledger.list_runs()[0]
+    path = get_run_folder(bench.home, run.id) / "train.jsonl"
+    path.write_text("something else\n")
+    with pytest.raises(RunError, match="is not the file that was prepared"):
+        bench.run(job)
+    path.unlink()
+    assert bench.run(job).status is RunStatus.SUCCEEDED
