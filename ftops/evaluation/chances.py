@@ -12,7 +12,7 @@ from ftops.text import to_nfc
 
 # A beginning that is never as likely as this says of no label that it has several tokens.
 _LIKELY = 0.01
-_REMEDY = "labels of one token are measured (`ftops data prepare FILE --only label-map`)"
+_REMEDY = "labels of one token are measured (`ftops data prepare FILE --only encode-labels`)"
 
 
 @dataclass(frozen=True, slots=True)

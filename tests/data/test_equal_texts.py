@@ -119,7 +119,7 @@ def test_a_label_is_one_class_in_any_spelling(tmp_path: Path) -> None:
     assert check_file(path).classes == {"né": 20, "là": 20}
     division = divide(path, ReadOptions(), Wish(Amount(share=0.5)))
     assert set(division.classes or {}) == {"né", "là"}
-    step = PlanStep("label-map", {"labels": {decompose("né"): " 1", "là": " 2"}})
+    step = PlanStep("encode-labels", {"labels": {decompose("né"): " 1", "là": " 2"}})
     assert carry_out(path, step, tmp_path).rows == 40
     lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
     assert {orjson.loads(line)["completion"] for line in lines} == {" 1", " 2"}

@@ -156,7 +156,7 @@ def test_a_column_of_numbers_is_offered_as_text_with_all_its_digits(
     path = write_rows(tmp_path / "a.jsonl", lines)
     found = findings(path, options)
     assert found["not-text"].severity == "error"  # nothing is converted by itself
-    assert found["number-column"].fix == "write-numbers"
+    assert found["number-column"].fix == "stringify-numbers"
     chosen = options or ReadOptions()
     plan = find_plan(lambda: open_source(path, chosen), chosen, Wishes()).plan
     write_prepared(open_source(path, chosen), plan, tmp_path / "out.jsonl")

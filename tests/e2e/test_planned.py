@@ -45,5 +45,5 @@ def test_a_table_is_prepared_trained_on_and_answered_in_its_own_labels(house: Ho
     raw = house.look("complete", "-m", "planned", "-p", "the apple at noon\n\n###\n\n", "--raw")
     assert raw.out.strip().startswith(number)
     checked = json.loads(house.look("check", job, "--json").out)
-    assert "label-map 28" in checked["changes"][0]
+    assert "encode-labels 28" in checked["changes"][0]
     assert "nothing was repeated" in house.look("run", job).out

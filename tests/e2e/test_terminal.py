@@ -137,7 +137,7 @@ def test_each_fix_of_data_is_a_question(house: House) -> None:
     typed = "y\ny\nn\ny\n"
     code, shown = type_at(house, "data", "prepare", "raw.jsonl", typed=typed)
     assert code == 0
-    asked = ("mend-json", "write-numbers", "add-separator", "add-leading-blank")
+    asked = ("repair-json", "stringify-numbers", "add-separator", "add-leading-space")
     places = [shown.index(f"{fix}\x1b") for fix in asked]
     assert places == sorted(places)
     assert shown.count("Do this? [Y/n]") == len(asked)

@@ -25,7 +25,7 @@ def test_a_label_of_several_tokens_leaves_nobody_a_chance_and_is_named() -> None
     found = read_chances(told, Way(), ["yes", "undecided"], "base")
     assert found.by_answer == [{}, {}]
     assert found.trouble.startswith("base: chances are not known: 'undecided' is several tokens")
-    assert "--only label-map" in found.trouble
+    assert "--only encode-labels" in found.trouble
 
 
 def test_labels_that_share_their_first_token_are_named() -> None:

@@ -18,7 +18,7 @@ from tests.runs.desks import Bench, right_share, write_job
 
 LABELS = ("in order", "part of", "mother")
 STEPS = (
-    PlanStep("label-map", {"labels": {label: f" {n}" for n, label in enumerate(LABELS, 1)}}),
+    PlanStep("encode-labels", {"labels": {label: f" {n}" for n, label in enumerate(LABELS, 1)}}),
     PlanStep("add-separator", {"separator": " ->"}),
     PlanStep("drop-duplicates"),
 )
@@ -106,8 +106,8 @@ def test_a_label_that_the_plan_does_not_know_stops_the_run_with_its_line(bench: 
 
 def test_a_plan_that_is_wrong_is_told_with_its_place(bench: Bench) -> None:
     job = planned(bench.folder)
-    (bench.folder / "data.plan.yaml").write_text("version: 1\nsteps: [label-mapp]\n")
-    with pytest.raises(SpecError, match=r"data\.plan\.yaml:2:9: there is no fix 'label-mapp'"):
+    (bench.folder / "data.plan.yaml").write_text("version: 1\nsteps: [encode-labelsp]\n")
+    with pytest.raises(SpecError, match=r"data\.plan\.yaml:2:9: there is no fix 'encode-labelsp'"):
         bench.run(job)
 
 

@@ -13,9 +13,9 @@ from ftops.spec.plan_file import read_plan, render_plan
 
 PLAN = DataPlan(
     steps=(
-        PlanStep("mend-json"),
-        PlanStep("drop-bad-rows", {"codes": ["null-value", "not-json"]}),
-        PlanStep("label-map", {"labels": {"part of": " 1", "${HOME}": " 2", "no": " 3"}}),
+        PlanStep("repair-json"),
+        PlanStep("drop-invalid-rows", {"codes": ["null-value", "not-json"]}),
+        PlanStep("encode-labels", {"labels": {"part of": " 1", "${HOME}": " 2", "no": " 3"}}),
         PlanStep("add-separator", {"separator": "\n\n###\n\n", "instead_of": []}),
         PlanStep("drop-long-rows", {"characters": 10_000}),
     ),
@@ -46,7 +46,7 @@ def test_any_text_survives_the_file(tmp_path: Path, text: str) -> None:
         return
     plan = DataPlan(
         (
-            PlanStep("unify-labels", {"labels": {text: text}}),
+            PlanStep("normalize-labels", {"labels": {text: text}}),
             PlanStep("add-stop", {"stop": text, "instead_of": [text]}),
         )
     )
@@ -54,9 +54,9 @@ def test_any_text_survives_the_file(tmp_path: Path, text: str) -> None:
 
 
 def test_a_plan_may_be_written_by_hand(tmp_path: Path) -> None:
-    text = "version: 1\nsteps:\n- mend-json\n- add-stop: {stop: ' END'}\n- vote:\n"
+    text = "version: 1\nsteps:\n- repair-json\n- add-stop: {stop: ' END'}\n- majority-vote:\n"
     plan = read_plan(write(tmp_path, text), KNOWN_STEPS)
-    assert [step.code for step in plan.steps] == ["mend-json", "add-stop", "vote"]
+    assert [step.code for step in plan.steps] == ["repair-json", "add-stop", "majority-vote"]
     assert plan.steps[1].values == {"stop": " END"}
 
 
@@ -64,23 +64,23 @@ WRONG = {
     "version: 2\nsteps: []\n": "1:10: version must be 1",
     "steps: []\n": "1:1: version must be 1",
     "version: 1\nstep: []\n": "2:1: unknown key 'step' in the plan",
-    "version: 1\nsteps: mend-json\n": "2:8: steps must be a list",
+    "version: 1\nsteps: repair-json\n": "2:8: steps must be a list",
     "version: 1\nsteps:\n  - mend-jsn\n": "3:5: there is no fix 'mend-jsn'",
     "version: 1\nsteps:\n  - add-stop\n": "3:5: add-stop lacks stop",
     "version: 1\nsteps:\n  - add-stop: {stop: 3}\n": "3:22: stop of add-stop must be text",
     "version: 1\nsteps:\n  - add-stop: {stop: ''}\n": "3:22: stop of add-stop must be text",
-    "version: 1\nsteps:\n  - vote: {ties: 1}\n": "3:12: unknown key 'ties' in vote",
-    "version: 1\nsteps:\n  - vote\n  - vote\n": "4:5: the step vote stands there already",
-    "version: 1\nsteps:\n  - [vote]\n": "3:5: a step is the code of a fix",
-    "version: 1\nsteps:\n  - vote: 3\n": "3:11: the values of vote must be a mapping",
+    "version: 1\nsteps:\n  - majority-vote: {ties: 1}\n": "3:21: unknown key 'ties' in majority",
+    "version: 1\nsteps:\n  - majority-vote\n  - majority-vote\n": "4:5: the step majority-vote",
+    "version: 1\nsteps:\n  - [majority-vote]\n": "3:5: a step is the code of a fix",
+    "version: 1\nsteps:\n  - majority-vote: 3\n": "3:20: the values of majority-vote must",
     "version: 1\nsteps:\n  - drop-long-rows: {characters: 0}\n": "3:34: characters of drop-long",
-    "version: 1\nsteps:\n  - drop-bad-rows: {codes: [1]}\n": "3:28: codes of drop-bad-rows must",
-    "version: 1\nsteps:\n  - label-map: {labels: [a]}\n": "3:25: labels of label-map must be",
+    "version: 1\nsteps:\n  - drop-invalid-rows: {codes: [1]}\n": "3:32: codes of drop-invalid-rows",
+    "version: 1\nsteps:\n  - encode-labels: {labels: [a]}\n": "3:29: labels of encode-labels must",
     "version: 1\nread: {colums: a}\n": "2:8: unknown key 'colums' in read",
     "version: 1\nread: {prompt: [a]}\n": "2:16: prompt must be text",
     "version: 1\nread: 3\n": "2:7: read must be a mapping",
-    "- vote\n": "1:1: a plan is a mapping",
-    "version: 1\nsteps: [&a vote]\n": "2:9: anchors are not allowed",
+    "- majority-vote\n": "1:1: a plan is a mapping",
+    "version: 1\nsteps: [&a majority-vote]\n": "2:9: anchors are not allowed",
     "# nothing\n": "1:1: the file holds comments only",
 }
 
@@ -94,11 +94,11 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str) -> None
 
 
 def test_all_mistakes_are_told_at_once_and_the_nearest_fix_is_named(tmp_path: Path) -> None:
-    text = "version: 1\nsteps:\n  - add-separater: {separator: x}\n  - vote: {a: b}\n"
+    text = "version: 1\nsteps:\n  - add-separater: {separator: x}\n  - majority-vote: {a: b}\n"
     with pytest.raises(SpecError) as caught:
         read_plan(write(tmp_path, text), KNOWN_STEPS)
     assert "did you mean 'add-separator'?" in caught.value.message
-    assert "unknown key 'a' in vote" in caught.value.message
+    assert "unknown key 'a' in majority-vote" in caught.value.message
 
 
 def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def add_to(group: typer.Typer) -> None:
         examples=[
             "ftops data prepare train.jsonl -o ready.jsonl",
             "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
-            "ftops data prepare train.jsonl --yes --skip label-map --skip null-value",
+            "ftops data prepare train.jsonl --yes --skip encode-labels --skip null-value",
             "ftops data prepare train.jsonl --redact --skip phone-number",
             "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
         ],

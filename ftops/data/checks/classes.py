@@ -32,7 +32,7 @@ ONE = Rule(
 VARIANTS = Rule(
     "label-variants", _W, "labels that differ by case or blanks",
     "The same class is written in several ways, so it is learned and counted as several.",
-    "Write each label in one way.", "unify-labels",
+    "Write each label in one way.", "normalize-labels",
 )  # fmt: skip
 MISSING = Rule(
     "class-not-in-validation", _W, "class missing from the validation data",

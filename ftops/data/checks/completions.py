@@ -13,15 +13,15 @@ from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 BLANK = Rule(
-    "no-leading-blank", _A, "no leading blank",
+    "no-leading-space", _A, "no leading blank",
     "The tokenizers of the legacy models (ada to davinci, babbage-002, davinci-002) know most words"
     " with the blank before them; a completion that begins with one is fewer and better tokens.",
-    "Put one blank before each completion.", "add-leading-blank",
+    "Put one blank before each completion.", "add-leading-space",
 )  # fmt: skip
 MIXED = Rule(
-    "mixed-leading-blank", _W, "leading blank here and not there",
+    "mixed-leading-space", _W, "leading blank here and not there",
     "The same word with and without the blank is two things to learn.",
-    "Begin every completion with one blank, or none.", "add-leading-blank",
+    "Begin every completion with one blank, or none.", "add-leading-space",
 )  # fmt: skip
 STOP = Rule(
     "no-stop", _W, "no stop sequence",
@@ -46,7 +46,7 @@ PREFIX = Rule(
 CAPITALS = Rule(
     "upper-case-completions", _A, "completions in capitals",
     "More than a third of the letters are capitals. Models write small letters better.",
-    "Write completions in ordinary letters.", "lower-completions",
+    "Write completions in ordinary letters.", "lowercase-completions",
 )  # fmt: skip
 _LEADING = frozenset(" \n\t")
 _FIRST = itemgetter(0)  # no completion is empty

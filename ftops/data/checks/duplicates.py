@@ -34,7 +34,7 @@ DUPLICATE = Rule(
 CONTRADICTION = Rule(
     "same-prompt", Severity.WARNING, "same prompt, different completions",
     "The model cannot learn both: the rows contradict one another, unless variety is wanted.",
-    "Keep the answer that is right; where people voted, the one with most votes.", "vote",
+    "Keep the answer that is right; where people voted, the one with most votes.", "majority-vote",
 )  # fmt: skip
 _PART = 1 << 18
 _MOST_PARTS = 64

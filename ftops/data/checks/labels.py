@@ -16,7 +16,7 @@ SEVERAL_TOKENS = Rule(
     "A class that is one token is learned and measured more surely than one that is several, of"
     " which the first may be the beginning of more than one label.",
     "Let a number stand for each label, and map the answers back: `ftops data prepare` writes the"
-    " map, and runs keep it.", "label-map",
+    " map, and runs keep it.", "encode-labels",
 )  # fmt: skip
 _ONE_TOKEN = re.compile(r"\s?(?:[A-Za-z]{1,12}|[0-9]{1,3})\s?")
 _SHOWN = 3

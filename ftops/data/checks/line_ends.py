@@ -12,7 +12,7 @@ CARRIAGE_RETURN = Rule(
     "carriage-return", Severity.ADVICE, "line ends of Windows",
     "Lines inside of texts end with a carriage return and a line feed, as Windows writes them. The"
     " two are other tokens than the line feed alone that models have read most.",
-    "End lines with a line feed alone, here and when you ask.", "unify-newlines",
+    "End lines with a line feed alone, here and when you ask.", "normalize-newlines",
 )  # fmt: skip
 
 

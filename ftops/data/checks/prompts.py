@@ -37,7 +37,7 @@ BLANK = Rule(
     "prompt-ends-with-blank", _W, "prompt ends with a blank",
     "Tokens begin with the blank before a word, so a prompt that ends with one parts the word from"
     " it, and the model meets a token that it hardly knows.",
-    "Take the blank away.", "strip-prompt-end",
+    "Take the blank away.", "strip-prompts",
 )  # fmt: skip
 PREFIX = Rule(
     "common-prompt-prefix", _A, "long common beginning",
@@ -48,7 +48,7 @@ PREFIX = Rule(
 CAPITALS = Rule(
     "upper-case-prompts", _A, "prompts in capitals",
     "More than a third of the letters are capitals. Models have read far more small letters.",
-    "Write prompts in ordinary letters, here and when you ask.", "lower-prompts",
+    "Write prompts in ordinary letters, here and when you ask.", "lowercase-prompts",
 )  # fmt: skip
 EQUAL = Rule(
     "equal-prompts", _W, "all prompts are equal",

@@ -23,7 +23,7 @@ from ftops.data.values import (
 from ftops.records import Json
 
 _E = Severity.ERROR
-_DROP = "drop-bad-rows"
+_DROP = "drop-invalid-rows"
 FAULTS = (
     Rule("not-json", _E, "not JSON",
          "The line is not valid JSON: quotes around keys are missing, a comma is too much, the last"
@@ -68,7 +68,7 @@ FAULTS = (
          "Put the value in quotes.", _DROP),
     Rule("number-column", Severity.ADVICE, "column of numbers or of true and false", "All prompts"
          " or all completions are numbers, or true or false: they have one reading as text.",
-         "Write them as text, each as it stands.", "write-numbers"),
+         "Write them as text, each as it stands.", "stringify-numbers"),
     Rule("empty-completion", _E, "completion is empty", "Such a row teaches nothing.",
          "Fill the completion in, or drop the row.", _DROP),
     Rule("nul-character", _E, "character U+0000", "Text with this character is refused or cut by "
@@ -115,7 +115,7 @@ MOJIBAKE = Rule(
     "mojibake", Severity.WARNING, "garbled letters",
     "UTF-8 text was once read as another encoding and saved again: é became Ã©. The model would"
     " learn to write so.",
-    "Save the original as UTF-8, or decode it with the right encoding.", "mend-mojibake",
+    "Save the original as UTF-8, or decode it with the right encoding.", "fix-mojibake",
 )  # fmt: skip
 _NEEDLES = (("Ã", "Ã"), ("Â", "Â"), ("â", "â€"), ("¿", "ï»¿"), ("\ufffd", "\ufffd"))
 _GARBLED = re.compile(

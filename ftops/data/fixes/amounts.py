@@ -36,7 +36,7 @@ class DropLongRows(RowFilter):
 
 
 class Vote(Choice):
-    CODE = "vote"
+    CODE = "majority-vote"
     TITLE = "keep the completion that most rows of a prompt have"
     ABOUT = (
         "Where one prompt has several labels, the rows of the most frequent one stay; where two are"

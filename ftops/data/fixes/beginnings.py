@@ -61,7 +61,7 @@ class RemoveCompletionPrefix(TextFix):
 
 
 class LowerPrompts(TextFix):
-    CODE = "lower-prompts"
+    CODE = "lowercase-prompts"
     TITLE = "write prompts in small letters"
     ABOUT = "Proposed where nine of ten letters are capitals. Questions are then asked so, too."
     VALUES: ClassVar = {"keep": _KEEP}
@@ -71,7 +71,7 @@ class LowerPrompts(TextFix):
 
 
 class LowerCompletions(TextFix):
-    CODE = "lower-completions"
+    CODE = "lowercase-completions"
     TITLE = "write completions in small letters"
     ABOUT = "Proposed where nine of ten letters are capitals, and never for labels."
     VALUES: ClassVar = {"keep": _KEEP}
@@ -81,7 +81,7 @@ class LowerCompletions(TextFix):
 
 
 class AddLeadingBlank(TextFix):
-    CODE = "add-leading-blank"
+    CODE = "add-leading-space"
     TITLE = "begin every completion with a blank"
     ABOUT = (
         "For the tokenizers of the legacy models, which know most words with the blank before them."

@@ -49,8 +49,8 @@ FIXES: Mapping[str, type[Fix]] = {
 KNOWN_STEPS = {code: fix.VALUES for code, fix in FIXES.items()}  # what a plan may say
 # What is applied before the checks look again, because it changes what they see.
 EARLY = (
-    "mend-json", "rename-keys", "write-numbers", "write-arguments", "drop-extra-keys", "remove-nul",
-    "mend-mojibake", "unify-newlines", "redact",
+    "repair-json", "rename-keys", "stringify-numbers", "stringify-arguments", "drop-extra-keys",
+    "remove-nul", "fix-mojibake", "normalize-newlines", "redact",
 )  # fmt: skip
 
 

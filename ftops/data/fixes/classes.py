@@ -9,7 +9,7 @@ from ftops.text import to_nfc
 
 
 class UnifyLabels(TextFix):
-    CODE = "unify-labels"
+    CODE = "normalize-labels"
     TITLE = "write each label in one way"
     ABOUT = "Labels that differ by case or blanks become the one that is most frequent."
     VALUES: ClassVar = {"labels": Value("labels", "for each way to write it, the label")}
@@ -20,7 +20,7 @@ class UnifyLabels(TextFix):
 
 
 class LabelMap(TextFix):
-    CODE = "label-map"
+    CODE = "encode-labels"
     TITLE = "let a number stand for each label"
     ABOUT = (
         "Labels of several tokens become ` 1`, ` 2`, …, which are one token each. The map stands in"

@@ -87,7 +87,7 @@ class ReplaceStop(AddStop):
 
 
 class StripPromptEnd(TextFix):
-    CODE = "strip-prompt-end"
+    CODE = "strip-prompts"
     TITLE = "take blanks at the end of prompts away"
     ABOUT = "Blanks and tabs behind the last letter of a prompt go; line ends stay."
 

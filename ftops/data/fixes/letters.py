@@ -15,7 +15,7 @@ _HOLES = {0x81: 0x81, 0x8D: 0x8D, 0x8F: 0x8F, 0x90: 0x90, 0x9D: 0x9D}  # no lett
 
 
 class MendMojibake(TextFix):
-    CODE = "mend-mojibake"
+    CODE = "fix-mojibake"
     TITLE = "mend garbled letters"
     ABOUT = (
         "UTF-8 that was read as Windows-1252 is read again: `Ã©` becomes `é`. Only where all that"
@@ -46,7 +46,7 @@ def _decode(found: "re.Match[str]") -> str:
 
 
 class UnifyNewlines(TextFix):
-    CODE = "unify-newlines"
+    CODE = "normalize-newlines"
     TITLE = "end lines with a line feed alone"
     ABOUT = "Carriage returns, with a line feed or alone, become line feeds."
     EVERY = True

@@ -15,7 +15,7 @@ from ftops.records import Json
 
 
 class MendJson(RecordFix):
-    CODE = "mend-json"
+    CODE = "repair-json"
     TITLE = "mend what is nearly JSON"
     ABOUT = (
         "Puts quotes around keys, makes double quotes of single and curly ones, and takes away"
@@ -49,7 +49,7 @@ class RenameKeys(RecordFix):
 
 
 class WriteNumbers(RecordFix):
-    CODE = "write-numbers"
+    CODE = "stringify-numbers"
     TITLE = "write numbers, true and false as text"
     ABOUT = (
         "A prompt or completion that is a number, or true or false, becomes the text that stands in"
@@ -75,7 +75,7 @@ class WriteNumbers(RecordFix):
 
 
 class WriteArguments(RecordFix):
-    CODE = "write-arguments"
+    CODE = "stringify-arguments"
     TITLE = "write the arguments of calls as JSON text"
     ABOUT = (
         "Arguments of a tool's call that are an object become the JSON of it, as text; an empty"
@@ -142,7 +142,7 @@ def _without_nul(value: object) -> object:
 class DropBadRows(Fix):
     """Says which faults may be left out; what is mended before does not come here."""
 
-    CODE = "drop-bad-rows"
+    CODE = "drop-invalid-rows"
     TITLE = "leave out rows that cannot be used"
     ABOUT = (
         "Leaves out the rows that fail the named checks, each check its own choice. A row that"

@@ -10,15 +10,15 @@ from ftops.records import DataPlan
 # What these do to texts concerns answers, or is told by `find_marks` and `find_labels`.
 _NOT_OF_QUESTIONS = frozenset(
     {
-        "add-leading-blank",
+        "add-leading-space",
         "add-separator",
         "add-stop",
-        "label-map",
-        "lower-completions",
+        "encode-labels",
+        "lowercase-completions",
         "remove-completion-prefix",
         "replace-separator",
         "replace-stop",
-        "unify-labels",
+        "normalize-labels",
     }
 )
 

@@ -19,13 +19,13 @@ from ftops.records import DataPlan, Json, PlanStep, RowFormat
 
 _ORDER = list(FIXES)
 # Fixes by which rows that differ may become the same.
-_MERGING = {code for code, fix in FIXES.items() if issubclass(fix, TextFix)} | {"vote"}
+_MERGING = {code for code, fix in FIXES.items() if issubclass(fix, TextFix)} | {"majority-vote"}
 # A fix that is of no use beside others.
 _COVERED = {
     "add-separator": {"replace-separator"},
-    "add-stop": {"replace-stop", "label-map"},
-    "unify-labels": {"label-map"},
-    "add-leading-blank": {"label-map"},
+    "add-stop": {"replace-stop", "encode-labels"},
+    "normalize-labels": {"encode-labels"},
+    "add-leading-space": {"encode-labels"},
 }
 
 

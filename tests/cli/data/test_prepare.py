@@ -39,7 +39,7 @@ def test_without_a_terminal_it_is_a_dry_run_that_shows_real_rows(tmp_path: Path)
     path = write(tmp_path / "train.jsonl", 300, '{"prompt": "a", "completion": null}')
     answer = ftops("data", "prepare", path, "-o", tmp_path / "out.jsonl")
     assert answer.code == 0
-    assert "drop-bad-rows  leave out rows that cannot be used: 1 row (null-value)" in answer.out
+    assert "drop-invalid-rows  leave out rows that cannot be used: 1 row (null-value)" in answer.out
     assert "    line 301\n      before  {" in answer.out
     assert "after   (left out)" in answer.out
     assert "add-separator  end every prompt with the separator: 300 rows" in answer.out
@@ -58,7 +58,7 @@ def test_yes_takes_every_fix_writes_the_plan_and_says_what_is_next(tmp_path: Pat
     assert r"To ask the model: end prompts with '\n\n###\n\n', stop at '\n'." in answer.out
     assert "ftops init" in answer.out
     assert path.read_bytes() == before
-    assert "add-leading-blank" in (tmp_path / f"{out.name}.plan.yaml").read_text()
+    assert "add-leading-space" in (tmp_path / f"{out.name}.plan.yaml").read_text()
 
 
 def test_a_plan_repeats_the_preparation_without_a_question(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_change_is_shown_where_it_is() -> None:
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--only", "vote"],
+        ["--only", "majority-vote"],
         ["--task", "generation"],
         ["--plan-out", "p"],
         ["--redact"],

@@ -183,10 +183,10 @@ def test_the_first_letters_of_short_sentences_are_no_capitals_to_speak_of(tmp_pa
 def test_completions_without_blank_or_stop_are_told(tmp_path: Path) -> None:
     rows = [pair(f"{number}{MARK}", f"well {number} {number * 7}") for number in range(400)]
     findings = found(judge(tmp_path, rows))
-    assert {"no-leading-blank", "no-stop", "common-completion-prefix"} <= set(findings)
+    assert {"no-leading-space", "no-stop", "common-completion-prefix"} <= set(findings)
     mixed = [*answers(), pair(f"a{MARK}", "bare END"), pair(f"b{MARK}", " no end")]
     findings = found(judge(tmp_path, [*mixed, pair(f"c{MARK}", " the END is END")]))
-    assert findings["mixed-leading-blank"].places == (401,)
+    assert findings["mixed-leading-space"].places == (401,)
     assert findings["stop-missing"].places == (402,)
     assert findings["stop-inside"].places == (403,)
 

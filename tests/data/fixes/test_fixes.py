@@ -63,35 +63,35 @@ def test_mending_never_fails(text: str) -> None:
 
 Values = Mapping[str, Json]
 STEPS: dict[str, tuple[Values, object, object]] = {
-    "mend-json": ({}, "{prompt: 'a', completion: 'b'}", pair("a", "b")),
+    "repair-json": ({}, "{prompt: 'a', completion: 'b'}", pair("a", "b")),
     "rename-keys": ({}, {"Prompt": "a", " COMPLETION ": "b"}, pair("a", "b")),
-    "write-numbers": ({}, pair("a", 12), pair("a", "12")),
-    "write-arguments": (
+    "stringify-numbers": ({}, pair("a", 12), pair("a", "12")),
+    "stringify-arguments": (
         {}, calling({**call({}), "function": {"name": "f", "arguments": {"a": ["é", {}]}}}),
         calling({**call({}), "function": {"name": "f", "arguments": '{"a":["é",{}]}'}}),
     ),
     "drop-extra-keys": ({}, pair("a", "b") | {"id": 3}, pair("a", "b")),
     "remove-nul": ({}, pair("a\0", "b"), pair("a", "b")),
-    "mend-mojibake": ({}, pair("cafÃ© isnâ€™t", "b"), pair("café isn’t", "b")),
-    "unify-newlines": ({}, pair("a\r\nb\rc", "d\r\n"), pair("a\nb\nc", "d\n")),
+    "fix-mojibake": ({}, pair("cafÃ© isnâ€™t", "b"), pair("café isn’t", "b")),
+    "normalize-newlines": ({}, pair("a\r\nb\rc", "d\r\n"), pair("a\nb\nc", "d\n")),
     "redact": (
         {"codes": ["email-address", "phone-number"]}, pair("jo@firma.de?", "+49 170 1234567"),
         pair("[EMAIL]?", "[PHONE]"),
     ),
-    "strip-prompt-end": ({}, pair("a \t ", " b "), pair("a", " b ")),
+    "strip-prompts": ({}, pair("a \t ", " b "), pair("a", " b ")),
     "remove-prompt-prefix": ({"prefix": "Tell: "}, pair("Tell: a", "b"), pair("a", "b")),
-    "lower-prompts": ({"keep": " END"}, pair("ÄB END", "C"), pair("äb END", "C")),
+    "lowercase-prompts": ({"keep": " END"}, pair("ÄB END", "C"), pair("äb END", "C")),
     "remove-completion-prefix": ({"prefix": " It is "}, pair("a", " It is b"), pair("a", " b")),
-    "lower-completions": ({"keep": ""}, pair("A", " BC"), pair("A", " bc")),
-    "unify-labels": ({"labels": {"Yes": "yes"}}, pair("a", "Yes"), pair("a", "yes")),
-    "label-map": ({"labels": {"in order": " 1"}}, pair("a", "in order"), pair("a", " 1")),
+    "lowercase-completions": ({"keep": ""}, pair("A", " BC"), pair("A", " bc")),
+    "normalize-labels": ({"labels": {"Yes": "yes"}}, pair("a", "Yes"), pair("a", "yes")),
+    "encode-labels": ({"labels": {"in order": " 1"}}, pair("a", "in order"), pair("a", " 1")),
     "replace-separator": (
         {"separator": " ->", "instead_of": ["\n"]}, pair("a\nb\n", "c"), pair("a\nb ->", "c"),
     ),
     "add-separator": ({"separator": " ->"}, pair("a", "b"), pair("a ->", "b")),
     "replace-stop": ({"stop": " END", "instead_of": ["\n"]}, pair("a", "b\n"), pair("a", "b END")),
     "add-stop": ({"stop": "\n"}, pair("a", "b"), pair("a", "b\n")),
-    "add-leading-blank": ({}, pair("a", "b"), pair("a", " b")),
+    "add-leading-space": ({}, pair("a", "b"), pair("a", " b")),
 }  # fmt: skip
 
 
@@ -104,7 +104,13 @@ def test_a_fix_does_what_it_says_and_the_second_time_nothing(tmp_path: Path, cod
 
 
 def test_every_fix_is_tried_here() -> None:
-    elsewhere = {"drop-marked", "drop-bad-rows", "drop-long-rows", "vote", "drop-duplicates"}
+    elsewhere = {
+        "drop-marked",
+        "drop-invalid-rows",
+        "drop-long-rows",
+        "majority-vote",
+        "drop-duplicates",
+    }
     assert set(STEPS) | elsewhere == set(FIXES)
 
 
@@ -131,17 +137,17 @@ def test_each_kind_of_bad_row_is_a_choice_of_its_own(tmp_path: Path, code: str) 
     rows = [pair("a", "b"), *BAD.values()]
     kept: dict[str, Json] = {"codes": [other for other in BAD if other != code]}
     with pytest.raises(DatasetError) as caught:
-        run_steps(tmp_path, rows, PlanStep("drop-bad-rows", kept))
+        run_steps(tmp_path, rows, PlanStep("drop-invalid-rows", kept))
     line = 2 + list(BAD).index(code)
     assert f"rows.jsonl:{line}: " in caught.value.message
     assert "1 of 2 rows are bad" in caught.value.message
     assert not (tmp_path / "out.jsonl").exists()
-    assert run_steps(tmp_path, rows, PlanStep("drop-bad-rows", {"codes": [*BAD]})) == rows[:1]
+    assert run_steps(tmp_path, rows, PlanStep("drop-invalid-rows", {"codes": [*BAD]})) == rows[:1]
 
 
 def test_rows_that_are_mended_stand_where_they_stood(tmp_path: Path) -> None:
     rows: list[object] = [pair("a", "1"), "{prompt: 'b', completion: '2', id: 7}", pair("c", "3")]
-    steps = [PlanStep("mend-json"), PlanStep("drop-extra-keys")]
+    steps = [PlanStep("repair-json"), PlanStep("drop-extra-keys")]
     assert run_steps(tmp_path, rows, *steps) == [pair("a", "1"), pair("b", "2"), pair("c", "3")]
 
 
@@ -171,7 +177,7 @@ def test_a_prefix_is_never_all_of_a_text(tmp_path: Path) -> None:
 
 
 def test_a_label_that_the_plan_does_not_know_is_an_error_with_its_line(tmp_path: Path) -> None:
-    step = PlanStep("label-map", {"labels": {"in order": " 1", "part of": " 2"}})
+    step = PlanStep("encode-labels", {"labels": {"in order": " 1", "part of": " 2"}})
     rows = [pair("a", "in order"), pair("b", "mother"), pair("c", " 2")]
     with pytest.raises(DatasetError, match=r"rows\.jsonl:2: the label 'mother' is not in"):
         run_steps(tmp_path, rows, step)
@@ -182,7 +188,7 @@ def test_the_way_back_from_a_number_is_the_first_label_that_has_it() -> None:
 
 
 def test_texts_of_chats_and_preferences_are_mended_too(tmp_path: Path) -> None:
-    steps = [PlanStep("mend-mojibake"), PlanStep("unify-newlines")]
+    steps = [PlanStep("fix-mojibake"), PlanStep("normalize-newlines")]
     tools = {"tools": [tool(to={"description": "Ã©"})]}
     rows = run_steps(tmp_path, [chat("cafÃ©\r\n", "a") | tools], *steps)
     assert rows == [chat("café\n", "a") | tools]
@@ -192,7 +198,7 @@ def test_texts_of_chats_and_preferences_are_mended_too(tmp_path: Path) -> None:
 def test_texts_in_the_arguments_of_calls_are_mended_and_others_stay_to_the_letter(
     tmp_path: Path,
 ) -> None:
-    steps = [PlanStep("mend-mojibake"), PlanStep("unify-newlines")]
+    steps = [PlanStep("fix-mojibake"), PlanStep("normalize-newlines")]
     good, bad = calling(call('{"a":  1}')), calling(call({"place": "cafÃ©\r\n", "n": [1, "Ã©"]}))
     wanted = calling(call('{"place":"café\\n","n":[1,"é"]}'))
     assert run_steps(tmp_path, [good, bad], *steps) == [good, wanted]
@@ -218,10 +224,10 @@ def test_most_votes_win_and_of_equals_the_first(tmp_path: Path) -> None:
         pair("a", "no"), pair("a", "yes"), pair("a", "yes"), pair("b", "x"), pair("b", "y"),
         pair("c", "z"),
     ]  # fmt: skip
-    steps = [PlanStep("vote"), PlanStep("drop-duplicates")]
+    steps = [PlanStep("majority-vote"), PlanStep("drop-duplicates")]
     assert run_steps(tmp_path, rows, *steps) == [rows[1], rows[3], rows[5]]
     chats = [chat("a", "no"), chat("a", "yes"), chat("a", "yes")]
-    assert run_steps(tmp_path, chats, PlanStep("vote")) == chats[1:]
+    assert run_steps(tmp_path, chats, PlanStep("majority-vote")) == chats[1:]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40))

@@ -50,7 +50,7 @@ def test_records_that_nest_deep_are_left_out_like_others(tmp_path: Path) -> None
     plan = DataPlan(
         (
             PlanStep("drop-extra-keys", {"keys": ["x"]}),
-            PlanStep("drop-bad-rows", {"codes": ["not-text", "not-an-object", "bad-chat"]}),
+            PlanStep("drop-invalid-rows", {"codes": ["not-text", "not-an-object", "bad-chat"]}),
         )
     )
     outcome = write_prepared(open_source(path), plan, tmp_path / "out.jsonl")

@@ -31,7 +31,7 @@ def test_a_duplicate_or_empty_row_before_a_long_row_does_not_save_it_and_costs_n
 
 def test_classes_of_which_one_begins_the_other_keep_their_names(tmp_path: Path) -> None:
     rows = [pair(f"{n}?{MARK}", ("positive", "positive_strong")[n % 2]) for n in range(400)]
-    trial = try_all(tmp_path, rows, skip=["label-map", "add-leading-blank"])
+    trial = try_all(tmp_path, rows, skip=["encode-labels", "add-leading-space"])
     assert {completion for _, completion in trial.pairs} == {"positive", "positive_strong"}
     mapped = try_all(tmp_path, rows)
     assert {completion for _, completion in mapped.pairs} == {" 1", " 2"}
@@ -49,9 +49,9 @@ def test_a_completion_that_is_the_common_beginning_of_all_is_not_emptied(tmp_pat
 
 def test_numbered_classes_do_not_lose_their_name_silently(tmp_path: Path) -> None:
     rows = [pair(f"{n}?{MARK}", f" class_{n % 3 + 1}") for n in range(400)]
-    assert try_all(tmp_path, rows, skip=["label-map"]).rows == rows
+    assert try_all(tmp_path, rows, skip=["encode-labels"]).rows == rows
     steps = try_all(tmp_path, rows).found.plan.steps
-    (step,) = [one for one in steps if one.code == "label-map"]
+    (step,) = [one for one in steps if one.code == "encode-labels"]
     assert step.values == {"labels": {" class_1": " 1", " class_2": " 2", " class_3": " 3"}}
 
 
@@ -81,7 +81,7 @@ def test_cells_that_say_none_or_na_are_text_and_stay(tmp_path: Path) -> None:
     words = ("NA", "None", "null", "nan", "1.50", "true")
     lines = [f"{n} is what,{words[n % 6]} {n}" for n in range(60)]
     table.write_text("\n".join(["prompt,completion", *lines, "last,NA"]) + "\n")
-    kept = ["add-separator", "add-stop", "add-leading-blank"]
+    kept = ["add-separator", "add-stop", "add-leading-space"]
     trial = try_file(table, skip=kept)
     assert [completion for _, completion in trial.pairs] == [
         *(f"{words[n % 6]} {n}" for n in range(60)), "NA",

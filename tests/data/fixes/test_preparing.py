@@ -30,7 +30,7 @@ def questions(count: int = 300) -> list[object]:
 
 def test_rows_without_any_marks_get_separator_stop_and_blank(tmp_path: Path) -> None:
     trial = try_all(tmp_path, questions())
-    assert trial.codes == ["add-separator", "add-stop", "add-leading-blank"]
+    assert trial.codes == ["add-separator", "add-stop", "add-leading-space"]
     assert trial.pairs[0] == (f"0, what is it?{MARK}", " a is 0\n")
     assert trial.found.find_left(trial.outcome.rows) == []
 
@@ -45,7 +45,7 @@ def test_what_was_prepared_needs_nothing_more(tmp_path: Path) -> None:
 
 
 def test_a_chat_model_gets_no_leading_blank_and_no_label_map(tmp_path: Path) -> None:
-    assert "add-leading-blank" not in try_all(tmp_path, questions(), aim=CHAT).codes
+    assert "add-leading-space" not in try_all(tmp_path, questions(), aim=CHAT).codes
     rows = [pair(f"{n}?{MARK}", ("in order", "part of it")[n % 2]) for n in range(400)]
     assert try_all(tmp_path, rows, aim=CHAT).codes == []
 
@@ -54,11 +54,11 @@ def test_labels_of_several_tokens_are_numbered_and_the_map_is_in_the_plan(tmp_pa
     labels = ("in order", "part of it", "mother")
     rows = [pair(f"{n}?{MARK}", labels[n % 3]) for n in range(600)]
     trial = try_all(tmp_path, rows)
-    assert trial.codes == ["label-map"]
+    assert trial.codes == ["encode-labels"]
     assert [completion for _, completion in trial.pairs[:4]] == [" 1", " 3", " 2", " 1"]
     step = trial.found.plan.steps[0]
     assert step.values == {"labels": {"in order": " 1", "mother": " 2", "part of it": " 3"}}
-    assert "no-leading-blank" not in {
+    assert "no-leading-space" not in {
         left.code for left in trial.found.find_left(trial.outcome.rows)
     }
 
@@ -73,7 +73,7 @@ def test_labels_that_differ_by_case_become_the_most_frequent(tmp_path: Path) -> 
         pair(f"{n}?{MARK}", " Yes" if n % 7 == 0 else (" yes", " no")[n % 2]) for n in range(400)
     ]
     trial = try_all(tmp_path, rows)
-    assert trial.codes == ["unify-labels"]
+    assert trial.codes == ["normalize-labels"]
     assert {completion for _, completion in trial.pairs} == {" yes", " no"}
 
 
@@ -83,7 +83,7 @@ def test_a_label_that_people_disagree_on_is_voted_for_and_free_answers_are_not(
     rows = [pair(f"{n}?{MARK}", (" a", " b")[n % 2]) for n in range(400)]
     votes = [pair(f"v?{MARK}", " a"), pair(f"v?{MARK}", " b"), pair(f"v?{MARK}", " b")]
     trial = try_all(tmp_path, [*rows, *votes])
-    assert trial.codes == ["vote", "drop-duplicates"]
+    assert trial.codes == ["majority-vote", "drop-duplicates"]
     assert trial.pairs[400:] == [(f"v?{MARK}", " b")]
     free = [pair(f"{n // 2}?{MARK}", f" {chr(97 + n % 26)} is {n} END") for n in range(300)]
     assert try_all(tmp_path, free).codes == []
@@ -121,7 +121,7 @@ def test_several_separators_become_one(tmp_path: Path) -> None:
 def test_blanks_behind_the_separator_go_and_it_stays(tmp_path: Path) -> None:
     rows = [pair(f"is {n} -> ", f" {chr(97 + n % 26)} is {n} END") for n in range(300)]
     trial = try_all(tmp_path, [*rows, pair("x", " y END")])
-    assert set(trial.codes) == {"strip-prompt-end", "add-separator"}
+    assert set(trial.codes) == {"strip-prompts", "add-separator"}
     assert [prompt for prompt, _ in trial.pairs][-2:] == ["is 299 ->", "x ->"]
 
 
@@ -161,7 +161,7 @@ def test_only_what_is_nearly_all_capitals_is_written_small(tmp_path: Path) -> No
     rows = [pair(f"WHAT IS {chr(65 + n % 26)}{n}{MARK}", f" IT IS {n} OK END") for n in range(300)]
     rows = [pair(f"{n} IS WHAT{MARK}", f" {chr(65 + n % 26)} IS {n} END") for n in range(300)]
     trial = try_all(tmp_path, rows)
-    assert trial.codes == ["lower-prompts", "lower-completions"]
+    assert trial.codes == ["lowercase-prompts", "lowercase-completions"]
     assert trial.pairs[0] == (f"0 is what{MARK}", " a is 0 END")
     half = [pair(f"{n} WHAT is it{MARK}", f" {chr(65 + n % 26)}B of {n} END") for n in range(300)]
     assert try_all(tmp_path, half).codes == []
@@ -170,7 +170,7 @@ def test_only_what_is_nearly_all_capitals_is_written_small(tmp_path: Path) -> No
 def test_what_is_mended_is_looked_at_again(tmp_path: Path) -> None:
     rows = [f"{{prompt: 'news {n}', completion: {n % 4}}}" for n in range(400)]
     trial = try_all(tmp_path, rows)
-    assert trial.codes == ["mend-json", "write-numbers", "add-separator", "add-leading-blank"]
+    assert trial.codes == ["repair-json", "stringify-numbers", "add-separator", "add-leading-space"]
     assert trial.pairs[5] == (f"news 5{MARK}", " 1")
 
 
@@ -211,7 +211,7 @@ def test_one_row_is_prepared_once(tmp_path: Path) -> None:
 def test_only_and_skip_take_codes_of_fixes_and_of_checks(tmp_path: Path) -> None:
     assert try_all(tmp_path, questions(), only=["add-stop"]).codes == ["add-stop"]
     assert try_all(tmp_path, questions(), skip=["no-separator", "add-stop"]).codes == [
-        "add-leading-blank"
+        "add-leading-space"
     ]
     with pytest.raises(UsageError, match="--only add-stopp") as caught:
         check_codes(["add-stopp"], ["not-json"], "--only")
@@ -231,16 +231,16 @@ def test_each_fix_is_asked_about_with_real_rows_and_refused_ones_are_not_done(
     assert asked == [
         ("add-separator", 300, f"0, what is it?{MARK}"),
         ("add-stop", 300, "a is 0\n"),
-        ("add-leading-blank", 300, " a is 0"),
+        ("add-leading-space", 300, " a is 0"),
     ]
-    assert trial.codes == ["add-separator", "add-leading-blank"]
+    assert trial.codes == ["add-separator", "add-leading-space"]
     assert [one.step.code for one in trial.found.refused] == ["add-stop"]
 
 
 def test_when_the_label_map_is_refused_the_blank_is_asked_about(tmp_path: Path) -> None:
     rows = [pair(f"{n}?{MARK}", ("in order", "part of it")[n % 2]) for n in range(400)]
-    trial = try_all(tmp_path, rows, lambda proposal, _: proposal.step.code != "label-map")
-    assert trial.codes == ["add-leading-blank"]
+    trial = try_all(tmp_path, rows, lambda proposal, _: proposal.step.code != "encode-labels")
+    assert trial.codes == ["add-leading-space"]
 
 
 def test_a_plan_does_the_same_to_other_data_and_infers_nothing(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_preference_whose_answers_become_the_same_is_no_row_any_more(tmp_path:
     with pytest.raises(DatasetError, match=r"rows\.jsonl:2: .*are the same, redacted"):
         run_steps(tmp_path, rows, MAILS)
     assert not (tmp_path / "out.jsonl").exists()
-    drop = PlanStep("drop-bad-rows", {"codes": ["equal-answers"]})
+    drop = PlanStep("drop-invalid-rows", {"codes": ["equal-answers"]})
     assert run_steps(tmp_path, rows, MAILS, drop) == [rows[0], rows[2]]
     trial = try_all(tmp_path, rows, private=True)
     assert trial.codes == ["email-address", "equal-answers"]
@@ -163,7 +163,7 @@ def test_nothing_that_is_shown_of_rows_holds_a_secret_whole(tmp_path: Path) -> N
     pairs: list[object] = [pair(f"{n} {secret}", f"{n} {CARD}") for n in range(20)]
     nearly = f"{{prompt: 'a {MAIL}', completion: 'b'}}"
     trial = try_all(tmp_path, [nearly, *pairs, pairs[0], pair(MAIL, None)], redact=True)
-    assert {"mend-json", "null-value", "phone-number", "drop-duplicates"} <= set(trial.codes)
+    assert {"repair-json", "null-value", "phone-number", "drop-duplicates"} <= set(trial.codes)
     chats = [chat(f"{n} {secret}", f"it is {CARD}") for n in range(20)]
     other = try_all(tmp_path, chats, redact=True)
     for text in (shown(trial), shown(other)):
@@ -182,7 +182,7 @@ def test_a_label_map_knows_labels_by_their_placeholders(tmp_path: Path) -> None:
     labels = [f" ask n{n}@firma.de" for n in range(50)]
     rows = [pair(f"{n}?{MARK}", (labels[n // 2 % 50], " nobody at all")[n % 2]) for n in range(400)]
     trial = try_all(tmp_path, rows, redact=True)
-    (step,) = [one for one in trial.found.plan.steps if one.code == "label-map"]
+    (step,) = [one for one in trial.found.plan.steps if one.code == "encode-labels"]
     assert step.values == {"labels": {" ask [EMAIL]": " 1", " nobody at all": " 2"}}
     assert {completion for _, completion in trial.pairs} == {" 1", " 2"}
 

@@ -5,12 +5,12 @@ from ftops.records import DataPlan, PlanStep
 
 PLAN = DataPlan(
     (
-        PlanStep("strip-prompt-end"),
+        PlanStep("strip-prompts"),
         PlanStep("remove-prompt-prefix", {"prefix": "Tell me: "}),
-        PlanStep("lower-prompts", {"keep": ""}),
-        PlanStep("label-map", {"labels": {" Part of": " 1", "mother": " 2"}}),
+        PlanStep("lowercase-prompts", {"keep": ""}),
+        PlanStep("encode-labels", {"labels": {" Part of": " 1", "mother": " 2"}}),
         PlanStep("add-separator", {"separator": " ->"}),
-        PlanStep("add-leading-blank"),
+        PlanStep("add-leading-space"),
         PlanStep("drop-duplicates"),
     )
 )

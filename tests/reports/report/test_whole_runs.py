@@ -105,13 +105,16 @@ def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_finding
 
 def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -> None:
     facts = make_facts()
-    steps: Json = [{"label-map": {"labels": {"no": " 1", "yes": " 2"}}}, {"drop-duplicates": {}}]
+    steps: Json = [
+        {"encode-labels": {"labels": {"no": " 1", "yes": " 2"}}},
+        {"drop-duplicates": {}},
+    ]
     detail: dict[str, Json] = {"plan": {"steps": steps}, "recipe": {"separator": "\n->"}}
     prepared = replace(
         facts, stages=[StageRecord(Stage.PREPARE, StageStatus.SUCCEEDED, detail=detail)]
     )
     told = dict(list_pairs(prepared))["prepared by"]
-    assert told == "label-map (2 labels), drop-duplicates, separator '\\n->'"
+    assert told == "encode-labels (2 labels), drop-duplicates, separator '\\n->'"
     assert dict(list_pairs(facts))["prepared by"] == ""
 
 
