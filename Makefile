@@ -24,7 +24,7 @@ PROOF_schedules := tests/crash/test_schedules.py
 PROOF_faults    := tests/faults
 PROOF_engine    := tests/crash/test_engine.py tests/crash/test_mishaps.py
 
-.PHONY: setup run test test-latest test-crash check fix bench conformance lock clean
+.PHONY: setup run test test-latest test-crash structure check fix bench conformance lock clean
 
 run: $(VENV)/.installed          ## train a first model and show what came out
 	$(BIN)/ftops run $(JOB)
@@ -55,6 +55,9 @@ fix: $(VENV)/.installed-dev      ## rewrite what `make check` would complain abo
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python docs/generate.py
+
+structure: $(VENV)/.installed-dev  ## figures of the package's structure beside their limits
+	$(BIN)/python -m tests.structure
 
 bench: $(VENV)/.installed-dev    ## measured ratios, see benchmarks/
 	$(BIN)/python -m benchmarks

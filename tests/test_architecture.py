@@ -4,7 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import pytest
+
+from tests.structure import ROOT, Figure, Structure
+
 DRAWERS = {"utils", "util", "helpers", "common", "misc", "manager", "base", "core", "handler"}
 
 
@@ -57,3 +60,36 @@ def test_nothing_reads_or_writes_pickles() -> None:
             if modules & PICKLING:
                 found.append(f"{path}:{getattr(node, 'lineno', 0)}")
     assert found == []
+
+
+STRUCTURE = Structure()
+PROVIDER_NAMES = {"local", "openai", "azure", "together"}
+
+
+@pytest.mark.parametrize("figure", STRUCTURE.list_figures(), ids=lambda figure: figure.name)
+def test_a_figure_of_the_structure_is_within_its_limit(figure: Figure) -> None:
+    assert figure.value <= figure.limit
+
+
+def test_no_modules_import_each_other() -> None:
+    assert STRUCTURE.list_cycles() == []
+
+
+def test_imports_are_at_the_top() -> None:
+    assert STRUCTURE.list_nested_third_parties() == []
+
+
+def test_provider_names_are_in_the_package_of_providers_alone() -> None:
+    """Others ask `Capabilities`; a default for the user is a name, too, and is not compared."""
+    compared = [
+        f"{module.path.relative_to(ROOT)}:{node.lineno}"
+        for module in STRUCTURE.modules.values()
+        if not module.name.startswith(("ftops.providers", "ftops.engine"))
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Compare)
+        and any(
+            isinstance(side, ast.Constant) and side.value in PROVIDER_NAMES
+            for side in (node.left, *node.comparators)
+        )
+    ]
+    assert compared == []
