@@ -21,9 +21,9 @@ from openai import OpenAI
 from benchmarks.engine_process import EngineProcess, run_engine
 from ftops.audit import AuditLog, AuditReader
 from ftops.clock import SystemClock
-from ftops.inference.asking import ask
-from ftops.inference.manner import Manner
-from ftops.inference.store import AnswerStore
+from ftops.inference.batch import ask
+from ftops.inference.cache import ResponseCache
+from ftops.inference.manner import BatchOptions
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
 from ftops.records import ProviderSettings, Sampling
@@ -83,11 +83,11 @@ def ask_bare(engine: EngineProcess, model: str, prompts: list[str]) -> float:
 
 
 def ask_ours(
-    provider: Provider, model: str, prompts: list[str], home: Path, manner: Manner
+    provider: Provider, model: str, prompts: list[str], home: Path, manner: BatchOptions
 ) -> float:
     """Seconds of `ask`, its store included."""
     began_s = time.perf_counter()
-    store = AnswerStore(home, SystemClock())
+    store = ResponseCache(home, SystemClock())
     sampling = Sampling(max_tokens=MAX_TOKENS)
     found = ask(provider, model, prompts, sampling, store=store, manner=manner)
     assert all(one.completion for one in found)
@@ -104,7 +104,7 @@ def main() -> int:
         settings = ProviderSettings("openai", base_url=engine.base_url, api_key_env=_KEY)
         provider = build_provider(settings, context)
         able = build_provider(ProviderSettings("local"), context).capabilities
-        manner = Manner(
+        manner = BatchOptions(
             SystemClock(),
             at_once=able.questions_at_once,
             texts_a_request=able.texts_a_question,

@@ -18,13 +18,13 @@ from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.ledger.ledger import Ledger
 from ftops.providers.registry import Context, build_provider
 from ftops.records import ProviderSettings, RowFormat, Run, RunStatus, Stage, StageStatus
-from ftops.runs.crowd import CrowdClock, drive_crowd
-from ftops.runs.desk import Desk
-from ftops.runs.details import Prepared, PreparedFile
+from ftops.runs.context import RunContext
 from ftops.runs.keys import make_run_id
-from ftops.runs.observer import Silent
-from ftops.runs.runs import drive
+from ftops.runs.observer import NullObserver
+from ftops.runs.open_run import drive
+from ftops.runs.parallel import ThrottledClock, run_parallel
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData, PreparedFile
 
 JOBS = 100
 MEASURED_S = 15.0
@@ -35,7 +35,7 @@ class _Measured(Exception):
     """The figures are there."""
 
 
-class Meter(Silent):
+class Meter(NullObserver):
     """Looks at this process's processor time between two moments; hears of every job's status."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ def add_run(ledger: Ledger, clock: SystemClock, number: int, job_id: str) -> Run
     )
     run = ledger.move_run(ledger.add_run(run, unless_known=False), RunStatus.RUNNING)
     file = PreparedFile("train", "file-1", file_id="file-1")
-    details = {Stage.PREPARE: Prepared(RowFormat.COMPLETION, "", None, file).to_json()}
+    details = {Stage.PREPARE: PreparedData(RowFormat.COMPLETION, "", None, file).to_json()}
     for stage in (Stage.PREPARE, Stage.UPLOAD, Stage.CREATE):
         record = ledger.move_stage(run.id, ledger.get_stage(run.id, stage), StageStatus.RUNNING)
         ledger.move_stage(run.id, record, StageStatus.SUCCEEDED, detail=details.get(stage, {}))
@@ -106,14 +106,14 @@ def add_run(ledger: Ledger, clock: SystemClock, number: int, job_id: str) -> Run
 
 def measure(home: Path, jobs: list[str]) -> float:
     """The share of one processor that following all jobs takes."""
-    clock = CrowdClock(SystemClock())
+    clock = ThrottledClock(SystemClock())
     ledger = Ledger(home / "ledger.db", SystemClock())
     provider = build_provider(ProviderSettings("local"), Context({}, home, clock))
     meter = Meter()
-    desk = Desk(ledger, provider, clock, home, meter)
+    desk = RunContext(ledger, provider, clock, home, meter)
     runs = [add_run(ledger, SystemClock(), number, job) for number, job in enumerate(jobs)]
     try:
-        endings = drive_crowd(
+        endings = run_parallel(
             [lambda run=run: drive(run, desk) for run in runs],  # type: ignore[misc]
             at_once=len(runs),
             clock=clock,

@@ -24,7 +24,7 @@ from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import choose_metrics
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
 from ftops.reports.report.contents import Contents, compose
-from ftops.runs.gathering import Gathering
+from ftops.runs.report_data import ReportLoader
 
 RUNS, STEPS, ROWS = 10, 10_000, 1_000
 TARGET_S = 3.0
@@ -131,7 +131,7 @@ def main() -> int:
         with closing(Ledger(home / "ledger.db", SystemClock())) as ledger:
             runs = make_runs(ledger, home)
             began = time.perf_counter()
-            gathering = Gathering(ledger, home)
+            gathering = ReportLoader(ledger, home)
             contents = compose([gathering.gather(run) for run in runs], _NOW)
             gathered_s = time.perf_counter() - began
         print(f"{RUNS} runs of {STEPS:,} steps: read in {gathered_s:.2f} s")

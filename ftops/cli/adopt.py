@@ -61,7 +61,7 @@ def adopt(
     is followed, and its results are fetched. With its job file, the model is evaluated, too.
     """
     from ftops.cli.sending import approve, approve_typed
-    from ftops.runs.adopting import adopt_job, find_run_to_reopen
+    from ftops.runs.adopt import adopt_job, find_run_to_reopen
     from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from ftops.clock import Clock
     from ftops.data.questions import Question
-    from ftops.inference.budget import Forecast, Tariff
-    from ftops.inference.outcome import Outcome
+    from ftops.inference.budget import CostEstimator, Forecast
+    from ftops.inference.outcome import CompletionResult
     from ftops.records import Json, Sampling
 
 Rows = Annotated[
@@ -138,20 +138,20 @@ class _Work:
         self.anew = anew
         self.yes = yes
         self.clock = SystemClock()
-        self.tariff: Tariff = make_tariff(
+        self.tariff: CostEstimator = make_tariff(
             addressee.source, addressee.name, wiring.make_token_counting().counting
         )
 
-    def ask(self) -> "list[Outcome]":
-        from ftops.inference.asking import ask
+    def ask(self) -> "list[CompletionResult]":
+        from ftops.inference.batch import ask
         from ftops.inference.budget import Budget
-        from ftops.inference.manner import Manner
-        from ftops.inference.store import AnswerStore
+        from ftops.inference.cache import ResponseCache
+        from ftops.inference.manner import BatchOptions
 
         prompts = [self.addressee.make_prompt(one.prompt) for one in self.questions]
         limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
         progress = _Progress(self.out, self.clock)
-        manner = Manner(
+        manner = BatchOptions(
             self.clock,
             at_once=self.at_once,
             on_progress=progress.told,
@@ -161,7 +161,7 @@ class _Work:
             on_forecast=self._agree,
             anew=self.anew,
         )
-        store = AnswerStore(wiring.get_home(), self.clock)
+        store = ResponseCache(wiring.get_home(), self.clock)
         source, name = self.addressee.source, self.addressee.name
         try:
             return ask(source, name, prompts, self.sampling, store=store, manner=manner)
@@ -221,7 +221,7 @@ class _Progress:
         return f"{self.done:,} of {self._total:,} rows are answered, which is kept"
 
 
-def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]") -> None:
+def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[CompletionResult]") -> None:
     from ftops.cli.output import render_json_line
     from ftops.files import write_atomic
     from ftops.inference.budget import render_usd
@@ -269,7 +269,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Outcome]")
 
 
 def _make_line(
-    question: "Question", outcome: "Outcome", labels: "Mapping[str, str]"
+    question: "Question", outcome: "CompletionResult", labels: "Mapping[str, str]"
 ) -> "dict[str, Json]":
     """One line of the file: the question as it was given, and what came of it."""
     asked: Json = question.prompt if isinstance(question.prompt, str) else None

@@ -16,8 +16,8 @@ from ftops.cli.tables import make_table
 from ftops.cli.views import cell, describe_status
 from ftops.errors import FtopsError
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
-from ftops.runs.crowd import Ending
 from ftops.runs.observer import Observer
+from ftops.runs.parallel import TaskResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,7 +59,7 @@ class Board:
         """Who watches the run in that row."""
         return _RowObserver(self, index)
 
-    def end(self, index: int, ending: Ending) -> None:
+    def end(self, index: int, ending: TaskResult) -> None:
         """The row's run has come to its end, or cannot go on."""
         row, error = self._rows[index], ending.error
         if isinstance(error, FtopsError):

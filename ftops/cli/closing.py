@@ -18,15 +18,15 @@ from ftops.metrics.evaluation import Evaluation
 from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training, make_training
-from ftops.runs import telling, tracking
-from ftops.runs.hints import find_run_words
-from ftops.runs.runs import load_evaluation, load_results
-from ftops.runs.trainings import find_facts
+from ftops.runs import export, notifications
+from ftops.runs.commands import find_run_words
+from ftops.runs.open_run import load_evaluation, load_results
+from ftops.runs.training_data import find_facts
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"
-_ELSEWHERE = {tracking.CALL: "Trackers that were told", telling.CALL: "Notices"}
+_ELSEWHERE = {export.CALL: "Trackers that were told", notifications.CALL: "Notices"}
 _HONEST = (
     "This small model was trained from random weights: it learned the format and\n"
     "the labels of its data, not English. Rehearse with it; judge nothing else by it."

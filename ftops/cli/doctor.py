@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ftops.ledger.ledger import Ledger
     from ftops.records import Json, ProviderSettings, Run
-    from ftops.runs.checkup.findings import Finding
+    from ftops.runs.checkup.findings import HealthCheck
 
 MOST_SKEW_S = 60.0
 OwnJobFile = Annotated[
@@ -59,7 +59,7 @@ def doctor(
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
     from ftops.cli.sending import approve
-    from ftops.runs.checkup.findings import Grade
+    from ftops.runs.checkup.findings import CheckStatus
 
     typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
     chosen = typed
@@ -70,7 +70,7 @@ def doctor(
     with contextlib.ExitStack() as stack:
         found = list(_examine(stack, chosen, typed))
         mended = _mend(out, found, yes=yes) if fix else []
-    problems = [one for one in found if one.grade is Grade.PROBLEM and one not in mended]
+    problems = [one for one in found if one.grade is CheckStatus.PROBLEM and one not in mended]
     out.finish(
         [_to_document(one, mended=one in mended) for one in found],
         essential=[f"{one.check}: {one.where}: {one.what}" for one in problems],
@@ -84,9 +84,9 @@ def _examine(
     stack: contextlib.ExitStack,
     chosen: "ProviderSettings | None",
     typed: "ProviderSettings | None",
-) -> "Iterator[Finding]":
+) -> "Iterator[HealthCheck]":
     """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
-    from ftops.runs.checkup.findings import Grade
+    from ftops.runs.checkup.findings import CheckStatus
     from ftops.runs.checkup.home import check_folders, check_home
     from ftops.runs.checkup.remote import check_drivers
 
@@ -107,23 +107,23 @@ def _examine(
     yield engine
     named = [chosen] if chosen else []
     for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
-        if settings.type == "local" and engine.grade is not Grade.OK:
+        if settings.type == "local" and engine.grade is not CheckStatus.OK:
             continue  # to ask it would start it
         yield from _check_provider(stack, settings, ledger, runs, typed)
 
 
-def _open_ledger(stack: contextlib.ExitStack) -> "tuple[Finding, Ledger | None]":
+def _open_ledger(stack: contextlib.ExitStack) -> "tuple[HealthCheck, Ledger | None]":
     """What is to be said of the ledger, and the ledger itself when it is sound."""
-    from ftops.runs.checkup.findings import Finding, Grade
+    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
     from ftops.runs.checkup.home import check_ledger
 
     try:
         ledger = stack.enter_context(wiring.open_ledger())
     except FtopsError as error:
         where = str(wiring.get_home() / "ledger.db")
-        return Finding("ledger", Grade.PROBLEM, error.message, where, error.hint), None
+        return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint), None
     found = check_ledger(ledger)
-    return found, ledger if found.grade is Grade.OK else None
+    return found, ledger if found.grade is CheckStatus.OK else None
 
 
 def _check_provider(
@@ -132,8 +132,8 @@ def _check_provider(
     ledger: "Ledger | None",
     runs: "list[Run]",
     typed: "ProviderSettings | None",
-) -> "Iterator[Finding]":
-    from ftops.runs.checkup.findings import Finding, Grade
+) -> "Iterator[HealthCheck]":
+    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
     from ftops.runs.checkup.remote import check_provider
 
     try:
@@ -142,54 +142,56 @@ def _check_provider(
             provider.ensure_ready()  # before anything is sent: NotTrusted
         yield from _check_clock(settings)
     except FtopsError as error:
-        yield Finding("provider", Grade.PROBLEM, error.message, settings.type, error.hint)
+        yield HealthCheck("provider", CheckStatus.PROBLEM, error.message, settings.type, error.hint)
         return
     yield from check_provider(provider, ledger, [run for run in runs if run.provider == settings])
 
 
-def _check_engine() -> "Finding":
+def _check_engine() -> "HealthCheck":
     from ftops.providers.local import find_engine
-    from ftops.runs.checkup.findings import Finding, Grade
+    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 
     folder = wiring.get_home() / "engine"
     stale = folder / "address.json"
     address = find_engine(folder)
     if address is not None and address.version == __version__:
-        return Finding("engine", Grade.OK, f"runs, version {__version__}", address.base_url)
+        return HealthCheck(
+            "engine", CheckStatus.OK, f"runs, version {__version__}", address.base_url
+        )
     if address is not None:
-        return Finding(
+        return HealthCheck(
             "engine",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             f"runs with version {address.version}; this is ftops {__version__}",
             address.base_url,
             "`ftops engine stop` ends it; the next run starts the new one.",
         )
     if stale.exists():
-        return Finding(
+        return HealthCheck(
             "engine",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             "no engine answers where its address file says",
             str(stale),
             "`ftops engine env` starts it; --fix removes the address.",
             mend=lambda: stale.unlink(missing_ok=True),
             safe=True,
         )
-    return Finding(
+    return HealthCheck(
         "engine",
-        Grade.SKIPPED,
+        CheckStatus.SKIPPED,
         "does not run, so what lies there was not looked at",
         str(folder),
         "`ftops engine env` starts it, if you want to know.",
     )
 
 
-def _check_clock(settings: "ProviderSettings") -> "Iterator[Finding]":
+def _check_clock(settings: "ProviderSettings") -> "Iterator[HealthCheck]":
     """Whether this machine and the provider agree about the time."""
     from ftops.cli.environment import read_environ
     from ftops.clock import SystemClock
     from ftops.providers.address import find_base_url
     from ftops.providers.reach import find_clock_skew_s
-    from ftops.runs.checkup.findings import Finding, Grade
+    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 
     if settings.type == "local":
         return  # the same clock
@@ -198,19 +200,19 @@ def _check_clock(settings: "ProviderSettings") -> "Iterator[Finding]":
     if skew_s is None:
         return  # nobody answers, which is told of the provider
     if abs(skew_s) <= MOST_SKEW_S:
-        yield Finding("clock", Grade.OK, "agrees with the provider's", base_url)
+        yield HealthCheck("clock", CheckStatus.OK, "agrees with the provider's", base_url)
         return
     side = "ahead of" if skew_s > 0 else "behind"
-    yield Finding(
+    yield HealthCheck(
         "clock",
-        Grade.PROBLEM,
+        CheckStatus.PROBLEM,
         f"this machine is {abs(skew_s):,.0f} s {side} the provider",
         base_url,
         "Set the clock, or let the system keep it (NTP).",
     )
 
 
-def _mend(out: Output, found: "list[Finding]", *, yes: bool) -> "list[Finding]":
+def _mend(out: Output, found: "list[HealthCheck]", *, yes: bool) -> "list[HealthCheck]":
     """Mend what may be mended, after a question for each; what was done."""
     done = []
     for one in found:
@@ -227,7 +229,7 @@ def _mend(out: Output, found: "list[Finding]", *, yes: bool) -> "list[Finding]":
     return done
 
 
-def _agrees(out: Output, one: "Finding") -> bool:
+def _agrees(out: Output, one: "HealthCheck") -> bool:
     if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
         out.remark(f"left as it is, for nobody can be asked: {one.where}")
         return False
@@ -237,7 +239,7 @@ def _agrees(out: Output, one: "Finding") -> bool:
         return False
 
 
-def _to_document(one: "Finding", *, mended: bool) -> "dict[str, Json]":
+def _to_document(one: "HealthCheck", *, mended: bool) -> "dict[str, Json]":
     return {
         "check": one.check,
         "grade": "mended" if mended else one.grade.value,
@@ -247,16 +249,16 @@ def _to_document(one: "Finding", *, mended: bool) -> "dict[str, Json]":
     }
 
 
-def _render(found: "list[Finding]", mended: "list[Finding]") -> "Iterator[RenderableType]":
+def _render(found: "list[HealthCheck]", mended: "list[HealthCheck]") -> "Iterator[RenderableType]":
     from ftops.cli.views import cell
-    from ftops.runs.checkup.findings import Grade
+    from ftops.runs.checkup.findings import CheckStatus
 
-    marks = {Grade.OK: "✓", Grade.SKIPPED: "–", Grade.PROBLEM: "✗"}
+    marks = {CheckStatus.OK: "✓", CheckStatus.SKIPPED: "–", CheckStatus.PROBLEM: "✗"}
     for one in found:
         mark = "✓" if one in mended else marks[one.grade]
         tail = " (cleaned up)" if one in mended else ""
         yield cell(f"{mark} {one.check:<9}{one.where}: {one.what}{tail}")
-        if one.next and one.grade is not Grade.OK and one not in mended:
+        if one.next and one.grade is not CheckStatus.OK and one not in mended:
             yield cell(f"  next:    {one.next}", "cyan")
-    problems = sum(one.grade is Grade.PROBLEM and one not in mended for one in found)
+    problems = sum(one.grade is CheckStatus.PROBLEM and one not in mended for one in found)
     yield "\nHealthy." if not problems else f"\n{problems} to look at."

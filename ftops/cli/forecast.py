@@ -24,9 +24,9 @@ from ftops.data.tokens.estimate import say_method
 from ftops.providers.figures import SHIPPED, ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
-from ftops.runs.recipes import choose_recipe
-from ftops.runs.tokens import TokenCounting
+from ftops.runs.tokens import TokenCounter
 from ftops.spec.load import LoadedJob, resolve_data
 from ftops.spec.named_paths import list_code
 
@@ -81,7 +81,7 @@ class Forecast:
 def foresee(
     job: LoadedJob,
     provider: Provider,
-    tokens: TokenCounting,
+    tokens: TokenCounter,
     reach: Callable[[ProviderSettings], Provider] | None = None,
 ) -> Forecast:
     """Read job file and data through; DatasetError when the data is bad."""

@@ -19,7 +19,7 @@ from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
 from ftops.reports.live_rows import find_total_steps, join_rows, read_event_row
 from ftops.reports.results import ResultRow
 from ftops.reports.training import TrainingFacts, make_training
-from ftops.runs.observer import Observer, Silent
+from ftops.runs.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
@@ -36,7 +36,7 @@ def drawing(out: Output, ledger: "Ledger", run: Run) -> Iterator[Observer]:
     It begins with what the ledger knows already.
     """
     if out.mode is Mode.QUIET:
-        yield Silent()
+        yield NullObserver()
         return
     curve = LiveCurve(out, run)
     for event in ledger.list_events(run.id):

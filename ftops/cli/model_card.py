@@ -14,10 +14,10 @@ from ftops.cli.model_list import describe_cost, describe_end, describe_headline
 from ftops.cli.outcomes import render_bytes
 from ftops.records import Checkpoint, Json, ProviderSettings, Stage
 from ftops.reports.code_examples import Language, Usage, render_code
-from ftops.runs.desk import get_run_folder
-from ftops.runs.details import PreparedFile
-from ftops.runs.lineage import Generation, Headline, TrainingCost, read_job_file
+from ftops.runs.context import get_run_folder
+from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost, read_job_file
 from ftops.spec.notify import hide_in_spec
+from ftops.stage_results import PreparedFile
 
 _UPLOADED_AS = {"train": "training_file", "validation": "validation_file"}
 _SHOWN_HASH = 12
@@ -30,8 +30,8 @@ class ModelCard:
     name: str
     provider: ProviderSettings
     base: str | None
-    lineage: Sequence[Generation]
-    headline: Headline | None
+    lineage: Sequence[ModelVersion]
+    headline: PrimaryMetric | None
     cost: TrainingCost | None
     ends: date | None
     checkpoints: Sequence[Checkpoint]
@@ -39,7 +39,7 @@ class ModelCard:
     home: Path
 
     @property
-    def made(self) -> Generation | None:
+    def made(self) -> ModelVersion | None:
         """How this very model was made."""
         return self.lineage[-1] if self.lineage else None
 
@@ -96,7 +96,7 @@ def render_card(card: ModelCard, today: date) -> Iterator[RenderableType]:
         yield Text(render_code(card.usage, language).rstrip("\n"))
 
 
-def render_chain(lineage: Sequence[Generation]) -> Iterator[str]:
+def render_chain(lineage: Sequence[ModelVersion]) -> Iterator[str]:
     """Data, files, job and model, from the first generation on, one line each."""
     for number, made in enumerate(lineage):
         arrow = "  " if number == 0 else "  + "
@@ -113,7 +113,7 @@ def render_chain(lineage: Sequence[Generation]) -> Iterator[str]:
         yield f"  -> {made.tuned.name}"
 
 
-def _render_making(made: Generation, home: Path) -> Iterator[RenderableType]:
+def _render_making(made: ModelVersion, home: Path) -> Iterator[RenderableType]:
     if made.prepared is not None:
         yield views.heading("Data")
         pairs = [pair for file in made.prepared.files for pair in _describe_file(made, file, home)]
@@ -137,7 +137,7 @@ def _render_making(made: Generation, home: Path) -> Iterator[RenderableType]:
 
 
 def _describe_file(
-    made: Generation, file: PreparedFile, home: Path
+    made: ModelVersion, file: PreparedFile, home: Path
 ) -> list[tuple[str, str | None]]:
     kind = "training" if file.role == "train" else file.role
     copy = get_run_folder(home, made.tuned.run_id) / file.filename
@@ -151,7 +151,7 @@ def _describe_file(
     ]
 
 
-def _find_remote_id(made: Generation, file: PreparedFile) -> str:
+def _find_remote_id(made: ModelVersion, file: PreparedFile) -> str:
     """What the provider calls the file; "" when it was never sent."""
     value = made.find_detail(Stage.UPLOAD).get(_UPLOADED_AS[file.role])
     return value if isinstance(value, str) else (file.file_id or "")
@@ -169,7 +169,7 @@ def _describe_provider(settings: ProviderSettings) -> str:
     return settings.type + (f" at {settings.base_url}" if settings.base_url else "")
 
 
-def _generation_document(made: Generation, home: Path) -> dict[str, Json]:
+def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
     run, prepared = made.run, made.prepared
     folder = get_run_folder(home, made.tuned.run_id)
     files: list[Json] = [

@@ -11,7 +11,7 @@ from ftops.cli.documents import seconds
 from ftops.cli.tables import make_table
 from ftops.cli.views import cell
 from ftops.records import Json, Model, ProviderSettings
-from ftops.runs.lineage import Generation, Headline, TrainingCost
+from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 
 NEAR = timedelta(days=90)  # from the end of a model on which it is shown in a warning colour
 SHOWN_HASH = 8
@@ -24,8 +24,8 @@ class ListedModel:
 
     model: Model
     provider: ProviderSettings
-    made: Generation | None = None
-    headline: Headline | None = None
+    made: ModelVersion | None = None
+    headline: PrimaryMetric | None = None
     cost: TrainingCost | None = None
     ends: date | None = None
 
@@ -78,14 +78,14 @@ def render_models(found: Sequence[ListedModel], *, width: int, today: date) -> R
     return Group(*(_render_block(one, today) for one in found))
 
 
-def describe_headline(headline: Headline | None) -> str:
+def describe_headline(headline: PrimaryMetric | None) -> str:
     """The metric with its interval: accuracy 94.4% (90.0-97.2)."""
     if headline is None:
         return ""
     return f"{headline.metric} {describe_figure(headline)}"
 
 
-def describe_figure(headline: Headline) -> str:
+def describe_figure(headline: PrimaryMetric) -> str:
     """A share as a percentage; other figures as they are."""
     figure = headline.figure
     bounds = [bound for bound in (figure.low, figure.high) if bound is not None]

@@ -31,7 +31,7 @@ class NamedModel:
         """NotFound when the ledger knows that the model was deleted."""
         if self.tuned is not None and self.tuned.deleted_at is not None:
             from ftops.cli.views import quote, render_path
-            from ftops.runs.hints import find_run_words
+            from ftops.runs.commands import find_run_words
 
             again = "run JOB.yaml"
             if self.run:
@@ -116,6 +116,6 @@ def _find_run(ledger: "Ledger", ref: str) -> "Run | None":
 def _find_plan(ledger: "Ledger", run: "Run | None") -> "DataPlan | None":
     """The plan by which the rows were prepared that the model has learned of."""
     from ftops.records import Stage
-    from ftops.runs.details import find_kept_plan
+    from ftops.stage_results import find_kept_plan
 
     return find_kept_plan(ledger.get_stage(run.id, Stage.PREPARE).detail) if run else None

@@ -12,7 +12,7 @@ from ftops.cli.output import Output
 
 if TYPE_CHECKING:
     from ftops.records import Job, Run
-    from ftops.runs.desk import Desk
+    from ftops.runs.context import RunContext
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,26 +25,26 @@ def pause(out: Output, ref: RunRef) -> None:
 
     What it has learned is kept. Whoever follows the run goes on following it.
     """
-    from ftops.runs.pausing import pause_run
+    from ftops.runs.pause import pause_run
 
     _change(out, ref, pause_run)
 
 
 def resume(out: Output, ref: RunRef) -> None:
     """Let a paused job go on where it stopped."""
-    from ftops.runs.pausing import resume_run
+    from ftops.runs.pause import resume_run
 
     _change(out, ref, resume_run)
 
 
-def _change(out: Output, ref: str, act: "Callable[[Run, Desk], Job]") -> None:
+def _change(out: Output, ref: str, act: "Callable[[Run, RunContext], Job]") -> None:
     from ftops.cli.documents import run_document
-    from ftops.runs.observer import Silent
+    from ftops.runs.observer import NullObserver
 
     with wiring.open_ledger() as ledger:
         run = ledger.get_run(ref)
         out.about = {"run_id": run.id, "job_id": run.job_id}
-        with wiring.open_desk(ledger, run.provider, Silent()) as desk:
+        with wiring.open_desk(ledger, run.provider, NullObserver()) as desk:
             job = act(run, desk)
     out.finish(
         {**run_document(run), "job_status": job.status},

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ftops.ledger.ledger import Ledger
     from ftops.records import Json
-    from ftops.runs.pruning.removal import Ending
-    from ftops.runs.pruning.selection import Leftover, Selection
+    from ftops.runs.pruning.removal import PruneResult
+    from ftops.runs.pruning.selection import RunArtifacts, Selection
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -108,11 +108,11 @@ def _agrees(out: Output, selection: "Selection", *, yes: bool) -> bool:
 
 def _carry_out(
     ledger: "Ledger", selection: "Selection"
-) -> "tuple[list[tuple[str, Ending]], list[Ending]]":
-    from ftops.runs.pruning.removal import Broom
+) -> "tuple[list[tuple[str, PruneResult]], list[PruneResult]]":
+    from ftops.runs.pruning.removal import Pruner
 
     with wiring.open_providers() as open_provider:
-        broom = Broom(ledger, wiring.get_home(), selection.made_at, open_provider)
+        broom = Pruner(ledger, wiring.get_home(), selection.made_at, open_provider)
         finished = broom.finish(selection)
         return finished, [broom.prune(one) for one in selection.leftovers]
 
@@ -120,8 +120,8 @@ def _carry_out(
 def _report(
     out: Output,
     selection: "Selection",
-    finished: "Sequence[tuple[str, Ending]]",
-    endings: "Sequence[Ending]",
+    finished: "Sequence[tuple[str, PruneResult]]",
+    endings: "Sequence[PruneResult]",
 ) -> None:
     told = [*finished, *zip((one.run.id for one in selection.leftovers), endings, strict=True)]
     for about, ending in told:
@@ -141,9 +141,9 @@ def _report(
 
 
 def _summarise(
-    done: "Sequence[Leftover]",
-    endings: "Sequence[Ending]",
-    finished: "Sequence[tuple[str, Ending]]",
+    done: "Sequence[RunArtifacts]",
+    endings: "Sequence[PruneResult]",
+    finished: "Sequence[tuple[str, PruneResult]]",
 ) -> str:
     from ftops.cli.outcomes import render_bytes
 
@@ -180,7 +180,9 @@ def _render_table(selection: "Selection") -> "Iterator[RenderableType]":
         yield f"An earlier prune has not finished removing {folder}."
 
 
-def _to_document(leftover: "Leftover", ending: "Ending | None" = None) -> "dict[str, Json]":
+def _to_document(
+    leftover: "RunArtifacts", ending: "PruneResult | None" = None
+) -> "dict[str, Json]":
     from ftops.cli.documents import run_document
 
     return {

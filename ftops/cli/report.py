@@ -56,13 +56,13 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
     from ftops.clock import SystemClock
     from ftops.files import write_atomic
     from ftops.reports.report.contents import compose
-    from ftops.runs.gathering import Gathering
+    from ftops.runs.report_data import ReportLoader
 
     wanted = list(dict.fromkeys(targets or [_DEFAULT]))
     _check_targets(wanted)
     with wiring.open_ledger() as ledger:
         runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
-        gathering = Gathering(ledger, wiring.get_home())
+        gathering = ReportLoader(ledger, wiring.get_home())
         facts = [gathering.gather(run) for run in runs.values()]
     contents = compose(facts, SystemClock().now())
     # all are made before the first is written: what cannot be drawn leaves no half of an answer

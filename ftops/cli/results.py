@@ -102,7 +102,7 @@ def _follow(out: Output, ledger: "Ledger", run: "Run") -> "Run":
 
 
 def _load(run: "Run", ledger: "Ledger") -> "Training":
-    from ftops.runs.trainings import load_training
+    from ftops.runs.training_data import load_training
 
     training = load_training(run, ledger.list_stages(run.id), wiring.get_home())
     if run.pruned_at is not None and not training.rows:
@@ -119,7 +119,7 @@ def _pruned(run: "Run") -> RunError:
 
 def _write_raw(out: Output, run: "Run", path: Path) -> None:
     from ftops.files import write_atomic
-    from ftops.runs.runs import load_raw_results
+    from ftops.runs.open_run import load_raw_results
 
     content = load_raw_results(run, wiring.get_home())
     if content is None and run.pruned_at is not None:
@@ -188,6 +188,6 @@ def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bo
 
 
 def _find_evaluation(run: "Run") -> "Evaluation | None":
-    from ftops.runs.runs import load_evaluation
+    from ftops.runs.open_run import load_evaluation
 
     return load_evaluation(run, wiring.get_home())

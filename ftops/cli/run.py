@@ -26,7 +26,7 @@ from ftops.errors import FtopsError
 if TYPE_CHECKING:
     from ftops.ledger.ledger import Ledger
     from ftops.records import Json, ProviderSettings, Run
-    from ftops.runs.desk import Desk
+    from ftops.runs.context import RunContext
     from ftops.runs.observer import Observer
     from ftops.spec.load import LoadedJob
 
@@ -131,16 +131,16 @@ def run(
 
 def _make_opening(
     out: Output, job: "LoadedJob", trusting: TrustOptions, *, new: bool, retry: bool
-) -> "Callable[[Desk], Run]":
+) -> "Callable[[RunContext], Run]":
     """What opens the run of the job file, once its addresses are approved; shows what is sent."""
     from ftops.cli.sending import approve, check_keys, show_sending
-    from ftops.runs.runs import open_run
+    from ftops.runs.open_run import open_run
     from ftops.spec.named_paths import list_code
 
     say_code(out, list_code(job.spec, job.path))
     sending = approve(out, job, trusting)
 
-    def opening(desk: "Desk") -> "Run":
+    def opening(desk: "RunContext") -> "Run":
         run = open_run(job, desk, new=new, retry=retry, check_new=lambda: check_keys(sending))
         if run.job_id is None and run.finished_at is None:
             show_sending(out, sending)
@@ -172,7 +172,7 @@ def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
             out.complain(f"  {field}  {what}")
 
 
-def _announce(found: "Run", desk: "Desk") -> "Run":
+def _announce(found: "Run", desk: "RunContext") -> "Run":
     desk.observer.run_opened(found, resumed=True)
     return found
 
@@ -180,7 +180,7 @@ def _announce(found: "Run", desk: "Desk") -> "Run":
 def drive_shown(
     out: Output,
     settings: "ProviderSettings",
-    opened: "Callable[[Desk], Run]",
+    opened: "Callable[[RunContext], Run]",
     *,
     detach: bool,
     summaries: "tuple[Path | None, Path | None]" = (None, None),
@@ -216,7 +216,7 @@ def drive_watched(
     out: Output,
     ledger: "Ledger",
     settings: "ProviderSettings",
-    opened: "Callable[[Desk], Run]",
+    opened: "Callable[[RunContext], Run]",
     observer: "Observer",
     *,
     detach: bool = False,
@@ -225,7 +225,7 @@ def drive_watched(
 
     Interrupted says what goes on without this command.
     """
-    from ftops.runs.runs import drive
+    from ftops.runs.open_run import drive
 
     with wiring.open_desk(ledger, settings, observer) as desk:
         run = opened(desk)
@@ -258,7 +258,7 @@ def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
 
 def _interrupted(run: "Run") -> Interrupted:
     from ftops.cli.views import quote, render_path
-    from ftops.runs.hints import find_run_words
+    from ftops.runs.commands import find_run_words
 
     if run.finished_at is not None:
         return Interrupted(

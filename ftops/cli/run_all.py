@@ -17,8 +17,8 @@ from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
 from ftops.evaluation.gate import check_run_gate
-from ftops.runs.crowd import CrowdClock, Ending, drive_crowd
-from ftops.runs.runs import drive, open_run
+from ftops.runs.open_run import drive, open_run
+from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
 from ftops.spec.named_paths import list_code
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from ftops.ledger.ledger import Ledger
     from ftops.records import Json, ProviderSettings, Run
-    from ftops.runs.desk import Desk
+    from ftops.runs.context import RunContext
     from ftops.runs.observer import Observer
 
-    MakeDesk = Callable[[ProviderSettings, Observer], Desk]
+    MakeDesk = Callable[[ProviderSettings, Observer], RunContext]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Wishes:
 def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
     """Run the folder's job files and leave with the worst of their exit codes."""
     paths = find_job_files(folder)
-    clock = CrowdClock(SystemClock())
+    clock = ThrottledClock(SystemClock())
     board = Board(out, [render_path(path.absolute()) for path in paths])
     with wiring.open_ledger() as ledger:
         with wiring.open_desks(ledger, clock) as make_desk, watching_all(board):
@@ -58,7 +58,7 @@ def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
                 return _run_one(out, paths[index], board.observe(index), make_desk, wishes)
 
             try:
-                endings = drive_crowd(
+                endings = run_parallel(
                     [lambda index=index: start(index) for index in range(len(paths))],  # type: ignore[misc]
                     at_once=wishes.at_once,
                     clock=clock,
@@ -130,7 +130,7 @@ def _finish(
     out: Output,
     paths: list[Path],
     runs: "list[Run | None]",
-    endings: list[Ending],
+    endings: list[TaskResult],
     board: Board,
 ) -> None:
     for ending in endings:
@@ -151,11 +151,11 @@ def _finish(
         raise typer.Exit(code)
 
 
-def _code(ending: Ending) -> int:
+def _code(ending: TaskResult) -> int:
     return choose_exit_code(ending.error) if isinstance(ending.error, FtopsError) else 0
 
 
-def _to_document(path: Path, run: "Run | None", ending: Ending) -> "dict[str, Json]":
+def _to_document(path: Path, run: "Run | None", ending: TaskResult) -> "dict[str, Json]":
     document: dict[str, Json] = {"job_file": str(path.absolute()), "exit_code": _code(ending)}
     if run is not None:
         document |= run_document(run)

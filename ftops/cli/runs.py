@@ -93,9 +93,9 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     from ftops.cli.documents import run_document
     from ftops.cli.sending import approve
     from ftops.records import RunStatus
-    from ftops.runs.observer import Silent
-    from ftops.runs.pausing import too_late
-    from ftops.runs.runs import cancel_job_file, cancel_run
+    from ftops.runs.observer import NullObserver
+    from ftops.runs.open_run import cancel_job_file, cancel_run
+    from ftops.runs.pause import too_late
     from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
@@ -104,11 +104,11 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
             job = wiring.load_job_file(Path(ref), [], allow_outside=True)
             say_code(out, list_code(job.spec, job.path))
             approve(out, job, trusting)
-            with wiring.open_desk(ledger, job.spec.provider_settings(), Silent()) as desk:
+            with wiring.open_desk(ledger, job.spec.provider_settings(), NullObserver()) as desk:
                 run = cancel_job_file(job, desk)
         else:
             found = ledger.get_run(ref)
-            with wiring.open_desk(ledger, found.provider, Silent()) as desk:
+            with wiring.open_desk(ledger, found.provider, NullObserver()) as desk:
                 run = cancel_run(found, desk)
     if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         out.about = {"run_id": run.id, "job_id": run.job_id}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
     from ftops.audit import Exchange
     from ftops.ledger.ledger import RemoteCall
     from ftops.reports.results import ResultRow
-    from ftops.runs.pruning.selection import Leftover
+    from ftops.runs.pruning.selection import RunArtifacts
 
 SHOWN_RESULTS = 7
 # title, field of ResultRow, how the figure is written, whether it always has its column
@@ -93,7 +93,7 @@ def render_files(files: Sequence[RemoteFile]) -> RenderableType:
     return table
 
 
-def render_leftovers(leftovers: "Sequence[Leftover]") -> RenderableType:
+def render_leftovers(leftovers: "Sequence[RunArtifacts]") -> RenderableType:
     """One line a run that is to be pruned: what it has left here and at its provider."""
     right = ("here", "uploads", "there")
     whole = ("run", "ended", *right)

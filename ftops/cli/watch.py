@@ -15,7 +15,7 @@ from ftops.cli.output import Mode, Output
 from ftops.cli.views import describe_event, describe_stage, render_header
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
 from ftops.runs.feed import find_progress
-from ftops.runs.observer import Observer, Silent
+from ftops.runs.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +31,7 @@ _SHARE_BETWEEN_LINES = 0.1 - 1e-9  # of the training; 0.3 - 0.2 is a little less
 def watching(out: Output) -> Iterator[Observer]:
     """An observer that shows what happens for as long as the block lasts."""
     if out.mode is Mode.QUIET:
-        yield Silent()
+        yield NullObserver()
         return
     with contextlib.ExitStack() as stack:
         yield Watcher(out, stack)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ftops.providers.protocol import Provider
     from ftops.providers.trust import Trust
     from ftops.records import ProviderSettings
-    from ftops.runs.desk import Desk
+    from ftops.runs.context import RunContext
     from ftops.runs.observer import Observer
-    from ftops.runs.tokens import TokenCounting
+    from ftops.runs.tokens import TokenCounter
     from ftops.spec.load import LoadedJob
 
 
@@ -198,15 +198,15 @@ def make_tracker() -> "Tracker":
     return TrackDelivery(environ, check=check)
 
 
-def make_token_counting() -> "TokenCounting":
+def make_token_counting() -> "TokenCounter":
     """Counts tokens with what lies on this machine; nothing is fetched."""
     from ftops.data.tokens.counter import Counting
     from ftops.data.tokens.vocabulary import find_folders
     from ftops.providers.engine_forecast import ask_engine
-    from ftops.runs.tokens import TokenCounting
+    from ftops.runs.tokens import TokenCounter
 
     folders = find_folders(read_environ(), get_home())
-    return TokenCounting(Counting(folders), ask_engine)
+    return TokenCounter(Counting(folders), ask_engine)
 
 
 @contextlib.contextmanager
@@ -231,15 +231,15 @@ def open_providers(
 @contextlib.contextmanager
 def open_desk(
     ledger: "Ledger", settings: "ProviderSettings", observer: "Observer"
-) -> "Iterator[Desk]":
+) -> "Iterator[RunContext]":
     """All that driving a run takes."""
     from ftops.clock import SystemClock
     from ftops.notifications.delivery import Delivery
-    from ftops.runs.desk import Desk
+    from ftops.runs.context import RunContext
 
     clock = SystemClock()
     with open_provider(settings, say=observer.noted) as provider, open_providers() as reach:
-        yield Desk(
+        yield RunContext(
             ledger=ledger,
             provider=provider,
             clock=clock,
@@ -255,11 +255,11 @@ def open_desk(
 @contextlib.contextmanager
 def open_desks(
     ledger: "Ledger", clock: "Clock"
-) -> "Iterator[Callable[[ProviderSettings, Observer], Desk]]":
+) -> "Iterator[Callable[[ProviderSettings, Observer], RunContext]]":
     """A maker of desks for several threads, with one provider for all runs of an account."""
     from ftops.notifications.delivery import Delivery
     from ftops.providers.registry import Context, build_provider
-    from ftops.runs.desk import Desk
+    from ftops.runs.context import RunContext
 
     audit = open_audit_log(None)
     context = Context(environ=read_environ(), home=get_home(), clock=clock, audit=audit)
@@ -275,8 +275,8 @@ def open_desks(
                 providers[settings] = build_provider(settings, context)
             return providers[settings]
 
-    def make_desk(settings: "ProviderSettings", observer: "Observer") -> "Desk":
-        return Desk(
+    def make_desk(settings: "ProviderSettings", observer: "Observer") -> "RunContext":
+        return RunContext(
             ledger=ledger,
             provider=reach(settings),
             clock=clock,

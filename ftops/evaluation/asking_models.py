@@ -8,11 +8,11 @@ from ftops.clock import Clock
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.costs import LIMIT
 from ftops.evaluation.interview import Reply
-from ftops.inference.asking import ask, make_keys
+from ftops.inference.batch import ask, make_keys
 from ftops.inference.budget import Budget, Forecast, make_tariff
-from ftops.inference.manner import LOADING_PAUSES_S, Manner
-from ftops.inference.outcome import Outcome
-from ftops.inference.store import AnswerStore
+from ftops.inference.cache import ResponseCache
+from ftops.inference.manner import LOADING_PAUSES_S, BatchOptions
+from ftops.inference.outcome import CompletionResult
 from ftops.metrics.answers import Problem
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
@@ -34,7 +34,7 @@ class StoredInterview:
     was answered before costs nothing.
     """
 
-    store: AnswerStore
+    store: ResponseCache
     clock: Clock
     counting: Counting = field(default_factory=Counting)
     budget: Budget | None = None
@@ -53,7 +53,7 @@ class StoredInterview:
         fresh: bool = False,
     ) -> list[Reply]:
         """See `Interview`."""
-        manner = Manner(
+        manner = BatchOptions(
             self.clock,
             at_once=self.at_once,
             timed_alone=_TIMED_ALONE,
@@ -82,7 +82,7 @@ def make_budget(spec: EvaluateSpec) -> Budget | None:
     return None if spec.max_cost_usd is None else Budget(spec.max_cost_usd, limit=LIMIT)
 
 
-def _to_reply(outcome: Outcome) -> Reply:
+def _to_reply(outcome: CompletionResult) -> Reply:
     found = outcome.completion
     if found is None:
         return Reply("", problem=Problem.FAILED, note=outcome.failure)

@@ -14,7 +14,7 @@ from ftops.metrics.answers import Answer
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind, Evaluation
 from ftops.records import Run
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.text import to_nfc
 

@@ -21,8 +21,8 @@ from ftops.inference.budget import Forecast, make_tariff
 from ftops.metrics.evaluation import LeftOut
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, ProviderSettings, Sampling
-from ftops.runs.details import Prepared
 from ftops.spec.load import LoadedJob, resolve_data
+from ftops.stage_results import PreparedData
 
 _LATER = ("previous", "checkpoints")  # nobody knows before the run which models these are
 
@@ -50,7 +50,7 @@ class EvaluationForecast:
 
 def foresee_evaluation(
     job: LoadedJob,
-    prepared: Prepared,
+    prepared: PreparedData,
     folder: Path,
     provider: Provider,
     reach: Callable[[ProviderSettings], Provider],

@@ -7,7 +7,7 @@ from ftops.evaluation.keeping import read_evaluation
 from ftops.metrics.evaluation import Evaluation
 from ftops.records import Run, RunStatus
 from ftops.reports.verdicts import say_requirement
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 
 
 def check_gate(evaluation: Evaluation) -> None:

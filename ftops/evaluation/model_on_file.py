@@ -21,15 +21,15 @@ from ftops.evaluation.scores import make_named_metrics, score_interviews
 from ftops.evaluation.subject import Subject, describe_run, find_earlier_way
 from ftops.evaluation.ways import Way
 from ftops.files import make_private_dir, storage_error
-from ftops.inference.store import AnswerStore
+from ftops.inference.cache import ResponseCache
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, Evaluation
 from ftops.records import ProviderSettings, Run, Stage
 from ftops.reports.report.kept import make_slugs
-from ftops.runs.details import Prepared
-from ftops.runs.recipes import make_recipe
+from ftops.runs.preprocessing import make_recipe
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData
 
 FOLDER = "evaluations"
 
@@ -82,7 +82,7 @@ def evaluate_model(
         questions = read_questions(path, str(file), subject.way, spec.max_rows, spec.seed)
         field = Field(subject, questions, tools.ledger, tools.reach, spec.seed)
         interview = StoredInterview(
-            AnswerStore(tools.home, tools.clock),
+            ResponseCache(tools.home, tools.clock),
             tools.clock,
             tools.counting,
             make_budget(spec),
@@ -122,7 +122,7 @@ def _describe(
     if subject is not None and run is not None:
         spec = JobSpec.from_json(run.spec)
         detail = tools.ledger.get_stage(run.id, Stage.PREPARE).detail
-        plan = Prepared.from_json(detail).plan if "recipe" in detail else None
+        plan = PreparedData.from_json(detail).plan if "recipe" in detail else None
         shape = subject.way.format
         return replace(subject, settings=settings), make_recipe(spec, shape, plan)
     way = (

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from ftops.evaluation.rows import check_leak, prepare_rows
-from ftops.runs.details import Prepared
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData
 
 
 def check_evaluation(
-    spec: JobSpec, job_file: Path, prepared: Prepared, folder: Path, *, run_code: bool
+    spec: JobSpec, job_file: Path, prepared: PreparedData, folder: Path, *, run_code: bool
 ) -> None:
     """Refuse metrics that cannot be made, and rows that leak; `folder` has the prepared rows.
 

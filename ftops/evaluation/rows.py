@@ -7,17 +7,17 @@ from ftops.data.prepare import find_row_format, prepare_file
 from ftops.data.reading.options import ReadOptions, from_read
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
-from ftops.runs.details import Prepared
-from ftops.runs.recipes import make_recipe
+from ftops.runs.preprocessing import make_recipe
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData
 
 FILENAME = "evaluate.jsonl"
 
 
 def prepare_rows(
-    spec: JobSpec, job_file: Path, prepared: Prepared, folder: Path
+    spec: JobSpec, job_file: Path, prepared: PreparedData, folder: Path
 ) -> tuple[Path, str]:
     """The prepared rows in `folder`, and the file as the job file names it.
 
@@ -36,7 +36,7 @@ def prepare_rows(
     return path, named
 
 
-def _choose_format(path: Path, prepared: Prepared, options: ReadOptions) -> RowFormat:
+def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> RowFormat:
     """The shape of the questions; one that learned of preferences may be asked chats, too."""
     if prepared.row_format is RowFormat.PREFERENCE:
         found = find_row_format(path, options, prepared.plan)

@@ -8,8 +8,8 @@ from ftops.evaluation.ways import Way
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind
 from ftops.records import ProviderSettings, Run, Stage, TunedModel
-from ftops.runs.desk import get_run_folder
-from ftops.runs.details import Prepared, find_kept_plan
+from ftops.runs.context import get_run_folder
+from ftops.stage_results import PreparedData, find_kept_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def find_earlier_way(ledger: Ledger, tuned: TunedModel) -> Way:
     return Way(tuned.row_format, separator, stop, find_labels(plan))
 
 
-def find_training(home: Path, run: Run, prepared: Prepared) -> Path | None:
+def find_training(home: Path, run: Run, prepared: PreparedData) -> Path | None:
     """The prepared training rows of a run; None where they are at the provider, or gone."""
     path = get_run_folder(home, run.id) / prepared.training.filename
     return path if prepared.training.file_id is None and path.is_file() else None
@@ -53,7 +53,7 @@ def describe_run(run: Run, ledger: Ledger, home: Path) -> Subject | None:
     if run.fine_tuned_model is None:
         return None
     detail = ledger.get_stage(run.id, Stage.PREPARE).detail
-    prepared = Prepared.from_json(detail) if "recipe" in detail else None
+    prepared = PreparedData.from_json(detail) if "recipe" in detail else None
     tuned = ledger.find_model(run.fine_tuned_model)
     if prepared is not None:
         way = Way(

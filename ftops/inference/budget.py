@@ -57,7 +57,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Tariff:
+class CostEstimator:
     """By what asking is priced; `prices` None: not known, and `advice` says how to tell them."""
 
     counter: Counter
@@ -87,11 +87,11 @@ class Tariff:
         return spent
 
 
-def make_tariff(provider: Provider, model: str, counting: Counting) -> Tariff:
+def make_tariff(provider: Provider, model: str, counting: Counting) -> CostEstimator:
     """How asking that model is priced, by what is known of it here; asks nobody."""
     vocabulary = find_vocabulary_name(provider.name, find_base_model(model) or model)
     figures = provider.find_figures(model)
-    return Tariff(counting.open(vocabulary), find_prices(figures), figures.price_advice)
+    return CostEstimator(counting.open(vocabulary), find_prices(figures), figures.price_advice)
 
 
 class Budget:
@@ -108,7 +108,7 @@ class Budget:
         self._reserved_usd = 0.0
         self._changed = threading.Condition()
 
-    def check(self, tariff: Tariff, forecast: Forecast, model: str) -> None:
+    def check(self, tariff: CostEstimator, forecast: Forecast, model: str) -> None:
         """LimitExceeded when all of it may cost more than is left; nothing was sent then."""
         if forecast.usd is None:
             raise LimitExceeded(

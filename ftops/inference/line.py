@@ -5,19 +5,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
-Portion: TypeAlias = tuple[str, ...]  # the keys of questions that go in one request
+Chunk: TypeAlias = tuple[str, ...]  # the keys of questions that go in one request
 
 
-class Line:
+class WorkQueue:
     """Portions that wait. Whoever took one says when it is done, or puts parts of it back."""
 
-    def __init__(self, portions: Sequence[Portion]) -> None:
+    def __init__(self, portions: Sequence[Chunk]) -> None:
         self._waiting = deque(portions)
         self._changed = threading.Condition()
         self._under_way = 0
         self._is_closed = False
 
-    def take(self) -> Portion | None:
+    def take(self) -> Chunk | None:
         """The next portion; None when all are done, or no more are given out.
 
         While others work on the last ones, it waits: they may put something back.
@@ -30,7 +30,7 @@ class Line:
             self._under_way += 1
             return self._waiting.popleft()
 
-    def put_back(self, portions: Sequence[Portion]) -> None:
+    def put_back(self, portions: Sequence[Chunk]) -> None:
         """These are to be asked next; call it before `done`."""
         with self._changed:
             self._waiting.extendleft(reversed(portions))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftops.clock import Clock
-from ftops.inference.budget import Budget, Forecast, Tariff
+from ftops.inference.budget import Budget, CostEstimator, Forecast
 
 # A hosted model is often unknown for some minutes after the job that made it has succeeded.
 LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
@@ -20,7 +20,7 @@ def _say_nothing(_text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class BatchOptions:
     """How questions are put.
 
     `at_once` requests are under way at a time, and `texts_a_request` prompts (no chats) share
@@ -41,7 +41,7 @@ class Manner:
     sleep: Callable[[float], None] | None = None
     on_progress: Callable[[int, int], None] = _pass_over
     noted: Callable[[str], None] = _say_nothing
-    tariff: Tariff | None = None
+    tariff: CostEstimator | None = None
     on_forecast: Callable[[Forecast], None] = _take_note
     budget: Budget | None = None
     anew: bool = False

@@ -6,7 +6,7 @@ from ftops.records import Completion
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CompletionResult:
     """An answer, or (`completion` None) the reason why there is none.
 
     `declined`: whoever guards the model refused the question itself, by its policy. `kept`: it was

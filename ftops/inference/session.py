@@ -6,11 +6,11 @@ from collections.abc import Generator, Mapping, Sequence
 from contextvars import copy_context
 
 from ftops.errors import NotFound, ProviderError, RateLimited
-from ftops.inference.line import Line, Portion
-from ftops.inference.manner import Manner
-from ftops.inference.outcome import Outcome
+from ftops.inference.cache import ModelCache
+from ftops.inference.line import Chunk, WorkQueue
+from ftops.inference.manner import BatchOptions
+from ftops.inference.outcome import CompletionResult
 from ftops.inference.refusals import is_declined, is_of_a_row, may_be_of_a_row
-from ftops.inference.store import Shelf
 from ftops.providers.protocol import Provider
 from ftops.records import Completion, Prompt, Sampling
 
@@ -19,7 +19,7 @@ LEAVE_S = 5.0  # for answers that are under way: they may have been paid for
 _LOOK_EVERY_S = 0.5
 
 
-class Session:
+class BatchRunner:
     """Asks `questions`, by their keys, once."""
 
     def __init__(
@@ -27,8 +27,8 @@ class Session:
         provider: Provider,
         model: str,
         sampling: Sampling,
-        shelf: Shelf,
-        manner: Manner,
+        shelf: ModelCache,
+        manner: BatchOptions,
         questions: Mapping[str, Prompt],
     ) -> None:
         self._provider = provider
@@ -42,8 +42,8 @@ class Session:
         texts_a_request = manner.texts_a_request or able.texts_a_question
         # One alone tells whether the key is good, the model there and loaded.
         self._alone = manner.timed_alone if texts_a_request > 1 else 1
-        self._line = Line(self._make_portions(texts_a_request))
-        self._news: queue.SimpleQueue[dict[str, Outcome]] = queue.SimpleQueue()
+        self._line = WorkQueue(self._make_portions(texts_a_request))
+        self._news: queue.SimpleQueue[dict[str, CompletionResult]] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._strikes = 0
@@ -51,7 +51,7 @@ class Session:
         self._askers = 0
         self._has_noted = False
 
-    def run(self) -> Generator[tuple[str, Outcome]]:
+    def run(self) -> Generator[tuple[str, CompletionResult]]:
         """What came of each question, as it comes; raises what was about all of them."""
         threads: list[threading.Thread] = []
         missing = len(self._questions)
@@ -69,7 +69,7 @@ class Session:
             self._line.close()
             self._leave(threads)
 
-    def _make_portions(self, texts_a_request: int) -> list[Portion]:
+    def _make_portions(self, texts_a_request: int) -> list[Chunk]:
         """The first questions alone, then chats each alone, and texts some together."""
         keys = list(self._questions)
         first, others = keys[: self._alone], keys[self._alone :]
@@ -94,7 +94,7 @@ class Session:
             thread.start()
         return threads
 
-    def _await_news(self, threads: Sequence[threading.Thread]) -> dict[str, Outcome]:
+    def _await_news(self, threads: Sequence[threading.Thread]) -> dict[str, CompletionResult]:
         while True:
             try:
                 if any(thread.is_alive() for thread in threads):
@@ -129,7 +129,7 @@ class Session:
         finally:
             self._line.done()
 
-    def _ask_portion(self, portion: Portion) -> bool:
+    def _ask_portion(self, portion: Chunk) -> bool:
         portion = self._pass_over_known(portion)
         prompts = [self._questions[key] for key in portion]
         reserved_usd = self._reserve(prompts)
@@ -145,10 +145,10 @@ class Session:
         with self._lock:
             self._strikes = 0
             self._answered += len(portion)
-        self._tell(dict(zip(portion, map(Outcome, answers), strict=True)), keep=True)
+        self._tell(dict(zip(portion, map(CompletionResult, answers), strict=True)), keep=True)
         return True
 
-    def _pass_over_known(self, portion: Portion) -> Portion:
+    def _pass_over_known(self, portion: Chunk) -> Chunk:
         """What nobody has asked meanwhile; another process may be at the same work."""
         if self._manner.anew:
             return portion
@@ -171,7 +171,7 @@ class Session:
                 manner.pause(pause_s)
         return self._provider.complete(self._model, prompts, self._sampling)
 
-    def _bear(self, portion: Portion, error: ProviderError) -> bool:
+    def _bear(self, portion: Chunk, error: ProviderError) -> bool:
         """Find out whom the error is about; False when this asker shall go."""
         if isinstance(error, RateLimited) and not error.final and self._is_one_too_many():
             self._line.put_back([portion])
@@ -187,7 +187,7 @@ class Session:
             is_of_all = self._strikes >= MOST_STRIKES
         if is_of_all:
             raise error
-        outcome = Outcome(failure=error.message, declined=is_declined(error))
+        outcome = CompletionResult(failure=error.message, declined=is_declined(error))
         self._tell({portion[0]: outcome}, keep=of_a_row)
         return True
 
@@ -199,7 +199,7 @@ class Session:
             self._askers -= 1
             return True
 
-    def _tell(self, outcomes: dict[str, Outcome], *, keep: bool) -> None:
+    def _tell(self, outcomes: dict[str, CompletionResult], *, keep: bool) -> None:
         if keep:
             self._shelf.keep(outcomes)
         self._news.put(outcomes)

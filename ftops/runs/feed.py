@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from ftops.ledger.ledger import StoredEvent
 from ftops.records import JobEvent, Json, Stage
 from ftops.runs.observer import Observer
-from ftops.runs.work import Work
+from ftops.runs.stage_context import StageContext
 
 _COUNTED = (("step", "total_steps", "steps"), ("epoch", "n_epochs", "epochs"))
 
 
-def show_unshown(work: Work) -> None:
+def show_unshown(work: StageContext) -> None:
     """Show the run's stored events that no command has shown, oldest first, and remember that."""
     ledger = work.desk.ledger
     stored = ledger.list_stored_events(work.run.id, unshown=True)

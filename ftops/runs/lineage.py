@@ -16,17 +16,17 @@ from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, Evaluation, Figure
 from ftops.providers.figures import ModelFigures
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
-from ftops.runs.desk import get_run_folder
-from ftops.runs.details import Prepared, find_value
-from ftops.runs.runs import JOB_FILE
-from ftops.runs.trainings import find_facts
+from ftops.runs.context import get_run_folder
+from ftops.runs.open_run import JOB_FILE
+from ftops.runs.training_data import find_facts
 from ftops.spec.notify import find_webhook, hide_webhook
+from ftops.stage_results import PreparedData, find_value
 
 _WHOLE_DAY = 10  # characters of 2027-01-14
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
+class PrimaryMetric:
     """The one figure that stands for how good a model is, by the name of its metric."""
 
     metric: str
@@ -59,7 +59,7 @@ class TrainingCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ModelVersion:
     """A model with the run that made it, the run's stages, and the data as it was prepared.
 
     `run` is None for a model that the ledger knows without its run, `prepared` for one whose data
@@ -69,7 +69,7 @@ class Generation:
     tuned: TunedModel
     run: Run | None
     stages: tuple[StageRecord, ...] = ()
-    prepared: Prepared | None = None
+    prepared: PreparedData | None = None
 
     def find_detail(self, stage: Stage) -> Mapping[str, Json]:
         """What that stage left; nothing where there is none."""
@@ -81,20 +81,20 @@ class Generation:
         return self.prepared.training.sha256 if self.prepared else ""
 
 
-def load_generation(ledger: Ledger, tuned: TunedModel) -> Generation:
+def load_generation(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
     """All that the ledger knows of how the model was made."""
     try:
         run = ledger.get_run(tuned.run_id)
     except UnknownRun:
-        return Generation(tuned, None)
+        return ModelVersion(tuned, None)
     stages = tuple(ledger.list_stages(run.id))
     detail = next((one.detail for one in stages if one.stage is Stage.PREPARE), {})
-    return Generation(tuned, run, stages, _read_prepared(detail))
+    return ModelVersion(tuned, run, stages, _read_prepared(detail))
 
 
-def trace(ledger: Ledger, tuned: TunedModel) -> list[Generation]:
+def trace(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
     """The model and the models it was tuned from, the oldest first, as far as the ledger goes."""
-    found: dict[str, Generation] = {}
+    found: dict[str, ModelVersion] = {}
     model: TunedModel | None = tuned
     while model is not None and model.name not in found:
         found[model.name] = load_generation(ledger, model)
@@ -115,7 +115,7 @@ def find_evaluation(run: Run, home: Path) -> Evaluation | None:
         return None
 
 
-def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> Headline | None:
+def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> PrimaryMetric | None:
     """The headline metric of the model that the run made, or of a checkpoint of it, where it was
     measured."""
     if evaluation is None:
@@ -124,7 +124,7 @@ def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> Headli
     for one in evaluation.candidates:
         is_meant = one.kind is kind and (not checkpoint or one.model == checkpoint)
         if is_meant and evaluation.headline in one.figures:
-            return Headline(evaluation.headline, one.figures[evaluation.headline])
+            return PrimaryMetric(evaluation.headline, one.figures[evaluation.headline])
     return None
 
 
@@ -137,7 +137,7 @@ def find_maker(ledger: Ledger, checkpoint: str) -> TunedModel | None:
     return None
 
 
-def find_checkpoints(made: Generation) -> list[Checkpoint]:
+def find_checkpoints(made: ModelVersion) -> list[Checkpoint]:
     """The models that the job left on its way and that can be asked, by step.
 
     That of the last step is left out: it is the model itself.
@@ -150,7 +150,7 @@ def find_checkpoints(made: Generation) -> list[Checkpoint]:
     ]
 
 
-def find_training_cost(made: Generation, figures: ModelFigures) -> TrainingCost | None:
+def find_training_cost(made: ModelVersion, figures: ModelFigures) -> TrainingCost | None:
     """What training cost: by the tokens that were trained on, else as it was estimated."""
     tokens = find_value(made.find_detail(Stage.FOLLOW), "trained_tokens", int)
     if tokens is not None and figures.train_usd is not None:
@@ -188,8 +188,8 @@ def _read_day(text: str | None) -> date | None:
         return None
 
 
-def _read_prepared(detail: Mapping[str, Json]) -> Prepared | None:
+def _read_prepared(detail: Mapping[str, Json]) -> PreparedData | None:
     try:
-        return Prepared.from_json(detail)
+        return PreparedData.from_json(detail)
     except (LedgerError, ValueError):
         return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ftops.locks import hold_lock, is_locked
 from ftops.records import Run
-from ftops.runs.run_folder import get_run_folder
+from ftops.run_folder import get_run_folder
 
 FILENAME = "lock"
 

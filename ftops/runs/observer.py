@@ -29,7 +29,7 @@ class Observer(Protocol):
         """Something that the user should know and that is no error."""
 
 
-class Silent:
+class NullObserver:
     """Watches nothing."""
 
     def run_opened(self, run: Run, *, resumed: bool) -> None: ...

@@ -16,22 +16,22 @@ from ftops.evaluation.preconditions import check_evaluation
 from ftops.providers.figures import ModelFigures
 from ftops.providers.protocol import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
-from ftops.runs.costs import (
+from ftops.runs.estimate import (
     Estimate,
     find_broken_limits,
     find_price_advice,
     raise_broken,
 )
 from ftops.runs.keys import make_remote_name
-from ftops.runs.recipes import choose_recipe
+from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.stages.prepare import (
-    Made,
+    PreparedFileResult,
     check_rows,
     make_estimate,
     make_file,
     make_prepared,
 )
-from ftops.runs.tokens import TokenCounting
+from ftops.runs.tokens import TokenCounter
 from ftops.spec.load import LoadedJob
 from ftops.spec.model import JobSpec
 
@@ -65,14 +65,14 @@ class Preview:
 def preview(
     job: LoadedJob,
     provider: Provider,
-    tokens: TokenCounting | None = None,
+    tokens: TokenCounter | None = None,
     reach: Callable[[ProviderSettings], Provider] | None = None,
 ) -> Preview:
     """Look at the job file and all of its data; DatasetError when the data is bad.
 
     `reach` opens the providers of those whom the model is to be compared with.
     """
-    spec, tokens = job.spec, tokens or TokenCounting()
+    spec, tokens = job.spec, tokens or TokenCounter()
     recipe = choose_recipe(spec, job.path, provider)
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
         folder = Path(name)
@@ -115,7 +115,10 @@ def preview(
 
 
 def _make_request(
-    spec: JobSpec, provider: Provider, training: Made, validation: Made | None
+    spec: JobSpec,
+    provider: Provider,
+    training: PreparedFileResult,
+    validation: PreparedFileResult | None,
 ) -> JobRequest:
     return JobRequest(
         model=spec.model,
@@ -129,5 +132,5 @@ def _make_request(
     )
 
 
-def _remote_name(made: Made) -> str:
+def _remote_name(made: PreparedFileResult) -> str:
     return made.file.file_id or make_remote_name(made.file.sha256, made.file.role)

@@ -10,11 +10,11 @@ from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation
 from ftops.records import Json, Run, RunId, TunedModel
-from ftops.runs.desk import get_run_folder
-from ftops.runs.details import find_value
-from ftops.runs.hints import say_run
+from ftops.runs.commands import say_run
+from ftops.runs.context import get_run_folder
 from ftops.runs.lineage import find_evaluation
 from ftops.spec.promptfoo.writing import Candidate, Exportable, ExportedRow
+from ftops.stage_results import find_value
 
 _ROWS = ("evaluate.jsonl", "validation.jsonl")  # as they were asked: the first that is there
 _MAX_ROWS = 1000

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from ftops.data.prepare import Recipe
 from ftops.records import JobRequest
-from ftops.runs.details import Role
 from ftops.runs.keys import make_remote_name
-from ftops.runs.recipes import choose_recipe
+from ftops.runs.preprocessing import choose_recipe
+from ftops.runs.stage_context import StageContext
 from ftops.runs.stages.create import build_request
 from ftops.runs.stages.prepare import make_file
-from ftops.runs.work import Work
 from ftops.spec.load import LoadedJob
+from ftops.stage_results import Role
 
 
-def find_request(job: LoadedJob, work: Work) -> JobRequest | None:
+def find_request(job: LoadedJob, work: StageContext) -> JobRequest | None:
     """What tells the job of this file at its provider.
 
     Where metadata is kept, that alone does. Elsewhere the data is prepared once more, in a folder
@@ -35,7 +35,9 @@ def find_request(job: LoadedJob, work: Work) -> JobRequest | None:
     return build_request(work, training_file=training, validation_file=validation)
 
 
-def _find_file(job: LoadedJob, work: Work, role: Role, value: str, recipe: Recipe) -> str | None:
+def _find_file(
+    job: LoadedJob, work: StageContext, role: Role, value: str, recipe: Recipe
+) -> str | None:
     """The id of the file at the provider."""
     with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
         made = make_file(job.path, role, value, recipe, Path(folder)).file

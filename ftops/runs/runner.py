@@ -15,12 +15,19 @@ from ftops.errors import (
     WaitedTooLong,
 )
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
-from ftops.runs.cancelling import cancel_held
-from ftops.runs.desk import Desk, get_run_folder
-from ftops.runs.details import Prepared
-from ftops.runs.hints import say_run
+from ftops.runs.cancel import cancel_held
+from ftops.runs.commands import say_run
+from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.lock import hold_run
+from ftops.runs.notifications import (
+    end_run,
+    is_telling_left,
+    tell,
+    tell_stall,
+    warn_if_nobody_hears,
+)
 from ftops.runs.plan import plan
+from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.stages import STAGES
 from ftops.runs.states import (
     DONE,
@@ -30,21 +37,14 @@ from ftops.runs.states import (
     Move,
     find_ending,
 )
-from ftops.runs.telling import (
-    end_run,
-    is_telling_left,
-    tell,
-    tell_stall,
-    warn_if_nobody_hears,
-)
 from ftops.runs.unanswered import close_unanswered, reopen_for_job
-from ftops.runs.watching import watch
-from ftops.runs.work import Outcome, Work
+from ftops.runs.watch import watch
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData
 
 
 @concerning_its_run
-def drive(run: Run, desk: Desk, *, detach: bool = False) -> Run:
+def drive(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
     """Do what is left of the run, and return it as it then stands.
 
     While another process drives it, this one watches, and takes over if that one dies. With
@@ -77,7 +77,7 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
     raise (JobFailed if followed else RunError)(message, hint=hint)
 
 
-def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
+def _drive_held(run: Run, desk: RunContext, *, detach: bool) -> Run:
     tell(run, desk)  # what a command that died has left to be told
     run = reopen_for_job(run, desk)
     records = desk.ledger.list_stages(run.id)
@@ -110,14 +110,14 @@ def _drive_held(run: Run, desk: Desk, *, detach: bool) -> Run:
                 return _drive_held(run, desk, detach=detach)
         if detach and record.stage is Stage.FOLLOW:
             return run
-        work = Work(run, spec, desk, until_s)
+        work = StageContext(run, spec, desk, until_s)
         work.grant(0.0)  # the run's time may be up
         run = _do_stage(work, record)
     close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
     return _move(desk, run, RUN_MOVES["succeed"])
 
 
-def _must_cancel(run: Run, desk: Desk, stage: Stage) -> bool:
+def _must_cancel(run: Run, desk: RunContext, stage: Stage) -> bool:
     """Whether somebody asked for the end of the run, and it can still be had."""
     if not desk.ledger.is_cancel_asked(run.id):
         return False
@@ -126,7 +126,7 @@ def _must_cancel(run: Run, desk: Desk, stage: Stage) -> bool:
     return stage is Stage.FOLLOW and not desk.provider.get_job(run.job_id).ended
 
 
-def _do_stage(work: Work, record: StageRecord) -> Run:
+def _do_stage(work: StageContext, record: StageRecord) -> Run:
     """One attempt; the run as it stands afterwards."""
     desk, run = work.desk, work.run
     begin = STAGE_MOVES["begin"].check(record.status)
@@ -150,7 +150,7 @@ def _do_stage(work: Work, record: StageRecord) -> Run:
     return desk.ledger.get_run(run.id)
 
 
-def _record_outcome(work: Work, running: StageRecord, outcome: Outcome) -> StageRecord:
+def _record_outcome(work: StageContext, running: StageRecord, outcome: StageResult) -> StageRecord:
     if outcome.skipped is None:
         after, detail = STAGE_MOVES["succeed"].check(running.status), outcome.detail
     else:
@@ -159,7 +159,7 @@ def _record_outcome(work: Work, running: StageRecord, outcome: Outcome) -> Stage
     return work.desk.ledger.move_stage(work.run.id, running, after, detail=detail)
 
 
-def _record_failure(work: Work, running: StageRecord, error: FtopsError) -> None:
+def _record_failure(work: StageContext, running: StageRecord, error: FtopsError) -> None:
     desk, run = work.desk, work.run
     after = STAGE_MOVES["fail"].check(running.status)
     failed = desk.ledger.move_stage(run.id, running, after, error=error.message)
@@ -170,19 +170,19 @@ def _record_failure(work: Work, running: StageRecord, error: FtopsError) -> None
         error.hint = f"{say_run(run, '--retry')} tries again. {error.hint}".strip()
 
 
-def _move(desk: Desk, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
+def _move(desk: RunContext, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
     if move.after in ENDED:
         return end_run(run, desk, move, error)
     return desk.ledger.move_run(run, move.check(run.status), error=error)
 
 
-def _has_prepared_files(desk: Desk, run: Run, records: list[StageRecord]) -> bool:
+def _has_prepared_files(desk: RunContext, run: Run, records: list[StageRecord]) -> bool:
     prepare = next(record for record in records if record.stage is Stage.PREPARE)
     if prepare.status not in DONE:
         return False
     folder = get_run_folder(desk.home, run.id)
     return all(
         (folder / file.filename).is_file()
-        for file in Prepared.from_json(prepare.detail).files
+        for file in PreparedData.from_json(prepare.detail).files
         if file.file_id is None
     )

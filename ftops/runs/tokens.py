@@ -23,7 +23,7 @@ def ask_nobody(_path: Path, _model: str) -> EngineForecast | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class TokenCount:
     """The tokens of a file, counted once, with how they were counted and how far that may be off.
 
     `n_epochs` and `batch_size` are what "auto" will become, where whoever trains has said so.
@@ -41,17 +41,17 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenCounting:
+class TokenCounter:
     """With what tokens are counted: vocabularies on disk, and the engine for its own models."""
 
     counting: Counting = field(default_factory=Counting)
     ask_engine: AskEngine = ask_nobody
 
-    def without_engine(self) -> "TokenCounting":
+    def without_engine(self) -> "TokenCounter":
         """The same, but quicker for the engine's models, whose tokens are then estimated."""
         return replace(self, ask_engine=ask_nobody)
 
-    def count(self, summary: DataSummary, provider: Provider, model: str) -> Counted:
+    def count(self, summary: DataSummary, provider: Provider, model: str) -> TokenCount:
         """The tokens of the prepared file that `summary` is of, which must still be there."""
         base = find_base_model(model) or model
         vocabulary = find_vocabulary_name(provider.name, base)
@@ -59,7 +59,7 @@ class TokenCounting:
         if vocabulary == ENGINE_VOCABULARY:
             forecast = self.ask_engine(summary.path, model)
             if forecast is not None:
-                return Counted(
+                return TokenCount(
                     forecast.tokens,
                     _ENGINE_METHOD,
                     0.0,
@@ -73,10 +73,10 @@ class TokenCounting:
         if counter.error:
             return _as_counted(estimate_tokens(summary, vocabulary))
         found = count_file(summary.path, counter, limit)
-        return Counted(
+        return TokenCount(
             found.tokens, counter.method, 0.0, long_rows=found.long_rows, row_limit=limit
         )
 
 
-def _as_counted(estimate: TokenEstimate) -> Counted:
-    return Counted(estimate.tokens, estimate.method, estimate.error)
+def _as_counted(estimate: TokenEstimate) -> TokenCount:
+    return TokenCount(estimate.tokens, estimate.method, estimate.error)

@@ -2,7 +2,7 @@
 
 from ftops.ledger.ledger import Ledger
 from ftops.records import Job, Run, RunStatus, Stage
-from ftops.runs.desk import Desk
+from ftops.runs.context import RunContext
 from ftops.runs.states import RUN_MOVES
 
 CANCEL_CALL = "cancel_job"
@@ -10,7 +10,7 @@ PAUSE_CALL = "pause_job"
 RESUME_CALL = "resume_job"
 
 
-def reopen_for_job(run: Run, desk: Desk) -> Run:
+def reopen_for_job(run: Run, desk: RunContext) -> Run:
     """The run; open again, from the follow stage on, when it ended before its job did."""
     if not run.ended_before_job:
         return run

@@ -6,7 +6,7 @@ from ftops.cli.board import Board, watching_all
 from ftops.cli.output import Mode, Output
 from ftops.errors import RunError
 from ftops.records import Stage
-from ftops.runs.crowd import Ending
+from ftops.runs.parallel import TaskResult
 
 
 class Terminal(io.StringIO):
@@ -20,7 +20,7 @@ def play(mode: Mode, stdout: io.StringIO) -> str:
         board.observe(0).stage_began(Stage.UPLOAD, 1)
         board.observe(0).progressed(Stage.UPLOAD, 500, 1000, "bytes")
         board.refresh()
-        board.end(1, Ending(error=RunError("no [bold]luck\x1b[2J\nand more")))
+        board.end(1, TaskResult(error=RunError("no [bold]luck\x1b[2J\nand more")))
         board.refresh()
     return stdout.getvalue()
 

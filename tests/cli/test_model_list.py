@@ -17,14 +17,14 @@ from ftops.cli.model_list import (
 )
 from ftops.metrics.evaluation import Figure
 from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
-from ftops.runs.details import Prepared, PreparedFile
-from ftops.runs.lineage import Generation, Headline, TrainingCost
+from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
+from ftops.stage_results import PreparedData, PreparedFile
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 TODAY = date(2026, 11, 22)
 OPENAI = ProviderSettings("openai")
 NAME = "ft:gpt-4.1-mini-2025-04-14:organisation:news-topics:a1b2c3d4"
-PREPARED = Prepared(
+PREPARED = PreparedData(
     RowFormat.CHAT, "", None, PreparedFile("train", "t.jsonl", sha256="0123456789ab" * 5)
 )
 RUN = Run(
@@ -43,8 +43,8 @@ TUNED = TunedModel(NAME, RUN.id, "ftjob-1", RUN.model, OPENAI, created_at=NOW)
 FULL = ListedModel(
     model=Model(NAME, NOW, "organisation", base=RUN.model),
     provider=OPENAI,
-    made=Generation(TUNED, RUN, (), PREPARED),
-    headline=Headline("accuracy", Figure(0.944, 0.9, 0.972, 180)),
+    made=ModelVersion(TUNED, RUN, (), PREPARED),
+    headline=PrimaryMetric("accuracy", Figure(0.944, 0.9, 0.972, 180)),
     cost=TrainingCost(1.25, 250_000),
     ends=date(2027, 1, 14),
 )
@@ -86,7 +86,7 @@ def test_no_models_are_said_to_be_none() -> None:
 
 
 def test_the_best_come_first_and_those_without_a_figure_last() -> None:
-    better = replace(FULL, headline=Headline("accuracy", Figure(0.99, None, None, 10)))
+    better = replace(FULL, headline=PrimaryMetric("accuracy", Figure(0.99, None, None, 10)))
     assert sort_models([FOREIGN, FULL, better], by_metric=True) == [better, FULL, FOREIGN]
 
 
@@ -104,7 +104,7 @@ def test_the_newest_come_first() -> None:
     ],
 )
 def test_figures_are_shares_or_themselves(figure: Figure, text: str) -> None:
-    assert describe_headline(Headline("m", figure)) == text
+    assert describe_headline(PrimaryMetric("m", figure)) == text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.records import Run
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from tests.cli.running import ftops
 from tests.runs.desks import Bench
 

@@ -28,13 +28,13 @@ from ftops.records import (
     Stage,
     StageRecord,
 )
-from ftops.runs.desk import Desk
+from ftops.runs.context import RunContext
+from ftops.runs.stage_context import StageContext
 from ftops.runs.states import RUN_MOVES, Move
-from ftops.runs.work import Work
 from tests.crash.faulty import FaultyProvider
 
 _CREATE = "ftops.runs.stages.create"
-_CANCELLING = "ftops.runs.cancelling"
+_CANCELLING = "ftops.runs.cancel"
 _RUNNER = "ftops.runs.runner"
 
 
@@ -94,15 +94,17 @@ def store_cursor_apart() -> None:
 def succeed_before_results() -> None:
     """The run counts as succeeded once its job has, and the results are fetched after that."""
     runner = import_module(_RUNNER)
-    do_stage: Callable[[Work, StageRecord], Run] = runner._do_stage
-    move: Callable[[Desk, Run, Move[RunStatus], str | None], Run] = runner._move
+    do_stage: Callable[[StageContext, StageRecord], Run] = runner._do_stage
+    move: Callable[[RunContext, Run, Move[RunStatus], str | None], Run] = runner._move
 
-    def do_early(work: Work, record: StageRecord) -> Run:
+    def do_early(work: StageContext, record: StageRecord) -> Run:
         if record.stage is Stage.RESULTS and work.run.status is RunStatus.RUNNING:
             work.desk.ledger.move_run(work.run, RunStatus.SUCCEEDED)
         return do_stage(work, record)
 
-    def move_late(desk: Desk, run: Run, how: Move[RunStatus], error: str | None = None) -> Run:
+    def move_late(
+        desk: RunContext, run: Run, how: Move[RunStatus], error: str | None = None
+    ) -> Run:
         return run if run.status is how.after else move(desk, run, how, error)
 
     _plant(_RUNNER, "_do_stage", do_early)
@@ -132,9 +134,9 @@ def fail_run_by_polling() -> None:
 
 def resend_after_429() -> None:
     """A request for a job that was answered by 429 counts as one that has created none."""
-    send: Callable[[Work, JobRequest], tuple[Job, bool]] = import_module(_CREATE)._send
+    send: Callable[[StageContext, JobRequest], tuple[Job, bool]] = import_module(_CREATE)._send
 
-    def send_blindly(work: Work, request: JobRequest) -> tuple[Job, bool]:
+    def send_blindly(work: StageContext, request: JobRequest) -> tuple[Job, bool]:
         try:
             return send(work, request)
         except RateLimited as error:

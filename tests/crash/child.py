@@ -13,8 +13,8 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.errors import JobCancelled
 from ftops.ledger.ledger import Ledger
-from ftops.runs.desk import Desk
-from ftops.runs.runs import cancel_run, drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import cancel_run, drive, open_run
 from tests.fakes import FakeClock
 from tests.runs.desks import Recorder, write_job
 from tests.runs.fake_provider import FakeProvider
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     provider.listing_lag_s = LISTING_LAG_S
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     seen = Recorder()
-    desk = Desk(ledger, provider, clock, folder / "home", seen)
+    desk = RunContext(ledger, provider, clock, folder / "home", seen)
     if point == IN_FOLLOW:
         provider.before("get_job", lambda: die_after_two(seen))
     elif point != "-":

@@ -7,10 +7,10 @@ from ftops.cli.main import app
 from ftops.providers import engine_endpoint
 
 # What a command imports only once it needs it: loaded here, where it is loaded once for all.
-from ftops.runs import runs
+from ftops.runs import open_run
 
 NOWHERE = "-"
-_LOADED = (runs, engine_endpoint)
+_LOADED = (open_run, engine_endpoint)
 
 
 def main(arguments: Sequence[str]) -> int:

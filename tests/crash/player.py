@@ -28,11 +28,11 @@ import rapidfuzz
 from ftops import crashpoints
 from ftops.errors import FtopsError
 from ftops.ledger.ledger import Ledger
-from ftops.runs.adopting import adopt_job
-from ftops.runs.checkup.findings import Grade
+from ftops.runs.adopt import adopt_job
+from ftops.runs.checkup.findings import CheckStatus
 from ftops.runs.checkup.remote import check_drivers, check_provider
-from ftops.runs.desk import Desk
-from ftops.runs.runs import cancel_job_file, drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import cancel_job_file, drive, open_run
 from ftops.runs.states import ENDED
 from ftops.spec.load import LoadedJob, load_job
 from tests.crash import bugs
@@ -156,7 +156,7 @@ class Play:
         outcome = "done"
         try:
             ledger = Ledger(self.folder / "home" / "ledger.db", self.clock)
-            desk = Desk(ledger, provider, self.clock, self.folder / "home", Recorder())
+            desk = RunContext(ledger, provider, self.clock, self.folder / "home", Recorder())
             outcome = _do(action, self._job, desk)
         except FtopsError as error:
             outcome = type(error).__name__
@@ -195,7 +195,7 @@ class Play:
         )
 
 
-def _do(action: Action, job: LoadedJob, desk: Desk) -> str:
+def _do(action: Action, job: LoadedJob, desk: RunContext) -> str:
     """What a user types; how it ended."""
     if action == "cancel":
         cancel_job_file(job, desk)
@@ -215,14 +215,14 @@ def _do(action: Action, job: LoadedJob, desk: Desk) -> str:
     return "done"
 
 
-def _examine(desk: Desk) -> str:
+def _examine(desk: RunContext) -> str:
     """What `ftops doctor` says of runs and jobs, and whether a job of ours was overlooked."""
     runs = desk.ledger.list_runs()
     found = [
         *check_drivers(runs, desk.home),
         *check_provider(desk.provider, desk.ledger, runs),
     ]
-    if any(finding.grade is Grade.PROBLEM for finding in found):
+    if any(finding.grade is CheckStatus.PROBLEM for finding in found):
         return "done"
     for made in desk.provider.jobs():  # type: ignore[attr-defined]
         run = desk.ledger.find_run_of_job(made.id)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
-from ftops.runs.pruning.removal import Broom, Fate
+from ftops.runs.pruning.removal import Pruner, PruneStatus
 from ftops.runs.pruning.selection import Criteria, select
 from tests.fakes import FakeClock
 from tests.runs.fake_provider import FakeProvider
@@ -25,9 +25,9 @@ def main(arguments: Sequence[str]) -> None:
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     criteria = Criteria(timedelta(0), models=True)
     selection = select(ledger, folder / "home", clock.now(), criteria)
-    broom = Broom(ledger, folder / "home", selection.made_at, lambda _settings: provider)
+    broom = Pruner(ledger, folder / "home", selection.made_at, lambda _settings: provider)
     if point != "-":
         crashpoints.arm(point)
     ends = [ending for _, ending in broom.finish(selection)]
     ends += [broom.prune(leftover) for leftover in selection.leftovers]
-    assert {ending.fate for ending in ends} <= {Fate.PRUNED}, ends
+    assert {ending.fate for ending in ends} <= {PruneStatus.PRUNED}, ends

@@ -19,8 +19,8 @@ from ftops.ledger.ledger import Ledger
 # The HTTP client is loaded only when somebody is told: here, where it is loaded once for all.
 from ftops.notifications import webhook
 from ftops.notifications.delivery import Delivery
-from ftops.runs.desk import Desk
-from ftops.runs.runs import drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import drive, open_run
 from tests.fakes import FakeClock
 from tests.notifications.receiver import SECRET
 from tests.runs.desks import Recorder, write_job
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     audit = AuditLog(home / "audit.jsonl", clock, lambda _text: None)
     ledger = Ledger(home / "ledger.db", clock)
     notifier = Delivery(environ, clock, audit)
-    desk = Desk(ledger, provider, clock, home, Recorder(), notifier)
+    desk = RunContext(ledger, provider, clock, home, Recorder(), notifier)
     wish = {
         "command": ["sh", "-c", TELL],
         "webhook_url": url,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
-from ftops.runs.runs import drive, open_run
+from ftops.runs.open_run import drive, open_run
 from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
 from tests.runs.desks import Bench

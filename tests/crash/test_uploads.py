@@ -13,7 +13,7 @@ import pytest
 from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
 from ftops.records import RemoteFile, Stage, StageStatus
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from tests.crash.figures import UPLOADS, Figures, Share
 from tests.crash.house import House, open_house
 from tests.crash.processes import Nursery

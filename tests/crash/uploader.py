@@ -24,8 +24,8 @@ from ftops.providers.parts import UploadLimits
 from ftops.providers.registry import find_capabilities
 from ftops.providers.retry import RetryPolicy
 from ftops.records import ProviderSettings, RowFormat, Stage
-from ftops.runs.desk import Desk
-from ftops.runs.runs import drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import drive, open_run
 from tests.runs.desks import Recorder, write_job
 
 PART = 200_000
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     provider = build_provider(folder / "engine", threads)
     dies_at = int(point.removeprefix("bytes:")) if point.startswith("bytes:") else None
-    desk = Desk(ledger, provider, clock, folder / "home", Fated(dies_at))
+    desk = RunContext(ledger, provider, clock, folder / "home", Fated(dies_at))
     job = write_job(folder, provider="local", training_file="large.jsonl", validation_file=None)
     if point != "-" and dies_at is None:
         crashpoints.arm(point)

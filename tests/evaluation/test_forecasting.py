@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ftops.evaluation.forecasting import EvaluationForecast
 from ftops.runs.preview import preview
-from ftops.runs.tokens import TokenCounting
+from ftops.runs.tokens import TokenCounter
 from tests.runs.desks import Bench, write_rows
 from tests.runs.test_tokens import WordCounting
 
@@ -14,7 +14,7 @@ EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]
 def foresee(bench: Bench, **section: object) -> EvaluationForecast:
     write_rows(bench.folder / "exam.jsonl", EXAM)
     job = bench.write_job(evaluate={"file": "exam.jsonl", **section})
-    found = preview(job, bench.provider, TokenCounting(WordCounting())).evaluation
+    found = preview(job, bench.provider, TokenCounter(WordCounting())).evaluation
     assert found is not None
     return found
 

@@ -18,9 +18,9 @@ from ftops.evaluation.comparing import compare_runs
 from ftops.evaluation.gate import check_run_gate
 from ftops.metrics.evaluation import Evaluation
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
-from ftops.runs.desk import get_run_folder
-from ftops.runs.runs import drive, load_evaluation, open_run
-from ftops.runs.tokens import TokenCounting
+from ftops.runs.context import get_run_folder
+from ftops.runs.open_run import drive, load_evaluation, open_run
+from ftops.runs.tokens import TokenCounter
 from ftops.spec.evaluate import EvaluateSpec
 from tests.runs.desks import Bench, write_rows
 from tests.runs.fake_provider import STEPS, FakeProvider
@@ -377,7 +377,7 @@ def test_a_judge_of_kept_answers_is_held_to_what_it_is_asked_anew(bench: Bench) 
 
 def test_prompts_are_counted_by_the_counter_that_is_at_hand(bench: Bench) -> None:
     at_a_price(bench)
-    words = replace(bench.desk, tokens=TokenCounting(WordCounting()))
+    words = replace(bench.desk, tokens=TokenCounter(WordCounting()))
     write_rows(bench.folder / "exam.jsonl", EXAM)
     section = {"file": "exam.jsonl", "against": [], "max_tokens": 1, "max_cost_usd": 89e-6}
     run = open_run(bench.write_job(evaluate=section), words)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ftops.inference.asking import ask
-from ftops.inference.manner import Manner
-from ftops.inference.outcome import Outcome
-from ftops.inference.store import AnswerStore
+from ftops.inference.batch import ask
+from ftops.inference.cache import ResponseCache
+from ftops.inference.manner import BatchOptions
+from ftops.inference.outcome import CompletionResult
 from ftops.records import Prompt, Sampling
 from tests.fakes import FakeClock
 from tests.inference.oracle import Oracle
@@ -29,7 +29,7 @@ class Parlour:
         self.oracle = Oracle(self.folder / "provider", self.clock)
         self.progress: list[tuple[int, int]] = []
         self.notes: list[str] = []
-        self.manner = Manner(
+        self.manner = BatchOptions(
             self.clock,
             on_progress=lambda done, total: self.progress.append((done, total)),
             noted=self.notes.append,
@@ -42,10 +42,10 @@ class Parlour:
         *,
         model: str = "m",
         **how: object,
-    ) -> list[Outcome]:
+    ) -> list[CompletionResult]:
         """As another command would: with a store that knows only what lies on the disk."""
         self.progress.clear()
-        store = AnswerStore(self.home, self.clock)
+        store = ResponseCache(self.home, self.clock)
         manner = replace(self.manner, **how)  # type: ignore[arg-type]
         return ask(self.oracle, model, prompts, sampling, store=store, manner=manner)
 

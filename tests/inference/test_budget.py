@@ -6,9 +6,9 @@ from ftops.data.tokens.estimate import Estimator
 from ftops.errors import LimitExceeded
 from ftops.inference.budget import (
     Budget,
+    CostEstimator,
     Forecast,
     Prices,
-    Tariff,
     count_prompts,
     find_prices,
     render_usd,
@@ -19,7 +19,7 @@ from tests.inference.conftest import Parlour
 
 PROMPTS = [f"question {number}" for number in range(40)]
 # A million dollars for a million tokens written: a dollar each.
-DEAR = Tariff(Estimator(""), Prices(0, 1e6))
+DEAR = CostEstimator(Estimator(""), Prices(0, 1e6))
 
 
 def test_a_limit_that_may_be_broken_is_told_before_anything_is_sent(parlour: Parlour) -> None:
@@ -37,7 +37,7 @@ def test_what_was_answered_before_costs_nothing(parlour: Parlour) -> None:
 
 
 def test_a_limit_without_a_price_cannot_be_held(parlour: Parlour) -> None:
-    tariff = Tariff(Estimator(""), None, "Tell the price of m.")
+    tariff = CostEstimator(Estimator(""), None, "Tell the price of m.")
     with pytest.raises(LimitExceeded, match="price of asking m is not known") as caught:
         parlour.ask(PROMPTS, tariff=tariff, budget=Budget(1.0))
     assert caught.value.hint == "Tell the price of m."
@@ -80,12 +80,12 @@ def test_a_chat_has_tokens_for_its_messages_too() -> None:
 
 
 def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
-    tariff = Tariff(Estimator(""), Prices(2.0, 8.0))
+    tariff = CostEstimator(Estimator(""), Prices(2.0, 8.0))
     counted, uncounted = Completion("a", "stop", 1000, 500), Completion("a")
     assert tariff.price([counted, counted]) == pytest.approx(0.012)
     assert tariff.price([counted, uncounted]) is None
-    assert Tariff(Estimator(""), None).price([counted]) is None
-    assert Tariff(Estimator(""), Prices(0, 0)).price([uncounted]) == 0
+    assert CostEstimator(Estimator(""), None).price([counted]) is None
+    assert CostEstimator(Estimator(""), Prices(0, 0)).price([uncounted]) == 0
     assert find_prices(ModelFigures(input_usd=1.0)) is None
     assert find_prices(ModelFigures(input_usd=1.0, output_usd=2.0)) == Prices(1.0, 2.0)
 

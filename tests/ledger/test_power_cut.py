@@ -17,8 +17,8 @@ import pytest
 from ftops.clock import Clock
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.store import UNFLUSHED, Change
-from ftops.runs.desk import Desk
-from ftops.runs.runs import cancel_run, drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import cancel_run, drive, open_run
 from tests.fakes import FakeClock
 from tests.ledger.history import STEPS, Content, read_all
 from tests.ledger.write_log import Disk, WriteLog, find_library, recording
@@ -62,7 +62,7 @@ def live(folder: Path, kind: type[Watched]) -> tuple[WriteLog, list[Content]]:
     with recording(LIBRARY) as log:
         for number in range(3):
             ledger = kind(path, clock, log, contents)
-            desk = Desk(ledger, provider, clock, folder / "home", Recorder())
+            desk = RunContext(ledger, provider, clock, folder / "home", Recorder())
             if number == 0:
                 drive(open_run(write_job(folder), desk), desk)
                 with contextlib.closing(sqlite3.connect(path)) as other:

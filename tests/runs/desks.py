@@ -8,8 +8,8 @@ from pathlib import Path
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import Evaluation
 from ftops.records import JobEvent, Json, Run, Stage, StageRecord
-from ftops.runs.desk import Desk
-from ftops.runs.runs import drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import drive, open_run
 from ftops.spec.load import LoadedJob, load_job
 from tests.fakes import FakeClock
 from tests.runs.fake_provider import FakeProvider
@@ -63,8 +63,8 @@ class Bench:
         self.seen = Recorder()
 
     @property
-    def desk(self) -> Desk:
-        return Desk(self.ledger, self.provider, self.clock, self.home, self.seen)
+    def desk(self) -> RunContext:
+        return RunContext(self.ledger, self.provider, self.clock, self.home, self.seen)
 
     def run(self, job: LoadedJob, *, new: bool = False, retry: bool = False) -> Run:
         """What `ftops run` does, as a command of its own: watched with fresh eyes."""

@@ -20,7 +20,7 @@ from ftops.errors import (
 )
 from ftops.records import PartedUpload, Run, RunStatus, Stage
 from ftops.runs.lock import hold_run
-from ftops.runs.runs import cancel_job_file, cancel_run, drive, open_run
+from ftops.runs.open_run import cancel_job_file, cancel_run, drive, open_run
 from tests.runs.desks import Bench
 from tests.runs.fake_provider import CAPABILITIES
 from tests.runs.test_create import lose_the_listing

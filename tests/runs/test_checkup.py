@@ -6,28 +6,30 @@ import pytest
 
 from ftops.errors import AuthFailed, Unreachable
 from ftops.records import Stage
-from ftops.runs.checkup.findings import Finding, Grade
+from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 from ftops.runs.checkup.home import check_folders, check_home, check_ledger
 from ftops.runs.checkup.remote import check_drivers, check_provider
 from ftops.runs.lock import hold_run
-from ftops.runs.runs import open_run
+from ftops.runs.open_run import open_run
 from tests.runs.desks import Bench
 
 OWN = "ftops-0123456789abcdef-train.jsonl"
 
 
-def problems(found: object) -> list[Finding]:
+def problems(found: object) -> list[HealthCheck]:
     assert hasattr(found, "__iter__")
-    return [one for one in found if one.grade is Grade.PROBLEM]
+    return [one for one in found if one.grade is CheckStatus.PROBLEM]
 
 
-def look(bench: Bench) -> list[Finding]:
+def look(bench: Bench) -> list[HealthCheck]:
     return problems(check_provider(bench.provider, bench.ledger, bench.ledger.list_runs()))
 
 
 def test_a_home_that_is_not_there_is_told_alone(tmp_path: Path) -> None:
     found = list(check_home(tmp_path / "nowhere"))
-    assert [(one.grade, one.what) for one in found] == [(Grade.PROBLEM, "the home does not exist")]
+    assert [(one.grade, one.what) for one in found] == [
+        (CheckStatus.PROBLEM, "the home does not exist")
+    ]
 
 
 def test_a_home_that_others_may_read_is_closed_without_loss(tmp_path: Path) -> None:
@@ -37,12 +39,12 @@ def test_a_home_that_others_may_read_is_closed_without_loss(tmp_path: Path) -> N
     assert found.mend is not None
     found.mend()
     assert tmp_path.stat().st_mode & 0o777 == 0o700
-    assert [one.grade for one in check_home(tmp_path)] == [Grade.OK]
+    assert [one.grade for one in check_home(tmp_path)] == [CheckStatus.OK]
 
 
 def test_a_sound_ledger_is_ok_and_a_damaged_one_is_not(bench: Bench) -> None:
     open_run(bench.write_job(), bench.desk)
-    assert check_ledger(bench.ledger).grade is Grade.OK
+    assert check_ledger(bench.ledger).grade is CheckStatus.OK
     bench.ledger.close()
     content = bytearray((bench.home / "ledger.db").read_bytes())
     content[8192:12288] = b"\xa5" * 4096
@@ -50,7 +52,7 @@ def test_a_sound_ledger_is_ok_and_a_damaged_one_is_not(bench: Bench) -> None:
     damaged = Bench(bench.folder)
     found = check_ledger(damaged.ledger)
     damaged.ledger.close()
-    assert found.grade is Grade.PROBLEM
+    assert found.grade is CheckStatus.PROBLEM
     assert "damaged" in found.what
 
 
@@ -113,8 +115,8 @@ def test_without_a_ledger_a_provider_is_only_asked_whether_it_answers(bench: Ben
     bench.provider.upload_file(stray, filename=OWN, on_bytes=lambda *_: None)
     found = list(check_provider(bench.provider, None, []))
     assert [(one.check, one.grade) for one in found] == [
-        ("key", Grade.OK),
-        ("provider", Grade.OK),
+        ("key", CheckStatus.OK),
+        ("provider", CheckStatus.OK),
     ]
 
 
@@ -154,7 +156,7 @@ def test_a_key_that_is_refused_and_a_provider_that_is_away_are_told_apart(bench:
 
     for error, check in ((AuthFailed("no key"), "key"), (Unreachable("away"), "provider")):
         (found,) = check_provider(Refusing(error), bench.ledger, [])  # type: ignore[arg-type]
-        assert (found.check, found.grade) == (check, Grade.PROBLEM)
+        assert (found.check, found.grade) == (check, CheckStatus.PROBLEM)
         assert found.next
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ftops.errors import NotFound, Unreachable
 from ftops.records import RunStatus, Stage, StageStatus
-from ftops.runs.runs import load_evaluation
+from ftops.runs.open_run import load_evaluation
 from tests.runs.desks import TRAINING, Bench, right_share, write_rows
 
 

@@ -20,7 +20,7 @@ from ftops.errors import (
     WaitedTooLong,
 )
 from ftops.records import Job, JobEvent, RunStatus, Stage, StageStatus
-from ftops.runs.runs import drive, open_run
+from ftops.runs.open_run import drive, open_run
 from tests.runs.desks import Bench
 from tests.runs.fake_provider import FakeProvider
 

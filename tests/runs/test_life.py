@@ -8,8 +8,8 @@ import pytest
 
 from ftops.errors import DatasetError, JobCancelled, JobFailed, RunError, Unreachable
 from ftops.records import JobError, RowFormat, RunStatus, Stage
-from ftops.runs.desk import get_run_folder
-from ftops.runs.runs import drive, load_evaluation, load_results, open_run
+from ftops.runs.context import get_run_folder
+from ftops.runs.open_run import drive, load_evaluation, load_results, open_run
 from ftops.spec.load import load_job
 from tests.runs.desks import Bench, right_share, write_job, write_rows
 

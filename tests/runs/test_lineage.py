@@ -22,7 +22,7 @@ from ftops.records import (
     TunedModel,
 )
 from ftops.runs import lineage
-from ftops.runs.lineage import Generation
+from ftops.runs.lineage import ModelVersion
 from tests.fakes import FakeClock
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
@@ -59,13 +59,13 @@ def add_model(ledger: Ledger, name: str, run_id: str, base: str) -> TunedModel:
     return model
 
 
-def make_generation(**details: dict[str, Json]) -> Generation:
+def make_generation(**details: dict[str, Json]) -> ModelVersion:
     stages = tuple(
         StageRecord(Stage(name), StageStatus.SUCCEEDED, detail=detail)
         for name, detail in details.items()
     )
     tuned = TunedModel(FIRST, RunId("run-1"), "ftjob-1", "ada", LOCAL, created_at=NOW)
-    return Generation(tuned, make_run("run-1"), stages)
+    return ModelVersion(tuned, make_run("run-1"), stages)
 
 
 def write_evaluation(home: Path, text: str) -> Run:

@@ -9,8 +9,8 @@ import pytest
 from ftops.errors import JobFailed, PermissionRefused
 from ftops.providers.registry import Context, build_provider
 from ftops.records import JobProtocol, Run, RunStatus
-from ftops.runs.desk import Desk
-from ftops.runs.runs import drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import drive, open_run
 from ftops.spec.load import LoadedJob
 from tests.job_server import JOBS, Server
 from tests.loopback import serve_loopback
@@ -20,7 +20,7 @@ OPTIONAL = re.compile(r".*/(events|checkpoints|content)")
 
 
 @contextmanager
-def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJob, Desk]]:
+def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJob, RunContext]]:
     """The server, a job file for it, and a desk whose provider reaches it by HTTP."""
     server = Server(protocol)
     with serve_loopback(server.answer) as port:
@@ -37,12 +37,12 @@ def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJ
         )
         context = Context({"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock)
         provider = build_provider(job.spec.provider_settings(), context)
-        desk = Desk(bench.ledger, provider, bench.clock, bench.home, bench.seen)
+        desk = RunContext(bench.ledger, provider, bench.clock, bench.home, bench.seen)
         yield server, job, desk
         provider.close()
 
 
-def run(job: LoadedJob, desk: Desk, *, retry: bool = False) -> Run:
+def run(job: LoadedJob, desk: RunContext, *, retry: bool = False) -> Run:
     return drive(open_run(job, desk, retry=retry), desk)
 
 

@@ -8,12 +8,12 @@ import pytest
 from ftops.errors import DatasetError, SpecError
 from ftops.files import sha256_file
 from ftops.records import DataPlan, PlanStep, RunStatus, Stage
-from ftops.runs.details import Prepared
 from ftops.runs.keys import make_key
+from ftops.runs.open_run import load_evaluation
 from ftops.runs.preview import preview
-from ftops.runs.runs import load_evaluation
 from ftops.spec.load import LoadedJob
 from ftops.spec.plan_file import render_plan
+from ftops.stage_results import PreparedData
 from tests.runs.desks import Bench, right_share, write_job
 
 LABELS = ("in order", "part of", "mother")
@@ -52,7 +52,7 @@ def test_the_data_is_prepared_by_the_plan_and_that_is_what_is_uploaded(bench: Be
     assert len(rows) == 12
     assert rows[0] == {"prompt": "What is thing 0? ->", "completion": " 1"}
     detail = bench.detail(run, Stage.PREPARE)
-    prepared = Prepared.from_json(detail)
+    prepared = PreparedData.from_json(detail)
     assert prepared.training.sha256 == sha256_file(sent)
     assert (prepared.separator, prepared.stop) == (" ->", None)
     assert prepared.plan == PLAN
@@ -116,7 +116,7 @@ def test_data_that_the_plan_has_prepared_already_stays_as_it_is(bench: Bench) ->
     ready = bench.folder / "ready.jsonl"
     ready.write_bytes((bench.home / "runs" / first.id / "train.jsonl").read_bytes())
     run = bench.run(planned(bench.folder, training_file="ready.jsonl"))
-    prepared = Prepared.from_json(bench.detail(run, Stage.PREPARE))
+    prepared = PreparedData.from_json(bench.detail(run, Stage.PREPARE))
     assert prepared.training.sha256 == sha256_file(ready)
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from ftops.errors import Rejected, Unreachable
 from ftops.records import ProviderSettings, Run, RunStatus, Stage
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from ftops.runs.lock import hold_run
-from ftops.runs.pruning.removal import Broom, Ending, Fate
+from ftops.runs.open_run import cancel_run, open_run
+from ftops.runs.pruning.removal import Pruner, PruneResult, PruneStatus
 from ftops.runs.pruning.selection import DOOMED, Criteria, Selection, select
-from ftops.runs.runs import cancel_run, open_run
 from tests.runs.desks import Bench, write_rows
 
 ALL = Criteria(timedelta(0))
@@ -21,10 +21,10 @@ def choose(bench: Bench, criteria: Criteria = ALL) -> Selection:
     return select(bench.ledger, bench.home, bench.clock.now(), criteria)
 
 
-def sweep(bench: Bench, selection: Selection | None = None) -> list[Ending]:
+def sweep(bench: Bench, selection: Selection | None = None) -> list[PruneResult]:
     """Prune what is selected; the endings, those of earlier commands' leavings first."""
     selection = selection or choose(bench)
-    broom = Broom(bench.ledger, bench.home, selection.made_at, lambda _settings: bench.provider)
+    broom = Pruner(bench.ledger, bench.home, selection.made_at, lambda _settings: bench.provider)
     finished = [ending for _, ending in broom.finish(selection)]
     return finished + [broom.prune(leftover) for leftover in selection.leftovers]
 
@@ -77,7 +77,7 @@ def test_a_pruned_run_keeps_its_history_and_nothing_else(bench: Bench) -> None:
     job = bench.write_job()
     run = bench.run(job)
     (ending,) = sweep(bench)
-    assert (ending.fate, len(ending.deleted), ending.kept) == (Fate.PRUNED, 2, ())
+    assert (ending.fate, len(ending.deleted), ending.kept) == (PruneStatus.PRUNED, 2, ())
     assert list_uploads(bench) == []
     assert not get_run_folder(bench.home, run.id).exists()
     after = bench.ledger.get_run(run.id)
@@ -129,7 +129,7 @@ def test_a_shared_file_goes_with_the_last_run_that_needs_it(bench: Bench) -> Non
     assert bench.provider.count("upload_file") == 2
     (only,) = choose(bench, Criteria(MONTH)).leftovers
     assert (only.run.id, only.uploads) == (first.id, ())
-    assert sweep(bench, choose(bench, Criteria(MONTH)))[0].fate is Fate.PRUNED
+    assert sweep(bench, choose(bench, Criteria(MONTH)))[0].fate is PruneStatus.PRUNED
     assert len(list_uploads(bench)) == 2
     (last,) = choose(bench).leftovers
     assert (last.run.id, len(last.uploads)) == (second.id, 2)
@@ -155,8 +155,8 @@ def test_a_run_that_is_driven_is_left_and_so_are_the_files_it_shares(bench: Benc
     with hold_run(first, bench.home) as held:
         assert held
         skipped, pruned = sweep(bench)
-    assert (skipped.fate, skipped.message) == (Fate.SKIPPED, "another process drives it")
-    assert (pruned.fate, pruned.deleted, len(pruned.kept)) == (Fate.PRUNED, (), 2)
+    assert (skipped.fate, skipped.message) == (PruneStatus.SKIPPED, "another process drives it")
+    assert (pruned.fate, pruned.deleted, len(pruned.kept)) == (PruneStatus.PRUNED, (), 2)
     assert get_run_folder(bench.home, first.id).is_dir()
     assert len(list_uploads(bench)) == 2
     sweep(bench)
@@ -168,7 +168,7 @@ def test_a_run_that_was_opened_again_after_the_selection_is_left(bench: Bench) -
     selection = choose(bench)
     bench.ledger.reopen_run(run, ())
     (ending,) = sweep(bench, selection)
-    assert ending.fate is Fate.SKIPPED
+    assert ending.fate is PruneStatus.SKIPPED
     assert "opened again" in ending.message
     assert get_run_folder(bench.home, run.id).is_dir()
 
@@ -179,7 +179,7 @@ def test_a_run_that_has_come_to_need_the_file_since_the_selection_keeps_it(bench
     bench.clock.advance(1)
     bench.run(bench.write_job(seed=7))
     (ending,) = sweep(bench, selection)
-    assert (ending.fate, ending.deleted, len(ending.kept)) == (Fate.PRUNED, (), 2)
+    assert (ending.fate, ending.deleted, len(ending.kept)) == (PruneStatus.PRUNED, (), 2)
     assert len(list_uploads(bench)) == 2
 
 
@@ -189,7 +189,7 @@ def test_files_that_ftops_did_not_upload_are_never_deleted(bench: Bench) -> None
     mine = bench.provider.upload_file(data, filename="mine.jsonl", on_bytes=lambda *_: None)
     bench.run(bench.write_job(training_file=mine.id, validation_file=None))
     (ending,) = sweep(bench)
-    assert (ending.fate, ending.deleted) == (Fate.PRUNED, ())
+    assert (ending.fate, ending.deleted) == (PruneStatus.PRUNED, ())
     assert list_uploads(bench) == [mine.id]
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_another_ledger_has_uploaded_stays(bench: Bench) -> None:
     assert bench.provider.count("upload_file") == 2  # found by their names
     (ending,) = sweep(stranger)
     stranger.ledger.close()
-    assert (ending.fate, ending.deleted) == (Fate.PRUNED, ())
+    assert (ending.fate, ending.deleted) == (PruneStatus.PRUNED, ())
     assert len(list_uploads(bench)) == 2
     assert bench.ledger.get_run(run.id).pruned_at is None
 
@@ -241,9 +241,9 @@ def test_locally_nothing_is_asked_of_a_provider_and_the_uploads_can_go_later(ben
         raise AssertionError("a provider was opened")
 
     selection = choose(bench, Criteria(timedelta(0), local_only=True))
-    broom = Broom(bench.ledger, bench.home, selection.made_at, never)  # type: ignore[arg-type]
+    broom = Pruner(bench.ledger, bench.home, selection.made_at, never)  # type: ignore[arg-type]
     (ending,) = [broom.prune(one) for one in selection.leftovers]
-    assert ending.fate is Fate.PRUNED
+    assert ending.fate is PruneStatus.PRUNED
     assert not get_run_folder(bench.home, run.id).exists()
     assert len(list_uploads(bench)) == 2
     sweep(bench)
@@ -259,9 +259,9 @@ def test_a_provider_that_is_away_is_asked_once_and_its_runs_stay_whole(bench: Be
         asked.append(settings)
         raise Unreachable("no network")
 
-    broom = Broom(bench.ledger, bench.home, selection.made_at, away)  # type: ignore[arg-type]
+    broom = Pruner(bench.ledger, bench.home, selection.made_at, away)  # type: ignore[arg-type]
     endings = [broom.prune(one) for one in selection.leftovers]
-    assert [ending.fate for ending in endings] == [Fate.FAILED, Fate.FAILED]
+    assert [ending.fate for ending in endings] == [PruneStatus.FAILED, PruneStatus.FAILED]
     assert "no network" in endings[0].message
     assert len(asked) == 1
     assert all(get_run_folder(bench.home, run.id).is_dir() for run in runs)
@@ -272,7 +272,7 @@ def test_a_run_without_anything_at_the_provider_is_pruned_while_that_is_away(ben
     job = bench.write_job()
     run = cancel_run(open_run(job, bench.desk), bench.desk)
     bench.provider.fail("ensure_ready", Unreachable("no network"))
-    assert [ending.fate for ending in sweep(bench)] == [Fate.PRUNED]
+    assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
     assert not get_run_folder(bench.home, run.id).exists()
 
 
@@ -291,14 +291,14 @@ def test_a_deletion_whose_answer_was_lost_is_finished_by_the_next_prune(
     run = bench.run(bench.write_job())
     lose_the_answer(bench, effect=effect)
     (failed,) = sweep(bench)
-    assert failed.fate is Fate.FAILED
+    assert failed.fate is PruneStatus.FAILED
     assert bench.ledger.get_run(run.id).pruned_at is None
     # Whatever the criteria are now: it was begun.
     later = choose(bench, Criteria(MONTH))
     assert (len(later.calls), later.leftovers) == (1, ())
-    assert [ending.fate for ending in sweep(bench, later)] == [Fate.PRUNED]
+    assert [ending.fate for ending in sweep(bench, later)] == [PruneStatus.PRUNED]
     assert len(list_uploads(bench)) == 1
-    assert [ending.fate for ending in sweep(bench)] == [Fate.PRUNED]
+    assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
     assert list_uploads(bench) == []
     calls = [c.state for c in bench.ledger.list_calls(run.id) if c.name == "delete_file"]
     assert calls == ["done", "done"]
@@ -308,10 +308,10 @@ def test_a_deletion_that_is_refused_leaves_the_file_known_and_the_run_whole(benc
     run = bench.run(bench.write_job())
     bench.provider.fail("delete_file", Rejected("it is in use", status=409))
     (ending,) = sweep(bench)
-    assert ending.fate is Fate.FAILED
+    assert ending.fate is PruneStatus.FAILED
     assert "is in use" in ending.message
     assert get_run_folder(bench.home, run.id).is_dir()
-    assert [one.fate for one in sweep(bench)] == [Fate.PRUNED]
+    assert [one.fate for one in sweep(bench)] == [PruneStatus.PRUNED]
     assert list_uploads(bench) == []
 
 
@@ -334,5 +334,5 @@ def test_a_folder_that_was_half_removed_is_removed_whatever_the_criteria(bench: 
     get_run_folder(bench.home, run.id).rename(doomed)
     selection = choose(bench, Criteria(MONTH))
     assert (selection.folders, selection.leftovers) == ((doomed,), ())
-    assert [ending.fate for ending in sweep(bench, selection)] == [Fate.PRUNED]
+    assert [ending.fate for ending in sweep(bench, selection)] == [PruneStatus.PRUNED]
     assert not doomed.exists()

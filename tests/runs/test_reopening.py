@@ -17,11 +17,11 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.records import JobError, ProviderSettings, Run, RunStatus
-from ftops.runs.adopting import adopt_job
-from ftops.runs.checkup.findings import Grade
+from ftops.runs.adopt import adopt_job
+from ftops.runs.checkup.findings import CheckStatus
 from ftops.runs.checkup.remote import check_drivers, check_provider
+from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.pruning.selection import Criteria, select
-from ftops.runs.runs import cancel_run, drive, open_run
 from ftops.spec.load import load_job
 from tests.runs.desks import Bench
 from tests.runs.test_create import lose_the_listing
@@ -160,7 +160,7 @@ def test_adopt_opens_the_run_of_the_job_again(bench: Bench, wrong: Run) -> None:
 
 def test_doctor_reports_the_run_until_its_job_was_seen_to_end(bench: Bench, wrong: Run) -> None:
     (found,) = check_drivers([wrong], bench.home)
-    assert (found.grade, found.where) == (Grade.PROBLEM, wrong.id)
+    assert (found.grade, found.where) == (CheckStatus.PROBLEM, wrong.id)
     assert "ftjob-1 was not seen to end" in found.what
     assert f"ftops follow {wrong.id}" in found.next
     assert f"ftops cancel {wrong.id}" in found.next

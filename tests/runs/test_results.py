@@ -14,9 +14,9 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.records import Checkpoint, Job, RunStatus, Stage, StageStatus
-from ftops.runs.desk import get_run_folder
-from ftops.runs.runs import load_results
-from ftops.runs.trainings import load_training
+from ftops.runs.context import get_run_folder
+from ftops.runs.open_run import load_results
+from ftops.runs.training_data import load_training
 from tests.runs.desks import Bench
 from tests.runs.fake_provider import FakeProvider
 

@@ -16,7 +16,7 @@ from ftops.errors import (
 )
 from ftops.ledger.ledger import Move as LedgerMove
 from ftops.records import RunStatus, Stage, StageStatus
-from ftops.runs.runs import cancel_run, drive, open_run
+from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.states import (
     ENDED,
     RUN_MOVES,

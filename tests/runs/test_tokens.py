@@ -7,9 +7,9 @@ from pathlib import Path
 from ftops.data.summary import DataSummary, check_file
 from ftops.data.tokens.counter import Counter, Counting
 from ftops.providers.engine_forecast import EngineForecast
-from ftops.runs.costs import Estimate
+from ftops.runs.estimate import Estimate
 from ftops.runs.preview import preview
-from ftops.runs.tokens import TokenCounting
+from ftops.runs.tokens import TokenCounter
 from tests.runs.desks import Bench
 
 FORECAST = EngineForecast(
@@ -36,18 +36,18 @@ def summarize(bench: Bench) -> DataSummary:
 
 
 def test_a_vocabulary_that_is_at_hand_is_counted_with(bench: Bench) -> None:
-    counted = TokenCounting(WordCounting()).count(summarize(bench), bench.provider, "gpt-4o-mini")
+    counted = TokenCounter(WordCounting()).count(summarize(bench), bench.provider, "gpt-4o-mini")
     assert (counted.tokens, counted.method, counted.error) == (36, "counted in words", 0.0)
 
 
 def test_without_one_tokens_are_estimated(bench: Bench) -> None:
-    counted = TokenCounting().count(summarize(bench), bench.provider, "gpt-4o-mini")
+    counted = TokenCounter().count(summarize(bench), bench.provider, "gpt-4o-mini")
     assert counted.tokens > 12
     assert counted.error == 0.25
 
 
 def test_a_preview_counts_while_the_prepared_file_is_there(bench: Bench) -> None:
-    seen = preview(bench.write_job(), bench.provider, TokenCounting(WordCounting()))
+    seen = preview(bench.write_job(), bench.provider, TokenCounter(WordCounting()))
     assert seen.estimate is not None
     assert (seen.estimate.tokens, seen.estimate.method) == (36, "counted in words")
 
@@ -56,7 +56,7 @@ def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> No
     job = bench.write_job()
     local = bench.provider
     local.name = "local"
-    seen = preview(job, local, TokenCounting(ask_engine=lambda _path, _model: FORECAST))
+    seen = preview(job, local, TokenCounter(ask_engine=lambda _path, _model: FORECAST))
     assert seen.estimate is not None
     assert seen.estimate.say_long_rows() == (
         "2 training rows are longer than 1,024 tokens, and will be cut"
@@ -75,7 +75,7 @@ def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
     summary = summarize(bench)
     local = bench.provider
     local.name = "local"
-    counting = TokenCounting(WordCounting(), ask)
+    counting = TokenCounter(WordCounting(), ask)
     counted = counting.count(summary, local, "ada")
     assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)
     assert (counted.long_rows, counted.row_limit) == (2, 1_024)

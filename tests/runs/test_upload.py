@@ -6,7 +6,7 @@ import pytest
 
 from ftops.errors import NotFound, RunError, Unreachable
 from ftops.records import PartedUpload, RunStatus, Stage
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from tests.runs.desks import TRAINING, Bench, write_rows
 
 

@@ -151,7 +151,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bo
     from ftops.data.reading.source import open_source
     from ftops.errors import DatasetError
     from ftops.records import RowFormat
-    from ftops.runs.recipes import choose_recipe
+    from ftops.runs.preprocessing import choose_recipe
     from ftops.runs.stages.prepare import make_file
 
     job = wiring.load_job_file(path, [], allow_outside=allow_outside)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Grade(StrEnum):
+class CheckStatus(StrEnum):
     """How bad it is."""
 
     OK = "ok"
@@ -14,7 +14,7 @@ class Grade(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HealthCheck:
     """One thing that was looked at.
 
     `mend` puts it right. When it is `safe`, nothing is lost by it; otherwise what goes may be
@@ -22,7 +22,7 @@ class Finding:
     """
 
     check: str  # home, ledger, engine, clock, key, provider, runs, files, models
-    grade: Grade
+    grade: CheckStatus
     what: str
     where: str = ""
     next: str = ""

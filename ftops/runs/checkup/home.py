@@ -9,18 +9,18 @@ from pathlib import Path
 from ftops.errors import FtopsError
 from ftops.files import PRIVATE_DIR, remove_path
 from ftops.ledger.ledger import Ledger
-from ftops.runs.checkup.findings import Finding, Grade
+from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 from ftops.runs.pruning.selection import DOOMED
 
 LEAST_FREE_BYTES = 500_000_000
 
 
-def check_home(home: Path) -> Iterator[Finding]:
+def check_home(home: Path) -> Iterator[HealthCheck]:
     """Whether the folder is there, writable, private, and on a disk with room."""
     if not home.is_dir():
-        yield Finding(
+        yield HealthCheck(
             "home",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             "the home is no folder" if home.exists() else "the home does not exist",
             str(home),
             "`ftops run` makes it; or point FTOPS_HOME at the folder that you mean.",
@@ -29,19 +29,21 @@ def check_home(home: Path) -> Iterator[Finding]:
     before = len(found := list(_find_home_problems(home)))
     yield from found
     if not before:
-        yield Finding(
-            "home", Grade.OK, "there, writable, private, with room on the disk", str(home)
+        yield HealthCheck(
+            "home", CheckStatus.OK, "there, writable, private, with room on the disk", str(home)
         )
 
 
-def _find_home_problems(home: Path) -> Iterator[Finding]:
+def _find_home_problems(home: Path) -> Iterator[HealthCheck]:
     where = str(home)
     if not os.access(home, os.W_OK | os.X_OK):
-        yield Finding("home", Grade.PROBLEM, "cannot be written", where, f"chmod u+rwx {where}")
+        yield HealthCheck(
+            "home", CheckStatus.PROBLEM, "cannot be written", where, f"chmod u+rwx {where}"
+        )
     if home.stat().st_mode & 0o077:
-        yield Finding(
+        yield HealthCheck(
             "home",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             "others on this machine may look into it",
             where,
             f"chmod 700 {where}",
@@ -50,27 +52,27 @@ def _find_home_problems(home: Path) -> Iterator[Finding]:
         )
     free = shutil.disk_usage(home).free
     if free < LEAST_FREE_BYTES:
-        yield Finding(
+        yield HealthCheck(
             "home",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             f"only {free / 1e6:.0f} MB are free on its disk",
             where,
             "Free some space: `ftops prune` shows what old runs take.",
         )
 
 
-def check_ledger(ledger: Ledger) -> Finding:
+def check_ledger(ledger: Ledger) -> HealthCheck:
     """Whether every page and every row of the file is sound."""
     where = str(ledger.path)
     try:
         complaints = ledger.list_damages()
     except FtopsError as error:
-        return Finding("ledger", Grade.PROBLEM, error.message, where, error.hint)
+        return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint)
     if not complaints:
-        return Finding("ledger", Grade.OK, "sound", where)
-    return Finding(
+        return HealthCheck("ledger", CheckStatus.OK, "sound", where)
+    return HealthCheck(
         "ledger",
-        Grade.PROBLEM,
+        CheckStatus.PROBLEM,
         f"damaged: {complaints[0]}",
         where,
         "`ftops restore FILE` restores a backup. Without one, move it away: `ftops run` then finds"
@@ -78,7 +80,7 @@ def check_ledger(ledger: Ledger) -> Finding:
     )
 
 
-def check_folders(home: Path, ledger: Ledger) -> Iterator[Finding]:
+def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
     """Folders of runs that the ledger does not know."""
     runs = home / "runs"
     if not runs.is_dir():
@@ -86,9 +88,9 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[Finding]:
     known = {run.id for run in ledger.list_runs()}
     for folder in sorted(path for path in runs.iterdir() if path.name not in known):
         if folder.name.startswith(DOOMED):
-            yield Finding(
+            yield HealthCheck(
                 "runs",
-                Grade.PROBLEM,
+                CheckStatus.PROBLEM,
                 "left by `ftops prune`, which was interrupted",
                 str(folder),
                 "`ftops prune --yes` or `ftops doctor --fix` removes it.",
@@ -97,9 +99,9 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[Finding]:
             )
             continue
         empty = folder.is_dir() and not any(path.name != "lock" for path in folder.iterdir())
-        yield Finding(
+        yield HealthCheck(
             "runs",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             "an empty folder of no run" if empty else "lies among the runs, but is of none",
             str(folder),
             "`ftops doctor --fix` removes it." if empty else "Look into it; nothing here needs it.",

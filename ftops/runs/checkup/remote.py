@@ -12,8 +12,8 @@ from ftops.errors import AuthFailed, FtopsError, NotFound
 from ftops.ledger.ledger import Ledger
 from ftops.providers.protocol import Provider
 from ftops.records import Model, RemoteFile, Run, RunStatus
-from ftops.runs.checkup.findings import Finding, Grade
-from ftops.runs.hints import say, say_follow, say_run
+from ftops.runs.checkup.findings import CheckStatus, HealthCheck
+from ftops.runs.commands import say, say_follow, say_run
 from ftops.runs.lock import is_driven
 from ftops.runs.states import ENDED
 
@@ -22,7 +22,7 @@ _OWN_NAME = re.compile(r"ftops-[0-9a-f]{16}-(?:train|validation)\.jsonl")
 
 def check_provider(
     provider: Provider, ledger: Ledger | None, runs: Sequence[Run]
-) -> Iterator[Finding]:
+) -> Iterator[HealthCheck]:
     """Whether the provider answers and takes the key, then what lies there; `runs` are its own.
 
     Without a ledger, nobody can say whose the things are that lie there.
@@ -31,13 +31,15 @@ def check_provider(
         files = list(provider.list_files())
         models = [model for model in provider.list_models() if model.fine_tuned]
     except AuthFailed as error:
-        yield Finding("key", Grade.PROBLEM, error.message, provider.account, error.hint)
+        yield HealthCheck("key", CheckStatus.PROBLEM, error.message, provider.account, error.hint)
         return
     except FtopsError as error:
-        yield Finding("provider", Grade.PROBLEM, error.message, provider.account, error.hint)
+        yield HealthCheck(
+            "provider", CheckStatus.PROBLEM, error.message, provider.account, error.hint
+        )
         return
-    yield Finding("key", Grade.OK, "accepted", provider.account)
-    yield Finding("provider", Grade.OK, "answers", provider.account)
+    yield HealthCheck("key", CheckStatus.OK, "accepted", provider.account)
+    yield HealthCheck("provider", CheckStatus.OK, "answers", provider.account)
     if ledger is None:
         return
     yield from _check_files(provider, ledger, files)
@@ -49,24 +51,24 @@ def check_provider(
 
 def _check_files(
     provider: Provider, ledger: Ledger, files: Sequence[RemoteFile]
-) -> Iterator[Finding]:
+) -> Iterator[HealthCheck]:
     known = {upload.file_id for upload in ledger.list_uploads(provider.account)}
     asked = {call.request.get("filename") for call in ledger.list_open_calls("upload_file")}
     for file in files:
         if not _OWN_NAME.fullmatch(file.filename) or file.id in known or file.filename in asked:
             continue
         if ledger.is_deletion_begun(file.id):
-            yield Finding(
+            yield HealthCheck(
                 "files",
-                Grade.PROBLEM,
+                CheckStatus.PROBLEM,
                 "`ftops prune` was about to delete it, and was interrupted",
                 file.id,
                 "`ftops prune --yes` finishes that.",
             )
             continue
-        yield Finding(
+        yield HealthCheck(
             "files",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             f"{file.filename} was uploaded by ftops, but by no run of this ledger",
             file.id,
             f"{say('files', 'delete', file.id)}, unless another machine or FTOPS_HOME needs it.",
@@ -76,26 +78,26 @@ def _check_files(
 
 def _check_models(
     ledger: Ledger, models: Sequence[Model], runs: Sequence[Run]
-) -> Iterator[Finding]:
+) -> Iterator[HealthCheck]:
     suffixes = {str(suffix) for run in runs if (suffix := run.spec.get("suffix"))}
     for model in models:
         if ledger.find_model(model.id) is None and suffixes & set(model.id.split(":")):
-            yield Finding(
+            yield HealthCheck(
                 "models",
-                Grade.PROBLEM,
+                CheckStatus.PROBLEM,
                 "has the suffix of runs of this ledger, but none of them made it",
                 model.id,
                 f"{say('models', 'delete', model.id)}, if nobody else needs it.",
             )
 
 
-def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[Finding]:
+def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
     """Runs whose job may be running, or that have none yet, though no process drives them."""
     for run in runs:
         if run.ended_before_job:
-            yield Finding(
+            yield HealthCheck(
                 "runs",
-                Grade.PROBLEM,
+                CheckStatus.PROBLEM,
                 f"it counts as {run.status}, but its job {run.job_id} was not seen to end: it may"
                 " still be running, and billed",
                 run.id,
@@ -104,21 +106,23 @@ def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[Finding]:
         if run.status is RunStatus.RUNNING and not is_driven(run, home):
             how = f"its job {run.job_id} goes on unwatched" if run.job_id else "it has no job yet"
             again = say_follow(run.id) if run.job_id else say_run(run)
-            yield Finding(
-                "runs", Grade.PROBLEM, f"nobody drives it; {how}", run.id, f"{again} goes on."
+            yield HealthCheck(
+                "runs", CheckStatus.PROBLEM, f"nobody drives it; {how}", run.id, f"{again} goes on."
             )
 
 
-def _check_job(provider: Provider, run: Run, job_id: str) -> Iterator[Finding]:
+def _check_job(provider: Provider, run: Run, job_id: str) -> Iterator[HealthCheck]:
     try:
         provider.get_job(job_id)
     except NotFound:
-        yield Finding(
+        yield HealthCheck(
             "runs",
-            Grade.PROBLEM,
+            CheckStatus.PROBLEM,
             f"its job {job_id} is gone from the provider",
             run.id,
             f"{say_run(run, '--new')} starts another.",
         )
     except FtopsError as error:
-        yield Finding("provider", Grade.PROBLEM, error.message, provider.account, error.hint)
+        yield HealthCheck(
+            "provider", CheckStatus.PROBLEM, error.message, provider.account, error.hint
+        )

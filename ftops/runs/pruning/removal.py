@@ -20,17 +20,17 @@ from ftops.files import remove_path, rename_dir
 from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.providers.protocol import Provider
 from ftops.records import ProviderSettings, Run, RunId, Stage
-from ftops.runs.desk import get_run_folder
-from ftops.runs.details import get_value
+from ftops.runs.context import get_run_folder
 from ftops.runs.lock import hold_run
-from ftops.runs.pruning.selection import DOOMED, Leftover, Selection, SharedUpload
+from ftops.runs.pruning.selection import DOOMED, RunArtifacts, Selection, SharedUpload
 from ftops.runs.states import ENDED
+from ftops.stage_results import get_value
 
 MODEL_CALL = "delete_model"
 OpenProvider = Callable[[ProviderSettings], Provider]
 
 
-class Fate(StrEnum):
+class PruneStatus(StrEnum):
     """What became of something that was selected."""
 
     PRUNED = "pruned"
@@ -39,10 +39,10 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class PruneResult:
     """What became of it and why; `deleted` and `kept` are ids of files and models."""
 
-    fate: Fate
+    fate: PruneStatus
     message: str = ""
     hint: str = ""
     deleted: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Ending:
 
 
 @dataclass(slots=True)
-class Broom:
+class Pruner:
     """Removes; `open_provider` gives whoever has the files, and is asked once for each."""
 
     ledger: Ledger
@@ -59,7 +59,7 @@ class Broom:
     open_provider: OpenProvider
     _providers: dict[ProviderSettings, Provider | FtopsError] = field(default_factory=dict)
 
-    def finish(self, selection: Selection) -> list[tuple[str, Ending]]:
+    def finish(self, selection: Selection) -> list[tuple[str, PruneResult]]:
         """Bring to its end what an earlier command began; what it was about, and its end."""
         calls = [
             (get_value(call.request, "id", str), _guarded(partial(self._finish_call, call)))
@@ -70,25 +70,25 @@ class Broom:
         ]
         return calls + folders
 
-    def prune(self, leftover: Leftover) -> Ending:
+    def prune(self, leftover: RunArtifacts) -> PruneResult:
         """Remove what this run has left; a run that is in use stays as it is."""
         with concerning(leftover.run.id):
             return _guarded(partial(self._prune, leftover))
 
-    def _prune(self, leftover: Leftover) -> Ending:
+    def _prune(self, leftover: RunArtifacts) -> PruneResult:
         run = leftover.run
         with hold_run(run, self.home) as held:
             if not held:
-                return Ending(Fate.SKIPPED, "another process drives it")
+                return PruneResult(PruneStatus.SKIPPED, "another process drives it")
             run = self.ledger.get_run(run.id)
             if run.status not in ENDED:
-                return Ending(Fate.SKIPPED, f"it was opened again, and is {run.status}")
+                return PruneResult(PruneStatus.SKIPPED, f"it was opened again, and is {run.status}")
             deleted, kept = self._delete_remote(run, leftover)
             self.ledger.mark_pruned(run)
             _remove_folder(get_run_folder(self.home, run.id))
-        return Ending(Fate.PRUNED, deleted=tuple(deleted), kept=tuple(kept))
+        return PruneResult(PruneStatus.PRUNED, deleted=tuple(deleted), kept=tuple(kept))
 
-    def _delete_remote(self, run: Run, leftover: Leftover) -> tuple[list[str], list[str]]:
+    def _delete_remote(self, run: Run, leftover: RunArtifacts) -> tuple[list[str], list[str]]:
         """Delete its files and models; the ids of those that are gone, and of those that stay."""
         deleted: list[str] = []
         kept: list[str] = []
@@ -125,16 +125,16 @@ class Broom:
     def _is_pruned(self, run_id: RunId) -> bool:
         return self.ledger.get_run(run_id).pruned_at is not None
 
-    def _finish_call(self, call: RemoteCall) -> Ending:
+    def _finish_call(self, call: RemoteCall) -> PruneResult:
         run = self.ledger.get_run(call.run_id)
         with concerning(run.id), hold_run(run, self.home) as held:
             if not held:
-                return Ending(Fate.SKIPPED, f"another process drives {run.id}")
+                return PruneResult(PruneStatus.SKIPPED, f"another process drives {run.id}")
             provider = self._get_provider(run.provider)
             if call.request.get("account") != provider.account:
-                return Ending(Fate.SKIPPED, f"it lies at {call.request.get('account')}")
+                return PruneResult(PruneStatus.SKIPPED, f"it lies at {call.request.get('account')}")
             self._carry_out(provider, run, call)
-        return Ending(Fate.PRUNED)
+        return PruneResult(PruneStatus.PRUNED)
 
     def _carry_out(self, provider: Provider, run: Run, call: RemoteCall) -> None:
         """Delete what the intent names; after an error without a clear answer it stays open."""
@@ -173,11 +173,11 @@ class Broom:
         return found
 
 
-def _guarded(work: Callable[[], Ending]) -> Ending:
+def _guarded(work: Callable[[], PruneResult]) -> PruneResult:
     try:
         return work()
     except FtopsError as error:
-        return Ending(Fate.FAILED, error.message, error.hint)
+        return PruneResult(PruneStatus.FAILED, error.message, error.hint)
 
 
 def _remove_folder(folder: Path) -> None:
@@ -190,6 +190,6 @@ def _remove_folder(folder: Path) -> None:
     remove_path(doomed)
 
 
-def _finish_folder(folder: Path) -> Ending:
+def _finish_folder(folder: Path) -> PruneResult:
     remove_path(folder)
-    return Ending(Fate.PRUNED)
+    return PruneResult(PruneStatus.PRUNED)

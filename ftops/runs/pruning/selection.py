@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import Run, RunId, TunedModel
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from ftops.runs.lock import FILENAME as LOCK
 from ftops.runs.states import ENDED
 
@@ -40,7 +40,7 @@ class SharedUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
+class RunArtifacts:
     """What one ended run has left, as far as it may go; sizes in bytes."""
 
     run: Run
@@ -61,7 +61,7 @@ class Selection:
     """
 
     made_at: datetime
-    leftovers: tuple[Leftover, ...]
+    leftovers: tuple[RunArtifacts, ...]
     calls: tuple[RemoteCall, ...] = ()
     folders: tuple[Path, ...] = ()
 
@@ -78,7 +78,7 @@ def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Sel
     if criteria.models and not criteria.local_only:
         models = _assign_models(ledger, runs, calls)
     leftovers = [
-        Leftover(
+        RunArtifacts(
             run=run,
             folder_bytes=measure_folder(get_run_folder(home, run.id)),
             uploads=tuple(uploads.get(run.id, ())),
@@ -116,7 +116,7 @@ def _choose_runs(runs: Sequence[Run], now: datetime, criteria: Criteria) -> list
     return chosen[::-1]
 
 
-def _is_worth_it(leftover: Leftover) -> bool:
+def _is_worth_it(leftover: RunArtifacts) -> bool:
     left = leftover.folder_bytes or leftover.uploads or leftover.models
     return bool(left) or leftover.run.pruned_at is None
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 
 from ftops.records import Stage
+from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.stages.create import create
 from ftops.runs.stages.evaluate import evaluate
 from ftops.runs.stages.follow import follow
 from ftops.runs.stages.prepare import prepare
 from ftops.runs.stages.results import results
 from ftops.runs.stages.upload import upload
-from ftops.runs.work import Outcome, Work
 
-STAGES: Mapping[Stage, Callable[[Work], Outcome]] = {
+STAGES: Mapping[Stage, Callable[[StageContext], StageResult]] = {
     Stage.PREPARE: prepare,
     Stage.UPLOAD: upload,
     Stage.CREATE: create,

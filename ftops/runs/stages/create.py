@@ -25,16 +25,16 @@ from ftops.errors import (
 from ftops.ledger.ledger import RemoteCall
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
 from ftops.records import Job, JobRequest, Json, Method, Run, RunStatus, Stage
-from ftops.runs.details import find_value, get_value
-from ftops.runs.hints import find_provider_words, say, say_run
-from ftops.runs.reconciling import (
+from ftops.runs.commands import find_provider_words, say, say_run
+from ftops.runs.reconcile import (
     CALL,
     count_jobs,
     reconcile,
     render_request,
     take_earlier_job,
 )
-from ftops.runs.work import Outcome, Work
+from ftops.runs.stage_context import StageContext, StageResult
+from ftops.stage_results import find_value, get_value
 
 # While the provider answers that there are too many requests: its own pause, or one that grows.
 _FIRST_PAUSE_S = 20.0
@@ -47,10 +47,10 @@ _DAILY_LIMIT = "daily_rate_limit_exceeded"
 _CLOSED = "training_not_available"
 
 
-def create(work: Work) -> Outcome:
+def create(work: StageContext) -> StageResult:
     """Leave the job's id in the run, and in the detail what was known of it then."""
     if work.run.job_id is not None:  # recorded by a command that died before the stage was done
-        return Outcome({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
+        return StageResult({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
     work.desk.provider.ensure_ready()
     with _looking(work.run):
         job = _find_made_job(work)
@@ -65,10 +65,10 @@ def create(work: Work) -> Outcome:
         "model": job.model,
         "adopted": adopted or None,
     }
-    return Outcome(detail)
+    return StageResult(detail)
 
 
-def make_request(work: Work) -> JobRequest:
+def make_request(work: StageContext) -> JobRequest:
     """What is asked of the provider for this run, with the marks by which the job is found."""
     files = work.get_detail(Stage.UPLOAD)
     return build_request(
@@ -78,7 +78,9 @@ def make_request(work: Work) -> JobRequest:
     )
 
 
-def build_request(work: Work, *, training_file: str, validation_file: str | None) -> JobRequest:
+def build_request(
+    work: StageContext, *, training_file: str, validation_file: str | None
+) -> JobRequest:
     """The request of this run for these files at the provider."""
     spec, capabilities = work.spec, work.desk.provider.capabilities
     marks = {RUN_MARK: _mark(work), KEY_MARK: work.run.key[:32]}
@@ -95,7 +97,7 @@ def build_request(work: Work, *, training_file: str, validation_file: str | None
     )
 
 
-def _send_patiently(work: Work, request: JobRequest) -> tuple[Job, bool]:
+def _send_patiently(work: StageContext, request: JobRequest) -> tuple[Job, bool]:
     """Send; and again when the provider has said that it was too early, and lists no job of ours.
 
     Returns the job, and whether an earlier request has made it.
@@ -136,21 +138,21 @@ def _find_wait_s(error: RateLimited, pause_s: float) -> float | None:
     return pause_s if error.retry_after_s is None else error.retry_after_s
 
 
-def _wait_unless_cancelled(work: Work, until_s: float) -> None:
+def _wait_unless_cancelled(work: StageContext, until_s: float) -> None:
     clock = work.desk.clock
     while (left_s := until_s - clock.monotonic_s()) > 0:
         _check_not_cancelled(work)
         work.sleep(min(left_s, _LOOK_EVERY_S))
 
 
-def _check_not_cancelled(work: Work) -> None:
+def _check_not_cancelled(work: StageContext) -> None:
     """JobCancelled when another command wants the end of the run, and it certainly has no job."""
     ledger = work.desk.ledger
     if ledger.is_cancel_asked(work.run.id) and not ledger.find_open_call(work.run.id, CALL):
         raise JobCancelled("cancelled before it had a job")
 
 
-def _find_made_job(work: Work) -> Job | None:
+def _find_made_job(work: StageContext) -> Job | None:
     """The job of a request without a clear answer, if there was one; it is settled by then."""
     ledger = work.desk.ledger
     call = ledger.find_open_call(work.run.id, CALL)
@@ -172,7 +174,7 @@ def _looking(run: Run) -> Iterator[None]:
         ) from error
 
 
-def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
+def _send(work: StageContext, request: JobRequest) -> tuple[Job, bool]:
     """Send the request once, unless one before it has made the job. See `_send_patiently`."""
     with _looking(work.run):
         if job := _find_made_job(work):
@@ -200,7 +202,7 @@ def _send(work: Work, request: JobRequest) -> tuple[Job, bool]:
     return job, False
 
 
-def _settle(work: Work, call: RemoteCall, error: ProviderError) -> Job:
+def _settle(work: StageContext, call: RemoteCall, error: ProviderError) -> Job:
     """The job of a call that got no clear answer, or an error that says so."""
     work.desk.observer.noted(f"{error.message}; asking the provider whether the job exists")
     with contextlib.suppress(ProviderError):
@@ -216,7 +218,7 @@ def _doubt(run: Run, error: ProviderError) -> FtopsError:
     )
 
 
-def _offer_deletion(work: Work, request: JobRequest) -> str:
+def _offer_deletion(work: StageContext, request: JobRequest) -> str:
     """How to take back what was uploaded for a job that is refused for good."""
     files = [request.training_file, request.validation_file]
     own = [file for file in files if file and work.desk.ledger.is_upload_known(file)]
@@ -226,13 +228,13 @@ def _offer_deletion(work: Work, request: JobRequest) -> str:
     return f"{say('files', 'delete', *own, *words)} deletes what was uploaded for it."
 
 
-def _mark(work: Work) -> str:
+def _mark(work: StageContext) -> str:
     """The run's id, numbered from its second job on, so that each job has a mark of its own."""
     made = count_jobs(work)
     return work.run.id if made == 0 else f"{work.run.id}.{made + 1}"
 
 
-def _make_idempotency_key(work: Work) -> str:
+def _make_idempotency_key(work: StageContext) -> str:
     """The same until `--retry` opens the run again, whichever command sends the request."""
     opened = sum(
         move.stage is None and move.after == RunStatus.RUNNING

@@ -12,21 +12,21 @@ from ftops.evaluation.rows import check_leak, prepare_rows
 from ftops.evaluation.scores import make_named_metrics, score_interviews
 from ftops.evaluation.subject import describe_run
 from ftops.files import measure_path
-from ftops.inference.store import AnswerStore
+from ftops.inference.cache import ResponseCache
 from ftops.metrics.evaluation import Evaluation
 from ftops.records import Json, Stage
-from ftops.runs.details import Prepared
-from ftops.runs.work import Outcome, Work
+from ftops.runs.stage_context import StageContext, StageResult
 from ftops.spec.load import resolve_data
+from ftops.stage_results import PreparedData
 
 
-def evaluate(work: Work) -> Outcome:
+def evaluate(work: StageContext) -> StageResult:
     """Write the evaluation and all answers; leave the headline in the detail."""
     if reason := _reason_to_skip(work):
-        return Outcome(skipped=reason)
+        return StageResult(skipped=reason)
     desk, spec = work.desk, work.spec.evaluate
     desk.provider.ensure_ready()
-    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+    prepared = PreparedData.from_json(work.get_detail(Stage.PREPARE))
     subject = describe_run(work.run, desk.ledger, desk.home)
     if subject is None:
         raise RunError(f"{work.run.id} has made no model")
@@ -46,7 +46,7 @@ def evaluate(work: Work) -> Outcome:
         field,
         spec,
         StoredInterview(
-            AnswerStore(desk.home, desk.clock),
+            ResponseCache(desk.home, desk.clock),
             desk.clock,
             desk.tokens.counting,
             make_budget(spec),
@@ -64,10 +64,10 @@ def evaluate(work: Work) -> Outcome:
         overlap_lines=leak.lines if leak else None,
     )
     keep_evaluation(work.folder, evaluation, interviews.answers)
-    return Outcome({**describe(evaluation), "source_sha256": _hash_source(work)})
+    return StageResult({**describe(evaluation), "source_sha256": _hash_source(work)})
 
 
-def _reason_to_skip(work: Work) -> str | None:
+def _reason_to_skip(work: StageContext) -> str | None:
     if work.run.fine_tuned_model is None:
         return "the job named no model"
     named = work.spec.evaluate.file or work.spec.validation_file
@@ -78,7 +78,7 @@ def _reason_to_skip(work: Work) -> str | None:
     return None
 
 
-def _hash_source(work: Work) -> str | None:
+def _hash_source(work: StageContext) -> str | None:
     """The content of `evaluate.file`, so that other rows under its name are asked anew."""
     named = work.spec.evaluate.file
     path = resolve_data(Path(work.run.job_file), named) if named else None

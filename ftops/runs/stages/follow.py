@@ -6,19 +6,19 @@ are optional: without them the run goes on by the job's status.
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
-from ftops.runs.details import Prepared
+from ftops.runs.commands import say, say_follow, say_run
 from ftops.runs.feed import find_progress, show_progress, show_unshown
-from ftops.runs.hints import say, say_follow, say_run
-from ftops.runs.patience import EVENT_LIMITS_S, JOB_LIMITS_S, Patience
-from ftops.runs.pausing import tell_if_paused
+from ftops.runs.pause import tell_if_paused
+from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
+from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.unanswered import record_job_end
-from ftops.runs.work import Outcome, Work
+from ftops.stage_results import PreparedData
 
 _NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success
 _GROWTH = 1.5  # of the pauses while a job waits for its turn
 
 
-def follow(work: Work) -> Outcome:
+def follow(work: StageContext) -> StageResult:
     """Wait for the end; record the model it made. JobFailed carries the provider's own words.
 
     A ProviderError when the job cannot be polled for too long (`JOB_LIMITS_S`).
@@ -29,7 +29,7 @@ def follow(work: Work) -> Outcome:
     _show_last_progress(work)
     show_unshown(work)
     work.desk.provider.ensure_ready()
-    patience = Patience(work, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
+    patience = PollBackoff(work, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
     job = _wait(work, job_id, patience)
     record_job_end(work.desk.ledger, work.run, job)
     if job.status == "cancelled":
@@ -45,12 +45,12 @@ def follow(work: Work) -> Outcome:
         "hyperparameters": dict(job.hyperparameters),
         "result_files": list(job.result_files),
     }
-    return Outcome(detail)
+    return StageResult(detail)
 
 
-def _wait(work: Work, job_id: str, patience: Patience) -> Job:
+def _wait(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
     desk, signs = work.desk, _Signs(work)
-    for_events = Patience(work, EVENT_LIMITS_S, "the run goes on by the job's status")
+    for_events = PollBackoff(work, EVENT_LIMITS_S, "the run goes on by the job's status")
     known = desk.ledger.list_event_ids(work.run.id, job_id)
     while True:
         # In this order: once the job is known to have ended, all its events are there.
@@ -69,7 +69,7 @@ def _wait(work: Work, job_id: str, patience: Patience) -> Job:
             signs.see(job, news=True)
 
 
-def _get_job(work: Work, job_id: str, patience: Patience) -> Job:
+def _get_job(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
     """The job as it stands; errors are waited out first, as long as `patience` allows."""
     while True:
         try:
@@ -80,7 +80,7 @@ def _get_job(work: Work, job_id: str, patience: Patience) -> Job:
             patience.pause(error, work.desk.provider.capabilities.poll_every_s)
 
 
-def _give_up(work: Work, job_id: str, error: ProviderError) -> ProviderError:
+def _give_up(work: StageContext, job_id: str, error: ProviderError) -> ProviderError:
     advice = error.hint
     if isinstance(error, NotFound):
         advice = f"If the job is gone, {say_run(work.run, '--new')} creates another one."
@@ -91,7 +91,7 @@ def _give_up(work: Work, job_id: str, error: ProviderError) -> ProviderError:
 
 
 def _list_events(
-    work: Work, job: Job, known: frozenset[str], patience: Patience
+    work: StageContext, job: Job, known: frozenset[str], patience: PollBackoff
 ) -> list[JobEvent] | None:
     """The new events of the job; None when they cannot be read.
 
@@ -117,7 +117,7 @@ def _list_events(
 class _Signs:
     """What a job has shown of itself: how soon it is asked again, and whether it has stalled."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: StageContext) -> None:
         self._work = work
         self._status = ""
         self._last_s = work.desk.clock.monotonic_s()
@@ -159,7 +159,9 @@ class _Signs:
         )
 
 
-def _keep(work: Work, job_id: str, events: list[JobEvent], known: frozenset[str]) -> frozenset[str]:
+def _keep(
+    work: StageContext, job_id: str, events: list[JobEvent], known: frozenset[str]
+) -> frozenset[str]:
     """Store the events, then show them; all the ids that are known from now on."""
     if events:
         work.desk.ledger.add_events(work.run.id, job_id, events)
@@ -167,7 +169,7 @@ def _keep(work: Work, job_id: str, events: list[JobEvent], known: frozenset[str]
     return known | {event.id for event in events}
 
 
-def _show_last_progress(work: Work) -> None:
+def _show_last_progress(work: StageContext) -> None:
     """Let a progress bar begin where the last command left it."""
     for event in reversed(work.desk.ledger.list_events(work.run.id)):
         if find_progress(event):
@@ -175,7 +177,7 @@ def _show_last_progress(work: Work) -> None:
             return
 
 
-def _wait_for_name(work: Work, job: Job, patience: Patience) -> Job:
+def _wait_for_name(work: StageContext, job: Job, patience: PollBackoff) -> Job:
     for pause_s in _NAME_PAUSES_S:
         if job.fine_tuned_model:
             return job
@@ -193,8 +195,8 @@ def _why(job: Job) -> str:
     return ": ".join(filter(None, (job.error.code, job.error.message)))
 
 
-def _to_model(work: Work, job: Job, name: str) -> TunedModel:
-    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+def _to_model(work: StageContext, job: Job, name: str) -> TunedModel:
+    prepared = PreparedData.from_json(work.get_detail(Stage.PREPARE))
     return TunedModel(
         name=name,
         run_id=work.run.id,

@@ -12,26 +12,26 @@ from ftops.errors import DatasetError
 from ftops.evaluation.preconditions import check_evaluation
 from ftops.providers.protocol import Provider
 from ftops.records import Json, RowFormat, Stage
-from ftops.runs.costs import Estimate, assume_epochs, check_limits
-from ftops.runs.details import Prepared, PreparedFile, Role
-from ftops.runs.hints import say_run
-from ftops.runs.recipes import choose_recipe
-from ftops.runs.tokens import Counted, TokenCounting
-from ftops.runs.work import Outcome, Work
+from ftops.runs.commands import say_run
+from ftops.runs.estimate import Estimate, assume_epochs, check_limits
+from ftops.runs.preprocessing import choose_recipe
+from ftops.runs.stage_context import StageContext, StageResult
+from ftops.runs.tokens import TokenCount, TokenCounter
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData, PreparedFile, Role
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class PreparedFileResult:
     """What became of one data file; no summary for a file that lies at the provider."""
 
     file: PreparedFile
     summary: DataSummary | None = None
 
 
-def prepare(work: Work) -> Outcome:
-    """Leave a `Prepared` in the detail, with the classes where the completions are classes."""
+def prepare(work: StageContext) -> StageResult:
+    """Leave a `PreparedData` in the detail, with the classes where the completions are classes."""
     spec, provider = work.spec, work.desk.provider
     recipe = choose_recipe(spec, Path(work.run.job_file), provider)
     training = _prepare(work, "train", spec.training_file, recipe)
@@ -52,32 +52,34 @@ def prepare(work: Work) -> Outcome:
     check_evaluation(spec, Path(work.run.job_file), prepared, work.folder, run_code=True)
     summary = training.summary
     classes: Json = dict(summary.classes) if summary and summary.classes else None
-    return Outcome({**prepared.to_json(), "classes": classes})
+    return StageResult({**prepared.to_json(), "classes": classes})
 
 
-def make_file(job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path) -> Made:
+def make_file(
+    job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path
+) -> PreparedFileResult:
     """Prepare the data file that `value` means in the job file, into `folder`."""
     source = resolve_data(job_file, value)
     file = PreparedFile(role=role, source=value)
     if source is None:
-        return Made(PreparedFile(role=role, source=value, file_id=value))
+        return PreparedFileResult(PreparedFile(role=role, source=value, file_id=value))
     summary = prepare_file(source, folder / file.filename, recipe)
     made = PreparedFile(
         role=role, source=value, sha256=summary.sha256, bytes=summary.bytes, rows=summary.rows
     )
-    return Made(made, summary)
+    return PreparedFileResult(made, summary)
 
 
 def make_prepared(
     recipe: Recipe,
-    training: Made,
-    validation: Made | None,
+    training: PreparedFileResult,
+    validation: PreparedFileResult | None,
     estimate: Estimate | None,
     overlap_rows: int | None,
-) -> Prepared:
+) -> PreparedData:
     """What the ledger knows of prepared files."""
     completes = recipe.format is RowFormat.COMPLETION
-    return Prepared(
+    return PreparedData(
         row_format=recipe.format,
         separator=recipe.separator if completes else "",
         stop=recipe.stop if completes else None,
@@ -92,7 +94,7 @@ def make_prepared(
 
 
 def make_estimate(
-    spec: JobSpec, training: Made, provider: Provider, tokens: TokenCounting
+    spec: JobSpec, training: PreparedFileResult, provider: Provider, tokens: TokenCounter
 ) -> Estimate | None:
     """What training will take; None when the data lies at the provider.
 
@@ -120,14 +122,14 @@ def make_estimate(
     )
 
 
-def _assume_batch(spec: JobSpec, rows: int, provider: Provider, counted: Counted) -> int | None:
+def _assume_batch(spec: JobSpec, rows: int, provider: Provider, counted: TokenCount) -> int | None:
     if spec.hyperparameters.batch_size != "auto":
         return None
     rule = provider.capabilities.auto_batch
     return rule.estimate(rows) if rule else counted.batch_size
 
 
-def check_rows(training: Made, provider: Provider) -> None:
+def check_rows(training: PreparedFileResult, provider: Provider) -> None:
     """DatasetError when the provider would refuse so few rows."""
     least = provider.capabilities.min_rows
     if training.summary is not None and training.file.rows < least:
@@ -138,7 +140,7 @@ def check_rows(training: Made, provider: Provider) -> None:
         )
 
 
-def _prepare(work: Work, role: Role, value: str, recipe: Recipe) -> Made:
+def _prepare(work: StageContext, role: Role, value: str, recipe: Recipe) -> PreparedFileResult:
     made = make_file(Path(work.run.job_file), role, value, recipe, work.folder)
     if made.summary:
         rows = made.summary.rows
@@ -146,7 +148,9 @@ def _prepare(work: Work, role: Role, value: str, recipe: Recipe) -> Made:
     return made
 
 
-def _note_overlap(work: Work, training: Made, validation: Made | None) -> int:
+def _note_overlap(
+    work: StageContext, training: PreparedFileResult, validation: PreparedFileResult | None
+) -> int:
     if training.summary is None or validation is None or validation.summary is None:
         return 0
     rows = overlap(training.summary.path, validation.summary.path).rows
@@ -159,7 +163,7 @@ def _note_overlap(work: Work, training: Made, validation: Made | None) -> int:
     return rows
 
 
-def _check_same(work: Work, prepared: Prepared) -> None:
+def _check_same(work: StageContext, prepared: PreparedData) -> None:
     """A run that is prepared once more must come to the same bytes: it may have sent them."""
     before = work.get_detail(Stage.PREPARE)
     for name, file in (("training", prepared.training), ("validation", prepared.validation)):

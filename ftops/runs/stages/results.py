@@ -18,7 +18,7 @@ from ftops.errors import (
 from ftops.files import write_atomic
 from ftops.records import Json
 from ftops.reports.results import HEADERS, ResultRow, parse_results
-from ftops.runs.work import Outcome, Work
+from ftops.runs.stage_context import StageContext, StageResult
 
 FILENAME = "results.csv"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
@@ -27,7 +27,7 @@ _CUT_PAUSES_S = (1.0, 4.0)
 _NOT_THERE = (NotFound, Rejected, PermissionRefused, BadAnswer, Unavailable)
 
 
-def results(work: Work) -> Outcome:
+def results(work: StageContext) -> StageResult:
     """Leave the last figures of the training in the detail, with the file's id and size."""
     found = _fetch(work)
     if not isinstance(found, tuple):
@@ -35,7 +35,7 @@ def results(work: Work) -> Outcome:
         if found is not None:
             reason += f" ({found.message})"
         work.desk.observer.noted(reason)
-        return Outcome(skipped=reason)
+        return StageResult(skipped=reason)
     file_id, content = found
     write_atomic(work.folder / FILENAME, content)
     file: Json = {"id": file_id, "bytes": len(content)}
@@ -46,11 +46,11 @@ def results(work: Work) -> Outcome:
         work.desk.observer.noted(
             f"{work.folder / FILENAME} is kept as it came, but cannot be read: {error.message}"
         )
-        return Outcome({"unreadable": error.message, "file": file} | checkpoints)
-    return Outcome({"rows": len(rows), **_last_figures(rows), "file": file} | checkpoints)
+        return StageResult({"unreadable": error.message, "file": file} | checkpoints)
+    return StageResult({"rows": len(rows), **_last_figures(rows), "file": file} | checkpoints)
 
 
-def _fetch(work: Work) -> tuple[str, bytes] | ProviderError | None:
+def _fetch(work: StageContext) -> tuple[str, bytes] | ProviderError | None:
     """The file's id and content; the last refusal, or None, when there is no file."""
     job_id = work.run.job_id
     refusal: ProviderError | None = None
@@ -72,7 +72,7 @@ def _fetch(work: Work) -> tuple[str, bytes] | ProviderError | None:
     return refusal
 
 
-def _list_checkpoints(work: Work) -> dict[str, Json]:
+def _list_checkpoints(work: StageContext) -> dict[str, Json]:
     """The job's checkpoints for the detail; a provider that knows no such thing has none."""
     try:
         found = work.desk.provider.list_checkpoints(work.run.job_id or "")
@@ -85,7 +85,7 @@ def _list_checkpoints(work: Work) -> dict[str, Json]:
     return {"checkpoints": listed} if listed else {}
 
 
-def _read_whole(work: Work, file_id: str) -> bytes:
+def _read_whole(work: StageContext, file_id: str) -> bytes:
     """The file's content. A table that was cut reads like one, so its size is looked at.
 
     A file that stays smaller than the provider says is taken as it is.

@@ -12,10 +12,10 @@ from ftops.errors import NotFound, RunError
 from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import Json, PartedUpload, RemoteFile, Stage
-from ftops.runs.details import Prepared, PreparedFile
-from ftops.runs.hints import say_run
+from ftops.runs.commands import say_run
 from ftops.runs.keys import make_remote_name
-from ftops.runs.work import Outcome, Work
+from ftops.runs.stage_context import StageContext, StageResult
+from ftops.stage_results import PreparedData, PreparedFile
 
 _CALL = "upload_file"
 _FIRST_PAUSE_S = 1.0  # between two looks at a list that may lag; it doubles
@@ -42,10 +42,10 @@ class CallMemory:
         self.ledger.mark_completing(self.call)
 
 
-def upload(work: Work) -> Outcome:
+def upload(work: StageContext) -> StageResult:
     """Leave each file's id in the detail: `training_file`, `validation_file`, `sent_bytes`."""
     work.desk.provider.ensure_ready()
-    prepared = Prepared.from_json(work.get_detail(Stage.PREPARE))
+    prepared = PreparedData.from_json(work.get_detail(Stage.PREPARE))
     own = [file for file in prepared.files if file.file_id is None]
     total = sum(file.bytes for file in own)
     before, sent = 0, 0
@@ -65,10 +65,10 @@ def upload(work: Work) -> Outcome:
         "bytes": total,
         "sent_bytes": sent,
     }
-    return Outcome(detail)
+    return StageResult(detail)
 
 
-def _bring(work: Work, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
+def _bring(work: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
     """The id of the file at the provider, and how many bytes had to be sent for it."""
     if file_id := _find_known(work, file):
         return file_id, 0
@@ -84,7 +84,9 @@ def _bring(work: Work, file: PreparedFile, before: int, total: int) -> tuple[str
     return _send(work, file, call, (before, total)), file.bytes
 
 
-def _find_there(work: Work, name: str, size: int, call: RemoteCall | None) -> RemoteFile | None:
+def _find_there(
+    work: StageContext, name: str, size: int, call: RemoteCall | None
+) -> RemoteFile | None:
     """The file at the provider, which may list it late when a request that died has brought it."""
     clock, ledger = work.desk.clock, work.desk.ledger
     parted = ledger.find_parts(call) if call else None
@@ -103,7 +105,7 @@ def _find_there(work: Work, name: str, size: int, call: RemoteCall | None) -> Re
         pause_s *= 2
 
 
-def _find_known(work: Work, file: PreparedFile) -> str | None:
+def _find_known(work: StageContext, file: PreparedFile) -> str | None:
     """An upload of this content that the ledger knows and that still is there."""
     ledger, provider = work.desk.ledger, work.desk.provider
     while known := ledger.find_upload(provider.account, file.sha256):
@@ -116,14 +118,16 @@ def _find_known(work: Work, file: PreparedFile) -> str | None:
     return None
 
 
-def _find_open_call(work: Work, name: str) -> RemoteCall | None:
+def _find_open_call(work: StageContext, name: str) -> RemoteCall | None:
     for call in work.desk.ledger.list_calls(work.run.id):
         if call.name == _CALL and call.state == "intent" and call.request.get("filename") == name:
             return call
     return None
 
 
-def _send(work: Work, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]) -> str:
+def _send(
+    work: StageContext, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]
+) -> str:
     path = work.folder / file.filename
     if not path.is_file() or sha256_file(path) != file.sha256:
         raise RunError(
@@ -152,7 +156,7 @@ def _send(work: Work, file: PreparedFile, call: RemoteCall | None, window: tuple
     return there.id
 
 
-def _to_upload(work: Work, file: PreparedFile, there: RemoteFile) -> Upload:
+def _to_upload(work: StageContext, file: PreparedFile, there: RemoteFile) -> Upload:
     return Upload(
         account=work.desk.provider.account,
         file_id=there.id,

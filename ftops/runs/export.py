@@ -14,12 +14,12 @@ from ftops.exports.delivery import Tracker, TrackTarget
 from ftops.exports.gathering import gather
 from ftops.ledger.ledger import Intent, Ledger, RemoteCall
 from ftops.records import Json, Run, Stage
-from ftops.runs.desk import Desk, get_run_folder
-from ftops.runs.details import get_object, get_value
-from ftops.runs.hints import say, say_follow
+from ftops.runs.commands import say, say_follow
+from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.lock import hold_run
 from ftops.runs.states import ENDED
 from ftops.spec.model import JobSpec
+from ftops.stage_results import get_object, get_value
 
 CALL = "track"
 
@@ -38,7 +38,7 @@ def find_targets(run: Run) -> Iterator[TrackTarget]:
             yield TrackTarget(tool, settings, folder)
 
 
-def track_what_is_due(run: Run, desk: Desk) -> None:
+def track_what_is_due(run: Run, desk: RunContext) -> None:
     """Tell every tool that has not been told yet; the caller drives the run."""
     for call in desk.ledger.list_calls(run.id):
         if call.name != CALL or call.state != "intent":
@@ -53,7 +53,7 @@ def track_what_is_due(run: Run, desk: Desk) -> None:
             desk.observer.noted(f"{tool} has this run: {place}")
 
 
-def is_tracking_left(run: Run, desk: Desk) -> bool:
+def is_tracking_left(run: Run, desk: RunContext) -> bool:
     """Whether a tool has still to be told."""
     return desk.ledger.find_open_call(run.id, CALL) is not None
 

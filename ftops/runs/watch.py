@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from ftops.records import Run, RunId, Stage, StageRecord, StageStatus
-from ftops.runs.desk import Desk
+from ftops.runs.context import RunContext
 from ftops.runs.feed import show
 from ftops.runs.lock import is_driven
+from ftops.runs.notifications import is_telling_left
 from ftops.runs.states import ENDED
-from ftops.runs.telling import is_telling_left
 
 LOOK_EVERY_S = 1.0
 
@@ -20,7 +20,7 @@ class _Seen:
     stages: dict[Stage, StageRecord] = field(default_factory=dict)
 
 
-def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
+def watch(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
     """Show what happens until the run has ended, and that was told, or nobody drives it any more.
 
     With `detach`, only until it has a job. Shown here does not count as shown: the process that
@@ -42,13 +42,13 @@ def watch(run: Run, desk: Desk, *, detach: bool = False) -> Run:
         desk.clock.sleep(LOOK_EVERY_S)
 
 
-def _begin(desk: Desk, run_id: RunId) -> int:
+def _begin(desk: RunContext, run_id: RunId) -> int:
     """The number after which events are new: all before the first one that nobody has shown."""
     unshown = desk.ledger.list_stored_events(run_id, unshown=True)
     return unshown[0].number - 1 if unshown else desk.ledger.find_last_number(run_id)
 
 
-def _look(desk: Desk, run_id: RunId, seen: _Seen) -> None:
+def _look(desk: RunContext, run_id: RunId, seen: _Seen) -> None:
     records = desk.ledger.list_stages(run_id)
     for record in records:
         before = seen.stages.get(record.stage)

@@ -17,17 +17,17 @@ from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
 from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, Stage
-from ftops.runs.desk import Desk, get_run_folder
-from ftops.runs.details import Prepared, PreparedFile
-from ftops.runs.hints import say, say_follow
+from ftops.runs.commands import say, say_follow
+from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.keys import make_key
 from ftops.runs.lock import hold_run
-from ftops.runs.reconciling import CALL as CREATE_CALL
-from ftops.runs.reconciling import render_request
-from ftops.runs.runs import JOB_FILE, make_run
+from ftops.runs.open_run import JOB_FILE, make_run
+from ftops.runs.reconcile import CALL as CREATE_CALL
+from ftops.runs.reconcile import render_request
 from ftops.runs.states import STAGE_MOVES
 from ftops.spec.load import LoadedJob
 from ftops.spec.model import HyperparameterSpec
+from ftops.stage_results import PreparedData, PreparedFile
 
 LoadJob = Callable[[Path], LoadedJob]
 _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
@@ -35,7 +35,7 @@ _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 
 def adopt_job(
     job_id: str,
-    desk: Desk,
+    desk: RunContext,
     settings: ProviderSettings,
     load: LoadJob,
     *,
@@ -97,7 +97,7 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
     )
 
 
-def _find_maker(job: Job, desk: Desk) -> Run | None:
+def _find_maker(job: Job, desk: RunContext) -> Run | None:
     """The run of this ledger that asked for the job and got no clear answer; it has the job now."""
     ledger = desk.ledger
     run_id = RunId(job.metadata.get(RUN_MARK, "").partition(".")[0])
@@ -128,7 +128,7 @@ def _check_same_model(job: Job, job_file: LoadedJob) -> None:
         )
 
 
-def _write_job_file(job: Job, desk: Desk, settings: ProviderSettings) -> Path:
+def _write_job_file(job: Job, desk: RunContext, settings: ProviderSettings) -> Path:
     """What is known of the job, in the words of a job file. JSON is YAML, too."""
     if not job.training_file:
         raise RunError(
@@ -172,10 +172,10 @@ def _choose_figures(job: Job) -> dict[str, Json]:
     return chosen
 
 
-def _describe_files(job: Job, desk: Desk) -> dict[str, Json]:
+def _describe_files(job: Job, desk: RunContext) -> dict[str, Json]:
     """What preparing would have left, for files that lie at the provider."""
     training, validation = job.training_file or "", job.validation_file
-    return Prepared(
+    return PreparedData(
         row_format=desk.provider.row_format(job.model),
         separator="",
         stop=None,

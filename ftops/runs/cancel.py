@@ -15,21 +15,21 @@ from ftops.errors import (
     RunError,
 )
 from ftops.records import Job, JobRequest, Run, Stage
-from ftops.runs.desk import Desk
-from ftops.runs.hints import say_follow
+from ftops.runs.commands import say_follow
+from ftops.runs.context import RunContext
 from ftops.runs.lock import hold_run
-from ftops.runs.reconciling import CALL as CREATE_CALL
-from ftops.runs.reconciling import reconcile, take_earlier_job
+from ftops.runs.notifications import end_run
+from ftops.runs.reconcile import CALL as CREATE_CALL
+from ftops.runs.reconcile import reconcile, take_earlier_job
+from ftops.runs.stage_context import StageContext
 from ftops.runs.stages.create import make_request
 from ftops.runs.states import DONE, ENDED, RUN_MOVES
-from ftops.runs.telling import end_run
 from ftops.runs.unanswered import (
     CANCEL_CALL,
     close_unanswered,
     record_job_end,
     reopen_for_job,
 )
-from ftops.runs.work import Work
 from ftops.spec.model import JobSpec
 
 UPLOAD_CALL = "upload_file"
@@ -38,7 +38,7 @@ _LOOK_EVERY_S = 1.0
 
 
 @concerning_its_run
-def cancel_run(run: Run, desk: Desk) -> Run:
+def cancel_run(run: Run, desk: RunContext) -> Run:
     """Cancel the run and its job, if it has one; an ended run is returned as it is.
 
     A run that ended before its job was seen to end is opened again and cancelled like any other. A
@@ -66,7 +66,7 @@ def cancel_run(run: Run, desk: Desk) -> Run:
         desk.clock.sleep(_LOOK_EVERY_S)
 
 
-def cancel_held(run: Run, desk: Desk) -> Run:
+def cancel_held(run: Run, desk: RunContext) -> Run:
     """Cancel a run whose lock the caller holds.
 
     It is returned still running when its job had ended by itself, or has not ended yet.
@@ -74,7 +74,7 @@ def cancel_held(run: Run, desk: Desk) -> Run:
     return _cancel(run, desk, sent=False)[0]
 
 
-def _cancel_and_tell(run: Run, desk: Desk, *, sent: bool) -> Run:
+def _cancel_and_tell(run: Run, desk: RunContext, *, sent: bool) -> Run:
     run, job = _cancel(run, desk, sent=sent)
     if job is None or run.status in ENDED or not job.ended:
         return run
@@ -85,7 +85,7 @@ def _cancel_and_tell(run: Run, desk: Desk, *, sent: bool) -> Run:
     )
 
 
-def _cancel(run: Run, desk: Desk, *, sent: bool) -> tuple[Run, Job | None]:
+def _cancel(run: Run, desk: RunContext, *, sent: bool) -> tuple[Run, Job | None]:
     """The run and its job as they stand then; `sent`: the provider knows about it already."""
     job_id = run.job_id or _find_unrecorded_job(run, desk)
     if job_id is None:
@@ -95,9 +95,9 @@ def _cancel(run: Run, desk: Desk, *, sent: bool) -> tuple[Run, Job | None]:
     return _settle(desk.ledger.get_run(run.id), desk, job)
 
 
-def _find_unrecorded_job(run: Run, desk: Desk) -> str | None:
+def _find_unrecorded_job(run: Run, desk: RunContext) -> str | None:
     """A job in doubt, or one that a command with another ledger has made for the same key."""
-    work = Work(run, JobSpec.from_json(run.spec), desk)
+    work = StageContext(run, JobSpec.from_json(run.spec), desk)
     call = desk.ledger.find_open_call(run.id, CREATE_CALL)
     if call:
         desk.provider.ensure_ready()
@@ -108,7 +108,7 @@ def _find_unrecorded_job(run: Run, desk: Desk) -> str | None:
     return _find_earlier_job(work)  # the call may also have been about to take that one over
 
 
-def _find_earlier_job(work: Work) -> str | None:
+def _find_earlier_job(work: StageContext) -> str | None:
     provider, run = work.desk.provider, work.run
     if run.wants_own_job or not provider.capabilities.metadata:
         return None
@@ -122,7 +122,7 @@ def _find_earlier_job(work: Work) -> str | None:
     return job.id if job else None
 
 
-def _drop_uploads(run: Run, desk: Desk) -> None:
+def _drop_uploads(run: Run, desk: RunContext) -> None:
     """Take back uploads in parts that nobody will go on with; otherwise they expire."""
     for call in desk.ledger.list_calls(run.id):
         parted = desk.ledger.find_parts(call) if call.name == UPLOAD_CALL else None
@@ -142,7 +142,7 @@ def _drop_uploads(run: Run, desk: Desk) -> None:
         desk.ledger.record_failed(call, f"{parted.id} was cancelled")
 
 
-def _send(run: Run, desk: Desk, job_id: str) -> Job:
+def _send(run: Run, desk: RunContext, job_id: str) -> Job:
     """Ask the provider to cancel the job, and tell how the job stands then."""
     desk.provider.ensure_ready()
     call = desk.ledger.find_open_call(run.id, CANCEL_CALL) or desk.ledger.record_intent(
@@ -163,7 +163,7 @@ def _send(run: Run, desk: Desk, job_id: str) -> Job:
     return job
 
 
-def _settle(run: Run, desk: Desk, job: Job) -> tuple[Run, Job]:
+def _settle(run: Run, desk: RunContext, job: Job) -> tuple[Run, Job]:
     deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
     while not job.ended and desk.clock.monotonic_s() < deadline_s:
         desk.clock.sleep(_LOOK_EVERY_S)
@@ -178,5 +178,5 @@ def _settle(run: Run, desk: Desk, job: Job) -> tuple[Run, Job]:
     return run, job
 
 
-def _end(run: Run, desk: Desk, reason: str) -> Run:
+def _end(run: Run, desk: RunContext, reason: str) -> Run:
     return end_run(run, desk, RUN_MOVES["cancel"], reason)

@@ -9,10 +9,10 @@ import pytest
 from ftops.errors import JobFailed
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobError, Run, RunStatus
-from ftops.runs.desk import Desk
+from ftops.runs.context import RunContext
 from ftops.runs.lock import hold_run
-from ftops.runs.runs import drive, open_run
-from ftops.runs.watching import LOOK_EVERY_S
+from ftops.runs.open_run import drive, open_run
+from ftops.runs.watch import LOOK_EVERY_S
 from tests.fakes import FakeClock
 from tests.runs.desks import Bench, Recorder
 
@@ -31,15 +31,15 @@ class ActingClock(FakeClock):
 
 
 @pytest.fixture
-def second(bench: Bench) -> Desk:
+def second(bench: Bench) -> RunContext:
     """The desk of another command on the same machine."""
     clock = ActingClock()
     ledger = Ledger(bench.home / "ledger.db", clock)
-    return Desk(ledger, bench.provider, clock, bench.home, Recorder())
+    return RunContext(ledger, bench.provider, clock, bench.home, Recorder())
 
 
 def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
-    bench: Bench, second: Desk
+    bench: Bench, second: RunContext
 ) -> None:
     run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
     watcher, clock = second.observer, second.clock
@@ -67,7 +67,9 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     second.ledger.close()
 
 
-def test_the_second_command_takes_over_when_the_first_dies(bench: Bench, second: Desk) -> None:
+def test_the_second_command_takes_over_when_the_first_dies(
+    bench: Bench, second: RunContext
+) -> None:
     run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
@@ -83,7 +85,7 @@ def test_the_second_command_takes_over_when_the_first_dies(bench: Bench, second:
     second.ledger.close()
 
 
-def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: Desk) -> None:
+def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: RunContext) -> None:
     bench.provider.statuses = ("queued", "failed")
     bench.provider.job_error = JobError("server_error", "Sorry.")
     run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
@@ -103,7 +105,9 @@ def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: Desk) -> Non
     second.ledger.close()
 
 
-def test_a_detached_second_command_returns_once_there_is_a_job(bench: Bench, second: Desk) -> None:
+def test_a_detached_second_command_returns_once_there_is_a_job(
+    bench: Bench, second: RunContext
+) -> None:
     run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
     with hold_run(run, bench.home):
         watched = drive(run, second, detach=True)
@@ -118,7 +122,7 @@ def test_two_commands_of_one_file_at_once_make_one_run_and_one_job(bench: Bench)
     def command() -> None:
         clock = FakeClock()
         ledger = Ledger(bench.home / "ledger.db", clock)
-        desk = Desk(ledger, bench.provider, clock, bench.home, Recorder())
+        desk = RunContext(ledger, bench.provider, clock, bench.home, Recorder())
         ended.append(drive(open_run(job, desk), desk))
         ledger.close()
 

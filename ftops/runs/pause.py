@@ -6,8 +6,8 @@ from ftops import crashpoints
 from ftops.audit import concerning_its_run
 from ftops.errors import Rejected, RunError
 from ftops.records import Job, Run, RunStatus, Stage
-from ftops.runs.desk import Desk
-from ftops.runs.hints import say, say_follow, say_run
+from ftops.runs.commands import say, say_follow, say_run
+from ftops.runs.context import RunContext
 from ftops.runs.states import ENDED
 from ftops.runs.unanswered import PAUSE_CALL, RESUME_CALL
 
@@ -17,7 +17,7 @@ _LOOK_EVERY_S = 1.0
 
 
 @concerning_its_run
-def pause_run(run: Run, desk: Desk) -> Job:
+def pause_run(run: Run, desk: RunContext) -> Job:
     """Let the run's job wait; a job that waits already is returned as it is.
 
     The job may still be `pausing`. RunError when there is no job that could wait.
@@ -31,7 +31,7 @@ def pause_run(run: Run, desk: Desk) -> Job:
 
 
 @concerning_its_run
-def resume_run(run: Run, desk: Desk) -> Job:
+def resume_run(run: Run, desk: RunContext) -> Job:
     """Let the run's paused job go on; a job that does not wait is returned as it is."""
     run, job_id = _get_open_job(run, desk, "resumed")
     deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
@@ -54,13 +54,13 @@ def too_late(run: Run, wanted: str) -> RunError:
     )
 
 
-def tell_if_paused(run: Run, desk: Desk, status: str) -> None:
+def tell_if_paused(run: Run, desk: RunContext, status: str) -> None:
     """Say, to whoever follows the run, how a paused job is let go on."""
     if status == "paused":
         desk.observer.noted(f"{run.job_id} is paused; {say('resume', run.id)} lets it go on")
 
 
-def _get_open_job(run: Run, desk: Desk, wanted: str) -> tuple[Run, str]:
+def _get_open_job(run: Run, desk: RunContext, wanted: str) -> tuple[Run, str]:
     run = desk.ledger.get_run(run.id)
     if not desk.provider.capabilities.pauses:
         raise RunError(
@@ -79,7 +79,7 @@ def _get_open_job(run: Run, desk: Desk, wanted: str) -> tuple[Run, str]:
     return run, run.job_id
 
 
-def _change(run: Run, desk: Desk, job_id: str, call: str, send: Callable[[str], Job]) -> Job:
+def _change(run: Run, desk: RunContext, job_id: str, call: str, send: Callable[[str], Job]) -> Job:
     """Intent, call, done; a request whose answer was lost is sent again under its intent."""
     ledger = desk.ledger
     intent = ledger.find_open_call(run.id, call) or ledger.record_intent(

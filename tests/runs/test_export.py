@@ -12,10 +12,10 @@ from ftops.errors import JobCancelled, JobFailed, TrackFailed
 from ftops.exports.delivery import TrackDelivery, TrackTarget
 from ftops.exports.tracked import TrackedRun
 from ftops.records import Run, RunStatus
-from ftops.runs.desk import Desk
+from ftops.runs.context import RunContext
+from ftops.runs.export import find_targets, track_now
 from ftops.runs.lock import hold_run
-from ftops.runs.runs import cancel_run, drive, open_run
-from ftops.runs.tracking import find_targets, track_now
+from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.load import LoadedJob
 from tests.runs.desks import Bench
 
@@ -50,11 +50,11 @@ def archive() -> Archive:
 
 
 @pytest.fixture
-def desk(bench: Bench, archive: Archive) -> Desk:
+def desk(bench: Bench, archive: Archive) -> RunContext:
     return dataclasses.replace(bench.desk, tracker=archive)
 
 
-def run_job(desk: Desk, job: LoadedJob, *, retry: bool = False) -> Run:
+def run_job(desk: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
     return drive(open_run(job, desk, retry=retry), desk)
 
 
@@ -72,7 +72,7 @@ def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
 
 
 def test_each_tool_is_told_once_when_the_run_has_ended(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     job = bench.write_job(track=BOTH)
     run = run_job(desk, job)
@@ -91,13 +91,13 @@ def test_each_tool_is_told_once_when_the_run_has_ended(
     assert len(archive.told) == 2
 
 
-def test_without_a_wish_no_tool_is_told(bench: Bench, desk: Desk, archive: Archive) -> None:
+def test_without_a_wish_no_tool_is_told(bench: Bench, desk: RunContext, archive: Archive) -> None:
     run = run_job(desk, bench.write_job())
     assert (archive.told, calls(bench, run)) == ([], [])
 
 
 def test_a_failed_run_and_its_second_try_are_told(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     job = bench.write_job(track=["mlflow"])
@@ -109,7 +109,7 @@ def test_a_failed_run_and_its_second_try_are_told(
     assert archive.told[0][0].lineage.training_sha256
 
 
-def test_a_cancelled_run_is_told(bench: Bench, desk: Desk, archive: Archive) -> None:
+def test_a_cancelled_run_is_told(bench: Bench, desk: RunContext, archive: Archive) -> None:
     run = drive(open_run(bench.write_job(track=["mlflow"]), desk), desk, detach=True)
     assert archive.told == []
     cancel_run(run, desk)
@@ -119,7 +119,7 @@ def test_a_cancelled_run_is_told(bench: Bench, desk: Desk, archive: Archive) -> 
 
 
 def test_another_evaluation_is_told_of_the_same_run(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     first = run_job(desk, bench.write_job(track=["mlflow"]))
     again = run_job(desk, bench.write_job(track=["mlflow"], evaluate={"max_rows": 1}))
@@ -128,7 +128,7 @@ def test_another_evaluation_is_told_of_the_same_run(
 
 
 def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     archive.acts = [refuse]
     job = bench.write_job(track=BOTH)
@@ -144,7 +144,7 @@ def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
 
 
 def test_what_a_dead_command_left_is_told_by_the_next(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     archive.acts = [lambda: None, die]
     job = bench.write_job(track=BOTH)
@@ -157,7 +157,9 @@ def test_what_a_dead_command_left_is_told_by_the_next(
     assert len(archive.told) == 2
 
 
-def test_a_run_that_exists_can_be_told_later(bench: Bench, desk: Desk, archive: Archive) -> None:
+def test_a_run_that_exists_can_be_told_later(
+    bench: Bench, desk: RunContext, archive: Archive
+) -> None:
     run = run_job(desk, bench.write_job())
     target = TrackTarget("json", {}, bench.folder)
     for _ in range(2):
@@ -167,7 +169,7 @@ def test_a_run_that_exists_can_be_told_later(bench: Bench, desk: Desk, archive: 
 
 
 def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     run = run_job(desk, bench.write_job())
     target = TrackTarget("mlflow", {}, bench.folder)
@@ -179,7 +181,7 @@ def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
 
 
 def test_a_run_that_somebody_drives_is_not_told_beside(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     run = run_job(desk, bench.write_job())
     target = TrackTarget("json", {}, bench.folder)
@@ -189,7 +191,7 @@ def test_a_run_that_somebody_drives_is_not_told_beside(
 
 
 def test_a_run_that_has_not_ended_is_told_to_nobody(
-    bench: Bench, desk: Desk, archive: Archive
+    bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     run = drive(open_run(bench.write_job(track=["mlflow"]), desk), desk, detach=True)
     with pytest.raises(TrackFailed, match="running: trackers are told of a run when it has ended"):

@@ -8,21 +8,21 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.errors import RunError
 from ftops.records import Run, RunStatus
-from ftops.runs.crowd import CrowdClock, Ending, Stopped, drive_crowd
-from ftops.runs.desk import Desk
-from ftops.runs.runs import drive, open_run
+from ftops.runs.context import RunContext
+from ftops.runs.open_run import drive, open_run
+from ftops.runs.parallel import Stopped, TaskResult, ThrottledClock, run_parallel
 from tests.fakes import FakeClock
 from tests.runs.desks import Bench, Recorder, write_job
 
 
-def make_clock(fake: FakeClock, *, wakes_per_s: float = 2.0) -> CrowdClock:
+def make_clock(fake: FakeClock, *, wakes_per_s: float = 2.0) -> ThrottledClock:
     """Waiting moves the fake time on, and nobody is told to stop."""
 
     def wait(seconds: float) -> bool:
         fake.sleep(seconds)
         return False
 
-    return CrowdClock(fake, wakes_per_s=wakes_per_s, wait=wait)
+    return ThrottledClock(fake, wakes_per_s=wakes_per_s, wait=wait)
 
 
 def test_a_lone_sleeper_wakes_when_it_wanted_to() -> None:
@@ -51,7 +51,7 @@ def test_a_long_sleep_keeps_nobody_else_from_waking() -> None:
 
 
 def test_all_sleepers_are_woken_when_all_shall_stop() -> None:
-    clock = CrowdClock(SystemClock())
+    clock = ThrottledClock(SystemClock())
     woken: list[str] = []
 
     def sleep() -> None:
@@ -77,13 +77,13 @@ def test_one_that_fails_stops_no_other_and_each_keeps_its_place(bench: Bench) ->
         raise lost
 
     told: list[int] = []
-    endings = drive_crowd(
+    endings = run_parallel(
         [fail, lambda: run, fail],
         at_once=1,
-        clock=CrowdClock(SystemClock()),
+        clock=ThrottledClock(SystemClock()),
         ended=lambda index, _ending: told.append(index),
     )
-    assert endings == [Ending(error=lost), Ending(run=run), Ending(error=lost)]
+    assert endings == [TaskResult(error=lost), TaskResult(run=run), TaskResult(error=lost)]
     assert told == [0, 1, 2]
 
 
@@ -101,13 +101,13 @@ def test_never_more_than_so_many_at_once(bench: Bench) -> None:
             now[0] -= 1
         return run
 
-    endings = drive_crowd([task] * 6, at_once=2, clock=CrowdClock(SystemClock()))
+    endings = run_parallel([task] * 6, at_once=2, clock=ThrottledClock(SystemClock()))
     assert [ending.error for ending in endings] == [None] * 6
     assert most == [2]
 
 
 def test_ctrl_c_ends_the_waiting_and_leaves_the_others_unbegun(bench: Bench) -> None:
-    clock = CrowdClock(SystemClock())
+    clock = ThrottledClock(SystemClock())
     began: list[int] = []
 
     def task() -> Run:
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_the_waiting_and_leaves_the_others_unbegun(bench: Bench) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        drive_crowd([task] * 5, at_once=2, clock=clock, look=press)
+        run_parallel([task] * 5, at_once=2, clock=clock, look=press)
     assert len(began) == 2
 
 
@@ -135,10 +135,10 @@ def test_many_runs_share_one_ledger_and_one_provider(tmp_path: Path) -> None:
             folder = tmp_path / f"job-{number}"
             folder.mkdir(exist_ok=True)
             job = write_job(folder, seed=number % 4)
-            desk = Desk(bench.ledger, bench.provider, clock, bench.home, Recorder())
+            desk = RunContext(bench.ledger, bench.provider, clock, bench.home, Recorder())
             return drive(open_run(job, desk), desk)
 
-    endings = drive_crowd(
+    endings = run_parallel(
         [lambda number=number: make_task(number) for number in range(5)],  # type: ignore[misc]
         at_once=5,
         clock=clock,
@@ -154,11 +154,11 @@ def test_a_run_that_is_stopped_is_no_failed_run_and_goes_on(tmp_path: Path) -> N
     bench = Bench(tmp_path)
     bench.provider.statuses = ("queued", "running", "running", "running", "succeeded")
     stops = iter([False, False, True])
-    clock = CrowdClock(bench.clock, wait=lambda _seconds: next(stops))
+    clock = ThrottledClock(bench.clock, wait=lambda _seconds: next(stops))
     run = open_run(bench.write_job(), bench.desk)
     bench.provider.before("get_job", lambda: clock.sleep(1.0))
-    endings = drive_crowd([lambda: drive(run, bench.desk)], at_once=1, clock=clock)
-    assert endings == [Ending()]
+    endings = run_parallel([lambda: drive(run, bench.desk)], at_once=1, clock=clock)
+    assert endings == [TaskResult()]
     stopped = bench.ledger.get_run(run.id)
     assert (stopped.status, stopped.error) == (RunStatus.RUNNING, None)
     bench.provider.before("get_job", lambda: None)

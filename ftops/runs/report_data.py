@@ -17,9 +17,9 @@ from ftops.reports.report.facts import Remark, RunFacts, find_object
 from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.training import make_training
-from ftops.runs.desk import get_run_folder
+from ftops.runs.context import get_run_folder
 from ftops.runs.stages.results import FILENAME as RESULTS
-from ftops.runs.trainings import find_facts
+from ftops.runs.training_data import find_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 
 JOB_FILE = "job.yaml"
@@ -28,7 +28,7 @@ _OF_TRAINING = frozenset({"small-class"})  # rows that are only measured need no
 _MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
 
 
-class Gathering:
+class ReportLoader:
     """Reads runs; data that several of them share is looked at once."""
 
     def __init__(self, ledger: Ledger, home: Path) -> None:

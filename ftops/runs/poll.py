@@ -12,7 +12,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.runs.work import Work
+from ftops.runs.stage_context import StageContext
 
 Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
 
@@ -38,13 +38,13 @@ EVENT_LIMITS_S: Limits = {
 }
 
 
-class Patience:
+class PollBackoff:
     """Waits out errors; a note says when errors of a kind begin, and one when they are over.
 
     `advice` stands behind the error in the first note.
     """
 
-    def __init__(self, work: Work, limits: Limits, advice: str) -> None:
+    def __init__(self, work: StageContext, limits: Limits, advice: str) -> None:
         self._work = work
         self._limits = limits
         self._advice = advice

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord
 from ftops.reports.training import Training, TrainingFacts, make_training
-from ftops.runs.runs import load_results
+from ftops.runs.open_run import load_results
 
 
 def load_training(run: Run, stages: Sequence[StageRecord], home: Path) -> Training:

@@ -13,7 +13,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind
 from ftops.records import Run
 from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
-from ftops.runs.gathering import Gathering
+from ftops.runs.report_data import ReportLoader
 from tests.reports.report.sketches import make_candidates, make_evaluation, make_run
 
 ROW = {"prompt": "Where is the torch? ->", "completion": " In the drawer.\n"}
@@ -61,7 +61,7 @@ def test_a_run_with_all_its_files_is_gathered_whole(
     (folder / "results.csv").write_text("step,train_loss\n1,2.5\n2,1.5\n", encoding="utf-8")
     (folder / "job.yaml").write_text("name: news-topics\n", encoding="utf-8")
     (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
-    facts = Gathering(ledger, tmp_path).gather(run)
+    facts = ReportLoader(ledger, tmp_path).gather(run)
     assert facts.evaluation == evaluation
     assert [one.given for one in facts.answers["few-shot: 5"]] == ["y"]
     assert [row.train_loss for row in facts.training.rows] == [2.5, 1.5]
@@ -73,7 +73,7 @@ def test_a_run_with_all_its_files_is_gathered_whole(
 def test_a_run_without_a_folder_lacks_everything_and_is_no_error(
     tmp_path: Path, ledger: Ledger, run: Run
 ) -> None:
-    facts = Gathering(ledger, tmp_path).gather(run)
+    facts = ReportLoader(ledger, tmp_path).gather(run)
     assert facts.evaluation is None
     assert not facts.training.rows
     assert (facts.job_text, facts.data, facts.missing) == ("", [], [])
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_said_to_be_damaged(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path, name: str, content: str, said: str
 ) -> None:
     (folder / name).write_text(content, encoding="utf-8")
-    (missing,) = Gathering(ledger, tmp_path).gather(run).missing
+    (missing,) = ReportLoader(ledger, tmp_path).gather(run).missing
     assert missing.startswith(said)
 
 
@@ -101,7 +101,7 @@ def test_data_that_two_runs_share_is_looked_at_once(
 ) -> None:
     data = folder / "train.jsonl"
     data.write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
-    gathering = Gathering(ledger, tmp_path)
+    gathering = ReportLoader(ledger, tmp_path)
     first = gathering.gather(run)
     data.write_text("not a row\n", encoding="utf-8")
     assert gathering.gather(run).data == first.data
@@ -111,7 +111,7 @@ def test_data_that_cannot_be_read_is_a_finding_of_its_own(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path
 ) -> None:
     (folder / "train.jsonl").write_bytes(b"\xff\xfe\x00broken")
-    remarks = Gathering(ledger, tmp_path).gather(run).data
+    remarks = ReportLoader(ledger, tmp_path).gather(run).data
     assert remarks and remarks[0].severity == "error"
 
 
@@ -146,7 +146,7 @@ def test_classes_are_called_small_in_training_data_alone(
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     for name in ("train.jsonl", "validation.jsonl"):
         (folder / name).write_text(text, encoding="utf-8")
-    said = [one.message for one in Gathering(ledger, tmp_path).gather(run).data]
+    said = [one.message for one in ReportLoader(ledger, tmp_path).gather(run).data]
     assert [text.split(":")[0] for text in said if "classes have under" in text] == [
         "Training data"
     ]

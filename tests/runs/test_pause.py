@@ -6,8 +6,8 @@ import pytest
 
 from ftops.errors import RunError, Unreachable
 from ftops.records import Run, RunStatus
-from ftops.runs.pausing import pause_run, resume_run
-from ftops.runs.runs import cancel_run, drive, open_run
+from ftops.runs.open_run import cancel_run, drive, open_run
+from ftops.runs.pause import pause_run, resume_run
 from tests.runs.desks import Bench
 
 

@@ -16,19 +16,19 @@ from ftops.errors import JobStalled, NotifyFailed
 from ftops.ledger.ledger import Intent, RemoteCall
 from ftops.notifications.notice import CommandTarget, Notice, Target, WebhookTarget
 from ftops.records import Json, Run, RunStatus, Stage
-from ftops.runs.desk import Desk
-from ftops.runs.details import find_value, get_value
+from ftops.runs.context import RunContext
+from ftops.runs.export import is_tracking_left, make_due_tracking, track_what_is_due
 from ftops.runs.lock import hold_run
 from ftops.runs.states import Move
-from ftops.runs.tracking import is_tracking_left, make_due_tracking, track_what_is_due
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import Outcome
+from ftops.stage_results import find_value, get_value
 
 CALL = "notify"
 _STALLED = "run.stalled"
 
 
-def end_run(run: Run, desk: Desk, move: Move[RunStatus], error: str | None = None) -> Run:
+def end_run(run: Run, desk: RunContext, move: Move[RunStatus], error: str | None = None) -> Run:
     """Move the run to its end, and tell those who are to know."""
     after = move.check(run.status)
     outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
@@ -41,7 +41,7 @@ def end_run(run: Run, desk: Desk, move: Move[RunStatus], error: str | None = Non
     return ended
 
 
-def tell_stall(run: Run, desk: Desk, error: JobStalled) -> None:
+def tell_stall(run: Run, desk: RunContext, error: JobStalled) -> None:
     """Tell that the run's job stalls, unless that was told since it last showed something new."""
     seen = len(desk.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
     about = f"{run.job_id}:{seen}"
@@ -56,7 +56,7 @@ def tell_stall(run: Run, desk: Desk, error: JobStalled) -> None:
     tell(run, desk)
 
 
-def tell(run: Run, desk: Desk) -> None:
+def tell(run: Run, desk: RunContext) -> None:
     """Send every notice of the run that is still open, and tell the tools that track it.
 
     The caller drives the run.
@@ -68,7 +68,7 @@ def tell(run: Run, desk: Desk) -> None:
 
 
 @concerning_its_run
-def tell_what_is_left(run: Run, desk: Desk) -> None:
+def tell_what_is_left(run: Run, desk: RunContext) -> None:
     """Send what a command that died has left open, unless somebody drives the run."""
     if not is_telling_left(run, desk):
         return
@@ -77,12 +77,12 @@ def tell_what_is_left(run: Run, desk: Desk) -> None:
             tell(desk.ledger.get_run(run.id), desk)
 
 
-def is_telling_left(run: Run, desk: Desk) -> bool:
+def is_telling_left(run: Run, desk: RunContext) -> bool:
     """Whether a notice of the run is still open, or a tool has still to be told of it."""
     return desk.ledger.find_open_call(run.id, CALL) is not None or is_tracking_left(run, desk)
 
 
-def warn_if_nobody_hears(run: Run, desk: Desk) -> None:
+def warn_if_nobody_hears(run: Run, desk: RunContext) -> None:
     """Say at once, not hours later, who could not be told as things are."""
     for target in _find_targets(run).values():
         if trouble := desk.notifier.find_trouble(target):
@@ -90,7 +90,7 @@ def warn_if_nobody_hears(run: Run, desk: Desk) -> None:
 
 
 def _make_due(
-    run: Run, desk: Desk, outcome: Outcome, type: str, status: RunStatus, error: str | None
+    run: Run, desk: RunContext, outcome: Outcome, type: str, status: RunStatus, error: str | None
 ) -> Iterator[Intent]:
     """A notice for each way by which the job file wants to be told of such an outcome."""
     if outcome not in JobSpec.from_json(run.spec).notify.on:
@@ -120,7 +120,7 @@ def _make_due(
         yield Intent(Stage.FOLLOW, CALL, request)
 
 
-def _send(run: Run, desk: Desk, call: RemoteCall) -> None:
+def _send(run: Run, desk: RunContext, call: RemoteCall) -> None:
     target = _find_targets(run).get(get_value(call.request, "via", str))
     if target is None:
         desk.ledger.record_failed(call, "the job file does not name it any more")

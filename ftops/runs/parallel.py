@@ -24,7 +24,7 @@ class Stopped(BaseException):
     """The user goes; nothing went wrong. Like KeyboardInterrupt, no error of ours."""
 
 
-class CrowdClock:
+class ThrottledClock:
     """A `Clock` for many threads, whose sleepers wake at most `wakes_per_s` a second.
 
     `wait` lets seconds pass and tells whether the crowd was told to stop meanwhile.
@@ -76,27 +76,27 @@ class CrowdClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class TaskResult:
     """How one of the crowd ended: the run as it then stood, or the error, or both None: stopped."""
 
     run: Run | None = None
     error: Exception | None = None
 
 
-def drive_crowd(
+def run_parallel(
     tasks: Sequence[Callable[[], Run]],
     *,
     at_once: int,
-    clock: CrowdClock,
-    ended: Callable[[int, Ending], None] = lambda _index, _ending: None,
+    clock: ThrottledClock,
+    ended: Callable[[int, TaskResult], None] = lambda _index, _ending: None,
     look: Callable[[], None] = lambda: None,
-) -> list[Ending]:
+) -> list[TaskResult]:
     """Do all tasks, at most `at_once` at the same time, and tell how each ended, in their order.
 
     No error of one stops the others. `ended` is called by the threads, `look` now and then by the
     caller's own. Whatever ends the caller's waiting, Ctrl-C above all, stops the threads first.
     """
-    endings = [Ending()] * len(tasks)
+    endings = [TaskResult()] * len(tasks)
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(tasks)):
         waiting.put(index)
@@ -126,11 +126,11 @@ def drive_crowd(
     return endings
 
 
-def _try(task: Callable[[], Run]) -> Ending:
+def _try(task: Callable[[], Run]) -> TaskResult:
     try:
-        return Ending(run=task())
+        return TaskResult(run=task())
     except Exception as error:
-        return Ending(error=error)
+        return TaskResult(error=error)
 
 
 def _join(threads: Sequence[threading.Thread], wait_s: float, clock: Clock) -> None:

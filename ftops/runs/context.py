@@ -11,9 +11,9 @@ from ftops.ledger.ledger import Ledger
 from ftops.notifications.notice import Mute, Notifier
 from ftops.providers.protocol import Provider
 from ftops.records import ProviderSettings
+from ftops.run_folder import get_run_folder as get_run_folder
 from ftops.runs.observer import Observer
-from ftops.runs.run_folder import get_run_folder as get_run_folder
-from ftops.runs.tokens import TokenCounting
+from ftops.runs.tokens import TokenCounter
 
 
 def _reach_nobody(settings: ProviderSettings) -> Provider:
@@ -21,7 +21,7 @@ def _reach_nobody(settings: ProviderSettings) -> Provider:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class RunContext:
     """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME.
 
     `reach` opens another provider, for those whom the run's model is compared with.
@@ -34,5 +34,5 @@ class Desk:
     observer: Observer
     notifier: Notifier = field(default_factory=Mute)
     tracker: Tracker = field(default_factory=NoTracker)
-    tokens: TokenCounting = field(default_factory=TokenCounting)
+    tokens: TokenCounter = field(default_factory=TokenCounter)
     reach: Callable[[ProviderSettings], Provider] = field(default=_reach_nobody)

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from ftops.inference.manner import Manner
-from ftops.inference.outcome import Outcome
-from ftops.inference.session import Session
-from ftops.inference.store import AnswerStore, Shelf, make_key
+from ftops.inference.cache import ModelCache, ResponseCache, make_key
+from ftops.inference.manner import BatchOptions
+from ftops.inference.outcome import CompletionResult
+from ftops.inference.session import BatchRunner
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
 
@@ -25,9 +25,9 @@ def ask(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     *,
-    store: AnswerStore,
-    manner: Manner,
-) -> list[Outcome]:
+    store: ResponseCache,
+    manner: BatchOptions,
+) -> list[CompletionResult]:
     """What came of each prompt, in their order; equal ones are asked once.
 
     A question that cannot be answered has an outcome with its reason. An error that is about all
@@ -37,7 +37,7 @@ def ask(
     shelf = store.open(provider.account, model)
     keys = make_keys(prompts, sampling)
     questions = dict(zip(keys, prompts, strict=True))
-    found: dict[str, Outcome] = {}
+    found: dict[str, CompletionResult] = {}
     if not manner.anew:
         found = {key: one for key in questions if (one := shelf.find(key)) is not None}
     left = {key: prompt for key, prompt in questions.items() if key not in found}
@@ -50,7 +50,7 @@ def ask(
             if manner.budget is not None:
                 manner.budget.check(manner.tariff, forecast, model)
             manner.on_forecast(forecast)
-        session = Session(provider, model, sampling, shelf, manner, left)
+        session = BatchRunner(provider, model, sampling, shelf, manner, left)
         try:
             with _take_turn(shelf, model, sampling, manner), closing(session.run()) as news:
                 for key, outcome in news:
@@ -63,7 +63,9 @@ def ask(
 
 
 @contextmanager
-def _take_turn(shelf: Shelf, model: str, sampling: Sampling, manner: Manner) -> Iterator[None]:
+def _take_turn(
+    shelf: ModelCache, model: str, sampling: Sampling, manner: BatchOptions
+) -> Iterator[None]:
     """Wait for whoever puts such questions already: they may be the same, and are paid once."""
     has_noted = False
     while True:

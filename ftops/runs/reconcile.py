@@ -14,8 +14,8 @@ from datetime import timedelta
 from ftops.ledger.ledger import RemoteCall
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Stage
-from ftops.runs.details import find_value, get_value
-from ftops.runs.work import Work
+from ftops.runs.stage_context import StageContext
+from ftops.stage_results import find_value, get_value
 
 CALL = "create_job"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two looks at the listing; the last one repeats
@@ -24,7 +24,7 @@ _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two looks at the listing; the 
 _CLOCKS_APART = timedelta(minutes=5)
 
 
-def reconcile(work: Work, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
+def reconcile(work: StageContext, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
     """The job that an unanswered call has made all the same; it is the run's from then on.
 
     None once the provider would certainly have listed it, or after `lag_s` seconds. Raises as the
@@ -41,7 +41,7 @@ def reconcile(work: Work, call: RemoteCall, *, lag_s: float | None = None) -> Jo
     return job
 
 
-def take_earlier_job(work: Work, request: JobRequest) -> Job | None:
+def take_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
     """The job of this run's key that another ledger has created; it is the run's from then on.
 
     Looked for before the first job of a run alone, and never for a run that was opened to have a
@@ -58,7 +58,7 @@ def take_earlier_job(work: Work, request: JobRequest) -> Job | None:
     return job
 
 
-def find_earlier_job(work: Work, request: JobRequest) -> Job | None:
+def find_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
     """What `take_earlier_job` would take, left as it is."""
     if work.run.wants_own_job or _has_had_job(work):
         return None
@@ -76,7 +76,7 @@ def find_earlier_job(work: Work, request: JobRequest) -> Job | None:
     )
 
 
-def count_jobs(work: Work) -> int:
+def count_jobs(work: StageContext) -> int:
     """How many jobs the run is known to have had."""
     calls = work.desk.ledger.list_calls(work.run.id)
     return sum(call.name == CALL and call.state == "done" for call in calls)
@@ -107,7 +107,7 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
     )
 
 
-def _look(work: Work, request: JobRequest, may_be: MayBe, lag_s: float) -> Job | None:
+def _look(work: StageContext, request: JobRequest, may_be: MayBe, lag_s: float) -> Job | None:
     """Ask for the job until it is there, or `lag_s` have passed; always once at their end."""
     clock = work.desk.clock
     until_s = clock.monotonic_s() + lag_s
@@ -120,7 +120,7 @@ def _look(work: Work, request: JobRequest, may_be: MayBe, lag_s: float) -> Job |
     return None
 
 
-def _may_be_of(job: Job, call: RemoteCall, work: Work) -> bool:
+def _may_be_of(job: Job, call: RemoteCall, work: StageContext) -> bool:
     """Whether the call can have made the job that the provider finds for it.
 
     Without metadata that may be the job of an earlier attempt, or of somebody else who trained on
@@ -133,7 +133,7 @@ def _may_be_of(job: Job, call: RemoteCall, work: Work) -> bool:
     return job.created_at >= call.began_at - _CLOCKS_APART
 
 
-def _may_be_earlier(job: Job, request: JobRequest, work: Work, *, by_words: bool) -> bool:
+def _may_be_earlier(job: Job, request: JobRequest, work: StageContext, *, by_words: bool) -> bool:
     """Whether an earlier command can have made the job for the same key as this run's."""
     ledger = work.desk.ledger
     if job.status in FAILED_JOB_STATUSES or ledger.is_job_known(job.id):
@@ -151,11 +151,11 @@ def _may_be_earlier(job: Job, request: JobRequest, work: Work, *, by_words: bool
     )
 
 
-def _has_had_job(work: Work) -> bool:
+def _has_had_job(work: StageContext) -> bool:
     return work.run.job_id is not None or count_jobs(work) > 0
 
 
-def _was_uploaded_elsewhere(work: Work, file_id: str) -> bool:
+def _was_uploaded_elsewhere(work: StageContext, file_id: str) -> bool:
     """Whether the file carries a name of ours, but no request in this ledger has brought it."""
     if work.spec.training_file == file_id:
         return False  # the user's own file, named in the job file

@@ -9,7 +9,7 @@ import pytest
 from ftops.errors import UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobRequest, RunId, RunStatus, Stage
-from ftops.runs.runs import cancel_job_file, cancel_run
+from ftops.runs.open_run import cancel_job_file, cancel_run
 from tests.runs.desks import Bench, write_job
 from tests.runs.fake_provider import FakeProvider
 

@@ -14,8 +14,8 @@ from ftops.errors import (
     Unavailable,
 )
 from ftops.records import Job, JobRequest, ProviderSettings, Run, RunStatus, Stage
-from ftops.runs.adopting import adopt_job
-from ftops.runs.runs import drive, open_run
+from ftops.runs.adopt import adopt_job
+from ftops.runs.open_run import drive, open_run
 from ftops.spec.load import LoadedJob, load_job
 from tests.runs.desks import Bench, write_rows
 

@@ -20,20 +20,20 @@ from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import Evaluation
 from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
 from ftops.reports.results import ResultRow, parse_results
-from ftops.runs.cancelling import cancel_run
-from ftops.runs.desk import Desk, get_run_folder
-from ftops.runs.hints import say_run
+from ftops.runs.cancel import cancel_run
+from ftops.runs.commands import say_run
+from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.keys import make_key, make_run_id
+from ftops.runs.notifications import tell_what_is_left
 from ftops.runs.plan import plan_retry
-from ftops.runs.reconciling import CALL as CREATE_CALL
-from ftops.runs.reconciling import find_earlier_job
+from ftops.runs.reconcile import CALL as CREATE_CALL
+from ftops.runs.reconcile import find_earlier_job
 from ftops.runs.rewording import find_request
 from ftops.runs.runner import drive
+from ftops.runs.stage_context import StageContext
 from ftops.runs.stages.results import FILENAME as RESULTS
 from ftops.runs.states import RUN_MOVES
-from ftops.runs.telling import tell_what_is_left
 from ftops.runs.unanswered import record_job_end
-from ftops.runs.work import Work
 from ftops.spec.load import LoadedJob, resolve_data
 
 __all__ = [
@@ -52,7 +52,7 @@ _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 def open_run(
     job: LoadedJob,
-    desk: Desk,
+    desk: RunContext,
     *,
     new: bool = False,
     retry: bool = False,
@@ -87,7 +87,7 @@ def open_run(
     return run
 
 
-def cancel_job_file(job: LoadedJob, desk: Desk) -> Run:
+def cancel_job_file(job: LoadedJob, desk: RunContext) -> Run:
     """Cancel the run of this job file, also when the ledger that knew it is gone.
 
     Then the provider is asked for a job that carries the mark of the file's key, or, where it keeps
@@ -99,7 +99,7 @@ def cancel_job_file(job: LoadedJob, desk: Desk) -> Run:
         return cancel_run(known, desk)
     desk.provider.ensure_ready()
     fresh = make_run(job, desk, key)
-    work = Work(fresh, job.spec, desk)
+    work = StageContext(fresh, job.spec, desk)
     request = find_request(job, work)
     found = find_earlier_job(work, request) if request else None
     if found is None:
@@ -135,7 +135,7 @@ def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     return read_evaluation(get_run_folder(home, run.id))
 
 
-def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
+def make_run(job: LoadedJob, desk: RunContext, key: str) -> Run:
     """A fresh run of the job file, recorded nowhere yet."""
     now = desk.clock.now()
     return Run(
@@ -153,7 +153,7 @@ def make_run(job: LoadedJob, desk: Desk, key: str) -> Run:
     )
 
 
-def _reopen(run: Run, job: LoadedJob, desk: Desk, *, retry: bool) -> Run:
+def _reopen(run: Run, job: LoadedJob, desk: RunContext, *, retry: bool) -> Run:
     """The known run, with what may change in a job file without making it another run."""
     before, spec = run.spec, job.spec.to_json()
     if retry and run.ended_before_job:
@@ -178,7 +178,7 @@ def _reopen(run: Run, job: LoadedJob, desk: Desk, *, retry: bool) -> Run:
     return run
 
 
-def _look_at_job(run: Run, desk: Desk) -> Run:
+def _look_at_job(run: Run, desk: RunContext) -> Run:
     """The run, after the provider was asked whether its job has ended."""
     assert run.job_id is not None
     try:
@@ -203,7 +203,7 @@ def _look_at_job(run: Run, desk: Desk) -> Run:
     return desk.ledger.get_run(run.id)
 
 
-def _warn_of_second_job(key: str, desk: Desk) -> None:
+def _warn_of_second_job(key: str, desk: RunContext) -> None:
     """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
     for earlier in desk.ledger.list_runs():
         if earlier.key == key and (stands := _describe_job(earlier, desk)):
@@ -211,7 +211,7 @@ def _warn_of_second_job(key: str, desk: Desk) -> None:
             return
 
 
-def _describe_job(run: Run, desk: Desk) -> str | None:
+def _describe_job(run: Run, desk: RunContext) -> str | None:
     """How the job of the run stands; None without one, or when it is known to have ended badly."""
     if run.job_id is None:
         open_call = desk.ledger.find_open_call(run.id, CREATE_CALL)
@@ -225,7 +225,7 @@ def _describe_job(run: Run, desk: Desk) -> str | None:
     return f"has the job {run.job_id} ({status or 'it may still be running'})"
 
 
-def _has_lost_evaluation(run: Run, desk: Desk) -> bool:
+def _has_lost_evaluation(run: Run, desk: RunContext) -> bool:
     """Whether it was evaluated, and what came of that is gone, or cannot be read any more.
 
     What a run has required could not be held to it. Of a pruned run it is gone on purpose.

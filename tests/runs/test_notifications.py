@@ -12,13 +12,13 @@ from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed, RunE
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notice import CommandTarget, Notice, Say, Target, WebhookTarget
 from ftops.records import JobError, Run, RunStatus
-from ftops.runs.desk import Desk
+from ftops.runs.context import RunContext
 from ftops.runs.lock import hold_run
-from ftops.runs.runs import cancel_run, drive, open_run
+from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.load import LoadedJob
 from tests.fakes import FakeClock
 from tests.runs.desks import Bench, Recorder
-from tests.runs.test_watching import ActingClock
+from tests.runs.test_watch import ActingClock
 
 HOOK = {"webhook_url": "https://hooks.example/ftops", "webhook_secret_env": "HOOK"}
 BOTH = {**HOOK, "command": ["./tell", "x"]}
@@ -55,11 +55,11 @@ def messenger() -> Messenger:
 
 
 @pytest.fixture
-def desk(bench: Bench, messenger: Messenger) -> Desk:
+def desk(bench: Bench, messenger: Messenger) -> RunContext:
     return dataclasses.replace(bench.desk, notifier=messenger)
 
 
-def run_job(desk: Desk, job: LoadedJob, *, retry: bool = False) -> Run:
+def run_job(desk: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
     return drive(open_run(job, desk, retry=retry), desk)
 
 
@@ -80,7 +80,7 @@ def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
 
 
 def test_a_success_is_told_once_each_way_with_what_names_the_run(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     job = bench.write_job(notify=BOTH)
     run = run_job(desk, job)
@@ -107,7 +107,9 @@ def test_a_success_is_told_once_each_way_with_what_names_the_run(
     assert len(messenger.told) == 2
 
 
-def test_without_a_wish_nobody_is_told(bench: Bench, desk: Desk, messenger: Messenger) -> None:
+def test_without_a_wish_nobody_is_told(
+    bench: Bench, desk: RunContext, messenger: Messenger
+) -> None:
     run = run_job(desk, bench.write_job())
     assert (messenger.told, calls(bench, run)) == ([], [])
 
@@ -116,7 +118,7 @@ def test_without_a_wish_nobody_is_told(bench: Bench, desk: Desk, messenger: Mess
     ("on", "types"), [(["success"], []), (["failure"], ["run.failed"]), (["stall"], [])]
 )
 def test_only_what_was_wished_for_is_told(
-    bench: Bench, desk: Desk, messenger: Messenger, on: list[str], types: list[str]
+    bench: Bench, desk: RunContext, messenger: Messenger, on: list[str], types: list[str]
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     with pytest.raises(JobFailed):
@@ -125,7 +127,7 @@ def test_only_what_was_wished_for_is_told(
 
 
 def test_a_failure_and_that_of_a_second_try_are_two_notices(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     bench.provider.job_error = JobError("server_error", "Sorry.")
@@ -141,7 +143,7 @@ def test_a_failure_and_that_of_a_second_try_are_two_notices(
 
 
 def test_a_cancelled_run_is_told_by_whoever_ends_it(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     run = drive(open_run(bench.write_job(notify=HOOK), desk), desk, detach=True)
     assert messenger.told == []
@@ -153,7 +155,7 @@ def test_a_cancelled_run_is_told_by_whoever_ends_it(
 
 
 def test_a_stall_is_told_once_until_there_is_news(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     bench.provider.statuses = ("running",) * 10_000
     job = bench.write_job(notify=BOTH, limits={"stall": "30m"})
@@ -168,7 +170,7 @@ def test_a_stall_is_told_once_until_there_is_news(
 
 
 def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     job = bench.write_job(notify=HOOK)
     messenger.acts = [die]
@@ -185,7 +187,7 @@ def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(
 
 
 def test_of_a_failed_run_the_same_command_tells_what_is_left_and_why_it_ends(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     job = bench.write_job(notify=HOOK)
@@ -203,7 +205,7 @@ def test_of_a_failed_run_the_same_command_tells_what_is_left_and_why_it_ends(
 
 
 def test_one_way_that_was_told_is_not_told_again_for_the_other(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     messenger.acts = [lambda: None, die]
     job = bench.write_job(notify=BOTH)
@@ -215,7 +217,7 @@ def test_one_way_that_was_told_is_not_told_again_for_the_other(
 
 
 def test_somebody_who_cannot_be_told_ends_no_run_and_is_not_told_later(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     messenger.acts = [refuse]
     job = bench.write_job(notify=BOTH)
@@ -229,7 +231,7 @@ def test_somebody_who_cannot_be_told_ends_no_run_and_is_not_told_later(
 
 
 def test_who_could_not_be_told_is_said_before_anything_is_sent(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     messenger.trouble = "there is no such program"
     said: list[list[str]] = []
@@ -239,7 +241,7 @@ def test_who_could_not_be_told_is_said_before_anything_is_sent(
 
 
 def test_a_notice_that_the_job_file_does_not_want_any_more_is_dropped(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     messenger.acts = [die]
     with pytest.raises(Died):
@@ -249,7 +251,7 @@ def test_a_notice_that_the_job_file_does_not_want_any_more_is_dropped(
 
 
 def test_a_changed_wish_makes_no_other_run_and_tells_nothing_of_the_past(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     first = run_job(desk, bench.write_job())
     again = run_job(desk, bench.write_job(notify=BOTH))
@@ -257,7 +259,7 @@ def test_a_changed_wish_makes_no_other_run_and_tells_nothing_of_the_past(
 
 
 def test_a_watcher_tells_nobody_while_the_first_command_does(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     run, second = begin(bench, desk)
     with contextlib.ExitStack() as stack:
@@ -275,7 +277,7 @@ def test_a_watcher_tells_nobody_while_the_first_command_does(
 
 
 @pytest.mark.parametrize("detach", [False, True])
-def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: Desk, detach: bool) -> None:
+def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: RunContext, detach: bool) -> None:
     run, second = begin(bench, desk)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
@@ -293,7 +295,7 @@ def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: Desk, detach: b
 
 
 def test_a_watcher_that_takes_over_tells_what_the_dead_command_has_not(
-    bench: Bench, desk: Desk, messenger: Messenger
+    bench: Bench, desk: RunContext, messenger: Messenger
 ) -> None:
     run, second = begin(bench, desk)
     messenger.acts = [die]
@@ -313,12 +315,12 @@ def test_a_watcher_that_takes_over_tells_what_the_dead_command_has_not(
     second.ledger.close()
 
 
-def begin(bench: Bench, desk: Desk) -> tuple[Run, Desk]:
+def begin(bench: Bench, desk: RunContext) -> tuple[Run, RunContext]:
     """A run that has its job, and the desk of a second command."""
     run = drive(open_run(bench.write_job(notify=HOOK), desk), desk, detach=True)
     clock = ActingClock()
     ledger = Ledger(bench.home / "ledger.db", clock)
-    return run, Desk(ledger, bench.provider, clock, bench.home, Recorder(), Messenger())
+    return run, RunContext(ledger, bench.provider, clock, bench.home, Recorder(), Messenger())
 
 
 def test_a_desk_that_carries_no_notices_says_so(bench: Bench) -> None:

@@ -29,7 +29,7 @@ class PreparedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedData:
     """What the prepare stage made; costs in US dollars, `None` where not known."""
 
     row_format: RowFormat
@@ -73,7 +73,7 @@ class Prepared:
         }
 
     @classmethod
-    def from_json(cls, detail: Mapping[str, Json]) -> "Prepared":
+    def from_json(cls, detail: Mapping[str, Json]) -> "PreparedData":
         """What `to_json` gave; LedgerError when it is something else."""
         recipe = get_object(detail, "recipe")
         validation = detail.get("validation")

@@ -19,7 +19,7 @@ from pathlib import Path
 from ftops.clock import Clock
 from ftops.errors import StorageError
 from ftops.files import append_lines, make_private_dir, storage_error, sync_data
-from ftops.inference.outcome import Outcome
+from ftops.inference.outcome import CompletionResult
 from ftops.locks import hold_lock
 from ftops.records import Completion, Json, Prompt, Sampling
 
@@ -49,7 +49,7 @@ def _render_sampling(sampling: Sampling) -> str:
     return json.dumps(asdict(sampling), sort_keys=True)
 
 
-class AnswerStore:
+class ResponseCache:
     """The answers of all models, in the folder `answers` of `home`."""
 
     def __init__(self, home: Path, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
@@ -57,7 +57,7 @@ class AnswerStore:
         self._clock = clock
         self._max_bytes = max_bytes
 
-    def open(self, account: str, model: str) -> "Shelf":
+    def open(self, account: str, model: str) -> "ModelCache":
         """The answers of one model. StorageError when they cannot be read, or none be kept."""
         name = hashlib.sha256(json.dumps([account, model]).encode()).hexdigest()[:24]
         make_private_dir(self.folder)
@@ -70,7 +70,7 @@ class AnswerStore:
             self._make_room(path)
         except OSError as error:
             raise storage_error(error, path) from error
-        return Shelf(path, self._clock)
+        return ModelCache(path, self._clock)
 
     def _make_room(self, used: Path) -> None:
         """Remove what was not used for the longest time until the rest is small enough."""
@@ -88,7 +88,7 @@ class AnswerStore:
                 total -= sizes[path][1]
 
 
-class Shelf:
+class ModelCache:
     """The answers of one model; all methods may be called by several threads."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -125,13 +125,13 @@ class Shelf:
         sort = hashlib.sha256(_render_sampling(sampling).encode()).hexdigest()[:8]
         return hold_lock(self._path.with_suffix(f".{sort}.lock"))
 
-    def find(self, key: str) -> Outcome | None:
+    def find(self, key: str) -> CompletionResult | None:
         """What came of that question, if it was put before."""
         with self._lock:
             line = self._lines.get(key)
         return None if line is None else _read_outcome(line)
 
-    def keep(self, outcomes: dict[str, Outcome]) -> None:
+    def keep(self, outcomes: dict[str, CompletionResult]) -> None:
         """Add what came of questions, by their keys. StorageError when the disk refuses."""
         if not outcomes:
             return
@@ -166,7 +166,7 @@ def _render(values: dict[str, Json]) -> bytes:
     return json.dumps(values).encode() + b"\n"  # ASCII, whatever a model has said
 
 
-def _to_json(outcome: Outcome) -> dict[str, Json]:
+def _to_json(outcome: CompletionResult) -> dict[str, Json]:
     if outcome.completion is None:
         return {"failure": outcome.failure, "declined": outcome.declined}
     answer = outcome.completion
@@ -185,16 +185,16 @@ def _find_key(line: bytes) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _read_outcome(line: bytes) -> Outcome:
+def _read_outcome(line: bytes) -> CompletionResult:
     return _read_values(json.loads(line))
 
 
-def _read_values(values: dict[str, Json]) -> Outcome:
+def _read_values(values: dict[str, Json]) -> CompletionResult:
     """TypeError when it is none."""
     failure = values.get("failure")
     if isinstance(failure, str):
-        return Outcome(failure=failure, declined=values.get("declined") is True, kept=True)
+        return CompletionResult(failure=failure, declined=values.get("declined") is True, kept=True)
     given = {name: value for name, value in values.items() if name in _FIELDS}
     if not isinstance(given.get("text"), str):
         raise TypeError("no answer")
-    return Outcome(Completion(**given), kept=True)  # type: ignore[arg-type]
+    return CompletionResult(Completion(**given), kept=True)  # type: ignore[arg-type]

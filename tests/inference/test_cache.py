@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import StorageError
-from ftops.inference.outcome import Outcome
-from ftops.inference.store import AnswerStore, make_key
+from ftops.inference.cache import ResponseCache, make_key
+from ftops.inference.outcome import CompletionResult
 from ftops.records import Completion, Message, Sampling
 from tests.fakes import FakeClock
 from tests.inference.conftest import Parlour
@@ -18,8 +18,8 @@ ANSWER = Completion(
 )
 
 
-def open_store(home: Path, **options: int) -> AnswerStore:
-    return AnswerStore(home, FakeClock(), **options)
+def open_store(home: Path, **options: int) -> ResponseCache:
+    return ResponseCache(home, FakeClock(), **options)
 
 
 def find_file(home: Path) -> Path:
@@ -28,7 +28,7 @@ def find_file(home: Path) -> Path:
 
 
 def test_an_answer_comes_back_with_all_that_is_known_of_it(tmp_path: Path) -> None:
-    open_store(tmp_path).open("acme", "m").keep({"k": Outcome(ANSWER)})
+    open_store(tmp_path).open("acme", "m").keep({"k": CompletionResult(ANSWER)})
     found = open_store(tmp_path).open("acme", "m").find("k")
     assert found is not None
     assert found.completion == ANSWER
@@ -42,14 +42,14 @@ def test_a_line_that_a_power_cut_has_torn_is_passed_over_and_the_next_ones_are_n
     tmp_path: Path, cut: int
 ) -> None:
     shelf = open_store(tmp_path).open("acme", "m")
-    shelf.keep({"first": Outcome(ANSWER)})
-    shelf.keep({"second": Outcome(ANSWER)})
+    shelf.keep({"first": CompletionResult(ANSWER)})
+    shelf.keep({"second": CompletionResult(ANSWER)})
     path = find_file(tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
     after = open_store(tmp_path).open("acme", "m")
     assert after.find("first") is not None
     assert after.find("second") is None
-    after.keep({"third": Outcome(failure="too long")})
+    after.keep({"third": CompletionResult(failure="too long")})
     last = open_store(tmp_path).open("acme", "m")
     assert [last.find(key) is not None for key in ("first", "second", "third")] == [
         True,
@@ -60,7 +60,7 @@ def test_a_line_that_a_power_cut_has_torn_is_passed_over_and_the_next_ones_are_n
 
 def test_lines_of_another_make_and_blocks_of_zeros_are_passed_over(tmp_path: Path) -> None:
     shelf = open_store(tmp_path).open("acme", "m")
-    shelf.keep({"first": Outcome(ANSWER)})
+    shelf.keep({"first": CompletionResult(ANSWER)})
     with find_file(tmp_path).open("ab") as stream:
         stream.write(b"\x00" * 512 + b'\n[]\n7\n{"key": "x"}\n{"key": "y", "text": 5}\n\xff\n{"key')
     after = open_store(tmp_path).open("acme", "m")
@@ -71,15 +71,15 @@ def test_lines_of_another_make_and_blocks_of_zeros_are_passed_over(tmp_path: Pat
 
 def test_what_another_process_has_added_is_seen_after_a_look(tmp_path: Path) -> None:
     mine, other = (open_store(tmp_path).open("acme", "m") for _ in range(2))
-    mine.keep({"mine": Outcome(ANSWER)})
-    other.keep({"theirs": Outcome(ANSWER)})
-    mine.keep({"more": Outcome(ANSWER)})
+    mine.keep({"mine": CompletionResult(ANSWER)})
+    other.keep({"theirs": CompletionResult(ANSWER)})
+    mine.keep({"more": CompletionResult(ANSWER)})
     assert mine.find("theirs") is None
     mine.refresh()
     assert mine.find("theirs") is not None
     find_file(tmp_path).unlink()  # somebody makes room
     mine.refresh()
-    mine.keep({"last": Outcome(ANSWER)})
+    mine.keep({"last": CompletionResult(ANSWER)})
     assert open_store(tmp_path).open("acme", "m").find("last") is not None
 
 
@@ -92,7 +92,9 @@ def test_questions_that_another_process_has_put_meanwhile_are_not_put_again(
         if number == 1:
             shelf = open_store(parlour.home).open(parlour.oracle.account, "m")
             sampling = Sampling(max_tokens=4)
-            shelf.keep({make_key(prompt, sampling): Outcome(ANSWER) for prompt in prompts[1:]})
+            shelf.keep(
+                {make_key(prompt, sampling): CompletionResult(ANSWER) for prompt in prompts[1:]}
+            )
 
     parlour.oracle.at_request = answer_elsewhere
     assert parlour.texts(prompts) == ["Q0"] + ["yes"] * 8
@@ -112,7 +114,9 @@ def test_two_commands_with_the_same_questions_do_not_put_them_side_by_side(
             pauses.append(pause_s)
             if len(pauses) == 3:
                 sampling = Sampling(max_tokens=4)
-                shelf.keep({make_key(one, sampling): Outcome(ANSWER) for one in prompts[:8]})
+                shelf.keep(
+                    {make_key(one, sampling): CompletionResult(ANSWER) for one in prompts[:8]}
+                )
                 other.close()
 
         assert parlour.texts(prompts, sleep=answer_elsewhere) == ["yes"] * 8 + ["Q8"]
@@ -145,14 +149,14 @@ def test_what_was_not_used_for_the_longest_time_goes_when_there_is_too_much(
 ) -> None:
     clock = FakeClock()
     for model in ("old", "used", "new"):
-        store = AnswerStore(tmp_path, clock)
+        store = ResponseCache(tmp_path, clock)
         shelf = store.open("acme", model)
-        shelf.keep({"k": Outcome(Completion("x" * 1000))})
+        shelf.keep({"k": CompletionResult(Completion("x" * 1000))})
         shelf.sync()
         clock.advance(60)
-    AnswerStore(tmp_path, clock).open("acme", "old")
+    ResponseCache(tmp_path, clock).open("acme", "old")
     clock.advance(60)
-    store = AnswerStore(tmp_path, clock, max_bytes=2500)
+    store = ResponseCache(tmp_path, clock, max_bytes=2500)
     store.open("acme", "another")
     left = [model for model in ("old", "used", "new") if store.open("acme", model).find("k")]
     assert left == ["old", "new"]

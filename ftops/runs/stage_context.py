@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ftops.errors import WaitedTooLong
 from ftops.records import Json, Run, Stage
-from ftops.runs.desk import Desk, get_run_folder
-from ftops.runs.hints import say_follow
+from ftops.runs.commands import say_follow
+from ftops.runs.context import RunContext, get_run_folder
 from ftops.spec.model import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StageContext:
     """One attempt of one stage: of which run, after which job file, with what at hand.
 
     `until_s` is when `limits.max_wait` is over, on the monotonic clock; None: never.
@@ -20,7 +20,7 @@ class Work:
 
     run: Run
     spec: JobSpec
-    desk: Desk
+    desk: RunContext
     until_s: float | None = None
 
     @property
@@ -56,7 +56,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StageResult:
     """A stage that ended well: what it found out, or why there was nothing to do."""
 
     detail: Mapping[str, Json] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from ftops.errors import DatasetError, LimitExceeded
 from ftops.records import (
     RunStatus,
 )
-from ftops.runs.costs import Estimate, assume_epochs, find_broken_limits
+from ftops.runs.estimate import Estimate, assume_epochs, find_broken_limits
 from ftops.spec.model import LimitSpec
 from tests.runs.desks import Bench, write_rows
 
