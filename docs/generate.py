@@ -76,7 +76,7 @@ evaluate:
   against:
     - base                          # a word alone
     - few-shot: 5                   # one value
-    - few-shot: {{examples: 5, choose: nearest, instructions: "Answer with sports, science or politics."}}
+    - few-shot: {{examples: 5, selection: nearest, instructions: "Answer with sports, science or politics."}}
     - model: {{name: gpt-4.1-mini, provider: openai}}
     - baseline                      # costs nothing: naive Bayes, nearest neighbour, the majority
   metrics: [accuracy, f1, {{judge: {{model: gpt-4.1, provider: openai}}}}]

@@ -23,7 +23,7 @@ from ftops.spec.entries import Entry
 OpenProvider = Callable[[ProviderSettings], Provider]
 _UNTRAINED = (
     "{base} is a built-in size, which knows nothing before it is trained: no fair comparison"
-    " (`untrained: true` asks it all the same, where its provider answers for it)"
+    " (`allow_untrained: true` asks it all the same, where its provider answers for it)"
 )
 
 
@@ -79,7 +79,7 @@ def find_candidates(field: Field, entries: Sequence[Entry]) -> Iterator[Candidat
 def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
     wanted = entry.settings
     assert isinstance(wanted, BaseCandidate)
-    base = _check_base(field, "base", untrained=wanted.untrained)
+    base = _check_base(field, "base", untrained=wanted.allow_untrained)
     if isinstance(base, LeftOut):
         yield base
         return
@@ -91,7 +91,7 @@ def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
 def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
     wanted, subject = entry.settings, field.subject
     assert isinstance(wanted, FewShotCandidate)
-    base = _check_base(field, "few-shot", untrained=wanted.untrained)
+    base = _check_base(field, "few-shot", untrained=wanted.allow_untrained)
     if isinstance(base, LeftOut):
         yield base
         return

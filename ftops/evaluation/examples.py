@@ -29,12 +29,12 @@ def choose_examples(
     Nearest ones stand with the nearest last, beside the question.
     """
     drawn = random.Random(seed if wanted.seed is None else wanted.seed)
-    if wanted.choose == "nearest":
+    if wanted.selection == "nearest":
         nearest = Nearest([say(row.prompt) for row in rows], [row.answer for row in rows])
         for found in nearest.rank([say(question) for question in questions], wanted.examples):
             yield [rows[number] for number in reversed(found)]
         return
-    if wanted.choose == "random":
+    if wanted.selection == "random":
         chosen = drawn.sample(list(rows), min(wanted.examples, len(rows)))
     else:
         chosen = _balance(rows, wanted.examples, drawn)

@@ -86,7 +86,7 @@ def evaluate_model(
             tools.clock,
             tools.counting,
             make_budget(spec),
-            at_once=spec.at_once,
+            at_once=spec.concurrency,
             sleep=tools.clock.sleep,
             noted=tools.noted,
         )

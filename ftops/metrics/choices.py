@@ -54,7 +54,7 @@ KNOWN: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
         "json_schema": (Setting("file", str, needed=True),),
         "regex": (Setting("pattern", str, needed=True),),
         "stop_reached": (),
-        "max_chars": (Setting("most", int, needed=True),),
+        "max_chars": (Setting("max", int, needed=True),),
         "python": (Setting("function", str, needed=True),),
     }
 )

@@ -96,6 +96,6 @@ def _make_of_rows(choice: MetricChoice, name: str) -> RowMetric:
         case "json_valid":
             return RowMetric(name, structure.json_valid)
         case "max_chars":
-            most = settings["most"]
+            most = settings["max"]
             return RowMetric(name, structure.make_max_chars(most if isinstance(most, int) else 0))
     raise ValueError(f"there is no metric `{choice.name}`")

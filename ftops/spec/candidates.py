@@ -25,7 +25,7 @@ class BaseCandidate(Section):
 
     LABEL: ClassVar[str] = "base"
 
-    untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
+    allow_untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
         False, description=_UNTRAINED
     )
     instructions: _Instructions = Field(
@@ -41,7 +41,7 @@ class FewShotCandidate(Section):
     examples: Annotated[int, Wanted("a whole number from 1 to 100", "number")] = Field(
         ge=1, le=100, description="How many training rows stand in each prompt."
     )
-    choose: Annotated[
+    selection: Annotated[
         Literal["random", "balanced", "nearest"],
         Wanted("random, balanced or nearest", choices=("random", "balanced", "nearest")),
     ] = Field(
@@ -52,7 +52,7 @@ class FewShotCandidate(Section):
     seed: Annotated[int | None, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
         None, ge=0, le=2_147_483_647, description="Draws other rows; `evaluate.seed` if left out."
     )
-    untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
+    allow_untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
         False, description=_UNTRAINED
     )
     instructions: _Instructions = Field(

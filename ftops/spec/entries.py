@@ -1,7 +1,7 @@
 """Lists whose items are words, or mappings of one word to what is said about it.
 
-`base`, `few-shot: 5` and `few-shot: {examples: 5, choose: nearest}` are such items. Each word has a
-`Kind`; what is said about it is a section of its own, of which one field can be said alone.
+`base`, `few-shot: 5` and `few-shot: {examples: 5, selection: nearest}` are such items. Each word
+has a `Kind`; what is said about it is a section of its own, of which one field can be said alone.
 """
 
 import difflib

@@ -72,7 +72,7 @@ class EvaluateSpec(Section):
         le=100_000,
         description="Longest answer; taken from the longest expected one when left out.",
     )
-    at_once: Annotated[int | None, Wanted("a whole number from 1 to 200", "number")] = Field(
+    concurrency: Annotated[int | None, Wanted("a whole number from 1 to 200", "number")] = Field(
         None,
         ge=1,
         le=200,

@@ -72,7 +72,7 @@ class LengthMetric(Section):
 
     LABEL: ClassVar[str] = "max_chars"
 
-    most: Annotated[int, Wanted("a whole number above 0", "number")] = Field(
+    max: Annotated[int, Wanted("a whole number above 0", "number")] = Field(
         ge=1, description="Most characters of an answer."
     )
     name: _OwnName = Field(None, min_length=1, max_length=64, description=_OWN_NAME)
@@ -121,12 +121,12 @@ class JudgeMetric(Section):
         description="What it is asked about the answers.",
     )
     mode: Annotated[
-        Literal["pair", "grade"], Wanted("pair or grade", choices=("pair", "grade"))
+        Literal["pairwise", "grade"], Wanted("pairwise or grade", choices=("pairwise", "grade"))
     ] = Field(
-        "pair",
-        description="`pair`: which of the tuned model's answer and another candidate's is better,"
-        " asked in both orders; counted where both agree, half otherwise. `grade`: one answer"
-        " alone, from 1 to 5.",
+        "pairwise",
+        description="`pairwise`: the judge compares the tuned model's answer with each candidate's,"
+        " in both orders; a disagreement between the orders counts half. `grade`: it grades each"
+        " answer alone, from 1 to 5.",
     )
     name: _OwnName = Field(None, min_length=1, max_length=64, description=_OWN_NAME)
 
@@ -164,7 +164,7 @@ METRICS: Mapping[str, Kind] = {
     "calibration_error": Kind("Expected calibration error.", CalibrationMetric, "bins"),
     "json_schema": Kind("Share that fit a JSON Schema.", SchemaMetric, "file", alone=False),
     "regex": Kind("Share of answers with a pattern.", RegexMetric, "pattern", alone=False),
-    "max_chars": Kind("Share that is short enough.", LengthMetric, "most", alone=False),
+    "max_chars": Kind("Share that is short enough.", LengthMetric, "max", alone=False),
     "python": Kind("Your own function.", FunctionMetric, "function", alone=False),
     "judge": Kind("What a model thinks of the answers.", JudgeMetric, alone=False),
 }

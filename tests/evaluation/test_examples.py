@@ -22,8 +22,8 @@ TEXT = Way(RowFormat.COMPLETION, separator=" ->", stop="\n")
 CHAT = Way()
 
 
-def wanted(examples: int, choose: str, seed: int | None = None) -> FewShotCandidate:
-    values = {"examples": examples, "choose": choose, "seed": seed}
+def wanted(examples: int, selection: str, seed: int | None = None) -> FewShotCandidate:
+    values = {"examples": examples, "selection": selection, "seed": seed}
     return FewShotCandidate.model_validate(values)
 
 

@@ -81,7 +81,7 @@ def test_examples_stand_before_the_question(bench: Bench) -> None:
         return " 1"
 
     bench.provider.voices = {"ada": hear}
-    evaluate(bench, against=[{"few-shot": {"examples": 3, "choose": "random"}}])
+    evaluate(bench, against=[{"few-shot": {"examples": 3, "selection": "random"}}])
     asked = str(heard[0])
     assert asked.count("question ") == 3
     assert asked.rstrip().rpartition("\n")[2].startswith("fresh ")
@@ -121,7 +121,7 @@ def test_an_untrained_base_is_left_out_unless_it_is_asked_for(bench: Bench) -> N
     _, found = evaluate(bench, against=["base", {"few-shot": 3}])
     assert set(reasons(found)) == {"base", "few-shot"}
     assert "knows nothing before it is trained" in reasons(found)["base"]
-    _, asked = evaluate(bench, against=[{"base": {"untrained": True}}])
+    _, asked = evaluate(bench, against=[{"base": {"allow_untrained": True}}])
     assert names(asked) == ["tuned", "base"]
 
 

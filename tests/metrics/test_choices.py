@@ -56,7 +56,7 @@ def test_every_known_metric_can_be_made(tmp_path: Path) -> None:
     settings: dict[str, dict[str, Json]] = {
         "json_schema": {"file": "schema.json"},
         "regex": {"pattern": "."},
-        "max_chars": {"most": 5},
+        "max_chars": {"max": 5},
         "python": {"function": "check.py:score"},
     }
     made = make_metrics(

@@ -145,7 +145,7 @@ def test_a_schema_that_is_too_large_or_too_deep_is_refused(tmp_path: Path, conte
 
 def test_max_chars_and_stop_reached() -> None:
     answers = answer([("x", "four"), ("x", "seven+")])
-    assert measure("max_chars", answers, most=4).value == 0.5
+    assert measure("max_chars", answers, max=4).value == 0.5
     cut = [answers[0], replace(answers[1], finish_reason="length")]
     assert measure("stop_reached", cut).value == 0.5
     assert measure("stop_reached", fail(answers, 1)).value == 0.5

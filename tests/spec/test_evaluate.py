@@ -44,9 +44,9 @@ def test_candidates_are_words_or_say_more(tmp_path: Path) -> None:
 
 
 def test_a_few_shot_candidate_says_how_its_examples_are_chosen(tmp_path: Path) -> None:
-    spec = read(tmp_path, "against:", "  - few-shot: {examples: 3, choose: nearest, seed: 7}")
+    spec = read(tmp_path, "against:", "  - few-shot: {examples: 3, selection: nearest, seed: 7}")
     (found,) = spec.evaluate.candidates
-    assert found.settings == FewShotCandidate(examples=3, choose="nearest", seed=7)
+    assert found.settings == FewShotCandidate(examples=3, selection="nearest", seed=7)
 
 
 def test_a_model_may_be_at_another_provider(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> 
         ("metrics: [judge: m]", "6:20", "judge must be a mapping of model"),
         ("require: {f1: 0.8}", "6:17", 'f1 must be a comparison such as ">= 0.85"'),
         ("overlap: alow", "6:12", "overlap must be refuse or allow, not 'alow'"),
-        ("at_once: 0", "6:12", "at_once must be a whole number from 1 to 200, not 0"),
+        ("concurrency: 0", "6:12", "concurrency must be a whole number from 1 to 200, not 0"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(
@@ -122,7 +122,7 @@ def test_a_mistake_is_told_with_its_place(
     ("line", "meant"),
     [
         ("against: [checkpoint]", "did you mean 'checkpoints'?"),
-        ("against: [few-shot: {examples: 5, choose: near}]", "did you mean 'nearest'?"),
+        ("against: [few-shot: {examples: 5, selection: near}]", "did you mean 'nearest'?"),
         ("against: [few-shot: {example: 5}]", "did you mean 'examples'?"),
         ("metrics: [acuracy]", "did you mean 'accuracy'?"),
         ("require: {f1: 0.8}", 'write ">= 0.8"'),

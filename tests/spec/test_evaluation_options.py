@@ -18,12 +18,12 @@ def read(
 
 def test_options_say_what_the_section_says() -> None:
     spec = read(
-        ("base", "few-shot: {examples: 3, choose: nearest}", "model: gpt-6-luna"),
+        ("base", "few-shot: {examples: 3, selection: nearest}", "model: gpt-6-luna"),
         ("f1", 'regex: "^[AB]$"'),
         ("accuracy >= 0.85", "f1_over_base > 3%"),
     )
     assert [one.word for one in spec.candidates] == ["base", "few-shot", "model"]
-    assert spec.candidates[1].settings == FewShotCandidate(examples=3, choose="nearest")
+    assert spec.candidates[1].settings == FewShotCandidate(examples=3, selection="nearest")
     assert [one.word for one in spec.measures] == ["f1", "regex"]
     assert spec.requirements == {"accuracy": ">= 0.85", "f1_over_base": "> 3%"}
 

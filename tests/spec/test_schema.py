@@ -105,7 +105,7 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"metadata": {"a": "b"}, "limits": {"max_wait": "1h30m", "max_cost_usd": 0.5}},
         {"prepare": {"format": "chat", "stop": None}, "evaluate": {"max_rows": 3}},
         {"evaluate": {"against": ["base", {"few-shot": 5}, {"model": {"name": "m"}}]}},
-        {"evaluate": {"against": [{"few-shot": {"examples": 5, "choose": "nearest"}}]}},
+        {"evaluate": {"against": [{"few-shot": {"examples": 5, "selection": "nearest"}}]}},
         {"evaluate": {"metrics": ["f1", {"regex": "a+"}, {"judge": {"model": "m"}}]}},
         {"evaluate": {"require": {"accuracy": ">= 0.85"}}},
         {"notify": {"on": ["stall"], "command": ["tell", "me"]}},

@@ -50,7 +50,7 @@ def evaluate(work: StageContext) -> StageResult:
             desk.clock,
             desk.tokens.counting,
             make_budget(spec),
-            at_once=spec.at_once,
+            at_once=spec.concurrency,
             sleep=work.sleep,
             noted=desk.observer.noted,
         ),

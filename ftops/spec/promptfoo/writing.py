@@ -208,7 +208,7 @@ def _assert_stop(_settings: Json, _folder: Path) -> Json:
 
 
 def _assert_length(settings: Json, _folder: Path) -> Json:
-    most = _find_setting(settings, "most")
+    most = _find_setting(settings, "max")
     if not isinstance(most, int):
         raise ValueError("it has no number")
     return {"type": "javascript", "value": f"output.length <= {most}"}

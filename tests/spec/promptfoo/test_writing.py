@@ -133,7 +133,7 @@ def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> No
         {"regex": "(?P<a>b)"},
         {"regex": "(?i:a)"},
         {"python": "a.py:score"},
-        {"judge": {"model": "m", "question": "q", "mode": "pair"}},
+        {"judge": {"model": "m", "question": "q", "mode": "pairwise"}},
     ],
 )
 def test_a_metric_without_a_counterpart_is_named(metric: Any) -> None:
