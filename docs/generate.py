@@ -8,7 +8,7 @@ docs/data-fixes.md     every fix of data
 docs/data-formats.md   the layouts of rows that are read
 docs/training-findings.md   what is read from the curves of a training
 docs/architecture.md   the part between the `generated` marks: states and transitions
-README.md              the part between the `generated` marks: figures of docs/proof.json
+docs/reliability.md    the part between the `generated` marks: figures of docs/proof.json
 """
 
 import argparse
@@ -44,19 +44,19 @@ def render_architecture() -> str:
     return _renew("docs/architecture.md", "states", render_states())
 
 
-def render_readme() -> str:
-    """The first page with the figures of `make test-crash`."""
+def render_reliability() -> str:
+    """The page about reliability with the figures of `make test-crash`."""
     figures = json.loads((ROOT / "docs" / "proof.json").read_text(encoding="utf-8"))
     columns = ("runs", "commands", "kills", "faults", "same")
     total = {name: sum(share[name] for share in figures.values()) for name in columns}
     lines = [
-        "| what went wrong | runs | commands | kills | faults | ended as they must |",
+        "| fault | runs | commands | kills | faults | recovered |",
         "| --- | --: | --: | --: | --: | --: |",
     ]
     for part, share in {**figures, "**all**": total}.items():
         cells = [f"{share[name]:,}" if share[name] else "" for name in columns]
         lines.append(" | ".join([f"| {part}", *cells]) + " |")
-    return _renew("README.md", "proof", "\n".join(lines))
+    return _renew("docs/reliability.md", "proof", "\n".join(lines))
 
 
 def render_job_file() -> str:
@@ -178,7 +178,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/data-formats.md": render_data_formats,
     "docs/training-findings.md": render_training_findings,
     "docs/architecture.md": render_architecture,
-    "README.md": render_readme,
+    "docs/reliability.md": render_reliability,
 }
 
 
