@@ -19,8 +19,8 @@ from pathlib import Path
 from openai import OpenAI
 
 from benchmarks.engine_process import EngineProcess, run_engine
-from ftops.audit import AuditLog, AuditReader
 from ftops.clock import SystemClock
+from ftops.http.request_log import RequestLog, RequestLogReader
 from ftops.inference.batch import ask
 from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import BatchOptions
@@ -99,8 +99,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, run_engine(Path(folder, "engine")) as engine:
         home = Path(folder)
         model = train(engine)
-        audit = AuditLog(home / "audit.jsonl", SystemClock(), print)
-        context = Context({_KEY: engine.token}, home, SystemClock(), audit=audit)
+        request_log = RequestLog(home / "requests.jsonl", SystemClock(), print)
+        context = Context({_KEY: engine.token}, home, SystemClock(), request_log=request_log)
         settings = ProviderSettings("openai", base_url=engine.base_url, api_key_env=_KEY)
         provider = build_provider(settings, context)
         able = build_provider(ProviderSettings("local"), context).capabilities
@@ -111,7 +111,7 @@ def main() -> int:
         )
         ask_bare(engine, model, make_prompts(0))  # loads the model; not counted
         bare, ours, again = [], [], []
-        reader = AuditReader(home / "audit.jsonl")
+        reader = RequestLogReader(home / "requests.jsonl")
         for round_ in range(1, ROUNDS + 1):
             prompts = make_prompts(round_)
             bare.append(ask_bare(engine, model, prompts))

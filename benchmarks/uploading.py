@@ -24,11 +24,11 @@ from pathlib import Path
 from benchmarks.engine_process import run_engine
 from benchmarks.memory import peak_mb
 from ftops.clock import SystemClock
+from ftops.http.retry import RetryPolicy
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.parts import UploadLimits
 from ftops.providers.remote_files import wait_until_processed
-from ftops.providers.retry import RetryPolicy
 from ftops.providers.uploads import open_upload, store_file
 
 SIZE_MB = 600

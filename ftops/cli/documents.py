@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ftops.audit import Exchange
+    from ftops.http.request_log import RequestLogEntry
     from ftops.ledger.ledger import Move, RemoteCall
     from ftops.metrics.evaluation import Evaluation
     from ftops.records import JobEvent, Json, RemoteFile, Run, StageRecord
@@ -153,8 +153,8 @@ def move_document(move: "Move") -> "dict[str, Json]":
     }
 
 
-def exchange_document(exchange: "Exchange") -> "dict[str, Json]":
-    """One line of the audit log."""
+def exchange_document(exchange: "RequestLogEntry") -> "dict[str, Json]":
+    """One line of the request log."""
     return {**exchange.to_json(), "at": seconds(exchange.at)}
 
 

@@ -1,4 +1,4 @@
-"""`ftops logs`: the requests that left for providers, as the audit log has them."""
+"""`ftops logs`: the requests that left for providers, as the request log has them."""
 
 import contextlib
 import itertools
@@ -16,8 +16,8 @@ from ftops.errors import UnknownRun
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ftops.audit import AuditReader, Exchange
     from ftops.clock import Clock
+    from ftops.http.request_log import RequestLogEntry, RequestLogReader
 
 LOOK_EVERY_S = 0.5
 Ref = Annotated[
@@ -47,12 +47,12 @@ def logs(out: Output, ref: Ref = None, tail: Tail = 50, follow: Follow = False) 
 
     Failed ones and repeated ones, too. With --follow, --json prints one document a line.
     """
-    from ftops.audit import FILENAME, AuditReader
     from ftops.cli.documents import exchange_document
     from ftops.clock import SystemClock
+    from ftops.http.request_log import FILENAME, RequestLogReader
 
     wanted = _make_filter(ref)
-    reader = AuditReader(wiring.get_home() / FILENAME)
+    reader = RequestLogReader(wiring.get_home() / FILENAME)
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             show_live(out, take_new(reader, wanted, SystemClock(), tail))
@@ -66,8 +66,11 @@ def logs(out: Output, ref: Ref = None, tail: Tail = 50, follow: Follow = False) 
 
 
 def take_new(
-    reader: "AuditReader", wanted: "Callable[[Exchange], bool]", clock: "Clock", tail: int
-) -> "Iterator[list[Exchange]]":
+    reader: "RequestLogReader",
+    wanted: "Callable[[RequestLogEntry], bool]",
+    clock: "Clock",
+    tail: int,
+) -> "Iterator[list[RequestLogEntry]]":
     """The last `tail` exchanges, then those that come, for ever."""
     yield list(deque(filter(wanted, reader.read_new()), tail))
     while True:
@@ -75,7 +78,7 @@ def take_new(
         yield list(filter(wanted, reader.read_new()))
 
 
-def show_live(out: Output, batches: "Iterator[list[Exchange]]") -> None:
+def show_live(out: Output, batches: "Iterator[list[RequestLogEntry]]") -> None:
     """Print a line for each exchange."""
     from ftops.cli.documents import exchange_document
 
@@ -86,7 +89,7 @@ def show_live(out: Output, batches: "Iterator[list[Exchange]]") -> None:
             out.write_lines([_render_line(one)])
 
 
-def _make_filter(ref: str | None) -> "Callable[[Exchange], bool]":
+def _make_filter(ref: str | None) -> "Callable[[RequestLogEntry], bool]":
     """Which exchanges belong to what the user named; a job need not be known to the ledger."""
     if ref is None:
         return lambda _one: True
@@ -100,14 +103,14 @@ def _make_filter(ref: str | None) -> "Callable[[Exchange], bool]":
     return lambda one: one.concerns(run.id, run.job_id)
 
 
-def _render_line(one: "Exchange") -> str:
+def _render_line(one: "RequestLogEntry") -> str:
     """Time in UTC, request, outcome and request id, with single blanks between."""
     outcome = one.error if one.status is None else str(one.status)
     words = [f"{one.at:%Y-%m-%dT%H:%M:%SZ}", one.method, one.path, outcome, one.request_id]
     return " ".join(word for word in words if word)
 
 
-def _render_table(found: "list[Exchange]") -> "list[RenderableType]":
+def _render_table(found: "list[RequestLogEntry]") -> "list[RenderableType]":
     from ftops.cli.tables import render_exchanges
 
     return [render_exchanges(found)]

@@ -19,7 +19,7 @@ from ftops.cli.views import (
 from ftops.records import RemoteFile, Run, RunStatus, StageRecord
 
 if TYPE_CHECKING:  # `ftops runs` is to be quick, and needs none of these rooms
-    from ftops.audit import Exchange
+    from ftops.http.request_log import RequestLogEntry
     from ftops.ledger.ledger import RemoteCall
     from ftops.reports.results import ResultRow
     from ftops.runs.pruning.selection import RunArtifacts
@@ -123,7 +123,7 @@ def render_calls(calls: "Sequence[RemoteCall]", place: str = "remote id") -> Ren
     return table
 
 
-def render_exchanges(found: "Sequence[Exchange]") -> RenderableType:
+def render_exchanges(found: "Sequence[RequestLogEntry]") -> RenderableType:
     """One line a request that left, with what came back; times are the user's own."""
     if not found:
         return "No request has left yet."

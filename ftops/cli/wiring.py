@@ -15,9 +15,9 @@ from ftops.cli.environment import find_home, read_environ
 from ftops.cli.output import Mode, Output
 
 if TYPE_CHECKING:
-    from ftops.audit import AuditLog
     from ftops.clock import Clock
     from ftops.exports.delivery import Tracker
+    from ftops.http.request_log import RequestLog
     from ftops.ledger.ledger import Ledger
     from ftops.providers.address import Destination
     from ftops.providers.catalogue import Catalogue
@@ -123,12 +123,12 @@ def open_ledger() -> "Iterator[Ledger]":
         yield ledger
 
 
-def open_audit_log(say: Callable[[str], None] | None = None) -> "AuditLog":
+def open_request_log(say: Callable[[str], None] | None = None) -> "RequestLog":
     """The log of every request that leaves; `say` is told when it cannot be written."""
-    from ftops.audit import FILENAME, AuditLog
     from ftops.clock import SystemClock
+    from ftops.http.request_log import FILENAME, RequestLog
 
-    return AuditLog(get_home() / FILENAME, SystemClock(), say or _complain)
+    return RequestLog(get_home() / FILENAME, SystemClock(), say or _complain)
 
 
 def _complain(text: str) -> None:
@@ -154,7 +154,7 @@ def open_provider(
         environ=read_environ(),
         home=get_home(),
         clock=SystemClock(),
-        audit=open_audit_log(say),
+        request_log=open_request_log(say),
         typed=typed,
     )
     with contextlib.closing(build_provider(settings, context)) as provider:
@@ -245,7 +245,7 @@ def open_desk(
             clock=clock,
             home=get_home(),
             observer=observer,
-            notifier=Delivery(read_environ(), clock, open_audit_log(observer.noted)),
+            notifier=Delivery(read_environ(), clock, open_request_log(observer.noted)),
             tracker=make_tracker(),
             tokens=make_token_counting(),
             reach=reach,
@@ -261,9 +261,9 @@ def open_desks(
     from ftops.providers.registry import Context, build_provider
     from ftops.runs.context import RunContext
 
-    audit = open_audit_log(None)
-    context = Context(environ=read_environ(), home=get_home(), clock=clock, audit=audit)
-    notifier = Delivery(context.environ, clock, audit)
+    request_log = open_request_log(None)
+    context = Context(environ=read_environ(), home=get_home(), clock=clock, request_log=request_log)
+    notifier = Delivery(context.environ, clock, request_log)
     tracker = make_tracker()
     counting = make_token_counting()
     providers: dict[ProviderSettings, Provider] = {}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ftops.audit import AuditLog
 from ftops.clock import Clock
 from ftops.errors import NotifyFailed
+from ftops.http.request_log import RequestLog
 from ftops.notifications.command import find_program, run_command
 from ftops.notifications.notice import CommandTarget, Notice, Say, Target, WebhookTarget
 from ftops.notifications.signature import PREFIX, WANTED, find_key
@@ -13,10 +13,10 @@ from ftops.notifications.signature import PREFIX, WANTED, find_key
 class Delivery:
     """The `Notifier` of the command line."""
 
-    def __init__(self, environ: Mapping[str, str], clock: Clock, audit: AuditLog) -> None:
+    def __init__(self, environ: Mapping[str, str], clock: Clock, request_log: RequestLog) -> None:
         self._environ = environ
         self._clock = clock
-        self._audit = audit
+        self._request_log = request_log
 
     def find_trouble(self, target: Target) -> str | None:
         if isinstance(target, WebhookTarget):
@@ -37,7 +37,13 @@ class Delivery:
         from ftops.notifications.webhook import post_webhook
 
         post_webhook(
-            notice, target, key, secret=secret, clock=self._clock, audit=self._audit, say=say
+            notice,
+            target,
+            key,
+            secret=secret,
+            clock=self._clock,
+            request_log=self._request_log,
+            say=say,
         )
 
     def _find_trouble_with_secret(self, name: str) -> str | None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import httpx2
 
 from ftops import __version__
-from ftops.audit import AuditLog, counted
 from ftops.clock import Clock
 from ftops.errors import (
     NotifyFailed,
@@ -22,17 +21,18 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.http.client import LoggingClient
+from ftops.http.request_log import RequestLog, attempt_scope
+from ftops.http.retry import RetryPolicy, call_with_retries
 from ftops.notifications.notice import Notice, Say, WebhookTarget
 from ftops.notifications.signature import sign
 from ftops.providers.address import is_loopback
-from ftops.providers.audited_client import AuditedClient
 from ftops.providers.failures import (
     find_retry_after_s,
     find_tls_error,
     refuse_redirect,
     show_server,
 )
-from ftops.providers.retry import RetryPolicy, call_with_retries
 
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=1.0, longest_pause_s=15.0)
 ANSWER_LIMIT_S = 15.0
@@ -45,7 +45,7 @@ def post_webhook(
     *,
     secret: str,
     clock: Clock,
-    audit: AuditLog,
+    request_log: RequestLog,
     say: Say,
     retries: RetryPolicy = RETRIES,
     limit_s: float = ANSWER_LIMIT_S,
@@ -61,7 +61,7 @@ def post_webhook(
         number = next(attempts)
         if number == 2:
             say(f"{_name(target.url)} has not taken the notice yet; trying again for a minute")
-        with counted(number):
+        with attempt_scope(number):
             # Signed anew each time: a receiver refuses what was signed long ago.
             headers = sign(key, notice.id, int(clock.now().timestamp()), body)
             _bounded(lambda: _post(client, target.url, headers, body, clock), limit_s)
@@ -71,7 +71,9 @@ def post_webhook(
     except ValueError as error:
         raise NotifyFailed(f"notify.webhook_url: no address of a server: {error}") from error
     try:
-        with AuditedClient(audit, secret=secret, trust_env=trust_env, hide_paths=True) as client:
+        with LoggingClient(
+            request_log, secret=secret, trust_env=trust_env, hide_paths=True
+        ) as client:
             call_with_retries(attempt, policy=retries, clock=clock)
     except ProviderError as error:
         raise NotifyFailed(f"notify.webhook_url: {error.message}", hint=error.hint) from error

@@ -18,8 +18,8 @@ import openai
 
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, ProviderError, Unavailable
+from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller
-from ftops.providers.endpoint import make_timeout
 from ftops.providers.event_stream import read_data
 from ftops.providers.failures import find_failure
 from ftops.providers.parameters import (

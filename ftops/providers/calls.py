@@ -10,13 +10,13 @@ from typing import Protocol, TypeVar, cast, runtime_checkable
 import openai
 
 from ftops import crashpoints
-from ftops.audit import counted
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
+from ftops.http.redaction import redact_bytes
+from ftops.http.request_log import attempt_scope
+from ftops.http.retry import RetryPolicy, call_with_retries
 from ftops.providers.endpoint import Endpoint
 from ftops.providers.failures import CLIENT_ERRORS, find_failure, read_failure
-from ftops.providers.retry import RetryPolicy, call_with_retries
-from ftops.providers.scrub import scrub_bytes
 from ftops.providers.wire import Fields, read_object
 
 T = TypeVar("T")
@@ -86,12 +86,12 @@ class Caller:
         def attempt() -> T:
             client = self._endpoint.get_client()
             try:
-                with counted(next(attempts)):
+                with attempt_scope(next(attempts)):
                     return self._send(client, doing, send)
             except ProviderError as failure:
                 if not self._endpoint.is_renewed_after(client, failure):
                     raise
-            with counted(next(attempts)):
+            with attempt_scope(next(attempts)):
                 return self.once(doing, send)
 
         return call_with_retries(attempt, policy=self._retries, clock=self.clock, draw=self._draw)
@@ -148,7 +148,7 @@ class Caller:
 
         What a provider says goes into the ledger and into files, and the key must not.
         """
-        return scrub_bytes(content, self._endpoint.secret)
+        return redact_bytes(content, self._endpoint.secret)
 
     def _clear_answer(self, answer: T) -> T:
         if isinstance(answer, bytes):

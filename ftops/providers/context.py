@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.audit import AuditLog
 from ftops.clock import Clock
+from ftops.http.request_log import RequestLog
 from ftops.records import ProviderSettings
 
 
@@ -15,7 +15,7 @@ class Context:
 
     `http_client` replaces the connection of providers that are reached over the network; it is
     what the OpenAI client takes as its own `http_client`, and whoever hands it in closes it.
-    Every request that leaves by the providers' own connections stands in `audit`. `typed` is the
+    Every request that leaves by the providers' own connections is logged in `request_log`. `typed` is the
     provider that options of the command name: its address needs no approval.
     """
 
@@ -23,5 +23,5 @@ class Context:
     home: Path
     clock: Clock
     http_client: object | None = None
-    audit: AuditLog | None = None
+    request_log: RequestLog | None = None
     typed: ProviderSettings | None = None

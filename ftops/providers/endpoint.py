@@ -11,13 +11,10 @@ from typing import Any, Protocol, cast
 
 import openai
 
-from ftops.audit import AuditLog
 from ftops.errors import AuthFailed, ProviderError
+from ftops.http.client import LoggingClient, make_timeout
+from ftops.http.request_log import RequestLog
 from ftops.providers.address import is_loopback, missing_key
-from ftops.providers.audited_client import AuditedClient
-
-CONNECT_TIMEOUT_S = 10.0
-ANSWER_TIMEOUT_S = 60.0  # between two pieces of an answer
 
 
 class Endpoint(Protocol):
@@ -45,12 +42,7 @@ class Access:
     organization: str | None = None
     project: str | None = None
     http_client: object | None = None
-    audit: AuditLog | None = None
-
-
-def make_timeout(answer_s: float = ANSWER_TIMEOUT_S) -> openai.Timeout:
-    """Time limits of one request; `answer_s` bounds each wait for the next piece of the answer."""
-    return openai.Timeout(answer_s, connect=min(answer_s, CONNECT_TIMEOUT_S))
+    request_log: RequestLog | None = None
 
 
 def make_client(access: Access) -> openai.OpenAI:
@@ -58,8 +50,8 @@ def make_client(access: Access) -> openai.OpenAI:
     key = access.key or "none"  # the SDK refuses to send requests without one
     http_client = access.http_client
     trust_env = not is_loopback(access.base_url)
-    if http_client is None and access.audit is not None:
-        http_client = AuditedClient(access.audit, secret=access.key, trust_env=trust_env)
+    if http_client is None and access.request_log is not None:
+        http_client = LoggingClient(access.request_log, secret=access.key, trust_env=trust_env)
     elif http_client is None:
         http_client = openai.DefaultHttpxClient(trust_env=trust_env, follow_redirects=False)
     client = openai.OpenAI(

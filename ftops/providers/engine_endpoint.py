@@ -6,10 +6,11 @@ from pathlib import Path
 
 import openai
 
-from ftops.audit import AuditLog
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import AuthFailed, ProviderError, Unreachable
+from ftops.http.request_log import RequestLog
+from ftops.http.retry import RetryPolicy
 from ftops.providers.calls import Caller
 from ftops.providers.catalogue import Catalogue
 from ftops.providers.context import Context
@@ -17,7 +18,6 @@ from ftops.providers.endpoint import Access, make_client
 from ftops.providers.local import ENGINE_COMMAND, start_engine
 from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
 from ftops.providers.parts import choose_limits
-from ftops.providers.retry import RetryPolicy
 from ftops.records import (
     ProviderSettings,
     RowFormat,
@@ -36,12 +36,12 @@ class EngineEndpoint:
         clock: Clock,
         *,
         command: tuple[str, ...] = ENGINE_COMMAND,
-        audit: AuditLog | None = None,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._folder = folder
         self._command = command
         self._clock = clock
-        self._audit = audit
+        self._request_log = request_log
         self._lock = threading.Lock()  # several chats may be under way when the engine dies
         self._client: openai.OpenAI | None = None
         self._retired: list[openai.OpenAI] = []  # closed late: another thread may be using one
@@ -57,7 +57,7 @@ class EngineEndpoint:
                 address = start_engine(self._folder, clock=self._clock, command=self._command)
                 self._token = address.token
                 self._client = make_client(
-                    Access(address.base_url, address.token, audit=self._audit)
+                    Access(address.base_url, address.token, request_log=self._request_log)
                 )
             return self._client
 
@@ -82,7 +82,9 @@ def build_local(
     settings: ProviderSettings, capabilities: Capabilities, context: Context
 ) -> OpenAIProvider:
     """The provider on this machine; its engine lives in the folder `engine` of the home."""
-    endpoint = EngineEndpoint(context.home / "engine", context.clock, audit=context.audit)
+    endpoint = EngineEndpoint(
+        context.home / "engine", context.clock, request_log=context.request_log
+    )
     traits = Traits(
         name=settings.type,
         account="local",

@@ -25,10 +25,10 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.http.environment import find_proxy
+from ftops.http.redaction import redact
 from ftops.providers.address import is_loopback, is_official_host
 from ftops.providers.catalogue import find_last_day
-from ftops.providers.connection import find_proxy
-from ftops.providers.scrub import scrub
 from ftops.providers.wire import find_error, find_error_text, render_excerpt
 from ftops.records import Json
 
@@ -92,13 +92,13 @@ def read_failure(error: Exception, doing: str, *, now: datetime, secret: str) ->
         return _read_no_answer(error, doing, secret=secret)
     if isinstance(error, httpx2.RequestError):
         reason = str(error) or type(error).__name__
-        return Unreachable(scrub(f"{doing}: the answer broke off: {reason}", secret))
+        return Unreachable(redact(f"{doing}: the answer broke off: {reason}", secret))
     if isinstance(error, json.JSONDecodeError):
         shown = render_excerpt(error.doc.encode("utf-8", errors="replace"))
-        return BadAnswer(scrub(f"{doing}: the answer is not JSON: {shown}", secret))
+        return BadAnswer(redact(f"{doing}: the answer is not JSON: {shown}", secret))
     if isinstance(error, RecursionError):
         return BadAnswer(f"{doing}: the answer nests too deep to be read")
-    return Rejected(scrub(f"{doing}: {error}", secret))
+    return Rejected(redact(f"{doing}: {error}", secret))
 
 
 def _read_status(
@@ -120,7 +120,7 @@ def _read_status(
     if not hint and not has_route and kind in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
     return kind(
-        scrub(f"{doing}: {message} ({', '.join(notes)})", secret),
+        redact(f"{doing}: {message} ({', '.join(notes)})", secret),
         hint=hint,
         status=error.status_code,
         code=_scrub_name(error.code, secret),
@@ -256,9 +256,9 @@ def _read_no_answer(error: openai.APIConnectionError, doing: str, *, secret: str
         )
     proxy = None if is_loopback(str(url)) else find_proxy(str(url))
     if proxy is None:
-        return Unreachable(scrub(reason, secret))
+        return Unreachable(redact(reason, secret))
     return Unreachable(
-        scrub(f"{reason} (through the proxy of {proxy})", secret),
+        redact(f"{reason} (through the proxy of {proxy})", secret),
         hint=f"Check the network and {proxy.split()[0]}, which names a proxy; the same command goes"
         " on from here.",
     )
@@ -292,7 +292,7 @@ def _find_tls_hint(error: ssl.SSLError, url: httpx2.URL) -> str:
 
 
 def _scrub_name(value: object, secret: str) -> str | None:
-    return None if value is None else scrub(str(value), secret)
+    return None if value is None else redact(str(value), secret)
 
 
 def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

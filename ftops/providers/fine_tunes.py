@@ -18,8 +18,8 @@ import openai
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, ProviderError, Rejected
+from ftops.http.client import READ_TIMEOUT_S, make_timeout
 from ftops.providers.calls import Caller, read_answer
-from ftops.providers.endpoint import ANSWER_TIMEOUT_S, make_timeout
 from ftops.providers.event_stream import read_data
 from ftops.providers.jobs import (
     CREATE_TIMEOUT_S,
@@ -280,7 +280,7 @@ def _post(
     body: dict[str, Json] | None = None,
     headers: Mapping[str, str] | None = None,
     *,
-    timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float = READ_TIMEOUT_S,
 ) -> _Answer:
     return _answer(
         client.post(

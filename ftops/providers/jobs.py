@@ -13,8 +13,8 @@ import openai
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import NotFound, Rejected
+from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
-from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
 from ftops.providers.wire import Fields, read_checkpoint, read_event, read_job
 from ftops.records import (

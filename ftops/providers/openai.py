@@ -14,6 +14,7 @@ from typing import Protocol
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
 from ftops.errors import BadAnswer, ProviderError, Rejected
+from ftops.http.retry import RetryPolicy
 from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
 from ftops.providers.address import find_destination, is_official, list_tables
 from ftops.providers.calls import Caller
@@ -24,7 +25,6 @@ from ftops.providers.figures import ModelFigures
 from ftops.providers.parameters import RefusedParameters
 from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
 from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
-from ftops.providers.retry import RetryPolicy
 from ftops.providers.trust import Trust, TrustFile
 from ftops.providers.uploads import open_upload, send_file
 from ftops.providers.wire import find_base_model, read_file, read_model
@@ -247,7 +247,7 @@ def build_openai(
         organization=settings.organization or environ.get("OPENAI_ORG_ID") or None,
         project=settings.project or environ.get("OPENAI_PROJECT_ID") or None,
         http_client=context.http_client,
-        audit=context.audit,
+        request_log=context.request_log,
     )
     traits = Traits(
         name=settings.type,

@@ -22,8 +22,8 @@ import openai
 from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected
+from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller, RawAnswer
-from ftops.providers.endpoint import make_timeout
 from ftops.providers.protocol import UploadMemory
 from ftops.providers.remote_files import PURPOSE, await_file, fetch_file
 from ftops.providers.slices import FileSlice, Progress

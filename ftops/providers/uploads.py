@@ -12,8 +12,8 @@ import openai
 
 from ftops.clock import Clock
 from ftops.errors import DatasetError, ProviderError
+from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller, read_answer
-from ftops.providers.endpoint import make_timeout
 from ftops.providers.parts import STORE_TIMEOUT_S, Upload, UploadLimits, send_in_parts
 from ftops.providers.protocol import Forgetful, OnBytes, UploadMemory
 from ftops.providers.remote_files import PURPOSE, await_file, fetch_file, wait_until_processed

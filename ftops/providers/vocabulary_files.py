@@ -2,19 +2,18 @@
 
 import httpx2
 
-from ftops.audit import AuditLog
 from ftops.errors import ProviderError, Unreachable
+from ftops.http.client import LoggingClient, make_timeout
+from ftops.http.request_log import RequestLog
 from ftops.providers.address import is_loopback
-from ftops.providers.audited_client import AuditedClient
-from ftops.providers.endpoint import make_timeout
 from ftops.providers.failures import refuse_redirect
 
 _MOST_BYTES = 32 << 20  # far more than any of them has
 
 
-def fetch_file(url: str, audit: AuditLog) -> bytes:
+def fetch_file(url: str, request_log: RequestLog) -> bytes:
     """The content at `url`; Unreachable or ProviderError when it cannot be had whole."""
-    with AuditedClient(audit, secret="", trust_env=not is_loopback(url)) as client:
+    with LoggingClient(request_log, secret="", trust_env=not is_loopback(url)) as client:
         try:
             with client.stream("GET", url, timeout=make_timeout()) as answer:
                 if answer.has_redirect_location:

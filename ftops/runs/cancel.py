@@ -3,7 +3,6 @@
 import contextlib
 
 from ftops import crashpoints
-from ftops.audit import concerning_its_run
 from ftops.errors import (
     AuthFailed,
     FtopsError,
@@ -14,6 +13,7 @@ from ftops.errors import (
     Rejected,
     RunError,
 )
+from ftops.http.request_log import in_run_scope
 from ftops.records import Job, JobRequest, Run, Stage
 from ftops.runs.commands import say_follow
 from ftops.runs.context import RunContext
@@ -37,7 +37,7 @@ _PATIENCE_S = 60.0  # for another process to stop, or for the provider to end th
 _LOOK_EVERY_S = 1.0
 
 
-@concerning_its_run
+@in_run_scope
 def cancel_run(run: Run, desk: RunContext) -> Run:
     """Cancel the run and its job, if it has one; an ended run is returned as it is.
 

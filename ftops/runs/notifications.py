@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftops import crashpoints
-from ftops.audit import concerning_its_run
 from ftops.errors import JobStalled, NotifyFailed
+from ftops.http.request_log import in_run_scope
 from ftops.ledger.ledger import Intent, RemoteCall
 from ftops.notifications.notice import CommandTarget, Notice, Target, WebhookTarget
 from ftops.records import Json, Run, RunStatus, Stage
@@ -67,7 +67,7 @@ def tell(run: Run, desk: RunContext) -> None:
     track_what_is_due(run, desk)
 
 
-@concerning_its_run
+@in_run_scope
 def tell_what_is_left(run: Run, desk: RunContext) -> None:
     """Send what a command that died has left open, unless somebody drives the run."""
     if not is_telling_left(run, desk):

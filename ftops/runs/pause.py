@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from ftops import crashpoints
-from ftops.audit import concerning_its_run
 from ftops.errors import Rejected, RunError
+from ftops.http.request_log import in_run_scope
 from ftops.records import Job, Run, RunStatus, Stage
 from ftops.runs.commands import say, say_follow, say_run
 from ftops.runs.context import RunContext
@@ -16,7 +16,7 @@ _PATIENCE_S = 60.0  # for a job that is about to pause, before it can be resumed
 _LOOK_EVERY_S = 1.0
 
 
-@concerning_its_run
+@in_run_scope
 def pause_run(run: Run, desk: RunContext) -> Job:
     """Let the run's job wait; a job that waits already is returned as it is.
 
@@ -30,7 +30,7 @@ def pause_run(run: Run, desk: RunContext) -> Job:
     return _change(run, desk, job_id, PAUSE_CALL, desk.provider.pause_job)
 
 
-@concerning_its_run
+@in_run_scope
 def resume_run(run: Run, desk: RunContext) -> Job:
     """Let the run's paused job go on; a job that does not wait is returned as it is."""
     run, job_id = _get_open_job(run, desk, "resumed")

@@ -2,7 +2,6 @@
 
 import contextlib
 
-from ftops.audit import concerning_its_run
 from ftops.errors import (
     FtopsError,
     JobCancelled,
@@ -14,6 +13,7 @@ from ftops.errors import (
     StorageError,
     WaitedTooLong,
 )
+from ftops.http.request_log import in_run_scope
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
 from ftops.runs.cancel import cancel_held
 from ftops.runs.commands import say_run
@@ -43,7 +43,7 @@ from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 
 
-@concerning_its_run
+@in_run_scope
 def drive(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
     """Do what is left of the run, and return it as it then stands.
 

@@ -3,14 +3,15 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from ftops.audit import FILENAME, AuditLog, AuditReader, Exchange
 from ftops.cli.logs import show_live, take_new
 from ftops.cli.output import Mode, Output
+from ftops.http.request_log import FILENAME, RequestLog, RequestLogEntry, RequestLogReader
 from tests.cli.running import ftops
 from tests.fakes import FakeClock
 
@@ -19,12 +20,13 @@ EVIL = "\x1b]0;owned\x07\nGET /forged 200"
 
 
 @pytest.fixture
-def log(no_real_home: Path) -> AuditLog:
-    return AuditLog(no_real_home / FILENAME, FakeClock(), print)
+def log(no_real_home: Path) -> RequestLog:
+    return RequestLog(no_real_home / FILENAME, FakeClock(), print)
 
 
-def record(log: AuditLog, path: str, status: int | None = 200, **more: str) -> None:
-    log.record(Exchange(AT, "GET", "host", path, status, "req_1", 0.25, run_id="run-x", **more))  # type: ignore[arg-type]
+def record(log: RequestLog, path: str, status: int | None = 200, **more: str) -> None:
+    entry = RequestLogEntry(AT, "GET", "host", path, status, "req_1", 0.25, run_id="run-x")
+    log.record(replace(entry, **more))  # type: ignore[arg-type]
 
 
 def test_an_empty_log_says_so_in_every_form() -> None:
@@ -33,7 +35,7 @@ def test_an_empty_log_says_so_in_every_form() -> None:
     assert ftops("logs", "--quiet").out == ""
 
 
-def test_the_newest_come_last_and_no_more_than_asked_for(log: AuditLog) -> None:
+def test_the_newest_come_last_and_no_more_than_asked_for(log: RequestLog) -> None:
     for number in range(5):
         record(log, f"/v1/files/{number}")
     lines = ftops("logs", "--tail", "2").out.splitlines()
@@ -46,7 +48,7 @@ def test_the_newest_come_last_and_no_more_than_asked_for(log: AuditLog) -> None:
     )
 
 
-def test_a_job_is_known_by_its_path_even_if_the_ledger_never_met_it(log: AuditLog) -> None:
+def test_a_job_is_known_by_its_path_even_if_the_ledger_never_met_it(log: RequestLog) -> None:
     record(log, "/v1/fine_tuning/jobs/ftjob-abc/events")
     record(log, "/v1/fine_tuning/jobs/ftjob-abcdef")
     assert len(json.loads(ftops("logs", "ftjob-abc", "--json").out)) == 1
@@ -55,13 +57,13 @@ def test_a_job_is_known_by_its_path_even_if_the_ledger_never_met_it(log: AuditLo
     assert "run-none" in unknown.err
 
 
-def test_a_request_without_an_answer_says_why(log: AuditLog) -> None:
+def test_a_request_without_an_answer_says_why(log: RequestLog) -> None:
     record(log, "/v1/models", None, error="ConnectError")
     assert "ConnectError" in ftops("logs").out
     assert "/v1/models ConnectError" in ftops("logs", "-q").out
 
 
-def test_nothing_that_a_server_sent_steers_the_terminal(log: AuditLog) -> None:
+def test_nothing_that_a_server_sent_steers_the_terminal(log: RequestLog) -> None:
     record(log, f"/v1/models/{EVIL}", error=EVIL)
     for arguments in (("logs",), ("logs", "-q"), ("logs", "--json")):
         text = ftops(*arguments).out
@@ -72,14 +74,14 @@ def test_nothing_that_a_server_sent_steers_the_terminal(log: AuditLog) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_following_shows_the_last_ones_and_each_that_comes(
-    log: AuditLog, no_real_home: Path, mode: Mode
+    log: RequestLog, no_real_home: Path, mode: Mode
 ) -> None:
     record(log, "/old")
     record(log, "/last")
     out = Output(mode, stdout=io.StringIO(), stderr=io.StringIO())
-    reader = AuditReader(no_real_home / FILENAME)
+    reader = RequestLogReader(no_real_home / FILENAME)
 
-    def batches() -> Iterator[list[Exchange]]:
+    def batches() -> Iterator[list[RequestLogEntry]]:
         live = take_new(reader, lambda _one: True, FakeClock(), 1)
         for number in range(3):
             yield next(live)

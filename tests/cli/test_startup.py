@@ -31,7 +31,7 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
 
 
 def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
-    rooms = ("ftops.audit", "ftops.reports", "ftops.runs", "ftops.providers")
+    rooms = ("ftops.http.request_log", "ftops.reports", "ftops.runs", "ftops.providers")
     heavy = (*tuple(name for name in HEAVY if name != "rich"), "filelock", *rooms)
     program = PROGRAM.format(argument="runs", heavy=heavy)
     done = subprocess.run(

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ftops import crashpoints
-from ftops.audit import AuditLog
 from ftops.errors import JobFailed, RunError
+from ftops.http.request_log import RequestLog
 from ftops.ledger.ledger import Ledger
 
 # The HTTP client is loaded only when somebody is told: here, where it is loaded once for all.
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str]) -> None:
     provider = FakeProvider(Path(folder) / "provider", clock)
     provider.statuses = ("queued", "running", ending)
     environ = {"PATH": os.environ["PATH"], "HOOK": SECRET}
-    audit = AuditLog(home / "audit.jsonl", clock, lambda _text: None)
+    request_log = RequestLog(home / "requests.jsonl", clock, lambda _text: None)
     ledger = Ledger(home / "ledger.db", clock)
-    notifier = Delivery(environ, clock, audit)
+    notifier = Delivery(environ, clock, request_log)
     desk = RunContext(ledger, provider, clock, home, Recorder(), notifier)
     wish = {
         "command": ["sh", "-c", TELL],

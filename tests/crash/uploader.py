@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.clock import SystemClock
+from ftops.http.retry import RetryPolicy
 from ftops.ledger.ledger import Ledger
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
@@ -22,7 +23,6 @@ from ftops.providers.local import find_engine
 from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
 from ftops.providers.parts import UploadLimits
 from ftops.providers.registry import find_capabilities
-from ftops.providers.retry import RetryPolicy
 from ftops.records import ProviderSettings, RowFormat, Stage
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run

@@ -24,7 +24,7 @@ def write_job(house: House, name: str, evaluate: dict[str, object], *, epochs: i
 
 def count_questions(house: House) -> int:
     """How many requests for answers have left so far."""
-    lines = (house.home / "audit.jsonl").read_text().splitlines()
+    lines = (house.home / "requests.jsonl").read_text().splitlines()
     return sum('completions"' in line for line in lines)
 
 

@@ -78,7 +78,7 @@ def test_the_log_of_that_life_has_every_failure(house: House, proxy: TelltalePro
     assert {401, 500, 429, 503, 200} <= statuses
     assert {line["attempt"] for line in lines} >= {1, 2}
     assert {line["request_id"] for line in lines} == {"req_***"}
-    text = (house.home / "audit.jsonl").read_text(encoding="utf-8")
+    text = (house.home / "requests.jsonl").read_text(encoding="utf-8")
     assert "the sea" not in text
     assert not re.search(r"authorization|bearer|\?", text, re.IGNORECASE)
 

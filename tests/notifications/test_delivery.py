@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.audit import AuditLog
 from ftops.errors import NotifyFailed
+from ftops.http.request_log import RequestLog
 from ftops.notifications.delivery import Delivery
 from ftops.notifications.notice import CommandTarget, Mute, Notice, WebhookTarget
 from tests.fakes import FakeClock
@@ -18,8 +18,8 @@ PATH = "/usr/bin:/bin"
 
 def make(folder: Path, **environ: str) -> Delivery:
     clock = FakeClock()
-    audit = AuditLog(folder / "audit.jsonl", clock, lambda _text: None)
-    return Delivery({"PATH": PATH, **environ}, clock, audit)
+    request_log = RequestLog(folder / "requests.jsonl", clock, lambda _text: None)
+    return Delivery({"PATH": PATH, **environ}, clock, request_log)
 
 
 def test_a_webhook_and_a_command_are_told(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.audit import AuditLog, AuditReader, Exchange, concerning
 from ftops.errors import NotifyFailed
+from ftops.http.request_log import RequestLog, RequestLogEntry, RequestLogReader, run_scope
 from ftops.notifications.notice import Notice, WebhookTarget
 from ftops.notifications.signature import sign
 from ftops.notifications.webhook import RETRIES, post_webhook
@@ -18,12 +18,12 @@ from tests.notifications.receiver import KEY, SECRET, Receiver
 
 
 class Sender:
-    """Sends notices to an address, with a clock and an audit log of its own."""
+    """Sends notices to an address, with a clock and a request log of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
-        self.path = folder / "audit.jsonl"
-        self.audit = AuditLog(self.path, self.clock, lambda _text: None)
+        self.path = folder / "requests.jsonl"
+        self.request_log = RequestLog(self.path, self.clock, lambda _text: None)
         self.said: list[str] = []
 
     def send(self, notice: Notice, url: str, *, limit_s: float = 10.0) -> None:
@@ -33,13 +33,13 @@ class Sender:
             KEY,
             secret=SECRET,
             clock=self.clock,
-            audit=self.audit,
+            request_log=self.request_log,
             say=self.said.append,
             limit_s=limit_s,
         )
 
-    def requests(self) -> list[Exchange]:
-        return AuditReader(self.path).read_new()
+    def requests(self) -> list[RequestLogEntry]:
+        return RequestLogReader(self.path).read_new()
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def test_what_passes_by_itself_is_tried_again_with_the_same_id_and_signed_anew(
         assert sign(KEY, "msg_0123", time, one.body).items() <= one.headers.items()
 
 
-def test_every_try_stands_in_the_audit_log_without_the_secret(
+def test_every_attempt_is_in_the_request_log_without_the_secret(
     sender: Sender, receiver: Receiver, notice: Notice
 ) -> None:
     receiver.answers = [(500, {"x-request-id": SECRET})]
-    with concerning("run-1"):
+    with run_scope("run-1"):
         sender.send(notice, receiver.url)
     found = [(one.status, one.attempt, one.path, one.run_id) for one in sender.requests()]
     assert found == [(500, 1, "/***", "run-1"), (204, 2, "/***", "run-1")]

@@ -14,10 +14,10 @@ import pytest
 import respx
 
 from ftops.errors import DatasetError, ProviderError, Rejected, Unreachable
+from ftops.http.retry import RetryPolicy
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.parts import UploadLimits, choose_limits, split
-from ftops.providers.retry import RetryPolicy
 from ftops.providers.slices import FileSlice, Progress, Stopped
 from ftops.providers.uploads import open_upload, send_file
 from ftops.records import Json, PartedUpload

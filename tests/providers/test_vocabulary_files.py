@@ -4,28 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from ftops.audit import AuditLog, AuditReader
 from ftops.errors import ProviderError, Unreachable
+from ftops.http.request_log import RequestLog, RequestLogReader
 from ftops.providers.vocabulary_files import fetch_file
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> AuditLog:
-    return AuditLog(tmp_path / "audit.jsonl", FakeClock(), pytest.fail)
+def log(tmp_path: Path) -> RequestLog:
+    return RequestLog(tmp_path / "requests.jsonl", FakeClock(), pytest.fail)
 
 
-def test_the_file_comes_and_the_request_is_taken_down(log: AuditLog, tmp_path: Path) -> None:
+def test_the_file_comes_and_the_request_is_taken_down(log: RequestLog, tmp_path: Path) -> None:
     with scripted_server(Reply(body=b"IQ== 0\n")) as server:
         assert fetch_file(f"{server.base_url}/some.tiktoken", log) == b"IQ== 0\n"
     ((_, headers),) = server.seen
     assert "authorization" not in headers
-    (line,) = AuditReader(tmp_path / "audit.jsonl").read_new()
+    (line,) = RequestLogReader(tmp_path / "requests.jsonl").read_new()
     assert (line.method, line.status, line.bytes_received) == ("GET", 200, 7)
 
 
-def test_what_does_not_come_whole_is_an_error(log: AuditLog) -> None:
+def test_what_does_not_come_whole_is_an_error(log: RequestLog) -> None:
     with (
         scripted_server(Reply(body=b"IQ==", missing=3)) as server,
         pytest.raises(Unreachable, match="cannot be fetched"),

@@ -36,7 +36,7 @@ def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
         if file is None or find_vocabulary(name, folders) is not None:
             continue
         try:
-            content = fetch_file(file.url, wiring.open_audit_log())
+            content = fetch_file(file.url, wiring.open_request_log())
         except FtopsError as error:
             remark(f"note: {error.message}")
             continue

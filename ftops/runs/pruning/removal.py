@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from ftops import crashpoints
-from ftops.audit import concerning
 from ftops.errors import FtopsError, NotFound, PermissionRefused, ProviderError, Rejected
 from ftops.files import remove_path, rename_dir
+from ftops.http.request_log import run_scope
 from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.providers.protocol import Provider
 from ftops.records import ProviderSettings, Run, RunId, Stage
@@ -72,7 +72,7 @@ class Pruner:
 
     def prune(self, leftover: RunArtifacts) -> PruneResult:
         """Remove what this run has left; a run that is in use stays as it is."""
-        with concerning(leftover.run.id):
+        with run_scope(leftover.run.id):
             return _guarded(partial(self._prune, leftover))
 
     def _prune(self, leftover: RunArtifacts) -> PruneResult:
@@ -127,7 +127,7 @@ class Pruner:
 
     def _finish_call(self, call: RemoteCall) -> PruneResult:
         run = self.ledger.get_run(call.run_id)
-        with concerning(run.id), hold_run(run, self.home) as held:
+        with run_scope(run.id), hold_run(run, self.home) as held:
             if not held:
                 return PruneResult(PruneStatus.SKIPPED, f"another process drives {run.id}")
             provider = self._get_provider(run.provider)

@@ -1,4 +1,4 @@
-"""Every request that leaves stands in the audit log, and the key goes nowhere but to its server."""
+"""Every request that leaves is in the request log, and the key goes to its server alone."""
 
 import contextlib
 import json
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.audit import AuditLog, AuditReader, Exchange, concerning
 from ftops.errors import AuthFailed, BadAnswer, ProviderError, Rejected, Unreachable
+from ftops.http.request_log import RequestLog, RequestLogEntry, RequestLogReader, run_scope
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
 from ftops.records import JobRequest, Message, ProviderSettings, Sampling
@@ -30,7 +30,10 @@ def opened(base_url: str, path: Path) -> Iterator[Provider]:
     settings = ProviderSettings("openai", base_url=base_url, api_key_env="OPENAI_API_KEY")
     said: list[str] = []
     context = Context(
-        {"OPENAI_API_KEY": KEY}, path.parent, clock, audit=AuditLog(path, clock, said.append)
+        {"OPENAI_API_KEY": KEY},
+        path.parent,
+        clock,
+        request_log=RequestLog(path, clock, said.append),
     )
     with contextlib.closing(build_provider(settings, context)) as provider:
         yield provider
@@ -39,12 +42,12 @@ def opened(base_url: str, path: Path) -> Iterator[Provider]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "audit.jsonl"
+    return tmp_path / "requests.jsonl"
 
 
-def read(path: Path) -> list[Exchange]:
+def read(path: Path) -> list[RequestLogEntry]:
     assert KEY.encode() not in path.read_bytes()
-    return AuditReader(path).read_new()
+    return RequestLogReader(path).read_new()
 
 
 def test_each_attempt_has_a_line_with_its_number_and_its_run(path: Path) -> None:
@@ -52,7 +55,7 @@ def test_each_attempt_has_a_line_with_its_number_and_its_run(path: Path) -> None
     with (
         scripted_server(busy, busy, FOUND) as server,
         opened(server.base_url, path) as provider,
-        concerning("run-1"),
+        run_scope("run-1"),
     ):
         provider.get_file("file-1")
     lines = read(path)
@@ -87,7 +90,7 @@ def test_questions_that_are_asked_side_by_side_belong_to_their_run(path: Path) -
     with (
         scripted_server(Reply(body=json.dumps(answer).encode())) as server,
         opened(server.base_url, path) as provider,
-        concerning("run-1"),
+        run_scope("run-1"),
     ):
         provider.complete("m", prompts, Sampling(max_tokens=1))
     assert b"secret" not in path.read_bytes()

@@ -1,33 +1,42 @@
-"""The HTTP client below the OpenAI client: it logs every request and follows no redirect."""
+"""An HTTP client that logs every request and follows no redirect."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
-import openai
 
-from ftops.audit import AuditLog, Exchange, find_run_id, get_attempt
-from ftops.providers.connection import check_environment
-from ftops.providers.scrub import scrub
+from ftops.http.environment import check_environment
+from ftops.http.redaction import redact
+from ftops.http.request_log import RequestLog, RequestLogEntry, find_run_id, get_attempt
 from ftops.records import HIDDEN_PATH
 
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0  # between two pieces of a response
+_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 _BEGAN = "ftops.began_s"
 
 
-class AuditedClient(openai.DefaultHttpxClient):
-    """The SDK's own client with a line in `log` for each request, and without redirects.
+def make_timeout(read_s: float = READ_TIMEOUT_S) -> httpx2.Timeout:
+    """Time limits of one request; `read_s` bounds each wait for the next piece of the response."""
+    return httpx2.Timeout(read_s, connect=min(read_s, CONNECT_TIMEOUT_S))
+
+
+class LoggingClient(httpx2.Client):
+    """An `httpx2.Client` with a line in `log` for each request, and without redirects.
 
     `secret` is kept out of the log even where a server puts it into an address or a request id.
     With `hide_paths` the log has no path: that of a webhook is a secret itself.
     """
 
     def __init__(
-        self, log: AuditLog, *, secret: str, trust_env: bool, hide_paths: bool = False
+        self, log: RequestLog, *, secret: str, trust_env: bool, hide_paths: bool = False
     ) -> None:
         """ProviderError where the environment sets a proxy or certificates that cannot be used."""
         if trust_env:
             check_environment()
-        super().__init__(trust_env=trust_env, follow_redirects=False)
+        super().__init__(
+            trust_env=trust_env, follow_redirects=False, timeout=make_timeout(), limits=_LIMITS
+        )
         self._log = log
         self._secret = secret
         self._hide_paths = hide_paths
@@ -60,13 +69,13 @@ class AuditedClient(openai.DefaultHttpxClient):
         request_id = response.headers.get("x-request-id") if response is not None else None
         length = request.headers.get("content-length", "")
         self._log.record(
-            Exchange(
+            RequestLogEntry(
                 at=clock.now(),
                 method=request.method,
-                host=scrub(request.url.netloc.decode("ascii", errors="replace"), self._secret),
-                path=HIDDEN_PATH if self._hide_paths else scrub(request.url.path, self._secret),
+                host=redact(request.url.netloc.decode("ascii", errors="replace"), self._secret),
+                path=HIDDEN_PATH if self._hide_paths else redact(request.url.path, self._secret),
                 status=response.status_code if response is not None else None,
-                request_id=None if request_id is None else scrub(request_id, self._secret),
+                request_id=None if request_id is None else redact(request_id, self._secret),
                 seconds=round(clock.monotonic_s() - request.extensions[_BEGAN], 4),
                 attempt=get_attempt(),
                 bytes_sent=int(length) if response is not None and length.isdecimal() else None,
@@ -80,7 +89,7 @@ class AuditedClient(openai.DefaultHttpxClient):
 class _WatchedBody(httpx2.SyncByteStream):
     """The body of an answer; takes the exchange down when it ends, however it does."""
 
-    def __init__(self, client: AuditedClient, response: httpx2.Response) -> None:
+    def __init__(self, client: LoggingClient, response: httpx2.Response) -> None:
         assert isinstance(response.stream, httpx2.SyncByteStream)  # the client is not async
         self._client = client
         self._response = response

@@ -19,7 +19,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.providers.retry import RetryPolicy, call_with_retries
+from ftops.http.retry import RetryPolicy, call_with_retries
 from tests.fakes import FakeClock
 
 POLICY = RetryPolicy(attempts=5, deadline_s=100.0, first_pause_s=1.0, longest_pause_s=4.0)

@@ -18,14 +18,14 @@ def list_forms(key: str) -> tuple[str, ...]:
     return (key, *sorted(form for form in forms if len(form) >= _SHORTEST_FORM))
 
 
-def scrub(text: str, key: str) -> str:
+def redact(text: str, key: str) -> str:
     """The text with asterisks in place of the key."""
     for form in list_forms(key):
         text = text.replace(form, MASK)
     return text
 
 
-def scrub_bytes(content: bytes, key: str) -> bytes:
+def redact_bytes(content: bytes, key: str) -> bytes:
     """Likewise, for bytes."""
     for form in list_forms(key):
         content = content.replace(form.encode(), MASK.encode())

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from ftops.audit import AuditLog
 from ftops.errors import ProviderError, Unreachable
-from ftops.providers.audited_client import AuditedClient
-from ftops.providers.connection import check_environment, find_proxy
+from ftops.http.client import LoggingClient
+from ftops.http.environment import check_environment, find_proxy
+from ftops.http.request_log import RequestLog
 from ftops.providers.protocol import Provider
 from ftops.providers.registry import Context, build_provider
 from ftops.records import ProviderSettings
@@ -74,13 +74,13 @@ def test_a_client_is_not_made_with_a_wrong_variable(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
     clock = FakeClock()
-    log = AuditLog(tmp_path / "audit.jsonl", clock, lambda _text: None)
-    context = Context({"OPENAI_API_KEY": KEY}, tmp_path, clock, audit=log)
+    log = RequestLog(tmp_path / "requests.jsonl", clock, lambda _text: None)
+    context = Context({"OPENAI_API_KEY": KEY}, tmp_path, clock, request_log=log)
     provider = build_provider(ProviderSettings("openai"), context)
     with pytest.raises(ProviderError, match="ALL_PROXY is wrong"):
         provider.get_job("ftjob-1")
     assert clock.slept_s == []
-    AuditedClient(log, secret="", trust_env=False).close()  # this machine is reached without it
+    LoggingClient(log, secret="", trust_env=False).close()  # this machine is reached without it
 
 
 def test_the_proxy_in_use_is_named_without_its_password() -> None:

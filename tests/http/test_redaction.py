@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from ftops.providers.scrub import scrub, scrub_bytes
+from ftops.http.redaction import redact, redact_bytes
 
 KEY = "sk-canary-0123456789-abcdefghij"
 
@@ -14,7 +14,7 @@ KEY = "sk-canary-0123456789-abcdefghij"
 @pytest.mark.parametrize("altchars", [None, b"-_"])
 def test_a_key_inside_base64_is_taken_out(before: str, after: str, altchars: bytes | None) -> None:
     encoded = base64.b64encode(f"{before}{KEY}{after}".encode(), altchars).decode()
-    for shown in (scrub(encoded, KEY), scrub_bytes(encoded.encode(), KEY).decode()):
+    for shown in (redact(encoded, KEY), redact_bytes(encoded.encode(), KEY).decode()):
         head, mask, tail = shown.partition("***")
         assert mask
         assert len(head + tail) <= len(base64.b64encode((before + after).encode())) + 4
@@ -22,12 +22,12 @@ def test_a_key_inside_base64_is_taken_out(before: str, after: str, altchars: byt
 
 @pytest.mark.parametrize("echo", [f"key {KEY}.", f"key {KEY.encode().hex()}"])
 def test_no_form_of_the_key_is_left(echo: str) -> None:
-    assert scrub(echo, KEY).startswith("key ***")
-    assert len(scrub(echo, KEY)) < 10
+    assert redact(echo, KEY).startswith("key ***")
+    assert len(redact(echo, KEY)) < 10
 
 
 def test_other_text_stays_as_it_is() -> None:
     text = "aGVsbG8gdGhlcmU= 6162 hello"
-    assert scrub(text, "") == text
-    assert scrub(text, "ab") == text
-    assert scrub(text, KEY) == text
+    assert redact(text, "") == text
+    assert redact(text, "ab") == text
+    assert redact(text, KEY) == text

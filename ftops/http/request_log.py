@@ -1,8 +1,8 @@
-"""The audit log: a line of JSON for every request that left for a provider.
+"""The request log: a line of JSON for every request that left for a provider.
 
-`FTOPS_HOME/audit.jsonl` says when, where to, what came back and how long it took. It never holds a
+`FTOPS_HOME/requests.jsonl` says when, where to, what came back and how long it took. It never holds a
 key, a header, a query or a body. Processes append whole lines at once, without waiting for each
-other; a log that has grown large becomes `audit.old.jsonl`, and the one before it goes. Nothing
+other; a log that has grown large becomes `requests.old.jsonl`, and the one before it goes. Nothing
 that happens to the log ends a run.
 """
 
@@ -28,7 +28,7 @@ from ftops.records import Json, Run
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FILENAME = "audit.jsonl"
+FILENAME = "requests.jsonl"
 MAX_BYTES = 10_000_000
 _LONGEST_TEXT = 300  # a path or a request id; a server may send anything
 
@@ -37,7 +37,7 @@ _attempt: ContextVar[int] = ContextVar("attempt", default=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class RequestLogEntry:
     """One request and what came of it.
 
     `path` is without the query, `bytes_sent` is the length that the request announced, and
@@ -68,7 +68,7 @@ class Exchange:
 
 
 @contextlib.contextmanager
-def concerning(run_id: str) -> Iterator[None]:
+def run_scope(run_id: str) -> Iterator[None]:
     """Requests that leave within the block belong to that run."""
     token = _run_id.set(run_id)
     try:
@@ -78,7 +78,7 @@ def concerning(run_id: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def counted(attempt: int) -> Iterator[None]:
+def attempt_scope(attempt: int) -> Iterator[None]:
     """Requests that leave within the block are the attempt of that number at the same thing."""
     token = _attempt.set(attempt)
     try:
@@ -87,14 +87,14 @@ def counted(attempt: int) -> Iterator[None]:
         _attempt.reset(token)
 
 
-def concerning_its_run(
+def in_run_scope(
     function: Callable[Concatenate[Run, P], T],
 ) -> Callable[Concatenate[Run, P], T]:
     """Let requests that leave within `function` belong to the run that it is called with."""
 
     @functools.wraps(function)
     def concerned(run: Run, /, *arguments: P.args, **options: P.kwargs) -> T:
-        with concerning(run.id):
+        with run_scope(run.id):
             return function(run, *arguments, **options)
 
     return concerned
@@ -110,7 +110,7 @@ def get_attempt() -> int:
     return _attempt.get()
 
 
-class AuditLog:
+class RequestLog:
     """The file at `path`; `say` is told, once, when it cannot be written."""
 
     def __init__(
@@ -123,7 +123,7 @@ class AuditLog:
         self._lock = threading.Lock()
         self._has_complained = False
 
-    def record(self, exchange: Exchange) -> None:
+    def record(self, exchange: RequestLogEntry) -> None:
         """Append it; never raises for what the disk does."""
         line = orjson.dumps(_shorten(exchange.to_json()), option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
@@ -146,10 +146,10 @@ class AuditLog:
     def _complain(self, error: StorageError) -> None:
         if not self._has_complained:
             self._has_complained = True
-            self._say(f"the audit log misses requests: {error.message}")
+            self._say(f"the request log misses requests: {error.message}")
 
 
-class AuditReader:
+class RequestLogReader:
     """Reads what was appended since it last looked, through changes of the file."""
 
     def __init__(self, path: Path) -> None:
@@ -157,7 +157,7 @@ class AuditReader:
         self._inode = 0
         self._offset = 0
 
-    def read_new(self) -> list[Exchange]:
+    def read_new(self) -> list[RequestLogEntry]:
         """The exchanges that are new, oldest first; the first time, all that were kept."""
         lines: list[bytes] = []
         try:
@@ -216,11 +216,11 @@ def _shorten(document: dict[str, Json]) -> dict[str, Json]:
     }
 
 
-def _parse(line: bytes) -> Exchange | None:
+def _parse(line: bytes) -> RequestLogEntry | None:
     """The exchange in a line; None for a line that was cut short, or is of another make."""
     try:
         values = orjson.loads(line)
         at = datetime.fromisoformat(values["at"]).astimezone(UTC)
-        return Exchange(**{**values, "at": at})
+        return RequestLogEntry(**{**values, "at": at})
     except (ValueError, TypeError, KeyError):
         return None
