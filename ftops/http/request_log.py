@@ -1,9 +1,8 @@
-"""The request log: a line of JSON for every request that left for a provider.
+"""The request log: a line of JSON for every request that is sent to a provider or a webhook.
 
-`FTOPS_HOME/requests.jsonl` says when, where to, what came back and how long it took. It never holds a
-key, a header, a query or a body. Processes append whole lines at once, without waiting for each
-other; a log that has grown large becomes `requests.old.jsonl`, and the one before it goes. Nothing
-that happens to the log ends a run.
+`FTOPS_HOME/requests.jsonl` holds time, address, status and duration. It never holds a key, a
+header, a query or a body. Processes append whole lines without waiting for each other. A large log
+becomes `requests.old.jsonl` and replaces the previous one. An error of the log never ends a run.
 """
 
 import contextlib

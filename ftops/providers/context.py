@@ -11,12 +11,11 @@ from ftops.records import ProviderSettings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The world outside: environment variables, the home folder, time.
+    """Environment variables, the home folder, time, and how requests are sent.
 
-    `http_client` replaces the connection of providers that are reached over the network; it is
-    what the OpenAI client takes as its own `http_client`, and whoever hands it in closes it.
-    Every request that leaves by the providers' own connections is logged in `request_log`. `typed` is the
-    provider that options of the command name: its address needs no approval.
+    `http_client` replaces the connections of providers that are reached over the network; the
+    caller closes it. Requests over a provider's own connections are logged in `request_log`.
+    `typed` is the provider that the command's options name: its address needs no approval.
     """
 
     environ: Mapping[str, str]
