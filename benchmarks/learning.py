@@ -17,8 +17,8 @@ from statistics import mean
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # must be set before NumPy comes in
 
-from ftops.engine.trainers import get_trainer
-from ftops.engine.trainers.protocol import Document, SamplingParams, Segment, TrainingRequest
+from ftops.engine.trainer import Document, SamplingParams, Segment, TrainingRequest
+from ftops.engine.trainer_registry import get_trainer
 
 _DATA = Path(__file__).parent.parent / "configs" / "data"
 _LONGEST_ANSWER = 64  # tokens

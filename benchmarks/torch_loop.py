@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.workload import CLIP, DECAY, RATE, load_workload
-from ftops.engine.trainers.tiny.attention import Grid
-from ftops.engine.trainers.tiny.batches import Pack, make_pack
-from ftops.engine.trainers.tiny.parameters import Parameters, init_parameters
-from ftops.engine.trainers.tiny.sizes import HEAD_DIM
+from ftops.engine.tiny.attention import Grid
+from ftops.engine.tiny.batch import Pack, make_pack
+from ftops.engine.tiny.config import HEAD_DIM
+from ftops.engine.tiny.parameters import Parameters, init_parameters
 
 _EPSILON = 1e-6
 

@@ -30,11 +30,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 
 from benchmarks.workload import CLIP, DECAY, RATE, load_workload
-from ftops.engine.trainers.tiny.adamw import Moments, Update, clip_factor, update_weights
-from ftops.engine.trainers.tiny.batches import Example, Pack, split_packs
-from ftops.engine.trainers.tiny.gradients import compute_gradients, keep_heap
-from ftops.engine.trainers.tiny.parameters import Parameters, count_parameters, init_parameters
-from ftops.engine.trainers.tiny.sizes import Shape
+from ftops.engine.tiny.batch import Example, Pack, split_packs
+from ftops.engine.tiny.config import Shape
+from ftops.engine.tiny.loss import compute_gradients, keep_heap
+from ftops.engine.tiny.optimizer import Moments, Update, clip_factor, update_weights
+from ftops.engine.tiny.parameters import Parameters, count_parameters, init_parameters
 
 TORCH_IS_HERE = importlib.util.find_spec("torch") is not None
 _TURNS = 9

@@ -4,11 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.engine.trainers.protocol import Segment
-from ftops.engine.trainers.tiny.batches import Example
-from ftops.engine.trainers.tiny.encode import encode_examples
-from ftops.engine.trainers.tiny.sizes import SIZES, Shape
-from ftops.engine.trainers.tiny.tokenizer import Tokenizer
+from ftops.engine.tiny.batch import Example, encode_examples
+from ftops.engine.tiny.config import SIZES, Shape
+from ftops.engine.tiny.tokenizer import Tokenizer
+from ftops.engine.trainer import Segment
 
 RATE, DECAY, CLIP = 1e-3, 0.5, 1.0  # of AdamW; the gradient's greatest length
 _DATA = Path(__file__).parent.parent / "configs" / "data" / "household-faq" / "train.jsonl"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ftops.engine.address import EXPOSED, is_loopback
 from ftops.engine.server import serve
 from ftops.engine.settings import WORKER_COMMAND, EngineSettings
-from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S
+from ftops.engine.trainer import CHECKPOINT_EVERY_S
 from ftops.errors import FtopsError
 from ftops.records import EngineAddress
 

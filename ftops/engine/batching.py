@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ftops.engine.trainers.protocol import (
+from ftops.engine.trainer import (
     Batch,
     BatchingModel,
     Delta,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ftops.engine.classification import Classes, classification_metrics
 from ftops.engine.documents import answer_document, prompt_of
 from ftops.engine.rows import TrainingRow, answer_of
-from ftops.engine.trainers.protocol import (
+from ftops.engine.trainer import (
     LoadedModel,
     SamplingParams,
     Segment,

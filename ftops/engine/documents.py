@@ -11,7 +11,7 @@ the same chat twice, with one answer each.
 from collections.abc import Sequence
 
 from ftops.engine.rows import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
-from ftops.engine.trainers.protocol import Document, Pair, Segment
+from ftops.engine.trainer import Document, Pair, Segment
 
 END_OF_TEXT = "end_of_text"
 END_OF_TURN = "end_of_turn"

@@ -22,7 +22,7 @@ from ftops.engine.rows import read_rows, spoken_format
 from ftops.engine.settings import CHECKPOINTS, EngineFolder, JobFolder, step_folder
 from ftops.engine.steps import COLUMNS, read_steps
 from ftops.engine.store import JobRow, ModelRow, Store
-from ftops.engine.trainers.protocol import StepMetrics
+from ftops.engine.trainer import StepMetrics
 from ftops.files import make_private_dir, rename_dir, storage_error
 
 KEPT_EPOCHS = 3

@@ -15,9 +15,9 @@ import orjson
 
 from ftops.engine.documents import training_document, training_pair
 from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows
-from ftops.engine.trainers import get_trainer
-from ftops.engine.trainers.protocol import Document, Pair, TrainingRequest
-from ftops.engine.trainers.tiny.foretell import foretell_tokens
+from ftops.engine.tiny.tokenizer import foretell_tokens
+from ftops.engine.trainer import Document, Pair, TrainingRequest
+from ftops.engine.trainer_registry import get_trainer
 from ftops.errors import FtopsError
 
 

@@ -13,7 +13,7 @@ from ftops.engine.batching import Asked, Desk
 from ftops.engine.model_store import Manifest, read_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
-from ftops.engine.trainers.protocol import Delta, Document, LoadedModel, SamplingParams, Trainer
+from ftops.engine.trainer import Delta, Document, LoadedModel, SamplingParams, Trainer
 from ftops.errors import EngineError
 
 GetTrainer: TypeAlias = Callable[[str], Trainer]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ftops.engine.classification import Classes
-from ftops.engine.trainers.protocol import Resolved
+from ftops.engine.trainer import Resolved
 from ftops.records import Json
 
 

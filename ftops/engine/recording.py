@@ -6,7 +6,7 @@ from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine.steps import REWARD_COLUMNS, StepFile
 from ftops.engine.store import NewEvent, Store
-from ftops.engine.trainers.protocol import StepMetrics
+from ftops.engine.trainer import StepMetrics
 
 _METRIC_EVENTS = 100  # a job tells about that many steps; the results file has them all
 _EPOCH_EVENTS = 50

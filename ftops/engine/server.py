@@ -43,7 +43,7 @@ from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
-from ftops.engine.trainers import get_trainer, list_bases
+from ftops.engine.trainer_registry import get_trainer, list_bases
 from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error, sweep_parts
 from ftops.records import EngineAddress

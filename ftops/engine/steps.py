@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ftops.engine.trainers.protocol import StepMetrics
+from ftops.engine.trainer import StepMetrics
 
 # What preference training measures beside the rest; not in the results of other jobs.
 REWARD_COLUMNS = (

@@ -25,7 +25,7 @@ from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows, sp
 from ftops.engine.settings import EngineFolder
 from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results, result_columns
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
-from ftops.engine.trainers.protocol import (
+from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     Document,
     Pair,

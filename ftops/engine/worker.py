@@ -24,8 +24,8 @@ from ftops.clock import SystemClock
 from ftops.engine.generation import GetTrainer
 from ftops.engine.settings import EngineFolder, hide_paths
 from ftops.engine.store import JobRow, JobStatus, Store
-from ftops.engine.trainers import get_trainer as get_known_trainer
-from ftops.engine.trainers.protocol import CHECKPOINT_EVERY_S, TrainingStopped
+from ftops.engine.trainer import CHECKPOINT_EVERY_S, TrainingStopped
+from ftops.engine.trainer_registry import get_trainer as get_known_trainer
 from ftops.engine.training import Workshop, train_job
 from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
 from ftops.errors import FtopsError

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.engine import worker
-from ftops.engine.trainers.protocol import (
+from ftops.engine.trainer import (
     Delta,
     Document,
     OnEpoch,

@@ -10,11 +10,11 @@ import numpy as np
 from ftops.engine.documents import training_document
 from ftops.engine.rows import ChatRow, read_rows
 from ftops.engine.settings import EngineSettings
-from ftops.engine.trainers.tiny.encode import encode_examples
-from ftops.engine.trainers.tiny.gradients import compute_gradients
-from ftops.engine.trainers.tiny.parameters import Parameters, init_parameters
-from ftops.engine.trainers.tiny.sizes import Shape
-from ftops.engine.trainers.tiny.vocabulary import train_tokenizer
+from ftops.engine.tiny.batch import encode_examples
+from ftops.engine.tiny.config import Shape
+from ftops.engine.tiny.loss import compute_gradients
+from ftops.engine.tiny.parameters import Parameters, init_parameters
+from ftops.engine.tiny.tokenizer import train_tokenizer
 from tests.engine.running import Running, run_engine
 
 WRONG = "Nobody knows."

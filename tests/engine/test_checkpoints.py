@@ -10,7 +10,7 @@ import pytest
 
 from ftops.engine.epochs import EpochModels
 from ftops.engine.settings import EngineSettings, JobFolder
-from ftops.engine.trainers.protocol import StepMetrics
+from ftops.engine.trainer import StepMetrics
 from tests.engine.running import Running, animals, run_engine, table_settings, wait_for
 from tests.engine.test_scheduler import create, wait_for_step, worker_pid
 from tests.fakes import FakeClock

@@ -2,7 +2,7 @@
 
 from ftops.engine.documents import chat_prompt, completion_prompt, prompt_of, training_document
 from ftops.engine.rows import ChatRow, CompletionRow, Turn
-from ftops.engine.trainers.protocol import Segment
+from ftops.engine.trainer import Segment
 
 CHAT = ChatRow(
     (

@@ -7,11 +7,10 @@ import pytest
 
 from ftops.engine.foretelling import main, to_documents
 from ftops.engine.rows import read_rows
-from ftops.engine.trainers.protocol import list_documents
-from ftops.engine.trainers.tiny.encode import encode_examples
-from ftops.engine.trainers.tiny.foretell import foretell_tokens
-from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
-from ftops.engine.trainers.tiny.vocabulary import train_tokenizer
+from ftops.engine.tiny.batch import encode_examples
+from ftops.engine.tiny.config import CONTEXT_LENGTH
+from ftops.engine.tiny.tokenizer import foretell_tokens, train_tokenizer
+from ftops.engine.trainer import list_documents
 
 
 def write(folder: Path, *rows: dict[str, str]) -> Path:

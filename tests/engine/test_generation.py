@@ -10,7 +10,7 @@ from ftops.engine.generation import Answers, Generation, OpenModel
 from ftops.engine.model_store import Manifest, publish, write_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
-from ftops.engine.trainers.protocol import Delta, Document, SamplingParams
+from ftops.engine.trainer import Delta, Document, SamplingParams
 from ftops.errors import EngineError
 from ftops.records import RowFormat
 from tests.engine.running import wait_for

@@ -7,9 +7,9 @@ import pytest
 
 from ftops.engine.documents import answer_document, completion_prompt, training_document
 from ftops.engine.rows import CompletionRow
-from ftops.engine.trainers.protocol import SamplingParams, Segment, TrainingRequest
-from ftops.engine.trainers.tiny.generate import TinyModel
-from ftops.engine.trainers.tiny.trainer import TinyTrainer
+from ftops.engine.tiny.generation import TinyModel
+from ftops.engine.tiny.trainer import TinyTrainer
+from ftops.engine.trainer import SamplingParams, Segment, TrainingRequest
 
 ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in range(8)]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ftops.engine.trainers.protocol import Segment
-from ftops.engine.trainers.tiny.tokenizer import Tokenizer
+from ftops.engine.tiny.tokenizer import Tokenizer
+from ftops.engine.trainer import Segment
 from tests.engine.conftest import Trained
 from tests.engine.running import Running, write_rows
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
 from ftops.engine.settings import EngineSettings
-from ftops.engine.trainers.protocol import Delta, Document, SamplingParams
+from ftops.engine.trainer import Delta, Document, SamplingParams
 from tests.engine.conftest import Trained
 from tests.engine.running import BASE_URL, TABLE_WORKER, Running, animals, run_engine
 from tests.engine.table_worker import TableModel, TableTrainer

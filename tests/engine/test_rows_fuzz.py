@@ -26,9 +26,9 @@ from ftops.engine.rows import (
     read_rows,
 )
 from ftops.engine.settings import EngineSettings
-from ftops.engine.trainers.protocol import Document
-from ftops.engine.trainers.tiny.encode import encode_examples
-from ftops.engine.trainers.tiny.tokenizer import Tokenizer
+from ftops.engine.tiny.batch import encode_examples
+from ftops.engine.tiny.tokenizer import Tokenizer
+from ftops.engine.trainer import Document
 from tests.engine.running import run_engine
 from tests.examples import examples
 

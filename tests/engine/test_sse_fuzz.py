@@ -18,8 +18,8 @@ from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
 from ftops.engine.ids import new_id
 from ftops.engine.store import JobRow, JobStatus, NewEvent
-from ftops.engine.trainers.protocol import Delta, Document, SamplingParams
-from ftops.engine.trainers.tiny.answer import Answer
+from ftops.engine.tiny.generation import Answer
+from ftops.engine.trainer import Delta, Document, SamplingParams
 from tests.engine.conftest import Trained
 from tests.engine.running import BASE_URL, Running
 from tests.engine.sse import read_events

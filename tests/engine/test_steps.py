@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results, result_columns
-from ftops.engine.trainers.protocol import StepMetrics
+from ftops.engine.trainer import StepMetrics
 
 
 def step(number: int, valid_loss: float | None = None) -> StepMetrics:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.trainers.tiny.sizes import CONTEXT_LENGTH
+from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.errors import ModelsFileError
 from ftops.providers.address import list_tables
 from ftops.providers.catalogue import Catalogue, find_last_day

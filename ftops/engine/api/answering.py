@@ -19,7 +19,7 @@ from ftops.engine.api.models import get_model
 from ftops.engine.api.rates import Rate
 from ftops.engine.api.wire import Finite, Label, Request
 from ftops.engine.generation import Answers, OpenModel
-from ftops.engine.trainers.protocol import (
+from ftops.engine.trainer import (
     Delta,
     Document,
     PromptTooLong,

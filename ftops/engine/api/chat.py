@@ -28,7 +28,7 @@ from ftops.engine.api.wire import Label, Metadata, Request, Text
 from ftops.engine.documents import chat_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.rows import Turn
-from ftops.engine.trainers.protocol import TokenLogprob
+from ftops.engine.trainer import TokenLogprob
 from ftops.records import Json, RowFormat
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"], route_class=JsonRoute)

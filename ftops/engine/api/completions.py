@@ -26,7 +26,7 @@ from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.wire import Label, Text
 from ftops.engine.documents import completion_prompt
 from ftops.engine.ids import new_id
-from ftops.engine.trainers.protocol import TokenLogprob
+from ftops.engine.trainer import TokenLogprob
 from ftops.records import Json, RowFormat
 
 router = APIRouter(prefix="/v1/completions", tags=["completions"], route_class=JsonRoute)

@@ -1,0 +1,154 @@
+"""Batches: which documents train together, and how they stand in memory.
+
+A document is encoded once into an `Example`. An epoch is a permutation of the examples; a step
+takes the next `batch_size` of them, sorted by length and cut into packs that bound the memory.
+A pack is flat (no padding) and knows where its rows stand, which of them count in the loss, and
+where the padded rectangles of attention are. All of it follows from the seed and the step alone,
+so that a resumed training needs to remember nothing but its step.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftops.engine.tiny.attention import (
+    HIDDEN,
+    Grid,
+    Turns,
+    causal_bias,
+    find_turns,
+    make_grid,
+)
+from ftops.engine.tiny.config import CONTEXT_LENGTH
+from ftops.engine.tiny.parameters import Array, Indices, Tokens
+from ftops.engine.tiny.tokenizer import Tokenizer
+from ftops.engine.trainer import Document
+
+_PACK_TOKENS = 640  # rows in one forward pass, about: what the processor's cache likes
+_PACK_SCORES = 1 << 19  # documents * longest²: floats of attention a head
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One document, ready to train on: row i reads `tokens[i]` and should say `targets[i]`."""
+
+    tokens: Tokens
+    targets: Tokens
+    weights: NDArray[np.float32]  # how much each target counts in the loss
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Whole documents, flat, for one forward and backward pass; R rows count in the loss."""
+
+    tokens: Indices  # [rows]
+    positions: Indices  # [rows], from 0 in each document
+    turns: Turns  # of these positions
+    grid: Grid  # of all rows
+    bias: Array  # causal mask for them
+    counted: Indices  # [R] rows that count
+    counted_grid: Grid
+    counted_bias: Array  # [documents, 1, most counted in a document, longest]
+    targets: Indices  # [R]
+    weights: NDArray[np.float32]  # [R]
+    owners: Indices  # [R] which document each counted row belongs to
+    n_documents: int
+
+
+def make_pack(examples: Sequence[Example]) -> Pack:
+    """Lay the examples end to end; in each, something must count."""
+    lengths = np.array([example.n_tokens for example in examples])
+    owners = np.repeat(np.arange(len(examples)), lengths)
+    positions = _count_up(lengths)
+    weights = np.concatenate([example.weights for example in examples])
+    counted = np.flatnonzero(weights)
+    n_counted = np.bincount(owners[counted], minlength=len(examples))
+    grid = make_grid(lengths, positions)
+    counted_grid = make_grid(n_counted, _count_up(n_counted))
+    seen_from = counted_grid.spread(positions[counted][:, None])
+    later = np.arange(grid.longest) > seen_from
+    return Pack(
+        tokens=_join([example.tokens for example in examples]),
+        positions=positions,
+        turns=find_turns(positions),
+        grid=grid,
+        bias=causal_bias(grid.longest),
+        counted=counted,
+        counted_grid=counted_grid,
+        counted_bias=(later * np.float32(HIDDEN))[:, None],
+        targets=_join([example.targets for example in examples])[counted],
+        weights=weights[counted],
+        owners=owners[counted],
+        n_documents=len(examples),
+    )
+
+
+def _join(pieces: Sequence[Tokens]) -> Indices:
+    return np.concatenate(pieces).astype(np.intp)
+
+
+def _count_up(lengths: Indices) -> Indices:
+    """0, 1, … for each length, one after the other: [3, 2] -> 0 1 2 0 1."""
+    ends = np.cumsum(lengths)
+    return np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
+
+
+@functools.lru_cache(maxsize=2)
+def order_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
+    """The order in which an epoch (from 1) visits the examples."""
+    return np.random.default_rng([seed, 1, epoch]).permutation(n_examples)
+
+
+def split_packs(examples: Sequence[Example]) -> Iterator[Pack]:
+    """Packs of the examples in which something counts."""
+    examples = [example for example in examples if example.weights.any()]
+    for rows in cut_packs([(example.n_tokens,) for example in examples]):
+        yield make_pack([examples[row] for row in rows])
+
+
+def cut_packs(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """The numbers of the rows that share a pack: of like lengths, and each pack small enough.
+
+    A row is the lengths of its documents, which stay together.
+    """
+    total = sum(map(sum, rows))
+    enough = total / max(1, round(total / _PACK_TOKENS))  # packs of like size
+    waiting: list[int] = []
+    n_tokens = n_documents = 0
+    for row in sorted(range(len(rows)), key=lambda row: max(rows[row])):
+        scores = (n_documents + len(rows[row])) * max(rows[row]) ** 2
+        if waiting and (n_tokens >= enough or scores > _PACK_SCORES):
+            yield waiting
+            waiting, n_tokens, n_documents = [], 0, 0
+        waiting.append(row)
+        n_tokens += sum(rows[row])
+        n_documents += len(rows[row])
+    if waiting:
+        yield waiting
+
+
+def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Example]:
+    """One example a document.
+
+    A document of more than CONTEXT_LENGTH tokens keeps its last ones: the beginning of the prompt
+    is lost, not the answer.
+    """
+    return [_encode_example(document, tokenizer) for document in documents]
+
+
+def _encode_example(document: Document, tokenizer: Tokenizer) -> Example:
+    ids, weights = tokenizer.encode_document(document)
+    ids, weights = ids[-CONTEXT_LENGTH:], weights[-CONTEXT_LENGTH:]
+    # Every document starts with the end of the one before it, so that its first token, too, can
+    # be predicted, and so that an empty prompt is something to continue.
+    start = np.array([tokenizer.end_of_text], dtype=ids.dtype)
+    if not len(ids):  # an empty document: one row that counts for nothing
+        return Example(start, start, np.zeros(1, dtype=np.float32))
+    return Example(np.concatenate([start, ids[:-1]]), ids, weights)

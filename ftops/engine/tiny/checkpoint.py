@@ -1,0 +1,234 @@
+"""A training in the middle of its work, on disk: enough to go on as if nothing had happened.
+
+The order of the rows and the dropout of each step follow from the seed and the step, so the
+weights, Adam's moments, the counters and the tokenizer are all there is to remember. Written
+aside and renamed. One that is damaged or of another job counts as absent: training then starts
+again and comes to the same result.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ftops.clock import Clock
+from ftops.crashpoints import reach
+from ftops.engine.tiny.config import SIZES, Shape
+from ftops.engine.tiny.optimizer import Moments
+from ftops.engine.tiny.parameters import Array, Parameters, count_parameters, list_tensors
+from ftops.engine.tiny.tokenizer import Tokenizer
+from ftops.engine.trainer import CHECKPOINT_EVERY_S, Resolved, TrainingRequest
+from ftops.errors import EngineError
+from ftops.files import open_atomic, write_atomic
+
+_CHECKSUM = "crc32"
+
+
+class DamagedFile(Exception):
+    """The file is missing, cut, changed or something else altogether."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Put the arrays at `path`, aside and renamed. Equal arrays make equal bytes."""
+    whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    content = save(whole, {_CHECKSUM: _checksum(whole)})
+    with open_atomic(path) as stream:
+        stream.write(content)
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of the file, free to be changed; DamagedFile says why there are none."""
+    try:
+        with safe_open(path, framework="np") as stored:
+            tensors: dict[str, NDArray[Any]] = stored.get_tensors()
+            expected = (stored.metadata() or {}).get(_CHECKSUM)
+    except OSError as error:
+        raise DamagedFile(f"{path}: {error.strerror or error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # KeyError: a strange dtype
+        raise DamagedFile(f"{path}: {error}") from error
+    if expected != _checksum(tensors):
+        raise DamagedFile(f"{path}: the content does not agree with its checksum")
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
+    crc = 0
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        crc = zlib.crc32(f"{name} {tensor.dtype} {tensor.shape}".encode(), crc)
+        crc = zlib.crc32(tensor.reshape(-1).view(np.uint8).data, crc)
+    return f"{crc:08x}"
+
+
+_MODEL_FORMAT = 2
+_WEIGHTS = "weights.safetensors"
+_HINT = "The model's files are damaged; train it again, or restore them from a copy."
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A model as it is on disk."""
+
+    size: str  # the name of its size
+    tokenizer: Tokenizer
+    parameters: Parameters
+
+
+def write_model(folder: Path, model: SavedModel) -> None:
+    """Put the model's files into `folder`."""
+    write_tensors(folder / _WEIGHTS, model.parameters.views)
+    write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
+    config = {
+        "format": _MODEL_FORMAT,
+        "size": model.size,
+        "vocab_size": model.tokenizer.vocab_size,
+        "n_parameters": count_parameters(model.parameters.shape),
+    }
+    write_atomic(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+
+
+def read_model(folder: Path) -> SavedModel:
+    """Read what `write_model` left; EngineError that names the file when something is wrong."""
+    size = _read_size(folder / "config.json")
+    try:
+        text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        tokenizer = Tokenizer.from_json(text)
+    except (OSError, UnicodeDecodeError, EngineError) as error:
+        raise EngineError(f"{folder / 'tokenizer.json'}: {error}", hint=_HINT) from error
+    shape = Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
+    return SavedModel(size, tokenizer, _read_parameters(folder / _WEIGHTS, shape))
+
+
+def _read_size(path: Path) -> str:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{path}: cannot be read: {error}", hint=_HINT) from error
+    if not isinstance(config, dict) or config.get("format") != _MODEL_FORMAT:
+        raise EngineError(f"{path}: not a model of this trainer", hint=_HINT)
+    size = config.get("size")
+    if not isinstance(size, str) or size not in SIZES:
+        raise EngineError(f"{path}: no size {size!r}", hint=_HINT)
+    return size
+
+
+def _read_parameters(path: Path, shape: Shape) -> Parameters:
+    try:
+        tensors = read_tensors(path)
+    except DamagedFile as error:
+        raise EngineError(f"cannot be read: {error}", hint=_HINT) from error
+    parameters = Parameters.zeros(shape)
+    for name, dims in list_tensors(shape).items():
+        tensor = tensors.get(name)
+        if tensor is None:
+            raise EngineError(f"{path}: {name} is missing", hint=_HINT)
+        if tensor.shape != dims or tensor.dtype != np.float32:
+            raise EngineError(
+                f"{path}: {name} is {tensor.dtype} {tensor.shape}, not float32 {dims}", hint=_HINT
+            )
+        parameters[name][...] = tensor
+    if not np.isfinite(parameters.flat).all():
+        raise EngineError(f"{path}: holds numbers that are not finite", hint=_HINT)
+    return parameters
+
+
+_FORMAT = "tiny-2"
+_SHARE_OF_TIME = 0.01  # that writing checkpoints may take
+
+
+@dataclass(slots=True)
+class Progress:
+    """Everything about a training that changes as it goes."""
+
+    tokenizer_json: str
+    weights: Array  # flat
+    moments: Moments
+    step: int = 0  # the last one done
+    elapsed_tokens: int = 0
+    references: NDArray[np.float64] | None = (
+        None  # of pairs: see preference.py; None: not asked yet
+    )
+
+
+def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
+    """A hash that is the same only for the same training."""
+    digest = hashlib.sha256(_FORMAT.encode())
+    digest.update(repr((request.base, request.seed, resolved)).encode())
+    for rows in (request.training, request.validation):
+        digest.update(f"{len(rows)} rows".encode())
+        for row in rows:
+            digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
+def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
+    """Replace the checkpoint of `job` (its fingerprint) by the present progress."""
+    tensors = {
+        "job": _as_bytes(job),
+        "tokenizer": _as_bytes(progress.tokenizer_json),
+        "counters": np.array([progress.step, progress.elapsed_tokens]),
+        "weights": progress.weights,
+        "moment_sum": progress.moments.sum,
+        "moment_square_sum": progress.moments.square_sum,
+    }
+    if progress.references is not None:
+        tensors["references"] = progress.references
+    reach("tiny.before_checkpoint")
+    write_tensors(path, tensors)
+    reach("tiny.after_checkpoint")
+
+
+def find_checkpoint(path: Path, job: str) -> Progress | None:
+    """The progress of `job` when a whole checkpoint of it is there."""
+    try:
+        stored = read_tensors(path)
+    except DamagedFile:
+        return None
+    if "job" not in stored or stored["job"].tobytes() != job.encode():
+        return None
+    step, elapsed_tokens = (int(number) for number in stored["counters"])
+    return Progress(
+        tokenizer_json=stored["tokenizer"].tobytes().decode(),
+        weights=stored["weights"],
+        moments=Moments(stored["moment_sum"], stored["moment_square_sum"]),
+        step=step,
+        elapsed_tokens=elapsed_tokens,
+        references=stored.get("references"),
+    )
+
+
+def _as_bytes(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+class Cadence:
+    """When the next checkpoint is due: often, but at most about 1 % of the time goes into them."""
+
+    def __init__(self, clock: Clock, every_s: float) -> None:
+        """`every_s` is the least time between two of them."""
+        self._clock = clock
+        self._every_s = every_s
+        self._due_s = clock.monotonic_s() + every_s
+
+    def is_due(self) -> bool:
+        return self._clock.monotonic_s() >= self._due_s
+
+    def write(self, path: Path, job: str, progress: Progress) -> None:
+        """Write a checkpoint and put the next one off by what it cost."""
+        started_s = self._clock.monotonic_s()
+        write_checkpoint(path, job, progress)
+        ended_s = self._clock.monotonic_s()
+        self._due_s = ended_s + self._pause_s(ended_s - started_s)
+
+    def _pause_s(self, cost_s: float) -> float:
+        if self._every_s < CHECKPOINT_EVERY_S:
+            return self._every_s  # somebody wants more of them than is good for the speed
+        return max(self._every_s, cost_s / _SHARE_OF_TIME)

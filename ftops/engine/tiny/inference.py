@@ -1,0 +1,175 @@
+"""Products of a few rows with a model's matrices: what answers that grow side by side consist of.
+
+OpenBLAS copies a matrix into an order of its own before it multiplies. For the hundreds of rows of
+a training step that is nothing; for a few dozen it takes as long as the product itself. Products of
+fewer than a million multiplications it does in place. So each matrix is cut once, when it is first
+wanted, into blocks that small, which lie one after the other in memory: a step of 32 answers then
+takes three quarters of the time, one of 4 answers half. The price is a second copy of the matrices
+of a model that several ask at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ftops.engine.tiny.attention import HIDDEN, Turns, attend, find_turns, rotate, softmax
+from ftops.engine.tiny.batch import Example, Pack, make_pack
+from ftops.engine.tiny.config import HEAD_DIM
+from ftops.engine.tiny.model import norm
+from ftops.engine.tiny.parameters import Array, Indices, Parameters, Tokens
+
+Blocks: TypeAlias = Array  # [slices of the depth, blocks of columns, depth, columns]
+
+_ROWS = 32  # multiplied at a time
+_FEW = 128  # more share the price of copying among them
+_IN_PLACE = 1_000_000  # multiplications, that OpenBLAS does without copying
+_COLUMNS = 96  # of a block, at most: wider ones are read more slowly
+_LANE = 8  # floats that are multiplied at once: blocks are whole multiples
+
+
+class Products:
+    """Multiplies rows with the matrices of a model that does not change any more."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self._blocks: dict[str, Blocks] = {}
+
+    def multiply(self, rows: Array, name: str) -> Array:
+        """rows @ the matrix of that name."""
+        if not 1 < len(rows) <= _FEW:  # one is never copied, of many it is a small part
+            return rows @ self.parameters[name]
+        blocks = self._blocks.get(name)
+        if blocks is None:
+            blocks = cut(self.parameters[name], self.parameters.shape.width)
+            self._blocks[name] = blocks
+        padded = np.empty((len(rows), blocks.shape[1] * blocks.shape[3]), dtype=rows.dtype)
+        for start in range(0, len(rows), _ROWS):
+            _multiply(rows[start : start + _ROWS], blocks, padded[start : start + _ROWS])
+        return padded[:, : self.parameters[name].shape[1]]
+
+
+def cut(matrix: Array, depth: int) -> Blocks:
+    """The matrix in blocks of `depth` rows, which must divide its own; zeros fill the last ones."""
+    n_columns = matrix.shape[1]
+    most = min(_COLUMNS, _IN_PLACE // (_ROWS * depth)) // _LANE * _LANE
+    n_blocks = -(-n_columns // most)
+    columns = -(-n_columns // (n_blocks * _LANE)) * _LANE
+    padded = np.pad(matrix, [(0, 0), (0, n_blocks * columns - n_columns)])
+    parts = padded.reshape(-1, depth, n_blocks, columns)
+    return np.ascontiguousarray(parts.transpose(0, 2, 1, 3))
+
+
+def _multiply(rows: Array, blocks: Blocks, result: Array) -> None:
+    n_slices, n_blocks, depth, columns = blocks.shape
+    sliced = rows.reshape(len(rows), n_slices, 1, depth).transpose(1, 2, 0, 3)
+    shape = (n_slices, len(rows), n_blocks, columns)
+    sums = result.reshape(shape) if n_slices == 1 else np.empty(shape, dtype=rows.dtype)
+    np.matmul(sliced, blocks, out=sums.transpose(0, 2, 1, 3))
+    if n_slices > 1:
+        np.add.reduce(sums.reshape(n_slices, *result.shape), axis=0, out=result)
+
+
+_GROW_BY = 32  # tokens of room
+
+
+@dataclass(slots=True)
+class Cache:
+    """Keys and values [layers, 2, answers, heads, room, HEAD_DIM], and how far each is filled."""
+
+    stored: Array
+    lengths: Indices  # [answers]
+
+
+def read_prompts(products: Products, prompts: Sequence[Tokens]) -> tuple[Array, Cache]:
+    """Logits [prompts, vocabulary] of what follows each prompt, and the filled cache."""
+    examples = []
+    for tokens in prompts:
+        weights = np.zeros(len(tokens), dtype=np.float32)
+        weights[-1] = 1  # the last row alone is asked for its logits
+        examples.append(Example(tokens, tokens, weights))
+    pack = make_pack(examples)
+    shape = products.parameters.shape
+    room = pack.grid.longest + _GROW_BY
+    stored = np.zeros(
+        (shape.n_layers, 2, len(prompts), shape.n_heads, room, HEAD_DIM), dtype=np.float32
+    )
+    x = _embed(products, pack.tokens)
+    for layer in range(shape.n_layers):
+        is_last = layer == shape.n_layers - 1
+        qkv = _ask(products, layer, x, pack.turns)
+        mixed = _read_each(qkv, pack, stored[layer], is_last=is_last)
+        x = _go_on(products, layer, x.take(pack.counted, axis=0) if is_last else x, mixed)
+    cache = Cache(stored, np.array([len(tokens) for tokens in prompts]))
+    return products.multiply(norm(x).rows, "head"), cache
+
+
+def read_token(products: Products, cache: Cache, tokens: Indices) -> Array:
+    """Append one token to each answer; logits [answers, vocabulary] of what follows."""
+    longest = int(cache.lengths.max()) + 1
+    if longest > cache.stored.shape[4]:
+        pad = [(0, 0)] * 4 + [(0, max(_GROW_BY, longest // 2)), (0, 0)]
+        cache.stored = np.pad(cache.stored, pad)
+    positions = cache.lengths
+    cache.lengths = positions + 1
+    bias = (np.arange(longest) > positions[:, None]) * np.float32(HIDDEN)
+    turns = find_turns(positions)
+    x = _embed(products, tokens)
+    for layer in range(products.parameters.shape.n_layers):
+        qkv = _ask(products, layer, x, turns)
+        x = _go_on(products, layer, x, _look_back(qkv, cache.stored[layer], positions, bias))
+    return products.multiply(norm(x).rows, "head")
+
+
+# As in model.py, but nothing is kept for a way back, and there are few rows at a time.
+
+
+def _embed(products: Products, tokens: Indices) -> Array:
+    return norm(products.parameters["embedding"].take(tokens, axis=0)).rows
+
+
+def _ask(products: Products, layer: int, x: Array, turns: Turns) -> Array:
+    """Queries, keys and values [rows, 3 * width], turned; queries are scaled."""
+    width = x.shape[1]
+    qkv = products.multiply(norm(x).rows, f"{layer}.qkv")
+    qkv[:, :width] *= np.float32(HEAD_DIM**-0.5)
+    rotate(qkv[:, : 2 * width], turns)
+    return qkv
+
+
+def _read_each(qkv: Array, pack: Pack, stored: Array, *, is_last: bool) -> Array:
+    """What the rows of prompts find in their own; in the last layer only the last rows look."""
+    width = qkv.shape[1] // 3
+    q, kv = qkv[:, :width], qkv[:, width:]
+    grid, bias = pack.grid, pack.bias
+    if is_last:
+        q, grid, bias = q.take(pack.counted, axis=0), pack.counted_grid, pack.counted_bias
+    attended = attend(q, kv, grid, pack.grid, bias)
+    stored[0, :, :, : pack.grid.longest] = attended.k
+    stored[1, :, :, : pack.grid.longest] = attended.v
+    return attended.out
+
+
+def _look_back(qkv: Array, stored: Array, positions: Indices, bias: Array) -> Array:
+    """What one new row of each answer finds in all before it; its key and value are stored."""
+    n_rows, longest = bias.shape
+    q, k, v = qkv.reshape(n_rows, 3, -1, HEAD_DIM).transpose(1, 0, 2, 3)
+    keys, values = stored
+    rows = np.arange(n_rows)
+    keys[rows, :, positions] = k
+    values[rows, :, positions] = v
+    scores = q[:, :, None] @ keys[:, :, :longest].swapaxes(-1, -2)
+    scores += bias[:, None, None]
+    mixed: Array = softmax(scores) @ values[:, :, :longest]
+    return mixed.reshape(n_rows, -1)
+
+
+def _go_on(products: Products, layer: int, x: Array, mixed: Array) -> Array:
+    """The rest of a layer: attention's output and the MLP, each added to x."""
+    x = x + products.multiply(mixed, f"{layer}.out")
+    hidden = products.multiply(norm(x).rows, f"{layer}.up")
+    np.maximum(hidden, np.zeros_like(hidden[:1]), out=hidden)  # faster than against a number
+    hidden *= hidden
+    x += products.multiply(hidden, f"{layer}.down")
+    return x

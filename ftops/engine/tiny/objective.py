@@ -1,0 +1,227 @@
+"""What a training is after: to imitate documents, or to prefer one answer of each pair."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftops.engine.tiny.batch import Example, Pack, cut_packs, encode_examples, make_pack
+from ftops.engine.tiny.checkpoint import Progress, SavedModel
+from ftops.engine.tiny.loss import (
+    Dropout,
+    Tally,
+    add_gradients,
+    compare,
+    compute_gradients,
+    measure,
+    prefer,
+)
+from ftops.engine.tiny.model import forward
+from ftops.engine.tiny.parameters import Indices, Parameters
+from ftops.engine.tiny.tokenizer import Tokenizer, plan_job
+from ftops.engine.trainer import (
+    Pair,
+    Resolved,
+    TrainingRequest,
+    TrainingStopped,
+    list_documents,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample:
+    """Two answers to one prompt, ready to train on."""
+
+    preferred: Example
+    other: Example
+    reference: float = 0.0  # log p(preferred) - log p(other) by the reference model
+
+    @property
+    def n_tokens(self) -> int:
+        return self.preferred.n_tokens + self.other.n_tokens
+
+
+def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[PairExample]:
+    """One example a pair, whose documents are cut to fit like any other."""
+    preferred = encode_examples([pair.preferred for pair in pairs], tokenizer)
+    other = encode_examples([pair.other for pair in pairs], tokenizer)
+    return [PairExample(*answers) for answers in zip(preferred, other, strict=True)]
+
+
+def compute_preference_gradients(
+    parameters: Parameters,
+    gradients: Parameters,
+    batch: Sequence[PairExample],
+    dropout: Dropout | None = None,
+    *,
+    beta: float,
+) -> Tally:
+    """Overwrite `gradients` with those of the batch's mean loss; also its tally."""
+    packs = (
+        (pack, partial(prefer, references=references, beta=beta, n_pairs=len(batch)))
+        for _, references, pack in _split_pairs(batch)
+    )
+    return add_gradients(parameters, gradients, packs, dropout)
+
+
+def measure_preferences(
+    parameters: Parameters, pairs: Sequence[PairExample], *, beta: float
+) -> Tally:
+    """The tally of the pairs."""
+    tally = Tally()
+    for _, references, pack in _split_pairs(pairs):
+        logits, _ = forward(parameters, pack)
+        tally += prefer(logits, pack, references, beta=beta, n_pairs=1)[0]
+    return tally
+
+
+def ask_reference(
+    parameters: Parameters,
+    pairs: Sequence[PairExample],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> NDArray[np.float64]:
+    """[pairs] how much likelier each preferred answer is than the other, in nats.
+
+    TrainingStopped when told to stop.
+    """
+    references = np.zeros(len(pairs))
+    for rows, _, pack in _split_pairs(pairs):
+        if should_stop():
+            raise TrainingStopped
+        logits, _ = forward(parameters, pack)
+        references[rows] = compare(logits, pack)
+    return references
+
+
+def with_references(
+    pairs: Sequence[PairExample], references: NDArray[np.float64]
+) -> list[PairExample]:
+    """The pairs, each knowing what the reference model thinks of it."""
+    return [
+        replace(pair, reference=float(reference))
+        for pair, reference in zip(pairs, references, strict=True)
+    ]
+
+
+def _split_pairs(
+    pairs: Sequence[PairExample],
+) -> Iterator[tuple[list[int], NDArray[np.float64], Pack]]:
+    """The numbers and references of the pairs in each pack, and the pack, in which document 2i is
+    the preferred answer of its pair i, and 2i + 1 the other."""
+    lengths = [(pair.preferred.n_tokens, pair.other.n_tokens) for pair in pairs]
+    for rows in cut_packs(lengths):
+        some = [pairs[row] for row in rows]
+        references = np.array([pair.reference for pair in some])
+        yield (
+            rows,
+            references,
+            make_pack([one for pair in some for one in (pair.preferred, pair.other)]),
+        )
+
+
+class Row(Protocol):
+    """One row, ready to train on."""
+
+    @property
+    def n_tokens(self) -> int: ...
+
+
+class Objective(Protocol):
+    """The rows of a job, and how a model learns of them and is measured by them."""
+
+    @property
+    def training(self) -> Sequence[Row]: ...
+    @property
+    def validation(self) -> Sequence[Row]: ...
+    @property
+    def token_dropout(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+    def compute_gradients(
+        self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
+    ) -> Tally:
+        """Overwrite `gradients` with those of the mean loss of these training rows."""
+
+    def measure(self, parameters: Parameters, every: int) -> Tally:
+        """The tally of each `every`th validation row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imitation:
+    """To say what the documents say."""
+
+    training: Sequence[Example]
+    validation: Sequence[Example]
+    token_dropout: float
+    weight_decay: float = 0.5
+
+    def compute_gradients(
+        self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
+    ) -> Tally:
+        batch = [self.training[row] for row in rows]
+        return compute_gradients(parameters, gradients, batch, dropout)
+
+    def measure(self, parameters: Parameters, every: int) -> Tally:
+        return measure(parameters, self.validation[::every])
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """To find the preferred answers likelier than the others, and stay near the reference.
+
+    That nearness is what holds the weights together: no decay, and no dropout, which would look
+    like a difference to the reference.
+    """
+
+    training: Sequence[PairExample]
+    validation: Sequence[PairExample]
+    beta: float
+    token_dropout: float = 0.0
+    weight_decay: float = 0.0
+
+    def compute_gradients(
+        self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
+    ) -> Tally:
+        batch = [self.training[row] for row in rows]
+        return compute_preference_gradients(parameters, gradients, batch, dropout, beta=self.beta)
+
+    def measure(self, parameters: Parameters, every: int) -> Tally:
+        return measure_preferences(parameters, self.validation[::every], beta=self.beta)
+
+
+def make_objective(
+    request: TrainingRequest,
+    resolved: Resolved,
+    model: SavedModel,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> Objective:
+    """Encode the rows.
+
+    Of pairs, `model` is the reference; what it says goes into `progress`, unless that knows it
+    already. TrainingStopped when told to stop meanwhile.
+    """
+    if resolved.beta is None:
+        documents = list_documents(request.training)
+        return Imitation(
+            encode_examples(documents, model.tokenizer),
+            encode_examples(list_documents(request.validation), model.tokenizer),
+            plan_job(documents).token_dropout,
+        )
+    training, validation = (
+        encode_pairs([row for row in rows if isinstance(row, Pair)], model.tokenizer)
+        for rows in (request.training, request.validation)
+    )
+    if progress.references is None:
+        pairs = [*training, *validation]
+        progress.references = ask_reference(model.parameters, pairs, should_stop)
+    known, n_training = progress.references, len(training)
+    return Preference(
+        with_references(training, known[:n_training]),
+        with_references(validation, known[n_training:]),
+        resolved.beta,
+    )

@@ -1,0 +1,75 @@
+"""Small jobs for the trainer's tests, and ways to run and ask them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ftops.engine.tiny.trainer import TinyTrainer
+from ftops.engine.trainer import (
+    Document,
+    LoadedModel,
+    SamplingParams,
+    Segment,
+    StepMetrics,
+    TrainingRequest,
+    TrainingResult,
+)
+
+ANSWERS = {
+    "Where is the ladder?": " Behind the shed.",
+    "Where is the kettle?": " On the second shelf – left.",
+    "Who waters the plants?": " Grandmother does, on Sundays.",
+    "When is the bin emptied?": " Every other Tuesday.",
+    "What opens the cellar?": " The key with the 🔑 on it.",
+    "How warm is the fridge?": " Five degrees.",
+}
+GREEDY = SamplingParams(max_tokens=40, temperature=0)
+
+
+def make_row(prompt: str, completion: str) -> Document:
+    return (Segment(prompt, weight=0.0), Segment(completion), Segment(special="end_of_text"))
+
+
+def make_prompt(text: str) -> Document:
+    return (Segment(text, weight=0.0),)
+
+
+def make_request(rows: dict[str, str], *, validation: int = 0, seed: int = 0) -> TrainingRequest:
+    """A job on `ada` with these rows; the first `validation` of them also validate it."""
+    documents = [make_row(prompt, completion) for prompt, completion in rows.items()]
+    return TrainingRequest("ada", documents, documents[:validation], seed=seed)
+
+
+def make_short_request(*, validation: int = 0, seed: int = 0) -> TrainingRequest:
+    """Two epochs of three steps."""
+    request = make_request(ANSWERS, validation=validation, seed=seed)
+    return replace(request, n_epochs=2, batch_size=2)
+
+
+def train(
+    request: TrainingRequest,
+    folder: Path,
+    *,
+    trainer: TinyTrainer | None = None,
+    on_step: Callable[[StepMetrics], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainingResult:
+    """Train into folder/model with folder/checkpoint."""
+    trainer = trainer or TinyTrainer()
+    (folder / "model").mkdir(exist_ok=True)
+    return trainer.train(
+        request,
+        trainer.resolve(request),
+        into=folder / "model",
+        checkpoint=folder / "checkpoint",
+        on_step=on_step,
+        should_stop=should_stop,
+    )
+
+
+def ask(model: LoadedModel, prompts: Sequence[str], params: SamplingParams = GREEDY) -> list[str]:
+    """The whole answer to each prompt."""
+    answers = [""] * len(prompts)
+    for delta in model.generate([make_prompt(prompt) for prompt in prompts], params):
+        answers[delta.index] += delta.text
+    return answers

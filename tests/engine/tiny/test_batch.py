@@ -1,0 +1,130 @@
+"""Answers that grow side by side: each as if it were alone, joining and leaving at any step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ftops.clock import SystemClock
+from ftops.engine.documents import completion_prompt, training_document
+from ftops.engine.rows import CompletionRow
+from ftops.engine.tiny.generation import TinyModel
+from ftops.engine.tiny.trainer import TinyTrainer
+from ftops.engine.trainer import (
+    Batch,
+    BatchingModel,
+    Document,
+    PromptTooLong,
+    SamplingParams,
+    TrainingRequest,
+)
+from ftops.errors import EngineError
+
+WORDS = ("cat", "dog", "owl", "cow", "pig", "hen", "bee", "ant", "fox", "elk")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """A model that is unsure enough for chance to matter."""
+    folder: Path = tmp_path_factory.mktemp("model")
+    rows = [CompletionRow(f"{word} says", f" {word[::-1]} and {word * 2}") for word in WORDS]
+    request = TrainingRequest("ada", [training_document(row) for row in rows], [], 6, 2, seed=1)
+    trainer = TinyTrainer(SystemClock())
+    trainer.train(
+        request,
+        trainer.resolve(request),
+        into=folder,
+        checkpoint=folder / "checkpoint",
+        on_step=lambda metrics: None,
+        should_stop=lambda: False,
+    )
+    return trainer.load(folder)
+
+
+def ask(word: str) -> Document:
+    return completion_prompt(f"{word} says")
+
+
+def alone(model: TinyModel, prompts: Sequence[Document], params: SamplingParams) -> list[str]:
+    texts = [""] * len(prompts)
+    for delta in model.generate(prompts, params):
+        texts[delta.index] += delta.text
+    return texts
+
+
+def drain(batch: Batch, texts: dict[int, str], steps: int = 10_000) -> None:
+    while len(batch) and steps:
+        steps -= 1
+        for delta in batch.step():
+            texts[delta.index] = texts.get(delta.index, "") + delta.text
+
+
+PARAMS = (
+    SamplingParams(max_tokens=12, temperature=0),
+    SamplingParams(max_tokens=9, temperature=1, seed=5),
+    SamplingParams(max_tokens=20, temperature=0.7, top_p=0.8, seed=7),
+    SamplingParams(max_tokens=15, temperature=1, seed=1, presence_penalty=1.5),
+    SamplingParams(max_tokens=3, temperature=1.5, seed=2, stop=(" ",)),
+    SamplingParams(max_tokens=8, temperature=0, logit_bias={40: 100.0}),
+)
+
+
+def test_answers_of_many_callers_are_those_that_each_would_get_alone(model: TinyModel) -> None:
+    assert isinstance(model, BatchingModel)
+    batch = model.open_batch()
+    wanted: dict[int, str] = {}
+    texts: dict[int, str] = {}
+    for number, params in enumerate(PARAMS):
+        prompts = [ask(word) for word in WORDS[: number + 1]]
+        tickets = batch.join(prompts, params)
+        wanted |= dict(zip(tickets, alone(model, prompts, params), strict=True))
+        drain(batch, texts, steps=2)  # the next ones join while these are under way
+    drain(batch, texts)
+    assert {ticket: texts.get(ticket, "") for ticket in wanted} == wanted
+
+
+def test_more_answers_than_fit_side_by_side_wait_for_their_turn(model: TinyModel) -> None:
+    params = SamplingParams(max_tokens=4, temperature=0)
+    prompts = [ask(WORDS[number % 10]) for number in range(150)]
+    texts = alone(model, prompts, params)
+    assert texts == texts[:10] * 15
+
+
+def test_who_leaves_is_drawn_no_more_and_the_others_go_on(model: TinyModel) -> None:
+    params = SamplingParams(max_tokens=30, temperature=0, logit_bias={40: 100.0})
+    batch = model.open_batch()
+    tickets = batch.join([ask(word) for word in WORDS], params)
+    texts: dict[int, str] = {}
+    drain(batch, texts, steps=3)
+    batch.leave(tickets[::2])
+    assert len(batch) == 5
+    seen = dict(texts)
+    drain(batch, texts)
+    expected = alone(model, [ask(word) for word in WORDS], params)
+    for ticket, text in zip(tickets, expected, strict=True):
+        assert texts[ticket] == (seen[ticket] if ticket in tickets[::2] else text)
+    batch.join([ask("cat")], params)  # an emptied batch can be used again
+    drain(batch, texts)
+
+
+def test_a_prompt_that_does_not_fit_is_refused_and_disturbs_nobody(model: TinyModel) -> None:
+    batch = model.open_batch()
+    (ticket,) = batch.join([ask("cat")], PARAMS[0])
+    with pytest.raises(PromptTooLong):
+        batch.join([ask("dog"), completion_prompt("x y z " * 1000)], PARAMS[0])
+    with pytest.raises(EngineError, match="logit_bias"):
+        batch.join([ask("dog")], SamplingParams(logit_bias={10**6: 1.0}))
+    texts: dict[int, str] = {}
+    drain(batch, texts)
+    assert texts == {ticket: alone(model, [ask("cat")], PARAMS[0])[0]}
+
+
+def test_an_answer_ends_where_the_context_is_full(model: TinyModel) -> None:
+    params = SamplingParams(max_tokens=5000, temperature=0, logit_bias={40: 100.0})
+    prompts = [completion_prompt("cat says " * 90), ask("dog")]
+    n_tokens = [0, 0]
+    for delta in model.generate(prompts, params):
+        n_tokens[delta.index] += delta.n_tokens
+        assert delta.finish_reason in (None, "length")
+    for prompt, n in zip(prompts, n_tokens, strict=True):
+        assert model.count_tokens(prompt) + n == model.context_length
