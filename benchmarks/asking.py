@@ -21,7 +21,7 @@ from openai import OpenAI
 from benchmarks.engine_process import EngineProcess, run_engine
 from ftops.clock import SystemClock
 from ftops.http.request_log import RequestLog, RequestLogReader
-from ftops.inference.batch import ask
+from ftops.inference.batch import complete_all
 from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import BatchOptions
 from ftops.providers.protocol import Provider
@@ -89,7 +89,7 @@ def ask_ours(
     began_s = time.perf_counter()
     store = ResponseCache(home, SystemClock())
     sampling = Sampling(max_tokens=MAX_TOKENS)
-    found = ask(provider, model, prompts, sampling, store=store, manner=manner)
+    found = complete_all(provider, model, prompts, sampling, store=store, manner=manner)
     assert all(one.completion for one in found)
     return time.perf_counter() - began_s
 

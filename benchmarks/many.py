@@ -44,7 +44,7 @@ class Meter(NullObserver):
         self.from_s = 0.0
         self.share = 0.0
 
-    def job_changed(self, status: str) -> None:  # noqa: ARG002  # the observer's signature
+    def on_job_status(self, status: str) -> None:  # noqa: ARG002  # the observer's signature
         self.heard_of += 1
 
     def look(self) -> None:
@@ -93,7 +93,7 @@ def add_run(ledger: Ledger, clock: SystemClock, number: int, job_id: str) -> Run
         created_at=clock.now(),
         updated_at=clock.now(),
     )
-    run = ledger.move_run(ledger.add_run(run, unless_known=False), RunStatus.RUNNING)
+    run = ledger.move_run(ledger.add_run(run, if_absent=False), RunStatus.RUNNING)
     file = PreparedFile("train", "file-1", file_id="file-1")
     details = {Stage.PREPARE: PreparedData(RowFormat.COMPLETION, "", None, file).to_json()}
     for stage in (Stage.PREPARE, Stage.UPLOAD, Stage.CREATE):

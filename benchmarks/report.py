@@ -49,7 +49,7 @@ def make_runs(ledger: Ledger, home: Path) -> list[Run]:
             updated_at=_NOW,
             fine_tuned_model=f"ft:gpt-4.1-nano:acme::{number}",
         )
-        runs.append(ledger.add_run(run, unless_known=False))
+        runs.append(ledger.add_run(run, if_absent=False))
         _fill(home / "runs" / run.id, number)
     return runs
 

@@ -347,7 +347,7 @@ class Run:
     fine_tuned_model: str | None = None
     finished_at: datetime | None = None
     error: str | None = None
-    wants_own_job: bool = False  # opened with `--new`: a job that exists already is not its job
+    force_new_job: bool = False  # opened with `--new`: a job that exists already is not its job
     pruned_at: datetime | None = None  # when its files were removed, to make room
     job_status: str | None = None  # succeeded, failed or cancelled, once its job was seen to end
 

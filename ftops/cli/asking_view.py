@@ -41,7 +41,7 @@ class AskingView:
             self._said_s = now_s
             self._out.remark(f"{done:,} of {total:,} answers are there")
 
-    def noted(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         """Something that the user should know; above the bar where there is one."""
         if self.bar is None:
             self._out.remark(text)
@@ -79,5 +79,5 @@ def asking_shown(out: Output, clock: "Clock") -> Iterator[AskingView]:
         except FtopsError:
             if view.is_partial:
                 again = ": the same command goes on from here" if view.has_some else ""
-                view.noted(view.describe() + again)
+                view.on_note(view.describe() + again)
             raise

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ftops.clock import Clock
     from ftops.data.questions import Question
-    from ftops.inference.budget import CostEstimator, Forecast
+    from ftops.inference.budget import CostEstimate, CostEstimator
     from ftops.inference.outcome import CompletionResult
     from ftops.records import Json, Sampling
 
@@ -126,7 +126,7 @@ class _Work:
         yes: bool,
     ) -> None:
         from ftops.clock import SystemClock
-        from ftops.inference.budget import make_tariff
+        from ftops.inference.budget import create_cost_estimator
 
         self.out = out
         self.name = file
@@ -138,12 +138,12 @@ class _Work:
         self.anew = anew
         self.yes = yes
         self.clock = SystemClock()
-        self.tariff: CostEstimator = make_tariff(
+        self.cost_estimator: CostEstimator = create_cost_estimator(
             addressee.source, addressee.name, wiring.make_token_counting().counting
         )
 
     def ask(self) -> "list[CompletionResult]":
-        from ftops.inference.batch import ask
+        from ftops.inference.batch import complete_all
         from ftops.inference.budget import Budget
         from ftops.inference.cache import ResponseCache
         from ftops.inference.manner import BatchOptions
@@ -155,16 +155,16 @@ class _Work:
             self.clock,
             at_once=self.at_once,
             on_progress=progress.told,
-            noted=self.out.remark,
-            tariff=self.tariff,
+            on_note=self.out.remark,
+            cost_estimator=self.cost_estimator,
             budget=limit,
-            on_forecast=self._agree,
+            on_estimate=self._agree,
             anew=self.anew,
         )
         store = ResponseCache(wiring.get_home(), self.clock)
         source, name = self.addressee.source, self.addressee.name
         try:
-            return ask(source, name, prompts, self.sampling, store=store, manner=manner)
+            return complete_all(source, name, prompts, self.sampling, store=store, manner=manner)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted; {progress.describe()}", hint="The same command goes on from here."
@@ -174,18 +174,18 @@ class _Work:
                 self.out.remark(f"{progress.describe()}: the same command goes on from here")
             raise
 
-    def _agree(self, forecast: "Forecast") -> None:
+    def _agree(self, estimate: "CostEstimate") -> None:
         """Say what it will cost, and return when that is agreed to."""
-        from ftops.inference.budget import render_usd
+        from ftops.inference.budget import format_usd
 
-        price = "price not known" if forecast.usd is None else f"up to {render_usd(forecast.usd)}"
-        price = "free" if forecast.usd == 0 else price
-        rows = "1 question" if forecast.questions == 1 else f"{forecast.questions:,} questions"
+        price = "price not known" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
+        price = "free" if estimate.usd == 0 else price
+        rows = "1 question" if estimate.questions == 1 else f"{estimate.questions:,} questions"
         self.out.remark(
-            f"{rows} to {self.addressee.name}: about {forecast.prompt_tokens:,} tokens, answers of"
-            f" up to {forecast.completion_tokens:,} tokens; {price}"
+            f"{rows} to {self.addressee.name}: about {estimate.prompt_tokens:,} tokens, answers of"
+            f" up to {estimate.completion_tokens:,} tokens; {price}"
         )
-        if forecast.usd == 0 or self.yes or self.max_cost is not None:
+        if estimate.usd == 0 or self.yes or self.max_cost is not None:
             return
         if self.out.mode is not Mode.HUMAN or not sys.stdin.isatty():
             raise Refused(
@@ -224,7 +224,7 @@ class _Progress:
 def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[CompletionResult]") -> None:
     from ftops.cli.output import render_json_line
     from ftops.files import write_atomic
-    from ftops.inference.budget import render_usd
+    from ftops.inference.budget import format_usd
     from ftops.records import render_refused
 
     labels = work.addressee.find_labels()
@@ -238,7 +238,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Completion
         for question, one in zip(work.questions, outcomes, strict=True)
         if one.completion is None
     }
-    cost = work.tariff.price(fresh)
+    cost = work.cost_estimator.price(fresh)
     refused = {
         name: new
         for one in outcomes
@@ -259,7 +259,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Completion
         out.remark(f"{work.addressee.name}: {render_refused(refused)}")
     said = f"{path} is written: {len(outcomes) - len(failed):,} of {len(outcomes):,} rows answered"
     said += f", {kept:,} of them before" if kept else ""
-    said += "; price not known" if cost is None else f"; {render_usd(cost)}" if cost else ""
+    said += "; price not known" if cost is None else f"; {format_usd(cost)}" if cost else ""
     if failed:
         out.about = document
         shown = [f"{work.name}:{line}: {why}" for line, why in islice(failed.items(), _SHOWN_ROWS)]

@@ -122,35 +122,35 @@ class _RowObserver:
         self._index = index
         self._stage = ""
 
-    def run_opened(self, run: Run, *, resumed: bool) -> None:
+    def on_run_open(self, run: Run, *, resumed: bool) -> None:
         how = "goes on" if resumed else "begins"
         self._board.note(self._index, run=run, status=run.status.value, line=f"{run.id} {how}")
 
-    def stage_began(self, stage: Stage, attempt: int) -> None:
+    def on_stage_start(self, stage: Stage, attempt: int) -> None:
         self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
         self._board.note(self._index, status="running", doing=self._stage)
 
-    def stage_ended(self, record: StageRecord) -> None:
+    def on_stage_end(self, record: StageRecord) -> None:
         if record.status is StageStatus.FAILED:
             return  # the reason follows as the error
         said = f"{record.stage.value} {record.status.value}"
         outcome = describe_outcome(record)
         self._board.note(self._index, doing=said, line=f"{said}  {outcome}".rstrip())
 
-    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+    def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         render = render_bytes if unit == "bytes" else "{:g}".format
         amount = render(done) if total is None else f"{render(done)} of {render(total)}"
         words = amount if unit == "bytes" else f"{amount} {unit}"
         self._board.note(self._index, doing=f"{stage.value}: {words}")
 
-    def job_changed(self, status: str) -> None:
+    def on_job_status(self, status: str) -> None:
         self._board.note(self._index, doing=f"{self._stage}: {status}", line=f"job {status}")
 
-    def event(self, event: JobEvent) -> None:
+    def on_event(self, event: JobEvent) -> None:
         if event.level in _LOUD:
             self._board.note(self._index, line=event.message)
 
-    def noted(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self._board.note(self._index, doing=text, line=f"note: {text}")
 
 

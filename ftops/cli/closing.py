@@ -19,9 +19,9 @@ from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, T
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training, make_training
 from ftops.runs import export, notifications
-from ftops.runs.commands import find_run_words
+from ftops.runs.commands import list_run_arguments
 from ftops.runs.open_run import load_evaluation, load_results
-from ftops.runs.training_data import find_facts
+from ftops.runs.training_data import read_training_facts
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
 _SHOWN_EVENTS = 8
@@ -95,7 +95,7 @@ def render_closing(report: Report) -> Iterator[RenderableType]:
 
 def render_training(report: Report) -> Iterator[RenderableType]:
     """The curve, what it says, and a few rows of the results, as far as there are any."""
-    training = make_training(report.results, find_facts(report.stages))
+    training = make_training(report.results, read_training_facts(report.stages))
     findings = training_views.list_findings(training, report.evaluation)
     yield from training_views.render_single(training, findings)
     if report.results:
@@ -187,7 +187,7 @@ def next_commands(report: Report) -> list[str]:
     """What to type next, complete and ready to copy."""
     run = report.run
     model = run.fine_tuned_model
-    again = find_run_words(run, job_file=views.render_path(run.job_file))
+    again = list_run_arguments(run, job_file=views.render_path(run.job_file))
     if run.status in (RunStatus.FAILED, RunStatus.CANCELLED) and not run.ended_before_job:
         return [views.quote("ftops", *again, "--retry")]
     if report.model and report.model.deleted_at:

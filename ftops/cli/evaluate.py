@@ -126,7 +126,7 @@ def evaluate(
         clock, home = SystemClock(), wiring.get_home()
         counting = wiring.make_token_counting().counting
         with asking_shown(out, clock) as view, near_names_shown([named]):
-            tools = Tools(ledger, reach, clock, home, view.noted, view.told, counting)
+            tools = Tools(ledger, reach, clock, home, view.on_note, view.told, counting)
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train
             )

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 
 from ftops.cli import views
 from ftops.evaluation.forecasting import EvaluationForecast
-from ftops.inference.budget import Forecast, render_usd
+from ftops.inference.budget import CostEstimate, format_usd
 from ftops.records import Json
 
 
@@ -32,8 +32,8 @@ def warn_of_evaluation(found: EvaluationForecast | None, most_usd: float | None)
         yield "evaluate.max_cost_usd cannot be held: a price is not known (docs/prices.md)"
     elif found.usd > most_usd:
         yield (
-            f"the evaluation may cost up to {render_usd(found.usd)}, and evaluate.max_cost_usd is"
-            f" {render_usd(most_usd)}: it would not be begun"
+            f"the evaluation may cost up to {format_usd(found.usd)}, and evaluate.max_cost_usd is"
+            f" {format_usd(most_usd)}: it would not be begun"
         )
 
 
@@ -64,7 +64,7 @@ def evaluation_to_json(found: EvaluationForecast | None) -> Json:
     }
 
 
-def _describe(forecast: Forecast) -> str:
+def _describe(forecast: CostEstimate) -> str:
     questions = "1 question" if forecast.questions == 1 else f"{forecast.questions:,} questions"
     return (
         f"{questions}, about {forecast.prompt_tokens:,} tokens, answers of up to"
@@ -75,4 +75,4 @@ def _describe(forecast: Forecast) -> str:
 def _describe_price(usd: float | None) -> str:
     if usd is None:
         return "price not known"
-    return "free" if usd == 0 else f"up to {render_usd(usd)}"
+    return "free" if usd == 0 else f"up to {format_usd(usd)}"

@@ -95,22 +95,22 @@ class LiveCurve:
         table = render_results(training.rows[-_LAST_STEPS:])
         return Group(title, "", indent(Text(curve)), "", indent(table))
 
-    def run_opened(self, run: Run, *, resumed: bool) -> None: ...
-    def stage_began(self, stage: Stage, attempt: int) -> None:
+    def on_run_open(self, run: Run, *, resumed: bool) -> None: ...
+    def on_stage_start(self, stage: Stage, attempt: int) -> None:
         self._note_status(stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})")
 
-    def stage_ended(self, record: StageRecord) -> None:
+    def on_stage_end(self, record: StageRecord) -> None:
         if not self.is_drawn and record.status is not StageStatus.PENDING:
             self._show(describe_stage(record))
 
-    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None: ...
+    def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None: ...
 
-    def job_changed(self, status: str) -> None:
+    def on_job_status(self, status: str) -> None:
         self._note_status(status)
         if not self.is_drawn:
             self._show(f"job {status}")
 
-    def event(self, event: JobEvent) -> None:
+    def on_event(self, event: JobEvent) -> None:
         row = self.learn(event)
         if event.level in _LOUD:
             self._show(describe_event(event))
@@ -118,7 +118,7 @@ class LiveCurve:
             self._said_until = row.step
             self._show(_describe_row(row, self._total))
 
-    def noted(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self._show(f"note: {text}")
 
     def _is_worth_a_line(self, row: ResultRow) -> bool:

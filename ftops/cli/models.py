@@ -125,16 +125,16 @@ def _look_up(
 
     tuned = ledger.find_model(model.id)
     figures = source.find_figures(tuned.base if tuned else model.id)
-    ends = lineage.find_end(model.shutdown_date, figures)
+    ends = lineage.find_shutdown_date(model.shutdown_date, figures)
     if tuned is None:
         return ListedModel(model, settings, ends=ends)
-    made = lineage.load_generation(ledger, tuned)
+    made = lineage.load_model_version(ledger, tuned)
     evaluation = lineage.find_evaluation(made.run, wiring.get_home()) if made.run else None
     return ListedModel(
         model=model,
         provider=settings,
         made=made,
-        headline=lineage.find_headline(evaluation),
+        headline=lineage.find_primary_metric(evaluation),
         cost=lineage.find_training_cost(made, figures),
         ends=ends,
     )
@@ -185,7 +185,7 @@ def _collect(
             row_format = source.row_format(named.name)
         base, shutdown_date = found.base, found.shutdown_date
     figures = wiring.find_figures(named.provider, base or named.name)
-    generations = lineage.trace(ledger, tuned) if tuned else []
+    generations = lineage.trace_lineage(ledger, tuned) if tuned else []
     evaluation = lineage.find_evaluation(named.run, home) if named.run else None
     is_whole = named.run is None or named.run.fine_tuned_model == named.name
     return ModelCard(
@@ -193,10 +193,10 @@ def _collect(
         provider=named.provider,
         base=base,
         lineage=generations,
-        headline=lineage.find_headline(evaluation, "" if is_whole else named.name),
+        headline=lineage.find_primary_metric(evaluation, "" if is_whole else named.name),
         cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
-        ends=lineage.find_end(shutdown_date, figures),
-        checkpoints=lineage.find_checkpoints(generations[-1]) if generations else [],
+        ends=lineage.find_shutdown_date(shutdown_date, figures),
+        checkpoints=lineage.list_checkpoints(generations[-1]) if generations else [],
         usage=make_usage(named, row_format, home=home, environ=read_environ()),
         home=home,
     )

@@ -31,11 +31,11 @@ class NamedModel:
         """NotFound when the ledger knows that the model was deleted."""
         if self.tuned is not None and self.tuned.deleted_at is not None:
             from ftops.cli.views import quote, render_path
-            from ftops.runs.commands import find_run_words
+            from ftops.runs.commands import list_run_arguments
 
             again = "run JOB.yaml"
             if self.run:
-                words = find_run_words(self.run, job_file=render_path(self.run.job_file))
+                words = list_run_arguments(self.run, job_file=render_path(self.run.job_file))
                 again = quote(*words)
             raise NotFound(
                 f"the model {self.name} was deleted on"
@@ -61,9 +61,9 @@ def find_named_model(
     if run is None:
         if ref.startswith(_OURS):
             raise UnknownRun(f"no run or job is called {ref!r}")
-        from ftops.runs.lineage import find_maker
+        from ftops.runs.lineage import find_checkpoint_owner
 
-        tuned = find_maker(ledger, ref)
+        tuned = find_checkpoint_owner(ledger, ref)
         if tuned is not None:
             return _make(ledger, ref, tuned, asked)
         return NamedModel(ref, asked or wiring.get_default_provider(), near=_find_near(ledger, ref))

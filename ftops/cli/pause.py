@@ -44,7 +44,7 @@ def _change(out: Output, ref: str, act: "Callable[[Run, RunContext], Job]") -> N
     with wiring.open_ledger() as ledger:
         run = ledger.get_run(ref)
         out.about = {"run_id": run.id, "job_id": run.job_id}
-        with wiring.open_desk(ledger, run.provider, NullObserver()) as desk:
+        with wiring.open_run_context(ledger, run.provider, NullObserver()) as desk:
             job = act(run, desk)
     out.finish(
         {**run_document(run), "job_status": job.status},

@@ -173,7 +173,7 @@ def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
 
 
 def _announce(found: "Run", desk: "RunContext") -> "Run":
-    desk.observer.run_opened(found, resumed=True)
+    desk.observer.on_run_open(found, resumed=True)
     return found
 
 
@@ -227,7 +227,7 @@ def drive_watched(
     """
     from ftops.runs.open_run import drive
 
-    with wiring.open_desk(ledger, settings, observer) as desk:
+    with wiring.open_run_context(ledger, settings, observer) as desk:
         run = opened(desk)
         out.about = {"run_id": run.id}
         done_before = run.finished_at is not None and not run.ended_before_job
@@ -258,7 +258,7 @@ def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
 
 def _interrupted(run: "Run") -> Interrupted:
     from ftops.cli.views import quote, render_path
-    from ftops.runs.commands import find_run_words
+    from ftops.runs.commands import list_run_arguments
 
     if run.finished_at is not None:
         return Interrupted(
@@ -266,7 +266,7 @@ def _interrupted(run: "Run") -> Interrupted:
             hint=quote("ftops", "follow", run.id) + " tells them.",
         )
     if run.job_id is None:
-        again = find_run_words(run, job_file=render_path(run.job_file))
+        again = list_run_arguments(run, job_file=render_path(run.job_file))
         return Interrupted(
             "interrupted before the job was created; what is done is kept",
             hint=quote("ftops", *again) + " goes on from here.",

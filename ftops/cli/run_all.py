@@ -99,13 +99,13 @@ def _run_one(
     )
     sending = approve(out, job, wishes.trusting, ask=False)
     for field, what in list_code(job.spec, job.path):
-        observer.noted(f"code that runs on this machine: {field}  {what}")
+        observer.on_note(f"code that runs on this machine: {field}  {what}")
     desk = make_desk(job.spec.provider_settings(), observer)
     run = open_run(
         job, desk, new=wishes.new, retry=wishes.retry, check_new=lambda: check_keys(sending)
     )
     if run.job_id is None and run.finished_at is None and not sending.stays_here:
-        observer.noted(sending.describe())
+        observer.on_note(sending.describe())
     run = drive(run, desk, detach=wishes.detach)
     check_run_gate(run, desk.home)
     return run

@@ -95,7 +95,7 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
     from ftops.records import RunStatus
     from ftops.runs.observer import NullObserver
     from ftops.runs.open_run import cancel_job_file, cancel_run
-    from ftops.runs.pause import too_late
+    from ftops.runs.pause import make_too_late_error
     from ftops.spec.named_paths import list_code
 
     with wiring.open_ledger() as ledger:
@@ -104,15 +104,17 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
             job = wiring.load_job_file(Path(ref), [], allow_outside=True)
             say_code(out, list_code(job.spec, job.path))
             approve(out, job, trusting)
-            with wiring.open_desk(ledger, job.spec.provider_settings(), NullObserver()) as desk:
+            with wiring.open_run_context(
+                ledger, job.spec.provider_settings(), NullObserver()
+            ) as desk:
                 run = cancel_job_file(job, desk)
         else:
             found = ledger.get_run(ref)
-            with wiring.open_desk(ledger, found.provider, NullObserver()) as desk:
+            with wiring.open_run_context(ledger, found.provider, NullObserver()) as desk:
                 run = cancel_run(found, desk)
     if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         out.about = {"run_id": run.id, "job_id": run.job_id}
-        raise too_late(run, "cancelled")
+        raise make_too_late_error(run, "cancelled")
     out.finish(
         run_document(run),
         essential=[run.status.value],

@@ -48,7 +48,7 @@ def track(out: Output, refs: Refs, tools: Tools = None) -> None:
     Parameters, curves, figures, files and lineage go there; told again, a run is brought up to
     date and not there twice. Nothing is sent to W&B unless WANDB_MODE is online.
     """
-    from ftops.runs.export import track_now
+    from ftops.runs.export import export_now
 
     chosen = [_read_tool(text) for text in tools or ()]
     tracker = wiring.make_tracker()
@@ -58,7 +58,7 @@ def track(out: Output, refs: Refs, tools: Tools = None) -> None:
         for run in [ledger.get_run(ref) for ref in refs]:
             for target in _find_targets(run, chosen):
                 try:
-                    place = track_now(run, ledger, wiring.get_home(), tracker, target)
+                    place = export_now(run, ledger, wiring.get_home(), tracker, target)
                 except TrackFailed as error:
                     failures.append(error)
                 else:
@@ -85,9 +85,9 @@ def _read_tool(text: str) -> "tuple[str, dict[str, str]]":
 def _find_targets(run: "Run", chosen: "list[tuple[str, dict[str, str]]]") -> "list[TrackTarget]":
     """Where this run goes: as the options say, with the job file's settings for the tools alone."""
     from ftops.exports.delivery import TrackTarget
-    from ftops.runs.export import find_targets
+    from ftops.runs.export import list_export_targets
 
-    named = list(find_targets(run))
+    named = list(list_export_targets(run))
     if not chosen and not named:
         raise TrackFailed(
             f"the job file of {run.id} names no tool under track",

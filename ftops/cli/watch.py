@@ -51,14 +51,14 @@ class Watcher:
         if self._bar:
             stack.enter_context(self._bar.progress)
 
-    def run_opened(self, run: Run, *, resumed: bool) -> None:
+    def on_run_open(self, run: Run, *, resumed: bool) -> None:
         self._show(render_header(run, resumed=resumed))
 
-    def stage_began(self, stage: Stage, attempt: int) -> None:
+    def on_stage_start(self, stage: Stage, attempt: int) -> None:
         if self._bar:
             self._bar.begin(stage, attempt)
 
-    def stage_ended(self, record: StageRecord) -> None:
+    def on_stage_end(self, record: StageRecord) -> None:
         if self._bar:
             self._bar.end()
         if self._held_back and record.stage is Stage.FOLLOW:
@@ -67,21 +67,21 @@ class Watcher:
         if record.status is not StageStatus.PENDING:
             self._show(describe_stage(record))
 
-    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+    def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         if self._bar:
             self._bar.move(stage, done, total, unit)
 
-    def job_changed(self, status: str) -> None:
+    def on_job_status(self, status: str) -> None:
         if self._bar:
             self._bar.say(status)
 
-    def event(self, event: JobEvent) -> None:
+    def on_event(self, event: JobEvent) -> None:
         if self._is_worth_a_line(event):
             self._show(describe_event(event))
         else:
             self._held_back += 1
 
-    def noted(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self._show(f"  note: {text}")
 
     def _is_worth_a_line(self, event: JobEvent) -> bool:

@@ -229,7 +229,7 @@ def open_providers(
 
 
 @contextlib.contextmanager
-def open_desk(
+def open_run_context(
     ledger: "Ledger", settings: "ProviderSettings", observer: "Observer"
 ) -> "Iterator[RunContext]":
     """All that driving a run takes."""
@@ -238,14 +238,14 @@ def open_desk(
     from ftops.runs.context import RunContext
 
     clock = SystemClock()
-    with open_provider(settings, say=observer.noted) as provider, open_providers() as reach:
+    with open_provider(settings, say=observer.on_note) as provider, open_providers() as reach:
         yield RunContext(
             ledger=ledger,
             provider=provider,
             clock=clock,
             home=get_home(),
             observer=observer,
-            notifier=Delivery(read_environ(), clock, open_request_log(observer.noted)),
+            notifier=Delivery(read_environ(), clock, open_request_log(observer.on_note)),
             tracker=make_tracker(),
             tokens=make_token_counting(),
             reach=reach,

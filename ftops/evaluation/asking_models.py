@@ -8,8 +8,8 @@ from ftops.clock import Clock
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.costs import LIMIT
 from ftops.evaluation.interview import Reply
-from ftops.inference.batch import ask, make_keys
-from ftops.inference.budget import Budget, Forecast, make_tariff
+from ftops.inference.batch import complete_all, make_keys
+from ftops.inference.budget import Budget, CostEstimate, create_cost_estimator
 from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import LOADING_PAUSES_S, BatchOptions
 from ftops.inference.outcome import CompletionResult
@@ -40,7 +40,7 @@ class StoredInterview:
     budget: Budget | None = None
     at_once: int | None = None
     sleep: Callable[[float], None] | None = None
-    noted: Callable[[str], None] = _say_nothing
+    on_note: Callable[[str], None] = _say_nothing
 
     def ask(
         self,
@@ -60,21 +60,25 @@ class StoredInterview:
             loading_pauses_s=LOADING_PAUSES_S if fresh else (),
             sleep=self.sleep,
             on_progress=lambda done, _total: on_progress(done),
-            noted=self.noted,
-            tariff=make_tariff(provider, model, self.counting) if self.budget else None,
+            on_note=self.on_note,
+            cost_estimator=create_cost_estimator(provider, model, self.counting)
+            if self.budget
+            else None,
             budget=self.budget,
         )
-        outcomes = ask(provider, model, prompts, sampling, store=self.store, manner=manner)
+        outcomes = complete_all(provider, model, prompts, sampling, store=self.store, manner=manner)
         return [_to_reply(outcome) for outcome in outcomes]
 
     def foresee(
         self, provider: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> Forecast:
+    ) -> CostEstimate:
         """See `Interview`."""
         shelf = self.store.open(provider.account, model)
         questions = dict(zip(make_keys(prompts, sampling), prompts, strict=True))
         left = [prompt for key, prompt in questions.items() if shelf.find(key) is None]
-        return make_tariff(provider, model, self.counting).forecast(left, sampling.max_tokens)
+        return create_cost_estimator(provider, model, self.counting).estimate(
+            left, sampling.max_tokens
+        )
 
 
 def make_budget(spec: EvaluateSpec) -> Budget | None:

@@ -8,14 +8,14 @@ from ftops.evaluation.candidates import Candidate, Field
 from ftops.evaluation.interview import make_sampling
 from ftops.evaluation.judging import JUDGED, NAME, put_blank
 from ftops.evaluation.simple import SIMPLE
-from ftops.inference.budget import Forecast, find_prices, render_usd
+from ftops.inference.budget import CostEstimate, find_prices, format_usd
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.measures import JudgeMetric
 
 # What prompts to a model take at most, as far as they are still to be asked.
-Foresee = Callable[[Provider, str, Sequence[Prompt], Sampling], Forecast]
+Foresee = Callable[[Provider, str, Sequence[Prompt], Sampling], CostEstimate]
 LIMIT = "evaluate.max_cost_usd"
 
 
@@ -26,7 +26,7 @@ class Asked:
     name: str
     model: str
     provider: str
-    forecast: Forecast
+    forecast: CostEstimate
 
 
 def foresee_all(
@@ -77,7 +77,7 @@ def _foresee_judges(
         written = questions * JUDGED.max_tokens
         prices = find_prices(provider.find_figures(wanted.model))
         usd = prices.price(read, written) if prices else None
-        forecast = Forecast(questions, read, written, usd)
+        forecast = CostEstimate(questions, read, written, usd)
         yield Asked(wanted.name or NAME, wanted.model, provider.name, forecast)
 
 
@@ -104,7 +104,7 @@ def check_cost(asked: Sequence[Asked], most_usd: float) -> None:
         total += one.forecast.usd
     if total > most_usd:
         raise LimitExceeded(
-            f"nothing was asked: the evaluation would cost up to {render_usd(total)}, and {LIMIT}"
-            f" is {render_usd(most_usd)}",
+            f"nothing was asked: the evaluation would cost up to {format_usd(total)}, and {LIMIT}"
+            f" is {format_usd(most_usd)}",
             hint=f"Raise {LIMIT}, lower evaluate.max_rows, or name fewer candidates.",
         )

@@ -17,7 +17,7 @@ from ftops.evaluation.questions import read_questions
 from ftops.evaluation.rows import prepare_rows
 from ftops.evaluation.subject import Subject
 from ftops.evaluation.ways import Way
-from ftops.inference.budget import Forecast, make_tariff
+from ftops.inference.budget import CostEstimate, create_cost_estimator
 from ftops.metrics.evaluation import LeftOut
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, ProviderSettings, Sampling
@@ -85,8 +85,8 @@ def foresee_evaluation(
 
     def foresee(
         asked: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> Forecast:
-        return make_tariff(asked, model, counting).forecast(prompts, sampling.max_tokens)
+    ) -> CostEstimate:
+        return create_cost_estimator(asked, model, counting).estimate(prompts, sampling.max_tokens)
 
     longest = spec.max_tokens or questions.longest
     return EvaluationForecast(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ftops.inference.budget import Forecast
+from ftops.inference.budget import CostEstimate
 from ftops.metrics.answers import Problem
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
@@ -55,7 +55,7 @@ class Interview(Protocol):
 
     def foresee(
         self, provider: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> Forecast:
+    ) -> CostEstimate:
         """What it takes at most to ask those prompts that were not answered before."""
         ...
 

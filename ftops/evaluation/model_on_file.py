@@ -46,7 +46,7 @@ class Tools:
     reach: OpenProvider
     clock: Clock
     home: Path
-    noted: Callable[[str], None]
+    on_note: Callable[[str], None]
     progress: Progress
     counting: Counting
 
@@ -88,7 +88,7 @@ def evaluate_model(
             make_budget(spec),
             at_once=spec.concurrency,
             sleep=tools.clock.sleep,
-            noted=tools.noted,
+            on_note=tools.on_note,
         )
         interviews = interview_all(field, spec, interview, tools.progress)
         evaluation = score_interviews(
@@ -100,7 +100,7 @@ def evaluate_model(
         )
         kept = tools.home / FOLDER / _name_folder(model, questions.sha256)
         keep_evaluation(kept, evaluation, interviews.answers)
-        tools.noted(f"note: the answers are kept in {kept}")
+        tools.on_note(f"note: the answers are kept in {kept}")
     return evaluation
 
 

@@ -19,7 +19,7 @@ from ftops.records import Prompt, Sampling
 _LOOK_EVERY_S = 0.5
 
 
-def ask(
+def complete_all(
     provider: Provider,
     model: str,
     prompts: Sequence[Prompt],
@@ -45,11 +45,11 @@ def ask(
     done = sum(places[key] for key, one in found.items() if one.completion is not None)
     manner.on_progress(done, len(keys))
     if left:
-        if manner.tariff is not None:
-            forecast = manner.tariff.forecast(list(left.values()), sampling.max_tokens)
+        if manner.cost_estimator is not None:
+            estimate = manner.cost_estimator.estimate(list(left.values()), sampling.max_tokens)
             if manner.budget is not None:
-                manner.budget.check(manner.tariff, forecast, model)
-            manner.on_forecast(forecast)
+                manner.budget.check(manner.cost_estimator, estimate, model)
+            manner.on_estimate(estimate)
         session = BatchRunner(provider, model, sampling, shelf, manner, left)
         try:
             with _take_turn(shelf, model, sampling, manner), closing(session.run()) as news:
@@ -74,7 +74,7 @@ def _take_turn(
                 yield
                 return
         if not has_noted:
-            manner.noted(f"another command is asking {model}; waiting for its answers")
+            manner.on_note(f"another command is asking {model}; waiting for its answers")
             has_noted = True
         manner.pause(_LOOK_EVERY_S)
 

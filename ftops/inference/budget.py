@@ -35,7 +35,7 @@ def find_prices(figures: ModelFigures) -> Prices | None:
     return Prices(figures.input_usd, figures.output_usd)
 
 
-def count_prompts(prompts: Sequence[Prompt], counter: Counter) -> list[int]:
+def count_prompt_tokens(prompts: Sequence[Prompt], counter: Counter) -> list[int]:
     """The tokens of each prompt, the marks around the messages of a chat included."""
     texts = [[one] if isinstance(one, str) else [part.content for part in one] for one in prompts]
     counts = iter(counter.count([text for some in texts for text in some]))
@@ -47,7 +47,7 @@ def count_prompts(prompts: Sequence[Prompt], counter: Counter) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class CostEstimate:
     """What questions will take: `completion_tokens` at most, `usd` at most (None: not known)."""
 
     questions: int
@@ -64,12 +64,12 @@ class CostEstimator:
     prices: Prices | None
     advice: str = ""
 
-    def forecast(self, prompts: Sequence[Prompt], max_tokens: int) -> Forecast:
+    def estimate(self, prompts: Sequence[Prompt], max_tokens: int) -> CostEstimate:
         """What these prompts take when each answer is as long as it may be."""
-        read = sum(count_prompts(prompts, self.counter))
+        read = sum(count_prompt_tokens(prompts, self.counter))
         written = max_tokens * len(prompts)
         usd = None if self.prices is None else self.prices.price(read, written)
-        return Forecast(len(prompts), read, written, usd)
+        return CostEstimate(len(prompts), read, written, usd)
 
     def price(self, answers: Sequence[Completion]) -> float | None:
         """What these answers have cost; None when prices or tokens are not known."""
@@ -87,7 +87,7 @@ class CostEstimator:
         return spent
 
 
-def make_tariff(provider: Provider, model: str, counting: Counting) -> CostEstimator:
+def create_cost_estimator(provider: Provider, model: str, counting: Counting) -> CostEstimator:
     """How asking that model is priced, by what is known of it here; asks nobody."""
     vocabulary = find_vocabulary_name(provider.name, find_base_model(model) or model)
     figures = provider.find_figures(model)
@@ -108,19 +108,19 @@ class Budget:
         self._reserved_usd = 0.0
         self._changed = threading.Condition()
 
-    def check(self, tariff: CostEstimator, forecast: Forecast, model: str) -> None:
+    def check(self, cost_estimator: CostEstimator, estimate: CostEstimate, model: str) -> None:
         """LimitExceeded when all of it may cost more than is left; nothing was sent then."""
-        if forecast.usd is None:
+        if estimate.usd is None:
             raise LimitExceeded(
                 f"{self._limit} cannot be held: the price of asking {model} is not known",
-                hint=tariff.advice or _HINT,
+                hint=cost_estimator.advice or _HINT,
             )
-        if self.spent_usd + forecast.usd > self.max_cost_usd:
+        if self.spent_usd + estimate.usd > self.max_cost_usd:
             raise LimitExceeded(
-                f"asking {model} would cost up to {render_usd(forecast.usd)}"
-                f" ({forecast.questions:,} questions, about {forecast.prompt_tokens:,} tokens, and"
-                f" answers of up to {forecast.completion_tokens:,}), and {self._limit} is"
-                f" {render_usd(self.max_cost_usd - self.spent_usd)}",
+                f"asking {model} would cost up to {format_usd(estimate.usd)}"
+                f" ({estimate.questions:,} questions, about {estimate.prompt_tokens:,} tokens, and"
+                f" answers of up to {estimate.completion_tokens:,}), and {self._limit} is"
+                f" {format_usd(self.max_cost_usd - self.spent_usd)}",
                 hint=_HINT,
             )
 
@@ -135,8 +135,8 @@ class Budget:
                     break
                 if not self._reserved_usd:
                     raise LimitExceeded(
-                        f"{render_usd(self.spent_usd)} are spent, and the next answer may cost more"
-                        f" than is left: {self._limit} is {render_usd(self.max_cost_usd)}",
+                        f"{format_usd(self.spent_usd)} are spent, and the next answer may cost more"
+                        f" than is left: {self._limit} is {format_usd(self.max_cost_usd)}",
                         hint=_HINT,
                     )
                 self._changed.wait(timeout=0.5)
@@ -152,6 +152,6 @@ class Budget:
             self._changed.notify_all()
 
 
-def render_usd(usd: float) -> str:
+def format_usd(usd: float) -> str:
     """Money with as many digits as it takes to see any: $0.0012, $3.40."""
     return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"

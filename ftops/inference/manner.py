@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftops.clock import Clock
-from ftops.inference.budget import Budget, CostEstimator, Forecast
+from ftops.inference.budget import Budget, CostEstimate, CostEstimator
 
 # A hosted model is often unknown for some minutes after the job that made it has succeeded.
 LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
@@ -13,7 +13,7 @@ LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
 def _pass_over(_done: int, _total: int) -> None: ...
 
 
-def _take_note(_forecast: Forecast) -> None: ...
+def _take_note(_forecast: CostEstimate) -> None: ...
 
 
 def _say_nothing(_text: str) -> None: ...
@@ -40,9 +40,9 @@ class BatchOptions:
     loading_pauses_s: Sequence[float] = ()
     sleep: Callable[[float], None] | None = None
     on_progress: Callable[[int, int], None] = _pass_over
-    noted: Callable[[str], None] = _say_nothing
-    tariff: CostEstimator | None = None
-    on_forecast: Callable[[Forecast], None] = _take_note
+    on_note: Callable[[str], None] = _say_nothing
+    cost_estimator: CostEstimator | None = None
+    on_estimate: Callable[[CostEstimate], None] = _take_note
     budget: Budget | None = None
     anew: bool = False
 

@@ -10,7 +10,7 @@ _ROW_PARAMS = ("prompt", "messages", "input")
 _BROKEN = 500  # the status of a server that fails at what it was asked; 502 to 504: it is not there
 
 
-def is_of_a_row(error: ProviderError) -> bool:
+def is_row_error(error: ProviderError) -> bool:
     """Whether the provider says that it cannot answer this very question, now or later."""
     if not isinstance(error, Rejected):
         return False
@@ -22,7 +22,7 @@ def is_declined(error: ProviderError) -> bool:
     return error.code in _POLICY_CODES
 
 
-def may_be_of_a_row(error: ProviderError) -> bool:
+def may_be_row_error(error: ProviderError) -> bool:
     """Whether other questions may well be answered, though this one was not."""
     if isinstance(error, Unavailable):
         return error.status == _BROKEN

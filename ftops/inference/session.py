@@ -10,7 +10,7 @@ from ftops.inference.cache import ModelCache
 from ftops.inference.line import Chunk, WorkQueue
 from ftops.inference.manner import BatchOptions
 from ftops.inference.outcome import CompletionResult
-from ftops.inference.refusals import is_declined, is_of_a_row, may_be_of_a_row
+from ftops.inference.refusals import is_declined, is_row_error, may_be_row_error
 from ftops.providers.protocol import Provider
 from ftops.records import Completion, Prompt, Sampling
 
@@ -167,7 +167,7 @@ class BatchRunner:
                 with self._lock:
                     is_news, self._has_noted = not self._has_noted, True
                 if is_news:
-                    manner.noted(f"{self._model} is not being served yet; waiting for it")
+                    manner.on_note(f"{self._model} is not being served yet; waiting for it")
                 manner.pause(pause_s)
         return self._provider.complete(self._model, prompts, self._sampling)
 
@@ -176,8 +176,8 @@ class BatchRunner:
         if isinstance(error, RateLimited) and not error.final and self._is_one_too_many():
             self._line.put_back([portion])
             return False
-        of_a_row = is_of_a_row(error)
-        if not of_a_row and not may_be_of_a_row(error):
+        of_a_row = is_row_error(error)
+        if not of_a_row and not may_be_row_error(error):
             raise error
         if len(portion) > 1:  # one of them may have spoilt it for the others
             self._line.put_back([(key,) for key in portion])
@@ -210,15 +210,15 @@ class BatchRunner:
         self._line.close()
 
     def _reserve(self, prompts: Sequence[Prompt]) -> float:
-        tariff, budget = self._manner.tariff, self._manner.budget
-        if tariff is None or budget is None:
+        cost_estimator, budget = self._manner.cost_estimator, self._manner.budget
+        if cost_estimator is None or budget is None:
             return 0.0
-        usd = tariff.forecast(prompts, self._sampling.max_tokens).usd or 0.0
+        usd = cost_estimator.estimate(prompts, self._sampling.max_tokens).usd or 0.0
         budget.reserve(usd, lambda: self._line.is_closed)
         return usd
 
     def _settle(self, reserved_usd: float, answers: Sequence[Completion]) -> None:
-        tariff, budget = self._manner.tariff, self._manner.budget
-        if tariff is not None and budget is not None:
-            spent = tariff.price(answers)
+        cost_estimator, budget = self._manner.cost_estimator, self._manner.budget
+        if cost_estimator is not None and budget is not None:
+            spent = cost_estimator.price(answers)
             budget.settle(reserved_usd, reserved_usd if spent is None else spent)

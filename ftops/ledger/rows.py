@@ -161,7 +161,7 @@ def to_run(row: SqlRow) -> Run:
         fine_tuned_model=row[12],
         finished_at=_moment_or_none(row[13]),
         error=row[14],
-        wants_own_job=bool(row[15]),
+        force_new_job=bool(row[15]),
         pruned_at=_moment_or_none(row[16]),
         job_status=row[17],
     )
@@ -280,7 +280,7 @@ def run_values(run: Run) -> SqlRow:
         run.fine_tuned_model,
         to_text(run.finished_at) if run.finished_at else None,
         run.error,
-        run.wants_own_job,
+        run.force_new_job,
         to_text(run.pruned_at) if run.pruned_at else None,
         run.job_status,
     )

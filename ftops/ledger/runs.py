@@ -19,14 +19,14 @@ _NEWEST = "ORDER BY created_at DESC, rowid DESC"
 class Runs(Store):
     """What the ledger knows of runs."""
 
-    def add_run(self, run: Run, *, unless_known: bool) -> Run:
+    def add_run(self, run: Run, *, if_absent: bool) -> Run:
         """Record the run with its six stages, and return it.
 
         With `unless_known`, a run of the same key that is there already is returned instead;
         another process cannot come in between.
         """
         with self._changing("add_run") as connection:
-            if unless_known and (known := _newest(connection, "key = ?", run.key)):
+            if if_absent and (known := _newest(connection, "key = ?", run.key)):
                 return known
             marks = ", ".join("?" for _ in RUN_COLUMNS.split(","))
             connection.execute(

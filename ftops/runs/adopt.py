@@ -17,7 +17,7 @@ from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
 from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, Stage
-from ftops.runs.commands import say, say_follow
+from ftops.runs.commands import format_command, format_follow_command
 from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.keys import make_key
 from ftops.runs.lock import hold_run
@@ -50,12 +50,12 @@ def adopt_job(
     RunError when a run has the job in another way, or the file another run.
     """
     if known := find_run_to_reopen(job_id, desk.ledger):
-        desk.observer.run_opened(known, resumed=True)
+        desk.observer.on_run_open(known, resumed=True)
         return known
     desk.provider.ensure_ready()
     job = desk.provider.get_job(job_id)
     if maker := _find_maker(job, desk):
-        desk.observer.run_opened(maker, resumed=True)
+        desk.observer.on_run_open(maker, resumed=True)
         return maker
     if job_file:
         _check_same_model(job, job_file)
@@ -64,10 +64,10 @@ def adopt_job(
     if known := desk.ledger.find_run_by_key(key):
         raise RunError(
             f"{loaded.path} has a run already: {known.id}",
-            hint=f"Leave the job file out: {say('adopt', job_id)}.",
+            hint=f"Leave the job file out: {format_command('adopt', job_id)}.",
         )
     run = replace(make_run(loaded, desk, key), job_id=job.id)
-    run = desk.ledger.add_run(run, unless_known=True)
+    run = desk.ledger.add_run(run, if_absent=True)
     write_atomic(get_run_folder(desk.home, run.id) / JOB_FILE, loaded.text.encode())
     if job_file is None:
         _record(desk.ledger, run.id, Stage.PREPARE, "succeed", _describe_files(job, desk))
@@ -79,7 +79,7 @@ def adopt_job(
     _record(desk.ledger, run.id, Stage.UPLOAD, "skip", files)
     created: dict[str, Json] = {"job_id": job.id, "model": job.model, "adopted": True}
     _record(desk.ledger, run.id, Stage.CREATE, "succeed", created)
-    desk.observer.run_opened(run, resumed=False)
+    desk.observer.on_run_open(run, resumed=False)
     return run
 
 
@@ -93,7 +93,7 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
         return run
     raise RunError(
         f"{job_id} is known already: it is a job of {run.id}",
-        hint=f"{say_follow(run.id)} goes on with it; {say('show', run.id)} shows it.",
+        hint=f"{format_follow_command(run.id)} goes on with it; {format_command('show', run.id)} shows it.",
     )
 
 
@@ -133,7 +133,7 @@ def _write_job_file(job: Job, desk: RunContext, settings: ProviderSettings) -> P
     if not job.training_file:
         raise RunError(
             f"the provider does not tell what {job.id} was trained on",
-            hint=f"Name its job file: {say('adopt', job.id, 'JOB.yaml')}.",
+            hint=f"Name its job file: {format_command('adopt', job.id, 'JOB.yaml')}.",
         )
     name = _UNNAMED.sub("-", job.id).strip("-._")[:64]
     told: dict[str, Json] = {

@@ -15,7 +15,7 @@ from ftops.errors import (
 )
 from ftops.http.request_log import in_run_scope
 from ftops.records import Job, JobRequest, Run, Stage
-from ftops.runs.commands import say_follow
+from ftops.runs.commands import format_follow_command
 from ftops.runs.context import RunContext
 from ftops.runs.lock import hold_run
 from ftops.runs.notifications import end_run
@@ -81,7 +81,7 @@ def _cancel_and_tell(run: Run, desk: RunContext, *, sent: bool) -> Run:
     error = RunError if job.status == "succeeded" else JobFailed
     raise error(
         f"{job.id} had already {job.status} when it was to be cancelled",
-        hint=f"{say_follow(run.id)} fetches what came of it.",
+        hint=f"{format_follow_command(run.id)} fetches what came of it.",
     )
 
 
@@ -110,7 +110,7 @@ def _find_unrecorded_job(run: Run, desk: RunContext) -> str | None:
 
 def _find_earlier_job(work: StageContext) -> str | None:
     provider, run = work.desk.provider, work.run
-    if run.wants_own_job or not provider.capabilities.metadata:
+    if run.force_new_job or not provider.capabilities.metadata:
         return None
     uploaded = work.desk.ledger.get_stage(run.id, Stage.UPLOAD).status in DONE
     request = make_request(work) if uploaded else JobRequest(run.model, "")
@@ -136,7 +136,7 @@ def _drop_uploads(run: Run, desk: RunContext) -> None:
             if parted.completing:
                 continue  # it may have become a file; whoever tries again looks for that
         except FtopsError as error:
-            desk.observer.noted(f"{error.message}; the upload {parted.id} expires by itself")
+            desk.observer.on_note(f"{error.message}; the upload {parted.id} expires by itself")
             continue
         crashpoints.reach("cancel.after_upload")
         desk.ledger.record_failed(call, f"{parted.id} was cancelled")
@@ -174,7 +174,7 @@ def _settle(run: Run, desk: RunContext, job: Job) -> tuple[Run, Job]:
     if job.status == "cancelled":
         return _end(run, desk, f"{job.id} was cancelled"), job
     if not job.ended:
-        desk.observer.noted(f"{job.id} is {job.status}: the provider has not ended it yet")
+        desk.observer.on_note(f"{job.id} is {job.status}: the provider has not ended it yet")
     return run, job
 
 

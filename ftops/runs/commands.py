@@ -7,17 +7,17 @@ from ftops.records import ProviderSettings, Run
 from ftops.spec.named_paths import ALLOW_OUTSIDE, leads_outside
 
 
-def say(*words: str) -> str:
+def format_command(*words: str) -> str:
     """`ftops …` in backquotes, quoted for a shell."""
     return f"`{shlex.join(('ftops', *words))}`"
 
 
-def say_run(run: Run, *options: str) -> str:
+def format_run_command(run: Run, *options: str) -> str:
     """The command that runs the job file of `run` again."""
-    return say(*find_run_words(run), *options)
+    return format_command(*list_run_arguments(run), *options)
 
 
-def find_run_words(run: Run, *, job_file: str = "") -> list[str]:
+def list_run_arguments(run: Run, *, job_file: str = "") -> list[str]:
     """The words behind `ftops` that name the same run again, with the options that it needs."""
     words = ["run", job_file or run.job_file]
     for override in run.overrides:
@@ -27,12 +27,12 @@ def find_run_words(run: Run, *, job_file: str = "") -> list[str]:
     return words
 
 
-def say_follow(run_id: str) -> str:
+def format_follow_command(run_id: str) -> str:
     """The command that goes on watching that run."""
-    return say("follow", run_id)
+    return format_command("follow", run_id)
 
 
-def find_provider_words(settings: ProviderSettings) -> list[str]:
+def list_provider_options(settings: ProviderSettings) -> list[str]:
     """The options that name the same provider to a command that takes no job file."""
     words = ["--provider", settings.type]
     if settings.base_url:

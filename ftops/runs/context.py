@@ -16,7 +16,7 @@ from ftops.runs.observer import Observer
 from ftops.runs.tokens import TokenCounter
 
 
-def _reach_nobody(settings: ProviderSettings) -> Provider:
+def _refuse_other_providers(settings: ProviderSettings) -> Provider:
     raise RunError(f"no way leads to the provider {settings.type!r} here")
 
 
@@ -35,4 +35,4 @@ class RunContext:
     notifier: Notifier = field(default_factory=Mute)
     tracker: Tracker = field(default_factory=NoTracker)
     tokens: TokenCounter = field(default_factory=TokenCounter)
-    reach: Callable[[ProviderSettings], Provider] = field(default=_reach_nobody)
+    reach: Callable[[ProviderSettings], Provider] = field(default=_refuse_other_providers)

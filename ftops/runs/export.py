@@ -14,7 +14,7 @@ from ftops.exports.delivery import Tracker, TrackTarget
 from ftops.exports.gathering import gather
 from ftops.ledger.ledger import Intent, Ledger, RemoteCall
 from ftops.records import Json, Run, Stage
-from ftops.runs.commands import say, say_follow
+from ftops.runs.commands import format_command, format_follow_command
 from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.lock import hold_run
 from ftops.runs.states import ENDED
@@ -24,13 +24,13 @@ from ftops.stage_results import get_object, get_value
 CALL = "track"
 
 
-def make_due_tracking(run: Run) -> Iterator[Intent]:
+def create_pending_exports(run: Run) -> Iterator[Intent]:
     """One intent for each tool that the job file names."""
-    for target in find_targets(run):
+    for target in list_export_targets(run):
         yield Intent(Stage.EVALUATE, CALL, _to_request(target))
 
 
-def find_targets(run: Run) -> Iterator[TrackTarget]:
+def list_export_targets(run: Run) -> Iterator[TrackTarget]:
     """The tools that the run's job file names, with their settings."""
     folder = Path(run.job_file).parent
     for item in JobSpec.from_json(run.spec).track:
@@ -38,44 +38,44 @@ def find_targets(run: Run) -> Iterator[TrackTarget]:
             yield TrackTarget(tool, settings, folder)
 
 
-def track_what_is_due(run: Run, desk: RunContext) -> None:
+def export_pending(run: Run, desk: RunContext) -> None:
     """Tell every tool that has not been told yet; the caller drives the run."""
     for call in desk.ledger.list_calls(run.id):
         if call.name != CALL or call.state != "intent":
             continue
         tool = get_value(call.request, "tool", str)
         try:
-            place = _tell_tool(run, desk.ledger, desk.home, desk.tracker, call)
+            place = _export(run, desk.ledger, desk.home, desk.tracker, call)
         except TrackFailed as error:
-            again = say("track", run.id, "--to", tool)
-            desk.observer.noted(f"{error.message}; {again} tells it later")
+            again = format_command("track", run.id, "--to", tool)
+            desk.observer.on_note(f"{error.message}; {again} tells it later")
         else:
-            desk.observer.noted(f"{tool} has this run: {place}")
+            desk.observer.on_note(f"{tool} has this run: {place}")
 
 
-def is_tracking_left(run: Run, desk: RunContext) -> bool:
+def has_pending_exports(run: Run, desk: RunContext) -> bool:
     """Whether a tool has still to be told."""
     return desk.ledger.find_open_call(run.id, CALL) is not None
 
 
-def track_now(run: Run, ledger: Ledger, home: Path, tracker: Tracker, target: TrackTarget) -> str:
+def export_now(run: Run, ledger: Ledger, home: Path, tracker: Tracker, target: TrackTarget) -> str:
     """Tell one tool of a run that has ended, and say where it is; TrackFailed if that fails."""
     if run.status not in ENDED:
         raise TrackFailed(
             f"{run.id} is {run.status}: trackers are told of a run when it has ended",
-            hint=f"{say_follow(run.id)} goes on with it.",
+            hint=f"{format_follow_command(run.id)} goes on with it.",
         )
     with hold_run(run, home) as held:
         if not held:
             raise TrackFailed(f"another process tells somebody of {run.id} at this moment")
         request = _to_request(target)
-        call = _find_open(run, ledger, request) or ledger.record_intent(
+        call = _find_open_call(run, ledger, request) or ledger.record_intent(
             run.id, Stage.EVALUATE, CALL, request
         )
-        return _tell_tool(run, ledger, home, tracker, call)
+        return _export(run, ledger, home, tracker, call)
 
 
-def _find_open(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
+def _find_open_call(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
     """What a command that died was to tell the same tool: to tell it now closes it."""
     for call in ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent" and call.request == request:
@@ -83,7 +83,7 @@ def _find_open(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteC
     return None
 
 
-def _tell_tool(run: Run, ledger: Ledger, home: Path, tracker: Tracker, call: RemoteCall) -> str:
+def _export(run: Run, ledger: Ledger, home: Path, tracker: Tracker, call: RemoteCall) -> str:
     target = _read_target(call)
     crashpoints.reach("track.before_call")
     try:

@@ -29,7 +29,7 @@ def show_unshown(work: StageContext) -> None:
 def show(observer: Observer, stored: Sequence[StoredEvent]) -> None:
     """Show these events, and how far the training is where they tell it."""
     for one in stored:
-        observer.event(one.event)
+        observer.on_event(one.event)
         show_progress(observer, one.event)
 
 
@@ -37,7 +37,7 @@ def show_progress(observer: Observer, event: JobEvent) -> None:
     """Report how far the training is, where the event tells it."""
     if progress := find_progress(event):
         done, total, unit = progress
-        observer.progressed(Stage.FOLLOW, done, total, unit)
+        observer.on_progress(Stage.FOLLOW, done, total, unit)
 
 
 def find_progress(event: JobEvent) -> tuple[float, float | None, str] | None:

@@ -18,7 +18,7 @@ from ftops.providers.figures import ModelFigures
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
 from ftops.runs.context import get_run_folder
 from ftops.runs.open_run import JOB_FILE
-from ftops.runs.training_data import find_facts
+from ftops.runs.training_data import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 from ftops.stage_results import PreparedData, find_value
 
@@ -81,7 +81,7 @@ class ModelVersion:
         return self.prepared.training.sha256 if self.prepared else ""
 
 
-def load_generation(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
+def load_model_version(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
     """All that the ledger knows of how the model was made."""
     try:
         run = ledger.get_run(tuned.run_id)
@@ -92,12 +92,12 @@ def load_generation(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
     return ModelVersion(tuned, run, stages, _read_prepared(detail))
 
 
-def trace(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
+def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
     """The model and the models it was tuned from, the oldest first, as far as the ledger goes."""
     found: dict[str, ModelVersion] = {}
     model: TunedModel | None = tuned
     while model is not None and model.name not in found:
-        found[model.name] = load_generation(ledger, model)
+        found[model.name] = load_model_version(ledger, model)
         model = ledger.find_model(model.base)
     return list(reversed(found.values()))
 
@@ -115,7 +115,9 @@ def find_evaluation(run: Run, home: Path) -> Evaluation | None:
         return None
 
 
-def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> PrimaryMetric | None:
+def find_primary_metric(
+    evaluation: Evaluation | None, checkpoint: str = ""
+) -> PrimaryMetric | None:
     """The headline metric of the model that the run made, or of a checkpoint of it, where it was
     measured."""
     if evaluation is None:
@@ -128,16 +130,16 @@ def find_headline(evaluation: Evaluation | None, checkpoint: str = "") -> Primar
     return None
 
 
-def find_maker(ledger: Ledger, checkpoint: str) -> TunedModel | None:
+def find_checkpoint_owner(ledger: Ledger, checkpoint: str) -> TunedModel | None:
     """The checkpoint as a model of the run whose job left it; None where no run lists it."""
     for tuned in ledger.list_models():
-        facts = find_facts(ledger.list_stages(tuned.run_id))
+        facts = read_training_facts(ledger.list_stages(tuned.run_id))
         if any(one.model == checkpoint for one in facts.checkpoints):
             return replace(tuned, name=checkpoint, deleted_at=None)
     return None
 
 
-def find_checkpoints(made: ModelVersion) -> list[Checkpoint]:
+def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
     """The models that the job left on its way and that can be asked, by step.
 
     That of the last step is left out: it is the model itself.
@@ -145,7 +147,7 @@ def find_checkpoints(made: ModelVersion) -> list[Checkpoint]:
     last = find_value(made.find_detail(Stage.RESULTS), "step", int)
     return [
         one
-        for one in find_facts(made.stages).checkpoints
+        for one in read_training_facts(made.stages).checkpoints
         if one.model != made.tuned.name and one.step != last
     ]
 
@@ -159,7 +161,7 @@ def find_training_cost(made: ModelVersion, figures: ModelFigures) -> TrainingCos
     return None if estimated is None else TrainingCost(estimated)
 
 
-def find_end(shutdown_date: str | None, figures: ModelFigures) -> date | None:
+def find_shutdown_date(shutdown_date: str | None, figures: ModelFigures) -> date | None:
     """The day on which the model is shut down: the earlier one of what its provider says, and of
     what is known about its base."""
     days = [_read_day(shutdown_date), figures.shutdown]

@@ -17,7 +17,7 @@ from ftops.ledger.ledger import Intent, RemoteCall
 from ftops.notifications.notice import CommandTarget, Notice, Target, WebhookTarget
 from ftops.records import Json, Run, RunStatus, Stage
 from ftops.runs.context import RunContext
-from ftops.runs.export import is_tracking_left, make_due_tracking, track_what_is_due
+from ftops.runs.export import create_pending_exports, export_pending, has_pending_exports
 from ftops.runs.lock import hold_run
 from ftops.runs.states import Move
 from ftops.spec.model import JobSpec
@@ -33,15 +33,15 @@ def end_run(run: Run, desk: RunContext, move: Move[RunStatus], error: str | None
     after = move.check(run.status)
     outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
     due = [
-        *_make_due(run, desk, outcome, f"run.{after}", after, error),
-        *make_due_tracking(run),
+        *_create_notifications(run, desk, outcome, f"run.{after}", after, error),
+        *create_pending_exports(run),
     ]
     ended = desk.ledger.move_run(run, after, error=error, due=due)
-    tell(ended, desk)
+    send_pending(ended, desk)
     return ended
 
 
-def tell_stall(run: Run, desk: RunContext, error: JobStalled) -> None:
+def notify_stall(run: Run, desk: RunContext, error: JobStalled) -> None:
     """Tell that the run's job stalls, unless that was told since it last showed something new."""
     seen = len(desk.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
     about = f"{run.job_id}:{seen}"
@@ -50,13 +50,13 @@ def tell_stall(run: Run, desk: RunContext, error: JobStalled) -> None:
         for call in desk.ledger.list_calls(run.id)
         if call.name == CALL and call.request.get("about") == about
     }
-    for due in _make_due(run, desk, "stall", _STALLED, run.status, error.message):
+    for due in _create_notifications(run, desk, "stall", _STALLED, run.status, error.message):
         if due.request["via"] not in told:
             desk.ledger.record_intent(run.id, due.stage, due.name, {**due.request, "about": about})
-    tell(run, desk)
+    send_pending(run, desk)
 
 
-def tell(run: Run, desk: RunContext) -> None:
+def send_pending(run: Run, desk: RunContext) -> None:
     """Send every notice of the run that is still open, and tell the tools that track it.
 
     The caller drives the run.
@@ -64,32 +64,32 @@ def tell(run: Run, desk: RunContext) -> None:
     for call in desk.ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent":
             _send(run, desk, call)
-    track_what_is_due(run, desk)
+    export_pending(run, desk)
 
 
 @in_run_scope
-def tell_what_is_left(run: Run, desk: RunContext) -> None:
+def send_pending_of_idle_run(run: Run, desk: RunContext) -> None:
     """Send what a command that died has left open, unless somebody drives the run."""
-    if not is_telling_left(run, desk):
+    if not has_pending(run, desk):
         return
     with hold_run(run, desk.home) as held:
         if held:
-            tell(desk.ledger.get_run(run.id), desk)
+            send_pending(desk.ledger.get_run(run.id), desk)
 
 
-def is_telling_left(run: Run, desk: RunContext) -> bool:
+def has_pending(run: Run, desk: RunContext) -> bool:
     """Whether a notice of the run is still open, or a tool has still to be told of it."""
-    return desk.ledger.find_open_call(run.id, CALL) is not None or is_tracking_left(run, desk)
+    return desk.ledger.find_open_call(run.id, CALL) is not None or has_pending_exports(run, desk)
 
 
-def warn_if_nobody_hears(run: Run, desk: RunContext) -> None:
+def warn_of_unusable_targets(run: Run, desk: RunContext) -> None:
     """Say at once, not hours later, who could not be told as things are."""
-    for target in _find_targets(run).values():
+    for target in _list_targets(run).values():
         if trouble := desk.notifier.find_trouble(target):
-            desk.observer.noted(trouble)
+            desk.observer.on_note(trouble)
 
 
-def _make_due(
+def _create_notifications(
     run: Run, desk: RunContext, outcome: Outcome, type: str, status: RunStatus, error: str | None
 ) -> Iterator[Intent]:
     """A notice for each way by which the job file wants to be told of such an outcome."""
@@ -107,7 +107,7 @@ def _make_due(
         "fine_tuned_model": run.fine_tuned_model,
         "began_at": run.created_at.isoformat(timespec="seconds"),
     }
-    for via in _find_targets(run):
+    for via in _list_targets(run):
         request: dict[str, Json] = {
             "id": notice_id,
             "via": via,
@@ -121,23 +121,23 @@ def _make_due(
 
 
 def _send(run: Run, desk: RunContext, call: RemoteCall) -> None:
-    target = _find_targets(run).get(get_value(call.request, "via", str))
+    target = _list_targets(run).get(get_value(call.request, "via", str))
     if target is None:
         desk.ledger.record_failed(call, "the job file does not name it any more")
         return
-    notice = _read_notice(call)
+    notice = _read_notification(call)
     crashpoints.reach("notify.before_call")
     try:
-        desk.notifier.deliver(notice, target, desk.observer.noted)
+        desk.notifier.deliver(notice, target, desk.observer.on_note)
     except NotifyFailed as error:
         desk.ledger.record_failed(call, error.message)
-        desk.observer.noted(error.message)
+        desk.observer.on_note(error.message)
         return
     crashpoints.reach("notify.after_call")
     desk.ledger.record_done(call, notice.id)
 
 
-def _read_notice(call: RemoteCall) -> Notice:
+def _read_notification(call: RemoteCall) -> Notice:
     data = call.request.get("data")
     return Notice(
         id=get_value(call.request, "id", str),
@@ -149,7 +149,7 @@ def _read_notice(call: RemoteCall) -> Notice:
     )
 
 
-def _find_targets(run: Run) -> dict[str, Target]:
+def _list_targets(run: Run) -> dict[str, Target]:
     """Whom the job file names, by the way they are told."""
     spec = JobSpec.from_json(run.spec).notify
     targets: dict[str, Target] = {}

@@ -21,10 +21,10 @@ from ftops.metrics.evaluation import Evaluation
 from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
 from ftops.reports.results import ResultRow, parse_results
 from ftops.runs.cancel import cancel_run
-from ftops.runs.commands import say_run
+from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.keys import make_key, make_run_id
-from ftops.runs.notifications import tell_what_is_left
+from ftops.runs.notifications import send_pending_of_idle_run
 from ftops.runs.plan import plan_retry
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job
@@ -71,19 +71,19 @@ def open_run(
         check_new()
     if new:
         _warn_of_second_job(key, desk)
-    fresh = replace(make_run(job, desk, key), wants_own_job=new)
-    run = desk.ledger.add_run(fresh, unless_known=not new)
+    fresh = replace(make_run(job, desk, key), force_new_job=new)
+    run = desk.ledger.add_run(fresh, if_absent=not new)
     resumed = run.id != fresh.id
     if resumed:
         if not retry and run.status in _ENDED_BADLY:
-            tell_what_is_left(run, desk)  # nobody will drive it any more
+            send_pending_of_idle_run(run, desk)  # nobody will drive it any more
         run = _reopen(run, job, desk, retry=retry)
     if run.pruned_at is None:
         copy = get_run_folder(desk.home, run.id) / JOB_FILE
         text = job.text.encode()
         if read_if_there(copy) != text:
             write_atomic(copy, text)
-    desk.observer.run_opened(run, resumed=resumed)
+    desk.observer.on_run_open(run, resumed=resumed)
     return run
 
 
@@ -108,8 +108,8 @@ def cancel_job_file(job: LoadedJob, desk: RunContext) -> Run:
             hint="A job without marks is cancelled by its id: `ftops adopt JOB_ID --detach`, then"
             " `ftops cancel JOB_ID`.",
         )
-    desk.observer.noted(f"found {found.id}, which an earlier command had created")
-    return cancel_run(desk.ledger.add_run(replace(fresh, job_id=found.id), unless_known=True), desk)
+    desk.observer.on_note(f"found {found.id}, which an earlier command had created")
+    return cancel_run(desk.ledger.add_run(replace(fresh, job_id=found.id), if_absent=True), desk)
 
 
 def load_results(run: Run, home: Path) -> list[ResultRow]:
@@ -185,11 +185,11 @@ def _look_at_job(run: Run, desk: RunContext) -> Run:
         desk.provider.ensure_ready()
         job = desk.provider.get_job(run.job_id)
     except ProviderError as error:
-        hint = f"{say_run(run, '--retry')} asks again. {error.hint}"
+        hint = f"{format_run_command(run, '--retry')} asks again. {error.hint}"
         if isinstance(error, NotFound):
             hint = (
                 "The job may be gone, or belong to another project or key."
-                f" {say_run(run, '--new')} creates another job; both are paid if this one runs."
+                f" {format_run_command(run, '--new')} creates another job; both are paid if this one runs."
             )
         raise error.reworded(
             f"{error.message}; {run.job_id} was not seen to end and may still be running,"
@@ -199,7 +199,7 @@ def _look_at_job(run: Run, desk: RunContext) -> Run:
     if job.ended:
         record_job_end(desk.ledger, run, job)
     if job.status not in FAILED_JOB_STATUSES:
-        desk.observer.noted(f"{job.id} is {job.status}: no other job is created")
+        desk.observer.on_note(f"{job.id} is {job.status}: no other job is created")
     return desk.ledger.get_run(run.id)
 
 
@@ -207,7 +207,9 @@ def _warn_of_second_job(key: str, desk: RunContext) -> None:
     """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
     for earlier in desk.ledger.list_runs():
         if earlier.key == key and (stands := _describe_job(earlier, desk)):
-            desk.observer.noted(f"{earlier.id} {stands}; --new creates a second job: both are paid")
+            desk.observer.on_note(
+                f"{earlier.id} {stands}; --new creates a second job: both are paid"
+            )
             return
 
 

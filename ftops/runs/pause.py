@@ -6,7 +6,7 @@ from ftops import crashpoints
 from ftops.errors import Rejected, RunError
 from ftops.http.request_log import in_run_scope
 from ftops.records import Job, Run, RunStatus, Stage
-from ftops.runs.commands import say, say_follow, say_run
+from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.context import RunContext
 from ftops.runs.states import ENDED
 from ftops.runs.unanswered import PAUSE_CALL, RESUME_CALL
@@ -45,19 +45,21 @@ def resume_run(run: Run, desk: RunContext) -> Job:
     return _change(run, desk, job_id, RESUME_CALL, desk.provider.resume_job)
 
 
-def too_late(run: Run, wanted: str) -> RunError:
+def make_too_late_error(run: Run, wanted: str) -> RunError:
     """What is said when a run that has ended is to be paused, resumed or cancelled."""
     ended = "was" if run.status is RunStatus.CANCELLED else "has"
     return RunError(
         f"{run.id} cannot be {wanted}: it {ended} {run.status.value}",
-        hint=f"{say('show', run.id)} says how it ended.",
+        hint=f"{format_command('show', run.id)} says how it ended.",
     )
 
 
-def tell_if_paused(run: Run, desk: RunContext, status: str) -> None:
+def note_if_paused(run: Run, desk: RunContext, status: str) -> None:
     """Say, to whoever follows the run, how a paused job is let go on."""
     if status == "paused":
-        desk.observer.noted(f"{run.job_id} is paused; {say('resume', run.id)} lets it go on")
+        desk.observer.on_note(
+            f"{run.job_id} is paused; {format_command('resume', run.id)} lets it go on"
+        )
 
 
 def _get_open_job(run: Run, desk: RunContext, wanted: str) -> tuple[Run, str]:
@@ -66,14 +68,14 @@ def _get_open_job(run: Run, desk: RunContext, wanted: str) -> tuple[Run, str]:
         raise RunError(
             f"{run.id} cannot be {wanted}: its provider, {desk.provider.name} by the"
             f" {run.provider.protocol} protocol, has no way to pause a job",
-            hint=f"{say('cancel', run.id)} ends it; what is done is kept.",
+            hint=f"{format_command('cancel', run.id)} ends it; what is done is kept.",
         )
     if run.status in ENDED:
-        raise too_late(run, wanted)
+        raise make_too_late_error(run, wanted)
     if run.job_id is None:
         raise RunError(
             f"{run.id} cannot be {wanted}: it has no job yet",
-            hint=f"{say_run(run)} goes on with it.",
+            hint=f"{format_run_command(run)} goes on with it.",
         )
     desk.provider.ensure_ready()
     return run, run.job_id
@@ -94,7 +96,7 @@ def _change(run: Run, desk: RunContext, job_id: str, call: str, send: Callable[[
         if job.ended:
             raise RunError(
                 f"{job.id} has {job.status} in the meantime",
-                hint=f"{say_follow(run.id)} fetches what came of it.",
+                hint=f"{format_follow_command(run.id)} fetches what came of it.",
             ) from error
         raise
     crashpoints.reach("pausing.after_call")

@@ -60,7 +60,7 @@ class PollBackoff:
             return False
         desk = self._work.desk
         away_s = desk.clock.monotonic_s() - self._began_s
-        desk.observer.noted(f"the provider answers again, after {away_s:,.0f} s")
+        desk.observer.on_note(f"the provider answers again, after {away_s:,.0f} s")
         self._began_s = None
         self._noted.clear()
         self._pauses = 0
@@ -78,7 +78,7 @@ class PollBackoff:
         self._limit_s = limit_s
         if type(error) not in self._noted:
             self._noted.add(type(error))
-            desk.observer.noted(f"{error.message}; {self._advice}")
+            desk.observer.on_note(f"{error.message}; {self._advice}")
         return now_s - self._kind_began_s >= limit_s
 
     def pause(self, error: ProviderError, pause_s: float) -> None:

@@ -10,7 +10,7 @@ from ftops.errors import RunError
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation
 from ftops.records import Json, Run, RunId, TunedModel
-from ftops.runs.commands import say_run
+from ftops.runs.commands import format_run_command
 from ftops.runs.context import get_run_folder
 from ftops.runs.lineage import find_evaluation
 from ftops.spec.promptfoo.writing import Candidate, Exportable, ExportedRow
@@ -65,7 +65,7 @@ def _find_rows(run: Run, home: Path) -> Path:
             return folder / name
     raise RunError(
         f"{run.id} has no rows whose answers are known",
-        hint=f"Name a file with evaluate.file; {say_run(run)} then evaluates with it.",
+        hint=f"Name a file with evaluate.file; {format_run_command(run)} then evaluates with it.",
     )
 
 

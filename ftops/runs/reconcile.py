@@ -37,7 +37,7 @@ def reconcile(work: StageContext, call: RemoteCall, *, lag_s: float | None = Non
     job = _look(work, request, lambda job: _may_be_of(job, call, work), lag_s)
     if job:
         work.desk.ledger.record_job(call, job.id)
-        work.desk.observer.noted(f"found {job.id}, which an earlier request had created")
+        work.desk.observer.on_note(f"found {job.id}, which an earlier request had created")
     return job
 
 
@@ -52,7 +52,7 @@ def take_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
         ledger = work.desk.ledger
         call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, render_request(request))
         ledger.record_job(call, job.id)
-        work.desk.observer.noted(
+        work.desk.observer.on_note(
             f"found {job.id}, which an earlier command had created; --new makes another one"
         )
     return job
@@ -60,7 +60,7 @@ def take_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
 
 def find_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
     """What `take_earlier_job` would take, left as it is."""
-    if work.run.wants_own_job or _has_had_job(work):
+    if work.run.force_new_job or _has_had_job(work):
         return None
     capabilities = work.desk.provider.capabilities
     # Only another ledger can have brought our file there; then its job may be on its way, too.
@@ -71,7 +71,7 @@ def find_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
     return _look(
         work,
         replace(request, metadata=mark),
-        lambda job: _may_be_earlier(job, request, work, by_words=elsewhere),
+        lambda job: _may_be_earlier(job, request, work, by_parameters=elsewhere),
         capabilities.listing_lag_s if elsewhere else 0.0,
     )
 
@@ -133,7 +133,9 @@ def _may_be_of(job: Job, call: RemoteCall, work: StageContext) -> bool:
     return job.created_at >= call.began_at - _CLOCKS_APART
 
 
-def _may_be_earlier(job: Job, request: JobRequest, work: StageContext, *, by_words: bool) -> bool:
+def _may_be_earlier(
+    job: Job, request: JobRequest, work: StageContext, *, by_parameters: bool
+) -> bool:
     """Whether an earlier command can have made the job for the same key as this run's."""
     ledger = work.desk.ledger
     if job.status in FAILED_JOB_STATUSES or ledger.is_job_known(job.id):
@@ -143,7 +145,7 @@ def _may_be_earlier(job: Job, request: JobRequest, work: StageContext, *, by_wor
         run_id = maker.partition(".")[0]
         # Another run of this ledger is about to record it: one that wanted a job of its own.
         return run_id == work.run.id or not ledger.has_run(run_id)
-    return by_words and not any(
+    return by_parameters and not any(
         call.run_id != work.run.id
         and call.request.get("training_file") == request.training_file
         and job.created_at >= call.began_at - _CLOCKS_APART

@@ -19,7 +19,7 @@ from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.training import make_training
 from ftops.runs.context import get_run_folder
 from ftops.runs.stages.results import FILENAME as RESULTS
-from ftops.runs.training_data import find_facts
+from ftops.runs.training_data import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 
 JOB_FILE = "job.yaml"
@@ -45,7 +45,7 @@ class ReportLoader:
         facts = RunFacts(
             run=run,
             stages=stages,
-            training=make_training(_read_results(folder, missing), find_facts(stages)),
+            training=make_training(_read_results(folder, missing), read_training_facts(stages)),
             evaluation=evaluation,
             answers=answers,
             job_text=hide_webhook(

@@ -16,15 +16,15 @@ from ftops.errors import (
 from ftops.http.request_log import in_run_scope
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
 from ftops.runs.cancel import cancel_held
-from ftops.runs.commands import say_run
+from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, get_run_folder
 from ftops.runs.lock import hold_run
 from ftops.runs.notifications import (
     end_run,
-    is_telling_left,
-    tell,
-    tell_stall,
-    warn_if_nobody_hears,
+    has_pending,
+    notify_stall,
+    send_pending,
+    warn_of_unusable_targets,
 )
 from ftops.runs.plan import plan
 from ftops.runs.stage_context import StageContext, StageResult
@@ -57,7 +57,7 @@ def drive(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
                 return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
         run = watch(run, desk, detach=detach)
         if run.status in ENDED:
-            if not is_telling_left(run, desk):
+            if not has_pending(run, desk):
                 return conclude(run, desk.ledger.list_stages(run.id))
         elif detach and run.job_id:
             return run
@@ -67,7 +67,7 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
     """The ended run itself if it succeeded; otherwise the error that it ended with."""
     if run.status is RunStatus.SUCCEEDED:
         return run
-    hint = f"{say_run(run, '--retry')} tries again; `--new` starts another run."
+    hint = f"{format_run_command(run, '--retry')} tries again; `--new` starts another run."
     message = run.error or f"{run.id} is {run.status}"
     if run.status is RunStatus.CANCELLED:
         raise JobCancelled(message, hint=hint)
@@ -78,18 +78,18 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
 
 
 def _drive_held(run: Run, desk: RunContext, *, detach: bool) -> Run:
-    tell(run, desk)  # what a command that died has left to be told
+    send_pending(run, desk)  # what a command that died has left to be told
     run = reopen_for_job(run, desk)
     records = desk.ledger.list_stages(run.id)
     if run.status in ENDED:
         close_unanswered(desk.ledger, run, run.status)
         for record in records:
             if record.status is not StageStatus.PENDING:
-                desk.observer.stage_ended(record)
+                desk.observer.on_stage_end(record)
         return conclude(run, records)
     if run.status is RunStatus.PENDING:
         run = _move(desk, run, RUN_MOVES["start"])
-    warn_if_nobody_hears(run, desk)
+    warn_of_unusable_targets(run, desk)
     spec = JobSpec.from_json(run.spec)
     max_wait_s = spec.limits.max_wait_s
     until_s = None if max_wait_s is None else desk.clock.monotonic_s() + max_wait_s
@@ -100,7 +100,7 @@ def _drive_held(run: Run, desk: RunContext, *, detach: bool) -> Run:
     )
     for record in records:
         if record.stage not in left:
-            desk.observer.stage_ended(record)
+            desk.observer.on_stage_end(record)
             continue
         if _must_cancel(run, desk, record.stage):
             before, run = run, cancel_held(run, desk)
@@ -131,12 +131,12 @@ def _do_stage(work: StageContext, record: StageRecord) -> Run:
     desk, run = work.desk, work.run
     begin = STAGE_MOVES["begin"].check(record.status)
     running = desk.ledger.move_stage(run.id, record, begin)
-    desk.observer.stage_began(running.stage, running.attempts)
+    desk.observer.on_stage_start(running.stage, running.attempts)
     try:
         outcome = STAGES[record.stage](work)
     except JobStalled as error:
         with contextlib.suppress(StorageError, LedgerError):
-            tell_stall(desk.ledger.get_run(run.id), desk, error)
+            notify_stall(desk.ledger.get_run(run.id), desk, error)
         raise
     except (RunBusy, LedgerError, WaitedTooLong):
         raise  # nothing can be written, or nothing went wrong but the waiting
@@ -146,7 +146,7 @@ def _do_stage(work: StageContext, record: StageRecord) -> Run:
             _record_failure(work, running, error)
         raise
     ended = _record_outcome(work, running, outcome)
-    desk.observer.stage_ended(ended)
+    desk.observer.on_stage_end(ended)
     return desk.ledger.get_run(run.id)
 
 
@@ -163,11 +163,11 @@ def _record_failure(work: StageContext, running: StageRecord, error: FtopsError)
     desk, run = work.desk, work.run
     after = STAGE_MOVES["fail"].check(running.status)
     failed = desk.ledger.move_stage(run.id, running, after, error=error.message)
-    desk.observer.stage_ended(failed)
+    desk.observer.on_stage_end(failed)
     ending = find_ending(running.stage, error)
     if ending is not None:
         _move(desk, desk.ledger.get_run(run.id), ending, error.message)
-        error.hint = f"{say_run(run, '--retry')} tries again. {error.hint}".strip()
+        error.hint = f"{format_run_command(run, '--retry')} tries again. {error.hint}".strip()
 
 
 def _move(desk: RunContext, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftops.errors import WaitedTooLong
 from ftops.records import Json, Run, Stage
-from ftops.runs.commands import say_follow
+from ftops.runs.commands import format_follow_command
 from ftops.runs.context import RunContext, get_run_folder
 from ftops.spec.model import JobSpec
 
@@ -47,7 +47,7 @@ class StageContext:
         left = f"; its job {job_id} may still be running at the provider" if job_id else ""
         return WaitedTooLong(
             f"{run_id} has not ended within limits.max_wait ({self.spec.limits.max_wait}){left}",
-            hint=f"{say_follow(run_id)} goes on from here.",
+            hint=f"{format_follow_command(run_id)} goes on from here.",
         )
 
     def get_detail(self, stage: Stage) -> Mapping[str, Json]:

@@ -17,7 +17,7 @@ AskEngine = Callable[[Path, str], EngineForecast | None]
 _ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
 
 
-def ask_nobody(_path: Path, _model: str) -> EngineForecast | None:
+def _no_engine_estimate(_path: Path, _model: str) -> EngineForecast | None:
     """Where no engine can be asked."""
     return None
 
@@ -45,11 +45,11 @@ class TokenCounter:
     """With what tokens are counted: vocabularies on disk, and the engine for its own models."""
 
     counting: Counting = field(default_factory=Counting)
-    ask_engine: AskEngine = ask_nobody
+    estimate_with_engine: AskEngine = _no_engine_estimate
 
     def without_engine(self) -> "TokenCounter":
         """The same, but quicker for the engine's models, whose tokens are then estimated."""
-        return replace(self, ask_engine=ask_nobody)
+        return replace(self, estimate_with_engine=_no_engine_estimate)
 
     def count(self, summary: DataSummary, provider: Provider, model: str) -> TokenCount:
         """The tokens of the prepared file that `summary` is of, which must still be there."""
@@ -57,7 +57,7 @@ class TokenCounter:
         vocabulary = find_vocabulary_name(provider.name, base)
         limit = provider.find_figures(model).max_example_tokens
         if vocabulary == ENGINE_VOCABULARY:
-            forecast = self.ask_engine(summary.path, model)
+            forecast = self.estimate_with_engine(summary.path, model)
             if forecast is not None:
                 return TokenCount(
                     forecast.tokens,

@@ -10,10 +10,10 @@ from ftops.runs.open_run import load_results
 
 def load_training(run: Run, stages: Sequence[StageRecord], home: Path) -> Training:
     """The whole training; without steps where no results were fetched yet."""
-    return make_training(load_results(run, home), find_facts(stages))
+    return make_training(load_results(run, home), read_training_facts(stages))
 
 
-def find_facts(stages: Sequence[StageRecord]) -> TrainingFacts:
+def read_training_facts(stages: Sequence[StageRecord]) -> TrainingFacts:
     """What the stages found out about the training, as far as they have come."""
     details = {record.stage: record.detail for record in stages}
     prepared = details.get(Stage.PREPARE, {})

@@ -15,7 +15,7 @@ def reopen_for_job(run: Run, desk: RunContext) -> Run:
     if not run.ended_before_job:
         return run
     RUN_MOVES["reopen"].check(run.status)
-    desk.observer.noted(
+    desk.observer.on_note(
         f"{run.id} counts as {run.status}, but its job {run.job_id} was not seen to end;"
         " the run is open again"
     )

@@ -6,7 +6,7 @@ from ftops.records import Run, RunId, Stage, StageRecord, StageStatus
 from ftops.runs.context import RunContext
 from ftops.runs.feed import show
 from ftops.runs.lock import is_driven
-from ftops.runs.notifications import is_telling_left
+from ftops.runs.notifications import has_pending
 from ftops.runs.states import ENDED
 
 LOOK_EVERY_S = 1.0
@@ -26,7 +26,7 @@ def watch(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
     With `detach`, only until it has a job. Shown here does not count as shown: the process that
     drives the run shows the same events to somebody else.
     """
-    desk.observer.noted(f"another process drives {run.id}; watching it")
+    desk.observer.on_note(f"another process drives {run.id}; watching it")
     seen = _Seen(event=_begin(desk, run.id))
     while True:
         # In this order: after the lock is free, one more look misses nothing.
@@ -34,7 +34,7 @@ def watch(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
         run = desk.ledger.get_run(run.id)
         _look(desk, run.id, seen)
         if run.status in ENDED:
-            is_enough = not is_telling_left(run, desk)
+            is_enough = not has_pending(run, desk)
         else:
             is_enough = detach and run.job_id is not None
         if is_enough or not driven:
@@ -56,9 +56,9 @@ def _look(desk: RunContext, run_id: RunId, seen: _Seen) -> None:
             continue
         began = before is None or before.attempts != record.attempts
         if began and record.status is StageStatus.RUNNING:
-            desk.observer.stage_began(record.stage, record.attempts)
+            desk.observer.on_stage_start(record.stage, record.attempts)
         elif record.status is not StageStatus.RUNNING:
-            desk.observer.stage_ended(record)
+            desk.observer.on_stage_end(record)
         seen.stages[record.stage] = record
     stored = desk.ledger.list_stored_events(run_id, after=seen.event)
     if stored:

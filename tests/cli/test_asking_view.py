@@ -23,7 +23,7 @@ def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
         for done in range(0, 101, 10):
             view.told(done, 100)
             clock.sleep(1)
-        view.noted("kept in a folder")
+        view.on_note("kept in a folder")
     return stdout.getvalue(), stderr.getvalue()
 
 

@@ -15,7 +15,7 @@ from tests.ledger.rows import make_run
 
 def add_run(home: Path, number: int) -> None:
     with closing(Ledger(home / "ledger.db", SystemClock())) as ledger:
-        ledger.add_run(make_run(number), unless_known=False)
+        ledger.add_run(make_run(number), if_absent=False)
 
 
 def list_runs(home: Path) -> set[str]:
@@ -37,7 +37,7 @@ def test_a_backup_is_one_private_file_with_all_that_was_committed(
 ) -> None:
     copy = tmp_path / "copy.db"
     with closing(Ledger(home / "ledger.db", SystemClock())) as ledger:  # its log is not merged yet
-        ledger.add_run(make_run(2), unless_known=False)
+        ledger.add_run(make_run(2), if_absent=False)
         assert ftops("backup", copy).code == 0
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as connection:

@@ -17,8 +17,8 @@ class Terminal(io.StringIO):
 def play(mode: Mode, stdout: io.StringIO) -> str:
     board = Board(Output(mode, stdout=stdout, stderr=io.StringIO()), ["a.yaml", "b.yaml"])
     with watching_all(board):
-        board.observe(0).stage_began(Stage.UPLOAD, 1)
-        board.observe(0).progressed(Stage.UPLOAD, 500, 1000, "bytes")
+        board.observe(0).on_stage_start(Stage.UPLOAD, 1)
+        board.observe(0).on_progress(Stage.UPLOAD, 500, 1000, "bytes")
         board.refresh()
         board.end(1, TaskResult(error=RunError("no [bold]luck\x1b[2J\nand more")))
         board.refresh()

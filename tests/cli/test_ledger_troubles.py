@@ -23,7 +23,7 @@ RUNS = [sys.executable, "-m", "ftops", "runs", "--json"]
 def make_ledger(home: Path) -> Path:
     """A ledger with one run."""
     ledger = Ledger(home / "ledger.db", FakeClock())
-    ledger.add_run(make_run(), unless_known=False)
+    ledger.add_run(make_run(), if_absent=False)
     ledger.close()
     return home / "ledger.db"
 

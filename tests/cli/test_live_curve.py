@@ -24,12 +24,12 @@ def event(step: int, **figures: float) -> JobEvent:
 def follow(stdout: io.StringIO, mode: Mode, known: Sequence[JobEvent] = ()) -> str:
     ledger = cast(Ledger, SimpleNamespace(list_events=lambda _run_id: known))
     with drawing(Output(mode, stdout=stdout, stderr=io.StringIO()), ledger, RUN) as observer:
-        observer.stage_began(Stage.FOLLOW, 1)
-        observer.job_changed("running")
+        observer.on_stage_start(Stage.FOLLOW, 1)
+        observer.on_job_status("running")
         for step in range(1, 101):
-            observer.event(event(step, **({"valid_loss": 1.5} if step == 33 else {})))
-        observer.event(JobEvent("w", NOW, "warn", "Only 3 rows left."))
-        observer.stage_ended(StageRecord(Stage.FOLLOW, StageStatus.SUCCEEDED, 1, NOW, NOW))
+            observer.on_event(event(step, **({"valid_loss": 1.5} if step == 33 else {})))
+        observer.on_event(JobEvent("w", NOW, "warn", "Only 3 rows left."))
+        observer.on_stage_end(StageRecord(Stage.FOLLOW, StageStatus.SUCCEEDED, 1, NOW, NOW))
     return stdout.getvalue()
 
 

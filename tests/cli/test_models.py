@@ -50,7 +50,7 @@ def add_run(
         created_at=NOW,
         updated_at=NOW,
     )
-    ledger.add_run(run, unless_known=False)
+    ledger.add_run(run, if_absent=False)
     if model:
         ledger.add_model(TunedModel(model, run.id, "ftjob-1", "ada", provider, created_at=NOW))
     return ledger.get_run(run_id)

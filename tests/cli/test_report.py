@@ -20,8 +20,8 @@ def home(no_real_home: Path) -> Path:
     """Two runs: one with results and an evaluation, one that has nothing."""
     no_real_home.mkdir(parents=True)
     with closing(Ledger(no_real_home / "ledger.db", SystemClock())) as ledger:
-        run = ledger.add_run(make_run(), unless_known=False)
-        ledger.add_run(make_run(id=RunId("run-bare"), name="bare", key="b"), unless_known=False)
+        run = ledger.add_run(make_run(), if_absent=False)
+        ledger.add_run(make_run(id=RunId("run-bare"), name="bare", key="b"), if_absent=False)
     folder = no_real_home / "runs" / run.id
     folder.mkdir(parents=True)
     evaluation = make_evaluation(make_candidates())

@@ -16,7 +16,7 @@ def run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunId:
     """A run of this home that is running."""
     monkeypatch.setenv("FTOPS_HOME", str(tmp_path))
     ledger = Ledger(tmp_path / "ledger.db", SystemClock())
-    run = ledger.move_run(ledger.add_run(make_run(), unless_known=False), RunStatus.RUNNING)
+    run = ledger.move_run(ledger.add_run(make_run(), if_absent=False), RunStatus.RUNNING)
     ledger.close()
     return run.id
 

@@ -52,7 +52,7 @@ def run_id(no_real_home: Path, tmp_path: Path) -> str:
         job_file=str(tmp_path / "job.yaml"), created_at=now, updated_at=now,
         fine_tuned_model="ft:model",
     )  # fmt: skip
-    ledger.add_run(run, unless_known=False)
+    ledger.add_run(run, if_absent=False)
     ledger.add_model(TunedModel("ft:model", run.id, "ftjob-1", "ada", settings, created_at=now))
     ledger.close()
     return str(run.id)

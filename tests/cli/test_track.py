@@ -32,7 +32,7 @@ def add_run(home: Path, job_file: Path, *, status: RunStatus = RunStatus.SUCCEED
         finished_at=ended,
     )  # fmt: skip
     ledger = Ledger(home / "ledger.db", SystemClock())
-    ledger.add_run(run, unless_known=False)
+    ledger.add_run(run, if_absent=False)
     ledger.close()
     folder = home / "runs" / RUN_ID
     folder.mkdir(parents=True)

@@ -30,14 +30,16 @@ def event(message: str, level: str = "info", **data: Json) -> JobEvent:
 
 def play(observer: Observer) -> None:
     """A training of a thousand steps with an event for each."""
-    observer.stage_began(Stage.FOLLOW, 1)
-    observer.job_changed("running")
-    observer.event(event("Job started."))
+    observer.on_stage_start(Stage.FOLLOW, 1)
+    observer.on_job_status("running")
+    observer.on_event(event("Job started."))
     for step in range(1, 1001):
-        observer.event(event(f"Step {step}/1000: loss={1 / step:.3f}", step=step, total_steps=1000))
-        observer.progressed(Stage.FOLLOW, step, 1000, "steps")
-    observer.event(event("Only 3 rows left.", level="warn"))
-    observer.stage_ended(StageRecord(Stage.FOLLOW, StageStatus.SUCCEEDED, 1, NOW, NOW))
+        observer.on_event(
+            event(f"Step {step}/1000: loss={1 / step:.3f}", step=step, total_steps=1000)
+        )
+        observer.on_progress(Stage.FOLLOW, step, 1000, "steps")
+    observer.on_event(event("Only 3 rows left.", level="warn"))
+    observer.on_stage_end(StageRecord(Stage.FOLLOW, StageStatus.SUCCEEDED, 1, NOW, NOW))
 
 
 def watch(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
@@ -50,9 +52,9 @@ def watch(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
 def test_a_status_that_a_provider_made_up_does_not_steer_the_terminal() -> None:
     terminal = Terminal()
     with watching(Output(Mode.HUMAN, stdout=terminal, stderr=io.StringIO())) as observer:
-        observer.stage_began(Stage.FOLLOW, 1)
-        observer.job_changed("\x1b]0;owned\x07\u202erunning")
-        observer.event(event("\x1b]0;owned\x07", level="\x1b[2J"))
+        observer.on_stage_start(Stage.FOLLOW, 1)
+        observer.on_job_status("\x1b]0;owned\x07\u202erunning")
+        observer.on_event(event("\x1b]0;owned\x07", level="\x1b[2J"))
     shown = terminal.getvalue()
     assert "\x1b]" not in shown
     assert not set(shown) & set("\x07\x9b\u202e")
@@ -79,7 +81,7 @@ def test_a_job_that_tells_epochs_alone_gets_a_line_for_each_tenth_of_them(
     with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         for epoch in range(1, total + 1):
             message = f"Completed epoch {epoch}/{total}"
-            observer.event(event(message, epoch=epoch, n_epochs=total))
+            observer.on_event(event(message, epoch=epoch, n_epochs=total))
     shown = stream.getvalue().splitlines()
     assert len(shown) == lines
     assert shown[-1].endswith(f"Completed epoch {total}/{total}")
@@ -89,7 +91,7 @@ def test_warnings_are_never_held_back() -> None:
     stream = io.StringIO()
     with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         for number in range(20):
-            observer.event(event(f"Row {number} was left out.", level="warn"))
+            observer.on_event(event(f"Row {number} was left out.", level="warn"))
     assert stream.getvalue().count("was left out") == 20
 
 
@@ -114,7 +116,7 @@ def test_a_closed_pipe_does_not_end_the_run() -> None:
 def test_bytes_on_their_way_are_told_with_units() -> None:
     stream = Terminal()
     with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
-        observer.stage_began(Stage.UPLOAD, 2)
-        observer.progressed(Stage.UPLOAD, 1500, 3_000_000, "bytes")
+        observer.on_stage_start(Stage.UPLOAD, 2)
+        observer.on_progress(Stage.UPLOAD, 1500, 3_000_000, "bytes")
     assert "1.5 kB of 3.0 MB" in stream.getvalue()
     assert "upload (attempt 2)" in stream.getvalue()

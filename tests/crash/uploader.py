@@ -42,11 +42,11 @@ class Fated(Recorder):
         super().__init__()
         self._dies_at = dies_at
 
-    def stage_began(self, stage: Stage, attempt: int) -> None:
+    def on_stage_start(self, stage: Stage, attempt: int) -> None:
         if stage is Stage.CREATE:
             raise Uploaded
 
-    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+    def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         if stage is Stage.UPLOAD and self._dies_at is not None and done >= self._dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 

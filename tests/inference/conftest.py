@@ -1,4 +1,4 @@
-"""An oracle to ask, and a home where answers are kept."""
+"""A fake model server, and a home where answers are kept."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.inference.batch import ask
+from ftops.inference.batch import complete_all
 from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import BatchOptions
 from ftops.inference.outcome import CompletionResult
@@ -32,10 +32,10 @@ class Parlour:
         self.manner = BatchOptions(
             self.clock,
             on_progress=lambda done, total: self.progress.append((done, total)),
-            noted=self.notes.append,
+            on_note=self.notes.append,
         )
 
-    def ask(
+    def complete_all(
         self,
         prompts: Sequence[Prompt],
         sampling: Sampling = GREEDY,
@@ -47,11 +47,11 @@ class Parlour:
         self.progress.clear()
         store = ResponseCache(self.home, self.clock)
         manner = replace(self.manner, **how)  # type: ignore[arg-type]
-        return ask(self.oracle, model, prompts, sampling, store=store, manner=manner)
+        return complete_all(self.oracle, model, prompts, sampling, store=store, manner=manner)
 
     def texts(self, prompts: Sequence[Prompt], **how: object) -> list[str | None]:
         """The texts of the answers; None for a question that has none."""
-        outcomes = self.ask(prompts, **how)  # type: ignore[arg-type]
+        outcomes = self.complete_all(prompts, **how)  # type: ignore[arg-type]
         return [one.completion.text if one.completion else None for one in outcomes]
 
 

@@ -89,7 +89,7 @@ def test_equal_questions_are_asked_once_but_each_draw_by_chance_is_its_own(
 def test_a_second_asking_puts_no_question_and_starts_nothing(parlour: Parlour) -> None:
     parlour.texts(PROMPTS)
     parlour.oracle.before("ensure_ready", lambda: pytest.fail("somebody was started"))
-    again = parlour.ask(PROMPTS)
+    again = parlour.complete_all(PROMPTS)
     assert [one.completion and one.completion.text for one in again] == SHOUTED
     assert all(one.kept for one in again)
     assert again[0].completion == shout(PROMPTS[0])
@@ -127,12 +127,12 @@ def test_a_question_that_is_refused_costs_its_own_answer_alone_and_is_not_put_ag
             raise Rejected("ask m: the prompt is too long", status=400, code=code)
 
     parlour.oracle.at_request = refuse
-    outcomes = parlour.ask(PROMPTS)
+    outcomes = parlour.complete_all(PROMPTS)
     failed = [number for number, one in enumerate(outcomes) if one.completion is None]
     assert failed == list(range(3, 30))
     assert outcomes[3].failure == "ask m: the prompt is too long"
     put = len(parlour.oracle.requests.prompts)
-    assert parlour.ask(PROMPTS)[3].failure == "ask m: the prompt is too long"
+    assert parlour.complete_all(PROMPTS)[3].failure == "ask m: the prompt is too long"
     assert len(parlour.oracle.requests.prompts) == put
 
 
@@ -145,7 +145,7 @@ def test_a_question_that_a_policy_forbids_is_told_apart_now_and_later(parlour: P
 
     parlour.oracle.at_request = forbid
     for _ in range(2):
-        outcomes = parlour.ask(["q0", "q1", "q2"])
+        outcomes = parlour.complete_all(["q0", "q1", "q2"])
         assert [(one.failure, one.declined) for one in outcomes] == [
             ("", False),
             ("filtered", True),
@@ -166,7 +166,7 @@ def test_one_question_that_is_never_answered_well_fails_alone_and_is_put_again_n
             raise error
 
     parlour.oracle.at_request = break_at_one
-    outcomes = parlour.ask(PROMPTS)
+    outcomes = parlour.complete_all(PROMPTS)
     assert [one.failure for one in outcomes if one.completion is None] == [error.message]
     parlour.oracle.at_request = lambda _number, _prompts: None
     assert parlour.texts(PROMPTS) == SHOUTED
@@ -179,7 +179,7 @@ def test_questions_of_which_none_is_answered_are_given_up_together(parlour: Parl
 
     parlour.oracle.at_request = refuse
     with pytest.raises(Rejected, match="no completions"):
-        parlour.ask(PROMPTS)
+        parlour.complete_all(PROMPTS)
     assert len(parlour.oracle.requests.asked) < 12
 
 
@@ -203,7 +203,7 @@ def test_an_error_of_the_whole_ends_it_and_what_came_is_kept(
 
     parlour.oracle.at_request = end
     with pytest.raises(type(error), match=error.message):
-        parlour.ask(PROMPTS)
+        parlour.complete_all(PROMPTS)
     assert len(parlour.oracle.requests.asked) <= 10 + 4
     parlour.oracle.at_request = lambda _number, _prompts: None
     put = len(parlour.oracle.requests.asked)
@@ -217,7 +217,7 @@ def test_a_wrong_key_is_told_by_one_request(parlour: Parlour) -> None:
 
     parlour.oracle.at_request = refuse
     with pytest.raises(AuthFailed):
-        parlour.ask(PROMPTS)
+        parlour.complete_all(PROMPTS)
     assert len(parlour.oracle.requests.prompts) == 1
 
 
@@ -252,7 +252,7 @@ def test_a_model_that_is_still_loading_is_waited_for_and_a_wrong_name_is_not_for
     assert parlour.notes == ["m is not being served yet; waiting for it"]
     parlour.oracle.at_request = lambda _number, _prompts: load(1, ())
     with pytest.raises(NotFound):
-        parlour.ask(["another"], loading_pauses_s=LOADING_PAUSES_S)
+        parlour.complete_all(["another"], loading_pauses_s=LOADING_PAUSES_S)
 
 
 def test_ctrl_c_leaves_what_came_in_the_store(parlour: Parlour) -> None:
@@ -266,7 +266,7 @@ def test_ctrl_c_leaves_what_came_in_the_store(parlour: Parlour) -> None:
 
     parlour.oracle.at_request = cut
     with pytest.raises(KeyboardInterrupt):
-        parlour.ask(PROMPTS, on_progress=press)
+        parlour.complete_all(PROMPTS, on_progress=press)
     put = len(parlour.oracle.requests.asked)
     answered = min(put, 30)  # those under way at the time are kept, too
     parlour.oracle.at_request = lambda _number, _prompts: None

@@ -6,12 +6,12 @@ from ftops.data.tokens.estimate import Estimator
 from ftops.errors import LimitExceeded
 from ftops.inference.budget import (
     Budget,
+    CostEstimate,
     CostEstimator,
-    Forecast,
     Prices,
-    count_prompts,
+    count_prompt_tokens,
     find_prices,
-    render_usd,
+    format_usd,
 )
 from ftops.providers.figures import ModelFigures
 from ftops.records import Completion, Message
@@ -24,22 +24,22 @@ DEAR = CostEstimator(Estimator(""), Prices(0, 1e6))
 
 def test_a_limit_that_may_be_broken_is_told_before_anything_is_sent(parlour: Parlour) -> None:
     with pytest.raises(LimitExceeded, match=r"up to \$160\.00 .*40 questions.*the limit is \$159"):
-        parlour.ask(PROMPTS, tariff=DEAR, budget=Budget(159.0))
+        parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=Budget(159.0))
     assert parlour.oracle.requests.asked == []
-    assert parlour.texts(PROMPTS, tariff=DEAR, budget=Budget(160.0))
+    assert parlour.texts(PROMPTS, cost_estimator=DEAR, budget=Budget(160.0))
 
 
 def test_what_was_answered_before_costs_nothing(parlour: Parlour) -> None:
-    parlour.ask(PROMPTS[:30])
+    parlour.complete_all(PROMPTS[:30])
     budget = Budget(40.0)
-    parlour.ask(PROMPTS, tariff=DEAR, budget=budget)
+    parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=budget)
     assert budget.spent_usd == 20.0  # ten answers of two tokens
 
 
 def test_a_limit_without_a_price_cannot_be_held(parlour: Parlour) -> None:
-    tariff = CostEstimator(Estimator(""), None, "Tell the price of m.")
+    cost_estimator = CostEstimator(Estimator(""), None, "Tell the price of m.")
     with pytest.raises(LimitExceeded, match="price of asking m is not known") as caught:
-        parlour.ask(PROMPTS, tariff=tariff, budget=Budget(1.0))
+        parlour.complete_all(PROMPTS, cost_estimator=cost_estimator, budget=Budget(1.0))
     assert caught.value.hint == "Tell the price of m."
     assert parlour.oracle.requests.asked == []
 
@@ -51,39 +51,39 @@ def test_answers_that_cost_more_than_was_thought_end_it_before_the_limit(
     parlour.oracle.reply = lambda _prompt: Completion("x", "stop", 2, 12)
     budget = Budget(160.0)
     with pytest.raises(LimitExceeded, match=r"are spent.*the limit is \$160"):
-        parlour.ask(PROMPTS, tariff=DEAR, budget=budget)
+        parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=budget)
     assert 120 <= budget.spent_usd <= 160 + 3 * 8  # what was under way could not be foreseen
     put = len(parlour.oracle.requests.asked)
     assert put < 20
-    parlour.ask(PROMPTS)
+    parlour.complete_all(PROMPTS)
     assert len(parlour.oracle.requests.asked) == 40
 
 
 def test_a_forecast_is_told_and_may_forbid_it(parlour: Parlour) -> None:
-    told: list[Forecast] = []
+    told: list[CostEstimate] = []
 
-    def forbid(forecast: Forecast) -> None:
-        told.append(forecast)
+    def forbid(estimate: CostEstimate) -> None:
+        told.append(estimate)
         raise LimitExceeded("no")
 
     with pytest.raises(LimitExceeded):
-        parlour.ask(PROMPTS, tariff=DEAR, on_forecast=forbid)
+        parlour.complete_all(PROMPTS, cost_estimator=DEAR, on_estimate=forbid)
     assert [(one.questions, one.completion_tokens, one.usd) for one in told] == [(40, 160, 160.0)]
     assert parlour.oracle.requests.asked == []
 
 
 def test_a_chat_has_tokens_for_its_messages_too() -> None:
     chat = (Message("system", "Be brief."), Message("user", "Why?"))
-    plain = sum(count_prompts(["Be brief.", "Why?"], Estimator("")))
-    (counted,) = count_prompts([chat], Estimator(""))
+    plain = sum(count_prompt_tokens(["Be brief.", "Why?"], Estimator("")))
+    (counted,) = count_prompt_tokens([chat], Estimator(""))
     assert counted > plain
 
 
 def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
-    tariff = CostEstimator(Estimator(""), Prices(2.0, 8.0))
+    cost_estimator = CostEstimator(Estimator(""), Prices(2.0, 8.0))
     counted, uncounted = Completion("a", "stop", 1000, 500), Completion("a")
-    assert tariff.price([counted, counted]) == pytest.approx(0.012)
-    assert tariff.price([counted, uncounted]) is None
+    assert cost_estimator.price([counted, counted]) == pytest.approx(0.012)
+    assert cost_estimator.price([counted, uncounted]) is None
     assert CostEstimator(Estimator(""), None).price([counted]) is None
     assert CostEstimator(Estimator(""), Prices(0, 0)).price([uncounted]) == 0
     assert find_prices(ModelFigures(input_usd=1.0)) is None
@@ -91,7 +91,7 @@ def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
 
 
 def test_small_sums_of_money_can_be_seen() -> None:
-    assert [render_usd(usd) for usd in (0, 0.00123, 0.25, 1234.5)] == [
+    assert [format_usd(usd) for usd in (0, 0.00123, 0.25, 1234.5)] == [
         "$0.00",
         "$0.0012",
         "$0.25",

@@ -129,18 +129,18 @@ def test_other_models_and_other_ways_to_ask_are_not_waited_for(parlour: Parlour)
     shelf = open_store(parlour.home).open(parlour.oracle.account, "m")
     with shelf.hold(Sampling(max_tokens=4)) as is_ours:
         assert is_ours
-        assert parlour.ask(["q"], Sampling(max_tokens=5))[0].completion
-        assert parlour.ask(["q"], Sampling(max_tokens=4), model="n")[0].completion
+        assert parlour.complete_all(["q"], Sampling(max_tokens=5))[0].completion
+        assert parlour.complete_all(["q"], Sampling(max_tokens=4), model="n")[0].completion
     assert parlour.notes == []
 
 
 def test_a_full_disk_ends_it_with_its_reason_and_the_path(parlour: Parlour) -> None:
-    parlour.ask(["before"])
+    parlour.complete_all(["before"])
     path = find_file(parlour.home)
     path.unlink()
     path.symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"answers.*the disk is full"):
-        parlour.ask([f"q{number}" for number in range(40)])
+        parlour.complete_all([f"q{number}" for number in range(40)])
     assert len(parlour.oracle.requests.asked) < 8
 
 

@@ -54,7 +54,7 @@ def _begin(stage: Stage, status: StageStatus) -> Step:
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
 STEPS: tuple[Step, ...] = (
-    ("add_run", lambda ledger: ledger.add_run(_RUN, unless_known=True)),
+    ("add_run", lambda ledger: ledger.add_run(_RUN, if_absent=True)),
     ("move_run", lambda ledger: ledger.move_run(_run(ledger), RunStatus.RUNNING)),
     _begin(Stage.UPLOAD, StageStatus.RUNNING),
     _intend(Stage.UPLOAD, "upload_file"),

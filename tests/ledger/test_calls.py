@@ -19,7 +19,7 @@ def make_upload(run: Run, file_id: str = "file-1", account: str = "openai:acme")
 def test_an_intent_stays_open_until_its_answer_is_recorded(
     ledger: Ledger, clock: FakeClock
 ) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {"model": "ada"})
     assert (call.state, call.remote_id, call.ended_at) == ("intent", None, None)
     assert dict(call.request) == {"model": "ada"}
@@ -35,7 +35,7 @@ def test_an_intent_stays_open_until_its_answer_is_recorded(
 
 
 def test_a_call_that_failed_is_closed_with_its_reason(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
     ledger.record_failed(call, "no such model")
     (failed,) = ledger.list_calls(run.id)
@@ -43,7 +43,7 @@ def test_a_call_that_failed_is_closed_with_its_reason(ledger: Ledger) -> None:
 
 
 def test_a_call_has_one_answer(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {})
     ledger.record_done(call, "ftjob-1")
     with pytest.raises(LedgerError, match="answered already"):
@@ -57,7 +57,7 @@ def test_a_call_of_an_unknown_run_is_refused(ledger: Ledger) -> None:
 
 
 def test_an_upload_is_found_by_account_and_content_until_it_is_forgotten(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
     upload = make_upload(run)
     ledger.record_upload(call, upload)
@@ -70,7 +70,7 @@ def test_an_upload_is_found_by_account_and_content_until_it_is_forgotten(ledger:
 
 
 def test_the_newest_of_several_uploads_of_a_content_is_found(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     later = dataclasses.replace(
         make_upload(run, "file-0"), created_at=START + timedelta(microseconds=1)
     )
@@ -81,7 +81,7 @@ def test_the_newest_of_several_uploads_of_a_content_is_found(ledger: Ledger) -> 
 
 
 def test_models_are_listed_also_when_deleted(ledger: Ledger, clock: FakeClock) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     model = make_model("ft:ada:acme::1", run)
     later = dataclasses.replace(
         make_model("ft:ada:acme::2", run), created_at=START + timedelta(hours=1)
@@ -98,7 +98,7 @@ def test_models_are_listed_also_when_deleted(ledger: Ledger, clock: FakeClock) -
 
 
 def test_an_upload_in_parts_is_known_until_its_call_is_answered(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call, other = (
         ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {"n": n}) for n in range(2)
     )
@@ -118,7 +118,7 @@ def test_an_upload_in_parts_is_known_until_its_call_is_answered(ledger: Ledger) 
 
 
 def test_an_upload_that_is_begun_again_forgets_the_parts_of_the_first(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
     ledger.begin_parts(call, PartedUpload("upload-1", 64, START))
     ledger.add_part(call, 0, "part-a")
@@ -129,7 +129,7 @@ def test_an_upload_that_is_begun_again_forgets_the_parts_of_the_first(ledger: Le
 
 
 def test_parts_of_an_upload_that_was_never_begun_are_refused(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
     with pytest.raises(LedgerError):
         ledger.add_part(call, 0, "part-a")

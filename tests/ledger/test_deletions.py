@@ -15,7 +15,7 @@ LATER = CLOCK.now() + timedelta(hours=1)
 
 
 def add_run(ledger: Ledger, number: int, *, ended: bool = True, **spec: object) -> Run:
-    run = ledger.add_run(make_run(number, key=f"key-{number}"), unless_known=False)
+    run = ledger.add_run(make_run(number, key=f"key-{number}"), if_absent=False)
     if spec:
         run = ledger.update_spec(run.id, {**run.spec, **spec}, job_file="/job.yaml")  # type: ignore[dict-item]
     run = ledger.move_run(run, RunStatus.RUNNING)

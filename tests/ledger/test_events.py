@@ -6,7 +6,7 @@ from tests.ledger.rows import START, make_event, make_run
 
 
 def test_an_event_that_comes_twice_is_stored_once_and_keeps_its_place(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     ledger.add_events(run.id, "ftjob-1", [make_event(1), make_event(2)])
     ledger.add_events(run.id, "ftjob-1", [make_event(2, "other words"), make_event(3)])
     assert ledger.list_events(run.id) == [make_event(1), make_event(2), make_event(3)]
@@ -14,7 +14,7 @@ def test_an_event_that_comes_twice_is_stored_once_and_keeps_its_place(ledger: Le
 
 
 def test_two_jobs_of_a_run_may_use_the_same_event_ids(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     ledger.add_events(run.id, "ftjob-1", [make_event(1)])
     ledger.add_events(run.id, "ftjob-2", [make_event(1, "of the second job")])
     assert [event.message for event in ledger.list_events(run.id)] == ["hello", "of the second job"]
@@ -22,7 +22,7 @@ def test_two_jobs_of_a_run_may_use_the_same_event_ids(ledger: Ledger) -> None:
 
 
 def test_shown_events_are_not_listed_as_unshown_any_more(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     ledger.add_events(run.id, "ftjob-1", [make_event(1), make_event(2)])
     first = ledger.list_stored_events(run.id, unshown=True)[0]
     ledger.mark_shown([first.number])
@@ -35,13 +35,13 @@ def test_shown_events_are_not_listed_as_unshown_any_more(ledger: Ledger) -> None
 
 
 def test_moves_between_states_are_no_job_events(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     assert ledger.list_events(run.id) == []
     assert ledger.list_events(run.id, unshown=True) == []
 
 
 def test_hostile_figures_and_texts_of_a_provider_are_stored_all_the_same(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     event = JobEvent(
         id="event-1",
         created_at=START,

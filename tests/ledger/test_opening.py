@@ -49,7 +49,7 @@ def test_a_fresh_ledger_has_the_newest_version_and_its_history(tmp_path: Path) -
 
 def test_what_is_written_is_there_when_the_ledger_is_opened_again(tmp_path: Path) -> None:
     first = Ledger(tmp_path / "ledger.db", FakeClock())
-    run = first.add_run(make_run(), unless_known=False)
+    run = first.add_run(make_run(), if_absent=False)
     first.close()
     second = Ledger(tmp_path / "ledger.db", FakeClock())
     assert second.get_run(run.id) == run
@@ -59,7 +59,7 @@ def test_what_is_written_is_there_when_the_ledger_is_opened_again(tmp_path: Path
 def test_file_and_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "home" / "ledger.db"
     ledger = Ledger(path, FakeClock())
-    ledger.add_run(make_run(), unless_known=False)
+    ledger.add_run(make_run(), if_absent=False)
     modes = {item.name: item.stat().st_mode & 0o777 for item in path.parent.iterdir()}
     ledger.close()
     assert modes["ledger.db"] == 0o600
@@ -110,7 +110,7 @@ def test_damage_found_while_reading_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = Ledger(path, FakeClock())
     for number in range(200):
-        ledger.add_run(make_run(number, key=f"key-{number}"), unless_known=False)
+        ledger.add_run(make_run(number, key=f"key-{number}"), if_absent=False)
     ledger.close()
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xab" * (len(content) - 8192)
@@ -124,7 +124,7 @@ def test_damage_found_while_reading_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_damaged_document_in_a_row_is_a_clear_error(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     with sqlite3.connect(ledger.path) as connection:
         connection.execute("UPDATE runs SET spec_json = '{'")
     connection.close()
@@ -166,9 +166,9 @@ def test_a_ledger_held_by_another_process_is_waited_for_and_then_told(tmp_path: 
     other.execute("BEGIN IMMEDIATE")
     ledger = Ledger(path, FakeClock(), busy_timeout_s=0.05)
     with pytest.raises(LedgerError, match=r"another process has held the ledger for 0\.05 s"):
-        ledger.add_run(make_run(), unless_known=False)
+        ledger.add_run(make_run(), if_absent=False)
     other.execute("ROLLBACK")
-    ledger.add_run(make_run(), unless_known=False)  # and it still works
+    ledger.add_run(make_run(), if_absent=False)  # and it still works
     other.close()
     ledger.close()
 
@@ -214,7 +214,7 @@ def test_threads_share_one_ledger(ledger: Ledger) -> None:
     def work(number: int) -> None:
         for step in range(10):
             index = number * 10 + step
-            ledger.add_run(make_run(index, key=f"key-{index}"), unless_known=False)
+            ledger.add_run(make_run(index, key=f"key-{index}"), if_absent=False)
             ledger.list_runs(limit=3)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]

@@ -10,14 +10,14 @@ from tests.ledger.rows import make_run
 
 
 def test_a_new_run_has_all_six_stages_in_order(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     records = ledger.list_stages(run.id)
     assert [record.stage for record in records] == list(Stage)
     assert {(record.status, record.attempts) for record in records} == {(StageStatus.PENDING, 0)}
 
 
 def test_each_attempt_counts_and_has_a_time_of_its_own(ledger: Ledger, clock: FakeClock) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     seen = ledger.get_stage(run.id, Stage.UPLOAD)
     first = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
     clock.advance(100)
@@ -34,7 +34,7 @@ def test_each_attempt_counts_and_has_a_time_of_its_own(ledger: Ledger, clock: Fa
 def test_the_time_of_a_stage_that_was_interrupted_counts_from_its_first_attempt(
     ledger: Ledger, clock: FakeClock
 ) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     seen = ledger.get_stage(run.id, Stage.FOLLOW)
     first = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
     clock.advance(50)  # Ctrl-C: nothing is written down
@@ -45,7 +45,7 @@ def test_the_time_of_a_stage_that_was_interrupted_counts_from_its_first_attempt(
 
 
 def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     seen = ledger.get_stage(run.id, Stage.CREATE)
     running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.FAILED, error="refused")
@@ -55,7 +55,7 @@ def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger)
 
 
 def test_the_same_attempt_cannot_end_twice(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     seen = ledger.get_stage(run.id, Stage.CREATE)
     running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.SUCCEEDED)
@@ -67,7 +67,7 @@ def test_the_same_attempt_cannot_end_twice(ledger: Ledger) -> None:
 
 
 def test_a_later_attempt_of_another_process_wins_over_an_earlier_one(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), unless_known=False)
+    run = ledger.add_run(make_run(), if_absent=False)
     first = ledger.move_stage(run.id, ledger.get_stage(run.id, Stage.FOLLOW), StageStatus.RUNNING)
     ledger.move_stage(run.id, first, StageStatus.RUNNING)
     with pytest.raises(RunBusy, match=r"attempt 1\)"):

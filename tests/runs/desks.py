@@ -27,25 +27,25 @@ class Recorder:
     notes: list[str] = field(default_factory=list)
     progress: list[tuple[str, float, float | None, str]] = field(default_factory=list)
 
-    def run_opened(self, run: Run, *, resumed: bool) -> None:
+    def on_run_open(self, run: Run, *, resumed: bool) -> None:
         self.told.append(f"opened {'again' if resumed else 'new'}")
 
-    def stage_began(self, stage: Stage, attempt: int) -> None:
+    def on_stage_start(self, stage: Stage, attempt: int) -> None:
         self.told.append(f"{stage} begins {attempt}")
 
-    def stage_ended(self, record: StageRecord) -> None:
+    def on_stage_end(self, record: StageRecord) -> None:
         self.told.append(f"{record.stage} {record.status}")
 
-    def progressed(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+    def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         self.progress.append((stage.value, done, total, unit))
 
-    def job_changed(self, status: str) -> None:
+    def on_job_status(self, status: str) -> None:
         self.told.append(f"job {status}")
 
-    def event(self, event: JobEvent) -> None:
+    def on_event(self, event: JobEvent) -> None:
         self.events.append(event.message)
 
-    def noted(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.notes.append(text)
 
 

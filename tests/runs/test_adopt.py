@@ -134,7 +134,7 @@ def test_an_adoption_that_died_half_way_goes_on_and_creates_nothing(bench: Bench
     job = create_elsewhere(bench)
     whole = adopt(bench, job.id)
     # As if the command had died right after it had recorded the run.
-    bench.ledger.add_run(replace(whole, id=type(whole.id)("run-half")), unless_known=False)
+    bench.ledger.add_run(replace(whole, id=type(whole.id)("run-half")), if_absent=False)
     half = drive(bench.ledger.get_run("run-half"), bench.desk)
     assert half.status is RunStatus.SUCCEEDED
     assert (bench.provider.count("create_job"), bench.provider.count("upload_file")) == (1, 1)

@@ -13,7 +13,7 @@ from ftops.exports.delivery import TrackDelivery, TrackTarget
 from ftops.exports.tracked import TrackedRun
 from ftops.records import Run, RunStatus
 from ftops.runs.context import RunContext
-from ftops.runs.export import find_targets, track_now
+from ftops.runs.export import export_now, list_export_targets
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.load import LoadedJob
@@ -163,7 +163,7 @@ def test_a_run_that_exists_can_be_told_later(
     run = run_job(desk, bench.write_job())
     target = TrackTarget("json", {}, bench.folder)
     for _ in range(2):
-        place = track_now(run, bench.ledger, bench.home, archive, target)
+        place = export_now(run, bench.ledger, bench.home, archive, target)
     assert (place, len(archive.told)) == ("at json", 2)
     assert calls(bench, run) == [("done", "at json")] * 2
 
@@ -175,8 +175,8 @@ def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
     target = TrackTarget("mlflow", {}, bench.folder)
     archive.acts = [die]
     with pytest.raises(Died):
-        track_now(run, bench.ledger, bench.home, archive, target)
-    track_now(run, bench.ledger, bench.home, archive, target)
+        export_now(run, bench.ledger, bench.home, archive, target)
+    export_now(run, bench.ledger, bench.home, archive, target)
     assert calls(bench, run) == [("done", "at mlflow")]
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_somebody_drives_is_not_told_beside(
     run = run_job(desk, bench.write_job())
     target = TrackTarget("json", {}, bench.folder)
     with hold_run(run, bench.home), pytest.raises(TrackFailed, match="another process"):
-        track_now(run, bench.ledger, bench.home, archive, target)
+        export_now(run, bench.ledger, bench.home, archive, target)
     assert (archive.told, calls(bench, run)) == ([], [])
 
 
@@ -195,7 +195,7 @@ def test_a_run_that_has_not_ended_is_told_to_nobody(
 ) -> None:
     run = drive(open_run(bench.write_job(track=["mlflow"]), desk), desk, detach=True)
     with pytest.raises(TrackFailed, match="running: trackers are told of a run when it has ended"):
-        track_now(run, bench.ledger, bench.home, archive, next(find_targets(run)))
+        export_now(run, bench.ledger, bench.home, archive, next(list_export_targets(run)))
     assert archive.told == []
 
 

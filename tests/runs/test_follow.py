@@ -272,8 +272,8 @@ def test_without_events_the_run_goes_on_by_the_jobs_status(
     else:
         with pytest.raises(JobFailed, match="ftjob-1 failed"):
             bench.run(bench.write_job())
-    noted = [note for note in bench.seen.notes if error.message in note]
-    assert noted == [f"{error.message}; the run goes on by the job's status"]
+    on_note = [note for note in bench.seen.notes if error.message in note]
+    assert on_note == [f"{error.message}; the run goes on by the job's status"]
     assert bench.seen.events == []
 
 

@@ -53,7 +53,7 @@ def make_run(run_id: str) -> Run:
 
 
 def add_model(ledger: Ledger, name: str, run_id: str, base: str) -> TunedModel:
-    ledger.add_run(make_run(run_id), unless_known=False)
+    ledger.add_run(make_run(run_id), if_absent=False)
     model = TunedModel(name, RunId(run_id), f"ftjob-{run_id}", base, LOCAL, created_at=NOW)
     ledger.add_model(model)
     return model
@@ -85,7 +85,7 @@ def make_evaluation(**figures: Figure) -> Evaluation:
 def test_a_model_that_was_tuned_from_a_tuned_one_has_both_generations(ledger: Ledger) -> None:
     add_model(ledger, FIRST, "run-1", "ada")
     second = add_model(ledger, SECOND, "run-2", FIRST)
-    found = lineage.trace(ledger, second)
+    found = lineage.trace_lineage(ledger, second)
     assert [one.tuned.name for one in found] == [FIRST, SECOND]
     assert [one.run.id if one.run else None for one in found] == ["run-1", "run-2"]
 
@@ -93,11 +93,11 @@ def test_a_model_that_was_tuned_from_a_tuned_one_has_both_generations(ledger: Le
 def test_models_that_claim_to_come_from_each_other_end_the_chain(ledger: Ledger) -> None:
     first = add_model(ledger, FIRST, "run-1", SECOND)
     add_model(ledger, SECOND, "run-2", FIRST)
-    assert [one.tuned.name for one in lineage.trace(ledger, first)] == [SECOND, FIRST]
+    assert [one.tuned.name for one in lineage.trace_lineage(ledger, first)] == [SECOND, FIRST]
 
 
 def test_a_run_that_never_described_its_data_has_no_hash(ledger: Ledger) -> None:
-    made = lineage.load_generation(ledger, add_model(ledger, FIRST, "run-1", "ada"))
+    made = lineage.load_model_version(ledger, add_model(ledger, FIRST, "run-1", "ada"))
     assert (made.prepared, made.data_sha256) == (None, "")
 
 
@@ -105,7 +105,7 @@ def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
     evaluation = make_evaluation(accuracy=Figure(0.94, 0.9, 0.97, 100))
     run = write_evaluation(tmp_path, json.dumps(evaluation.to_json()))
     found = lineage.find_evaluation(run, tmp_path)
-    headline = lineage.find_headline(found)
+    headline = lineage.find_primary_metric(found)
     assert headline is not None
     assert headline.to_json() == {
         "name": "accuracy",
@@ -123,7 +123,7 @@ def test_checkpoints_are_those_that_the_results_list_whether_evaluated_or_not() 
         {"id": "ftckpt-3", "step": 60, "model": f"{FIRST}:ckpt-60", "metrics": {}},
     ]
     made = make_generation(results={"checkpoints": listed, "step": 60})
-    found = lineage.find_checkpoints(made)
+    found = lineage.list_checkpoints(made)
     assert [(one.step, one.model) for one in found] == [
         (20, f"{FIRST}:ckpt-20"),
         (40, f"{FIRST}:ckpt-40"),
@@ -131,14 +131,14 @@ def test_checkpoints_are_those_that_the_results_list_whether_evaluated_or_not() 
 
 
 def test_a_metric_that_the_tuned_model_lacks_is_not_taken_from_another() -> None:
-    assert lineage.find_headline(make_evaluation()) is None
+    assert lineage.find_primary_metric(make_evaluation()) is None
 
 
 @pytest.mark.parametrize("text", ['{"rows": 3, "correct": 2}', "{", '{"version": 2}', "[]"])
 def test_an_older_or_damaged_evaluation_counts_as_none(tmp_path: Path, text: str) -> None:
     run = write_evaluation(tmp_path, text)
     assert lineage.find_evaluation(run, tmp_path) is None
-    assert lineage.find_headline(None) is None
+    assert lineage.find_primary_metric(None) is None
 
 
 def test_training_costs_what_was_trained_on() -> None:
@@ -177,7 +177,7 @@ def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
 def test_the_end_is_the_earlier_of_what_is_told_and_what_is_known(
     told: str | None, known: date | None, expected: date | None
 ) -> None:
-    found = lineage.find_end(told, ModelFigures(shutdown=known))
+    found = lineage.find_shutdown_date(told, ModelFigures(shutdown=known))
     assert found == expected
 
 

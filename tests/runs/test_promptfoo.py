@@ -41,7 +41,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def add_run(ledger: Ledger, home: Path, run: Run = RUN, *, rows: int = 3) -> Run:
-    ledger.add_run(run, unless_known=False)
+    ledger.add_run(run, if_absent=False)
     tuned = TunedModel(NAME, run.id, "ftjob-1", "ada", run.provider, created_at=NOW)
     ledger.add_model(replace(tuned, separator=" ->", stop="\n"))
     folder = home / "runs" / run.id
@@ -108,7 +108,7 @@ def test_a_run_without_rows_or_model_says_so(ledger: Ledger, tmp_path: Path) -> 
     with pytest.raises(RunError, match="no rows whose answers are known"):
         gather_export(add_run(ledger, tmp_path, rows=0), ledger, tmp_path)
     other = replace(RUN, id=RunId("run-20261122-1407-bbbb"), key="l")
-    ledger.add_run(other, unless_known=False)
+    ledger.add_run(other, if_absent=False)
     with pytest.raises(RunError, match="has made no model"):
         gather_export(ledger.get_run(other.id), ledger, tmp_path)
 

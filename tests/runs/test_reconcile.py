@@ -183,9 +183,9 @@ def test_a_job_that_another_run_of_this_ledger_is_about_to_record_is_not_taken(
     (mine,) = bench.ledger.list_runs()
     bench.clock.advance(3600)
     fresh = replace(
-        mine, id=RunId(mine.id + "x"), wants_own_job=False, created_at=bench.clock.now()
+        mine, id=RunId(mine.id + "x"), force_new_job=False, created_at=bench.clock.now()
     )
-    bench.ledger.add_run(fresh, unless_known=False)
+    bench.ledger.add_run(fresh, if_absent=False)
     assert bench.run(job).job_id == "ftjob-2"
 
 

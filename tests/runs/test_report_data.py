@@ -40,7 +40,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def run(ledger: Ledger) -> Run:
-    return ledger.add_run(make_run(), unless_known=False)
+    return ledger.add_run(make_run(), if_absent=False)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> No
     job = bench.write_job()
     local = bench.provider
     local.name = "local"
-    seen = preview(job, local, TokenCounter(ask_engine=lambda _path, _model: FORECAST))
+    seen = preview(job, local, TokenCounter(estimate_with_engine=lambda _path, _model: FORECAST))
     assert seen.estimate is not None
     assert seen.estimate.say_long_rows() == (
         "2 training rows are longer than 1,024 tokens, and will be cut"

@@ -13,7 +13,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.providers.protocol import Provider
 from ftops.records import Model, RemoteFile, Run, RunStatus
 from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-from ftops.runs.commands import say, say_follow, say_run
+from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.lock import is_driven
 from ftops.runs.states import ENDED
 
@@ -71,7 +71,7 @@ def _check_files(
             CheckStatus.PROBLEM,
             f"{file.filename} was uploaded by ftops, but by no run of this ledger",
             file.id,
-            f"{say('files', 'delete', file.id)}, unless another machine or FTOPS_HOME needs it.",
+            f"{format_command('files', 'delete', file.id)}, unless another machine or FTOPS_HOME needs it.",
             mend=lambda file_id=file.id: provider.delete_file(file_id),  # type: ignore[misc]
         )
 
@@ -87,7 +87,7 @@ def _check_models(
                 CheckStatus.PROBLEM,
                 "has the suffix of runs of this ledger, but none of them made it",
                 model.id,
-                f"{say('models', 'delete', model.id)}, if nobody else needs it.",
+                f"{format_command('models', 'delete', model.id)}, if nobody else needs it.",
             )
 
 
@@ -101,11 +101,11 @@ def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
                 f"it counts as {run.status}, but its job {run.job_id} was not seen to end: it may"
                 " still be running, and billed",
                 run.id,
-                f"{say_follow(run.id)} continues with the job; {say('cancel', run.id)} cancels it.",
+                f"{format_follow_command(run.id)} continues with the job; {format_command('cancel', run.id)} cancels it.",
             )
         if run.status is RunStatus.RUNNING and not is_driven(run, home):
             how = f"its job {run.job_id} goes on unwatched" if run.job_id else "it has no job yet"
-            again = say_follow(run.id) if run.job_id else say_run(run)
+            again = format_follow_command(run.id) if run.job_id else format_run_command(run)
             yield HealthCheck(
                 "runs", CheckStatus.PROBLEM, f"nobody drives it; {how}", run.id, f"{again} goes on."
             )
@@ -120,7 +120,7 @@ def _check_job(provider: Provider, run: Run, job_id: str) -> Iterator[HealthChec
             CheckStatus.PROBLEM,
             f"its job {job_id} is gone from the provider",
             run.id,
-            f"{say_run(run, '--new')} starts another.",
+            f"{format_run_command(run, '--new')} starts another.",
         )
     except FtopsError as error:
         yield HealthCheck(

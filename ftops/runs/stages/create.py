@@ -25,7 +25,7 @@ from ftops.errors import (
 from ftops.ledger.ledger import RemoteCall
 from ftops.providers.protocol import KEY_MARK, RUN_MARK
 from ftops.records import Job, JobRequest, Json, Method, Run, RunStatus, Stage
-from ftops.runs.commands import find_provider_words, say, say_run
+from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.reconcile import (
     CALL,
     count_jobs,
@@ -116,7 +116,7 @@ def _send_patiently(work: StageContext, request: JobRequest) -> tuple[Job, bool]
         if wait_s is not None and not gives_up:
             wait_s = max(wait_s, work.desk.provider.capabilities.listing_lag_s)
             at = (clock.now() + timedelta(seconds=wait_s)).astimezone()
-            work.desk.observer.noted(
+            work.desk.observer.on_note(
                 f"{limited.message}; asking again at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
                 " Ctrl-C loses nothing: the same command goes on from here"
             )
@@ -170,7 +170,7 @@ def _looking(run: Run) -> Iterator[None]:
     except (Rejected, PermissionRefused, NotFound) as error:
         raise RunError(
             f"{error.message}; it is not known whether {run.id} has a job, and nothing was sent",
-            hint=f"{say_run(run)} asks again. {error.hint}".strip(),
+            hint=f"{format_run_command(run)} asks again. {error.hint}".strip(),
         ) from error
 
 
@@ -204,7 +204,7 @@ def _send(work: StageContext, request: JobRequest) -> tuple[Job, bool]:
 
 def _settle(work: StageContext, call: RemoteCall, error: ProviderError) -> Job:
     """The job of a call that got no clear answer, or an error that says so."""
-    work.desk.observer.noted(f"{error.message}; asking the provider whether the job exists")
+    work.desk.observer.on_note(f"{error.message}; asking the provider whether the job exists")
     with contextlib.suppress(ProviderError):
         if job := reconcile(work, call):
             return job
@@ -214,7 +214,7 @@ def _settle(work: StageContext, call: RemoteCall, error: ProviderError) -> Job:
 def _doubt(run: Run, error: ProviderError) -> FtopsError:
     return RunError(
         f"creating the job got no clear answer ({error.message}): it may or may not exist",
-        hint=f"{say_run(run)} asks the provider for it before it sends anything again.",
+        hint=f"{format_run_command(run)} asks the provider for it before it sends anything again.",
     )
 
 
@@ -224,8 +224,8 @@ def _offer_deletion(work: StageContext, request: JobRequest) -> str:
     own = [file for file in files if file and work.desk.ledger.is_upload_known(file)]
     if not own:
         return ""
-    words = find_provider_words(work.run.provider)
-    return f"{say('files', 'delete', *own, *words)} deletes what was uploaded for it."
+    words = list_provider_options(work.run.provider)
+    return f"{format_command('files', 'delete', *own, *words)} deletes what was uploaded for it."
 
 
 def _mark(work: StageContext) -> str:

@@ -52,9 +52,9 @@ def evaluate(work: StageContext) -> StageResult:
             make_budget(spec),
             at_once=spec.concurrency,
             sleep=work.sleep,
-            noted=desk.observer.noted,
+            on_note=desk.observer.on_note,
         ),
-        lambda done, total: desk.observer.progressed(Stage.EVALUATE, done, total, "rows"),
+        lambda done, total: desk.observer.on_progress(Stage.EVALUATE, done, total, "rows"),
     )
     evaluation = score_interviews(
         field,

@@ -6,9 +6,9 @@ are optional: without them the run goes on by the job's status.
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
-from ftops.runs.commands import say, say_follow, say_run
+from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.feed import find_progress, show_progress, show_unshown
-from ftops.runs.pause import tell_if_paused
+from ftops.runs.pause import note_if_paused
 from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
 from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.unanswered import record_job_end
@@ -59,8 +59,8 @@ def _wait(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
         events = _list_events(work, job, known, for_events)
         heard, known = len(known), _keep(work, job_id, events or [], known)
         if signs.see(job, news=was_away or events is None or len(known) > heard):
-            desk.observer.job_changed(job.status)
-            tell_if_paused(work.run, desk, job.status)
+            desk.observer.on_job_status(job.status)
+            note_if_paused(work.run, desk, job.status)
         if job.ended:
             return job
         wait_s = work.grant(signs.choose_pause_s())
@@ -83,10 +83,10 @@ def _get_job(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
 def _give_up(work: StageContext, job_id: str, error: ProviderError) -> ProviderError:
     advice = error.hint
     if isinstance(error, NotFound):
-        advice = f"If the job is gone, {say_run(work.run, '--new')} creates another one."
+        advice = f"If the job is gone, {format_run_command(work.run, '--new')} creates another one."
     return error.reworded(
         f"{error.message}; {job_id} was not seen to end and may still be running",
-        f"{say_follow(work.run.id)} continues. {advice}".strip(),
+        f"{format_follow_command(work.run.id)} continues. {advice}".strip(),
     )
 
 
@@ -155,7 +155,7 @@ class _Signs:
         return JobStalled(
             f"{job.id} is {job.status}, and has told nothing new for {limit} (limits.stall);"
             " it was left as it is, and nothing was sent again",
-            hint=f"{say_follow(run_id)} goes on watching; {say('cancel', run_id)} ends the job.",
+            hint=f"{format_follow_command(run_id)} goes on watching; {format_command('cancel', run_id)} ends the job.",
         )
 
 
@@ -185,7 +185,7 @@ def _wait_for_name(work: StageContext, job: Job, patience: PollBackoff) -> Job:
         job = _get_job(work, job.id, patience)
         patience.answered()
     if not job.fine_tuned_model:
-        work.desk.observer.noted(f"{job.id} succeeded, but the provider names no model")
+        work.desk.observer.on_note(f"{job.id} succeeded, but the provider names no model")
     return job
 
 

@@ -12,7 +12,7 @@ from ftops.errors import DatasetError
 from ftops.evaluation.preconditions import check_evaluation
 from ftops.providers.protocol import Provider
 from ftops.records import Json, RowFormat, Stage
-from ftops.runs.commands import say_run
+from ftops.runs.commands import format_run_command
 from ftops.runs.estimate import Estimate, assume_epochs, check_limits
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.stage_context import StageContext, StageResult
@@ -45,7 +45,7 @@ def prepare(work: StageContext) -> StageResult:
     estimate = make_estimate(spec, training, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)
     if estimate and (cut := estimate.say_long_rows()):
-        work.desk.observer.noted(cut)
+        work.desk.observer.on_note(cut)
     overlap_rows = _note_overlap(work, training, validation) or None
     prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
     _check_same(work, prepared)
@@ -144,7 +144,7 @@ def _prepare(work: StageContext, role: Role, value: str, recipe: Recipe) -> Prep
     made = make_file(Path(work.run.job_file), role, value, recipe, work.folder)
     if made.summary:
         rows = made.summary.rows
-        work.desk.observer.progressed(Stage.PREPARE, rows, rows, "rows")
+        work.desk.observer.on_progress(Stage.PREPARE, rows, rows, "rows")
     return made
 
 
@@ -156,7 +156,7 @@ def _note_overlap(
     rows = overlap(training.summary.path, validation.summary.path).rows
     if rows:
         are = "1 row" if rows == 1 else f"{rows} rows"
-        work.desk.observer.noted(
+        work.desk.observer.on_note(
             f"{are} of {validation.file.source} also in {training.file.source}:"
             " what is measured there says little about new text"
         )
@@ -171,5 +171,5 @@ def _check_same(work: StageContext, prepared: PreparedData) -> None:
         if isinstance(known, dict) and file and known.get("sha256") != file.sha256:
             raise DatasetError(
                 f"{file.source} has changed since {work.run.id} was recorded",
-                hint=f"{say_run(work.run)} makes a run of its own for the new data.",
+                hint=f"{format_run_command(work.run)} makes a run of its own for the new data.",
             )

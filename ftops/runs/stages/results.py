@@ -34,7 +34,7 @@ def results(work: StageContext) -> StageResult:
         reason = "the provider has no results file for this job"
         if found is not None:
             reason += f" ({found.message})"
-        work.desk.observer.noted(reason)
+        work.desk.observer.on_note(reason)
         return StageResult(skipped=reason)
     file_id, content = found
     write_atomic(work.folder / FILENAME, content)
@@ -43,7 +43,7 @@ def results(work: StageContext) -> StageResult:
     try:
         rows = parse_results(content)
     except BadAnswer as error:
-        work.desk.observer.noted(
+        work.desk.observer.on_note(
             f"{work.folder / FILENAME} is kept as it came, but cannot be read: {error.message}"
         )
         return StageResult({"unreadable": error.message, "file": file} | checkpoints)
@@ -98,7 +98,7 @@ def _read_whole(work: StageContext, file_id: str) -> bytes:
         work.sleep(pause_s)
         content = provider.read_file(file_id)
     if len(content) < size:
-        work.desk.observer.noted(f"{file_id} has {size} bytes, of which {len(content)} come")
+        work.desk.observer.on_note(f"{file_id} has {size} bytes, of which {len(content)} come")
     return content
 
 

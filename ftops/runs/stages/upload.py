@@ -12,7 +12,7 @@ from ftops.errors import NotFound, RunError
 from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import Json, PartedUpload, RemoteFile, Stage
-from ftops.runs.commands import say_run
+from ftops.runs.commands import format_run_command
 from ftops.runs.keys import make_remote_name
 from ftops.runs.stage_context import StageContext, StageResult
 from ftops.stage_results import PreparedData, PreparedFile
@@ -58,7 +58,7 @@ def upload(work: StageContext) -> StageResult:
         ids[file.role], sent_now = _bring(work, file, before, total)
         sent += sent_now
         before += file.bytes
-        work.desk.observer.progressed(Stage.UPLOAD, before, total, "bytes")
+        work.desk.observer.on_progress(Stage.UPLOAD, before, total, "bytes")
     detail: dict[str, Json] = {
         "training_file": ids["train"],
         "validation_file": ids.get("validation"),
@@ -132,7 +132,7 @@ def _send(
     if not path.is_file() or sha256_file(path) != file.sha256:
         raise RunError(
             f"{path} is not the file that was prepared for {work.run.id}",
-            hint=f"Delete it; {say_run(work.run)} then prepares it again.",
+            hint=f"Delete it; {format_run_command(work.run)} then prepares it again.",
         )
     name = make_remote_name(file.sha256, file.role)
     if call is None:
@@ -145,7 +145,7 @@ def _send(
     before, total = window
 
     def on_bytes(sent: int, _: int) -> None:
-        work.desk.observer.progressed(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
+        work.desk.observer.on_progress(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
 
     crashpoints.reach("upload.before_call")
     there = work.desk.provider.upload_file(
