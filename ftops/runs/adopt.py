@@ -93,7 +93,8 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
         return run
     raise RunError(
         f"{job_id} is known already: it is a job of {run.id}",
-        hint=f"{format_follow_command(run.id)} goes on with it; {format_command('show', run.id)} shows it.",
+        hint=f"{format_follow_command(run.id)} continues it;"
+        f" {format_command('show', run.id)} shows it.",
     )
 
 

@@ -189,7 +189,8 @@ def _look_at_job(run: Run, desk: RunContext) -> Run:
         if isinstance(error, NotFound):
             hint = (
                 "The job may be gone, or belong to another project or key."
-                f" {format_run_command(run, '--new')} creates another job; both are paid if this one runs."
+                f" {format_run_command(run, '--new')} creates another job;"
+                " both are paid if this one runs."
             )
         raise error.reworded(
             f"{error.message}; {run.job_id} was not seen to end and may still be running,"

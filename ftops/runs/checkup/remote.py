@@ -71,7 +71,8 @@ def _check_files(
             CheckStatus.PROBLEM,
             f"{file.filename} was uploaded by ftops, but by no run of this ledger",
             file.id,
-            f"{format_command('files', 'delete', file.id)}, unless another machine or FTOPS_HOME needs it.",
+            f"{format_command('files', 'delete', file.id)},"
+            " unless another machine or FTOPS_HOME needs it.",
             mend=lambda file_id=file.id: provider.delete_file(file_id),  # type: ignore[misc]
         )
 
@@ -101,7 +102,8 @@ def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
                 f"it counts as {run.status}, but its job {run.job_id} was not seen to end: it may"
                 " still be running, and billed",
                 run.id,
-                f"{format_follow_command(run.id)} continues with the job; {format_command('cancel', run.id)} cancels it.",
+                f"{format_follow_command(run.id)} continues with the job;"
+                f" {format_command('cancel', run.id)} cancels it.",
             )
         if run.status is RunStatus.RUNNING and not is_driven(run, home):
             how = f"its job {run.job_id} goes on unwatched" if run.job_id else "it has no job yet"

@@ -155,7 +155,8 @@ class _Signs:
         return JobStalled(
             f"{job.id} is {job.status}, and has told nothing new for {limit} (limits.stall);"
             " it was left as it is, and nothing was sent again",
-            hint=f"{format_follow_command(run_id)} goes on watching; {format_command('cancel', run_id)} ends the job.",
+            hint=f"{format_follow_command(run_id)} keeps watching;"
+            f" {format_command('cancel', run_id)} ends the job.",
         )
 
 
