@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
-from ftops.data.checks.catalogue import render_catalogue
-from ftops.data.fixes.catalogue import render_fixes
+from ftops.data.checks.registry import render_catalogue
+from ftops.data.fixes.registry import render_fixes
 from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
 from ftops.reports.training_findings.catalogue import render_catalogue as render_findings
 from ftops.runs.states import render_states

@@ -20,7 +20,7 @@ OPTIONAL_IMPORTS = {
 }  # fmt: skip
 # Modules that exist to be listed in one place.
 REGISTRIES = {
-    "ftops.cli.main", "ftops.data.checks.catalogue", "ftops.data.fixes.catalogue",
+    "ftops.cli.main", "ftops.data.checks.registry", "ftops.data.fixes.registry",
     "ftops.engine.app", "ftops.metrics.registry", "ftops.providers.registry", "ftops.runs.stages",
 }  # fmt: skip
 

@@ -135,7 +135,7 @@ def _find_layout(out: Output, data_file: Path, options: "ReadOptions") -> "ReadO
 
 def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":
     """What the data holds once it is made ready."""
-    from ftops.data.fixes.catalogue import KNOWN_STEPS
+    from ftops.data.fixes.registry import KNOWN_STEPS
     from ftops.data.plans.drafting import open_planned, write_prepared
     from ftops.data.summary import check_file
     from ftops.spec.plan_file import read_plan

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
 
-from ftops.data.checks.privacy import RULES_BY_KIND
+from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.plans.drafting import open_planned
 from ftops.data.plans.treatment import Treatment
 from ftops.data.reading.options import ReadOptions

@@ -1,13 +1,31 @@
 """A leak: rows that a model is evaluated on, and that it was trained on."""
 
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from ftops.data.checks.leaks import find_leaked_places, find_leaks
-from ftops.data.examining.examination import examine
+from ftops.data.checks.check import Check
+from ftops.data.checks.duplicates import Near, Places
+from ftops.data.checks.validation import LENGTH, NEARLY, PROMPTS, ROWS, VOCABULARY, Drift, Leaks
+from ftops.data.examining.examination import Examination, examine
+from ftops.data.findings import (
+    SHOWN_PLACES,
+    Finding,
+    Rule,
+    Seen,
+    make_finding,
+    say_rows,
+)
 from ftops.data.reading.source import open_source
+from ftops.data.screening.words import find_words, share_unknown
 
 _SHOWN_LINES = 10
+Wanted = TypeVar("Wanted", bound=Check)
+_LEAST_ROWS = 50
+_LENGTH_FACTOR, _LENGTH_CHARS = 2.0, 20
+_WORDS_FACTOR, _WORDS_MORE = 1.5, 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +54,103 @@ def find_leak(training: Path, evaluated: Path) -> Leak:
     found = find_leaks(known, held, name="the training rows", unit="line")
     sentences = tuple(one.message for one in found)
     return Leak(frozenset(find_leaked_places(known, held)), sentences)
+
+
+def find_leaks(
+    training: Examination, validation: Examination, *, name: str, unit: str
+) -> Iterator[Finding]:
+    """Findings about rows of the validation data, which `unit` counts, that `name` holds, too.
+
+    Both must have been asked for `validation`; for `near`, too, to tell what is nearly the same.
+    """
+    known, held = _get(training, Leaks), _get(validation, Leaks)
+    for rule, like, found in find_pairs(training, validation):
+        yield from _tell(rule, like, found, known.places, held.places, name, unit)
+
+
+def find_leaked_places(training: Examination, validation: Examination) -> set[int]:
+    """Where in the validation data all rows stand that the training data holds, too."""
+    held = _get(validation, Leaks)
+    pairs = find_pairs(training, validation)
+    return {held.places.of(row) for _, _, found in pairs for row in found}
+
+
+def find_pairs(
+    training: Examination, validation: Examination
+) -> Iterator[tuple[Rule, str, dict[int, int]]]:
+    """For each rule the numbers of the rows that it is about, with that of the one in training."""
+    known, held = _get(training, Leaks), _get(validation, Leaks)
+    rows = _find_first(known.rows, held.rows)
+    prompts = _find_first(known.prompts, held.prompts)
+    if training.prompt_chars == 0:
+        prompts = rows
+    yield ROWS, "the same as", rows
+    yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
+    if any(isinstance(check, Near) for check in training.checks):
+        from ftops.data.screening.neighbours import find_twins
+
+        twins = find_twins(*(_get(one, Near).sketches() for one in (training, validation)))
+        yield NEARLY, "nearly like", {row: at for row, at in twins.items() if row not in prompts}
+
+
+def _get(examination: Examination, kind: type[Wanted]) -> Wanted:
+    return next(check for check in examination.checks if isinstance(check, kind))
+
+
+def _find_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
+    """Which values of `held` stand in `known`, and where first; memory grows with `held`."""
+    wanted = set(held)
+    first: dict[int, int] = {}
+    for row, value in enumerate(known):
+        if value in wanted:
+            first.setdefault(value, row)
+    return {row: first[value] for row, value in enumerate(held) if value in first}
+
+
+def _tell(
+    rule: Rule,
+    like: str,
+    found: dict[int, int],
+    known: Places,
+    held: Places,
+    name: str,
+    unit: str,
+) -> Iterator[Finding]:
+    if not found:
+        return
+    places = [held.of(row) for row in sorted(found)[:SHOWN_PLACES]]
+    first = known.of(found[min(found)])
+    verb = "is" if len(found) == 1 else "are"
+    text = (
+        f"{say_rows(len(found))} {verb} {like} one of {name}, as {unit} {places[0]} here"
+        f" and {first} there"
+    )
+    yield make_finding(rule, text, Seen(len(found), places))
+
+
+def find_drift(training: Examination, validation: Examination) -> Iterator[Finding]:
+    """Findings about the validation data; both must have been asked for `validation`."""
+    from statistics import median
+
+    rows = [
+        next(check for check in one.checks if isinstance(check, Drift)).rows()
+        for one in (training, validation)
+    ]
+    if min(map(len, rows)) < _LEAST_ROWS:
+        return
+    for column, name in ((1, "prompts"), (2, "completions")):
+        known, held = (median(int(row[column]) for row in part) for part in rows)
+        low, high = sorted((known, held))
+        if high >= low * _LENGTH_FACTOR and high - low >= _LENGTH_CHARS:
+            text = f"{name} have {held:,.0f} characters (median), {known:,.0f} in the training data"
+            yield make_finding(LENGTH, text)
+    yield from _compare_words(*([row[0] for row in part] for part in rows))
+
+
+def _compare_words(known: Sequence[str], held: Sequence[str]) -> Iterator[Finding]:
+    vocabulary = {word for text in known[::2] for word in find_words(text)}
+    usual = share_unknown(known[1::2], vocabulary)
+    here = share_unknown(held, vocabulary)
+    if here >= usual * _WORDS_FACTOR and here - usual >= _WORDS_MORE:
+        text = f"{here:.0%} of the words are not in half of the training data, {usual:.0%} would be"
+        yield make_finding(VOCABULARY, f"{text} usual")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.checks.catalogue import get_rules
+from ftops.data.checks.registry import get_rules
 from ftops.data.findings import Finding, Severity
 from ftops.records import Json
 

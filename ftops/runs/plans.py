@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ftops.data.fixes.catalogue import KNOWN_STEPS
+from ftops.data.fixes.registry import KNOWN_STEPS
 from ftops.data.keyed_rows import check_for_keys
 from ftops.data.reading.options import from_read
 from ftops.records import DataPlan

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from ftops.data.baseline.scoring import measure
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.comparing import compare
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.leakage import find_leak

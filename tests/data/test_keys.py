@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
 from ftops.data.plans.drafting import Wishes, find_plan, write_prepared

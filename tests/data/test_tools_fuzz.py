@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftops.data.calls import number_calls, write_tools
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import Examination
 from ftops.data.examining.sifting import Sifter
 from ftops.data.examining.survey import survey_rows

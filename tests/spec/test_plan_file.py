@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.fixes.catalogue import KNOWN_STEPS
+from ftops.data.fixes.registry import KNOWN_STEPS
 from ftops.errors import SpecError
 from ftops.records import DataPlan, PlanStep
 from ftops.spec.plan_file import read_plan, render_plan

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ftops.data.checks.protocol import Aim
+    from ftops.data.checks.check import Aim
     from ftops.data.examining.gauge import Gauge
 
 
 def make_aim(target: str | None) -> "Aim":
     """What `--for` means: a provider, a model, or both with a slash between them."""
-    from ftops.data.checks.protocol import Aim
+    from ftops.data.checks.check import Aim
 
     if target is None:
         return Aim()
@@ -65,7 +65,7 @@ def make_gauge(provider: str, model: str) -> "Gauge":
 
 def find_task(task: str | None) -> str | None:
     """What `--task` means; UsageError when there is no such task."""
-    from ftops.data.checks.protocol import TASKS
+    from ftops.data.checks.check import TASKS
     from ftops.errors import UsageError
 
     if task is not None and task not in TASKS:

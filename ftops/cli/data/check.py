@@ -30,7 +30,7 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from ftops.cli.data.findings import Examined
     from ftops.cli.data.moderating import Moderation
-    from ftops.data.checks.protocol import Aim
+    from ftops.data.checks.check import Aim
     from ftops.data.examining.examination import Examination
     from ftops.data.examining.survey import Survey
     from ftops.data.reading.options import ReadOptions
@@ -145,10 +145,9 @@ def _examine_all(
 
 def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:
     """Add what the training data and the validation data, which is the last, say of each other."""
-    from ftops.data.checks.amount import FEW
     from ftops.data.checks.classes import SMALL, compare_classes
-    from ftops.data.checks.drift import find_drift
-    from ftops.data.checks.leaks import find_leaks
+    from ftops.data.checks.size import FEW
+    from ftops.data.leakage import find_drift, find_leaks
 
     *training, held_out = examined
     paying = {FEW.code, SMALL.code}  # how many rows pay is a question of training alone

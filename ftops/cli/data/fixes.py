@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ftops.cli.output import clean
 from ftops.data.findings import Finding, Severity
-from ftops.data.fixes.catalogue import FIXES
+from ftops.data.fixes.registry import FIXES
 from ftops.data.plans.drafting import Found, find_deed
 from ftops.data.plans.proposals import Proposal
 from ftops.data.plans.treatment import Deed, Example

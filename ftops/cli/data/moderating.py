@@ -71,7 +71,7 @@ def add_harmful(
     yes: bool,
 ) -> None:
     """Add what the provider says of the texts to what was found in each of `files`."""
-    from ftops.data.checks.harmful import find_harmful
+    from ftops.data.checks.moderation import find_harmful
     from ftops.data.reading.source import open_source
 
     if not yes:

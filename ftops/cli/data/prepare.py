@@ -139,7 +139,7 @@ def make_wishes(
 ) -> "Wishes":
     """What the options ask for; DatasetError when a code or a name is unknown."""
     from ftops.cli.environment import read_environ
-    from ftops.data.checks.catalogue import get_rules
+    from ftops.data.checks.registry import get_rules
     from ftops.data.plans.drafting import Wishes
     from ftops.data.plans.proposals import check_codes
 
@@ -214,7 +214,7 @@ def _repeat(
     out: Output, path: Path, file: str, options: "ReadOptions", plan_file: Path, targets: Targets
 ) -> None:
     from ftops.cli.data.fixes_report import finish_plan
-    from ftops.data.fixes.catalogue import KNOWN_STEPS
+    from ftops.data.fixes.registry import KNOWN_STEPS
     from ftops.data.plans.drafting import open_planned, write_prepared
     from ftops.spec.plan_file import read_plan
 

@@ -18,7 +18,7 @@ from ftops.cli.output import Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftops.data.checks.protocol import Aim
+    from ftops.data.checks.check import Aim
     from ftops.data.examining.gauge import Gauge
     from ftops.data.reading.options import ReadOptions
     from ftops.data.rows import Row

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Self
 
-from ftops.data.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
-from ftops.data.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
+from ftops.data.checks.affixes import Capitals, Free, Mark, Prefix, propose_prefix
+from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, Facts
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import STOPS, Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
 from operator import itemgetter
-from typing import Self
+from typing import ClassVar, Self
 
-from ftops.data.checks.protocol import CLASSIFICATION, OPEN_ENDED, Check, Facts
+from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, Facts
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
@@ -23,7 +23,9 @@ from ftops.data.findings import (
     Severity,
     make_finding,
 )
+from ftops.data.screening.sketches import Sketches
 from ftops.records import Json, RowFormat
+from ftops.text import to_nfc
 
 DUPLICATE = Rule(
     "duplicate-rows", Severity.WARNING, "rows that stand there twice",
@@ -213,3 +215,90 @@ def _parts(values: "array[int]") -> Iterator[_Part]:
         parts *= 2
     for part in range(parts):
         yield _Part(values, bytes(byte % parts == part for byte in range(256)))
+
+
+NEAR = Rule(
+    "near-duplicates", Severity.WARNING, "rows that are nearly the same",
+    "Three quarters or more of the runs of five letters (three in scripts without spaces) of a"
+    " prompt stand in another one, too; case, blanks and punctuation do not count, nor does what a"
+    " quarter of the first prompts hold. Such rows teach little, and when one of them is held out,"
+    " its score says how well the other was remembered. It is estimated, within about 0.05.",
+    "Keep one of each, or keep them on one side: `ftops data split --group-near`.",
+)  # fmt: skip
+
+
+class Near(Check):
+    """Keeps a sketch of each prompt; of the completion where prompts are empty."""
+
+    RULES = (NEAR,)
+    ASKED: ClassVar[str] = "near"
+
+    def __init__(self, survey: Survey) -> None:
+        self._common = survey.common
+        self._sketches = array("B")
+        self._texts = array("q")
+        self._places = Places()
+
+    def add(self, batch: RowBatch) -> None:
+        from ftops.data.screening.sketches import sketch_texts
+
+        if not batch.raws:
+            return
+        texts = texts_of(batch)
+        self._sketches.frombytes(sketch_texts(texts, self._common).tobytes())
+        self._texts.extend(map(hash, texts))
+        self._places.add(batch.places)
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._sketches.extend(later._sketches)
+        self._texts.extend(later._texts)
+        self._places.merge(later._places, shift)
+
+    def sketches(self) -> "Sketches":
+        """A row of 64 bytes for each row of the data."""
+        import numpy as np
+
+        from ftops.data.screening.sketches import BINS
+
+        return np.frombuffer(self._sketches, np.uint8).reshape(-1, BINS)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        pairs = self._find_pairs()
+        if not pairs:
+            return
+        late = [place for _, place in pairs[:SHOWN_PLACES]]
+        rows = "row is" if len(pairs) == 1 else "rows are"
+        text = (
+            f"{len(pairs):,} {rows} nearly like an earlier one,"
+            f" as {facts.unit} {pairs[0][1]} is like {pairs[0][0]}"
+        )
+        yield make_finding(NEAR, text, Seen(len(pairs), late))
+
+    def _find_pairs(self) -> list[tuple[int, int]]:
+        """Places of the first of a group and of a later one; texts that are the same count once."""
+        import numpy as np
+
+        from ftops.data.screening.neighbours import find_groups
+
+        if not self._texts:
+            return []
+        texts = np.frombuffer(self._texts, np.int64)
+        rows = np.sort(np.unique(texts, return_index=True)[1])
+        sketches = self.sketches()
+        groups = find_groups(sketches if len(rows) == len(sketches) else sketches[rows])
+        late = np.flatnonzero(groups != np.arange(len(groups)))
+        place = self._places.of
+        return [(place(int(rows[groups[one]])), place(int(rows[one]))) for one in late]
+
+
+def texts_of(batch: RowBatch) -> list[str]:
+    """What of each row is compared: its prompt, or what it has instead.
+
+    Of preferences the answers, too, since the same prompt may stand in many.
+    """
+    columns = batch.prompts_in_nfc(), batch.completions_in_nfc()
+    if batch.format is RowFormat.PREFERENCE:
+        parts = zip(*columns, map(to_nfc, batch.others), strict=True)
+        return ["\n".join(part) for part in parts]
+    pairs = zip(*columns, strict=True)
+    return [prompt or completion for prompt, completion in pairs]

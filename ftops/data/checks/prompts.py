@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Self
 
-from ftops.data.checks.endings import Capitals, Free, Mark, Prefix, propose_prefix
-from ftops.data.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.data.checks.affixes import Capitals, Free, Mark, Prefix, propose_prefix
+from ftops.data.checks.check import OPEN_ENDED, Check, Facts
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import SEPARATORS, Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
@@ -146,3 +146,34 @@ class Prompts(Check):
 
 def _quote(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+FIELDS = Rule(
+    "field-list-prompts", Severity.WARNING, "prompts that are lists of fields",
+    "Half or more of the first prompts are names with short values, such as"
+    " `Product:laptop.Brand:Dell`. Models have read sentences, and learn from them sooner.",
+    "Write them as sentences, from the same columns:"
+    " --prompt 'A {product} made by {brand}, with …'.",
+)  # fmt: skip
+_FIELD_LIST_SHARE = 0.5
+
+
+class Style(Check):
+    """Judges by the rows of the survey, so that it costs nothing a row."""
+
+    RULES = (FIELDS,)
+
+    def __init__(self, survey: Survey) -> None:
+        self._share = survey.field_lists
+
+    def add(self, batch: RowBatch) -> None:
+        pass
+
+    def merge(self, later: Self, shift: int) -> None:
+        pass
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if facts.task != OPEN_ENDED and self._share >= _FIELD_LIST_SHARE:
+            yield make_finding(
+                FIELDS, f"{self._share:.0%} of the first prompts are lists of fields"
+            )

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.checks.catalogue import CHECKS
+from ftops.data.checks.check import CLASSIFICATION, GENERATION, OPEN_ENDED, Aim, Check, Facts
 from ftops.data.checks.classes import Classes
-from ftops.data.checks.near import Near, texts_of
-from ftops.data.checks.protocol import CLASSIFICATION, GENERATION, OPEN_ENDED, Aim, Check, Facts
+from ftops.data.checks.duplicates import Near, texts_of
+from ftops.data.checks.registry import CHECKS
 from ftops.data.examining.gauge import UNKNOWN, Gauge
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.examining.survey import SURVEYED_ROWS, Survey, survey_rows

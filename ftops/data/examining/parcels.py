@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from ftops.data.checks.catalogue import CHECKS
+from ftops.data.checks.affixes import Capitals, Free, Mark, Prefix
 from ftops.data.checks.duplicates import Places
-from ftops.data.checks.endings import Capitals, Free, Mark, Prefix
+from ftops.data.checks.registry import CHECKS
 from ftops.data.examining.examination import Examination
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.survey import Survey

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from ftops.data.fixes.classes import LabelMap, turn_round
-from ftops.data.fixes.protocol import TextFix
+from ftops.data.fixes.fix import TextFix
+from ftops.data.fixes.texts import LabelMap, turn_round
 from ftops.data.plans.treatment import build_fix
 from ftops.records import DataPlan
 

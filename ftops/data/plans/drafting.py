@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ftops.data.checks.amount import AMOUNTS, NO_ROWS, judge_amount
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
+from ftops.data.checks.size import AMOUNTS, NO_ROWS, judge_amount
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.fixes.records import DropBadRows

@@ -14,9 +14,9 @@ import orjson
 
 from ftops.data.calls import number_calls
 from ftops.data.checks.duplicates import Places
-from ftops.data.fixes.catalogue import FIXES
-from ftops.data.fixes.protocol import LEFT_OUT, Choice, Hashes, Portion, RowFilter
+from ftops.data.fixes.fix import LEFT_OUT, Choice, Hashes, Portion, RowFilter
 from ftops.data.fixes.records import DropBadRows
+from ftops.data.fixes.registry import FIXES
 from ftops.data.messages import Raw
 from ftops.data.plans.treatment import Deed, Treatment
 from ftops.data.reading.batches import Batches

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ftops.data.examining.examination import Verdict
 from ftops.data.findings import Finding
-from ftops.data.fixes.catalogue import EARLY, FIXES, find_answered
-from ftops.data.fixes.marked import DropMarked
-from ftops.data.fixes.protocol import TextFix
+from ftops.data.fixes.filters import DropMarked
+from ftops.data.fixes.fix import TextFix
 from ftops.data.fixes.records import DropExtraKeys
-from ftops.data.fixes.redacting import REDACTED, Redact
+from ftops.data.fixes.redaction import REDACTED, Redact
+from ftops.data.fixes.registry import EARLY, FIXES, find_answered
 from ftops.errors import UsageError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 

@@ -13,10 +13,10 @@ import orjson
 
 from ftops.data.calls import change_arguments
 from ftops.data.examining.sifting import RowBatch, Sifter
-from ftops.data.fixes.catalogue import FIXES
-from ftops.data.fixes.protocol import Choice, Fix, Portion, RecordFix, RowFilter, TextFix
+from ftops.data.fixes.fix import Choice, Fix, Portion, RecordFix, RowFilter, TextFix
 from ftops.data.fixes.records import DropBadRows
-from ftops.data.fixes.redacting import Redact, Replaced
+from ftops.data.fixes.redaction import Redact, Replaced
+from ftops.data.fixes.registry import FIXES
 from ftops.data.messages import Raw, change_texts
 from ftops.data.reading.batches import Batch, Fault
 from ftops.data.reading.json_text import Literal

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import Examination, Verdict, take_survey
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.reading.source import Source

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.catalogue import get_rules, render_catalogue
+from ftops.data.checks.check import Aim
 from ftops.data.checks.classes import compare_classes
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.registry import get_rules, render_catalogue
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ftops.data.checks.labels import number_labels
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
+from ftops.data.checks.classes import number_labels
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.checks.lengths import Lengths
-from ftops.data.checks.protocol import Aim, Facts
+from ftops.data.checks.check import Aim, Facts
+from ftops.data.checks.size import Lengths
 from ftops.data.examining.examination import examine
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.sifting import Sifter

@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.checks.leaks import find_leaks
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import Finding
+from ftops.data.leakage import find_leaks
 from ftops.data.reading.source import open_source
 from tests.data.data_files import chat, pair, preference, write_rows
 

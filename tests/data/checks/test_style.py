@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.drift import find_drift
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import Finding
+from ftops.data.leakage import find_drift
 from ftops.data.reading.source import open_source
 from ftops.data.screening.words import find_words, is_field_list
 from tests.data.data_files import pair, write_rows

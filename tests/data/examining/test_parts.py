@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.parts import find_ranges, read_range

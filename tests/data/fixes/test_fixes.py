@@ -8,15 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.checks.catalogue import get_rules
-from ftops.data.fixes.amounts import DropDuplicates, Vote
-from ftops.data.fixes.catalogue import EARLY, FIXES, find_answered, render_fixes
-from ftops.data.fixes.classes import turn_round
-from ftops.data.fixes.endings import end_with
-from ftops.data.fixes.json_mending import mend_json
-from ftops.data.fixes.letters import MendMojibake
-from ftops.data.fixes.protocol import LEFT_OUT, Hashes
-from ftops.data.fixes.records import WriteArguments
+from ftops.data.checks.registry import get_rules
+from ftops.data.fixes.filters import DropDuplicates, Vote
+from ftops.data.fixes.fix import LEFT_OUT, Hashes
+from ftops.data.fixes.records import WriteArguments, mend_json
+from ftops.data.fixes.registry import EARLY, FIXES, find_answered, render_fixes
+from ftops.data.fixes.texts import MendMojibake, end_with, turn_round
 from ftops.errors import DatasetError
 from ftops.records import Json, PlanStep
 from tests.data.data_files import call, calling, chat, pair, preference, tool

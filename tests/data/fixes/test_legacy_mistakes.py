@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.protocol import CLASSIFICATION, GENERATION
+from ftops.data.checks.check import CLASSIFICATION, GENERATION
 from tests.data.data_files import pair, write_rows
 from tests.data.fixes.trials import try_all, try_file
 

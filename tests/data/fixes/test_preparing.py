@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.plans.drafting import open_planned, write_prepared
 from ftops.data.plans.proposals import Proposal, check_codes

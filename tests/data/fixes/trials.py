@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.plans.drafting import Ask, Found, Wishes, find_plan, write_prepared
 from ftops.data.plans.execution import Outcome
 from ftops.data.reading.options import ReadOptions

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.reading.options import MAX_LINE_BYTES, Format, ReadOptions
 from ftops.data.reading.source import open_source

@@ -1,21 +1,83 @@
-"""Rows that are too long for the model, or hardly there; and rows of which nothing is learned."""
+"""Whether there are enough rows."""
 
 from collections.abc import Iterator
 from itertools import compress
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
-from ftops.data.checks.protocol import OPEN_ENDED, Check, Facts
+from ftops.data.checks.check import OPEN_ENDED, Aim, Check, Facts
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.data.messages import Raw
+from ftops.data.rows import Row
+from ftops.data.tokens.counter import Counter
 from ftops.records import RowFormat
 
+NO_ROWS = Rule(
+    "no-rows", Severity.ERROR, "no rows", "The source holds no row that could be used.",
+    "One JSON object a line is a row; in a table, each row below the header is one.",
+)  # fmt: skip
+TOO_FEW = Rule(
+    "too-few-rows", Severity.ERROR, "too few rows",
+    "Fewer rows than the provider takes: under 10, most refuse the job.", "Add rows.",
+)  # fmt: skip
+FEW = Rule(
+    "few-rows", Severity.WARNING, "few rows",
+    "A few hundred rows are where fine-tuning begins to pay; each doubling of good rows makes about"
+    " the same step forward.",
+    "Add rows: twice as many is the step that shows.",
+)  # fmt: skip
+WRONG_SHAPE = Rule(
+    "wrong-shape", Severity.WARNING, "not the shape that the model wants",
+    "Chat models are trained on chats, the others on prompt and completion. `ftops run` turns pairs"
+    " into chats; chats cannot be turned into pairs without guessing.",
+    "Convert the rows, or name a model that takes them.",
+)  # fmt: skip
+_ENOUGH = 200
+
+
+def judge_amount(rows: int, aim: Aim) -> Iterator[Finding]:
+    """What there is to say of so many rows."""
+    if not rows:
+        yield make_finding(NO_ROWS, "no row can be used")
+    elif rows < aim.min_rows:
+        text = f"{say_rows(rows)}, and {aim.provider} wants {aim.min_rows} or more"
+        text = text.replace("most providers wants", "most providers want")
+        yield make_finding(TOO_FEW, text)
+    elif rows < _ENOUGH:
+        yield make_finding(FEW, f"{say_rows(rows)}; from {_ENOUGH} on it begins to pay")
+
+
+AMOUNTS = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
+
+
+class Amount(Check):
+    """Counts good rows."""
+
+    RULES = (NO_ROWS, TOO_FEW, FEW, WRONG_SHAPE)
+
+    def __init__(self, survey: Survey) -> None:
+        self._rows = 0
+
+    def add(self, batch: RowBatch) -> None:
+        self._rows += len(batch.raws)
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._rows += later._rows
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        yield from judge_amount(self._rows, facts.aim)
+        if not self._rows:
+            return
+        wanted, found = facts.aim.row_format, facts.survey.format
+        taken = (wanted, RowFormat.PREFERENCE) if wanted is RowFormat.CHAT else (wanted,)
+        if wanted is not None and found is not None and found not in taken:
+            model = facts.aim.model or facts.aim.provider
+            yield make_finding(WRONG_SHAPE, f"{found} rows, and {model} takes {wanted} rows")
+
+
 # Tokens are counted of few rows in few files: their modules are imported where that is done.
-if TYPE_CHECKING:
-    from ftops.data.rows import Row
-    from ftops.data.tokens.counter import Counter
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 LONG = Rule(
@@ -49,7 +111,7 @@ LITTLE = Rule(
     "Shorten the prompts: leave out what the answer does not depend on.",
 )  # fmt: skip
 _SHORTEST = 6
-_SHARE = 0.01
+_LEARNED_SHARE = 0.01
 _BYTES_A_CHARACTER = 4  # at most, and no token is less than a byte
 
 
@@ -117,7 +179,7 @@ class Lengths(Check):
         counter = self.open_counter(self._gauge)
         least = limit / (1 - counter.error)  # over by the estimate, however far that is off
         for raw, place in compress(zip(batch.raws, batch.places, strict=True), may_be):
-            prompt, answer = _count(Row(place, batch.format, raw), counter)
+            prompt, answer = _count_tokens(Row(place, batch.format, raw), counter)
             if prompt + answer > least:
                 self._long.add(place)
                 self._filled += prompt >= least
@@ -144,7 +206,7 @@ class Lengths(Check):
             yield make_finding(SILENT, f"{say_rows(self._silent.count)}", self._silent)
         if self._nothing.count:
             yield make_finding(NOTHING, f"{say_rows(self._nothing.count)}", self._nothing)
-        if self._learned < _SHARE * self._characters:
+        if self._learned < _LEARNED_SHARE * self._characters:
             share = self._learned / self._characters
             yield make_finding(LITTLE, f"{share:.1%} of the characters are completions")
 
@@ -160,7 +222,7 @@ class Lengths(Check):
         return text
 
 
-def _count(row: "Row", counter: "Counter") -> tuple[int, int]:
+def _count_tokens(row: "Row", counter: "Counter") -> tuple[int, int]:
     """The tokens before the last piece of a row, and those of the last."""
     from ftops.data.tokens.pieces import cut_row
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source

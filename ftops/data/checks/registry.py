@@ -2,24 +2,18 @@
 
 from collections.abc import Iterator
 
-from ftops.data.checks.amount import Amount
-from ftops.data.checks.calls import Calls
-from ftops.data.checks.classes import Classes
+from ftops.data.checks.check import Check
+from ftops.data.checks.classes import Classes, Labels
 from ftops.data.checks.completions import Completions
-from ftops.data.checks.drift import Drift
-from ftops.data.checks.duplicates import Duplicates
-from ftops.data.checks.harmful import HARMFUL
-from ftops.data.checks.labels import Labels
-from ftops.data.checks.leaks import Leaks
-from ftops.data.checks.lengths import Lengths
-from ftops.data.checks.line_ends import LineEnds
-from ftops.data.checks.near import Near
-from ftops.data.checks.offensive import Offensive
-from ftops.data.checks.privacy import Privacy
-from ftops.data.checks.prompts import Prompts
-from ftops.data.checks.protocol import Check
-from ftops.data.checks.structure import Garbled, Structure
-from ftops.data.checks.style import Style
+from ftops.data.checks.duplicates import Duplicates, Near
+from ftops.data.checks.moderation import HARMFUL
+from ftops.data.checks.pii import Privacy
+from ftops.data.checks.prompts import Prompts, Style
+from ftops.data.checks.size import Amount, Lengths
+from ftops.data.checks.structure import Garbled, LineEnds, Structure
+from ftops.data.checks.tool_calls import Calls
+from ftops.data.checks.validation import Drift, Leaks
+from ftops.data.checks.word_list import Offensive
 from ftops.data.findings import Rule, Severity
 
 FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (

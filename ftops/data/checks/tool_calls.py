@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Self, cast
 
 from ftops.data.calls import CALL_KEYS, list_calls, read_arguments
-from ftops.data.checks.protocol import Check, Facts
+from ftops.data.checks.check import Check, Facts
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows

@@ -7,9 +7,9 @@ from functools import partial
 from itertools import accumulate
 from typing import ClassVar, cast
 
-from ftops.data.checks.privacy import RULES_BY_KIND
+from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.examining.sifting import SEAM
-from ftops.data.fixes.protocol import Portion, TextFix, Value
+from ftops.data.fixes.fix import Portion, TextFix, Value
 from ftops.data.messages import (
     ARGUMENT_KEYS,
     BadRow,

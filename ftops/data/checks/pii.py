@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Self
 
-from ftops.data.checks.protocol import Check, Facts
+from ftops.data.checks.check import Check, Facts
 from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.checks.protocol import Aim
+from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
-from ftops.data.fixes.protocol import Portion
-from ftops.data.fixes.redacting import REDACTED, Redact
+from ftops.data.fixes.fix import Portion
+from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.messages import list_arguments
 from ftops.data.plans.asking import prepare_question
 from ftops.data.plans.treatment import Deed

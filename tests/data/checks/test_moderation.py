@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.checks.harmful import find_harmful
+from ftops.data.checks.moderation import find_harmful
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
 from ftops.data.screening.judging import Courtroom

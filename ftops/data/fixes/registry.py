@@ -5,26 +5,9 @@ A new fix is a class of one of the four kinds, and its line here.
 
 from collections.abc import Mapping
 
-from ftops.data.checks.catalogue import get_rules
-from ftops.data.fixes.amounts import DropDuplicates, DropLongRows, Vote
-from ftops.data.fixes.beginnings import (
-    AddLeadingBlank,
-    LowerCompletions,
-    LowerPrompts,
-    RemoveCompletionPrefix,
-    RemovePromptPrefix,
-)
-from ftops.data.fixes.classes import LabelMap, UnifyLabels
-from ftops.data.fixes.endings import (
-    AddSeparator,
-    AddStop,
-    ReplaceSeparator,
-    ReplaceStop,
-    StripPromptEnd,
-)
-from ftops.data.fixes.letters import MendMojibake, UnifyNewlines
-from ftops.data.fixes.marked import DropMarked
-from ftops.data.fixes.protocol import Fix, RecordFix
+from ftops.data.checks.registry import get_rules
+from ftops.data.fixes.filters import DropDuplicates, DropLongRows, DropMarked, Vote
+from ftops.data.fixes.fix import Fix, RecordFix
 from ftops.data.fixes.records import (
     DropBadRows,
     DropExtraKeys,
@@ -34,7 +17,23 @@ from ftops.data.fixes.records import (
     WriteArguments,
     WriteNumbers,
 )
-from ftops.data.fixes.redacting import Redact
+from ftops.data.fixes.redaction import Redact
+from ftops.data.fixes.texts import (
+    AddLeadingBlank,
+    AddSeparator,
+    AddStop,
+    LabelMap,
+    LowerCompletions,
+    LowerPrompts,
+    MendMojibake,
+    RemoveCompletionPrefix,
+    RemovePromptPrefix,
+    ReplaceSeparator,
+    ReplaceStop,
+    StripPromptEnd,
+    UnifyLabels,
+    UnifyNewlines,
+)
 
 FIXES: Mapping[str, type[Fix]] = {
     fix.CODE: fix
