@@ -18,10 +18,10 @@ import orjson
 
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import choose_metrics
+from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
 from ftops.reports.report.contents import Contents, compose
 from ftops.runs.report_data import ReportLoader
@@ -71,7 +71,7 @@ def _fill(folder: Path, number: int) -> None:
     for one, slug in zip(candidates, ("tuned", "base", "nearest-neighbour"), strict=True):
         kept = [
             json.dumps(
-                {"line": a.line, "prompt": a.prompt, "expected": a.expected, "given": a.given}
+                {"line": a.line, "prompt": a.prompt, "expected": a.expected, "given": a.predicted}
             )
             for a in one.answers
         ]
@@ -87,10 +87,10 @@ def make_results(number: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _answer(wrong_every: int) -> list[Answer]:
+def _answer(wrong_every: int) -> list[Prediction]:
     """Answers of which one in so many is wrong."""
     return [
-        Answer(
+        Prediction(
             row,
             f"What is row {row} about? ->",
             f"{row % 5}",

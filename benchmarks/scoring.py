@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ftops.metrics.answers import Answer
 from ftops.metrics.choices import MetricChoice
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import make_metrics
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.resampling import DRAWS
 
 TARGET_S = 5.0
@@ -46,7 +46,7 @@ def main() -> int:
     return int(max(took) > TARGET_S)
 
 
-def make_labels(rows: int, seed: int) -> list[Answer]:
+def make_labels(rows: int, seed: int) -> list[Prediction]:
     """Answers of a classifier, four of five right, with chances."""
     chance = random.Random(seed)
     made = []
@@ -57,28 +57,30 @@ def make_labels(rows: int, seed: int) -> list[Answer]:
         chances = {label: one / whole for label, one in zip(_LABELS, weights, strict=True)}
         given = max(chances, key=lambda one: chances[one])
         given = given if chance.random() < 0.8 else chance.choice(_LABELS)
-        made.append(Answer(line, "", expected, given, "stop", 40, 1, 0.01, chances))
+        made.append(Prediction(line, "", expected, given, "stop", 40, 1, 0.01, chances))
     return made
 
 
-def make_texts(rows: int, seed: int) -> list[Answer]:
+def make_texts(rows: int, seed: int) -> list[Prediction]:
     """Sentences of a dozen words, some of them changed."""
     told, chance = random.Random(0), random.Random(seed)
     made = []
     for line in range(1, rows + 1):
         words = told.choices(_WORDS, k=12)
         given = [one if chance.random() < 0.8 else chance.choice(_WORDS) for one in words]
-        made.append(Answer(line, "", " ".join(words), " ".join(given), "stop", 40, 12, 0.05))
+        made.append(Prediction(line, "", " ".join(words), " ".join(given), "stop", 40, 12, 0.05))
     return made
 
 
-def _show(what: str, first: list[Answer], second: list[Answer], names: Sequence[str]) -> float:
+def _show(
+    what: str, first: list[Prediction], second: list[Prediction], names: Sequence[str]
+) -> float:
     took = min(_measure(first, second, names) for _ in range(_ROUNDS))
     print(f"{f'{what}, {len(names)} metrics':34}{took:8.2f}{f'< {TARGET_S:.0f}':>9}")
     return took
 
 
-def _measure(first: list[Answer], second: list[Answer], names: Sequence[str]) -> float:
+def _measure(first: list[Prediction], second: list[Prediction], names: Sequence[str]) -> float:
     started = time.perf_counter()
     evaluate(
         "rows.jsonl",

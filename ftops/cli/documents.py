@@ -74,14 +74,14 @@ def metrics_document(
 def _evaluation_figures(evaluation: "Evaluation | None") -> "dict[str, Json]":
     """How the tuned model did, in a few figures; all of it stands under `evaluation`."""
     first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
-    names = ("rows", "headline", "value", "low", "high", "passed")
+    names = ("rows", "primary_metric", "value", "low", "high", "passed")
     if evaluation is None or first is None:
         return dict.fromkeys((*names, "accuracy"))
-    figure = first.figures.get(evaluation.headline)
-    accuracy = first.figures.get("accuracy")
+    figure = first.metrics.get(evaluation.primary_metric)
+    accuracy = first.metrics.get("accuracy")
     return {
         "rows": evaluation.rows,
-        "headline": evaluation.headline,
+        "primary_metric": evaluation.primary_metric,
         "value": figure.value if figure else None,
         "low": figure.low if figure else None,
         "high": figure.high if figure else None,

@@ -180,7 +180,9 @@ def _say_functions(out: Output, spec: "EvaluateSpec", folder: Path) -> None:
 
 
 def _list_headline(evaluation: "Evaluation") -> "list[tuple[str, str]]":
-    figures = [(one.name, one.figures.get(evaluation.headline)) for one in evaluation.candidates]
+    figures = [
+        (one.name, one.metrics.get(evaluation.primary_metric)) for one in evaluation.candidates
+    ]
     return [(name, f"{figure.value:.4f}") for name, figure in figures if figure is not None]
 
 

@@ -17,7 +17,7 @@ def render_evaluation_forecast(found: EvaluationForecast | None) -> Iterator[Ren
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
     yield views.heading(f"Evaluation on {found.file} ({rows})")
     pairs = [(one.name, _describe(one.forecast)) for one in found.asked]
-    pairs += [(one.name, f"left out: {one.reason}") for one in found.left_out]
+    pairs += [(one.name, f"left out: {one.reason}") for one in found.skipped]
     pairs += [(name, "asked, too, if there are any then") for name in found.later]
     if len(found.asked) > 1:
         pairs.append(("together", _describe_price(found.usd)))
@@ -53,12 +53,12 @@ def evaluation_to_json(found: EvaluationForecast | None) -> Json:
         }
         for one in found.asked
     ]
-    left_out: list[Json] = [{"name": one.name, "reason": one.reason} for one in found.left_out]
+    skipped: list[Json] = [{"name": one.name, "reason": one.reason} for one in found.skipped]
     return {
         "file": found.file,
         "rows": found.rows,
         "asked": asked,
-        "left_out": left_out,
+        "skipped": skipped,
         "later": list(found.later),
         "max_cost_usd": found.usd,
     }

@@ -69,14 +69,14 @@ def render_candidates(evaluation: Evaluation) -> Table:
 
 
 def _choose_metrics(evaluation: Evaluation) -> list[str]:
-    names = dict.fromkeys(name for one in evaluation.candidates for name in one.figures)
-    others = [name for name in names if name != evaluation.headline]
-    return [evaluation.headline, *others[:_MORE_METRICS]]
+    names = dict.fromkeys(name for one in evaluation.candidates for name in one.metrics)
+    others = [name for name in names if name != evaluation.primary_metric]
+    return [evaluation.primary_metric, *others[:_MORE_METRICS]]
 
 
 def _cells(one: CandidateScore, metrics: Sequence[str], extra: Sequence[str]) -> Iterator[Text]:
     for number, name in enumerate(metrics):
-        figure = one.figures.get(name)
+        figure = one.metrics.get(name)
         if figure is None:
             yield views.cell("–")
         else:
@@ -125,9 +125,9 @@ def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
         yield views.heading("Notes")
         for text in remarks:
             yield _say(Text("• "), text)
-    if evaluation.left_out:
+    if evaluation.skipped:
         yield views.heading("Left out")
-        for gone in evaluation.left_out:
+        for gone in evaluation.skipped:
             yield _say(Text("• "), f"{gone.name}: {gone.reason}")
 
 

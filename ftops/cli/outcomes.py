@@ -72,7 +72,7 @@ def _describe_evaluate(detail: _Detail) -> list[str]:
     shown = f"{figure:.1%}" if 0 <= figure <= 1 else f"{figure:,.3g}"
     missed = detail.get("missed")
     return [
-        f"{_text(detail, 'headline')} {shown} on {rows:,.0f} rows",
+        f"{_text(detail, 'primary_metric')} {shown} on {rows:,.0f} rows",
         f"{len(missed)} requirements missed" if isinstance(missed, list) and missed else "",
     ]
 

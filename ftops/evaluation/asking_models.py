@@ -13,7 +13,7 @@ from ftops.inference.budget import Budget, CostEstimate, create_cost_estimator
 from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import LOADING_PAUSES_S, BatchOptions
 from ftops.inference.outcome import CompletionResult
-from ftops.metrics.answers import Problem
+from ftops.metrics.prediction import Problem
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
@@ -94,7 +94,7 @@ def _to_reply(outcome: CompletionResult) -> Reply:
     if found.refusal is not None or found.finish_reason == _GUARDED:
         problem, note = Problem.REFUSED, found.refusal or "held back by a content filter"
     elif found.finish_reason == _CUT:
-        problem = Problem.CUT
+        problem = Problem.TRUNCATED
     return Reply(
         text=found.text,
         finish_reason=found.finish_reason,

@@ -14,7 +14,7 @@ from ftops.evaluation.simple import SIMPLE
 from ftops.evaluation.subject import Subject, find_earlier_way
 from ftops.evaluation.ways import Way, instruct
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, LeftOut
+from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
@@ -61,7 +61,9 @@ def make_subject_candidate(field: Field) -> Candidate:
     return _make(field, subject.name, subject.kind, subject.model, subject.settings, subject.way)
 
 
-def find_candidates(field: Field, entries: Sequence[Entry]) -> Iterator[Candidate | LeftOut]:
+def find_candidates(
+    field: Field, entries: Sequence[Entry]
+) -> Iterator[Candidate | SkippedCandidate]:
     """Whoever `entries` name and is a model, in their order, each under a name of its own."""
     taken = {field.subject.name, *(kind.value for kind in SIMPLE)}
     for entry in entries:
@@ -71,16 +73,16 @@ def find_candidates(field: Field, entries: Sequence[Entry]) -> Iterator[Candidat
                 taken.add(name)
                 yield replace(found, name=name)
         except ProviderError as error:  # it cannot even be opened: no key, no such provider
-            yield LeftOut(_name_entry(entry), f"{error.message}. {error.hint}".strip())
+            yield SkippedCandidate(_name_entry(entry), f"{error.message}. {error.hint}".strip())
         except FtopsError as error:
-            yield LeftOut(_name_entry(entry), error.message)
+            yield SkippedCandidate(_name_entry(entry), error.message)
 
 
-def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
+def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
     wanted = entry.settings
     assert isinstance(wanted, BaseCandidate)
     base = _check_base(field, "base", untrained=wanted.allow_untrained)
-    if isinstance(base, LeftOut):
+    if isinstance(base, SkippedCandidate):
         yield base
         return
     subject = field.subject
@@ -88,15 +90,17 @@ def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
     yield _instruct(found, wanted.instructions)
 
 
-def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
+def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
     wanted, subject = entry.settings, field.subject
     assert isinstance(wanted, FewShotCandidate)
     base = _check_base(field, "few-shot", untrained=wanted.allow_untrained)
-    if isinstance(base, LeftOut):
+    if isinstance(base, SkippedCandidate):
         yield base
         return
     if subject.training is None:
-        yield LeftOut("few-shot", "the training rows, of which examples are taken, are not here")
+        yield SkippedCandidate(
+            "few-shot", "the training rows, of which examples are taken, are not here"
+        )
         return
     way = subject.way
     rows = read_examples(subject.training, way)
@@ -119,17 +123,19 @@ def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
     yield _instruct(found, wanted.instructions)
 
 
-def _check_base(field: Field, name: str, *, untrained: bool) -> str | LeftOut:
+def _check_base(field: Field, name: str, *, untrained: bool) -> str | SkippedCandidate:
     """The base model, if it may be asked."""
     subject = field.subject
     if subject.base is None:
-        return LeftOut(name, f"which model {subject.model} was tuned from is not known here")
+        return SkippedCandidate(
+            name, f"which model {subject.model} was tuned from is not known here"
+        )
     tuned_before = _find_tuned(field, subject.base)
     if tuned_before is not None and tuned_before.deleted_at is not None:
-        return LeftOut(name, f"{subject.base} was deleted")
+        return SkippedCandidate(name, f"{subject.base} was deleted")
     blank = field.open_provider(subject.settings).capabilities.bases_untrained
     if blank and tuned_before is None and not subject.base.startswith("ft:") and not untrained:
-        return LeftOut(name, _UNTRAINED.format(base=subject.base))
+        return SkippedCandidate(name, _UNTRAINED.format(base=subject.base))
     return subject.base
 
 
@@ -138,18 +144,18 @@ def _find_tuned(field: Field, name: str) -> TunedModel | None:
     return None if field.ledger is None else field.ledger.find_model(name)
 
 
-def _find_previous(field: Field, _entry: Entry) -> Iterator[Candidate | LeftOut]:
+def _find_previous(field: Field, _entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
     before, ledger = _find_previous_run(field), field.ledger
     if before is None or before.fine_tuned_model is None or ledger is None:
-        yield LeftOut("previous", "no earlier run of this name has made a model")
+        yield SkippedCandidate("previous", "no earlier run of this name has made a model")
         return
     tuned = ledger.find_model(before.fine_tuned_model)
     if tuned is None:
-        yield LeftOut("previous", f"the ledger does not know {before.fine_tuned_model}")
+        yield SkippedCandidate("previous", f"the ledger does not know {before.fine_tuned_model}")
         return
     if tuned.deleted_at is not None:
         gone = f"{tuned.name} of {before.id} was deleted on {tuned.deleted_at:%Y-%m-%d}"
-        yield LeftOut("previous", gone)
+        yield SkippedCandidate("previous", gone)
         return
     way = find_earlier_way(ledger, tuned)
     kind = CandidateKind.PREVIOUS
@@ -173,14 +179,14 @@ def _find_previous_run(field: Field) -> Run | None:
     return max(earlier, key=lambda one: (one.created_at, one.id), default=None)
 
 
-def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
+def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
     wanted = entry.settings
     assert isinstance(wanted, OtherModel)
     settings = wanted.settings or field.subject.settings
     tuned = _find_tuned(field, wanted.name)
     if tuned is not None and field.ledger is not None:
         if tuned.deleted_at is not None:
-            yield LeftOut(wanted.name, f"it was deleted on {tuned.deleted_at:%Y-%m-%d}")
+            yield SkippedCandidate(wanted.name, f"it was deleted on {tuned.deleted_at:%Y-%m-%d}")
             return
         settings = wanted.settings or tuned.provider
         way = find_earlier_way(field.ledger, tuned)
@@ -192,10 +198,10 @@ def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | LeftOut]:
     yield _instruct(found, wanted.instructions)
 
 
-def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftOut]:
+def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
     subject = field.subject
     if subject.job_id is None:
-        yield LeftOut("checkpoints", f"which job made {subject.model} is not known here")
+        yield SkippedCandidate("checkpoints", f"which job made {subject.model} is not known here")
         return
     provider = field.open_provider(subject.settings)
     last = _find_last_step(field)
@@ -205,7 +211,7 @@ def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | LeftO
         if one.model != subject.model and one.step != last
     ]
     if not found:
-        yield LeftOut("checkpoints", f"{subject.job_id} has kept none beside its model")
+        yield SkippedCandidate("checkpoints", f"{subject.job_id} has kept none beside its model")
     for one in found:
         name, kind = f"step {one.step}", CandidateKind.CHECKPOINT
         yield _make(field, name, kind, one.model, subject.settings, subject.way)
@@ -236,7 +242,7 @@ def _make(
     )
 
 
-_FINDERS: dict[str, Callable[[Field, Entry], Iterator[Candidate | LeftOut]]] = {
+_FINDERS: dict[str, Callable[[Field, Entry], Iterator[Candidate | SkippedCandidate]]] = {
     "base": _find_base,
     "few-shot": _find_few_shot,
     "previous": _find_previous,

@@ -10,9 +10,9 @@ from ftops.evaluation.scores import find_metrics, make_named_metrics
 from ftops.evaluation.subject import describe_run
 from ftops.evaluation.ways import Way, say
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind, Evaluation
+from ftops.metrics.prediction import Prediction
 from ftops.records import Run
 from ftops.runs.context import get_run_folder
 from ftops.spec.evaluate import EvaluateSpec
@@ -27,7 +27,7 @@ class _Kept:
 
     run: Run
     evaluation: Evaluation
-    answers: dict[_Key, Answer]
+    answers: dict[_Key, Prediction]
 
 
 def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: EvaluateSpec) -> Evaluation:
@@ -89,7 +89,7 @@ def _load(run: Run, ledger: Ledger, home: Path) -> _Kept:
     return _Kept(run, evaluation, keyed)
 
 
-def _make_key(answer: Answer, way: Way) -> _Key:
+def _make_key(answer: Prediction, way: Way) -> _Key:
     """What is asked without the marks that a run's own preparation has put there."""
     return to_nfc(say(answer.prompt).removesuffix(way.separator).strip()), to_nfc(answer.expected)
 

@@ -17,7 +17,6 @@ from ftops.evaluation.candidates import (
     find_candidates,
     make_subject_candidate,
 )
-from ftops.evaluation.chances import Chances, read_chances
 from ftops.evaluation.costs import check_cost, foresee_all, list_judges, reach_judge
 from ftops.evaluation.interview import Interview, Reply, make_sampling
 from ftops.evaluation.judging import (
@@ -29,10 +28,11 @@ from ftops.evaluation.judging import (
     judge_pairs,
 )
 from ftops.evaluation.judging import NAME as JUDGE
+from ftops.evaluation.label_probabilities import Chances, read_chances
 from ftops.evaluation.simple import answer_simply
 from ftops.evaluation.ways import Way
-from ftops.metrics.answers import Answer, Problem
-from ftops.metrics.evaluation import CandidateKind, LeftOut
+from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.requests import Prices
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, RowFormat
@@ -50,7 +50,7 @@ class Answered:
 
     name: str
     kind: CandidateKind
-    answers: Sequence[Answer]
+    answers: Sequence[Prediction]
     model: str | None = None
     provider: str | None = None
     prices: Prices | None = None
@@ -63,7 +63,7 @@ class Interviews:
     """All that was answered, who was left out, and what judges made of it."""
 
     answered: Sequence[Answered]
-    left_out: Sequence[LeftOut]
+    skipped: Sequence[SkippedCandidate]
     judges: Sequence[JudgeScores] = ()
 
     @property
@@ -74,7 +74,7 @@ class Interviews:
         return of_answers + of_judges
 
     @property
-    def answers(self) -> dict[str, Sequence[Answer]]:
+    def answers(self) -> dict[str, Sequence[Prediction]]:
         """The answers by the candidate's name."""
         return {one.name: one.answers for one in self.answered}
 
@@ -105,7 +105,7 @@ def interview_all(
     subject = make_subject_candidate(field)
     found = list(find_candidates(field, spec.candidates))
     asked = [one for one in found if isinstance(one, Candidate)]
-    left_out = [one for one in found if isinstance(one, LeftOut)]
+    skipped = [one for one in found if isinstance(one, SkippedCandidate)]
     if spec.max_cost_usd is not None:
         longest = find_longest(field, spec)
         takes = foresee_all(field, spec, [subject, *asked], longest, interview.foresee)
@@ -119,14 +119,14 @@ def interview_all(
         try:
             answered.append(_interview(field, spec, candidate, interview, meter))
         except _GONE as error:
-            left_out.append(LeftOut(candidate.name, _say_gone(candidate, error)))
+            skipped.append(SkippedCandidate(candidate.name, _say_gone(candidate, error)))
     if any(entry.word == "baseline" for entry in spec.candidates):
         for simple in _answer_simply(field):
-            if isinstance(simple, LeftOut):
-                left_out.append(simple)
+            if isinstance(simple, SkippedCandidate):
+                skipped.append(simple)
             else:
                 answered.append(simple)
-    return Interviews(answered, left_out, list(_judge(field, spec, answered, interview)))
+    return Interviews(answered, skipped, list(_judge(field, spec, answered, interview)))
 
 
 def _interview(
@@ -163,22 +163,22 @@ def _join_refused(replies: Sequence[Reply]) -> dict[str, str | None]:
 
 def _read_replies(
     field: Field, candidate: Candidate, replies: Sequence[Reply], chances: Chances
-) -> Iterator[Answer]:
+) -> Iterator[Prediction]:
     rows = zip(field.questions.rows, candidate.prompts, replies, chances.by_answer, strict=True)
     for row, prompt, reply, known in rows:
         given = candidate.way.read(reply.text)
         # What is right although it ended at the limit was long enough.
-        whole = reply.problem is Problem.CUT and given == row.expected
-        yield Answer(
+        whole = reply.problem is Problem.TRUNCATED and given == row.expected
+        yield Prediction(
             line=row.line,
             prompt=prompt,
             expected=row.expected,
-            given=given,
+            predicted=given,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             seconds=reply.seconds,
-            chances=known,
+            probabilities=known,
             problem=None if whole else reply.problem,
             note=reply.note,
         )
@@ -193,13 +193,15 @@ def _say_gone(candidate: Candidate, error: ProviderError) -> str:
     return f"{candidate.model} cannot be asked at {candidate.provider.name}: {error.message}"
 
 
-def _answer_simply(field: Field) -> Iterator[Answered | LeftOut]:
+def _answer_simply(field: Field) -> Iterator[Answered | SkippedCandidate]:
     training = field.subject.training
     if training is None:
-        yield LeftOut("baseline", "the training rows, of which it would learn, are not here")
+        yield SkippedCandidate(
+            "baseline", "the training rows, of which it would learn, are not here"
+        )
         return
     for found in answer_simply(training, field.questions):
-        if isinstance(found, LeftOut):
+        if isinstance(found, SkippedCandidate):
             yield found
         else:
             kind, answers = found

@@ -18,7 +18,7 @@ from ftops.evaluation.rows import prepare_rows
 from ftops.evaluation.subject import Subject
 from ftops.evaluation.ways import Way
 from ftops.inference.budget import CostEstimate, create_cost_estimator
-from ftops.metrics.evaluation import LeftOut
+from ftops.metrics.evaluation import SkippedCandidate
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, ProviderSettings, Sampling
 from ftops.spec.load import LoadedJob, resolve_data
@@ -37,7 +37,7 @@ class EvaluationForecast:
     file: str
     rows: int
     asked: Sequence[Asked]
-    left_out: Sequence[LeftOut] = ()
+    skipped: Sequence[SkippedCandidate] = ()
     later: Sequence[str] = ()
 
     @property
@@ -93,6 +93,6 @@ def foresee_evaluation(
         file=source,
         rows=len(questions.rows),
         asked=foresee_all(field, spec, asked, longest, foresee),
-        left_out=[one for one in found if isinstance(one, LeftOut)],
+        skipped=[one for one in found if isinstance(one, SkippedCandidate)],
         later=[one.word for one in spec.candidates if one.word in _LATER],
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ftops.inference.budget import CostEstimate
-from ftops.metrics.answers import Problem
+from ftops.metrics.prediction import Problem
 from ftops.providers.protocol import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec

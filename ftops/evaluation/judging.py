@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.evaluation.ways import say
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.samples import Sample
 from ftops.records import Message, Prompt, Sampling, render_refused
 from ftops.spec.measures import JudgeMetric
@@ -68,24 +68,24 @@ class JudgeScores:
     judged: Judged
     name: str = NAME
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """The mean score; rows without a verdict are left out, and told in the notes."""
-        scores = [self.judged.scores.get((one.line, one.given)) for one in answers]
+        scores = [self.judged.scores.get((one.line, one.predicted)) for one in answers]
         return Sample.of_scores(scores)
 
 
 def judge_pairs(
     wanted: JudgeMetric,
-    ours: Sequence[Answer],
-    others: Mapping[str, Sequence[Answer]],
+    ours: Sequence[Prediction],
+    others: Mapping[str, Sequence[Prediction]],
     ask: AskJudge,
 ) -> Judged:
     """Compare each candidate's answers with ours, which score half against themselves."""
-    judged = Judged({(one.line, one.given): _TIE for one in ours})
-    pairs: dict[tuple[int, str], tuple[Answer, Answer]] = {}
+    judged = Judged({(one.line, one.predicted): _TIE for one in ours})
+    pairs: dict[tuple[int, str], tuple[Prediction, Prediction]] = {}
     for answers in others.values():
         for mine, theirs in zip(ours, answers, strict=True):
-            key = (theirs.line, theirs.given)
+            key = (theirs.line, theirs.predicted)
             if Problem.FAILED in (mine.problem, theirs.problem):
                 if mine.problem is not theirs.problem:  # no answer is worse than any
                     judged.scores[key] = float(mine.problem is Problem.FAILED)
@@ -93,8 +93,8 @@ def judge_pairs(
                 pairs[key] = (mine, theirs)
     prompts: list[Prompt] = []
     for mine, theirs in pairs.values():
-        prompts.append(_put_pair(wanted.question, mine, mine.given, theirs.given))
-        prompts.append(_put_pair(wanted.question, mine, theirs.given, mine.given))
+        prompts.append(_put_pair(wanted.question, mine, mine.predicted, theirs.predicted))
+        prompts.append(_put_pair(wanted.question, mine, theirs.predicted, mine.predicted))
     said = ask(prompts) if prompts else ()
     for number, key in enumerate(pairs):
         _count(judged, key, said[2 * number], said[2 * number + 1])
@@ -117,17 +117,17 @@ def _count(judged: Judged, key: tuple[int, str], first: str | None, second: str 
 
 
 def grade_answers(
-    wanted: JudgeMetric, candidates: Mapping[str, Sequence[Answer]], ask: AskJudge
+    wanted: JudgeMetric, candidates: Mapping[str, Sequence[Prediction]], ask: AskJudge
 ) -> Judged:
     """Grade each answer alone: 1 becomes 0, 5 becomes 1. What failed is graded 0."""
     judged = Judged()
-    found: dict[tuple[int, str], Answer] = {}
+    found: dict[tuple[int, str], Prediction] = {}
     for answers in candidates.values():
         for one in answers:
             if one.problem is Problem.FAILED:
-                judged.scores[one.line, one.given] = 0.0
+                judged.scores[one.line, one.predicted] = 0.0
             else:
-                found.setdefault((one.line, one.given), one)
+                found.setdefault((one.line, one.predicted), one)
     said = ask([_put_grade(wanted.question, one) for one in found.values()]) if found else ()
     for key, text in zip(found, said, strict=True):
         grade = _GRADE.fullmatch(text.strip()) if text else None
@@ -141,23 +141,23 @@ def grade_answers(
 
 def put_blank(wanted: JudgeMetric, prompt: Prompt, expected: str) -> Prompt:
     """What the judge is asked about a row, but for the answers, which are still to come."""
-    row = Answer(0, prompt, expected, "")
+    row = Prediction(0, prompt, expected, "")
     if wanted.mode == "grade":
         return _put_grade(wanted.question, row)
     return _put_pair(wanted.question, row, "", "")
 
 
-def _put_pair(question: str, row: Answer, first: str, second: str) -> Prompt:
+def _put_pair(question: str, row: Prediction, first: str, second: str) -> Prompt:
     shown = [*_show_row(row), f"Answer A: {_quote(first)}", f"Answer B: {_quote(second)}"]
     return (Message("user", "\n\n".join([_HEAD, *shown, question, _PAIR_END])),)
 
 
-def _put_grade(question: str, row: Answer) -> Prompt:
-    shown = [*_show_row(row), f"Answer: {_quote(row.given)}"]
+def _put_grade(question: str, row: Prediction) -> Prompt:
+    shown = [*_show_row(row), f"Answer: {_quote(row.predicted)}"]
     return (Message("user", "\n\n".join([_HEAD, *shown, question, _GRADE_END])),)
 
 
-def _show_row(row: Answer) -> list[str]:
+def _show_row(row: Prediction) -> list[str]:
     return [f"Asked: {_quote(say(row.prompt))}", f"Expected: {_quote(row.expected)}"]
 
 

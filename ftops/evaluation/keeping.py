@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 
 from ftops.files import read_if_there, write_atomic
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluation import Evaluation
+from ftops.metrics.prediction import Prediction
 from ftops.records import Json, Prompt
 from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
 
@@ -18,7 +18,7 @@ ANSWERS = "answers"
 
 
 def keep_evaluation(
-    folder: Path, evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]
+    folder: Path, evaluation: Evaluation, answers: Mapping[str, Sequence[Prediction]]
 ) -> None:
     """Write the answers of each candidate, then the document; each file whole or not at all."""
     kept = folder / ANSWERS
@@ -40,7 +40,7 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     return parse_evaluation(content, parse_answers(earlier or b""))
 
 
-def read_first_answers(folder: Path, evaluation: Evaluation) -> list[Answer] | None:
+def read_first_answers(folder: Path, evaluation: Evaluation) -> list[Prediction] | None:
     """What the evaluated model answered; None where its answers were not kept."""
     names = make_slugs([one.name for one in evaluation.candidates[:1]])
     if not names:
@@ -49,23 +49,23 @@ def read_first_answers(folder: Path, evaluation: Evaluation) -> list[Answer] | N
     return None if content is None else parse_answers(content)
 
 
-def render_answers(answers: Sequence[Answer]) -> str:
+def render_answers(answers: Sequence[Prediction]) -> str:
     """The answers as JSON lines."""
     return "".join(f"{json.dumps(_to_json(one), ensure_ascii=False)}\n" for one in answers)
 
 
-def _to_json(answer: Answer) -> dict[str, Json]:
+def _to_json(answer: Prediction) -> dict[str, Json]:
     return {
         "line": answer.line,
         "prompt": _prompt_to_json(answer.prompt),
         "expected": answer.expected,
-        "given": answer.given,
+        "predicted": answer.predicted,
         "correct": answer.correct,
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
         "seconds": answer.seconds,
-        "chances": dict(answer.chances),
+        "probabilities": dict(answer.probabilities),
         "problem": answer.problem.value if answer.problem else None,
         "note": answer.note,
     }

@@ -8,13 +8,13 @@ from ftops.errors import SpecError
 from ftops.evaluation.candidates import Field
 from ftops.evaluation.evaluating import Interviews
 from ftops.evaluation.judging import NAME as JUDGE
-from ftops.metrics.answers import Answer
 from ftops.metrics.choices import KNOWN, MetricChoice
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import Evaluation
 from ftops.metrics.functions import FunctionMetric
 from ftops.metrics.making import choose_metrics, make_metrics
 from ftops.metrics.metric import Metric
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.requirements import Wanted, parse_requirement
 from ftops.spec.entries import Entry
 from ftops.spec.evaluate import EvaluateSpec
@@ -50,7 +50,7 @@ def score_interviews(
         file_sha256=field.questions.sha256,
         training_usd=field.subject.training_usd,
         requirements=wanted,
-        left_out=interviews.left_out,
+        skipped=interviews.skipped,
         overlap_lines=overlap_lines,
         seed=spec.seed,
     )
@@ -81,7 +81,7 @@ def make_named_metrics(spec: EvaluateSpec, folder: Path, *, run_code: bool) -> l
 
 def find_metrics(
     spec: EvaluateSpec,
-    answers: Sequence[Answer],
+    answers: Sequence[Prediction],
     judges: Sequence[Metric],
     wanted: Sequence[Wanted],
     named: Sequence[Metric],

@@ -7,15 +7,15 @@ from ftops.data.baseline.naive_bayes import NaiveBayes
 from ftops.data.baseline.nearest import Nearest
 from ftops.data.baseline.scoring import MOST_CHARS, MOST_TRAINING, are_classes, find_majority
 from ftops.evaluation.questions import Questions, read_known
-from ftops.metrics.answers import Answer
-from ftops.metrics.evaluation import CandidateKind, LeftOut
+from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
+from ftops.metrics.prediction import Prediction
 
 SIMPLE = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
 
 
 def answer_simply(
     training: Path, questions: Questions
-) -> Iterator[tuple[CandidateKind, list[Answer]] | LeftOut]:
+) -> Iterator[tuple[CandidateKind, list[Prediction]] | SkippedCandidate]:
     """The answers of each simple model, or why it was left out."""
     texts, labels = _learn(training, questions)
     asked = [row.text for row in questions.rows]
@@ -25,7 +25,7 @@ def answer_simply(
         yield CandidateKind.NAIVE_BAYES, _make_answers(questions, guessed)
     else:
         reason = "the training rows have too many different answers to be classes"
-        yield LeftOut(CandidateKind.NAIVE_BAYES.value, reason)
+        yield SkippedCandidate(CandidateKind.NAIVE_BAYES.value, reason)
     yield CandidateKind.NEAREST, _make_answers(questions, Nearest(texts, labels).predict(asked))
     usual = find_majority(labels)
     yield CandidateKind.MAJORITY, _make_answers(questions, [usual] * len(asked))
@@ -45,8 +45,8 @@ def _learn(training: Path, questions: Questions) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-def _make_answers(questions: Questions, given: Sequence[str]) -> list[Answer]:
+def _make_answers(questions: Questions, given: Sequence[str]) -> list[Prediction]:
     return [
-        Answer(row.line, row.prompt, row.expected, answer)
+        Prediction(row.line, row.prompt, row.expected, answer)
         for row, answer in zip(questions.rows, given, strict=True)
     ]

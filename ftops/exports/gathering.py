@@ -126,7 +126,7 @@ def _list_figures(path: Path) -> Iterator[TrackedFigure]:
     except (orjson.JSONDecodeError, LedgerError):
         return  # the file itself goes along, and whoever opens it sees
     for candidate in evaluation.candidates:
-        for metric, figure in candidate.figures.items():
+        for metric, figure in candidate.metrics.items():
             yield TrackedFigure(
                 candidate.name, metric, figure.value, figure.low, figure.high, figure.rows
             )

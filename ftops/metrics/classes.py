@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ftops.metrics.answers import Answer
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.samples import Floats, Ids, Sample
 from ftops.metrics.tallies import find_labels, place
 from ftops.text import to_nfc
@@ -21,7 +21,7 @@ class Tables:
     """Confusion matrices, one a resample: of each class the rows, the answers, the right ones."""
 
     rows: Floats
-    given: Floats
+    predicted: Floats
     correct: Floats
 
 
@@ -33,7 +33,7 @@ def read_tables(counts: Floats, classes: int) -> Tables:
     cells = counts.reshape(len(counts), classes, classes + 1)
     return Tables(
         rows=cells.sum(axis=2),
-        given=cells[:, :, :classes].sum(axis=1),
+        predicted=cells[:, :, :classes].sum(axis=1),
         correct=np.einsum("bii->bi", cells[:, :, :classes]),
     )
 
@@ -44,7 +44,7 @@ def _divide(upper: Floats, lower: Floats) -> Floats:
 
 
 def _precision(tables: Tables) -> Floats:
-    return _divide(tables.correct, tables.given)
+    return _divide(tables.correct, tables.predicted)
 
 
 def _recall(tables: Tables) -> Floats:
@@ -52,14 +52,14 @@ def _recall(tables: Tables) -> Floats:
 
 
 def _f1(tables: Tables) -> Floats:
-    return _divide(2 * tables.correct, tables.rows + tables.given)
+    return _divide(2 * tables.correct, tables.rows + tables.predicted)
 
 
 def _macro(share: Average) -> Average:
     """The mean over the classes that occur."""
 
     def average(tables: Tables) -> Floats:
-        occurs = (tables.rows + tables.given > 0).astype(np.float64)
+        occurs = (tables.rows + tables.predicted > 0).astype(np.float64)
         return _divide((share(tables) * occurs).sum(axis=1), occurs.sum(axis=1))
 
     return average
@@ -76,7 +76,7 @@ def _micro(share: Average) -> Average:
     """The share over all classes taken together."""
 
     def whole(tables: Tables) -> Floats:
-        parts = (tables.rows, tables.given, tables.correct)
+        parts = (tables.rows, tables.predicted, tables.correct)
         return share(Tables(*(one.sum(axis=1) for one in parts)))
 
     return whole
@@ -94,9 +94,11 @@ class Cells:
     """The cell of each answer, kept for the other metrics of the same answers."""
 
     labels: tuple[str, ...] = ()  # none: what the rows expect
-    _last: tuple[Sequence[Answer], tuple[str, ...], Ids] | None = field(default=None, init=False)
+    _last: tuple[Sequence[Prediction], tuple[str, ...], Ids] | None = field(
+        default=None, init=False
+    )
 
-    def find(self, answers: Sequence[Answer]) -> tuple[tuple[str, ...], Ids]:
+    def find(self, answers: Sequence[Prediction]) -> tuple[tuple[str, ...], Ids]:
         """The labels, and the cell of each answer in their confusion matrix."""
         if self._last is None or self._last[0] is not answers:
             expected = {one.expected_label for one in answers}
@@ -115,7 +117,7 @@ class ClassMetric:
     average: Average
     cells: Cells
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """None where the expected answers are no labels."""
         labels, cells = self.cells.find(answers)
         if not labels:

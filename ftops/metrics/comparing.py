@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluation import Comparison, Verdict
 from ftops.metrics.metric import Metric
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.resampling import interval, resample
 from ftops.metrics.samples import Bools, Floats, Sample
 from ftops.metrics.significance import (
@@ -48,8 +48,8 @@ class Side:
 
 
 def compare(
-    first: tuple[str, Sequence[Answer]],
-    second: tuple[str, Sequence[Answer]],
+    first: tuple[str, Sequence[Prediction]],
+    second: tuple[str, Sequence[Prediction]],
     metric: Metric,
     *,
     seed: int,
@@ -66,7 +66,7 @@ def compare(
     return None if made is None else judge([made])[0]
 
 
-def check_rows(candidates: Sequence[tuple[str, Sequence[Answer]]]) -> None:
+def check_rows(candidates: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
     """ValueError when they did not answer the same rows in the same order."""
     name, answers = candidates[0]
     lines = [(one.line, one.expected) for one in answers]

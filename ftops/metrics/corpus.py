@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.extras import need
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.samples import Floats, Sample
 from ftops.text import to_nfc
 
@@ -24,10 +24,10 @@ class CorpusMetric:
     name: str
     scorer: Any
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """The figure of all rows; one that failed counts as an empty answer."""
         texts = [
-            ("" if one.problem is Problem.FAILED else to_nfc(one.given), to_nfc(one.expected))
+            ("" if one.problem is Problem.FAILED else to_nfc(one.predicted), to_nfc(one.expected))
             for one in answers
         ]
         different = {pair: number for number, pair in enumerate(dict.fromkeys(texts))}

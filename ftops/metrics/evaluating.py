@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.classes import Cells
 from ftops.metrics.comparing import Side, check_rows, compare_sides, judge
 from ftops.metrics.evaluation import (
@@ -11,8 +10,8 @@ from ftops.metrics.evaluation import (
     CandidateScore,
     Comparison,
     Evaluation,
-    Figure,
-    LeftOut,
+    MetricResult,
+    SkippedCandidate,
 )
 from ftops.metrics.metric import Metric
 from ftops.metrics.notes import (
@@ -26,6 +25,7 @@ from ftops.metrics.notes import (
     note_overlap,
     note_problems,
 )
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.requests import Prices, find_savings, measure_requests
 from ftops.metrics.requirements import Wanted, find_candidate, judge_requirements
 from ftops.metrics.resampling import interval_of, resample
@@ -42,7 +42,7 @@ class Candidate:
 
     name: str
     kind: CandidateKind
-    answers: Sequence[Answer]
+    answers: Sequence[Prediction]
     model: str | None = None
     provider: str | None = None
     prices: Prices | None = None
@@ -73,10 +73,10 @@ def evaluate(
     *,
     file_sha256: str = "",
     labels: Sequence[str] = (),
-    headline: str | None = None,
+    primary_metric: str | None = None,
     training_usd: float | None = None,
     requirements: Sequence[Wanted] = (),
-    left_out: Sequence[LeftOut] = (),
+    skipped: Sequence[SkippedCandidate] = (),
     overlap_lines: Collection[int] | None = None,
     seed: int = SEED,
 ) -> Evaluation:
@@ -84,13 +84,13 @@ def evaluate(
 
     All have answered the same rows in the same order (else ValueError), of which those on
     `overlap_lines` are training rows (None: nobody looked). The first candidate is the tuned one
-    where there is one. `headline` is a metric's name, the first one's unless said. The same
+    where there is one. `primary_metric` is a metric's name, the first one's unless said. The same
     answers and seed give the same figures.
     """
     if not candidates or not metrics:
         raise ValueError("an evaluation needs a candidate and a metric")
-    headline = headline or metrics[0].name
-    _check_names([one.name for one in candidates], [one.name for one in metrics], headline)
+    primary_metric = primary_metric or metrics[0].name
+    _check_names([one.name for one in candidates], [one.name for one in metrics], primary_metric)
     check_rows([(one.name, one.answers) for one in candidates])
     ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
     samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
@@ -99,7 +99,7 @@ def evaluate(
         _score(one, metrics, measured, _resample_alone(measured, seed), labels)
         for one, measured in zip(ordered, samples, strict=True)
     ]
-    pairs = _choose_pairs(scores, headline, requirements)
+    pairs = _choose_pairs(scores, primary_metric, requirements)
     sides: dict[tuple[str, str], Side] = {}
     for at, metric in enumerate(metrics):
         if any(metric.name == compared for _, compared in pairs):
@@ -112,25 +112,25 @@ def evaluate(
     return Evaluation(
         file=file,
         rows=rows,
-        headline=headline,
+        primary_metric=primary_metric,
         candidates=tuple(scores),
         file_sha256=file_sha256,
         overlap_rows=_count_overlap(ordered[0].answers, overlap_lines),
-        left_out=tuple(left_out),
+        skipped=tuple(skipped),
         comparisons=comparisons,
         savings=find_savings(scores[0], scores[1:], training_usd=training_usd),
         requirements=judge_requirements(requirements, scores[0], scores[1:], comparisons),
-        notes=_note(ordered, scores, comparisons, headline, overlap_lines),
+        notes=_note(ordered, scores, comparisons, primary_metric, overlap_lines),
     )
 
 
-def _check_names(candidates: Sequence[str], metrics: Sequence[str], headline: str) -> None:
+def _check_names(candidates: Sequence[str], metrics: Sequence[str], primary_metric: str) -> None:
     for names, what in ((candidates, "candidates"), (metrics, "metrics")):
         twice = sorted({one for one in names if names.count(one) > 1})
         if twice:
             raise ValueError(f"two {what} are called {twice[0]!r}")
-    if headline not in metrics:
-        raise ValueError(f"the headline {headline!r} is none of {', '.join(metrics)}")
+    if primary_metric not in metrics:
+        raise ValueError(f"the primary_metric {primary_metric!r} is none of {', '.join(metrics)}")
 
 
 def _score(
@@ -146,19 +146,19 @@ def _score(
     problems = count_problems(answers)
     outside = sum(line[-1] for line in confusion.counts) if confusion else 0
     outside -= problems.get(Problem.FAILED, 0) if confusion else 0  # these gave no answer
-    figures: dict[str, Figure] = {}
+    figures: dict[str, MetricResult] = {}
     notes: list[str] = []
     for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
         if sample.rows or candidate.kind not in SIMPLE:  # a look-up tells no chances, say
             notes += [f"{metric.name}: {note}" for note in sample.notes]
         if sample.rows:
             low, high = interval_of(sample, drawn) or (None, None)
-            figures[metric.name] = Figure(sample.value, low, high, sample.rows)
+            figures[metric.name] = MetricResult(sample.value, low, high, sample.rows)
     return CandidateScore(
         name=candidate.name,
         kind=candidate.kind,
         rows=len(answers),
-        figures=figures,
+        metrics=figures,
         model=candidate.model,
         provider=candidate.provider,
         problems=problems,
@@ -179,11 +179,11 @@ def _score(
 
 
 def _choose_pairs(
-    scores: Sequence[CandidateScore], headline: str, requirements: Sequence[Wanted]
+    scores: Sequence[CandidateScore], primary_metric: str, requirements: Sequence[Wanted]
 ) -> list[tuple[str, str]]:
-    """The candidate and the metric of each comparison: the headline, and what is required."""
+    """The candidate and the metric of each comparison: the primary_metric, and what is required."""
     others = scores[1:]
-    pairs = [(one.name, headline) for one in others]
+    pairs = [(one.name, primary_metric) for one in others]
     for wanted in requirements:
         found = find_candidate(wanted.over, others) if wanted.over else None
         if found is not None and (found.name, wanted.name) not in pairs:
@@ -204,7 +204,7 @@ def _compare(
     return judge([one for one in made if one is not None])
 
 
-def _count_overlap(answers: Sequence[Answer], lines: Collection[int] | None) -> int | None:
+def _count_overlap(answers: Sequence[Prediction], lines: Collection[int] | None) -> int | None:
     return None if lines is None else sum(one.line in lines for one in answers)
 
 
@@ -212,7 +212,7 @@ def _note(
     candidates: Sequence[Candidate],
     scores: Sequence[CandidateScore],
     comparisons: Sequence[Comparison],
-    headline: str,
+    primary_metric: str,
     overlap: Collection[int] | None,
 ) -> tuple[str, ...]:
     rows = len(candidates[0].answers)
@@ -224,7 +224,7 @@ def _note(
             f"{scores[0].name}: {memorised}" if memorised else None,
             note_few_rows(rows),
             *(
-                note_comparison(one, by_name[one.second], headline=headline, rows=rows)
+                note_comparison(one, by_name[one.second], primary_metric=primary_metric, rows=rows)
                 for one in comparisons
             ),
             note_corrected(comparisons),

@@ -32,7 +32,7 @@ class CandidateKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MetricResult:
     """One metric of one candidate, over so many rows. The interval is None where there is none."""
 
     value: float
@@ -47,7 +47,7 @@ class ClassFigures:
 
     label: str
     rows: int
-    given: int
+    predicted: int
     correct: int
 
     @property
@@ -58,12 +58,12 @@ class ClassFigures:
     @property
     def precision(self) -> float | None:
         """The share of the answers with this label that are right; None if there are none."""
-        return self.correct / self.given if self.given else None
+        return self.correct / self.predicted if self.predicted else None
 
     @property
     def f1(self) -> float | None:
         """The harmonic mean of both; None where nobody expects or gives the class."""
-        either = self.rows + self.given
+        either = self.rows + self.predicted
         return 2 * self.correct / either if either else None
 
 
@@ -100,7 +100,7 @@ class CandidateScore:
     name: str
     kind: CandidateKind
     rows: int
-    figures: Mapping[str, Figure]
+    metrics: Mapping[str, MetricResult]
     model: str | None = None  # None: no model was asked
     provider: str | None = None
     problems: Mapping[str, int] = field(default_factory=dict)  # by name, see `answers.Problem`
@@ -114,7 +114,7 @@ class CandidateScore:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedCandidate:
     """A candidate that was not asked, and why."""
 
     name: str
@@ -187,19 +187,19 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All candidates on the rows of one file; the tuned model stands first where there is one.
+    """All candidates on the rows of one file; the tuned model is first where there is one.
 
-    `headline` names the metric that is shown where there is room for one. `overlap_rows` of the
-    rows are training rows, too. `notes` are sentences for whoever reads the figures.
+    `primary_metric` is shown where there is room for one. `overlap_rows` of the rows are training
+    rows, too.
     """
 
     file: str
     rows: int
-    headline: str
+    primary_metric: str
     candidates: tuple[CandidateScore, ...]
     file_sha256: str = ""
     overlap_rows: int | None = None
-    left_out: tuple[LeftOut, ...] = ()
+    skipped: tuple[SkippedCandidate, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     savings: tuple[Savings, ...] = ()
     requirements: tuple[Requirement, ...] = ()

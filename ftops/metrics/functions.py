@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ftops.errors import ScoringError
 from ftops.metrics import row_process
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.row_scorers import FUNCTION_HINT
 from ftops.metrics.samples import Sample
 from ftops.records import Json, Prompt
@@ -49,10 +49,10 @@ class FunctionMetric:
         """Run the file once, as `measure` does; ScoringError when it does not load."""
         row_process.load(self._task)
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """Calls the function once a row, but not for rows that failed, which score lowest."""
         asked = [one for one in answers if one.problem is not Problem.FAILED]
-        rows: list[Json] = [[_plain(one.prompt), one.expected, one.given] for one in asked]
+        rows: list[Json] = [[_plain(one.prompt), one.expected, one.predicted] for one in asked]
         outcomes = row_process.score_rows(
             self._task, rows, limit_s=self.limit_s, most_late=_MOST_LATE
         )

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.metrics import chances, corpus, functions, structure, texts
-from ftops.metrics.answers import Answer
+from ftops.metrics import corpus, functions, probabilities, structure, texts
 from ftops.metrics.choices import MetricChoice, check_choice, name_choices
 from ftops.metrics.classes import AVERAGES, Cells, ClassMetric
 from ftops.metrics.extras import is_installed
 from ftops.metrics.metric import Metric, RowMetric
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.tallies import find_labels
 
 
@@ -22,14 +22,14 @@ def make_metrics(
     ScoringError for a library that is missing, or a file that is.
     """
     names = name_choices(choices)
-    cells, told = Cells(tuple(labels)), chances.Chances()
+    cells, told = Cells(tuple(labels)), probabilities.Chances()
     return [
         _make(check_choice(choice), name, folder, cells, told)
         for choice, name in zip(choices, names, strict=True)
     ]
 
 
-def choose_metrics(answers: Sequence[Answer], *, labels: Sequence[str] = ()) -> list[Metric]:
+def choose_metrics(answers: Sequence[Prediction], *, labels: Sequence[str] = ()) -> list[Metric]:
     """Metrics that suit the expected answers, the headline first.
 
     Of classes accuracy and F1, with AUROC and calibration where chances are told; of texts exact
@@ -37,7 +37,7 @@ def choose_metrics(answers: Sequence[Answer], *, labels: Sequence[str] = ()) -> 
     """
     if labels or find_labels(answers):
         names = ["accuracy", "f1"]
-        if any(one.chances for one in answers):
+        if any(one.probabilities for one in answers):
             names += ["auroc"] if is_installed("sklearn") else []
             names.append("calibration_error")
     else:
@@ -46,7 +46,7 @@ def choose_metrics(answers: Sequence[Answer], *, labels: Sequence[str] = ()) -> 
 
 
 def _make(
-    choice: MetricChoice, name: str, folder: Path, cells: Cells, told: chances.Chances
+    choice: MetricChoice, name: str, folder: Path, cells: Cells, told: probabilities.Chances
 ) -> Metric:
     kind = choice.name
     if kind in AVERAGES:
@@ -66,19 +66,23 @@ def _make(
     return _make_of_rows(choice, name)
 
 
-def _make_of_chances(choice: MetricChoice, name: str, told: chances.Chances) -> Metric:
+def _make_of_chances(choice: MetricChoice, name: str, told: probabilities.Chances) -> Metric:
     positive = choice.settings.get("positive")
     label = positive if isinstance(positive, str) else None
     match choice.name:
         case "auroc":
-            return chances.AreaMetric(name, "roc_auc_score", chances.roc_area, told, label)
+            return probabilities.AreaMetric(
+                name, "roc_auc_score", probabilities.roc_area, told, label
+            )
         case "auprc":
-            area = chances.precision_recall_area
-            return chances.AreaMetric(name, "average_precision_score", area, told, label)
+            area = probabilities.precision_recall_area
+            return probabilities.AreaMetric(name, "average_precision_score", area, told, label)
         case "brier":
-            return chances.Brier(name, told)
+            return probabilities.Brier(name, told)
     bins = choice.settings.get("bins")
-    return chances.CalibrationError(name, bins if isinstance(bins, int) else chances.BINS)
+    return probabilities.CalibrationError(
+        name, bins if isinstance(bins, int) else probabilities.BINS
+    )
 
 
 def _make_of_rows(choice: MetricChoice, name: str) -> RowMetric:

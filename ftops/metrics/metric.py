@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.samples import Sample
 
 
@@ -17,7 +17,7 @@ class Metric(Protocol):
         """What its figure is called, in tables and in requirements."""
         ...
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """The figure over these rows, in their order; `Sample.none` where they have none."""
         ...
 
@@ -27,11 +27,11 @@ class RowMetric:
     """The mean of a score of each answer; one that failed is scored `worst`."""
 
     name: str
-    score: Callable[[Answer], float]
+    score: Callable[[Prediction], float]
     worst: float = 0.0
     higher_is_better: bool = True
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """The mean over all rows."""
         scores = [
             self.worst if one.problem is Problem.FAILED else float(self.score(one))

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from statistics import NormalDist
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.evaluation import CandidateKind, CandidateScore, Comparison, Verdict
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.significance import ALPHA, POWER
 
 COLLAPSED = 0.95  # of the answers are the same; the rows expect it half as often or less
@@ -17,9 +17,9 @@ FEW_ROWS = 30  # below that an interval is wide, whatever it holds
 SIMPLE = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
 
 
-def note_constant(answers: Sequence[Answer]) -> str | None:
+def note_constant(answers: Sequence[Prediction]) -> str | None:
     """Class collapse: (nearly) every answer is the same, where rows expect different ones."""
-    given = Counter(one.given_label for one in answers if one.problem is not Problem.FAILED)
+    given = Counter(one.predicted_label for one in answers if one.problem is not Problem.FAILED)
     if not given or len(answers) < 2:
         return None
     text, times = given.most_common(1)[0]
@@ -31,12 +31,14 @@ def note_constant(answers: Sequence[Answer]) -> str | None:
     return f"constant answer: {how} is {_quote(text)}, and {wanted}"
 
 
-def note_problems(problems: dict[str, int], outside: int, answers: Sequence[Answer]) -> list[str]:
+def note_problems(
+    problems: dict[str, int], outside: int, answers: Sequence[Prediction]
+) -> list[str]:
     """One sentence for each problem, with the lines of the first rows that have it."""
     told = {
         "empty": "answers are empty",
         "refused": "answers are refusals",
-        "cut": "answers were cut at max_tokens",
+        "truncated": "answers were cut at max_tokens",
         "failed": "rows got no answer and count as wrong",
     }
     found = [
@@ -48,7 +50,7 @@ def note_problems(problems: dict[str, int], outside: int, answers: Sequence[Answ
     return found
 
 
-def _find_lines(name: str, answers: Sequence[Answer]) -> str:
+def _find_lines(name: str, answers: Sequence[Prediction]) -> str:
     having = [one for one in answers if one.problem is not None and one.problem.value == name]
     if not having:
         return ""
@@ -58,7 +60,7 @@ def _find_lines(name: str, answers: Sequence[Answer]) -> str:
     return f" (line{'s' if len(having) > 1 else ''} {lines}{more}{reason})"
 
 
-def note_memorised(answers: Sequence[Answer], overlap: Collection[int]) -> str | None:
+def note_memorised(answers: Sequence[Prediction], overlap: Collection[int]) -> str | None:
     """Rows that were trained on are answered better than the others, beyond chance (5 %)."""
     known = [one.correct for one in answers if one.line in overlap]
     new = [one.correct for one in answers if one.line not in overlap]
@@ -94,7 +96,7 @@ def note_few_rows(rows: int) -> str | None:
 
 
 def note_comparison(
-    one: Comparison, second: CandidateScore, *, headline: str, rows: int
+    one: Comparison, second: CandidateScore, *, primary_metric: str, rows: int
 ) -> str | None:
     """What a comparison says, where that is not simply that the first candidate is better."""
     figure = f"{one.metric}: {one.difference:+.3f}, 95 % interval {one.low:+.3f} to {one.high:+.3f}"
@@ -103,7 +105,7 @@ def note_comparison(
         return f"{one.first} is worse than {one.second} ({figure}){cheaper}"
     if one.verdict is Verdict.NO_DIFFERENCE:
         return f"no difference between {one.first} and {one.second} ({figure})"
-    if one.verdict is Verdict.TOO_FEW_ROWS and one.metric == headline:
+    if one.verdict is Verdict.TOO_FEW_ROWS and one.metric == primary_metric:
         few = "1 row is" if rows == 1 else f"{rows:,} rows are"
         return f"{few} too few to tell {one.first} from {one.second} ({figure})" + _tell_needed(one)
     return None

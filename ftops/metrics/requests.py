@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluation import CandidateScore, Requests, Savings
+from ftops.metrics.prediction import Prediction
 
 _MILLION = 1_000_000
 
@@ -21,7 +21,7 @@ class Prices:
 
 
 def measure_requests(
-    answers: Sequence[Answer], prices: Prices | None = None, *, estimated: bool = False
+    answers: Sequence[Prediction], prices: Prices | None = None, *, estimated: bool = False
 ) -> Requests | None:
     """Means and percentiles over the rows that tell them; None where no row tells anything."""
     prompt = _mean([one.prompt_tokens for one in answers if one.prompt_tokens is not None])

@@ -136,7 +136,7 @@ def _settle(wanted: Wanted, value: float, reason: str) -> Requirement:
 
 def find_value(score: CandidateScore, name: str) -> float | None:
     """A candidate's figure of that name, of its metrics or its requests; None if there is none."""
-    figure = score.figures.get(name)
+    figure = score.metrics.get(name)
     if figure is not None:
         return figure.value if math.isfinite(figure.value) else None
     read = OF_REQUESTS.get(name)
@@ -156,7 +156,7 @@ def find_candidate(slug: str, others: Sequence[CandidateScore]) -> CandidateScor
 def _missing(score: CandidateScore, name: str) -> str:
     if name in OF_REQUESTS:
         return f"`{name}` of {score.name} is not known"
-    return f"{score.name} has no figure `{name}`; it has: {', '.join(score.figures) or 'none'}"
+    return f"{score.name} has no figure `{name}`; it has: {', '.join(score.metrics) or 'none'}"
 
 
 def _explain(metric: str, first: str, second: str, comparisons: Sequence[Comparison]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftops.errors import ScoringError
 from ftops.metrics import row_process
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.row_scorers import NOTHING, compile_pattern, read_json
 from ftops.metrics.samples import Sample
 
@@ -15,9 +15,9 @@ TOTAL_LIMIT_S = 300.0  # for all answers of a candidate
 SCHEMA_LIMIT_S = 30.0  # to read and check a schema
 
 
-def json_valid(answer: Answer) -> float:
+def json_valid(answer: Prediction) -> float:
     """1 where the answer is one JSON value (RFC 8259: NaN and Infinity are none)."""
-    return float(read_json(answer.given) is not NOTHING)
+    return float(read_json(answer.predicted) is not NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class FormMetric:
     limit_s: float = ROW_LIMIT_S
     total_s: float = TOTAL_LIMIT_S
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """The share; an answer that failed is not accepted.
 
         ScoringError with its line when an answer cannot be judged within the limit: a share of the
@@ -41,7 +41,7 @@ class FormMetric:
         asked = [one for one in answers if one.problem is not Problem.FAILED]
         outcomes = row_process.score_rows(
             self.task,
-            [one.given for one in asked],
+            [one.predicted for one in asked],
             limit_s=self.limit_s,
             most_late=1,
             total_s=self.total_s,
@@ -50,7 +50,7 @@ class FormMetric:
             if outcome.score is None:
                 raise ScoringError(
                     f"metric {self.name}: row {one.line}: {outcome.fault}, on an answer of"
-                    f" {len(one.given):,} characters",
+                    f" {len(one.predicted):,} characters",
                     hint="Change the pattern or schema so that it cannot backtrack without end (as"
                     " `(a+)+` does), or leave the metric out; answers that were given are kept.",
                 )
@@ -76,9 +76,9 @@ def make_regex(name: str, pattern: str) -> FormMetric:
     return FormMetric(name, {"kind": "regex", "pattern": pattern})
 
 
-def make_max_chars(most: int) -> Callable[[Answer], float]:
+def make_max_chars(most: int) -> Callable[[Prediction], float]:
     """1 where the answer has at most so many characters."""
-    return lambda answer: float(len(answer.given) <= most)
+    return lambda answer: float(len(answer.predicted) <= most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class StopReached:
 
     name: str
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """None where nobody said how any answer ended; one that failed did not reach its end."""
         if all(one.finish_reason is None for one in answers):
             return Sample.none("nobody said how the answers ended")

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.evaluation import ClassFigures, Confusion
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.samples import Ids
 
 MAX_CLASSES = 100
 MIN_ROWS_PER_CLASS = 3  # on the average; below that the expected answers are no classes
 
 
-def find_labels(answers: Sequence[Answer]) -> tuple[str, ...]:
+def find_labels(answers: Sequence[Prediction]) -> tuple[str, ...]:
     """The expected answers where they are labels of classes, sorted; none where they are texts.
 
     They are labels where they are at least 2 and at most 100, with 3 rows each on the average.
@@ -23,7 +23,7 @@ def find_labels(answers: Sequence[Answer]) -> tuple[str, ...]:
     return tuple(sorted(labels)) if 2 <= len(labels) <= few else ()
 
 
-def place(answers: Sequence[Answer], labels: Sequence[str]) -> Ids:
+def place(answers: Sequence[Prediction], labels: Sequence[str]) -> Ids:
     """Each row's cell of the confusion matrix, which has a column more than labels."""
     numbers = {label: number for number, label in enumerate(labels)}
     width = len(labels) + 1
@@ -36,10 +36,10 @@ def place(answers: Sequence[Answer], labels: Sequence[str]) -> Ids:
     )
 
 
-def _column(answer: Answer, numbers: Mapping[str, int], outside: int) -> int:
+def _column(answer: Prediction, numbers: Mapping[str, int], outside: int) -> int:
     if answer.problem is Problem.FAILED:
         return outside
-    return numbers.get(answer.given_label, outside)
+    return numbers.get(answer.predicted_label, outside)
 
 
 def count_confusion(cells: Ids, labels: Sequence[str]) -> Confusion:
@@ -58,12 +58,12 @@ def count_classes(confusion: Confusion) -> tuple[ClassFigures, ...]:
     )
 
 
-def count_problems(answers: Sequence[Answer]) -> dict[str, int]:
+def count_problems(answers: Sequence[Prediction]) -> dict[str, int]:
     """How many answers have each problem, by its name; an empty answer is one unless expected."""
     found: Counter[str] = Counter()
     for one in answers:
         if one.problem is not None:
             found[one.problem.value] += 1
-        elif not one.given.strip() and one.expected.strip():
+        elif not one.predicted.strip() and one.expected.strip():
             found[Problem.EMPTY.value] += 1
     return {problem.value: found[problem.value] for problem in Problem if found[problem.value]}

@@ -4,23 +4,23 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ftops.metrics.answers import Answer
 from ftops.metrics.extras import need
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.words import find_words
 
 
-def is_right(answer: Answer) -> float:
+def is_right(answer: Prediction) -> float:
     """1 where the answer is what was expected, but for white space at both ends."""
     return float(answer.correct)
 
 
-def token_f1(answer: Answer) -> float:
+def token_f1(answer: Prediction) -> float:
     """The harmonic mean of the shares of words, in either text, that the other has too.
 
     Words are counted as often as they stand there; case and punctuation do not count. Source:
     P. Rajpurkar and others, SQuAD (2016), but articles are words here.
     """
-    given, expected = find_words(answer.given), find_words(answer.expected)
+    given, expected = find_words(answer.predicted), find_words(answer.expected)
     if not given or not expected:
         return is_right(answer)
     left, shared = Counter(expected), 0
@@ -31,12 +31,12 @@ def token_f1(answer: Answer) -> float:
     return 2 * shared / (len(given) + len(expected))
 
 
-def make_rouge_l(name: str) -> Callable[[Answer], float]:
+def make_rouge_l(name: str) -> Callable[[Prediction], float]:
     """ROUGE-L: F1 of the longest common subsequence of words. Source: C.-Y. Lin, ROUGE (2004)."""
     longest: Any = need("rapidfuzz.distance", name).LCSseq.similarity
 
-    def score(answer: Answer) -> float:
-        given, expected = find_words(answer.given), find_words(answer.expected)
+    def score(answer: Prediction) -> float:
+        given, expected = find_words(answer.predicted), find_words(answer.expected)
         if not given or not expected:
             return is_right(answer)
         return 2 * float(longest(given, expected)) / (len(given) + len(expected))
@@ -44,11 +44,11 @@ def make_rouge_l(name: str) -> Callable[[Answer], float]:
     return score
 
 
-def make_edit_distance(name: str) -> Callable[[Answer], float]:
+def make_edit_distance(name: str) -> Callable[[Prediction], float]:
     """Levenshtein distance in characters over the length of the longer text: 0 is the same."""
     distance: Any = need("rapidfuzz.distance", name).Levenshtein.normalized_distance
 
-    def score(answer: Answer) -> float:
-        return float(distance(answer.given_label, answer.expected_label))
+    def score(answer: Prediction) -> float:
+        return float(distance(answer.predicted_label, answer.expected_label))
 
     return score

@@ -38,7 +38,7 @@ def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     lines += [*_render_candidates(evaluation), ""]
     lines += _list("Compared", [say_comparison(one) for one in evaluation.comparisons])
     lines += _list("Saved", [text for one in evaluation.savings for text in say_savings(one)])
-    gone = [f"{one.name}: {one.reason}" for one in evaluation.left_out]
+    gone = [f"{one.name}: {one.reason}" for one in evaluation.skipped]
     lines += _list("Left out", gone)
     lines += _list("Notes", find_remarks(evaluation))
     return "\n".join(lines).rstrip() + "\n"
@@ -52,7 +52,7 @@ def _say_gate(evaluation: Evaluation) -> str:
 
 
 def _render_candidates(evaluation: Evaluation) -> Iterator[str]:
-    metrics = list(dict.fromkeys(name for one in evaluation.candidates for name in one.figures))
+    metrics = list(dict.fromkeys(name for one in evaluation.candidates for name in one.metrics))
     columns = ["candidate", *metrics, "problems"]
     yield f"| {' | '.join(map(escape, columns))} |"
     yield f"| {' | '.join(['---', *('--:' for _ in metrics), '---'])} |"
@@ -63,7 +63,7 @@ def _render_candidates(evaluation: Evaluation) -> Iterator[str]:
 def _cells(candidate: CandidateScore, metrics: Sequence[str]) -> Iterator[str]:
     yield escape(candidate.name)
     for name in metrics:
-        figure = candidate.figures.get(name)
+        figure = candidate.metrics.get(name)
         yield "" if figure is None else escape(show_figure(figure))
     yield escape(say_problems(candidate))
 

@@ -7,7 +7,7 @@ from ftops.metrics.evaluation import (
     CandidateScore,
     Comparison,
     Evaluation,
-    Figure,
+    MetricResult,
     Requirement,
     Savings,
     Verdict,
@@ -22,7 +22,7 @@ def show_value(value: float) -> str:
     return f"{value:.1%}" if 0 <= value <= 1 else f"{value:,.3g}"
 
 
-def show_figure(figure: Figure) -> str:
+def show_figure(figure: MetricResult) -> str:
     """A figure with its interval: 94.4% (90.0–97.2)."""
     if figure.low is None or figure.high is None:
         return show_value(figure.value)
@@ -83,7 +83,7 @@ def say_outcome(evaluation: Evaluation) -> str:
     headline = [
         one
         for one in evaluation.comparisons
-        if first and one.first == first.name and one.metric == evaluation.headline
+        if first and one.first == first.name and one.metric == evaluation.primary_metric
     ]
     if first is None or not headline:
         return ""

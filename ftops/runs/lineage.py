@@ -13,7 +13,7 @@ import orjson
 from ftops.errors import LedgerError, UnknownRun
 from ftops.evaluation.keeping import EVALUATION
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, Evaluation, Figure
+from ftops.metrics.evaluation import CandidateKind, Evaluation, MetricResult
 from ftops.providers.figures import ModelFigures
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
 from ftops.runs.context import get_run_folder
@@ -30,7 +30,7 @@ class PrimaryMetric:
     """The one figure that stands for how good a model is, by the name of its metric."""
 
     metric: str
-    figure: Figure
+    figure: MetricResult
 
     def to_json(self) -> dict[str, Json]:
         """The figure with its interval and its number of rows."""
@@ -125,8 +125,8 @@ def find_primary_metric(
     kind = CandidateKind.CHECKPOINT if checkpoint else CandidateKind.TUNED
     for one in evaluation.candidates:
         is_meant = one.kind is kind and (not checkpoint or one.model == checkpoint)
-        if is_meant and evaluation.headline in one.figures:
-            return PrimaryMetric(evaluation.headline, one.figures[evaluation.headline])
+        if is_meant and evaluation.primary_metric in one.metrics:
+            return PrimaryMetric(evaluation.primary_metric, one.metrics[evaluation.primary_metric])
     return None
 
 

@@ -10,8 +10,8 @@ from ftops.data.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError
 from ftops.evaluation.keeping import ANSWERS, EVALUATION
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluation import Evaluation
+from ftops.metrics.prediction import Prediction
 from ftops.records import Run, Stage, StageRecord
 from ftops.reports.report.facts import Remark, RunFacts, find_object
 from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
@@ -102,7 +102,7 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 
 def _read_evaluation(
     folder: Path, stages: Sequence[StageRecord], missing: list[str]
-) -> tuple[Evaluation | None, dict[str, Sequence[Answer]]]:
+) -> tuple[Evaluation | None, dict[str, Sequence[Prediction]]]:
     content = _read(folder / EVALUATION, missing)
     if content is None:
         return None, {}
@@ -114,7 +114,7 @@ def _read_evaluation(
     except LedgerError as error:
         missing.append(f"The evaluation cannot be read: {error.message}")
         return None, {}
-    answers: dict[str, Sequence[Answer]] = {}
+    answers: dict[str, Sequence[Prediction]] = {}
     slugs = make_slugs([one.name for one in evaluation.candidates])
     for index, one in enumerate(evaluation.candidates):
         kept = _read(folder / ANSWERS / f"{slugs[one.name]}.jsonl", missing)

@@ -7,10 +7,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ftops.cli.evaluation_view import render_confusion, render_evaluation
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind, Confusion, Evaluation, Verdict
 from ftops.metrics.making import choose_metrics
+from ftops.metrics.prediction import Prediction
 from tests.reports.evaluations import make_comparison, make_evaluation, make_hostile
 
 
@@ -51,7 +51,7 @@ def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
 
 
 def test_the_classes_of_few_labels_are_shown_as_a_matrix() -> None:
-    answers = [Answer(n, "p", "abc"[n % 3], "abc"[n % 3] if n % 5 else "a") for n in range(60)]
+    answers = [Prediction(n, "p", "abc"[n % 3], "abc"[n % 3] if n % 5 else "a") for n in range(60)]
     candidates = [Candidate("tuned", CandidateKind.TUNED, answers)]
     text = render(evaluate("f", candidates, choose_metrics(answers)))
     assert "Classes (tuned)" in text

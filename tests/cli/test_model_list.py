@@ -15,7 +15,7 @@ from ftops.cli.model_list import (
     render_models,
     sort_models,
 )
-from ftops.metrics.evaluation import Figure
+from ftops.metrics.evaluation import MetricResult
 from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 from ftops.stage_results import PreparedData, PreparedFile
@@ -44,7 +44,7 @@ FULL = ListedModel(
     model=Model(NAME, NOW, "organisation", base=RUN.model),
     provider=OPENAI,
     made=ModelVersion(TUNED, RUN, (), PREPARED),
-    headline=PrimaryMetric("accuracy", Figure(0.944, 0.9, 0.972, 180)),
+    headline=PrimaryMetric("accuracy", MetricResult(0.944, 0.9, 0.972, 180)),
     cost=TrainingCost(1.25, 250_000),
     ends=date(2027, 1, 14),
 )
@@ -86,7 +86,7 @@ def test_no_models_are_said_to_be_none() -> None:
 
 
 def test_the_best_come_first_and_those_without_a_figure_last() -> None:
-    better = replace(FULL, headline=PrimaryMetric("accuracy", Figure(0.99, None, None, 10)))
+    better = replace(FULL, headline=PrimaryMetric("accuracy", MetricResult(0.99, None, None, 10)))
     assert sort_models([FOREIGN, FULL, better], by_metric=True) == [better, FULL, FOREIGN]
 
 
@@ -98,12 +98,12 @@ def test_the_newest_come_first() -> None:
 @pytest.mark.parametrize(
     ("figure", "text"),
     [
-        (Figure(0.5, None, None, 4), "m 50.0%"),
-        (Figure(1.0, 1.0, 1.0, 4), "m 100.0% (100.0-100.0)"),
-        (Figure(31.25, 29.0, 33.5, 4), "m 31.2 (29-33.5)"),
+        (MetricResult(0.5, None, None, 4), "m 50.0%"),
+        (MetricResult(1.0, 1.0, 1.0, 4), "m 100.0% (100.0-100.0)"),
+        (MetricResult(31.25, 29.0, 33.5, 4), "m 31.2 (29-33.5)"),
     ],
 )
-def test_figures_are_shares_or_themselves(figure: Figure, text: str) -> None:
+def test_figures_are_shares_or_themselves(figure: MetricResult, text: str) -> None:
     assert describe_headline(PrimaryMetric("m", figure)) == text
 
 

@@ -11,10 +11,10 @@ from rich.console import Console, RenderableType
 from ftops.cli import tables, views
 from ftops.cli.closing import Report, next_commands, render_closing, render_whole
 from ftops.cli.outcomes import describe_outcome, render_bytes
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import choose_metrics
+from ftops.metrics.prediction import Prediction
 from ftops.records import (
     JobEvent,
     ProviderSettings,
@@ -48,8 +48,10 @@ STAGES = [
     StageRecord(stage, StageStatus.SUCCEEDED, 1, NOW, NOW + timedelta(seconds=2)) for stage in Stage
 ]
 ROWS = [ResultRow(step, 3 / step, 0.5, 1.0 if step % 10 == 0 else None) for step in range(1, 101)]
-ANSWERS = [Answer(line, "p", str(line % 3), str(line % 3 if line % 4 else 0)) for line in range(60)]
-USUAL = [Answer(line, "p", str(line % 3), "0") for line in range(60)]
+ANSWERS = [
+    Prediction(line, "p", str(line % 3), str(line % 3 if line % 4 else 0)) for line in range(60)
+]
+USUAL = [Prediction(line, "p", str(line % 3), "0") for line in range(60)]
 EVALUATION = evaluate(
     "valid.jsonl",
     [

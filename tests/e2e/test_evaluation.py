@@ -164,16 +164,16 @@ def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(
     options = ("--metric", "auroc", "--metric", "auprc", "--against", "baseline", "--force")
     answer = house.ftops("eval", "colours", "areas.jsonl", *options, "--json")
     assert answer.code == 0
-    figures = document(answer)["candidates"][0]["figures"]
+    figures = document(answer)["candidates"][0]["metrics"]
     (kept,) = re.findall(r"the answers are kept in (\S+)", answer.err)
     lines = (Path(kept) / "answers" / "tuned.jsonl").read_text().splitlines()
     answers = [json.loads(line) for line in lines]
-    assert all(one["chances"] for one in answers)
+    assert all(one["probabilities"] for one in answers)
     for name, area in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
         by_label = [
             area(
                 [one["expected"] == label for one in answers],
-                [one["chances"].get(label, 0.0) for one in answers],
+                [one["probabilities"].get(label, 0.0) for one in answers],
             )
             for label in ("red", "green")
         ]

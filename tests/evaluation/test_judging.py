@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from ftops.evaluation.judging import JudgeScores, grade_answers, judge_pairs
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Prompt
 from ftops.spec.measures import JudgeMetric
 
@@ -13,9 +13,9 @@ PAIR = JudgeMetric(model="judge")
 GRADE = JudgeMetric(model="judge", mode="grade")
 
 
-def answers(*given: str, problem: Problem | None = None) -> list[Answer]:
+def answers(*given: str, problem: Problem | None = None) -> list[Prediction]:
     return [
-        Answer(line, f"question {line}", "right", text, problem=problem)
+        Prediction(line, f"question {line}", "right", text, problem=problem)
         for line, text in enumerate(given, start=1)
     ]
 

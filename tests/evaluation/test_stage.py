@@ -42,7 +42,7 @@ def names(evaluation: Evaluation) -> list[str]:
 
 
 def reasons(evaluation: Evaluation) -> dict[str, str]:
-    return {one.name: one.reason for one in evaluation.left_out}
+    return {one.name: one.reason for one in evaluation.skipped}
 
 
 def always(answer: str) -> Callable[[Prompt], str]:
@@ -70,7 +70,7 @@ def test_base_examples_and_other_models_answer_the_same_rows(bench: Bench) -> No
     assert [one.rows for one in found.candidates] == [30] * 4
     gpt = found.find("gpt")
     assert gpt is not None
-    assert gpt.figures["accuracy"].value == 1.0
+    assert gpt.metrics["accuracy"].value == 1.0
 
 
 def test_examples_stand_before_the_question(bench: Bench) -> None:
@@ -227,7 +227,7 @@ def test_another_section_evaluates_again_without_training_or_asking_again(bench:
     again, found = evaluate(bench, require={"accuracy": ">= 0"}, metrics=["accuracy", "f1_micro"])
     assert (again.id, len(bench.provider.asked)) == (run.id, asked)
     assert (found.passed, bench.provider.count("create_job")) == (True, 1)
-    assert list(found.candidates[0].figures) == ["accuracy", "f1_micro"]
+    assert list(found.candidates[0].metrics) == ["accuracy", "f1_micro"]
 
 
 def test_a_function_of_the_user_measures_and_what_it_raises_is_told_with_its_row(
@@ -240,7 +240,7 @@ def test_a_function_of_the_user_measures_and_what_it_raises_is_told_with_its_row
         "    return 0.25\n"
     )
     _, found = evaluate(bench, against=[], metrics=[{"python": "check.py:score"}])
-    figure = found.candidates[0].figures["python"]
+    figure = found.candidates[0].metrics["python"]
     assert figure.value == pytest.approx(0.25 * 29 / 30)
     assert any("line 3: ValueError: no idea" in note for note in found.notes)
 
@@ -271,7 +271,7 @@ def test_a_model_at_another_provider_is_asked_there(bench: Bench) -> None:
     assert found is not None
     gpt = found.find("gpt")
     assert gpt is not None
-    assert gpt.figures["accuracy"].value == 1.0
+    assert gpt.metrics["accuracy"].value == 1.0
     assert {settings.type for settings in opened} == {"elsewhere"}
 
 
@@ -287,7 +287,7 @@ def test_a_judge_compares_each_candidate_with_the_model(bench: Bench) -> None:
     _, found = evaluate(bench, against=[{"model": "gpt"}], metrics=metrics)
     gpt = found.find("gpt")
     assert gpt is not None
-    assert gpt.figures["judge"].value == 0.5  # it prefers whoever stands first
+    assert gpt.metrics["judge"].value == 0.5  # it prefers whoever stands first
     assert any("the two orders disagree on" in note for note in found.notes)
 
 
@@ -295,7 +295,7 @@ def test_several_judges_have_figures_of_their_own(bench: Bench) -> None:
     bench.provider.voices = {"wise": always("5"), "strict": always("1")}
     judges = [{"judge": {"model": name, "mode": "grade"}} for name in ("wise", "strict")]
     _, found = evaluate(bench, against=[], metrics=["accuracy", *judges])
-    figures = {name: one.value for name, one in found.candidates[0].figures.items()}
+    figures = {name: one.value for name, one in found.candidates[0].metrics.items()}
     assert list(figures) == ["accuracy", "judge", "judge_2"]
     assert (figures["judge"], figures["judge_2"]) == (1.0, 0.0)
 
@@ -326,7 +326,7 @@ def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
     path = get_run_folder(bench.home, run.id) / "answers" / "tuned.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["line"] for row in rows] == list(range(1, 31))
-    assert {"prompt", "expected", "given", "correct", "seconds", "problem"} <= set(rows[0])
+    assert {"prompt", "expected", "predicted", "correct", "seconds", "problem"} <= set(rows[0])
 
 
 def test_answers_of_candidates_that_are_no_more_are_removed(bench: Bench) -> None:
@@ -428,7 +428,7 @@ def test_parameters_that_models_refuse_are_noted_and_shown_in_a_comparison(bench
     spec = EvaluateSpec.model_validate({})
     compared = compare_runs([first, again], bench.ledger, bench.home, spec)
     assert any(note.endswith("seed not sent: the model refuses it") for note in compared.notes)
-    figures = [one.candidates[0].figures for one in (found, compared)]
+    figures = [one.candidates[0].metrics for one in (found, compared)]
     assert figures[0]["accuracy"] == figures[1]["accuracy"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from ftops.errors import StorageError
 from ftops.exports.gathering import gather
 from ftops.exports.tracked import Curve, TrackedFigure
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, Figure
+from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, MetricResult
 from ftops.records import (
     Json,
     ProviderSettings,
@@ -57,7 +57,7 @@ def stage(stage: Stage, **detail: Json) -> StageRecord:
 
 
 def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
-    figure = Figure(0.9, 0.8, 0.95, 40)
+    figure = MetricResult(0.9, 0.8, 0.95, 40)
     tuned = CandidateScore("tuned", CandidateKind.TUNED, 40, {"accuracy": figure})
     evaluation = Evaluation("v.jsonl", 40, "accuracy", (tuned,))
     (tmp_path / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))

@@ -3,24 +3,24 @@
 import random
 from collections.abc import Sequence
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.choices import MetricChoice
 from ftops.metrics.making import make_metrics
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.samples import Sample
 
 
-def answer(pairs: Sequence[tuple[str, str]], *, seconds: float | None = None) -> list[Answer]:
+def answer(pairs: Sequence[tuple[str, str]], *, seconds: float | None = None) -> list[Prediction]:
     """Answers from pairs of what was expected and what was given."""
     return [
-        Answer(line, f"question {line}", expected, given, "stop", 10, 1, seconds)
+        Prediction(line, f"question {line}", expected, given, "stop", 10, 1, seconds)
         for line, (expected, given) in enumerate(pairs, start=1)
     ]
 
 
-def fail(answers: Sequence[Answer], *lines: int) -> list[Answer]:
+def fail(answers: Sequence[Prediction], *lines: int) -> list[Prediction]:
     """The same with no answer on these lines."""
     return [
-        Answer(one.line, one.prompt, one.expected, "", problem=Problem.FAILED, note="no answer")
+        Prediction(one.line, one.prompt, one.expected, "", problem=Problem.FAILED, note="no answer")
         if one.line in lines
         else one
         for one in answers
@@ -29,7 +29,7 @@ def fail(answers: Sequence[Answer], *lines: int) -> list[Answer]:
 
 def draw_labels(
     rows: int, seed: int, *, labels: str = "abcd", right: float = 0.7, others: str = "?"
-) -> list[Answer]:
+) -> list[Prediction]:
     """Answers of a classifier; some are none of the labels."""
     chance = random.Random(seed)
     pairs = []
@@ -40,7 +40,7 @@ def draw_labels(
     return answer(pairs)
 
 
-def draw_texts(rows: int, seed: int) -> list[Answer]:
+def draw_texts(rows: int, seed: int) -> list[Prediction]:
     """Sentences of which some words, cases and marks were changed; some are empty."""
     chance = random.Random(seed)
     words = "The Cat, sat on: a mat! and didn't move; 42 times (or 7)".split()  # noqa: SIM905
@@ -56,6 +56,6 @@ def draw_texts(rows: int, seed: int) -> list[Answer]:
     return answer(pairs)
 
 
-def measure(name: str, answers: Sequence[Answer], **settings: str | int) -> Sample:
+def measure(name: str, answers: Sequence[Prediction], **settings: str | int) -> Sample:
     """One metric by its name."""
     return make_metrics([MetricChoice(name, settings)])[0].measure(answers)

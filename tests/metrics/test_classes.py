@@ -25,7 +25,7 @@ def test_averages_agree_with_scikit_learn(name: str, ending: str, seed: int) -> 
     expected = [one.expected for one in answers]
     wanted = _FUNCTIONS[name](
         expected,
-        [one.given for one in answers],
+        [one.predicted for one in answers],
         labels=sorted(set(expected)),
         average=ending.strip("_") or "macro",
         zero_division=0,
@@ -36,7 +36,7 @@ def test_averages_agree_with_scikit_learn(name: str, ending: str, seed: int) -> 
 @pytest.mark.parametrize("seed", range(4))
 def test_accuracy_and_confusion_agree_with_scikit_learn(seed: int) -> None:
     answers = draw_labels(200, seed)
-    expected, given = zip(*((one.expected, one.given) for one in answers), strict=True)
+    expected, given = zip(*((one.expected, one.predicted) for one in answers), strict=True)
     labels = find_labels(answers)
     confusion = count_confusion(Cells().find(answers)[1], labels)
     theirs = confusion_matrix(expected, given, labels=[*labels, "?"])

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ftops.metrics.answers import Answer
 from ftops.metrics.choices import MetricChoice
 from ftops.metrics.comparing import BOOTSTRAP, MCNEMAR, Side, compare, compare_sides, judge
 from ftops.metrics.evaluation import Comparison, Verdict
 from ftops.metrics.making import make_metrics
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.resampling import resample
 from ftops.metrics.samples import Sample
 from tests.metrics.answered import answer, draw_labels, draw_texts
 
 
-def _compare(first: list[Answer], second: list[Answer], metric: str = "accuracy") -> Comparison:
+def _compare(
+    first: list[Prediction], second: list[Prediction], metric: str = "accuracy"
+) -> Comparison:
     made = compare(
         ("first", first), ("second", second), make_metrics([MetricChoice(metric)])[0], seed=1
     )
@@ -26,7 +28,7 @@ def _compare(first: list[Answer], second: list[Answer], metric: str = "accuracy"
 
 def _pair(
     both: int, first_only: int, second_only: int, neither: int
-) -> tuple[list[Answer], list[Answer]]:
+) -> tuple[list[Prediction], list[Prediction]]:
     right = [(1, 1)] * both + [(1, 0)] * first_only + [(0, 1)] * second_only + [(0, 0)] * neither
     random.Random(1).shuffle(right)
     first, second = (
@@ -72,7 +74,8 @@ def test_the_same_answers_on_few_rows_do_not_show_that_there_is_no_difference() 
 def test_metrics_of_classes_are_compared_by_a_paired_bootstrap(metric: str) -> None:
     first, second = draw_labels(600, 1, right=0.9), draw_labels(600, 1, right=0.9)
     worse = [
-        one if one.line % 4 else Answer(one.line, one.prompt, one.expected, "?") for one in second
+        one if one.line % 4 else Prediction(one.line, one.prompt, one.expected, "?")
+        for one in second
     ]
     made = _compare(first, worse, metric)
     assert made.test == BOOTSTRAP
@@ -82,7 +85,7 @@ def test_metrics_of_classes_are_compared_by_a_paired_bootstrap(metric: str) -> N
 
 def test_a_lower_distance_is_the_better_one() -> None:
     texts = draw_texts(300, 1)
-    perfect = [Answer(one.line, one.prompt, one.expected, one.expected) for one in texts]
+    perfect = [Prediction(one.line, one.prompt, one.expected, one.expected) for one in texts]
     made = _compare(perfect, texts, "edit_distance")
     assert made.difference < 0
     assert made.verdict is Verdict.BETTER

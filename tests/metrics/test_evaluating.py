@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binomtest
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.choices import MetricChoice
 from ftops.metrics.evaluating import Candidate, evaluate, score_candidate
-from ftops.metrics.evaluation import CandidateKind, Evaluation, LeftOut, Verdict
+from ftops.metrics.evaluation import CandidateKind, Evaluation, SkippedCandidate, Verdict
 from ftops.metrics.making import choose_metrics, make_metrics
 from ftops.metrics.metric import Metric
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.requests import Prices
 from ftops.metrics.requirements import parse_requirement
 from ftops.metrics.samples import Sample
@@ -24,7 +24,7 @@ def _metrics(*names: str) -> list[Metric]:
     return make_metrics([MetricChoice(name) for name in names or ("accuracy", "f1")])
 
 
-def _answers(shares: float, seed: int, *, rows: int = 600) -> list[Answer]:
+def _answers(shares: float, seed: int, *, rows: int = 600) -> list[Prediction]:
     """The same rows for every seed, so great a share of them right."""
     chance = random.Random(seed)
     return answer([("abc"[n % 3], "abc"[n % 3] if chance.random() < shares else "abc"[(n + 1) % 3])
@@ -41,11 +41,11 @@ def _candidates(tuned: float, other: float) -> list[Candidate]:
 def test_the_tuned_model_stands_first_and_is_compared_with_each_other() -> None:
     made = evaluate("test.jsonl", _candidates(0.9, 0.7), _metrics(), file_sha256="ab")
     assert [one.name for one in made.candidates] == ["tuned", "naive Bayes"]
-    assert (made.rows, made.headline, made.file_sha256) == (600, "accuracy", "ab")
+    assert (made.rows, made.primary_metric, made.file_sha256) == (600, "accuracy", "ab")
     (comparison,) = made.comparisons
     assert (comparison.first, comparison.second) == ("tuned", "naive Bayes")
     assert comparison.verdict is Verdict.BETTER
-    figure = made.candidates[0].figures["accuracy"]
+    figure = made.candidates[0].metrics["accuracy"]
     assert figure.low is not None
     assert figure.high is not None
     assert 0.86 < figure.low < figure.value < figure.high < 0.95
@@ -88,7 +88,9 @@ def test_too_few_rows_are_told_with_the_number_that_would_do() -> None:
 def test_a_planted_leak_and_what_was_memorised_are_told_by_name() -> None:
     answers = _answers(0.6, 1, rows=300)
     known = set(range(1, 61))
-    learned = [replace(one, given=one.expected) if one.line in known else one for one in answers]
+    learned = [
+        replace(one, predicted=one.expected) if one.line in known else one for one in answers
+    ]
     tuned = Candidate("tuned", CandidateKind.TUNED, learned)
     made = evaluate("test.jsonl", [tuned], _metrics(), overlap_lines=known)
     assert made.overlap_rows == 60
@@ -101,14 +103,16 @@ def test_a_planted_leak_and_what_was_memorised_are_told_by_name() -> None:
 
 def test_problems_are_counted_by_name_noted_by_line_and_scored_as_wrong() -> None:
     answers = fail(_answers(1.0, 1, rows=60), 4, 5, 6, 7)
-    answers[0] = replace(answers[0], given=" ")
-    answers[1] = replace(answers[1], given="I cannot say", problem=Problem.REFUSED, note="policy")
-    answers[2] = replace(answers[2], given="ab", problem=Problem.CUT)
+    answers[0] = replace(answers[0], predicted=" ")
+    answers[1] = replace(
+        answers[1], predicted="I cannot say", problem=Problem.REFUSED, note="policy"
+    )
+    answers[2] = replace(answers[2], predicted="ab", problem=Problem.TRUNCATED)
     score = score_candidate(Candidate("tuned", CandidateKind.TUNED, answers), _metrics())
-    assert score.problems == {"empty": 1, "refused": 1, "cut": 1, "failed": 4}
+    assert score.problems == {"empty": 1, "refused": 1, "truncated": 1, "failed": 4}
     assert score.outside == 3  # a row without an answer has none that is outside
-    assert score.figures["accuracy"].value == pytest.approx(53 / 60)
-    assert score.figures["accuracy"].rows == 60
+    assert score.metrics["accuracy"].value == pytest.approx(53 / 60)
+    assert score.metrics["accuracy"].rows == 60
     assert "1 of 60 answers are empty" in score.notes
     assert "1 of 60 answers are refusals (line 2: 'policy')" in score.notes
     assert "4 of 60 rows got no answer and count as wrong (lines 4, 5, 6, …: 'no answer')" in (
@@ -132,7 +136,7 @@ def test_a_metric_without_a_figure_is_left_out_with_a_note_and_meets_nothing() -
         _metrics("accuracy", "auroc"),
         requirements=[parse_requirement("auroc", ">= 0")],
     )
-    assert list(made.candidates[0].figures) == ["accuracy"]
+    assert list(made.candidates[0].metrics) == ["accuracy"]
     assert "tuned: auroc: the model tells no chances of labels" in made.notes
     assert not made.passed
 
@@ -167,7 +171,7 @@ def test_savings_speak_of_models_that_were_asked_alone() -> None:
         Candidate(
             "majority",
             CandidateKind.MAJORITY,
-            [Answer(one.line, one.prompt, one.expected, "a") for one in few_shot],
+            [Prediction(one.line, one.prompt, one.expected, "a") for one in few_shot],
         ),
     ]
     made = evaluate("test.jsonl", candidates, _metrics(), training_usd=3.72)
@@ -185,7 +189,7 @@ def test_the_same_answers_give_the_same_evaluation_as_plain_json() -> None:
             "test.jsonl",
             _candidates(0.9, 0.7),
             choose_metrics(_answers(0.9, 1)),
-            left_out=[LeftOut("base", "it was never trained")],
+            skipped=[SkippedCandidate("base", "it was never trained")],
             seed=3,
         )
         for _ in range(2)
@@ -199,7 +203,7 @@ def test_a_metric_made_elsewhere_comes_in_by_the_same_door() -> None:
     class Judge:
         name = "judge"
 
-        def measure(self, answers: list[Answer]) -> Sample:
+        def measure(self, answers: list[Prediction]) -> Sample:
             return Sample.of_scores(
                 [None if one.line == 1 else 7.5 for one in answers],
                 notes=("1 row was not judged (line 1: nonsense)",),
@@ -209,8 +213,8 @@ def test_a_metric_made_elsewhere_comes_in_by_the_same_door() -> None:
         Candidate("tuned", CandidateKind.TUNED, draw_labels(40, 1)),
         [Judge()],  # type: ignore[list-item]  # it takes lists alone
     )
-    assert made.figures["judge"].rows == 39
-    assert made.figures["judge"].value == 7.5
+    assert made.metrics["judge"].rows == 39
+    assert made.metrics["judge"].value == 7.5
     assert made.notes[-1] == "judge: 1 row was not judged (line 1: nonsense)"
 
 
@@ -229,8 +233,8 @@ def test_names_are_unique_and_the_headline_is_measured() -> None:
         evaluate("test.jsonl", same, _metrics())
     with pytest.raises(ValueError, match="two metrics are called 'f1'"):
         evaluate("test.jsonl", same[:1], _metrics("f1") * 2)
-    with pytest.raises(ValueError, match="the headline 'f2' is none of accuracy, f1"):
-        evaluate("test.jsonl", same[:1], _metrics(), headline="f2")
+    with pytest.raises(ValueError, match="the primary_metric 'f2' is none of accuracy, f1"):
+        evaluate("test.jsonl", same[:1], _metrics(), primary_metric="f2")
 
 
 def test_labels_that_no_row_expects_are_classes_where_they_are_named() -> None:
@@ -246,7 +250,7 @@ def test_no_rows_give_no_figures() -> None:
     tuned = Candidate("tuned", CandidateKind.TUNED, [])
     made = evaluate("test.jsonl", [tuned], _metrics("accuracy", "f1", "bleu", "token_f1"))
     assert made.rows == 0
-    assert all(not math.isnan(one.value) for one in made.candidates[0].figures.values())
+    assert all(not math.isnan(one.value) for one in made.candidates[0].metrics.values())
 
 
 @pytest.mark.parametrize(("right", "low", "high"), [(True, 0.8316, 1.0), (False, 0.0, 0.1684)])
@@ -258,7 +262,7 @@ def test_rows_that_are_all_alike_still_leave_room_for_rows_that_were_not_seen(
     score = score_candidate(Candidate("tuned", CandidateKind.TUNED, rows), metrics)
     exact = binomtest(20 * right, 20).proportion_ci(0.95, method="exact")
     for name in ("accuracy", "f1"):
-        figure = score.figures[name]
+        figure = score.metrics[name]
         assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-4)
         assert (figure.low, figure.high) == pytest.approx((exact.low, exact.high))
 
@@ -278,11 +282,11 @@ def test_the_intervals_of_a_candidate_are_the_same_whoever_stands_beside_it() ->
         Candidate(f"model {seed}", CandidateKind.MODEL, _answers(0.7, seed, rows=60))
         for seed in (2, 3)
     ]
-    alone = score_candidate(tuned, _metrics()).figures
+    alone = score_candidate(tuned, _metrics()).metrics
     for beside in ([], others[:1], others):
         made = evaluate("rows.jsonl", [tuned, *beside], _metrics())
-        assert made.candidates[0].figures == alone
-    assert made.candidates[2].figures == score_candidate(others[1], _metrics()).figures
+        assert made.candidates[0].metrics == alone
+    assert made.candidates[2].metrics == score_candidate(others[1], _metrics()).metrics
 
 
 def test_parameters_that_a_model_refuses_are_noted_and_kept() -> None:

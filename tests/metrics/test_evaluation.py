@@ -10,11 +10,11 @@ from ftops.metrics.evaluation import (
     Comparison,
     Confusion,
     Evaluation,
-    Figure,
-    LeftOut,
+    MetricResult,
     Requests,
     Requirement,
     Savings,
+    SkippedCandidate,
     Verdict,
 )
 from ftops.records import Json
@@ -22,13 +22,13 @@ from ftops.records import Json
 WHOLE = Evaluation(
     file="test.jsonl",
     rows=4,
-    headline="accuracy",
+    primary_metric="accuracy",
     candidates=(
         CandidateScore(
             "tuned",
             CandidateKind.TUNED,
             4,
-            {"accuracy": Figure(0.75, 0.25, 1.0, 4)},
+            {"accuracy": MetricResult(0.75, 0.25, 1.0, 4)},
             model="ft:ada:x",
             problems={"empty": 1},
             outside=1,
@@ -37,7 +37,7 @@ WHOLE = Evaluation(
             requests=Requests(12.5, 1.0, False, None, 0.01, 0.02),
         ),
     ),
-    left_out=(LeftOut("base", "it was never trained"),),
+    skipped=(SkippedCandidate("base", "it was never trained"),),
     comparisons=(
         Comparison(
             "tuned", "majority", "accuracy", 0.25, -0.5, 0.75, 0.6, "McNemar", Verdict.TOO_FEW_ROWS

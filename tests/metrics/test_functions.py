@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import ScoringError
-from ftops.metrics.answers import Answer
 from ftops.metrics.choices import MetricChoice
 from ftops.metrics.functions import FunctionMetric
 from ftops.metrics.making import make_metrics
 from ftops.metrics.metric import Metric
+from ftops.metrics.prediction import Prediction
 from ftops.records import Message
 from tests.metrics.answered import answer, fail
 
@@ -39,7 +39,7 @@ def test_a_function_of_true_and_false_gives_a_share(make: Make) -> None:
 
 def test_a_function_gets_a_chat_as_a_list_of_turns(make: Make) -> None:
     metric = make("def score(prompt, expected, given):\n    return prompt[0]['content'] == 'hi'\n")
-    assert metric.measure([Answer(1, (Message("user", "hi"),), "a", "b")]).value == 1
+    assert metric.measure([Prediction(1, (Message("user", "hi"),), "a", "b")]).value == 1
 
 
 def test_a_row_on_which_it_raises_counts_as_wrong_and_is_told(make: Make) -> None:

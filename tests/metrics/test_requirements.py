@@ -8,7 +8,7 @@ from ftops.metrics.evaluation import (
     CandidateKind,
     CandidateScore,
     Comparison,
-    Figure,
+    MetricResult,
     Requests,
     Requirement,
     Verdict,
@@ -22,7 +22,7 @@ def _score(name: str, kind: CandidateKind, accuracy: float, **more: float) -> Ca
         name,
         kind,
         100,
-        {metric: Figure(value, None, None, 100) for metric, value in figures.items()},
+        {metric: MetricResult(value, None, None, 100) for metric, value in figures.items()},
         requests=Requests(10, 1, False, 0.5, 0.2, None),
     )
 

@@ -21,7 +21,7 @@ def test_the_interval_of_a_mean_is_that_of_scipys_percentile_bootstrap() -> None
 def test_counts_of_kinds_give_the_interval_that_rows_drawn_one_by_one_give() -> None:
     answers = draw_labels(200, 1)
     expected = np.array([one.expected for one in answers])
-    given = np.array([one.given for one in answers])
+    given = np.array([one.predicted for one in answers])
     chance = np.random.default_rng(2)
     plain = []
     for _ in range(600):

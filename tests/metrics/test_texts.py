@@ -15,14 +15,14 @@ from tests.metrics.answered import answer, draw_texts, fail, measure
 def test_rouge_l_agrees_with_rouge_score(seed: int) -> None:
     answers = draw_texts(100, seed)
     scorer = RougeScorer(["rougeL"])
-    wanted = [scorer.score(one.expected, one.given)["rougeL"].fmeasure for one in answers]
+    wanted = [scorer.score(one.expected, one.predicted)["rougeL"].fmeasure for one in answers]
     assert measure("rouge_l", answers).value == pytest.approx(sum(wanted) / len(wanted))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_bleu_and_chrf_agree_with_sacrebleu(seed: int) -> None:
     answers = draw_texts(80, seed)
-    hypotheses = [one.given for one in answers]
+    hypotheses = [one.predicted for one in answers]
     references = [[one.expected for one in answers]]
     for name, scorer in (("bleu", BLEU()), ("chrf", CHRF())):
         wanted = scorer.corpus_score(hypotheses, references).score / 100

@@ -7,10 +7,10 @@ from ftops.metrics.evaluation import (
     CandidateScore,
     Comparison,
     Evaluation,
-    Figure,
-    LeftOut,
+    MetricResult,
     Requirement,
     Savings,
+    SkippedCandidate,
     Verdict,
 )
 
@@ -27,22 +27,22 @@ def make_comparison(second: str, difference: float, verdict: Verdict) -> Compari
 
 def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Evaluation:
     tuned = CandidateScore(
-        "tuned", CandidateKind.TUNED, 100, {"accuracy": Figure(0.9, 0.85, 0.95, 100)}
+        "tuned", CandidateKind.TUNED, 100, {"accuracy": MetricResult(0.9, 0.85, 0.95, 100)}
     )
     other = CandidateScore(
-        name, CandidateKind.NAIVE_BAYES, 100, {"accuracy": Figure(0.8, 0.7, 0.9, 100)}
+        name, CandidateKind.NAIVE_BAYES, 100, {"accuracy": MetricResult(0.8, 0.7, 0.9, 100)}
     )
     return Evaluation(
         file="test.jsonl",
         rows=100,
-        headline="accuracy",
+        primary_metric="accuracy",
         candidates=(tuned, other),
         comparisons=comparisons,
         requirements=(
             Requirement("accuracy >= 0.85", 0.9, True),
             Requirement("accuracy_over_naive_bayes > 0.2", 0.1, False, "may be chance"),
         ),
-        left_out=(LeftOut("base", "it knows nothing"),),
+        skipped=(SkippedCandidate("base", "it knows nothing"),),
         savings=(Savings("base", 12.0, 0.5, 0.25, 3.0, 6000),),
         notes=("one note",),
     )
@@ -55,6 +55,6 @@ def make_hostile() -> Evaluation:
         found,
         file=HOSTILE,
         requirements=(Requirement(HOSTILE, None, False, HOSTILE),),
-        left_out=(LeftOut(HOSTILE, HOSTILE),),
+        skipped=(SkippedCandidate(HOSTILE, HOSTILE),),
         notes=(HOSTILE,),
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.metrics.evaluation import Figure, Savings, Verdict
+from ftops.metrics.evaluation import MetricResult, Savings, Verdict
 from ftops.reports.verdicts import (
     find_remarks,
     say_comparison,
@@ -107,9 +107,9 @@ def test_an_evaluation_of_one_model_alone_claims_nothing() -> None:
 
 
 def test_figures_are_shown_as_shares_with_their_interval() -> None:
-    assert show_figure(Figure(0.944, 0.9, 0.972, 180)) == "94.4% (90.0–97.2)"
-    assert show_figure(Figure(0.5, None, None, 1)) == "50.0%"
-    assert show_figure(Figure(3.25, 3.0, 3.5, 10)) == "3.25 (3–3.5)"
+    assert show_figure(MetricResult(0.944, 0.9, 0.972, 180)) == "94.4% (90.0–97.2)"
+    assert show_figure(MetricResult(0.5, None, None, 1)) == "50.0%"
+    assert show_figure(MetricResult(3.25, 3.0, 3.5, 10)) == "3.25 (3–3.5)"
 
 
 def test_savings_are_told_and_losses_are_called_so() -> None:

@@ -86,7 +86,7 @@ class Bench:
 
 def right_share(evaluation: Evaluation) -> float:
     """The headline of the tuned model: a share of right answers, whatever its rows expect."""
-    return evaluation.candidates[0].figures[evaluation.headline].value
+    return evaluation.candidates[0].metrics[evaluation.primary_metric].value
 
 
 def write_job(folder: Path, **fields: object) -> LoadedJob:

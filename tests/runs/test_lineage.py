@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, Figure
+from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, MetricResult
 from ftops.providers.figures import ModelFigures
 from ftops.records import (
     Json,
@@ -76,9 +76,11 @@ def write_evaluation(home: Path, text: str) -> Run:
     return run
 
 
-def make_evaluation(**figures: Figure) -> Evaluation:
+def make_evaluation(**figures: MetricResult) -> Evaluation:
     tuned = CandidateScore("tuned", CandidateKind.TUNED, 100, figures, model=FIRST)
-    base = CandidateScore("base", CandidateKind.BASE, 100, {"accuracy": Figure(0.3, 0.2, 0.4, 100)})
+    base = CandidateScore(
+        "base", CandidateKind.BASE, 100, {"accuracy": MetricResult(0.3, 0.2, 0.4, 100)}
+    )
     return Evaluation("test.jsonl", 100, "accuracy", (base, tuned))
 
 
@@ -102,7 +104,7 @@ def test_a_run_that_never_described_its_data_has_no_hash(ledger: Ledger) -> None
 
 
 def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
-    evaluation = make_evaluation(accuracy=Figure(0.94, 0.9, 0.97, 100))
+    evaluation = make_evaluation(accuracy=MetricResult(0.94, 0.9, 0.97, 100))
     run = write_evaluation(tmp_path, json.dumps(evaluation.to_json()))
     found = lineage.find_evaluation(run, tmp_path)
     headline = lineage.find_primary_metric(found)

@@ -66,7 +66,7 @@ def test_answers_are_mapped_back_to_their_labels(bench: Bench) -> None:
     assert (evaluation.rows, right_share(evaluation)) == (3, 1.0)
     kept = bench.home / "runs" / run.id / "answers" / "tuned.jsonl"
     answers = kept.read_text().splitlines()
-    assert {json.loads(line)["given"] for line in answers} == set(LABELS)
+    assert {json.loads(line)["predicted"] for line in answers} == set(LABELS)
 
 
 def test_a_file_to_evaluate_on_is_prepared_by_the_plan_that_the_run_kept(bench: Bench) -> None:

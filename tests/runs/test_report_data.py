@@ -17,7 +17,7 @@ from ftops.runs.report_data import ReportLoader
 from tests.reports.report.sketches import make_candidates, make_evaluation, make_run
 
 ROW = {"prompt": "Where is the torch? ->", "completion": " In the drawer.\n"}
-ANSWER = {"line": 1, "prompt": "a", "expected": "x", "given": "y", "correct": False}
+ANSWER = {"line": 1, "prompt": "a", "expected": "x", "predicted": "y", "correct": False}
 EARLIER = {
     "rows": 4,
     "correct": 3,
@@ -25,8 +25,8 @@ EARLIER = {
     "majority": "x",
     "majority_accuracy": 0.5,
     "classes": [
-        {"label": "x", "rows": 2, "given": 1, "correct": 1},
-        {"label": "y", "rows": 2, "given": 3, "correct": 2},
+        {"label": "x", "rows": 2, "predicted": 1, "correct": 1},
+        {"label": "y", "rows": 2, "predicted": 3, "correct": 2},
     ],
     "outside": 0,
 }
@@ -63,7 +63,7 @@ def test_a_run_with_all_its_files_is_gathered_whole(
     (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
     facts = ReportLoader(ledger, tmp_path).gather(run)
     assert facts.evaluation == evaluation
-    assert [one.given for one in facts.answers["few-shot: 5"]] == ["y"]
+    assert [one.predicted for one in facts.answers["few-shot: 5"]] == ["y"]
     assert [row.train_loss for row in facts.training.rows] == [2.5, 1.5]
     assert facts.job_text == "name: news-topics\n"
     assert any("12 rows" in one.message for one in facts.data), facts.data
@@ -118,15 +118,15 @@ def test_data_that_cannot_be_read_is_a_finding_of_its_own(
 def test_an_evaluation_of_an_earlier_ftops_is_still_shown() -> None:
     answers = parse_answers(
         "".join(
-            json.dumps({**ANSWER, "expected": expected, "given": given}) + "\n"
+            json.dumps({**ANSWER, "expected": expected, "predicted": given}) + "\n"
             for expected, given in (("x", "x"), ("x", "y"), ("y", "y"), ("y", "y"))
         ).encode()
     )
     evaluation = parse_evaluation(orjson.dumps(EARLIER), answers)
     tuned, majority = evaluation.candidates
     assert tuned.kind is CandidateKind.TUNED
-    assert tuned.figures["accuracy"].value == 0.75
-    assert majority.figures["accuracy"].value == 0.5
+    assert tuned.metrics["accuracy"].value == 0.75
+    assert majority.metrics["accuracy"].value == 0.5
     assert tuned.confusion is not None
     assert tuned.confusion.counts == ((1, 1, 0), (0, 2, 0))
 

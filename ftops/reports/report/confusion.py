@@ -35,7 +35,7 @@ class Pair:
     """`count` of the `rows` that expect one label were answered another."""
 
     expected: str
-    given: str
+    predicted: str
     count: int
     rows: int
 
@@ -48,7 +48,7 @@ class Pair:
         """By the names of the fields."""
         return {
             "expected": self.expected,
-            "given": self.given,
+            "predicted": self.predicted,
             "count": self.count,
             "rows": self.rows,
         }
@@ -98,10 +98,15 @@ def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
         for j, count in enumerate(counts)
         if count and i != j
     ]
-    pairs.sort(key=lambda pair: (-pair.count, -pair.count / pair.rows, pair.expected, pair.given))
+    pairs.sort(
+        key=lambda pair: (-pair.count, -pair.count / pair.rows, pair.expected, pair.predicted)
+    )
     return [
         Pair(
-            show(one.expected, _LONGEST_LABEL), show(one.given, _LONGEST_LABEL), one.count, one.rows
+            show(one.expected, _LONGEST_LABEL),
+            show(one.predicted, _LONGEST_LABEL),
+            one.count,
+            one.rows,
         )
         for one in pairs[:most]
     ]
@@ -110,8 +115,8 @@ def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
 def say_mistakes(name: str, matrix: Matrix) -> str:
     """Which labels are most often taken for which others, in one sentence; "" where none is."""
     told = [
-        f"{one.expected} for {one.given} ({one.count:,} of {one.rows:,} rows)"
-        for one in [pair for pair in matrix.pairs if pair.given != OUTSIDE][:_TOLD_PAIRS]
+        f"{one.expected} for {one.predicted} ({one.count:,} of {one.rows:,} rows)"
+        for one in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_TOLD_PAIRS]
     ]
     if not told:
         return ""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ftops.metrics.evaluation import ClassFigures, Evaluation, Figure
+from ftops.metrics.evaluation import ClassFigures, Evaluation, MetricResult
 from ftops.records import Stage
 from ftops.reports.report import scores, whole_runs
 from ftops.reports.report.confusion import Matrix, lay_out, say_mistakes
@@ -80,7 +80,7 @@ class Standing:
     run: str
     candidate: str
     metric: str
-    figure: Figure
+    figure: MetricResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _list_asides(evaluation: Evaluation, matrices: Sequence[tuple[str, Matrix]])
 def _list_remarks(evaluation: Evaluation) -> list[str]:
     """What whoever reads the figures should know."""
     remarks = [show(note) for note in find_remarks(evaluation)]
-    remarks += [f"{show(one.name)} was left out: {show(one.reason)}" for one in evaluation.left_out]
+    remarks += [f"{show(one.name)} was left out: {show(one.reason)}" for one in evaluation.skipped]
     if evaluation.overlap_rows and not any(note.startswith(_LEAK) for note in evaluation.notes):
         remarks.append(
             f"{say_rows(evaluation.overlap_rows)} of {show(evaluation.file)} stand in the training"
@@ -205,9 +205,9 @@ def _rank_runs(parts: Sequence[RunPart]) -> list[Standing]:
             continue
         evaluation = part.scores.evaluation
         first = evaluation.candidates[0]
-        figure = first.figures.get(evaluation.headline)
+        figure = first.metrics.get(evaluation.primary_metric)
         if figure is not None:
-            found.append(Standing(part.name, show(first.name), evaluation.headline, figure))
+            found.append(Standing(part.name, show(first.name), evaluation.primary_metric, figure))
     return found
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluation import Evaluation
+from ftops.metrics.prediction import Prediction
 from ftops.records import Json, Run, Stage, StageRecord, TunedModel
 from ftops.reports.training import Training, make_training
 
@@ -30,7 +30,7 @@ class RunFacts:
     stages: Sequence[StageRecord]
     training: Training = field(default_factory=lambda: make_training(()))
     evaluation: Evaluation | None = None
-    answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
+    answers: Mapping[str, Sequence[Prediction]] = field(default_factory=dict)
     job_text: str = ""
     model: TunedModel | None = None
     data: Sequence[Remark] = ()

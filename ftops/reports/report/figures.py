@@ -79,7 +79,7 @@ def list_bars(evaluation: Evaluation) -> list[Bar]:
     return [
         Bar(show(one.name, 60), figure, strong=index == 0)
         for index, one in enumerate(evaluation.candidates)
-        if (figure := one.figures.get(evaluation.headline)) is not None
+        if (figure := one.metrics.get(evaluation.primary_metric)) is not None
     ]
 
 

@@ -8,15 +8,15 @@ from typing import cast
 import orjson
 
 from ftops.errors import LedgerError
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.evaluation import (
     CandidateKind,
     CandidateScore,
     ClassFigures,
     Confusion,
     Evaluation,
-    Figure,
+    MetricResult,
 )
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Json, Message, Prompt
 
 _HINT = "Give the same `ftops run` again: it evaluates again, and asks nothing twice."
@@ -36,7 +36,7 @@ def make_slugs(names: Sequence[str]) -> dict[str, str]:
 
 
 def parse_evaluation(
-    content: bytes, answers: Sequence[Answer] = (), *, file: str = "the evaluation file"
+    content: bytes, answers: Sequence[Prediction] = (), *, file: str = "the evaluation file"
 ) -> Evaluation:
     """The evaluation as it is kept, in this version or the one before; LedgerError for neither.
 
@@ -55,7 +55,7 @@ def parse_evaluation(
     return Evaluation.from_json(value)
 
 
-def parse_answers(content: bytes) -> list[Answer]:
+def parse_answers(content: bytes) -> list[Prediction]:
     """The answers of one file; a line that is none is left out, as a kill may have cut it."""
     found = []
     for line in content.splitlines():
@@ -66,15 +66,15 @@ def parse_answers(content: bytes) -> list[Answer]:
     return found
 
 
-def _read_answer(value: Mapping[str, Json]) -> Answer:
-    chances = value.get("chances")
+def _read_answer(value: Mapping[str, Json]) -> Prediction:
+    chances = value.get("probabilities")
     problem = value.get("problem")
-    return Answer(
+    return Prediction(
         line=int(cast(int, value["line"])),
         prompt=_read_prompt(value["prompt"]),
         expected=str(value["expected"]),
-        given=str(value["given"]),
-        chances=(
+        predicted=str(value["predicted"]),
+        probabilities=(
             {name: float(cast(float, one)) for name, one in chances.items()}
             if isinstance(chances, dict)
             else {}
@@ -91,14 +91,16 @@ def _read_prompt(value: Json) -> Prompt:
     return str(value)
 
 
-def _read_earlier(value: Mapping[str, Json], answers: Sequence[Answer], file: str) -> Evaluation:
+def _read_earlier(
+    value: Mapping[str, Json], answers: Sequence[Prediction], file: str
+) -> Evaluation:
     rows = int(cast(int, value["rows"]))
     listed = cast(Iterable[Mapping[str, Json]], value["classes"])
     classes = tuple(
         ClassFigures(
             str(one["label"]),
             int(cast(int, one["rows"])),
-            int(cast(int, one["given"])),
+            int(cast(int, one["predicted"])),
             int(cast(int, one["correct"])),
         )
         for one in listed
@@ -108,7 +110,9 @@ def _read_earlier(value: Mapping[str, Json], answers: Sequence[Answer], file: st
             name="tuned",
             kind=CandidateKind.TUNED,
             rows=rows,
-            figures={"accuracy": Figure(float(cast(float, value["accuracy"])), None, None, rows)},
+            metrics={
+                "accuracy": MetricResult(float(cast(float, value["accuracy"])), None, None, rows)
+            },
             outside=int(cast(int, value["outside"])),
             classes=classes,
             confusion=_count_confusion([one.label for one in classes], answers),
@@ -116,18 +120,18 @@ def _read_earlier(value: Mapping[str, Json], answers: Sequence[Answer], file: st
     ]
     majority = value.get("majority_accuracy")
     if majority is not None:
-        figure = Figure(float(cast(float, majority)), None, None, rows)
+        figure = MetricResult(float(cast(float, majority)), None, None, rows)
         name, kind = "majority", CandidateKind.MAJORITY
         candidates.append(CandidateScore(name, kind, rows, {"accuracy": figure}))
     note = "It was made by an earlier ftops, which knew no intervals and no other candidates."
     return Evaluation(file, rows, "accuracy", tuple(candidates), notes=(note,))
 
 
-def _count_confusion(labels: Sequence[str], answers: Sequence[Answer]) -> Confusion | None:
+def _count_confusion(labels: Sequence[str], answers: Sequence[Prediction]) -> Confusion | None:
     if not labels or not answers:
         return None
     known = {label: index for index, label in enumerate(labels)}
-    met = Counter((one.expected.strip(), one.given.strip()) for one in answers)
+    met = Counter((one.expected.strip(), one.predicted.strip()) for one in answers)
     counts = [[0] * (len(labels) + 1) for _ in labels]
     for (expected, given), count in met.items():
         if expected in known:

@@ -159,7 +159,7 @@ def _render_scores(contents: Contents, run: RunPart, scores: Scores) -> Iterable
     if scores.worst:
         yield from ("", "### The worst rows", "")
         worst = [
-            [str(row.line), row.prompt, _join(row.expected), _join(row.given), row.remark]
+            [str(row.line), row.prompt, _join(row.expected), _join(row.predicted), row.remark]
             for row in scores.worst[:_WORST]
         ]
         yield from _table(["line", "prompt", "expected", "answered", "remark"], worst)
@@ -182,7 +182,7 @@ def _render_matrix(name: str, matrix: Matrix) -> Iterable[str]:
     if matrix.pairs:
         yield from ("", f"### What {escape(name)} takes for what", "")
         rows = [
-            [one.expected, one.given, f"{one.count:,} of {one.rows:,}", f"{one.share:.0%}"]
+            [one.expected, one.predicted, f"{one.count:,} of {one.rows:,}", f"{one.share:.0%}"]
             for one in matrix.pairs
         ]
         yield from _table(["expected", "answered", "rows", "share"], rows)
@@ -202,7 +202,9 @@ def _render_classes(scores: Scores) -> Iterable[str]:
             "" if value is None else say_value("f1", value)
             for value in (one.precision, one.recall, one.f1)
         ]
-        rows.append([show(one.label, 60), str(one.rows), str(one.given), str(one.correct), *shares])
+        rows.append(
+            [show(one.label, 60), str(one.rows), str(one.predicted), str(one.correct), *shares]
+        )
     yield from _table(["label", "rows", "answered", "right", "precision", "recall", "F1"], rows)
 
 

@@ -118,11 +118,13 @@ def list_tiles(run: RunPart) -> list[Tile]:
     if run.scores is not None and run.scores.evaluation.candidates:
         evaluation = run.scores.evaluation
         first = evaluation.candidates[0]
-        figure = first.figures.get(evaluation.headline)
+        figure = first.metrics.get(evaluation.primary_metric)
         if figure is not None:
-            value = say_value(evaluation.headline, figure.value)
-            note = say_interval(evaluation.headline, figure.low, figure.high)
-            tiles.append(Tile(f"{show(evaluation.headline)}, {show(first.name)}", value, note))
+            value = say_value(evaluation.primary_metric, figure.value)
+            note = say_interval(evaluation.primary_metric, figure.low, figure.high)
+            tiles.append(
+                Tile(f"{show(evaluation.primary_metric)}, {show(first.name)}", value, note)
+            )
     known = dict(run.pairs)
     names = (
         ("tokens trained", "tokens trained"),
@@ -208,7 +210,7 @@ def _draw_run(run: RunPart, number: int) -> Drawing | None:
     if run.scores is None:
         return None
     evaluation = run.scores.evaluation
-    return _draw_figures(figures.list_bars(evaluation), evaluation.headline, f"b{number}")
+    return _draw_figures(figures.list_bars(evaluation), evaluation.primary_metric, f"b{number}")
 
 
 def _draw_bars(bars: list[Bar], contents: Contents, name: str) -> Drawing | None:

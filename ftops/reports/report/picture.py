@@ -62,7 +62,7 @@ def list_parts(contents: Contents) -> list[Spec]:
         evaluation = run.scores.evaluation
         of = f" of {run.name}" if contents.several else ""
         if bars := figures.list_bars(evaluation):
-            spec = draw_bars(bars, evaluation.headline, PAPER)
+            spec = draw_bars(bars, evaluation.primary_metric, PAPER)
             parts.append({**spec, "title": _say(f"Candidates{of}, with 95% intervals")})
         for name, matrix in run.scores.matrices[:1]:
             spec = draw_matrix(matrix, PAPER)

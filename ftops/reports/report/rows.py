@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Json, Prompt
 from ftops.reports.report.differing import Piece, mark_differences, measure_likeness
 from ftops.reports.report.words import LONGEST_TEXT, show
@@ -14,7 +14,7 @@ _COLUMNS = 6  # candidates side by side
 _PROBLEMS = {
     Problem.EMPTY: "the answer is empty",
     Problem.REFUSED: "the model declined to answer",
-    Problem.CUT: "the answer was cut at the limit of tokens",
+    Problem.TRUNCATED: "the answer was cut at the limit of tokens",
     Problem.FAILED: "no answer came",
 }
 
@@ -26,7 +26,7 @@ class WorstRow:
     line: int
     prompt: str
     expected: Sequence[Piece]
-    given: Sequence[Piece]
+    predicted: Sequence[Piece]
     remark: str
 
     def to_json(self) -> dict[str, Json]:
@@ -35,7 +35,7 @@ class WorstRow:
             "line": self.line,
             "prompt": self.prompt,
             "expected": "".join(piece.text for piece in self.expected),
-            "given": "".join(piece.text for piece in self.given),
+            "predicted": "".join(piece.text for piece in self.predicted),
             "remark": self.remark,
         }
 
@@ -56,20 +56,22 @@ class Example:
             "prompt": self.prompt,
             "expected": self.expected,
             "answers": [
-                {"candidate": name, "given": given, "correct": correct}
+                {"candidate": name, "predicted": given, "correct": correct}
                 for name, given, correct in self.answers
             ],
         }
 
 
-def find_worst(answers: Sequence[Answer], most: int = WORST, separator: str = "") -> list[WorstRow]:
+def find_worst(
+    answers: Sequence[Prediction], most: int = WORST, separator: str = ""
+) -> list[WorstRow]:
     """The wrong answers: those given with the most confidence first, then the most unlike ones."""
     wrong = sorted((one for one in answers if not one.correct), key=_rank)
     return [_make_worst(one, separator) for one in wrong[:most]]
 
 
 def choose_examples(
-    answers: Mapping[str, Sequence[Answer]], most: int = EXAMPLES, separator: str = ""
+    answers: Mapping[str, Sequence[Prediction]], most: int = EXAMPLES, separator: str = ""
 ) -> list[Example]:
     """Rows where candidates disagree, those on which the first one stands alone before others.
 
@@ -98,18 +100,18 @@ def say_prompt(prompt: Prompt, separator: str = "") -> str:
     return "\n".join(f"{message.role}: {message.content}" for message in prompt)
 
 
-def _rank(answer: Answer) -> tuple[float, float, int]:
-    confidence = answer.chances.get(answer.given.strip(), 0.0)
-    return (-confidence, measure_likeness(answer.expected, answer.given), answer.line)
+def _rank(answer: Prediction) -> tuple[float, float, int]:
+    confidence = answer.probabilities.get(answer.predicted.strip(), 0.0)
+    return (-confidence, measure_likeness(answer.expected, answer.predicted), answer.line)
 
 
-def _make_worst(answer: Answer, separator: str) -> WorstRow:
+def _make_worst(answer: Prediction, separator: str) -> WorstRow:
     expected, given = mark_differences(
-        show(answer.expected.strip(), LONGEST_TEXT), show(answer.given.strip(), LONGEST_TEXT)
+        show(answer.expected.strip(), LONGEST_TEXT), show(answer.predicted.strip(), LONGEST_TEXT)
     )
     remarks = [_PROBLEMS[answer.problem]] if answer.problem else []
     remarks += [answer.note] if answer.note else []
-    chance = answer.chances.get(answer.given.strip())
+    chance = answer.probabilities.get(answer.predicted.strip())
     remarks += [f"said with a probability of {100 * chance:.0f}%"] if chance is not None else []
     prompt = show(say_prompt(answer.prompt, separator), LONGEST_TEXT)
     return WorstRow(answer.line, prompt, expected, given, show("; ".join(remarks), LONGEST_TEXT))
@@ -135,7 +137,7 @@ def _draw(groups: list[list[int]], most: int) -> list[int]:
     return chosen
 
 
-def _make_example(line: int, given: Sequence[tuple[str, Answer]], separator: str) -> Example:
+def _make_example(line: int, given: Sequence[tuple[str, Prediction]], separator: str) -> Example:
     first = given[0][1]
     return Example(
         line=line,
@@ -145,7 +147,7 @@ def _make_example(line: int, given: Sequence[tuple[str, Answer]], separator: str
     )
 
 
-def _say_given(answer: Answer) -> str:
-    if answer.given.strip():
-        return show(answer.given.strip(), LONGEST_TEXT)
+def _say_given(answer: Prediction) -> str:
+    if answer.predicted.strip():
+        return show(answer.predicted.strip(), LONGEST_TEXT)
     return f"({_PROBLEMS[answer.problem or Problem.EMPTY]})"

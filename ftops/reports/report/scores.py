@@ -7,7 +7,7 @@ from ftops.metrics.evaluation import (
     CandidateScore,
     Comparison,
     Evaluation,
-    Figure,
+    MetricResult,
     Requests,
     Savings,
     Verdict,
@@ -49,8 +49,8 @@ class Sentence:
 
 def list_metrics(evaluation: Evaluation) -> list[str]:
     """All metrics that a candidate has a figure for, the headline first."""
-    found = dict.fromkeys(name for one in evaluation.candidates for name in one.figures)
-    return sorted(found, key=lambda name: name != evaluation.headline)
+    found = dict.fromkeys(name for one in evaluation.candidates for name in one.metrics)
+    return sorted(found, key=lambda name: name != evaluation.primary_metric)
 
 
 def list_candidates(evaluation: Evaluation) -> list[CandidateLine]:
@@ -60,7 +60,7 @@ def list_candidates(evaluation: Evaluation) -> list[CandidateLine]:
         CandidateLine(
             name=show(one.name),
             about=_describe(one),
-            figures=[_say_figure(name, one.figures.get(name)) for name in metrics],
+            figures=[_say_figure(name, one.metrics.get(name)) for name in metrics],
             problems=_say_problems(one),
             requests=_say_requests(one.requests),
             first=index == 0,
@@ -73,8 +73,8 @@ def say_headline(evaluation: Evaluation) -> str:
     """How the first candidate did, in one sentence."""
     if not evaluation.candidates:
         return "No candidate was asked."
-    first, metric = evaluation.candidates[0], evaluation.headline
-    figure = first.figures.get(metric)
+    first, metric = evaluation.candidates[0], evaluation.primary_metric
+    figure = first.metrics.get(metric)
     if figure is None:
         return f"{show(first.name)} has no figure for {metric}."
     interval = say_interval(metric, figure.low, figure.high)
@@ -85,7 +85,9 @@ def say_headline(evaluation: Evaluation) -> str:
 
 def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
     """Each comparison in words, those by the headline metric first."""
-    ordered = sorted(evaluation.comparisons, key=lambda one: one.metric != evaluation.headline)
+    ordered = sorted(
+        evaluation.comparisons, key=lambda one: one.metric != evaluation.primary_metric
+    )
     return [Sentence(_mark(one), say_comparison(one)) for one in ordered]
 
 
@@ -142,7 +144,7 @@ def _say_less(value: float | None, say: Callable[[float], str]) -> str:
     return f"saves {say(value)}" if value >= 0 else f"takes {say(-value)} more"
 
 
-def _say_figure(metric: str, figure: Figure | None) -> tuple[str, str]:
+def _say_figure(metric: str, figure: MetricResult | None) -> tuple[str, str]:
     if figure is None:
         return ("", "")
     return (say_value(metric, figure.value), say_interval(metric, figure.low, figure.high))

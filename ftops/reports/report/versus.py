@@ -23,7 +23,7 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     candidates = []
     for name, facts in runs:
         evaluation = facts.evaluation
-        if evaluation is None or evaluation.headline != first.headline:
+        if evaluation is None or evaluation.primary_metric != first.primary_metric:
             continue
         chosen = evaluation.candidates[0] if evaluation.candidates else None
         if chosen is not None and facts.answers.get(chosen.name):
@@ -32,7 +32,7 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     if len(candidates) < 2 or candidates[0].name != runs[0][0]:
         return []
     try:
-        metrics = make_metrics([MetricChoice(first.headline)])
+        metrics = make_metrics([MetricChoice(first.primary_metric)])
         return list_verdicts(evaluate(first.file, candidates, metrics))
     except ValueError:  # other rows, or a metric that takes settings
         return []

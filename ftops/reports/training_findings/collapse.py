@@ -28,8 +28,8 @@ def _find_in_answers(classes: Sequence[ClassFigures]) -> Finding | None:
     rows = sum(one.rows for one in classes)
     if len(classes) < 2 or not rows:
         return None
-    usual = max(classes, key=lambda one: one.given)
-    share, expected = usual.given / rows, usual.rows / rows
+    usual = max(classes, key=lambda one: one.predicted)
+    share, expected = usual.predicted / rows, usual.rows / rows
     if share < SHARE or share - expected < MORE_THAN_EXPECTED:
         return None
     return Finding(

@@ -88,22 +88,22 @@ def _hash_source(work: StageContext) -> str | None:
 def describe(evaluation: Evaluation) -> dict[str, Json]:
     """The figures of an evaluation that stand in the ledger."""
     tuned = evaluation.candidates[0]
-    figure, accuracy = (tuned.figures.get(name) for name in (evaluation.headline, "accuracy"))
+    figure, accuracy = (tuned.metrics.get(name) for name in (evaluation.primary_metric, "accuracy"))
     others: dict[str, Json] = {
-        one.name: one.figures[evaluation.headline].value
+        one.name: one.metrics[evaluation.primary_metric].value
         for one in evaluation.candidates[1:]
-        if evaluation.headline in one.figures
+        if evaluation.primary_metric in one.metrics
     }
     missed: list[Json] = [one.text for one in evaluation.requirements if not one.met]
     return {
         "file": evaluation.file,
         "rows": evaluation.rows,
-        "headline": evaluation.headline,
+        "primary_metric": evaluation.primary_metric,
         "value": figure.value if figure else None,
         "low": figure.low if figure else None,
         "high": figure.high if figure else None,
         "accuracy": accuracy.value if accuracy else None,
         "others": others,
-        "left_out": [one.name for one in evaluation.left_out],
+        "skipped": [one.name for one in evaluation.skipped],
         "missed": missed,
     }

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ftops.reports.report
-from ftops.metrics.answers import Answer
 from ftops.metrics.evaluation import CandidateKind, CandidateScore, Confusion, Evaluation
+from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, RunStatus
 from ftops.reports.report.contents import Contents, compose
 from ftops.reports.report.facts import RunFacts
@@ -17,7 +17,7 @@ STYLE = Path(ftops.reports.report.__file__).with_name("page.css").read_text(enco
 Color = tuple[float, float, float]
 
 
-def render_rows(answers: Sequence[Answer], *, name: str) -> str:
+def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
     """A page without charts of one run with these answers, whose texts are all `name`."""
     confusion = Confusion((name, f"{name}2"), ((1, 2, 3), (4, 5, 6)))
     candidates = tuple(

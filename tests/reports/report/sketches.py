@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.choices import MetricChoice
 from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind, Evaluation, LeftOut
+from ftops.metrics.evaluation import CandidateKind, Evaluation, SkippedCandidate
 from ftops.metrics.making import make_metrics
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.requests import Prices
 from ftops.metrics.requirements import parse_requirement
 from ftops.records import (
@@ -111,7 +111,7 @@ def make_results(steps: int = 450, seed: int = 1, rise: float = 2.4) -> list[Res
 
 def make_answers(
     right: float, *, seed: int, rows: int = 180, labels: Sequence[str] = LABELS, hostile: str = ""
-) -> list[Answer]:
+) -> list[Prediction]:
     """Answers of which about the share `right` is right; one row is refused."""
     draw = random.Random(seed)
     answers = []
@@ -121,7 +121,7 @@ def make_answers(
         prompt = f"Row {line}: the committee met again in the evening.{hostile} ->"
         refused = line == 7 and right < 0.9
         answers.append(
-            Answer(
+            Prediction(
                 line,
                 prompt,
                 expected,
@@ -129,7 +129,7 @@ def make_answers(
                 prompt_tokens=28 if seed != 2 else 240,
                 completion_tokens=1,
                 seconds=0.2 + draw.random() / 5 + (0.3 if seed == 2 else 0),
-                chances={given: 0.5 + draw.random() / 2} if seed == 1 else {},
+                probabilities={given: 0.5 + draw.random() / 2} if seed == 1 else {},
                 problem=Problem.REFUSED if refused else None,
                 note="I cannot help with that" if refused else "",
             )
@@ -142,7 +142,7 @@ def make_candidates(
 ) -> list[Candidate]:
     """The tuned model, few-shot and a simple one."""
 
-    def answer(right: float, seed: int) -> list[Answer]:
+    def answer(right: float, seed: int) -> list[Prediction]:
         return make_answers(right, seed=seed, rows=rows, labels=labels, hostile=hostile)
 
     return [
@@ -177,7 +177,7 @@ def make_evaluation(candidates: Sequence[Candidate], *, hostile: str = "") -> Ev
         file_sha256="5f" * 32,
         training_usd=0.101,
         requirements=[parse_requirement("accuracy", ">= 0.9")],
-        left_out=[LeftOut(f"base{hostile}", f"it was never trained{hostile}")],
+        skipped=[SkippedCandidate(f"base{hostile}", f"it was never trained{hostile}")],
     )
 
 

@@ -10,7 +10,7 @@ MATRIX = Confusion(("a", "b", "c"), ((8, 2, 0, 0), (0, 9, 0, 1), (5, 0, 5, 0)))
 
 
 def test_the_most_frequent_mistake_stands_first() -> None:
-    pairs = [(one.expected, one.given, one.count, one.rows) for one in find_pairs(MATRIX)]
+    pairs = [(one.expected, one.predicted, one.count, one.rows) for one in find_pairs(MATRIX)]
     assert pairs == [("c", "a", 5, 10), ("a", "b", 2, 10), ("b", OUTSIDE, 1, 10)]
 
 

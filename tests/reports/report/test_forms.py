@@ -33,7 +33,7 @@ def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
     assert run["training"]["lowest_valid_loss_step"] == 300
     assert run["confusions"][0]["pairs"][0] == {
         "expected": "sports",
-        "given": "politics",
+        "predicted": "politics",
         "count": 8,
         "rows": 60,
     }

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from ftops.metrics.answers import Answer
-from ftops.metrics.evaluation import Figure
+from ftops.metrics.evaluation import MetricResult
+from ftops.metrics.prediction import Prediction
 from ftops.records import Message
 from ftops.reports.report import figures
 from ftops.reports.report.bar_chart import Bar, draw_bars
@@ -95,7 +95,7 @@ def test_control_characters_are_shown_and_not_sent() -> None:
 @FEW
 @given(st.text(min_size=1, max_size=40))
 def test_any_text_is_shown_as_it_is_and_changes_no_structure(text: str) -> None:
-    answers = [Answer(1, (Message("user", text),), text, text + "x")]
+    answers = [Prediction(1, (Message("user", text),), text, text + "x")]
     page = pages.render_rows(answers, name=text)
     outline = Outline(page)
     assert outline.count()["script"] == 2
@@ -108,7 +108,10 @@ def test_any_text_is_shown_as_it_is_and_changes_no_structure(text: str) -> None:
 @example("😀" * 60)
 @example("\U0001d573\u0301" * 40)
 def test_any_name_can_be_drawn_and_adds_no_element_to_a_chart(name: str) -> None:
-    bars = [Bar(show(name, 60), Figure(0.5, 0.4, 0.6, 9)), Bar("plain", Figure(0.4, None, None, 9))]
+    bars = [
+        Bar(show(name, 60), MetricResult(0.5, 0.4, 0.6, 9)),
+        Bar("plain", MetricResult(0.4, None, None, 9)),
+    ]
     for width in (WIDE, NARROW):
         svg = draw_svg(draw_bars(bars, "accuracy", PAGE_COLORS, width))
         fitted = fit_svg(svg, name=show(name), prefix="p", kind="wide")

@@ -1,12 +1,12 @@
 """The rows that are shown are those worth reading."""
 
-from ftops.metrics.answers import Answer, Problem
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Message
 from ftops.reports.report.rows import choose_examples, find_worst, say_prompt
 
 
-def give(line: int, expected: str, given: str, **more: object) -> Answer:
-    return Answer(line, f"row {line}", expected, given, **more)  # type: ignore[arg-type]
+def give(line: int, expected: str, given: str, **more: object) -> Prediction:
+    return Prediction(line, f"row {line}", expected, given, **more)  # type: ignore[arg-type]
 
 
 def test_right_answers_are_never_among_the_worst_rows() -> None:
@@ -14,7 +14,10 @@ def test_right_answers_are_never_among_the_worst_rows() -> None:
 
 
 def test_a_wrong_answer_given_with_confidence_stands_before_a_hesitant_one() -> None:
-    answers = [give(1, "a", "b", chances={"b": 0.5}), give(2, "a", "b", chances={"b": 0.99})]
+    answers = [
+        give(1, "a", "b", probabilities={"b": 0.5}),
+        give(2, "a", "b", probabilities={"b": 0.99}),
+    ]
     worst = find_worst(answers)
     assert [row.line for row in worst] == [2, 1]
     assert worst[0].remark == "said with a probability of 99%"
@@ -61,7 +64,7 @@ def test_a_chat_is_shown_turn_by_turn() -> None:
 
 
 def test_a_prompt_is_shown_without_the_separator_at_its_end() -> None:
-    answers = [Answer(1, "What is it? ->\n\n###\n\n", "a", "b")]
+    answers = [Prediction(1, "What is it? ->\n\n###\n\n", "a", "b")]
     assert find_worst(answers, separator="\n\n###\n\n")[0].prompt == "What is it? ->"
     examples = choose_examples({"x": answers, "y": answers}, separator="\n\n###\n\n")
     assert examples[0].prompt == "What is it? ->"

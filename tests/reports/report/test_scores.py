@@ -9,7 +9,7 @@ from ftops.metrics.evaluation import (
     CandidateScore,
     Comparison,
     Evaluation,
-    Figure,
+    MetricResult,
     Requirement,
     Savings,
     Verdict,
@@ -78,7 +78,7 @@ def test_a_missed_requirement_is_marked_and_has_its_reason() -> None:
 
 
 def test_the_headline_metric_stands_first_among_the_metrics() -> None:
-    figures = {name: Figure(0.5, None, None, 9) for name in ("f1", "accuracy")}
+    figures = {name: MetricResult(0.5, None, None, 9) for name in ("f1", "accuracy")}
     candidate = CandidateScore("tuned", CandidateKind.TUNED, 9, figures)
     evaluation = Evaluation("f", 9, "accuracy", (candidate,))
     assert scores.list_metrics(evaluation) == ["accuracy", "f1"]

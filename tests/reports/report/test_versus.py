@@ -37,7 +37,7 @@ def test_a_metric_that_cannot_be_made_here_compares_nothing() -> None:
     facts, other = make_facts(), make_weaker()
     assert facts.evaluation is not None and other.evaluation is not None
     own = [
-        replace(one, evaluation=replace(one.evaluation, headline="my_check"))
+        replace(one, evaluation=replace(one.evaluation, primary_metric="my_check"))
         for one in (facts, other)
         if one.evaluation is not None
     ]

@@ -138,7 +138,7 @@ def test_runs_of_different_metrics_are_said_not_to_be_comparable_on_the_page() -
     one, other = make_facts(), make_facts(id="run-b")
     assert other.evaluation is not None
     first = other.evaluation.candidates[0]
-    changed = replace(first, figures={"exact_match": first.figures["accuracy"]})
-    evaluation = replace(other.evaluation, headline="exact_match", candidates=(changed,))
+    changed = replace(first, metrics={"exact_match": first.metrics["accuracy"]})
+    evaluation = replace(other.evaluation, primary_metric="exact_match", candidates=(changed,))
     page = render_page(compose([one, replace(other, evaluation=evaluation)], NOW))
     assert "The runs were measured by different metrics" in page

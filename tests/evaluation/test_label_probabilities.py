@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftops.evaluation.chances import read_chances
+from ftops.evaluation.label_probabilities import read_chances
 from ftops.evaluation.ways import Way
 
 

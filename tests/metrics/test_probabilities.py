@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from ftops.metrics.answers import Answer
-from ftops.metrics.chances import precision_recall_area, roc_area
+from ftops.metrics.prediction import Prediction
+from ftops.metrics.probabilities import precision_recall_area, roc_area
 from tests.metrics.answered import answer, draw_labels, measure
 
 
-def _with_chances(answers: list[Answer], seed: int, *, digits: int = 2) -> list[Answer]:
+def _with_chances(answers: list[Prediction], seed: int, *, digits: int = 2) -> list[Prediction]:
     chance = random.Random(seed)
     labels = sorted({one.expected for one in answers})
     made = []
     for one in answers:
-        weights = [chance.random() + 0.5 * (label == one.given) for label in labels]
+        weights = [chance.random() + 0.5 * (label == one.predicted) for label in labels]
         shares = [round(weight / sum(weights), digits) for weight in weights]
-        made.append(replace(one, chances=dict(zip(labels, shares, strict=True))))
+        made.append(replace(one, probabilities=dict(zip(labels, shares, strict=True))))
     return made
 
 
@@ -31,7 +31,8 @@ def test_areas_agree_with_scikit_learn(name: str, function, seed: int) -> None: 
     answers = _with_chances(draw_labels(150, seed), seed)
     areas = [
         function(
-            [one.expected == label for one in answers], [one.chances[label] for one in answers]
+            [one.expected == label for one in answers],
+            [one.probabilities[label] for one in answers],
         )
         for label in "abcd"
     ]
@@ -69,7 +70,7 @@ def test_joined_neighbours_leave_the_figure_where_it_is() -> None:
 
 def test_rows_without_chances_are_left_out_and_told() -> None:
     answers = _with_chances(draw_labels(60, 1), 1)
-    part = [replace(one, chances={}) if one.line > 40 else one for one in answers]
+    part = [replace(one, probabilities={}) if one.line > 40 else one for one in answers]
     for name in ("auroc", "auprc", "brier"):
         sample, told = measure(name, part), measure(name, answers[:40])
         assert sample.rows == 40
@@ -79,22 +80,26 @@ def test_rows_without_chances_are_left_out_and_told() -> None:
 
 def test_without_any_chance_or_with_one_class_there_is_no_area() -> None:
     assert not measure("auroc", draw_labels(40, 1)).rows
-    one_class = [replace(one, chances={"a": 0.9}) for one in answer([("a", "a")] * 5)]
+    one_class = [replace(one, probabilities={"a": 0.9}) for one in answer([("a", "a")] * 5)]
     assert not measure("auroc", one_class).rows
 
 
 def test_the_brier_score_agrees_with_scikit_learn() -> None:
     answers = _with_chances(draw_labels(200, 5, labels="ab"), 5, digits=12)
     wanted = brier_score_loss(
-        [one.expected == "b" for one in answers], [one.chances["b"] for one in answers]
+        [one.expected == "b" for one in answers], [one.probabilities["b"] for one in answers]
     )
     assert measure("brier", answers).value == pytest.approx(2 * wanted)  # both labels are summed
 
 
 def test_calibration_error_is_the_gap_of_chance_and_share_by_bin() -> None:
-    sure = [replace(one, chances={one.given: 0.95}) for one in answer([("a", "a"), ("b", "a")] * 5)]
+    sure = [
+        replace(one, probabilities={one.predicted: 0.95})
+        for one in answer([("a", "a"), ("b", "a")] * 5)
+    ]
     unsure = [
-        replace(one, chances={one.given: 0.55}) for one in answer([("a", "a"), ("b", "a")] * 5)
+        replace(one, probabilities={one.predicted: 0.55})
+        for one in answer([("a", "a"), ("b", "a")] * 5)
     ]
     assert measure("calibration_error", sure).value == pytest.approx(0.45)
     both = measure("calibration_error", sure + unsure)
@@ -105,7 +110,7 @@ def test_calibration_error_is_the_gap_of_chance_and_share_by_bin() -> None:
 
 def test_chances_named_with_blanks_are_those_of_the_label() -> None:
     answers = [
-        replace(one, chances={f" {one.given}": 0.9, "other": 0.1})
+        replace(one, probabilities={f" {one.predicted}": 0.9, "other": 0.1})
         for one in answer([("a", "a"), ("b", "b")] * 4)
     ]
     assert measure("auroc", answers).value == 1.0

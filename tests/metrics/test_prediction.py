@@ -1,7 +1,7 @@
 """Answers are compared as a reader compares them."""
 
 from ftops.evaluation.ways import Way
-from ftops.metrics.answers import Answer
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.tallies import count_confusion, find_labels, place
 from ftops.metrics.texts import token_f1
 
@@ -9,15 +9,15 @@ COMPOSED, DECOMPOSED = "s\u00ed", "si\u0301"
 
 
 def test_an_answer_is_right_in_any_spelling_of_its_letters() -> None:
-    answer = Answer(1, "q", f" {COMPOSED}", f"{DECOMPOSED}\n")
+    answer = Prediction(1, "q", f" {COMPOSED}", f"{DECOMPOSED}\n")
     assert answer.correct
     assert token_f1(answer) == 1
-    assert not Answer(1, "q", "2", "\u00b2").correct
+    assert not Prediction(1, "q", "2", "\u00b2").correct
 
 
 def test_a_label_is_one_class_in_any_spelling() -> None:
     spellings = (COMPOSED, DECOMPOSED, "no")
-    answers = [Answer(n, "q", spellings[n % 3], spellings[(n + 1) % 2]) for n in range(12)]
+    answers = [Prediction(n, "q", spellings[n % 3], spellings[(n + 1) % 2]) for n in range(12)]
     labels = find_labels(answers)
     assert labels == ("no", COMPOSED)
     assert count_confusion(place(answers, labels), labels).counts == ((0, 4, 0), (0, 8, 0))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ftops.metrics.answers import Answer, Problem
 from ftops.metrics.extras import need
+from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.samples import Bools, Floats, Ids, Sample
 from ftops.text import to_nfc
 
@@ -26,7 +26,7 @@ class _Told:
     at: Ids
     of: int
     labels: list[str]
-    chances: Floats  # [row, label]
+    probabilities: Floats  # [row, label]
     expected: Ids  # the label of each row
 
     def spread(self, values: Ids, nothing: int) -> Ids:
@@ -55,10 +55,10 @@ class _Numbers(dict[str, int]):
         return self[label]
 
 
-def _collect(answers: Sequence[Answer]) -> _Told | None:
-    at, told = list[int](), list[Answer]()
+def _collect(answers: Sequence[Prediction]) -> _Told | None:
+    at, told = list[int](), list[Prediction]()
     for number, one in enumerate(answers):
-        if one.chances and one.problem is not Problem.FAILED:
+        if one.probabilities and one.problem is not Problem.FAILED:
             at.append(number)
             told.append(one)
     if not told:
@@ -66,9 +66,11 @@ def _collect(answers: Sequence[Answer]) -> _Told | None:
     labels = sorted({one.expected_label for one in answers})
     numbers, width = _Numbers(labels), len(labels) + 1
     cells = [
-        line * width + numbers[label] for line, one in enumerate(told) for label in one.chances
+        line * width + numbers[label]
+        for line, one in enumerate(told)
+        for label in one.probabilities
     ]
-    values = [chance for one in told for chance in one.chances.values()]
+    values = [chance for one in told for chance in one.probabilities.values()]
     table: Floats = np.bincount(cells, values, minlength=len(told) * width).astype(np.float64)
     return _Told(
         np.array(at, np.int64),
@@ -83,9 +85,9 @@ def _collect(answers: Sequence[Answer]) -> _Told | None:
 class Chances:
     """What answers tell of chances, kept for the other metrics of the same answers."""
 
-    _last: tuple[Sequence[Answer], _Told | None] | None = field(default=None, init=False)
+    _last: tuple[Sequence[Prediction], _Told | None] | None = field(default=None, init=False)
 
-    def find(self, answers: Sequence[Answer]) -> _Told | None:
+    def find(self, answers: Sequence[Prediction]) -> _Told | None:
         """None where no row tells any."""
         if self._last is None or self._last[0] is not answers:
             self._last = (answers, _collect(answers))
@@ -130,7 +132,7 @@ class AreaMetric:
     told: Chances
     positive: str | None = None
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """None where no row tells chances, or all rows that do expect the same."""
         told = self.told.find(answers)
         if told is None:
@@ -139,8 +141,8 @@ class AreaMetric:
         if not chosen:
             return Sample.none(f"the rows do not both expect {self.positive or 'a label'} and not")
         function: Any = getattr(need("sklearn.metrics", self.name), self.exact)
-        exact = [function(told.expected == one, told.chances[:, one]) for one in chosen]
-        ranked = [_rank(told.chances[:, one], told.expected == one) for one in chosen]
+        exact = [function(told.expected == one, told.probabilities[:, one]) for one in chosen]
+        ranked = [_rank(told.probabilities[:, one], told.expected == one) for one in chosen]
         value, size = float(np.mean(exact)), len(told.at) + 1
         joined = self._average(np.ones((1, size)), ranked)[0]
         return Sample(
@@ -192,11 +194,11 @@ class CalibrationError:
     name: str
     bins: int = BINS
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """None where no row tells the chance of its answer."""
         pairs = [
-            (one.chances[one.given.strip()], one.correct)
-            if one.given.strip() in one.chances and one.problem is not Problem.FAILED
+            (one.probabilities[one.predicted.strip()], one.correct)
+            if one.predicted.strip() in one.probabilities and one.problem is not Problem.FAILED
             else None
             for one in answers
         ]
@@ -240,13 +242,13 @@ class Brier:
     name: str
     told: Chances
 
-    def measure(self, answers: Sequence[Answer]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> Sample:
         """None where no row tells chances."""
         told = self.told.find(answers)
         if told is None:
             return Sample.none("the model tells no chances of labels")
         wanted = np.eye(len(told.labels))[told.expected]
-        squares = ((told.chances - wanted) ** 2).sum(axis=1)
+        squares = ((told.probabilities - wanted) ** 2).sum(axis=1)
         scores: list[float | None] = [None] * told.of
         for number, square in zip(told.at.tolist(), squares.tolist(), strict=True):
             scores[number] = square

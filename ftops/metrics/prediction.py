@@ -1,0 +1,55 @@
+"""The prediction of a candidate for one row whose expected answer is known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ftops.records import Prompt
+from ftops.text import to_nfc
+
+
+class Problem(StrEnum):
+    """Why a prediction is missing or incomplete. Each is counted by name and scored as it is."""
+
+    EMPTY = "empty"  # only white space
+    REFUSED = "refused"  # refused by the model or by a content filter
+    TRUNCATED = "truncated"  # cut off at `max_tokens`
+    FAILED = "failed"  # every request failed
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a candidate predicts for one row (`line` counts from 1) of the evaluation file.
+
+    `predicted` is the text before the stop sequence, mapped to a label where the data has labels.
+    `probabilities` are those of labels, from 0 to 1; empty where the model returns none. Tokens
+    are None where they are not known. `seconds` is the latency of the request; None for baselines
+    and where several prompts share one request.
+    """
+
+    line: int
+    prompt: Prompt
+    expected: str
+    predicted: str
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    seconds: float | None = None
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    problem: Problem | None = None
+    note: str = ""  # the problem in words
+
+    @property
+    def correct(self) -> bool:
+        """Whether it equals the expected answer, except for leading and trailing white space."""
+        return self.problem is not Problem.FAILED and self.predicted_label == self.expected_label
+
+    @property
+    def predicted_label(self) -> str:
+        """`predicted` as it is compared: in NFC, stripped."""
+        return to_nfc(self.predicted.strip())
+
+    @property
+    def expected_label(self) -> str:
+        """`expected` as it is compared."""
+        return to_nfc(self.expected.strip())
