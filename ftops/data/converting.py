@@ -8,12 +8,12 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from ftops.data.calls import CALL_KEYS
-from ftops.data.messages import BadRow, Raw, message_text
 from ftops.data.reading.source import Source
 from ftops.data.rows import BadRows, Row, read_source_rows
 from ftops.errors import DatasetError
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import BadRow, Raw, message_text
+from ftops.rows.tools import CALL_KEYS
 
 SYSTEM, OTHER = "system", "non_preferred_output"
 DROPPABLE = frozenset(

@@ -7,10 +7,10 @@ from hashlib import sha256
 
 import orjson
 
-from ftops.data.calls import answer_text
-from ftops.data.messages import Raw
 from ftops.data.rows import Row
-from ftops.data.shapes import COMPLETION
+from ftops.rows.formats import COMPLETION
+from ftops.rows.messages import Raw
+from ftops.rows.tools import answer_text
 
 _ID_CHARS = 16
 

@@ -7,8 +7,10 @@ Any other key is of unknown meaning, and only the user can say that it is to be 
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import cast
 
-from ftops.data.messages import BadRow, quoted
+from ftops.records import RowFormat
+from ftops.rows.messages import BadRow, Raw, UnexpectedKeys, message_text, quoted
 
 _MEDIA = {"image": "a picture", "audio": "sound", "video": "a film"}
 _CARRIED = {
@@ -53,18 +55,16 @@ _NAMES = "|".join(_MEDIA)
 _PLACEHOLDER = re.compile(rf"(?<!`)<(?:({_NAMES})(?:_?\d+)?|\|({_NAMES})[a-z_\d]*\|)>(?!`)")
 
 
-def explain_extra(keys: Iterable[str], row: str, where: str = "") -> BadRow:
-    """Why a row with these other keys is refused; `row` says what it is made of."""
-    names = list(keys)
-    text = f"{where}unexpected key {', '.join(map(quoted, names))}; {row}"
-    for name in names:
+def classify_unexpected(error: UnexpectedKeys) -> BadRow:
+    """The error with the check that the keys fail, and with what they carry or the next step."""
+    for name in error.keys:
         if carried := find_carried(name):
             return BadRow(
-                f"{text}; {quoted(name)} holds {carried}, which would be lost", "unsupported-key"
+                f"{error}; {quoted(name)} holds {carried}, which would be lost", "unsupported-key"
             )
-    if all(map(is_metadata, names)):
-        return BadRow(text, "extra-key")
-    return BadRow(f"{text}; --drop KEY leaves out what is not to be learned", "unknown-key")
+    if all(map(is_metadata, error.keys)):
+        return BadRow(str(error), "extra-key")
+    return BadRow(f"{error}; --drop KEY leaves out what is not to be learned", "unknown-key")
 
 
 def find_carried(name: str) -> str:
@@ -102,8 +102,20 @@ def may_hold_placeholder(text: str) -> bool:
     return "<" in text and _PLACEHOLDER.search(text) is not None
 
 
-def check_placeholders(text: str) -> None:
-    """BadRow when a sign in `text` stands for a picture, sound or film that a text cannot hold."""
+def check_placeholders(row: Raw, row_format: RowFormat) -> None:
+    """BadRow when a text of the prompt has a placeholder for an image, sound or video."""
+    if row_format is RowFormat.COMPLETION:
+        _check_placeholders(cast(str, row["prompt"]))
+        return
+    if row_format is RowFormat.PREFERENCE:
+        messages = cast("dict[str, list[Raw]]", row["input"])["messages"]
+    else:
+        messages = cast("list[Raw]", row["messages"])[:-1]
+    for message in messages:
+        _check_placeholders(message_text(message))
+
+
+def _check_placeholders(text: str) -> None:
     if "<" not in text:
         return
     for found in _PLACEHOLDER.finditer(text):

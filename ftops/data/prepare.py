@@ -12,16 +12,16 @@ from typing import cast
 import orjson
 
 from ftops.data.converting import make_chat
-from ftops.data.messages import BadRow, Raw
 from ftops.data.plans.drafting import open_planned, write_prepared
 from ftops.data.plans.treatment import Treatment
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import BadRows, Row, read_rows
 from ftops.data.summary import DataSummary, Meter, Tally
-from ftops.data.tools import find_tool_use
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, RowFormat
+from ftops.rows.messages import BadRow, Raw
+from ftops.rows.tools import find_tool_use
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ftops.data.messages import BadRow, check_message, kind_of, message_text, not_text
 from ftops.data.reading.options import AS_IS, Format, ReadOptions
 from ftops.data.reading.source import Source, open_source
 from ftops.data.rows import BadRows
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt
+from ftops.rows.messages import BadRow, check_message, kind_of, message_text, not_text
 
 _FREE = frozenset({Format.JSONL, Format.JSON, Format.TXT})  # records without fixed columns
 _NOTHING = "{{}}"  # a template without columns: what stands there is never looked at

@@ -6,16 +6,16 @@ from itertools import repeat
 from pathlib import Path
 from typing import cast
 
-from ftops.data.calls import answer_text
 from ftops.data.examining.sifting import Sifter
-from ftops.data.messages import Raw, message_text
 from ftops.data.reading.batches import Fault
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.recognition import suggest_columns
 from ftops.data.reading.source import Source, open_source
-from ftops.data.shapes import COMPLETION, PREFERENCE
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt, RowFormat
+from ftops.rows.formats import COMPLETION, PREFERENCE
+from ftops.rows.messages import Raw, message_text
+from ftops.rows.tools import answer_text
 
 _SHOWN_ROWS = 10
 

@@ -21,9 +21,9 @@ from ftops.data.findings import say_rows
 from ftops.data.identity import question_of
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
-from ftops.data.shapes import ROW_KEYS
 from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
+from ftops.rows.formats import ROW_KEYS
 from ftops.text import to_nfc
 
 VALIDATION, TEST = "validation", "test"

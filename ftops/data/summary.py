@@ -13,14 +13,14 @@ from typing import cast
 
 import orjson
 
-from ftops.data.calls import answer_text, number_calls, write_tools
 from ftops.data.letters import Letters, count_letters
-from ftops.data.messages import Raw
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import Row, read_rows
-from ftops.data.shapes import COMPLETION, PREFERENCE
 from ftops.files import measure_path
 from ftops.records import RowFormat
+from ftops.rows.formats import COMPLETION, PREFERENCE
+from ftops.rows.messages import Raw
+from ftops.rows.tools import answer_text, number_calls, write_tools
 from ftops.text import json_to_nfc, to_nfc
 
 MAX_CLASSES = 100

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 from decimal import Decimal
 
-from ftops.data.reading.json_text import Literal
+from ftops.rows.json_values import Literal
 
 TEXT, NUMBER, WHOLE_NUMBER, BOOLEAN = "text", "a number", "a whole number", "true or false"
 NUMBERS = frozenset({NUMBER, WHOLE_NUMBER})

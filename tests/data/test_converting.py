@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftops.data.converting import convert, convert_row
-from ftops.data.messages import BadRow
 from ftops.data.reading.options import Format, ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row
 from ftops.records import RowFormat
+from ftops.rows.messages import BadRow
 from tests.data.data_files import chat, pair, preference, said, tool, write_rows
 
 TRICKY = [

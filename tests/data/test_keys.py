@@ -11,12 +11,12 @@ from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
 from ftops.data.plans.drafting import Wishes, find_plan, write_prepared
 from ftops.data.plans.treatment import show_record
-from ftops.data.reading.json_text import Literal
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep
+from ftops.rows.json_values import Literal
 from tests.data.data_files import chat, pair, preference, refusal, write_rows
 
 

@@ -87,7 +87,7 @@ def test_chat_rows_split_before_the_last_answer(tmp_path: Path) -> None:
         ({"prompt": "a"}, "completion is missing"),
         ({"completion": "a"}, "prompt is missing"),
         ({"text": "a", "label": "b"}, "neither prompt and completion nor messages; it has 'text'"),
-        ({}, "neither prompt and completion nor messages; it has nothing"),
+        ({}, "neither prompt and completion nor messages; it has no keys"),
         (pair() | {"id": 3, "é": 1}, "unexpected key 'id', 'é'; a row is prompt and completion"),
         ('{"prompt": "a", "prompt": "b", "completion": "c"}', "the key 'prompt' stands there more"),
         ('{"prompt": 1, "prompt": "b\\\\", "completion": "c\\\\"}', "the key 'prompt' stands"),

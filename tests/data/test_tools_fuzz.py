@@ -5,7 +5,6 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftops.data.calls import number_calls, write_tools
 from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import Examination
 from ftops.data.examining.sifting import Sifter
@@ -15,6 +14,7 @@ from ftops.data.reading.batches import Batch
 from ftops.data.rows import Row
 from ftops.data.tokens.pieces import cut_row
 from ftops.records import Json
+from ftops.rows.tools import number_calls, write_tools
 
 ODD = (
     st.none()

@@ -82,8 +82,8 @@ class Reading:
         keys of rows in `also` may be dropped by the command itself.
         """
         from ftops.data.reading.options import AUTO, ReadOptions, find_format, split_names
-        from ftops.data.shapes import ROW_KEYS
         from ftops.errors import DatasetError
+        from ftops.rows.formats import ROW_KEYS
 
         dropped = split_names(self.drop or ())
         for name in dropped:

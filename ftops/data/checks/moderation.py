@@ -5,11 +5,11 @@ from typing import cast
 
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows, say_seen
-from ftops.data.messages import Raw, message_text
 from ftops.data.reading.source import Source
 from ftops.data.screening.judging import Courtroom
-from ftops.data.shapes import COMPLETION, OUTPUTS, PREFERENCE
 from ftops.records import RowFormat
+from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE
+from ftops.rows.messages import Raw, message_text
 
 HARMFUL = Rule(
     "harmful", Severity.WARNING, "texts that the provider takes for harmful",

@@ -9,9 +9,9 @@ from ftops.data.checks.check import Check, Facts
 from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.data.messages import list_arguments
 from ftops.data.screening.kinds import Kind
 from ftops.records import RowFormat
+from ftops.rows.messages import list_arguments
 
 _E, _W = Severity.ERROR, Severity.WARNING
 _LEARNED = " A model can repeat what it was trained on, to anybody who asks it."

@@ -9,10 +9,10 @@ from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.data.messages import Raw
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter
 from ftops.records import RowFormat
+from ftops.rows.messages import Raw
 
 NO_ROWS = Rule(
     "no-rows", Severity.ERROR, "no rows", "The source holds no row that could be used.",

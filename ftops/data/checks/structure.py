@@ -10,7 +10,6 @@ from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.data.keys import is_metadata, list_keys
 from ftops.data.reading.recognition import suggest_columns
-from ftops.data.shapes import PAIR_KEYS
 from ftops.data.values import (
     BOOLEAN,
     NUMBER,
@@ -21,6 +20,7 @@ from ftops.data.values import (
     is_whole_number,
 )
 from ftops.records import Json
+from ftops.rows.formats import PAIR_KEYS
 
 _E = Severity.ERROR
 _DROP = "drop-invalid-rows"

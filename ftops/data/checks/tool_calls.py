@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Self, cast
 
-from ftops.data.calls import CALL_KEYS, list_calls, read_arguments
 from ftops.data.checks.check import Check, Facts
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
-from ftops.data.messages import Raw, quoted
-from ftops.data.tools import find_tool_use, list_offered
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import Raw, quoted
+from ftops.rows.tools import CALL_KEYS, find_tool_use, list_calls, list_offered, read_arguments
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 RULES = (

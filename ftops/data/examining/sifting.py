@@ -13,20 +13,14 @@ from typing import Any, cast
 
 import orjson
 
-from ftops.data.calls import answer_text, number_calls, write_tools
-from ftops.data.keys import may_hold_placeholder
-from ftops.data.messages import BadRow, Raw, message_text
+from ftops.data.keys import check_placeholders, classify_unexpected, may_hold_placeholder
 from ftops.data.reading.batches import Batch, Fault
-from ftops.data.reading.json_text import (
-    count_quotes,
-    count_strings,
-    duplicate_reason,
-    holds_nul,
-    holds_null,
-    read_literally,
-)
-from ftops.data.shapes import COMPLETION, OUTPUTS, PREFERENCE, check_shape, without_nulls
+from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
 from ftops.records import RowFormat
+from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE, check_format, without_nulls
+from ftops.rows.json_values import count_strings, has_nul, has_null
+from ftops.rows.messages import BadRow, Raw, UnexpectedKeys, message_text
+from ftops.rows.tools import answer_text, number_calls, write_tools
 from ftops.text import all_to_nfc, json_to_nfc, to_nfc
 
 _PAIRS = (None, COMPLETION)
@@ -161,18 +155,22 @@ class Sifter:
                 line = batch.lines[index] if batch.lines is not None else b""
                 row = cast(Raw, value)
                 try:
-                    found, strings = check_shape(value)
+                    found, strings = check_format(value)
                 except BadRow:
                     row, found, strings = _check_without_nulls(value)
+                check_placeholders(row, found)
                 if line and count_quotes(line) != 2 * strings:
                     raise BadRow(duplicate_reason(line), "duplicate-key")
-                if holds_nul(value):
+                if has_nul(value):
                     raise BadRow("it holds the character U+0000", "nul-character")
                 if self.format is None:
                     self.format, self._first = found, place
                 elif found is not self.format:
                     raise BadRow(self._say_mixed(found), "mixed-formats")
-            except BadRow as error:
+            except BadRow as problem:
+                error = problem
+                if isinstance(problem, UnexpectedKeys):
+                    error = classify_unexpected(problem)
                 record = value
                 if error.code == "not-text" and batch.lines is not None:
                     record = read_literally(batch.lines[index])
@@ -189,9 +187,9 @@ def _check_without_nulls(value: object) -> tuple[Raw, RowFormat, int]:
 
     BadRow when it is none either.
     """
-    strings = count_strings(value) if holds_null(value) else None
+    strings = count_strings(value) if has_null(value) else None
     row = cast(Raw, value) if strings is None else without_nulls(cast(Raw, value))
-    return row, check_shape(row)[0], strings or 0
+    return row, check_format(row)[0], strings or 0
 
 
 def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:

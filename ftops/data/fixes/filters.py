@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import ClassVar
 
-from ftops.data.calls import answer_text
 from ftops.data.fixes.fix import LEFT_OUT, Choice, Hashes, Portion, RowFilter, Value
 from ftops.data.identity import raw_id
-from ftops.data.messages import Raw
 from ftops.data.rows import Row
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import Raw
+from ftops.rows.tools import answer_text
 
 _PART = 1 << 17  # values of which a set is held
 _MOST_PARTS = 64

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, cast
 
-from ftops.data.messages import Raw
 from ftops.data.reading.batches import Fault
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import Raw
 
 Kind: TypeAlias = Literal["text", "texts", "labels", "number"]
 

@@ -6,13 +6,13 @@ from typing import ClassVar, cast
 
 import orjson
 
-from ftops.data.calls import TOOL_KEYS
 from ftops.data.fixes.fix import Fix, RecordFix, Value
 from ftops.data.keys import is_metadata, list_keys, without_keys
-from ftops.data.reading.json_text import count_strings
-from ftops.data.shapes import PAIR_KEYS, ROW_KEYS
 from ftops.data.values import BOOLEAN, NUMBER, WHOLE_NUMBER, write_value
 from ftops.records import Json
+from ftops.rows.formats import PAIR_KEYS, ROW_KEYS
+from ftops.rows.json_values import count_strings
+from ftops.rows.tools import TOOL_KEYS
 
 
 class MendJson(RecordFix):

@@ -10,7 +10,11 @@ from typing import ClassVar, cast
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.examining.sifting import SEAM
 from ftops.data.fixes.fix import Portion, TextFix, Value
-from ftops.data.messages import (
+from ftops.data.reading.batches import Fault
+from ftops.data.screening.kinds import Kind
+from ftops.records import Json, RowFormat
+from ftops.rows.formats import check_format
+from ftops.rows.messages import (
     ARGUMENT_KEYS,
     BadRow,
     Raw,
@@ -18,10 +22,6 @@ from ftops.data.messages import (
     list_arguments,
     list_texts,
 )
-from ftops.data.reading.batches import Fault
-from ftops.data.screening.kinds import Kind
-from ftops.data.shapes import check_shape
-from ftops.records import Json, RowFormat
 
 REDACTED: Mapping[str, Kind] = {rule.code: kind for kind, rule in RULES_BY_KIND.items()}
 
@@ -142,7 +142,7 @@ class Redact(TextFix):
             replaced += [Replaced(place, code, raw, new) for code in codes]
             try:
                 if codes:
-                    check_shape(new)
+                    check_format(new)
             except BadRow as error:
                 faults[place] = Fault(place, error.code, f"{error}, redacted", record=new)
         portion.raws = raws

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ftops.data.fixes.fix import Portion, TextFix, Value
-from ftops.data.messages import quoted
 from ftops.data.reading.batches import Fault
+from ftops.rows.messages import quoted
 from ftops.text import to_nfc
 
 _BLANKS = " \t\u00a0\u3000"

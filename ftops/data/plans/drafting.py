@@ -11,7 +11,6 @@ from ftops.data.checks.size import AMOUNTS, NO_ROWS, judge_amount
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.fixes.records import DropBadRows
-from ftops.data.messages import Raw
 from ftops.data.plans.execution import Outcome, apply_plan, treat_early
 from ftops.data.plans.proposals import (
     Proposal,
@@ -33,6 +32,7 @@ from ftops.data.samples.marking import Marked
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan
+from ftops.rows.messages import Raw
 
 Ask = Callable[[Proposal, Deed], bool]
 _KEPT_BYTES = 8 << 20  # of a workbook, which is packed

@@ -12,17 +12,17 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from ftops.data.calls import number_calls
 from ftops.data.checks.duplicates import Places
 from ftops.data.fixes.fix import LEFT_OUT, Choice, Hashes, Portion, RowFilter
 from ftops.data.fixes.records import DropBadRows
 from ftops.data.fixes.registry import FIXES
-from ftops.data.messages import Raw
 from ftops.data.plans.treatment import Deed, Treatment
 from ftops.data.reading.batches import Batches
 from ftops.data.reading.source import Source
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
+from ftops.rows.messages import Raw
+from ftops.rows.tools import number_calls
 from ftops.text import json_to_nfc, to_nfc
 
 _ORDER = list(FIXES)

@@ -11,17 +11,17 @@ from typing import cast
 
 import orjson
 
-from ftops.data.calls import change_arguments
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.fixes.fix import Choice, Fix, Portion, RecordFix, RowFilter, TextFix
 from ftops.data.fixes.records import DropBadRows
 from ftops.data.fixes.redaction import Redact, Replaced
 from ftops.data.fixes.registry import FIXES
-from ftops.data.messages import Raw, change_texts
 from ftops.data.reading.batches import Batch, Fault
-from ftops.data.reading.json_text import Literal
 from ftops.data.rows import BadRows
 from ftops.records import DataPlan, PlanStep, RowFormat
+from ftops.rows.json_values import Literal
+from ftops.rows.messages import Raw, change_texts
+from ftops.rows.tools import change_arguments
 
 COMPLETION = RowFormat.COMPLETION
 SHOWN_EXAMPLES = 2

@@ -8,16 +8,12 @@ from decimal import Decimal
 from typing import TypeAlias, cast
 
 from ftops.data.keys import without_keys
-from ftops.data.messages import BadRow, Raw
 from ftops.data.reading.batches import Batch, Batches, Fault
-from ftops.data.reading.json_text import (
-    count_quotes,
-    count_strings,
-    duplicate_reason,
-    read_literally,
-)
+from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
 from ftops.data.values import WHOLE_NUMBER, find_kind, write_value
 from ftops.errors import DatasetError
+from ftops.rows.json_values import count_strings
+from ftops.rows.messages import BadRow, Raw
 
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
 MakeRow: TypeAlias = Callable[[Raw], Raw]

@@ -11,9 +11,9 @@ from typing import cast
 
 import orjson
 
-from ftops.data.messages import BadRow, Raw, kind_of, quoted
 from ftops.data.reading.tool_definitions import read_json, read_tools
 from ftops.records import Json
+from ftops.rows.messages import BadRow, Raw, kind_of, quoted
 
 _SPEAKER_KEYS = ("role", "from")
 _TEXT_KEYS = ("content", "value")

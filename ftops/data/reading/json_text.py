@@ -1,17 +1,13 @@
 """What is wrong with JSON text, beyond what its parser says."""
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
 
 from ftops.data.reading.batches import Fault
 from ftops.data.reading.options import MAX_LINE_BYTES
-
-MAX_DEPTH = 64
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+from ftops.rows.json_values import Literal
 
 
 def count_quotes(text: bytes) -> int:
@@ -25,68 +21,9 @@ def count_quotes(text: bytes) -> int:
     return quotes - text.count(b'\\"')
 
 
-def count_strings(value: object) -> int | None:
-    """How many strings, keys included, JSON text of `value` holds; None when it nests too deep."""
-    count = 0
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        below: list[object] = []
-        for one in level:
-            if isinstance(one, str):
-                count += 1
-            elif isinstance(one, dict):
-                count += len(one)
-                below.extend(one.values())
-            elif isinstance(one, list):
-                below.extend(one)
-        if not below:
-            return count
-        level = below
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A number of JSON as it is written, with all its digits."""
-
-    text: str
-
-
 def read_literally(text: bytes) -> object:
     """The value of valid JSON that does not nest too deep, with literals for numbers."""
     return json.loads(text, parse_int=Literal, parse_float=Literal)
-
-
-def holds_nul(value: object) -> bool:
-    """Whether a string in `value`, keys included, holds the character U+0000."""
-    pending = [value]
-    while pending:
-        one = pending.pop()
-        if isinstance(one, str):
-            if "\0" in one:
-                return True
-        elif isinstance(one, dict):
-            pending.extend(one)
-            pending.extend(one.values())
-        elif isinstance(one, list):
-            pending.extend(one)
-    return False
-
-
-def holds_null(record: object) -> bool:
-    """Whether a key of an object in `record`, itself an object, has no value."""
-    if not isinstance(record, dict):
-        return False
-    pending: list[object] = [record]
-    while pending:
-        one = pending.pop()
-        if isinstance(one, dict):
-            if None in one.values():
-                return True
-            pending.extend(one.values())
-        elif isinstance(one, list):
-            pending.extend(one)
-    return False
 
 
 def duplicate_reason(text: bytes) -> str:

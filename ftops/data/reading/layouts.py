@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from ftops.data.messages import BadRow, Raw
 from ftops.data.reading.columns import MakeRow, to_text
 from ftops.data.reading.conversations import (
     is_foreign_chat,
@@ -21,6 +20,7 @@ from ftops.data.reading.conversations import (
 )
 from ftops.data.reading.tool_definitions import read_tools
 from ftops.records import Json
+from ftops.rows.messages import BadRow, Raw
 
 TEXT: tuple[type, ...] = (str, int, float, bool)
 _LIST, _FLAG, _OBJECT = (list,), (bool,), (dict,)

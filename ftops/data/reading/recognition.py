@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ftops.data.messages import BadRow, Raw, kind_of, quoted
 from ftops.data.reading.columns import MakeRow
 from ftops.data.reading.layouts import BY_NAME, EMPTY, LAYOUTS, ORIGIN_KEYS, TEXT, Layout
 from ftops.data.reading.options import AS_IS, AUTO
-from ftops.data.shapes import ROW_KEYS
 from ftops.errors import DatasetError
+from ftops.rows.formats import ROW_KEYS
+from ftops.rows.messages import BadRow, Raw, kind_of, quoted
 
 SAMPLED_RECORDS = 200
 # They change what a row teaches: no option leaves them out.

@@ -5,8 +5,8 @@ from typing import cast
 
 import orjson
 
-from ftops.data.messages import SCHEMA_NULLS, BadRow, Raw, drop_nulls, kind_of, quoted
 from ftops.records import Json
+from ftops.rows.messages import SCHEMA_NULLS, BadRow, Raw, drop_nulls, kind_of, quoted
 
 # The types of Python signatures, which some tool definitions name, and those of JSON Schema.
 _SCHEMA_TYPES = {

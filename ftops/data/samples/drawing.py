@@ -7,12 +7,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
-from ftops.data.calls import answer_text
 from ftops.data.identity import row_id
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import Row, read_rows
-from ftops.data.shapes import COMPLETION, PREFERENCE
 from ftops.errors import DatasetError
+from ftops.rows.formats import COMPLETION, PREFERENCE
+from ftops.rows.tools import answer_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from ftops.data.calls import write_calls, write_tools
-from ftops.data.messages import Raw, message_text
 from ftops.data.rows import Row
 from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import Raw, message_text
+from ftops.rows.tools import write_calls, write_tools
 
 
 @dataclass(frozen=True, slots=True)

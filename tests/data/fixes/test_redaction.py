@@ -11,13 +11,13 @@ from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.fixes.fix import Portion
 from ftops.data.fixes.redaction import REDACTED, Redact
-from ftops.data.messages import list_arguments
 from ftops.data.plans.asking import prepare_question
 from ftops.data.plans.treatment import Deed
 from ftops.data.reading.source import open_source
 from ftops.data.screening.private import blank_escapes, find_private, hide, redact, redact_json
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
+from ftops.rows.messages import list_arguments
 from tests.data.data_files import call_row, chat, pair, preference, tool
 from tests.data.fixes.trials import Trial, run_steps, try_all
 

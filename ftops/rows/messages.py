@@ -1,11 +1,11 @@
 """What one message of a row may look like, and the words in which rows are refused."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import TypeAlias
 
-from ftops.data.reading.json_text import Literal
 from ftops.records import Json
+from ftops.rows.json_values import Literal
 
 Raw: TypeAlias = dict[str, Json]
 
@@ -27,14 +27,24 @@ _KINDS = {
 
 
 class BadRow(Exception):
-    """A row that cannot be used; the message says why, without the file and the line.
+    """A row that cannot be used; the message is the reason, without file and line.
 
-    `code` names the check of the catalogue that the row fails.
+    `code` is the data check that the row fails.
     """
 
     def __init__(self, message: str, code: str = "bad-chat") -> None:
         super().__init__(message)
         self.code = code
+
+
+class UnexpectedKeys(BadRow):
+    """A row, or an object in it, has keys that its format does not have."""
+
+    def __init__(self, keys: Sequence[str], expected: str, where: str = "") -> None:
+        super().__init__(
+            f"{where}unexpected key {', '.join(map(quoted, keys))}; {expected}", "unknown-key"
+        )
+        self.keys = keys
 
 
 def message_text(message: Mapping[str, Json]) -> str:

@@ -1,21 +1,22 @@
-"""What one row of training data may look like; every refusal names the key and the reason.
+"""The formats of a training row; each error names the key and the reason.
 
-Completion rows are exactly `prompt` and `completion`. Chat rows are `messages`, and perhaps tools.
-Preference rows are `input` (a chat that wants an answer) and one assistant message each in
-`preferred_output` and `non_preferred_output`. A chat may end with calls of tools instead of a text.
-What is allowed beside role and content (`name`, `weight`, tool calls) passes through untouched.
+A completion row has `prompt` and `completion`, and no other key. A chat row has `messages`, and
+optionally tools. A preference row has `input` (a chat without its answer) and one assistant message
+each in `preferred_output` and `non_preferred_output`. A chat may end with tool calls instead of
+text. The optional keys of a message (`name`, `weight`, tool calls) are checked and kept.
 """
 
 from collections.abc import Collection, Mapping
 from typing import cast
 
-from ftops.data.calls import CALL_KEYS, answer_text
-from ftops.data.keys import check_placeholders, explain_extra
-from ftops.data.messages import (
+from ftops.records import Json, RowFormat
+from ftops.rows.json_values import MAX_DEPTH, count_strings
+from ftops.rows.messages import (
     MESSAGE_NULLS,
     SCHEMA_NULLS,
     BadRow,
     Raw,
+    UnexpectedKeys,
     check_message,
     drop_nulls,
     is_plain,
@@ -25,9 +26,7 @@ from ftops.data.messages import (
     quoted,
     value_code,
 )
-from ftops.data.reading.json_text import MAX_DEPTH, count_strings
-from ftops.data.tools import check_tools
-from ftops.records import Json, RowFormat
+from ftops.rows.tools import CALL_KEYS, answer_text, check_tools
 from ftops.text import to_nfc
 
 # An enum's member costs a look-up that shows in a loop over a million rows.
@@ -40,8 +39,8 @@ ROW_KEYS = frozenset({*PAIR_KEYS, *OUTPUTS, "messages"})  # without which there 
 CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
-def check_shape(raw: object) -> tuple[RowFormat, int]:
-    """Which shape `raw` has, and how many strings (keys included); BadRow when it has none."""
+def check_format(raw: object) -> tuple[RowFormat, int]:
+    """The format of a row, and its number of strings, keys included; BadRow when it has none."""
     if not isinstance(raw, dict):
         raise BadRow(f"{kind_of(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
@@ -54,15 +53,15 @@ def check_shape(raw: object) -> tuple[RowFormat, int]:
 
 
 def is_preference(raw: Mapping[str, object]) -> bool:
-    """Whether the keys are those of a preference; a text under `input` is none of them."""
+    """Whether the keys are those of a preference row; `input` counts only as an object."""
     return any(key in raw for key in OUTPUTS) or isinstance(raw.get("input"), dict)
 
 
 def without_nulls(raw: Raw) -> Raw:
-    """The row without the nulls that data frames write for keys that other rows have.
+    """The row without the nulls that data frames write for keys of other rows.
 
-    A null that stands where the row's own text or messages belong stays, and is a fault. The row
-    nests no deeper than `count_strings` goes.
+    A null in place of the row's own text or messages stays, and is an error. The row must not nest
+    deeper than `MAX_DEPTH`.
     """
     own: Collection[str] = PAIR_KEYS
     if raw.get("messages") is not None:
@@ -94,24 +93,23 @@ def _check_completion(raw: Mapping[str, object]) -> None:
             raise BadRow(f"{key} is {not_text(value)}", value_code(value))
     if len(raw) > 2:
         extra = [key for key in raw if key not in PAIR_KEYS]
-        raise explain_extra(extra, "a row is prompt and completion")
+        raise UnexpectedKeys(extra, "a row is prompt and completion")
     if not raw["completion"]:
         raise BadRow("completion is empty: there is nothing to learn from it", "empty-completion")
-    check_placeholders(cast(str, raw["prompt"]))
 
 
 def _lacks(raw: Mapping[str, object], key: str) -> str:
     if any(known in raw for known in PAIR_KEYS):
         return f"{key} is missing"
-    found = ", ".join(quoted(name) for name in list(raw)[:12]) or "nothing"
-    return f"neither prompt and completion nor messages; it has {found}"
+    keys = ", ".join(quoted(name) for name in list(raw)[:12]) or "no keys"
+    return f"neither prompt and completion nor messages; it has {keys}"
 
 
 def _check_chat(raw: Raw) -> int:
     """BadRow when `raw` is no chat; else how many strings it holds."""
     extra = [key for key in raw if key not in CHAT_KEYS]
     if extra:
-        raise explain_extra(extra, "a chat row is messages, and perhaps tools")
+        raise UnexpectedKeys(extra, "a chat row is messages, and optionally tools")
     messages = raw["messages"]
     if not isinstance(messages, list):
         raise BadRow(f"messages is {kind_of(messages)}, not a list")
@@ -133,8 +131,6 @@ def _check_chat(raw: Raw) -> int:
             "the last message has no text and calls no tool: there is nothing to learn from it",
             "no-answer",
         )
-    for message in messages[:-1]:
-        check_placeholders(message_text(cast(Raw, message)))
     return 1 + 4 * len(messages) if plain else _count_all(raw)
 
 
@@ -151,7 +147,7 @@ def _check_preference(raw: Raw) -> None:
             raise BadRow(f"{key} is missing", "missing-key")
     extra = [key for key in raw if key not in PREFERENCE_KEYS]
     if extra:
-        raise explain_extra(extra, f"a preference row is {', '.join(PREFERENCE_KEYS)}")
+        raise UnexpectedKeys(extra, f"a preference row is {', '.join(PREFERENCE_KEYS)}")
     _check_input(raw["input"])
     preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
     if to_nfc(preferred.strip()) == to_nfc(other.strip()):
@@ -163,13 +159,12 @@ def _check_input(asked: Json) -> None:
         raise BadRow(f"input is {kind_of(asked)}, not an object with messages", "bad-preference")
     extra = [key for key in asked if key not in INPUT_KEYS]
     if extra:
-        raise explain_extra(extra, "it is messages, and perhaps tools", "input has the ")
+        raise UnexpectedKeys(extra, "it is messages, and optionally tools", "input has the ")
     messages = asked.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRow("input.messages is not a list of messages", "bad-preference")
     for index, message in enumerate(messages):
         check_message(message, f"input.messages[{index}]")
-        check_placeholders(message_text(cast(Raw, message)))
     check_tools(asked, cast("list[Raw]", messages), "input.")
     if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
         raise BadRow(

@@ -1,0 +1,64 @@
+"""Looks into parsed JSON: how deep it nests, how many strings, nulls and NULs it holds."""
+
+from dataclasses import dataclass
+
+MAX_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A JSON number as written, with all its digits."""
+
+    text: str
+
+
+def count_strings(value: object) -> int | None:
+    """The number of strings in `value`, keys included; None when it nests deeper than MAX_DEPTH."""
+    count = 0
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, str):
+                count += 1
+            elif isinstance(item, dict):
+                count += len(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return count
+        level = below
+    return None
+
+
+def has_nul(value: object) -> bool:
+    """Whether a string in `value`, keys included, holds the character U+0000."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                return True
+        elif isinstance(item, dict):
+            pending.extend(item)
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+    return False
+
+
+def has_null(record: object) -> bool:
+    """Whether a key of an object in `record`, itself an object, has no value."""
+    if not isinstance(record, dict):
+        return False
+    pending: list[object] = [record]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            if None in item.values():
+                return True
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+    return False
