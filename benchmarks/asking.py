@@ -24,8 +24,8 @@ from ftops.http.request_log import RequestLog, RequestLogReader
 from ftops.inference.batch import complete_all
 from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import BatchOptions
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import ProviderSettings, Sampling
 
 ROWS = 1000
@@ -100,14 +100,16 @@ def main() -> int:
         home = Path(folder)
         model = train(engine)
         request_log = RequestLog(home / "requests.jsonl", SystemClock(), print)
-        context = Context({_KEY: engine.token}, home, SystemClock(), request_log=request_log)
+        context = ProviderContext(
+            {_KEY: engine.token}, home, SystemClock(), request_log=request_log
+        )
         settings = ProviderSettings("openai", base_url=engine.base_url, api_key_env=_KEY)
         provider = build_provider(settings, context)
         able = build_provider(ProviderSettings("local"), context).capabilities
         manner = BatchOptions(
             SystemClock(),
-            at_once=able.questions_at_once,
-            texts_a_request=able.texts_a_question,
+            at_once=able.max_concurrent_requests,
+            texts_a_request=able.prompts_per_request,
         )
         ask_bare(engine, model, make_prompts(0))  # loads the model; not counted
         bare, ours, again = [], [], []

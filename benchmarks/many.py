@@ -16,7 +16,7 @@ from ftops.engine.ids import new_id
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.ledger.ledger import Ledger
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import ProviderSettings, RowFormat, Run, RunStatus, Stage, StageStatus
 from ftops.runs.context import RunContext
 from ftops.runs.keys import make_run_id
@@ -108,7 +108,7 @@ def measure(home: Path, jobs: list[str]) -> float:
     """The share of one processor that following all jobs takes."""
     clock = ThrottledClock(SystemClock())
     ledger = Ledger(home / "ledger.db", SystemClock())
-    provider = build_provider(ProviderSettings("local"), Context({}, home, clock))
+    provider = build_provider(ProviderSettings("local"), ProviderContext({}, home, clock))
     meter = Meter()
     desk = RunContext(ledger, provider, clock, home, meter)
     runs = [add_run(ledger, SystemClock(), number, job) for number, job in enumerate(jobs)]

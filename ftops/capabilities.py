@@ -61,7 +61,9 @@ class Capabilities:
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     tools: bool = True  # its models learn to call tools
     pauses: bool = True  # a job can be paused and resumed
-    bases_untrained: bool = False  # base models know nothing before they are tuned
+    untrained_bases: bool = False  # base models know nothing before they are tuned
     moderation: bool = False  # it judges texts: `Provider.moderate`
-    questions_at_once: int = 8  # requests for answers that may well be under way at a time
-    texts_a_question: int = 1  # prompts (no chats) that share such a request, when there are many
+    max_concurrent_requests: int = 8  # requests for answers that may well be under way at a time
+    prompts_per_request: int = (
+        1  # prompts (no chats) that share such a request, when there are many
+    )

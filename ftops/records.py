@@ -174,7 +174,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PartedUpload:
+class MultipartUpload:
     """A file that goes to a provider in parts of `part_bytes` bytes, until `expires_at`.
 
     `parts` holds the provider's id of each part that it has confirmed, by the part's number from 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftops.data.summary import check_file
-from ftops.providers.registry import find_capabilities
+from ftops.providers.registry import get_capabilities
 from ftops.spec.load import check_provider, load_job, resolve_data
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -35,7 +35,7 @@ def test_the_three_examples_are_there() -> None:
 @every_job_file
 def test_a_job_file_loads_without_any_environment_and_suits_its_provider(job_file: Path) -> None:
     job = load_job(job_file, environ={})
-    check_provider(job, find_capabilities(job.spec.provider_settings()))
+    check_provider(job, get_capabilities(job.spec.provider_settings()))
 
 
 def test_the_evaluation_that_the_openai_example_shows_is_right_without_its_comment_marks(

@@ -11,7 +11,7 @@ import pytest
 import ftops
 from ftops.cli.failures import EXIT_CODES, choose_exit_code
 from ftops.errors import FtopsError, JobCancelled, JobFailed, RequirementMissed, Unreachable
-from ftops.providers.protocol import KEY_MARK, RUN_MARK
+from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.runs.keys import make_remote_name
 
 # By these a job is found again at its provider, also from another machine.
@@ -37,7 +37,7 @@ CODES_OF_ERRORS: dict[int, tuple[FtopsError, ...]] = {
 
 
 def test_jobs_carry_the_same_metadata_keys() -> None:
-    assert (RUN_MARK, KEY_MARK) == METADATA_KEYS
+    assert (RUN_ID_METADATA, RUN_KEY_METADATA) == METADATA_KEYS
 
 
 @pytest.mark.parametrize(("role", "name"), REMOTE_FILE_NAMES.items())

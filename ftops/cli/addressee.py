@@ -10,7 +10,7 @@ from ftops.cli.named import NamedModel, find_named_model, near_names_shown
 from ftops.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ftops.providers.protocol import Provider
+    from ftops.providers.provider import Provider
     from ftops.records import Message, Prompt
 
 

@@ -181,7 +181,9 @@ class _Talk:
 
     def _note_refused(self, partner: "_Partner") -> None:
         """Say once which parameters the model has refused."""
-        if not partner.has_noted and partner.addressee.source.find_refused(partner.addressee.name):
+        if not partner.has_noted and partner.addressee.source.get_refused_parameters(
+            partner.addressee.name
+        ):
             partner.has_noted = True
             remark_refused(self._out, partner.addressee)
 

@@ -107,7 +107,7 @@ def complete(
 def describe_answer(addressee: Addressee, text: "str | None") -> "dict[str, Json]":
     """An answer as JSON, with the parameters that its model has refused."""
     answer: dict[str, Json] = {"model": addressee.name, "text": text}
-    refused = addressee.source.find_refused(addressee.name)
+    refused = addressee.source.get_refused_parameters(addressee.name)
     if refused:
         answer["refused_parameters"] = dict(refused)
     return answer
@@ -117,7 +117,7 @@ def remark_refused(out: Output, addressee: Addressee) -> None:
     """Say which parameters were not sent as they were asked for."""
     from ftops.records import render_refused
 
-    refused = render_refused(addressee.source.find_refused(addressee.name))
+    refused = render_refused(addressee.source.get_refused_parameters(addressee.name))
     if refused:
         out.remark(f"{addressee.name}: {refused}")
 

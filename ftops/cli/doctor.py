@@ -148,7 +148,7 @@ def _check_provider(
 
 
 def _check_engine() -> "HealthCheck":
-    from ftops.providers.local import find_engine
+    from ftops.providers.engine_process import find_engine
     from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 
     folder = wiring.get_home() / "engine"
@@ -189,13 +189,13 @@ def _check_clock(settings: "ProviderSettings") -> "Iterator[HealthCheck]":
     """Whether this machine and the provider agree about the time."""
     from ftops.cli.environment import read_environ
     from ftops.clock import SystemClock
-    from ftops.providers.address import find_base_url
-    from ftops.providers.reach import find_clock_skew_s
+    from ftops.http.probe import find_clock_skew_s
+    from ftops.providers.address import get_base_url
     from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 
     if settings.type == "local":
         return  # the same clock
-    base_url = find_base_url(settings, read_environ())
+    base_url = get_base_url(settings, read_environ())
     skew_s = find_clock_skew_s(base_url, SystemClock().now)
     if skew_s is None:
         return  # nobody answers, which is told of the provider

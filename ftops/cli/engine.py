@@ -78,7 +78,7 @@ def serve(
     """
     from ftops.engine.server import serve as serve_engine
     from ftops.engine.settings import GIBIBYTE, EngineSettings
-    from ftops.providers.local import find_engine
+    from ftops.providers.engine_process import find_engine
 
     folder = _folder()
     running = find_engine(folder)
@@ -104,7 +104,7 @@ def serve(
 
 def status(out: Output) -> None:
     """Say whether the built-in engine runs, and where it answers."""
-    from ftops.providers.local import find_engine
+    from ftops.providers.engine_process import find_engine
 
     address = find_engine(_folder())
     if address is None:
@@ -117,7 +117,7 @@ def stop(out: Output) -> None:
 
     A job in it goes on when the engine is started again.
     """
-    from ftops.providers.local import stop_engine
+    from ftops.providers.engine_process import stop_engine
 
     stopped = stop_engine(_folder())
     out.finish(
@@ -132,7 +132,7 @@ def env(out: Output) -> None:
 
     Starts the engine when it does not run.
     """
-    from ftops.providers.local import start_engine
+    from ftops.providers.engine_process import start_engine
 
     address = start_engine(_folder())
     document = {**_to_json(address), "api_key": address.token}

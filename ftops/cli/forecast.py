@@ -21,8 +21,8 @@ from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.summary import DataSummary
 from ftops.data.tokens.estimate import say_method
-from ftops.providers.figures import SHIPPED, ModelFigures
-from ftops.providers.protocol import Provider
+from ftops.providers.figures import SHIPPED, ModelInfo
+from ftops.providers.provider import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
@@ -244,7 +244,7 @@ def _describe_cost(found: Preview) -> str | None:
     return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
 
 
-def _describe_price(figures: ModelFigures) -> str | None:
+def _describe_price(figures: ModelInfo) -> str | None:
     """What training costs, since when that is known and who says so."""
     origin = figures.origins.get("train_usd")
     if figures.train_usd is None or origin is None:
@@ -255,7 +255,7 @@ def _describe_price(figures: ModelFigures) -> str | None:
     return f"${figures.train_usd:g} a million trained tokens, as of {origin.as_of} ({who})"
 
 
-def _describe_ends(figures: ModelFigures) -> str | None:
+def _describe_ends(figures: ModelInfo) -> str | None:
     """The days after which the model, or the tuning of it, is over."""
     days = [
         f"no new jobs from {figures.no_jobs_from} on" if figures.no_jobs_from else "",

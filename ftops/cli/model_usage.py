@@ -6,7 +6,7 @@ from pathlib import Path
 from ftops.cli.closing import find_example_prompt
 from ftops.cli.named import NamedModel
 from ftops.data.plans.asking import find_labels, find_question_steps
-from ftops.providers.address import KEY_VARIABLE, find_base_url
+from ftops.providers.address import KEY_VARIABLE, get_base_url
 from ftops.records import ProviderSettings, RowFormat
 from ftops.reports.code_examples import Usage
 
@@ -31,7 +31,7 @@ def make_usage(
         row_format=tuned.row_format if tuned else row_format,
         prompt=found or _PROMPT,
         key_env=settings.api_key_env or KEY_VARIABLE,
-        base_url=None if is_local else find_base_url(settings, environ),
+        base_url=None if is_local else get_base_url(settings, environ),
         set_up=POINT_AT_ENGINE if is_local else "",
         separator=separator,
         stop=tuned.stop if tuned else None,

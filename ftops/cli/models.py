@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ftops.cli.model_list import ListedModel
     from ftops.cli.named import NamedModel
     from ftops.ledger.ledger import Ledger
-    from ftops.providers.protocol import Provider
+    from ftops.providers.provider import Provider
     from ftops.records import Model, ProviderSettings
 
 Names = Annotated[
@@ -124,7 +124,7 @@ def _look_up(
     from ftops.runs import lineage
 
     tuned = ledger.find_model(model.id)
-    figures = source.find_figures(tuned.base if tuned else model.id)
+    figures = source.get_model_info(tuned.base if tuned else model.id)
     ends = lineage.find_shutdown_date(model.shutdown_date, figures)
     if tuned is None:
         return ListedModel(model, settings, ends=ends)
@@ -184,7 +184,7 @@ def _collect(
             found = source.get_model(named.name)
             row_format = source.row_format(named.name)
         base, shutdown_date = found.base, found.shutdown_date
-    figures = wiring.find_figures(named.provider, base or named.name)
+    figures = wiring.get_model_info(named.provider, base or named.name)
     generations = lineage.trace_lineage(ledger, tuned) if tuned else []
     evaluation = lineage.find_evaluation(named.run, home) if named.run else None
     is_whole = named.run is None or named.run.fine_tuned_model == named.name

@@ -76,7 +76,7 @@ def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> No
     The models that answered become providers; `eval "$(ftops engine env)"` sets the key for those
     of the built-in engine. What cannot be carried over is told by name.
     """
-    from ftops.providers.local import find_engine
+    from ftops.providers.engine_process import find_engine
     from ftops.runs.promptfoo import gather_export
     from ftops.spec.promptfoo.writing import CONFIG, TESTS, render_promptfoo
 

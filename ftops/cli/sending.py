@@ -20,7 +20,7 @@ from ftops.providers.address import (
     list_account_variables,
     missing_key,
 )
-from ftops.providers.trust import Trust, is_plain_http, make_approval, say_approval
+from ftops.providers.trust import Trust, format_trust_command, is_plain_http, make_approval
 from ftops.records import Json, ProviderSettings
 from ftops.spec.load import LoadedJob, list_providers, list_variables, resolve_data
 from ftops.spec.notify import hide_path
@@ -42,7 +42,9 @@ class Recipient:
         key = self.destination.key_variable
         has_key = "" if self.has_key else " (not set)"
         with_key = f"with the key in {key}{has_key}" if key else "without a key"
-        trusted = "" if self.is_trusted else f"; not approved: `{say_approval(self.destination)}`"
+        trusted = (
+            "" if self.is_trusted else f"; not approved: `{format_trust_command(self.destination)}`"
+        )
         plain = ", not encrypted" if is_plain_http(self.destination) else ""
         return f"{self.name} at {self.destination.base_url}{plain}, {with_key}{trusted}"
 

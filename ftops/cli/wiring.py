@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ftops.http.request_log import RequestLog
     from ftops.ledger.ledger import Ledger
     from ftops.providers.address import Destination
-    from ftops.providers.catalogue import Catalogue
-    from ftops.providers.figures import ExampleLimit, ModelFigures
-    from ftops.providers.protocol import Provider
+    from ftops.providers.figures import ExampleLimit, ModelInfo
+    from ftops.providers.model_catalog import ModelCatalog
+    from ftops.providers.provider import Provider
     from ftops.providers.trust import Trust
     from ftops.records import ProviderSettings
     from ftops.runs.context import RunContext
@@ -42,13 +42,13 @@ def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = Fal
     Needs no key and no network, runs nothing that the file names, and writes nothing.
     """
     from ftops.providers.address import find_destination
-    from ftops.providers.registry import PROVIDERS, find_capabilities
+    from ftops.providers.registry import PROVIDERS, get_capabilities
     from ftops.spec.load import check_addresses, check_provider, load_job
     from ftops.spec.named_paths import check_paths
 
     environ = read_environ()
     job = load_job(path, environ=environ, overrides=overrides, known_providers=PROVIDERS)
-    check_provider(job, find_capabilities(job.spec.provider_settings()))
+    check_provider(job, get_capabilities(job.spec.provider_settings()))
     check_addresses(job, lambda settings: find_destination(settings, environ))
     check_paths(job, allow_outside=allow_outside)
     return job
@@ -74,25 +74,25 @@ def load_job_to_run(
 
 def find_example_limit(settings: "ProviderSettings", model: str) -> "ExampleLimit | None":
     """How long a row of training data may be for that model; None when nobody has told."""
-    return find_figures(settings, model).find_example_limit()
+    return get_model_info(settings, model).find_example_limit()
 
 
-def find_figures(settings: "ProviderSettings", model: str) -> "ModelFigures":
+def get_model_info(settings: "ProviderSettings", model: str) -> "ModelInfo":
     """What is known of that model's prices and limits.
 
     Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
     """
-    from ftops.providers.address import list_tables
+    from ftops.providers.address import list_catalog_tables
 
-    return open_catalogue().find_figures(list_tables(settings, read_environ()), model)
+    return open_model_catalog().get_model_info(list_catalog_tables(settings, read_environ()), model)
 
 
-def open_catalogue() -> "Catalogue":
+def open_model_catalog() -> "ModelCatalog":
     """What is known about models, by ftops and by the user."""
     from ftops.clock import SystemClock
-    from ftops.providers.catalogue import Catalogue
+    from ftops.providers.model_catalog import ModelCatalog
 
-    return Catalogue(get_home(), SystemClock())
+    return ModelCatalog(get_home(), SystemClock())
 
 
 def find_chosen_provider(
@@ -148,9 +148,9 @@ def open_provider(
     name: that address needs no approval.
     """
     from ftops.clock import SystemClock
-    from ftops.providers.registry import Context, build_provider
+    from ftops.providers.registry import ProviderContext, build_provider
 
-    context = Context(
+    context = ProviderContext(
         environ=read_environ(),
         home=get_home(),
         clock=SystemClock(),
@@ -202,11 +202,11 @@ def make_token_counting() -> "TokenCounter":
     """Counts tokens with what lies on this machine; nothing is fetched."""
     from ftops.data.tokens.counter import Counting
     from ftops.data.tokens.vocabulary import find_folders
-    from ftops.providers.engine_forecast import ask_engine
+    from ftops.providers.engine_forecast import estimate_with_engine
     from ftops.runs.tokens import TokenCounter
 
     folders = find_folders(read_environ(), get_home())
-    return TokenCounter(Counting(folders), ask_engine)
+    return TokenCounter(Counting(folders), estimate_with_engine)
 
 
 @contextlib.contextmanager
@@ -258,11 +258,13 @@ def open_desks(
 ) -> "Iterator[Callable[[ProviderSettings, Observer], RunContext]]":
     """A maker of desks for several threads, with one provider for all runs of an account."""
     from ftops.notifications.delivery import Delivery
-    from ftops.providers.registry import Context, build_provider
+    from ftops.providers.registry import ProviderContext, build_provider
     from ftops.runs.context import RunContext
 
     request_log = open_request_log(None)
-    context = Context(environ=read_environ(), home=get_home(), clock=clock, request_log=request_log)
+    context = ProviderContext(
+        environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
+    )
     notifier = Delivery(context.environ, clock, request_log)
     tracker = make_tracker()
     counting = make_token_counting()

@@ -14,7 +14,7 @@ from ftops.inference.cache import ResponseCache
 from ftops.inference.manner import LOADING_PAUSES_S, BatchOptions
 from ftops.inference.outcome import CompletionResult
 from ftops.metrics.prediction import Problem
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
 

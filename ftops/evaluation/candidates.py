@@ -15,7 +15,7 @@ from ftops.evaluation.subject import Subject, find_earlier_way
 from ftops.evaluation.ways import Way, instruct
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.entries import Entry
@@ -133,7 +133,7 @@ def _check_base(field: Field, name: str, *, untrained: bool) -> str | SkippedCan
     tuned_before = _find_tuned(field, subject.base)
     if tuned_before is not None and tuned_before.deleted_at is not None:
         return SkippedCandidate(name, f"{subject.base} was deleted")
-    blank = field.open_provider(subject.settings).capabilities.bases_untrained
+    blank = field.open_provider(subject.settings).capabilities.untrained_bases
     if blank and tuned_before is None and not subject.base.startswith("ft:") and not untrained:
         return SkippedCandidate(name, _UNTRAINED.format(base=subject.base))
     return subject.base

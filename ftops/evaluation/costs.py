@@ -9,7 +9,7 @@ from ftops.evaluation.interview import make_sampling
 from ftops.evaluation.judging import JUDGED, NAME, put_blank
 from ftops.evaluation.simple import SIMPLE
 from ftops.inference.budget import CostEstimate, find_prices, format_usd
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.measures import JudgeMetric
@@ -75,7 +75,7 @@ def _foresee_judges(
         shown = longest * (1 if wanted.mode == "grade" else 2)
         read = round(questions * (once.prompt_tokens / max(1, once.questions) + shown))
         written = questions * JUDGED.max_tokens
-        prices = find_prices(provider.find_figures(wanted.model))
+        prices = find_prices(provider.get_model_info(wanted.model))
         usd = prices.price(read, written) if prices else None
         forecast = CostEstimate(questions, read, written, usd)
         yield Asked(wanted.name or NAME, wanted.model, provider.name, forecast)

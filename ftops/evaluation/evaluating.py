@@ -34,7 +34,7 @@ from ftops.evaluation.ways import Way
 from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.requests import Prices
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, RowFormat
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.measures import JudgeMetric
@@ -210,7 +210,7 @@ def _answer_simply(field: Field) -> Iterator[Answered | SkippedCandidate]:
 
 def find_prices(candidate: Candidate) -> Prices | None:
     """What a million tokens cost; None where the provider's prices are not known."""
-    figures = candidate.provider.find_figures(candidate.model)
+    figures = candidate.provider.get_model_info(candidate.model)
     if figures.input_usd is None or figures.output_usd is None:
         return None
     return Prices(figures.input_usd, figures.output_usd)

@@ -19,7 +19,7 @@ from ftops.evaluation.subject import Subject
 from ftops.evaluation.ways import Way
 from ftops.inference.budget import CostEstimate, create_cost_estimator
 from ftops.metrics.evaluation import SkippedCandidate
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Sampling
 from ftops.spec.load import LoadedJob, resolve_data
 from ftops.stage_results import PreparedData

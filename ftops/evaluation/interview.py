@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ftops.inference.budget import CostEstimate
 from ftops.metrics.prediction import Problem
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
 

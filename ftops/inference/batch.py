@@ -13,7 +13,7 @@ from ftops.inference.cache import ModelCache, ResponseCache, make_key
 from ftops.inference.manner import BatchOptions
 from ftops.inference.outcome import CompletionResult
 from ftops.inference.session import BatchRunner
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 
 _LOOK_EVERY_S = 0.5

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ftops.data.tokens.counter import Counter, Counting
 from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
 from ftops.errors import LimitExceeded
-from ftops.providers.figures import ModelFigures
-from ftops.providers.protocol import Provider
+from ftops.providers.figures import ModelInfo
+from ftops.providers.provider import Provider
 from ftops.providers.tokens import find_vocabulary_name
 from ftops.providers.wire import find_base_model
 from ftops.records import Completion, Prompt
@@ -28,7 +28,7 @@ class Prices:
         return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
 
 
-def find_prices(figures: ModelFigures) -> Prices | None:
+def find_prices(figures: ModelInfo) -> Prices | None:
     """What asking a model costs; None when nobody has told."""
     if figures.input_usd is None or figures.output_usd is None:
         return None
@@ -90,7 +90,7 @@ class CostEstimator:
 def create_cost_estimator(provider: Provider, model: str, counting: Counting) -> CostEstimator:
     """How asking that model is priced, by what is known of it here; asks nobody."""
     vocabulary = find_vocabulary_name(provider.name, find_base_model(model) or model)
-    figures = provider.find_figures(model)
+    figures = provider.get_model_info(model)
     return CostEstimator(counting.open(vocabulary), find_prices(figures), figures.price_advice)
 
 

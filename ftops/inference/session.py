@@ -11,7 +11,7 @@ from ftops.inference.line import Chunk, WorkQueue
 from ftops.inference.manner import BatchOptions
 from ftops.inference.outcome import CompletionResult
 from ftops.inference.refusals import is_declined, is_row_error, may_be_row_error
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Completion, Prompt, Sampling
 
 MOST_STRIKES = 5  # so many questions in a row without an answer are no matter of each of them
@@ -38,8 +38,8 @@ class BatchRunner:
         self._manner = manner
         self._questions = questions
         able = provider.capabilities
-        self._at_once = manner.at_once or able.questions_at_once
-        texts_a_request = manner.texts_a_request or able.texts_a_question
+        self._at_once = manner.at_once or able.max_concurrent_requests
+        texts_a_request = manner.texts_a_request or able.prompts_per_request
         # One alone tells whether the key is good, the model there and loaded.
         self._alone = manner.timed_alone if texts_a_request > 1 else 1
         self._line = WorkQueue(self._make_portions(texts_a_request))

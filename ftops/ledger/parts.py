@@ -3,13 +3,13 @@
 from ftops.errors import LedgerError
 from ftops.ledger.rows import RemoteCall, only, to_parted_upload, to_text
 from ftops.ledger.store import Store
-from ftops.records import PartedUpload
+from ftops.records import MultipartUpload
 
 
 class Parts(Store):
     """What the ledger knows of an upload in parts; it is forgotten when its call is answered."""
 
-    def begin_parts(self, call: RemoteCall, upload: PartedUpload) -> None:
+    def begin_parts(self, call: RemoteCall, upload: MultipartUpload) -> None:
         """The call sends parts of this upload from now on; an earlier one is forgotten."""
         with self._changing("begin_parts") as connection:
             connection.execute("DELETE FROM parted_uploads WHERE call_id = ?", (call.id,))
@@ -36,7 +36,7 @@ class Parts(Store):
             if changed != 1:
                 raise LedgerError(f"call {call.id} ({call.name}) has begun no upload in parts")
 
-    def find_parts(self, call: RemoteCall) -> PartedUpload | None:
+    def find_parts(self, call: RemoteCall) -> MultipartUpload | None:
         """The upload in parts that the call has begun."""
         with self._reading() as connection:
             row = only(

@@ -13,7 +13,7 @@ from ftops.errors import LedgerError
 from ftops.records import (
     JobEvent,
     Json,
-    PartedUpload,
+    MultipartUpload,
     ProviderSettings,
     RowFormat,
     Run,
@@ -222,8 +222,8 @@ def to_upload(row: SqlRow) -> Upload:
 
 
 @_reading
-def to_parted_upload(row: SqlRow) -> PartedUpload:
-    return PartedUpload(
+def to_parted_upload(row: SqlRow) -> MultipartUpload:
+    return MultipartUpload(
         id=row[0],
         part_bytes=row[1],
         expires_at=_moment(row[2]),

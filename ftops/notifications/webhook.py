@@ -21,12 +21,12 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.http.address import is_loopback
 from ftops.http.client import LoggingClient
 from ftops.http.request_log import RequestLog, attempt_scope
 from ftops.http.retry import RetryPolicy, call_with_retries
 from ftops.notifications.notice import Notice, Say, WebhookTarget
 from ftops.notifications.signature import sign
-from ftops.providers.address import is_loopback
 from ftops.providers.failures import (
     find_retry_after_s,
     find_tls_error,

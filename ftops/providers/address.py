@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ftops.errors import AuthFailed, ProviderError
+from ftops.http.address import PORTS, is_loopback, read_origin
 from ftops.records import ProviderSettings, find_api_address
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-PORTS = {"http": 80, "https": 443}
 # Nothing else, so that all who read an address find the same host in it.
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 
@@ -41,7 +41,7 @@ def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> 
     """
     if settings.type != "openai":
         return None
-    base_url = find_base_url(settings, environ)
+    base_url = get_base_url(settings, environ)
     if settings.api_key_env or is_official(base_url) or is_from_environ(base_url, environ):
         return Destination(base_url, settings.api_key_env or KEY_VARIABLE)
     if is_loopback(base_url):
@@ -75,7 +75,7 @@ def missing_key(base_url: str, variable: str) -> AuthFailed:
     )
 
 
-def find_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+def get_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:
     """The address that the settings or the environment name, without a slash at its end."""
     return read_base_url(settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL)
 
@@ -135,32 +135,7 @@ def is_official_host(host: str) -> bool:
     return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
-def is_loopback(base_url: str) -> bool:
-    """Whether the address is on this machine."""
-    host = urlsplit(base_url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def read_origin(base_url: str) -> tuple[str, str, int]:
-    """Scheme, host (lower case, without a dot at its end) and port of a sound address."""
-    parts = urlsplit(base_url)
-    host = (parts.hostname or "").removesuffix(".")
-    return parts.scheme, host, parts.port or PORTS[parts.scheme]
-
-
-def show_origin(origin: tuple[str, str, int]) -> str:
-    """The origin as an address; the port where it is not the scheme's own."""
-    scheme, host, port = origin
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}" + ("" if PORTS[scheme] == port else f":{port}")
-
-
-def list_tables(settings: ProviderSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+def list_catalog_tables(settings: ProviderSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """The names under which a `models.toml` may speak of that provider, the narrowest first.
 
     A server is named by its host, with or without the port; OpenAI and the built-in engine by
@@ -168,7 +143,7 @@ def list_tables(settings: ProviderSettings, environ: Mapping[str, str]) -> tuple
     """
     if settings.type != "openai":
         return (settings.type,)
-    base_url = find_base_url(settings, environ)
+    base_url = get_base_url(settings, environ)
     parts = urlsplit(base_url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     named = (f"{host}:{parts.port or PORTS[parts.scheme]}", host)

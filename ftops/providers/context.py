@@ -10,7 +10,7 @@ from ftops.records import ProviderSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ProviderContext:
     """Environment variables, the home folder, time, and how requests are sent.
 
     `http_client` replaces the connections of providers that are reached over the network; the

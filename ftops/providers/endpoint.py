@@ -12,9 +12,10 @@ from typing import Any, Protocol, cast
 import openai
 
 from ftops.errors import AuthFailed, ProviderError
+from ftops.http.address import is_loopback
 from ftops.http.client import LoggingClient, make_timeout
 from ftops.http.request_log import RequestLog
-from ftops.providers.address import is_loopback, missing_key
+from ftops.providers.address import missing_key
 
 
 class Endpoint(Protocol):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import orjson
 
-FORECAST_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.foretelling")
+ESTIMATE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.foretelling")
 _WAIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class EngineForecast:
+class EngineEstimate:
     """Tokens of one epoch by the engine's own vocabulary, and what "auto" becomes.
 
     `learned_tokens` are those that the model learns to say, `longest` those of the longest row,
@@ -28,9 +28,9 @@ class EngineForecast:
     batch_size: int
 
 
-def ask_engine(
-    path: Path, model: str, *, command: tuple[str, ...] = FORECAST_COMMAND
-) -> EngineForecast | None:
+def estimate_with_engine(
+    path: Path, model: str, *, command: tuple[str, ...] = ESTIMATE_COMMAND
+) -> EngineEstimate | None:
     """What training `model` on the prepared file at `path` would be like; None when it cannot say.
 
     That is so for a model that was tuned before (it keeps its own vocabulary), for rows that the
@@ -44,6 +44,6 @@ def ask_engine(
             timeout=_WAIT_S,
             check=True,
         )
-        return EngineForecast(**orjson.loads(done.stdout))
+        return EngineEstimate(**orjson.loads(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None

@@ -25,10 +25,11 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
+from ftops.http.address import is_loopback
 from ftops.http.environment import find_proxy
 from ftops.http.redaction import redact
-from ftops.providers.address import is_loopback, is_official_host
-from ftops.providers.catalogue import find_last_day
+from ftops.providers.address import is_official_host
+from ftops.providers.model_catalog import get_last_date
 from ftops.providers.wire import find_error, find_error_text, render_excerpt
 from ftops.records import Json
 
@@ -205,8 +206,8 @@ def _find_hint(code: str | None, host: str = "") -> str:
         return _HINTS.get(code or "", "")
     return (
         "OpenAI is winding fine-tuning down: most organisations can create no jobs any more,"
-        f" nobody can after {find_last_day('openai', 'no_jobs_from')}, and the models that can be"
-        f" tuned are shut down on {find_last_day('openai', 'shutdown')}. The same job file runs"
+        f" nobody can after {get_last_date('openai', 'no_jobs_from')}, and the models that can be"
+        f" tuned are shut down on {get_last_date('openai', 'shutdown')}. The same job file runs"
         " with `provider: local`, or with the `base_url` of any other server that speaks this API."
     )
 

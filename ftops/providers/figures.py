@@ -30,7 +30,7 @@ class ExampleLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFigures:
+class ModelInfo:
     """Figures of one model at one provider; None is what nobody has told.
 
     Prices are US dollars for a million tokens. `origins` has an entry for each figure that is
@@ -62,11 +62,11 @@ class ModelFigures:
                 "source": self.origins[name].source,
                 "confirmed": self.origins[name].confirmed,
             }
-            for name in FIGURES
+            for name in MODEL_FIELDS
             if (value := getattr(self, name)) is not None and name in self.origins
         }
 
 
-FIGURES = tuple(
-    one.name for one in fields(ModelFigures) if one.name not in ("origins", "price_advice")
+MODEL_FIELDS = tuple(
+    one.name for one in fields(ModelInfo) if one.name not in ("origins", "price_advice")
 )

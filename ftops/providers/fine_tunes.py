@@ -27,7 +27,7 @@ from ftops.providers.jobs import (
     make_headers,
     render_hyperparameters,
 )
-from ftops.providers.protocol import MayBe
+from ftops.providers.provider import JobFilter
 from ftops.providers.wire import Fields, read_event, read_ids, read_job, read_object
 from ftops.records import (
     Checkpoint,
@@ -73,7 +73,7 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
 
 
 def find_job(
-    caller: Caller, request: JobRequest, _capabilities: Capabilities, may_be: MayBe
+    caller: Caller, request: JobRequest, _capabilities: Capabilities, job_filter: JobFilter
 ) -> Job | None:
     """The newest job that was asked for in these words and has not ended badly.
 
@@ -81,7 +81,7 @@ def find_job(
     """
     listed = caller.fetch("list the jobs", lambda client: _get(client, "/fine-tunes"))
     jobs = [_read_job(fields) for fields in listed.get_objects("data")]
-    same = [job for job in jobs if _is_same(job, request) and may_be(job)]
+    same = [job for job in jobs if _is_same(job, request) and job_filter(job)]
     return max(reversed(same), key=lambda job: job.created_at, default=None)
 
 
@@ -130,7 +130,7 @@ def list_events(caller: Caller, job_id: str, known: frozenset[str]) -> list[JobE
     return [event for event in events if event.id not in known]
 
 
-def await_events(
+def stream_events(
     caller: Caller, clock: Clock, job_id: str, known: frozenset[str], wait_s: float
 ) -> Iterator[JobEvent]:
     """What happens to the job within `wait_s`, as it happens; less when the stream ends before.

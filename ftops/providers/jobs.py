@@ -15,7 +15,7 @@ from ftops.clock import Clock
 from ftops.errors import NotFound, Rejected
 from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller, RawAnswer, Send, read_answer, turn_pages
-from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
+from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.providers.wire import Fields, read_checkpoint, read_event, read_job
 from ftops.records import (
     Checkpoint,
@@ -91,7 +91,7 @@ def create_job(caller: Caller, request: JobRequest, capabilities: Capabilities) 
 
 
 def find_job(
-    caller: Caller, request: JobRequest, capabilities: Capabilities, may_be: MayBe
+    caller: Caller, request: JobRequest, capabilities: Capabilities, job_filter: JobFilter
 ) -> Job | None:
     """The newest job that this request made, if any.
 
@@ -104,18 +104,18 @@ def find_job(
         listed = _list_marked_jobs(caller, mark)
         marked = [item for item in listed if mark.items() <= item.find_texts("metadata").items()]
         if marked:
-            return next(filter(may_be, map(read_job, marked)), None)
+            return next(filter(job_filter, map(read_job, marked)), None)
         listed = listed or _list_jobs(caller, _PAGE, None)
         if any(fields.find_texts("metadata") for fields in listed):
             return None
     else:
         listed = _list_jobs(caller, _MOST_JOBS_LOOKED_AT, None)
     same = (read_job(fields) for fields in listed if _is_same(fields, request))
-    return next(filter(may_be, same), None)
+    return next(filter(job_filter, same), None)
 
 
 def _find_mark(request: JobRequest) -> dict[str, str]:
-    for name in (RUN_MARK, KEY_MARK):
+    for name in (RUN_ID_METADATA, RUN_KEY_METADATA):
         if value := request.metadata.get(name):
             return {name: value}
     return {}
@@ -229,7 +229,7 @@ def _turn_event_pages(
         # The server refuses the cursor of a later page: what it lists without one is all there is.
 
 
-def await_events(
+def stream_events(
     _caller: Caller, clock: Clock, _job_id: str, _known: frozenset[str], wait_s: float
 ) -> Iterator[JobEvent]:
     """This protocol has no stream of events: the time passes, and `list_events` tells."""

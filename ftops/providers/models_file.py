@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ftops.errors import ModelsFileError
-from ftops.providers.figures import FIGURES
+from ftops.providers.figures import MODEL_FIELDS
 
 MAX_BYTES = 1_000_000
 _SHOWN_PROBLEMS = 20
@@ -158,8 +158,8 @@ class _Reader:
                 continue
             wanted = _find_wanted(name)
             if wanted is None:
-                known = ", ".join((*FIGURES, _UNCONFIRMED))
-                guess = _guess(name, (*FIGURES, _UNCONFIRMED))
+                known = ", ".join((*MODEL_FIELDS, _UNCONFIRMED))
+                guess = _guess(name, (*MODEL_FIELDS, _UNCONFIRMED))
                 self._report((*path, name), f"unknown key {name!r}{guess}; known here: {known}")
             elif not _is_sound(name, value):
                 self._report((*path, name), f"{name} must be {wanted}")
@@ -169,7 +169,7 @@ class _Reader:
 
     def _read_unconfirmed(self, path: Key, values: Mapping[str, Any]) -> frozenset[str]:
         names = values.get(_UNCONFIRMED, [])
-        if not isinstance(names, list) or any(name not in FIGURES for name in names):
+        if not isinstance(names, list) or any(name not in MODEL_FIELDS for name in names):
             self._report((*path, _UNCONFIRMED), "unconfirmed must be a list of names of figures")
             return frozenset()
         return frozenset(names)
@@ -191,7 +191,7 @@ class _Reader:
 
 def _find_wanted(name: str) -> str | None:
     """What the value of that key must be, in words; None for an unknown key."""
-    if name not in FIGURES:
+    if name not in MODEL_FIELDS:
         return None
     if name in _DAYS:
         return "a day such as 2027-01-14"

@@ -16,15 +16,15 @@ from ftops.clock import Clock
 from ftops.errors import BadAnswer, ProviderError, Rejected
 from ftops.http.retry import RetryPolicy
 from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
-from ftops.providers.address import find_destination, is_official, list_tables
+from ftops.providers.address import find_destination, is_official, list_catalog_tables
 from ftops.providers.calls import Caller
-from ftops.providers.catalogue import Catalogue
-from ftops.providers.context import Context
+from ftops.providers.context import ProviderContext
 from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.figures import ModelFigures
+from ftops.providers.figures import ModelInfo
+from ftops.providers.model_catalog import ModelCatalog
 from ftops.providers.parameters import RefusedParameters
 from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
-from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
+from ftops.providers.provider import JobFilter, OnBytes, UploadCheckpoint, any_job
 from ftops.providers.trust import Trust, TrustFile
 from ftops.providers.uploads import open_upload, send_file
 from ftops.providers.wire import find_base_model, read_file, read_model
@@ -54,7 +54,12 @@ class JobCalls(Protocol):
     ) -> Job: ...
 
     def find_job(
-        self, caller: Caller, request: JobRequest, capabilities: Capabilities, may_be: MayBe, /
+        self,
+        caller: Caller,
+        request: JobRequest,
+        capabilities: Capabilities,
+        job_filter: JobFilter,
+        /,
     ) -> Job | None: ...
 
     def fetch_job(self, caller: Caller, job_id: str, /) -> Job: ...
@@ -69,7 +74,7 @@ class JobCalls(Protocol):
         self, caller: Caller, job_id: str, known: frozenset[str], /
     ) -> list[JobEvent]: ...
 
-    def await_events(
+    def stream_events(
         self, caller: Caller, clock: Clock, job_id: str, known: frozenset[str], wait_s: float, /
     ) -> Iterator[JobEvent]: ...
 
@@ -87,7 +92,7 @@ class Traits:
     account: str
     capabilities: Capabilities
     row_format: Callable[[str], RowFormat]
-    find_figures: Callable[[str], ModelFigures]
+    get_model_info: Callable[[str], ModelInfo]
     jobs: JobCalls
     uploads: UploadLimits
 
@@ -116,14 +121,19 @@ class OpenAIProvider:
     def row_format(self, model: str) -> RowFormat:
         return self._traits.row_format(model)
 
-    def find_figures(self, model: str) -> ModelFigures:
-        return self._traits.find_figures(model)
+    def get_model_info(self, model: str) -> ModelInfo:
+        return self._traits.get_model_info(model)
 
     def ensure_ready(self) -> None:
         self._caller.connect()
 
     def upload_file(
-        self, path: Path, *, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+        self,
+        path: Path,
+        *,
+        filename: str,
+        on_bytes: OnBytes,
+        memory: UploadCheckpoint | None = None,
     ) -> RemoteFile:
         upload = open_upload(path, filename, on_bytes, memory)
         return send_file(self._caller, self._clock, upload, self._traits.uploads)
@@ -155,8 +165,8 @@ class OpenAIProvider:
     def create_job(self, request: JobRequest) -> Job:
         return self._traits.jobs.create_job(self._caller, request, self.capabilities)
 
-    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
-        return self._traits.jobs.find_job(self._caller, request, self.capabilities, may_be)
+    def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
+        return self._traits.jobs.find_job(self._caller, request, self.capabilities, job_filter)
 
     def get_job(self, job_id: str) -> Job:
         job = self._traits.jobs.fetch_job(self._caller, job_id)
@@ -176,10 +186,10 @@ class OpenAIProvider:
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         return self._traits.jobs.list_events(self._caller, job_id, known)
 
-    def await_events(
+    def stream_events(
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
-        return self._traits.jobs.await_events(self._caller, self._clock, job_id, known, wait_s)
+        return self._traits.jobs.stream_events(self._caller, self._clock, job_id, known, wait_s)
 
     def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
         return self._traits.jobs.list_checkpoints(self._caller, job_id)
@@ -213,11 +223,11 @@ class OpenAIProvider:
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         return answers.stream(self._caller, self._refused, model, prompt, sampling)
 
-    def find_refused(self, model: str) -> Mapping[str, str | None]:
+    def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
         return self._refused.find(model)
 
     @property
-    def moderator(self) -> str:
+    def moderation_model(self) -> str:
         return moderation.MODEL
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -230,7 +240,7 @@ class OpenAIProvider:
 
 
 def build_openai(
-    settings: ProviderSettings, capabilities: Capabilities, context: Context
+    settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext
 ) -> OpenAIProvider:
     """The provider for `settings`; nothing is sent, and a missing key is told when it is needed."""
     environ = context.environ
@@ -256,8 +266,9 @@ def build_openai(
         row_format=(lambda _model: RowFormat.COMPLETION)
         if settings.protocol == "legacy"
         else choose_row_format,
-        find_figures=partial(
-            Catalogue(context.home, context.clock).find_figures, list_tables(settings, environ)
+        get_model_info=partial(
+            ModelCatalog(context.home, context.clock).get_model_info,
+            list_catalog_tables(settings, environ),
         ),
         jobs=JOB_CALLS[settings.protocol],
         uploads=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),

@@ -1,6 +1,6 @@
 """A large file goes out in parts, some at a time, through the uploads API.
 
-What the provider has confirmed is remembered at once (`UploadMemory`), so that a later command
+What the provider has confirmed is remembered at once (`UploadCheckpoint`), so that a later command
 sends only what is missing, for as long as the provider keeps the upload. An error or Ctrl-C leaves
 it as it is: it can be gone on with, and goes away by itself. When it is gone, all is sent anew.
 """
@@ -24,11 +24,11 @@ from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected
 from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller, RawAnswer
-from ftops.providers.protocol import UploadMemory
+from ftops.providers.provider import UploadCheckpoint
 from ftops.providers.remote_files import PURPOSE, await_file, fetch_file
 from ftops.providers.slices import FileSlice, Progress
 from ftops.providers.wire import Fields
-from ftops.records import PartedUpload
+from ftops.records import MultipartUpload
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Upload:
     filename: str
     size: int
     progress: Progress
-    memory: UploadMemory
+    memory: UploadCheckpoint
 
     @property
     def doing(self) -> str:
@@ -137,7 +137,7 @@ class _Sender:
         self._upload.progress.stop()
         wait([*self._under_way, self._md5], timeout=_LEAVE_S)
 
-    def _begin(self) -> PartedUpload:
+    def _begin(self) -> MultipartUpload:
         upload = self._upload
         answer = self._caller.fetch(
             upload.doing,
@@ -145,7 +145,7 @@ class _Sender:
                 bytes=upload.size, filename=upload.filename, mime_type="text/jsonl", purpose=PURPOSE
             ),
         )
-        begun = PartedUpload(
+        begun = MultipartUpload(
             id=answer.get_text("id"),
             part_bytes=self._limits.part_bytes,
             expires_at=answer.find_moment("expires_at") or self._clock.now() + _LIFE,
@@ -153,7 +153,7 @@ class _Sender:
         upload.memory.begun(begun)
         return begun
 
-    def _send(self, begun: PartedUpload) -> Fields:
+    def _send(self, begun: MultipartUpload) -> Fields:
         """Send the parts that are missing, and let the provider put all of them together."""
         parts = dict(begun.parts)
         lengths = split(self._upload.size, begun.part_bytes)
@@ -165,7 +165,7 @@ class _Sender:
         return self._complete(begun, [parts[number] for number in range(len(lengths))])
 
     def _send_parts(
-        self, begun: PartedUpload, missing: Sequence[int], parts: dict[int, str]
+        self, begun: MultipartUpload, missing: Sequence[int], parts: dict[int, str]
     ) -> None:
         """Some at a time. After an error none is begun, and those under way come to their end."""
         left = iter(missing)
@@ -189,7 +189,7 @@ class _Sender:
         if failure is not None:
             raise failure
 
-    def _send_part(self, begun: PartedUpload, number: int) -> str:
+    def _send_part(self, begun: MultipartUpload, number: int) -> str:
         upload = self._upload
         start = number * begun.part_bytes
         length = min(begun.part_bytes, upload.size - start)
@@ -210,7 +210,7 @@ class _Sender:
         upload.progress.move(number, length)
         return part_id
 
-    def _complete(self, begun: PartedUpload, part_ids: list[str]) -> Fields:
+    def _complete(self, begun: MultipartUpload, part_ids: list[str]) -> Fields:
         md5 = self._md5.result()
         self._upload.memory.completing()
         asked = 0

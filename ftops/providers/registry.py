@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields, replace
 
 from ftops.capabilities import BatchRule, Capabilities, EpochRule
 from ftops.errors import ProviderError
-from ftops.providers.context import Context
-from ftops.providers.protocol import Provider
+from ftops.providers.context import ProviderContext
+from ftops.providers.provider import Provider
 from ftops.records import (
     Hyperparameters,
     JobProtocol,
@@ -20,13 +20,13 @@ from ftops.records import (
     ProviderSettings,
 )
 
-__all__ = ["PROVIDERS", "Context", "Entry", "build_provider", "find_capabilities"]
+__all__ = ["PROVIDERS", "ProviderContext", "ProviderEntry", "build_provider", "get_capabilities"]
 
-Build = Callable[[ProviderSettings, Capabilities, Context], Provider]
+Build = Callable[[ProviderSettings, Capabilities, ProviderContext], Provider]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ProviderEntry:
     """One provider: `summary` is for people, `takes` names the settings that it reads.
 
     `capabilities` holds what it takes by each protocol that it speaks.
@@ -39,17 +39,17 @@ class Entry:
 
 
 def _build_local(
-    settings: ProviderSettings, capabilities: Capabilities, context: Context
+    settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext
 ) -> Provider:
     # Imported here, like its neighbour: this is the door before the OpenAI client, which takes most
     # of a second to import and is not needed to check a job file.
-    from ftops.providers.engine_endpoint import build_local
+    from ftops.providers.local import build_local
 
     return build_local(settings, capabilities, context)
 
 
 def _build_openai(
-    settings: ProviderSettings, capabilities: Capabilities, context: Context
+    settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext
 ) -> Provider:
     from ftops.providers.openai import build_openai
 
@@ -71,8 +71,8 @@ _LEGACY = Capabilities(
     auto_batch=_AUTO_BATCH,
 )
 
-PROVIDERS: Mapping[str, Entry] = {
-    "local": Entry(
+PROVIDERS: Mapping[str, ProviderEntry] = {
+    "local": ProviderEntry(
         summary="the built-in engine on this machine, started when it is needed",
         capabilities={
             "current": Capabilities(
@@ -84,18 +84,18 @@ PROVIDERS: Mapping[str, Entry] = {
                 listing_lag_s=2.0,
                 file_listing_lag_s=0.0,
                 any_row_format=True,
-                bases_untrained=True,
+                untrained_bases=True,
                 tools=False,
                 methods=_BOTH_METHODS,
-                questions_at_once=4,
-                texts_a_question=64,
+                max_concurrent_requests=4,
+                prompts_per_request=64,
             ),
             "legacy": replace(
                 _LEGACY,
                 needs_key=False,
-                questions_at_once=4,
-                texts_a_question=64,
-                bases_untrained=True,
+                max_concurrent_requests=4,
+                prompts_per_request=64,
+                untrained_bases=True,
                 poll_every_s=5.0,
                 listing_lag_s=2.0,
                 file_listing_lag_s=0.0,
@@ -104,7 +104,7 @@ PROVIDERS: Mapping[str, Entry] = {
         takes=frozenset(),
         build=_build_local,
     ),
-    "openai": Entry(
+    "openai": ProviderEntry(
         summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
         capabilities={
             "current": Capabilities(
@@ -128,7 +128,7 @@ PROVIDERS: Mapping[str, Entry] = {
 }
 
 
-def find_capabilities(settings: ProviderSettings) -> Capabilities:
+def get_capabilities(settings: ProviderSettings) -> Capabilities:
     """What the provider of `settings` takes; needs no key and sends nothing.
 
     Raises ProviderError for a provider that does not exist, a setting that it would ignore, or a
@@ -137,7 +137,7 @@ def find_capabilities(settings: ProviderSettings) -> Capabilities:
     return _get_capabilities(settings, _get_entry(settings))
 
 
-def build_provider(settings: ProviderSettings, context: Context) -> Provider:
+def build_provider(settings: ProviderSettings, context: ProviderContext) -> Provider:
     """The provider of `settings`; nothing is sent and nothing started before its first use."""
     entry = _get_entry(settings)
     return entry.build(settings, _get_capabilities(settings, entry), context)
@@ -145,7 +145,7 @@ def build_provider(settings: ProviderSettings, context: Context) -> Provider:
 
 def require_moderation(settings: ProviderSettings) -> None:
     """ProviderError, which names those that do, when that provider judges no texts."""
-    if find_capabilities(settings).moderation:
+    if get_capabilities(settings).moderation:
         return
     able = [
         name
@@ -159,7 +159,7 @@ def require_moderation(settings: ProviderSettings) -> None:
     )
 
 
-def _get_capabilities(settings: ProviderSettings, entry: Entry) -> Capabilities:
+def _get_capabilities(settings: ProviderSettings, entry: ProviderEntry) -> Capabilities:
     found = entry.capabilities.get(settings.protocol)
     if found is None:
         raise ProviderError(
@@ -169,7 +169,7 @@ def _get_capabilities(settings: ProviderSettings, entry: Entry) -> Capabilities:
     return found
 
 
-def _get_entry(settings: ProviderSettings) -> Entry:
+def _get_entry(settings: ProviderSettings) -> ProviderEntry:
     entry = PROVIDERS.get(settings.type)
     if entry is None:
         names = ", ".join(sorted(PROVIDERS))

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ftops.providers.protocol import OnBytes
+from ftops.providers.provider import OnBytes
 
 
 class Stopped(BaseException):

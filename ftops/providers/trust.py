@@ -16,14 +16,8 @@ from filelock import FileLock
 
 from ftops.errors import NotTrusted, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir, read_if_there, storage_error, write_atomic
-from ftops.providers.address import (
-    KEY_VARIABLE,
-    Destination,
-    is_from_environ,
-    is_loopback,
-    is_official,
-    show_origin,
-)
+from ftops.http.address import format_origin, is_loopback
+from ftops.providers.address import KEY_VARIABLE, Destination, is_from_environ, is_official
 
 FILENAME = "trust.toml"
 _HEAD = "# Where a key may go; `ftops trust` lists, adds and removes entries.\n"
@@ -42,7 +36,7 @@ class Approval:
 
     @property
     def address(self) -> str:
-        return show_origin((self.scheme, self.host, self.port))
+        return format_origin((self.scheme, self.host, self.port))
 
 
 class TrustFile:
@@ -99,14 +93,14 @@ class Trust:
         """NotTrusted when the key may not go there."""
         if self.is_trusted(destination):
             return
-        address = show_origin(destination.origin)
+        address = format_origin(destination.origin)
         plain = ""
         if is_plain_http(destination):
             plain = ", and http is not encrypted: key and data can be read on the way"
         raise NotTrusted(
             f"nothing was sent to {address}: that the key in {destination.key_variable} may go"
             f" there was not approved{plain}",
-            hint=f"If you know that server: `{say_approval(destination)}`.",
+            hint=f"If you know that server: `{format_trust_command(destination)}`.",
         )
 
     def is_trusted(self, destination: Destination) -> bool:
@@ -122,9 +116,9 @@ class Trust:
         return from_environ and is_its_key and not is_plain_http(destination)
 
 
-def say_approval(destination: Destination) -> str:
+def format_trust_command(destination: Destination) -> str:
     """The command that approves it."""
-    address = show_origin(destination.origin)
+    address = format_origin(destination.origin)
     words = f"ftops trust {address} --api-key-env {destination.key_variable}"
     return f"{words} --allow-http" if is_plain_http(destination) else words
 

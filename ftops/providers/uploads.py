@@ -15,7 +15,7 @@ from ftops.errors import DatasetError, ProviderError
 from ftops.http.client import make_timeout
 from ftops.providers.calls import Caller, read_answer
 from ftops.providers.parts import STORE_TIMEOUT_S, Upload, UploadLimits, send_in_parts
-from ftops.providers.protocol import Forgetful, OnBytes, UploadMemory
+from ftops.providers.provider import NoCheckpoint, OnBytes, UploadCheckpoint
 from ftops.providers.remote_files import PURPOSE, await_file, fetch_file, wait_until_processed
 from ftops.providers.slices import FileSlice, Progress
 from ftops.providers.wire import Fields
@@ -23,14 +23,14 @@ from ftops.records import RemoteFile
 
 
 def open_upload(
-    path: Path, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+    path: Path, filename: str, on_bytes: OnBytes, memory: UploadCheckpoint | None = None
 ) -> Upload:
     """The file at `path` as it is to be sent; DatasetError when it cannot be read."""
     try:
         size = path.stat().st_size
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-    return Upload(path, filename, size, Progress(size, on_bytes), memory or Forgetful())
+    return Upload(path, filename, size, Progress(size, on_bytes), memory or NoCheckpoint())
 
 
 def send_file(caller: Caller, clock: Clock, upload: Upload, limits: UploadLimits) -> RemoteFile:

@@ -3,9 +3,9 @@
 import httpx2
 
 from ftops.errors import ProviderError, Unreachable
+from ftops.http.address import is_loopback
 from ftops.http.client import LoggingClient, make_timeout
 from ftops.http.request_log import RequestLog
-from ftops.providers.address import is_loopback
 from ftops.providers.failures import refuse_redirect
 
 _MOST_BYTES = 32 << 20  # far more than any of them has

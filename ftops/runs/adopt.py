@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ftops.errors import RunError
 from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
-from ftops.providers.protocol import KEY_MARK, RUN_MARK
+from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, Stage
 from ftops.runs.commands import format_command, format_follow_command
 from ftops.runs.context import RunContext, get_run_folder
@@ -101,7 +101,7 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
 def _find_maker(job: Job, desk: RunContext) -> Run | None:
     """The run of this ledger that asked for the job and got no clear answer; it has the job now."""
     ledger = desk.ledger
-    run_id = RunId(job.metadata.get(RUN_MARK, "").partition(".")[0])
+    run_id = RunId(job.metadata.get(RUN_ID_METADATA, "").partition(".")[0])
     if not ledger.has_run(run_id):
         return None
     run = ledger.get_run(run_id)
@@ -149,7 +149,9 @@ def _write_job_file(job: Job, desk: RunContext, settings: ProviderSettings) -> P
         "hyperparameters": _choose_figures(job),
         "seed": job.seed if settings.protocol == "current" else None,
         "metadata": {
-            key: value for key, value in job.metadata.items() if key not in (RUN_MARK, KEY_MARK)
+            key: value
+            for key, value in job.metadata.items()
+            if key not in (RUN_ID_METADATA, RUN_KEY_METADATA)
         },
     }
     path = desk.home / "adopted" / f"{name}.yaml"

@@ -9,7 +9,7 @@ from ftops.errors import RunError
 from ftops.exports.delivery import NoTracker, Tracker
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notice import Mute, Notifier
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import ProviderSettings
 from ftops.run_folder import get_run_folder as get_run_folder
 from ftops.runs.observer import Observer

@@ -14,7 +14,7 @@ from ftops.errors import LedgerError, UnknownRun
 from ftops.evaluation.keeping import EVALUATION
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, Evaluation, MetricResult
-from ftops.providers.figures import ModelFigures
+from ftops.providers.figures import ModelInfo
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
 from ftops.runs.context import get_run_folder
 from ftops.runs.open_run import JOB_FILE
@@ -152,7 +152,7 @@ def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
     ]
 
 
-def find_training_cost(made: ModelVersion, figures: ModelFigures) -> TrainingCost | None:
+def find_training_cost(made: ModelVersion, figures: ModelInfo) -> TrainingCost | None:
     """What training cost: by the tokens that were trained on, else as it was estimated."""
     tokens = find_value(made.find_detail(Stage.FOLLOW), "trained_tokens", int)
     if tokens is not None and figures.train_usd is not None:
@@ -161,7 +161,7 @@ def find_training_cost(made: ModelVersion, figures: ModelFigures) -> TrainingCos
     return None if estimated is None else TrainingCost(estimated)
 
 
-def find_shutdown_date(shutdown_date: str | None, figures: ModelFigures) -> date | None:
+def find_shutdown_date(shutdown_date: str | None, figures: ModelInfo) -> date | None:
     """The day on which the model is shut down: the earlier one of what its provider says, and of
     what is known about its base."""
     days = [_read_day(shutdown_date), figures.shutdown]

@@ -6,7 +6,7 @@ from pathlib import Path
 from ftops.data.plans.asking import find_marks
 from ftops.data.prepare import Recipe, find_row_format
 from ftops.data.reading.options import from_read
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
 from ftops.runs.plans import find_plan
 from ftops.spec.load import resolve_data

@@ -13,8 +13,8 @@ from ftops.data.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.forecasting import EvaluationForecast, foresee_evaluation
 from ftops.evaluation.preconditions import check_evaluation
-from ftops.providers.figures import ModelFigures
-from ftops.providers.protocol import Provider
+from ftops.providers.figures import ModelInfo
+from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.runs.estimate import (
     Estimate,
@@ -52,7 +52,7 @@ class Preview:
     estimate: Estimate | None
     request: JobRequest
     uploads: Mapping[str, str]  # the name at the provider -> the file in the job file
-    figures: ModelFigures  # of the model at the provider
+    figures: ModelInfo  # of the model at the provider
     problems: tuple[str, ...]
     price_advice: str = ""  # how to tell the price for which a limit waits
     evaluation: EvaluationForecast | None = None  # who will be asked, if anybody
@@ -107,7 +107,7 @@ def preview(
         estimate=estimate,
         request=_make_request(spec, provider, training, validation),
         uploads={_remote_name(one): one.file.source for one in made if one.summary},
-        figures=provider.find_figures(spec.model),
+        figures=provider.get_model_info(spec.model),
         problems=tuple(problems),
         price_advice=find_price_advice(spec.limits, estimate),
         evaluation=evaluation,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ftops.ledger.ledger import RemoteCall
-from ftops.providers.protocol import KEY_MARK, RUN_MARK, MayBe
+from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Stage
 from ftops.runs.stage_context import StageContext
 from ftops.stage_results import find_value, get_value
@@ -67,7 +67,7 @@ def find_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
     elsewhere = _was_uploaded_elsewhere(work, request.training_file)
     if not (capabilities.metadata or elsewhere):
         return None
-    mark = {KEY_MARK: work.run.key[:32]} if capabilities.metadata else {}
+    mark = {RUN_KEY_METADATA: work.run.key[:32]} if capabilities.metadata else {}
     return _look(
         work,
         replace(request, metadata=mark),
@@ -107,13 +107,15 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
     )
 
 
-def _look(work: StageContext, request: JobRequest, may_be: MayBe, lag_s: float) -> Job | None:
+def _look(
+    work: StageContext, request: JobRequest, job_filter: JobFilter, lag_s: float
+) -> Job | None:
     """Ask for the job until it is there, or `lag_s` have passed; always once at their end."""
     clock = work.desk.clock
     until_s = clock.monotonic_s() + lag_s
     for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
         left_s = until_s - clock.monotonic_s()
-        job = work.desk.provider.find_job(request, may_be=may_be)
+        job = work.desk.provider.find_job(request, job_filter=job_filter)
         if job or left_s <= 0:
             return job
         work.sleep(min(pause_s, left_s))
@@ -140,7 +142,7 @@ def _may_be_earlier(
     ledger = work.desk.ledger
     if job.status in FAILED_JOB_STATUSES or ledger.is_job_known(job.id):
         return False
-    maker = job.metadata.get(RUN_MARK)
+    maker = job.metadata.get(RUN_ID_METADATA)
     if maker is not None:
         run_id = maker.partition(".")[0]
         # Another run of this ledger is about to record it: one that wanted a job of its own.

@@ -8,16 +8,16 @@ from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import Counting
 from ftops.data.tokens.estimate import TokenEstimate, estimate_tokens
 from ftops.data.tokens.figures import count_file
-from ftops.providers.engine_forecast import EngineForecast
-from ftops.providers.protocol import Provider
+from ftops.providers.engine_forecast import EngineEstimate
+from ftops.providers.provider import Provider
 from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
 from ftops.providers.wire import find_base_model
 
-AskEngine = Callable[[Path, str], EngineForecast | None]
+AskEngine = Callable[[Path, str], EngineEstimate | None]
 _ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
 
 
-def _no_engine_estimate(_path: Path, _model: str) -> EngineForecast | None:
+def _no_engine_estimate(_path: Path, _model: str) -> EngineEstimate | None:
     """Where no engine can be asked."""
     return None
 
@@ -55,7 +55,7 @@ class TokenCounter:
         """The tokens of the prepared file that `summary` is of, which must still be there."""
         base = find_base_model(model) or model
         vocabulary = find_vocabulary_name(provider.name, base)
-        limit = provider.find_figures(model).max_example_tokens
+        limit = provider.get_model_info(model).max_example_tokens
         if vocabulary == ENGINE_VOCABULARY:
             forecast = self.estimate_with_engine(summary.path, model)
             if forecast is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
-from ftops.providers.reach import find_clock_skew_s
+from ftops.http.probe import find_clock_skew_s
 from tests.cli.running import ftops, write_job
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
-from ftops.providers.local import start_engine, stop_engine
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider, find_capabilities
+from ftops.providers.engine_process import start_engine, stop_engine
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider, get_capabilities
 from ftops.records import (
     Hyperparameters,
     Job,
@@ -26,20 +26,22 @@ Site = Callable[[Path], Provider]
 
 def local(home: Path) -> Provider:
     """The engine, started by the provider itself."""
-    return build_provider(ProviderSettings("local"), Context({}, home, SystemClock()))
+    return build_provider(ProviderSettings("local"), ProviderContext({}, home, SystemClock()))
 
 
 def openai(home: Path) -> Provider:
     """The adapter for OpenAI, with the engine's address and token for `base_url` and key."""
     address = start_engine(home / "engine")
     settings = ProviderSettings("openai", base_url=address.base_url, api_key_env="ENGINE_TOKEN")
-    return build_provider(settings, Context({"ENGINE_TOKEN": address.token}, home, SystemClock()))
+    return build_provider(
+        settings, ProviderContext({"ENGINE_TOKEN": address.token}, home, SystemClock())
+    )
 
 
 def local_legacy(home: Path) -> Provider:
     """The engine, asked for jobs by the legacy protocol."""
     settings = ProviderSettings("local", protocol="legacy")
-    return build_provider(settings, Context({}, home, SystemClock()))
+    return build_provider(settings, ProviderContext({}, home, SystemClock()))
 
 
 def openai_legacy(home: Path) -> Provider:
@@ -48,7 +50,9 @@ def openai_legacy(home: Path) -> Provider:
     settings = ProviderSettings(
         "openai", base_url=address.base_url, api_key_env="ENGINE_TOKEN", protocol="legacy"
     )
-    return build_provider(settings, Context({"ENGINE_TOKEN": address.token}, home, SystemClock()))
+    return build_provider(
+        settings, ProviderContext({"ENGINE_TOKEN": address.token}, home, SystemClock())
+    )
 
 
 SITES: dict[tuple[str, JobProtocol], Site] = {
@@ -102,7 +106,7 @@ def upload(provider: Provider, path: Path, filename: str) -> RemoteFile:
 
 
 def speaks_legacy(provider: Provider) -> bool:
-    return provider.capabilities == find_capabilities(
+    return provider.capabilities == get_capabilities(
         ProviderSettings(provider.name, protocol="legacy")
     )
 

@@ -9,9 +9,9 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.errors import Unreachable
-from ftops.providers.local import find_engine, stop_engine
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.engine_process import find_engine, stop_engine
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import Hyperparameters, JobRequest, ProviderSettings
 from tests.contract.conftest import speaks_legacy, suited, upload, wait_for_end, write_rows
 
@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(params=["current", "legacy"])
 def provider(home: Path, request: pytest.FixtureRequest) -> Iterator[Provider]:
     settings = ProviderSettings("local", protocol=request.param)
-    made = build_provider(settings, Context({}, home, SystemClock()))
+    made = build_provider(settings, ProviderContext({}, home, SystemClock()))
     yield made
     made.close()
 

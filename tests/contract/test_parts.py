@@ -8,10 +8,10 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.errors import NotFound, Rejected
-from ftops.providers.local import start_engine, stop_engine
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
-from ftops.records import PartedUpload, ProviderSettings
+from ftops.providers.engine_process import start_engine, stop_engine
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
+from ftops.records import MultipartUpload, ProviderSettings
 from tests.contract.conftest import write_rows
 from tests.providers.test_parts import Memory
 
@@ -33,7 +33,7 @@ def provider(home: Path, request: pytest.FixtureRequest) -> Iterator[Provider]:
         address = start_engine(home / "engine")
         settings = ProviderSettings("openai", base_url=address.base_url, api_key_env="TOKEN")
         environ["TOKEN"] = address.token
-    made = build_provider(settings, Context(environ, home, SystemClock()))
+    made = build_provider(settings, ProviderContext(environ, home, SystemClock()))
     yield made
     made.close()
 
@@ -65,7 +65,7 @@ def test_an_upload_that_the_engine_does_not_know_is_begun_again(
     provider: Provider, rows: Path
 ) -> None:
     later = datetime.now(UTC) + timedelta(minutes=30)
-    memory = Memory(PartedUpload("upload_never", MIB, later, {0: "part_never"}))
+    memory = Memory(MultipartUpload("upload_never", MIB, later, {0: "part_never"}))
     file = provider.upload_file(
         rows, filename=NAME, on_bytes=lambda sent, total: None, memory=memory
     )

@@ -9,7 +9,7 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.errors import NotFound, ProviderError, Rejected
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.providers.registry import PROVIDERS
 from ftops.records import Hyperparameters, JobEvent, JobRequest, Message, Sampling
 from tests.contract.conftest import (
@@ -120,7 +120,7 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
     for other in others:
         assert provider.find_job(other) is None, other
     known = trained.job.id
-    assert provider.find_job(trained.request, may_be=lambda job: job.id != known) is None
+    assert provider.find_job(trained.request, job_filter=lambda job: job.id != known) is None
 
 
 def test_what_a_provider_cannot_keep_with_a_job_is_refused_before_anything_is_sent(
@@ -175,7 +175,7 @@ def test_whoever_waits_for_events_gets_each_once_and_in_order(
     while not job.ended:
         assert clock.monotonic_s() < until_s, job
         known = frozenset(event.id for event in events)
-        awaited = list(provider.await_events(job.id, known=known, wait_s=0.5))
+        awaited = list(provider.stream_events(job.id, known=known, wait_s=0.5))
         came_at_once += len(awaited)
         events += awaited
         job = provider.get_job(job.id)
@@ -190,7 +190,7 @@ def test_waiting_for_the_events_of_a_job_that_is_not_there_takes_its_time(
 ) -> None:
     clock = SystemClock()
     began_s = clock.monotonic_s()
-    assert list(provider.await_events("ft-never", known=frozenset(), wait_s=0.1)) == []
+    assert list(provider.stream_events("ft-never", known=frozenset(), wait_s=0.1)) == []
     assert 0.1 <= clock.monotonic_s() - began_s < 10
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from ftops import crashpoints
 from ftops.cli.main import app
-from ftops.providers import engine_endpoint
 
 # What a command imports only once it needs it: loaded here, where it is loaded once for all.
+from ftops.providers import local
 from ftops.runs import open_run
 
 NOWHERE = "-"
-_LOADED = (open_run, engine_endpoint)
+_LOADED = (open_run, local)
 
 
 def main(arguments: Sequence[str]) -> int:

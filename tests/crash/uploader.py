@@ -18,11 +18,11 @@ from ftops.http.retry import RetryPolicy
 from ftops.ledger.ledger import Ledger
 from ftops.providers.calls import Caller
 from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.figures import ModelFigures
-from ftops.providers.local import find_engine
+from ftops.providers.engine_process import find_engine
+from ftops.providers.figures import ModelInfo
 from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
 from ftops.providers.parts import UploadLimits
-from ftops.providers.registry import find_capabilities
+from ftops.providers.registry import get_capabilities
 from ftops.records import ProviderSettings, RowFormat, Stage
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
@@ -62,9 +62,9 @@ def build_provider(engine: Path, threads: int) -> OpenAIProvider:
     traits = Traits(
         name="local",
         account="local",
-        capabilities=find_capabilities(ProviderSettings("local")),
+        capabilities=get_capabilities(ProviderSettings("local")),
         row_format=lambda _model: RowFormat.COMPLETION,
-        find_figures=lambda _model: ModelFigures(train_usd=0.0),
+        get_model_info=lambda _model: ModelInfo(train_usd=0.0),
         jobs=JOB_CALLS["current"],
         uploads=UploadLimits(
             single_bytes=PART, part_bytes=PART, threads=threads, tells_places=True

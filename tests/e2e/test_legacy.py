@@ -10,7 +10,7 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
-from ftops.providers.local import start_engine
+from ftops.providers.engine_process import start_engine
 from ftops.records import Json
 from tests.e2e.cutting_proxy import cutting_proxy
 from tests.e2e.house import Answer, House, finish, interrupt_after

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from ftops.providers.local import start_engine, stop_engine
+from ftops.providers.engine_process import start_engine, stop_engine
 from ftops.records import Json
 from tests.e2e.house import Answer, House
 from tests.e2e.telltale_proxy import EVIL, KEY, TelltaleProxy, telltale_proxy

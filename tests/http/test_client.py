@@ -10,8 +10,8 @@ import pytest
 
 from ftops.errors import AuthFailed, BadAnswer, ProviderError, Rejected, Unreachable
 from ftops.http.request_log import RequestLog, RequestLogEntry, RequestLogReader, run_scope
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
@@ -29,7 +29,7 @@ def opened(base_url: str, path: Path) -> Iterator[Provider]:
     clock = FakeClock()
     settings = ProviderSettings("openai", base_url=base_url, api_key_env="OPENAI_API_KEY")
     said: list[str] = []
-    context = Context(
+    context = ProviderContext(
         {"OPENAI_API_KEY": KEY},
         path.parent,
         clock,

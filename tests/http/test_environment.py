@@ -12,8 +12,8 @@ from ftops.errors import ProviderError, Unreachable
 from ftops.http.client import LoggingClient
 from ftops.http.environment import check_environment, find_proxy
 from ftops.http.request_log import RequestLog
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
 from tests.loopback import serve_loopback
@@ -75,7 +75,7 @@ def test_a_client_is_not_made_with_a_wrong_variable(
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
     clock = FakeClock()
     log = RequestLog(tmp_path / "requests.jsonl", clock, lambda _text: None)
-    context = Context({"OPENAI_API_KEY": KEY}, tmp_path, clock, request_log=log)
+    context = ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, clock, request_log=log)
     provider = build_provider(ProviderSettings("openai"), context)
     with pytest.raises(ProviderError, match="ALL_PROXY is wrong"):
         provider.get_job("ftjob-1")
@@ -91,7 +91,7 @@ def test_the_proxy_in_use_is_named_without_its_password() -> None:
 
 
 def _provider(base_url: str, folder: Path, clock: FakeClock, client: object = None) -> Provider:
-    context = Context({"OPENAI_API_KEY": KEY}, folder, clock, http_client=client)
+    context = ProviderContext({"OPENAI_API_KEY": KEY}, folder, clock, http_client=client)
     return build_provider(ProviderSettings("openai", base_url=base_url), context)
 
 

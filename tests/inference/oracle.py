@@ -34,10 +34,10 @@ class Requests:
 class Oracle(FakeProvider):
     """Answers with `reply`; `at_request` is called with the number of each request, from 1."""
 
-    def __init__(self, folder: Path, clock: FakeClock, *, texts_a_question: int = 1) -> None:
+    def __init__(self, folder: Path, clock: FakeClock, *, prompts_per_request: int = 1) -> None:
         super().__init__(folder, clock)
         self.capabilities = replace(
-            CAPABILITIES, questions_at_once=4, texts_a_question=texts_a_question
+            CAPABILITIES, max_concurrent_requests=4, prompts_per_request=prompts_per_request
         )
         self.requests = Requests()
         self.reply: Reply = shout

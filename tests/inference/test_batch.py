@@ -56,7 +56,7 @@ def test_some_requests_are_under_way_at_once_and_never_more_than_allowed(parlour
 def test_texts_share_requests_where_the_provider_likes_it_and_chats_do_not(
     parlour: Parlour,
 ) -> None:
-    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, texts_a_question=8)
+    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, prompts_per_request=8)
     chats: list[Prompt] = [(Message("user", f"chat {number}"),) for number in range(3)]
     mixed: list[Prompt] = [*PROMPTS, *chats]
     assert parlour.texts(mixed) == [*SHOUTED, "CHAT 0", "CHAT 1", "CHAT 2"]
@@ -68,7 +68,7 @@ def test_texts_share_requests_where_the_provider_likes_it_and_chats_do_not(
 def test_the_first_texts_go_alone_where_answers_are_to_be_timed(
     parlour: Parlour, questions: int
 ) -> None:
-    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, texts_a_question=64)
+    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, prompts_per_request=64)
     assert parlour.texts(PROMPTS[:questions], timed_alone=5, at_once=1) == SHOUTED[:questions]
     sizes = [len(request) for request in parlour.oracle.requests.prompts]
     assert sizes == {3: [1] * 3, 5: [1] * 5, 40: [1] * 5 + [35]}[questions]
@@ -119,7 +119,7 @@ def test_what_may_change_an_answer_makes_another_question(
 def test_a_question_that_is_refused_costs_its_own_answer_alone_and_is_not_put_again(
     parlour: Parlour,
 ) -> None:
-    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, texts_a_question=8)
+    parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, prompts_per_request=8)
 
     def refuse(_number: int, prompts: Sequence[Prompt]) -> None:
         if any(prompt in prompts for prompt in PROMPTS[3:30]):

@@ -13,7 +13,7 @@ from ftops.inference.budget import (
     find_prices,
     format_usd,
 )
-from ftops.providers.figures import ModelFigures
+from ftops.providers.figures import ModelInfo
 from ftops.records import Completion, Message
 from tests.inference.conftest import Parlour
 
@@ -86,8 +86,8 @@ def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
     assert cost_estimator.price([counted, uncounted]) is None
     assert CostEstimator(Estimator(""), None).price([counted]) is None
     assert CostEstimator(Estimator(""), Prices(0, 0)).price([uncounted]) == 0
-    assert find_prices(ModelFigures(input_usd=1.0)) is None
-    assert find_prices(ModelFigures(input_usd=1.0, output_usd=2.0)) == Prices(1.0, 2.0)
+    assert find_prices(ModelInfo(input_usd=1.0)) is None
+    assert find_prices(ModelInfo(input_usd=1.0, output_usd=2.0)) == Prices(1.0, 2.0)
 
 
 def test_small_sums_of_money_can_be_seen() -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.ledger.store import Change
-from ftops.records import PartedUpload, Run, RunStatus, Stage, StageStatus
+from ftops.records import MultipartUpload, Run, RunStatus, Stage, StageStatus
 from tests.ledger.rows import START, make_event, make_model, make_run
 
 Content: TypeAlias = dict[str, list[tuple[Any, ...]]]
@@ -18,7 +18,7 @@ Step: TypeAlias = tuple[Change, Callable[[Ledger], object]]
 _RUN = make_run()
 _ID = _RUN.id
 _UPLOAD = Upload("openai:acme", "file-1", "a" * 64, "train.jsonl", 42, _ID, START)
-_PARTED = PartedUpload("upload-1", 40, START + timedelta(hours=1))
+_PARTED = MultipartUpload("upload-1", 40, START + timedelta(hours=1))
 _LATER_UPLOAD = Upload("openai:acme", "file-2", "b" * 64, "train.jsonl", 43, _ID, START)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ftops.errors import LedgerError
 from ftops.ledger.ledger import Ledger, Upload
-from ftops.records import PartedUpload, Run, RunId, Stage
+from ftops.records import MultipartUpload, Run, RunId, Stage
 from tests.fakes import FakeClock
 from tests.ledger.rows import START, make_model, make_run
 
@@ -103,7 +103,7 @@ def test_an_upload_in_parts_is_known_until_its_call_is_answered(ledger: Ledger) 
         ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {"n": n}) for n in range(2)
     )
     assert ledger.find_parts(call) is None
-    begun = PartedUpload("upload-1", 64, START + timedelta(hours=1))
+    begun = MultipartUpload("upload-1", 64, START + timedelta(hours=1))
     ledger.begin_parts(call, begun)
     assert ledger.find_parts(call) == begun
     ledger.add_part(call, 2, "part-c")
@@ -120,10 +120,10 @@ def test_an_upload_in_parts_is_known_until_its_call_is_answered(ledger: Ledger) 
 def test_an_upload_that_is_begun_again_forgets_the_parts_of_the_first(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
-    ledger.begin_parts(call, PartedUpload("upload-1", 64, START))
+    ledger.begin_parts(call, MultipartUpload("upload-1", 64, START))
     ledger.add_part(call, 0, "part-a")
     ledger.mark_completing(call)
-    second = PartedUpload("upload-2", 32, START + timedelta(hours=1))
+    second = MultipartUpload("upload-2", 32, START + timedelta(hours=1))
     ledger.begin_parts(call, second)
     assert ledger.find_parts(call) == second
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import respx
 
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
 
@@ -32,7 +32,7 @@ class Bench:
         self.client = httpx.Client(transport=httpx.MockTransport(self.api.handler))
 
     def build(self, settings: ProviderSettings | None = None) -> Provider:
-        context = Context(self.environ, self.home, self.clock, http_client=self.client)
+        context = ProviderContext(self.environ, self.home, self.clock, http_client=self.client)
         return build_provider(settings or ProviderSettings("openai"), context)
 
 

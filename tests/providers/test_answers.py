@@ -10,7 +10,7 @@ import respx
 
 from ftops.errors import BadAnswer, NotFound, PermissionRefused, RateLimited, Unavailable
 from ftops.providers.answers import CHATS_AT_A_TIME
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Completion, Json, Message, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import BASE_URL

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.errors import ProviderError
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Message, Prompt, Sampling
 from tests.examples import examples
 from tests.providers.conftest import Bench

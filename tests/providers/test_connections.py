@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import BadAnswer, Unreachable
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import JobRequest, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY
@@ -85,7 +85,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def provider(server: Server, tmp_path: Path) -> Iterator[Provider]:
     settings = ProviderSettings("openai", base_url=server.base_url)
-    made = build_provider(settings, Context({"OPENAI_API_KEY": KEY}, tmp_path, FakeClock()))
+    made = build_provider(settings, ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, FakeClock()))
     yield made
     made.close()
 
@@ -117,7 +117,7 @@ def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
     clock = FakeClock()
     provider = build_provider(
         ProviderSettings("openai", base_url=f"http://127.0.0.1:{port}/v1"),
-        Context({"OPENAI_API_KEY": KEY}, tmp_path, clock),
+        ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, clock),
     )
     with pytest.raises(Unreachable, match=f"http://127.0.0.1:{port}: .*refused"):
         provider.get_job("ftjob-1")

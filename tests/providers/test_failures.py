@@ -22,7 +22,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.providers.failures import find_tls_error
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Hyperparameters, JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench

@@ -12,8 +12,8 @@ import pytest
 import respx
 
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected, Unavailable, Unreachable
-from ftops.providers.protocol import Provider
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.providers.wire import UNKNOWN_MOMENT
 from ftops.records import (
     Hyperparameters,
@@ -96,7 +96,7 @@ def listing(api: respx.MockRouter, *events: Json) -> respx.Route:
 
 
 def heard(provider: Provider, known: frozenset[str] = KNOWN_NONE, wait_s: float = 30) -> list[str]:
-    events = provider.await_events("ft-1", known=known, wait_s=wait_s)
+    events = provider.stream_events("ft-1", known=known, wait_s=wait_s)
     return [event.message for event in events]
 
 
@@ -297,7 +297,7 @@ def test_an_event_has_the_same_id_in_the_list_and_on_the_stream(
     stream(api, line("a"), line("a"), line("b"), b"data: [DONE]\n\n")
     listing(api, event("a"), event("a"), event("b"))
     listed = provider.list_events("ft-1", known=KNOWN_NONE)
-    streamed = list(provider.await_events("ft-1", known=KNOWN_NONE, wait_s=30))
+    streamed = list(provider.stream_events("ft-1", known=KNOWN_NONE, wait_s=30))
     assert streamed == listed
 
 
@@ -309,7 +309,7 @@ def test_a_stream_that_begins_anew_repeats_nothing(
     lines = [line(f"event {number}") for number in range(4)]
     for length in range(5):  # cut after each event in turn, in the middle of the next line
         stream(api, *lines[:length], line("half")[:20], httpx2.ReadError("cut"))
-        events = list(provider.await_events("ft-1", known=known, wait_s=30))
+        events = list(provider.stream_events("ft-1", known=known, wait_s=30))
         messages += [event.message for event in events]
         known |= {event.id for event in events}
     assert messages == [f"event {number}" for number in range(4)]
@@ -319,7 +319,7 @@ def test_an_event_is_handed_on_before_the_next_one_comes(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     stream(api, line("first"), httpx2.ReadError("cut"))
-    events = provider.await_events("ft-1", known=KNOWN_NONE, wait_s=30)
+    events = provider.stream_events("ft-1", known=KNOWN_NONE, wait_s=30)
     assert next(events).message == "first"
     assert list(events) == []
 
@@ -444,7 +444,7 @@ def test_a_stream_that_a_real_connection_cuts_ends_quietly(tmp_path: Path) -> No
     server = Server()
     clock = FakeClock()
     settings = ProviderSettings("openai", base_url=server.base_url, protocol="legacy")
-    provider = build_provider(settings, Context({"OPENAI_API_KEY": KEY}, tmp_path, clock))
+    provider = build_provider(settings, ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, clock))
 
     def begin_and_hang_up(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)

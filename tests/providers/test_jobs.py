@@ -12,7 +12,7 @@ from ftops.capabilities import Capabilities
 from ftops.errors import BadAnswer, NotFound, Rejected, Unavailable, Unreachable
 from ftops.providers.calls import MOST_PAGES
 from ftops.providers.jobs import render_request
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import (
     Hyperparameters,
     JobRequest,

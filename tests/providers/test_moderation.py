@@ -7,7 +7,7 @@ import pytest
 import respx
 
 from ftops.errors import AuthFailed, BadAnswer, ProviderError, RateLimited, Rejected
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.providers.registry import require_moderation
 from ftops.records import Json, ProviderSettings
 from tests.fakes import FakeClock

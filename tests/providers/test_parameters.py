@@ -10,7 +10,7 @@ import pytest
 import respx
 
 from ftops.errors import Rejected
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Json, Message, Prompt, Sampling, render_refused
 
 CHAT: Prompt = (Message("user", "Is water wet?"),)
@@ -89,11 +89,11 @@ def test_a_refusal_is_remembered_for_the_model_alone(
     for _ in range(3):
         provider.complete("picky", [CHAT], Sampling())
     assert len(server.bodies) == 2 + 3
-    assert provider.find_refused("picky") == {
+    assert provider.get_refused_parameters("picky") == {
         "max_tokens": "max_completion_tokens",
         "temperature": None,
     }
-    assert provider.find_refused("other") == {}
+    assert provider.get_refused_parameters("other") == {}
 
 
 def test_a_stream_leaves_out_what_is_refused(api: respx.MockRouter, provider: Provider) -> None:
@@ -107,7 +107,7 @@ def test_a_stream_leaves_out_what_is_refused(api: respx.MockRouter, provider: Pr
     api.post("/chat/completions").mock(side_effect=server)
     assert "".join(provider.stream("picky", CHAT, Sampling())) == "yes"
     assert len(server.bodies) == 3
-    assert set(provider.find_refused("picky")) == {"max_tokens", "temperature"}
+    assert set(provider.get_refused_parameters("picky")) == {"max_tokens", "temperature"}
 
 
 FASTAPI = {
@@ -190,7 +190,7 @@ def test_an_error_about_something_else_is_passed_on_at_once(
     with pytest.raises(Rejected):
         provider.complete("m", [CHAT], ALL)
     assert route.call_count == 1
-    assert provider.find_refused("m") == {}
+    assert provider.get_refused_parameters("m") == {}
 
 
 def test_the_length_of_an_answer_is_never_left_open(
@@ -216,7 +216,7 @@ def test_nothing_is_learned_from_a_request_that_fails_all_the_same(
     with pytest.raises(Rejected, match="Blocked"):
         provider.complete("m", [CHAT], Sampling())
     assert route.call_count == 2
-    assert provider.find_refused("m") == {}
+    assert provider.get_refused_parameters("m") == {}
 
 
 def test_many_threads_learn_the_same(api: respx.MockRouter, provider: Provider) -> None:

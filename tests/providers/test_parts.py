@@ -20,7 +20,7 @@ from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.parts import UploadLimits, choose_limits, split
 from ftops.providers.slices import FileSlice, Progress, Stopped
 from ftops.providers.uploads import open_upload, send_file
-from ftops.records import Json, PartedUpload
+from ftops.records import Json, MultipartUpload
 from tests.providers.conftest import BASE_URL, KEY, Bench
 from tests.providers.test_remote_files import NAME, remote
 
@@ -41,13 +41,13 @@ def rows(tmp_path: Path) -> Path:
 class Memory:
     """Remembers in this process what a ledger would keep on the disk."""
 
-    known: PartedUpload | None = None
+    known: MultipartUpload | None = None
     told: list[str] = field(default_factory=list)
 
-    def find(self) -> PartedUpload | None:
+    def find(self) -> MultipartUpload | None:
         return self.known
 
-    def begun(self, upload: PartedUpload) -> None:
+    def begun(self, upload: MultipartUpload) -> None:
         self.told.append(f"begun {upload.id}")
         self.known = upload
 
@@ -225,7 +225,7 @@ def test_an_upload_that_the_provider_takes_no_more_is_begun_again(
     at_once = range(1, 1 + LIMITS.threads)
     there.faults = {number: [refuse(status, "The upload is gone.")] for number in at_once}
     later = sender.bench.clock.now() + timedelta(hours=1)
-    sender.memory.known = PartedUpload("upload_0", PART, later, {0: "part_a"})
+    sender.memory.known = MultipartUpload("upload_0", PART, later, {0: "part_a"})
     there.uploads["upload_0"] = {}
     assert sender.send() == "file-1"
     assert len(there.completions) == 1
@@ -273,7 +273,7 @@ def test_a_command_that_died_at_the_last_step_is_gone_on_with_after_the_hour_too
     there: Provider, sender: Sender, api: respx.MockRouter
 ) -> None:
     parts = {number: f"part_{number}" for number in range(5)}
-    sender.memory.known = PartedUpload(
+    sender.memory.known = MultipartUpload(
         "upload_0", PART, sender.bench.clock.now(), parts, completing=True
     )
     sender.bench.clock.advance(7200)
@@ -289,7 +289,7 @@ def test_an_upload_that_was_not_completed_after_all_is_sent_again_when_nothing_i
 ) -> None:
     parts = {number: f"part_{number}" for number in range(5)}
     later = sender.bench.clock.now() + timedelta(minutes=5)
-    sender.memory.known = PartedUpload("upload_0", PART, later, parts, completing=True)
+    sender.memory.known = MultipartUpload("upload_0", PART, later, parts, completing=True)
     there.complete_faults = [refuse(404, "No such Upload object.")]
     api.get("/files").respond(json={"data": []})
     assert sender.send() == "file-1"
@@ -352,7 +352,7 @@ def test_ctrl_c_ends_the_command_and_leaves_the_upload_as_it_is(
 
 def test_a_file_that_is_gone_is_named(there: Provider, sender: Sender, rows: Path) -> None:
     class Robbed(Memory):
-        def begun(self, upload: PartedUpload) -> None:
+        def begun(self, upload: MultipartUpload) -> None:
             super().begun(upload)
             rows.unlink()
 

@@ -8,7 +8,7 @@ import pytest
 import respx
 
 from ftops.errors import AuthFailed, ProviderError
-from ftops.providers.registry import PROVIDERS, find_capabilities
+from ftops.providers.registry import PROVIDERS, get_capabilities
 from ftops.records import Hyperparameters, JobProtocol, ProviderSettings, RowFormat
 from tests.providers.conftest import KEY, Bench
 
@@ -16,10 +16,10 @@ from tests.providers.conftest import KEY, Bench
 def test_asking_what_a_provider_takes_imports_neither_the_client_nor_tenacity() -> None:
     code = (
         "import sys\n"
-        "from ftops.providers.registry import find_capabilities\n"
-        "from ftops.providers.local import find_engine\n"
+        "from ftops.providers.registry import get_capabilities\n"
+        "from ftops.providers.engine_process import find_engine\n"
         "from ftops.records import ProviderSettings\n"
-        "for name in ('openai', 'local'): find_capabilities(ProviderSettings(name))\n"
+        "for name in ('openai', 'local'): get_capabilities(ProviderSettings(name))\n"
         "print([name for name in ('openai', 'httpx2', 'tenacity') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
@@ -27,11 +27,11 @@ def test_asking_what_a_provider_takes_imports_neither_the_client_nor_tenacity() 
 
 
 def test_each_provider_says_what_it_takes() -> None:
-    local = find_capabilities(ProviderSettings("local"))
+    local = get_capabilities(ProviderSettings("local"))
     assert (local.suffix_max, local.min_rows, local.needs_key) == (64, 1, False)
     assert "classification_betas" in local.hyperparameters
     assert local.poll_every_s == 0.3
-    remote = find_capabilities(ProviderSettings("openai"))
+    remote = get_capabilities(ProviderSettings("openai"))
     assert (remote.suffix_max, remote.min_rows, remote.needs_key) == (64, 10, True)
     figures = {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"}
     assert remote.hyperparameters == figures
@@ -41,10 +41,10 @@ def test_each_provider_says_what_it_takes() -> None:
 
 @pytest.mark.parametrize("name", ["local", "openai"])
 def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: str) -> None:
-    takes = find_capabilities(ProviderSettings(name, protocol="legacy"))
+    takes = get_capabilities(ProviderSettings(name, protocol="legacy"))
     assert takes.hyperparameters == {field.name for field in fields(Hyperparameters)} - {"beta"}
     assert (takes.suffix_max, takes.metadata, takes.seed, takes.chats) == (40, False, False, False)
-    assert takes.needs_key == find_capabilities(ProviderSettings(name)).needs_key
+    assert takes.needs_key == get_capabilities(ProviderSettings(name)).needs_key
     assert takes.auto_epochs is not None
     assert [takes.auto_epochs.estimate(rows) for rows in (0, 1, 1_000_000)] == [4, 4, 4]
 
@@ -52,7 +52,7 @@ def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: st
 def test_a_protocol_that_only_a_later_version_knows_is_refused() -> None:
     settings = ProviderSettings("local", protocol="next")  # type: ignore[arg-type]
     with pytest.raises(ProviderError, match="does not speak the next protocol") as caught:
-        find_capabilities(settings)
+        get_capabilities(settings)
     assert "current, legacy" in caught.value.hint
 
 
@@ -71,13 +71,13 @@ def test_both_protocols_of_a_provider_share_their_account_and_so_their_files(ben
 )
 def test_an_unknown_provider_is_told_with_the_nearest_name(name: str, hint: str) -> None:
     with pytest.raises(ProviderError, match="there is no provider") as caught:
-        find_capabilities(ProviderSettings(name))
+        get_capabilities(ProviderSettings(name))
     assert hint in caught.value.hint
 
 
 def test_a_setting_that_would_be_ignored_is_refused() -> None:
     with pytest.raises(ProviderError, match="'local' takes no 'base_url'"):
-        find_capabilities(ProviderSettings("local", base_url="http://127.0.0.1:1/v1"))
+        get_capabilities(ProviderSettings("local", base_url="http://127.0.0.1:1/v1"))
 
 
 def test_a_missing_key_is_told_when_it_is_needed_and_not_before(bench: Bench) -> None:
@@ -130,7 +130,7 @@ def test_address_organisation_and_project_come_from_the_environment_handed_in(
     assert headers["openai-organization"] == "org-1"
     assert headers["openai-project"] == "proj-1"
     assert provider.account == "openai:https://gateway.example/v1:org-1:proj-1"
-    assert provider.find_figures("gpt-4.1").train_usd is None
+    assert provider.get_model_info("gpt-4.1").train_usd is None
 
 
 def test_the_job_file_goes_before_the_environment(bench: Bench) -> None:
@@ -206,12 +206,12 @@ def test_rows_have_the_shape_that_the_base_model_wants(
 def test_prices_are_known_or_unknown_never_guessed(
     bench: Bench, base: str, usd: float | None
 ) -> None:
-    assert bench.build().find_figures(base).train_usd == usd
+    assert bench.build().get_model_info(base).train_usd == usd
 
 
 def test_going_on_from_a_fine_tuned_model_costs_what_its_base_costs(bench: Bench) -> None:
-    assert bench.build().find_figures("ft:gpt-4.1-mini:acme:news:1").train_usd == 5.0
-    assert bench.build(ProviderSettings("local")).find_figures("ada").train_usd == 0
+    assert bench.build().get_model_info("ft:gpt-4.1-mini:acme:news:1").train_usd == 5.0
+    assert bench.build(ProviderSettings("local")).get_model_info("ada").train_usd == 0
 
 
 def test_building_a_provider_starts_and_writes_nothing(bench: Bench) -> None:

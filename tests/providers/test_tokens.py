@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.data.tokens.vocabulary import SHA256
-from ftops.providers.engine_forecast import ask_engine
+from ftops.providers.engine_forecast import estimate_with_engine
 from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
 
 
@@ -34,5 +34,5 @@ def test_the_engine_makes_its_own_vocabulary() -> None:
     "program", ["import sys; sys.exit(1)", "print('no JSON')", "print('{\"tokens\": 1}')"]
 )
 def test_an_engine_that_cannot_say_is_no_error(tmp_path: Path, program: str) -> None:
-    assert ask_engine(tmp_path, "ada", command=(sys.executable, "-c", program)) is None
-    assert ask_engine(tmp_path, "ada", command=("/no/such/program",)) is None
+    assert estimate_with_engine(tmp_path, "ada", command=(sys.executable, "-c", program)) is None
+    assert estimate_with_engine(tmp_path, "ada", command=("/no/such/program",)) is None

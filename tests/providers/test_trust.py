@@ -10,7 +10,7 @@ import respx
 
 from ftops.errors import AuthFailed, NotTrusted, ProviderError, StorageError
 from ftops.providers.address import Destination, find_destination, is_official
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.providers.trust import Approval, Trust, TrustFile, make_approval
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
@@ -190,7 +190,7 @@ def test_a_server_on_this_machine_gets_no_key_unless_one_is_named(bench: Bench) 
 
 def test_a_missing_key_is_told_after_the_approval(tmp_path: Path) -> None:
     settings = ProviderSettings("openai", LLM.base_url, "LLM_KEY")
-    context = Context({}, tmp_path, FakeClock(), typed=settings)
+    context = ProviderContext({}, tmp_path, FakeClock(), typed=settings)
     with pytest.raises(AuthFailed, match="LLM_KEY is not set"):
         build_provider(settings, context).ensure_ready()
 

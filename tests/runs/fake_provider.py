@@ -17,8 +17,8 @@ from typing import Any
 from ftops.capabilities import Capabilities, EpochRule
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
-from ftops.providers.figures import ModelFigures
-from ftops.providers.protocol import MayBe, OnBytes, UploadMemory, any_job
+from ftops.providers.figures import ModelInfo
+from ftops.providers.provider import JobFilter, OnBytes, UploadCheckpoint, any_job
 from ftops.records import (
     Checkpoint,
     Completion,
@@ -104,8 +104,8 @@ class FakeProvider:
     def row_format(self, model: str) -> RowFormat:
         return self.format
 
-    def find_figures(self, model: str) -> ModelFigures:
-        return ModelFigures(
+    def get_model_info(self, model: str) -> ModelInfo:
+        return ModelInfo(
             train_usd=self.price_usd,
             input_usd=self.asking_usd,
             output_usd=self.asking_usd,
@@ -117,7 +117,12 @@ class FakeProvider:
         self._enter("ensure_ready")
 
     def upload_file(
-        self, path: Path, *, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+        self,
+        path: Path,
+        *,
+        filename: str,
+        on_bytes: OnBytes,
+        memory: UploadCheckpoint | None = None,
     ) -> RemoteFile:
         self._enter("upload_file")
         content = path.read_bytes()
@@ -191,11 +196,11 @@ class FakeProvider:
         self._lose_answer("create_job")
         return job
 
-    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
+    def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         self._enter("find_job")
         for job in reversed(self.jobs()):
             listed = job.created_at + timedelta(seconds=self.listing_lag_s) <= self.clock.now()
-            if listed and self._is_asked_for(job, request) and may_be(job):
+            if listed and self._is_asked_for(job, request) and job_filter(job):
                 return job
         return None
 
@@ -276,7 +281,7 @@ class FakeProvider:
             for number in range(1, min(looks, STEPS) + 1)
         ]
 
-    def await_events(
+    def stream_events(
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
         if self.streams:
@@ -285,7 +290,7 @@ class FakeProvider:
         return iter(())
 
     @property
-    def moderator(self) -> str:
+    def moderation_model(self) -> str:
         return "nobody"
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -323,7 +328,7 @@ class FakeProvider:
         if self.loading_lag > 0:
             self.loading_lag -= 1
             raise NotFound(f"the model {model} does not exist", status=404)
-        refused = self.find_refused(model)
+        refused = self.get_refused_parameters(model)
         if model in self.voices:
             return [
                 Completion(self.voices[model](prompt), "stop", 10, 1, refused_parameters=refused)
@@ -342,7 +347,7 @@ class FakeProvider:
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         yield self.complete(model, [prompt], sampling)[0].text
 
-    def find_refused(self, model: str) -> Mapping[str, str | None]:
+    def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
         return self.refused.get(model, {})
 
     def close(self) -> None: ...

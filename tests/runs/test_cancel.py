@@ -18,7 +18,7 @@ from ftops.errors import (
     UnknownRun,
     Unreachable,
 )
-from ftops.records import PartedUpload, Run, RunStatus, Stage
+from ftops.records import MultipartUpload, Run, RunStatus, Stage
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_job_file, cancel_run, drive, open_run
 from tests.runs.desks import Bench
@@ -274,7 +274,7 @@ def begin_parts(bench: Bench) -> Run:
         bench.run(bench.write_job(validation_file=None))
     (call,) = bench.ledger.list_open_calls("upload_file")
     later = bench.clock.now() + timedelta(hours=1)
-    bench.ledger.begin_parts(call, PartedUpload("upload-1", 40, later))
+    bench.ledger.begin_parts(call, MultipartUpload("upload-1", 40, later))
     return bench.ledger.get_run(call.run_id)
 
 

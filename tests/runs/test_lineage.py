@@ -9,7 +9,7 @@ import pytest
 
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, MetricResult
-from ftops.providers.figures import ModelFigures
+from ftops.providers.figures import ModelInfo
 from ftops.records import (
     Json,
     ProviderSettings,
@@ -145,7 +145,7 @@ def test_an_older_or_damaged_evaluation_counts_as_none(tmp_path: Path, text: str
 
 def test_training_costs_what_was_trained_on() -> None:
     made = make_generation(prepare={"cost_usd": 9.0}, follow={"trained_tokens": 200_000})
-    cost = lineage.find_training_cost(made, ModelFigures(train_usd=25.0))
+    cost = lineage.find_training_cost(made, ModelInfo(train_usd=25.0))
     assert cost is not None
     assert cost.to_json() == {"usd": 5.0, "trained_tokens": 200_000, "estimated": False}
 
@@ -155,13 +155,13 @@ def test_without_tokens_or_price_the_estimate_counts(
     follow: dict[str, Json], price: float | None
 ) -> None:
     made = make_generation(prepare={"cost_usd": 9.0}, follow=follow)
-    cost = lineage.find_training_cost(made, ModelFigures(train_usd=price))
+    cost = lineage.find_training_cost(made, ModelInfo(train_usd=price))
     assert cost is not None
     assert cost.to_json() == {"usd": 9.0, "trained_tokens": None, "estimated": True}
 
 
 def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
-    assert lineage.find_training_cost(make_generation(), ModelFigures()) is None
+    assert lineage.find_training_cost(make_generation(), ModelInfo()) is None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
 def test_the_end_is_the_earlier_of_what_is_told_and_what_is_known(
     told: str | None, known: date | None, expected: date | None
 ) -> None:
-    found = lineage.find_shutdown_date(told, ModelFigures(shutdown=known))
+    found = lineage.find_shutdown_date(told, ModelInfo(shutdown=known))
     assert found == expected
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from ftops.errors import JobFailed, PermissionRefused
-from ftops.providers.registry import Context, build_provider
+from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import JobProtocol, Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
@@ -35,7 +35,7 @@ def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJ
         write_rows(
             bench.folder / "many.jsonl", [(f"question {n}\n\n", f" {n % 3}") for n in range(30)]
         )
-        context = Context({"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock)
+        context = ProviderContext({"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock)
         provider = build_provider(job.spec.provider_settings(), context)
         desk = RunContext(bench.ledger, provider, bench.clock, bench.home, bench.seen)
         yield server, job, desk

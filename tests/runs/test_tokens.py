@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ftops.data.summary import DataSummary, check_file
 from ftops.data.tokens.counter import Counter, Counting
-from ftops.providers.engine_forecast import EngineForecast
+from ftops.providers.engine_forecast import EngineEstimate
 from ftops.runs.estimate import Estimate
 from ftops.runs.preview import preview
 from ftops.runs.tokens import TokenCounter
 from tests.runs.desks import Bench
 
-FORECAST = EngineForecast(
+FORECAST = EngineEstimate(
     tokens=777, learned_tokens=70, longest=20, cut_rows=2, vocabulary=300, n_epochs=9, batch_size=4
 )
 
@@ -68,7 +68,7 @@ def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> No
 def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
     asked: list[tuple[Path, str]] = []
 
-    def ask(path: Path, model: str) -> EngineForecast | None:
+    def ask(path: Path, model: str) -> EngineEstimate | None:
         asked.append((path, model))
         return FORECAST
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ftops.errors import NotFound, RunError, Unreachable
-from ftops.records import PartedUpload, RunStatus, Stage
+from ftops.records import MultipartUpload, RunStatus, Stage
 from ftops.runs.context import get_run_folder
 from tests.runs.desks import TRAINING, Bench, write_rows
 
@@ -80,7 +80,7 @@ def test_a_file_whose_parts_nobody_has_put_together_is_not_waited_for(bench: Ben
         bench.run(job)
     (call,) = bench.ledger.list_open_calls("upload_file")
     hour = timedelta(hours=1)
-    bench.ledger.begin_parts(call, PartedUpload("upload-1", 40, bench.clock.now() + hour))
+    bench.ledger.begin_parts(call, MultipartUpload("upload-1", 40, bench.clock.now() + hour))
     began_s = bench.clock.monotonic_s()
     waits: list[float] = []
     bench.provider.before("upload_file", lambda: waits.append(bench.clock.monotonic_s() - began_s))

@@ -15,7 +15,7 @@ def make_aim(target: str | None) -> "Aim":
         return Aim()
     from ftops.cli import wiring
     from ftops.errors import UsageError
-    from ftops.providers.registry import PROVIDERS, find_capabilities
+    from ftops.providers.registry import PROVIDERS, get_capabilities
     from ftops.records import ProviderSettings
 
     provider, _, model = target.partition("/")
@@ -27,7 +27,7 @@ def make_aim(target: str | None) -> "Aim":
             )
         provider, model = "openai", target
     settings = ProviderSettings(type=provider)
-    capabilities = find_capabilities(settings)
+    capabilities = get_capabilities(settings)
     row_format = None
     if model and not capabilities.any_row_format:
         with wiring.open_provider(settings) as built:

@@ -47,12 +47,12 @@ def prepare_moderation(
     """
     from ftops.cli.data.held_input import check_is_file
     from ftops.cli.environment import read_environ
-    from ftops.providers.address import find_base_url
+    from ftops.providers.address import get_base_url
 
     settings = ProviderSettings(type=provider)
     require_moderation(settings)
     check_is_file(*map(Path, files))
-    host = urlsplit(find_base_url(settings, read_environ())).netloc
+    host = urlsplit(get_base_url(settings, read_environ())).netloc
     if not yes and not _is_interactive(out):
         raise Refused(
             f"nothing was sent: nobody can be asked whether the texts may go to {host}",
@@ -124,7 +124,7 @@ def _open_courtroom(out: Output, moderation: Moderation) -> "Iterator[Courtroom]
     from ftops.data.screening.verdicts import Verdicts
 
     with wiring.open_provider(moderation.settings) as provider:
-        verdicts = Verdicts(wiring.get_home(), f"{provider.account} {provider.moderator}")
+        verdicts = Verdicts(wiring.get_home(), f"{provider.account} {provider.moderation_model}")
         progress = Progress(out.remark, SystemClock())
         yield Courtroom(provider.moderate, verdicts, progress.sent)
 

@@ -14,7 +14,7 @@ from ftops.cli.output import Output
 
 if TYPE_CHECKING:
     from ftops.data.reading.source import Source
-    from ftops.providers.engine_forecast import EngineForecast
+    from ftops.providers.engine_forecast import EngineEstimate
 
 _DEFAULT_VOCABULARY = "o200k_base"
 _MOST_FORETOLD_BYTES = 20_000_000  # the engine reads a file for some seconds up to here
@@ -51,16 +51,16 @@ def stats(
     from ftops.cli.data.stats_view import render_stats, stats_to_json
     from ftops.data.reading.source import open_source
     from ftops.data.stats.measure import measure_source
-    from ftops.providers.offers import find_offer, list_offers
+    from ftops.providers.trainable_model import get_trainable_model, list_trainable_models
 
     options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
     source = open_source(None if file == "-" else Path(file), options, stdin=sys.stdin.buffer)
-    catalogue = wiring.open_catalogue()
+    catalogue = wiring.open_model_catalog()
     if aim.model:
-        offers = [find_offer(catalogue, aim.provider, aim.model)]
+        offers = [get_trainable_model(catalogue, aim.provider, aim.model)]
     else:
-        offers = list(list_offers(catalogue, aim.provider if target else ""))
+        offers = list(list_trainable_models(catalogue, aim.provider if target else ""))
     asked = aim.gauge.vocabulary or _DEFAULT_VOCABULARY
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
     if fetch:
@@ -77,10 +77,10 @@ def stats(
     )
 
 
-def _foretell(source: "Source", model: str) -> "EngineForecast | None":
+def _foretell(source: "Source", model: str) -> "EngineEstimate | None":
     """What the engine says of the file, where it can read it as it is and in a short time."""
-    from ftops.providers.engine_forecast import ask_engine
+    from ftops.providers.engine_forecast import estimate_with_engine
 
     if source.plain is None or source.plain.stat().st_size > _MOST_FORETOLD_BYTES:
         return None
-    return ask_engine(source.plain, model)
+    return estimate_with_engine(source.plain, model)

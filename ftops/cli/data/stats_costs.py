@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from ftops.data.stats.measure import DataFigures
 from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
-from ftops.providers.engine_forecast import EngineForecast
-from ftops.providers.offers import Offer
+from ftops.providers.engine_forecast import EngineEstimate
 from ftops.providers.tokens import ENGINE_VOCABULARY
+from ftops.providers.trainable_model import TrainableModel
 from ftops.records import RowFormat
 
 # A prompt and its completion become a chat of two messages.
@@ -33,15 +33,15 @@ class JobCost:
 
 def estimate_costs(
     figures: DataFigures,
-    offers: Iterable[Offer],
+    offers: Iterable[TrainableModel],
     exact: frozenset[str],
-    ask_engine: Callable[[str], EngineForecast | None],
+    estimate_with_engine: Callable[[str], EngineEstimate | None],
 ) -> Iterator[JobCost]:
     """A line for each model that takes such rows; `exact` names vocabularies that are at hand."""
-    forecast: EngineForecast | None = None
+    forecast: EngineEstimate | None = None
     for offer in offers:
         if offer.vocabulary == ENGINE_VOCABULARY:
-            forecast = forecast or ask_engine(offer.model)
+            forecast = forecast or estimate_with_engine(offer.model)
             if forecast is not None:
                 chosen = forecast.n_epochs, forecast.batch_size
                 yield _cost(offer, forecast.tokens, *chosen, is_exact=True)
@@ -56,7 +56,7 @@ def estimate_costs(
             yield _cost(offer, tokens, epochs, batch, is_exact=offer.vocabulary in exact)
 
 
-def count_for(figures: DataFigures, offer: Offer) -> int | None:
+def count_for(figures: DataFigures, offer: TrainableModel) -> int | None:
     """The tokens that the model would read in an epoch; None when it takes no such rows."""
     found = figures.verdict.format
     counted = figures.tally.tokens.get(offer.vocabulary)
@@ -73,7 +73,12 @@ def count_for(figures: DataFigures, offer: Offer) -> int | None:
 
 
 def _cost(
-    offer: Offer, tokens: int, epochs: int | None, batch_size: int | None, *, is_exact: bool
+    offer: TrainableModel,
+    tokens: int,
+    epochs: int | None,
+    batch_size: int | None,
+    *,
+    is_exact: bool,
 ) -> JobCost:
     usd = offer.price_usd
     if usd:

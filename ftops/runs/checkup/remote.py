@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftops.errors import AuthFailed, FtopsError, NotFound
 from ftops.ledger.ledger import Ledger
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Model, RemoteFile, Run, RunStatus
 from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 from ftops.runs.commands import format_command, format_follow_command, format_run_command

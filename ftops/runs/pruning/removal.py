@@ -18,7 +18,7 @@ from ftops.errors import FtopsError, NotFound, PermissionRefused, ProviderError,
 from ftops.files import remove_path, rename_dir
 from ftops.http.request_log import run_scope
 from ftops.ledger.ledger import Ledger, RemoteCall
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import ProviderSettings, Run, RunId, Stage
 from ftops.runs.context import get_run_folder
 from ftops.runs.lock import hold_run

@@ -23,7 +23,7 @@ from ftops.errors import (
     RunError,
 )
 from ftops.ledger.ledger import RemoteCall
-from ftops.providers.protocol import KEY_MARK, RUN_MARK
+from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.records import Job, JobRequest, Json, Method, Run, RunStatus, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.reconcile import (
@@ -83,7 +83,7 @@ def build_request(
 ) -> JobRequest:
     """The request of this run for these files at the provider."""
     spec, capabilities = work.spec, work.desk.provider.capabilities
-    marks = {RUN_MARK: _mark(work), KEY_MARK: work.run.key[:32]}
+    marks = {RUN_ID_METADATA: _mark(work), RUN_KEY_METADATA: work.run.key[:32]}
     return JobRequest(
         model=spec.model,
         training_file=training_file,

@@ -64,7 +64,7 @@ def _wait(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
         if job.ended:
             return job
         wait_s = work.grant(signs.choose_pause_s())
-        for event in desk.provider.await_events(job_id, known=known, wait_s=wait_s):
+        for event in desk.provider.stream_events(job_id, known=known, wait_s=wait_s):
             known = _keep(work, job_id, [event], known)
             signs.see(job, news=True)
 

@@ -10,7 +10,7 @@ from ftops.data.prepare import Recipe, prepare_file
 from ftops.data.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.preconditions import check_evaluation
-from ftops.providers.protocol import Provider
+from ftops.providers.provider import Provider
 from ftops.records import Json, RowFormat, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.estimate import Estimate, assume_epochs, check_limits
@@ -107,7 +107,7 @@ def make_estimate(
     counted = tokens.count(training.summary, provider, spec.model)
     if n_epochs is None and spec.hyperparameters.batch_size == "auto":
         n_epochs = counted.n_epochs
-    figures = provider.find_figures(spec.model)
+    figures = provider.get_model_info(spec.model)
     return Estimate(
         tokens=counted.tokens,
         n_epochs=n_epochs,

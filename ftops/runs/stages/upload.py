@@ -11,7 +11,7 @@ from ftops import crashpoints
 from ftops.errors import NotFound, RunError
 from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
-from ftops.records import Json, PartedUpload, RemoteFile, Stage
+from ftops.records import Json, MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.keys import make_remote_name
 from ftops.runs.stage_context import StageContext, StageResult
@@ -24,15 +24,15 @@ _GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class CallMemory:
-    """The `UploadMemory` of a call: what the ledger knows of its upload in parts."""
+    """The `UploadCheckpoint` of a call: what the ledger knows of its upload in parts."""
 
     ledger: Ledger
     call: RemoteCall
 
-    def find(self) -> PartedUpload | None:
+    def find(self) -> MultipartUpload | None:
         return self.ledger.find_parts(self.call)
 
-    def begun(self, upload: PartedUpload) -> None:
+    def begun(self, upload: MultipartUpload) -> None:
         self.ledger.begin_parts(self.call, upload)
 
     def part_done(self, number: int, part_id: str) -> None:

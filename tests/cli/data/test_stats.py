@@ -9,15 +9,15 @@ from ftops.cli.data.stats_costs import count_for, estimate_costs
 from ftops.data.reading.source import open_source
 from ftops.data.stats.measure import DataFigures, measure_source
 from ftops.data.tokens.estimate import Estimator
-from ftops.providers.catalogue import Catalogue
-from ftops.providers.engine_forecast import EngineForecast
-from ftops.providers.offers import Offer, find_offer
+from ftops.providers.engine_forecast import EngineEstimate
+from ftops.providers.model_catalog import ModelCatalog
+from ftops.providers.trainable_model import TrainableModel, get_trainable_model
 from ftops.records import RowFormat
 from tests.cli.running import ftops
 from tests.data.data_files import chat, pair, write_rows
 from tests.fakes import FakeClock
 
-FORECAST = EngineForecast(
+FORECAST = EngineEstimate(
     tokens=500, learned_tokens=50, longest=9, cut_rows=0, vocabulary=300, n_epochs=4, batch_size=4
 )
 
@@ -27,8 +27,8 @@ def figures_of(folder: Path, rows: list[object]) -> DataFigures:
     return measure_source(source, [Estimator("o200k_base"), Estimator("cl100k_base")])
 
 
-def offer(model: str, provider: str = "openai") -> Offer:
-    return find_offer(Catalogue(Path("there is none"), FakeClock()), provider, model)
+def offer(model: str, provider: str = "openai") -> TrainableModel:
+    return get_trainable_model(ModelCatalog(Path("there is none"), FakeClock()), provider, model)
 
 
 def test_pairs_cost_more_as_chats_and_chats_cannot_become_pairs(tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_a_row_costs_no_more_than_the_model_reads_of_it(tmp_path: Path) -> None:
 def test_the_cost_is_tokens_times_epochs_times_the_price(tmp_path: Path) -> None:
     figures = figures_of(tmp_path, [pair("a" * 42, "b" * 42)] * 100)
     offers = [
-        Offer("openai", "known", 10.0, RowFormat.COMPLETION, "o200k_base", None,
+        TrainableModel("openai", "known", 10.0, RowFormat.COMPLETION, "o200k_base", None,
               offer("davinci-002").auto_epochs),
-        Offer("openai", "unknown", None, None, "o200k_base", None, None),
+        TrainableModel("openai", "unknown", None, None, "o200k_base", None, None),
         offer("ada", "local"),
     ]  # fmt: skip
     known, unknown, local = estimate_costs(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.errors import ModelsFileError
-from ftops.providers.figures import FIGURES, SHIPPED, ModelFigures, Origin
+from ftops.providers.figures import MODEL_FIELDS, SHIPPED, ModelInfo, Origin
 from ftops.providers.models_file import Entry, ModelsFile, Value, is_host, read_models_file
 from ftops.providers.wire import find_base_model
 
@@ -25,14 +25,14 @@ FILENAME = "models.toml"
 _SNAPSHOT = re.compile(r"(.+)-(\d{4}-\d{2}-\d{2}|\d{4})")
 
 
-class Catalogue:
+class ModelCatalog:
     """Both files, read when the first question comes; ModelsFileError when the user's is wrong."""
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self._path = home / FILENAME
         self._clock = clock
 
-    def find_figures(self, tables: Sequence[str], model: str) -> ModelFigures:
+    def get_model_info(self, tables: Sequence[str], model: str) -> ModelInfo:
         """All that is known of the model where a provider has these names, narrowest first.
 
         A fine-tuned model has the figures of its base, where no table names itself.
@@ -46,8 +46,8 @@ class Catalogue:
                     found[name] = value
                     confirmed = name not in entry.unconfirmed
                     origins[name] = Origin(file.as_of, file.source, confirmed)
-        return ModelFigures(
-            **{name: found.get(name) for name in FIGURES},  # type: ignore[arg-type]  # as checked
+        return ModelInfo(
+            **{name: found.get(name) for name in MODEL_FIELDS},  # type: ignore[arg-type]  # as checked
             origins=origins,
             price_advice=self._advise(tables, names[-1]) if "train_usd" not in found else "",
         )
@@ -68,7 +68,7 @@ class Catalogue:
         for model in named:
             if model in parents:
                 continue
-            figures = self.find_figures((table,), model)
+            figures = self.get_model_info((table,), model)
             ended = figures.shutdown is not None and figures.shutdown <= today
             if figures.train_usd is not None and not ended:
                 yield model
@@ -134,7 +134,7 @@ def read_shipped() -> ModelsFile:
     return read_models_file((files("ftops.providers") / FILENAME).read_bytes(), SHIPPED)
 
 
-def find_last_day(table: str, figure: str) -> date | None:
+def get_last_date(table: str, figure: str) -> date | None:
     """The latest day that ftops knows of any model there: `no_jobs_from` or `shutdown`."""
     entries = read_shipped().entries.get(table, {}).values()
     days = (entry.values.get(figure) for entry in entries)

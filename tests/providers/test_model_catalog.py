@@ -8,9 +8,9 @@ import pytest
 
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.errors import ModelsFileError
-from ftops.providers.address import list_tables
-from ftops.providers.catalogue import Catalogue, find_last_day
-from ftops.providers.figures import FIGURES, ModelFigures, Origin
+from ftops.providers.address import list_catalog_tables
+from ftops.providers.figures import MODEL_FIELDS, ModelInfo, Origin
+from ftops.providers.model_catalog import ModelCatalog, get_last_date
 from ftops.providers.registry import PROVIDERS
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
@@ -21,8 +21,8 @@ OPENAI = ("openai",)
 FOREIGN = ("llm.example.com:443", "llm.example.com")
 
 
-def look(home: Path, model: str, tables: tuple[str, ...] = OPENAI) -> ModelFigures:
-    return Catalogue(home, FakeClock()).find_figures(tables, model)
+def look(home: Path, model: str, tables: tuple[str, ...] = OPENAI) -> ModelInfo:
+    return ModelCatalog(home, FakeClock()).get_model_info(tables, model)
 
 
 def own(home: Path, text: str) -> Path:
@@ -37,7 +37,7 @@ def test_what_ftops_knows_is_dated_and_said_to_be_its_own(tmp_path: Path) -> Non
     assert found.origins["train_usd"] == Origin(DAY, "ftops")
     assert (found.no_jobs_from, found.shutdown) == (date(2027, 1, 6), date(2027, 1, 14))
     assert found.price_advice == ""
-    assert set(found.to_json()) == set(FIGURES)
+    assert set(found.to_json()) == set(MODEL_FIELDS)
     assert found.to_json()["shutdown"] == {
         "value": "2027-01-14",
         "as_of": "2026-11-22",
@@ -143,13 +143,13 @@ def test_a_foreign_server_has_the_prices_of_its_own_host_and_no_others(tmp_path:
 def test_only_openai_itself_goes_by_the_name_of_openai(
     base_url: str | None, tables: tuple[str, ...]
 ) -> None:
-    assert list_tables(ProviderSettings("openai", base_url=base_url), {}) == tables
+    assert list_catalog_tables(ProviderSettings("openai", base_url=base_url), {}) == tables
 
 
 def test_the_address_may_come_from_the_environment() -> None:
     environ = {"OPENAI_BASE_URL": "https://llm.example.com/v1"}
-    assert list_tables(ProviderSettings("openai"), environ) == FOREIGN
-    assert list_tables(ProviderSettings("local"), environ) == ("local",)
+    assert list_catalog_tables(ProviderSettings("openai"), environ) == FOREIGN
+    assert list_catalog_tables(ProviderSettings("local"), environ) == ("local",)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_lines_for_an_unknown_price_can_be_pasted(
     tmp_path: Path, base_url: str | None, table: str, before: str
 ) -> None:
     path = own(tmp_path, before) if before else tmp_path / "models.toml"
-    tables = list_tables(ProviderSettings("openai", base_url=base_url), {})
+    tables = list_catalog_tables(ProviderSettings("openai", base_url=base_url), {})
     advice = look(tmp_path, "some/model.v2", tables).price_advice
     head, _, lines = advice.partition("\n\n")
     assert str(path) in head
@@ -205,21 +205,21 @@ def test_a_wrong_file_stands_in_the_way_of_figures_alone(bench: Bench) -> None:
     provider = bench.build()
     assert provider.get_model("ada").id == "ada"
     with pytest.raises(ModelsFileError, match=r"models\.toml:1:4"):
-        provider.find_figures("ada")
+        provider.get_model_info("ada")
 
 
 def test_a_provider_reads_the_file_of_its_home(bench: Bench) -> None:
     own(bench.home, 'as_of = 2026-12-01\n["127.0.0.1:9"."gpt-4.1"]\ntrain_usd = 2\n')
     foreign = bench.build(ProviderSettings("openai", base_url="http://127.0.0.1:9/v1"))
-    assert foreign.find_figures("ft:gpt-4.1:acme::1").train_usd == 2
-    assert bench.build().find_figures("gpt-4.1").train_usd == 25.0
+    assert foreign.get_model_info("ft:gpt-4.1:acme::1").train_usd == 2
+    assert bench.build().get_model_info("gpt-4.1").train_usd == 25.0
 
 
 def test_what_can_be_trained_is_told_by_snapshot_until_it_ends(tmp_path: Path) -> None:
     own(tmp_path, "as_of = 2026-11-22\n[openai.our-base]\ntrain_usd = 1\n")
 
     def names(day: datetime) -> list[str]:
-        return list(Catalogue(tmp_path, FakeClock(day)).list_trainable("openai"))
+        return list(ModelCatalog(tmp_path, FakeClock(day)).list_trainable("openai"))
 
     before = names(datetime(2026, 9, 1, tzinfo=UTC))
     assert before[0] == "our-base"
@@ -230,6 +230,6 @@ def test_what_can_be_trained_is_told_by_snapshot_until_it_ends(tmp_path: Path) -
 
 
 def test_the_last_days_of_a_provider_are_those_of_its_models() -> None:
-    assert find_last_day("openai", "shutdown") == date(2027, 1, 14)
-    assert find_last_day("openai", "no_jobs_from") == date(2027, 1, 6)
-    assert find_last_day("nobody", "shutdown") is None
+    assert get_last_date("openai", "shutdown") == date(2027, 1, 14)
+    assert get_last_date("openai", "no_jobs_from") == date(2027, 1, 6)
+    assert get_last_date("nobody", "shutdown") is None

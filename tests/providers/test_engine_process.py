@@ -16,8 +16,8 @@ from ftops.clock import SystemClock
 from ftops.errors import EngineError, StorageError, Unreachable
 from ftops.http.retry import RetryPolicy
 from ftops.providers.calls import Caller
-from ftops.providers.engine_endpoint import EngineEndpoint
-from ftops.providers.local import find_engine, start_engine, stop_engine
+from ftops.providers.engine_process import find_engine, start_engine, stop_engine
+from ftops.providers.local import EngineEndpoint
 from ftops.records import EngineAddress
 from tests.fakes import FakeClock
 

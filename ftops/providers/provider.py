@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from ftops.capabilities import Capabilities
-from ftops.providers.figures import ModelFigures
+from ftops.providers.figures import ModelInfo
 from ftops.records import (
     Checkpoint,
     Completion,
@@ -13,7 +13,7 @@ from ftops.records import (
     JobEvent,
     JobRequest,
     Model,
-    PartedUpload,
+    MultipartUpload,
     Prompt,
     RemoteFile,
     RowFormat,
@@ -21,11 +21,11 @@ from ftops.records import (
 )
 
 # The metadata by which a job is told: which run it was made for, and which key that run has.
-RUN_MARK = "ftops_run"
-KEY_MARK = "ftops_key"
+RUN_ID_METADATA = "ftops_run"
+RUN_KEY_METADATA = "ftops_key"
 
 OnBytes: TypeAlias = Callable[[int, int], None]  # (bytes sent so far, bytes in all)
-MayBe: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is looked for
+JobFilter: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is looked for
 
 
 def any_job(_job: Job) -> bool:
@@ -33,16 +33,16 @@ def any_job(_job: Job) -> bool:
     return True
 
 
-class UploadMemory(Protocol):
+class UploadCheckpoint(Protocol):
     """What is remembered of an upload in parts, so that another process can go on with it.
 
     All methods are called by the thread that called `upload_file`.
     """
 
-    def find(self) -> PartedUpload | None:
+    def find(self) -> MultipartUpload | None:
         """The upload that was begun, with the parts that the provider has confirmed."""
 
-    def begun(self, upload: PartedUpload) -> None:
+    def begun(self, upload: MultipartUpload) -> None:
         """The provider expects parts of this one from now on; an earlier one is of no use."""
 
     def part_done(self, number: int, part_id: str) -> None:
@@ -52,13 +52,13 @@ class UploadMemory(Protocol):
         """The provider is about to be asked to make a file of all parts."""
 
 
-class Forgetful:
+class NoCheckpoint:
     """Remembers nothing."""
 
-    def find(self) -> PartedUpload | None:
+    def find(self) -> MultipartUpload | None:
         return None
 
-    def begun(self, upload: PartedUpload) -> None: ...
+    def begun(self, upload: MultipartUpload) -> None: ...
     def part_done(self, number: int, part_id: str) -> None: ...
     def completing(self) -> None: ...
 
@@ -85,7 +85,7 @@ class Provider(Protocol):
     def row_format(self, model: str) -> RowFormat:
         """The shape of training rows and of prompts that `model` wants."""
 
-    def find_figures(self, model: str) -> ModelFigures:
+    def get_model_info(self, model: str) -> ModelInfo:
         """What `model` costs and takes, as far as that is known; asks nobody.
 
         ModelsFileError when the user's own figures cannot be read.
@@ -95,7 +95,12 @@ class Provider(Protocol):
         """Make sure that somebody answers: the local provider starts its engine here."""
 
     def upload_file(
-        self, path: Path, *, filename: str, on_bytes: OnBytes, memory: UploadMemory | None = None
+        self,
+        path: Path,
+        *,
+        filename: str,
+        on_bytes: OnBytes,
+        memory: UploadCheckpoint | None = None,
     ) -> RemoteFile:
         """Send training data under the name `filename`; returns once the provider has it.
 
@@ -125,12 +130,12 @@ class Provider(Protocol):
         provider that knows `request.idempotency_key` returns the job that it made for it.
         """
 
-    def find_job(self, request: JobRequest, *, may_be: MayBe = any_job) -> Job | None:
+    def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         """The newest job that an earlier `create_job(request)` made.
 
         Told by its metadata `ftops_run`, or `ftops_key` when the request carries that mark alone.
         Where no metadata is kept, the newest job that was asked for in the same words. Jobs for
-        which `may_be` does not hold are passed over.
+        which `job_filter` does not hold are passed over.
         """
 
     def get_job(self, job_id: str) -> Job: ...
@@ -146,7 +151,7 @@ class Provider(Protocol):
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         """The job's events whose ids are not in `known`, oldest first, each once."""
 
-    def await_events(
+    def stream_events(
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
         """Let about `wait_s` pass, and hand on what happens to the job, as it happens.
@@ -172,14 +177,14 @@ class Provider(Protocol):
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         """One answer, piece by piece; an error follows the pieces of one that was cut off."""
 
-    def find_refused(self, model: str) -> Mapping[str, str | None]:
+    def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
         """The parameters that `model` has refused in this process.
 
         Each with the name under which it is sent instead, or None where it is left out.
         """
 
     @property
-    def moderator(self) -> str:
+    def moderation_model(self) -> str:
         """The model that judges texts: what one says is no word of another."""
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:

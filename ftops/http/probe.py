@@ -7,12 +7,12 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ftops.providers.address import is_loopback
+from ftops.http.address import is_loopback
 
 _TIMEOUT_S = 5.0
 
 
-class FollowNoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirectHandler(urllib.request.HTTPRedirectHandler):
     """Makes an error of each redirect: urllib would send the headers along, a token included."""
 
     def redirect_request(self, *_request: object) -> None:
@@ -25,7 +25,7 @@ def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | Non
     Any answer will do, a refusal too: each carries a date, exact to the second.
     """
     handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
-    opener = urllib.request.build_opener(FollowNoRedirect(), *handlers)
+    opener = urllib.request.build_opener(NoRedirectHandler(), *handlers)
     request = urllib.request.Request(base_url, method="HEAD")
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as answer:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.providers.catalogue import Catalogue
+from ftops.providers.model_catalog import ModelCatalog
 from ftops.providers.registry import PROVIDERS
 from ftops.providers.tokens import find_vocabulary_name
 from ftops.records import (
@@ -16,7 +16,7 @@ _COMPLETING = frozenset({"davinci-002", "babbage-002"})
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class TrainableModel:
     """A base model that can be trained.
 
     `price_usd` is for a million trained tokens, None where it is not known; `row_format` None takes
@@ -33,20 +33,20 @@ class Offer:
     auto_batch: BatchRule | None = None
 
 
-def list_offers(catalogue: Catalogue, provider: str = "") -> Iterator[Offer]:
+def list_trainable_models(catalogue: ModelCatalog, provider: str = "") -> Iterator[TrainableModel]:
     """All whose price is known, of that provider or of each."""
     models = {"local": _LOCAL, "openai": catalogue.list_trainable("openai")}
     for name in [provider] if provider else models:
         for model in models.get(name, ()):
-            yield find_offer(catalogue, name, model)
+            yield get_trainable_model(catalogue, name, model)
 
 
-def find_offer(catalogue: Catalogue, provider: str, model: str) -> Offer:
+def get_trainable_model(catalogue: ModelCatalog, provider: str, model: str) -> TrainableModel:
     """What is known of one model; it need not be one that anybody offers."""
-    figures = catalogue.find_figures((provider,), model)
+    figures = catalogue.get_model_info((provider,), model)
     capabilities = PROVIDERS[provider].capabilities["current"]
     shape = RowFormat.COMPLETION if model in _COMPLETING else RowFormat.CHAT
-    return Offer(
+    return TrainableModel(
         provider=provider,
         model=model,
         price_usd=figures.train_usd,
