@@ -3,6 +3,7 @@
 job.schema.json        JSON Schema of the job file
 docs/job-file.md       the job file's fields
 docs/cli.md            every command with its options
+ftops/cli/help.txt     the same, as `ftops COMMAND --help` prints it
 docs/data-checks.md    every check of data
 docs/data-fixes.md     every fix of data
 docs/data-formats.md   the layouts of rows that are read
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
+from ftops.cli.reference import render_transcript
 from ftops.data.checks.registry import render_catalogue
 from ftops.data.fixes.registry import render_fixes
 from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
@@ -173,6 +175,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "job.schema.json": render_schema,
     "docs/job-file.md": render_job_file,
     "docs/cli.md": render_cli,
+    "ftops/cli/help.txt": render_transcript,
     "docs/data-checks.md": render_data_checks,
     "docs/data-fixes.md": render_data_fixes,
     "docs/data-formats.md": render_data_formats,

@@ -3,15 +3,14 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ftops.cli import wiring
+from ftops.cli.environment import open_ledger
+from ftops.cli.factory import find_chosen_provider, open_providers
 from ftops.cli.named import NamedModel, find_named_model, near_names_shown
+from ftops.data.plans.asking import find_labels, find_marks, prepare_question
 from ftops.errors import DatasetError
-
-if TYPE_CHECKING:
-    from ftops.providers.provider import Provider
-    from ftops.records import Message, Prompt
+from ftops.providers.provider import Provider
+from ftops.records import Message, Prompt, RowFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class Addressee:
     """A model at its provider; `raw` leaves questions and answers alone."""
 
     named: NamedModel
-    source: "Provider"
+    source: Provider
     raw: bool = False
 
     @property
@@ -29,8 +28,6 @@ class Addressee:
     @property
     def takes_chats(self) -> bool:
         """Whether it is asked by messages, so that it can be told what was said before."""
-        from ftops.records import RowFormat
-
         tuned = self.named.tuned
         shape = tuned.row_format if tuned else self.source.row_format(self.name)
         return shape is not RowFormat.COMPLETION
@@ -43,8 +40,6 @@ class Addressee:
 
     def find_labels(self) -> Mapping[str, str]:
         """What answers stand for, where numbers stand for labels."""
-        from ftops.data.plans.asking import find_labels
-
         return find_labels(None if self.raw else self.named.plan)
 
     def find_system(self) -> str | None:
@@ -54,13 +49,11 @@ class Addressee:
         system = prepare.get("system") if isinstance(prepare, Mapping) else None
         return system if isinstance(system, str) else None
 
-    def make_prompt(self, asked: "Prompt") -> "Prompt":
+    def make_prompt(self, asked: Prompt) -> Prompt:
         """The question in the shape of the model's training rows.
 
         DatasetError for a chat that a model of completions cannot be asked.
         """
-        from ftops.records import Message
-
         if not isinstance(asked, str):
             return self._make_chat(asked)
         if self.takes_chats:
@@ -71,24 +64,18 @@ class Addressee:
             return text
         return text + tuned.separator
 
-    def make_turn(self, text: str) -> "Message":
+    def make_turn(self, text: str) -> Message:
         """What a user says in a chat, as the rows said it."""
-        from ftops.records import Message
-
         return Message("user", self._prepare(text))
 
     def _prepare(self, text: str) -> str:
-        from ftops.data.plans.asking import find_marks, prepare_question
-
         plan = self.named.plan
         if plan is None or self.raw:
             return text
         text = prepare_question(plan, text)
         return text.removesuffix(find_marks(plan)[0]) if self.takes_chats else text
 
-    def _make_chat(self, messages: "tuple[Message, ...]") -> "Prompt":
-        from ftops.records import Message
-
+    def _make_chat(self, messages: tuple[Message, ...]) -> Prompt:
         if not self.takes_chats:
             raise DatasetError(
                 f"the rows are chats, and {self.name} goes on from a text",
@@ -110,12 +97,12 @@ def open_addressees(
     raw: bool = False,
 ) -> Iterator[list[Addressee]]:
     """The models that the user names, ready to be asked; NotFound for one that was deleted."""
-    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger:
+    asked = find_chosen_provider(provider, base_url, api_key_env)
+    with open_ledger() as ledger:
         named = [find_named_model(ledger, ref, asked) for ref in refs]
     for one in named:
         one.check_there()
-    with wiring.open_providers(typed=asked) as open_one:
+    with open_providers(typed=asked) as open_one:
         sources = {settings: open_one(settings) for settings in {one.provider for one in named}}
         with near_names_shown(named):
             yield [Addressee(one, sources[one.provider], raw) for one in named]

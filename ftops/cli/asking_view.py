@@ -2,16 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ftops.cli.bar import StageBar
 from ftops.cli.failures import Interrupted
 from ftops.cli.output import Mode, Output
+from ftops.clock import Clock
 from ftops.errors import FtopsError
 from ftops.records import Stage
-
-if TYPE_CHECKING:
-    from ftops.clock import Clock
 
 _REMARK_EVERY_S = 5.0
 _GO_ON = "The same command goes on from here."
@@ -20,7 +17,7 @@ _GO_ON = "The same command goes on from here."
 class AskingView:
     """Told how many answers there are; shows it to people, and nothing to programs."""
 
-    def __init__(self, out: Output, clock: "Clock") -> None:
+    def __init__(self, out: Output, clock: Clock) -> None:
         self._out = out
         self._clock = clock
         self._said_s = clock.monotonic_s()
@@ -66,7 +63,7 @@ class AskingView:
 
 
 @contextlib.contextmanager
-def asking_shown(out: Output, clock: "Clock") -> Iterator[AskingView]:
+def asking_shown(out: Output, clock: Clock) -> Iterator[AskingView]:
     """A view for as long as the block lasts; Interrupted when Ctrl-C ends it."""
     view = AskingView(out, clock)
     with contextlib.ExitStack() as stack:

@@ -5,9 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.output import Output
+from ftops.cli.targets import check_target
+from ftops.clock import SystemClock
+from ftops.errors import LedgerError, RunBusy, StorageError
+from ftops.ledger.backup import restore_backup, write_backup
+from ftops.locks import is_locked
+from ftops.runs.lock import FILENAME
 
 BackupFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The copy of the ledger.", show_default=False)
@@ -16,22 +22,14 @@ BackupFile = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite FILE.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(app, "backup", examples=["ftops backup ledger-backup.db"])(backup)
-    command(app, "restore", examples=["ftops restore ledger-backup.db"])(restore)
-
-
+@command("backup", examples=["ftops backup ledger-backup.db"])
 def backup(out: Output, file: BackupFile, force: Force = False) -> None:
     """Copy the ledger to a file, also while other commands use it.
 
     The ledger knows runs, jobs and models. Data, results and reports are in FTOPS_HOME/runs, and
     the engine's jobs in FTOPS_HOME/engine; neither is part of the copy.
     """
-    from ftops.cli.targets import check_target
-    from ftops.errors import LedgerError, StorageError
-    from ftops.ledger.backup import write_backup
-
-    path = wiring.get_home() / "ledger.db"
+    path = get_home() / "ledger.db"
     if not path.exists():
         raise LedgerError(
             f"{path}: there is no ledger yet", hint="FTOPS_HOME names the folder that has one."
@@ -39,7 +37,7 @@ def backup(out: Output, file: BackupFile, force: Force = False) -> None:
     check_target(file, path)
     if file.exists() and not force:
         raise StorageError(f"{file} exists already", hint="--force overwrites it.")
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         size = write_backup(ledger, file)
     out.finish(
         {"file": str(file), "bytes": size},
@@ -48,19 +46,14 @@ def backup(out: Output, file: BackupFile, force: Force = False) -> None:
     )
 
 
+@command("restore", examples=["ftops restore ledger-backup.db"])
 def restore(out: Output, file: BackupFile) -> None:
     """Replace the ledger by a copy that `ftops backup` wrote.
 
     The copy is checked first, and the present ledger is kept beside the new one. Runs that were
     made after the copy are missing afterwards: the same job file finds their jobs at the provider.
     """
-    from ftops.clock import SystemClock
-    from ftops.errors import RunBusy
-    from ftops.ledger.backup import restore_backup
-    from ftops.locks import is_locked
-    from ftops.runs.lock import FILENAME
-
-    home = wiring.get_home()
+    home = get_home()
     for folder in sorted((home / "runs").glob("*")):
         if is_locked(folder / FILENAME):
             raise RunBusy(

@@ -1,21 +1,16 @@
 """The bar at the foot of a terminal, while something lasts."""
 
-from typing import TYPE_CHECKING
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ftops.cli.outcomes import render_bytes
+from ftops.cli.format import render_bytes
 from ftops.records import Stage
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import TaskID
 
 
 class StageBar:
     """One bar at the foot of the terminal; gone when the command ends."""
 
-    def __init__(self, console: "Console") -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+    def __init__(self, console: Console) -> None:
         self.progress: Progress = Progress(
             TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=28),

@@ -1,32 +1,41 @@
 """`ftops batch`: a model answers all rows of a file."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.ask import Refused
 from ftops.cli.command import command
 from ftops.cli.complete import MaxTokens, ModelRef, Raw, Seed, Stop, Temperature, TopP
 from ftops.cli.data.options import Delimiter, Encoding, FormatName, PromptColumn, Sheet
+from ftops.cli.environment import get_home
+from ftops.cli.factory import make_token_counting
 from ftops.cli.failures import Interrupted
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
-from ftops.cli.output import Mode, Output, clean
+from ftops.cli.output import Mode, Output, clean, render_json_line
 from ftops.cli.targets import check_target
+from ftops.clock import Clock, SystemClock
+from ftops.data.questions import Question, read_questions
+from ftops.data.reading.options import ReadOptions, find_format
 from ftops.errors import FtopsError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ftops.clock import Clock
-    from ftops.data.questions import Question
-    from ftops.inference.budget import CostEstimate, CostEstimator
-    from ftops.inference.outcome import CompletionResult
-    from ftops.records import Json, Sampling
+from ftops.files import write_atomic
+from ftops.inference.batch import complete_all
+from ftops.inference.budget import (
+    Budget,
+    CostEstimate,
+    CostEstimator,
+    create_cost_estimator,
+    format_usd,
+)
+from ftops.inference.cache import ResponseCache
+from ftops.inference.manner import BatchOptions
+from ftops.inference.outcome import CompletionResult
+from ftops.records import Json, Sampling, render_refused
 
 Rows = Annotated[
     str,
@@ -54,17 +63,13 @@ class Unanswered(FtopsError):
     hint = "The same command asks again what may be answered now, and nothing else."
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "batch",
-        examples=[
-            "ftops batch questions.jsonl -m news-topics -o answers.jsonl",
-            "ftops batch rows.csv --prompt '{title}' -m faq --max-cost 2 -o out.jsonl",
-        ],
-    )(batch)
-
-
+@command(
+    "batch",
+    examples=[
+        "ftops batch questions.jsonl -m news-topics -o answers.jsonl",
+        "ftops batch rows.csv --prompt '{title}' -m faq --max-cost 2 -o out.jsonl",
+    ],
+)
 def batch(
     out: Output,
     file: Rows,
@@ -95,10 +100,6 @@ def batch(
     goes on, and no row is asked (and paid) twice. OUT.jsonl appears when all is done. What it may
     cost is said before; at a price, it is asked about first, or held by --max-cost.
     """
-    from ftops.data.questions import read_questions
-    from ftops.data.reading.options import ReadOptions, find_format
-    from ftops.records import Sampling
-
     check_target(output, None if file == "-" else Path(file))
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt)
     path = None if file == "-" else Path(file)
@@ -118,16 +119,13 @@ class _Work:
         out: Output,
         file: str,
         addressee: Addressee,
-        questions: "Sequence[Question]",
-        sampling: "Sampling",
+        questions: Sequence[Question],
+        sampling: Sampling,
         max_cost: float | None,
         at_once: int | None,
         anew: bool,
         yes: bool,
     ) -> None:
-        from ftops.clock import SystemClock
-        from ftops.inference.budget import create_cost_estimator
-
         self.out = out
         self.name = file
         self.addressee = addressee
@@ -139,15 +137,10 @@ class _Work:
         self.yes = yes
         self.clock = SystemClock()
         self.cost_estimator: CostEstimator = create_cost_estimator(
-            addressee.source, addressee.name, wiring.make_token_counting().counting
+            addressee.source, addressee.name, make_token_counting().counting
         )
 
-    def ask(self) -> "list[CompletionResult]":
-        from ftops.inference.batch import complete_all
-        from ftops.inference.budget import Budget
-        from ftops.inference.cache import ResponseCache
-        from ftops.inference.manner import BatchOptions
-
+    def ask(self) -> list[CompletionResult]:
         prompts = [self.addressee.make_prompt(one.prompt) for one in self.questions]
         limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
         progress = _Progress(self.out, self.clock)
@@ -161,7 +154,7 @@ class _Work:
             on_estimate=self._agree,
             anew=self.anew,
         )
-        store = ResponseCache(wiring.get_home(), self.clock)
+        store = ResponseCache(get_home(), self.clock)
         source, name = self.addressee.source, self.addressee.name
         try:
             return complete_all(source, name, prompts, self.sampling, store=store, manner=manner)
@@ -174,10 +167,8 @@ class _Work:
                 self.out.remark(f"{progress.describe()}: the same command goes on from here")
             raise
 
-    def _agree(self, estimate: "CostEstimate") -> None:
+    def _agree(self, estimate: CostEstimate) -> None:
         """Say what it will cost, and return when that is agreed to."""
-        from ftops.inference.budget import format_usd
-
         price = "price not known" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
         price = "free" if estimate.usd == 0 else price
         rows = "1 question" if estimate.questions == 1 else f"{estimate.questions:,} questions"
@@ -203,7 +194,7 @@ class _Work:
 class _Progress:
     """Says from time to time how many rows are done."""
 
-    def __init__(self, out: Output, clock: "Clock") -> None:
+    def __init__(self, out: Output, clock: Clock) -> None:
         self._out = out
         self._clock = clock
         self._said_s = clock.monotonic_s()
@@ -221,12 +212,7 @@ class _Progress:
         return f"{self.done:,} of {self._total:,} rows are answered, which is kept"
 
 
-def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[CompletionResult]") -> None:
-    from ftops.cli.output import render_json_line
-    from ftops.files import write_atomic
-    from ftops.inference.budget import format_usd
-    from ftops.records import render_refused
-
+def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionResult]) -> None:
     labels = work.addressee.find_labels()
     pairs = zip(work.questions, outcomes, strict=True)
     lines = [render_json_line(_make_line(one, outcome, labels)) for one, outcome in pairs]
@@ -269,8 +255,8 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: "Sequence[Completion
 
 
 def _make_line(
-    question: "Question", outcome: "CompletionResult", labels: "Mapping[str, str]"
-) -> "dict[str, Json]":
+    question: Question, outcome: CompletionResult, labels: Mapping[str, str]
+) -> dict[str, Json]:
     """One line of the file: the question as it was given, and what came of it."""
     asked: Json = question.prompt if isinstance(question.prompt, str) else None
     if not isinstance(question.prompt, str):

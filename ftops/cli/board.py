@@ -8,20 +8,17 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ftops.cli.outcomes import describe_outcome, render_bytes
+from rich.console import RenderableType
+from rich.live import Live
+
+from ftops.cli.format import cell, describe_status, make_table, render_bytes
 from ftops.cli.output import Mode, Output
-from ftops.cli.tables import make_table
-from ftops.cli.views import cell, describe_status
+from ftops.cli.run_view import describe_outcome
 from ftops.errors import FtopsError
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
 from ftops.runs.observer import Observer
 from ftops.runs.parallel import TaskResult
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.live import Live
 
 _LOUD = ("warn", "error")  # levels of events that get a line among those of other runs
 
@@ -96,7 +93,7 @@ class Board:
         with contextlib.suppress(OSError, ValueError):
             self.live.update(self.render(), refresh=True)
 
-    def render(self) -> "RenderableType":
+    def render(self) -> RenderableType:
         """One line a job file."""
         table = make_table("job file", "run", "status", "", whole=("run", "status"))
         with self._lock:
@@ -109,7 +106,7 @@ class Board:
                 )
         return table
 
-    def render_closing(self) -> "list[RenderableType]":
+    def render_closing(self) -> list[RenderableType]:
         """The table as it is left behind."""
         return [self.render()]
 
@@ -161,8 +158,6 @@ def watching_all(board: Board) -> Iterator[None]:
     if out.mode is Mode.QUIET or not out.console.is_terminal:
         yield
         return
-    from rich.live import Live
-
     # What is left behind is the closing table alone.
     with Live(console=out.console, auto_refresh=False, transient=True) as live:
         board.live = live

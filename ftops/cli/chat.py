@@ -4,9 +4,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import typer
 
 from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
@@ -24,25 +21,19 @@ from ftops.cli.complete import (
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
 from ftops.errors import FtopsError
-
-if TYPE_CHECKING:
-    from ftops.records import Json, Message, Prompt, Sampling
+from ftops.records import Json, Message, Prompt, Sampling
 
 _HELP = "/quit ends it, /reset forgets what was said, /system TEXT sets the system message"
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "chat",
-        examples=[
-            "ftops chat -m household-faq",
-            "ftops chat -m household-faq -m gpt-4.1 --provider openai",
-            "ftops chat -m household-faq < questions.txt",
-        ],
-    )(chat)
-
-
+@command(
+    "chat",
+    examples=[
+        "ftops chat -m household-faq",
+        "ftops chat -m household-faq -m gpt-4.1 --provider openai",
+        "ftops chat -m household-faq < questions.txt",
+    ],
+)
 def chat(
     out: Output,
     model: ModelRefs,
@@ -63,8 +54,6 @@ def chat(
     the rows were that the model has learned. /quit, /reset and /system TEXT are for ftops itself.
     Lines come from standard input where it is no terminal.
     """
-    from ftops.records import Sampling
-
     with open_addressees(model, provider, base_url, api_key_env, raw=raw) as addressees:
         partners = [
             _Partner(
@@ -82,15 +71,13 @@ class _Partner:
     """A model, and what was said between it and the user."""
 
     addressee: Addressee
-    sampling: "Sampling"
+    sampling: Sampling
     system: str | None
-    said: "list[Message]" = field(default_factory=list)
+    said: list[Message] = field(default_factory=list)
     has_noted: bool = False  # that it refuses parameters
 
     def ask(self, text: str) -> Iterator[str]:
         """The answer, piece by piece; it is remembered once it is whole."""
-        from ftops.records import Message
-
         addressee = self.addressee
         prompt: Prompt
         if addressee.takes_chats:
@@ -179,7 +166,7 @@ class _Talk:
                 self._out.write("\n" * bool(number) + f"{partner.addressee.name}:\n")
             self._answer_one(partner, text, answers)
 
-    def _note_refused(self, partner: "_Partner") -> None:
+    def _note_refused(self, partner: _Partner) -> None:
         """Say once which parameters the model has refused."""
         if not partner.has_noted and partner.addressee.source.get_refused_parameters(
             partner.addressee.name
@@ -187,7 +174,7 @@ class _Talk:
             partner.has_noted = True
             remark_refused(self._out, partner.addressee)
 
-    def _answer_one(self, partner: _Partner, text: str, answers: "list[Json]") -> None:
+    def _answer_one(self, partner: _Partner, text: str, answers: list[Json]) -> None:
         """Show one model's answer as it comes and add it to `answers`.
 
         At a terminal an error does not end the conversation.

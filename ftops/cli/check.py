@@ -1,24 +1,16 @@
 """`ftops check`, and what `ftops run --dry-run` shows: everything that is known without sending."""
 
-from typing import TYPE_CHECKING
-
-import typer
-
-from ftops.cli import wiring
 from ftops.cli.command import command
+from ftops.cli.factory import make_token_counting, open_providers
+from ftops.cli.forecast import foresee, render_forecast
+from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import AllowOutside, AllowPrivate, JobFile, Overrides
 from ftops.cli.output import Mode, Output
-
-if TYPE_CHECKING:
-    from ftops.spec.load import LoadedJob
-
-
-def add_to(app: typer.Typer) -> None:
-    command(
-        app, "check", examples=["ftops check job.yaml", "ftops check job.yaml --set model=babbage"]
-    )(check)
+from ftops.cli.sending import find_sending
+from ftops.spec.load import LoadedJob
 
 
+@command("check", examples=["ftops check job.yaml", "ftops check job.yaml --set model=babbage"])
 def check(
     out: Output,
     job_file: JobFile,
@@ -31,21 +23,18 @@ def check(
     Needs no key, no network and no engine, runs nothing that the job file names, and writes
     nothing. Exit code 1 when anything is wrong.
     """
-    job = wiring.load_job_to_run(
+    job = load_job_to_run(
         job_file, overrides or [], allow_outside=allow_outside, allow_private=allow_private
     )
     show_preview(out, job, with_request=False)
 
 
-def show_preview(out: Output, job: "LoadedJob", *, with_request: bool) -> None:
+def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
     """Show what the job would take; raises when a limit or the provider forbids it."""
-    from ftops.cli.forecast import foresee, render_forecast
-    from ftops.cli.sending import find_sending
-
     sending = find_sending(job)
-    with wiring.open_providers() as reach:
+    with open_providers() as reach:
         provider = reach(job.spec.provider_settings())
-        forecast = foresee(job, provider, wiring.make_token_counting(), reach)
+        forecast = foresee(job, provider, make_token_counting(), reach)
     document = {**forecast.to_json(with_request=with_request), "sends": sending.to_json()}
     if forecast.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error is the one document, and tells the figures, too

@@ -8,29 +8,49 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli import tables, training_views, views
-from ftops.cli.documents import metrics_document, run_document, seconds, stage_document
 from ftops.cli.evaluation_view import render_evaluation
+from ftops.cli.format import (
+    cell,
+    heading,
+    indent,
+    quote,
+    render_commands,
+    render_moment,
+    render_path,
+    to_timestamp,
+)
+from ftops.cli.run_view import is_built_in, render_stage_times, run_document, stage_document
+from ftops.cli.training_views import list_findings, render_results, render_single
 from ftops.data.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
-from ftops.ledger.ledger import Ledger, RemoteCall
+from ftops.ledger.ledger import Ledger
 from ftops.metrics.evaluation import Evaluation
-from ftops.records import JobEvent, Json, Prompt, Run, RunStatus, StageRecord, TunedModel
+from ftops.records import (
+    Json,
+    Prompt,
+    Run,
+    RunStatus,
+    StageRecord,
+    TunedModel,
+)
 from ftops.reports.results import ResultRow
-from ftops.reports.training import Training, make_training
-from ftops.runs import export, notifications
+from ftops.reports.training import make_training
 from ftops.runs.commands import list_run_arguments
 from ftops.runs.open_run import load_evaluation, load_results
 from ftops.runs.training_data import read_training_facts
 
 _LOOKED_AT = 50  # rows among which the example prompt is chosen
-_SHOWN_EVENTS = 8
-_AT_PROVIDER = "Requests that changed something at the provider"
-_ELSEWHERE = {export.CALL: "Trackers that were told", notifications.CALL: "Notices"}
 _HONEST = (
     "This small model was trained from random weights: it learned the format and\n"
     "the labels of its data, not English. Rehearse with it; judge nothing else by it."
 )
+_LAST_FIGURES = {
+    "train_loss": "train_loss",
+    "train_accuracy": "train_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_accuracy": "valid_mean_token_accuracy",
+    "full_valid_loss": "full_valid_loss",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +68,7 @@ class Report:
         """The document of `ftops run --json`, `follow --json` and `show --json`."""
         return {
             **run_document(self.run),
-            "model_deleted_at": seconds(self.model.deleted_at) if self.model else None,
+            "model_deleted_at": to_timestamp(self.model.deleted_at) if self.model else None,
             "metrics": metrics_document(self.results, self.evaluation),
             "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "stages": [stage_document(record) for record in self.stages],
@@ -74,135 +94,55 @@ def collect(run: Run, ledger: Ledger, home: Path) -> Report:
 
 def render_closing(report: Report) -> Iterator[RenderableType]:
     """Times, curve, results, evaluation, the model's name, and what to type next."""
-    yield views.heading("Stages")
-    yield views.render_stage_times(report.stages)
+    yield heading("Stages")
+    yield render_stage_times(report.stages)
     yield from render_training(report)
     if report.evaluation is not None:
         yield from render_evaluation(report.evaluation)
     if report.run.fine_tuned_model:
-        yield views.heading("Model")
-        yield views.indent(views.cell(report.run.fine_tuned_model, "bold green"))
+        yield heading("Model")
+        yield indent(cell(report.run.fine_tuned_model, "bold green"))
         if report.model and report.model.deleted_at:
-            moment = views.render_moment(report.model.deleted_at)
-            yield views.indent(Text(f"It was deleted on {moment}.", style="yellow"))
-        elif views.is_built_in(report.run):
-            yield views.indent(Text(_HONEST, style="dim"))
-    if pruned := _describe_pruned(report.run):
+            moment = render_moment(report.model.deleted_at)
+            yield indent(Text(f"It was deleted on {moment}.", style="yellow"))
+        elif is_built_in(report.run):
+            yield indent(Text(_HONEST, style="dim"))
+    if pruned := describe_pruned(report.run):
         yield Text(f"\nIts files were {pruned}.", style="yellow")
-    yield views.heading("Next")
-    yield from views.render_commands(next_commands(report))
+    yield heading("Next")
+    yield from render_commands(next_commands(report))
 
 
 def render_training(report: Report) -> Iterator[RenderableType]:
     """The curve, what it says, and a few rows of the results, as far as there are any."""
     training = make_training(report.results, read_training_facts(report.stages))
-    findings = training_views.list_findings(training, report.evaluation)
-    yield from training_views.render_single(training, findings)
+    findings = list_findings(training, report.evaluation)
+    yield from render_single(training, findings)
     if report.results:
-        yield views.heading("Results")
-        yield views.indent(tables.render_results(training.rows))
-
-
-def _render_steps(rows: Sequence[ResultRow], limit: int | None) -> Iterator[RenderableType]:
-    yield views.heading("Results")
-    yield views.indent(tables.render_results(rows, limit=limit))
-    if limit is not None and len(rows) > limit:
-        yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
-
-
-def render_measured(
-    run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
-) -> Iterator[RenderableType]:
-    """Curve, findings, table and evaluation; for `ftops results`."""
-    yield views.cell(f"{run.name}  {run.id}", "bold")
-    findings = training_views.list_findings(training, evaluation)
-    yield from training_views.render_single(training, findings)
-    if training.rows:
-        yield from _render_steps(training.rows, None if every else tables.SHOWN_RESULTS)
-    else:
-        yield views.cell(f"No results: it is {run.status.value}. `ftops show {run.id}` says more.")
-    if evaluation is not None:
-        yield from render_evaluation(evaluation)
-
-
-def render_compared_runs(
-    judged: Sequence[tuple[Run, Training, Evaluation | None]],
-) -> Iterator[RenderableType]:
-    """Several runs in one curve and one table, then what each one's curve says."""
-    overlay = training_views.render_overlay([(run.id, training) for run, training, _ in judged])
-    if overlay:
-        yield views.indent(Text(overlay))
-        yield ""
-    yield views.indent(
-        training_views.render_compared(
-            [(run.id, run.name, training) for run, training, _ in judged]
-        )
-    )
-    for run, training, evaluation in judged:
-        findings = training_views.list_findings(training, evaluation)
-        yield from training_views.render_findings(findings, of=run.id)
-
-
-def render_whole(
-    report: Report, calls: Sequence[RemoteCall], events: Sequence[JobEvent]
-) -> Iterator[RenderableType]:
-    """Everything about one run; for `ftops show`."""
-    run = report.run
-    yield views.render_header(run, resumed=False)
-    yield views.render_pairs(
-        [
-            ("status", views.describe_status(run.status.value)),
-            ("began", views.render_moment(run.created_at)),
-            ("ended", views.render_moment(run.finished_at) or None),
-            ("job", run.job_id),
-            ("made", run.fine_tuned_model),
-            ("error", run.error),
-            ("files", _describe_pruned(run)),
-        ]
-    )
-    yield views.heading("Stages")
-    yield tables.render_stages(report.stages)
-    for title, listed in group_calls(calls).items():
-        yield views.heading(title)
-        place = "remote id" if title == _AT_PROVIDER else "where"
-        yield views.indent(tables.render_calls(listed, place))
-    if events:
-        yield views.heading(f"Last of {len(events)} events")
-        yield from (views.describe_event(event) for event in events[-_SHOWN_EVENTS:])
-    if report.evaluation is not None:
-        yield from render_evaluation(report.evaluation)
-    yield views.heading("Next")
-    yield from views.render_commands(next_commands(report))
-
-
-def group_calls(calls: Sequence[RemoteCall]) -> dict[str, list[RemoteCall]]:
-    """What left this machine, by whom it went to: the provider, trackers, who is notified."""
-    grouped: dict[str, list[RemoteCall]] = {}
-    for call in calls:
-        grouped.setdefault(_ELSEWHERE.get(call.name, _AT_PROVIDER), []).append(call)
-    return grouped
+        yield heading("Results")
+        yield indent(render_results(training.rows))
 
 
 def next_commands(report: Report) -> list[str]:
     """What to type next, complete and ready to copy."""
     run = report.run
     model = run.fine_tuned_model
-    again = list_run_arguments(run, job_file=views.render_path(run.job_file))
+    again = list_run_arguments(run, job_file=render_path(run.job_file))
     if run.status in (RunStatus.FAILED, RunStatus.CANCELLED) and not run.ended_before_job:
-        return [views.quote("ftops", *again, "--retry")]
+        return [quote("ftops", *again, "--retry")]
     if report.model and report.model.deleted_at:
-        return [views.quote("ftops", *again, "--new")]
+        return [quote("ftops", *again, "--new")]
     if model is None:
-        return [views.quote("ftops", "follow", run.id), views.quote("ftops", "cancel", run.id)]
+        return [quote("ftops", "follow", run.id), quote("ftops", "cancel", run.id)]
     separator = report.model.separator if report.model else ""
     prompt = find_example_prompt(run, report.home, separator)
     # A page wants an extra, Markdown does not.
     page = "html" if find_spec("vl_convert") and find_spec("jinja2") else "md"
-    figures = [views.quote("ftops", "report", run.id, "-o", f"{run.name}.{page}")]
+    figures = [quote("ftops", "report", run.id, "-o", f"{run.name}.{page}")]
     return [
-        views.quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
+        quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
         *(figures if run.pruned_at is None else ()),
-        views.quote("ftops", "models", "delete", model),
+        quote("ftops", "models", "delete", model),
     ]
 
 
@@ -237,7 +177,35 @@ def _last_words(prompt: Prompt, separator: str) -> str:
     return prompt.removesuffix(separator)
 
 
-def _describe_pruned(run: Run) -> str | None:
+def describe_pruned(run: Run) -> str | None:
     if run.pruned_at is None:
         return None
-    return f"removed by `ftops prune` on {views.render_moment(run.pruned_at)}"
+    return f"removed by `ftops prune` on {render_moment(run.pruned_at)}"
+
+
+def metrics_document(rows: Sequence[ResultRow], evaluation: Evaluation | None) -> dict[str, Json]:
+    """The last figure of each kind, and how the model did on the evaluation file."""
+    document: dict[str, Json] = {"steps": rows[-1].step if rows else None}
+    for name, title in _LAST_FIGURES.items():
+        known = (figure for row in reversed(rows) if (figure := getattr(row, name)) is not None)
+        document[title] = next(known, None)
+    return document | _evaluation_figures(evaluation)
+
+
+def _evaluation_figures(evaluation: Evaluation | None) -> dict[str, Json]:
+    """How the tuned model did, in a few figures; all of it stands under `evaluation`."""
+    first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
+    names = ("rows", "primary_metric", "value", "low", "high", "passed")
+    if evaluation is None or first is None:
+        return dict.fromkeys((*names, "accuracy"))
+    figure = first.metrics.get(evaluation.primary_metric)
+    accuracy = first.metrics.get("accuracy")
+    return {
+        "rows": evaluation.rows,
+        "primary_metric": evaluation.primary_metric,
+        "value": figure.value if figure else None,
+        "low": figure.low if figure else None,
+        "high": figure.high if figure else None,
+        "passed": evaluation.passed if evaluation.requirements else None,
+        "accuracy": accuracy.value if accuracy else None,
+    }

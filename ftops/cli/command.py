@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.main import get_command
 
 from ftops.cli.failures import reported
 from ftops.cli.output import Mode, Output
@@ -20,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, n
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only what a script needs, one a line.")
 ]
+DEFINED: dict[str, Any] = {}  # the typer commands of the imported modules, by path
 _FLAGS = {"as_json": AsJson, "quiet": Quiet}
 
 
@@ -31,28 +33,18 @@ class Flags:
     quiet: bool = False
 
 
-def make_app(help_text: str | None = None, *, epilog: str | None = None) -> typer.Typer:
-    """An empty group of commands; help is plain text, the same at every terminal."""
-    return typer.Typer(
-        help=help_text,
-        epilog=epilog,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
-
-
 def command(
-    app: typer.Typer, name: str, *, examples: Sequence[str]
+    path: str, *, examples: Sequence[str]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register the decorated function in `app`; every example shows up in its help."""
+    """Define the decorated function as the command `ftops PATH`; its help shows the examples."""
 
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, epilog=render_examples(examples))(_adapt(function))
+    def define(function: Callable[..., None]) -> Callable[..., None]:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(path.rpartition(" ")[2], epilog=render_examples(examples))(_adapt(function))
+        DEFINED[path] = get_command(app)
         return function
 
-    return register
+    return define
 
 
 def render_examples(examples: Sequence[str]) -> str:

@@ -1,19 +1,24 @@
 """`ftops complete`: one question to a model, answered as it comes; or to several, side by side."""
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
-from ftops.cli.output import Mode, Output
+from ftops.cli.output import Mode, Output, clean
 from ftops.errors import DatasetError, FtopsError
-
-if TYPE_CHECKING:
-    from ftops.records import Json, Sampling
+from ftops.records import Json, Sampling, render_refused
 
 ModelRef = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="Model name, run id or job id.")
@@ -41,19 +46,17 @@ Raw = Annotated[
     typer.Option("--raw", help="Leave all alone: no separator, stop, system text, label."),
 ]
 
-
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "complete",
-        examples=[
-            'ftops complete -m news-topics -p "The striker scored twice."',
-            "ftops complete -m ft:ada:local:faq:a1b2c3d4 -p - < question.txt",
-            'ftops complete -m run-20261122-1407-k3f9 -m news-topics -p "It rains."',
-        ],
-    )(complete)
+_LEAST_COLUMN = 36  # characters; where there are fewer for each model, answers stand in blocks
 
 
+@command(
+    "complete",
+    examples=[
+        'ftops complete -m news-topics -p "The striker scored twice."',
+        "ftops complete -m ft:ada:local:faq:a1b2c3d4 -p - < question.txt",
+        'ftops complete -m run-20261122-1407-k3f9 -m news-topics -p "It rains."',
+    ],
+)
 def complete(
     out: Output,
     model: ModelRefs,
@@ -74,13 +77,10 @@ def complete(
     that made the model are applied when the ledger knows them, and so is its plan: the prompt is
     made ready as the rows were, and a number that stands for a label is answered as that label.
     """
-    from ftops.cli.side_by_side import ask_all, show_side_by_side
-    from ftops.records import Sampling
-
     text = _read_prompt(prompt)
     with open_addressees(model, provider, base_url, api_key_env, raw=raw) as addressees:
 
-        def choose_sampling(addressee: Addressee) -> "Sampling":
+        def choose_sampling(addressee: Addressee) -> Sampling:
             chosen = addressee.choose_stop(stop)
             return Sampling(max_tokens, temperature, top_p, chosen, seed)
 
@@ -104,7 +104,7 @@ def complete(
         remark_refused(out, only)
 
 
-def describe_answer(addressee: Addressee, text: "str | None") -> "dict[str, Json]":
+def describe_answer(addressee: Addressee, text: str | None) -> dict[str, Json]:
     """An answer as JSON, with the parameters that its model has refused."""
     answer: dict[str, Json] = {"model": addressee.name, "text": text}
     refused = addressee.source.get_refused_parameters(addressee.name)
@@ -115,8 +115,6 @@ def describe_answer(addressee: Addressee, text: "str | None") -> "dict[str, Json
 
 def remark_refused(out: Output, addressee: Addressee) -> None:
     """Say which parameters were not sent as they were asked for."""
-    from ftops.records import render_refused
-
     refused = render_refused(addressee.source.get_refused_parameters(addressee.name))
     if refused:
         out.remark(f"{addressee.name}: {refused}")
@@ -158,3 +156,84 @@ def _read_prompt(prompt: str) -> str:
     if not text:
         raise DatasetError("the prompt is empty", hint='Give one with -p "…", or -p - for stdin.')
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one of several models answered; with an `error`, only the part that came before it."""
+
+    addressee: Addressee
+    text: str = ""
+    label: str | None = None
+    has_labels: bool = False
+    error: FtopsError | None = None
+
+    @property
+    def model(self) -> str:
+        return self.addressee.name
+
+    @property
+    def shown(self) -> str:
+        """What people see: the label, else the text, else why there is none."""
+        if self.error is not None:
+            return f"{self.text} ({self.error.message})".lstrip()
+        return self.text if self.label is None else self.label
+
+    def to_json(self) -> dict[str, Json]:
+        if self.error is not None:
+            return describe_answer(self.addressee, self.text or None) | {
+                "error": self.error.message
+            }
+        labelled: dict[str, Json] = {"label": self.label} if self.has_labels else {}
+        return describe_answer(self.addressee, self.text) | labelled
+
+
+def ask_all(asked: Sequence[tuple[Addressee, Sampling]], text: str) -> list[Said]:
+    """All at the same time; an error of one is told in its place."""
+
+    def ask(addressee: Addressee, sampling: Sampling) -> Said:
+        answer = ""
+        try:
+            prompt = addressee.make_prompt(text)
+            for piece in addressee.source.stream(addressee.name, prompt, sampling):
+                answer += piece
+        except FtopsError as error:
+            return Said(addressee, answer, error=error)
+        labels = addressee.find_labels()
+        return Said(addressee, answer, labels.get(answer.strip()), bool(labels))
+
+    with ThreadPoolExecutor(len(asked), "ftops-ask") as pool:
+        waiting = [pool.submit(copy_context().run, ask, one, how) for one, how in asked]
+        return [future.result() for future in waiting]
+
+
+def show_side_by_side(out: Output, said: Sequence[Said]) -> None:
+    """All answers; then the first error, if there was one, is raised."""
+    documents: list[Json] = [one.to_json() for one in said]
+    error = next((one.error for one in said if one.error is not None), None)
+    if error is not None and out.mode is Mode.JSON:
+        out.about = {"answers": documents}
+        raise error
+    is_wide = out.console.is_terminal and out.console.width >= _LEAST_COLUMN * len(said)
+    render = _render_columns if is_wide else _render_blocks
+    out.finish(documents, essential=[one.shown for one in said], human=lambda: render(said))
+    for one in said:
+        remark_refused(out, one.addressee)
+    if error is not None:
+        raise error
+
+
+def _render_columns(said: Sequence[Said]) -> list[RenderableType]:
+    table = Table(box=box.SIMPLE_HEAD, expand=True)
+    for one in said:
+        table.add_column(Text(one.model), ratio=1, overflow="fold")
+    table.add_row(*(Text(clean(one.shown)) for one in said))
+    return [table]
+
+
+def _render_blocks(said: Sequence[Said]) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for number, one in enumerate(said):
+        lines += [""] if number else []
+        lines += [f"{one.model}:", one.shown]
+    return lines

@@ -4,23 +4,30 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from ftops import __version__
-from ftops.cli import wiring
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger, read_environ
+from ftops.cli.factory import find_chosen_provider, open_provider
+from ftops.cli.format import cell
+from ftops.cli.job_file import load_job_file
 from ftops.cli.options import NO_TRUST, ApiKeyEnv, BaseUrl, TrustOptions, Yes
 from ftops.cli.output import Mode, Output, clean
+from ftops.cli.sending import approve
+from ftops.clock import SystemClock
 from ftops.errors import AuthFailed, FtopsError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.ledger.ledger import Ledger
-    from ftops.records import Json, ProviderSettings, Run
-    from ftops.runs.checkup.findings import HealthCheck
+from ftops.http.probe import find_clock_skew_s
+from ftops.ledger.ledger import Ledger
+from ftops.providers.address import get_base_url
+from ftops.providers.engine_process import find_engine
+from ftops.records import Json, ProviderSettings, Run
+from ftops.runs.checkup.findings import CheckStatus, HealthCheck
+from ftops.runs.checkup.home import check_folders, check_home, check_ledger
+from ftops.runs.checkup.remote import check_drivers, check_provider
 
 MOST_SKEW_S = 60.0
 OwnJobFile = Annotated[
@@ -32,14 +39,9 @@ AlsoProvider = Annotated[
 Fix = Annotated[bool, typer.Option("--fix", help="Offer to clean up what can be cleaned up.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "doctor",
-        examples=["ftops doctor", "ftops doctor --fix", "ftops doctor --provider openai"],
-    )(doctor)
-
-
+@command(
+    "doctor", examples=["ftops doctor", "ftops doctor --fix", "ftops doctor --provider openai"]
+)
 def doctor(
     out: Output,
     job_file: OwnJobFile = None,
@@ -58,13 +60,10 @@ def doctor(
     Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
-    from ftops.cli.sending import approve
-    from ftops.runs.checkup.findings import CheckStatus
-
-    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
+    typed = find_chosen_provider(provider, base_url, api_key_env)
     chosen = typed
     if job_file is not None and chosen is None:
-        job = wiring.load_job_file(job_file, [], allow_outside=True)  # which reads none of them
+        job = load_job_file(job_file, [], allow_outside=True)  # which reads none of them
         approve(out, job, trusting)
         chosen = job.spec.provider_settings()
     with contextlib.ExitStack() as stack:
@@ -82,15 +81,11 @@ def doctor(
 
 def _examine(
     stack: contextlib.ExitStack,
-    chosen: "ProviderSettings | None",
-    typed: "ProviderSettings | None",
-) -> "Iterator[HealthCheck]":
+    chosen: ProviderSettings | None,
+    typed: ProviderSettings | None,
+) -> Iterator[HealthCheck]:
     """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
-    from ftops.runs.checkup.findings import CheckStatus
-    from ftops.runs.checkup.home import check_folders, check_home
-    from ftops.runs.checkup.remote import check_drivers
-
-    home = wiring.get_home()
+    home = get_home()
     yield from check_home(home)
     ledger: Ledger | None = None
     runs: list[Run] = []
@@ -112,15 +107,12 @@ def _examine(
         yield from _check_provider(stack, settings, ledger, runs, typed)
 
 
-def _open_ledger(stack: contextlib.ExitStack) -> "tuple[HealthCheck, Ledger | None]":
+def _open_ledger(stack: contextlib.ExitStack) -> tuple[HealthCheck, Ledger | None]:
     """What is to be said of the ledger, and the ledger itself when it is sound."""
-    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-    from ftops.runs.checkup.home import check_ledger
-
     try:
-        ledger = stack.enter_context(wiring.open_ledger())
+        ledger = stack.enter_context(open_ledger())
     except FtopsError as error:
-        where = str(wiring.get_home() / "ledger.db")
+        where = str(get_home() / "ledger.db")
         return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint), None
     found = check_ledger(ledger)
     return found, ledger if found.grade is CheckStatus.OK else None
@@ -128,16 +120,13 @@ def _open_ledger(stack: contextlib.ExitStack) -> "tuple[HealthCheck, Ledger | No
 
 def _check_provider(
     stack: contextlib.ExitStack,
-    settings: "ProviderSettings",
-    ledger: "Ledger | None",
-    runs: "list[Run]",
-    typed: "ProviderSettings | None",
-) -> "Iterator[HealthCheck]":
-    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-    from ftops.runs.checkup.remote import check_provider
-
+    settings: ProviderSettings,
+    ledger: Ledger | None,
+    runs: list[Run],
+    typed: ProviderSettings | None,
+) -> Iterator[HealthCheck]:
     try:
-        provider = stack.enter_context(wiring.open_provider(settings, typed=typed))
+        provider = stack.enter_context(open_provider(settings, typed=typed))
         with contextlib.suppress(AuthFailed):  # a missing key is reported below
             provider.ensure_ready()  # before anything is sent: NotTrusted
         yield from _check_clock(settings)
@@ -147,11 +136,8 @@ def _check_provider(
     yield from check_provider(provider, ledger, [run for run in runs if run.provider == settings])
 
 
-def _check_engine() -> "HealthCheck":
-    from ftops.providers.engine_process import find_engine
-    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-
-    folder = wiring.get_home() / "engine"
+def _check_engine() -> HealthCheck:
+    folder = get_home() / "engine"
     stale = folder / "address.json"
     address = find_engine(folder)
     if address is not None and address.version == __version__:
@@ -185,14 +171,8 @@ def _check_engine() -> "HealthCheck":
     )
 
 
-def _check_clock(settings: "ProviderSettings") -> "Iterator[HealthCheck]":
+def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
     """Whether this machine and the provider agree about the time."""
-    from ftops.cli.environment import read_environ
-    from ftops.clock import SystemClock
-    from ftops.http.probe import find_clock_skew_s
-    from ftops.providers.address import get_base_url
-    from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-
     if settings.type == "local":
         return  # the same clock
     base_url = get_base_url(settings, read_environ())
@@ -212,7 +192,7 @@ def _check_clock(settings: "ProviderSettings") -> "Iterator[HealthCheck]":
     )
 
 
-def _mend(out: Output, found: "list[HealthCheck]", *, yes: bool) -> "list[HealthCheck]":
+def _mend(out: Output, found: list[HealthCheck], *, yes: bool) -> list[HealthCheck]:
     """Mend what may be mended, after a question for each; what was done."""
     done = []
     for one in found:
@@ -229,7 +209,7 @@ def _mend(out: Output, found: "list[HealthCheck]", *, yes: bool) -> "list[Health
     return done
 
 
-def _agrees(out: Output, one: "HealthCheck") -> bool:
+def _agrees(out: Output, one: HealthCheck) -> bool:
     if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
         out.remark(f"left as it is, for nobody can be asked: {one.where}")
         return False
@@ -239,7 +219,7 @@ def _agrees(out: Output, one: "HealthCheck") -> bool:
         return False
 
 
-def _to_document(one: "HealthCheck", *, mended: bool) -> "dict[str, Json]":
+def _to_document(one: HealthCheck, *, mended: bool) -> dict[str, Json]:
     return {
         "check": one.check,
         "grade": "mended" if mended else one.grade.value,
@@ -249,10 +229,7 @@ def _to_document(one: "HealthCheck", *, mended: bool) -> "dict[str, Json]":
     }
 
 
-def _render(found: "list[HealthCheck]", mended: "list[HealthCheck]") -> "Iterator[RenderableType]":
-    from ftops.cli.views import cell
-    from ftops.runs.checkup.findings import CheckStatus
-
+def _render(found: list[HealthCheck], mended: list[HealthCheck]) -> Iterator[RenderableType]:
     marks = {CheckStatus.OK: "✓", CheckStatus.SKIPPED: "–", CheckStatus.PROBLEM: "✗"}
     for one in found:
         mark = "✓" if one in mended else marks[one.grade]

@@ -4,43 +4,35 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from ftops.cli import wiring
 from ftops.cli.ask import confirm
-from ftops.cli.command import command, make_app
+from ftops.cli.command import command
+from ftops.cli.environment import get_home
+from ftops.cli.format import cell, make_table, render_bytes
 from ftops.cli.options import Yes
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.engine.store import KeyRow, Store, Usage
-    from ftops.records import Json
+from ftops.clock import SystemClock
+from ftops.engine.keys import create_key, delete_key
+from ftops.engine.settings import EngineFolder
+from ftops.engine.store import KeyRow, Store, Usage
+from ftops.records import Json
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Who the key is for; models carry it in their names.")
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    group = make_app("Make, list and delete keys for others who use the built-in engine.")
-    command(group, "create", examples=["ftops engine keys create search-team"])(create)
-    command(group, "list", examples=["ftops engine keys list"])(list_keys)
-    command(group, "delete", examples=["ftops engine keys delete search-team --yes"])(delete)
-    app.add_typer(group, name="keys")
-
-
+@command("engine keys create", examples=["ftops engine keys create search-team"])
 def create(out: Output, name: Name) -> None:
     """Make a key and print it: once, because only its hash is kept.
 
     Each key sees only the files, uploads, jobs and models of its own name. A running engine takes
     it at once. A key called local sees what this machine's own user sees.
     """
-    from ftops.engine.keys import create_key
-
     with _open_store() as store:
         key = create_key(name, store)
     out.finish(
@@ -50,6 +42,7 @@ def create(out: Output, name: Name) -> None:
     )
 
 
+@command("engine keys list", examples=["ftops engine keys list"])
 def list_keys(out: Output) -> None:
     """List the keys: when each was made and last used, how it begins, and what its holder has."""
     with _open_store() as store:
@@ -61,13 +54,12 @@ def list_keys(out: Output) -> None:
     )
 
 
+@command("engine keys delete", examples=["ftops engine keys delete search-team --yes"])
 def delete(out: Output, name: Name, yes: Yes = False) -> None:
     """Let a key open nothing any more, also in a running engine.
 
     Its jobs go on, and what it made stays: the next key of that name sees it.
     """
-    from ftops.engine.keys import delete_key
-
     confirm(out, "Delete the key", [name], yes=yes)
     with _open_store() as store:
         delete_key(name, store)
@@ -77,17 +69,13 @@ def delete(out: Output, name: Name, yes: Yes = False) -> None:
 
 
 @contextlib.contextmanager
-def _open_store() -> "Iterator[Store]":
-    from ftops.clock import SystemClock
-    from ftops.engine.settings import EngineFolder
-    from ftops.engine.store import Store
-
-    folder = EngineFolder(wiring.get_home() / "engine")
+def _open_store() -> Iterator[Store]:
+    folder = EngineFolder(get_home() / "engine")
     with contextlib.closing(Store(folder.database, SystemClock())) as store:
         yield store
 
 
-def _document(key: "KeyRow") -> "dict[str, Json]":
+def _document(key: KeyRow) -> dict[str, Json]:
     return {
         "name": key.name,
         "hint": key.hint,
@@ -96,11 +84,7 @@ def _document(key: "KeyRow") -> "dict[str, Json]":
     }
 
 
-def _render(keys: "Sequence[tuple[KeyRow, Usage]]") -> "RenderableType":
-    from ftops.cli.outcomes import render_bytes
-    from ftops.cli.tables import make_table
-    from ftops.cli.views import cell
-
+def _render(keys: Sequence[tuple[KeyRow, Usage]]) -> RenderableType:
     if not keys:
         return "No keys were made; on this machine the engine's own token opens it."
     figures = ("files", "stored")

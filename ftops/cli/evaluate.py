@@ -1,21 +1,31 @@
 """`ftops eval` and `ftops compare`: any model on any rows, and several runs side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
+from ftops.cli.asking_view import asking_shown
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger, read_environ
+from ftops.cli.evaluation_view import render_evaluation
+from ftops.cli.factory import find_chosen_provider, make_token_counting, open_providers
+from ftops.cli.named import find_named_model, near_names_shown
 from ftops.cli.options import ApiKeyEnv, BaseUrl, JUnitFile, MarkdownFile, ProviderName
-from ftops.cli.output import Output
+from ftops.cli.output import Output, render_json
 from ftops.cli.run import say_code
+from ftops.cli.summaries import write_summaries
 from ftops.cli.targets import check_target
-
-if TYPE_CHECKING:
-    from ftops.metrics.evaluation import Evaluation
-    from ftops.records import Json
-    from ftops.spec.evaluate import EvaluateSpec
+from ftops.clock import SystemClock
+from ftops.evaluation.comparing import compare_runs
+from ftops.evaluation.gate import check_gate
+from ftops.evaluation.model_on_file import Tools, evaluate_model
+from ftops.files import write_atomic
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import Json
+from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.evaluation_options import read_evaluation_options
+from ftops.spec.named_paths import list_functions
 
 ModelRef = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model name, run id, job id or job name.")
@@ -61,23 +71,14 @@ RunRefs = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "eval",
-        examples=[
-            "ftops eval news-topics data/test.jsonl",
-            "ftops eval news-topics test.jsonl --against base --against few-shot:5",
-            'ftops eval news-topics test.jsonl --require "f1 >= 0.85" --junit f1.xml',
-        ],
-    )(evaluate)
-    command(
-        app,
-        "compare",
-        examples=["ftops compare run-20261122-1407-k3f9 run-20261123-0911-p2ad"],
-    )(compare)
-
-
+@command(
+    "eval",
+    examples=[
+        "ftops eval news-topics data/test.jsonl",
+        "ftops eval news-topics test.jsonl --against base --against few-shot:5",
+        'ftops eval news-topics test.jsonl --require "f1 >= 0.85" --junit f1.xml',
+    ],
+)
 def evaluate(
     out: Output,
     model: ModelRef,
@@ -101,16 +102,6 @@ def evaluate(
     What was answered before is not asked again, so after Ctrl-C the same command goes on. Without
     --against it is compared with what costs nothing.
     """
-    from ftops.cli.asking_view import asking_shown
-    from ftops.cli.environment import read_environ
-    from ftops.cli.evaluation_view import render_evaluation
-    from ftops.cli.named import find_named_model, near_names_shown
-    from ftops.cli.summaries import write_summaries
-    from ftops.clock import SystemClock
-    from ftops.evaluation.gate import check_gate
-    from ftops.evaluation.model_on_file import Tools, evaluate_model
-    from ftops.spec.evaluation_options import read_evaluation_options
-
     for written in (target, junit, markdown):
         if written is not None:
             check_target(written, file)
@@ -119,12 +110,12 @@ def evaluate(
         against or [], metric or [], require or [], environ=read_environ(), more=more
     )
     _say_functions(out, spec, Path.cwd())
-    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger, wiring.open_providers(typed=asked) as reach:
+    asked = find_chosen_provider(provider, base_url, api_key_env)
+    with open_ledger() as ledger, open_providers(typed=asked) as reach:
         named = find_named_model(ledger, model, asked)
         named.check_there()
-        clock, home = SystemClock(), wiring.get_home()
-        counting = wiring.make_token_counting().counting
+        clock, home = SystemClock(), get_home()
+        counting = make_token_counting().counting
         with asking_shown(out, clock) as view, near_names_shown([named]):
             tools = Tools(ledger, reach, clock, home, view.on_note, view.told, counting)
             evaluation = evaluate_model(
@@ -140,6 +131,7 @@ def evaluate(
     check_gate(evaluation)
 
 
+@command("compare", examples=["ftops compare run-20261122-1407-k3f9 run-20261123-0911-p2ad"])
 def compare(
     out: Output,
     refs: RunRefs,
@@ -151,19 +143,13 @@ def compare(
 
     Nobody is asked anything: the answers are those that the runs have kept.
     """
-    from ftops.cli.environment import read_environ
-    from ftops.cli.evaluation_view import render_evaluation
-    from ftops.cli.summaries import write_summaries
-    from ftops.evaluation.comparing import compare_runs
-    from ftops.spec.evaluation_options import read_evaluation_options
-
     if len(refs) < 2:
         raise typer.BadParameter("name two runs or more")
     spec = read_evaluation_options([], metric or [], [], environ=read_environ())
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         runs = [ledger.get_run(ref) for ref in refs]
         _say_functions(out, spec, Path(runs[0].job_file).parent)
-        evaluation = compare_runs(runs, ledger, wiring.get_home(), spec)
+        evaluation = compare_runs(runs, ledger, get_home(), spec)
     _write(target, evaluation)
     write_summaries(evaluation, " and ".join(run.name for run in runs), None, markdown)
     out.finish(
@@ -173,23 +159,18 @@ def compare(
     )
 
 
-def _say_functions(out: Output, spec: "EvaluateSpec", folder: Path) -> None:
-    from ftops.spec.named_paths import list_functions
-
+def _say_functions(out: Output, spec: EvaluateSpec, folder: Path) -> None:
     say_code(out, list_functions(spec, folder))
 
 
-def _list_headline(evaluation: "Evaluation") -> "list[tuple[str, str]]":
+def _list_headline(evaluation: Evaluation) -> list[tuple[str, str]]:
     figures = [
         (one.name, one.metrics.get(evaluation.primary_metric)) for one in evaluation.candidates
     ]
     return [(name, f"{figure.value:.4f}") for name, figure in figures if figure is not None]
 
 
-def _write(target: Path | None, evaluation: "Evaluation") -> None:
+def _write(target: Path | None, evaluation: Evaluation) -> None:
     """Write the evaluation, if a file for it is named."""
-    from ftops.cli.output import render_json
-    from ftops.files import write_atomic
-
     if target is not None:
         write_atomic(target, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)

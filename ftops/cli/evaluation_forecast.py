@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from ftops.cli import views
+from ftops.cli.format import heading, render_pairs
 from ftops.evaluation.forecasting import EvaluationForecast
 from ftops.inference.budget import CostEstimate, format_usd
 from ftops.records import Json
@@ -15,13 +15,13 @@ def render_evaluation_forecast(found: EvaluationForecast | None) -> Iterator[Ren
     if found is None:
         return
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
-    yield views.heading(f"Evaluation on {found.file} ({rows})")
+    yield heading(f"Evaluation on {found.file} ({rows})")
     pairs = [(one.name, _describe(one.forecast)) for one in found.asked]
     pairs += [(one.name, f"left out: {one.reason}") for one in found.skipped]
     pairs += [(name, "asked, too, if there are any then") for name in found.later]
     if len(found.asked) > 1:
         pairs.append(("together", _describe_price(found.usd)))
-    yield views.render_pairs(pairs)
+    yield render_pairs(pairs)
 
 
 def warn_of_evaluation(found: EvaluationForecast | None, most_usd: float | None) -> Iterator[str]:

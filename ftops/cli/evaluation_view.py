@@ -8,9 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftops.cli import views
+from ftops.cli.format import WIDTH, cell, heading, indent, make_table, render_seconds
 from ftops.cli.output import clean, hang
-from ftops.cli.tables import make_table
 from ftops.metrics.evaluation import (
     CandidateScore,
     Confusion,
@@ -40,8 +39,8 @@ _VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
     """All of it, the answer to "was it worth it?" first."""
     rows = f"{evaluation.rows:,} row{'' if evaluation.rows == 1 else 's'}"
-    yield views.heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
-    yield views.indent(render_candidates(evaluation))
+    yield heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
+    yield indent(render_candidates(evaluation))
     yield from render_verdicts(evaluation)
     yield from _render_gate(evaluation.requirements)
     yield from _render_remarks(evaluation)
@@ -64,7 +63,7 @@ def render_candidates(evaluation: Evaluation) -> Table:
     columns = [*metrics, *extra]
     table = make_table("candidate", *columns, right=columns, whole=columns)
     for one in evaluation.candidates:
-        table.add_row(views.cell(one.name), *_cells(one, metrics, extra))
+        table.add_row(cell(one.name), *_cells(one, metrics, extra))
     return table
 
 
@@ -78,22 +77,22 @@ def _cells(one: CandidateScore, metrics: Sequence[str], extra: Sequence[str]) ->
     for number, name in enumerate(metrics):
         figure = one.metrics.get(name)
         if figure is None:
-            yield views.cell("–")
+            yield cell("–")
         else:
-            yield views.cell(show_figure(figure) if number == 0 else show_value(figure.value))
+            yield cell(show_figure(figure) if number == 0 else show_value(figure.value))
     spent = one.requests
     for name in extra:
         if spent is None:
-            yield views.cell("0" if name == "tokens" else "")
+            yield cell("0" if name == "tokens" else "")
         elif name == "tokens":
             tokens = (spent.prompt_tokens or 0) + (spent.completion_tokens or 0)
             mark = "~" if spent.estimated else ""
-            yield views.cell("" if spent.prompt_tokens is None else f"{mark}{tokens:,.0f}")
+            yield cell("" if spent.prompt_tokens is None else f"{mark}{tokens:,.0f}")
         elif name == "p50":
-            yield views.cell(views.render_seconds(spent.p50_s) if spent.p50_s is not None else "")
+            yield cell(render_seconds(spent.p50_s) if spent.p50_s is not None else "")
         else:
             price = spent.usd_per_1000
-            yield views.cell("" if price is None else f"{price:,.3g}")
+            yield cell("" if price is None else f"{price:,.3g}")
 
 
 def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
@@ -101,7 +100,7 @@ def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
     outcome = say_outcome(evaluation)
     if outcome:
         yield ""
-        yield views.indent(views.cell(_wrap(outcome), "bold"))
+        yield indent(cell(_wrap(outcome), "bold"))
     for one in evaluation.comparisons:
         style = _VERDICT_STYLES.get(one.verdict, "yellow")
         yield _say(Text("• ", style), say_comparison(one))
@@ -113,7 +112,7 @@ def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
 def _render_gate(requirements: Sequence[Requirement]) -> Iterator[RenderableType]:
     if not requirements:
         return
-    yield views.heading("Required")
+    yield heading("Required")
     for one in requirements:
         mark = Text("✓ ", "green") if one.met else Text("✗ ", "bold red")
         yield _say(mark, say_requirement(one))
@@ -122,11 +121,11 @@ def _render_gate(requirements: Sequence[Requirement]) -> Iterator[RenderableType
 def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
     remarks = find_remarks(evaluation)
     if remarks:
-        yield views.heading("Notes")
+        yield heading("Notes")
         for text in remarks:
             yield _say(Text("• "), text)
     if evaluation.skipped:
-        yield views.heading("Left out")
+        yield heading("Left out")
         for gone in evaluation.skipped:
             yield _say(Text("• "), f"{gone.name}: {gone.reason}")
 
@@ -139,7 +138,7 @@ def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
     shown = sorted(worst[:_SHOWN_CLASSES], key=lambda one: one.label)
     total = len(candidate.classes)
     which = "Classes" if total <= _SHOWN_CLASSES else f"Worst {_SHOWN_CLASSES} of {total} classes"
-    yield views.heading(f"{which} ({candidate.name})")
+    yield heading(f"{which} ({candidate.name})")
     table = make_table(
         "class", "rows", "recall", "precision", "F1", right=("rows", "recall", "precision", "F1")
     )
@@ -147,7 +146,7 @@ def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
         figures = (one.recall, one.precision, one.f1)
         texts = ["–" if value is None else f"{value:.0%}" for value in figures]
         table.add_row(_cut(one.label), f"{one.rows:,}", *texts)
-    yield views.indent(table)
+    yield indent(table)
     if candidate.confusion is not None:
         yield from render_confusion(candidate.confusion)
 
@@ -158,14 +157,14 @@ def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
     if not pairs:
         return
     if len(confusion.labels) <= _MATRIX_CLASSES:
-        yield views.heading("What was answered (columns) where what was expected (lines)")
-        yield views.indent(_render_matrix(confusion))
+        yield heading("What was answered (columns) where what was expected (lines)")
+        yield indent(_render_matrix(confusion))
         return
-    yield views.heading("Mistaken most often")
+    yield heading("Mistaken most often")
     table = make_table("rows", "of", "expected", "answered", right=("rows", "of"))
     for pair in pairs[:_SHOWN_PAIRS]:
         table.add_row(f"{pair.count:,}", f"{pair.rows:,}", _cut(pair.expected), _cut(pair.given))
-    yield views.indent(table)
+    yield indent(table)
 
 
 def _render_matrix(confusion: Confusion) -> Table:
@@ -195,7 +194,7 @@ def _fits(labels: Sequence[Text], counts: Sequence[Sequence[str]], ends: Sequenc
         max(end.cell_len, *(len(line[place]) for line in counts)) for place, end in enumerate(ends)
     ]
     side = max(label.cell_len for label in labels)
-    return side + sum(width + 2 for width in widths) <= views.WIDTH
+    return side + sum(width + 2 for width in widths) <= WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +223,16 @@ def _find_pairs(confusion: Confusion) -> list[_Pair]:
 
 def _say(mark: Text, sentence: str) -> RenderableType:
     """A sentence to the right of its mark, in lines of 80 columns also where none are asked for."""
-    return views.indent(hang(mark, views.cell(_wrap(sentence))))
+    return indent(hang(mark, cell(_wrap(sentence))))
 
 
 def _wrap(text: str) -> str:
     """The text in lines that leave room for a mark; cleaned, since what is cleaned is longer."""
-    return "\n".join(textwrap.wrap(clean(text), views.WIDTH - 4))
+    return "\n".join(textwrap.wrap(clean(text), WIDTH - 4))
 
 
 def _cut(label: str) -> Text:
     """The label on one line of few screen columns, of which wide characters take two each."""
-    line = views.cell(" ".join(label.split()) or "(empty)")
+    line = cell(" ".join(label.split()) or "(empty)")
     line.truncate(_LABEL_COLUMNS, overflow="ellipsis")
     return line

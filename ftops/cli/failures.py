@@ -17,7 +17,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -25,9 +24,8 @@ from ftops import __version__
 from ftops.cli.environment import clear_secrets, find_home, read_environ
 from ftops.cli.output import Mode, Output, render_json
 from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed, UsageError
-
-if TYPE_CHECKING:
-    from ftops.records import Json
+from ftops.files import write_atomic
+from ftops.records import Json
 
 KNOWN_ERROR = 1
 NOT_UNDERSTOOD = 2
@@ -89,7 +87,7 @@ def reported(out: Output) -> Iterator[None]:
         _fail(out, _report_bug(error), BUG)
 
 
-def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
+def _fail(out: Output, error: dict[str, Json], code: int) -> None:
     """Say what happened, once, and leave with `code`."""
     error = error | {"hint": out.name_job_file(str(error["hint"] or "")) or None}
     if out.mode is Mode.JSON:
@@ -101,7 +99,7 @@ def _fail(out: Output, error: "dict[str, Json]", code: int) -> None:
     raise typer.Exit(code) from None
 
 
-def _describe(kind: str, message: str, hint: str) -> "dict[str, Json]":
+def _describe(kind: str, message: str, hint: str) -> dict[str, Json]:
     return {"message": message, "type": kind, "hint": hint or None}
 
 
@@ -114,7 +112,7 @@ def choose_exit_code(error: FtopsError) -> int:
     return JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR
 
 
-def error_document(error: FtopsError) -> "dict[str, Json]":
+def error_document(error: FtopsError) -> dict[str, Json]:
     """The error with the API's own field names where it came from the API."""
     document = _describe(type(error).__name__, error.message, error.hint)
     if isinstance(error, ProviderError):
@@ -127,7 +125,7 @@ def error_document(error: FtopsError) -> "dict[str, Json]":
     return document
 
 
-def _report_bug(error: Exception) -> "dict[str, Json]":
+def _report_bug(error: Exception) -> dict[str, Json]:
     """Write the report file and describe the error shortly."""
     now = datetime.now(UTC)
     environ = read_environ()
@@ -143,8 +141,6 @@ def _report_bug(error: Exception) -> "dict[str, Json]":
     text = clear_secrets(text, environ)
     path = find_home(environ) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     try:
-        from ftops.files import write_atomic
-
         write_atomic(path, text.encode("utf-8", "backslashreplace"))
         hint = f"This is a bug in ftops. {path} holds the details; please send it with your report."
     except FtopsError:

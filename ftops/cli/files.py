@@ -1,25 +1,30 @@
 """`ftops files`: what was uploaded to a provider, and the end of it."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from ftops.cli import wiring
 from ftops.cli.ask import confirm
-from ftops.cli.command import command, make_app
+from ftops.cli.command import command
+from ftops.cli.environment import open_ledger
+from ftops.cli.factory import find_chosen_provider, get_default_provider, open_provider
+from ftops.cli.format import (
+    cell,
+    make_table,
+    render_bytes,
+    render_short_moment,
+    to_timestamp,
+)
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
 from ftops.cli.output import Output
+from ftops.records import Json, RemoteFile
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="File ids.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    group = make_app("List and delete uploaded files.")
-    command(group, "list", examples=["ftops files list", "ftops files list --json"])(list_files)
-    command(group, "delete", examples=["ftops files delete file-abc123 --yes"])(delete)
-    app.add_typer(group, name="files")
-
-
+@command("files list", examples=["ftops files list", "ftops files list --json"])
 def list_files(
     out: Output,
     provider: ProviderName = None,
@@ -27,20 +32,18 @@ def list_files(
     api_key_env: ApiKeyEnv = None,
 ) -> None:
     """List the files at a provider."""
-    from ftops.cli import tables
-    from ftops.cli.documents import file_document
-
-    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    settings = typed or wiring.get_default_provider()
-    with wiring.open_provider(settings, typed=typed) as source:
+    typed = find_chosen_provider(provider, base_url, api_key_env)
+    settings = typed or get_default_provider()
+    with open_provider(settings, typed=typed) as source:
         found = sorted(source.list_files(), key=lambda file: file.created_at, reverse=True)
     out.finish(
         [file_document(file) for file in found],
         essential=[file.id for file in found],
-        human=lambda: [tables.render_files(found)],
+        human=lambda: [render_files(found)],
     )
 
 
+@command("files delete", examples=["ftops files delete file-abc123 --yes"])
 def delete(
     out: Output,
     ids: Ids,
@@ -50,11 +53,11 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete files at a provider; a later run uploads its data again."""
-    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    settings = typed or wiring.get_default_provider()
+    typed = find_chosen_provider(provider, base_url, api_key_env)
+    settings = typed or get_default_provider()
     chosen = list(dict.fromkeys(ids))
     confirm(out, "Delete", chosen, yes=yes)
-    with wiring.open_ledger() as ledger, wiring.open_provider(settings, typed=typed) as source:
+    with open_ledger() as ledger, open_provider(settings, typed=typed) as source:
         for file_id in chosen:
             source.delete_file(file_id)
             ledger.forget_upload(file_id)
@@ -63,3 +66,29 @@ def delete(
         essential=chosen,
         human=lambda: [f"Deleted: {file_id}" for file_id in chosen],
     )
+
+
+def render_files(files: Sequence[RemoteFile]) -> RenderableType:
+    """One line a file."""
+    if not files:
+        return "The provider has no files."
+    table = make_table("file", "size", "created", "name", right=("size",), whole=("file",))
+    for file in files:
+        table.add_row(
+            cell(file.id, "cyan"),
+            cell(render_bytes(file.bytes)),
+            cell(render_short_moment(file.created_at)),
+            cell(file.filename),
+        )
+    return table
+
+
+def file_document(file: RemoteFile) -> dict[str, Json]:
+    return {
+        "id": file.id,
+        "filename": file.filename,
+        "bytes": file.bytes,
+        "purpose": file.purpose,
+        "status": file.status,
+        "created_at": to_timestamp(file.created_at),
+    }

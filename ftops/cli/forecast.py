@@ -7,13 +7,12 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli import views
 from ftops.cli.evaluation_forecast import (
     evaluation_to_json,
     render_evaluation_forecast,
     warn_of_evaluation,
 )
-from ftops.cli.outcomes import render_bytes
+from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_path
 from ftops.cli.sending import Sending
 from ftops.data.plans.drafting import open_planned, rehearse
 from ftops.data.prepare import prepare_row
@@ -106,10 +105,10 @@ def render_forecast(
 ) -> Iterator[RenderableType]:
     """For people: the data, what it takes, what would be sent."""
     found, spec = forecast.preview, forecast.job.spec
-    yield views.cell(spec.name, "bold")
-    yield views.render_pairs(
+    yield cell(spec.name, "bold")
+    yield render_pairs(
         [
-            ("job file", views.render_path(forecast.job.path)),
+            ("job file", render_path(forecast.job.path)),
             *sending.list_pairs(),
             ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
             ("training", _describe_data(found.training, spec.training_file)),
@@ -130,8 +129,8 @@ def render_forecast(
     ]:
         yield Text(f"  note: {warning}", style="yellow")
     if code := list_code(spec, forecast.job.path):
-        yield views.heading("Code that a run executes on this machine")
-        yield views.render_pairs(code)
+        yield heading("Code that a run executes on this machine")
+        yield render_pairs(code)
     if with_request:
         yield from _render_sending(found)
     yield ""
@@ -143,16 +142,16 @@ def render_forecast(
 
 
 def _render_sending(found: Preview) -> Iterator[RenderableType]:
-    yield views.heading("Would be uploaded")
-    yield views.render_pairs((name, f"from {source}") for name, source in found.uploads.items())
-    yield views.heading("Would be asked for")
+    yield heading("Would be uploaded")
+    yield render_pairs((name, f"from {source}") for name, source in found.uploads.items())
+    yield heading("Would be asked for")
     request = render_request(found.request)
     tuned = request.pop("hyperparameters")
     metadata = request.pop("metadata", None)
     pairs = [(name, value) for name, value in request.items()]
     for section in (tuned, metadata):
         pairs += section.items() if isinstance(section, dict) else ()
-    yield views.render_pairs(pairs)
+    yield render_pairs(pairs)
 
 
 def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ftops.cli.command import command
+from ftops.cli.data.next_steps import find_plan
 from ftops.cli.data.options import (
     CompletionColumn,
     LayoutName,
@@ -16,14 +18,18 @@ from ftops.cli.data.options import (
     say_layout,
 )
 from ftops.cli.output import Output
+from ftops.data.findings import say_rows
+from ftops.data.fixes.registry import KNOWN_STEPS
+from ftops.data.plans.drafting import open_planned, pin_layout, write_prepared
+from ftops.data.reading.options import AUTO, ReadOptions, to_read
+from ftops.data.reading.source import open_source
+from ftops.data.summary import DataSummary, check_file
 from ftops.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ftops.data.reading.options import ReadOptions
-    from ftops.data.summary import DataSummary
-    from ftops.records import Json
+from ftops.files import write_atomic
+from ftops.records import Json, RowFormat
+from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
+from ftops.spec.plan_file import read_plan
+from ftops.spec.starter import render_starter
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
 Target = Annotated[
@@ -41,20 +47,16 @@ Validation = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "init",
-        examples=[
-            "ftops init data/train.jsonl",
-            "ftops init data/train.jsonl -o jobs/first.yaml",
-            "ftops init rows_train.jsonl --validation rows_validation.jsonl",
-            "ftops init data/train.csv --prompt '{question} ->' --completion answer",
-            "ftops init alpaca.json --layout alpaca",
-        ],
-    )(init)
-
-
+@command(
+    "init",
+    examples=[
+        "ftops init data/train.jsonl",
+        "ftops init data/train.jsonl -o jobs/first.yaml",
+        "ftops init rows_train.jsonl --validation rows_validation.jsonl",
+        "ftops init data/train.csv --prompt '{question} ->' --completion answer",
+        "ftops init alpaca.json --layout alpaca",
+    ],
+)
 def init(
     out: Output,
     data_file: DataFile,
@@ -72,12 +74,6 @@ def init(
     A plan that `ftops data prepare` has left beside the data, or beside what it was split from,
     goes into the job file.
     """
-    from ftops.cli.data.next_steps import find_plan
-    from ftops.data.reading.options import AUTO, ReadOptions, to_read
-    from ftops.files import write_atomic
-    from ftops.records import RowFormat
-    from ftops.spec.starter import render_starter
-
     plan = plan or find_plan(data_file)
     options = ReadOptions(prompt=prompt, completion=completion, layout=layout or AUTO)
     options = options if plan else _find_layout(out, data_file, options)
@@ -111,10 +107,7 @@ def init(
     out.finish(document, essential=[str(path)], human=lambda: _say_next(path, files, summary.rows))
 
 
-def _say_next(path: Path, files: list[Path], rows: int) -> "Iterator[str]":
-    from ftops.data.findings import say_rows
-    from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
-
+def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:
     yield f"{path} is written, for {say_rows(rows)}."
     if any(find_outside(file, path.parent) for file in files):
         yield f"Its data is outside its folder, so its commands need {ALLOW_OUTSIDE}."
@@ -123,23 +116,15 @@ def _say_next(path: Path, files: list[Path], rows: int) -> "Iterator[str]":
         yield f"Next: ftops run {path}"
 
 
-def _find_layout(out: Output, data_file: Path, options: "ReadOptions") -> "ReadOptions":
+def _find_layout(out: Output, data_file: Path, options: ReadOptions) -> ReadOptions:
     """The options with the layout that the rows have, once that is said."""
-    from ftops.data.plans.drafting import pin_layout
-    from ftops.data.reading.source import open_source
-
     source = open_source(data_file, options)
     say_layout(out, source)
     return pin_layout(options, source)
 
 
-def _look(data_file: Path, options: "ReadOptions", plan: Path | None) -> "DataSummary":
+def _look(data_file: Path, options: ReadOptions, plan: Path | None) -> DataSummary:
     """What the data holds once it is made ready."""
-    from ftops.data.fixes.registry import KNOWN_STEPS
-    from ftops.data.plans.drafting import open_planned, write_prepared
-    from ftops.data.summary import check_file
-    from ftops.spec.plan_file import read_plan
-
     if plan is None:
         return check_file(data_file, options)
     with tempfile.TemporaryDirectory(prefix="ftops-") as folder:

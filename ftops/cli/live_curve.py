@@ -6,23 +6,21 @@ Nothing here may end a run: a closed pipe makes it silent.
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
+from ftops.cli.format import cell, indent
 from ftops.cli.output import Mode, Output
-from ftops.cli.tables import render_results
-from ftops.cli.training_views import render_training_curve
-from ftops.cli.views import cell, describe_event, describe_stage, indent
+from ftops.cli.run_view import describe_event, describe_stage
+from ftops.cli.training_views import render_results, render_training_curve
+from ftops.ledger.ledger import Ledger
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
 from ftops.reports.live_rows import find_total_steps, join_rows, read_event_row
 from ftops.reports.results import ResultRow
 from ftops.reports.training import TrainingFacts, make_training
 from ftops.runs.observer import NullObserver, Observer
-
-if TYPE_CHECKING:
-    from ftops.ledger.ledger import Ledger
 
 _LAST_STEPS = 4  # below the curve
 _LINES = 20  # about so many for a whole training, beside those that measure validation
@@ -30,7 +28,7 @@ _LOUD = ("warn", "error")
 
 
 @contextlib.contextmanager
-def drawing(out: Output, ledger: "Ledger", run: Run) -> Iterator[Observer]:
+def drawing(out: Output, ledger: Ledger, run: Run) -> Iterator[Observer]:
     """An observer that draws what the job's events tell for as long as the block lasts.
 
     It begins with what the ledger knows already.
@@ -44,8 +42,6 @@ def drawing(out: Output, ledger: "Ledger", run: Run) -> Iterator[Observer]:
     if not out.console.is_terminal:
         yield curve
         return
-    from rich.live import Live
-
     # What stays behind is what the command ends with.
     with Live(
         console=out.console,

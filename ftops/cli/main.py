@@ -1,83 +1,153 @@
-"""Assembles the command line: one line per group of commands."""
+"""The command line: the table of commands, and what runs the one that is named.
+
+A line of `COMMANDS` is a command and the module that defines it with `command`. The module is
+imported when the command is used, so its own imports stand at the top. `ftops COMMAND --help` does
+not get here: `ftops.__main__` prints it from `help.txt`, which `make fix` writes.
+"""
 
 import contextlib
+import importlib
 import io
 import sys
-from typing import Annotated
+from collections import UserDict
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ftops import __version__
-from ftops.cli import (
-    adopt,
-    backup,
-    batch,
-    chat,
-    check,
-    complete,
-    doctor,
-    evaluate,
-    files,
-    init,
-    logs,
-    models,
-    pause,
-    promptfoo,
-    prune,
-    report,
-    results,
-    run,
-    runs,
-    schema,
-    track,
-    trust,
-)
-from ftops.cli.command import AsJson, Flags, Quiet, make_app
-from ftops.cli.data import group as data
-from ftops.cli.engine import add_to as add_engine
+from ftops.cli.command import DEFINED, AsJson, Flags, Quiet
 from ftops.cli.failures import EXIT_CODES
 
+COMMANDS = {
+    "run": "ftops.cli.run",
+    "follow": "ftops.cli.run",
+    "adopt": "ftops.cli.adopt",
+    "check": "ftops.cli.check",
+    "data check": "ftops.cli.data.check",
+    "data prepare": "ftops.cli.data.prepare",
+    "data convert": "ftops.cli.data.convert",
+    "data split": "ftops.cli.data.split",
+    "data baseline": "ftops.cli.data.baseline",
+    "data stats": "ftops.cli.data.stats",
+    "data preview": "ftops.cli.data.preview",
+    "data sample": "ftops.cli.data.sample",
+    "data diff": "ftops.cli.data.diff",
+    "runs": "ftops.cli.runs",
+    "show": "ftops.cli.show",
+    "cancel": "ftops.cli.job_control",
+    "pause": "ftops.cli.job_control",
+    "resume": "ftops.cli.job_control",
+    "logs": "ftops.cli.logs",
+    "results": "ftops.cli.results",
+    "report": "ftops.cli.report",
+    "eval": "ftops.cli.evaluate",
+    "compare": "ftops.cli.evaluate",
+    "track": "ftops.cli.track",
+    "models list": "ftops.cli.models",
+    "models show": "ftops.cli.models",
+    "models delete": "ftops.cli.models",
+    "files list": "ftops.cli.files",
+    "files delete": "ftops.cli.files",
+    "complete": "ftops.cli.complete",
+    "chat": "ftops.cli.chat",
+    "batch": "ftops.cli.batch",
+    "promptfoo import": "ftops.cli.promptfoo",
+    "promptfoo export": "ftops.cli.promptfoo",
+    "doctor": "ftops.cli.doctor",
+    "trust": "ftops.cli.trust",
+    "prune": "ftops.cli.prune",
+    "backup": "ftops.cli.backup",
+    "restore": "ftops.cli.backup",
+    "schema": "ftops.cli.schema",
+    "init": "ftops.cli.init",
+    "serve": "ftops.cli.serve",
+    "engine status": "ftops.cli.engine",
+    "engine stop": "ftops.cli.engine",
+    "engine env": "ftops.cli.engine",
+    "engine keys create": "ftops.cli.engine_keys",
+    "engine keys list": "ftops.cli.engine_keys",
+    "engine keys delete": "ftops.cli.engine_keys",
+}
+GROUPS = {
+    "data": "Check, fix, split and view training data.",
+    "models": "List, inspect and delete fine-tuned models.",
+    "files": "List and delete uploaded files.",
+    "promptfoo": "Convert evaluations from and to promptfoo.",
+    "engine": "Inspect and control the built-in engine.",
+    "engine keys": "Manage the API keys of the built-in engine.",
+}
+_ABOUT = "One fine-tuning job file, any provider, nothing lost."
 _EPILOG = "\n".join(
     ["Start with:\n\n\b\n  ftops run configs/news-topics.yaml\n", "Exit codes:\n\n\b"]
     + [f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES]
     + ["\n`ftops COMMAND --help` shows the options and an example of each command."]
 )
 
-app = make_app("One fine-tuning job file, any engine, nothing lost.", epilog=_EPILOG)
-for part in (
-    run, adopt, check, data, runs, pause, logs, results, report, evaluate, track, models, files,
-    complete, chat, batch, promptfoo, doctor, trust, prune, backup, schema, init,
-):  # fmt: skip
-    part.add_to(app)
-add_engine(app)
+
+class _LazyCommands(UserDict[str, Any]):
+    """The commands of a group by name; a command is imported when it is looked up."""
+
+    def __init__(self, group: str) -> None:
+        prefix = f"{group} ".lstrip()
+        paths = [path for path in COMMANDS if path.startswith(prefix)]
+        super().__init__({path[len(prefix) :].partition(" ")[0]: prefix for path in paths})
+
+    def __getitem__(self, name: str) -> Any:
+        path = self.data[name] + name
+        if path in GROUPS:
+            return LazyGroup(
+                name=path, help=GROUPS[path], no_args_is_help=True, rich_markup_mode=None
+            )
+        importlib.import_module(COMMANDS[path])
+        return DEFINED[path]
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+class LazyGroup(TyperGroup):
+    """A group of the commands in `COMMANDS` whose names begin with its own."""
+
+    def __init__(self, *, name: str | None = None, **settings: Any) -> None:
+        super().__init__(name=name, **settings)
+        self.commands = _LazyCommands(name or "")
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    help=_ABOUT,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_set: bool) -> None:
+    if is_set:
         typer.echo(f"ftops {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def accept_flags(
+def set_flags(
     ctx: typer.Context,
     as_json: AsJson = False,
     quiet: Quiet = False,
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
-    """One fine-tuning job file, any engine, nothing lost."""
     ctx.obj = Flags(as_json=as_json, quiet=quiet)
 
 
 def run_app() -> None:
-    """Run the command that the process was started with, and exit with its code."""
+    """Run the command of this process and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            with contextlib.suppress(ValueError):  # a stream that is closed
+            with contextlib.suppress(ValueError):  # a closed stream
                 stream.reconfigure(errors="backslashreplace")  # no text may end a command
     app(prog_name="ftops")

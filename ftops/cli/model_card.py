@@ -8,10 +8,17 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli import views
-from ftops.cli.documents import seconds, stage_document
+from ftops.cli.format import (
+    cell,
+    heading,
+    render_bytes,
+    render_moment,
+    render_pairs,
+    render_path,
+    to_timestamp,
+)
 from ftops.cli.model_list import describe_cost, describe_end, describe_headline
-from ftops.cli.outcomes import render_bytes
+from ftops.cli.run_view import render_stage_times, stage_document
 from ftops.records import Checkpoint, Json, ProviderSettings, Stage
 from ftops.reports.code_examples import Language, Usage, render_code
 from ftops.runs.context import get_run_folder
@@ -54,8 +61,8 @@ class ModelCard:
             "base_url": self.provider.base_url,
             "run_id": tuned.run_id if tuned else None,
             "job_id": tuned.job_id if tuned else None,
-            "created_at": seconds(tuned.created_at) if tuned else None,
-            "deleted_at": seconds(tuned.deleted_at) if tuned else None,
+            "created_at": to_timestamp(tuned.created_at) if tuned else None,
+            "deleted_at": to_timestamp(tuned.deleted_at) if tuned else None,
             "ends_on": self.ends.isoformat() if self.ends else None,
             "metric": self.headline.to_json() if self.headline else None,
             "cost": self.cost.to_json() if self.cost else None,
@@ -72,15 +79,15 @@ class ModelCard:
 def render_card(card: ModelCard, today: date) -> Iterator[RenderableType]:
     """For people: what it is, where it comes from, its job file, how to use it."""
     made = card.made
-    yield views.cell(card.name, "bold green")
-    yield views.render_pairs(
+    yield cell(card.name, "bold green")
+    yield render_pairs(
         [
             ("base", card.base),
             ("provider", _describe_provider(card.provider)),
             ("run", made.tuned.run_id if made else "none that this ledger knows"),
             ("job", made.tuned.job_id if made else None),
-            ("created", views.render_moment(made.tuned.created_at) if made else None),
-            ("deleted", views.render_moment(made.tuned.deleted_at) or None if made else None),
+            ("created", render_moment(made.tuned.created_at) if made else None),
+            ("deleted", render_moment(made.tuned.deleted_at) or None if made else None),
             ("measured", describe_headline(card.headline) or None),
             ("cost", describe_cost(card.cost) or None),
             ("ends", describe_end(card.ends, today) if card.ends else None),
@@ -88,11 +95,11 @@ def render_card(card: ModelCard, today: date) -> Iterator[RenderableType]:
         ]
     )
     if made is not None:
-        yield views.heading("Lineage")
-        yield from (views.cell(line) for line in render_chain(card.lineage))
+        yield heading("Lineage")
+        yield from (cell(line) for line in render_chain(card.lineage))
         yield from _render_making(made, card.home)
     for language in Language:
-        yield views.heading(f"Use it: {language.value}")
+        yield heading(f"Use it: {language.value}")
         yield Text(render_code(card.usage, language).rstrip("\n"))
 
 
@@ -107,7 +114,7 @@ def render_chain(lineage: Sequence[ModelVersion]) -> Iterator[str]:
             yield arrow + " -> ".join(part for part in parts if part)
             arrow = "  + "
         run = made.run
-        job_file = views.render_path(run.job_file) if run else "an unknown job file"
+        job_file = render_path(run.job_file) if run else "an unknown job file"
         yield f"  -> {job_file} ({made.tuned.run_id}), on {made.tuned.base}"
         yield f"  -> {made.tuned.job_id}"
         yield f"  -> {made.tuned.name}"
@@ -115,25 +122,25 @@ def render_chain(lineage: Sequence[ModelVersion]) -> Iterator[str]:
 
 def _render_making(made: ModelVersion, home: Path) -> Iterator[RenderableType]:
     if made.prepared is not None:
-        yield views.heading("Data")
+        yield heading("Data")
         pairs = [pair for file in made.prepared.files for pair in _describe_file(made, file, home)]
         if made.prepared.plan is not None:
             codes = ", ".join(step.code for step in made.prepared.plan.steps)
             pairs.append(("plan", codes or "no steps"))
-        yield views.render_pairs(pairs)
+        yield render_pairs(pairs)
     if made.stages:
-        yield views.heading("Stages")
-        yield views.render_stage_times(made.stages)
+        yield heading("Stages")
+        yield render_stage_times(made.stages)
     if made.run is None:
         return
-    yield views.heading(f"Job file: {views.render_path(made.run.job_file)}")
+    yield heading(f"Job file: {render_path(made.run.job_file)}")
     text = read_job_file(made.run, home)
     if text is None:
         yield Text("  Its copy was removed; --json has its values as the ledger keeps them.")
         return
-    yield views.cell(text.rstrip("\n"))
+    yield cell(text.rstrip("\n"))
     if made.run.overrides:
-        yield views.cell("  with " + " ".join(f"--set {one!r}" for one in made.run.overrides))
+        yield cell("  with " + " ".join(f"--set {one!r}" for one in made.run.overrides))
 
 
 def _describe_file(
@@ -147,7 +154,7 @@ def _describe_file(
         ("", size),
         ("", f"sha256 {file.sha256}" if file.sha256 else None),
         ("", f"at the provider {remote}" if (remote := _find_remote_id(made, file)) else None),
-        ("", f"as sent: {views.render_path(copy)}" if copy.is_file() else None),
+        ("", f"as sent: {render_path(copy)}" if copy.is_file() else None),
     ]
 
 

@@ -7,9 +7,7 @@ from datetime import date, datetime, timedelta
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ftops.cli.documents import seconds
-from ftops.cli.tables import make_table
-from ftops.cli.views import cell
+from ftops.cli.format import cell, make_table, to_timestamp
 from ftops.records import Json, Model, ProviderSettings
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 
@@ -48,7 +46,7 @@ class ListedModel:
             "provider": self.provider.type,
             "base_url": self.provider.base_url,
             "owned_by": self.model.owned_by,
-            "created_at": seconds(self.model.created_at),
+            "created_at": to_timestamp(self.model.created_at),
             "shutdown_date": self.model.shutdown_date,
             "ends_on": self.ends.isoformat() if self.ends else None,
             "run_id": made.tuned.run_id if made else None,

@@ -3,25 +3,32 @@
 from collections.abc import Iterable
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.ask import confirm
-from ftops.cli.command import command, make_app
-from ftops.cli.named import find_named_model
+from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger, read_environ
+from ftops.cli.factory import (
+    find_chosen_provider,
+    get_default_provider,
+    get_model_info,
+    open_provider,
+)
+from ftops.cli.model_card import ModelCard, render_card
+from ftops.cli.model_list import ListedModel, render_models, sort_models
+from ftops.cli.model_usage import make_usage
+from ftops.cli.named import NamedModel, find_named_model
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
 from ftops.cli.output import Output
+from ftops.clock import SystemClock
 from ftops.errors import NotFound
-
-if TYPE_CHECKING:
-    from ftops.cli.model_card import ModelCard
-    from ftops.cli.model_list import ListedModel
-    from ftops.cli.named import NamedModel
-    from ftops.ledger.ledger import Ledger
-    from ftops.providers.provider import Provider
-    from ftops.records import Model, ProviderSettings
+from ftops.ledger.ledger import Ledger
+from ftops.providers.provider import Provider
+from ftops.records import Model, ProviderSettings, RowFormat
+from ftops.reports.code_examples import Language, render_code
+from ftops.runs import lineage
 
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="Model name, run id or job id.")
@@ -55,32 +62,10 @@ OneCode = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    group = make_app("List fine-tuned models, show where each comes from, delete them.")
-    command(
-        group,
-        "list",
-        examples=["ftops models list", "ftops models list --provider openai --sort metric"],
-    )(list_models)
-    command(
-        group,
-        "show",
-        examples=[
-            "ftops models show ft:ada:local:news-topics:a1b2c3d4",
-            "ftops models show news-topics --code python > ask.py",
-        ],
-    )(show)
-    command(
-        group,
-        "delete",
-        examples=[
-            "ftops models delete ft:ada:local:news-topics:a1b2c3d4",
-            "ftops models delete run-20261122-1407-k3f9 --yes",
-        ],
-    )(delete)
-    app.add_typer(group, name="models")
-
-
+@command(
+    "models list",
+    examples=["ftops models list", "ftops models list --provider openai --sort metric"],
+)
 def list_models(
     out: Output,
     provider: ProviderName = None,
@@ -95,13 +80,11 @@ def list_models(
     That is its base, the run and the data that made it, the headline metric with its 95 % interval,
     the cost of its training, and the day on which it ends.
     """
-    from ftops.cli.model_list import render_models, sort_models
-
-    typed = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    settings = typed or wiring.get_default_provider()
+    typed = find_chosen_provider(provider, base_url, api_key_env)
+    settings = typed or get_default_provider()
     with (
-        wiring.open_ledger() as ledger,
-        wiring.open_provider(settings, typed=typed) as source,
+        open_ledger() as ledger,
+        open_provider(settings, typed=typed) as source,
     ):
         listed = [
             _look_up(model, settings, ledger, source)
@@ -118,18 +101,15 @@ def list_models(
 
 
 def _look_up(
-    model: "Model", settings: "ProviderSettings", ledger: "Ledger", source: "Provider"
-) -> "ListedModel":
-    from ftops.cli.model_list import ListedModel
-    from ftops.runs import lineage
-
+    model: Model, settings: ProviderSettings, ledger: Ledger, source: Provider
+) -> ListedModel:
     tuned = ledger.find_model(model.id)
     figures = source.get_model_info(tuned.base if tuned else model.id)
     ends = lineage.find_shutdown_date(model.shutdown_date, figures)
     if tuned is None:
         return ListedModel(model, settings, ends=ends)
     made = lineage.load_model_version(ledger, tuned)
-    evaluation = lineage.find_evaluation(made.run, wiring.get_home()) if made.run else None
+    evaluation = lineage.find_evaluation(made.run, get_home()) if made.run else None
     return ListedModel(
         model=model,
         provider=settings,
@@ -140,6 +120,13 @@ def _look_up(
     )
 
 
+@command(
+    "models show",
+    examples=[
+        "ftops models show ft:ada:local:news-topics:a1b2c3d4",
+        "ftops models show news-topics --code python > ask.py",
+    ],
+)
 def show(
     out: Output,
     name: Name,
@@ -154,11 +141,8 @@ def show(
     program in Python, for curl and for Node, with the right separator, stop sequence, system
     message and labels. No key is ever printed: the programs read an environment variable.
     """
-    from ftops.cli.model_card import render_card
-    from ftops.reports.code_examples import Language, render_code
-
-    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger:
+    asked = find_chosen_provider(provider, base_url, api_key_env)
+    with open_ledger() as ledger:
         card = _collect(ledger, find_named_model(ledger, name, asked), asked)
     if code is not None:
         text = render_code(card.usage, Language(code.value))
@@ -167,24 +151,16 @@ def show(
     out.finish(card.to_json(), essential=[card.name], human=lambda: render_card(card, _today()))
 
 
-def _collect(
-    ledger: "Ledger", named: "NamedModel", typed: "ProviderSettings | None"
-) -> "ModelCard":
+def _collect(ledger: Ledger, named: NamedModel, typed: ProviderSettings | None) -> ModelCard:
     """What is known of the model; its provider is asked only where the ledger never met it."""
-    from ftops.cli.environment import read_environ
-    from ftops.cli.model_card import ModelCard
-    from ftops.cli.model_usage import make_usage
-    from ftops.records import RowFormat
-    from ftops.runs import lineage
-
-    tuned, home = named.tuned, wiring.get_home()
+    tuned, home = named.tuned, get_home()
     base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION
     if tuned is None:
-        with wiring.open_provider(named.provider, typed=typed) as source:
+        with open_provider(named.provider, typed=typed) as source:
             found = source.get_model(named.name)
             row_format = source.row_format(named.name)
         base, shutdown_date = found.base, found.shutdown_date
-    figures = wiring.get_model_info(named.provider, base or named.name)
+    figures = get_model_info(named.provider, base or named.name)
     generations = lineage.trace_lineage(ledger, tuned) if tuned else []
     evaluation = lineage.find_evaluation(named.run, home) if named.run else None
     is_whole = named.run is None or named.run.fine_tuned_model == named.name
@@ -203,11 +179,16 @@ def _collect(
 
 
 def _today() -> date:
-    from ftops.clock import SystemClock
-
     return SystemClock().now().date()
 
 
+@command(
+    "models delete",
+    examples=[
+        "ftops models delete ft:ada:local:news-topics:a1b2c3d4",
+        "ftops models delete run-20261122-1407-k3f9 --yes",
+    ],
+)
 def delete(
     out: Output,
     names: Names,
@@ -217,8 +198,8 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete fine-tuned models at their provider, and record it."""
-    asked = wiring.find_chosen_provider(provider, base_url, api_key_env)
-    with wiring.open_ledger() as ledger:
+    asked = find_chosen_provider(provider, base_url, api_key_env)
+    with open_ledger() as ledger:
         chosen = _unique(find_named_model(ledger, name, asked) for name in names)
         for model in chosen:
             model.check_there()
@@ -234,12 +215,12 @@ def delete(
 
 
 def _delete_one(
-    ledger: "Ledger",
+    ledger: Ledger,
     name: str,
-    settings: "ProviderSettings",
-    typed: "ProviderSettings | None",
+    settings: ProviderSettings,
+    typed: ProviderSettings | None,
 ) -> None:
-    with wiring.open_provider(settings, typed=typed) as source:
+    with open_provider(settings, typed=typed) as source:
         try:
             source.delete_model(name)
         except NotFound as error:
@@ -251,7 +232,7 @@ def _delete_one(
     ledger.mark_model_deleted(name)
 
 
-def _is_there(source: "Provider", name: str) -> bool:
+def _is_there(source: Provider, name: str) -> bool:
     """Whether the provider still knows the model: some answer a first deletion with 404."""
     try:
         source.get_model(name)
@@ -260,6 +241,6 @@ def _is_there(source: "Provider", name: str) -> bool:
     return True
 
 
-def _unique(models: "Iterable[NamedModel]") -> "list[NamedModel]":
+def _unique(models: Iterable[NamedModel]) -> list[NamedModel]:
     """Each model once, in the order given."""
     return list({model.name: model for model in models}.values())

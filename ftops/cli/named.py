@@ -4,14 +4,15 @@ import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ftops.cli import wiring
+from ftops.cli.factory import get_default_provider
+from ftops.cli.format import quote, render_path
 from ftops.errors import NotFound, RunError, UnknownRun
-
-if TYPE_CHECKING:
-    from ftops.ledger.ledger import Ledger
-    from ftops.records import DataPlan, ProviderSettings, Run, TunedModel
+from ftops.ledger.ledger import Ledger
+from ftops.records import DataPlan, ProviderSettings, Run, Stage, TunedModel
+from ftops.runs.commands import list_run_arguments
+from ftops.runs.lineage import find_checkpoint_owner
+from ftops.stage_results import find_kept_plan
 
 _OURS = ("run-", "ftjob-")  # how ids of runs and jobs begin, and names of models never do
 
@@ -21,18 +22,15 @@ class NamedModel:
     """A model with its provider, and what the ledger knows of it (None: it never met it)."""
 
     name: str
-    provider: "ProviderSettings"
-    tuned: "TunedModel | None" = None
-    run: "Run | None" = None
-    plan: "DataPlan | None" = None
+    provider: ProviderSettings
+    tuned: TunedModel | None = None
+    run: Run | None = None
+    plan: DataPlan | None = None
     near: str | None = None  # of a name that the ledger does not know: one like it that it knows
 
     def check_there(self) -> None:
         """NotFound when the ledger knows that the model was deleted."""
         if self.tuned is not None and self.tuned.deleted_at is not None:
-            from ftops.cli.views import quote, render_path
-            from ftops.runs.commands import list_run_arguments
-
             again = "run JOB.yaml"
             if self.run:
                 words = list_run_arguments(self.run, job_file=render_path(self.run.job_file))
@@ -45,9 +43,7 @@ class NamedModel:
             )
 
 
-def find_named_model(
-    ledger: "Ledger", ref: str, asked: "ProviderSettings | None" = None
-) -> NamedModel:
+def find_named_model(ledger: Ledger, ref: str, asked: ProviderSettings | None = None) -> NamedModel:
     """The model that `ref` names, at the provider `asked` for, else at the one that made it.
 
     A checkpoint is asked as the model of its run is. A model that the ledger does not know is taken
@@ -61,12 +57,10 @@ def find_named_model(
     if run is None:
         if ref.startswith(_OURS):
             raise UnknownRun(f"no run or job is called {ref!r}")
-        from ftops.runs.lineage import find_checkpoint_owner
-
         tuned = find_checkpoint_owner(ledger, ref)
         if tuned is not None:
             return _make(ledger, ref, tuned, asked)
-        return NamedModel(ref, asked or wiring.get_default_provider(), near=_find_near(ledger, ref))
+        return NamedModel(ref, asked or get_default_provider(), near=_find_near(ledger, ref))
     if run.fine_tuned_model is None:
         raise RunError(
             f"{run.id} has made no model: it is {run.status.value}",
@@ -92,7 +86,7 @@ def near_names_shown(named: Sequence[NamedModel]) -> Iterator[None]:
         raise
 
 
-def _find_near(ledger: "Ledger", ref: str) -> str | None:
+def _find_near(ledger: Ledger, ref: str) -> str | None:
     """The name most like `ref` among models that are there and runs that made one."""
     names = {model.name for model in ledger.list_models() if model.deleted_at is None}
     names |= {run.name for run in ledger.list_runs() if run.fine_tuned_model in names}
@@ -100,22 +94,19 @@ def _find_near(ledger: "Ledger", ref: str) -> str | None:
 
 
 def _make(
-    ledger: "Ledger", ref: str, tuned: "TunedModel", asked: "ProviderSettings | None"
+    ledger: Ledger, ref: str, tuned: TunedModel, asked: ProviderSettings | None
 ) -> NamedModel:
     run = _find_run(ledger, tuned.run_id)
     return NamedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
 
 
-def _find_run(ledger: "Ledger", ref: str) -> "Run | None":
+def _find_run(ledger: Ledger, ref: str) -> Run | None:
     try:
         return ledger.get_run(ref)
     except UnknownRun:
         return None
 
 
-def _find_plan(ledger: "Ledger", run: "Run | None") -> "DataPlan | None":
+def _find_plan(ledger: Ledger, run: Run | None) -> DataPlan | None:
     """The plan by which the rows were prepared that the model has learned of."""
-    from ftops.records import Stage
-    from ftops.stage_results import find_kept_plan
-
     return find_kept_plan(ledger.get_stage(run.id, Stage.PREPARE).detail) if run else None

@@ -10,15 +10,15 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.text import Text
-
-    from ftops.records import Json
+from ftops.records import Json
 
 # control characters but for tab and new line, and those that turn the direction of writing
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -41,13 +41,13 @@ def clean(text: str) -> str:
     return _HARMFUL.sub(lambda found: _escape(found.group()), text)
 
 
-def render_json(document: "Json") -> str:
+def render_json(document: Json) -> str:
     """The document as indented JSON that is safe to print anywhere."""
     text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
     return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
-def render_json_line(document: "Json") -> str:
+def render_json_line(document: Json) -> str:
     """The document on one line, as safe to print."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
@@ -65,7 +65,7 @@ class Output:
         self._console: Console | None = None
 
     @property
-    def console(self) -> "Console":
+    def console(self) -> Console:
         """Where people watch: stdout, or stderr when stdout belongs to the JSON document."""
         if self._console is None:
             stream = self.stdout if self.mode is Mode.HUMAN else self.stderr
@@ -74,10 +74,10 @@ class Output:
 
     def finish(
         self,
-        document: "Json",
+        document: Json,
         *,
         essential: Iterable[str],
-        human: "Callable[[], Iterable[RenderableType]]",
+        human: Callable[[], Iterable[RenderableType]],
     ) -> None:
         """Print the command's result in the form asked for; `human` is only called for people."""
         if self.mode is Mode.JSON:
@@ -89,17 +89,15 @@ class Output:
                 self.show(renderable)
         self.stdout.flush()
 
-    def finish_text(self, document: "Json", text: str) -> None:
+    def finish_text(self, document: Json, text: str) -> None:
         """Print the command's result where it is a text that programs read, too."""
         if self.mode is Mode.JSON:
             self.finish(document, essential=(), human=tuple)
         else:
             self.write(text)
 
-    def show(self, renderable: "RenderableType") -> None:
+    def show(self, renderable: RenderableType) -> None:
         """Print something for people; texts are taken literally, and never broken into lines."""
-        from rich.text import Text
-
         if isinstance(renderable, str):
             renderable = clean(renderable)
         soft_wrap = isinstance(renderable, str | Text)
@@ -149,15 +147,11 @@ class Output:
         if not self.stderr.isatty():
             self.complain(f"{label} {text}")
             return
-        from rich.text import Text
-
         _open_console(self.stderr).print(hang(Text(f"{label} ", style), Text(clean(text))))
 
 
-def hang(label: "Text", text: "Text") -> "RenderableType":
+def hang(label: Text, text: Text) -> RenderableType:
     """A text that keeps to the right of its label when a narrow terminal breaks it."""
-    from rich.table import Table
-
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -165,10 +159,7 @@ def hang(label: "Text", text: "Text") -> "RenderableType":
     return grid
 
 
-def _open_console(stream: TextIO) -> "Console":
-    from rich.console import Console
-    from rich.segment import Segment
-
+def _open_console(stream: TextIO) -> Console:
     class Pipe(Console):
         """rich would end the process when a pipe is closed; a run goes on without its watcher.
 
@@ -176,8 +167,8 @@ def _open_console(stream: TextIO) -> "Console":
         """
 
         def render(
-            self, renderable: "RenderableType", options: "ConsoleOptions | None" = None
-        ) -> "Iterable[Segment]":
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 if segment.control is None and _HARMFUL.search(segment.text):
                     segment = Segment(clean(segment.text), segment.style)

@@ -5,26 +5,23 @@ from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
-from ftops.cli.command import command, make_app
+from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.options import AllowOutside, RunRef
 from ftops.cli.output import Output
 from ftops.errors import StorageError
+from ftops.files import storage_error, write_atomic
+from ftops.providers.engine_process import find_engine
+from ftops.runs.promptfoo import gather_export
+from ftops.spec.promptfoo.reading import ANY_ANSWER, ROWS, SECTION, read_promptfoo
+from ftops.spec.promptfoo.writing import CONFIG, TESTS, render_promptfoo
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The promptfoo configuration.")]
 Target = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    group = make_app("Read evaluations from promptfoo configurations, and write them.")
-    command(
-        group, "import", examples=["ftops promptfoo import promptfooconfig.yaml -o evaluation"]
-    )(import_config)
-    command(group, "export", examples=["ftops promptfoo export news-topics -o promptfoo"])(export)
-    app.add_typer(group, name="promptfoo")
-
-
+@command("promptfoo import", examples=["ftops promptfoo import promptfooconfig.yaml -o evaluation"])
 def import_config(
     out: Output,
     config: Config,
@@ -38,8 +35,6 @@ def import_config(
     expected word for word becomes the row's completion. What cannot be carried over is told by name
     and line; code is never run.
     """
-    from ftops.spec.promptfoo.reading import ANY_ANSWER, ROWS, SECTION, read_promptfoo
-
     found = read_promptfoo(config, allow_outside=allow_outside)
     files = {ROWS: found.render_rows(), SECTION: found.render_section()}
     paths = _write(target, files, force=force)
@@ -70,19 +65,16 @@ def import_config(
     )
 
 
+@command("promptfoo export", examples=["ftops promptfoo export news-topics -o promptfoo"])
 def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> None:
     """Write a run's evaluation as a promptfoo configuration and its tests.
 
     The models that answered become providers; `eval "$(ftops engine env)"` sets the key for those
     of the built-in engine. What cannot be carried over is told by name.
     """
-    from ftops.providers.engine_process import find_engine
-    from ftops.runs.promptfoo import gather_export
-    from ftops.spec.promptfoo.writing import CONFIG, TESTS, render_promptfoo
-
-    home = wiring.get_home()
+    home = get_home()
     engine = find_engine(home / "engine")
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         gathered = gather_export(
             ledger.get_run(ref), ledger, home, engine_url=engine.base_url if engine else None
         )
@@ -111,8 +103,6 @@ def _count_models(count: int) -> str:
 
 def _write(folder: Path, files: dict[str, str], *, force: bool) -> list[Path]:
     """Write all files, or none where one is there already."""
-    from ftops.files import storage_error, write_atomic
-
     if folder.suffix in (".yaml", ".yml", ".json", ".jsonl"):
         raise typer.BadParameter(f"-o names a folder for {' and '.join(files)}, not {folder.name}")
     paths = [folder / name for name in files]

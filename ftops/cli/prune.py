@@ -4,23 +4,29 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from ftops.cli import wiring
 from ftops.cli.ask import confirm
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.factory import open_providers
+from ftops.cli.format import (
+    cell,
+    make_table,
+    render_bytes,
+    render_moment,
+)
 from ftops.cli.options import Yes
 from ftops.cli.output import Mode, Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.ledger.ledger import Ledger
-    from ftops.records import Json
-    from ftops.runs.pruning.removal import PruneResult
-    from ftops.runs.pruning.selection import RunArtifacts, Selection
+from ftops.cli.run_view import run_document
+from ftops.clock import SystemClock
+from ftops.ledger.ledger import Ledger
+from ftops.records import Json
+from ftops.runs.pruning.removal import Pruner, PruneResult
+from ftops.runs.pruning.selection import Criteria, RunArtifacts, Selection, select
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -48,14 +54,7 @@ LocalOnly = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "prune",
-        examples=["ftops prune", "ftops prune --older-than 7d --keep-last 3 --yes"],
-    )(prune)
-
-
+@command("prune", examples=["ftops prune", "ftops prune --older-than 7d --keep-last 3 --yes"])
 def prune(
     out: Output,
     older_than: OlderThan = "30d",  # type: ignore[assignment]  # typer reads it like typed text
@@ -70,14 +69,11 @@ def prune(
     file goes with the last run that needs it; one that ftops did not upload stays. Exit code 1 when
     something could not be removed.
     """
-    from ftops.clock import SystemClock
-    from ftops.runs.pruning.selection import Criteria, select
-
-    home, criteria = wiring.get_home(), Criteria(older_than, keep_last, models, local_only)
+    home, criteria = get_home(), Criteria(older_than, keep_last, models, local_only)
     if not (home / "ledger.db").exists():  # nothing was ever run: nothing is made here
         out.finish([], essential=(), human=lambda: ["There is nothing to prune."])
         return
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         selection = select(ledger, home, SystemClock().now(), criteria)
         if not _agrees(out, selection, yes=yes):
             out.finish(
@@ -92,7 +88,7 @@ def prune(
         raise typer.Exit(1)
 
 
-def _agrees(out: Output, selection: "Selection", *, yes: bool) -> bool:
+def _agrees(out: Output, selection: Selection, *, yes: bool) -> bool:
     """Whether it shall be done: somebody said --yes, or is there and says so now."""
     if not (selection.leftovers or selection.calls or selection.folders):
         return False
@@ -107,21 +103,19 @@ def _agrees(out: Output, selection: "Selection", *, yes: bool) -> bool:
 
 
 def _carry_out(
-    ledger: "Ledger", selection: "Selection"
-) -> "tuple[list[tuple[str, PruneResult]], list[PruneResult]]":
-    from ftops.runs.pruning.removal import Pruner
-
-    with wiring.open_providers() as open_provider:
-        broom = Pruner(ledger, wiring.get_home(), selection.made_at, open_provider)
+    ledger: Ledger, selection: Selection
+) -> tuple[list[tuple[str, PruneResult]], list[PruneResult]]:
+    with open_providers() as open_provider:
+        broom = Pruner(ledger, get_home(), selection.made_at, open_provider)
         finished = broom.finish(selection)
         return finished, [broom.prune(one) for one in selection.leftovers]
 
 
 def _report(
     out: Output,
-    selection: "Selection",
-    finished: "Sequence[tuple[str, PruneResult]]",
-    endings: "Sequence[PruneResult]",
+    selection: Selection,
+    finished: Sequence[tuple[str, PruneResult]],
+    endings: Sequence[PruneResult],
 ) -> None:
     told = [*finished, *zip((one.run.id for one in selection.leftovers), endings, strict=True)]
     for about, ending in told:
@@ -141,12 +135,10 @@ def _report(
 
 
 def _summarise(
-    done: "Sequence[RunArtifacts]",
-    endings: "Sequence[PruneResult]",
-    finished: "Sequence[tuple[str, PruneResult]]",
+    done: Sequence[RunArtifacts],
+    endings: Sequence[PruneResult],
+    finished: Sequence[tuple[str, PruneResult]],
 ) -> str:
-    from ftops.cli.outcomes import render_bytes
-
     deleted = sum(len(one.deleted) for one in endings)
     deleted += sum(one.fate == "pruned" for _, one in finished)
     here = render_bytes(sum(one.folder_bytes for one in done))
@@ -154,21 +146,18 @@ def _summarise(
     return f"Pruned {runs}: {here} on this machine, {deleted} deleted elsewhere."
 
 
-def _render_plan(selection: "Selection") -> "Iterator[RenderableType]":
+def _render_plan(selection: Selection) -> Iterator[RenderableType]:
     yield from _render_table(selection)
     if selection.leftovers or selection.calls or selection.folders:
         yield "\nNothing was removed. The same command with --yes does it."
 
 
-def _render_table(selection: "Selection") -> "Iterator[RenderableType]":
-    from ftops.cli import tables
-    from ftops.cli.outcomes import render_bytes
-
+def _render_table(selection: Selection) -> Iterator[RenderableType]:
     if not (selection.leftovers or selection.calls or selection.folders):
         yield "There is nothing to prune."
         return
     if selection.leftovers:
-        yield tables.render_leftovers(selection.leftovers)
+        yield render_leftovers(selection.leftovers)
         here = sum(one.folder_bytes for one in selection.leftovers)
         there = sum(one.upload_bytes for one in selection.leftovers)
         yield f"\n{render_bytes(here)} on this machine, {render_bytes(there)} at providers."
@@ -180,11 +169,7 @@ def _render_table(selection: "Selection") -> "Iterator[RenderableType]":
         yield f"An earlier prune has not finished removing {folder}."
 
 
-def _to_document(
-    leftover: "RunArtifacts", ending: "PruneResult | None" = None
-) -> "dict[str, Json]":
-    from ftops.cli.documents import run_document
-
+def _to_document(leftover: RunArtifacts, ending: PruneResult | None = None) -> dict[str, Json]:
     return {
         **run_document(leftover.run),
         "folder_bytes": leftover.folder_bytes,
@@ -198,3 +183,20 @@ def _to_document(
         "deleted": list(ending.deleted) if ending else [],
         "kept": list(ending.kept) if ending else [],
     }
+
+
+def render_leftovers(leftovers: Sequence[RunArtifacts]) -> RenderableType:
+    """One line a run that is to be pruned: what it has left here and at its provider."""
+    right = ("here", "uploads", "there")
+    whole = ("run", "ended", *right)
+    table = make_table("run", "name", "ended", *right, right=right, whole=whole)
+    for one in leftovers:
+        table.add_row(
+            cell(one.run.id, "cyan"),
+            cell(one.run.name),
+            cell(render_moment(one.run.finished_at).partition(" ")[0]),
+            cell(render_bytes(one.folder_bytes)),
+            cell(len(one.uploads) or ""),
+            cell(render_bytes(one.upload_bytes) if one.uploads else ""),
+        )
+    return table

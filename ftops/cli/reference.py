@@ -1,49 +1,58 @@
-"""The reference of the command line as Markdown, made of the help that each command prints."""
+"""The help of all commands, for `help.txt` and `docs/cli.md`."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from typer.testing import CliRunner
 
-from ftops.cli.main import app
+from ftops.cli.main import COMMANDS, GROUPS, app
 
 _INTRODUCTION = """\
 # Commands
 
 Every command takes `--json` (one JSON document on the standard output: an array for lists, an
 object otherwise; the API's field names where it has one; times as whole seconds since 1970) and
-`--quiet` (only what a script needs, one a line). Diagnostics and errors go to the standard error.
-With `--json`, an error is a document too: `{"error": {"message", "type", "hint", …}}`.
+`--quiet` (only what a script needs, one value per line). Diagnostics and errors go to the standard
+error. With `--json`, an error is a document too: `{"error": {"message", "type", "hint", …}}`.
 
-This page is made of the commands' own help.
+This page consists of the commands' own help.
 """
-_COMMAND = re.compile(r"^  ([a-z]+)  ", re.MULTILINE)
 
 
 def render_reference() -> str:
-    """All commands with their help; the same text on every machine."""
+    """All commands with their help, as Markdown; the same text on every machine."""
     sections = [_INTRODUCTION]
-    for path, text in _list_helps(()):
-        title = " ".join(("ftops", *path))
-        sections.append(f"{'##' if len(path) < 2 else '###'} {title}\n\n```text\n{text}```\n")
+    for path in list_paths():
+        level = "##" if " " not in path else "###"
+        sections.append(f"{level} {f'ftops {path}'.rstrip()}\n\n```text\n{render_help(path)}```\n")
     return "\n".join(sections)
 
 
-def _list_helps(path: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
-    """Every command below `path` with its help, the group itself first."""
-    text = _read_help(path)
-    yield path, text
-    _, found, listed = text.partition("Commands:\n")
-    if found:
-        block = listed.partition("\n\n")[0]
-        for name in _COMMAND.findall(block):
-            yield from _list_helps((*path, name))
+def render_transcript() -> str:
+    """What `ftops COMMAND --help` prints, for each command."""
+    helps = [f"$ {f'ftops {path}'.rstrip()} --help\n{render_help(path)}" for path in list_paths()]
+    return "\n".join(helps)
 
 
-def _read_help(path: Sequence[str]) -> str:
+def list_paths() -> Iterator[str]:
+    """The words after `ftops` of each group and command; a group stands before its commands."""
+    yield ""
+    listed: set[str] = set()
+    for command in COMMANDS:
+        words = command.split(" ")
+        for length in range(1, len(words)):
+            group = " ".join(words[:length])
+            if group not in listed:
+                listed.add(group)
+                yield group
+        yield command
+    assert listed == set(GROUPS)
+
+
+def render_help(path: str) -> str:
+    """The help of a command at 80 columns."""
     result = CliRunner().invoke(
-        app, [*path, "--help"], prog_name="ftops", env={"COLUMNS": "80"}, color=False
+        app, [*path.split(), "--help"], prog_name="ftops", env={"COLUMNS": "80"}, color=False
     )
     if result.exit_code != 0:
-        raise RuntimeError(f"no help for {' '.join(path)}: {result.output}")
+        raise RuntimeError(f"no help for {path}: {result.output}")
     return "".join(f"{line.rstrip()}\n" for line in result.output.splitlines())

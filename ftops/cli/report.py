@@ -1,18 +1,24 @@
 """`ftops report`: what was run and what came of it, as one file to read, to send, to keep."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.command import command
-from ftops.cli.output import Output
+from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.output import Output, render_json
+from ftops.clock import SystemClock
 from ftops.errors import UsageError
-
-if TYPE_CHECKING:
-    from ftops.records import Json
-    from ftops.reports.report.contents import Contents
+from ftops.files import write_atomic
+from ftops.records import Json
+from ftops.reports.report.contents import Contents, compose
+from ftops.reports.report.document import make_document
+from ftops.reports.report.drawing import check_drawing
+from ftops.reports.report.markdown import render_markdown
+from ftops.reports.report.page import render_page
+from ftops.reports.report.picture import render_picture
+from ftops.runs.report_data import ReportLoader
 
 RunRefs = Annotated[
     list[str],
@@ -34,18 +40,14 @@ _DRAWN = (".html", ".htm", ".png")
 _SUFFIXES = (*_DRAWN, ".md", ".json")
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "report",
-        examples=[
-            "ftops report news-topics",
-            "ftops report run-20261122-1407-k3f9 -o report.html -o report.md",
-            "ftops report run-20261122-1407-k3f9 run-20261123-0914-wq2d -o compared.html",
-        ],
-    )(report)
-
-
+@command(
+    "report",
+    examples=[
+        "ftops report news-topics",
+        "ftops report run-20261122-1407-k3f9 -o report.html -o report.md",
+        "ftops report run-20261122-1407-k3f9 run-20261123-0914-wq2d -o compared.html",
+    ],
+)
 def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
     """Write a report of one run, or of several compared, as one file.
 
@@ -53,16 +55,11 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
     worst rows, data, lineage. It holds rows of your data. Markdown, JSON and PNG hold the same, as
     far as they can. HTML and PNG need `pip install 'ftops[report]'`.
     """
-    from ftops.clock import SystemClock
-    from ftops.files import write_atomic
-    from ftops.reports.report.contents import compose
-    from ftops.runs.report_data import ReportLoader
-
     wanted = list(dict.fromkeys(targets or [_DEFAULT]))
     _check_targets(wanted)
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
-        gathering = ReportLoader(ledger, wiring.get_home())
+        gathering = ReportLoader(ledger, get_home())
         facts = [gathering.gather(run) for run in runs.values()]
     contents = compose(facts, SystemClock().now())
     # all are made before the first is written: what cannot be drawn leaves no half of an answer
@@ -88,28 +85,17 @@ def _check_targets(targets: list[Path]) -> None:
                 hint="Name a file with one of these endings, such as -o report.html.",
             )
     if any(target.suffix.lower() in _DRAWN for target in targets):
-        from ftops.reports.report.drawing import check_drawing
-
         check_drawing()
 
 
-def _render(suffix: str, contents: "Contents") -> bytes:
+def _render(suffix: str, contents: Contents) -> bytes:
     """The report in the form that the ending of a file's name asks for."""
     if suffix == ".md":
-        from ftops.reports.report.markdown import render_markdown
-
         return render_markdown(contents).encode("utf-8", "backslashreplace")
     if suffix == ".json":
-        from ftops.cli.output import render_json
-        from ftops.reports.report.document import make_document
-
         return f"{render_json(make_document(contents))}\n".encode()
     if suffix == ".png":
-        from ftops.reports.report.picture import render_picture
-
         return render_picture(contents)
-    from ftops.reports.report.page import render_page
-
     return render_page(contents).encode("utf-8", "backslashreplace")
 
 

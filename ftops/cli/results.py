@@ -2,20 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.live_curve import drawing
 from ftops.cli.output import Mode, Output
+from ftops.cli.run import drive_watched
+from ftops.cli.training_views import (
+    list_findings,
+    render_compared_runs,
+    render_measured,
+    training_document,
+)
 from ftops.errors import RunError
-
-if TYPE_CHECKING:
-    from ftops.ledger.ledger import Ledger
-    from ftops.metrics.evaluation import Evaluation
-    from ftops.records import Run
-    from ftops.reports.training import Training
+from ftops.files import write_atomic
+from ftops.ledger.ledger import Ledger
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import Run
+from ftops.reports.results import render_csv_of_runs
+from ftops.reports.training import Training
+from ftops.runs.open_run import load_evaluation, load_raw_results
+from ftops.runs.training_data import load_training
 
 RunRefs = Annotated[
     list[str],
@@ -47,19 +57,15 @@ Follow = Annotated[
 AllRows = Annotated[bool, typer.Option("--all", help="Show every step, not only some.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "results",
-        examples=[
-            "ftops results news-topics",
-            "ftops results run-20261122-1407-k3f9 --csv r.csv",
-            "ftops results run-20261122-1407-k3f9 run-20261123-0915-a2b4",
-            "ftops results news-topics --follow",
-        ],
-    )(results)
-
-
+@command(
+    "results",
+    examples=[
+        "ftops results news-topics",
+        "ftops results run-20261122-1407-k3f9 --csv r.csv",
+        "ftops results run-20261122-1407-k3f9 run-20261123-0915-a2b4",
+        "ftops results news-topics --follow",
+    ],
+)
 def results(
     out: Output,
     refs: RunRefs,
@@ -77,7 +83,7 @@ def results(
         raise typer.BadParameter("--csv and --raw are two files; ask for one of them")
     if len(refs) > 1 and (follow or raw_file is not None):
         raise typer.BadParameter("--follow and --raw are about one run")
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         runs = list({run.id: run for run in map(ledger.get_run, refs)}.values())
         if follow:
             runs = [_follow(out, ledger, runs[0])]
@@ -91,37 +97,29 @@ def results(
         _show(out, trainings, every=every)
 
 
-def _follow(out: Output, ledger: "Ledger", run: "Run") -> "Run":
+def _follow(out: Output, ledger: Ledger, run: Run) -> Run:
     """Drive the run to its end, its curve being drawn meanwhile."""
-    from ftops.cli.live_curve import drawing
-    from ftops.cli.run import drive_watched
-
     with drawing(out, ledger, run) as observer:
         run, _ = drive_watched(out, ledger, run.provider, lambda _desk: run, observer)
     return run
 
 
-def _load(run: "Run", ledger: "Ledger") -> "Training":
-    from ftops.runs.training_data import load_training
-
-    training = load_training(run, ledger.list_stages(run.id), wiring.get_home())
+def _load(run: Run, ledger: Ledger) -> Training:
+    training = load_training(run, ledger.list_stages(run.id), get_home())
     if run.pruned_at is not None and not training.rows:
         raise _pruned(run)
     return training
 
 
-def _pruned(run: "Run") -> RunError:
+def _pruned(run: Run) -> RunError:
     return RunError(
         f"the results of {run.id} were removed by `ftops prune` on {run.pruned_at:%Y-%m-%d}",
         hint=f"`ftops show {run.id}` tells what the ledger has kept.",
     )
 
 
-def _write_raw(out: Output, run: "Run", path: Path) -> None:
-    from ftops.files import write_atomic
-    from ftops.runs.open_run import load_raw_results
-
-    content = load_raw_results(run, wiring.get_home())
+def _write_raw(out: Output, run: Run, path: Path) -> None:
+    content = load_raw_results(run, get_home())
     if content is None and run.pruned_at is not None:
         raise _pruned(run)
     if content is None:
@@ -141,11 +139,7 @@ def _write_raw(out: Output, run: "Run", path: Path) -> None:
     )
 
 
-def _write_csv(out: Output, trainings: "Sequence[tuple[Run, Training]]", path: Path) -> None:
-    from ftops.cli.documents import training_document
-    from ftops.files import write_atomic
-    from ftops.reports.results import render_csv_of_runs
-
+def _write_csv(out: Output, trainings: Sequence[tuple[Run, Training]], path: Path) -> None:
     named = len(trainings) > 1
     text = render_csv_of_runs(
         [(run.id if named else "", training.rows) for run, training in trainings]
@@ -164,12 +158,7 @@ def _write_csv(out: Output, trainings: "Sequence[tuple[Run, Training]]", path: P
     )
 
 
-def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bool) -> None:
-    from ftops.cli.closing import render_compared_runs, render_measured
-    from ftops.cli.documents import training_document
-    from ftops.cli.training_views import list_findings
-    from ftops.reports.results import render_csv_of_runs
-
+def _show(out: Output, trainings: Sequence[tuple[Run, Training]], *, every: bool) -> None:
     judged = [(run, training, _find_evaluation(run)) for run, training in trainings]
     named = len(judged) > 1
     documents = [
@@ -187,7 +176,5 @@ def _show(out: Output, trainings: "Sequence[tuple[Run, Training]]", *, every: bo
     )
 
 
-def _find_evaluation(run: "Run") -> "Evaluation | None":
-    from ftops.runs.open_run import load_evaluation
-
-    return load_evaluation(run, wiring.get_home())
+def _find_evaluation(run: Run) -> Evaluation | None:
+    return load_evaluation(run, get_home())

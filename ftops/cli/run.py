@@ -3,13 +3,18 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
+from ftops.cli.check import show_preview
+from ftops.cli.closing import collect, render_closing
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.factory import open_run_context
 from ftops.cli.failures import Interrupted
+from ftops.cli.format import quote, render_path
+from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import (
     NO_TRUST,
     AllowOutside,
@@ -21,14 +26,21 @@ from ftops.cli.options import (
     TrustOptions,
 )
 from ftops.cli.output import Mode, Output
+from ftops.cli.run_all import Wishes, run_all
+from ftops.cli.sending import approve, check_keys, show_sending
+from ftops.cli.summaries import write_summaries
+from ftops.cli.watch import watching
 from ftops.errors import FtopsError
-
-if TYPE_CHECKING:
-    from ftops.ledger.ledger import Ledger
-    from ftops.records import Json, ProviderSettings, Run
-    from ftops.runs.context import RunContext
-    from ftops.runs.observer import Observer
-    from ftops.spec.load import LoadedJob
+from ftops.evaluation.gate import check_gate
+from ftops.ledger.ledger import Ledger
+from ftops.records import Json, ProviderSettings, Run, RunStatus
+from ftops.runs.commands import list_run_arguments
+from ftops.runs.context import RunContext
+from ftops.runs.observer import Observer
+from ftops.runs.open_run import drive, open_run
+from ftops.spec.load import LoadedJob
+from ftops.spec.model import JobSpec
+from ftops.spec.named_paths import list_code
 
 OneJobFile = Annotated[
     Path | None, typer.Argument(metavar="[JOB.yaml]", help="The job file.", show_default=False)
@@ -58,22 +70,15 @@ DryRun = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "run",
-        examples=[
-            "ftops run configs/news-topics.yaml",
-            "ftops run job.yaml --set hyperparameters.n_epochs=3 --new",
-            "ftops run job.yaml --dry-run",
-            "ftops run --all jobs --at-once 4",
-        ],
-    )(run)
-    command(
-        app, "follow", examples=["ftops follow run-20261122-1407-k3f9", "ftops follow ftjob-abc123"]
-    )(follow)
-
-
+@command(
+    "run",
+    examples=[
+        "ftops run configs/news-topics.yaml",
+        "ftops run job.yaml --set hyperparameters.n_epochs=3 --new",
+        "ftops run job.yaml --dry-run",
+        "ftops run --all jobs --at-once 4",
+    ],
+)
 def run(
     out: Output,
     job_file: OneJobFile = None,
@@ -104,20 +109,16 @@ def run(
     if every is not None and (junit or markdown):
         raise typer.BadParameter("--junit and --markdown are about one job file, not about --all")
     if every is not None:
-        from ftops.cli.run_all import Wishes, run_all
-
         wishes = Wishes(
             overrides or [], at_once, detach, new, retry, allow_outside, allow_private, trusting
         )
         run_all(out, every, wishes)
         return
     assert job_file is not None  # one of the two is given
-    job = wiring.load_job_to_run(
+    job = load_job_to_run(
         job_file, overrides or [], allow_outside=allow_outside, allow_private=allow_private
     )
     if dry_run:
-        from ftops.cli.check import show_preview
-
         show_preview(out, job, with_request=True)
         return
     drive_shown(
@@ -130,17 +131,13 @@ def run(
 
 
 def _make_opening(
-    out: Output, job: "LoadedJob", trusting: TrustOptions, *, new: bool, retry: bool
-) -> "Callable[[RunContext], Run]":
+    out: Output, job: LoadedJob, trusting: TrustOptions, *, new: bool, retry: bool
+) -> Callable[[RunContext], Run]:
     """What opens the run of the job file, once its addresses are approved; shows what is sent."""
-    from ftops.cli.sending import approve, check_keys, show_sending
-    from ftops.runs.open_run import open_run
-    from ftops.spec.named_paths import list_code
-
     say_code(out, list_code(job.spec, job.path))
     sending = approve(out, job, trusting)
 
-    def opening(desk: "RunContext") -> "Run":
+    def opening(desk: RunContext) -> Run:
         run = open_run(job, desk, new=new, retry=retry, check_new=lambda: check_keys(sending))
         if run.job_id is None and run.finished_at is None:
             show_sending(out, sending)
@@ -149,22 +146,20 @@ def _make_opening(
     return opening
 
 
+@command("follow", examples=["ftops follow run-20261122-1407-k3f9", "ftops follow ftjob-abc123"])
 def follow(out: Output, ref: RunRef) -> None:
     """Show a run live, and go on to its later stages.
 
     Events that an earlier command has shown are not shown again.
     """
-    from ftops.spec.model import JobSpec
-    from ftops.spec.named_paths import list_code
-
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         found = ledger.get_run(ref)
     if found.finished_at is None:
         say_code(out, list_code(JobSpec.from_json(found.spec), Path(found.job_file)))
     drive_shown(out, found.provider, lambda desk: _announce(found, desk), detach=False)
 
 
-def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
+def say_code(out: Output, code: list[tuple[str, str]]) -> None:
     """Say on stderr which code will run on this machine, before any of it does."""
     if code:
         out.complain("Code that runs on this machine:")
@@ -172,34 +167,28 @@ def say_code(out: Output, code: "list[tuple[str, str]]") -> None:
             out.complain(f"  {field}  {what}")
 
 
-def _announce(found: "Run", desk: "RunContext") -> "Run":
+def _announce(found: Run, desk: RunContext) -> Run:
     desk.observer.on_run_open(found, resumed=True)
     return found
 
 
 def drive_shown(
     out: Output,
-    settings: "ProviderSettings",
-    opened: "Callable[[RunContext], Run]",
+    settings: ProviderSettings,
+    opened: Callable[[RunContext], Run],
     *,
     detach: bool,
-    summaries: "tuple[Path | None, Path | None]" = (None, None),
+    summaries: tuple[Path | None, Path | None] = (None, None),
 ) -> None:
     """Do what is left of a run while showing it, then show what came out.
 
     `summaries` are the files for JUnit and Markdown. RequirementMissed at the very end, when the
     model does not reach what it must.
     """
-    from ftops.cli.closing import collect, render_closing
-    from ftops.cli.summaries import write_summaries
-    from ftops.cli.watch import watching
-    from ftops.evaluation.gate import check_gate
-    from ftops.records import RunStatus
-
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         with watching(out) as observer:
             run, done_before = drive_watched(out, ledger, settings, opened, observer, detach=detach)
-        report = collect(run, ledger, wiring.get_home())
+        report = collect(run, ledger, get_home())
     if detach and run.finished_at is None:
         _finish_detached(out, report.run, report.to_json())
         return
@@ -214,20 +203,18 @@ def drive_shown(
 
 def drive_watched(
     out: Output,
-    ledger: "Ledger",
-    settings: "ProviderSettings",
-    opened: "Callable[[RunContext], Run]",
-    observer: "Observer",
+    ledger: Ledger,
+    settings: ProviderSettings,
+    opened: Callable[[RunContext], Run],
+    observer: Observer,
     *,
     detach: bool = False,
-) -> "tuple[Run, bool]":
+) -> tuple[Run, bool]:
     """Do what is left of a run while the observer is told; the run, and whether it was done before.
 
     Interrupted says what goes on without this command.
     """
-    from ftops.runs.open_run import drive
-
-    with wiring.open_run_context(ledger, settings, observer) as desk:
+    with open_run_context(ledger, settings, observer) as desk:
         run = opened(desk)
         out.about = {"run_id": run.id}
         done_before = run.finished_at is not None and not run.ended_before_job
@@ -241,13 +228,11 @@ def drive_watched(
     return ledger.get_run(run.id), done_before
 
 
-def _describe(run: "Run") -> "dict[str, Json]":
+def _describe(run: Run) -> dict[str, Json]:
     return {"run_id": run.id, "job_id": run.job_id, "status": run.status.value}
 
 
-def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
-    from ftops.cli.views import quote
-
+def _finish_detached(out: Output, run: Run, document: Json) -> None:
     follow_line = quote("ftops", "follow", run.id)
     out.finish(
         document,
@@ -256,10 +241,7 @@ def _finish_detached(out: Output, run: "Run", document: "Json") -> None:
     )
 
 
-def _interrupted(run: "Run") -> Interrupted:
-    from ftops.cli.views import quote, render_path
-    from ftops.runs.commands import list_run_arguments
-
+def _interrupted(run: Run) -> Interrupted:
     if run.finished_at is not None:
         return Interrupted(
             "interrupted after the run had ended, while somebody was told of it",

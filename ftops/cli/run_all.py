@@ -1,35 +1,33 @@
 """`ftops run --all`: every job file of a folder, some at once, in one table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.board import Board, watching_all
-from ftops.cli.documents import run_document
+from ftops.cli.environment import open_ledger
+from ftops.cli.factory import open_desks
 from ftops.cli.failures import Interrupted, choose_exit_code, error_document
+from ftops.cli.format import quote, render_path
+from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import NO_TRUST, TrustOptions
 from ftops.cli.output import Output
+from ftops.cli.run_view import run_document
 from ftops.cli.sending import approve, check_keys
-from ftops.cli.views import quote, render_path
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
 from ftops.evaluation.gate import check_run_gate
+from ftops.ledger.ledger import Ledger
+from ftops.records import Json, ProviderSettings, Run
+from ftops.runs.context import RunContext
+from ftops.runs.observer import Observer
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
 from ftops.spec.named_paths import list_code
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ftops.ledger.ledger import Ledger
-    from ftops.records import Json, ProviderSettings, Run
-    from ftops.runs.context import RunContext
-    from ftops.runs.observer import Observer
-
-    MakeDesk = Callable[[ProviderSettings, Observer], RunContext]
+MakeDesk = Callable[[ProviderSettings, Observer], RunContext]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +49,10 @@ def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
     paths = find_job_files(folder)
     clock = ThrottledClock(SystemClock())
     board = Board(out, [render_path(path.absolute()) for path in paths])
-    with wiring.open_ledger() as ledger:
-        with wiring.open_desks(ledger, clock) as make_desk, watching_all(board):
+    with open_ledger() as ledger:
+        with open_desks(ledger, clock) as make_desk, watching_all(board):
 
-            def start(index: int) -> "Run":
+            def start(index: int) -> Run:
                 return _run_one(out, paths[index], board.observe(index), make_desk, wishes)
 
             try:
@@ -89,9 +87,9 @@ def find_job_files(folder: Path) -> list[Path]:
 
 
 def _run_one(
-    out: Output, path: Path, observer: "Observer", make_desk: "MakeDesk", wishes: Wishes
-) -> "Run":
-    job = wiring.load_job_to_run(
+    out: Output, path: Path, observer: Observer, make_desk: MakeDesk, wishes: Wishes
+) -> Run:
+    job = load_job_to_run(
         path,
         wishes.overrides,
         allow_outside=wishes.allow_outside,
@@ -111,7 +109,7 @@ def _run_one(
     return run
 
 
-def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: "Ledger") -> Interrupted:
+def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: Ledger) -> Interrupted:
     runs = [ledger.get_run(run.id) for run in board.runs if run is not None]
     going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
@@ -129,7 +127,7 @@ def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: "Ledger") -
 def _finish(
     out: Output,
     paths: list[Path],
-    runs: "list[Run | None]",
+    runs: list[Run | None],
     endings: list[TaskResult],
     board: Board,
 ) -> None:
@@ -155,7 +153,7 @@ def _code(ending: TaskResult) -> int:
     return choose_exit_code(ending.error) if isinstance(ending.error, FtopsError) else 0
 
 
-def _to_document(path: Path, run: "Run | None", ending: TaskResult) -> "dict[str, Json]":
+def _to_document(path: Path, run: Run | None, ending: TaskResult) -> dict[str, Json]:
     document: dict[str, Json] = {"job_file": str(path.absolute()), "exit_code": _code(ending)}
     if run is not None:
         document |= run_document(run)

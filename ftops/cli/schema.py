@@ -2,19 +2,13 @@
 
 import json
 
-import typer
-
 from ftops.cli.command import command
 from ftops.cli.output import Output
+from ftops.spec.schema import render_schema
 
 
-def add_to(app: typer.Typer) -> None:
-    command(app, "schema", examples=["ftops schema > job.schema.json"])(schema)
-
-
+@command("schema", examples=["ftops schema > job.schema.json"])
 def schema(out: Output) -> None:
     """Print the JSON Schema of the job file."""
-    from ftops.spec.schema import render_schema
-
     text = render_schema()
     out.finish_text(json.loads(text), text)

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.environment import read_environ
+from ftops.cli.factory import find_tracker_destination, open_trust
+from ftops.cli.format import render_bytes, render_pairs
 from ftops.cli.options import TrustOptions
-from ftops.cli.outcomes import render_bytes
 from ftops.cli.output import Mode, Output, clean
 from ftops.errors import NotTrusted
 from ftops.providers.address import (
@@ -101,7 +101,7 @@ class Sending:
 
 def find_sending(job: LoadedJob) -> Sending:
     """What the job file sends; nothing is asked and nothing is sent for it."""
-    environ, trust = read_environ(), wiring.open_trust()
+    environ, trust = read_environ(), open_trust()
     webhook = job.spec.notify.webhook_url
     variables = list_variables(job)
     for _, settings in list_providers(job):
@@ -119,7 +119,7 @@ def approve(out: Output, job: LoadedJob, options: TrustOptions, *, ask: bool = T
 
     What `--trust-host` names, or the user agrees to at a terminal, is approved and kept.
     """
-    sending, trust = find_sending(job), wiring.open_trust()
+    sending, trust = find_sending(job), open_trust()
     missing = [one.destination for one in sending.recipients if not one.is_trusted]
     if not missing:
         return sending
@@ -149,7 +149,7 @@ def check_keys(sending: Sending) -> None:
 
 def approve_typed(settings: ProviderSettings, options: TrustOptions) -> None:
     """Keep the approval of an address that the user has typed, for the commands that follow."""
-    where, trust = find_destination(settings, read_environ()), wiring.open_trust()
+    where, trust = find_destination(settings, read_environ()), open_trust()
     if where is not None and not trust.is_trusted(where):
         if is_plain_http(where) and not options.allow_http:
             trust.check(where)
@@ -158,8 +158,6 @@ def approve_typed(settings: ProviderSettings, options: TrustOptions) -> None:
 
 def show_sending(out: Output, sending: Sending) -> None:
     """Show it to people; nothing where all stays on this machine, or in the quiet mode."""
-    from ftops.cli.views import render_pairs
-
     if out.mode is not Mode.QUIET and not (sending.stays_here and not sending.variables):
         out.show(render_pairs(sending.list_pairs()))
         out.show("")
@@ -199,7 +197,7 @@ def _list_recipients(
         found.setdefault((settings.type, where), ".".join(map(str, place)))
     for number, item in enumerate(job.spec.track):
         for tool, chosen in item.items():
-            if where := wiring.find_tracker_destination(chosen, environ):
+            if where := find_tracker_destination(chosen, environ):
                 found.setdefault((tool, where), f"track.{number}")
     for (name, where), field in found.items():
         key = where.key_variable if where else None

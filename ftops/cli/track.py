@@ -1,18 +1,18 @@
 """`ftops track`: runs that have ended, told to MLflow, TensorBoard, W&B or as JSON."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.factory import make_tracker
 from ftops.cli.output import Mode, Output
 from ftops.errors import TrackFailed
-
-if TYPE_CHECKING:
-    from ftops.exports.delivery import TrackTarget
-    from ftops.records import Json, Run
+from ftops.exports.delivery import TrackTarget
+from ftops.records import Json, Run
+from ftops.runs.export import export_now, list_export_targets
 
 # What stands behind `=` in `--to TOOL=…`.
 _SETTINGS = {"mlflow": "tracking_uri", "tensorboard": "folder", "wandb": "project", "json": "file"}
@@ -31,34 +31,28 @@ Tools = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "track",
-        examples=[
-            "ftops track news-topics --to mlflow",
-            "ftops track run-20261122-1407-k3f9 --to json=run.json --to tensorboard=runs",
-        ],
-    )(track)
-
-
+@command(
+    "track",
+    examples=[
+        "ftops track news-topics --to mlflow",
+        "ftops track run-20261122-1407-k3f9 --to json=run.json --to tensorboard=runs",
+    ],
+)
 def track(out: Output, refs: Refs, tools: Tools = None) -> None:
     """Tell MLflow, TensorBoard, W&B or JSON of ended runs.
 
     Parameters, curves, figures, files and lineage go there; told again, a run is brought up to
     date and not there twice. Nothing is sent to W&B unless WANDB_MODE is online.
     """
-    from ftops.runs.export import export_now
-
     chosen = [_read_tool(text) for text in tools or ()]
-    tracker = wiring.make_tracker()
+    tracker = make_tracker()
     documents: list[Json] = []
     failures: list[TrackFailed] = []
-    with wiring.open_ledger() as ledger:
+    with open_ledger() as ledger:
         for run in [ledger.get_run(ref) for ref in refs]:
             for target in _find_targets(run, chosen):
                 try:
-                    place = export_now(run, ledger, wiring.get_home(), tracker, target)
+                    place = export_now(run, ledger, get_home(), tracker, target)
                 except TrackFailed as error:
                     failures.append(error)
                 else:
@@ -71,22 +65,19 @@ def track(out: Output, refs: Refs, tools: Tools = None) -> None:
     out.finish(documents, essential=_list_places(documents), human=list)
 
 
-def _list_places(documents: "list[Json]") -> list[str]:
+def _list_places(documents: list[Json]) -> list[str]:
     return [str(one["place"]) for one in documents if isinstance(one, dict)]
 
 
-def _read_tool(text: str) -> "tuple[str, dict[str, str]]":
+def _read_tool(text: str) -> tuple[str, dict[str, str]]:
     tool, _, where = text.partition("=")
     if tool not in _SETTINGS:
         raise typer.BadParameter(f"--to takes {', '.join(_SETTINGS)}, not {tool!r}")
     return tool, {_SETTINGS[tool]: where} if where else {}
 
 
-def _find_targets(run: "Run", chosen: "list[tuple[str, dict[str, str]]]") -> "list[TrackTarget]":
+def _find_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[TrackTarget]:
     """Where this run goes: as the options say, with the job file's settings for the tools alone."""
-    from ftops.exports.delivery import TrackTarget
-    from ftops.runs.export import list_export_targets
-
     named = list(list_export_targets(run))
     if not chosen and not named:
         raise TrackFailed(

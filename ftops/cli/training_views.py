@@ -2,29 +2,46 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
+from ftops.cli.evaluation_view import render_evaluation
+from ftops.cli.format import (
+    CURVE_HEIGHT,
+    WIDTH,
+    cell,
+    heading,
+    indent,
+    make_table,
+)
 from ftops.cli.output import clean, hang
-from ftops.cli.views import CURVE_HEIGHT, WIDTH, cell, heading, indent
+from ftops.metrics.evaluation import Evaluation
+from ftops.records import Json, Run
 from ftops.reports.curve import Series, Ticks, render_curve
-from ftops.reports.results import ResultRow
+from ftops.reports.results import HEADERS, ResultRow
 from ftops.reports.training import Training
 from ftops.reports.training_findings import Finding, find_all
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from ftops.metrics.evaluation import Evaluation
 
 _MOST_EPOCHS_MARKED = 30  # more of them leave no axis to be seen
 _MOST_MARKS = 40  # of one run among others
 _FINDING_SIGN = "  ! "
+SHOWN_RESULTS = 7
+# title, field of ResultRow, how the figure is written, whether it always has its column
+_RESULT_COLUMNS = (
+    ("step", "step", "d", True),
+    ("epoch", "epoch", "d", False),
+    ("train\nloss", "train_loss", ".4f", True),
+    ("train\naccuracy", "train_accuracy", ".4f", True),
+    ("valid\nloss", "valid_loss", ".4f", True),
+    ("valid\naccuracy", "valid_accuracy", ".4f", True),
+    ("full valid\nloss", "full_valid_loss", ".4f", False),
+    ("learning\nrate", "learning_rate", ".2e", False),
+)
 
 
-def list_findings(training: Training, evaluation: "Evaluation | None") -> list[Finding]:
+def list_findings(training: Training, evaluation: Evaluation | None) -> list[Finding]:
     """What training and evaluation say together."""
     first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
     return find_all(training, first.classes if first else ())
@@ -85,10 +102,8 @@ def choose_loss(trainings: Sequence[Training]) -> tuple[str, str]:
     return "train_loss", "training loss"
 
 
-def render_compared(runs: Sequence[tuple[str, str, Training]]) -> "Table":
+def render_compared(runs: Sequence[tuple[str, str, Training]]) -> Table:
     """One line a run: its lowest and its last loss, and after how many steps."""
-    from ftops.cli.tables import make_table
-
     name, words = choose_loss([training for _, _, training in runs])
     right = ("steps", "epochs", "lowest", "at step", "last")
     table = make_table("run", "name", *right, right=right, whole=("run",))
@@ -135,3 +150,100 @@ def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     size = -(-len(points) // _MOST_MARKS) or 1
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
+
+
+def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESULTS) -> Table:
+    """Steps with loss and accuracy: all, or the first, some between, and the last.
+
+    What only some providers tell has a column only where it was told.
+    """
+    columns = [
+        (title, name, digits)
+        for title, name, digits, always in _RESULT_COLUMNS
+        if always or any(getattr(row, name) is not None for row in rows)
+    ]
+    titles = [title for title, _, _ in columns]
+    table = make_table(*titles, right=titles)
+    for row in rows if limit is None else choose_rows(rows, limit):
+        table.add_row(*(_figure(getattr(row, name), digits) for _, name, digits in columns))
+    return table
+
+
+def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
+    """First and last row and up to `limit` in all, rather those where validation was measured."""
+    if len(rows) <= limit:
+        return list(rows)
+    measured = [
+        row for row in rows[1:-1] if row.valid_loss is not None or row.full_valid_loss is not None
+    ]
+    between = measured if len(measured) >= limit - 2 else list(rows[1:-1])
+    stride = len(between) / (limit - 2)
+    return [
+        rows[0],
+        *(between[int((index + 0.5) * stride)] for index in range(limit - 2)),
+        rows[-1],
+    ]
+
+
+def _figure(value: float | None, digits: str) -> str:
+    return "" if value is None else format(value, digits)
+
+
+def result_document(row: ResultRow) -> dict[str, Json]:
+    """One step under the titles of the normalised table."""
+    figures: dict[str, Json] = {titles[0]: getattr(row, name) for name, titles in HEADERS.items()}
+    return {"step": row.step, **figures, **row.extra}
+
+
+def training_document(run: Run, training: Training, findings: Sequence[Finding]) -> dict[str, Json]:
+    """`ftops results --json`: every step of a run, its checkpoints, and what they say."""
+    return {
+        "run_id": run.id,
+        "name": run.name,
+        "status": run.status.value,
+        "job_id": run.job_id,
+        "fine_tuned_model": run.fine_tuned_model,
+        "steps": [result_document(row) for row in training.rows],
+        "epoch_ends": list(training.epoch_ends),
+        "checkpoints": [
+            {"step": one.step, "model": one.model, "metrics": dict(one.metrics)}
+            for one in training.facts.checkpoints
+        ],
+        "findings": [finding.to_json() for finding in findings],
+    }
+
+
+def _render_steps(rows: Sequence[ResultRow], limit: int | None) -> Iterator[RenderableType]:
+    yield heading("Results")
+    yield indent(render_results(rows, limit=limit))
+    if limit is not None and len(rows) > limit:
+        yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
+
+
+def render_measured(
+    run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
+) -> Iterator[RenderableType]:
+    """Curve, findings, table and evaluation; for `ftops results`."""
+    yield cell(f"{run.name}  {run.id}", "bold")
+    findings = list_findings(training, evaluation)
+    yield from render_single(training, findings)
+    if training.rows:
+        yield from _render_steps(training.rows, None if every else SHOWN_RESULTS)
+    else:
+        yield cell(f"No results: it is {run.status.value}. `ftops show {run.id}` says more.")
+    if evaluation is not None:
+        yield from render_evaluation(evaluation)
+
+
+def render_compared_runs(
+    judged: Sequence[tuple[Run, Training, Evaluation | None]],
+) -> Iterator[RenderableType]:
+    """Several runs in one curve and one table, then what each one's curve says."""
+    overlay = render_overlay([(run.id, training) for run, training, _ in judged])
+    if overlay:
+        yield indent(Text(overlay))
+        yield ""
+    yield indent(render_compared([(run.id, run.name, training) for run, training, _ in judged]))
+    for run, training, evaluation in judged:
+        findings = list_findings(training, evaluation)
+        yield from render_findings(findings, of=run.id)

@@ -1,17 +1,16 @@
 """`ftops trust`: which keys may go to which addresses."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
 from ftops.cli.command import command
+from ftops.cli.factory import open_trust
 from ftops.cli.options import AllowHttp, ApiKeyEnv
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from ftops.providers.trust import Approval
-    from ftops.records import Json
+from ftops.providers.address import Destination, read_base_url
+from ftops.providers.trust import Approval, is_plain_http, make_approval
+from ftops.records import Json
 
 Host = Annotated[
     str | None,
@@ -20,18 +19,14 @@ Host = Annotated[
 Remove = Annotated[bool, typer.Option("--remove", help="Take the approval back.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    command(
-        app,
-        "trust",
-        examples=[
-            "ftops trust",
-            "ftops trust llm.example.com --api-key-env LLM_KEY",
-            "ftops trust llm.example.com --remove",
-        ],
-    )(trust)
-
-
+@command(
+    "trust",
+    examples=[
+        "ftops trust",
+        "ftops trust llm.example.com --api-key-env LLM_KEY",
+        "ftops trust llm.example.com --remove",
+    ],
+)
 def trust(
     out: Output,
     host: Host = None,
@@ -46,10 +41,7 @@ def trust(
     variable. A provider's own address and this machine need none. With --remove, all approvals of
     the address are taken back, or only that of --api-key-env.
     """
-    from ftops.providers.address import Destination, read_base_url
-    from ftops.providers.trust import is_plain_http, make_approval
-
-    file = wiring.open_trust().file
+    file = open_trust().file
     if host is None:
         _finish(out, file.read())
         return
@@ -76,7 +68,7 @@ def trust(
     _finish(out, [approval], verb="Approved")
 
 
-def _finish(out: Output, approvals: "list[Approval]", *, verb: str = "") -> None:
+def _finish(out: Output, approvals: list[Approval], *, verb: str = "") -> None:
     lines = [f"{one.address}  {one.api_key_env}" for one in approvals]
     out.finish(
         [_to_json(one) for one in approvals],
@@ -88,7 +80,7 @@ def _finish(out: Output, approvals: "list[Approval]", *, verb: str = "") -> None
     )
 
 
-def _to_json(one: "Approval") -> "dict[str, Json]":
+def _to_json(one: Approval) -> dict[str, Json]:
     return {
         "scheme": one.scheme,
         "host": one.host,

@@ -8,17 +8,15 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
 
 from ftops.cli.bar import StageBar
 from ftops.cli.output import Mode, Output
-from ftops.cli.views import describe_event, describe_stage, render_header
+from ftops.cli.run_view import describe_event, describe_stage, render_header
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
 from ftops.runs.feed import find_progress
 from ftops.runs.observer import NullObserver, Observer
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 _METRICS = "metrics"
 _INFO = "info"
@@ -103,6 +101,6 @@ class Watcher:
             self._shown_until = self._share
         return due
 
-    def _show(self, renderable: "RenderableType") -> None:
+    def _show(self, renderable: RenderableType) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._out.show(renderable)

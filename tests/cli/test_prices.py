@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli import wiring
+from ftops.cli.factory import find_example_limit
 from ftops.records import ProviderSettings
 from tests.cli.running import ftops, write_job
 
@@ -76,11 +76,11 @@ def test_a_wrong_file_is_told_before_anything_is_sent(tmp_path: Path, models: Pa
 
 def test_the_largest_example_is_known_without_a_job_file(models: Path) -> None:
     settings = ProviderSettings("openai")
-    found = wiring.find_example_limit(settings, "gpt-4o-mini-2024-07-18")
+    found = find_example_limit(settings, "gpt-4o-mini-2024-07-18")
     assert found is not None
     assert (found.tokens, found.origin.source) == (65_536, "ftops")
-    assert wiring.find_example_limit(settings, "unheard-of") is None
+    assert find_example_limit(settings, "unheard-of") is None
     models.write_text("as_of = 2026-12-24\n[openai.unheard-of]\nmax_example_tokens = 9\n")
-    own = wiring.find_example_limit(settings, "unheard-of")
+    own = find_example_limit(settings, "unheard-of")
     assert own is not None
     assert (own.tokens, own.origin.source) == (9, str(models))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.wiring import make_tracker
+from ftops.cli.factory import make_tracker
 from ftops.clock import SystemClock
 from ftops.errors import TrackFailed
 from ftops.exports.delivery import TrackTarget

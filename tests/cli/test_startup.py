@@ -2,47 +2,53 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
-import pytest
+from ftops.cli.reference import list_paths
 
 HEAVY = (
-    "openai", "numpy", "safetensors", "fastapi", "uvicorn", "pydantic", "yaml", "rich", "tokenizers"
+    "openai", "numpy", "safetensors", "fastapi", "uvicorn", "pydantic", "yaml", "rich",
+    "tokenizers", "torch",
 )  # fmt: skip
 PROGRAM = """
 import sys
-sys.argv = ["ftops", {argument!r}]
 from ftops.__main__ import main
-try:
-    main()
-except SystemExit as ended:
-    assert not ended.code, ended.code
+for line in {lines!r}:
+    sys.argv = ["ftops", *line.split()]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (line, ended.code)
 print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_help_and_version_import_nothing_heavy(argument: str) -> None:
-    program = PROGRAM.format(argument=argument, heavy=HEAVY)
+def run_lines(lines: Sequence[str], heavy: Sequence[str]) -> tuple[str, str]:
+    """What the command lines print in one new process, and which modules they have loaded."""
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM.format(lines=lines, heavy=heavy)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert done.stdout
-    assert done.stderr.strip() == "[]"
+    return done.stdout, done.stderr.strip()
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    lines = ["--version", *(f"{path} {flag}" for path in list_paths() for flag in ("--help", "-h"))]
+    printed, loaded = run_lines(lines, HEAVY)
+    assert printed.count("Usage: ftops") == len(lines) - 1
+    assert loaded == "[]"
 
 
 def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
-    rooms = ("ftops.http.request_log", "ftops.reports", "ftops.runs", "ftops.providers")
-    heavy = (*tuple(name for name in HEAVY if name != "rich"), "filelock", *rooms)
-    program = PROGRAM.format(argument="runs", heavy=heavy)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "Nothing has been run yet.\n"
-    assert done.stderr.strip() == "[]"
+    packages = ("ftops.audit", "ftops.reports", "ftops.providers", "ftops.spec.load")
+    heavy = (*tuple(name for name in HEAVY if name != "rich"), *packages)
+    assert run_lines(["runs"], heavy) == ("Nothing has been run yet.\n", "[]")
 
 
 def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:
-    rooms = ("ftops.runs.context", "ftops.providers", "ftops.ledger", "ftops.spec")
+    rooms = ("ftops.runs.desk", "ftops.providers", "ftops.ledger", "ftops.spec")
     program = (
         "import ftops.runs.lock, sys\n"
         f"print([name for name in {(*HEAVY, *rooms)} if name in sys.modules])"

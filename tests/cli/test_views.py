@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from ftops.cli import tables, views
-from ftops.cli.closing import Report, next_commands, render_closing, render_whole
-from ftops.cli.outcomes import describe_outcome, render_bytes
+from ftops.cli.closing import Report, next_commands, render_closing
+from ftops.cli.format import render_bytes, render_seconds
+from ftops.cli.run_view import describe_outcome, describe_provider, render_header
+from ftops.cli.runs import render_runs
+from ftops.cli.show import render_whole
+from ftops.cli.training_views import choose_rows
 from ftops.metrics.evaluating import Candidate, evaluate
 from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import choose_metrics
@@ -111,15 +114,15 @@ def test_models_of_other_providers_are_not_called_small() -> None:
 def test_a_provider_is_named_with_its_address_and_an_unusual_protocol(
     provider: ProviderSettings, shown: str
 ) -> None:
-    assert views.describe_provider(replace(RUN, provider=provider)) == shown
+    assert describe_provider(replace(RUN, provider=provider)) == shown
 
 
 def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
     run = replace(RUN, name=HOSTILE, model=HOSTILE, error=HOSTILE, job_file=HOSTILE)
     text = render(
-        views.render_header(run, resumed=True),
+        render_header(run, resumed=True),
         *render_whole(make_report(run), (), [EVENT]),
-        tables.render_runs([(run, False)]),
+        render_runs([(run, False)]),
     )
     assert "\x1b[2J" not in text
     assert "[bold]x[/bold]" in text
@@ -129,7 +132,7 @@ def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
 def test_a_running_run_without_a_process_is_unwatched_or_stopped() -> None:
     running = replace(RUN, status=RunStatus.RUNNING, finished_at=None)
     jobless = replace(running, job_id=None)
-    lines = render(tables.render_runs([(running, True), (running, False), (jobless, False)]))
+    lines = render(render_runs([(running, True), (running, False), (jobless, False)]))
     assert [word for word in lines.split() if word in ("running", "unwatched", "stopped")] == [
         "running",
         "unwatched",
@@ -154,10 +157,10 @@ def test_next_commands_depend_on_how_the_run_stands() -> None:
 
 
 def test_of_many_results_the_first_some_between_and_the_last_are_shown() -> None:
-    chosen = tables.choose_rows(ROWS, 7)
+    chosen = choose_rows(ROWS, 7)
     assert (chosen[0].step, chosen[-1].step, len(chosen)) == (1, 100, 7)
     assert all(row.valid_loss is not None for row in chosen[1:])
-    assert tables.choose_rows(ROWS[:5], 7) == ROWS[:5]
+    assert choose_rows(ROWS[:5], 7) == ROWS[:5]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_of_many_results_the_first_some_between_and_the_last_are_shown() -> None
     ],
 )
 def test_durations_are_short(seconds: float | None, text: str) -> None:
-    assert views.render_seconds(seconds) == text
+    assert render_seconds(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,21 @@
 """Who is to be trained with the data, and for what: what `--for` and `--task` mean."""
 
-from typing import TYPE_CHECKING
+from ftops.cli.environment import get_home, read_environ
+from ftops.cli.factory import find_example_limit, open_provider
+from ftops.data.checks.check import TASKS, Aim
+from ftops.data.examining.gauge import Gauge
+from ftops.data.tokens.vocabulary import find_folders
+from ftops.errors import UsageError
+from ftops.providers.registry import PROVIDERS, get_capabilities
+from ftops.providers.tokens import find_vocabulary_name
+from ftops.providers.wire import find_base_model
+from ftops.records import ProviderSettings
 
-if TYPE_CHECKING:
-    from ftops.data.checks.check import Aim
-    from ftops.data.examining.gauge import Gauge
 
-
-def make_aim(target: str | None) -> "Aim":
+def make_aim(target: str | None) -> Aim:
     """What `--for` means: a provider, a model, or both with a slash between them."""
-    from ftops.data.checks.check import Aim
-
     if target is None:
         return Aim()
-    from ftops.cli import wiring
-    from ftops.errors import UsageError
-    from ftops.providers.registry import PROVIDERS, get_capabilities
-    from ftops.records import ProviderSettings
-
     provider, _, model = target.partition("/")
     if provider not in PROVIDERS:
         if "/" in target:
@@ -30,7 +28,7 @@ def make_aim(target: str | None) -> "Aim":
     capabilities = get_capabilities(settings)
     row_format = None
     if model and not capabilities.any_row_format:
-        with wiring.open_provider(settings) as built:
+        with open_provider(settings) as built:
             row_format = built.row_format(model)
     return Aim(
         capabilities.min_rows,
@@ -44,18 +42,10 @@ def make_aim(target: str | None) -> "Aim":
     )
 
 
-def make_gauge(provider: str, model: str) -> "Gauge":
+def make_gauge(provider: str, model: str) -> Gauge:
     """What rows for that model are measured by; vocabularies are taken from this machine alone."""
-    from ftops.cli import wiring
-    from ftops.cli.environment import read_environ
-    from ftops.data.examining.gauge import Gauge
-    from ftops.data.tokens.vocabulary import find_folders
-    from ftops.providers.tokens import find_vocabulary_name
-    from ftops.providers.wire import find_base_model
-    from ftops.records import ProviderSettings
-
-    limit = wiring.find_example_limit(ProviderSettings(type=provider), model)
-    folders = find_folders(read_environ(), wiring.get_home())
+    limit = find_example_limit(ProviderSettings(type=provider), model)
+    folders = find_folders(read_environ(), get_home())
     return Gauge(
         limit.tokens if limit else None,
         find_vocabulary_name(provider, find_base_model(model) or model),
@@ -65,9 +55,6 @@ def make_gauge(provider: str, model: str) -> "Gauge":
 
 def find_task(task: str | None) -> str | None:
     """What `--task` means; UsageError when there is no such task."""
-    from ftops.data.checks.check import TASKS
-    from ftops.errors import UsageError
-
     if task is not None and task not in TASKS:
         raise UsageError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
     return task

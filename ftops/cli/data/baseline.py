@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
+from ftops.cli.data.next_steps import follow_baseline, render_next
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.data.baseline.scoring import Baseline
+from ftops.data.baseline.scoring import Baseline, measure
+from ftops.data.findings import say_rows
 
 Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]
 Validation = Annotated[
@@ -26,14 +25,10 @@ Goal = Annotated[
 ]
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "baseline",
-        examples=["ftops data baseline rows_train.jsonl rows_validation.jsonl --goal 0.9"],
-    )(baseline)
-
-
+@command(
+    "data baseline",
+    examples=["ftops data baseline rows_train.jsonl rows_validation.jsonl --goal 0.9"],
+)
 def baseline(
     out: Output,
     training: Training,
@@ -47,9 +42,6 @@ def baseline(
     They learn from TRAIN, here, in seconds, and answer the rows of VALIDATION: if they reach the
     goal, there is nothing to pay for. The most frequent answer is scored, too.
     """
-    from ftops.cli.data.next_steps import follow_baseline, render_next
-    from ftops.data.baseline.scoring import measure
-
     check_is_file(training, validation)
     options = reading.find_options()
     say_layouts(out, options, training, validation)
@@ -82,9 +74,7 @@ def baseline(
     )
 
 
-def _render(found: "Baseline", goal: float) -> "Iterator[RenderableType]":
-    from ftops.data.findings import say_rows
-
+def _render(found: Baseline, goal: float) -> Iterator[RenderableType]:
     kinds = "no classes" if found.classes is None else f"{found.classes:,} classes"
     learned, scored = say_rows(found.training_rows), say_rows(found.validation_rows)
     yield f"{learned} for training, {scored} for validation, {kinds}"

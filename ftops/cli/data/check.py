@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.findings import Examined, finish_check, write_sarif
+from ftops.cli.data.moderating import Moderation, add_harmful, prepare_moderation
+from ftops.cli.data.next_steps import follow_check
 from ftops.cli.data.options import (
     Moderate,
     Near,
@@ -25,32 +25,31 @@ from ftops.cli.data.options import (
     Validation,
     Words,
 )
+from ftops.cli.environment import read_environ
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from ftops.cli.data.findings import Examined
-    from ftops.cli.data.moderating import Moderation
-    from ftops.data.checks.check import Aim
-    from ftops.data.examining.examination import Examination
-    from ftops.data.examining.survey import Survey
-    from ftops.data.reading.options import ReadOptions
-
-
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "check",
-        examples=[
-            "ftops data check train.jsonl",
-            "ftops data check train.csv --prompt '{question} ->' --completion answer",
-            "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
-            "ftops data check train.jsonl --private",
-            "ftops data check train.jsonl --moderate --yes",
-            "ftops data check - --json < train.jsonl",
-        ],
-    )(check)
+from ftops.data.checks.check import Aim
+from ftops.data.checks.classes import SMALL, compare_classes
+from ftops.data.checks.size import FEW
+from ftops.data.examining.examination import Examination, examine
+from ftops.data.examining.survey import Survey
+from ftops.data.leakage import find_drift, find_leaks
+from ftops.data.plans.drafting import can_prepare
+from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import open_source
+from ftops.data.screening.word_list import NO_WORDS, read_word_list
 
 
+@command(
+    "data check",
+    examples=[
+        "ftops data check train.jsonl",
+        "ftops data check train.csv --prompt '{question} ->' --completion answer",
+        "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
+        "ftops data check train.jsonl --private",
+        "ftops data check train.jsonl --moderate --yes",
+        "ftops data check - --json < train.jsonl",
+    ],
+)
 def check(
     out: Output,
     files: Sources,
@@ -72,13 +71,6 @@ def check(
 
     Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
     """
-    from ftops.cli.data.findings import finish_check, write_sarif
-    from ftops.cli.data.next_steps import follow_check
-    from ftops.cli.environment import read_environ
-    from ftops.data.examining.examination import examine
-    from ftops.data.plans.drafting import can_prepare
-    from ftops.data.screening.word_list import NO_WORDS, read_word_list
-
     options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
     wanted = {"private": private, "near": near, "words": words, "validation": validation}
@@ -88,8 +80,6 @@ def check(
     if yes and not moderate:
         out.remark("note: --yes has no effect without --moderate: nothing is sent")
     if moderate:
-        from ftops.cli.data.moderating import add_harmful, prepare_moderation
-
         judge = aim.provider if target else "openai"
         moderation = prepare_moderation(out, names, judge, yes=yes)
     look = partial(
@@ -115,17 +105,14 @@ def check(
 
 def _examine_all(
     names: Sequence[str],
-    options: "ReadOptions",
-    look: "Callable[..., Examination]",
-    aim: "Aim",
+    options: ReadOptions,
+    look: Callable[..., Examination],
+    aim: Aim,
     task: str | None,
     *,
     compared: bool,
-) -> "list[Examined]":
+) -> list[Examined]:
     """What a look at each source finds; the last one may be `compared` with the others."""
-    from ftops.cli.data.findings import Examined
-    from ftops.data.reading.source import open_source
-
     first: Survey | None = None
     examined: list[Examined] = []
     examinations: list[Examination] = []
@@ -143,12 +130,8 @@ def _examine_all(
     return examined
 
 
-def _compare_with_validation(examined: "list[Examined]", examinations: "list[Examination]") -> None:
+def _compare_with_validation(examined: list[Examined], examinations: list[Examination]) -> None:
     """Add what the training data and the validation data, which is the last, say of each other."""
-    from ftops.data.checks.classes import SMALL, compare_classes
-    from ftops.data.checks.size import FEW
-    from ftops.data.leakage import find_drift, find_leaks
-
     *training, held_out = examined
     paying = {FEW.code, SMALL.code}  # how many rows pay is a question of training alone
     held_out.findings = tuple(one for one in held_out.findings if one.code not in paying)

@@ -1,7 +1,7 @@
 """`ftops data convert`: the same rows in another shape, or in another kind of file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,10 +10,15 @@ from ftops.cli.data.held_input import hold_input, open_held
 from ftops.cli.data.options import OneSource, Reading, say_layout
 from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from ftops.data.reading.source import Source
-    from ftops.records import RowFormat
+from ftops.data.converting import DROPPABLE, OTHER
+from ftops.data.converting import convert as convert_rows
+from ftops.data.examining.examination import take_survey
+from ftops.data.examining.survey import find_marks
+from ftops.data.reading.options import split_names
+from ftops.data.reading.source import Source
+from ftops.errors import UsageError
+from ftops.files import open_atomic
+from ftops.records import RowFormat
 
 OutFile = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Where to: .jsonl or .csv.")
@@ -45,18 +50,14 @@ _MODE = 0o644
 _KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "convert",
-        examples=[
-            "ftops data convert train.xlsx -o train.jsonl",
-            "ftops data convert pairs.jsonl -o chats.jsonl --to chat --system 'Be brief.'",
-            "ftops data convert chats.jsonl -o pairs.csv --to completion --drop system",
-        ],
-    )(convert)
-
-
+@command(
+    "data convert",
+    examples=[
+        "ftops data convert train.xlsx -o train.jsonl",
+        "ftops data convert pairs.jsonl -o chats.jsonl --to chat --system 'Be brief.'",
+        "ftops data convert chats.jsonl -o pairs.csv --to completion --drop system",
+    ],
+)
 def convert(
     out: Output,
     file: OneSource,
@@ -77,11 +78,6 @@ def convert(
     or named. What the new shape has no place for is an error with its row, and then nothing is
     written, unless --drop names it (system, tools, name, weight, non_preferred_output).
     """
-    from ftops.data.converting import DROPPABLE, OTHER
-    from ftops.data.converting import convert as convert_rows
-    from ftops.data.reading.options import split_names
-    from ftops.files import open_atomic
-
     options = reading.find_options(also=[OTHER])
     dropped = {*split_names(reading.drop or ()), *(["system"] if drop_system else [])}
     wanted, as_csv = _find_shape(to), _find_kind(target)
@@ -115,10 +111,7 @@ def convert(
     )
 
 
-def _find_shape(name: str | None) -> "RowFormat | None":
-    from ftops.errors import UsageError
-    from ftops.records import RowFormat
-
+def _find_shape(name: str | None) -> RowFormat | None:
     if name is None:
         return None
     try:
@@ -130,8 +123,6 @@ def _find_shape(name: str | None) -> "RowFormat | None":
 
 def _find_kind(target: Path) -> bool:
     """Whether the file is to be CSV."""
-    from ftops.errors import UsageError
-
     if target.suffix.lower() not in _KINDS:
         raise UsageError(
             f"{target}: what is written is JSON lines or CSV", hint="Name it .jsonl or .csv."
@@ -139,10 +130,7 @@ def _find_kind(target: Path) -> bool:
     return _KINDS[target.suffix.lower()]
 
 
-def _find_marks(source: "Source") -> tuple[str, str]:
+def _find_marks(source: Source) -> tuple[str, str]:
     """The known separator and stop sequence that most of the first rows end with."""
-    from ftops.data.examining.examination import take_survey
-    from ftops.data.examining.survey import find_marks
-
     _, survey = take_survey(source.batches(), source.unit)
     return find_marks(survey)

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.data.comparing import Difference
-    from ftops.data.samples.drawing import SampledRow
-    from ftops.records import Json
+from ftops.data.comparing import Difference, compare
+from ftops.data.examining.survey import common_prefix
+from ftops.data.findings import say_rows
+from ftops.data.samples.drawing import SampledRow
+from ftops.records import Json
 
 Old = Annotated[Path, typer.Argument(metavar="OLD", help="The earlier version, of any kind.")]
 New = Annotated[Path, typer.Argument(metavar="NEW", help="The later one, of any kind.")]
@@ -36,17 +35,10 @@ _LONGEST = 200
 _AROUND = 60  # characters before the first that differs
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "diff",
-        examples=[
-            "ftops data diff rows.jsonl rows-2.jsonl",
-            "ftops data diff a.csv b.jsonl --json",
-        ],
-    )(diff)
-
-
+@command(
+    "data diff",
+    examples=["ftops data diff rows.jsonl rows-2.jsonl", "ftops data diff a.csv b.jsonl --json"],
+)
 def diff(
     out: Output,
     old: Old,
@@ -60,8 +52,6 @@ def diff(
 
     That is rows and shares of classes. The order of rows does not count, nor does the kind of file.
     """
-    from ftops.data.comparing import compare
-
     check_is_file(old, new)
     options = reading.find_options()
     say_layouts(out, options, old, new)
@@ -76,7 +66,7 @@ def diff(
     )
 
 
-def _to_json(found: "Difference") -> "Json":
+def _to_json(found: Difference) -> Json:
     return {
         "old_rows": found.old_rows,
         "new_rows": found.new_rows,
@@ -95,16 +85,14 @@ def _to_json(found: "Difference") -> "Json":
     }
 
 
-def _row_document(row: "SampledRow | None") -> "Json":
+def _row_document(row: SampledRow | None) -> Json:
     if row is None:
         return None
     parts: list[Json] = [{"name": name, "text": text} for name, text in row.parts]
     return {"row": row.id, "line": row.line, "parts": parts}
 
 
-def _render(found: "Difference") -> "Iterator[RenderableType]":
-    from ftops.data.findings import say_rows
-
+def _render(found: Difference) -> Iterator[RenderableType]:
     same = "1 is" if found.same == 1 else f"{found.same:,} are"
     yield f"{say_rows(found.old_rows)} before, {found.new_rows:,} now; {same} the same"
     for kind, name in _KINDS.items():
@@ -120,10 +108,8 @@ def _render(found: "Difference") -> "Iterator[RenderableType]":
     yield from _render_classes(found)
 
 
-def _render_pair(old: "SampledRow | None", new: "SampledRow | None") -> Iterator[str]:
+def _render_pair(old: SampledRow | None, new: SampledRow | None) -> Iterator[str]:
     """What is there of both, about the first place where they differ."""
-    from ftops.data.examining.survey import common_prefix
-
     texts = [_join_parts(row) for row in (old, new) if row is not None]
     same = len(common_prefix(texts)) if len(texts) > 1 else 0
     for sign, row in (("-", old), ("+", new)):
@@ -131,7 +117,7 @@ def _render_pair(old: "SampledRow | None", new: "SampledRow | None") -> Iterator
             yield f"  {sign} {row.line}: {_excerpt(_join_parts(row), same)}"
 
 
-def _join_parts(row: "SampledRow") -> str:
+def _join_parts(row: SampledRow) -> str:
     return " | ".join(text for _, text in row.parts).replace("\n", "\\n")
 
 
@@ -142,7 +128,7 @@ def _excerpt(text: str, at: int) -> str:
     return f"{lead}{piece}{'…' if start + len(piece) < len(text) else ''}"
 
 
-def _render_classes(found: "Difference") -> Iterator[str]:
+def _render_classes(found: Difference) -> Iterator[str]:
     changed = {label: pair for label, pair in (found.classes or {}).items() if pair[0] != pair[1]}
     if not changed:
         return

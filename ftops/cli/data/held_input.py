@@ -7,13 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
+from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import Source, open_source
 from ftops.errors import DatasetError
-
-if TYPE_CHECKING:
-    from ftops.data.reading.options import ReadOptions
-    from ftops.data.reading.source import Source
 
 _STDIN = "standard input"
 
@@ -44,13 +42,11 @@ def hold_input(file: str) -> Iterator[Path]:
             raise
 
 
-def open_held(path: Path, file: str, options: "ReadOptions") -> "Source":
+def open_held(path: Path, file: str, options: ReadOptions) -> Source:
     """The source at `path`, called as the user called it."""
-    from ftops.data.reading.source import open_source
-
     return name_source(open_source(path, options), file)
 
 
-def name_source(source: "Source", file: str) -> "Source":
+def name_source(source: Source, file: str) -> Source:
     """The source, called as the user called it."""
     return replace(source, name=_STDIN) if file == "-" else source

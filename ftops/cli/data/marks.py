@@ -1,16 +1,15 @@
 """The marks that are kept beside data: where they are, and what they mean for a preparation."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ftops.cli.output import Output
+from ftops.data.reading.source import Source
+from ftops.data.samples.marking import Marked, find_marked, say_unmended
+from ftops.data.samples.marks import read_marks
 from ftops.errors import DatasetError
-
-if TYPE_CHECKING:
-    from ftops.data.reading.source import Source
-    from ftops.data.samples.marking import Marked
 
 MarksFile = Annotated[
     Path | None,
@@ -32,16 +31,13 @@ def say_marks(count: int) -> str:
 
 def honour_marks(
     out: Output,
-    source: "Source",
+    source: Source,
     file: str,
     where: Path | None,
     *,
     writing: bool,
-) -> "Marked | None":
+) -> Marked | None:
     """What the marks say, if there are any; DatasetError when rows wait to be mended."""
-    from ftops.data.samples.marking import find_marked, say_unmended
-    from ftops.data.samples.marks import read_marks
-
     if where is None:
         where = None if file == "-" else name_marks(Path(file))
         if where is None or not where.is_file():

@@ -5,22 +5,26 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
 from ftops.cli.ask import Refused
+from ftops.cli.data.findings import Examined
+from ftops.cli.data.held_input import check_is_file
+from ftops.cli.environment import get_home, read_environ
+from ftops.cli.factory import open_provider
 from ftops.cli.output import Mode, Output, clean
+from ftops.clock import Clock, SystemClock
+from ftops.data.checks.moderation import find_harmful
+from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import open_source
+from ftops.data.screening.judging import Courtroom
+from ftops.data.screening.verdicts import Verdicts
 from ftops.errors import ProviderError
+from ftops.providers.address import get_base_url
 from ftops.providers.registry import require_moderation
 from ftops.records import ProviderSettings
-
-if TYPE_CHECKING:
-    from ftops.cli.data.findings import Examined
-    from ftops.clock import Clock
-    from ftops.data.reading.options import ReadOptions
-    from ftops.data.screening.judging import Courtroom
 
 _REMARK_EVERY_S = 5.0
 
@@ -45,10 +49,6 @@ def prepare_moderation(
     ProviderError when that provider judges no texts, Refused when nobody could be asked, and
     DatasetError for standard input, which is read twice here.
     """
-    from ftops.cli.data.held_input import check_is_file
-    from ftops.cli.environment import read_environ
-    from ftops.providers.address import get_base_url
-
     settings = ProviderSettings(type=provider)
     require_moderation(settings)
     check_is_file(*map(Path, files))
@@ -64,16 +64,13 @@ def prepare_moderation(
 def add_harmful(
     out: Output,
     moderation: Moderation,
-    examined: "list[Examined]",
+    examined: list[Examined],
     files: Iterable[str],
-    options: "ReadOptions",
+    options: ReadOptions,
     *,
     yes: bool,
 ) -> None:
     """Add what the provider says of the texts to what was found in each of `files`."""
-    from ftops.data.checks.moderation import find_harmful
-    from ftops.data.reading.source import open_source
-
     if not yes:
         _ask(moderation, examined)
     with _open_courtroom(out, moderation) as courtroom:
@@ -99,7 +96,7 @@ def _is_interactive(out: Output) -> bool:
     return out.mode is Mode.HUMAN and sys.stdin.isatty()
 
 
-def _ask(moderation: Moderation, examined: "list[Examined]") -> None:
+def _ask(moderation: Moderation, examined: list[Examined]) -> None:
     """Return when the user agrees that the texts leave this machine."""
     characters = sum(one.verdict.prompt_chars + one.verdict.completion_chars for one in examined)
     rows = sum(one.verdict.rows for one in examined)
@@ -117,14 +114,9 @@ def _ask(moderation: Moderation, examined: "list[Examined]") -> None:
 
 
 @contextlib.contextmanager
-def _open_courtroom(out: Output, moderation: Moderation) -> "Iterator[Courtroom]":
-    from ftops.cli import wiring
-    from ftops.clock import SystemClock
-    from ftops.data.screening.judging import Courtroom
-    from ftops.data.screening.verdicts import Verdicts
-
-    with wiring.open_provider(moderation.settings) as provider:
-        verdicts = Verdicts(wiring.get_home(), f"{provider.account} {provider.moderation_model}")
+def _open_courtroom(out: Output, moderation: Moderation) -> Iterator[Courtroom]:
+    with open_provider(moderation.settings) as provider:
+        verdicts = Verdicts(get_home(), f"{provider.account} {provider.moderation_model}")
         progress = Progress(out.remark, SystemClock())
         yield Courtroom(provider.moderate, verdicts, progress.sent)
 
@@ -132,7 +124,7 @@ def _open_courtroom(out: Output, moderation: Moderation) -> "Iterator[Courtroom]
 class Progress:
     """Says from time to time how many texts were sent."""
 
-    def __init__(self, say: Callable[[str], None], clock: "Clock") -> None:
+    def __init__(self, say: Callable[[str], None], clock: Clock) -> None:
         self._say = say
         self._clock = clock
         self._said_s = clock.monotonic_s()

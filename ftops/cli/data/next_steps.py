@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from ftops.cli import views
+from ftops.cli.format import heading, quote, render_commands, render_path
 from ftops.cli.output import clean
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.options import ReadOptions, to_read
@@ -16,15 +16,15 @@ _SPLIT = "_train"
 
 def render_next(commands: Iterable[Sequence[str]]) -> Iterator[RenderableType]:
     """The commands to go on with, if there are any, such that they can be copied."""
-    lines = [views.quote("ftops", *words) for words in commands]
+    lines = [quote("ftops", *words) for words in commands]
     if lines:
-        yield views.heading("Next")
-        yield from views.render_commands(lines)
+        yield heading("Next")
+        yield from render_commands(lines)
 
 
 def name_path(path: Path) -> str:
     """A path as a command names it."""
-    return clean(views.render_path(path))
+    return clean(render_path(path))
 
 
 def follow_check(

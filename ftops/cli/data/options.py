@@ -3,14 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from ftops.cli.output import Output
-    from ftops.data.reading.options import ReadOptions
-    from ftops.data.reading.source import Source
+from ftops.cli.output import Output
+from ftops.data.reading.options import AUTO, ReadOptions, find_format, split_names
+from ftops.data.reading.source import Source, open_source
+from ftops.errors import DatasetError
+from ftops.rows.formats import ROW_KEYS
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
@@ -75,16 +76,12 @@ class Reading:
     layout: LayoutName = None
     drop: DropKeys = None
 
-    def find_options(self, also: Collection[str] = ()) -> "ReadOptions":
+    def find_options(self, also: Collection[str] = ()) -> ReadOptions:
         """How data is read, with layouts recognised.
 
         DatasetError when there is no such format, or no row without a key that is dropped. The
         keys of rows in `also` may be dropped by the command itself.
         """
-        from ftops.data.reading.options import AUTO, ReadOptions, find_format, split_names
-        from ftops.errors import DatasetError
-        from ftops.rows.formats import ROW_KEYS
-
         dropped = split_names(self.drop or ())
         for name in dropped:
             if name in ROW_KEYS - set(also):
@@ -105,16 +102,14 @@ class Reading:
         )
 
 
-def say_layout(out: "Output", source: "Source") -> None:
+def say_layout(out: Output, source: Source) -> None:
     """Say on stderr how rows are read that are not read as they stand."""
     if source.layout:
         out.remark(f"{source.name}: read as {', '.join(source.inferred)}")
 
 
-def say_layouts(out: "Output", options: "ReadOptions", *files: Path) -> None:
+def say_layouts(out: Output, options: ReadOptions, *files: Path) -> None:
     """The same for files that are opened later, and more than once."""
-    from ftops.data.reading.source import open_source
-
     for file in files:
         say_layout(out, open_source(file, options))
 

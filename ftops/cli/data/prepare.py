@@ -4,27 +4,41 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ftops.cli.ask import Refused
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.fixes import render_fix
+from ftops.cli.data.fixes_report import finish, finish_plan
 from ftops.cli.data.held_input import hold_input, name_source, open_held
 from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
 from ftops.cli.data.options import OneSource, Private, Reading, Target, Task
 from ftops.cli.data.targets import Targets, check_targets, choose_targets
+from ftops.cli.environment import read_environ
 from ftops.cli.output import Mode, Output
+from ftops.data.checks.registry import get_rules
+from ftops.data.fixes.registry import KNOWN_STEPS
+from ftops.data.plans.drafting import (
+    Ask,
+    Wishes,
+    find_plan,
+    make_reopen,
+    open_planned,
+    rehearse,
+    write_prepared,
+)
+from ftops.data.plans.execution import Outcome
+from ftops.data.plans.proposals import Proposal, check_codes
+from ftops.data.plans.treatment import Deed
+from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import Source
 from ftops.errors import DatasetError
-
-if TYPE_CHECKING:
-    from ftops.data.plans.drafting import Ask, Wishes
-    from ftops.data.plans.execution import Outcome
-    from ftops.data.plans.proposals import Proposal
-    from ftops.data.plans.treatment import Deed
-    from ftops.data.reading.options import ReadOptions
-    from ftops.data.reading.source import Source
-    from ftops.records import DataPlan
+from ftops.files import write_atomic
+from ftops.records import DataPlan
+from ftops.spec.plan_file import read_plan, render_plan
 
 OutFile = Annotated[
     Path | None,
@@ -60,20 +74,16 @@ IgnoreMarks = Annotated[
 _MODE = 0o644
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "prepare",
-        examples=[
-            "ftops data prepare train.jsonl -o ready.jsonl",
-            "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
-            "ftops data prepare train.jsonl --yes --skip encode-labels --skip null-value",
-            "ftops data prepare train.jsonl --redact --skip phone-number",
-            "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
-        ],
-    )(prepare)
-
-
+@command(
+    "data prepare",
+    examples=[
+        "ftops data prepare train.jsonl -o ready.jsonl",
+        "ftops data prepare train.csv --prompt '{question}' --completion answer --yes",
+        "ftops data prepare train.jsonl --yes --skip encode-labels --skip null-value",
+        "ftops data prepare train.jsonl --redact --skip phone-number",
+        "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
+    ],
+)
 def prepare(
     out: Output,
     file: OneSource,
@@ -136,13 +146,8 @@ def make_wishes(
     only: Sequence[str],
     skip: Sequence[str],
     most_characters: int | None,
-) -> "Wishes":
+) -> Wishes:
     """What the options ask for; DatasetError when a code or a name is unknown."""
-    from ftops.cli.environment import read_environ
-    from ftops.data.checks.registry import get_rules
-    from ftops.data.plans.drafting import Wishes
-    from ftops.data.plans.proposals import check_codes
-
     rules = [rule.code for rule in get_rules()]
     check_codes(only, rules, "--only")
     check_codes(skip, rules, "--skip")
@@ -170,19 +175,16 @@ def _make(
     out: Output,
     path: Path,
     file: str,
-    options: "ReadOptions",
-    wishes: "Wishes",
+    options: ReadOptions,
+    wishes: Wishes,
     targets: Targets,
     *,
     yes: bool,
     asking: bool,
 ) -> None:
-    from ftops.cli.data.fixes_report import finish
-    from ftops.data.plans.drafting import find_plan, make_reopen, rehearse
-
     open_again = make_reopen(path, options)
 
-    def reopen() -> "Source":
+    def reopen() -> Source:
         return name_source(open_again(), file)
 
     source = reopen()
@@ -199,25 +201,16 @@ def _make(
         finish(out, source, found, outcome, None, None, shown=False)
 
 
-def write_both(source: "Source", plan: "DataPlan", targets: Targets) -> "Outcome":
+def write_both(source: Source, plan: DataPlan, targets: Targets) -> Outcome:
     """Write the rows and the plan; neither appears when the rows cannot be written."""
-    from ftops.data.plans.drafting import write_prepared
-    from ftops.files import write_atomic
-    from ftops.spec.plan_file import render_plan
-
     outcome = write_prepared(source, plan, targets.rows)
     write_atomic(targets.plan, render_plan(plan).encode(), mode=_MODE)
     return outcome
 
 
 def _repeat(
-    out: Output, path: Path, file: str, options: "ReadOptions", plan_file: Path, targets: Targets
+    out: Output, path: Path, file: str, options: ReadOptions, plan_file: Path, targets: Targets
 ) -> None:
-    from ftops.cli.data.fixes_report import finish_plan
-    from ftops.data.fixes.registry import KNOWN_STEPS
-    from ftops.data.plans.drafting import open_planned, write_prepared
-    from ftops.spec.plan_file import read_plan
-
     plan = read_plan(plan_file, KNOWN_STEPS)
     if file != "-" and name_marks(Path(file)).is_file():
         out.remark(f"{name_marks(Path(file))}: not looked at, since the plan says all")
@@ -226,12 +219,10 @@ def _repeat(
     finish_plan(out, source, plan, outcome, targets.rows)
 
 
-def make_question(out: Output, unit: str) -> "Ask":
+def make_question(out: Output, unit: str) -> Ask:
     """Shows a fix, and asks whether to take it."""
-    from ftops.cli.ask import Refused
-    from ftops.cli.data.fixes import render_fix
 
-    def ask(proposal: "Proposal", deed: "Deed") -> bool:
+    def ask(proposal: Proposal, deed: Deed) -> bool:
         """Whether to do it; what the user has asked for already is shown only."""
         out.show("")
         for line in render_fix(deed, proposal.reasons, unit):

@@ -2,26 +2,35 @@
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import make_aim, make_gauge
 from ftops.cli.data.options import Reading, Target, say_layout
+from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.factory import open_provider
+from ftops.cli.job_file import load_job_file
 from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ftops.data.checks.check import Aim
-    from ftops.data.examining.gauge import Gauge
-    from ftops.data.reading.options import ReadOptions
-    from ftops.data.rows import Row
+from ftops.data.checks.check import Aim
+from ftops.data.examining.gauge import Gauge
+from ftops.data.examining.survey import find_marks
+from ftops.data.prepare import Recipe, prepare_row
+from ftops.data.preview import choose_rows, see_rows
+from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import open_source
+from ftops.data.rows import Row
+from ftops.data.tokens.counter import open_counter
+from ftops.errors import DatasetError
+from ftops.records import RowFormat
+from ftops.runs.preprocessing import choose_recipe
+from ftops.runs.stages.prepare import make_file
 
 Subject = Annotated[
     str, typer.Argument(metavar="FILE", help="The data, of any kind, or a JOB.yaml; - for stdin.")
@@ -38,19 +47,15 @@ _JOB_FILES = (".yaml", ".yml")
 _USUAL = ("openai", "gpt-4.1")  # by whose vocabulary tokens are counted where nobody is named
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "preview",
-        examples=[
-            "ftops data preview train.jsonl",
-            "ftops data preview train.jsonl --line 120 --for openai/gpt-4o-mini --tokens",
-            "ftops data preview train.csv --prompt '{question} ->' --completion answer",
-            "ftops data preview job.yaml --rows 10",
-        ],
-    )(preview)
-
-
+@command(
+    "data preview",
+    examples=[
+        "ftops data preview train.jsonl",
+        "ftops data preview train.jsonl --line 120 --for openai/gpt-4o-mini --tokens",
+        "ftops data preview train.csv --prompt '{question} ->' --completion answer",
+        "ftops data preview job.yaml --rows 10",
+    ],
+)
 def preview(
     out: Output,
     subject: Subject,
@@ -69,10 +74,6 @@ def preview(
     Of a job file, they are shown as its `prepare:` makes them. Nothing is sent, and nothing fetched
     without --fetch.
     """
-    from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
-    from ftops.data.preview import see_rows
-    from ftops.data.tokens.counter import open_counter
-
     if Path(subject).suffix.lower() in _JOB_FILES:
         shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
     else:
@@ -104,9 +105,9 @@ class _Shown:
     """Rows to be shown, and what is known of them."""
 
     name: str
-    rows: "Sequence[Row]"
+    rows: Sequence[Row]
     unit: str
-    gauge: "Gauge"
+    gauge: Gauge
     model: str = ""
     separator: str = ""
     stop: str = ""
@@ -114,16 +115,9 @@ class _Shown:
 
 
 def _choose_of_data(
-    out: Output, name: str, options: "ReadOptions", aim: "Aim", rows: int, line: int | None
+    out: Output, name: str, options: ReadOptions, aim: Aim, rows: int, line: int | None
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
-    from ftops.data.examining.survey import find_marks
-    from ftops.data.prepare import Recipe, prepare_row
-    from ftops.data.preview import choose_rows
-    from ftops.data.reading.source import open_source
-    from ftops.data.rows import Row
-    from ftops.records import RowFormat
-
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
     say_layout(out, source)
     chosen = choose_rows(source, rows=rows, place=line)
@@ -146,19 +140,11 @@ def _choose_of_data(
 
 def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bool) -> _Shown:
     """Rows of a job's training file as they would be sent."""
-    from ftops.cli import wiring
-    from ftops.data.preview import choose_rows
-    from ftops.data.reading.source import open_source
-    from ftops.errors import DatasetError
-    from ftops.records import RowFormat
-    from ftops.runs.preprocessing import choose_recipe
-    from ftops.runs.stages.prepare import make_file
-
-    job = wiring.load_job_file(path, [], allow_outside=allow_outside)
+    job = load_job_file(path, [], allow_outside=allow_outside)
     spec = job.spec
     with (
         tempfile.TemporaryDirectory(prefix="ftops-") as folder,
-        wiring.open_provider(spec.provider_settings()) as provider,
+        open_provider(spec.provider_settings()) as provider,
     ):
         recipe = choose_recipe(spec, job.path, provider)
         made = make_file(job.path, "train", spec.training_file, recipe, Path(folder))

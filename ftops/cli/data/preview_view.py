@@ -11,8 +11,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.output import clean
-from ftops.cli.views import cell, indent, render_pairs
 from ftops.data.letters import Letters, count_letters
 from ftops.data.preview import SeenPiece, SeenRow
 from ftops.data.tokens.counter import Counter

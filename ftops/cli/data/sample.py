@@ -3,22 +3,23 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Mode, Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.data.samples.drawing import Sample, SampledRow
-    from ftops.data.samples.marks import Mark
-    from ftops.records import Json
+from ftops.data.findings import say_rows
+from ftops.data.samples.drawing import Sample, SampledRow, draw_sample
+from ftops.data.samples.marks import Mark, Verdict, parse_mark, read_marks, write_marks
+from ftops.data.samples.page import render_page
+from ftops.errors import UsageError
+from ftops.files import write_atomic
+from ftops.records import Json
 
 Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How many rows.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
@@ -38,19 +39,15 @@ _PAGES = (".html", ".htm")
 _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "sample",
-        examples=[
-            "ftops data sample rows.jsonl -n 50",
-            "ftops data sample rows.jsonl --review --unmarked",
-            "ftops data sample rows.jsonl --html sample.html",
-            "ftops data sample rows.jsonl --mark 9f86d081884c7d65=drop",
-        ],
-    )(sample)
-
-
+@command(
+    "data sample",
+    examples=[
+        "ftops data sample rows.jsonl -n 50",
+        "ftops data sample rows.jsonl --review --unmarked",
+        "ftops data sample rows.jsonl --html sample.html",
+        "ftops data sample rows.jsonl --mark 9f86d081884c7d65=drop",
+    ],
+)
 def sample(
     out: Output,
     file: OneFile,
@@ -68,9 +65,6 @@ def sample(
 
     Marks are kept by what a row says, so they stay with it wherever it stands.
     """
-    from ftops.data.samples.drawing import draw_sample
-    from ftops.data.samples.marks import read_marks
-
     check_is_file(file)
     options = reading.find_options()
     where = marks_file or name_marks(file)
@@ -89,10 +83,7 @@ def sample(
     _finish(out, drawn, marks, html, where, shown=not review and html is None)
 
 
-def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: Path) -> None:
-    from ftops.data.samples.marks import parse_mark, write_marks
-    from ftops.errors import UsageError
-
+def _set_marks(out: Output, wanted: list[str], marks: dict[str, Mark], where: Path) -> None:
     for one in wanted:
         row, _, name = one.partition("=")
         try:
@@ -107,23 +98,15 @@ def _set_marks(out: Output, wanted: list[str], marks: "dict[str, Mark]", where: 
     )
 
 
-def _write_page(
-    page: Path, drawn: "Sample", marks: "dict[str, Mark]", file: Path, where: Path
-) -> None:
-    from ftops.data.samples.page import render_page
-    from ftops.errors import UsageError
-    from ftops.files import write_atomic
-
+def _write_page(page: Path, drawn: Sample, marks: dict[str, Mark], file: Path, where: Path) -> None:
     if page.suffix.lower() not in _PAGES:  # nobody means to write a page over data
         raise UsageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
     text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
     write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
 
 
-def _review(out: Output, drawn: "Sample", marks: "dict[str, Mark]", where: Path) -> None:
+def _review(out: Output, drawn: Sample, marks: dict[str, Mark], where: Path) -> None:
     """Ask row by row; each answer is on disk before the next question."""
-    from ftops.data.samples.marks import Mark, Verdict, write_marks
-
     for number, row in enumerate(drawn.rows, 1):
         out.remark("\n".join(_render_row(row, marks.get(row.id))))
         out.remark(f"[{number} of {len(drawn.rows)}] f: fine, x: fix, d: drop, q: end, else: next")
@@ -138,18 +121,16 @@ def _review(out: Output, drawn: "Sample", marks: "dict[str, Mark]", where: Path)
 
 def _finish(
     out: Output,
-    drawn: "Sample",
-    marks: "dict[str, Mark]",
+    drawn: Sample,
+    marks: dict[str, Mark],
     page: Path | None,
     where: Path,
     *,
     shown: bool,
 ) -> None:
-    from ftops.data.findings import say_rows
-
     document = _to_json(drawn, marks, page, where)
 
-    def human() -> "Iterator[RenderableType]":
+    def human() -> Iterator[RenderableType]:
         for row in drawn.rows if shown else ():
             yield from _render_row(row, marks.get(row.id))
         marked = sum(row.id in marks for row in drawn.rows)
@@ -167,7 +148,7 @@ def _finish(
     out.finish(document, essential=essential, human=human)
 
 
-def _to_json(drawn: "Sample", marks: "dict[str, Mark]", page: Path | None, where: Path) -> "Json":
+def _to_json(drawn: Sample, marks: dict[str, Mark], page: Path | None, where: Path) -> Json:
     return {
         "rows": [
             {
@@ -184,7 +165,7 @@ def _to_json(drawn: "Sample", marks: "dict[str, Mark]", page: Path | None, where
     }
 
 
-def _render_row(row: "SampledRow", mark: "Mark | None") -> Iterator[str]:
+def _render_row(row: SampledRow, mark: Mark | None) -> Iterator[str]:
     said = f"  {mark.verdict}{f': {mark.note}' if mark.note else ''}" if mark else ""
     yield f"── {row.line}  {row.id}{said}"
     for name, text in row.parts:

@@ -2,20 +2,27 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
+from ftops.cli.data.next_steps import follow_split, render_next
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ftops.data.splitting import Division
-    from ftops.records import Json
+from ftops.data.splitting import (
+    Division,
+    Wish,
+    divide,
+    find_gaps,
+    read_amount,
+    read_beside,
+    write_parts,
+)
+from ftops.errors import StorageError
+from ftops.records import Json
 
 ValidationAmount = Annotated[
     str, typer.Option("--validation", metavar="AMOUNT", help="Rows to hold out: 20%, 0.2 or 500.")
@@ -47,18 +54,14 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the files that i
 _PACKED = (".gz", ".zst")
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "split",
-        examples=[
-            "ftops data split rows.jsonl",
-            "ftops data split rows.jsonl --validation 500 --test 10% --seed 7",
-            "ftops data split rows.jsonl --group-near",
-        ],
-    )(split)
-
-
+@command(
+    "data split",
+    examples=[
+        "ftops data split rows.jsonl",
+        "ftops data split rows.jsonl --validation 500 --test 10% --seed 7",
+        "ftops data split rows.jsonl --group-near",
+    ],
+)
 def split(
     out: Output,
     file: OneFile,
@@ -77,15 +80,6 @@ def split(
 
     The same rows and seed give the same files. FILE is not changed.
     """
-    from ftops.data.splitting import (
-        Wish,
-        divide,
-        find_gaps,
-        read_amount,
-        read_beside,
-        write_parts,
-    )
-
     options = reading.find_options()
     check_is_file(file)
     options = read_beside(options, column)
@@ -118,8 +112,8 @@ def _choose_targets(file: Path, folder: Path | None, *, with_test: bool) -> dict
     return {name: (folder or file.parent) / f"{stem}_{name}.jsonl" for name in names}
 
 
-def _to_json(division: "Division", targets: dict[str, Path], seed: int) -> "dict[str, Json]":
-    def count_classes(name: str) -> "dict[str, Json] | None":
+def _to_json(division: Division, targets: dict[str, Path], seed: int) -> dict[str, Json]:
+    def count_classes(name: str) -> dict[str, Json] | None:
         if division.classes is None:
             return None
         return {label: counts.get(name, 0) for label, counts in division.classes.items()}
@@ -140,8 +134,6 @@ def _to_json(division: "Division", targets: dict[str, Path], seed: int) -> "dict
 
 
 def _check_free(targets: list[Path], force: bool) -> None:
-    from ftops.errors import StorageError
-
     taken = [str(path) for path in targets if path.exists()]
     if taken and not force:
         raise StorageError(
@@ -150,9 +142,7 @@ def _check_free(targets: list[Path], force: bool) -> None:
         )
 
 
-def _render(division: "Division", targets: dict[str, Path]) -> "Iterator[RenderableType]":
-    from ftops.cli.data.next_steps import follow_split, render_next
-
+def _render(division: Division, targets: dict[str, Path]) -> Iterator[RenderableType]:
     total = len(division.sides)
     for name, path in targets.items():
         rows = division.rows(name)

@@ -2,36 +2,32 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, make_aim
 from ftops.cli.data.options import OneSource, Reading, Target, Task
+from ftops.cli.data.stats_costs import estimate_costs
+from ftops.cli.data.stats_view import render_stats, stats_to_json
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.factory import make_token_counting, open_model_catalog
 from ftops.cli.output import Output
-
-if TYPE_CHECKING:
-    from ftops.data.reading.source import Source
-    from ftops.providers.engine_forecast import EngineEstimate
+from ftops.data.reading.source import Source, open_source
+from ftops.data.stats.measure import measure_source
+from ftops.providers.engine_forecast import EngineEstimate, estimate_with_engine
+from ftops.providers.trainable_model import get_trainable_model, list_trainable_models
 
 _DEFAULT_VOCABULARY = "o200k_base"
 _MOST_FORETOLD_BYTES = 20_000_000  # the engine reads a file for some seconds up to here
 
 
-def add_to(group: typer.Typer) -> None:
-    command(
-        group,
-        "stats",
-        examples=[
-            "ftops data stats train.jsonl",
-            "ftops data stats train.csv --prompt '{question} ->' --completion answer",
-            "ftops data stats train.jsonl --for openai/gpt-4o-mini --json",
-        ],
-    )(stats)
-
-
+@command(
+    "data stats",
+    examples=[
+        "ftops data stats train.jsonl",
+        "ftops data stats train.csv --prompt '{question} ->' --completion answer",
+        "ftops data stats train.jsonl --for openai/gpt-4o-mini --json",
+    ],
+)
 def stats(
     out: Output,
     file: OneSource,
@@ -46,17 +42,10 @@ def stats(
     Tokens are counted with the vocabularies that tiktoken has on this machine; what it lacks is
     estimated, and nothing is fetched without --fetch.
     """
-    from ftops.cli import wiring
-    from ftops.cli.data.stats_costs import estimate_costs
-    from ftops.cli.data.stats_view import render_stats, stats_to_json
-    from ftops.data.reading.source import open_source
-    from ftops.data.stats.measure import measure_source
-    from ftops.providers.trainable_model import get_trainable_model, list_trainable_models
-
     options = reading.find_options()
     aim, wanted_task = make_aim(target), find_task(task)
     source = open_source(None if file == "-" else Path(file), options, stdin=sys.stdin.buffer)
-    catalogue = wiring.open_model_catalog()
+    catalogue = open_model_catalog()
     if aim.model:
         offers = [get_trainable_model(catalogue, aim.provider, aim.model)]
     else:
@@ -65,7 +54,7 @@ def stats(
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
     if fetch:
         fetch_missing(names, out.remark)
-    tokens = wiring.make_token_counting()
+    tokens = make_token_counting()
     counters = {name: tokens.counting.open(name) for name in names}
     figures = measure_source(source, list(counters.values()), task=wanted_task)
     exact = frozenset(name for name, counter in counters.items() if not counter.error)
@@ -77,10 +66,8 @@ def stats(
     )
 
 
-def _foretell(source: "Source", model: str) -> "EngineEstimate | None":
+def _foretell(source: Source, model: str) -> EngineEstimate | None:
     """What the engine says of the file, where it can read it as it is and in a short time."""
-    from ftops.providers.engine_forecast import estimate_with_engine
-
     if source.plain is None or source.plain.stat().st_size > _MOST_FORETOLD_BYTES:
         return None
     return estimate_with_engine(source.plain, model)

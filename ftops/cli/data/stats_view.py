@@ -7,8 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli.data.stats_costs import JobCost
-from ftops.cli.tables import make_table
-from ftops.cli.views import cell, heading, indent, render_pairs
+from ftops.cli.format import cell, heading, indent, make_table, render_pairs
 from ftops.data.letters import Letters
 from ftops.data.reading.source import Source
 from ftops.data.stats.distributions import Bin, Marks, find_marks, make_bins

@@ -1,12 +1,21 @@
 """`--fetch`: the vocabularies that counting wants and that are not on this machine."""
 
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from ftops.cli import wiring
-from ftops.cli.environment import read_environ
+from ftops.cli.environment import get_home, read_environ
+from ftops.cli.factory import open_request_log
+from ftops.data.tokens.vocabulary import (
+    describe_file,
+    find_folders,
+    find_vocabulary,
+    store_vocabulary,
+)
+from ftops.errors import FtopsError
+from ftops.providers.vocabulary_files import fetch_file
 
 Fetch = Annotated[
     bool, typer.Option("--fetch", help="Fetch the model's vocabulary once, where it is missing.")
@@ -15,28 +24,17 @@ Fetch = Annotated[
 
 def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
     """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
-    from importlib.util import find_spec
-
-    from ftops.data.tokens.vocabulary import (
-        describe_file,
-        find_folders,
-        find_vocabulary,
-        store_vocabulary,
-    )
-    from ftops.errors import FtopsError
-    from ftops.providers.vocabulary_files import fetch_file
-
     if find_spec("tiktoken") is None:
         remark("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
-    home = wiring.get_home()
+    home = get_home()
     folders = find_folders(read_environ(), home)
     for name in names:
         file = describe_file(name)
         if file is None or find_vocabulary(name, folders) is not None:
             continue
         try:
-            content = fetch_file(file.url, wiring.open_request_log())
+            content = fetch_file(file.url, open_request_log())
         except FtopsError as error:
             remark(f"note: {error.message}")
             continue

@@ -8,126 +8,67 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ftops.cli.environment import find_home, read_environ
+from ftops.cli.environment import get_home, read_environ
 from ftops.cli.output import Mode, Output
-
-if TYPE_CHECKING:
-    from ftops.clock import Clock
-    from ftops.exports.delivery import Tracker
-    from ftops.http.request_log import RequestLog
-    from ftops.ledger.ledger import Ledger
-    from ftops.providers.address import Destination
-    from ftops.providers.figures import ExampleLimit, ModelInfo
-    from ftops.providers.model_catalog import ModelCatalog
-    from ftops.providers.provider import Provider
-    from ftops.providers.trust import Trust
-    from ftops.records import ProviderSettings
-    from ftops.runs.context import RunContext
-    from ftops.runs.observer import Observer
-    from ftops.runs.tokens import TokenCounter
-    from ftops.spec.load import LoadedJob
-
-
-def get_home() -> Path:
-    """The folder of everything that ftops keeps; it need not exist yet."""
-    return find_home(read_environ())
-
-
-def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = False) -> "LoadedJob":
-    """The job file with `--set` applied, checked against its provider and the files it names.
-
-    Needs no key and no network, runs nothing that the file names, and writes nothing.
-    """
-    from ftops.providers.address import find_destination
-    from ftops.providers.registry import PROVIDERS, get_capabilities
-    from ftops.spec.load import check_addresses, check_provider, load_job
-    from ftops.spec.named_paths import check_paths
-
-    environ = read_environ()
-    job = load_job(path, environ=environ, overrides=overrides, known_providers=PROVIDERS)
-    check_provider(job, get_capabilities(job.spec.provider_settings()))
-    check_addresses(job, lambda settings: find_destination(settings, environ))
-    check_paths(job, allow_outside=allow_outside)
-    return job
+from ftops.clock import Clock, SystemClock
+from ftops.data.tokens.counter import Counting
+from ftops.data.tokens.vocabulary import find_folders
+from ftops.exports.delivery import TrackDelivery, Tracker
+from ftops.http.request_log import FILENAME, RequestLog
+from ftops.ledger.ledger import Ledger
+from ftops.notifications.delivery import Delivery
+from ftops.providers.address import (
+    Destination,
+    list_catalog_tables,
+    read_base_url,
+)
+from ftops.providers.engine_forecast import estimate_with_engine
+from ftops.providers.figures import ExampleLimit, ModelInfo
+from ftops.providers.model_catalog import ModelCatalog
+from ftops.providers.provider import Provider
+from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.trust import Trust, TrustFile
+from ftops.records import ProviderSettings
+from ftops.runs.context import RunContext
+from ftops.runs.observer import Observer
+from ftops.runs.tokens import TokenCounter
 
 
-def load_job_to_run(
-    path: Path, overrides: list[str], *, allow_outside: bool, allow_private: bool
-) -> "LoadedJob":
-    """Likewise, for a command that runs it.
-
-    The tools that it names under `track` must be there, and without `allow_private` no key may
-    stand in the first rows of its data.
-    """
-    from ftops.exports.checking import check_trackers
-    from ftops.runs.plans import check_data_for_keys
-
-    job = load_job_file(path, overrides, allow_outside=allow_outside)
-    check_trackers(job)
-    if not allow_private:
-        check_data_for_keys(job)
-    return job
-
-
-def find_example_limit(settings: "ProviderSettings", model: str) -> "ExampleLimit | None":
+def find_example_limit(settings: ProviderSettings, model: str) -> ExampleLimit | None:
     """How long a row of training data may be for that model; None when nobody has told."""
     return get_model_info(settings, model).find_example_limit()
 
 
-def get_model_info(settings: "ProviderSettings", model: str) -> "ModelInfo":
+def get_model_info(settings: ProviderSettings, model: str) -> ModelInfo:
     """What is known of that model's prices and limits.
 
     Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
     """
-    from ftops.providers.address import list_catalog_tables
-
     return open_model_catalog().get_model_info(list_catalog_tables(settings, read_environ()), model)
 
 
-def open_model_catalog() -> "ModelCatalog":
+def open_model_catalog() -> ModelCatalog:
     """What is known about models, by ftops and by the user."""
-    from ftops.clock import SystemClock
-    from ftops.providers.model_catalog import ModelCatalog
-
     return ModelCatalog(get_home(), SystemClock())
 
 
 def find_chosen_provider(
     name: str | None, base_url: str | None, api_key_env: str | None
-) -> "ProviderSettings | None":
+) -> ProviderSettings | None:
     """The provider that the options name; None when they name none."""
-    from ftops.records import ProviderSettings
-
     if not (name or base_url or api_key_env):
         return None
     return ProviderSettings(type=name or "openai", base_url=base_url, api_key_env=api_key_env)
 
 
-def get_default_provider() -> "ProviderSettings":
+def get_default_provider() -> ProviderSettings:
     """Who is asked when nobody is named: the built-in engine."""
-    from ftops.records import ProviderSettings
-
     return ProviderSettings(type="local")
 
 
-@contextlib.contextmanager
-def open_ledger() -> "Iterator[Ledger]":
-    """The ledger of this home, made when it is missing."""
-    from ftops.clock import SystemClock
-    from ftops.ledger.ledger import Ledger
-
-    with contextlib.closing(Ledger(get_home() / "ledger.db", SystemClock())) as ledger:
-        yield ledger
-
-
-def open_request_log(say: Callable[[str], None] | None = None) -> "RequestLog":
+def open_request_log(say: Callable[[str], None] | None = None) -> RequestLog:
     """The log of every request that leaves; `say` is told when it cannot be written."""
-    from ftops.clock import SystemClock
-    from ftops.http.request_log import FILENAME, RequestLog
-
     return RequestLog(get_home() / FILENAME, SystemClock(), say or _complain)
 
 
@@ -137,19 +78,16 @@ def _complain(text: str) -> None:
 
 @contextlib.contextmanager
 def open_provider(
-    settings: "ProviderSettings",
+    settings: ProviderSettings,
     *,
     say: Callable[[str], None] | None = None,
-    typed: "ProviderSettings | None" = None,
-) -> "Iterator[Provider]":
+    typed: ProviderSettings | None = None,
+) -> Iterator[Provider]:
     """A provider, ready to be asked; the built-in engine is started when it does not run.
 
     `say` shows what is not an error; the default is stderr. `typed` is what options of the command
     name: that address needs no approval.
     """
-    from ftops.clock import SystemClock
-    from ftops.providers.registry import ProviderContext, build_provider
-
     context = ProviderContext(
         environ=read_environ(),
         home=get_home(),
@@ -161,23 +99,19 @@ def open_provider(
         yield provider
 
 
-def open_trust() -> "Trust":
+def open_trust() -> Trust:
     """What is approved, by the file in the home and by the environment."""
-    from ftops.providers.trust import Trust, TrustFile
-
     return Trust(TrustFile(get_home()), read_environ())
 
 
 def find_tracker_destination(
-    settings: "Mapping[str, str]", environ: "Mapping[str, str]"
-) -> "Destination | None":
+    settings: Mapping[str, str], environ: Mapping[str, str]
+) -> Destination | None:
     """The server that a tracker's settings in the job file name, and the key that goes there.
 
     None for a file, and for the address that the environment names, too. ProviderError for an
     address that is none.
     """
-    from ftops.providers.address import Destination, read_base_url
-
     uri = settings.get("tracking_uri", "").strip()
     is_server = uri.lower().startswith(("http://", "https://"))
     if not is_server or uri == environ.get("MLFLOW_TRACKING_URI"):
@@ -185,34 +119,27 @@ def find_tracker_destination(
     return Destination(read_base_url(uri), "MLFLOW_TRACKING_TOKEN")
 
 
-def make_tracker() -> "Tracker":
+def make_tracker() -> Tracker:
     """Whoever tells trackers of runs, with the environment that their libraries read."""
-    from ftops.exports.delivery import TrackDelivery
-
     environ, trust = read_environ(), open_trust()
 
-    def check(settings: "Mapping[str, str]") -> None:
+    def check(settings: Mapping[str, str]) -> None:
         if where := find_tracker_destination(settings, environ):
             trust.check(where)
 
     return TrackDelivery(environ, check=check)
 
 
-def make_token_counting() -> "TokenCounter":
+def make_token_counting() -> TokenCounter:
     """Counts tokens with what lies on this machine; nothing is fetched."""
-    from ftops.data.tokens.counter import Counting
-    from ftops.data.tokens.vocabulary import find_folders
-    from ftops.providers.engine_forecast import estimate_with_engine
-    from ftops.runs.tokens import TokenCounter
-
     folders = find_folders(read_environ(), get_home())
     return TokenCounter(Counting(folders), estimate_with_engine)
 
 
 @contextlib.contextmanager
 def open_providers(
-    typed: "ProviderSettings | None" = None,
-) -> "Iterator[Callable[[ProviderSettings], Provider]]":
+    typed: ProviderSettings | None = None,
+) -> Iterator[Callable[[ProviderSettings], Provider]]:
     """A maker of providers, one for each settings, which are closed at the end of the block.
 
     `typed` as for `open_provider`.
@@ -220,7 +147,7 @@ def open_providers(
     opened: dict[ProviderSettings, Provider] = {}
     with contextlib.ExitStack() as stack:
 
-        def reach(settings: "ProviderSettings") -> "Provider":
+        def reach(settings: ProviderSettings) -> Provider:
             if settings not in opened:
                 opened[settings] = stack.enter_context(open_provider(settings, typed=typed))
             return opened[settings]
@@ -230,13 +157,9 @@ def open_providers(
 
 @contextlib.contextmanager
 def open_run_context(
-    ledger: "Ledger", settings: "ProviderSettings", observer: "Observer"
-) -> "Iterator[RunContext]":
+    ledger: Ledger, settings: ProviderSettings, observer: Observer
+) -> Iterator[RunContext]:
     """All that driving a run takes."""
-    from ftops.clock import SystemClock
-    from ftops.notifications.delivery import Delivery
-    from ftops.runs.context import RunContext
-
     clock = SystemClock()
     with open_provider(settings, say=observer.on_note) as provider, open_providers() as reach:
         yield RunContext(
@@ -254,13 +177,9 @@ def open_run_context(
 
 @contextlib.contextmanager
 def open_desks(
-    ledger: "Ledger", clock: "Clock"
-) -> "Iterator[Callable[[ProviderSettings, Observer], RunContext]]":
+    ledger: Ledger, clock: Clock
+) -> Iterator[Callable[[ProviderSettings, Observer], RunContext]]:
     """A maker of desks for several threads, with one provider for all runs of an account."""
-    from ftops.notifications.delivery import Delivery
-    from ftops.providers.registry import ProviderContext, build_provider
-    from ftops.runs.context import RunContext
-
     request_log = open_request_log(None)
     context = ProviderContext(
         environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
@@ -271,13 +190,13 @@ def open_desks(
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
 
-    def reach(settings: "ProviderSettings") -> "Provider":
+    def reach(settings: ProviderSettings) -> Provider:
         with lock:
             if settings not in providers:
                 providers[settings] = build_provider(settings, context)
             return providers[settings]
 
-    def make_desk(settings: "ProviderSettings", observer: "Observer") -> "RunContext":
+    def make_desk(settings: ProviderSettings, observer: Observer) -> RunContext:
         return RunContext(
             ledger=ledger,
             provider=reach(settings),

@@ -1,0 +1,87 @@
+"""`ftops cancel`, `ftops pause` and `ftops resume`: control the job of a run at its provider."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ftops.cli.command import command
+from ftops.cli.environment import open_ledger
+from ftops.cli.factory import open_run_context
+from ftops.cli.job_file import load_job_file
+from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
+from ftops.cli.output import Output
+from ftops.cli.run import say_code
+from ftops.cli.run_view import run_document
+from ftops.cli.sending import approve
+from ftops.records import Job, Run, RunStatus
+from ftops.runs.context import RunContext
+from ftops.runs.observer import NullObserver
+from ftops.runs.open_run import cancel_job_file, cancel_run
+from ftops.runs.pause import make_too_late_error, pause_run, resume_run
+from ftops.spec.named_paths import list_code
+
+
+@command("pause", examples=["ftops pause run-20261122-1407-k3f9"])
+def pause(out: Output, ref: RunRef) -> None:
+    """Let a run's job wait at the provider.
+
+    What it has learned is kept. Whoever follows the run goes on following it.
+    """
+    _change(out, ref, pause_run)
+
+
+@command("resume", examples=["ftops resume run-20261122-1407-k3f9"])
+def resume(out: Output, ref: RunRef) -> None:
+    """Let a paused job go on where it stopped."""
+    _change(out, ref, resume_run)
+
+
+def _change(out: Output, ref: str, act: Callable[[Run, RunContext], Job]) -> None:
+    with open_ledger() as ledger:
+        run = ledger.get_run(ref)
+        out.about = {"run_id": run.id, "job_id": run.job_id}
+        with open_run_context(ledger, run.provider, NullObserver()) as desk:
+            job = act(run, desk)
+    out.finish(
+        {**run_document(run), "job_status": job.status},
+        essential=[job.status],
+        human=lambda: [f"{run.id}: the job {job.id} is {job.status}."],
+    )
+
+
+@command("cancel", examples=["ftops cancel run-20261122-1407-k3f9", "ftops cancel job.yaml"])
+def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
+    """Cancel the job at the provider, and record it.
+
+    A job file may stand for its run: then the job is found though the ledger is gone. A run that
+    has succeeded or failed cannot be cancelled; one that was cancelled is left as it is.
+    """
+    with open_ledger() as ledger:
+        if Path(ref).is_file():
+            # Data outside its folder is only hashed, to find the run.
+            job = load_job_file(Path(ref), [], allow_outside=True)
+            say_code(out, list_code(job.spec, job.path))
+            approve(out, job, trusting)
+            with open_run_context(ledger, job.spec.provider_settings(), NullObserver()) as desk:
+                run = cancel_job_file(job, desk)
+        else:
+            found = ledger.get_run(ref)
+            with open_run_context(ledger, found.provider, NullObserver()) as desk:
+                run = cancel_run(found, desk)
+    if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
+        out.about = {"run_id": run.id, "job_id": run.job_id}
+        raise make_too_late_error(run, "cancelled")
+    out.finish(
+        run_document(run),
+        essential=[run.status.value],
+        human=lambda: [_describe_cancelled(run)],
+    )
+
+
+def _describe_cancelled(run: Run) -> str:
+    """What became of a run that was to be cancelled."""
+    if run.finished_at is None:
+        return (
+            f"{run.id} is not cancelled yet: the provider was asked to cancel {run.job_id}, and has"
+            f" not ended it. `ftops follow {run.id}` waits for its end."
+        )
+    return f"{run.id} was {run.status.value}."

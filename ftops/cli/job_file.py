@@ -1,0 +1,41 @@
+"""Loads the job file that a command names."""
+
+from pathlib import Path
+
+from ftops.cli.environment import read_environ
+from ftops.exports.checking import check_trackers
+from ftops.providers.address import (
+    find_destination,
+)
+from ftops.providers.registry import PROVIDERS, get_capabilities
+from ftops.runs.plans import check_data_for_keys
+from ftops.spec.load import LoadedJob, check_addresses, check_provider, load_job
+from ftops.spec.named_paths import check_paths
+
+
+def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = False) -> LoadedJob:
+    """The job file with `--set` applied, checked against its provider and the files it names.
+
+    Needs no key and no network, runs nothing that the file names, and writes nothing.
+    """
+    environ = read_environ()
+    job = load_job(path, environ=environ, overrides=overrides, known_providers=PROVIDERS)
+    check_provider(job, get_capabilities(job.spec.provider_settings()))
+    check_addresses(job, lambda settings: find_destination(settings, environ))
+    check_paths(job, allow_outside=allow_outside)
+    return job
+
+
+def load_job_to_run(
+    path: Path, overrides: list[str], *, allow_outside: bool, allow_private: bool
+) -> LoadedJob:
+    """Likewise, for a command that runs it.
+
+    The tools that it names under `track` must be there, and without `allow_private` no key may
+    stand in the first rows of its data.
+    """
+    job = load_job_file(path, overrides, allow_outside=allow_outside)
+    check_trackers(job)
+    if not allow_private:
+        check_data_for_keys(job)
+    return job

@@ -1,0 +1,255 @@
+"""What each stage found out, in a few words for people."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ftops.cli.format import (
+    cell,
+    indent,
+    render_bytes,
+    render_pairs,
+    render_path,
+    render_seconds,
+    to_timestamp,
+)
+from ftops.cli.output import clean, hang
+from ftops.records import (
+    JobEvent,
+    Json,
+    Run,
+    RunStatus,
+    Stage,
+    StageRecord,
+    StageStatus,
+)
+
+_Detail: TypeAlias = Mapping[str, Json]
+BUILT_IN_SIZES = {
+    "ada": "0.2 million",
+    "babbage": "1 million",
+    "curie": "5 million",
+    "davinci": "10 million",
+}
+_STAGE_MARKS = {
+    StageStatus.SUCCEEDED: ("✓", "green"),
+    StageStatus.FAILED: ("✗", "red"),
+    StageStatus.SKIPPED: ("–", "dim"),
+    StageStatus.RUNNING: ("…", "cyan"),
+    StageStatus.PENDING: ("·", "dim"),
+}
+
+
+def describe_outcome(record: StageRecord) -> str:
+    """What came out of a stage, why it was skipped, or why it failed; "" when it says nothing."""
+    if record.error:
+        return record.error
+    if record.status is StageStatus.SKIPPED:
+        return f"skipped: {record.detail.get('reason') or 'nothing to do'}"
+    if record.status is not StageStatus.SUCCEEDED:
+        return ""
+    return ", ".join(part for part in _DESCRIBERS[record.stage](record.detail) if part)
+
+
+def _describe_prepare(detail: _Detail) -> list[str]:
+    rows = [
+        f"{_number(file.get('rows')):,.0f} {kind} rows"
+        for name, kind in (("training", "training"), ("validation", "validation"))
+        if isinstance(file := detail.get(name), dict) and file.get("file_id") is None
+    ]
+    cost = detail.get("cost_usd")
+    return [*rows, f"about ${_number(cost):,.2f}" if cost else ""]
+
+
+def _describe_upload(detail: _Detail) -> list[str]:
+    sent, total = _number(detail.get("sent_bytes")), _number(detail.get("bytes"))
+    if total and not sent:
+        return ["already there, nothing sent"]
+    return [f"{render_bytes(sent)} sent"] if total else []
+
+
+def _describe_create(detail: _Detail) -> list[str]:
+    return [_text(detail, "job_id"), "found again" if detail.get("adopted") is True else ""]
+
+
+def _describe_follow(detail: _Detail) -> list[str]:
+    tuned = detail.get("hyperparameters")
+    epochs = tuned.get("n_epochs") if isinstance(tuned, dict) else None
+    tokens = detail.get("trained_tokens")
+    return [
+        "" if epochs is None else f"{epochs} epochs",
+        "" if tokens is None else f"{_number(tokens):,.0f} tokens trained",
+    ]
+
+
+def _describe_results(detail: _Detail) -> list[str]:
+    steps, loss = detail.get("step"), detail.get("train_loss")
+    return [
+        "" if steps is None else f"{_number(steps):,.0f} steps",
+        "" if loss is None else f"training loss {_number(loss):.3f}",
+    ]
+
+
+def _describe_evaluate(detail: _Detail) -> list[str]:
+    rows, figure = _number(detail.get("rows")), _number(detail.get("value"))
+    shown = f"{figure:.1%}" if 0 <= figure <= 1 else f"{figure:,.3g}"
+    missed = detail.get("missed")
+    return [
+        f"{_text(detail, 'primary_metric')} {shown} on {rows:,.0f} rows",
+        f"{len(missed)} requirements missed" if isinstance(missed, list) and missed else "",
+    ]
+
+
+_DESCRIBERS: Mapping[Stage, Callable[[_Detail], list[str]]] = {
+    Stage.PREPARE: _describe_prepare,
+    Stage.UPLOAD: _describe_upload,
+    Stage.CREATE: _describe_create,
+    Stage.FOLLOW: _describe_follow,
+    Stage.RESULTS: _describe_results,
+    Stage.EVALUATE: _describe_evaluate,
+}
+
+
+def _number(value: Json) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _text(detail: _Detail, name: str) -> str:
+    value = detail.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def run_document(run: Run) -> dict[str, Json]:
+    """One line of `ftops runs`."""
+    return {
+        "run_id": run.id,
+        "name": run.name,
+        "status": run.status.value,
+        "provider": run.provider.type,
+        "base_url": run.provider.base_url,
+        "protocol": run.provider.protocol,
+        "model": run.model,
+        "job_id": run.job_id,
+        "fine_tuned_model": run.fine_tuned_model,
+        "job_file": run.job_file,
+        "created_at": to_timestamp(run.created_at),
+        "finished_at": to_timestamp(run.finished_at),
+        "pruned_at": to_timestamp(run.pruned_at),
+        "error": run.error,
+    }
+
+
+def stage_document(record: StageRecord) -> dict[str, Json]:
+    return {
+        "stage": record.stage.value,
+        "status": record.status.value,
+        "attempts": record.attempts,
+        "started_at": to_timestamp(record.started_at),
+        "finished_at": to_timestamp(record.finished_at),
+        "to_timestamp": None if record.seconds is None else round(record.seconds, 3),
+        "detail": dict(record.detail),
+        "error": record.error,
+    }
+
+
+def event_document(event: JobEvent) -> dict[str, Json]:
+    return {
+        "id": event.id,
+        "created_at": to_timestamp(event.created_at),
+        "level": event.level,
+        "type": event.type,
+        "message": event.message,
+        "data": dict(event.data),
+    }
+
+
+def render_header(run: Run, *, resumed: bool) -> RenderableType:
+    """Which run of which job file this is."""
+    title = Text.assemble((clean(run.name), "bold"), "  ", (run.id, "cyan"))
+    if resumed:
+        title.append(f"  {_describe_resumed(run)}", style="dim")
+    suffix = run.spec.get("suffix")
+    return Group(
+        title,
+        render_pairs(
+            [
+                ("job file", render_path(run.job_file)),
+                ("provider", describe_provider(run)),
+                ("model", describe_model(run) + (f", suffix {suffix}" if suffix else "")),
+                ("training", run.spec.get("training_file")),
+                ("validation", run.spec.get("validation_file")),
+            ]
+        ),
+        "",
+    )
+
+
+def _describe_resumed(run: Run) -> str:
+    return {
+        RunStatus.SUCCEEDED: "(done before)",
+        RunStatus.FAILED: "(failed before)",
+        RunStatus.CANCELLED: "(cancelled before)",
+    }.get(run.status, "(goes on)")
+
+
+def describe_provider(run: Run) -> str:
+    name, url = run.provider.type, run.provider.base_url
+    if is_built_in(run):
+        name = "local, the built-in engine on this machine"
+    elif url:
+        name = f"{name} at {url}"
+    return name if run.provider.protocol == "current" else f"{name}, legacy protocol"
+
+
+def describe_model(run: Run) -> str:
+    size = BUILT_IN_SIZES.get(run.model) if is_built_in(run) else None
+    return f"{run.model} ({size} parameters)" if size else run.model
+
+
+def is_built_in(run: Run) -> bool:
+    """Whether the built-in engine trained it, from random weights."""
+    return run.provider.type == "local"
+
+
+def describe_stage(record: StageRecord) -> RenderableType:
+    """Mark, name, time, what came out."""
+    mark, style = _STAGE_MARKS[record.status]
+    line = Text.assemble((f"  {mark} ", style), f"{record.stage.value:<9}")
+    line.append(f"{render_seconds(record.seconds):>11}   ", style="dim")
+    if record.status is StageStatus.FAILED:
+        return hang(line, Text("failed", style="red"))  # the reason follows as the error
+    return hang(line, cell(describe_outcome(record)))
+
+
+def describe_event(event: JobEvent) -> RenderableType:
+    """Time of day and the provider's message."""
+    style = {"warn": "yellow", "error": "red"}.get(event.level, "")
+    moment = f"    {event.created_at.astimezone():%H:%M:%S}  "
+    return hang(Text(moment, style="dim"), cell(event.message, style))
+
+
+def render_stage_times(records: Sequence[StageRecord]) -> RenderableType:
+    """The stages side by side with their times and the sum; attempts where one was not enough."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for record in records:
+        table.add_column(record.stage.value, justify="right", no_wrap=True)
+    table.add_column("total", justify="right", no_wrap=True)
+    times = [_describe_time(record) for record in records]
+    total = sum(record.seconds or 0.0 for record in records)
+    table.add_row(*times, cell(render_seconds(total)))
+    if any(record.attempts > 1 for record in records):
+        table.add_row(*(cell(_count(record.attempts, "attempt"), "dim") for record in records))
+    return indent(table)
+
+
+def _describe_time(record: StageRecord) -> Text:
+    if record.status is StageStatus.SUCCEEDED:
+        return cell(render_seconds(record.seconds))
+    return cell(record.status.value, _STAGE_MARKS[record.status][1])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
