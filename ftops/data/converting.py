@@ -9,10 +9,10 @@ from typing import BinaryIO, cast
 import orjson
 
 from ftops.data.reading.source import Source
-from ftops.data.rows import BadRows, Row, read_source_rows
+from ftops.data.rows import Row, RowErrors, read_source_rows
 from ftops.errors import DatasetError
 from ftops.records import Json, RowFormat
-from ftops.rows.messages import BadRow, Raw, message_text
+from ftops.rows.messages import InvalidRow, JsonObject, message_text
 from ftops.rows.tools import CALL_KEYS
 
 SYSTEM, OTHER = "system", "non_preferred_output"
@@ -40,10 +40,10 @@ def convert(
     of one question become pairs. What the wanted shape has no place for is an error with its row,
     unless `dropped` names it. DatasetError, with places, for what cannot be converted.
     """
-    bad = BadRows(source.name)
+    bad = RowErrors(source.name)
     shape = wanted
 
-    def change(row: Row) -> Raw:
+    def change(row: Row) -> JsonObject:
         made = wanted or row.format
         if as_csv and made is not RowFormat.COMPLETION:
             raise DatasetError(
@@ -53,13 +53,13 @@ def convert(
             )
         return convert_row(row, made, separator, stop, system, dropped=dropped)
 
-    def good() -> Iterator[Raw]:
+    def good() -> Iterator[JsonObject]:
         nonlocal shape
         for row in read_source_rows(source):
             shape = wanted or row.format
             try:
                 raw = change(row)
-            except BadRow as error:
+            except InvalidRow as error:
                 bad.add(row.line, str(error))
                 continue
             bad.good += 1
@@ -81,21 +81,23 @@ def convert_row(
     system: str | None = None,
     *,
     dropped: Collection[str] = (),
-) -> Raw:
-    """The row in that shape, to the letter but for its marks; BadRow when it cannot be had."""
+) -> JsonObject:
+    """The row in that shape, to the letter but for its marks; InvalidRow when it cannot be had."""
     if dropped and row.format is not RowFormat.COMPLETION:
         row = replace(row, raw=_give_up(row.raw, dropped))
     if row.format is wanted:
         return row.raw
     if wanted is RowFormat.PREFERENCE:
-        raise BadRow(f"a {row.format} row has one answer, and a preference needs two to choose of")
+        raise InvalidRow(
+            f"a {row.format} row has one answer, and a preference needs two to choose of"
+        )
     if row.format is RowFormat.COMPLETION:
         prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
         return make_chat(prompt, completion, system, separator=separator, stop=stop)
     messages = row.messages
     if wanted is RowFormat.CHAT:
         _give_up_other(row, dropped)
-        asked = cast(Raw, row.raw["input"])
+        asked = cast(JsonObject, row.raw["input"])
         return {**asked, "messages": [*messages]}
     _give_up_other(row, dropped)
     return _to_pair(row, messages)
@@ -103,8 +105,8 @@ def convert_row(
 
 def make_chat(
     prompt: str, completion: str, system: str | None, *, separator: str = "", stop: str = ""
-) -> Raw:
-    """A chat of one question, without the marks; BadRow when there is no question or no answer.
+) -> JsonObject:
+    """A chat of one question, without the marks; InvalidRow when there is no question or no answer.
 
     Rows with marks are written in the legacy way, in which a blank begins each completion: it goes,
     too. All other white space stays.
@@ -113,9 +115,9 @@ def make_chat(
     if separator or stop:
         answer = answer.removeprefix(" ")
     if not question:
-        raise BadRow("prompt is empty, so a chat has no question")
+        raise InvalidRow("prompt is empty, so a chat has no question")
     if not answer:
-        raise BadRow("completion holds nothing but its marks")
+        raise InvalidRow("completion holds nothing but its marks")
     messages: list[Json] = [
         {"role": "user", "content": question},
         {"role": "assistant", "content": answer},
@@ -125,13 +127,13 @@ def make_chat(
     return {"messages": messages}
 
 
-def _give_up(raw: Raw, dropped: Collection[str]) -> Raw:
+def _give_up(raw: JsonObject, dropped: Collection[str]) -> JsonObject:
     """A chat or a preference without what the user has named."""
     if "input" in raw:
-        return {**raw, "input": _give_up(cast(Raw, raw["input"]), dropped)}
+        return {**raw, "input": _give_up(cast(JsonObject, raw["input"]), dropped)}
     messages: list[Json] = [
         {key: value for key, value in message.items() if key not in dropped}
-        for message in cast("list[Raw]", raw["messages"])
+        for message in cast("list[JsonObject]", raw["messages"])
         if SYSTEM not in dropped or message["role"] not in _SYSTEM_ROLES
     ]
     return {
@@ -141,38 +143,40 @@ def _give_up(raw: Raw, dropped: Collection[str]) -> Raw:
 
 
 def _give_up_other(row: Row, dropped: Collection[str]) -> None:
-    """BadRow when the answer that was not preferred would be lost, and nothing says that it may."""
+    """InvalidRow when the non-preferred answer would be lost without `--drop`."""
     if row.format is RowFormat.PREFERENCE and OTHER not in dropped:
-        raise BadRow(f"a chat has one answer, and no place for {OTHER}; --drop {OTHER} gives it up")
+        raise InvalidRow(
+            f"a chat has one answer, and no place for {OTHER}; --drop {OTHER} gives it up"
+        )
 
 
-def _to_pair(row: Row, messages: list[Raw]) -> Raw:
+def _to_pair(row: Row, messages: list[JsonObject]) -> JsonObject:
     for number, message in enumerate(messages):
         if any(message.get(key) for key in CALL_KEYS):
-            raise BadRow(f"messages[{number}] calls a tool, and a pair has no place for calls")
-    top = cast(Raw, row.raw.get("input", row.raw))
+            raise InvalidRow(f"messages[{number}] calls a tool, and a pair has no place for calls")
+    top = cast(JsonObject, row.raw.get("input", row.raw))
     if len(top) > 1:
         extra = ", ".join(key for key in top if key != "messages")
-        raise BadRow(f"a pair of prompt and completion has no place for {extra}")
+        raise InvalidRow(f"a pair of prompt and completion has no place for {extra}")
     more = {key for message in messages for key in message} - _KNOWN_KEYS
     if more:
-        raise BadRow(
+        raise InvalidRow(
             "a message has more than role and content, and a pair has no place for it:"
             f" {', '.join(sorted(more))}"
         )
     if messages[0]["role"] in _SYSTEM_ROLES:
-        raise BadRow("a pair has no place for the system message")
+        raise InvalidRow("a pair has no place for the system message")
     if [message["role"] for message in messages] != ["user", "assistant"]:
-        raise BadRow("only a chat of one question and its answer becomes prompt and completion")
+        raise InvalidRow("only a chat of one question and its answer becomes prompt and completion")
     return {"prompt": message_text(messages[0]), "completion": message_text(messages[1])}
 
 
-def _write_lines(raws: Iterable[Raw], stream: BinaryIO) -> None:
+def _write_lines(raws: Iterable[JsonObject], stream: BinaryIO) -> None:
     for raw in raws:
         stream.write(orjson.dumps(raw, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _write_csv(raws: Iterable[Raw], stream: BinaryIO) -> None:
+def _write_csv(raws: Iterable[JsonObject], stream: BinaryIO) -> None:
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\n")

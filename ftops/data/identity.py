@@ -9,7 +9,7 @@ import orjson
 
 from ftops.data.rows import Row
 from ftops.rows.formats import COMPLETION
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 from ftops.rows.tools import answer_text
 
 _ID_CHARS = 16
@@ -27,6 +27,6 @@ def row_id(row: Row) -> str:
     return raw_id(row.raw)
 
 
-def raw_id(raw: Raw) -> str:
+def raw_id(raw: JsonObject) -> str:
     """The same of a row's JSON object alone."""
     return sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from ftops.records import RowFormat
-from ftops.rows.messages import BadRow, Raw, UnexpectedKeys, message_text, quoted
+from ftops.rows.messages import InvalidRow, JsonObject, UnexpectedKeys, message_text, quote
 
 _MEDIA = {"image": "a picture", "audio": "sound", "video": "a film"}
 _CARRIED = {
@@ -55,16 +55,16 @@ _NAMES = "|".join(_MEDIA)
 _PLACEHOLDER = re.compile(rf"(?<!`)<(?:({_NAMES})(?:_?\d+)?|\|({_NAMES})[a-z_\d]*\|)>(?!`)")
 
 
-def classify_unexpected(error: UnexpectedKeys) -> BadRow:
+def classify_unexpected(error: UnexpectedKeys) -> InvalidRow:
     """The error with the check that the keys fail, and with what they carry or the next step."""
     for name in error.keys:
         if carried := find_carried(name):
-            return BadRow(
-                f"{error}; {quoted(name)} holds {carried}, which would be lost", "unsupported-key"
+            return InvalidRow(
+                f"{error}; {quote(name)} holds {carried}, which would be lost", "unsupported-key"
             )
     if all(map(is_metadata, error.keys)):
-        return BadRow(str(error), "extra-key")
-    return BadRow(f"{error}; --drop KEY leaves out what is not to be learned", "unknown-key")
+        return InvalidRow(str(error), "extra-key")
+    return InvalidRow(f"{error}; --drop KEY leaves out what is not to be learned", "unknown-key")
 
 
 def find_carried(name: str) -> str:
@@ -102,15 +102,15 @@ def may_hold_placeholder(text: str) -> bool:
     return "<" in text and _PLACEHOLDER.search(text) is not None
 
 
-def check_placeholders(row: Raw, row_format: RowFormat) -> None:
-    """BadRow when a text of the prompt has a placeholder for an image, sound or video."""
+def check_placeholders(row: JsonObject, row_format: RowFormat) -> None:
+    """InvalidRow when a text of the prompt has a placeholder for an image, sound or video."""
     if row_format is RowFormat.COMPLETION:
         _check_placeholders(cast(str, row["prompt"]))
         return
     if row_format is RowFormat.PREFERENCE:
-        messages = cast("dict[str, list[Raw]]", row["input"])["messages"]
+        messages = cast("dict[str, list[JsonObject]]", row["input"])["messages"]
     else:
-        messages = cast("list[Raw]", row["messages"])[:-1]
+        messages = cast("list[JsonObject]", row["messages"])[:-1]
     for message in messages:
         _check_placeholders(message_text(message))
 
@@ -121,7 +121,7 @@ def _check_placeholders(text: str) -> None:
     for found in _PLACEHOLDER.finditer(text):
         kind = found[1] or found[2]
         if f"</{kind}>" not in text:  # which would be markup
-            raise BadRow(
+            raise InvalidRow(
                 f"{found[0]} stands for {_MEDIA[kind]}, and only text is trained",
                 "media-placeholder",
             )

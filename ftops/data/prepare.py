@@ -15,12 +15,12 @@ from ftops.data.converting import make_chat
 from ftops.data.plans.drafting import open_planned, write_prepared
 from ftops.data.plans.treatment import Treatment
 from ftops.data.reading.options import ReadOptions
-from ftops.data.rows import BadRows, Row, read_rows
+from ftops.data.rows import Row, RowErrors, read_rows
 from ftops.data.summary import DataSummary, Meter, Tally
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, RowFormat
-from ftops.rows.messages import BadRow, Raw
+from ftops.rows.messages import InvalidRow, JsonObject
 from ftops.rows.tools import find_tool_use
 
 
@@ -49,14 +49,14 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
     DatasetError when rows are bad or cannot take the wanted shape, StorageError when the disk
     refuses.
     """
-    meter, tally, bad = Meter(), Tally(), BadRows(source)
+    meter, tally, bad = Meter(), Tally(), RowErrors(source)
     with open_atomic(target) as stream, _planned(source, target, recipe) as rows:
         for row in rows:
             _check_format(row, recipe.format, source)
             _check_tool_use(row, recipe.no_tools, source)
             try:
                 raw = prepare_row(row, recipe)
-            except BadRow as error:
+            except InvalidRow as error:
                 bad.add(row.line, str(error))
                 continue
             bad.good += 1
@@ -132,14 +132,14 @@ def _check_tool_use(row: Row, no_tools: str, source: Path) -> None:
         )
 
 
-def prepare_row(row: Row, recipe: Recipe) -> Raw:
-    """The JSON object that `row` becomes; BadRow when nothing useful is left of it."""
+def prepare_row(row: Row, recipe: Recipe) -> JsonObject:
+    """The JSON object that `row` becomes; InvalidRow when nothing useful is left of it."""
     if row.format is RowFormat.PREFERENCE:
-        asked = cast(Raw, row.raw["input"])
+        asked = cast(JsonObject, row.raw["input"])
         return {**row.raw, "input": _with_system(asked, row, recipe.system)}
     if row.format is RowFormat.CHAT:
         if recipe.format is not RowFormat.CHAT:
-            raise BadRow("a chat cannot be turned into prompt and completion without guessing")
+            raise InvalidRow("a chat cannot be turned into prompt and completion without guessing")
         return _with_system(row.raw, row, recipe.system)
     prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
     if recipe.format is RowFormat.CHAT:
@@ -154,7 +154,7 @@ def _ending_in(text: str, end: str) -> str:
     return text if text.endswith(end) else text + end
 
 
-def _with_system(chat: Raw, row: Row, system: str | None) -> Raw:
+def _with_system(chat: JsonObject, row: Row, system: str | None) -> JsonObject:
     """`chat`, which holds the row's messages, with the system message if it has none."""
     roles = {message["role"] for message in row.messages}
     if system is None or roles & {"system", "developer"}:
@@ -163,7 +163,7 @@ def _with_system(chat: Raw, row: Row, system: str | None) -> Raw:
     return {**chat, "messages": [{"role": "system", "content": system}, *messages]}
 
 
-def _to_chat(prompt: str, completion: str, recipe: Recipe) -> Raw:
+def _to_chat(prompt: str, completion: str, recipe: Recipe) -> JsonObject:
     return make_chat(
         prompt, completion, recipe.system, separator=recipe.separator, stop=recipe.stop or ""
     )

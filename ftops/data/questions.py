@@ -11,10 +11,16 @@ from typing import BinaryIO
 
 from ftops.data.reading.options import AS_IS, Format, ReadOptions
 from ftops.data.reading.source import Source, open_source
-from ftops.data.rows import BadRows
+from ftops.data.rows import RowErrors
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt
-from ftops.rows.messages import BadRow, check_message, kind_of, message_text, not_text
+from ftops.rows.messages import (
+    InvalidRow,
+    check_message,
+    describe_non_text,
+    describe_type,
+    message_text,
+)
 
 _FREE = frozenset({Format.JSONL, Format.JSON, Format.TXT})  # records without fixed columns
 _NOTHING = "{{}}"  # a template without columns: what stands there is never looked at
@@ -37,7 +43,7 @@ def read_questions(
     when there is none.
     """
     source = _open(path, replace(options or ReadOptions(), layout=AS_IS), stdin)
-    bad = BadRows(source.name)
+    bad = RowErrors(source.name)
     questions = list(_read(source, bad))
     if bad.bad:
         raise bad.error()
@@ -60,14 +66,14 @@ def _open(path: Path | None, options: ReadOptions, stdin: BinaryIO | None) -> So
     return source
 
 
-def _read(source: Source, bad: BadRows) -> Iterator[Question]:
+def _read(source: Source, bad: RowErrors) -> Iterator[Question]:
     for batch in source.batches():
         for fault in batch.faults:
             bad.add_fault(fault)
         for place, record in zip(batch.places, batch.values, strict=True):
             try:
                 prompt = _read_prompt(record, source.format)
-            except BadRow as error:
+            except InvalidRow as error:
                 bad.add(place, str(error))
                 continue
             bad.good += 1
@@ -76,7 +82,7 @@ def _read(source: Source, bad: BadRows) -> Iterator[Question]:
 
 def _read_prompt(record: object, kind: Format) -> Prompt:
     if not isinstance(record, dict):
-        raise BadRow(f"{kind_of(record)}, not an object in braces", "not-an-object")
+        raise InvalidRow(f"{describe_type(record)}, not an object in braces", "not-an-object")
     asked = record.get("input")
     if isinstance(asked, dict):  # a preference
         return _read_chat(asked.get("messages"))
@@ -84,19 +90,19 @@ def _read_prompt(record: object, kind: Format) -> Prompt:
         return _read_chat(record["messages"])
     key = "completion" if kind is Format.TXT else "prompt"
     if key not in record:
-        raise BadRow("it has neither prompt nor messages", "missing-key")
+        raise InvalidRow("it has neither prompt nor messages", "missing-key")
     prompt = record[key]
     if not isinstance(prompt, str):
-        raise BadRow(f"prompt is {not_text(prompt)}")
+        raise InvalidRow(f"prompt is {describe_non_text(prompt)}")
     return prompt
 
 
 def _read_chat(messages: object) -> Prompt:
     if not isinstance(messages, list) or not messages:
-        raise BadRow("messages is not a list of messages")
+        raise InvalidRow("messages is not a list of messages")
     for index, message in enumerate(messages):
         check_message(message, f"messages[{index}]")
     asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
     if not asked:
-        raise BadRow("messages holds an answer alone: there is nothing to ask")
+        raise InvalidRow("messages holds an answer alone: there is nothing to ask")
     return tuple(Message(one["role"], message_text(one)) for one in asked)

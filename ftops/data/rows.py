@@ -14,7 +14,7 @@ from ftops.data.reading.source import Source, open_source
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt, RowFormat
 from ftops.rows.formats import COMPLETION, PREFERENCE
-from ftops.rows.messages import Raw, message_text
+from ftops.rows.messages import JsonObject, message_text
 from ftops.rows.tools import answer_text
 
 _SHOWN_ROWS = 10
@@ -26,7 +26,7 @@ class Row:
 
     line: int
     format: RowFormat
-    raw: Raw
+    raw: JsonObject
 
     @property
     def prompt(self) -> Prompt:
@@ -49,22 +49,22 @@ class Row:
         return answer_text(self.messages[-1])
 
     @property
-    def messages(self) -> list[Raw]:
+    def messages(self) -> list[JsonObject]:
         """The messages of a chat, as they stood; of a preference, with the preferred answer."""
         if self.format is PREFERENCE:
-            asked = cast(dict[str, list[Raw]], self.raw["input"])
-            return asked["messages"] + cast(list[Raw], self.raw["preferred_output"])
-        return cast(list[Raw], self.raw["messages"])
+            asked = cast(dict[str, list[JsonObject]], self.raw["input"])
+            return asked["messages"] + cast(list[JsonObject], self.raw["preferred_output"])
+        return cast(list[JsonObject], self.raw["messages"])
 
     @property
     def other(self) -> str:
         """The answer of a preference row that was not preferred; nothing in other rows."""
-        found = cast(list[Raw], self.raw.get("non_preferred_output") or [])
+        found = cast(list[JsonObject], self.raw.get("non_preferred_output") or [])
         return "".join(message_text(message) for message in found)
 
 
 @dataclass(slots=True)
-class BadRows:
+class RowErrors:
     """What was wrong in a file: how many rows, and the first ten with their reasons.
 
     `columns` are options that name columns of a row without any key that is known.
@@ -114,7 +114,7 @@ def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
 
 def read_source_rows(source: Source) -> Iterator[Row]:
     """The good rows of a source that was opened; then DatasetError, likewise."""
-    bad = BadRows(source.name)
+    bad = RowErrors(source.name)
     sifter = Sifter(unit=source.unit)
     for batch in source.batches():
         rows = sifter.sift(batch)

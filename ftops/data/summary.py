@@ -19,7 +19,7 @@ from ftops.data.rows import Row, read_rows
 from ftops.files import measure_path
 from ftops.records import RowFormat
 from ftops.rows.formats import COMPLETION, PREFERENCE
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 from ftops.rows.tools import answer_text, number_calls, write_tools
 from ftops.text import json_to_nfc, to_nfc
 
@@ -89,7 +89,7 @@ class Tally:
                 self._add_text(row.other)
             for message in messages[:-1]:
                 self._add_text(answer_text(message))
-            for offered in write_tools(cast(Raw, row.raw.get("input", row.raw))).values():
+            for offered in write_tools(cast(JsonObject, row.raw.get("input", row.raw))).values():
                 self._add_text(offered)
             completion = answer_text(messages[-1])
         self._add_text(completion)

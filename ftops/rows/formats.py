@@ -14,17 +14,17 @@ from ftops.rows.json_values import MAX_DEPTH, count_strings
 from ftops.rows.messages import (
     MESSAGE_NULLS,
     SCHEMA_NULLS,
-    BadRow,
-    Raw,
+    InvalidRow,
+    JsonObject,
     UnexpectedKeys,
     check_message,
+    describe_non_text,
+    describe_type,
     drop_nulls,
+    get_value_code,
     is_plain,
-    kind_of,
     message_text,
-    not_text,
-    quoted,
-    value_code,
+    quote,
 )
 from ftops.rows.tools import CALL_KEYS, answer_text, check_tools
 from ftops.text import to_nfc
@@ -40,9 +40,9 @@ CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
 def check_format(raw: object) -> tuple[RowFormat, int]:
-    """The format of a row, and its number of strings, keys included; BadRow when it has none."""
+    """The format of a row and its number of strings, keys included; InvalidRow when it has none."""
     if not isinstance(raw, dict):
-        raise BadRow(f"{kind_of(raw)}, not an object in braces", "not-an-object")
+        raise InvalidRow(f"{describe_type(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
         return CHAT, _check_chat(raw)
     if is_preference(raw):
@@ -57,7 +57,7 @@ def is_preference(raw: Mapping[str, object]) -> bool:
     return any(key in raw for key in OUTPUTS) or isinstance(raw.get("input"), dict)
 
 
-def without_nulls(raw: Raw) -> Raw:
+def without_nulls(raw: JsonObject) -> JsonObject:
     """The row without the nulls that data frames write for keys of other rows.
 
     A null in place of the row's own text or messages stays, and is an error. The row must not nest
@@ -89,85 +89,89 @@ def _check_completion(raw: Mapping[str, object]) -> None:
         value = raw.get(key)
         if type(value) is not str:
             if key not in raw:
-                raise BadRow(_lacks(raw, key), "missing-key")
-            raise BadRow(f"{key} is {not_text(value)}", value_code(value))
+                raise InvalidRow(_lacks(raw, key), "missing-key")
+            raise InvalidRow(f"{key} is {describe_non_text(value)}", get_value_code(value))
     if len(raw) > 2:
         extra = [key for key in raw if key not in PAIR_KEYS]
         raise UnexpectedKeys(extra, "a row is prompt and completion")
     if not raw["completion"]:
-        raise BadRow("completion is empty: there is nothing to learn from it", "empty-completion")
+        raise InvalidRow(
+            "completion is empty: there is nothing to learn from it", "empty-completion"
+        )
 
 
 def _lacks(raw: Mapping[str, object], key: str) -> str:
     if any(known in raw for known in PAIR_KEYS):
         return f"{key} is missing"
-    keys = ", ".join(quoted(name) for name in list(raw)[:12]) or "no keys"
+    keys = ", ".join(quote(name) for name in list(raw)[:12]) or "no keys"
     return f"neither prompt and completion nor messages; it has {keys}"
 
 
-def _check_chat(raw: Raw) -> int:
-    """BadRow when `raw` is no chat; else how many strings it holds."""
+def _check_chat(raw: JsonObject) -> int:
+    """InvalidRow when `raw` is no chat; else how many strings it holds."""
     extra = [key for key in raw if key not in CHAT_KEYS]
     if extra:
         raise UnexpectedKeys(extra, "a chat row is messages, and optionally tools")
     messages = raw["messages"]
     if not isinstance(messages, list):
-        raise BadRow(f"messages is {kind_of(messages)}, not a list")
+        raise InvalidRow(f"messages is {describe_type(messages)}, not a list")
     if not messages:
-        raise BadRow("messages is empty")
+        raise InvalidRow("messages is empty")
     plain = len(raw) == 1
     for index, message in enumerate(messages):
         if not is_plain(message):
             plain = False
             check_message(message, f"messages[{index}]")
     if not plain:
-        check_tools(raw, cast("list[Raw]", messages))
+        check_tools(raw, cast("list[JsonObject]", messages))
     last = messages[-1]
     assert isinstance(last, dict)  # as every message now is
     if last["role"] != "assistant":
-        raise BadRow("the last message is not the assistant's", "no-answer")
+        raise InvalidRow("the last message is not the assistant's", "no-answer")
     if not answer_text(last):
-        raise BadRow(
+        raise InvalidRow(
             "the last message has no text and calls no tool: there is nothing to learn from it",
             "no-answer",
         )
     return 1 + 4 * len(messages) if plain else _count_all(raw)
 
 
-def _count_all(raw: Raw) -> int:
+def _count_all(raw: JsonObject) -> int:
     count = count_strings(raw)
     if count is None:
-        raise BadRow(f"nested deeper than {MAX_DEPTH} levels", "too-deep")
+        raise InvalidRow(f"nested deeper than {MAX_DEPTH} levels", "too-deep")
     return count
 
 
-def _check_preference(raw: Raw) -> None:
+def _check_preference(raw: JsonObject) -> None:
     for key in PREFERENCE_KEYS:
         if key not in raw:
-            raise BadRow(f"{key} is missing", "missing-key")
+            raise InvalidRow(f"{key} is missing", "missing-key")
     extra = [key for key in raw if key not in PREFERENCE_KEYS]
     if extra:
         raise UnexpectedKeys(extra, f"a preference row is {', '.join(PREFERENCE_KEYS)}")
     _check_input(raw["input"])
     preferred, other = (_check_output(raw[key], key) for key in OUTPUTS)
     if to_nfc(preferred.strip()) == to_nfc(other.strip()):
-        raise BadRow("preferred_output and non_preferred_output are the same", "equal-answers")
+        raise InvalidRow("preferred_output and non_preferred_output are the same", "equal-answers")
 
 
 def _check_input(asked: Json) -> None:
     if not isinstance(asked, dict):
-        raise BadRow(f"input is {kind_of(asked)}, not an object with messages", "bad-preference")
+        raise InvalidRow(
+            f"input is {describe_type(asked)}, not an object with messages", "bad-preference"
+        )
     extra = [key for key in asked if key not in INPUT_KEYS]
     if extra:
         raise UnexpectedKeys(extra, "it is messages, and optionally tools", "input has the ")
     messages = asked.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise BadRow("input.messages is not a list of messages", "bad-preference")
+        raise InvalidRow("input.messages is not a list of messages", "bad-preference")
     for index, message in enumerate(messages):
         check_message(message, f"input.messages[{index}]")
-    check_tools(asked, cast("list[Raw]", messages), "input.")
+    check_tools(asked, cast("list[JsonObject]", messages), "input.")
     if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
-        raise BadRow(
+        raise InvalidRow(
             "input ends with the assistant's message: there is nothing to answer", "bad-preference"
         )
 
@@ -175,17 +179,17 @@ def _check_input(asked: Json) -> None:
 def _check_output(messages: Json, where: str) -> str:
     """The text of the assistant's one message."""
     if not isinstance(messages, list) or len(messages) != 1:
-        raise BadRow(f"{where} is not a list of one message", "bad-preference")
+        raise InvalidRow(f"{where} is not a list of one message", "bad-preference")
     message = messages[0]
     check_message(message, f"{where}[0]")
     assert isinstance(message, dict)
     if message["role"] != "assistant":
-        raise BadRow(f"{where}[0] is not the assistant's", "bad-preference")
+        raise InvalidRow(f"{where}[0] is not the assistant's", "bad-preference")
     if "weight" in message:
-        raise BadRow(f"{where}[0].weight: both answers count in full", "bad-weight")
+        raise InvalidRow(f"{where}[0].weight: both answers count in full", "bad-weight")
     text = message_text(message)
     if not text and any(message.get(key) for key in CALL_KEYS):
-        raise BadRow(f"{where}[0] calls a tool: preferences are between texts", "no-answer")
+        raise InvalidRow(f"{where}[0] calls a tool: preferences are between texts", "no-answer")
     if not text:
-        raise BadRow(f"{where}[0] has no text: there is nothing to learn from it", "no-answer")
+        raise InvalidRow(f"{where}[0] has no text: there is nothing to learn from it", "no-answer")
     return text

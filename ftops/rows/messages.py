@@ -7,7 +7,7 @@ from typing import TypeAlias
 from ftops.records import Json
 from ftops.rows.json_values import Literal
 
-Raw: TypeAlias = dict[str, Json]
+JsonObject: TypeAlias = dict[str, Json]
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _PLAIN_ROLES = _ROLES - {"tool", "function"}  # these answer a call
@@ -26,7 +26,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-class BadRow(Exception):
+class InvalidRow(Exception):
     """A row that cannot be used; the message is the reason, without file and line.
 
     `code` is the data check that the row fails.
@@ -37,12 +37,12 @@ class BadRow(Exception):
         self.code = code
 
 
-class UnexpectedKeys(BadRow):
+class UnexpectedKeys(InvalidRow):
     """A row, or an object in it, has keys that its format does not have."""
 
     def __init__(self, keys: Sequence[str], expected: str, where: str = "") -> None:
         super().__init__(
-            f"{where}unexpected key {', '.join(map(quoted, keys))}; {expected}", "unknown-key"
+            f"{where}unexpected key {', '.join(map(quote, keys))}; {expected}", "unknown-key"
         )
         self.keys = keys
 
@@ -103,7 +103,7 @@ def _add_texts(value: Json, keys: Collection[str], key: str, texts: list[str]) -
             _add_texts(one, keys, key, texts)
 
 
-def list_arguments(raw: Raw) -> list[str]:
+def list_arguments(raw: JsonObject) -> list[str]:
     """The arguments of all calls of tools and functions in a row of chat or preference."""
     messages = [raw.get("messages"), raw.get("preferred_output"), raw.get("non_preferred_output")]
     asked = raw.get("input")
@@ -111,7 +111,7 @@ def list_arguments(raw: Raw) -> list[str]:
     return list_texts([one for one in messages if one], ARGUMENT_KEYS)
 
 
-def kind_of(value: object) -> str:
+def describe_type(value: object) -> str:
     """What a JSON value is, for people."""
     return _KINDS.get(type(value), type(value).__name__)
 
@@ -128,25 +128,25 @@ def is_plain(message: object) -> bool:
 
 
 def check_message(message: object, where: str) -> None:
-    """BadRow, which names the place by `where`, when `message` is not one that the API takes."""
+    """InvalidRow, with the location `where`, when the API does not accept `message`."""
     if not isinstance(message, dict):
-        raise BadRow(f"{where} is {kind_of(message)}, not an object")
+        raise InvalidRow(f"{where} is {describe_type(message)}, not an object")
     if "role" not in message:
-        raise BadRow(f"{where}.role is missing")
+        raise InvalidRow(f"{where}.role is missing")
     role = message["role"]
     if not isinstance(role, str) or role not in _ROLES:
-        shown = quoted(role) if isinstance(role, str) else kind_of(role)
-        raise BadRow(
+        shown = quote(role) if isinstance(role, str) else describe_type(role)
+        raise InvalidRow(
             f"{where}.role is {shown}; it is one of {', '.join(sorted(_ROLES))}", "bad-role"
         )
-    extra = ", ".join(quoted(key) for key in message if key not in _MESSAGE_KEYS)
+    extra = ", ".join(quote(key) for key in message if key not in _MESSAGE_KEYS)
     if extra:
-        raise BadRow(f"{where} has the unexpected key {extra}")
+        raise InvalidRow(f"{where} has the unexpected key {extra}")
     weight = message.get("weight", 1)
     if type(weight) is not int or weight not in (0, 1):
-        raise BadRow(f"{where}.weight is neither 0 nor 1", "bad-weight")
+        raise InvalidRow(f"{where}.weight is neither 0 nor 1", "bad-weight")
     if "name" in message and not isinstance(message["name"], str):
-        raise BadRow(f"{where}.name is {not_text(message['name'])}")
+        raise InvalidRow(f"{where}.name is {describe_non_text(message['name'])}")
     _check_content(message, role, where)
 
 
@@ -158,25 +158,25 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
     if content is None and role == "assistant" and calls:
         return
     if "content" not in message:
-        raise BadRow(f"{where}.content is missing")
+        raise InvalidRow(f"{where}.content is missing")
     if not isinstance(content, list):
-        raise BadRow(f"{where}.content is {not_text(content)}")
+        raise InvalidRow(f"{where}.content is {describe_non_text(content)}")
     for index, part in enumerate(content):
         plain = isinstance(part, dict) and part.get("type", "text") == "text"
         if not plain or set(part) - {"type", "text"} or not isinstance(part.get("text"), str):
-            raise BadRow(f"{where}.content[{index}] is not a text part; only text is supported")
+            raise InvalidRow(f"{where}.content[{index}] is not a text part; only text is supported")
 
 
-def value_code(value: object) -> str:
+def get_value_code(value: object) -> str:
     """Which check a value fails that should be text."""
     return "null-value" if value is None else "not-text"
 
 
-def not_text(value: object) -> str:
+def describe_non_text(value: object) -> str:
     """What a value is that should be text, for people."""
-    return "null" if value is None else f"{kind_of(value)}, not text"
+    return "null" if value is None else f"{describe_type(value)}, not text"
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """`text` for a message: in quotes, escaped, not longer than 40 characters."""
     return repr(text if len(text) <= 40 else text[:39] + "…")

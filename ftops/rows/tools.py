@@ -15,20 +15,20 @@ from ftops.records import Json
 from ftops.rows.json_values import count_strings
 from ftops.rows.messages import (
     ARGUMENT_KEYS,
-    BadRow,
-    Raw,
+    InvalidRow,
+    JsonObject,
     change_texts,
-    kind_of,
+    describe_non_text,
+    describe_type,
     message_text,
-    not_text,
-    quoted,
+    quote,
 )
 
 _SHOWN_NAMES = 5
 
 
-def check_tools(chat: Raw, messages: Sequence[Raw], inside: str = "") -> None:
-    """BadRow when tools or calls are malformed; `inside` is where the messages stand."""
+def check_tools(chat: JsonObject, messages: Sequence[JsonObject], inside: str = "") -> None:
+    """InvalidRow when tools or calls are malformed; `inside` is where the messages stand."""
     offered = _check_offered(chat, inside)
     waiting: dict[str, str] = {}  # the ids of calls without an answer, and where they are made
     for index, message in enumerate(messages):
@@ -39,27 +39,27 @@ def check_tools(chat: Raw, messages: Sequence[Raw], inside: str = "") -> None:
         _refuse_waiting(waiting, where)
         waiting = _check_calls(message, where, offered)
         if message["role"] == "function" and not message.get("name"):
-            raise BadRow(f"{where}.name is missing: which function it is the answer of")
+            raise InvalidRow(f"{where}.name is missing: which function it is the answer of")
     if inside:
         _refuse_waiting(waiting, "the end of input")
 
 
-def list_offered(chat: Mapping[str, Json]) -> dict[str, Raw]:
+def list_offered(chat: Mapping[str, Json]) -> dict[str, JsonObject]:
     """The functions that a good chat offers, by name, in both spellings of the API."""
-    tools = cast("list[Raw]", chat.get("tools") or [])
-    functions = [cast(Raw, tool["function"]) for tool in tools if "function" in tool]
-    functions += cast("list[Raw]", chat.get("functions") or [])
+    tools = cast("list[JsonObject]", chat.get("tools") or [])
+    functions = [cast(JsonObject, tool["function"]) for tool in tools if "function" in tool]
+    functions += cast("list[JsonObject]", chat.get("functions") or [])
     return {cast(str, one["name"]): one for one in functions}
 
 
-def find_tool_use(raw: Raw) -> str:
+def find_tool_use(raw: JsonObject) -> str:
     """Where a good row first has to do with tools; "" when it has not."""
     inside = "input." if "input" in raw else ""
-    chat = cast(Raw, raw.get("input", raw))
+    chat = cast(JsonObject, raw.get("input", raw))
     for key in (*TOOL_KEYS, "parallel_tool_calls"):
         if chat.get(key):
             return f"{inside}{key}"
-    for index, message in enumerate(cast("list[Raw]", chat.get("messages") or [])):
+    for index, message in enumerate(cast("list[JsonObject]", chat.get("messages") or [])):
         where = f"{inside}messages[{index}]"
         if message["role"] in ("tool", "function"):
             return f"{where}.role"
@@ -69,7 +69,7 @@ def find_tool_use(raw: Raw) -> str:
     return ""
 
 
-def _check_offered(chat: Raw, inside: str) -> frozenset[str]:
+def _check_offered(chat: JsonObject, inside: str) -> frozenset[str]:
     """The names of what may be called."""
     names: list[str] = []
     for key in ("tools", "functions"):
@@ -77,90 +77,95 @@ def _check_offered(chat: Raw, inside: str) -> frozenset[str]:
         if offered is None:
             continue
         if not isinstance(offered, list):
-            raise BadRow(f"{inside}{key} is {kind_of(offered)}, not a list", "bad-tools")
+            raise InvalidRow(f"{inside}{key} is {describe_type(offered)}, not a list", "bad-tools")
         for index, tool in enumerate(offered):
             names.append(_check_tool(tool, f"{inside}{key}[{index}]", key))
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise BadRow(f"the tool {quoted(twice)} is defined more than once", "bad-tools")
+        raise InvalidRow(f"the tool {quote(twice)} is defined more than once", "bad-tools")
     parallel = chat.get("parallel_tool_calls")
     if not isinstance(parallel, bool | None):
-        raise BadRow(
-            f"{inside}parallel_tool_calls is {kind_of(parallel)}, not true or false", "bad-tools"
+        raise InvalidRow(
+            f"{inside}parallel_tool_calls is {describe_type(parallel)}, not true or false",
+            "bad-tools",
         )
     return frozenset(names)
 
 
 def _check_tool(tool: Json, where: str, key: str) -> str:
     if not isinstance(tool, dict):
-        raise BadRow(f"{where} is {kind_of(tool)}, not an object", "bad-tools")
+        raise InvalidRow(f"{where} is {describe_type(tool)}, not an object", "bad-tools")
     function: Json = tool
     if key == "tools":
         if tool.get("type") != "function":
-            raise BadRow(f'{where}.type is not "function"', "bad-tools")
+            raise InvalidRow(f'{where}.type is not "function"', "bad-tools")
         function, where = tool.get("function"), f"{where}.function"
     if not isinstance(function, dict):
-        raise BadRow(f"{where} is {kind_of(function)}, not an object with name", "bad-tools")
+        raise InvalidRow(
+            f"{where} is {describe_type(function)}, not an object with name", "bad-tools"
+        )
     name, parameters = function.get("name"), function.get("parameters")
     if not isinstance(name, str) or not name:
-        raise BadRow(f"{where}.name is missing", "bad-tools")
+        raise InvalidRow(f"{where}.name is missing", "bad-tools")
     if not isinstance(parameters, dict | None):
-        raise BadRow(f"{where}.parameters is {kind_of(parameters)}, not a schema", "bad-tools")
+        raise InvalidRow(
+            f"{where}.parameters is {describe_type(parameters)}, not a schema", "bad-tools"
+        )
     return name
 
 
-def _take_answer(message: Raw, where: str, waiting: dict[str, str]) -> None:
+def _take_answer(message: JsonObject, where: str, waiting: dict[str, str]) -> None:
     name = message.get("tool_call_id")
     if not isinstance(name, str):
-        raise BadRow(
-            f"{where}.tool_call_id is {'missing' if name is None else not_text(name)}:"
+        raise InvalidRow(
+            f"{where}.tool_call_id is {'missing' if name is None else describe_non_text(name)}:"
             " the id of the call that it answers",
             "stray-answer",
         )
     if waiting.pop(name, None) is None:
-        raise BadRow(
-            f"{where}.tool_call_id is {quoted(name)}, and no call with that id waits for an answer",
+        raise InvalidRow(
+            f"{where}.tool_call_id is {quote(name)}, and no call with that id waits for an answer",
             "stray-answer",
         )
 
 
 def _refuse_waiting(waiting: Mapping[str, str], where: str) -> None:
     for name, call in waiting.items():
-        raise BadRow(
-            f"{call} has no answer before {where}: a tool message with the id {quoted(name)}",
+        raise InvalidRow(
+            f"{call} has no answer before {where}: a tool message with the id {quote(name)}",
             "unanswered-call",
         )
 
 
-def _check_calls(message: Raw, where: str, offered: frozenset[str]) -> dict[str, str]:
+def _check_calls(message: JsonObject, where: str, offered: frozenset[str]) -> dict[str, str]:
     """The ids of the calls that a message makes, each with its place."""
     ids: dict[str, str] = {}
     lenient = message.get("weight") == 0
     for place, call in _list_calls(message, where):
         _check_function(call, place, offered, lenient=lenient)
-    for index, call in enumerate(cast("list[Raw]", message.get("tool_calls") or [])):
+    for index, call in enumerate(cast("list[JsonObject]", message.get("tool_calls") or [])):
         name = cast(str, call["id"])
         if name in ids:
-            raise BadRow(f"{where}: two calls have the id {quoted(name)}", "bad-call")
+            raise InvalidRow(f"{where}: two calls have the id {quote(name)}", "bad-call")
         ids[name] = f"{where}.tool_calls[{index}]"
     return ids
 
 
-def _list_calls(message: Raw, where: str) -> Iterator[tuple[str, Json]]:
+def _list_calls(message: JsonObject, where: str) -> Iterator[tuple[str, Json]]:
     """What is called, with its place, once what stands around it is good."""
     called, function = message.get("tool_calls"), message.get("function_call")
     if message["role"] != "assistant" and (called or function):
-        raise BadRow(f"{where}: only the assistant calls tools", "bad-call")
+        raise InvalidRow(f"{where}: only the assistant calls tools", "bad-call")
     if not isinstance(called, list | None):
-        raise BadRow(f"{where}.tool_calls is {kind_of(called)}, not a list", "bad-call")
+        raise InvalidRow(f"{where}.tool_calls is {describe_type(called)}, not a list", "bad-call")
     for index, call in enumerate(called or []):
         place = f"{where}.tool_calls[{index}]"
         if not isinstance(call, dict):
-            raise BadRow(f"{place} is {kind_of(call)}, not an object", "bad-call")
+            raise InvalidRow(f"{place} is {describe_type(call)}, not an object", "bad-call")
         if not isinstance(call.get("id"), str) or not call["id"]:
-            raise BadRow(f"{place}.id is missing", "bad-call")
+            raise InvalidRow(f"{place}.id is missing", "bad-call")
         if call.get("type") != "function":
-            raise BadRow(f'{place}.type is not "function"', "bad-call")
+            raise InvalidRow(f'{place}.type is not "function"', "bad-call")
         yield f"{place}.function", call.get("function")
     if function is not None:
         yield f"{where}.function_call", function
@@ -168,23 +173,23 @@ def _list_calls(message: Raw, where: str) -> Iterator[tuple[str, Json]]:
 
 def _check_function(call: Json, where: str, offered: frozenset[str], *, lenient: bool) -> None:
     if not isinstance(call, dict):
-        raise BadRow(f"{where} is {kind_of(call)}, not name and arguments", "bad-call")
+        raise InvalidRow(f"{where} is {describe_type(call)}, not name and arguments", "bad-call")
     name, arguments = call.get("name"), call.get("arguments")
     if not isinstance(name, str) or not name:
-        raise BadRow(f"{where}.name is missing", "bad-call")
+        raise InvalidRow(f"{where}.name is missing", "bad-call")
     if not isinstance(arguments, str):
-        raise BadRow(
-            f"{where}.arguments is {kind_of(arguments)}, not JSON written as text", "bad-call"
+        raise InvalidRow(
+            f"{where}.arguments is {describe_type(arguments)}, not JSON written as text", "bad-call"
         )
     if lenient:
         return
     if read_arguments(arguments) is None:
-        raise BadRow(f"{where}.arguments is no JSON object: {quoted(arguments)}", "bad-call")
+        raise InvalidRow(f"{where}.arguments is no JSON object: {quote(arguments)}", "bad-call")
     if offered and name not in offered:
         known = ", ".join(sorted(offered)[:_SHOWN_NAMES])
         more = ", …" if len(offered) > _SHOWN_NAMES else ""
-        raise BadRow(
-            f"{where}.name is {quoted(name)}, which is not among the row's tools: {known}{more}",
+        raise InvalidRow(
+            f"{where}.name is {quote(name)}, which is not among the row's tools: {known}{more}",
             "unknown-tool",
         )
 
@@ -219,7 +224,7 @@ def list_calls(message: Mapping[str, Json]) -> Iterator[Json]:
         yield message["function_call"]
 
 
-def read_arguments(text: Json) -> Raw | None:
+def read_arguments(text: Json) -> JsonObject | None:
     """The arguments of a call; None when they are no JSON object, or nest too deep."""
     try:
         value = orjson.loads(text) if isinstance(text, str) else None
@@ -246,25 +251,25 @@ def write_tools(raw: Mapping[str, Json]) -> dict[str, str]:
     return {key: orjson.dumps(raw[key]).decode() for key in TOOL_KEYS if raw.get(key)}
 
 
-def number_calls(raw: Raw) -> Raw:
+def number_calls(raw: JsonObject) -> JsonObject:
     """The row with numbers for the ids of its calls: rows that differ by these alone are the same.
 
     A row without calls is itself.
     """
     inside = raw.get("input")
     chat = inside if isinstance(inside, dict) else raw
-    messages = cast("list[Raw]", chat.get("messages") or [])
+    messages = cast("list[JsonObject]", chat.get("messages") or [])
     if not any(message.get("tool_calls") for message in messages):
         return raw
     numbers: dict[str, str] = {}
     numbered = cast("list[Json]", [_number_ids(message, numbers) for message in messages])
-    changed: Raw = {**chat, "messages": numbered}
+    changed: JsonObject = {**chat, "messages": numbered}
     return changed if chat is raw else {**raw, "input": changed}
 
 
-def _number_ids(message: Raw, numbers: dict[str, str]) -> Raw:
+def _number_ids(message: JsonObject, numbers: dict[str, str]) -> JsonObject:
     changed = dict(message)
-    if calls := cast("list[Raw]", message.get("tool_calls") or []):
+    if calls := cast("list[JsonObject]", message.get("tool_calls") or []):
         for call in calls:
             numbers[cast(str, call["id"])] = str(len(numbers))
         changed["tool_calls"] = [{**call, "id": numbers[cast(str, call["id"])]} for call in calls]
@@ -274,12 +279,12 @@ def _number_ids(message: Raw, numbers: dict[str, str]) -> Raw:
     return changed
 
 
-def change_arguments(raw: Raw, change: Callable[[str], str]) -> Raw:
+def change_arguments(raw: JsonObject, change: Callable[[str], str]) -> JsonObject:
     """The row with the texts inside the arguments of its calls changed.
 
     Arguments in which nothing changes stay as they are, to the letter.
     """
-    return cast(Raw, change_texts(raw, partial(_change_json, change), ARGUMENT_KEYS))
+    return cast(JsonObject, change_texts(raw, partial(_change_json, change), ARGUMENT_KEYS))
 
 
 def _change_json(change: Callable[[str], str], text: str) -> str:

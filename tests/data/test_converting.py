@@ -14,7 +14,7 @@ from ftops.data.reading.options import Format, ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row
 from ftops.records import RowFormat
-from ftops.rows.messages import BadRow
+from ftops.rows.messages import InvalidRow
 from tests.data.data_files import chat, pair, preference, said, tool, write_rows
 
 TRICKY = [
@@ -98,14 +98,14 @@ def test_what_a_pair_cannot_hold_is_refused_until_it_is_named(
 ) -> None:
     shape = RowFormat.PREFERENCE if "input" in row else RowFormat.CHAT
     given_row = Row(1, shape, row)
-    with pytest.raises(BadRow, match=dropped):
+    with pytest.raises(InvalidRow, match=dropped):
         convert_row(given_row, RowFormat.COMPLETION)
     made = convert_row(given_row, RowFormat.COMPLETION, dropped={dropped})
     assert set(made) == {"prompt", "completion"}
 
 
 def test_turns_cannot_be_given_up() -> None:
-    with pytest.raises(BadRow, match="only a chat of one question"):
+    with pytest.raises(InvalidRow, match="only a chat of one question"):
         convert_row(Row(1, RowFormat.CHAT, chat("a", "b", "c", "d")), RowFormat.COMPLETION)  # type: ignore[arg-type]
 
 

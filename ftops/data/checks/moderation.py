@@ -9,7 +9,7 @@ from ftops.data.reading.source import Source
 from ftops.data.screening.judging import Courtroom
 from ftops.records import RowFormat
 from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE
-from ftops.rows.messages import Raw, message_text
+from ftops.rows.messages import JsonObject, message_text
 
 HARMFUL = Rule(
     "harmful", Severity.WARNING, "texts that the provider takes for harmful",
@@ -41,16 +41,16 @@ def find_harmful(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
         yield make_finding(HARMFUL, f"{say_rows(rows.count)}: {shown}", rows)
 
 
-def list_row_texts(format: RowFormat, raw: Raw) -> list[str]:
+def list_row_texts(format: RowFormat, raw: JsonObject) -> list[str]:
     """All texts of a good row."""
     if format is COMPLETION:
         return [cast(str, raw["prompt"]), cast(str, raw["completion"])]
     if format is PREFERENCE:
-        messages = list(cast("dict[str, list[Raw]]", raw["input"])["messages"])
+        messages = list(cast("dict[str, list[JsonObject]]", raw["input"])["messages"])
         for key in OUTPUTS:
-            messages += cast("list[Raw]", raw[key])
+            messages += cast("list[JsonObject]", raw[key])
     else:
-        messages = cast("list[Raw]", raw["messages"])
+        messages = cast("list[JsonObject]", raw["messages"])
     return [message_text(message) for message in messages]
 
 

@@ -12,7 +12,7 @@ from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter
 from ftops.records import RowFormat
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 
 NO_ROWS = Rule(
     "no-rows", Severity.ERROR, "no rows", "The source holds no row that could be used.",
@@ -154,7 +154,7 @@ class Lengths(Check):
             self._add_silent(batch)
         if batch.format is RowFormat.CHAT:
             for raw, place in zip(batch.raws, batch.places, strict=True):
-                if _learns_nothing(cast("list[Raw]", raw["messages"])):
+                if _learns_nothing(cast("list[JsonObject]", raw["messages"])):
                     self._nothing.add(place)
         limit = self._gauge.limit
         if limit is not None and max(lengths) * _BYTES_A_CHARACTER > limit:
@@ -236,7 +236,7 @@ def _count_tokens(row: "Row", counter: "Counter") -> tuple[int, int]:
     return sum(before), last
 
 
-def _learns_nothing(messages: list[Raw]) -> bool:
+def _learns_nothing(messages: list[JsonObject]) -> bool:
     if messages[-1].get("weight", 1) != 0:
         return False
     return not any(

@@ -9,7 +9,7 @@ from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.records import Json, RowFormat
-from ftops.rows.messages import Raw, quoted
+from ftops.rows.messages import JsonObject, quote
 from ftops.rows.tools import CALL_KEYS, find_tool_use, list_calls, list_offered, read_arguments
 
 _W, _A = Severity.WARNING, Severity.ADVICE
@@ -92,16 +92,16 @@ class Calls(Check):
                 yield make_finding(rule, text, seen)
 
 
-def _look(raw: Raw) -> Iterator[tuple[str, str]]:
+def _look(raw: JsonObject) -> Iterator[tuple[str, str]]:
     """Codes of rules that a good chat breaks, each with the reason."""
     offered = list_offered(raw)
     for name in offered:
         if not _TAKEN.fullmatch(name):
-            yield _NAME, quoted(name)
-    for message in cast("list[Raw]", raw["messages"]):
+            yield _NAME, quote(name)
+    for message in cast("list[JsonObject]", raw["messages"]):
         if message.get("weight") == 0 or not any(message.get(key) for key in CALL_KEYS):
             continue
-        calls = cast("list[Raw]", list(list_calls(message)))
+        calls = cast("list[JsonObject]", list(list_calls(message)))
         if len(calls) > 1 and raw.get("parallel_tool_calls") is False:
             yield _PARALLEL, ""
         for call in calls:
@@ -114,7 +114,7 @@ def _look(raw: Raw) -> Iterator[tuple[str, str]]:
                 yield _MISFIT, f"{name}: {reason}"
 
 
-def _find_misfit(arguments: Raw, function: Raw) -> str:
+def _find_misfit(arguments: JsonObject, function: JsonObject) -> str:
     """How the arguments break the schema at its top; "" when they do not, or it is no object's."""
     schema = function.get("parameters") or {"type": "object", "properties": {}}
     assert isinstance(schema, dict)  # in a good row
@@ -122,17 +122,17 @@ def _find_misfit(arguments: Raw, function: Raw) -> str:
     known = properties if isinstance(properties, dict) else {}
     for name in required if isinstance(required, list) else ():
         if isinstance(name, str) and name not in arguments:
-            return f"{quoted(name)} is missing"
+            return f"{quote(name)} is missing"
     for name, value in arguments.items():
         if name in known:
             if wrong := _find_wrong_value(value, known[name]):
-                return f"{quoted(name)} {wrong}"
+                return f"{quote(name)} {wrong}"
         elif not _is_open(schema):
-            return f"{quoted(name)} is not among its parameters"
+            return f"{quote(name)} is not among its parameters"
     return ""
 
 
-def _is_open(schema: Raw) -> bool:
+def _is_open(schema: JsonObject) -> bool:
     """Whether it takes what is not among its properties, or describes them in another way."""
     if schema.get("additionalProperties") not in (None, False):
         return True

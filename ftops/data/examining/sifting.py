@@ -19,7 +19,7 @@ from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_li
 from ftops.records import RowFormat
 from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE, check_format, without_nulls
 from ftops.rows.json_values import count_strings, has_nul, has_null
-from ftops.rows.messages import BadRow, Raw, UnexpectedKeys, message_text
+from ftops.rows.messages import InvalidRow, JsonObject, UnexpectedKeys, message_text
 from ftops.rows.tools import answer_text, number_calls, write_tools
 from ftops.text import all_to_nfc, json_to_nfc, to_nfc
 
@@ -44,7 +44,7 @@ class RowBatch:
     """
 
     format: RowFormat
-    raws: list[Raw]
+    raws: list[JsonObject]
     places: Sequence[int]
     prompts: Sequence[str]
     completions: Sequence[str]
@@ -147,27 +147,27 @@ class Sifter:
         return f"a {found} row; {self._unit} {self._first} began with {self.format} rows"
 
     def _sift_each(self, batch: Batch) -> RowBatch:
-        raws: list[Raw] = []
+        raws: list[JsonObject] = []
         places: list[int] = []
         faults = batch.faults
         for index, (value, place) in enumerate(zip(batch.values, batch.places, strict=True)):
             try:
                 line = batch.lines[index] if batch.lines is not None else b""
-                row = cast(Raw, value)
+                row = cast(JsonObject, value)
                 try:
                     found, strings = check_format(value)
-                except BadRow:
+                except InvalidRow:
                     row, found, strings = _check_without_nulls(value)
                 check_placeholders(row, found)
                 if line and count_quotes(line) != 2 * strings:
-                    raise BadRow(duplicate_reason(line), "duplicate-key")
+                    raise InvalidRow(duplicate_reason(line), "duplicate-key")
                 if has_nul(value):
-                    raise BadRow("it holds the character U+0000", "nul-character")
+                    raise InvalidRow("it holds the character U+0000", "nul-character")
                 if self.format is None:
                     self.format, self._first = found, place
                 elif found is not self.format:
-                    raise BadRow(self._say_mixed(found), "mixed-formats")
-            except BadRow as problem:
+                    raise InvalidRow(self._say_mixed(found), "mixed-formats")
+            except InvalidRow as problem:
                 error = problem
                 if isinstance(problem, UnexpectedKeys):
                     error = classify_unexpected(problem)
@@ -182,34 +182,36 @@ class Sifter:
         return _gather(self.format or COMPLETION, raws, places, faults)
 
 
-def _check_without_nulls(value: object) -> tuple[Raw, RowFormat, int]:
+def _check_without_nulls(value: object) -> tuple[JsonObject, RowFormat, int]:
     """A record that is no row as a row without its nulls, its shape, and how many strings it has.
 
-    BadRow when it is none either.
+    InvalidRow when it is none either.
     """
     strings = count_strings(value) if has_null(value) else None
-    row = cast(Raw, value) if strings is None else without_nulls(cast(Raw, value))
+    row = cast(JsonObject, value) if strings is None else without_nulls(cast(JsonObject, value))
     return row, check_format(row)[0], strings or 0
 
 
-def _gather(format: RowFormat, raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:
+def _gather(
+    format: RowFormat, raws: list[JsonObject], places: list[int], faults: list[Fault]
+) -> RowBatch:
     if format is COMPLETION:
         prompts = [cast(str, raw["prompt"]) for raw in raws]
         completions = [cast(str, raw["completion"]) for raw in raws]
     elif format is PREFERENCE:
         return _gather_preferences(raws, places, faults)
     else:
-        chats = [cast("list[Raw]", raw["messages"]) for raw in raws]
+        chats = [cast("list[JsonObject]", raw["messages"]) for raw in raws]
         prompts = ["\n".join(map(answer_text, chat[:-1])) for chat in chats]
         completions = [answer_text(chat[-1]) for chat in chats]
     return RowBatch(format, raws, places, prompts, completions, faults)
 
 
-def _gather_preferences(raws: list[Raw], places: list[int], faults: list[Fault]) -> RowBatch:
-    asked = [cast("dict[str, list[Raw]]", raw["input"])["messages"] for raw in raws]
+def _gather_preferences(raws: list[JsonObject], places: list[int], faults: list[Fault]) -> RowBatch:
+    asked = [cast("dict[str, list[JsonObject]]", raw["input"])["messages"] for raw in raws]
     prompts = ["\n".join(map(answer_text, chat)) for chat in asked]
     completions, others = (
-        [message_text(cast("list[Raw]", raw[key])[0]) for raw in raws] for key in OUTPUTS
+        [message_text(cast("list[JsonObject]", raw[key])[0]) for raw in raws] for key in OUTPUTS
     )
     return RowBatch(PREFERENCE, raws, places, prompts, completions, faults, others)
 
@@ -217,9 +219,9 @@ def _gather_preferences(raws: list[Raw], places: list[int], faults: list[Fault])
 def _take_pairs(batch: Batch) -> RowBatch | None:
     """The batch as rows, when all of its records are good pairs; else None."""
     values = batch.values
-    if set(map(type, values)) != {dict} or set(map(len, cast("list[Raw]", values))) != {2}:
+    if set(map(type, values)) != {dict} or set(map(len, cast("list[JsonObject]", values))) != {2}:
         return None
-    raws = cast("list[Raw]", values)
+    raws = cast("list[JsonObject]", values)
     try:
         pairs = cast("list[tuple[str, str]]", list(map(_PAIR, raws)))
     except KeyError:

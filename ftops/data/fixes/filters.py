@@ -10,7 +10,7 @@ from ftops.data.fixes.fix import LEFT_OUT, Choice, Hashes, Portion, RowFilter, V
 from ftops.data.identity import raw_id
 from ftops.data.rows import Row
 from ftops.records import Json, RowFormat
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 from ftops.rows.tools import answer_text
 
 _PART = 1 << 17  # values of which a set is held
@@ -143,7 +143,7 @@ class DropMarked(RowFilter):
 
 def name_rows(portion: Portion) -> Sequence[str]:
     """The id of each row."""
-    raws: Sequence[Raw] = portion.raws
+    raws: Sequence[JsonObject] = portion.raws
     if portion.format is RowFormat.COMPLETION:
         pairs = zip(portion.prompts, portion.completions, strict=True)
         raws = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, TypeAlias, cast
 
 from ftops.data.reading.batches import Fault
 from ftops.records import Json, RowFormat
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 
 Kind: TypeAlias = Literal["text", "texts", "labels", "number"]
 
@@ -41,7 +41,7 @@ class Portion:
 
     format: RowFormat
     places: Sequence[int]
-    raws: Sequence[Raw]
+    raws: Sequence[JsonObject]
     prompts: Sequence[str] = ()
     completions: Sequence[str] = ()
     refused: list[Fault] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Portion:
             return [value for value, flag in zip(values, flags, strict=True) if flag]
 
         self.places = cast("list[int]", chosen(self.places))
-        self.raws = cast("list[Raw]", chosen(self.raws)) if self.raws else self.raws
+        self.raws = cast("list[JsonObject]", chosen(self.raws)) if self.raws else self.raws
         if self.format is RowFormat.COMPLETION:
             self.prompts = cast("list[str]", chosen(self.prompts))
             self.completions = cast("list[str]", chosen(self.completions))

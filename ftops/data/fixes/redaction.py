@@ -16,8 +16,8 @@ from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format
 from ftops.rows.messages import (
     ARGUMENT_KEYS,
-    BadRow,
-    Raw,
+    InvalidRow,
+    JsonObject,
     change_texts,
     list_arguments,
     list_texts,
@@ -32,8 +32,8 @@ class Replaced:
 
     place: int
     code: str
-    before: str | Raw
-    after: str | Raw
+    before: str | JsonObject
+    after: str | JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Redact(TextFix):
         called = self._look([text for row in calls for text in row], json=True)
         if not found and not called:
             return [], []
-        raws: list[Raw] = []
+        raws: list[JsonObject] = []
         replaced: list[Replaced] = []
         faults: dict[int, Fault] = {}
         for place, raw, held, asked in zip(portion.places, portion.raws, texts, calls, strict=True):
@@ -143,7 +143,7 @@ class Redact(TextFix):
             try:
                 if codes:
                     check_format(new)
-            except BadRow as error:
+            except InvalidRow as error:
                 faults[place] = Fault(place, error.code, f"{error}, redacted", record=new)
         portion.raws = raws
         if faults:
@@ -161,11 +161,13 @@ def _list_codes(looked: Iterable[tuple[Mapping[str, _Clean], Sequence[str]]]) ->
     return list(codes)
 
 
-def _change(raw: Raw, found: Mapping[str, _Clean], called: Mapping[str, _Clean]) -> Raw:
+def _change(
+    raw: JsonObject, found: Mapping[str, _Clean], called: Mapping[str, _Clean]
+) -> JsonObject:
     """The row with clean texts, and with clean arguments of its calls."""
 
     def clean(known: Mapping[str, _Clean], text: str) -> str:
         return known[text].text if text in known else text
 
     new = change_texts(raw, partial(clean, found))
-    return cast(Raw, change_texts(new, partial(clean, called), ARGUMENT_KEYS))
+    return cast(JsonObject, change_texts(new, partial(clean, called), ARGUMENT_KEYS))

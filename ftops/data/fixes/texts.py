@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ftops.data.fixes.fix import Portion, TextFix, Value
 from ftops.data.reading.batches import Fault
-from ftops.rows.messages import quoted
+from ftops.rows.messages import quote
 from ftops.text import to_nfc
 
 _BLANKS = " \t\u00a0\u3000"
@@ -272,7 +272,7 @@ class LabelMap(TextFix):
         if None in mapped:
             for place, text, found in zip(portion.places, portion.completions, mapped, strict=True):
                 if found is None:
-                    reason = f"the label {quoted(text)} is not in the plan's label map"
+                    reason = f"the label {quote(text)} is not in the plan's label map"
                     portion.refused.append(Fault(place, "unknown-label", reason))
         portion.completions = [
             text if found is None else found

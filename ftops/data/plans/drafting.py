@@ -32,7 +32,7 @@ from ftops.data.samples.marking import Marked
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 
 Ask = Callable[[Proposal, Deed], bool]
 _KEPT_BYTES = 8 << 20  # of a workbook, which is packed
@@ -256,7 +256,7 @@ def open_planned(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
     return open_source(path, wanted)
 
 
-def _is_prepared(record: Raw, wanted: ReadOptions) -> bool:
+def _is_prepared(record: JsonObject, wanted: ReadOptions) -> bool:
     if wanted.layout is None:
         return set(record) == {"prompt", "completion"}
     found = match(record)

@@ -21,7 +21,7 @@ from ftops.data.reading.batches import Batches
 from ftops.data.reading.source import Source
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
-from ftops.rows.messages import Raw
+from ftops.rows.messages import JsonObject
 from ftops.rows.tools import number_calls
 from ftops.text import json_to_nfc, to_nfc
 
@@ -143,7 +143,7 @@ def hash_questions(portion: Portion) -> Iterable[int]:
     return [_hash_json(_asked(raw)) for raw in map(number_calls, portion.raws)]
 
 
-def _asked(raw: Raw) -> object:
+def _asked(raw: JsonObject) -> object:
     if "input" in raw:
         return raw["input"]
     return {**raw, "messages": cast("list[Json]", raw["messages"])[:-1]}

@@ -17,10 +17,10 @@ from ftops.data.fixes.records import DropBadRows
 from ftops.data.fixes.redaction import Redact, Replaced
 from ftops.data.fixes.registry import FIXES
 from ftops.data.reading.batches import Batch, Fault
-from ftops.data.rows import BadRows
+from ftops.data.rows import RowErrors
 from ftops.records import DataPlan, PlanStep, RowFormat
 from ftops.rows.json_values import Literal
-from ftops.rows.messages import Raw, change_texts
+from ftops.rows.messages import JsonObject, change_texts
 from ftops.rows.tools import change_arguments
 
 COMPLETION = RowFormat.COMPLETION
@@ -78,7 +78,7 @@ class Treatment:
         self.choices = [fix for fix in fixes if isinstance(fix, Choice)]
         hides = any(isinstance(fix, Redact) for fix in fixes)
         self.deeds: dict[str, Deed] = {}
-        self.bad = BadRows(name)
+        self.bad = RowErrors(name)
         self.rows = 0
         self._records = [fix for fix in fixes if isinstance(fix, RecordFix)]
         self._steps = [fix for fix in fixes if isinstance(fix, TextFix | RowFilter)]
@@ -119,7 +119,7 @@ class Treatment:
         if not rows.faults:
             return _to_portion(rows), []
         left: list[Fault] = []
-        mended: list[tuple[int, Raw]] = []
+        mended: list[tuple[int, JsonObject]] = []
         for fault in rows.faults:
             found = self._mend(fault)
             if isinstance(found, Fault):
@@ -134,7 +134,7 @@ class Treatment:
         again = self._sifter.sift(Batch(values, [place for place, _ in both]))
         return _to_portion(again), left
 
-    def _mend(self, fault: Fault) -> Raw | Fault:
+    def _mend(self, fault: Fault) -> JsonObject | Fault:
         """A good row, or the fault that no fix can mend."""
         for fix in self._records:
             if fault.code not in fix.CODES or fault.record is None:
@@ -235,7 +235,10 @@ def _note_dropped(deed: Deed, portion: Portion, flags: Sequence[bool]) -> None:
 
 
 def _change_raws(deed: Deed, portion: Portion, change: Callable[[str], str]) -> None:
-    raws = [change_arguments(cast(Raw, change_texts(raw, change)), change) for raw in portion.raws]
+    raws = [
+        change_arguments(cast(JsonObject, change_texts(raw, change)), change)
+        for raw in portion.raws
+    ]
     for place, old, new in zip(portion.places, portion.raws, raws, strict=True):
         if old != new:
             deed.count += 1

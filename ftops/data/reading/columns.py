@@ -13,10 +13,10 @@ from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_li
 from ftops.data.values import WHOLE_NUMBER, find_kind, write_value
 from ftops.errors import DatasetError
 from ftops.rows.json_values import count_strings
-from ftops.rows.messages import BadRow, Raw
+from ftops.rows.messages import InvalidRow, JsonObject
 
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
-MakeRow: TypeAlias = Callable[[Raw], Raw]
+MakeRow: TypeAlias = Callable[[JsonObject], JsonObject]
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _TEXTS = ("prompt", "completion")
@@ -159,7 +159,7 @@ def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> Datas
 def make_pair(prompt: Render, completion: Render) -> MakeRow:
     """What turns a record into a pair of prompt and completion."""
 
-    def make(record: Raw) -> Raw:
+    def make(record: JsonObject) -> JsonObject:
         try:
             return {"prompt": prompt(record), "completion": completion(record)}
         except NoText as error:
@@ -203,14 +203,14 @@ def make_rows(batches: Batches, make: MakeRow) -> Batches:
         yield _apply(batch, make)
 
 
-def _make_exactly(record: Raw, line: bytes | None, make: MakeRow) -> Raw:
+def _make_exactly(record: JsonObject, line: bytes | None, make: MakeRow) -> JsonObject:
     """The row, with the digits of the line where a number would lose some."""
     try:
         return make(record)
     except NoText:
         if line is None:
             raise
-        return make(cast(Raw, read_literally(line)))
+        return make(cast(JsonObject, read_literally(line)))
 
 
 def _apply(batch: Batch, make: MakeRow) -> Batch:
@@ -228,7 +228,7 @@ def _apply(batch: Batch, make: MakeRow) -> Batch:
             row = _make_exactly(record, lines[index] if lines is not None else None, make)
         except NoText as error:
             out.faults.append(Fault(place, error.code, str(error), record=error.row))
-        except BadRow as error:
+        except InvalidRow as error:
             out.faults.append(Fault(place, error.code, str(error)))
         except MissingColumn as error:
             out.faults.append(Fault(place, "missing-key", str(error)))

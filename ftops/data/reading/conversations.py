@@ -13,7 +13,7 @@ import orjson
 
 from ftops.data.reading.tool_definitions import read_json, read_tools
 from ftops.records import Json
-from ftops.rows.messages import BadRow, Raw, kind_of, quoted
+from ftops.rows.messages import InvalidRow, JsonObject, describe_type, quote
 
 _SPEAKER_KEYS = ("role", "from")
 _TEXT_KEYS = ("content", "value")
@@ -51,7 +51,7 @@ def is_foreign_chat(record: Mapping[str, object]) -> bool:
     return any(_is_foreign(message) for message in messages if isinstance(message, dict))
 
 
-def _is_foreign(message: Raw) -> bool:
+def _is_foreign(message: JsonObject) -> bool:
     if "from" in message and "role" not in message:
         return True
     role, calls = message.get("role"), message.get("tool_calls")
@@ -67,7 +67,7 @@ def _is_foreign(message: Raw) -> bool:
 def read_conversation(
     turns: Json, key: str, *, system: Json = None, tools: Json = None
 ) -> dict[str, Json]:
-    """A chat row of the API, of the list `turns` that stands under `key`; BadRow when it is none.
+    """The chat row for the list `turns` under `key`; InvalidRow when it is no conversation.
 
     `system` becomes the first message, and `tools` (a list, or JSON text of one) the row's tools.
     """
@@ -75,23 +75,23 @@ def read_conversation(
     messages = read_messages(turns, key, offered)
     if system:
         if not isinstance(system, str):
-            raise BadRow(f"system is {kind_of(system)}, not text", "not-text")
+            raise InvalidRow(f"system is {describe_type(system)}, not text", "not-text")
         if messages[0]["role"] in ("system", "developer"):
-            raise BadRow(f"system stands there, and {key} begins with a system message, too")
+            raise InvalidRow(f"system stands there, and {key} begins with a system message, too")
         messages.insert(0, {"role": "system", "content": system})
-    row: Raw = {"messages": cast(Json, messages)}
+    row: JsonObject = {"messages": cast(Json, messages)}
     return {**row, "tools": cast(Json, offered)} if offered else row
 
 
-def read_messages(turns: Json, key: str, offered: Sequence[Raw] = ()) -> list[Raw]:
-    """The messages of a conversation; BadRow names the turn that cannot be one.
+def read_messages(turns: Json, key: str, offered: Sequence[JsonObject] = ()) -> list[JsonObject]:
+    """The messages of a conversation; InvalidRow names the turn that cannot be one.
 
     Where tools are `offered`, or turns of tools stand there, `<tool_call>` and `<tool_response>` in
     texts are calls and their answers.
     """
     if not isinstance(turns, list) or not turns:
-        found = "an empty list" if turns == [] else kind_of(turns)
-        raise BadRow(f"{key} is {found}, not a list of messages")
+        found = "an empty list" if turns == [] else describe_type(turns)
+        raise InvalidRow(f"{key} is {found}, not a list of messages")
     used = any(_role_of(turn) in (_TOOL, _CALL) for turn in turns)
     reader = _Reader(bool(offered) or used, offered)
     for index, turn in enumerate(turns):
@@ -102,8 +102,8 @@ def read_messages(turns: Json, key: str, offered: Sequence[Raw] = ()) -> list[Ra
 class _Reader:
     """Takes turns in their order, and gives calls the ids by which answers find them."""
 
-    def __init__(self, calls: bool, offered: Sequence[Raw] = ()) -> None:
-        self.messages: list[Raw] = []
+    def __init__(self, calls: bool, offered: Sequence[JsonObject] = ()) -> None:
+        self.messages: list[JsonObject] = []
         self._calls = calls
         self._parameters = dict(map(_list_parameters, offered))
         self._waiting: list[str] = []
@@ -111,7 +111,7 @@ class _Reader:
 
     def add(self, turn: Json, where: str) -> None:
         if not isinstance(turn, dict):
-            raise BadRow(f"{where} is {kind_of(turn)}, not an object")
+            raise InvalidRow(f"{where} is {describe_type(turn)}, not an object")
         turn = {name: value for name, value in turn.items() if value is not None}
         role, text = _role_of(turn), _find_text(turn, where)
         known = {*_SPEAKER_KEYS, *_TEXT_KEYS, "parts", *_CARRIED}
@@ -119,8 +119,8 @@ class _Reader:
             name for name, value in turn.items() if name not in known and value not in ("", [])
         ]
         if extra:
-            raise BadRow(
-                f"{where} has {', '.join(map(quoted, extra))}: a message has no place for it"
+            raise InvalidRow(
+                f"{where} has {', '.join(map(quote, extra))}: a message has no place for it"
             )
         if role == _CALL:
             self._add_calls(_read_calls(text, where), None)
@@ -128,13 +128,13 @@ class _Reader:
             self._add_answers(turn, text, where)
         elif not role:
             said = next((turn[name] for name in _SPEAKER_KEYS if name in turn), None)
-            shown = quoted(said) if isinstance(said, str) else kind_of(said)
-            raise BadRow(f"{where}: the role {shown} is none that is known here", "bad-role")
+            shown = quote(said) if isinstance(said, str) else describe_type(said)
+            raise InvalidRow(f"{where}: the role {shown} is none that is known here", "bad-role")
         else:
             self._add_text(turn, role, text, where)
 
-    def _add_text(self, turn: Raw, role: str, text: Json, where: str) -> None:
-        message: Raw = {"role": role, **({} if text is None else {"content": text})}
+    def _add_text(self, turn: JsonObject, role: str, text: Json, where: str) -> None:
+        message: JsonObject = {"role": role, **({} if text is None else {"content": text})}
         message |= {name: turn[name] for name in _CARRIED if turn.get(name) not in (None, [])}
         marked = self._calls and role == "assistant" and isinstance(text, str)
         if marked and "<tool_call>" in cast(str, text):
@@ -142,7 +142,7 @@ class _Reader:
             found = [call for block in blocks for call in _read_calls(block, where)]
             rest = _CALL_BLOCK.sub("", cast(str, text)).strip()
             if not found or "<tool_call>" in rest:
-                raise BadRow(f"{where} has a <tool_call> that is not closed", "bad-call")
+                raise InvalidRow(f"{where} has a <tool_call> that is not closed", "bad-call")
             self._add_calls(found, rest or None)
             return
         if "tool_calls" in message:
@@ -150,22 +150,30 @@ class _Reader:
             message["tool_calls"] = cast(Json, self._name_calls(message["tool_calls"], where))
         self.messages.append(message)
 
-    def _add_calls(self, calls: Sequence[Raw], text: str | None) -> None:
+    def _add_calls(self, calls: Sequence[JsonObject], text: str | None) -> None:
         named = self._name_calls(cast(Json, [{"function": call} for call in calls]), "")
-        message: Raw = {"role": "assistant", "content": text, "tool_calls": cast(Json, named)}
+        message: JsonObject = {
+            "role": "assistant",
+            "content": text,
+            "tool_calls": cast(Json, named),
+        }
         self.messages.append(message)
 
-    def _name_calls(self, calls: Json, where: str) -> list[Raw]:
+    def _name_calls(self, calls: Json, where: str) -> list[JsonObject]:
         """The calls as the API writes them; those without an id get one."""
         if not isinstance(calls, list):
-            raise BadRow(f"{where}.tool_calls is {kind_of(calls)}, not a list", "bad-call")
-        named: list[Raw] = []
+            raise InvalidRow(
+                f"{where}.tool_calls is {describe_type(calls)}, not a list", "bad-call"
+            )
+        named: list[JsonObject] = []
         for call in calls:
             if not isinstance(call, dict):
-                raise BadRow(f"{where}.tool_calls holds {kind_of(call)}, not objects", "bad-call")
+                raise InvalidRow(
+                    f"{where}.tool_calls holds {describe_type(call)}, not objects", "bad-call"
+                )
             function = call.get("function", call)
             if not isinstance(function, dict):
-                raise BadRow(f"{where}: a call without name and arguments", "bad-call")
+                raise InvalidRow(f"{where}: a call without name and arguments", "bad-call")
             self._made += 1
             said = call.get("id")
             name = said if isinstance(said, str) and said else f"call_{self._made}"
@@ -176,17 +184,17 @@ class _Reader:
         self._waiting = [cast(str, call["id"]) for call in named]
         return named
 
-    def _add_answers(self, turn: Raw, text: Json, where: str) -> None:
+    def _add_answers(self, turn: JsonObject, text: Json, where: str) -> None:
         texts: list[Json] = [text]
         if self._calls and isinstance(text, str) and "<tool_response>" in text:
             texts = [*_ANSWER_BLOCK.findall(text)]
         for one in texts:
             said = turn.get("tool_call_id")
             if said is None and not self._waiting:
-                raise BadRow(f"{where} answers a call that was not made", "stray-answer")
+                raise InvalidRow(f"{where} answers a call that was not made", "stray-answer")
             name = said if said is not None else self._waiting[0]
             self._waiting = [other for other in self._waiting if other != name]
-            message: Raw = {"role": "tool", "tool_call_id": name, "content": one}
+            message: JsonObject = {"role": "tool", "tool_call_id": name, "content": one}
             self.messages.append(
                 message | {key: turn[key] for key in ("name", "weight") if key in turn}
             )
@@ -202,13 +210,13 @@ def _role_of(turn: Json) -> str:
     return _ROLES.get(said.strip().lower(), "") if isinstance(said, str) else ""
 
 
-def _find_text(turn: Raw, where: str) -> Json:
+def _find_text(turn: JsonObject, where: str) -> Json:
     """What the turn says: text, or a list of parts; None where it only calls tools."""
     if "parts" in turn:
         return _join_parts(turn["parts"], where)
     text = next((turn[key] for key in _TEXT_KEYS if key in turn), None)
     if not isinstance(text, str | list | None):
-        raise BadRow(f"{where} is {kind_of(text)}, not text", "not-text")
+        raise InvalidRow(f"{where} is {describe_type(text)}, not text", "not-text")
     return text
 
 
@@ -217,34 +225,34 @@ def _join_parts(parts: Json, where: str) -> str:
     for part in parts if isinstance(parts, list) else ():
         text = part.get("text") if isinstance(part, dict) else part
         if not isinstance(text, str) or (isinstance(part, dict) and len(part) > 1):
-            names = ", ".join(part) if isinstance(part, dict) else kind_of(part)
-            raise BadRow(f"{where} has a part that is not text alone: {names}")
+            names = ", ".join(part) if isinstance(part, dict) else describe_type(part)
+            raise InvalidRow(f"{where} has a part that is not text alone: {names}")
         texts.append(text)
     return "".join(texts)
 
 
-def _read_calls(text: Json, where: str) -> list[Raw]:
+def _read_calls(text: Json, where: str) -> list[JsonObject]:
     """The calls, each with name and arguments, that JSON text (of one, or a list) holds."""
     try:
         value = read_json(text)
     except ValueError:
-        shown = quoted(text) if isinstance(text, str) else kind_of(text)
-        raise BadRow(f"{where} is a call, and not JSON: {shown}", "bad-call") from None
+        shown = quote(text) if isinstance(text, str) else describe_type(text)
+        raise InvalidRow(f"{where} is a call, and not JSON: {shown}", "bad-call") from None
     calls = value if isinstance(value, list) else [value]
     for call in calls:
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-            raise BadRow(f"{where} is a call without a name", "bad-call")
-    return cast("list[Raw]", calls)
+            raise InvalidRow(f"{where} is a call without a name", "bad-call")
+    return cast("list[JsonObject]", calls)
 
 
-def read_calls(value: Json, key: str) -> Raw:
+def read_calls(value: Json, key: str) -> JsonObject:
     """The assistant's message that makes the calls in `value`: a list, or JSON text of one."""
     reader = _Reader(calls=True)
     reader._add_calls(_read_calls(value, key), None)
     return reader.messages[0]
 
 
-def _list_parameters(tool: Raw) -> tuple[Json, Collection[str] | None]:
+def _list_parameters(tool: JsonObject) -> tuple[Json, Collection[str] | None]:
     """The name of a tool of the API and its parameters; None where its schema does not list any."""
     function = tool["function"]
     about = function if isinstance(function, dict) else {}
@@ -254,7 +262,7 @@ def _list_parameters(tool: Raw) -> tuple[Json, Collection[str] | None]:
     return name if isinstance(name, str) else None, listed if isinstance(listed, dict) else None
 
 
-def _write_function(function: Raw, parameters: Collection[str] | None) -> Raw:
+def _write_function(function: JsonObject, parameters: Collection[str] | None) -> JsonObject:
     """Name and arguments of a call, the arguments as JSON text.
 
     Nulls of what is none of the tool's `parameters` are left out: they stand there in a table for
@@ -268,24 +276,24 @@ def _write_function(function: Raw, parameters: Collection[str] | None) -> Raw:
     try:
         text = given if isinstance(given, str) else orjson.dumps(given).decode()
     except TypeError:  # bytes or decimals of a table
-        raise BadRow("the arguments of a call hold what JSON cannot", "bad-call") from None
+        raise InvalidRow("the arguments of a call hold what JSON cannot", "bad-call") from None
     return {"name": function.get("name"), "arguments": text}
 
 
-def read_transcript(text: str, key: str) -> list[Raw]:
+def read_transcript(text: str, key: str) -> list[JsonObject]:
     """The messages of one text in which turns begin with "Human:" and "Assistant:"."""
     parts = _TURN.split(text)
     if parts[0].strip() or len(parts) < 3:
-        raise BadRow(f"{key} does not begin with a turn of Human: or Assistant:")
+        raise InvalidRow(f"{key} does not begin with a turn of Human: or Assistant:")
     turns = zip(parts[1::2], parts[2::2], strict=True)
     roles = {"Human": "user", "Assistant": "assistant"}
     return [{"role": roles[who], "content": said.strip()} for who, said in turns]
 
 
-def read_preference(question: Sequence[Raw], chosen: Json, rejected: Json) -> Raw:
+def read_preference(question: Sequence[JsonObject], chosen: Json, rejected: Json) -> JsonObject:
     """A preference row of the API; without `question` it is what both conversations begin with.
 
-    BadRow when more than the last message differs, or an answer is none of the assistant.
+    InvalidRow when more than the last message differs, or an answer is none of the assistant.
     """
     answers = [_read_answer(chosen, "chosen"), _read_answer(rejected, "rejected")]
     first, second = answers
@@ -293,13 +301,17 @@ def read_preference(question: Sequence[Raw], chosen: Json, rejected: Json) -> Ra
     while shared < min(len(first), len(second)) - 1 and first[shared] == second[shared]:
         shared += 1
     if len(first) - shared != 1 or len(second) - shared != 1:
-        raise BadRow("chosen and rejected differ in more than their last message", "bad-preference")
+        raise InvalidRow(
+            "chosen and rejected differ in more than their last message", "bad-preference"
+        )
     begun = first[:shared]
     if question and begun and not _says_same(question, begun):
-        raise BadRow("chosen and rejected do not begin with what the prompt says", "bad-preference")
+        raise InvalidRow(
+            "chosen and rejected do not begin with what the prompt says", "bad-preference"
+        )
     asked = begun or [*question]
     if not asked:
-        raise BadRow("no prompt, and chosen and rejected begin with none", "bad-preference")
+        raise InvalidRow("no prompt, and chosen and rejected begin with none", "bad-preference")
     return {
         "input": {"messages": cast(Json, asked)},
         "preferred_output": cast(Json, first[shared:]),
@@ -307,7 +319,7 @@ def read_preference(question: Sequence[Raw], chosen: Json, rejected: Json) -> Ra
     }
 
 
-def _says_same(question: Iterable[Raw], begun: Sequence[Raw]) -> bool:
+def _says_same(question: Iterable[JsonObject], begun: Sequence[JsonObject]) -> bool:
     """Whether the messages end with those of the question; a system message may stand before."""
     wanted = [(one["role"], str(one.get("content")).strip()) for one in question]
     said = [(one["role"], str(one.get("content")).strip()) for one in begun]
@@ -316,7 +328,7 @@ def _says_same(question: Iterable[Raw], begun: Sequence[Raw]) -> bool:
     )
 
 
-def _read_answer(value: Json, key: str) -> list[Raw]:
+def _read_answer(value: Json, key: str) -> list[JsonObject]:
     if isinstance(value, str):
         if value.startswith("\n\nHuman:"):
             return read_transcript(value, key)

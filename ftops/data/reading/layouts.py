@@ -20,7 +20,7 @@ from ftops.data.reading.conversations import (
 )
 from ftops.data.reading.tool_definitions import read_tools
 from ftops.records import Json
-from ftops.rows.messages import BadRow, Raw
+from ftops.rows.messages import InvalidRow, JsonObject
 
 TEXT: tuple[type, ...] = (str, int, float, bool)
 _LIST, _FLAG, _OBJECT = (list,), (bool,), (dict,)
@@ -58,7 +58,7 @@ class Layout:
     wider: str = ""
     asked_only: bool = False  # read when it is named, never because it was recognised
     kept: bool = False  # already what is trained on
-    only: Callable[[Raw], bool] | None = None
+    only: Callable[[JsonObject], bool] | None = None
     keys: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,20 +75,20 @@ class Layout:
         prompt = r"\n".join(f"{{{names[key]}}}" for key in asked if key in names)
         return f"--prompt '{prompt}' --completion {shlex.quote(names.get(answer, answer))}"
 
-    def fits(self, record: Raw) -> bool:
+    def fits(self, record: JsonObject) -> bool:
         """Whether the record has the keys, with values of these kinds."""
         return all(isinstance(record.get(key), kinds) for key, kinds in self.required.items()) and (
             self.only is None or self.only(record)
         )
 
 
-def _text_of(record: Raw, key: str) -> str:
+def _text_of(record: JsonObject, key: str) -> str:
     """The text under a key; "" where there is none."""
     value = record.get(key)
     return "" if value is None else to_text(key, value)
 
 
-def _join(record: Raw, keys: Sequence[str]) -> str:
+def _join(record: JsonObject, keys: Sequence[str]) -> str:
     return "\n".join(text for text in (_text_of(record, key) for key in keys) if text)
 
 
@@ -96,7 +96,7 @@ def _read_pair(*keys: str) -> MakeRow:
     """Rows of texts: the last key is the completion; the others, where filled, are the prompt."""
     *asked, answer = keys
 
-    def read(record: Raw) -> Raw:
+    def read(record: JsonObject) -> JsonObject:
         value = record.get(answer)
         completion = str(value) if type(value) is int else value
         return {"prompt": _join(record, asked), "completion": completion}
@@ -132,14 +132,14 @@ def _pair(
 def _read_chat(*asked: str, answer: str, system: str) -> MakeRow:
     """Rows of texts as chats: perhaps a system message and earlier turns, a question, an answer."""
 
-    def read(record: Raw) -> Raw:
+    def read(record: JsonObject) -> JsonObject:
         turns: list[Json] = []
         if instructions := _text_of(record, system):
             turns.append({"role": "system", "content": instructions})
         history = record.get("history") or []
         for index, pair in enumerate(history if isinstance(history, list) else [history]):
             if not isinstance(pair, list) or len(pair) != 2:
-                raise BadRow(f"history[{index}] is not a question and its answer")
+                raise InvalidRow(f"history[{index}] is not a question and its answer")
             turns += [
                 {"role": "user", "content": pair[0]},
                 {"role": "assistant", "content": pair[1]},
@@ -152,7 +152,7 @@ def _read_chat(*asked: str, answer: str, system: str) -> MakeRow:
 
 
 def _read_conversations(key: str) -> MakeRow:
-    def read(record: Raw) -> Raw:
+    def read(record: JsonObject) -> JsonObject:
         row = read_conversation(
             record.get(key), key, system=record.get("system"), tools=record.get("tools")
         )
@@ -162,13 +162,13 @@ def _read_conversations(key: str) -> MakeRow:
     return read
 
 
-def _read_prompt_messages(record: Raw) -> Raw:
+def _read_prompt_messages(record: JsonObject) -> JsonObject:
     asked, answered = record.get("prompt"), record.get("completion")
     turns = [*asked, *answered] if isinstance(asked, list) and isinstance(answered, list) else None
     return read_conversation(turns, "prompt and completion", tools=record.get("tools"))
 
 
-def _read_contents(record: Raw) -> Raw:
+def _read_contents(record: JsonObject) -> JsonObject:
     row = read_conversation(record.get("contents"), "contents", tools=None)
     said = record.get("systemInstruction") or record.get("system_instruction")
     if not said:
@@ -181,16 +181,16 @@ def _read_contents(record: Raw) -> Raw:
 def _read_answers(*asked: str, answers: str) -> MakeRow:
     """Questions with a list of answers, which is read where they are all the same."""
 
-    def read(record: Raw) -> Raw:
+    def read(record: JsonObject) -> JsonObject:
         value = record.get(answers)
         texts = value.get("text") if isinstance(value, dict) else value
         listed = texts if isinstance(texts, list) else [texts]
         if not listed or not all(isinstance(text, str) for text in listed):
-            raise BadRow(f"{answers} holds no text, or more than texts", "not-text")
+            raise InvalidRow(f"{answers} holds no text, or more than texts", "not-text")
         different = list(dict.fromkeys(cast("list[str]", listed)))
         if len(different) > 1:
             reason = f"{answers} holds {len(different)} different texts, and a completion is one"
-            raise BadRow(reason, "not-text")
+            raise InvalidRow(reason, "not-text")
         return {"prompt": _join(record, asked), "completion": different[0]}
 
     return read
@@ -199,12 +199,12 @@ def _read_answers(*asked: str, answers: str) -> MakeRow:
 def _read_preference(*asked: str, question: str = "") -> MakeRow:
     """Two answers to what the keys `asked` say, or to the conversation under `question`."""
 
-    def read(record: Raw) -> Raw:
+    def read(record: JsonObject) -> JsonObject:
         if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it
-            raise BadRow(
+            raise InvalidRow(
                 "messages is not what chosen says, and nothing is made of it", "other-keys"
             )
-        before: list[Raw] = []
+        before: list[JsonObject] = []
         if instructions := record.get("system"):
             before.append({"role": "system", "content": instructions})
         talk = record.get(question) if question else None
@@ -215,24 +215,24 @@ def _read_preference(*asked: str, question: str = "") -> MakeRow:
         row = read_preference(before, record.get("chosen"), record.get("rejected"))
         offered = read_tools(record.get("tools"))
         if offered:
-            row["input"] = {**cast(Raw, row["input"]), "tools": cast(Json, offered)}
+            row["input"] = {**cast(JsonObject, row["input"]), "tools": cast(Json, offered)}
         return row
 
     return read
 
 
-def _read_xlam(record: Raw) -> Raw:
+def _read_xlam(record: JsonObject) -> JsonObject:
     answer = read_calls(record.get("answers"), "answers")
     messages: list[Json] = [{"role": "user", "content": _text_of(record, "query")}, answer]
     return {"messages": messages, "tools": cast(Json, read_tools(record.get("tools")))}
 
 
-def _holds_messages(record: Raw, key: str) -> bool:
+def _holds_messages(record: JsonObject, key: str) -> bool:
     turns = record.get(key)
     return isinstance(turns, list) and bool(turns) and all(map(is_message, turns))
 
 
-def _read_text(record: Raw) -> Raw:
+def _read_text(record: JsonObject) -> JsonObject:
     return {"prompt": "", "completion": record.get("text")}
 
 

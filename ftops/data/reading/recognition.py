@@ -16,7 +16,7 @@ from ftops.data.reading.layouts import BY_NAME, EMPTY, LAYOUTS, ORIGIN_KEYS, TEX
 from ftops.data.reading.options import AS_IS, AUTO
 from ftops.errors import DatasetError
 from ftops.rows.formats import ROW_KEYS
-from ftops.rows.messages import BadRow, Raw, kind_of, quoted
+from ftops.rows.messages import InvalidRow, JsonObject, describe_type, quote
 
 SAMPLED_RECORDS = 200
 # They change what a row teaches: no option leaves them out.
@@ -86,7 +86,7 @@ def recognise(records: Sequence[object], wanted: Layout | None = None) -> Recogn
     None for none that is known, and for rows that stand there as they are trained on.
     Keys that hold nothing in any record (a data frame fills them with null) do not count.
     """
-    stood = [cast(Raw, one) for one in records if isinstance(one, dict)]
+    stood = [cast(JsonObject, one) for one in records if isinstance(one, dict)]
     rows = [plain_keys(one) for one in stood]
     if wanted is None:
         known: dict[tuple[str, ...], list[Layout]] = {}  # most records have the same keys
@@ -117,11 +117,11 @@ def recognise(records: Sequence[object], wanted: Layout | None = None) -> Recogn
     return Recognised(wanted, names, tuple(extra))
 
 
-def _list_candidates(record: Raw) -> list[Layout]:
+def _list_candidates(record: JsonObject) -> list[Layout]:
     return [layout for layout in LAYOUTS if layout.required.keys() <= record.keys()]
 
 
-def match(record: Raw, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
+def match(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
     """The layout that accounts for the most keys of the record; None when none fits."""
     best, most = None, 0
     filled = [key for key, value in record.items() if value not in EMPTY] if candidates else ()
@@ -133,7 +133,7 @@ def match(record: Raw, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
     return best
 
 
-def plain_keys(record: Raw) -> Raw:
+def plain_keys(record: JsonObject) -> JsonObject:
     """The record with its keys in lower case, where they stay different ones."""
     if all(key.islower() or key in _CASED_KEYS for key in record):
         return record
@@ -184,7 +184,7 @@ def choose_layout(name: str, records: Sequence[object], wanted: str | None) -> R
 
 
 def _list(keys: Sequence[str]) -> str:
-    return ", ".join(map(quoted, keys[:8])) + (", …" if len(keys) > 8 else "")
+    return ", ".join(map(quote, keys[:8])) + (", …" if len(keys) > 8 else "")
 
 
 def describe(found: Recognised) -> list[str]:
@@ -197,7 +197,7 @@ def describe(found: Recognised) -> list[str]:
 
 
 def make_row(found: Recognised) -> MakeRow:
-    """What turns a record of the layout into a row; BadRow where the record does not fit it.
+    """What turns a record of the layout into a row; InvalidRow where the record does not fit it.
 
     A filled key that the first records do not have, so that nothing was said about it, is not
     left out either.
@@ -206,18 +206,20 @@ def make_row(found: Recognised) -> MakeRow:
     assert read is not None
     known = layout.keys | ORIGIN_KEYS | {*found.extra}
 
-    def make(record: Raw) -> Raw:
+    def make(record: JsonObject) -> JsonObject:
         plain = plain_keys(record)
         for key, kinds in layout.required.items():
             value = plain.get(key)
             if value is None:
                 code = "null-value" if key in plain else "missing-key"
-                raise BadRow(f"{key} is {'null' if key in plain else 'missing'}", code)
+                raise InvalidRow(f"{key} is {'null' if key in plain else 'missing'}", code)
             if not isinstance(value, kinds):
-                raise BadRow(f"{key} is {kind_of(value)}", "not-text")
+                raise InvalidRow(f"{key} is {describe_type(value)}", "not-text")
         for key, one in plain.items():
             if key not in known and one not in EMPTY:
-                raise BadRow(f"{quoted(key)} stands there, and nothing is made of it", "other-keys")
+                raise InvalidRow(
+                    f"{quote(key)} stands there, and nothing is made of it", "other-keys"
+                )
         return read(plain)
 
     return make

@@ -7,7 +7,7 @@ from typing import cast
 from ftops.data.rows import Row
 from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
 from ftops.records import Json, RowFormat
-from ftops.rows.messages import Raw, message_text
+from ftops.rows.messages import JsonObject, message_text
 from ftops.rows.tools import write_calls, write_tools
 
 
@@ -35,14 +35,14 @@ def cut_row(row: Row) -> list[Piece]:
             Piece("completion", str(row.raw["completion"]), trained=True),
         ]
     if row.format is RowFormat.CHAT:
-        return [*_cut_tools(row.raw), *_cut_chat(cast("list[Raw]", row.raw["messages"]))]
-    asked = cast(Raw, row.raw["input"])
+        return [*_cut_tools(row.raw), *_cut_chat(cast("list[JsonObject]", row.raw["messages"]))]
+    asked = cast(JsonObject, row.raw["input"])
     answers = [
         Piece(name, message_text(message), trained=True, marks=TOKENS_A_MESSAGE)
         for name, key in (("preferred", "preferred_output"), ("other", "non_preferred_output"))
-        for message in cast("list[Raw]", row.raw[key])
+        for message in cast("list[JsonObject]", row.raw[key])
     ]
-    chat = _cut_chat(cast("list[Raw]", asked["messages"]), learned=False)
+    chat = _cut_chat(cast("list[JsonObject]", asked["messages"]), learned=False)
     return [*_cut_tools(asked), *chat, *answers]
 
 
@@ -52,7 +52,7 @@ def _cut_tools(raw: Mapping[str, Json]) -> Iterator[Piece]:
         yield Piece(key, text, trained=False)
 
 
-def _cut_chat(messages: list[Raw], *, learned: bool = True) -> Iterator[Piece]:
+def _cut_chat(messages: list[JsonObject], *, learned: bool = True) -> Iterator[Piece]:
     begin = TOKENS_A_CHAT
     for message in messages:
         role = cast(str, message["role"])

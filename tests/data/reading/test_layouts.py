@@ -13,41 +13,41 @@ from ftops.data.rows import read_source_rows
 from ftops.errors import DatasetError
 from ftops.records import Json
 
-Raw = dict[str, Json]
-USER: Raw = {"role": "user", "content": "Which river?"}
-SYSTEM: Raw = {"role": "system", "content": "Be short."}
-ASSISTANT: Raw = {"role": "assistant", "content": "The Elbe."}
-WORSE: Raw = {"role": "assistant", "content": "No idea."}
-HUMAN: Raw = {"from": "human", "value": "Which river?"}
-GPT: Raw = {"from": "gpt", "value": "The Elbe."}
-PAIR: Raw = {"prompt": "Which river?", "completion": "The Elbe."}
-CHAT: Raw = {"messages": [USER, ASSISTANT]}
-PREFERENCE: Raw = {
+JsonObject = dict[str, Json]
+USER: JsonObject = {"role": "user", "content": "Which river?"}
+SYSTEM: JsonObject = {"role": "system", "content": "Be short."}
+ASSISTANT: JsonObject = {"role": "assistant", "content": "The Elbe."}
+WORSE: JsonObject = {"role": "assistant", "content": "No idea."}
+HUMAN: JsonObject = {"from": "human", "value": "Which river?"}
+GPT: JsonObject = {"from": "gpt", "value": "The Elbe."}
+PAIR: JsonObject = {"prompt": "Which river?", "completion": "The Elbe."}
+CHAT: JsonObject = {"messages": [USER, ASSISTANT]}
+PREFERENCE: JsonObject = {
     "input": {"messages": [USER]},
     "preferred_output": [ASSISTANT],
     "non_preferred_output": [WORSE],
 }
-LEVEL: Raw = {
+LEVEL: JsonObject = {
     "name": "level",
     "parameters": {"type": "object", "properties": {"town": {"type": "string"}}},
 }
 TOOLS: list[Json] = [{"type": "function", "function": LEVEL}]
-CALLED: Raw = {"name": "level", "arguments": {"town": "Pirna"}}
+CALLED: JsonObject = {"name": "level", "arguments": {"town": "Pirna"}}
 
 
-def calls(*names: str, text: str | None = None) -> Raw:
+def calls(*names: str, text: str | None = None) -> JsonObject:
     """The assistant's message that asks for the level in one town, once for each id."""
-    function: Raw = {"name": "level", "arguments": '{"town":"Pirna"}'}
+    function: JsonObject = {"name": "level", "arguments": '{"town":"Pirna"}'}
     made: list[Json] = [{"id": name, "type": "function", "function": function} for name in names]
     return {"role": "assistant", "content": text, "tool_calls": made}
 
 
-def answer(call: str, text: str = "2 m", **more: Json) -> Raw:
+def answer(call: str, text: str = "2 m", **more: Json) -> JsonObject:
     return {"role": "tool", "tool_call_id": call, "content": text, **more}
 
 
 # The layout, a record of it, and the row that it becomes.
-READ: list[tuple[str, Raw, Raw]] = [
+READ: list[tuple[str, JsonObject, JsonObject]] = [
     ("alpaca", {"instruction": "Which", "input": "river?", "output": "The Elbe."},
      {"prompt": "Which\nriver?", "completion": "The Elbe."}),
     ("alpaca", {"instruction": "Which river?", "input": "", "output": "The Elbe."}, PAIR),
@@ -152,7 +152,7 @@ READ: list[tuple[str, Raw, Raw]] = [
 ]  # fmt: skip
 
 
-def write(path: Path, *records: Raw) -> Path:
+def write(path: Path, *records: JsonObject) -> Path:
     path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
     return path
 
@@ -161,13 +161,13 @@ def look(path: Path, layout: str | None = AUTO) -> Source:
     return open_source(path, ReadOptions(layout=layout))
 
 
-def rows_of(source: Source) -> list[Raw]:
+def rows_of(source: Source) -> list[JsonObject]:
     return [row.raw for row in read_source_rows(source)]
 
 
 @pytest.mark.parametrize(("name", "record", "row"), READ)
 def test_a_record_becomes_the_row_that_says_the_same(
-    tmp_path: Path, name: str, record: Raw, row: Raw
+    tmp_path: Path, name: str, record: JsonObject, row: JsonObject
 ) -> None:
     source = look(write(tmp_path / "a.jsonl", record, record))
     assert source.layout == name
@@ -181,7 +181,7 @@ def test_a_record_becomes_the_row_that_says_the_same(
     ("name", "record", "row"), [one for one in READ if "Question" not in one[1]]
 )
 def test_a_record_filled_with_nulls_is_the_same_record(
-    tmp_path: Path, name: str, record: Raw, row: Raw
+    tmp_path: Path, name: str, record: JsonObject, row: JsonObject
 ) -> None:
     others = {key: None for _, other, _ in READ for key in other if key.islower()}
     source = look(write(tmp_path / "a.jsonl", {**others, **record}))
@@ -196,7 +196,7 @@ def test_every_layout_that_is_read_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("row", [PAIR, CHAT, PREFERENCE])
-def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: Raw) -> None:
+def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: JsonObject) -> None:
     source = look(write(tmp_path / "a.jsonl", row, row))
     assert source.layout is None
     assert source.plain is not None
@@ -219,7 +219,7 @@ def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: Raw) -> 
     ],
 )  # fmt: skip
 def test_a_layout_without_a_counterpart_is_refused_by_name(
-    tmp_path: Path, record: Raw, words: str
+    tmp_path: Path, record: JsonObject, words: str
 ) -> None:
     with pytest.raises(DatasetError) as caught:
         look(write(tmp_path / "a.jsonl", record))
@@ -237,7 +237,7 @@ def test_whole_texts_are_read_when_it_is_said(tmp_path: Path) -> None:
 def test_a_key_that_carries_meaning_is_never_left_out(
     tmp_path: Path, layout: str, key: str
 ) -> None:
-    record: Raw = {"question": "a", "answer": "b", key: ["c"]}
+    record: JsonObject = {"question": "a", "answer": "b", key: ["c"]}
     with pytest.raises(DatasetError) as caught:
         look(write(tmp_path / "a.jsonl", record), layout)
     assert f"'{key}'" in caught.value.message
@@ -249,14 +249,14 @@ def test_a_key_that_carries_meaning_is_never_left_out(
 def test_a_key_that_stands_only_further_down_is_a_fault_of_its_row(
     tmp_path: Path, layout: str, key: str
 ) -> None:
-    plain: Raw = {"question": "a", "answer": "b"}
+    plain: JsonObject = {"question": "a", "answer": "b"}
     path = write(tmp_path / "a.jsonl", *[plain] * 300, {**plain, key: "c"})
     with pytest.raises(DatasetError, match=rf"a.jsonl:301: '{key}' stands there"):
         rows_of(look(path, layout))
 
 
 def test_an_unknown_key_is_left_out_only_when_the_layout_is_named(tmp_path: Path) -> None:
-    record: Raw = {"question": "a", "answer": "b", "topic": "rivers"}
+    record: JsonObject = {"question": "a", "answer": "b", "topic": "rivers"}
     path = write(tmp_path / "a.jsonl", record)
     with pytest.raises(DatasetError) as caught:
         look(path)
@@ -268,7 +268,7 @@ def test_an_unknown_key_is_left_out_only_when_the_layout_is_named(tmp_path: Path
 
 
 def test_where_a_row_comes_from_is_left_out_and_said(tmp_path: Path) -> None:
-    record: Raw = {"id": 7, "source": "web", "question": "a", "answer": "b"}
+    record: JsonObject = {"id": 7, "source": "web", "question": "a", "answer": "b"}
     source = look(write(tmp_path / "a.jsonl", record))
     assert source.inferred[-1] == "not used: 'id', 'source'"
 
@@ -284,7 +284,7 @@ def test_what_is_not_said_is_not_guessed(tmp_path: Path) -> None:
 
 
 def test_one_row_with_a_history_makes_all_rows_chats(tmp_path: Path) -> None:
-    plain: Raw = {"instruction": "a", "input": "", "output": "b", "history": []}
+    plain: JsonObject = {"instruction": "a", "input": "", "output": "b", "history": []}
     path = write(tmp_path / "a.jsonl", *[plain] * 9, {**plain, "history": [["c", "d"]]})
     source = look(path)
     assert source.layout == "alpaca-chat"
@@ -292,8 +292,8 @@ def test_one_row_with_a_history_makes_all_rows_chats(tmp_path: Path) -> None:
 
 
 def test_rows_that_do_not_fit_the_layout_are_faults_with_their_places(tmp_path: Path) -> None:
-    good: Raw = {"instruction": "a", "input": "", "output": "b"}
-    bad: list[Raw] = [
+    good: JsonObject = {"instruction": "a", "input": "", "output": "b"}
+    bad: list[JsonObject] = [
         {"instruction": "a"}, {**good, "output": None}, {**good, "instruction": {}},
         {**good, "input": [1]}, {**good, "output": True}, {**good, "output": ""},
     ]  # fmt: skip
@@ -344,7 +344,9 @@ def test_a_turn_that_is_no_message_is_refused_by_name(
           "tools": [{"name": "f", "parameters": {"a": {"type": "Callable"}}}]}, "'Callable'"),
     ],
 )  # fmt: skip
-def test_what_has_no_one_reading_is_refused(tmp_path: Path, record: Raw, reason: str) -> None:
+def test_what_has_no_one_reading_is_refused(
+    tmp_path: Path, record: JsonObject, reason: str
+) -> None:
     with pytest.raises(DatasetError) as caught:
         rows_of(look(write(tmp_path / "a.jsonl", record)))
     assert reason in caught.value.message
@@ -376,7 +378,7 @@ def test_keys_that_stand_twice_are_found_in_records_of_a_layout(tmp_path: Path) 
         rows_of(look(path))
 
 
-LISTS: Raw = {"conversations": [HUMAN, GPT]}
+LISTS: JsonObject = {"conversations": [HUMAN, GPT]}
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a"])
@@ -389,7 +391,7 @@ def test_records_of_lists_alone_are_rows_whatever_the_file_is_called(
 
 
 def test_columns_in_one_object_are_a_table_but_for_json_lines(tmp_path: Path) -> None:
-    columns: Raw = {"question": ["a", "b"], "answer": ["c", "d"]}
+    columns: JsonObject = {"question": ["a", "b"], "answer": ["c", "d"]}
     rows = [{"prompt": "a", "completion": "c"}, {"prompt": "b", "completion": "d"}]
     assert rows_of(look(write(tmp_path / "a.json", columns))) == rows
     with pytest.raises(DatasetError, match=r"a.jsonl"):
@@ -410,7 +412,7 @@ def test_pretty_printed_records_are_read_as_an_array_and_explained_without_one(
     assert "one line" in caught.value.hint
 
 
-NULLS: list[tuple[Raw, Raw]] = [
+NULLS: list[tuple[JsonObject, JsonObject]] = [
     ({**PAIR, "messages": None, "id": None}, PAIR),
     ({**CHAT, "prompt": None, "tools": None}, CHAT),
     ({"messages": [{**USER, "name": None, "tool_calls": None}, {**ASSISTANT, "weight": None}]},
@@ -425,7 +427,7 @@ NULLS: list[tuple[Raw, Raw]] = [
 
 @pytest.mark.parametrize(("record", "row"), NULLS)
 def test_nulls_of_a_data_frame_are_keys_that_are_not_there(
-    tmp_path: Path, record: Raw, row: Raw
+    tmp_path: Path, record: JsonObject, row: JsonObject
 ) -> None:
     assert rows_of(look(write(tmp_path / "a.jsonl", row, record))) == [row, row]
 
@@ -439,7 +441,7 @@ def test_nulls_of_a_data_frame_are_keys_that_are_not_there(
     ],
 )  # fmt: skip
 def test_a_null_in_the_place_of_a_text_is_still_a_fault(
-    tmp_path: Path, record: Raw, reason: str
+    tmp_path: Path, record: JsonObject, reason: str
 ) -> None:
     with pytest.raises(DatasetError) as caught:
         rows_of(look(write(tmp_path / "a.jsonl", record)))
