@@ -17,9 +17,9 @@ from pathlib import Path
 import orjson
 
 from ftops.clock import SystemClock
+from ftops.evaluation.result import CandidateKind
+from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import choose_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
@@ -55,7 +55,7 @@ def make_runs(ledger: Ledger, home: Path) -> list[Run]:
 
 
 def _fill(folder: Path, number: int) -> None:
-    (folder / "answers").mkdir(parents=True)
+    (folder / "predictions").mkdir(parents=True)
     (folder / "results.csv").write_text(make_results(number), encoding="utf-8")
     rows = [
         json.dumps({"prompt": f"What is row {row} about? ->", "completion": f" {row % 5}"})
@@ -75,7 +75,7 @@ def _fill(folder: Path, number: int) -> None:
             )
             for a in one.answers
         ]
-        (folder / "answers" / f"{slug}.jsonl").write_text("\n".join(kept), encoding="utf-8")
+        (folder / "predictions" / f"{slug}.jsonl").write_text("\n".join(kept), encoding="utf-8")
 
 
 def make_results(number: int) -> str:

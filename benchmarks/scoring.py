@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ftops.evaluation.result import CandidateKind
+from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.metrics.choices import MetricChoice
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind
 from ftops.metrics.making import make_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.resampling import DRAWS

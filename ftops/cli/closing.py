@@ -23,8 +23,8 @@ from ftops.cli.run_view import is_built_in, render_stage_times, run_document, st
 from ftops.cli.training_views import list_findings, render_results, render_single
 from ftops.data.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
+from ftops.evaluation.result import Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import (
     Json,
     Prompt,

@@ -18,10 +18,10 @@ from ftops.cli.summaries import write_summaries
 from ftops.cli.targets import check_target
 from ftops.clock import SystemClock
 from ftops.evaluation.comparing import compare_runs
-from ftops.evaluation.gate import check_gate
 from ftops.evaluation.model_on_file import Tools, evaluate_model
+from ftops.evaluation.requirements import raise_if_missed
+from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import Json
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.evaluation_options import read_evaluation_options
@@ -128,7 +128,7 @@ def evaluate(
         essential=[f"{name}\t{value}" for name, value in _list_headline(evaluation)],
         human=lambda: render_evaluation(evaluation),
     )
-    check_gate(evaluation)
+    raise_if_missed(evaluation)
 
 
 @command("compare", examples=["ftops compare run-20261122-1407-k3f9 run-20261123-0911-p2ad"])

@@ -10,14 +10,8 @@ from rich.text import Text
 
 from ftops.cli.format import WIDTH, cell, heading, indent, make_table, render_seconds
 from ftops.cli.output import clean, hang
-from ftops.metrics.evaluation import (
-    CandidateScore,
-    Confusion,
-    Evaluation,
-    Requirement,
-    Verdict,
-)
-from ftops.reports.verdicts import (
+from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResult
+from ftops.evaluation.text import (
     find_remarks,
     say_comparison,
     say_outcome,
@@ -26,6 +20,7 @@ from ftops.reports.verdicts import (
     show_figure,
     show_value,
 )
+from ftops.metrics.result import Confusion, Verdict
 
 _MORE_METRICS = 2  # beside the headline, as many as 80 columns hold
 _MATRIX_CLASSES = 8
@@ -109,7 +104,7 @@ def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
             yield _say(Text("• "), sentence)
 
 
-def _render_gate(requirements: Sequence[Requirement]) -> Iterator[RenderableType]:
+def _render_gate(requirements: Sequence[RequirementResult]) -> Iterator[RenderableType]:
     if not requirements:
         return
     yield heading("Required")

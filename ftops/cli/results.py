@@ -18,9 +18,9 @@ from ftops.cli.training_views import (
     training_document,
 )
 from ftops.errors import RunError
+from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import Run
 from ftops.reports.results import render_csv_of_runs
 from ftops.reports.training import Training

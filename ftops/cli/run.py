@@ -31,7 +31,7 @@ from ftops.cli.sending import approve, check_keys, show_sending
 from ftops.cli.summaries import write_summaries
 from ftops.cli.watch import watching
 from ftops.errors import FtopsError
-from ftops.evaluation.gate import check_gate
+from ftops.evaluation.requirements import raise_if_missed
 from ftops.ledger.ledger import Ledger
 from ftops.records import Json, ProviderSettings, Run, RunStatus
 from ftops.runs.commands import list_run_arguments
@@ -198,7 +198,7 @@ def drive_shown(
     if report.evaluation is not None:
         write_summaries(report.evaluation, report.run.name, *summaries)
         if report.run.status is RunStatus.SUCCEEDED:
-            check_gate(report.evaluation)
+            raise_if_missed(report.evaluation)
 
 
 def drive_watched(

@@ -18,7 +18,7 @@ from ftops.cli.run_view import run_document
 from ftops.cli.sending import approve, check_keys
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
-from ftops.evaluation.gate import check_run_gate
+from ftops.evaluation.requirements import check_run_requirements
 from ftops.ledger.ledger import Ledger
 from ftops.records import Json, ProviderSettings, Run
 from ftops.runs.context import RunContext
@@ -105,7 +105,7 @@ def _run_one(
     if run.job_id is None and run.finished_at is None and not sending.stays_here:
         observer.on_note(sending.describe())
     run = drive(run, desk, detach=wishes.detach)
-    check_run_gate(run, desk.home)
+    check_run_requirements(run, desk.home)
     return run
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
-from ftops.metrics.evaluation import Evaluation
 from ftops.reports.junit import render_junit
 from ftops.reports.markdown import render_markdown
 

@@ -17,7 +17,7 @@ from ftops.cli.format import (
     make_table,
 )
 from ftops.cli.output import clean, hang
-from ftops.metrics.evaluation import Evaluation
+from ftops.evaluation.result import Evaluation
 from ftops.records import Json, Run
 from ftops.reports.curve import Series, Ticks, render_curve
 from ftops.reports.results import HEADERS, ResultRow

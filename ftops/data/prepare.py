@@ -7,14 +7,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import orjson
 
 from ftops.data.converting import make_chat
+from ftops.data.plans.asking import find_marks
 from ftops.data.plans.drafting import open_planned, write_prepared
 from ftops.data.plans.treatment import Treatment
-from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.options import ReadOptions, from_read
 from ftops.data.rows import Row, RowErrors, read_rows
 from ftops.data.summary import DataSummary, Meter, Tally
 from ftops.errors import DatasetError
@@ -41,6 +42,32 @@ class Recipe:
     plan: DataPlan | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     no_tools: str = ""
+
+
+class PrepareOptions(Protocol):
+    """The options of a recipe, as the section `prepare` of a job file has them."""
+
+    @property
+    def separator(self) -> str | None: ...
+    @property
+    def stop(self) -> str | None: ...
+    @property
+    def system(self) -> str | None: ...
+    @property
+    def reading(self) -> dict[str, str]: ...
+
+
+def make_recipe(options: PrepareOptions, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
+    """The recipe for rows of this format; separator and stop are those of the plan if given."""
+    separator, stop = find_marks(plan) if plan else (options.separator, options.stop)
+    return Recipe(
+        format=row_format,
+        separator=separator or "",
+        stop=stop,
+        system=options.system,
+        plan=plan,
+        options=from_read(options.reading),
+    )
 
 
 def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:

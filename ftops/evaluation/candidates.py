@@ -10,11 +10,11 @@ from ftops.evaluation.examples import (
     put_examples,
 )
 from ftops.evaluation.questions import Questions, read_examples
+from ftops.evaluation.result import CandidateKind, SkippedCandidate
 from ftops.evaluation.simple import SIMPLE
 from ftops.evaluation.subject import Subject, find_earlier_way
 from ftops.evaluation.ways import Way, instruct
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
 from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel

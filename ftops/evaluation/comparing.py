@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.errors import RunError
-from ftops.evaluation.keeping import read_evaluation, read_first_answers
+from ftops.evaluation.result import CandidateKind, Evaluation
 from ftops.evaluation.scores import find_metrics, make_named_metrics
+from ftops.evaluation.scoring import Candidate, evaluate
+from ftops.evaluation.storage import read_evaluation, read_predictions
 from ftops.evaluation.subject import describe_run
 from ftops.evaluation.ways import Way, say
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind, Evaluation
 from ftops.metrics.prediction import Prediction
 from ftops.records import Run
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import get_run_folder
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.text import to_nfc
 
@@ -79,7 +79,8 @@ def _load(run: Run, ledger: Ledger, home: Path) -> _Kept:
             f"{run.id} has no evaluation that could be compared",
             hint="The same `ftops run` evaluates it, where its job file names rows to ask.",
         )
-    answers = read_first_answers(folder, evaluation)
+    names = [one.name for one in evaluation.candidates]
+    answers = read_predictions(folder, names).get(names[0])
     if answers is None:
         raise RunError(
             f"{run.id} has not kept its answers",

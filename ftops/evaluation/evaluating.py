@@ -29,11 +29,11 @@ from ftops.evaluation.judging import (
 )
 from ftops.evaluation.judging import NAME as JUDGE
 from ftops.evaluation.label_probabilities import Chances, read_chances
+from ftops.evaluation.result import CandidateKind, SkippedCandidate
 from ftops.evaluation.simple import answer_simply
+from ftops.evaluation.usage import Prices
 from ftops.evaluation.ways import Way
-from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.requests import Prices
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, RowFormat
 from ftops.spec.evaluate import EvaluateSpec

@@ -14,11 +14,11 @@ from ftops.evaluation.candidates import (
 )
 from ftops.evaluation.costs import Asked, foresee_all
 from ftops.evaluation.questions import read_questions
+from ftops.evaluation.result import SkippedCandidate
 from ftops.evaluation.rows import prepare_rows
 from ftops.evaluation.subject import Subject
 from ftops.evaluation.ways import Way
 from ftops.inference.budget import CostEstimate, create_cost_estimator
-from ftops.metrics.evaluation import SkippedCandidate
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Sampling
 from ftops.spec.load import LoadedJob, resolve_data

@@ -8,25 +8,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ftops.clock import Clock
-from ftops.data.prepare import Recipe, prepare_file
+from ftops.data.prepare import Recipe, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, from_read
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.asking_models import StoredInterview, make_budget
 from ftops.evaluation.candidates import Field, OpenProvider
 from ftops.evaluation.evaluating import Progress, interview_all
-from ftops.evaluation.keeping import keep_evaluation
 from ftops.evaluation.questions import read_questions
+from ftops.evaluation.result import CandidateKind, Evaluation
 from ftops.evaluation.rows import check_leak
 from ftops.evaluation.scores import make_named_metrics, score_interviews
+from ftops.evaluation.storage import make_slugs, write_evaluation
 from ftops.evaluation.subject import Subject, describe_run, find_earlier_way
 from ftops.evaluation.ways import Way
 from ftops.files import make_private_dir, storage_error
 from ftops.inference.cache import ResponseCache
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, Evaluation
 from ftops.records import ProviderSettings, Run, Stage
-from ftops.reports.report.kept import make_slugs
-from ftops.runs.preprocessing import make_recipe
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
@@ -99,7 +97,7 @@ def evaluate_model(
             overlap_lines=leak.lines if leak else None,
         )
         kept = tools.home / FOLDER / _name_folder(model, questions.sha256)
-        keep_evaluation(kept, evaluation, interviews.answers)
+        write_evaluation(kept, evaluation, interviews.answers)
         tools.on_note(f"note: the answers are kept in {kept}")
     return evaluation
 
@@ -124,7 +122,7 @@ def _describe(
         detail = tools.ledger.get_stage(run.id, Stage.PREPARE).detail
         plan = PreparedData.from_json(detail).plan if "recipe" in detail else None
         shape = subject.way.format
-        return replace(subject, settings=settings), make_recipe(spec, shape, plan)
+        return replace(subject, settings=settings), make_recipe(spec.prepare, shape, plan)
     way = (
         find_earlier_way(tools.ledger, tuned)
         if tuned is not None

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from ftops.data.leakage import Leak, find_leak
-from ftops.data.prepare import find_row_format, prepare_file
+from ftops.data.prepare import find_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, from_read
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
-from ftops.runs.preprocessing import make_recipe
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
@@ -32,7 +31,7 @@ def prepare_rows(
         raise DatasetError(f"evaluate.file: {named} lies at the provider; name a local file")
     shape = _choose_format(given, prepared, from_read(spec.prepare.reading))
     path = folder / FILENAME
-    prepare_file(given, path, make_recipe(spec, shape, prepared.plan))
+    prepare_file(given, path, make_recipe(spec.prepare, shape, prepared.plan))
     return path, named
 
 

@@ -8,14 +8,14 @@ from ftops.errors import SpecError
 from ftops.evaluation.candidates import Field
 from ftops.evaluation.evaluating import Interviews
 from ftops.evaluation.judging import NAME as JUDGE
+from ftops.evaluation.result import Evaluation
+from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.metrics.choices import KNOWN, MetricChoice
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import Evaluation
 from ftops.metrics.functions import FunctionMetric
 from ftops.metrics.making import choose_metrics, make_metrics
 from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction
-from ftops.metrics.requirements import Wanted, parse_requirement
+from ftops.metrics.requirement import Requirement, parse_requirement
 from ftops.spec.entries import Entry
 from ftops.spec.evaluate import EvaluateSpec
 
@@ -57,7 +57,7 @@ def score_interviews(
     return replace(found, notes=(*field.questions.notes, *interviews.notes, *found.notes))
 
 
-def read_requirements(spec: EvaluateSpec) -> list[Wanted]:
+def read_requirements(spec: EvaluateSpec) -> list[Requirement]:
     """What must be reached; the job file's check has read each before."""
     return [parse_requirement(name, text) for name, text in spec.requirements.items()]
 
@@ -83,7 +83,7 @@ def find_metrics(
     spec: EvaluateSpec,
     answers: Sequence[Prediction],
     judges: Sequence[Metric],
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Requirement],
     named: Sequence[Metric],
 ) -> list[Metric]:
     """The metrics that are named, in their order, else those that suit the answers.

@@ -7,7 +7,7 @@ from ftops.data.baseline.naive_bayes import NaiveBayes
 from ftops.data.baseline.nearest import Nearest
 from ftops.data.baseline.scoring import MOST_CHARS, MOST_TRAINING, are_classes, find_majority
 from ftops.evaluation.questions import Questions, read_known
-from ftops.metrics.evaluation import CandidateKind, SkippedCandidate
+from ftops.evaluation.result import CandidateKind, SkippedCandidate
 from ftops.metrics.prediction import Prediction
 
 SIMPLE = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)

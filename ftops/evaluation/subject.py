@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.data.plans.asking import find_labels, find_marks
+from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.ways import Way
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind
 from ftops.records import ProviderSettings, Run, Stage, TunedModel
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import get_run_folder
 from ftops.stage_results import PreparedData, find_kept_plan
 
 

@@ -3,20 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import orjson
-
 from ftops import __version__
 from ftops.errors import BadAnswer, LedgerError
+from ftops.evaluation.storage import EVALUATION, read_evaluation
 from ftops.exports.tracked import Curve, Lineage, Parameter, TrackedFigure, TrackedRun
 from ftops.files import read_if_there
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import Json, Run, Stage, StageRecord
 from ftops.reports.results import HEADERS, ResultRow, parse_results
 
-EVALUATION = "evaluation.json"
 RESULTS = "results.csv"
 FILES = ("job.yaml", RESULTS, EVALUATION, "report.html", "report.md")
-_TUNED = "tuned"
 _CURVES = tuple(HEADERS)
 # What the stages leave in their details, by the name that it gets as a parameter.
 _SENT: Mapping[str, str] = {"method": "method", "seed": "seed", "suffix": "suffix"}
@@ -44,7 +40,7 @@ def gather(run: Run, stages: Iterable[StageRecord], folder: Path) -> TrackedRun:
         parameters=dict(_list_parameters(run, details)),
         tags={"ftops.version": __version__, "ftops.run_id": run.id, **_find_cost(details)},
         curves=tuple(_draw_curves(_read_results(folder / RESULTS))),
-        figures=tuple(_list_figures(folder / EVALUATION)),
+        figures=tuple(_list_figures(folder)),
         files=tuple(str(folder / name) for name in FILES if (folder / name).is_file()),
     )
 
@@ -113,33 +109,18 @@ def _draw_curves(rows: Sequence[ResultRow]) -> Iterator[Curve]:
             yield Curve(name, steps, tuple(points[step] for step in steps))
 
 
-def _list_figures(path: Path) -> Iterator[TrackedFigure]:
-    content = read_if_there(path)
+def _list_figures(folder: Path) -> Iterator[TrackedFigure]:
     try:
-        document = orjson.loads(content) if content is not None else None
-        if not isinstance(document, dict):
-            return
-        if "version" not in document:
-            yield from _list_early_figures(document)
-            return
-        evaluation = Evaluation.from_json(document)
-    except (orjson.JSONDecodeError, LedgerError):
+        evaluation = read_evaluation(folder)
+    except LedgerError:
         return  # the file itself goes along, and whoever opens it sees
+    if evaluation is None:
+        return
     for candidate in evaluation.candidates:
         for metric, figure in candidate.metrics.items():
             yield TrackedFigure(
                 candidate.name, metric, figure.value, figure.low, figure.high, figure.rows
             )
-
-
-def _list_early_figures(document: Mapping[str, Json]) -> Iterator[TrackedFigure]:
-    """The figures of the first form of evaluations, which knew one model and the majority."""
-    rows = document.get("rows")
-    counted = rows if isinstance(rows, int) else None
-    for field, candidate in (("accuracy", _TUNED), ("majority_accuracy", "majority")):
-        value = document.get(field)
-        if isinstance(value, int | float):
-            yield TrackedFigure(candidate, "accuracy", float(value), rows=counted)
 
 
 def _read_results(path: Path) -> Sequence[ResultRow]:

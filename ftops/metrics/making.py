@@ -5,11 +5,10 @@ from pathlib import Path
 
 from ftops.metrics import corpus, functions, probabilities, structure, texts
 from ftops.metrics.choices import MetricChoice, check_choice, name_choices
-from ftops.metrics.classes import AVERAGES, Cells, ClassMetric
+from ftops.metrics.classification import AVERAGES, Cells, ClassMetric, find_labels
 from ftops.metrics.extras import is_installed
 from ftops.metrics.metric import Metric, RowMetric
 from ftops.metrics.prediction import Prediction
-from ftops.metrics.tallies import find_labels
 
 
 def make_metrics(

@@ -3,8 +3,8 @@
 import re
 from xml.etree import ElementTree as Xml
 
-from ftops.metrics.evaluation import Evaluation
-from ftops.reports.verdicts import say_requirement
+from ftops.evaluation.result import Evaluation
+from ftops.evaluation.text import say_requirement
 
 # What XML 1.0 does not take, whatever it is written as.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

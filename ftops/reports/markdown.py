@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from ftops.metrics.evaluation import CandidateScore, Evaluation
-from ftops.reports.verdicts import (
+from ftops.evaluation.result import CandidateScore, Evaluation
+from ftops.evaluation.text import (
     find_remarks,
     say_comparison,
     say_outcome,

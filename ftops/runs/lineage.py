@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
-import orjson
-
-from ftops.errors import LedgerError, UnknownRun
-from ftops.evaluation.keeping import EVALUATION
+from ftops.errors import LedgerError, StorageError, UnknownRun
+from ftops.evaluation.result import CandidateKind, Evaluation
+from ftops.evaluation.storage import read_evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, Evaluation, MetricResult
+from ftops.metrics.result import MetricResult
 from ftops.providers.figures import ModelInfo
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import get_run_folder
 from ftops.runs.open_run import JOB_FILE
 from ftops.runs.training_data import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
@@ -103,15 +102,10 @@ def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
 
 
 def find_evaluation(run: Run, home: Path) -> Evaluation | None:
-    """The run's evaluation of several candidates.
-
-    None where there is none, or one of an earlier version or that cannot be read: to evaluate again
-    makes it anew.
-    """
+    """The run's evaluation; None where there is none, or where it cannot be read."""
     try:
-        content = (get_run_folder(home, run.id) / EVALUATION).read_bytes()
-        return Evaluation.from_json(orjson.loads(content))
-    except (OSError, orjson.JSONDecodeError, LedgerError):
+        return read_evaluation(get_run_folder(home, run.id))
+    except (LedgerError, StorageError):
         return None
 
 

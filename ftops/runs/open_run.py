@@ -14,15 +14,16 @@ from ftops.errors import (
     RunError,
     UnknownRun,
 )
-from ftops.evaluation.keeping import read_evaluation
+from ftops.evaluation.result import Evaluation
+from ftops.evaluation.storage import read_evaluation
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
 from ftops.reports.results import ResultRow, parse_results
+from ftops.run_folder import get_run_folder
 from ftops.runs.cancel import cancel_run
 from ftops.runs.commands import format_run_command
-from ftops.runs.context import RunContext, get_run_folder
+from ftops.runs.context import RunContext
 from ftops.runs.keys import make_key, make_run_id
 from ftops.runs.notifications import send_pending_of_idle_run
 from ftops.runs.plan import plan_retry

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.data.plans.asking import find_marks
-from ftops.data.prepare import Recipe, find_row_format
+from ftops.data.prepare import Recipe, find_row_format, make_recipe
 from ftops.data.reading.options import from_read
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
@@ -19,7 +18,7 @@ def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
     A provider that takes either shape gets the data in its own; preferences have only one.
     """
     plan = find_plan(spec, job_file)
-    recipe = make_recipe(spec, _choose_format(spec, job_file, provider, plan), plan)
+    recipe = make_recipe(spec.prepare, _choose_format(spec, job_file, provider, plan), plan)
     if provider.capabilities.tools:
         return recipe
     return replace(recipe, no_tools=f"the provider {provider.name}")
@@ -36,16 +35,3 @@ def _choose_format(
     if provider.capabilities.any_row_format and training is not None:
         return find_row_format(training, from_read(spec.prepare.reading), plan)
     return provider.row_format(spec.model)
-
-
-def make_recipe(spec: JobSpec, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
-    """What the job file's `prepare:` and its plan say, for rows of that shape."""
-    separator, stop = find_marks(plan) if plan else (spec.prepare.separator, spec.prepare.stop)
-    return Recipe(
-        format=row_format,
-        separator=separator or "",
-        stop=stop,
-        system=spec.prepare.system,
-        plan=plan,
-        options=from_read(spec.prepare.reading),
-    )

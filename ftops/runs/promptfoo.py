@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ftops.data.rows import read_rows
 from ftops.errors import RunError
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation
 from ftops.records import Json, Run, RunId, TunedModel
+from ftops.run_folder import get_run_folder
 from ftops.runs.commands import format_run_command
-from ftops.runs.context import get_run_folder
 from ftops.runs.lineage import find_evaluation
 from ftops.spec.promptfoo.writing import Candidate, Exportable, ExportedRow
 from ftops.stage_results import find_value

@@ -7,17 +7,16 @@ from pathlib import Path
 from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.reading.source import open_source
-from ftops.errors import BadAnswer, DatasetError, LedgerError
-from ftops.evaluation.keeping import ANSWERS, EVALUATION
+from ftops.errors import BadAnswer, DatasetError, LedgerError, StorageError
+from ftops.evaluation.result import Evaluation
+from ftops.evaluation.storage import read_evaluation, read_predictions
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import Evaluation
 from ftops.metrics.prediction import Prediction
-from ftops.records import Run, Stage, StageRecord
+from ftops.records import Run, Stage
 from ftops.reports.report.facts import Remark, RunFacts, find_object
-from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.training import make_training
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import get_run_folder
 from ftops.runs.stages.results import FILENAME as RESULTS
 from ftops.runs.training_data import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
@@ -41,7 +40,7 @@ class ReportLoader:
         folder = get_run_folder(self._home, run.id)
         stages = self._ledger.list_stages(run.id)
         missing: list[str] = []
-        evaluation, answers = _read_evaluation(folder, stages, missing)
+        evaluation, answers = _read_evaluation(folder, missing)
         facts = RunFacts(
             run=run,
             stages=stages,
@@ -101,28 +100,15 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 
 
 def _read_evaluation(
-    folder: Path, stages: Sequence[StageRecord], missing: list[str]
-) -> tuple[Evaluation | None, dict[str, Sequence[Prediction]]]:
-    content = _read(folder / EVALUATION, missing)
-    if content is None:
-        return None, {}
-    earlier = parse_answers(_read(folder / f"{ANSWERS}.jsonl", missing) or b"")
+    folder: Path, missing: list[str]
+) -> tuple[Evaluation | None, dict[str, list[Prediction]]]:
     try:
-        detail = next((one.detail for one in stages if one.stage is Stage.EVALUATE), {})
-        file = str(detail.get("file") or "the evaluation file")
-        evaluation = parse_evaluation(content, earlier, file=file)
-    except LedgerError as error:
+        evaluation = read_evaluation(folder)
+        names = [one.name for one in evaluation.candidates] if evaluation else []
+        return evaluation, read_predictions(folder, names)
+    except (LedgerError, StorageError) as error:
         missing.append(f"The evaluation cannot be read: {error.message}")
         return None, {}
-    answers: dict[str, Sequence[Prediction]] = {}
-    slugs = make_slugs([one.name for one in evaluation.candidates])
-    for index, one in enumerate(evaluation.candidates):
-        kept = _read(folder / ANSWERS / f"{slugs[one.name]}.jsonl", missing)
-        if kept is not None:
-            answers[one.name] = parse_answers(kept)
-        elif earlier and index == 0:
-            answers[one.name] = earlier
-    return evaluation, answers
 
 
 def _read(path: Path, missing: list[str]) -> bytes | None:

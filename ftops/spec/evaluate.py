@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from ftops.metrics.choices import KNOWN
-from ftops.metrics.requirements import OF_REQUESTS, make_slug, parse_requirement
-from ftops.metrics.requirements import Wanted as Requirement
+from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json
 from ftops.spec.candidates import CANDIDATES, OtherModel
 from ftops.spec.entries import Entry, Flaw, Path, find_flaws, read_entries
@@ -188,7 +187,11 @@ def _find_unknown(
     if not isinstance(against, list) or not isinstance(measured, list):
         return
     metrics = read_entries(tuple(measured), METRICS)
-    figures = [*_name_metrics(metrics), *(name for name in KNOWN if _is_free(name)), *OF_REQUESTS]
+    figures = [
+        *_name_metrics(metrics),
+        *(name for name in KNOWN if _is_free(name)),
+        *REQUEST_METRICS,
+    ]
     if wanted.name not in figures:
         near = difflib.get_close_matches(wanted.name, figures, n=1, cutoff=0.7)
         known = f"known here: {', '.join(dict.fromkeys(figures))}"

@@ -7,10 +7,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ftops.cli.evaluation_view import render_confusion, render_evaluation
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind, Confusion, Evaluation, Verdict
+from ftops.evaluation.result import CandidateKind, Evaluation
+from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.metrics.making import choose_metrics
 from ftops.metrics.prediction import Prediction
+from ftops.metrics.result import Confusion, Verdict
 from tests.reports.evaluations import make_comparison, make_evaluation, make_hostile
 
 

@@ -15,7 +15,7 @@ from ftops.cli.model_list import (
     render_models,
     sort_models,
 )
-from ftops.metrics.evaluation import MetricResult
+from ftops.metrics.result import MetricResult
 from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 from ftops.stage_results import PreparedData, PreparedFile

@@ -14,8 +14,8 @@ from ftops.cli.run_view import describe_outcome, describe_provider, render_heade
 from ftops.cli.runs import render_runs
 from ftops.cli.show import render_whole
 from ftops.cli.training_views import choose_rows
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind
+from ftops.evaluation.result import CandidateKind
+from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.metrics.making import choose_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.records import (

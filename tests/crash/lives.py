@@ -142,7 +142,7 @@ class Life:
             stages=tuple(stages),
             calls=tuple(sorted(f"{call.name} {call.state}" for call in calls)),
             results=(folder / "results.csv").read_bytes(),
-            answers=_read_answers(folder / "answers"),
+            answers=_read_answers(folder / "predictions"),
         )
 
     def trace(self) -> list[Death]:

@@ -166,7 +166,7 @@ def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(
     assert answer.code == 0
     figures = document(answer)["candidates"][0]["metrics"]
     (kept,) = re.findall(r"the answers are kept in (\S+)", answer.err)
-    lines = (Path(kept) / "answers" / "tuned.jsonl").read_text().splitlines()
+    lines = (Path(kept) / "predictions" / "tuned.jsonl").read_text().splitlines()
     answers = [json.loads(line) for line in lines]
     assert all(one["probabilities"] for one in answers)
     for name, area in (("auroc", roc_auc_score), ("auprc", average_precision_score)):

@@ -15,10 +15,10 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.evaluation.comparing import compare_runs
-from ftops.evaluation.gate import check_run_gate
-from ftops.metrics.evaluation import Evaluation
+from ftops.evaluation.requirements import check_run_requirements
+from ftops.evaluation.result import Evaluation
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import get_run_folder
 from ftops.runs.open_run import drive, load_evaluation, open_run
 from ftops.runs.tokens import TokenCounter
 from ftops.spec.evaluate import EvaluateSpec
@@ -216,7 +216,7 @@ def test_requirements_that_are_missed_leave_the_run_and_its_model(bench: Bench) 
     assert (run.status, found.passed) == (RunStatus.SUCCEEDED, False)
     assert run.fine_tuned_model
     with pytest.raises(RequirementMissed) as caught:
-        check_run_gate(run, bench.home)
+        check_run_requirements(run, bench.home)
     assert "1 of 2 requirements are not met:\n  accuracy >= 0.99 (" in caught.value.message
     assert bench.detail(run, Stage.EVALUATE)["missed"] == ["accuracy >= 0.99"]
 
@@ -309,7 +309,7 @@ def test_nothing_is_asked_beyond_what_it_may_cost(bench: Bench) -> None:
 def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Bench) -> None:
     run, ten = evaluate(bench, max_rows=10)
     assert "10 of 30 rows were asked, drawn by lot (max_rows)" in ten.notes
-    kept = get_run_folder(bench.home, run.id) / "answers" / "tuned.jsonl"
+    kept = get_run_folder(bench.home, run.id) / "predictions" / "tuned.jsonl"
     lines = [json.loads(line)["line"] for line in kept.read_text().splitlines()]
     assert len(lines) == 10
     assert lines == sorted(lines)
@@ -323,7 +323,7 @@ def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Be
 
 def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
     run, _ = evaluate(bench)
-    path = get_run_folder(bench.home, run.id) / "answers" / "tuned.jsonl"
+    path = get_run_folder(bench.home, run.id) / "predictions" / "tuned.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["line"] for row in rows] == list(range(1, 31))
     assert {"prompt", "expected", "predicted", "correct", "seconds", "problem"} <= set(rows[0])
@@ -332,7 +332,7 @@ def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
 def test_answers_of_candidates_that_are_no_more_are_removed(bench: Bench) -> None:
     run, _ = evaluate(bench)
     evaluate(bench, against=[])
-    folder = get_run_folder(bench.home, run.id) / "answers"
+    folder = get_run_folder(bench.home, run.id) / "predictions"
     assert [path.name for path in folder.iterdir()] == ["tuned.jsonl"]
 
 
@@ -402,7 +402,7 @@ def test_an_evaluation_that_is_lost_or_torn_is_made_again_of_the_answers_and_the
     assert names(found) == ["tuned", "base"]
     assert len(bench.provider.asked) == asked
     with pytest.raises(RequirementMissed):
-        check_run_gate(again, bench.home)
+        check_run_requirements(again, bench.home)
 
 
 def test_a_run_is_not_compared_with_itself(bench: Bench) -> None:

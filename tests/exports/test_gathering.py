@@ -7,9 +7,10 @@ import orjson
 import pytest
 
 from ftops.errors import StorageError
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.exports.gathering import gather
 from ftops.exports.tracked import Curve, TrackedFigure
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, MetricResult
+from ftops.metrics.result import MetricResult
 from ftops.records import (
     Json,
     ProviderSettings,
@@ -114,16 +115,9 @@ def test_a_run_that_failed_early_is_told_with_what_there_is(tmp_path: Path) -> N
     assert run.lineage.training_file == "data/train.jsonl"
 
 
-def test_the_first_form_of_evaluations_is_read_too(tmp_path: Path) -> None:
-    first = {"rows": 4, "correct": 3, "accuracy": 0.75, "majority_accuracy": 0.5}
-    (tmp_path / "evaluation.json").write_bytes(orjson.dumps(first))
-    assert gather(RUN, [], tmp_path).figures == (
-        TrackedFigure("tuned", "accuracy", 0.75, rows=4),
-        TrackedFigure("majority", "accuracy", 0.5, rows=4),
-    )
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"version": 99}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"version": 99}', b'{"accuracy": 0.75}', b"\xff"]
+)
 def test_files_that_cannot_be_understood_go_along_as_they_are(
     tmp_path: Path, content: bytes
 ) -> None:

@@ -1,8 +1,8 @@
 """Answers are compared as a reader compares them."""
 
 from ftops.evaluation.ways import Way
+from ftops.metrics.classification import count_confusion, find_labels, place
 from ftops.metrics.prediction import Prediction
-from ftops.metrics.tallies import count_confusion, find_labels, place
 from ftops.metrics.texts import token_f1
 
 COMPOSED, DECOMPOSED = "s\u00ed", "si\u0301"

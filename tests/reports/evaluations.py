@@ -2,17 +2,15 @@
 
 from dataclasses import replace
 
-from ftops.metrics.evaluation import (
+from ftops.evaluation.result import (
     CandidateKind,
     CandidateScore,
-    Comparison,
     Evaluation,
-    MetricResult,
-    Requirement,
+    RequirementResult,
     Savings,
     SkippedCandidate,
-    Verdict,
 )
+from ftops.metrics.result import Comparison, MetricResult, Verdict
 
 HOSTILE = '<script>alert("x")</script> | **bold** [link](http://x) `code`\n# head \x1b[2J\u202e'
 
@@ -39,8 +37,8 @@ def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Eval
         candidates=(tuned, other),
         comparisons=comparisons,
         requirements=(
-            Requirement("accuracy >= 0.85", 0.9, True),
-            Requirement("accuracy_over_naive_bayes > 0.2", 0.1, False, "may be chance"),
+            RequirementResult("accuracy >= 0.85", 0.9, True),
+            RequirementResult("accuracy_over_naive_bayes > 0.2", 0.1, False, "may be chance"),
         ),
         skipped=(SkippedCandidate("base", "it knows nothing"),),
         savings=(Savings("base", 12.0, 0.5, 0.25, 3.0, 6000),),
@@ -54,7 +52,7 @@ def make_hostile() -> Evaluation:
     return replace(
         found,
         file=HOSTILE,
-        requirements=(Requirement(HOSTILE, None, False, HOSTILE),),
+        requirements=(RequirementResult(HOSTILE, None, False, HOSTILE),),
         skipped=(SkippedCandidate(HOSTILE, HOSTILE),),
         notes=(HOSTILE,),
     )

@@ -2,7 +2,7 @@
 
 import re
 
-from ftops.metrics.evaluation import Verdict
+from ftops.metrics.result import Verdict
 from ftops.reports.markdown import escape, render_markdown
 from tests.reports.evaluations import HOSTILE, make_comparison, make_evaluation, make_hostile
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftops.evaluation.result import Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import JobEvent, Json, Run, Stage, StageRecord
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run

@@ -52,7 +52,7 @@ def test_a_finished_run_leaves_its_files_for_the_owner_alone(bench: Bench) -> No
     run = bench.run(job)
     folder = get_run_folder(bench.home, run.id)
     names = {"job.yaml", "train.jsonl", "validation.jsonl", "results.csv", "evaluation.json"}
-    assert names | {"answers", "lock"} == {path.name for path in folder.iterdir()}
+    assert names | {"predictions", "lock"} == {path.name for path in folder.iterdir()}
     assert (folder / "job.yaml").read_text() == job.text
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
@@ -67,7 +67,7 @@ def test_results_and_evaluation_of_a_finished_run_can_be_read(bench: Bench) -> N
     # Two of the three rows were trained on; the fake gives its most frequent answer to the third.
     assert (evaluation.rows, right_share(evaluation)) == (3, 2 / 3)
     assert bench.detail(run, Stage.EVALUATE)["value"] == right_share(evaluation)
-    kept = get_run_folder(bench.home, run.id) / "answers"
+    kept = get_run_folder(bench.home, run.id) / "predictions"
     names = ["majority.jsonl", "naive-bayes.jsonl", "nearest-neighbour.jsonl", "tuned.jsonl"]
     assert sorted(path.name for path in kept.iterdir()) == names
     lines = (kept / "tuned.jsonl").read_bytes().splitlines()

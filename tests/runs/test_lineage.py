@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation, MetricResult
+from ftops.metrics.result import MetricResult
 from ftops.providers.figures import ModelInfo
 from ftops.records import (
     Json,

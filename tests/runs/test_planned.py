@@ -64,7 +64,7 @@ def test_answers_are_mapped_back_to_their_labels(bench: Bench) -> None:
     evaluation = load_evaluation(run, bench.home)
     assert evaluation is not None
     assert (evaluation.rows, right_share(evaluation)) == (3, 1.0)
-    kept = bench.home / "runs" / run.id / "answers" / "tuned.jsonl"
+    kept = bench.home / "runs" / run.id / "predictions" / "tuned.jsonl"
     answers = kept.read_text().splitlines()
     assert {json.loads(line)["predicted"] for line in answers} == set(LABELS)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import RunError
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Evaluation
 from ftops.records import Json, ProviderSettings, Run, RunId, RunStatus, TunedModel
 from ftops.runs.promptfoo import gather_export
 from tests.fakes import FakeClock

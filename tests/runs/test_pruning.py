@@ -107,7 +107,7 @@ def test_a_pruned_run_that_is_evaluated_anew_fetches_its_results_again(bench: Be
     again = bench.run(bench.write_job(evaluate={"max_rows": 2}))
     assert (again.id, again.status, again.pruned_at) == (run.id, RunStatus.SUCCEEDED, None)
     names = {path.name for path in get_run_folder(bench.home, run.id).iterdir()}
-    assert {"results.csv", "answers", "job.yaml"} <= names
+    assert {"results.csv", "predictions", "job.yaml"} <= names
 
 
 def test_a_pruned_run_that_failed_can_be_tried_again(bench: Bench) -> None:

@@ -10,26 +10,12 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.evaluation import CandidateKind
 from ftops.records import Run
-from ftops.reports.report.kept import make_slugs, parse_answers, parse_evaluation
 from ftops.runs.report_data import ReportLoader
 from tests.reports.report.sketches import make_candidates, make_evaluation, make_run
 
 ROW = {"prompt": "Where is the torch? ->", "completion": " In the drawer.\n"}
 ANSWER = {"line": 1, "prompt": "a", "expected": "x", "predicted": "y", "correct": False}
-EARLIER = {
-    "rows": 4,
-    "correct": 3,
-    "accuracy": 0.75,
-    "majority": "x",
-    "majority_accuracy": 0.5,
-    "classes": [
-        {"label": "x", "rows": 2, "predicted": 1, "correct": 1},
-        {"label": "y", "rows": 2, "predicted": 3, "correct": 2},
-    ],
-    "outside": 0,
-}
 
 
 @pytest.fixture
@@ -56,8 +42,8 @@ def test_a_run_with_all_its_files_is_gathered_whole(
     candidates = make_candidates()
     evaluation = make_evaluation(candidates)
     (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
-    (folder / "answers").mkdir()
-    (folder / "answers" / "few-shot-5.jsonl").write_text(json.dumps(ANSWER) + "\n{cut", "utf-8")
+    (folder / "predictions").mkdir()
+    (folder / "predictions" / "few-shot-5.jsonl").write_text(json.dumps(ANSWER) + "\n{cut", "utf-8")
     (folder / "results.csv").write_text("step,train_loss\n1,2.5\n2,1.5\n", encoding="utf-8")
     (folder / "job.yaml").write_text("name: news-topics\n", encoding="utf-8")
     (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
@@ -84,7 +70,7 @@ def test_a_run_without_a_folder_lacks_everything_and_is_no_error(
     [
         ("evaluation.json", "{", "The evaluation cannot be read"),
         ("evaluation.json", '{"version": 9}', "The evaluation cannot be read"),
-        ("evaluation.json", '{"accuracy": "much"}', "The evaluation cannot be read"),
+        ("evaluation.json", '{"accuracy": 0.5}', "The evaluation cannot be read"),
         ("results.csv", "hello", "The results file is kept as it came"),
     ],
 )
@@ -113,30 +99,6 @@ def test_data_that_cannot_be_read_is_a_finding_of_its_own(
     (folder / "train.jsonl").write_bytes(b"\xff\xfe\x00broken")
     remarks = ReportLoader(ledger, tmp_path).gather(run).data
     assert remarks and remarks[0].severity == "error"
-
-
-def test_an_evaluation_of_an_earlier_ftops_is_still_shown() -> None:
-    answers = parse_answers(
-        "".join(
-            json.dumps({**ANSWER, "expected": expected, "predicted": given}) + "\n"
-            for expected, given in (("x", "x"), ("x", "y"), ("y", "y"), ("y", "y"))
-        ).encode()
-    )
-    evaluation = parse_evaluation(orjson.dumps(EARLIER), answers)
-    tuned, majority = evaluation.candidates
-    assert tuned.kind is CandidateKind.TUNED
-    assert tuned.metrics["accuracy"].value == 0.75
-    assert majority.metrics["accuracy"].value == 0.5
-    assert tuned.confusion is not None
-    assert tuned.confusion.counts == ((1, 1, 0), (0, 2, 0))
-
-
-def test_each_candidate_has_a_file_name_of_its_own() -> None:
-    assert make_slugs(["few-shot: 5", "few shot 5", "…"]) == {
-        "few-shot: 5": "few-shot-5",
-        "few shot 5": "few-shot-5-2",
-        "…": "candidate",
-    }
 
 
 def test_classes_are_called_small_in_training_data_alone(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.evaluation import MetricResult
+from ftops.metrics.result import MetricResult
 from ftops.reports.report.charts import WIDE, Spec, fit_both_ends, frame
 from ftops.reports.report.palette import Palette
 from ftops.reports.report.words import is_share, say_value

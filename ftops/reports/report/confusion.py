@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.evaluation import Confusion
+from ftops.metrics.result import Confusion
 from ftops.records import Json
 from ftops.reports.report.words import show
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ftops.metrics.evaluation import ClassFigures, Evaluation, MetricResult
+from ftops.evaluation.result import Evaluation
+from ftops.evaluation.text import find_remarks
+from ftops.metrics.result import ClassResult, MetricResult
 from ftops.records import Stage
 from ftops.reports.report import scores, whole_runs
 from ftops.reports.report.confusion import Matrix, lay_out, say_mistakes
@@ -14,7 +16,6 @@ from ftops.reports.report.rows import Example, WorstRow, choose_examples, find_w
 from ftops.reports.report.scores import CandidateLine, Sentence
 from ftops.reports.report.versus import compare_runs
 from ftops.reports.report.words import say_rows, show
-from ftops.reports.verdicts import find_remarks
 
 _LEAK = "leak"  # how the notes begin that tell of one
 _MATRICES = 3  # candidates whose confusions are shown
@@ -34,7 +35,7 @@ class Scores:
     remarks: Sequence[str]
     matrices: Sequence[tuple[str, Matrix]]
     asides: Sequence[Sentence]
-    classes: Sequence[ClassFigures]
+    classes: Sequence[ClassResult]
     worst: Sequence[WorstRow]
     examples: Sequence[Example]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftops.metrics.evaluation import Evaluation
+from ftops.evaluation.result import Evaluation
 from ftops.metrics.prediction import Prediction
 from ftops.records import Json, Run, Stage, StageRecord, TunedModel
 from ftops.reports.training import Training, make_training

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.evaluation import Evaluation
+from ftops.evaluation.result import Evaluation
 from ftops.records import Json
 from ftops.reports.report.bar_chart import Bar
 from ftops.reports.report.contents import Contents, RunPart

@@ -3,15 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.evaluation import (
-    CandidateScore,
-    Comparison,
-    Evaluation,
-    MetricResult,
-    Requests,
-    Savings,
-    Verdict,
-)
+from ftops.evaluation.result import CandidateScore, Evaluation, RequestStats, Savings
+from ftops.metrics.result import Comparison, MetricResult, Verdict
 from ftops.reports.report.words import (
     say_count,
     say_difference,
@@ -163,7 +156,7 @@ def _say_problems(one: CandidateScore) -> str:
     return show(", ".join(told))
 
 
-def _say_requests(one: Requests | None) -> list[str]:
+def _say_requests(one: RequestStats | None) -> list[str]:
     if one is None:
         return [""] * 5
     about = "≈" if one.estimated else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ftops.metrics.evaluation import CandidateKind
+from ftops.evaluation.result import CandidateKind
 from ftops.reports.report.facts import RunFacts
 from ftops.reports.report.scores import Sentence, list_verdicts
 
@@ -16,8 +16,8 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     first = runs[0][1].evaluation
     if len(runs) < 2 or first is None or not first.candidates:
         return []
+    from ftops.evaluation.scoring import Candidate, evaluate
     from ftops.metrics.choices import MetricChoice
-    from ftops.metrics.evaluating import Candidate, evaluate
     from ftops.metrics.making import make_metrics
 
     candidates = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ftops.metrics.evaluation import ClassFigures
+from ftops.metrics.result import ClassResult
 from ftops.reports.training_findings.finding import Evidence, Finding
 
 CODE = "class-collapse"
@@ -24,7 +24,7 @@ def find_collapse(evidence: Evidence) -> Finding | None:
     return _find_in_many(figures) or _find_in_two(figures)
 
 
-def _find_in_answers(classes: Sequence[ClassFigures]) -> Finding | None:
+def _find_in_answers(classes: Sequence[ClassResult]) -> Finding | None:
     rows = sum(one.rows for one in classes)
     if len(classes) < 2 or not rows:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.evaluation import ClassFigures
+from ftops.metrics.result import ClassResult
 from ftops.records import Checkpoint, Json
 from ftops.reports.training import Training
 from ftops.reports.training_findings.curves import Curves
@@ -43,7 +43,7 @@ class Evidence:
 
     training: Training
     curves: Curves
-    classes: Sequence[ClassFigures] = ()
+    classes: Sequence[ClassResult] = ()
 
 
 @dataclass(frozen=True, slots=True)

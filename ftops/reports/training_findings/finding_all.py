@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ftops.metrics.evaluation import ClassFigures
+from ftops.metrics.result import ClassResult
 from ftops.reports.training import Training
 from ftops.reports.training_findings import (
     divergence,
@@ -21,7 +21,7 @@ _EXPLAINED = {
 }
 
 
-def find_all(training: Training, classes: Sequence[ClassFigures] = ()) -> list[Finding]:
+def find_all(training: Training, classes: Sequence[ClassResult] = ()) -> list[Finding]:
     """What should be known of a training; nothing where all went as it should.
 
     `classes` are those of an evaluation of the tuned model, where there was one.

@@ -6,14 +6,14 @@ from ftops.errors import RunError
 from ftops.evaluation.asking_models import StoredInterview, make_budget
 from ftops.evaluation.candidates import Field
 from ftops.evaluation.evaluating import interview_all
-from ftops.evaluation.keeping import keep_evaluation
 from ftops.evaluation.questions import read_questions
+from ftops.evaluation.result import Evaluation
 from ftops.evaluation.rows import check_leak, prepare_rows
 from ftops.evaluation.scores import make_named_metrics, score_interviews
+from ftops.evaluation.storage import write_evaluation
 from ftops.evaluation.subject import describe_run
 from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
-from ftops.metrics.evaluation import Evaluation
 from ftops.records import Json, Stage
 from ftops.runs.stage_context import StageContext, StageResult
 from ftops.spec.load import resolve_data
@@ -63,7 +63,7 @@ def evaluate(work: StageContext) -> StageResult:
         named=named,
         overlap_lines=leak.lines if leak else None,
     )
-    keep_evaluation(work.folder, evaluation, interviews.answers)
+    write_evaluation(work.folder, evaluation, interviews.answers)
     return StageResult({**describe(evaluation), "source_sha256": _hash_source(work)})
 
 

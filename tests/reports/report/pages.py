@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ftops.reports.report
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Confusion, Evaluation
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.metrics.prediction import Prediction
+from ftops.metrics.result import Confusion
 from ftops.records import ProviderSettings, RunStatus
 from ftops.reports.report.contents import Contents, compose
 from ftops.reports.report.facts import RunFacts

@@ -4,13 +4,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ftops.evaluation.result import CandidateKind, Evaluation, SkippedCandidate
+from ftops.evaluation.scoring import Candidate, evaluate
+from ftops.evaluation.usage import Prices
 from ftops.metrics.choices import MetricChoice
-from ftops.metrics.evaluating import Candidate, evaluate
-from ftops.metrics.evaluation import CandidateKind, Evaluation, SkippedCandidate
 from ftops.metrics.making import make_metrics
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.requests import Prices
-from ftops.metrics.requirements import parse_requirement
+from ftops.metrics.requirement import parse_requirement
 from ftops.records import (
     Checkpoint,
     Json,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.metrics.evaluation import Confusion
+from ftops.metrics.result import Confusion
 from ftops.reports.report.confusion import OTHER, OUTSIDE, find_pairs, lay_out, say_mistakes
 
 MATRIX = Confusion(("a", "b", "c"), ((8, 2, 0, 0), (0, 9, 0, 1), (5, 0, 5, 0)))

@@ -7,7 +7,7 @@ import pytest
 
 from ftops.cli.output import render_json
 from ftops.errors import RunError
-from ftops.metrics.evaluation import Evaluation
+from ftops.evaluation.result import Evaluation
 from ftops.records import RunStatus
 from ftops.reports.report.charts import fit_both_ends
 from ftops.reports.report.contents import compose

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from ftops.metrics.evaluation import MetricResult
 from ftops.metrics.prediction import Prediction
+from ftops.metrics.result import MetricResult
 from ftops.records import Message
 from ftops.reports.report import figures
 from ftops.reports.report.bar_chart import Bar, draw_bars

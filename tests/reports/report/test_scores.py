@@ -4,16 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.metrics.evaluation import (
+from ftops.evaluation.result import (
     CandidateKind,
     CandidateScore,
-    Comparison,
     Evaluation,
-    MetricResult,
-    Requirement,
+    RequirementResult,
     Savings,
-    Verdict,
 )
+from ftops.metrics.result import Comparison, MetricResult, Verdict
 from ftops.reports.report import scores, words
 
 SHOWN = Comparison(
@@ -68,7 +66,7 @@ def test_unknown_savings_are_not_made_up() -> None:
 
 
 def test_a_missed_requirement_is_marked_and_has_its_reason() -> None:
-    missed = Requirement("accuracy >= 0.9", None, False, "there is no such figure")
+    missed = RequirementResult("accuracy >= 0.9", None, False, "there is no such figure")
     evaluation = Evaluation("f", 1, "accuracy", (), requirements=(missed,))
     (said,) = scores.list_requirements(evaluation)
     assert (said.mark, said.text) == (

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.metrics.evaluation import ClassFigures
+from ftops.metrics.result import ClassResult
 from ftops.records import Checkpoint
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training, TrainingFacts, make_training
@@ -21,7 +21,7 @@ def rising(share: float) -> float:
     return VALID(share) + max(0.0, share - 1 / 3) * 0.6
 
 
-def codes(training: Training, classes: tuple[ClassFigures, ...] = ()) -> list[str]:
+def codes(training: Training, classes: tuple[ClassResult, ...] = ()) -> list[str]:
     return [finding.code for finding in find_all(training, classes)]
 
 
@@ -144,8 +144,8 @@ def test_rows_that_stand_in_both_files_are_called_memorised() -> None:
 
 
 def test_one_answer_to_nearly_all_rows_is_a_collapse() -> None:
-    one_for_all = (ClassFigures("yes", 50, 97, 49), ClassFigures("no", 50, 3, 2))
-    as_expected = (ClassFigures("yes", 95, 97, 94), ClassFigures("no", 5, 3, 2))
+    one_for_all = (ClassResult("yes", 50, 97, 49), ClassResult("no", 50, 3, 2))
+    as_expected = (ClassResult("yes", 95, 97, 94), ClassResult("no", 5, 3, 2))
     assert codes(make(CLEAN, VALID), one_for_all) == ["class-collapse"]
     assert codes(make(CLEAN, VALID), as_expected) == []
 

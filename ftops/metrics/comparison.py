@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ftops.metrics.evaluation import Comparison, Verdict
 from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.resampling import interval, resample
+from ftops.metrics.result import Comparison, Verdict
 from ftops.metrics.samples import Bools, Floats, Sample
 from ftops.metrics.significance import (
     ALPHA,

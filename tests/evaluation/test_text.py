@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.metrics.evaluation import MetricResult, Savings, Verdict
-from ftops.reports.verdicts import (
+from ftops.evaluation.result import Savings
+from ftops.evaluation.text import (
     find_remarks,
     say_comparison,
     say_outcome,
     say_savings,
     show_figure,
 )
+from ftops.metrics.result import MetricResult, Verdict
 from tests.reports.evaluations import make_comparison, make_evaluation
 
 

@@ -3,18 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftops.metrics.classes import Cells
-from ftops.metrics.comparing import Side, check_rows, compare_sides, judge
-from ftops.metrics.evaluation import (
-    CandidateKind,
-    CandidateScore,
-    Comparison,
-    Evaluation,
-    MetricResult,
-    SkippedCandidate,
-)
-from ftops.metrics.metric import Metric
-from ftops.metrics.notes import (
+from ftops.evaluation.notes import (
     SIMPLE,
     collect,
     note_comparison,
@@ -25,12 +14,17 @@ from ftops.metrics.notes import (
     note_overlap,
     note_problems,
 )
+from ftops.evaluation.requirements import check_requirements, find_candidate
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, SkippedCandidate
+from ftops.evaluation.usage import Prices, find_savings, measure_requests
+from ftops.metrics.classification import Cells, count_classes, count_confusion, count_problems
+from ftops.metrics.comparison import Side, check_rows, compare_sides, judge
+from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.requests import Prices, find_savings, measure_requests
-from ftops.metrics.requirements import Wanted, find_candidate, judge_requirements
+from ftops.metrics.requirement import Requirement
 from ftops.metrics.resampling import interval_of, resample
+from ftops.metrics.result import Comparison, MetricResult
 from ftops.metrics.samples import Floats, Sample
-from ftops.metrics.tallies import count_classes, count_confusion, count_problems
 from ftops.records import render_refused
 
 SEED = 42
@@ -75,7 +69,7 @@ def evaluate(
     labels: Sequence[str] = (),
     primary_metric: str | None = None,
     training_usd: float | None = None,
-    requirements: Sequence[Wanted] = (),
+    requirements: Sequence[Requirement] = (),
     skipped: Sequence[SkippedCandidate] = (),
     overlap_lines: Collection[int] | None = None,
     seed: int = SEED,
@@ -119,7 +113,7 @@ def evaluate(
         skipped=tuple(skipped),
         comparisons=comparisons,
         savings=find_savings(scores[0], scores[1:], training_usd=training_usd),
-        requirements=judge_requirements(requirements, scores[0], scores[1:], comparisons),
+        requirements=check_requirements(requirements, scores[0], scores[1:], comparisons),
         notes=_note(ordered, scores, comparisons, primary_metric, overlap_lines),
     )
 
@@ -179,7 +173,7 @@ def _score(
 
 
 def _choose_pairs(
-    scores: Sequence[CandidateScore], primary_metric: str, requirements: Sequence[Wanted]
+    scores: Sequence[CandidateScore], primary_metric: str, requirements: Sequence[Requirement]
 ) -> list[tuple[str, str]]:
     """The candidate and the metric of each comparison: the primary_metric, and what is required."""
     others = scores[1:]

@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binomtest
 
+from ftops.evaluation.result import CandidateKind, Evaluation, SkippedCandidate
+from ftops.evaluation.scoring import Candidate, evaluate, score_candidate
+from ftops.evaluation.usage import Prices
 from ftops.metrics.choices import MetricChoice
-from ftops.metrics.evaluating import Candidate, evaluate, score_candidate
-from ftops.metrics.evaluation import CandidateKind, Evaluation, SkippedCandidate, Verdict
 from ftops.metrics.making import choose_metrics, make_metrics
 from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.requests import Prices
-from ftops.metrics.requirements import parse_requirement
+from ftops.metrics.requirement import parse_requirement
+from ftops.metrics.result import Verdict
 from ftops.metrics.samples import Sample
 from tests.metrics.answered import answer, draw_labels, fail
 

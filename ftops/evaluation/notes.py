@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from statistics import NormalDist
 
-from ftops.metrics.evaluation import CandidateKind, CandidateScore, Comparison, Verdict
+from ftops.evaluation.result import CandidateKind, CandidateScore
 from ftops.metrics.prediction import Prediction, Problem
+from ftops.metrics.result import Comparison, Verdict
 from ftops.metrics.significance import ALPHA, POWER
 
 COLLAPSED = 0.95  # of the answers are the same; the rows expect it half as often or less

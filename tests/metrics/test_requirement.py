@@ -4,16 +4,10 @@ import math
 
 import pytest
 
-from ftops.metrics.evaluation import (
-    CandidateKind,
-    CandidateScore,
-    Comparison,
-    MetricResult,
-    Requests,
-    Requirement,
-    Verdict,
-)
-from ftops.metrics.requirements import judge_requirements, make_slug, parse_requirement
+from ftops.evaluation.requirements import check_requirements
+from ftops.evaluation.result import CandidateKind, CandidateScore, RequestStats, RequirementResult
+from ftops.metrics.requirement import make_slug, parse_requirement
+from ftops.metrics.result import Comparison, MetricResult, Verdict
 
 
 def _score(name: str, kind: CandidateKind, accuracy: float, **more: float) -> CandidateScore:
@@ -23,7 +17,7 @@ def _score(name: str, kind: CandidateKind, accuracy: float, **more: float) -> Ca
         kind,
         100,
         {metric: MetricResult(value, None, None, 100) for metric, value in figures.items()},
-        requests=Requests(10, 1, False, 0.5, 0.2, None),
+        requests=RequestStats(10, 1, False, 0.5, 0.2, None),
     )
 
 
@@ -34,9 +28,9 @@ _OTHERS = (
 )
 
 
-def _judge(name: str, text: str, *comparisons: Comparison) -> Requirement:
+def _judge(name: str, text: str, *comparisons: Comparison) -> RequirementResult:
     wanted = parse_requirement(name, text)
-    return judge_requirements([wanted], _TUNED, _OTHERS, comparisons)[0]
+    return check_requirements([wanted], _TUNED, _OTHERS, comparisons)[0]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +72,7 @@ def test_a_figure_that_is_not_there_meets_nothing(name: str, told: str) -> None:
 
 
 def test_without_a_candidate_nothing_is_met() -> None:
-    judged = judge_requirements([parse_requirement("accuracy", ">= 0")], None, ())
+    judged = check_requirements([parse_requirement("accuracy", ">= 0")], None, ())
     assert not judged[0].met
 
 
@@ -123,4 +117,4 @@ def test_two_candidates_of_one_kind_need_their_whole_name() -> None:
     others = [*_OTHERS, _score("few-shot: 10", CandidateKind.FEW_SHOT, 0.8)]
     for slug, met in (("few_shot", False), ("few_shot_10", True)):
         wanted = parse_requirement(f"accuracy_over_{slug}", "> 0.01")
-        assert judge_requirements([wanted], _TUNED, others)[0].met is met
+        assert check_requirements([wanted], _TUNED, others)[0].met is met

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftops.metrics.evaluation import CandidateScore, Requests, Savings
+from ftops.evaluation.result import CandidateScore, RequestStats, Savings
 from ftops.metrics.prediction import Prediction
 
 _MILLION = 1_000_000
@@ -22,7 +22,7 @@ class Prices:
 
 def measure_requests(
     answers: Sequence[Prediction], prices: Prices | None = None, *, estimated: bool = False
-) -> Requests | None:
+) -> RequestStats | None:
     """Means and percentiles over the rows that tell them; None where no row tells anything."""
     prompt = _mean([one.prompt_tokens for one in answers if one.prompt_tokens is not None])
     completion = _mean(
@@ -36,7 +36,7 @@ def measure_requests(
         both = prompt * prices.prompt_usd + completion * prices.completion_usd
         usd = both * 1000 / _MILLION
     p50, p95 = (float(one) for one in np.percentile(seconds, [50, 95])) if seconds else (None, None)
-    return Requests(prompt, completion, estimated, usd, p50, p95)
+    return RequestStats(prompt, completion, estimated, usd, p50, p95)
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -54,7 +54,9 @@ def find_savings(
     )
 
 
-def _save(tuned: Requests, name: str, other: Requests, training_usd: float | None) -> Savings:
+def _save(
+    tuned: RequestStats, name: str, other: RequestStats, training_usd: float | None
+) -> Savings:
     usd = _less(other, tuned, lambda one: one.usd_per_1000)
     return Savings(
         against=name,
@@ -66,7 +68,7 @@ def _save(tuned: Requests, name: str, other: Requests, training_usd: float | Non
     )
 
 
-def count_tokens(requests: Requests) -> float | None:
+def count_tokens(requests: RequestStats) -> float | None:
     """Tokens of prompt and answer together; None where one of them is not known."""
     if requests.prompt_tokens is None or requests.completion_tokens is None:
         return None
@@ -74,7 +76,7 @@ def count_tokens(requests: Requests) -> float | None:
 
 
 def _less(
-    first: Requests, second: Requests, read: Callable[[Requests], float | None]
+    first: RequestStats, second: RequestStats, read: Callable[[RequestStats], float | None]
 ) -> float | None:
     upper, lower = read(first), read(second)
     return None if upper is None or lower is None else upper - lower

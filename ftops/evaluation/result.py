@@ -1,4 +1,4 @@
-"""What an evaluation found, as it is kept: `evaluation.json`, version 2.
+"""What an evaluation found, as it is kept: `evaluation.json`, version 1.
 
 One evaluation puts the same rows to several candidates. Shares are from 0 to 1, money is in US
 dollars, intervals hold 95 % of a bootstrap.
@@ -12,9 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ftops.errors import LedgerError
+from ftops.metrics.result import ClassResult, Comparison, Confusion, MetricResult
 from ftops.records import Json
 
-VERSION = 2
+VERSION = 1
+REPEAT_HINT = (
+    "Run the same `ftops run` again: it repeats the evaluation; stored responses are reused."
+)
 
 
 class CandidateKind(StrEnum):
@@ -32,54 +36,7 @@ class CandidateKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MetricResult:
-    """One metric of one candidate, over so many rows. The interval is None where there is none."""
-
-    value: float
-    low: float | None
-    high: float | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClassFigures:
-    """One class: how many rows expect it, how many answers say it, how many of these rightly."""
-
-    label: str
-    rows: int
-    predicted: int
-    correct: int
-
-    @property
-    def recall(self) -> float | None:
-        """The share of its rows that were answered rightly; None if no row expects it."""
-        return self.correct / self.rows if self.rows else None
-
-    @property
-    def precision(self) -> float | None:
-        """The share of the answers with this label that are right; None if there are none."""
-        return self.correct / self.predicted if self.predicted else None
-
-    @property
-    def f1(self) -> float | None:
-        """The harmonic mean of both; None where nobody expects or gives the class."""
-        either = self.rows + self.predicted
-        return 2 * self.correct / either if either else None
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """`counts[i][j]` rows that expect `labels[i]` were answered `labels[j]`.
-
-    Each line of counts has one more cell: answers that are none of the labels.
-    """
-
-    labels: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
+class RequestStats:
     """What asking took, a request: means of tokens, price of a thousand, seconds by percentile.
 
     None where it is not known. `estimated` tokens were counted here, not by the provider.
@@ -105,9 +62,9 @@ class CandidateScore:
     provider: str | None = None
     problems: Mapping[str, int] = field(default_factory=dict)  # by name, see `answers.Problem`
     outside: int = 0  # answers that are none of the classes
-    classes: tuple[ClassFigures, ...] = ()
+    classes: tuple[ClassResult, ...] = ()
     confusion: Confusion | None = None
-    requests: Requests | None = None
+    requests: RequestStats | None = None
     notes: tuple[str, ...] = ()  # sentences about its answers and figures
     # by name: what the requests called it instead, or None where it was left out
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
@@ -119,41 +76,6 @@ class SkippedCandidate:
 
     name: str
     reason: str
-
-
-class Verdict(StrEnum):
-    """What a comparison says of its first candidate."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    NO_DIFFERENCE = "no difference"  # shown: whatever difference there is, is small
-    TOO_FEW_ROWS = "too few rows to tell"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two candidates on the same rows: the first one's figure less the second one's.
-
-    `p_value` is that of `test` (McNemar's exact test, or a paired bootstrap), `p_corrected` the
-    same after Holm's correction for all comparisons of the evaluation, which decides the verdict.
-    `rows_needed` says how many rows would show a difference of this size, where these are too few;
-    where the figures are the same, how many would show that there is none to speak of. `span` is
-    how far apart two figures can be (1: they are shares), as far as known.
-    """
-
-    first: str
-    second: str
-    metric: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    test: str
-    verdict: Verdict
-    rows_needed: int | None = None
-    p_corrected: float | None = None
-    higher_is_better: bool = True
-    span: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +95,7 @@ class Savings:
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
+class RequirementResult:
     """One line of `require`, as it was written, and whether it was met.
 
     `value` is None where the figure is not there; then it is not met, and `reason` says why.
@@ -202,7 +124,7 @@ class Evaluation:
     skipped: tuple[SkippedCandidate, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     savings: tuple[Savings, ...] = ()
-    requirements: tuple[Requirement, ...] = ()
+    requirements: tuple[RequirementResult, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -230,7 +152,7 @@ class Evaluation:
         except (ValidationError, ValueError) as error:
             raise LedgerError(
                 f"the stored evaluation is damaged: {error}",
-                hint="Give the same `ftops run` again: it evaluates again, and asks nothing twice.",
+                hint=REPEAT_HINT,
             ) from error
 
 

@@ -10,8 +10,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from ftops.metrics.classes import Cells
-from ftops.metrics.tallies import count_classes, count_confusion, count_problems, find_labels
+from ftops.metrics.classification import (
+    Cells,
+    count_classes,
+    count_confusion,
+    count_problems,
+    find_labels,
+)
 from tests.metrics.answered import answer, draw_labels, fail, measure
 
 _FUNCTIONS = {"precision": precision_score, "recall": recall_score, "f1": f1_score}

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 
-from ftops.metrics.evaluation import (
+from ftops.evaluation.result import (
     CandidateKind,
     CandidateScore,
-    Comparison,
     Evaluation,
-    MetricResult,
-    Requirement,
+    RequirementResult,
     Savings,
-    Verdict,
 )
+from ftops.metrics.result import Comparison, MetricResult, Verdict
 
 _FREE = frozenset({CandidateKind.NEAREST, CandidateKind.NAIVE_BAYES, CandidateKind.MAJORITY})
 _LEAST_P = 0.001
@@ -122,7 +120,7 @@ def _join(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def say_requirement(found: Requirement) -> str:
+def say_requirement(found: RequirementResult) -> str:
     """A requirement, and what was reached."""
     reached = "no figure" if found.value is None else show_value(found.value)
     reason = f": {found.reason}" if found.reason else ""

@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import binomtest
 
 from ftops.metrics.choices import MetricChoice
-from ftops.metrics.comparing import BOOTSTRAP, MCNEMAR, Side, compare, compare_sides, judge
-from ftops.metrics.evaluation import Comparison, Verdict
+from ftops.metrics.comparison import BOOTSTRAP, MCNEMAR, Side, compare, compare_sides, judge
 from ftops.metrics.making import make_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.resampling import resample
+from ftops.metrics.result import Comparison, Verdict
 from ftops.metrics.samples import Sample
 from tests.metrics.answered import answer, draw_labels, draw_texts
 

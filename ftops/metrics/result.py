@@ -1,0 +1,86 @@
+"""Results of metrics and comparisons, as they are stored. Shares are from 0 to 1."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class MetricResult:
+    """One metric of one candidate over `rows` rows; `low` and `high` bound its 95 % interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """One class: rows that expect it, rows that are predicted as it, rows that are both."""
+
+    label: str
+    rows: int
+    predicted: int
+    correct: int
+
+    @property
+    def recall(self) -> float | None:
+        """The share of its rows that are predicted correctly; None without such rows."""
+        return self.correct / self.rows if self.rows else None
+
+    @property
+    def precision(self) -> float | None:
+        """The share of its predictions that are correct; None without such predictions."""
+        return self.correct / self.predicted if self.predicted else None
+
+    @property
+    def f1(self) -> float | None:
+        """The harmonic mean of precision and recall; None if the class does not occur."""
+        total = self.rows + self.predicted
+        return 2 * self.correct / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """`counts[i][j]` rows that expect `labels[i]` are predicted as `labels[j]`.
+
+    Each row of counts has one more cell, for predictions that are none of the labels.
+    """
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Verdict(StrEnum):
+    """The outcome of a comparison, seen from its first candidate."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NO_DIFFERENCE = "no difference"  # shown: the difference is within the margin
+    TOO_FEW_ROWS = "too few rows to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two candidates on the same rows: the metric of the first minus that of the second.
+
+    `p_value` is that of `test` (McNemar's exact test or a paired bootstrap); `p_corrected`, after
+    Holm's correction for all comparisons of the evaluation, decides the verdict. `rows_needed` is
+    how many rows would show a difference of this size, or, where there is none, would show that
+    there is none. `span` is the distance between the lowest and highest possible value, as far as
+    known (1 for shares).
+    """
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+    verdict: Verdict
+    rows_needed: int | None = None
+    p_corrected: float | None = None
+    higher_is_better: bool = True
+    span: float = 1.0
