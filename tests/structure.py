@@ -21,7 +21,8 @@ OPTIONAL_IMPORTS = {
 # Modules that exist to be listed in one place.
 REGISTRIES = {
     "ftops.cli.main", "ftops.data.checks.registry", "ftops.data.fixes.registry",
-    "ftops.engine.app", "ftops.metrics.registry", "ftops.providers.registry", "ftops.runs.stages",
+    "ftops.engine.server", "ftops.metrics.registry", "ftops.providers.registry",
+    "ftops.runs.stages",
 }  # fmt: skip
 
 

@@ -1,20 +1,212 @@
 """Answers from fine-tuned models: the last used ones stay in memory, each with its desk."""
 
+import queue
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from anyio import CapacityLimiter
 
-from ftops.engine.batching import Asked, Desk
 from ftops.engine.model_store import Manifest, read_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
-from ftops.engine.trainer import Delta, Document, LoadedModel, SamplingParams, Trainer
+from ftops.engine.trainer import (
+    Batch,
+    BatchingModel,
+    Delta,
+    Document,
+    LoadedModel,
+    SamplingParams,
+    Trainer,
+)
 from ftops.errors import EngineError
+
+
+@dataclass(eq=False, slots=True)
+class Asked:
+    """One caller's prompts, and the pieces of the answers to them.
+
+    `whole`: nobody looks before all is there, so nobody is woken before.
+    """
+
+    prompts: Sequence[Document]
+    params: SamplingParams
+    whole: bool = False
+    left: int = 0  # answers that are not at their end
+    closed: threading.Event = field(default_factory=threading.Event)
+    _pieces: "queue.SimpleQueue[Delta | Exception | None]" = field(
+        default_factory=queue.SimpleQueue
+    )
+    _held: list[Delta] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Delta]:
+        """Wait for the pieces; raises what the model raised."""
+        while (piece := self._pieces.get()) is not None:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    def give(self, piece: Delta) -> None:
+        if self.whole:
+            self._held.append(piece)
+        else:
+            self._pieces.put(piece)
+
+    def end(self, error: Exception | None = None) -> None:
+        """No more pieces will come."""
+        for piece in self._held:
+            self._pieces.put(piece)
+        self._pieces.put(error)
+
+
+class Desk:
+    """Where a model's callers leave what they ask."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+        self._arrived: list[Asked] = []
+        self._is_open = False
+        self.load = 0  # callers whose answers are not all there
+
+    def take(self, asked: Asked) -> None:
+        """Draw the answers, beside those of others."""
+        with self._lock:
+            self._arrived.append(asked)
+            self.load += 1
+            if self._is_open:
+                return
+            self._is_open = True
+        threading.Thread(target=self._serve, name="generation", daemon=True).start()
+
+    def _serve(self) -> None:
+        round_ = _Round(self._model)
+        while True:
+            with self._lock:
+                arrived, self._arrived = self._arrived, []
+                self.load = len(round_.callers) + len(arrived)
+                if not self.load:
+                    self._is_open = False
+                    return
+            for asked in arrived:
+                round_.seat(asked)
+            round_.advance()
+
+
+class _Round:
+    """Who is answered at the moment."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._batch = _open_batch(model)
+        self._seats: dict[int, tuple[Asked, int]] = {}  # by ticket: whose, which of their prompts
+
+    @property
+    def callers(self) -> set[Asked]:
+        return {asked for asked, _ in self._seats.values()}
+
+    def seat(self, asked: Asked) -> None:
+        try:
+            tickets = self._batch.join(asked.prompts, asked.params)
+        except Exception as error:
+            asked.end(error)  # raised again where the pieces are read
+            return
+        asked.left = len(tickets)
+        if not tickets:
+            asked.end()
+        for index, ticket in enumerate(tickets):
+            self._seats[ticket] = (asked, index)
+
+    def advance(self) -> None:
+        """Hand over the next pieces, but to nobody who has left."""
+        gone = [ticket for ticket, (asked, _) in self._seats.items() if asked.closed.is_set()]
+        if gone:
+            self._batch.leave(gone)
+            for ticket in gone:
+                asked, _ = self._seats.pop(ticket)
+                asked.left -= 1
+                if not asked.left:
+                    asked.end()  # a thread may still wait for a piece
+        try:
+            deltas = self._batch.step() if self._seats else ()
+        except Exception as error:
+            for asked in self.callers:
+                asked.end(error)
+            self._seats.clear()
+            self._batch = _open_batch(self._model)
+            return
+        for delta in deltas:
+            self._hand_over(delta)
+
+    def _hand_over(self, delta: Delta) -> None:
+        asked, index = self._seats[delta.index]
+        # Thousands a second, for which `replace` is slow.
+        asked.give(Delta(index, delta.text, delta.logprobs, delta.n_tokens, delta.finish_reason))
+        if delta.finish_reason is not None:
+            del self._seats[delta.index]
+            asked.left -= 1
+            if not asked.left:
+                asked.end()
+
+
+def _open_batch(model: LoadedModel) -> Batch:
+    return model.open_batch() if isinstance(model, BatchingModel) else _InTurn(model)
+
+
+@dataclass(slots=True)
+class _Turn:
+    first: int  # ticket
+    pieces: Iterator[Delta]
+    unfinished: set[int]
+
+
+class _InTurn:
+    """A `Batch` for models that answer one caller at a time."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._turns: list[_Turn] = []
+        self._n_joined = 0
+
+    def __len__(self) -> int:
+        return sum(len(turn.unfinished) for turn in self._turns)
+
+    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+        pieces = self._model.generate(prompts, params)
+        tickets = range(self._n_joined, self._n_joined + len(prompts))
+        self._n_joined = tickets.stop
+        self._turns.append(_Turn(tickets.start, pieces, set(tickets)))
+        return tickets
+
+    def step(self) -> Sequence[Delta]:
+        turn = self._turns[0]
+        try:
+            piece = next(turn.pieces)
+        except StopIteration:
+            del self._turns[0]
+            return [Delta(ticket, "", finish_reason="stop") for ticket in turn.unfinished]
+        except Exception:
+            del self._turns[0]
+            raise
+        ticket = turn.first + piece.index
+        if piece.finish_reason is not None:
+            turn.unfinished.discard(ticket)
+            if not turn.unfinished:
+                del self._turns[0]
+        return [replace(piece, index=ticket)]
+
+    def leave(self, tickets: Collection[int]) -> None:
+        for turn in self._turns:
+            turn.unfinished.difference_update(tickets)
+        ended = [turn for turn in self._turns if not turn.unfinished]
+        self._turns = [turn for turn in self._turns if turn.unfinished]
+        for turn in ended:
+            if close := getattr(turn.pieces, "close", None):  # a generator ends at once
+                close()
+
 
 GetTrainer: TypeAlias = Callable[[str], Trainer]
 _THREADS_PER_OWNER = 64

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ftops.engine.classification import Classes
+from ftops.engine.classification_metrics import Classes
 from ftops.engine.trainer import Resolved
 from ftops.records import Json
 

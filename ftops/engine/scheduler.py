@@ -16,17 +16,15 @@ from dataclasses import dataclass
 
 from ftops import crashpoints
 from ftops.clock import Clock
-from ftops.engine.checking import check_job
-from ftops.engine.deaths import Deaths
-from ftops.engine.epochs import publish_epochs
+from ftops.engine.cleanup import sweep_models
 from ftops.engine.ids import result_file_id
 from ftops.engine.legacy import is_legacy
-from ftops.engine.model_store import sweep_models
+from ftops.engine.model_store import publish_epochs
 from ftops.engine.rows import BadFile
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
-from ftops.engine.worker_exits import EXIT_BUSY, EXIT_STOPPED
-from ftops.engine.workers import Worker, start_worker
+from ftops.engine.validation import check_job
+from ftops.engine.worker_process import EXIT_BUSY, EXIT_STOPPED, Deaths, Worker, start_worker
 from ftops.errors import FtopsError, StorageError
 from ftops.files import sweep_parts
 from ftops.locks import is_locked

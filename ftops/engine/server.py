@@ -8,16 +8,18 @@ import asyncio
 import gc
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 from ftops import __version__, crashpoints
 from ftops.clock import Clock, SystemClock
@@ -29,24 +31,80 @@ from ftops.engine.address import (
     remove_address,
     write_address,
 )
-from ftops.engine.api.engine import EngineParts
-from ftops.engine.app import create_app
+from ftops.engine.api import chat, completions, engines, files, fine_tunes, jobs, models, uploads
+from ftops.engine.api.engine import EngineParts, TheEngine
+from ftops.engine.api.errors import install_failures
+from ftops.engine.api.quotas import Quotas
+from ftops.engine.api.routing import EncodedPaths
+from ftops.engine.api.schema import ErrorBody
+from ftops.engine.cleanup import sweep_files
 from ftops.engine.connections import Patience, allow_files, patient
-from ftops.engine.expiry import drop_expired
+from ftops.engine.event_notifier import News
 from ftops.engine.generation import Generation
-from ftops.engine.ids import result_file_id
-from ftops.engine.inspection import Inspector
-from ftops.engine.news import News
-from ftops.engine.placing import Assemblies
-from ftops.engine.quotas import Quotas
+from ftops.engine.keys import KeyRing
 from ftops.engine.scheduler import Scheduler
-from ftops.engine.security import Activity
+from ftops.engine.security import Activity, Door, Limits
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
 from ftops.engine.trainer_registry import get_trainer, list_bases
+from ftops.engine.upload_assembly import Assemblies
+from ftops.engine.validation import Inspector
 from ftops.errors import EngineError
-from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error, sweep_parts
+from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error
 from ftops.records import EngineAddress
+
+_ERROR: dict[str, Any] = {"model": ErrorBody, "description": "A refusal, in the API's own shape"}
+_DESCRIPTION = "Fine-tuning on this machine, by OpenAI's protocol."
+
+
+class Health(BaseModel):
+    """That the engine answers, and which one."""
+
+    status: str
+    version: str
+    pid: int
+    unfinished_jobs: int
+
+
+def create_app(engine: EngineParts) -> FastAPI:
+    """The application around `engine`; its scheduler is started by whoever serves it."""
+    app = FastAPI(
+        title="ftops engine",
+        description=_DESCRIPTION,
+        version=__version__,
+        docs_url=None,  # these pages would load scripts from the network
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": _ERROR, "5XX": _ERROR},
+    )
+    app.state.engine = engine
+    settings = engine.settings
+    app.add_middleware(
+        Door,
+        keys=KeyRing(engine.token, engine.store),
+        host=settings.host,
+        limits=Limits(
+            settings.max_upload_bytes,
+            settings.max_part_bytes,
+            settings.max_body_bytes,
+            settings.body_wait_s,
+        ),
+        activity=engine.activity,
+    )
+    app.add_middleware(EncodedPaths)
+    install_failures(app)
+    current = (files, uploads, jobs, models, completions, chat)
+    for room in (*current, fine_tunes, engines):
+        app.include_router(room.router)
+    app.add_api_route("/healthz", _health, methods=["GET"], tags=["engine"])
+    return app
+
+
+def _health(engine: TheEngine) -> Health:
+    """Whether the engine works; does not keep an idle one awake."""
+    unfinished = engine.store.jobs.count_unfinished()
+    return Health(status="ok", version=__version__, pid=os.getpid(), unfinished_jobs=unfinished)
+
 
 OnReady = Callable[[EngineAddress], None]
 _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -118,28 +176,6 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         quotas=Quotas(settings),
         list_bases=list_bases,
     )
-
-
-def sweep_files(store: Store, paths: EngineFolder) -> None:
-    """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
-    drop_expired(store, paths)
-    pending = store.uploads.pending_ids()
-    for path in paths.uploads.iterdir():
-        if path.name not in pending:
-            shutil.rmtree(path, ignore_errors=True)
-    for path in paths.incoming.iterdir():
-        path.unlink(missing_ok=True)
-    known = store.files.ids()
-    known |= {result_file_id(job.id) for job in store.jobs.unfinished()}
-    for path in paths.files.iterdir():
-        # A hidden one is a results file on its way: a worker may be writing it.
-        if path.name not in known and not path.name.startswith("."):
-            path.unlink(missing_ok=True)
-    for final in (paths.address, paths.last_port, paths.token):
-        sweep_parts(final)
-    for path in paths.jobs.iterdir():
-        if store.jobs.find(path.name) is None:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _serve(settings: EngineSettings, on_ready: OnReady) -> None:

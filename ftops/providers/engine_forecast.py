@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-ESTIMATE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.foretelling")
+ESTIMATE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.estimate")
 _WAIT_S = 120.0
 
 

@@ -18,7 +18,7 @@ import openai
 
 from ftops import crashpoints
 from ftops.engine.settings import EngineFolder
-from ftops.engine.steps import read_steps
+from ftops.engine.step_metrics import read_steps
 from tests.crash.processes import Child, Nursery, find_pids, is_stopped, send
 
 Answer = TypeVar("Answer")

@@ -15,10 +15,9 @@ from starlette.testclient import TestClient
 
 from ftops.clock import Clock, SystemClock
 from ftops.engine.api.engine import EngineParts
-from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
 from ftops.engine.keys import create_key
-from ftops.engine.server import build_engine, prepare_folder
+from ftops.engine.server import build_engine, create_app, prepare_folder
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import Store
 from tests.engine import table_worker

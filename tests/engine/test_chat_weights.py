@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ftops.engine.documents import training_document
+from ftops.engine.document import training_document
 from ftops.engine.rows import ChatRow, read_rows
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples

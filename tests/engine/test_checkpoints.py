@@ -8,7 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from ftops.engine.epochs import EpochModels
+from ftops.engine.model_store import EpochModels
 from ftops.engine.settings import EngineSettings, JobFolder
 from ftops.engine.trainer import StepMetrics
 from tests.engine.running import Running, animals, run_engine, table_settings, wait_for

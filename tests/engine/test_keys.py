@@ -11,9 +11,8 @@ from starlette.testclient import TestClient
 
 from ftops.clock import SystemClock
 from ftops.engine.address import is_loopback, load_token
-from ftops.engine.app import create_app
 from ftops.engine.keys import Caller, KeyRing, create_key, delete_key
-from ftops.engine.server import serve
+from ftops.engine.server import create_app, serve
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import Store
 from ftops.errors import EngineError

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ftops.engine.documents import answer_document, completion_prompt, training_document
+from ftops.engine.document import answer_document, completion_prompt, training_document
 from ftops.engine.rows import CompletionRow
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer

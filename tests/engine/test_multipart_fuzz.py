@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
-from ftops.engine.api.failures import ApiError
-from ftops.engine.multipart import UploadForm, read_upload
+from ftops.engine.api.errors import ApiError
+from ftops.engine.api.multipart import UploadForm, read_upload
 from tests.engine.running import Running, run_engine, table_settings
 from tests.examples import examples
 

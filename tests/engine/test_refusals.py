@@ -15,8 +15,8 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
+from ftops.engine.server import create_app
 from ftops.engine.settings import EngineSettings
 from ftops.engine.trainer import Delta, Document, SamplingParams
 from tests.engine.conftest import Trained

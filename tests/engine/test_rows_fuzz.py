@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.engine.documents import (
+from ftops.engine.document import (
     answer_document,
     prompt_of,
     training_document,
     training_pair,
 )
-from ftops.engine.inspection import ERROR, PROCESSED, inspect_file
 from ftops.engine.rows import (
     BadFile,
     CompletionRow,
@@ -29,6 +28,7 @@ from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.tokenizer import Tokenizer
 from ftops.engine.trainer import Document
+from ftops.engine.validation import ERROR, PROCESSED, inspect_file
 from tests.engine.running import run_engine
 from tests.examples import examples
 

@@ -6,9 +6,9 @@ import openai
 import pytest
 from starlette.testclient import TestClient
 
-from ftops.engine.api.failures import install_failures
-from ftops.engine.app import create_app
+from ftops.engine.api.errors import install_failures
 from ftops.engine.security import Activity
+from ftops.engine.server import create_app
 from ftops.engine.settings import EngineSettings
 from tests.engine.conftest import Trained
 from tests.engine.running import TABLE_WORKER, Running, run_engine

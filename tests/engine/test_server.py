@@ -17,7 +17,8 @@ import openai
 import pytest
 
 from ftops.engine.address import load_token, open_socket
-from ftops.engine.server import prepare_folder, serve, sweep_files
+from ftops.engine.cleanup import sweep_files
+from ftops.engine.server import prepare_folder, serve
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import FileRow, Store
 from ftops.errors import EngineError, PortTaken

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from ftops.engine.app import create_app
 from ftops.engine.generation import Generation
 from ftops.engine.ids import new_id
+from ftops.engine.server import create_app
 from ftops.engine.store import JobRow, JobStatus, NewEvent
 from ftops.engine.tiny.generation import Answer
 from ftops.engine.trainer import Delta, Document, SamplingParams

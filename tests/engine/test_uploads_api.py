@@ -7,7 +7,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from ftops.engine.server import sweep_files
+from ftops.engine.cleanup import sweep_files
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import UploadStatus
 from tests.engine.running import (

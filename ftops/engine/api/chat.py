@@ -7,9 +7,14 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from ftops.engine.api.answering import (
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.errors import ApiError
+from ftops.engine.api.inference import (
+    Answered,
     Drawing,
     Drawn,
+    FinishReason,
+    Usage,
     check_max_tokens,
     collect,
     open_model,
@@ -20,12 +25,9 @@ from ftops.engine.api.answering import (
     usage,
     whole_or_stream,
 )
-from ftops.engine.api.answers_wire import ChatCompletion
-from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError
-from ftops.engine.api.json_route import JsonRoute
-from ftops.engine.api.wire import Label, Metadata, Request, Text
-from ftops.engine.documents import chat_prompt
+from ftops.engine.api.routing import JsonRoute
+from ftops.engine.api.schema import Label, Metadata, Request, Text
+from ftops.engine.document import chat_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.rows import Turn
 from ftops.engine.trainer import TokenLogprob
@@ -73,6 +75,55 @@ class CreateChatCompletion(Drawn):
     reasoning_effort: Any = None
     verbosity: Any = None
     web_search_options: Any = None
+
+
+class ChatToken(Answered):
+    """A token, its natural log probability, and its bytes in UTF-8."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatTokenLogprob(ChatToken):
+    """A drawn token and the likeliest ones in its place."""
+
+    top_logprobs: list[ChatToken]
+
+
+class ChatLogprobs(Answered):
+    """The tokens of a message."""
+
+    content: list[ChatTokenLogprob]
+    refusal: None
+
+
+class AnswerMessage(Answered):
+    """What the assistant says."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(Answered):
+    """One answer."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Answered):
+    """All answers to a chat."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
 
 
 @router.post("", response_model=None, responses=whole_or_stream(ChatCompletion))

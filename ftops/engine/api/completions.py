@@ -1,15 +1,19 @@
 """`POST /v1/completions`: a fine-tuned model goes on from a text."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from ftops.engine.api.answering import (
+from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.inference import (
+    Answered,
     Drawing,
     Drawn,
+    FinishReason,
+    Usage,
     check_max_tokens,
     collect,
     open_model,
@@ -20,17 +24,46 @@ from ftops.engine.api.answering import (
     usage,
     whole_or_stream,
 )
-from ftops.engine.api.answers_wire import Completion
-from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.json_route import JsonRoute
-from ftops.engine.api.wire import Label, Text
-from ftops.engine.documents import completion_prompt
+from ftops.engine.api.routing import JsonRoute
+from ftops.engine.api.schema import Label, Text
+from ftops.engine.document import completion_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.trainer import TokenLogprob
 from ftops.records import Json, RowFormat
 
 router = APIRouter(prefix="/v1/completions", tags=["completions"], route_class=JsonRoute)
 _DEFAULT_MAX_TOKENS = 16
+
+
+class CompletionLogprobs(Answered):
+    """The tokens of a text; nulls stand for an echoed prompt, which was not drawn."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(Answered):
+    """One answer."""
+
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason
+
+
+class Completion(Answered):
+    """All answers to a text, or to several."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage
+
+
 ANSWERS = whole_or_stream(Completion)
 
 

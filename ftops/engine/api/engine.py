@@ -6,18 +6,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ftops.engine.expiry import drop_expired
+from ftops.engine.api.quotas import Quotas
+from ftops.engine.cleanup import drop_expired, sweep_models
+from ftops.engine.event_notifier import News
 from ftops.engine.generation import Generation
-from ftops.engine.inspection import Inspector
 from ftops.engine.keys import OWNER
-from ftops.engine.model_store import sweep_models
-from ftops.engine.news import News
-from ftops.engine.placing import Assemblies
-from ftops.engine.quotas import Quotas
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import OwnStore, Store
+from ftops.engine.upload_assembly import Assemblies
+from ftops.engine.validation import Inspector
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from ftops.engine.api.completions import (
     create_completion,
 )
 from ftops.engine.api.engine import TheEngine
-from ftops.engine.api.json_route import JsonRoute
 from ftops.engine.api.models import iterate_models, retrieve_model
-from ftops.engine.api.paging import Document, send_list
-from ftops.engine.api.wire import EngineList, EngineObject
+from ftops.engine.api.routing import JsonRoute
+from ftops.engine.api.schema import Document, EngineList, EngineObject, send_list
 
 router = APIRouter(prefix="/v1/engines", tags=["engines"], route_class=JsonRoute)
 

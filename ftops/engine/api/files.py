@@ -15,14 +15,22 @@ from starlette.responses import FileResponse, Response
 
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.paging import Document, ends_of, send_list, split_page, unknown_after
-from ftops.engine.api.wire import Deleted, FileObject, FilePage
+from ftops.engine.api.errors import ApiError, not_found
+from ftops.engine.api.multipart import UploadForm, read_upload
+from ftops.engine.api.schema import (
+    Deleted,
+    Document,
+    FileObject,
+    FilePage,
+    ends_of,
+    send_list,
+    split_page,
+    unknown_after,
+)
 from ftops.engine.ids import new_id
-from ftops.engine.inspection import SMALL_BYTES, UPLOADED, inspect_file
-from ftops.engine.multipart import UploadForm, read_upload
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow
+from ftops.engine.validation import SMALL_BYTES, UPLOADED, inspect_file
 from ftops.files import storage_error, sync_data, sync_dir
 
 router = APIRouter(prefix="/v1/files", tags=["files"])

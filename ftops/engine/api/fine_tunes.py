@@ -4,39 +4,101 @@ The same jobs in the same queue as those of `/v1/fine_tuning/jobs`; each protoco
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from ftops.engine import legacy
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, error_body, not_found
+from ftops.engine.api.errors import ApiError, error_body, not_found
 from ftops.engine.api.files import file_document
-from ftops.engine.api.fine_tunes_wire import (
-    CreateFineTune,
-    FineTuneEvent,
-    FineTuneEvents,
-    FineTuneList,
-    FineTuneWithEvents,
-)
-from ftops.engine.api.jobs import (
-    IdempotencyKey,
-    add_job,
-    cancel,
-    check_classification,
-    find_repeated,
-    mark_request,
-)
-from ftops.engine.api.json_route import JsonRoute
+from ftops.engine.api.hyperparameters import check_classification
+from ftops.engine.api.jobs import IdempotencyKey, add_job, cancel, find_repeated, mark_request
 from ftops.engine.api.models import delete_model
-from ftops.engine.api.paging import Document, send_list
-from ftops.engine.api.wire import CreateJob, Deleted
+from ftops.engine.api.routing import JsonRoute
+from ftops.engine.api.schema import (
+    Betas,
+    CreateJob,
+    Deleted,
+    Document,
+    FileObject,
+    Finite,
+    PositiveClass,
+    Request,
+    send_list,
+)
 from ftops.engine.ids import new_id
+from ftops.engine.legacy import DEFAULT_MODEL, MAX_SUFFIX
 from ftops.engine.store import EventRow, FileRow, JobRow
 from ftops.records import Json
+
+
+class CreateFineTune(Request):
+    """A new legacy job; null is the same as leaving a field out."""
+
+    training_file: Annotated[str, Field(min_length=1, max_length=4096)]
+    validation_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    model: Annotated[str, Field(min_length=1, max_length=256)] | None = DEFAULT_MODEL
+    suffix: Annotated[str, Field(min_length=1, max_length=MAX_SUFFIX)] | None = None
+    n_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=256)] | None = None
+    learning_rate_multiplier: Annotated[Finite, Field(gt=0, le=10)] | None = None
+    prompt_loss_weight: Annotated[Finite, Field(ge=0, le=1)] | None = None
+    compute_classification_metrics: bool | None = None
+    classification_n_classes: Annotated[int, Field(ge=2, le=1000)] | None = None
+    classification_positive_class: PositiveClass | None = None
+    classification_betas: Betas | None = None
+
+
+class FineTuneEvent(BaseModel):
+    """One line of a legacy job's history."""
+
+    object: Literal["fine-tune-event"] = "fine-tune-event"
+    created_at: int
+    level: str
+    message: str
+
+
+class FineTuneEvents(BaseModel):
+    """All of it, oldest first: this list has no pages."""
+
+    object: Literal["list"] = "list"
+    data: list[FineTuneEvent]
+
+
+class FineTune(BaseModel):
+    """A legacy job."""
+
+    id: str
+    object: Literal["fine-tune"] = "fine-tune"
+    model: str
+    created_at: int
+    updated_at: int
+    status: Literal["pending", "running", "succeeded", "failed", "cancelled"]
+    fine_tuned_model: str | None
+    organization_id: str
+    hyperparams: dict[str, Any]
+    training_files: list[FileObject]
+    validation_files: list[FileObject]
+    result_files: list[FileObject]
+
+
+class FineTuneWithEvents(FineTune):
+    """A legacy job with its history, as it is sent where one job is asked for."""
+
+    events: list[FineTuneEvent]
+
+
+class FineTuneList(BaseModel):
+    """All legacy jobs, oldest first: this list has no pages."""
+
+    object: Literal["list"] = "list"
+    data: list[FineTune]
+
 
 router = APIRouter(prefix="/v1/fine-tunes", tags=["fine-tunes"], route_class=JsonRoute)
 _JOB_FIELDS = frozenset({"training_file", "validation_file", "model", "suffix"})

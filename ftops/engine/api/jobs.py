@@ -14,22 +14,34 @@ from pydantic import BaseModel
 
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.json_route import JsonRoute
-from ftops.engine.api.methods import figures_of, hyperparameters_of, method_object, method_of
-from ftops.engine.api.paging import Document, send_list, split_page, unknown_after
-from ftops.engine.api.wire import (
+from ftops.engine.api.errors import ApiError, not_found
+from ftops.engine.api.hyperparameters import (
+    check_classification,
+    figures_of,
+    hyperparameters_of,
+    method_object,
+    method_of,
+)
+from ftops.engine.api.routing import JsonRoute
+from ftops.engine.api.schema import (
     MAX_METADATA,
+    CheckpointMetrics,
+    CheckpointObject,
     CreateJob,
+    Document,
     EventObject,
+    FilePage,
     JobObject,
     Page,
+    send_list,
+    split_page,
+    unknown_after,
 )
-from ftops.engine.ids import new_id
+from ftops.engine.ids import checkpoint_id, new_id
 from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
-from ftops.engine.store import EventRow, JobRow, JobStatus, NewEvent
+from ftops.engine.store import EventRow, JobRow, JobStatus, ModelRow, NewEvent
 from ftops.files import make_private_dir, sync_dir
 from ftops.records import Json
 
@@ -242,37 +254,6 @@ def _wrong_state(job: JobRow, wanted: str) -> ApiError:
     return ApiError(400, message, code="job_ended" if job.ended else "invalid_job_state")
 
 
-def check_classification(
-    asked: Mapping[str, Json], body: CreateJob, place: str = "hyperparameters."
-) -> None:
-    """ApiError when the settings of classification metrics contradict each other; they stand at
-    `place` in the request."""
-
-    def refuse(name: str, message: str) -> ApiError:
-        return ApiError(400, message, param=f"{place}{name}", code="invalid_value")
-
-    n_classes = asked.get("classification_n_classes")
-    positive = asked.get("classification_positive_class")
-    if not asked.get("compute_classification_metrics"):
-        for name in asked:
-            if name.startswith("classification_"):
-                message = f"{name} needs compute_classification_metrics."
-                raise refuse(name, message)
-        return
-    name = "compute_classification_metrics"
-    if body.validation_file is None:
-        raise refuse(name, "compute_classification_metrics needs a validation file.")
-    if n_classes is None and positive is None:
-        message = "classification_n_classes, or (two classes) classification_positive_class, "
-        raise refuse(name, message + "is needed for classification metrics.")
-    if positive is not None and n_classes not in (None, 2):
-        message = "A positive class makes sense with two classes only."
-        raise refuse("classification_positive_class", message)
-    if asked.get("classification_betas") and positive is None:
-        message = "classification_betas need classification_positive_class."
-        raise refuse("classification_betas", message)
-
-
 def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
     """Let the job keep its files, whatever happens to the uploads."""
     engine.drop_expired()
@@ -342,3 +323,41 @@ def _event_document(event: EventRow) -> Document:
         "type": event.type,
         "data": event.data,
     }
+
+
+@router.get("/{job_id}/checkpoints")
+def list_checkpoints(
+    job_id: str,
+    engine: TheEngine,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+) -> FilePage[CheckpointObject]:
+    """The checkpoints of a job that has ended, latest first; each can be used as a model.
+
+    A job that failed or was cancelled keeps those that it had come to.
+    """
+    get_job(job_id, engine)
+    rows = engine.store.models.checkpoints(job_id)
+    if after is not None:
+        places = [place for place, row in enumerate(rows) if _checkpoint_id(row) == after]
+        if not places:
+            raise unknown_after(after)
+        rows = rows[places[0] + 1 :]
+    data, has_more = split_page(rows, limit, _checkpoint_object)
+    ends = (data[0].id, data[-1].id) if data else (None, None)
+    return FilePage(data=data, has_more=has_more, first_id=ends[0], last_id=ends[1])
+
+
+def _checkpoint_id(row: ModelRow) -> str:
+    return checkpoint_id(row.job_id, row.step or 0)
+
+
+def _checkpoint_object(row: ModelRow) -> CheckpointObject:
+    return CheckpointObject(
+        id=_checkpoint_id(row),
+        created_at=row.created_at,
+        fine_tuned_model_checkpoint=row.name,
+        fine_tuning_job_id=row.job_id,
+        metrics=CheckpointMetrics(step=row.step or 0, **row.metrics),
+        step_number=row.step or 0,
+    )

@@ -6,9 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, not_found
-from ftops.engine.api.paging import Document, send_list
-from ftops.engine.api.wire import Deleted, ModelList, ModelObject
+from ftops.engine.api.errors import ApiError, not_found
+from ftops.engine.api.schema import Deleted, Document, ModelList, ModelObject, send_list
 from ftops.engine.store import ModelRow
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

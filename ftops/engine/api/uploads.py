@@ -21,15 +21,15 @@ from starlette.requests import ClientDisconnect
 
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, TheEngine
-from ftops.engine.api.failures import ApiError, not_found
+from ftops.engine.api.errors import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
-from ftops.engine.api.json_route import JsonRoute
-from ftops.engine.api.wire import CompleteUpload, CreateUpload, Upload, UploadPart
+from ftops.engine.api.multipart import UploadForm, read_upload
+from ftops.engine.api.routing import JsonRoute
+from ftops.engine.api.schema import CompleteUpload, CreateUpload, Upload, UploadPart
 from ftops.engine.ids import new_id
-from ftops.engine.multipart import UploadForm, read_upload
-from ftops.engine.placing import PLACE_HEADER, WHOLE, Place, TooLong, Window, read_place
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow, PartRow, UploadRow, UploadStatus
+from ftops.engine.upload_assembly import PLACE_HEADER, WHOLE, Place, TooLong, Window, read_place
 from ftops.files import (
     PRIVATE_FILE,
     append_file,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
-from ftops.engine.documents import completion_prompt, training_document
+from ftops.engine.document import completion_prompt, training_document
 from ftops.engine.rows import CompletionRow
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.engine.multipart import UploadForm, read_upload
+from ftops.engine.api.multipart import UploadForm, read_upload
 
 BOUNDARY = "b0undary"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.foretelling import main, to_documents
+from ftops.engine.estimate import main, to_documents
 from ftops.engine.rows import read_rows
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH

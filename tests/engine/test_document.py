@@ -1,6 +1,6 @@
 """Rows and prompts as documents for the trainers."""
 
-from ftops.engine.documents import chat_prompt, completion_prompt, prompt_of, training_document
+from ftops.engine.document import chat_prompt, completion_prompt, prompt_of, training_document
 from ftops.engine.rows import ChatRow, CompletionRow, Turn
 from ftops.engine.trainer import Segment
 

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.steps import StepFile, StepsMissing, read_steps, render_results, result_columns
+from ftops.engine.step_metrics import (
+    StepFile,
+    StepsMissing,
+    read_steps,
+    render_results,
+    result_columns,
+)
 from ftops.engine.trainer import StepMetrics
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import unquote
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ftops.engine.api.answering import MAX_PROMPT_BYTES
-from ftops.engine.api.failures import ApiError
+from ftops.engine.api.errors import ApiError
+from ftops.engine.api.inference import MAX_PROMPT_BYTES
 from ftops.engine.bounded_json import SMALL_BYTES, TooManyValues, read_bounded
 from ftops.engine.security import too_large
 
@@ -51,3 +53,18 @@ def _too_long(path: str) -> ApiError:
     )
     param = "messages" if "/chat/" in path else "prompt"
     return ApiError(400, message, param=param, code="context_length_exceeded")
+
+
+class EncodedPaths:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope.get("raw_path") if scope["type"] == "http" else None
+        if raw and b"%2f" in raw.lower():
+            text = raw.partition(b"?")[0].decode("latin-1")
+            kept = text.replace("%2f", "%252F").replace("%2F", "%252F")
+            scope = {**scope, "path": unquote(kept)}
+        await self._app(scope, receive, send)

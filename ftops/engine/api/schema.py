@@ -2,9 +2,14 @@
 and so is what is known but would be ignored."""
 
 import math
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from ftops.engine.api.errors import ApiError
 
 Item = TypeVar("Item")
 
@@ -318,3 +323,31 @@ class EngineList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[EngineObject]
+
+
+Row = TypeVar("Row")
+Document: TypeAlias = dict[str, Any]  # one object of the API, with its field names
+
+
+def split_page(
+    rows: Sequence[Row], limit: int, render: Callable[[Row], Item]
+) -> tuple[list[Item], bool]:
+    """The page's items, and whether more follow; `rows` are up to `limit` + 1."""
+    return [render(row) for row in rows[:limit]], len(rows) > limit
+
+
+def ends_of(data: Sequence[Document]) -> Document:
+    """The names of a page's ends, as lists of files have them."""
+    first_id, last_id = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return {"first_id": first_id, "last_id": last_id}
+
+
+def send_list(data: Sequence[Document], more: Mapping[str, Any] | None = None) -> Response:
+    """The list, with what it says beside its data."""
+    body = orjson.dumps({"object": "list", "data": data, **(more or {})})
+    return Response(body, media_type="application/json")
+
+
+def unknown_after(after: str) -> ApiError:
+    """400: the page begins after something that is not in the list."""
+    return ApiError(400, f"after: there is no {after!r} in this list.", param="after")

@@ -1,4 +1,4 @@
-"""What a job would be like: `python -m ftops.engine.foretelling FILE --model ada`.
+"""What a job would be like: `python -m ftops.engine.estimate FILE --model ada`.
 
 Prints one JSON object: the tokens of an epoch by the vocabulary that training would make of the
 file, and what "auto" would become. Nothing is started, stored or trained but that vocabulary. Exit
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from ftops.engine.documents import training_document, training_pair
+from ftops.engine.document import training_document, training_pair
 from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows
 from ftops.engine.tiny.tokenizer import foretell_tokens
 from ftops.engine.trainer import Document, Pair, TrainingRequest
@@ -23,7 +23,7 @@ from ftops.errors import FtopsError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the forecast; the process's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ftops.engine.foretelling", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ftops.engine.estimate", description=__doc__)
     parser.add_argument("file", type=Path, help="a training file that is ready to be sent")
     parser.add_argument("--model", default="ada", help="the base model that is to be trained")
     options = parser.parse_args(arguments)

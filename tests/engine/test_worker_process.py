@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.deaths import Deaths
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import JobRow, JobStatus
+from ftops.engine.worker_process import Deaths
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ftops.engine.classification import Classes, classification_metrics
+from ftops.engine.classification_metrics import Classes, classification_metrics
 
 
 def test_several_classes_give_accuracy_and_a_weighted_f1() -> None:

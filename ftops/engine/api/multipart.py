@@ -12,7 +12,7 @@ from anyio import to_thread
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ftops.engine.api.failures import ApiError
+from ftops.engine.api.errors import ApiError
 
 _MAX_FIELD_BYTES = 4096
 _MAX_PARTS = 20

@@ -1,7 +1,9 @@
 """What a job asks for: its method and hyperparameters, from where each client writes them."""
 
-from ftops.engine.api.failures import ApiError
-from ftops.engine.api.wire import (
+from collections.abc import Mapping
+
+from ftops.engine.api.errors import ApiError
+from ftops.engine.api.schema import (
     CreateJob,
     DpoHyperparameters,
     DpoMethod,
@@ -51,6 +53,37 @@ def hyperparameters_of(body: CreateJob) -> dict[str, Json]:
     if method_of(body) is Method.DPO:
         values["beta"] = "auto"
     return values | (given.model_dump(exclude_none=True) if given else {})
+
+
+def check_classification(
+    asked: Mapping[str, Json], body: CreateJob, place: str = "hyperparameters."
+) -> None:
+    """ApiError when the settings of classification metrics contradict each other; they stand at
+    `place` in the request."""
+
+    def refuse(name: str, message: str) -> ApiError:
+        return ApiError(400, message, param=f"{place}{name}", code="invalid_value")
+
+    n_classes = asked.get("classification_n_classes")
+    positive = asked.get("classification_positive_class")
+    if not asked.get("compute_classification_metrics"):
+        for name in asked:
+            if name.startswith("classification_"):
+                message = f"{name} needs compute_classification_metrics."
+                raise refuse(name, message)
+        return
+    name = "compute_classification_metrics"
+    if body.validation_file is None:
+        raise refuse(name, "compute_classification_metrics needs a validation file.")
+    if n_classes is None and positive is None:
+        message = "classification_n_classes, or (two classes) classification_positive_class, "
+        raise refuse(name, message + "is needed for classification metrics.")
+    if positive is not None and n_classes not in (None, 2):
+        message = "A positive class makes sense with two classes only."
+        raise refuse("classification_positive_class", message)
+    if asked.get("classification_betas") and positive is None:
+        message = "classification_betas need classification_positive_class."
+        raise refuse("classification_betas", message)
 
 
 def method_object(job: JobRow) -> SupervisedMethod | DpoMethod:

@@ -1,21 +1,42 @@
-"""How much the holder of one key may have in an engine, and what is said when it is too much.
-
-Stored bytes are files, uploads under way (as announced, or what came when that is more), models
-with their checkpoints, and the data of unfinished jobs whose files were deleted.
-"""
+"""How much is taken at once: told in the headers of every answer that counts, 429 beyond it."""
 
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ftops.engine.api.failures import ApiError
-from ftops.engine.api.rates import Rate
+from ftops.engine.api.errors import ApiError
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import OwnStore
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A limit on what is under way, and how much of it is taken."""
+
+    limit: int
+    taken: int
+    retry_after_s: int  # when it makes sense to ask again
+
+    def headers(self) -> dict[str, str]:
+        """The API's rate limit headers, as they are before the request that asks."""
+        return {
+            "x-ratelimit-limit-requests": str(self.limit),
+            "x-ratelimit-remaining-requests": str(max(0, self.limit - self.taken)),
+            "x-ratelimit-reset-requests": f"{self.retry_after_s}s",
+        }
+
+    def check(self, what: str, advice: str = "Try again later") -> None:
+        """429 when nothing more is taken."""
+        if self.taken >= self.limit:
+            message = f"{self.limit} {what} already: no more are taken now. {advice}."
+            headers = {**self.headers(), "retry-after": str(self.retry_after_s)}
+            raise ApiError(429, message, code="rate_limit_exceeded", headers=headers)
+
 
 _RETRY_UPLOAD_S = 10
 _RETRY_JOB_S = 30

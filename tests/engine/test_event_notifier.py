@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.news import News
+from ftops.engine.event_notifier import News
 from ftops.engine.store import NewEvent, Store
 from tests.engine.running import wait_for
 from tests.engine.test_store import job

@@ -5,19 +5,18 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from anyio import to_thread
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from ftops.engine.api.answers_wire import Answered
 from ftops.engine.api.engine import Engine
-from ftops.engine.api.failures import ApiError, error_body
+from ftops.engine.api.errors import ApiError, error_body
 from ftops.engine.api.models import get_model
-from ftops.engine.api.rates import Rate
-from ftops.engine.api.wire import Finite, Label, Request
+from ftops.engine.api.quotas import Rate
+from ftops.engine.api.schema import Finite, Label, Request
 from ftops.engine.generation import Answers, OpenModel
 from ftops.engine.trainer import (
     Delta,
@@ -36,6 +35,23 @@ Result = TypeVar("Result")
 _MAX_BIASES = 1024
 _log = logging.getLogger(__name__)
 _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class Answered(BaseModel):
+    """What a model's answer is made of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Usage(Answered):
+    """How many tokens were read and drawn."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
 
 
 def whole_or_stream(whole: type[Answered]) -> dict[int | str, dict[str, Any]]:

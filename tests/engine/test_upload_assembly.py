@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.placing import Assemblies, Place, TooLong, Window, read_place
+from ftops.engine.upload_assembly import Assemblies, Place, TooLong, Window, read_place
 
 LEFT, RIGHT, ALL = Place(0, 3), Place(3, 6), Place(0, 6)
 

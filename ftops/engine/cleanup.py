@@ -1,0 +1,54 @@
+"""What is over goes away: files that were to live for a while only, and uploads left unfinished.
+
+Asked before every look at files and uploads, so that no answer shows what has expired.
+"""
+
+import contextlib
+import shutil
+
+from ftops import crashpoints
+from ftops.engine.ids import result_file_id
+from ftops.engine.settings import CHECKPOINTS, EngineFolder
+from ftops.engine.store import Store
+from ftops.files import sweep_parts
+
+
+def drop_expired(store: Store, paths: EngineFolder) -> None:
+    """Remove the files whose time is over; jobs that were created with them keep what they need."""
+    now = store.now()
+    for file_id in store.files.take_expired(now):
+        paths.file(file_id).unlink(missing_ok=True)
+    for upload_id in store.uploads.expire(now):
+        shutil.rmtree(paths.upload(upload_id), ignore_errors=True)
+
+
+def sweep_files(store: Store, paths: EngineFolder) -> None:
+    """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
+    drop_expired(store, paths)
+    pending = store.uploads.pending_ids()
+    for path in paths.uploads.iterdir():
+        if path.name not in pending:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in paths.incoming.iterdir():
+        path.unlink(missing_ok=True)
+    known = store.files.ids()
+    known |= {result_file_id(job.id) for job in store.jobs.unfinished()}
+    for path in paths.files.iterdir():
+        # A hidden one is a results file on its way: a worker may be writing it.
+        if path.name not in known and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
+    for final in (paths.address, paths.last_port, paths.token):
+        sweep_parts(final)
+    for path in paths.jobs.iterdir():
+        if store.jobs.find(path.name) is None:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep_models(store: Store, folder: EngineFolder) -> None:
+    """Remove the folders of deleted models that no unfinished job starts from."""
+    for row in store.models.removable():
+        crashpoints.reach("engine.models.before_removal")
+        shutil.rmtree(folder.model(row.job_id, row.step), ignore_errors=True)
+        for emptied in (folder.model(row.job_id) / CHECKPOINTS, folder.model(row.job_id)):
+            with contextlib.suppress(OSError):  # it is gone, or other models are in it
+                emptied.rmdir()
