@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ftops.cli.environment import open_ledger
 from ftops.cli.factory import find_chosen_provider, open_providers
 from ftops.cli.named import NamedModel, find_named_model, near_names_shown
-from ftops.data.plans.asking import find_labels, find_marks, prepare_question
+from ftops.data.plans.inference import find_labels, find_marks, prepare_question
 from ftops.errors import DatasetError
 from ftops.providers.provider import Provider
 from ftops.records import Message, Prompt, RowFormat

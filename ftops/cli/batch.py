@@ -20,7 +20,7 @@ from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
 from ftops.cli.output import Mode, Output, clean, render_json_line
 from ftops.cli.targets import check_target
 from ftops.clock import Clock, SystemClock
-from ftops.data.questions import Question, read_questions
+from ftops.data.prompts import Question, read_questions
 from ftops.data.reading.options import ReadOptions, find_format
 from ftops.errors import FtopsError
 from ftops.files import write_atomic

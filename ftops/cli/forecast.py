@@ -14,7 +14,7 @@ from ftops.cli.evaluation_forecast import (
 )
 from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_path
 from ftops.cli.sending import Sending
-from ftops.data.plans.drafting import open_planned, rehearse
+from ftops.data.plans.planner import open_planned, rehearse
 from ftops.data.prepare import prepare_row
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows

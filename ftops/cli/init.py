@@ -20,7 +20,7 @@ from ftops.cli.data.options import (
 from ftops.cli.output import Output
 from ftops.data.findings import say_rows
 from ftops.data.fixes.registry import KNOWN_STEPS
-from ftops.data.plans.drafting import open_planned, pin_layout, write_prepared
+from ftops.data.plans.planner import open_planned, pin_layout, write_prepared
 from ftops.data.reading.options import AUTO, ReadOptions, to_read
 from ftops.data.reading.source import open_source
 from ftops.data.summary import DataSummary, check_file

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ftops.cli.closing import find_example_prompt
 from ftops.cli.named import NamedModel
-from ftops.data.plans.asking import find_labels, find_question_steps
+from ftops.data.plans.inference import find_labels, find_question_steps
 from ftops.providers.address import KEY_VARIABLE, get_base_url
 from ftops.records import ProviderSettings, RowFormat
 from ftops.reports.code_examples import Usage

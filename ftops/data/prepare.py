@@ -11,10 +11,10 @@ from typing import Protocol, cast
 
 import orjson
 
-from ftops.data.converting import make_chat
-from ftops.data.plans.asking import find_marks
-from ftops.data.plans.drafting import open_planned, write_prepared
-from ftops.data.plans.treatment import Treatment
+from ftops.data.convert import make_chat
+from ftops.data.plans.inference import find_marks
+from ftops.data.plans.planner import open_planned, write_prepared
+from ftops.data.plans.runner import Treatment
 from ftops.data.reading.options import ReadOptions, from_read
 from ftops.data.rows import Row, RowErrors, read_rows
 from ftops.data.summary import DataSummary, Meter, Tally

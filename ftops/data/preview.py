@@ -7,7 +7,7 @@ from itertools import chain
 from ftops.data.examining.examination import take_survey
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.examining.survey import Survey
-from ftops.data.reading.batches import Fault
+from ftops.data.reading.batch import Fault
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from ftops.data.examining.sifting import Sifter
-from ftops.data.reading.batches import Fault
+from ftops.data.reading.batch import Fault
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.recognition import suggest_columns
 from ftops.data.reading.source import Source, open_source

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.plans.asking import find_labels
+from ftops.data.plans.inference import find_labels
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.candidates import (
     Candidate,

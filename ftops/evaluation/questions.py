@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ftops.data.identity import question_of
+from ftops.data.row_hash import question_of
 from ftops.data.rows import Row, read_rows
 from ftops.evaluation.examples import Example
 from ftops.evaluation.ways import Way

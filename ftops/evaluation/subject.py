@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.plans.asking import find_labels, find_marks
+from ftops.data.plans.inference import find_labels, find_marks
 from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.ways import Way
 from ftops.ledger.ledger import Ledger

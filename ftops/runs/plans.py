@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ftops.data.fixes.registry import KNOWN_STEPS
-from ftops.data.keyed_rows import check_for_keys
 from ftops.data.reading.options import from_read
+from ftops.data.secret_scan import check_for_keys
 from ftops.records import DataPlan
 from ftops.spec.load import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec

@@ -11,13 +11,13 @@ import pytest
 
 from ftops.data.baseline.scoring import measure
 from ftops.data.checks.check import Aim
-from ftops.data.comparing import compare
+from ftops.data.diff import compare
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.leakage import find_leak
-from ftops.data.plans.execution import Outcome, apply_plan
+from ftops.data.plans.runner import Outcome, apply_plan
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
-from ftops.data.splitting import Amount, Wish, divide, write_parts
+from ftops.data.split import Amount, Wish, divide, write_parts
 from ftops.data.summary import check_file, overlap
 from ftops.records import DataPlan, PlanStep
 from tests.data.data_files import chat, pair, preference, write_rows

@@ -9,8 +9,8 @@ import pytest
 from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
-from ftops.data.plans.drafting import Wishes, find_plan, write_prepared
-from ftops.data.plans.treatment import show_record
+from ftops.data.plans.planner import Wishes, find_plan, write_prepared
+from ftops.data.plans.runner import show_record
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import read_rows

@@ -7,8 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ftops.data.letters import Letters
-from ftops.data.summary import MAX_CLASSES, check_file, overlap
+from ftops.data.summary import MAX_CLASSES, Letters, check_file, overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 from tests.data.data_files import call, calling, chat, pair, tool, write_bytes, write_rows

@@ -10,7 +10,7 @@ from ftops.data.examining.examination import Examination
 from ftops.data.examining.sifting import Sifter
 from ftops.data.examining.survey import survey_rows
 from ftops.data.fixes.records import WriteArguments
-from ftops.data.reading.batches import Batch
+from ftops.data.reading.batch import Batch
 from ftops.data.rows import Row
 from ftops.data.tokens.pieces import cut_row
 from ftops.records import Json

@@ -33,7 +33,7 @@ from ftops.data.checks.size import FEW
 from ftops.data.examining.examination import Examination, examine
 from ftops.data.examining.survey import Survey
 from ftops.data.leakage import find_drift, find_leaks
-from ftops.data.plans.drafting import can_prepare
+from ftops.data.plans.planner import can_prepare
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.screening.word_list import NO_WORDS, read_word_list

@@ -10,8 +10,8 @@ from ftops.cli.data.held_input import hold_input, open_held
 from ftops.cli.data.options import OneSource, Reading, say_layout
 from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
-from ftops.data.converting import DROPPABLE, OTHER
-from ftops.data.converting import convert as convert_rows
+from ftops.data.convert import DROPPABLE, OTHER
+from ftops.data.convert import convert as convert_rows
 from ftops.data.examining.examination import take_survey
 from ftops.data.examining.survey import find_marks
 from ftops.data.reading.options import split_names

@@ -11,7 +11,7 @@ from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
-from ftops.data.comparing import Difference, compare
+from ftops.data.diff import Difference, compare
 from ftops.data.examining.survey import common_prefix
 from ftops.data.findings import say_rows
 from ftops.data.samples.drawing import SampledRow

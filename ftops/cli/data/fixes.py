@@ -9,9 +9,8 @@ from rich.text import Text
 from ftops.cli.output import clean
 from ftops.data.findings import Finding, Severity
 from ftops.data.fixes.registry import FIXES
-from ftops.data.plans.drafting import Found, find_deed
-from ftops.data.plans.proposals import Proposal
-from ftops.data.plans.treatment import Deed, Example
+from ftops.data.plans.planner import Found, Proposal, find_deed
+from ftops.data.plans.runner import Deed, Example
 from ftops.records import Json
 
 _SHOWN_CHARACTERS = 72

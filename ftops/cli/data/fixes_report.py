@@ -16,10 +16,9 @@ from ftops.cli.data.fixes import (
 from ftops.cli.data.next_steps import name_path, render_next
 from ftops.cli.output import Output, clean
 from ftops.data.findings import say_rows
-from ftops.data.plans.asking import find_labels, find_marks
-from ftops.data.plans.drafting import Found
-from ftops.data.plans.execution import Outcome
-from ftops.data.plans.treatment import Deed
+from ftops.data.plans.inference import find_labels, find_marks
+from ftops.data.plans.planner import Found
+from ftops.data.plans.runner import Deed, Outcome
 from ftops.data.reading.source import Source
 from ftops.records import DataPlan, Json
 

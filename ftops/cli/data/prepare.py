@@ -21,18 +21,18 @@ from ftops.cli.environment import read_environ
 from ftops.cli.output import Mode, Output
 from ftops.data.checks.registry import get_rules
 from ftops.data.fixes.registry import KNOWN_STEPS
-from ftops.data.plans.drafting import (
+from ftops.data.plans.planner import (
     Ask,
+    Proposal,
     Wishes,
+    check_codes,
     find_plan,
     make_reopen,
     open_planned,
     rehearse,
     write_prepared,
 )
-from ftops.data.plans.execution import Outcome
-from ftops.data.plans.proposals import Proposal, check_codes
-from ftops.data.plans.treatment import Deed
+from ftops.data.plans.runner import Deed, Outcome
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import Source
 from ftops.errors import DatasetError

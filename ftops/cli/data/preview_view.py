@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.output import clean
-from ftops.data.letters import Letters, count_letters
 from ftops.data.preview import SeenPiece, SeenRow
+from ftops.data.summary import Letters, count_letters
 from ftops.data.tokens.counter import Counter
 from ftops.data.tokens.estimate import estimate_error, say_method
 from ftops.records import Json

@@ -12,7 +12,7 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.next_steps import follow_split, render_next
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Output
-from ftops.data.splitting import (
+from ftops.data.split import (
     Division,
     Wish,
     divide,

@@ -8,10 +8,10 @@ from rich.text import Text
 
 from ftops.cli.data.stats_costs import JobCost
 from ftops.cli.format import cell, heading, indent, make_table, render_pairs
-from ftops.data.letters import Letters
 from ftops.data.reading.source import Source
 from ftops.data.stats.distributions import Bin, Marks, find_marks, make_bins
 from ftops.data.stats.measure import DataFigures
+from ftops.data.summary import Letters
 from ftops.data.tokens.counter import Counter
 from ftops.data.tokens.estimate import estimate_error, say_method
 from ftops.records import Json

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from ftops.data.baseline.naive_bayes import NaiveBayes
 from ftops.data.baseline.nearest import Nearest
-from ftops.data.identity import question_of
 from ftops.data.reading.options import ReadOptions
+from ftops.data.row_hash import question_of
 from ftops.data.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.text import to_nfc

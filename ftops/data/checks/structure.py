@@ -9,8 +9,7 @@ from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
 from ftops.data.keys import is_metadata, list_keys
-from ftops.data.reading.recognition import suggest_columns
-from ftops.data.values import (
+from ftops.data.reading.json_text import (
     BOOLEAN,
     NUMBER,
     NUMBERS,
@@ -19,6 +18,7 @@ from ftops.data.values import (
     find_kind,
     is_whole_number,
 )
+from ftops.data.reading.recognition import suggest_columns
 from ftops.records import Json
 from ftops.rows.formats import PAIR_KEYS
 

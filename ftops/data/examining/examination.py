@@ -14,7 +14,7 @@ from ftops.data.examining.gauge import UNKNOWN, Gauge
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.examining.survey import SURVEYED_ROWS, Survey, survey_rows
 from ftops.data.findings import Finding
-from ftops.data.reading.batches import Batch
+from ftops.data.reading.batch import Batch
 from ftops.data.reading.source import Source
 from ftops.data.screening.word_list import NO_WORDS, WordList
 from ftops.records import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from ftops.data.examining.examination import Examination, examine_batches
 from ftops.data.examining.parcels import read_parcel, write_parcel
 from ftops.data.examining.survey import Survey
-from ftops.data.reading.jsonl import read_json_lines
+from ftops.data.reading.lines import read_json_lines
 from ftops.data.reading.streams import PIECE_BYTES, Pieces
 from ftops.errors import DatasetError
 

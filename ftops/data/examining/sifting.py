@@ -14,7 +14,7 @@ from typing import Any, cast
 import orjson
 
 from ftops.data.keys import check_placeholders, classify_unexpected, may_hold_placeholder
-from ftops.data.reading.batches import Batch, Fault
+from ftops.data.reading.batch import Batch, Fault
 from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
 from ftops.records import RowFormat
 from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE, check_format, without_nulls

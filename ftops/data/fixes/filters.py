@@ -7,7 +7,7 @@ from itertools import compress
 from typing import ClassVar
 
 from ftops.data.fixes.fix import LEFT_OUT, Choice, Hashes, Portion, RowFilter, Value
-from ftops.data.identity import raw_id
+from ftops.data.row_hash import raw_id
 from ftops.data.rows import Row
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject

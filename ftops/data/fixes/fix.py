@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, cast
 
-from ftops.data.reading.batches import Fault
+from ftops.data.reading.batch import Fault
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 

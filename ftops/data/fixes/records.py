@@ -8,7 +8,7 @@ import orjson
 
 from ftops.data.fixes.fix import Fix, RecordFix, Value
 from ftops.data.keys import is_metadata, list_keys, without_keys
-from ftops.data.values import BOOLEAN, NUMBER, WHOLE_NUMBER, write_value
+from ftops.data.reading.json_text import BOOLEAN, NUMBER, WHOLE_NUMBER, write_value
 from ftops.records import Json
 from ftops.rows.formats import PAIR_KEYS, ROW_KEYS
 from ftops.rows.json_values import count_strings

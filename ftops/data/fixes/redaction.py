@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.examining.sifting import SEAM
 from ftops.data.fixes.fix import Portion, TextFix, Value
-from ftops.data.reading.batches import Fault
+from ftops.data.reading.batch import Fault
 from ftops.data.screening.kinds import Kind
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ftops.data.fixes.fix import Portion, TextFix, Value
-from ftops.data.reading.batches import Fault
+from ftops.data.reading.batch import Fault
 from ftops.rows.messages import quote
 from ftops.text import to_nfc
 

@@ -8,9 +8,15 @@ from decimal import Decimal
 from typing import TypeAlias, cast
 
 from ftops.data.keys import without_keys
-from ftops.data.reading.batches import Batch, Batches, Fault
-from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
-from ftops.data.values import WHOLE_NUMBER, find_kind, write_value
+from ftops.data.reading.batch import Batch, Batches, Fault
+from ftops.data.reading.json_text import (
+    WHOLE_NUMBER,
+    count_quotes,
+    duplicate_reason,
+    find_kind,
+    read_literally,
+    write_value,
+)
 from ftops.errors import DatasetError
 from ftops.rows.json_values import count_strings
 from ftops.rows.messages import InvalidRow, JsonObject

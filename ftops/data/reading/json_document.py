@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
-from ftops.data.reading.batches import Batch, Batches
+from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.conversations import is_message
 from ftops.data.reading.json_text import count_quotes, syntax_fault
 from ftops.data.reading.options import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES

@@ -17,8 +17,8 @@ from ftops.data.reading.conversations import (
     read_conversation,
     read_messages,
     read_preference,
+    read_tools,
 )
-from ftops.data.reading.tool_definitions import read_tools
 from ftops.records import Json
 from ftops.rows.messages import InvalidRow, JsonObject
 

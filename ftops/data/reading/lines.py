@@ -7,7 +7,12 @@ held: None stands for it.
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
+import orjson
+
+from ftops.data.reading.batch import Batch, Batches, Fault
+from ftops.data.reading.json_text import long_fault, syntax_fault
 from ftops.data.reading.options import MAX_LINE_BYTES
+from ftops.data.reading.streams import Pieces
 from ftops.errors import DatasetError
 
 _GIVE_UP_BYTES = 16 * MAX_LINE_BYTES
@@ -56,3 +61,73 @@ def refuse_endless(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
                 hint="Write one row a line, or name the format with --format.",
             )
         yield piece
+
+
+def read_plain_text(pieces: Pieces) -> Batches:
+    """A record a line, but for blank lines at the end."""
+    blank = 0
+    for number, lines in split_lines(pieces):
+        batch = Batch([], places := [])
+        for place, line in enumerate(lines, number):
+            if line is None:
+                batch.faults.append(long_fault(place))
+                continue
+            if not line or line.isspace():
+                blank += 1
+                continue
+            if blank:
+                fault = Fault(place - blank, "blank-line", "the line is blank", blank)
+                batch.faults.append(fault)
+                blank = 0
+            try:
+                text = line.removesuffix(b"\r").decode()
+            except UnicodeDecodeError as error:
+                byte = f"byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line"
+                batch.faults.append(Fault(place, "not-utf8", f"not UTF-8: {byte}"))
+                continue
+            batch.values.append({"prompt": "", "completion": text})
+            places.append(place)
+        yield batch
+
+
+def read_json_lines(pieces: Iterable[bytes]) -> Batches:
+    """A batch for each piece of the UTF-8 text `pieces`."""
+    blank = 0  # lines before the next one, which alone makes them faults
+    for number, lines in split_lines(pieces):
+        try:
+            values: list[object] = list(map(orjson.loads, lines))  # type: ignore[arg-type]
+        except orjson.JSONDecodeError:  # a blank or missing line ends up here, too
+            batch, blank = _parse_each(number, lines, blank)
+            yield batch
+            continue
+        batch = Batch(values, range(number, number + len(lines)), lines)  # type: ignore[arg-type]
+        if blank:
+            batch.faults.append(_blank_fault(number, blank))
+            blank = 0
+        yield batch
+
+
+def _parse_each(number: int, lines: Iterable[bytes | None], blank: int) -> tuple[Batch, int]:
+    batch = Batch([], places := [], kept := [])
+    for place, line in enumerate(lines, number):
+        if line is not None and (not line or line.isspace()):
+            blank += 1
+            continue
+        if blank:
+            batch.faults.append(_blank_fault(place, blank))
+            blank = 0
+        if line is None:
+            batch.faults.append(long_fault(place))
+            continue
+        try:
+            batch.values.append(orjson.loads(line))
+        except orjson.JSONDecodeError as error:
+            batch.faults.append(syntax_fault(place, line, error))
+            continue
+        places.append(place)
+        kept.append(line)
+    return batch, blank
+
+
+def _blank_fault(after: int, count: int) -> Fault:
+    return Fault(after - count, "blank-line", "the line is blank", count)

@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ftops.data.keys import find_carried, is_metadata
-from ftops.data.reading.batches import Batch, Batches
+from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.columns import MakeRow, drop_keys, make_pair, make_render, make_rows
+from ftops.data.reading.detection import (
+    DELIMITERS,
+    check_text,
+    find_delimiter,
+    hint_of,
+    sniff_binary,
+    sniff_text,
+)
 from ftops.data.reading.json_document import read_document
-from ftops.data.reading.jsonl import read_json_lines
-from ftops.data.reading.lines import refuse_endless
+from ftops.data.reading.lines import read_json_lines, read_plain_text, refuse_endless
 from ftops.data.reading.options import AS_IS, MAX_DOCUMENT_BYTES, TABLES, Format, ReadOptions
-from ftops.data.reading.plain_text import read_plain_text
 from ftops.data.reading.recognition import (
     SAMPLED_RECORDS,
     Recognised,
@@ -26,14 +32,6 @@ from ftops.data.reading.recognition import (
     describe,
     guess_columns,
     make_row,
-)
-from ftops.data.reading.sniffing import (
-    DELIMITERS,
-    check_text,
-    find_delimiter,
-    hint_of,
-    sniff_binary,
-    sniff_text,
 )
 from ftops.data.reading.streams import Stream, find_encoding, open_stream, read_text
 from ftops.data.reading.tables import Table
@@ -176,7 +174,7 @@ def _decode_head(head: bytes, encoding: str) -> str:
 def _open_delimited(
     stream: Stream, format: Format, encoding: str, head: str, said: list[str], options: ReadOptions
 ) -> Source:
-    from ftops.data.reading.delimited import read_delimited
+    from ftops.data.reading.tables import read_delimited
 
     delimiter = options.delimiter
     if delimiter is None:
@@ -206,7 +204,7 @@ def _open_binary(
 
         table = read_parquet(stream.name, path if path else _read_whole(stream))
         return _make_table_source(stream.name, format, table, said, options)
-    from ftops.data.reading.sheets import read_sheet
+    from ftops.data.reading.xlsx import read_sheet
 
     data = _read_whole(stream)
     table, sheet, sheets = read_sheet(stream.name, data, options.sheet)

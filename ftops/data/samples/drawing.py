@@ -7,8 +7,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
-from ftops.data.identity import row_id
 from ftops.data.reading.options import ReadOptions
+from ftops.data.row_hash import row_id
 from ftops.data.rows import Row, read_rows
 from ftops.errors import DatasetError
 from ftops.rows.formats import COMPLETION, PREFERENCE

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ftops.data.examining.sifting import Sifter
 from ftops.data.findings import Seen
 from ftops.data.fixes.filters import MOST_MARKED
-from ftops.data.identity import raw_id
 from ftops.data.reading.source import Source
+from ftops.data.row_hash import raw_id
 from ftops.data.samples.marks import Mark, Verdict
 from ftops.errors import DatasetError
 

@@ -20,8 +20,7 @@ and codes, there are twice as many tokens.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ftops.data.letters import Letters, count_letters
-from ftops.data.summary import DataSummary
+from ftops.data.summary import DataSummary, Letters, count_letters
 
 TOKENS_A_MESSAGE = 3
 TOKENS_A_CHAT = 3

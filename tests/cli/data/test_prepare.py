@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftops.cli.data.fixes import show_change
-from ftops.data.plans.treatment import Example
+from ftops.data.plans.runner import Example
 from tests.cli.running import ftops
 from tests.data.workbooks import make_workbook
 

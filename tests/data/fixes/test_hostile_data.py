@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.plans.drafting import write_prepared
+from ftops.data.plans.planner import write_prepared
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
-from ftops.data.plans.drafting import open_planned, write_prepared
-from ftops.data.plans.proposals import Proposal, check_codes
-from ftops.data.plans.treatment import Deed
+from ftops.data.plans.planner import Proposal, check_codes, open_planned, write_prepared
+from ftops.data.plans.runner import Deed
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError, UsageError

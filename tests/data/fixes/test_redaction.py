@@ -11,8 +11,8 @@ from ftops.data.checks.check import Aim
 from ftops.data.examining.examination import examine
 from ftops.data.fixes.fix import Portion
 from ftops.data.fixes.redaction import REDACTED, Redact
-from ftops.data.plans.asking import prepare_question
-from ftops.data.plans.treatment import Deed
+from ftops.data.plans.inference import prepare_question
+from ftops.data.plans.runner import Deed
 from ftops.data.reading.source import open_source
 from ftops.data.screening.private import blank_escapes, find_private, hide, redact, redact_json
 from ftops.errors import DatasetError

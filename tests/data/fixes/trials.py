@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.data.checks.check import Aim
-from ftops.data.plans.drafting import Ask, Found, Wishes, find_plan, write_prepared
-from ftops.data.plans.execution import Outcome
+from ftops.data.plans.planner import Ask, Found, Wishes, find_plan, write_prepared
+from ftops.data.plans.runner import Outcome
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.records import DataPlan, Json, PlanStep

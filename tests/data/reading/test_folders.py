@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.reading.folders import choose_split, find_splits
+from ftops.data.reading.arrow import choose_split, find_splits
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError

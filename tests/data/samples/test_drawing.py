@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.identity import row_id
 from ftops.data.reading.options import ReadOptions
+from ftops.data.row_hash import row_id
 from ftops.data.rows import read_rows
 from ftops.data.samples.drawing import draw_sample
 from ftops.data.samples.marks import Mark, Verdict, read_marks, write_marks

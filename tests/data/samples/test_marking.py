@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.identity import row_id
 from ftops.data.reading.source import open_source
+from ftops.data.row_hash import row_id
 from ftops.data.rows import read_rows
 from ftops.data.samples.marking import find_marked, say_unmended
 from ftops.data.samples.marks import Mark, Verdict

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.letters import Letters, count_letters
-from ftops.data.summary import check_file
+from ftops.data.summary import Letters, check_file, count_letters
 from ftops.data.tokens.estimate import Estimator, TokenEstimate, estimate_tokens, say_method
 from tests.data.data_files import chat, pair, write_rows
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ftops.data.fixes.fix import TextFix
 from ftops.data.fixes.texts import LabelMap, turn_round
-from ftops.data.plans.treatment import build_fix
+from ftops.data.plans.runner import build_fix
 from ftops.records import DataPlan
 
 # What these do to texts concerns answers, or is told by `find_marks` and `find_labels`.

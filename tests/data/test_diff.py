@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.comparing import Difference, compare
+from ftops.data.diff import Difference, compare
 from ftops.data.reading.options import ReadOptions
 from ftops.errors import DatasetError
 from tests.data.data_files import call, calling, chat, pair, write_rows

@@ -8,8 +8,8 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from ftops.data.checks.pii import RULES_BY_KIND
-from ftops.data.plans.drafting import open_planned
-from ftops.data.plans.treatment import Treatment
+from ftops.data.plans.planner import open_planned
+from ftops.data.plans.runner import Treatment
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.screening.kinds import Kind, Place

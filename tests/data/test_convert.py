@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.converting import convert, convert_row
+from ftops.data.convert import convert, convert_row
 from ftops.data.reading.options import Format, ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row

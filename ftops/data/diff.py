@@ -17,8 +17,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ftops.data.identity import question_of, row_id
 from ftops.data.reading.options import ReadOptions
+from ftops.data.row_hash import question_of, row_id
 from ftops.data.rows import Row, read_rows
 from ftops.data.samples.drawing import SampledRow, read_parts
 from ftops.data.screening.neighbours import find_twins

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.data.reading.options import ReadOptions
-from ftops.data.splitting import (
+from ftops.data.split import (
     Amount,
     Division,
     Wish,

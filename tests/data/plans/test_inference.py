@@ -1,6 +1,6 @@
 """How a model is asked that learned of planned rows."""
 
-from ftops.data.plans.asking import find_labels, find_marks, prepare_question
+from ftops.data.plans.inference import find_labels, find_marks, prepare_question
 from ftops.records import DataPlan, PlanStep
 
 PLAN = DataPlan(

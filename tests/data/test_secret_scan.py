@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.keyed_rows import check_for_keys
 from ftops.data.reading.options import ReadOptions
+from ftops.data.secret_scan import check_for_keys
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, PlanStep
 

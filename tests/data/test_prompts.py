@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.questions import Question, read_questions
+from ftops.data.prompts import Question, read_questions
 from ftops.data.reading.options import ReadOptions, find_format
 from ftops.errors import DatasetError
 from ftops.records import Message
