@@ -28,7 +28,7 @@
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
     │       └── JobStalled             nothing was heard of a running job for `limits.stall`
     ├── NotifyFailed           somebody who was to be told of a run was not
-    ├── TrackFailed            a tool of `track:` has not got a run
+    ├── ExportFailed            a tool of `export:` has not got a run
     ├── EngineError            the built-in engine cannot do its work
     │   ├── EngineNotRunning
     │   └── PortTaken
@@ -248,8 +248,8 @@ class NotifyFailed(FtopsError):
     """A command or web address of `notify:` was not told; the run itself is as it is."""
 
 
-class TrackFailed(FtopsError):
-    """A tool of `track:` has not got the run; the run itself is as it is."""
+class ExportFailed(FtopsError):
+    """A tool of `export:` has not got the run; the run itself is as it is."""
 
     hint = "Nothing of the run is lost; the same `ftops track` tells it again."
 

@@ -14,7 +14,7 @@ from ftops.cli.output import Mode, Output
 from ftops.clock import Clock, SystemClock
 from ftops.data.tokens.counter import Counting
 from ftops.data.tokens.vocabulary import find_folders
-from ftops.exports.delivery import TrackDelivery, Tracker
+from ftops.exports.exporter import Exporter, SubprocessExporter
 from ftops.http.request_log import FILENAME, RequestLog
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.delivery import Delivery
@@ -104,7 +104,7 @@ def open_trust() -> Trust:
     return Trust(TrustFile(get_home()), read_environ())
 
 
-def find_tracker_destination(
+def find_export_destination(
     settings: Mapping[str, str], environ: Mapping[str, str]
 ) -> Destination | None:
     """The server that a tracker's settings in the job file name, and the key that goes there.
@@ -119,15 +119,15 @@ def find_tracker_destination(
     return Destination(read_base_url(uri), "MLFLOW_TRACKING_TOKEN")
 
 
-def make_tracker() -> Tracker:
+def make_exporter() -> Exporter:
     """Whoever tells trackers of runs, with the environment that their libraries read."""
     environ, trust = read_environ(), open_trust()
 
     def check(settings: Mapping[str, str]) -> None:
-        if where := find_tracker_destination(settings, environ):
+        if where := find_export_destination(settings, environ):
             trust.check(where)
 
-    return TrackDelivery(environ, check=check)
+    return SubprocessExporter(environ, check=check)
 
 
 def make_token_counting() -> TokenCounter:
@@ -169,7 +169,7 @@ def open_run_context(
             home=get_home(),
             observer=observer,
             notifier=Delivery(read_environ(), clock, open_request_log(observer.on_note)),
-            tracker=make_tracker(),
+            exporter=make_exporter(),
             tokens=make_token_counting(),
             reach=reach,
         )
@@ -185,7 +185,7 @@ def open_desks(
         environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
     )
     notifier = Delivery(context.environ, clock, request_log)
-    tracker = make_tracker()
+    exporter = make_exporter()
     counting = make_token_counting()
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
@@ -204,7 +204,7 @@ def open_desks(
             home=context.home,
             observer=observer,
             notifier=notifier,
-            tracker=tracker,
+            exporter=exporter,
             tokens=counting,
             reach=reach,
         )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ftops.cli.environment import read_environ
-from ftops.exports.checking import check_trackers
+from ftops.exports.checking import check_tools_installed
 from ftops.providers.address import (
     find_destination,
 )
@@ -31,11 +31,11 @@ def load_job_to_run(
 ) -> LoadedJob:
     """Likewise, for a command that runs it.
 
-    The tools that it names under `track` must be there, and without `allow_private` no key may
+    The tools that it names under `export` must be there, and without `allow_private` no key may
     stand in the first rows of its data.
     """
     job = load_job_file(path, overrides, allow_outside=allow_outside)
-    check_trackers(job)
+    check_tools_installed(job)
     if not allow_private:
         check_data_for_keys(job)
     return job

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from ftops.cli.environment import read_environ
-from ftops.cli.factory import find_tracker_destination, open_trust
+from ftops.cli.factory import find_export_destination, open_trust
 from ftops.cli.format import render_bytes, render_pairs
 from ftops.cli.options import TrustOptions
 from ftops.cli.output import Mode, Output, clean
@@ -142,8 +142,8 @@ def check_keys(sending: Sending) -> None:
     """AuthFailed when the key of a provider is not in the environment; nothing is sent."""
     for one in sending.recipients:
         where = one.destination
-        is_tracker = one.field.startswith("track")  # which may need no key
-        if where and where.key_variable and not one.has_key and not is_tracker:
+        is_export = one.field.startswith("export")  # which may need no key
+        if where and where.key_variable and not one.has_key and not is_export:
             raise missing_key(where.base_url, where.key_variable)
 
 
@@ -195,10 +195,10 @@ def _list_recipients(
     for place, settings in list_providers(job):
         where = find_destination(settings, environ)
         found.setdefault((settings.type, where), ".".join(map(str, place)))
-    for number, item in enumerate(job.spec.track):
+    for number, item in enumerate(job.spec.export):
         for tool, chosen in item.items():
-            if where := find_tracker_destination(chosen, environ):
-                found.setdefault((tool, where), f"track.{number}")
+            if where := find_export_destination(chosen, environ):
+                found.setdefault((tool, where), f"export.{number}")
     for (name, where), field in found.items():
         key = where.key_variable if where else None
         yield Recipient(

@@ -7,10 +7,10 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
-from ftops.cli.factory import make_tracker
+from ftops.cli.factory import make_exporter
 from ftops.cli.output import Mode, Output
-from ftops.errors import TrackFailed
-from ftops.exports.delivery import TrackTarget
+from ftops.errors import ExportFailed
+from ftops.exports.exporter import ExportTarget
 from ftops.records import Json, Run
 from ftops.runs.export import export_now, list_export_targets
 
@@ -26,7 +26,7 @@ Tools = Annotated[
         "--to",
         metavar="TOOL[=WHERE]",
         help="mlflow[=URI], tensorboard[=FOLDER], wandb[=PROJECT] or json[=FILE]; may be given"
-        " again. When left out: what the job file names under track.",
+        " again. When left out: what the job file names under export.",
     ),
 ]
 
@@ -45,15 +45,15 @@ def track(out: Output, refs: Refs, tools: Tools = None) -> None:
     date and not there twice. Nothing is sent to W&B unless WANDB_MODE is online.
     """
     chosen = [_read_tool(text) for text in tools or ()]
-    tracker = make_tracker()
+    exporter = make_exporter()
     documents: list[Json] = []
-    failures: list[TrackFailed] = []
+    failures: list[ExportFailed] = []
     with open_ledger() as ledger:
         for run in [ledger.get_run(ref) for ref in refs]:
             for target in _find_targets(run, chosen):
                 try:
-                    place = export_now(run, ledger, get_home(), tracker, target)
-                except TrackFailed as error:
+                    place = export_now(run, ledger, get_home(), exporter, target)
+                except ExportFailed as error:
                     failures.append(error)
                 else:
                     documents.append({"run_id": run.id, "tool": target.tool, "place": place})
@@ -61,7 +61,7 @@ def track(out: Output, refs: Refs, tools: Tools = None) -> None:
                         out.show(f"{run.id}  {target.tool}: {place}")
     if failures:
         out.about = {"tracked": documents}
-        raise TrackFailed("\n".join(one.message for one in failures), hint=failures[0].hint)
+        raise ExportFailed("\n".join(one.message for one in failures), hint=failures[0].hint)
     out.finish(documents, essential=_list_places(documents), human=list)
 
 
@@ -76,18 +76,18 @@ def _read_tool(text: str) -> tuple[str, dict[str, str]]:
     return tool, {_SETTINGS[tool]: where} if where else {}
 
 
-def _find_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[TrackTarget]:
+def _find_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[ExportTarget]:
     """Where this run goes: as the options say, with the job file's settings for the tools alone."""
     named = list(list_export_targets(run))
     if not chosen and not named:
-        raise TrackFailed(
-            f"the job file of {run.id} names no tool under track",
+        raise ExportFailed(
+            f"the job file of {run.id} names no tool under export",
             hint="Name one: --to mlflow, tensorboard, wandb or json.",
         )
     if not chosen:
         return named
-    targets: list[TrackTarget] = []
+    targets: list[ExportTarget] = []
     for tool, settings in chosen:
         known = [one for one in named if one.tool == tool]
-        targets += known if known and not settings else [TrackTarget(tool, settings, Path.cwd())]
+        targets += known if known and not settings else [ExportTarget(tool, settings, Path.cwd())]
     return targets

@@ -1,4 +1,4 @@
-"""Makes a `TrackedRun` of what the ledger and the run's folder know, as far as the run has come."""
+"""Makes a `RunData` of what the ledger and the run's folder know, as far as the run has come."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from ftops import __version__
 from ftops.errors import BadAnswer, LedgerError
 from ftops.evaluation.storage import EVALUATION, read_evaluation
-from ftops.exports.tracked import Curve, Lineage, Parameter, TrackedFigure, TrackedRun
+from ftops.exports.run_data import Lineage, MetricValue, Parameter, RunData, TrainingCurve
 from ftops.files import read_if_there
 from ftops.records import Json, Run, Stage, StageRecord
 from ftops.reports.results import HEADERS, ResultRow, parse_results
@@ -24,13 +24,13 @@ _FOUND: tuple[tuple[Stage, str, str], ...] = (
 )
 
 
-def gather(run: Run, stages: Iterable[StageRecord], folder: Path) -> TrackedRun:
+def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: Path) -> RunData:
     """All that trackers are told; what a run has not come to, or has lost, is left out.
 
     Raises StorageError when a file of the run's folder is there and cannot be read.
     """
     details = {record.stage: record.detail for record in stages}
-    return TrackedRun(
+    return RunData(
         id=run.id,
         name=run.name,
         status=run.status.value,
@@ -96,7 +96,7 @@ def _find_cost(details: Mapping[Stage, Mapping[str, Json]]) -> dict[str, str]:
     return {} if cost is None else {"ftops.estimated_cost_usd": str(cost)}
 
 
-def _draw_curves(rows: Sequence[ResultRow]) -> Iterator[Curve]:
+def _draw_curves(rows: Sequence[ResultRow]) -> Iterator[TrainingCurve]:
     extras = dict.fromkeys(name for row in rows for name in row.extra)
     for name in (*_CURVES, *extras):
         points: dict[int, float] = {}
@@ -106,10 +106,10 @@ def _draw_curves(rows: Sequence[ResultRow]) -> Iterator[Curve]:
                 points[row.step] = value
         if points:
             steps = tuple(sorted(points))
-            yield Curve(name, steps, tuple(points[step] for step in steps))
+            yield TrainingCurve(name, steps, tuple(points[step] for step in steps))
 
 
-def _list_figures(folder: Path) -> Iterator[TrackedFigure]:
+def _list_figures(folder: Path) -> Iterator[MetricValue]:
     try:
         evaluation = read_evaluation(folder)
     except LedgerError:
@@ -118,7 +118,7 @@ def _list_figures(folder: Path) -> Iterator[TrackedFigure]:
         return
     for candidate in evaluation.candidates:
         for metric, figure in candidate.metrics.items():
-            yield TrackedFigure(
+            yield MetricValue(
                 candidate.name, metric, figure.value, figure.low, figure.high, figure.rows
             )
 

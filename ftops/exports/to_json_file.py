@@ -5,13 +5,13 @@ from pathlib import Path
 
 import orjson
 
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.run_data import RunData
 from ftops.files import write_atomic
 
-_FOLDER = "tracked/"
+_FOLDER = "exports/"
 
 
-def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
+def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
     """Put the document at the file that is named, in place of what stood there."""
     named = settings.get("file", _FOLDER)
     path = folder / named

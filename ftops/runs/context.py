@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.errors import RunError
-from ftops.exports.delivery import NoTracker, Tracker
+from ftops.exports.exporter import Exporter, NullExporter
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notice import Mute, Notifier
 from ftops.providers.provider import Provider
@@ -33,6 +33,6 @@ class RunContext:
     home: Path
     observer: Observer
     notifier: Notifier = field(default_factory=Mute)
-    tracker: Tracker = field(default_factory=NoTracker)
+    exporter: Exporter = field(default_factory=NullExporter)
     tokens: TokenCounter = field(default_factory=TokenCounter)
     reach: Callable[[ProviderSettings], Provider] = field(default=_refuse_other_providers)

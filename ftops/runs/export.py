@@ -1,4 +1,4 @@
-"""Tells the tools that the job file names under `track` of a run that has ended.
+"""Tells the tools that the job file names under `export` of a run that has ended.
 
 What is to be told is an open call in the ledger from the transaction on in which the run ends.
 Whoever drives the run tells it, and what a command left behind that died; a tool finds what it has
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ftops import crashpoints
-from ftops.errors import StorageError, TrackFailed
-from ftops.exports.delivery import Tracker, TrackTarget
-from ftops.exports.gathering import gather
+from ftops.errors import ExportFailed, StorageError
+from ftops.exports.exporter import Exporter, ExportTarget
+from ftops.exports.gathering import collect_run_data
 from ftops.ledger.ledger import Intent, Ledger, RemoteCall
 from ftops.records import Json, Run, Stage
 from ftops.runs.commands import format_command, format_follow_command
@@ -30,12 +30,12 @@ def create_pending_exports(run: Run) -> Iterator[Intent]:
         yield Intent(Stage.EVALUATE, CALL, _to_request(target))
 
 
-def list_export_targets(run: Run) -> Iterator[TrackTarget]:
+def list_export_targets(run: Run) -> Iterator[ExportTarget]:
     """The tools that the run's job file names, with their settings."""
     folder = Path(run.job_file).parent
-    for item in JobSpec.from_json(run.spec).track:
+    for item in JobSpec.from_json(run.spec).export:
         for tool, settings in item.items():
-            yield TrackTarget(tool, settings, folder)
+            yield ExportTarget(tool, settings, folder)
 
 
 def export_pending(run: Run, desk: RunContext) -> None:
@@ -45,8 +45,8 @@ def export_pending(run: Run, desk: RunContext) -> None:
             continue
         tool = get_value(call.request, "tool", str)
         try:
-            place = _export(run, desk.ledger, desk.home, desk.tracker, call)
-        except TrackFailed as error:
+            place = _export(run, desk.ledger, desk.home, desk.exporter, call)
+        except ExportFailed as error:
             again = format_command("track", run.id, "--to", tool)
             desk.observer.on_note(f"{error.message}; {again} tells it later")
         else:
@@ -58,21 +58,23 @@ def has_pending_exports(run: Run, desk: RunContext) -> bool:
     return desk.ledger.find_open_call(run.id, CALL) is not None
 
 
-def export_now(run: Run, ledger: Ledger, home: Path, tracker: Tracker, target: TrackTarget) -> str:
-    """Tell one tool of a run that has ended, and say where it is; TrackFailed if that fails."""
+def export_now(
+    run: Run, ledger: Ledger, home: Path, exporter: Exporter, target: ExportTarget
+) -> str:
+    """Tell one tool of a run that has ended, and say where it is; ExportFailed if that fails."""
     if run.status not in ENDED:
-        raise TrackFailed(
+        raise ExportFailed(
             f"{run.id} is {run.status}: trackers are told of a run when it has ended",
             hint=f"{format_follow_command(run.id)} goes on with it.",
         )
     with hold_run(run, home) as held:
         if not held:
-            raise TrackFailed(f"another process tells somebody of {run.id} at this moment")
+            raise ExportFailed(f"another process tells somebody of {run.id} at this moment")
         request = _to_request(target)
         call = _find_open_call(run, ledger, request) or ledger.record_intent(
             run.id, Stage.EVALUATE, CALL, request
         )
-        return _export(run, ledger, home, tracker, call)
+        return _export(run, ledger, home, exporter, call)
 
 
 def _find_open_call(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
@@ -83,21 +85,21 @@ def _find_open_call(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> Re
     return None
 
 
-def _export(run: Run, ledger: Ledger, home: Path, tracker: Tracker, call: RemoteCall) -> str:
+def _export(run: Run, ledger: Ledger, home: Path, exporter: Exporter, call: RemoteCall) -> str:
     target = _read_target(call)
     crashpoints.reach("track.before_call")
     try:
-        tracked = gather(run, ledger.list_stages(run.id), get_run_folder(home, run.id))
-        place = tracker.track(tracked, target)
-    except (TrackFailed, StorageError) as error:
+        tracked = collect_run_data(run, ledger.list_stages(run.id), get_run_folder(home, run.id))
+        place = exporter.export(tracked, target)
+    except (ExportFailed, StorageError) as error:
         ledger.record_failed(call, error.message)
-        raise TrackFailed(error.message) from error
+        raise ExportFailed(error.message) from error
     crashpoints.reach("track.after_call")
     ledger.record_done(call, place)
     return place
 
 
-def _to_request(target: TrackTarget) -> dict[str, Json]:
+def _to_request(target: ExportTarget) -> dict[str, Json]:
     return {
         "tool": target.tool,
         "settings": dict(target.settings),
@@ -105,9 +107,9 @@ def _to_request(target: TrackTarget) -> dict[str, Json]:
     }
 
 
-def _read_target(call: RemoteCall) -> TrackTarget:
+def _read_target(call: RemoteCall) -> ExportTarget:
     settings = get_object(call.request, "settings")
-    return TrackTarget(
+    return ExportTarget(
         tool=get_value(call.request, "tool", str),
         settings={name: str(value) for name, value in settings.items()},
         folder=Path(get_value(call.request, "folder", str)),

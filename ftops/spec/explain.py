@@ -33,8 +33,8 @@ def explain(error: ValidationError, values: Values, report: Report) -> set[Path]
     unknowns = 0
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(detail["loc"], values)
-        if path[:1] == ("track",):
-            continue  # `track_problems.py` looks at it
+        if path[:1] == ("export",):
+            continue  # `export_problems.py` looks at it
         unknown = detail["type"] == "extra_forbidden"
         if path in told or values.is_broken(path[:-1] if unknown else path):
             continue

@@ -20,6 +20,7 @@ from ftops.records import ProviderSettings, RowFormat, find_api_address
 from ftops.spec import values as tree_values
 from ftops.spec.evaluate import find_provider_paths
 from ftops.spec.explain import explain
+from ftops.spec.export_problems import find_export_problems
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
 from ftops.spec.overrides import apply_overrides
@@ -27,7 +28,6 @@ from ftops.spec.problems import Report, Source, Span
 from ftops.spec.provider import read_provider
 from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
 from ftops.spec.rules import find_conflicts
-from ftops.spec.track_problems import find_track_problems
 from ftops.spec.values import Values, read_values, report_secrets
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
@@ -226,7 +226,7 @@ def _validate(values: Values, report: Report) -> JobSpec | None:
         spec = JobSpec.model_validate(values.value)
     except ValidationError as error:
         told = explain(error, values, report)
-    for conflict in (*find_conflicts(values), *find_track_problems(values)):
+    for conflict in (*find_conflicts(values), *find_export_problems(values)):
         if conflict.path not in told and not values.is_broken(conflict.path):
             span = values.span(conflict.path, key=conflict.at_key)
             report.add(span, conflict.message, conflict.suggestion)

@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from ftops.records import Auto, Hyperparameters, Json, ProviderSettings
 from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.export import MAX_EXPORTS, ExportSpec
 from ftops.spec.notify import NotifySpec
 from ftops.spec.preparation import PrepareSpec
 from ftops.spec.provider import Provider, settings_of
 from ftops.spec.section import Section, Wanted
-from ftops.spec.track import MAX_TRACKERS, TrackSpec
 
 MAX_SUFFIX = 64  # the longest that any provider takes
 MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
@@ -230,13 +230,14 @@ class JobSpec(Section):
     notify: Annotated[
         NotifySpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
     ] = Field(NotifySpec(), description="Who is told when the run has ended or stalls.")
-    track: Annotated[
-        tuple[TrackSpec, ...],
-        Field(strict=False, max_length=MAX_TRACKERS),
+    export: Annotated[
+        tuple[ExportSpec, ...],
+        Field(strict=False, max_length=MAX_EXPORTS),
         BeforeValidator(_none_for_null),
         Wanted("a list of mlflow, tensorboard, wandb and json, each alone or with settings"),
     ] = Field(
-        (), description="Tools that get parameters, curves and figures of the run (`tracking.md`)."
+        (),
+        description="Tools that get parameters, curves and figures of the run (`docs/exports.md`).",
     )
 
     def provider_settings(self) -> ProviderSettings:
@@ -247,13 +248,13 @@ class JobSpec(Section):
         """What makes two jobs the same, as stable JSON: the fields that differ from their default.
 
         A new field with a default therefore changes nothing here. Left out: `evaluate`, `limits`,
-        `notify`, `track`, the name of the key's variable and that of the plan, whose content
+        `notify`, `export`, the name of the key's variable and that of the plan, whose content
         counts. It is itself the value of a valid job file.
         """
         job: dict[str, Json] = self.model_dump(
             mode="json",
             exclude={
-                "provider": True, "evaluate": True, "limits": True, "notify": True, "track": True,
+                "provider": True, "evaluate": True, "limits": True, "notify": True, "export": True,
                 "prepare": {"plan"},
             },
             exclude_defaults=True,

@@ -19,7 +19,7 @@ from ftops.spec.problems import Report
 from ftops.spec.values import Path as Place
 
 ALLOW_OUTSIDE = "--allow-outside"
-_WRITTEN = {"json": "file", "tensorboard": "folder", "wandb": "folder"}  # by tools under `track`
+_WRITTEN = {"json": "file", "tensorboard": "folder", "wandb": "folder"}  # by tools under `export`
 _MOST_ENTRIES = 10_000  # of a folder that is a data set
 
 
@@ -42,7 +42,7 @@ def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
                     f"move it there, or allow it with {ALLOW_OUTSIDE}",
                 )
                 continue
-        if place[0] != "track" and (reason := _find_trouble(path)) is not None:
+        if place[0] != "export" and (reason := _find_trouble(path)) is not None:
             report.add(span, f"{name}: {reason}: {path}")
     if report.problems:
         raise report.error()
@@ -97,14 +97,14 @@ def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[Place, Path]]:
             yield place, path
     for inner, name in find_named_files(_dig(job, "evaluate")):
         yield ("evaluate", *inner), folder / name
-    tools = _dig(job, "track")
+    tools = _dig(job, "export")
     for number, tool in enumerate(tools if isinstance(tools, list) else ()):
         for word, field in _WRITTEN.items():
             value = _dig(tool, word, field)
             if isinstance(value, str):
-                yield ("track", number, word, field), folder / value
+                yield ("export", number, word, field), folder / value
         if store := _find_store(_dig(tool, "mlflow", "tracking_uri")):
-            yield ("track", number, "mlflow", "tracking_uri"), folder / store
+            yield ("export", number, "mlflow", "tracking_uri"), folder / store
 
 
 def _dig(value: Json, *keys: str) -> Json:

@@ -14,10 +14,10 @@ from ftops.spec.candidates import CANDIDATES
 from ftops.spec.entries import Kind
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.explain import SECTIONS
+from ftops.spec.export import EXPORT_SECTIONS
 from ftops.spec.measures import METRICS
 from ftops.spec.model import JobSpec
 from ftops.spec.section import Section, find_wanted
-from ftops.spec.track import TRACKERS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
 _LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRICS}
@@ -56,8 +56,8 @@ def render_reference() -> str:
         lines.append(_row(f"`{name}`", find_wanted(field).text, _default(field), field.description))
         if name == "provider":
             lines.extend(_rows(name, SECTIONS[name]))
-        if name == "track":
-            lines.extend(_list_trackers())
+        if name == "export":
+            lines.extend(_list_export_rows())
     return "\n".join(lines) + "\n"
 
 
@@ -120,10 +120,10 @@ def _entry_rows() -> list[str]:
     return lines
 
 
-def _list_trackers() -> Iterator[str]:
-    for name, section in TRACKERS.items():
-        yield _row(f"`track.{name}`", "a mapping", "", section.__doc__)
-        yield from _rows(f"track.{name}", section)
+def _list_export_rows() -> Iterator[str]:
+    for name, section in EXPORT_SECTIONS.items():
+        yield _row(f"`export.{name}`", "a mapping", "", section.__doc__)
+        yield from _rows(f"export.{name}", section)
 
 
 def _complete(schema: Json, section: type[Section]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.factory import make_tracker
+from ftops.cli.factory import make_exporter
 from ftops.clock import SystemClock
-from ftops.errors import TrackFailed
-from ftops.exports.delivery import TrackTarget
+from ftops.errors import ExportFailed
+from ftops.exports.exporter import ExportTarget
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run, RunId, RunStatus, TunedModel
 from ftops.spec.load import load_job
@@ -339,14 +339,14 @@ def test_a_tracker_at_an_address_of_the_job_file_needs_an_approval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str], scheme: str
 ) -> None:
     uri = f"{scheme}://{HOST}"
-    job = write_job(tmp_path, f"track: [{{mlflow: {{tracking_uri: '{uri}'}}}}]\n")
+    job = write_job(tmp_path, f"export: [{{mlflow: {{tracking_uri: '{uri}'}}}}]\n")
     shown = ftops("check", job)
     assert (shown.code, f"mlflow at {uri}" in shown.out) == (0, True)
     refused = ftops("run", job)
     assert refused.code == 1
     assert f"ftops trust https://{HOST} --api-key-env MLFLOW_TRACKING_TOKEN" in refused.err
-    with pytest.raises(TrackFailed, match="was not approved"):
-        make_tracker().track(make_run(), TrackTarget("mlflow", {"tracking_uri": uri}, tmp_path))
+    with pytest.raises(ExportFailed, match="was not approved"):
+        make_exporter().export(make_run(), ExportTarget("mlflow", {"tracking_uri": uri}, tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert "mlflow at" not in ftops("check", job).out
     assert looked_up == []

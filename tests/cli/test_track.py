@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from ftops.clock import SystemClock
-from ftops.exports import tools
+from ftops.exports import registry
 from ftops.ledger.ledger import Ledger
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
 from ftops.spec.load import load_job
@@ -64,7 +64,7 @@ def test_what_trackers_were_told_is_no_request_to_the_provider(home: Path, tmp_p
 
 
 def test_without_the_option_the_job_file_says_where(home: Path, tmp_path: Path) -> None:
-    add_run(home, write_job(tmp_path, "track: [json: {file: kept.json}]\n"))
+    add_run(home, write_job(tmp_path, "export: [json: {file: kept.json}]\n"))
     assert ftops("track", RUN_ID).code == 0
     assert (tmp_path / "kept.json").is_file()
     (tmp_path / "kept.json").unlink()
@@ -76,7 +76,7 @@ def test_a_job_file_without_tools_wants_the_option(home: Path, tmp_path: Path) -
     add_run(home, write_job(tmp_path))
     done = ftops("track", RUN_ID, "--json")
     assert done.code == 1
-    assert done.error["message"] == f"the job file of {RUN_ID} names no tool under track"
+    assert done.error["message"] == f"the job file of {RUN_ID} names no tool under export"
     assert done.error["hint"] == "Name one: --to mlflow, tensorboard, wandb or json."
 
 
@@ -94,7 +94,7 @@ def test_one_tool_that_fails_keeps_no_other_from_the_run(home: Path, tmp_path: P
         "track", RUN_ID, "--to", f"json={tmp_path}/taken/x", "--to", f"json={good}", "--json"
     )
     assert done.code == 1
-    assert str(done.error["message"]).startswith("track: json: ")
+    assert str(done.error["message"]).startswith("export: json: ")
     assert done.document["tracked"] == [{"run_id": RUN_ID, "tool": "json", "place": str(good)}]
 
 
@@ -109,12 +109,12 @@ def test_a_run_that_goes_on_is_not_told(home: Path, tmp_path: Path) -> None:
 def test_a_tool_that_is_not_installed_is_told_before_anything_is_sent(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    absent = tools.Tool("mlflow", "ftops.exports.to_mlflow", ("no_such_library",))
-    monkeypatch.setitem(tools.TOOLS, "mlflow", absent)
-    job = write_job(tmp_path, "track: [json, mlflow]\n")
+    absent = registry.ExportTool("mlflow", "ftops.exports.mlflow", ("no_such_library",))
+    monkeypatch.setitem(registry.TOOLS, "mlflow", absent)
+    job = write_job(tmp_path, "export: [json, mlflow]\n")
     done = ftops(command, job, "--json")
     assert done.code == 1
     message = str(done.error["message"])
-    assert f"{job}:5:15: mlflow: no_such_library is not installed" in message
+    assert f"{job}:5:16: mlflow: no_such_library is not installed" in message
     assert "pip install 'ftops[mlflow]'" in message
     assert not (home / "ledger.db").exists()

@@ -74,7 +74,7 @@ CODE = (
     "  against: [baseline, model: {name: m, provider: {type: openai,"
     " base_url: 'http://127.0.0.1:9/v1', api_key_env: HOSTILE_KEY}}]\n"
     "notify: {command: [./tell.sh], env: [HOSTILE_KEY]}\n"
-    "track: [json]\n"
+    "export: [json]\n"
 )
 
 

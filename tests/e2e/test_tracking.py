@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(180)
 
 def test_a_run_is_in_each_tool_with_the_figures_of_its_results(house: House) -> None:
     job = house.write_job("tracked", epochs=1)
-    text = "track:\n  - json: {file: told.json}\n  - tensorboard: {folder: logs}\n"
+    text = "export:\n  - json: {file: told.json}\n  - tensorboard: {folder: logs}\n"
     job.write_text(job.read_text() + text)
     done = house.ftops("run", job, "--json")
     assert done.code == 0

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from ftops.exports.delivery import TrackDelivery, TrackTarget
-from ftops.exports.tracked import Curve, Lineage, TrackedFigure, TrackedRun
+from ftops.exports.exporter import ExportTarget, SubprocessExporter
+from ftops.exports.run_data import Lineage, MetricValue, RunData, TrainingCurve
 
 RUN_ID = "run-20261122-1407-k3f9"
 BEGAN = 1_795_000_000.0
@@ -15,22 +15,22 @@ def make_run(
     status: str = "succeeded",
     steps: int = 4,
     parameters: dict[str, bool | int | float | str] | None = None,
-    figures: tuple[TrackedFigure, ...] | None = None,
+    figures: tuple[MetricValue, ...] | None = None,
     files: tuple[str, ...] = (),
-    curves: tuple[Curve, ...] | None = None,
+    curves: tuple[TrainingCurve, ...] | None = None,
     ended_at: float = BEGAN + 60,
-) -> TrackedRun:
+) -> RunData:
     """A run that trained on news, with two curves and two candidates."""
     numbers = tuple(range(1, steps + 1))
     drawn = (
-        Curve("train_loss", numbers, tuple(3 / step for step in numbers)),
-        Curve("valid_loss", numbers[-1:], (0.75,)),
+        TrainingCurve("train_loss", numbers, tuple(3 / step for step in numbers)),
+        TrainingCurve("valid_loss", numbers[-1:], (0.75,)),
     )
     found = (
-        TrackedFigure("tuned", "accuracy", 0.9375, 0.875, 0.96875, 64),
-        TrackedFigure("few-shot: 5", "accuracy", 0.5, 0.375, 0.625, 64),
+        MetricValue("tuned", "accuracy", 0.9375, 0.875, 0.96875, 64),
+        MetricValue("few-shot: 5", "accuracy", 0.5, 0.375, 0.625, 64),
     )
-    return TrackedRun(
+    return RunData(
         id=RUN_ID,
         name="news topics/1",
         status=status,
@@ -54,18 +54,18 @@ def make_run(
     )
 
 
-def make_hostile_run() -> TrackedRun:
+def make_hostile_run() -> RunData:
     """Names and values that tools refuse, if they get them as they are."""
     curves = (
-        Curve("../../loss", (1, 2), (1.0, 2.0)),
-        Curve("loss?", (1, 2), (3.0, 4.0)),
-        Curve("loss*", (1, 2), (5.0, float("nan"))),
-        Curve("/" + "x" * 400, (1,), (float("inf"),)),
-        Curve("Ünïcode 损失", (1,), (7.0,)),
+        TrainingCurve("../../loss", (1, 2), (1.0, 2.0)),
+        TrainingCurve("loss?", (1, 2), (3.0, 4.0)),
+        TrainingCurve("loss*", (1, 2), (5.0, float("nan"))),
+        TrainingCurve("/" + "x" * 400, (1,), (float("inf"),)),
+        TrainingCurve("Ünïcode 损失", (1,), (7.0,)),
     )
     return make_run(
         parameters={"separator": "\n\n###\n\n" * 2000, "a/../b": True, "": 1, "x?" * 200: 2.5},
-        figures=(TrackedFigure("model: a/b|c\n`d`", "f1", float("nan"), None, None, 3),),
+        figures=(MetricValue("model: a/b|c\n`d`", "f1", float("nan"), None, None, 3),),
         curves=curves,
     )
 
@@ -80,7 +80,7 @@ def make_environ(folder: Path, **variables: str) -> dict[str, str]:
     return {**kept, **nowhere, **offline, "HOME": str(home), **variables}
 
 
-def tell(where: Path, tool: str, run: TrackedRun, /, **settings: str) -> str:
+def tell(where: Path, tool: str, run: RunData, /, **settings: str) -> str:
     """Tell the real tool, as the command line does."""
-    delivery = TrackDelivery(make_environ(where))
-    return delivery.track(run, TrackTarget(tool, settings, where))
+    delivery = SubprocessExporter(make_environ(where))
+    return delivery.export(run, ExportTarget(tool, settings, where))

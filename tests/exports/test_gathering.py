@@ -8,8 +8,8 @@ import pytest
 
 from ftops.errors import StorageError
 from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
-from ftops.exports.gathering import gather
-from ftops.exports.tracked import Curve, TrackedFigure
+from ftops.exports.gathering import collect_run_data
+from ftops.exports.run_data import MetricValue, TrainingCurve
 from ftops.metrics.result import MetricResult
 from ftops.records import (
     Json,
@@ -71,13 +71,13 @@ def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
         stage(Stage.UPLOAD, training_file="file-1"),
         stage(Stage.FOLLOW, hyperparameters={"n_epochs": 3}, trained_tokens=99),
     ]
-    run = gather(RUN, stages, tmp_path)
+    run = collect_run_data(RUN, stages, tmp_path)
     assert run.curves == (
-        Curve("train_loss", (1, 2), (3.0, 1.5)),
-        Curve("valid_loss", (2,), (2.5,)),
-        Curve("learning_rate", (1,), (0.1,)),
+        TrainingCurve("train_loss", (1, 2), (3.0, 1.5)),
+        TrainingCurve("valid_loss", (2,), (2.5,)),
+        TrainingCurve("learning_rate", (1,), (0.1,)),
     )
-    assert run.figures == (TrackedFigure("tuned", "accuracy", 0.9, 0.8, 0.95, 40),)
+    assert run.figures == (MetricValue("tuned", "accuracy", 0.9, 0.8, 0.95, 40),)
     assert run.parameters == {
         "name": "news",
         "base_model": "ada",
@@ -109,7 +109,7 @@ def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_early_is_told_with_what_there_is(tmp_path: Path) -> None:
-    run = gather(RUN, [], tmp_path / "gone")
+    run = collect_run_data(RUN, [], tmp_path / "gone")
     assert (run.curves, run.figures, run.files) == ((), (), ())
     assert run.parameters["n_epochs"] == "auto"
     assert run.lineage.training_file == "data/train.jsonl"
@@ -123,7 +123,7 @@ def test_files_that_cannot_be_understood_go_along_as_they_are(
 ) -> None:
     for name in ("results.csv", "evaluation.json"):
         (tmp_path / name).write_bytes(content)
-    run = gather(RUN, [], tmp_path)
+    run = collect_run_data(RUN, [], tmp_path)
     assert (run.curves, run.figures) == ((), ())
     assert len(run.files) == 2
 
@@ -131,4 +131,4 @@ def test_files_that_cannot_be_understood_go_along_as_they_are(
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "results.csv").mkdir()
     with pytest.raises(StorageError, match=r"results\.csv"):
-        gather(RUN, [], tmp_path)
+        collect_run_data(RUN, [], tmp_path)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import TrackFailed
-from ftops.exports.tracked import TrackedRun
+from ftops.errors import ExportFailed
+from ftops.exports.run_data import RunData
 from tests.exports.runs import RUN_ID, make_hostile_run, make_run, tell
 
 
 @pytest.mark.parametrize(
     ("settings", "path"),
     [
-        ({}, f"tracked/{RUN_ID}.json"),
+        ({}, f"exports/{RUN_ID}.json"),
         ({"file": "out.json"}, "out.json"),
         ({"file": "all/"}, f"all/{RUN_ID}.json"),
     ],
@@ -25,7 +25,7 @@ def test_a_run_that_is_told_is_read_back_whole(
     assert tell(tmp_path, "json", run, **settings) == str(tmp_path / path)
     document = json.loads((tmp_path / path).read_text())
     assert document["version"] == 1
-    assert TrackedRun.from_json(document) == run
+    assert RunData.from_json(document) == run
 
 
 def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
@@ -35,5 +35,5 @@ def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    with pytest.raises(TrackFailed, match=r"^track: json: .*taken"):
+    with pytest.raises(ExportFailed, match=r"^export: json: .*taken"):
         tell(tmp_path, "json", make_run(), file="taken/x.json")

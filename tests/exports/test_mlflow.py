@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ftops.errors import TrackFailed
-from ftops.exports.delivery import TrackDelivery, TrackTarget
-from ftops.exports.tracked import Curve, TrackedFigure
+from ftops.errors import ExportFailed
+from ftops.exports.exporter import ExportTarget, SubprocessExporter
+from ftops.exports.run_data import MetricValue, TrainingCurve
 from tests.exports.runs import BEGAN, RUN_ID, make_environ, make_hostile_run, make_run, tell
 
 pytestmark = pytest.mark.timeout(300)
@@ -85,7 +85,7 @@ def test_a_run_that_is_told_again_is_there_once_and_up_to_date(
     shutil.copy(empty_store, tmp_path)
     early = make_run(status="failed", steps=2, figures=())
     tell(tmp_path, "mlflow", early, tracking_uri=store)
-    changed = TrackedFigure("tuned", "accuracy", 1.0)
+    changed = MetricValue("tuned", "accuracy", 1.0)
     run = make_run(steps=3, ended_at=BEGAN + 90, parameters={"base_model": "ada", "n_epochs": 9})
     tell(tmp_path, "mlflow", run, tracking_uri=store)
     later = make_run(steps=3, ended_at=BEGAN + 99, figures=(changed,))
@@ -125,7 +125,7 @@ def test_names_and_values_beyond_its_limits_are_fitted(
 def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path)
     steps = tuple(range(10_000))
-    curve = Curve("train_loss", steps, tuple(1 / (step + 1) for step in steps))
+    curve = TrainingCurve("train_loss", steps, tuple(1 / (step + 1) for step in steps))
     tell(tmp_path, "mlflow", make_run(curves=(curve,)), tracking_uri="sqlite:///store.db")
     client = open_client(tmp_path, "sqlite:///store.db")
     (found,) = list_runs(client)
@@ -135,14 +135,16 @@ def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path, empty_store: Pat
 def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path)
     environ = make_environ(tmp_path)
-    target = TrackTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
+    target = ExportTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
     steps = tuple(range(5_000))
-    run = make_run(curves=(Curve("train_loss", steps, tuple(float(step) for step in steps)),))
+    run = make_run(
+        curves=(TrainingCurve("train_loss", steps, tuple(float(step) for step in steps)),)
+    )
     tell(tmp_path, "mlflow", make_run(curves=(), figures=()), tracking_uri="sqlite:///store.db")
     for limit_s in (1.5, 2.0, 2.5):
-        with contextlib.suppress(TrackFailed):
-            TrackDelivery(environ, limit_s=limit_s).track(run, target)
-    TrackDelivery(environ).track(run, target)
+        with contextlib.suppress(ExportFailed):
+            SubprocessExporter(environ, limit_s=limit_s).export(run, target)
+    SubprocessExporter(environ).export(run, target)
     client = open_client(tmp_path, "sqlite:///store.db")
     (found,) = list_runs(client)
     assert points(client, found, "train_loss") == [(step, float(step)) for step in steps]
@@ -157,19 +159,19 @@ def test_the_environment_says_where_unless_the_job_file_does(
     shutil.copy(empty_store, tmp_path / "mine.db")
     shutil.copy(empty_store, folder / "named.db")
     around = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
-    delivery = TrackDelivery(make_environ(tmp_path, **around))
-    delivery.track(make_run(), TrackTarget("mlflow", {}, folder))
+    delivery = SubprocessExporter(make_environ(tmp_path, **around))
+    delivery.export(make_run(), ExportTarget("mlflow", {}, folder))
     (found,) = list_runs(client := open_client(tmp_path, "sqlite:///mine.db"))
     assert client.get_experiment(found.info.experiment_id).name == "ours"
     named = {"tracking_uri": "sqlite:///named.db", "experiment": "theirs"}
-    delivery.track(make_run(), TrackTarget("mlflow", named, folder))
+    delivery.export(make_run(), ExportTarget("mlflow", named, folder))
     (found,) = list_runs(client := open_client(folder, "sqlite:///named.db"))
     assert client.get_experiment(found.info.experiment_id).name == "theirs"
 
 
 def test_a_server_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        TrackFailed, match=r"^track: mlflow refuses the run: .*127\.0\.0\.1"
+        ExportFailed, match=r"^export: mlflow refuses the run: .*127\.0\.0\.1"
     ) as error:
         tell(tmp_path, "mlflow", make_run(), tracking_uri="http://127.0.0.1:9")
     assert "\n" not in error.value.message

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftops.exports.tracked import Curve
+from ftops.exports.run_data import TrainingCurve
 from tests.exports.runs import BEGAN, RUN_ID, make_hostile_run, make_run, tell
 
 pytestmark = pytest.mark.timeout(300)
@@ -69,6 +69,6 @@ def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:
 
 def test_ten_thousand_steps_are_written(tmp_path: Path) -> None:
     steps = tuple(range(10_000))
-    curve = Curve("train_loss", steps, tuple(float(step) for step in steps))
+    curve = TrainingCurve("train_loss", steps, tuple(float(step) for step in steps))
     events = read(Path(tell(tmp_path, "tensorboard", make_run(curves=(curve,)))))
     assert points(events, "train_loss") == list(zip(steps, curve.values, strict=True))

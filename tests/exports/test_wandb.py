@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import TrackFailed
-from ftops.exports.delivery import TrackDelivery, TrackTarget
-from ftops.exports.tracked import Curve
+from ftops.errors import ExportFailed
+from ftops.exports.exporter import ExportTarget, SubprocessExporter
+from ftops.exports.run_data import TrainingCurve
 from tests.exports.runs import RUN_ID, make_environ, make_hostile_run, make_run, tell
 from tests.exports.wandb_file import read_offline_run
 
@@ -59,7 +59,7 @@ def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:
 
 def test_many_steps_are_written(tmp_path: Path) -> None:
     steps = tuple(range(3_000))
-    curve = Curve("train_loss", steps, tuple(float(step) for step in steps))
+    curve = TrainingCurve("train_loss", steps, tuple(float(step) for step in steps))
     found = read_offline_run(find_place(tell(tmp_path, "wandb", make_run(curves=(curve,)))))
     assert found.history["train_loss"] == dict(zip(steps, curve.values, strict=True))
 
@@ -67,22 +67,22 @@ def test_many_steps_are_written(tmp_path: Path) -> None:
 def test_a_job_file_alone_never_brings_it_online(tmp_path: Path) -> None:
     environ = make_environ(tmp_path, WANDB_API_KEY="0" * 40)
     del environ["WANDB_MODE"]
-    said = TrackDelivery(environ).track(
-        make_run(), TrackTarget("wandb", {"mode": "online"}, tmp_path)
+    said = SubprocessExporter(environ).export(
+        make_run(), ExportTarget("wandb", {"mode": "online"}, tmp_path)
     )
     assert "offline-run-" in said
 
 
 def test_who_has_disabled_it_is_heard(tmp_path: Path) -> None:
     environ = make_environ(tmp_path, WANDB_MODE="disabled")
-    with pytest.raises(TrackFailed, match="W&B is disabled here"):
-        TrackDelivery(environ).track(make_run(), TrackTarget("wandb", {}, tmp_path))
+    with pytest.raises(ExportFailed, match="W&B is disabled here"):
+        SubprocessExporter(environ).export(make_run(), ExportTarget("wandb", {}, tmp_path))
     assert not (tmp_path / "wandb").exists()
 
 
 def test_the_folder_is_the_one_of_the_environment_unless_one_is_named(tmp_path: Path) -> None:
     environ = make_environ(tmp_path, WANDB_DIR=str(tmp_path / "mine"), WANDB_PROJECT="ours")
-    said = TrackDelivery(environ).track(make_run(), TrackTarget("wandb", {}, tmp_path))
+    said = SubprocessExporter(environ).export(make_run(), ExportTarget("wandb", {}, tmp_path))
     place = find_place(said)
     assert place.parent == tmp_path / "mine" / "wandb"
     assert read_offline_run(place).project == "ours"

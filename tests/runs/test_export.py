@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import JobCancelled, JobFailed, TrackFailed
-from ftops.exports.delivery import TrackDelivery, TrackTarget
-from ftops.exports.tracked import TrackedRun
+from ftops.errors import ExportFailed, JobCancelled, JobFailed
+from ftops.exports.exporter import ExportTarget, SubprocessExporter
+from ftops.exports.run_data import RunData
 from ftops.records import Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.export import export_now, list_export_targets
@@ -30,10 +30,10 @@ class Died(BaseException):
 class Archive:
     """Remembers what it was told; `acts` happen first, one a telling."""
 
-    told: list[tuple[TrackedRun, TrackTarget]] = field(default_factory=list)
+    told: list[tuple[RunData, ExportTarget]] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
 
-    def track(self, run: TrackedRun, target: TrackTarget) -> str:
+    def export(self, run: RunData, target: ExportTarget) -> str:
         if self.acts:
             self.acts.pop(0)()
         self.told.append((run, target))
@@ -51,7 +51,7 @@ def archive() -> Archive:
 
 @pytest.fixture
 def desk(bench: Bench, archive: Archive) -> RunContext:
-    return dataclasses.replace(bench.desk, tracker=archive)
+    return dataclasses.replace(bench.desk, exporter=archive)
 
 
 def run_job(desk: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
@@ -63,7 +63,7 @@ def die() -> None:
 
 
 def refuse() -> None:
-    raise TrackFailed("track: mlflow is away")
+    raise ExportFailed("export: mlflow is away")
 
 
 def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
@@ -74,11 +74,11 @@ def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
 def test_each_tool_is_told_once_when_the_run_has_ended(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
-    job = bench.write_job(track=BOTH)
+    job = bench.write_job(export=BOTH)
     run = run_job(desk, job)
     (first, mlflow), (second, file) = archive.told
-    assert mlflow == TrackTarget("mlflow", {}, job.path.parent)
-    assert file == TrackTarget("json", {"file": "out.json"}, job.path.parent)
+    assert mlflow == ExportTarget("mlflow", {}, job.path.parent)
+    assert file == ExportTarget("json", {"file": "out.json"}, job.path.parent)
     assert first == second
     assert (first.status, first.lineage.model) == ("succeeded", run.fine_tuned_model)
     assert {curve.name for curve in first.curves} >= {"train_loss"}
@@ -100,7 +100,7 @@ def test_a_failed_run_and_its_second_try_are_told(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
-    job = bench.write_job(track=["mlflow"])
+    job = bench.write_job(export=["mlflow"])
     with pytest.raises(JobFailed):
         run_job(desk, job)
     bench.provider.statuses = ("queued", "succeeded")
@@ -110,7 +110,7 @@ def test_a_failed_run_and_its_second_try_are_told(
 
 
 def test_a_cancelled_run_is_told(bench: Bench, desk: RunContext, archive: Archive) -> None:
-    run = drive(open_run(bench.write_job(track=["mlflow"]), desk), desk, detach=True)
+    run = drive(open_run(bench.write_job(export=["mlflow"]), desk), desk, detach=True)
     assert archive.told == []
     cancel_run(run, desk)
     assert archive.statuses == ["cancelled"]
@@ -121,8 +121,8 @@ def test_a_cancelled_run_is_told(bench: Bench, desk: RunContext, archive: Archiv
 def test_another_evaluation_is_told_of_the_same_run(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
-    first = run_job(desk, bench.write_job(track=["mlflow"]))
-    again = run_job(desk, bench.write_job(track=["mlflow"], evaluate={"max_rows": 1}))
+    first = run_job(desk, bench.write_job(export=["mlflow"]))
+    again = run_job(desk, bench.write_job(export=["mlflow"], evaluate={"max_rows": 1}))
     assert first.id == again.id
     assert [run.figures[0].rows for run, _ in archive.told] == [3, 1]
 
@@ -131,11 +131,11 @@ def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     archive.acts = [refuse]
-    job = bench.write_job(track=BOTH)
+    job = bench.write_job(export=BOTH)
     run = run_job(desk, job)
     assert run.status is RunStatus.SUCCEEDED
     assert [target.tool for _, target in archive.told] == ["json"]
-    assert f"track: mlflow is away; `ftops track {run.id} --to mlflow` tells it later" in (
+    assert f"export: mlflow is away; `ftops track {run.id} --to mlflow` tells it later" in (
         bench.seen.notes
     )
     run_job(desk, job)
@@ -147,7 +147,7 @@ def test_what_a_dead_command_left_is_told_by_the_next(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     archive.acts = [lambda: None, die]
-    job = bench.write_job(track=BOTH)
+    job = bench.write_job(export=BOTH)
     with pytest.raises(Died):
         run_job(desk, job)
     run = run_job(desk, job)
@@ -161,7 +161,7 @@ def test_a_run_that_exists_can_be_told_later(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     run = run_job(desk, bench.write_job())
-    target = TrackTarget("json", {}, bench.folder)
+    target = ExportTarget("json", {}, bench.folder)
     for _ in range(2):
         place = export_now(run, bench.ledger, bench.home, archive, target)
     assert (place, len(archive.told)) == ("at json", 2)
@@ -172,7 +172,7 @@ def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     run = run_job(desk, bench.write_job())
-    target = TrackTarget("mlflow", {}, bench.folder)
+    target = ExportTarget("mlflow", {}, bench.folder)
     archive.acts = [die]
     with pytest.raises(Died):
         export_now(run, bench.ledger, bench.home, archive, target)
@@ -184,8 +184,8 @@ def test_a_run_that_somebody_drives_is_not_told_beside(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
     run = run_job(desk, bench.write_job())
-    target = TrackTarget("json", {}, bench.folder)
-    with hold_run(run, bench.home), pytest.raises(TrackFailed, match="another process"):
+    target = ExportTarget("json", {}, bench.folder)
+    with hold_run(run, bench.home), pytest.raises(ExportFailed, match="another process"):
         export_now(run, bench.ledger, bench.home, archive, target)
     assert (archive.told, calls(bench, run)) == ([], [])
 
@@ -193,15 +193,15 @@ def test_a_run_that_somebody_drives_is_not_told_beside(
 def test_a_run_that_has_not_ended_is_told_to_nobody(
     bench: Bench, desk: RunContext, archive: Archive
 ) -> None:
-    run = drive(open_run(bench.write_job(track=["mlflow"]), desk), desk, detach=True)
-    with pytest.raises(TrackFailed, match="running: trackers are told of a run when it has ended"):
+    run = drive(open_run(bench.write_job(export=["mlflow"]), desk), desk, detach=True)
+    with pytest.raises(ExportFailed, match="running: trackers are told of a run when it has ended"):
         export_now(run, bench.ledger, bench.home, archive, next(list_export_targets(run)))
     assert archive.told == []
 
 
 def test_a_real_file_is_written_beside_the_job_file(bench: Bench) -> None:
-    desk = dataclasses.replace(bench.desk, tracker=TrackDelivery({}))
-    run = run_job(desk, bench.write_job(track=[{"json": {"file": "out.json"}}]))
+    desk = dataclasses.replace(bench.desk, exporter=SubprocessExporter({}))
+    run = run_job(desk, bench.write_job(export=[{"json": {"file": "out.json"}}]))
     document = json.loads((bench.folder / "out.json").read_text())
     assert document["id"] == run.id
     assert [Path(path).name for path in document["files"]] == [

@@ -108,7 +108,7 @@ def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> 
         ("metrics: [judge: m]", "6:20", "judge must be a mapping of model"),
         ("require: {f1: 0.8}", "6:17", 'f1 must be a comparison such as ">= 0.85"'),
         ("overlap: alow", "6:12", "overlap must be refuse or allow, not 'alow'"),
-        ("concurrency: 0", "6:12", "concurrency must be a whole number from 1 to 200, not 0"),
+        ("concurrency: 0", "6:16", "concurrency must be a whole number from 1 to 200, not 0"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(

@@ -51,11 +51,11 @@ OUTSIDE = {
     "prepare: {plan: ../secret.jsonl}\n": "5:17: plan",
     "evaluate: {metrics: [python: '../check.py:score']}\n": "5:30: python",
     "evaluate: {metrics: [json_schema: {file: ../secret.jsonl}]}\n": "5:42: json_schema",
-    "track: [json: {file: ../x.json}]\n": "5:22: file",
-    "track: [tensorboard: {folder: ..}]\n": "5:31: folder",
-    "track: [wandb: {folder: ..}]\n": "5:25: folder",
-    "track: [mlflow: {tracking_uri: 'sqlite:///../x.db'}]\n": "5:32: tracking_uri",
-    "track: [mlflow: {tracking_uri: ../x}]\n": "5:32: tracking_uri",
+    "export: [json: {file: ../x.json}]\n": "5:23: file",
+    "export: [tensorboard: {folder: ..}]\n": "5:32: folder",
+    "export: [wandb: {folder: ..}]\n": "5:26: folder",
+    "export: [mlflow: {tracking_uri: 'sqlite:///../x.db'}]\n": "5:33: tracking_uri",
+    "export: [mlflow: {tracking_uri: ../x}]\n": "5:33: tracking_uri",
 }
 
 
@@ -119,8 +119,8 @@ def test_what_is_allowed_or_typed_on_the_command_line_passes(folder: Path) -> No
 
 
 def test_a_store_on_another_machine_is_no_path(folder: Path) -> None:
-    check_paths(load_text(folder, f"{MINIMAL}track: [mlflow: {{tracking_uri: 'https://h/x'}}]\n"))
-    check_paths(load_text(folder, f"{MINIMAL}track: [mlflow, json, tensorboard, wandb]\n"))
+    check_paths(load_text(folder, f"{MINIMAL}export: [mlflow: {{tracking_uri: 'https://h/x'}}]\n"))
+    check_paths(load_text(folder, f"{MINIMAL}export: [mlflow, json, tensorboard, wandb]\n"))
 
 
 def test_the_code_that_a_run_executes_is_listed_with_its_file(folder: Path) -> None:

@@ -109,7 +109,7 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"evaluate": {"metrics": ["f1", {"regex": "a+"}, {"judge": {"model": "m"}}]}},
         {"evaluate": {"require": {"accuracy": ">= 0.85"}}},
         {"notify": {"on": ["stall"], "command": ["tell", "me"]}},
-        {"track": ["mlflow", {"json": None}, {"wandb": {"mode": "offline", "project": "x"}}]},
+        {"export": ["mlflow", {"json": None}, {"wandb": {"mode": "offline", "project": "x"}}]},
         {"notify": {"webhook_url": "http://[::1]:9/x", "webhook_secret_env": "HOOK"}},
     ],
 )

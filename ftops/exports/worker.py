@@ -1,4 +1,4 @@
-"""The process that tells one tool of one run: `python -m ftops.exports.child`.
+"""The process that tells one tool of one run: `python -m ftops.exports.worker`.
 
 It gets JSON on its stdin and answers with JSON on its stdout; what libraries print goes to its
 stderr. Libraries that read the environment read what this process was started with.
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from ftops.exports.tools import TOOLS
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.registry import TOOLS
+from ftops.exports.run_data import RunData
 from ftops.records import Json
 
 
@@ -33,7 +33,7 @@ def _tell(request: dict[str, Json]) -> dict[str, Json]:
     try:
         writer = TOOLS[tool].open()
         place = writer.write(
-            TrackedRun.from_json(run),
+            RunData.from_json(run),
             {name: str(value) for name, value in settings.items()},
             Path(str(request["folder"])),
         )

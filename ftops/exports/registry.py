@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.run_data import RunData
 
 
 class Writer(Protocol):
     """The door to one tool: a module with this one function."""
 
-    def write(self, run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
+    def write(self, run: RunData, settings: Mapping[str, str], folder: Path) -> str:
         """Tell the tool of the run, or bring what it knows up to date; where the run now is.
 
         Relative paths of `settings` begin at `folder`. Whatever is raised counts as a failure.
@@ -21,7 +21,7 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class ExportTool:
     """One tool: the module that knows it, what must be installed, what its process is told.
 
     `imports` is empty where nothing must be. `environ` is set in the process that writes, and
@@ -50,12 +50,12 @@ class Tool:
 
 
 _NO_TELEMETRY = {"DO_NOT_TRACK": "true"}
-TOOLS: Mapping[str, Tool] = {
+TOOLS: Mapping[str, ExportTool] = {
     tool.name: tool
     for tool in (
-        Tool(
+        ExportTool(
             "mlflow",
-            "ftops.exports.to_mlflow",
+            "ftops.exports.mlflow",
             ("mlflow",),
             environ={**_NO_TELEMETRY, "MLFLOW_DISABLE_TELEMETRY": "true"},
             defaults={
@@ -65,15 +65,15 @@ TOOLS: Mapping[str, Tool] = {
                 "GIT_PYTHON_REFRESH": "quiet",
             },
         ),
-        Tool("tensorboard", "ftops.exports.to_tensorboard", ("tensorboard",)),
-        Tool(
+        ExportTool("tensorboard", "ftops.exports.tensorboard", ("tensorboard",)),
+        ExportTool(
             "wandb",
-            "ftops.exports.to_wandb",
+            "ftops.exports.wandb",
             ("wandb",),
             environ={**_NO_TELEMETRY, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"},
             defaults={"WANDB_MODE": "offline"},
         ),
-        Tool("json", "ftops.exports.to_json_file"),
+        ExportTool("json", "ftops.exports.to_json_file"),
     )
 }
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import TrackFailed
-from ftops.exports.delivery import NoTracker, TrackDelivery, TrackTarget, make_environ
-from ftops.exports.tools import TOOLS, Tool
+from ftops.errors import ExportFailed
+from ftops.exports.exporter import ExportTarget, NullExporter, SubprocessExporter, make_environ
+from ftops.exports.registry import TOOLS, ExportTool
 from tests.exports import runs
 from tests.exports.runs import make_run
 from tests.loopback import serve_loopback
@@ -41,7 +41,7 @@ def test_nothing_leaves_this_machine(tmp_path: Path, tool: str) -> None:
         environ = runs.make_environ(tmp_path, **proxies)
         environ["WANDB_API_KEY"] = "0" * 40
         assert "PYTEST_CURRENT_TEST" not in environ  # by which MLflow would know a test
-        TrackDelivery(environ).track(make_run(), TrackTarget(tool, {}, tmp_path))
+        SubprocessExporter(environ).export(make_run(), ExportTarget(tool, {}, tmp_path))
     assert asked == []
 
 
@@ -76,24 +76,24 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    delivery = TrackDelivery(runs.make_environ(tmp_path), limit_s=0.01)
+    delivery = SubprocessExporter(runs.make_environ(tmp_path), limit_s=0.01)
     began = time.monotonic()
-    with pytest.raises(TrackFailed, match=r"track: wandb did not take the run within 0\.01 s"):
-        delivery.track(make_run(), TrackTarget("wandb", {}, tmp_path))
+    with pytest.raises(ExportFailed, match=r"export: wandb did not take the run within 0\.01 s"):
+        delivery.export(make_run(), ExportTarget("wandb", {}, tmp_path))
     assert time.monotonic() - began < 30
     assert threading.active_count() < 50
 
 
 def test_a_library_that_is_not_installed_is_named_with_what_installs_it(tmp_path: Path) -> None:
-    absent = Tool("mlflow", "ftops.exports.to_mlflow", ("no_such_library",))
+    absent = ExportTool("mlflow", "ftops.exports.mlflow", ("no_such_library",))
     assert absent.find_lacking() == "no_such_library"
     hiding = tmp_path / "hiding"
     (hiding / "tensorboard").mkdir(parents=True)
     (hiding / "tensorboard" / "__init__.py").write_text("import no_such_library\n")
     environ = runs.make_environ(tmp_path, PYTHONPATH=str(hiding))
     wanted = r"needs no_such_library, which is not installed: pip install 'ftops\[tensorboard\]'"
-    with pytest.raises(TrackFailed, match=wanted):
-        TrackDelivery(environ).track(make_run(), TrackTarget("tensorboard", {}, tmp_path))
+    with pytest.raises(ExportFailed, match=wanted):
+        SubprocessExporter(environ).export(make_run(), ExportTarget("tensorboard", {}, tmp_path))
 
 
 def test_what_lies_where_the_command_is_given_is_no_library(
@@ -110,11 +110,11 @@ def test_a_process_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
     death = "import os, sys\nsys.stderr.write('\\x1b[31mgone\\n')\nos._exit(7)\n"
     (hiding / "tensorboard" / "__init__.py").write_text(death)
     environ = runs.make_environ(tmp_path, PYTHONPATH=str(hiding))
-    with pytest.raises(TrackFailed) as error:
-        TrackDelivery(environ).track(make_run(), TrackTarget("tensorboard", {}, tmp_path))
-    assert error.value.message == "track: tensorboard ended unexpectedly: [31mgone"
+    with pytest.raises(ExportFailed) as error:
+        SubprocessExporter(environ).export(make_run(), ExportTarget("tensorboard", {}, tmp_path))
+    assert error.value.message == "export: tensorboard ended unexpectedly: [31mgone"
 
 
 def test_who_tells_nobody_says_so() -> None:
-    with pytest.raises(TrackFailed, match="no tool is told"):
-        NoTracker().track(make_run(), TrackTarget("json", {}, Path()))
+    with pytest.raises(ExportFailed, match="no tool is told"):
+        NullExporter().export(make_run(), ExportTarget("json", {}, Path()))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ftops.exports.naming import cut, fit_names
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.run_data import RunData
 
 _SENT = ".synced"
 _NAME = 128
@@ -19,7 +19,7 @@ _TAG = 64
 _KEY = 250
 
 
-def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
+def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
     """Write the run as W&B's client does, and wait for its end; where it is."""
     import wandb
 
@@ -85,7 +85,7 @@ def _choose_mode(wished: str | None, around: str) -> str:
 
 
 # Any: W&B's own object, which is known only where it is installed.
-def _log(session: Any, run: TrackedRun) -> None:
+def _log(session: Any, run: RunData) -> None:
     names = fit_names((curve.name for curve in run.curves), limit=_KEY)
     steps: dict[int, dict[str, float]] = defaultdict(dict)
     for curve in run.curves:
@@ -101,7 +101,7 @@ def _log(session: Any, run: TrackedRun) -> None:
         session.save(str(Path(session.dir) / path.name), base_path=session.dir, policy="now")
 
 
-def _make_config(run: TrackedRun) -> dict[str, object]:
+def _make_config(run: RunData) -> dict[str, object]:
     names = fit_names(run.parameters, limit=_KEY)
     return {
         **{names[name]: value for name, value in run.parameters.items()},

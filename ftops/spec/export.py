@@ -1,4 +1,4 @@
-"""Which tools are told of a run: the list `track` of the job file.
+"""Which tools are told of a run: the list `export` of the job file.
 
 An item is the name of a tool, or a mapping of that name to its settings.
 """
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ftops.spec.section import Section, Wanted
 
-MAX_TRACKERS = 8
+MAX_EXPORTS = 8
 _LONGEST_NAME = 256
 _PATH = Wanted("a path")
 
@@ -100,12 +100,12 @@ class JsonSpec(Section):
         None,
         min_length=1,
         max_length=4096,
-        description="File, or a folder that gets one file a run (it ends with `/`); `tracked/` when"
+        description="File, or a folder that gets one file a run (it ends with `/`); `exports/` when"
         " left out.",
     )
 
 
-TRACKERS: Mapping[str, type[Section]] = {
+EXPORT_SECTIONS: Mapping[str, type[Section]] = {
     "mlflow": MlflowSpec,
     "tensorboard": TensorboardSpec,
     "wandb": WandbSpec,
@@ -113,19 +113,19 @@ TRACKERS: Mapping[str, type[Section]] = {
 }
 
 
-def read_tracker(value: object) -> dict[str, dict[str, str]]:
+def read_export(value: object) -> dict[str, dict[str, str]]:
     """An item of the list in its one shape, `{tool: settings}`; ValueError when it is none."""
     item = {value: None} if isinstance(value, str) else value
-    if not isinstance(item, dict) or len(item) != 1 or not set(item) <= set(TRACKERS):
+    if not isinstance(item, dict) or len(item) != 1 or not set(item) <= set(EXPORT_SECTIONS):
         raise ValueError("no tool that is known")
     ((name, settings),) = item.items()
-    section = TRACKERS[name].model_validate({} if settings is None else settings)
+    section = EXPORT_SECTIONS[name].model_validate({} if settings is None else settings)
     return {name: section.model_dump(exclude_none=True)}
 
 
 def _make_schema() -> dict[str, Any]:
     sections: dict[str, Any] = {}
-    for name, section in TRACKERS.items():
+    for name, section in EXPORT_SECTIONS.items():
         schema = section.model_json_schema()
         schema.pop("title", None)
         for field in schema["properties"].values():
@@ -134,7 +134,7 @@ def _make_schema() -> dict[str, Any]:
         sections[name] = {"anyOf": [schema, {"type": "null"}], "description": section.__doc__}
     return {
         "anyOf": [
-            {"type": "string", "enum": list(TRACKERS)},
+            {"type": "string", "enum": list(EXPORT_SECTIONS)},
             {
                 "type": "object",
                 "properties": sections,
@@ -146,6 +146,6 @@ def _make_schema() -> dict[str, Any]:
     }
 
 
-TrackSpec: TypeAlias = Annotated[
-    dict[str, dict[str, str]], BeforeValidator(read_tracker), WithJsonSchema(_make_schema())
+ExportSpec: TypeAlias = Annotated[
+    dict[str, dict[str, str]], BeforeValidator(read_export), WithJsonSchema(_make_schema())
 ]

@@ -17,10 +17,10 @@ from typing import Protocol
 
 import orjson
 
-from ftops.errors import FtopsError, TrackFailed
+from ftops.errors import ExportFailed, FtopsError
 from ftops.exports import to_json_file
-from ftops.exports.tools import TOOLS, Tool
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.registry import TOOLS, ExportTool
+from ftops.exports.run_data import RunData
 from ftops.records import Json
 
 LIMIT_S = 300.0
@@ -28,7 +28,7 @@ _SHOWN = 400  # letters of what a library says
 
 
 @dataclass(frozen=True, slots=True)
-class TrackTarget:
+class ExportTarget:
     """A tool by its name, its settings, and the folder at which relative paths begin."""
 
     tool: str
@@ -36,21 +36,21 @@ class TrackTarget:
     folder: Path
 
 
-class Tracker(Protocol):
+class Exporter(Protocol):
     """Whoever carries runs to trackers."""
 
-    def track(self, run: TrackedRun, target: TrackTarget) -> str:
-        """Tell the tool of the run, and say where it is; TrackFailed when it has not got it."""
+    def export(self, run: RunData, target: ExportTarget) -> str:
+        """Tell the tool of the run, and say where it is; ExportFailed when it has not got it."""
 
 
-class NoTracker:
+class NullExporter:
     """Tells nobody, and says so."""
 
-    def track(self, run: TrackedRun, target: TrackTarget) -> str:  # noqa: ARG002
-        raise TrackFailed("no tool is told of runs here")
+    def export(self, run: RunData, target: ExportTarget) -> str:  # noqa: ARG002
+        raise ExportFailed("no tool is told of runs here")
 
 
-class TrackDelivery:
+class SubprocessExporter:
     """The `Tracker` of the command line.
 
     `check` raises an FtopsError for settings that name an address which is not approved.
@@ -67,35 +67,35 @@ class TrackDelivery:
         self._limit_s = limit_s
         self._check = check
 
-    def track(self, run: TrackedRun, target: TrackTarget) -> str:
+    def export(self, run: RunData, target: ExportTarget) -> str:
         tool = TOOLS[target.tool]
         try:
             self._check(target.settings)
         except FtopsError as error:
-            raise TrackFailed(f"track: {tool.name}: {error.message}", hint=error.hint) from error
+            raise ExportFailed(f"export: {tool.name}: {error.message}", hint=error.hint) from error
         if not tool.imports:
             try:
                 return to_json_file.write(run, target.settings, target.folder)
             except FtopsError as error:
-                raise TrackFailed(f"track: {tool.name}: {error.message}") from error
+                raise ExportFailed(f"export: {tool.name}: {error.message}") from error
         if lacking := tool.find_lacking():
             raise _lacks(tool, lacking)
         return _read_answer(tool, self._ask(tool, run, target))
 
-    def _ask(self, tool: Tool, run: TrackedRun, target: TrackTarget) -> tuple[bytes, bytes]:
+    def _ask(self, tool: ExportTool, run: RunData, target: ExportTarget) -> tuple[bytes, bytes]:
         """What the process leaves on its stdout and its stderr."""
         process = _start(make_environ(tool, self._environ))
         try:
             return process.communicate(_render(run, target), timeout=self._limit_s)
         except subprocess.TimeoutExpired:
-            raise TrackFailed(
-                f"track: {tool.name} did not take the run within {self._limit_s:g} s"
+            raise ExportFailed(
+                f"export: {tool.name} did not take the run within {self._limit_s:g} s"
             ) from None
         finally:
             _end(process)
 
 
-def make_environ(tool: Tool, environ: Mapping[str, str]) -> dict[str, str]:
+def make_environ(tool: ExportTool, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the process: the user's own, and what keeps a library to itself."""
     return {**(tool.defaults or {}), **environ, **(tool.environ or {})}
 
@@ -103,7 +103,7 @@ def make_environ(tool: Tool, environ: Mapping[str, str]) -> dict[str, str]:
 def _start(environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "ftops.exports.child"],
+            [sys.executable, "-P", "-m", "ftops.exports.worker"],
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -111,10 +111,10 @@ def _start(environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
             start_new_session=True,
         )
     except OSError as error:
-        raise TrackFailed(f"track: no process can be started: {error.strerror}") from error
+        raise ExportFailed(f"export: no process can be started: {error.strerror}") from error
 
 
-def _render(run: TrackedRun, target: TrackTarget) -> bytes:
+def _render(run: RunData, target: ExportTarget) -> bytes:
     request: dict[str, Json] = {
         "tool": target.tool,
         "settings": dict(target.settings),
@@ -124,20 +124,22 @@ def _render(run: TrackedRun, target: TrackTarget) -> bytes:
     return json.dumps(request).encode()
 
 
-def _read_answer(tool: Tool, output: tuple[bytes, bytes]) -> str:
+def _read_answer(tool: ExportTool, output: tuple[bytes, bytes]) -> str:
     try:
         said = orjson.loads(output[0])
     except orjson.JSONDecodeError:
-        raise TrackFailed(f"track: {tool.name} ended unexpectedly{_show(output[1])}") from None
+        raise ExportFailed(f"export: {tool.name} ended unexpectedly{_show(output[1])}") from None
     if "place" in said:
         return str(said["place"])
     if "lacking" in said:
         raise _lacks(tool, str(said["lacking"]))
-    raise TrackFailed(f"track: {tool.name} refuses the run{_show(str(said['error']).encode())}")
+    raise ExportFailed(f"export: {tool.name} refuses the run{_show(str(said['error']).encode())}")
 
 
-def _lacks(tool: Tool, library: str) -> TrackFailed:
-    return TrackFailed(f"track: {tool.name} needs {library}, which is not installed: {tool.extra}")
+def _lacks(tool: ExportTool, library: str) -> ExportFailed:
+    return ExportFailed(
+        f"export: {tool.name} needs {library}, which is not installed: {tool.extra}"
+    )
 
 
 def _show(said: bytes) -> str:

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.run_data import RunData
 from ftops.files import write_atomic
 
 _FOLDER = "tensorboard"
 _FORMAT = "brain.Event:2"
 
 
-def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
+def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
     """Put the event file into the run's own folder below the one that is named."""
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -31,7 +31,7 @@ def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
 
 
 # Any: the library's messages are made at run time and have no types.
-def _list_events(run: TrackedRun) -> Iterator[Any]:
+def _list_events(run: RunData) -> Iterator[Any]:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -49,11 +49,11 @@ def _list_events(run: TrackedRun) -> Iterator[Any]:
         yield scalar(tag, _find_last_step(run), value)
 
 
-def _find_last_step(run: TrackedRun) -> int:
+def _find_last_step(run: RunData) -> int:
     return max((curve.steps[-1] for curve in run.curves), default=0)
 
 
-def _list_summaries(run: TrackedRun) -> Iterator[Any]:
+def _list_summaries(run: RunData) -> Iterator[Any]:
     """What is no scalar: parameters for the page of hyperparameters, lineage and tags as text."""
     from tensorboard.plugins.hparams import summary_v2 as hparams
     from tensorboard.plugins.text.summary_v2 import text_pb

@@ -1,4 +1,4 @@
-"""What is wrong with the list `track` of a job file, each at its place."""
+"""What is wrong with the list `export` of a job file, each at its place."""
 
 import difflib
 from collections.abc import Iterator
@@ -6,28 +6,28 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from ftops.records import Json
+from ftops.spec.export import EXPORT_SECTIONS, MAX_EXPORTS
 from ftops.spec.problems import quoted
 from ftops.spec.rules import Conflict
 from ftops.spec.secrets import is_secret_field
 from ftops.spec.section import Section, find_wanted
-from ftops.spec.track import MAX_TRACKERS, TRACKERS
 from ftops.spec.values import Path, Values
 
-FIELD = "track"
-_KNOWN = ", ".join(TRACKERS)
+FIELD = "export"
+_KNOWN = ", ".join(EXPORT_SECTIONS)
 
 
-def find_track_problems(values: Values) -> Iterator[Conflict]:
+def find_export_problems(values: Values) -> Iterator[Conflict]:
     """Everything that the model refuses there, and what it does not see."""
     items = values.find(FIELD)
     if items is None or values.is_broken((FIELD,)):
         return
     if not isinstance(items, list):
-        message = f"track must be a list of {_KNOWN}, not {_show(values, (FIELD,))}"
-        yield Conflict((FIELD,), message, "write track: [mlflow]", at_key=False)
+        message = f"export must be a list of {_KNOWN}, not {_show(values, (FIELD,))}"
+        yield Conflict((FIELD,), message, "write export: [mlflow]", at_key=False)
         return
-    if len(items) > MAX_TRACKERS:
-        yield Conflict((FIELD,), f"track names more than {MAX_TRACKERS} tools", at_key=False)
+    if len(items) > MAX_EXPORTS:
+        yield Conflict((FIELD,), f"export names more than {MAX_EXPORTS} tools", at_key=False)
     seen: list[Json] = []
     for number, item in enumerate(items):
         path: Path = (FIELD, number)
@@ -42,14 +42,14 @@ def find_track_problems(values: Values) -> Iterator[Conflict]:
 
 def _look_at(values: Values, path: Path, item: Json) -> Iterator[Conflict]:
     if not isinstance(item, dict) or len(item) != 1:
-        message = f"track must hold names of tools, not {_show(values, path)}"
+        message = f"export must hold names of tools, not {_show(values, path)}"
         yield Conflict(path, message, f"write {_KNOWN}, or `- mlflow: {{…}}`", at_key=False)
         return
     ((name, settings),) = item.items()
-    section = TRACKERS.get(name)
+    section = EXPORT_SECTIONS.get(name)
     named = (*path, name) if (*path, name) in values.places else path
     if section is None:
-        near = difflib.get_close_matches(name.lower(), list(TRACKERS), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), list(EXPORT_SECTIONS), n=1, cutoff=0.5)
         suggestion = f"did you mean '{near[0]}'?" if near else f"known here: {_KNOWN}"
         yield Conflict(named, f"no tool {quoted(name)} is known", suggestion)
     elif settings is not None and not values.is_broken(named):

@@ -1,4 +1,4 @@
-"""The list `track`: names of tools, alone or with settings; strictly, and never a secret."""
+"""The list `export`: names of tools, alone or with settings; strictly, and never a secret."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal
 
 ALL = """\
-track:
+export:
   - mlflow
   - mlflow: {tracking_uri: 'sqlite:///other.db', experiment: topics}
   - tensorboard: {folder: logs}
@@ -19,7 +19,7 @@ track:
 
 def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     spec = load_text(tmp_path, MINIMAL + ALL).spec
-    assert spec.track == (
+    assert spec.export == (
         {"mlflow": {}},
         {"mlflow": {"tracking_uri": "sqlite:///other.db", "experiment": "topics"}},
         {"tensorboard": {"folder": "logs"}},
@@ -30,9 +30,9 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     assert type(spec).from_json(spec.to_json()) == spec
 
 
-@pytest.mark.parametrize("text", ["", "track:\n", "track: []\n"])
+@pytest.mark.parametrize("text", ["", "export:\n", "export: []\n"])
 def test_no_tool_is_told_unless_one_is_named(tmp_path: Path, text: str) -> None:
-    assert load_text(tmp_path, MINIMAL + text).spec.track == ()
+    assert load_text(tmp_path, MINIMAL + text).spec.export == ()
 
 
 def test_who_tracks_makes_no_other_job(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_who_tracks_makes_no_other_job(tmp_path: Path) -> None:
 
 
 def test_settings_are_filled_in_from_the_environment(tmp_path: Path) -> None:
-    text = f"{MINIMAL}track: [mlflow: {{experiment: '${{TEAM}}'}}]\n"
-    assert load_text(tmp_path, text, environ={"TEAM": "x"}).spec.track == (
+    text = f"{MINIMAL}export: [mlflow: {{experiment: '${{TEAM}}'}}]\n"
+    assert load_text(tmp_path, text, environ={"TEAM": "x"}).spec.export == (
         {"mlflow": {"experiment": "x"}},
     )
 
@@ -52,32 +52,32 @@ def test_settings_are_filled_in_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "head"),
     [
-        ("mlflow", "5:8: track must be a list of mlflow, tensorboard, wandb, json, not 'mlflow'"),
-        ("{mlflow: }", "5:8: track must be a list of mlflow, tensorboard, wandb, json,"
+        ("mlflow", "5:9: export must be a list of mlflow, tensorboard, wandb, json, not 'mlflow'"),
+        ("{mlflow: }", "5:9: export must be a list of mlflow, tensorboard, wandb, json,"
          " not a mapping of 1"),
-        ("[mlflo]", "5:9: no tool 'mlflo' is known"),
-        ("[json: , 7]", "5:17: track must hold names of tools, not 7"),
-        ("[[mlflow]]", "5:9: track must hold names of tools, not a list of 1"),
-        ("[{json: , mlflow: }]", "5:9: track must hold names of tools, not a mapping of 2"),
-        ("[{}]", "5:9: track must hold names of tools, not an empty mapping"),
-        ("[json: 3]", "5:15: json must be a mapping of settings, not 3"),
-        ("[json: {path: x}]", "5:16: unknown key 'path' under json"),
-        ("[json: {file: 3}]", "5:22: file must be a path, not 3"),
-        ("[wandb: {mode: onlin}]", "5:23: mode must be offline or online, not 'onlin'"),
-        ("[wandb: {project: a/b}]", "5:26: project must be text of 1 to 128 characters,"
+        ("[mlflo]", "5:10: no tool 'mlflo' is known"),
+        ("[json: , 7]", "5:18: export must hold names of tools, not 7"),
+        ("[[mlflow]]", "5:10: export must hold names of tools, not a list of 1"),
+        ("[{json: , mlflow: }]", "5:10: export must hold names of tools, not a mapping of 2"),
+        ("[{}]", "5:10: export must hold names of tools, not an empty mapping"),
+        ("[json: 3]", "5:16: json must be a mapping of settings, not 3"),
+        ("[json: {path: x}]", "5:17: unknown key 'path' under json"),
+        ("[json: {file: 3}]", "5:23: file must be a path, not 3"),
+        ("[wandb: {mode: onlin}]", "5:24: mode must be offline or online, not 'onlin'"),
+        ("[wandb: {project: a/b}]", "5:27: project must be text of 1 to 128 characters,"
          " none of them / \\ # ? % or :, not 'a/b'"),
-        ("[mlflow, mlflow]", "5:17: this tool is named twice, with the same settings"),
-        ("[mlflow, mlflow: ]", "5:17: this tool is named twice, with the same settings"),
-        ("[mlflow: {tracking_uri: 'http://me@host'}]", "5:32: tracking_uri must be an address such"
+        ("[mlflow, mlflow]", "5:18: this tool is named twice, with the same settings"),
+        ("[mlflow, mlflow: ]", "5:18: this tool is named twice, with the same settings"),
+        ("[mlflow: {tracking_uri: 'http://me@host'}]", "5:33: tracking_uri must be an address such"
          " as sqlite:///mlflow.db or https://host, without user or password, not 'http://**@host'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_its_place(tmp_path: Path, value: str, head: str) -> None:
-    assert heads(refusal(tmp_path, f"{MINIMAL}track: {value}\n")) == [f"job.yaml:{head}"]
+    assert heads(refusal(tmp_path, f"{MINIMAL}export: {value}\n")) == [f"job.yaml:{head}"]
 
 
 def test_all_that_is_wrong_is_told_at_once_with_what_was_probably_meant(tmp_path: Path) -> None:
-    said = refusal(tmp_path, f"{MINIMAL}track: [tensorbord, mlflow: {{expriment: x}}]\nseed: x\n")
+    said = refusal(tmp_path, f"{MINIMAL}export: [tensorbord, mlflow: {{expriment: x}}]\nseed: x\n")
     assert len(heads(said)) == 3
     assert "did you mean 'tensorboard'?" in said
     assert "did you mean 'experiment'?" in said
@@ -85,12 +85,12 @@ def test_all_that_is_wrong_is_told_at_once_with_what_was_probably_meant(tmp_path
 
 def test_a_list_without_end_is_refused(tmp_path: Path) -> None:
     items = ", ".join(f"json: {{file: '{number}'}}" for number in range(9))
-    said = heads(refusal(tmp_path, f"{MINIMAL}track: [{items}]\n"))
-    assert said == ["job.yaml:5:8: track names more than 8 tools"]
+    said = heads(refusal(tmp_path, f"{MINIMAL}export: [{items}]\n"))
+    assert said == ["job.yaml:5:9: export names more than 8 tools"]
 
 
 def test_a_key_never_stands_there(tmp_path: Path) -> None:
-    said = refusal(tmp_path, f"{MINIMAL}track: [wandb: {{api_key: 0123456789abcdef}}]\n")
+    said = refusal(tmp_path, f"{MINIMAL}export: [wandb: {{api_key: 0123456789abcdef}}]\n")
     assert "unknown key 'api_key' under wandb" in said
     assert "0123456789abcdef" not in said
     assert "in the variable that the tool itself reads" in said

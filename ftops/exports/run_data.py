@@ -17,7 +17,7 @@ Parameter: TypeAlias = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class TrainingCurve:
     """One figure by training step; each step once, in rising order."""
 
     name: str
@@ -26,7 +26,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackedFigure:
+class MetricValue:
     """One metric of one candidate, over so many rows, with the interval that holds 95 %."""
 
     candidate: str
@@ -58,7 +58,7 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackedRun:
+class RunData:
     """One run: its parameters, curves, figures, files and lineage.
 
     `parameters` never change in the life of a run but by `--retry`; `files` are absolute paths.
@@ -72,8 +72,8 @@ class TrackedRun:
     lineage: Lineage
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    curves: tuple[Curve, ...] = ()
-    figures: tuple[TrackedFigure, ...] = ()
+    curves: tuple[TrainingCurve, ...] = ()
+    figures: tuple[MetricValue, ...] = ()
     files: tuple[str, ...] = ()
 
     def list_single_figures(self) -> dict[str, float]:
@@ -93,10 +93,10 @@ class TrackedRun:
         return {"version": VERSION, **fields}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Json]) -> "TrackedRun":
+    def from_json(cls, value: Mapping[str, Json]) -> "RunData":
         """What `to_json` gave."""
         fields: dict[str, Any] = {name: one for name, one in value.items() if name != "version"}
         return _ADAPTER.validate_python(fields)
 
 
-_ADAPTER = TypeAdapter(TrackedRun)
+_ADAPTER = TypeAdapter(RunData)

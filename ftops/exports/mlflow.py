@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ftops.exports.naming import cut, fit_names
-from ftops.exports.tracked import TrackedRun
+from ftops.exports.run_data import RunData
 
 RUN_TAG = "ftops.run_id"
 _DEFAULT_URI = "sqlite:///mlflow.db"
@@ -27,7 +27,7 @@ _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 Item = TypeVar("Item")
 
 
-def write(run: TrackedRun, settings: Mapping[str, str], folder: Path) -> str:
+def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
     """Bring MLflow's run of this run up to date; its id there, and where that is."""
     from mlflow.tracking import MlflowClient
     from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
@@ -83,7 +83,7 @@ def _read_variable(name: str) -> str | None:
 
 # Any: MLflow's own classes, which are known only where it is installed.
 def _find_experiment(
-    client: Any, settings: Mapping[str, str], run: TrackedRun, folder: Path, uri: str
+    client: Any, settings: Mapping[str, str], run: RunData, folder: Path, uri: str
 ) -> str:
     from mlflow.exceptions import MlflowException
 
@@ -110,7 +110,7 @@ def _find_run(client: Any, experiment_id: str, run_id: str) -> Any:
     return found[0] if found else None
 
 
-def _log_words(client: Any, run_id: str, run: TrackedRun, known: Mapping[str, str]) -> None:
+def _log_words(client: Any, run_id: str, run: RunData, known: Mapping[str, str]) -> None:
     """Parameters, and as tags what may change: lineage, and parameters that have changed."""
     from mlflow.entities import Param, RunTag
 
@@ -131,7 +131,7 @@ def _log_words(client: Any, run_id: str, run: TrackedRun, known: Mapping[str, st
         client.log_batch(run_id, tags=some)
 
 
-def _log_figures(client: Any, run_id: str, run: TrackedRun) -> None:
+def _log_figures(client: Any, run_id: str, run: RunData) -> None:
     from mlflow.entities import Metric
 
     at_ms = int(run.ended_at * 1000)
@@ -164,7 +164,7 @@ def _is_same(known: float | None, value: float) -> bool:
     return known == value or (math.isnan(known) and math.isnan(value))
 
 
-def _log_data(client: Any, run_id: str, run: TrackedRun) -> None:
+def _log_data(client: Any, run_id: str, run: RunData) -> None:
     """The data sets, by name and hash, as MLflow shows them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
