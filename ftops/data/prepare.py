@@ -151,7 +151,7 @@ def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
 
 def _check_tool_use(row: Row, no_tools: str, source: Path) -> None:
     """DatasetError when the row has tools, and who trains takes none."""
-    where = find_tool_use(row.raw) if no_tools else ""
+    where = find_tool_use(row.raw) if no_tools else None
     if where:
         raise DatasetError(
             f"{source}:{row.line}: {where}: {no_tools} does not train the use of tools",

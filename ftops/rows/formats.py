@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import cast
 
 from ftops.records import Json, RowFormat
-from ftops.rows.json_values import MAX_DEPTH, count_strings
+from ftops.rows.json_values import MAX_DEPTH, count_strings, has_null
 from ftops.rows.messages import (
     MESSAGE_NULLS,
     SCHEMA_NULLS,
@@ -52,12 +52,30 @@ def check_format(raw: object) -> tuple[RowFormat, int]:
     return COMPLETION, 4
 
 
+def check_row(value: object) -> tuple[JsonObject, RowFormat, int]:
+    """The row, its format and its number of strings; InvalidRow when it has no format.
+
+    Nulls that data frames write for keys of other rows are dropped.
+    """
+    try:
+        return cast(JsonObject, value), *check_format(value)
+    except InvalidRow:
+        return check_row_without_nulls(value)
+
+
+def check_row_without_nulls(value: object) -> tuple[JsonObject, RowFormat, int]:
+    """The same for a value that `check_format` refuses: without its nulls it may be a row."""
+    strings = count_strings(value) if has_null(value) else None
+    row = cast(JsonObject, value) if strings is None else _without_nulls(cast(JsonObject, value))
+    return row, check_format(row)[0], strings or 0
+
+
 def is_preference(raw: Mapping[str, object]) -> bool:
     """Whether the keys are those of a preference row; `input` counts only as an object."""
     return any(key in raw for key in OUTPUTS) or isinstance(raw.get("input"), dict)
 
 
-def without_nulls(raw: JsonObject) -> JsonObject:
+def _without_nulls(raw: JsonObject) -> JsonObject:
     """The row without the nulls that data frames write for keys of other rows.
 
     A null in place of the row's own text or messages stays, and is an error. The row must not nest

@@ -52,21 +52,30 @@ def list_offered(chat: Mapping[str, Json]) -> dict[str, JsonObject]:
     return {cast(str, one["name"]): one for one in functions}
 
 
-def find_tool_use(raw: JsonObject) -> str:
-    """Where a good row first has to do with tools; "" when it has not."""
-    inside = "input." if "input" in raw else ""
-    chat = cast(JsonObject, raw.get("input", raw))
+def find_tool_use(row: JsonObject) -> str | None:
+    """The first key by which a row uses tools, such as `messages[1].tool_calls`, if there is one.
+
+    The row need not be valid.
+    """
+    prompt = row.get("input")
+    inside, chat = ("input.", prompt) if isinstance(prompt, dict) else ("", row)
     for key in (*TOOL_KEYS, "parallel_tool_calls"):
         if chat.get(key):
             return f"{inside}{key}"
-    for index, message in enumerate(cast("list[JsonObject]", chat.get("messages") or [])):
-        where = f"{inside}messages[{index}]"
-        if message["role"] in ("tool", "function"):
-            return f"{where}.role"
-        for key in CALL_KEYS:
-            if message.get(key):
-                return f"{where}.{key}"
-    return ""
+    for where, messages in (
+        (f"{inside}messages", chat.get("messages")),
+        ("preferred_output", row.get("preferred_output")),
+        ("non_preferred_output", row.get("non_preferred_output")),
+    ):
+        for index, message in enumerate(messages if isinstance(messages, list) else ()):
+            if not isinstance(message, dict):
+                continue
+            if message.get("role") in ("tool", "function"):
+                return f"{where}[{index}].role"
+            for key in (*CALL_KEYS, "tool_call_id"):
+                if message.get(key):
+                    return f"{where}[{index}].{key}"
+    return None
 
 
 def _check_offered(chat: JsonObject, inside: str) -> frozenset[str]:

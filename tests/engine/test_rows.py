@@ -64,7 +64,7 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
     ("line", "reason"),
     [
         ("{", "not valid JSON"),
-        ("[1]", "not a JSON object"),
+        ("[1]", "a list, not an object"),
         ('{"prompt": "a"}', "completion is missing"),
         ('{"prompt": "a", "completion": null}', "completion is null"),
         ('{"prompt": 3, "completion": "a"}', "prompt is a number"),
@@ -72,21 +72,29 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         ('{"prompt": ["a"], "completion": "a"}', "prompt is a list"),
         ('{"prompt": {}, "completion": "a"}', "prompt is an object"),
         ('{"prompt": "a", "completion": ""}', "completion is empty"),
-        ('{"prompt": "a", "completion": "b", "extra": 1}', "unknown key 'extra'"),
+        ('{"prompt": "a", "completion": "b", "extra": 1}', "unexpected key 'extra'; a row is"),
         ('{"prompt": "a", "completion": NaN}', "not valid JSON"),
-        ('{"messages": []}', "messages is not a list of messages"),
-        ('{"messages": ["a"]}', "messages[0] is a text, not an object"),
+        ('{"messages": []}', "messages is empty"),
+        ('{"messages": ["a"]}', "messages[0] is text, not an object"),
         (
             '{"messages": [{"role": "tool", "content": "a"}]}',
-            "messages[0].role is 'tool': the local engine does not train tool use",
+            "messages[0].role: the local engine does not train tool use",
         ),
-        ('{"messages": [{"role": "boss", "content": "a"}]}', "messages[0].role is 'boss', not one"),
+        (
+            '{"messages": [{"role": "boss", "content": "a"}]}',
+            "messages[0].role is 'boss'; it is one",
+        ),
         ('{"messages": [{"role": "user", "content": "a"}]}', "last message is not the assistant"),
         ('{"messages": [{"role": "assistant", "content": null}]}', "content is null"),
-        ('{"messages": [{"role": "assistant", "content": ""}]}', "content is empty"),
+        ('{"messages": [{"role": "assistant", "content": ""}]}', "the last message has no text"),
+        (
+            '{"messages": [{"role": "assistant", "content": ""},'
+            ' {"role": "assistant", "content": "a"}]}',
+            "messages[0].content is empty",
+        ),
         (
             '{"messages": [{"role": "assistant", "content": "a", "weight": 2}]}',
-            "weight is only for the assistant",
+            "weight is neither 0 nor 1",
         ),
         (
             '{"messages": [{"role": "assistant", "content": "a", "weight": 0}]}',
@@ -94,14 +102,15 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         ),
         (
             '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
-            "messages[0].content[0] is of type 'image_url': the local engine trains on text alone",
+            "messages[0].content[0] is not a text part; only text is supported",
         ),
         (
             '{"messages": [{"role": "user", "content": [{"type": "text"}]}]}',
-            "messages[0].content[0] is not a part of type text",
+            "messages[0].content[0] is not a text part",
         ),
         (
-            '{"messages": [{"role": "user", "content": "a", "weight": 1}]}',
+            '{"messages": [{"role": "user", "content": "", "weight": 1},'
+            ' {"role": "assistant", "content": "a"}]}',
             "messages[0].weight is only for the assistant",
         ),
         (
@@ -116,7 +125,9 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         (CHAT[:-1] + ', "tools": [1]}', "does not train tool use"),
     ],
 )
-def test_a_bad_row_is_told_by_line_and_reason(tmp_path: Path, line: str, reason: str) -> None:
+def test_an_invalid_row_is_reported_with_line_and_reason(
+    tmp_path: Path, line: str, reason: str
+) -> None:
     path = write(tmp_path, CHAT if "messages" in line else '{"prompt":"","completion":"a"}', line)
     with pytest.raises(BadFile) as caught:
         check_file(path)
@@ -136,7 +147,7 @@ def preference(**changes: object) -> str:
     return json.dumps({name: value for name, value in row.items() if value != "gone"})
 
 
-def said(content: object, role: str = "assistant", **more: object) -> list[object]:
+def message(content: object, role: str = "assistant", **more: object) -> list[object]:
     return [{"role": role, "content": content, **more}]
 
 
@@ -155,6 +166,15 @@ def test_preference_rows_are_read(tmp_path: Path) -> None:
     assert (row.preferred, row.other) == ("On the hook.", "Look yourself.")
 
 
+def test_nulls_that_data_frames_write_for_other_keys_do_not_matter(tmp_path: Path) -> None:
+    row = {"prompt": "a", "completion": "b", "messages": None}
+    chat = {"messages": [{"role": "assistant", "content": "c", "weight": None, "name": None}]}
+    assert list(read_rows(write(tmp_path, json.dumps(row)))) == [CompletionRow("a", "b")]
+    (read,) = read_rows(write(tmp_path, json.dumps(chat)))
+    assert isinstance(read, ChatRow)
+    assert read.turns[0].trained
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -162,30 +182,36 @@ def test_preference_rows_are_read(tmp_path: Path) -> None:
         ({"preferred_output": "gone"}, "preferred_output is missing"),
         ({"non_preferred_output": "gone"}, "non_preferred_output is missing"),
         ({"input": [1]}, "input is a list, not an object with messages"),
-        ({"input": {}}, "input.messages is missing"),
+        ({"input": {}}, "input.messages is not a list"),
         ({"input": {"messages": []}}, "input.messages is not a list of messages"),
-        ({"input": {"messages": said("x", "boss")}}, "input.messages[0].role is 'boss'"),
-        ({"input": {"messages": said("x")}}, "input ends with the assistant's word"),
-        ({"input": {"messages": said("x", "user"), "tools": [1]}}, "input.tools: the local engine"),
-        ({"input": {"messages": said("x", "user"), "more": 1}}, "input has an unknown key 'more'"),
+        ({"input": {"messages": message("x", "boss")}}, "input.messages[0].role is 'boss'"),
+        ({"input": {"messages": message("x")}}, "input ends with the assistant's message"),
         (
-            {"input": {"messages": said([{"type": "image_url", "image_url": {}}], "user")}},
-            "input.messages[0].content[0] is of type 'image_url'",
+            {"input": {"messages": message("x", "user"), "tools": [1]}},
+            "input.tools: the local engine",
+        ),
+        (
+            {"input": {"messages": message("x", "user"), "more": 1}},
+            "input has the unexpected key 'more'",
+        ),
+        (
+            {"input": {"messages": message([{"type": "image_url", "image_url": {}}], "user")}},
+            "input.messages[0].content[0] is not a text part",
         ),
         ({"preferred_output": []}, "preferred_output is not a list of one message"),
-        ({"preferred_output": said("a") * 2}, "preferred_output is not a list of one message"),
-        ({"preferred_output": said("")}, "preferred_output[0].content is empty"),
-        ({"preferred_output": said("a", "user")}, "preferred_output[0] is not the assistant's"),
-        ({"preferred_output": said("a", weight=1)}, "preferred_output[0].weight: both answers"),
+        ({"preferred_output": message("a") * 2}, "preferred_output is not a list of one message"),
+        ({"preferred_output": message("")}, "preferred_output[0] has no text"),
+        ({"preferred_output": message("a", "user")}, "preferred_output[0] is not the assistant's"),
+        ({"preferred_output": message("a", weight=1)}, "preferred_output[0].weight: both answers"),
         (
-            {"non_preferred_output": said(None, tool_calls=[1])},
+            {"non_preferred_output": message(None, tool_calls=[1])},
             "non_preferred_output[0].tool_calls: the local engine does not train tool use",
         ),
-        ({"non_preferred_output": said("On the hook. ")}, "are the same"),
-        ({"extra": 1}, "the row has an unknown key 'extra'"),
+        ({"non_preferred_output": message("On the hook. ")}, "are the same"),
+        ({"extra": 1}, "unexpected key 'extra'; a preference row"),
     ],
 )
-def test_a_bad_preference_row_is_told_by_line_and_reason(
+def test_an_invalid_preference_row_is_reported_with_line_and_reason(
     tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(BadFile) as caught:

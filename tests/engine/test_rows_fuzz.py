@@ -88,7 +88,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @examples(200)
 @given(content=st.one_of(FILES, GOOD_FILES))
-def test_what_is_accepted_is_read_and_what_is_refused_is_told_by_its_line(
+def test_what_is_accepted_is_read_and_what_is_refused_is_reported_with_its_line(
     path: Path, content: bytes
 ) -> None:
     path.write_bytes(content)
@@ -102,7 +102,7 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_told_by_its_line(
     rows = list(read_rows(path))
     assert len(rows) == summary.rows > 0
     assert {format_of(row) for row in rows} == {summary.format}
-    documents = [document for row in rows for document in learned_documents(row)]
+    documents = [document for row in rows for document in trained_documents(row)]
     texts = [segment.text for document in documents for segment in document]
     tokenizer = Tokenizer.train(texts, 300)
     for example in encode_examples(documents, tokenizer):
@@ -111,7 +111,7 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_told_by_its_line(
         tokenizer.encode_document(answer_document(prompt_of(row), row))
 
 
-def learned_documents(row: TrainingRow) -> tuple[Document, ...]:
+def trained_documents(row: TrainingRow) -> tuple[Document, ...]:
     """What is trained on: the row, or both answers of a pair."""
     if isinstance(row, PreferenceRow):
         pair = training_pair(row)
@@ -146,9 +146,9 @@ def test_good_rows_are_read_as_they_were_written_whatever_ends_their_lines(
         (b'{"prompt": "\xed\xa0\x80", "completion": "c"}', "not valid JSON"),
         (b'{"prompt": "a", "completion": 1' + b"0" * 400 + b"}", "not valid JSON"),
         (b'{"prompt": "a", "completion": 123456789012345678901234567890}', "is a number"),
-        (b'{"messages": [{"role": "' + b"x" * 1000 + b'"}]}', "role is 'x{39}…', not one of"),
-        (b'{"messages": [{"role": 7}]}', "role is a number, not one of"),
-        (b'{"prompt": "a", "completion": "b", "' + b"x" * 1000 + b'": 1}', "key 'x{39}…'$"),
+        (b'{"messages": [{"role": "' + b"x" * 1000 + b'"}]}', "role is 'x{39}…'; it is one of"),
+        (b'{"messages": [{"role": 7}]}', "role is a number; it is one of"),
+        (b'{"prompt": "a", "completion": "b", "' + b"x" * 1000 + b'": 1}', "key 'x{39}…'; a row"),
         (b'{"prompt": "a", "completion": Infinity}', "not valid JSON"),
         (b"[" * 100_000, "more than 20,000 values"),
         (b'{"prompt": "a\0", "completion": "c"}', "not valid JSON"),

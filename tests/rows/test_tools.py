@@ -133,14 +133,14 @@ def test_what_does_not_fit_together_is_told_with_its_line_and_place(
     assert lines[1].startswith(f"a.jsonl:1: {reason}")
 
 
-def test_a_row_has_to_do_with_tools_where_it_first_says_so(tmp_path: Path) -> None:
+def test_tool_use_is_located_by_the_first_key_that_has_it(tmp_path: Path) -> None:
     rows = [
         chat("a", "b"), chat("a", "b") | {"tools": [SEND]}, call_row({}), legacy(),
         dialogue(said("sent", "function", name="f"), said("b")),
     ]  # fmt: skip
-    found = [find_tool_use(one.raw) for one in read_all(write_rows(tmp_path / "a.jsonl", rows))]
-    assert found == [
-        "", "tools", "messages[1].tool_calls", "messages[1].function_call", "messages[1].role"
+    places = [find_tool_use(row.raw) for row in read_all(write_rows(tmp_path / "a.jsonl", rows))]
+    assert places == [
+        None, "tools", "messages[1].tool_calls", "messages[1].function_call", "messages[1].role"
     ]  # fmt: skip
     (asked,) = read_all(write_rows(tmp_path / "b.jsonl", [GOOD["a preference about a call"]]))
     assert find_tool_use(asked.raw) == "input.tools"

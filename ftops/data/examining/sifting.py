@@ -17,8 +17,14 @@ from ftops.data.keys import check_placeholders, classify_unexpected, may_hold_pl
 from ftops.data.reading.batch import Batch, Fault
 from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
 from ftops.records import RowFormat
-from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE, check_format, without_nulls
-from ftops.rows.json_values import count_strings, has_nul, has_null
+from ftops.rows.formats import (
+    COMPLETION,
+    OUTPUTS,
+    PREFERENCE,
+    check_format,
+    check_row_without_nulls,
+)
+from ftops.rows.json_values import has_nul
 from ftops.rows.messages import InvalidRow, JsonObject, UnexpectedKeys, message_text
 from ftops.rows.tools import answer_text, number_calls, write_tools
 from ftops.text import all_to_nfc, json_to_nfc, to_nfc
@@ -157,7 +163,7 @@ class Sifter:
                 try:
                     found, strings = check_format(value)
                 except InvalidRow:
-                    row, found, strings = _check_without_nulls(value)
+                    row, found, strings = check_row_without_nulls(value)
                 check_placeholders(row, found)
                 if line and count_quotes(line) != 2 * strings:
                     raise InvalidRow(duplicate_reason(line), "duplicate-key")
@@ -180,16 +186,6 @@ class Sifter:
                 places.append(place)
         faults.sort(key=lambda fault: fault.place)
         return _gather(self.format or COMPLETION, raws, places, faults)
-
-
-def _check_without_nulls(value: object) -> tuple[JsonObject, RowFormat, int]:
-    """A record that is no row as a row without its nulls, its shape, and how many strings it has.
-
-    InvalidRow when it is none either.
-    """
-    strings = count_strings(value) if has_null(value) else None
-    row = cast(JsonObject, value) if strings is None else without_nulls(cast(JsonObject, value))
-    return row, check_format(row)[0], strings or 0
 
 
 def _gather(
