@@ -49,7 +49,7 @@ class PreparedData:
         return (self.training, self.validation) if self.validation else (self.training,)
 
     @property
-    def spoken_format(self) -> RowFormat:
+    def get_request_format(self) -> RowFormat:
         """How a model that learned of these rows is asked: preferences are about chats."""
         return RowFormat.CHAT if self.row_format is RowFormat.PREFERENCE else self.row_format
 

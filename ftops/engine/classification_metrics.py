@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftops.engine.document import answer_document, prompt_of
-from ftops.engine.rows import TrainingRow, answer_of
 from ftops.engine.trainer import LoadedModel, SamplingParams, Segment, TrainingStopped
+from ftops.engine.training_file import TrainingRow, get_answer
 
 PREFIX = "classification/"
 
@@ -137,11 +137,11 @@ def classify_rows(
 ) -> Mapping[str, float]:
     """What the model makes of the rows, as figures; TrainingStopped when told to stop."""
     given = _answers(model, rows, should_stop)
-    expected = [answer_of(row) for row in rows]
+    expected = [get_answer(row) for row in rows]
     if classes.positive is None:
         return classification_metrics(expected, given, classes)
     # The positive class as the rows write it, with the space in front that most have.
-    positive = next((row for row in rows if answer_of(row) == classes.positive.strip()), None)
+    positive = next((row for row in rows if get_answer(row) == classes.positive.strip()), None)
     scores: list[float] = []
     for row in rows if positive is not None else ():
         if should_stop():
@@ -156,7 +156,7 @@ def _answers(
 ) -> list[str]:
     """What the model says to each row's prompt; nothing where the prompt is too long for it."""
     prompts = [prompt_of(row) for row in rows]
-    longest = max(model.count_tokens((Segment(text=answer_of(row)),)) for row in rows)
+    longest = max(model.count_tokens((Segment(text=get_answer(row)),)) for row in rows)
     params = SamplingParams(max_tokens=longest + 4, temperature=0.0)
     room = model.context_length - params.max_tokens
     fitting = [place for place, doc in enumerate(prompts) if model.count_tokens(doc) <= room]

@@ -10,8 +10,8 @@ the same chat twice, with one answer each.
 
 from collections.abc import Sequence
 
-from ftops.engine.rows import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
 from ftops.engine.trainer import Document, Pair, Segment
+from ftops.engine.training_file import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
 
 END_OF_TEXT = "end_of_text"
 END_OF_TURN = "end_of_turn"

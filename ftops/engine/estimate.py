@@ -14,10 +14,10 @@ from pathlib import Path
 import orjson
 
 from ftops.engine.document import training_document, training_pair
-from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows
 from ftops.engine.tiny.tokenizer import foretell_tokens
 from ftops.engine.trainer import Document, Pair, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
+from ftops.engine.training_file import InvalidTrainingFile, PreferenceRow, TrainingRow, read_rows
 from ftops.errors import FtopsError
 
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resolved = get_trainer(options.model).resolve(
             TrainingRequest(base=options.model, training=rows, validation=())
         )
-    except (FtopsError, BadFile, OSError) as error:
+    except (FtopsError, InvalidTrainingFile, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     forecast = asdict(foretell_tokens(rows))

@@ -18,11 +18,11 @@ from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine import legacy
 from ftops.engine.ids import checkpoint_name, model_name
-from ftops.engine.rows import read_rows, spoken_format
 from ftops.engine.settings import CHECKPOINTS, EngineFolder, JobFolder, step_folder
 from ftops.engine.step_metrics import COLUMNS, read_steps
 from ftops.engine.store import JobRow, ModelRow, Store
 from ftops.engine.trainer import StepMetrics
+from ftops.engine.training_file import get_request_format, read_rows
 from ftops.errors import EngineError
 from ftops.files import make_private_dir, rename_dir, storage_error, sync_dir, write_atomic
 from ftops.records import RowFormat
@@ -169,7 +169,7 @@ def publish_epochs(job: JobRow, folder: EngineFolder, store: Store) -> None:
         base=job.base,
         parent=job.model,
         job_id=job.id,
-        row_format=spoken_format(next(read_rows(place.training))),
+        row_format=get_request_format(next(read_rows(place.training))),
         created_at=store.now(),
         trained_tokens=0,  # each says its own
     )

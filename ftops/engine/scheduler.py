@@ -20,9 +20,9 @@ from ftops.engine.cleanup import sweep_models
 from ftops.engine.ids import result_file_id
 from ftops.engine.legacy import is_legacy
 from ftops.engine.model_store import publish_epochs
-from ftops.engine.rows import BadFile
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
+from ftops.engine.training_file import InvalidTrainingFile
 from ftops.engine.validation import check_job
 from ftops.engine.worker_process import EXIT_BUSY, EXIT_STOPPED, Deaths, Worker, start_worker
 from ftops.errors import FtopsError, StorageError
@@ -267,7 +267,7 @@ class Scheduler:
         if job is not None and job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             try:
                 publish_epochs(job, self._paths, self._store)
-            except (FtopsError, OSError, BadFile) as error:
+            except (FtopsError, OSError, InvalidTrainingFile) as error:
                 _log.warning("%s: its last epochs are lost: %s", job_id, error)
         sweep_models(self._store, self._paths)
         if job is None or job.status is not JobStatus.FAILED:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.engine.hyperparameters import read_settings
-from ftops.engine.rows import BadFile, FileSummary, check_file
 from ftops.engine.settings import MEBIBYTE, EngineFolder, JobFolder
 from ftops.engine.store import JobRow, NewEvent, Store
+from ftops.engine.training_file import FileSummary, InvalidTrainingFile, check_file
 from ftops.records import Method
 
 
@@ -68,7 +68,7 @@ def _wrong_rows(method: Method, found: FileSummary) -> str:
 def _check(param: str, path: Path) -> FileSummary:
     try:
         return check_file(path)
-    except BadFile as problem:
+    except InvalidTrainingFile as problem:
         raise _Refused(param, str(problem)) from None
     except OSError as error:
         raise _Refused(param, f"it cannot be read: {error.strerror}") from error
@@ -103,7 +103,7 @@ def inspect_file(path: Path) -> tuple[str, str | None]:
     """The file's status, and what is wrong with it."""
     try:
         check_file(path)
-    except BadFile as problem:
+    except InvalidTrainingFile as problem:
         return ERROR, str(problem)
     return PROCESSED, None
 

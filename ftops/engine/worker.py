@@ -37,7 +37,6 @@ from ftops.engine.model_store import (
     publish,
     write_manifest,
 )
-from ftops.engine.rows import BadFile, PreferenceRow, TrainingRow, read_rows, spoken_format
 from ftops.engine.settings import EngineFolder, hide_paths
 from ftops.engine.step_metrics import (
     Recorder,
@@ -59,6 +58,13 @@ from ftops.engine.trainer import (
     TrainingStopped,
 )
 from ftops.engine.trainer_registry import get_trainer as get_known_trainer
+from ftops.engine.training_file import (
+    InvalidTrainingFile,
+    PreferenceRow,
+    TrainingRow,
+    get_request_format,
+    read_rows,
+)
 from ftops.engine.worker_process import EXIT_BUSY, EXIT_STOPPED
 from ftops.errors import EngineError, FtopsError
 from ftops.files import PRIVATE_FILE, storage_error, write_atomic
@@ -140,7 +146,7 @@ def _read_rows(job: JobRow, folder: EngineFolder) -> _Rows:
     try:
         validation = read_rows(place.validation) if job.validation_file else ()
         return _Rows(list(read_rows(place.training)), list(validation))
-    except BadFile as problem:
+    except InvalidTrainingFile as problem:
         raise EngineError(f"a file that was good before is bad now: {problem}") from problem
 
 
@@ -248,7 +254,7 @@ def _finish(
         base=job.base,
         parent=job.model,
         job_id=job.id,
-        row_format=spoken_format(rows.training[0]),
+        row_format=get_request_format(rows.training[0]),
         created_at=store.now(),
         trained_tokens=result.trained_tokens,
     )

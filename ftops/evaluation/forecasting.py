@@ -66,7 +66,7 @@ def foresee_evaluation(
         return None
     path, source = prepare_rows(job.spec, job.path, prepared, folder)
     stop, labels = prepared.stop, find_labels(prepared.plan)
-    way = Way(prepared.spoken_format, prepared.separator, stop, labels)
+    way = Way(prepared.get_request_format, prepared.separator, stop, labels)
     questions = read_questions(path, source, way, spec.max_rows, spec.seed)
     training = None if prepared.training.file_id else folder / prepared.training.filename
     settings = job.spec.provider_settings()

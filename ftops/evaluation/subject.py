@@ -57,7 +57,7 @@ def describe_run(run: Run, ledger: Ledger, home: Path) -> Subject | None:
     tuned = ledger.find_model(run.fine_tuned_model)
     if prepared is not None:
         way = Way(
-            prepared.spoken_format,
+            prepared.get_request_format,
             prepared.separator,
             prepared.stop,
             find_labels(prepared.plan),

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from ftops.engine.document import training_document
-from ftops.engine.rows import ChatRow, read_rows
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import Shape
 from ftops.engine.tiny.loss import compute_gradients
 from ftops.engine.tiny.parameters import Parameters, init_parameters
 from ftops.engine.tiny.tokenizer import train_tokenizer
+from ftops.engine.training_file import ChatRow, read_rows
 from tests.engine.running import Running, run_engine
 
 WRONG = "Nobody knows."

@@ -1,8 +1,8 @@
 """Rows and prompts as documents for the trainers."""
 
 from ftops.engine.document import chat_prompt, completion_prompt, prompt_of, training_document
-from ftops.engine.rows import ChatRow, CompletionRow, Turn
 from ftops.engine.trainer import Segment
+from ftops.engine.training_file import ChatRow, CompletionRow, Turn
 
 CHAT = ChatRow(
     (

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.estimate import main, to_documents
-from ftops.engine.rows import read_rows
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.engine.tiny.tokenizer import foretell_tokens, train_tokenizer
 from ftops.engine.trainer import list_documents
+from ftops.engine.training_file import read_rows
 
 
 def write(folder: Path, *rows: dict[str, str]) -> Path:

@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from ftops.engine.document import answer_document, completion_prompt, training_document
-from ftops.engine.rows import CompletionRow
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import SamplingParams, Segment, TrainingRequest
+from ftops.engine.training_file import CompletionRow
 
 ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in range(8)]
 

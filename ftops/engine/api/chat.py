@@ -29,8 +29,8 @@ from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Metadata, Request, Text
 from ftops.engine.document import chat_prompt
 from ftops.engine.ids import new_id
-from ftops.engine.rows import Turn
 from ftops.engine.trainer import TokenLogprob
+from ftops.engine.training_file import Turn
 from ftops.records import Json, RowFormat
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"], route_class=JsonRoute)

@@ -205,7 +205,7 @@ def _to_model(work: StageContext, job: Job, name: str) -> TunedModel:
         base=work.run.model,
         provider=work.run.provider,
         created_at=job.finished_at or work.desk.clock.now(),
-        row_format=prepared.spoken_format,
+        row_format=prepared.get_request_format,
         separator=prepared.separator,
         stop=prepared.stop,
     )

@@ -7,7 +7,6 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.engine.document import completion_prompt, training_document
-from ftops.engine.rows import CompletionRow
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
@@ -18,6 +17,7 @@ from ftops.engine.trainer import (
     SamplingParams,
     TrainingRequest,
 )
+from ftops.engine.training_file import CompletionRow
 from ftops.errors import EngineError
 
 WORDS = ("cat", "dog", "owl", "cow", "pig", "hen", "bee", "ant", "fox", "elk")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.rows import (
+from ftops.engine.training_file import (
     MAX_CLASSES,
     MAX_LINE_BYTES,
-    BadFile,
     ChatRow,
     CompletionRow,
+    InvalidTrainingFile,
     PreferenceRow,
     check_file,
     read_rows,
@@ -129,11 +129,11 @@ def test_an_invalid_row_is_reported_with_line_and_reason(
     tmp_path: Path, line: str, reason: str
 ) -> None:
     path = write(tmp_path, CHAT if "messages" in line else '{"prompt":"","completion":"a"}', line)
-    with pytest.raises(BadFile) as caught:
+    with pytest.raises(InvalidTrainingFile) as caught:
         check_file(path)
     assert str(caught.value).startswith("line 2: ")
     assert reason in str(caught.value)
-    with pytest.raises(BadFile, match="line 2"):
+    with pytest.raises(InvalidTrainingFile, match="line 2"):
         list(read_rows(path))
 
 
@@ -214,44 +214,48 @@ def test_nulls_that_data_frames_write_for_other_keys_do_not_matter(tmp_path: Pat
 def test_an_invalid_preference_row_is_reported_with_line_and_reason(
     tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
-    with pytest.raises(BadFile) as caught:
+    with pytest.raises(InvalidTrainingFile) as caught:
         check_file(write(tmp_path, preference(), preference(**changes)))
     assert str(caught.value).startswith("line 2: ")
     assert reason in str(caught.value)
 
 
 def test_preference_rows_and_chats_do_not_mix(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="line 2: a chat row in a file of preference rows"):
+    with pytest.raises(
+        InvalidTrainingFile, match="line 2: a chat row in a file of preference rows"
+    ):
         check_file(write(tmp_path, preference(), CHAT))
 
 
 def test_all_bad_rows_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"line 5: .* \(and 4 more bad lines\)"):
+    with pytest.raises(InvalidTrainingFile, match=r"line 5: .* \(and 4 more bad lines\)"):
         check_file(write(tmp_path, *["{}"] * 9))
 
 
 def test_completion_and_chat_rows_do_not_mix(tmp_path: Path) -> None:
     path = write(tmp_path, CHAT, '{"prompt": "a", "completion": "b"}')
-    with pytest.raises(BadFile, match="line 2: a completion row in a file of chat rows"):
+    with pytest.raises(
+        InvalidTrainingFile, match="line 2: a completion row in a file of chat rows"
+    ):
         check_file(path)
 
 
 def test_a_file_without_rows_is_bad(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="line 1: the file holds no row"):
+    with pytest.raises(InvalidTrainingFile, match="line 1: the file holds no row"):
         check_file(write(tmp_path, "", "  "))
 
 
 def test_bytes_that_are_not_utf_8_are_bad(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"prompt": "\xff", "completion": "a"}\n')
-    with pytest.raises(BadFile, match="line 1: not valid JSON"):
+    with pytest.raises(InvalidTrainingFile, match="line 1: not valid JSON"):
         check_file(path)
 
 
 def test_an_endless_line_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"x" * (MAX_LINE_BYTES + 2))
-    with pytest.raises(BadFile, match="line 1: it is longer than 4 MiB"):
+    with pytest.raises(InvalidTrainingFile, match="line 1: it is longer than 4 MiB"):
         check_file(path)
 
 

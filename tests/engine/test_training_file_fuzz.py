@@ -15,19 +15,19 @@ from ftops.engine.document import (
     training_document,
     training_pair,
 )
-from ftops.engine.rows import (
-    BadFile,
-    CompletionRow,
-    PreferenceRow,
-    TrainingRow,
-    check_file,
-    format_of,
-    read_rows,
-)
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.tokenizer import Tokenizer
 from ftops.engine.trainer import Document
+from ftops.engine.training_file import (
+    CompletionRow,
+    InvalidTrainingFile,
+    PreferenceRow,
+    TrainingRow,
+    check_file,
+    get_format,
+    read_rows,
+)
 from ftops.engine.validation import ERROR, PROCESSED, inspect_file
 from tests.engine.running import run_engine
 from tests.examples import examples
@@ -101,7 +101,7 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_reported_with_its_line(
     summary = check_file(path)
     rows = list(read_rows(path))
     assert len(rows) == summary.rows > 0
-    assert {format_of(row) for row in rows} == {summary.format}
+    assert {get_format(row) for row in rows} == {summary.format}
     documents = [document for row in rows for document in trained_documents(row)]
     texts = [segment.text for document in documents for segment in document]
     tokenizer = Tokenizer.train(texts, 300)
@@ -157,7 +157,7 @@ def test_good_rows_are_read_as_they_were_written_whatever_ends_their_lines(
 )
 def test_what_is_odd_is_refused(path: Path, line: bytes, reason: str) -> None:
     path.write_bytes(b'{"prompt": "a", "completion": "b"}\n' + line)
-    with pytest.raises(BadFile, match=f"^line 2: .*{reason}"):
+    with pytest.raises(InvalidTrainingFile, match=f"^line 2: .*{reason}"):
         check_file(path)
 
 

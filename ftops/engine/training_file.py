@@ -69,11 +69,11 @@ class FileSummary:
     answers: frozenset[str] | None
 
 
-class BadFile(Exception):
+class InvalidTrainingFile(Exception):
     """The file cannot be trained on; the message has the lines and the reasons."""
 
 
-def answer_of(row: TrainingRow) -> str:
+def get_answer(row: TrainingRow) -> str:
     """The answer at the end of the row, without surrounding white space."""
     match row:
         case CompletionRow(completion=text) | PreferenceRow(preferred=text):
@@ -89,17 +89,17 @@ _FORMATS = {
 }
 
 
-def format_of(row: TrainingRow) -> RowFormat:
+def get_format(row: TrainingRow) -> RowFormat:
     return _FORMATS[type(row)]
 
 
-def spoken_format(row: TrainingRow) -> RowFormat:
+def get_request_format(row: TrainingRow) -> RowFormat:
     """The request format of a model trained on the row: chat for preferences, too."""
     return RowFormat.COMPLETION if isinstance(row, CompletionRow) else RowFormat.CHAT
 
 
 def check_file(path: Path) -> FileSummary:
-    """Read the whole file; BadFile when a line is invalid or there is no row."""
+    """Read the whole file; InvalidTrainingFile when a line is invalid or there is no row."""
     problems: list[str] = []
     bad = rows = 0
     found: RowFormat | None = None
@@ -107,14 +107,14 @@ def check_file(path: Path) -> FileSummary:
     for number, row in _parsed(path):
         if isinstance(row, InvalidRow):
             reason: str | None = str(row)
-        elif found is not None and format_of(row) is not found:
-            reason = f"a {format_of(row)} row in a file of {found} rows"
+        elif found is not None and get_format(row) is not found:
+            reason = f"a {get_format(row)} row in a file of {found} rows"
         else:
             reason = None
-            found = format_of(row)
+            found = get_format(row)
             rows += 1
             if answers is not None:
-                answers.add(answer_of(row))
+                answers.add(get_answer(row))
                 answers = None if len(answers) > MAX_CLASSES else answers
         if reason is not None:
             bad += 1
@@ -122,17 +122,17 @@ def check_file(path: Path) -> FileSummary:
                 problems.append(f"line {number}: {reason}")
     if bad:
         more = f" (and {bad - len(problems)} more bad lines)" if bad > len(problems) else ""
-        raise BadFile("; ".join(problems) + more)
+        raise InvalidTrainingFile("; ".join(problems) + more)
     if found is None:
-        raise BadFile("line 1: the file holds no row")
+        raise InvalidTrainingFile("line 1: the file holds no row")
     return FileSummary(found, rows, None if answers is None else frozenset(answers))
 
 
 def read_rows(path: Path) -> Iterator[TrainingRow]:
-    """The rows of a valid file; BadFile at the first invalid line."""
+    """The rows of a valid file; InvalidTrainingFile at the first invalid line."""
     for number, row in _parsed(path):
         if isinstance(row, InvalidRow):
-            raise BadFile(f"line {number}: {row}")
+            raise InvalidTrainingFile(f"line {number}: {row}")
         yield row
 
 
@@ -144,7 +144,9 @@ def _parsed(path: Path) -> Iterator[tuple[int, TrainingRow | InvalidRow]]:
             if number == 1:
                 line = line.removeprefix(_BOM)
             if len(line) > MAX_LINE_BYTES:
-                raise BadFile(f"line {number}: it is longer than {MAX_LINE_BYTES >> 20} MiB")
+                raise InvalidTrainingFile(
+                    f"line {number}: it is longer than {MAX_LINE_BYTES >> 20} MiB"
+                )
             if not line.strip():
                 continue
             try:
