@@ -18,7 +18,7 @@ from ftops.cli.data.options import (
     say_layout,
 )
 from ftops.cli.output import Output
-from ftops.data.findings import say_rows
+from ftops.data.findings import format_rows
 from ftops.data.fixes.registry import KNOWN_STEPS
 from ftops.data.plans.planner import open_planned, pin_layout, write_prepared
 from ftops.data.reading.options import AUTO, ReadOptions, to_read
@@ -108,7 +108,7 @@ def init(
 
 
 def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:
-    yield f"{path} is written, for {say_rows(rows)}."
+    yield f"{path} is written, for {format_rows(rows)}."
     if any(find_outside(file, path.parent) for file in files):
         yield f"Its data is outside its folder, so its commands need {ALLOW_OUTSIDE}."
         yield f"Next: ftops run {path} {ALLOW_OUTSIDE}"

@@ -41,7 +41,7 @@ class Finding:
     """What one rule found: how many rows, the first places, and what to do.
 
     `places` are lines or rows of the source, from 1; empty when it is about the data as a whole.
-    `remedy` holds the values with which the fix would answer; None where none can be proposed.
+    `fix_params` holds the values with which the fix would answer; None where none can be proposed.
     """
 
     code: str
@@ -51,11 +51,11 @@ class Finding:
     places: tuple[int, ...]
     advice: str
     fix: str | None = None
-    remedy: Mapping[str, Json] | None = None
+    fix_params: Mapping[str, Json] | None = None
 
 
 @dataclass(slots=True)
-class Seen:
+class Occurrences:
     """How often something was seen, and the first places."""
 
     count: int = 0
@@ -79,21 +79,21 @@ class Seen:
             chosen = flags if wanted else map(not_, flags)
             self.places.extend(islice(compress(places, chosen), room))
 
-    def merge(self, later: "Seen", shift: int) -> None:
+    def merge(self, later: "Occurrences", shift: int) -> None:
         """Add what was seen in the part that follows, whose places begin `shift` further on."""
         self.count += later.count
         room = SHOWN_PLACES - len(self.places)
         self.places.extend(place + shift for place in later.places[: max(room, 0)])
 
 
-def make_finding(
+def create_finding(
     rule: Rule,
     message: str,
-    seen: Seen | None = None,
+    seen: Occurrences | None = None,
     *,
     severity: Severity | None = None,
     advice: str | None = None,
-    remedy: Mapping[str, Json] | None = None,
+    fix_params: Mapping[str, Json] | None = None,
 ) -> Finding:
     """What `rule` found, with the catalogue's advice unless there is a better one."""
     return Finding(
@@ -104,22 +104,22 @@ def make_finding(
         places=tuple(seen.places) if seen else (),
         advice=rule.advice if advice is None else advice,
         fix=rule.fix,
-        remedy=remedy,
+        fix_params=fix_params,
     )
 
 
-def count_of(findings: Iterable[Finding], severity: Severity) -> int:
+def count_severity(findings: Iterable[Finding], severity: Severity) -> int:
     """How many of the findings have that severity."""
     return sum(1 for finding in findings if finding.severity is severity)
 
 
-def say_seen(name: str, seen: Seen, unit: str) -> str:
+def format_occurrences(name: str, seen: Occurrences, unit: str) -> str:
     """How often something was seen, and the first places: "hate 2 (lines 4, 9)"."""
     places = ", ".join(map(str, seen.places[:_NAMED_PLACES]))
     more = ", …" if seen.count > _NAMED_PLACES else ""
     return f"{name} {seen.count:,} ({unit if seen.count == 1 else unit + 's'} {places}{more})"
 
 
-def say_rows(count: int) -> str:
+def format_rows(count: int) -> str:
     """ "1 row", "2 rows", …"""
     return "1 row" if count == 1 else f"{count:,} rows"

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from ftops.data.checks.check import Check
-from ftops.data.checks.duplicates import Near, Places
+from ftops.data.checks.duplicates import NearDuplicates, RowPlaces
 from ftops.data.checks.validation import LENGTH, NEARLY, PROMPTS, ROWS, VOCABULARY, Drift, Leaks
 from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,
+    Occurrences,
     Rule,
-    Seen,
-    make_finding,
-    say_rows,
+    create_finding,
+    format_rows,
 )
 from ftops.data.reading.source import open_source
 from ftops.data.screening.words import find_words, share_unknown
@@ -53,7 +53,7 @@ def find_leak(training: Path, evaluated: Path) -> Leak:
     held = examine(open_source(evaluated), asked=asked, like=known.survey)
     found = find_leaks(known, held, name="the training rows", unit="line")
     sentences = tuple(one.message for one in found)
-    return Leak(frozenset(find_leaked_places(known, held)), sentences)
+    return Leak(frozenset(list_leaked_places(known, held)), sentences)
 
 
 def find_leaks(
@@ -64,18 +64,18 @@ def find_leaks(
     Both must have been asked for `validation`; for `near`, too, to tell what is nearly the same.
     """
     known, held = _get(training, Leaks), _get(validation, Leaks)
-    for rule, like, found in find_pairs(training, validation):
+    for rule, like, found in match_rows(training, validation):
         yield from _tell(rule, like, found, known.places, held.places, name, unit)
 
 
-def find_leaked_places(training: Examination, validation: Examination) -> set[int]:
+def list_leaked_places(training: Examination, validation: Examination) -> set[int]:
     """Where in the validation data all rows stand that the training data holds, too."""
     held = _get(validation, Leaks)
-    pairs = find_pairs(training, validation)
+    pairs = match_rows(training, validation)
     return {held.places.of(row) for _, _, found in pairs for row in found}
 
 
-def find_pairs(
+def match_rows(
     training: Examination, validation: Examination
 ) -> Iterator[tuple[Rule, str, dict[int, int]]]:
     """For each rule the numbers of the rows that it is about, with that of the one in training."""
@@ -86,10 +86,12 @@ def find_pairs(
         prompts = rows
     yield ROWS, "the same as", rows
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
-    if any(isinstance(check, Near) for check in training.checks):
+    if any(isinstance(check, NearDuplicates) for check in training.checks):
         from ftops.data.screening.neighbours import find_twins
 
-        twins = find_twins(*(_get(one, Near).sketches() for one in (training, validation)))
+        twins = find_twins(
+            *(_get(one, NearDuplicates).sketches() for one in (training, validation))
+        )
         yield NEARLY, "nearly like", {row: at for row, at in twins.items() if row not in prompts}
 
 
@@ -111,8 +113,8 @@ def _tell(
     rule: Rule,
     like: str,
     found: dict[int, int],
-    known: Places,
-    held: Places,
+    known: RowPlaces,
+    held: RowPlaces,
     name: str,
     unit: str,
 ) -> Iterator[Finding]:
@@ -122,10 +124,10 @@ def _tell(
     first = known.of(found[min(found)])
     verb = "is" if len(found) == 1 else "are"
     text = (
-        f"{say_rows(len(found))} {verb} {like} one of {name}, as {unit} {places[0]} here"
+        f"{format_rows(len(found))} {verb} {like} one of {name}, as {unit} {places[0]} here"
         f" and {first} there"
     )
-    yield make_finding(rule, text, Seen(len(found), places))
+    yield create_finding(rule, text, Occurrences(len(found), places))
 
 
 def find_drift(training: Examination, validation: Examination) -> Iterator[Finding]:
@@ -143,7 +145,7 @@ def find_drift(training: Examination, validation: Examination) -> Iterator[Findi
         low, high = sorted((known, held))
         if high >= low * _LENGTH_FACTOR and high - low >= _LENGTH_CHARS:
             text = f"{name} have {held:,.0f} characters (median), {known:,.0f} in the training data"
-            yield make_finding(LENGTH, text)
+            yield create_finding(LENGTH, text)
     yield from _compare_words(*([row[0] for row in part] for part in rows))
 
 
@@ -153,4 +155,4 @@ def _compare_words(known: Sequence[str], held: Sequence[str]) -> Iterator[Findin
     here = share_unknown(held, vocabulary)
     if here >= usual * _WORDS_FACTOR and here - usual >= _WORDS_MORE:
         text = f"{here:.0%} of the words are not in half of the training data, {usual:.0%} would be"
-        yield make_finding(VOCABULARY, f"{text} usual")
+        yield create_finding(VOCABULARY, f"{text} usual")

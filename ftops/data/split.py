@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from ftops.data.examining.survey import SURVEYED_ROWS
-from ftops.data.findings import say_rows
+from ftops.data.findings import format_rows
 from ftops.data.reading.options import ReadOptions
 from ftops.data.row_hash import question_of
 from ftops.data.rows import read_rows
@@ -139,20 +139,20 @@ def _check_wanted(path: Path, wanted: Mapping[str, int], rows: int) -> None:
     fewest = len(wanted) + 1
     if rows < fewest:
         raise DatasetError(
-            f"{path}: {say_rows(rows)} cannot be split into {fewest} files",
+            f"{path}: {format_rows(rows)} cannot be split into {fewest} files",
             hint="Add rows: ten times as many are few.",
         )
     empty = [name for name, count in wanted.items() if not count]
     if empty:
         raise DatasetError(
-            f"{path}: {say_rows(rows)} cannot be split so: the share for {' and '.join(empty)} is"
+            f"{path}: {format_rows(rows)} cannot be split: the share for {' and '.join(empty)} is"
             " less than half a row",
             hint=f"Ask for a number of rows, such as --{empty[0]} 1, or for a larger share.",
         )
     if sum(wanted.values()) >= rows:
         asked = " and ".join(f"{count:,} for {name}" for name, count in wanted.items())
         raise DatasetError(
-            f"{path}: {say_rows(rows)} cannot be split so: {asked} would leave none for training",
+            f"{path}: {format_rows(rows)} cannot be split: {asked} would leave none for training",
             hint="Ask for fewer rows.",
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import examine
 from ftops.data.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError, StorageError
@@ -78,7 +78,7 @@ def _check_file(path: Path, role: str) -> list[Remark]:
         return [Remark("advice", text, "`ftops data check` does it.")]
     try:
         source = open_source(path)
-        verdict = examine(source).conclude(Aim(), unit=source.unit)
+        verdict = examine(source).conclude(DataTarget(), unit=source.unit)
     except DatasetError as error:
         return [Remark("error", f"The {role} data cannot be read: {error.message}")]
     return [

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from ftops.data.baseline.scoring import measure
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.diff import compare
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.leakage import find_leak
@@ -41,7 +41,7 @@ def make_pairs(count: int, *, answer: str = "") -> list[Any]:
 
 
 def judge(path: Path, asked: Sequence[str] = ()) -> Verdict:
-    return examine(open_source(path), asked=asked).conclude(Aim())
+    return examine(open_source(path), asked=asked).conclude(DataTarget())
 
 
 def find(verdict: Verdict, code: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
 from ftops.data.plans.planner import Wishes, find_plan, write_prepared
@@ -21,7 +21,7 @@ from tests.data.data_files import chat, pair, preference, refusal, write_rows
 
 
 def findings(path: Path, options: ReadOptions | None = None) -> dict[str, Finding]:
-    verdict = examine(open_source(path, options)).conclude(Aim())
+    verdict = examine(open_source(path, options)).conclude(DataTarget())
     return {one.code: one for one in verdict.findings}
 
 
@@ -55,11 +55,11 @@ def test_a_key_of_unknown_meaning_is_left_out_when_it_is_named_alone(tmp_path: P
     rows = [pair(f"Which bird {n}?", f" wren {n}") | {"mood": "wary", "id": n} for n in range(12)]
     path = write_rows(tmp_path / "a.jsonl", rows)
     found = findings(path)["unknown-key"]
-    assert (found.count, found.fix, found.remedy) == (12, None, None)
+    assert (found.count, found.fix, found.fix_params) == (12, None, None)
     with pytest.raises(DatasetError, match="unexpected key 'mood', 'id'"):
         prepare(path)
     named = ReadOptions(drop=("mood",))
-    assert findings(path, named)["extra-key"].remedy == {"keys": ["id"]}
+    assert findings(path, named)["extra-key"].fix_params == {"keys": ["id"]}
     dropped = read_rows(path, ReadOptions(drop=("mood", "id")))
     assert [row.raw for row in dropped] == [
         pair(f"Which bird {n}?", f" wren {n}") for n in range(12)

@@ -5,7 +5,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import Examination
 from ftops.data.examining.sifting import Sifter
 from ftops.data.examining.survey import survey_rows
@@ -69,7 +69,7 @@ def test_any_chat_is_a_row_or_a_reason(chat: dict[str, object]) -> None:
         return
     examination = Examination(survey_rows([sifted]))
     examination.add(sifted)
-    assert examination.conclude(Aim(tools=False), unit="line").rows == 1
+    assert examination.conclude(DataTarget(tools=False), unit="line").rows == 1
     raw = cast("dict[str, Json]", chat)
     row = Row(1, sifted.format, raw)
     assert row.completion

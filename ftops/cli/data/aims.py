@@ -2,7 +2,7 @@
 
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import find_example_limit, open_provider
-from ftops.data.checks.check import TASKS, Aim
+from ftops.data.checks.check import TASKS, DataTarget
 from ftops.data.examining.gauge import Gauge
 from ftops.data.tokens.vocabulary import find_folders
 from ftops.errors import UsageError
@@ -12,10 +12,10 @@ from ftops.providers.wire import find_base_model
 from ftops.records import ProviderSettings
 
 
-def make_aim(target: str | None) -> Aim:
+def parse_target(target: str | None) -> DataTarget:
     """What `--for` means: a provider, a model, or both with a slash between them."""
     if target is None:
-        return Aim()
+        return DataTarget()
     provider, _, model = target.partition("/")
     if provider not in PROVIDERS:
         if "/" in target:
@@ -30,7 +30,7 @@ def make_aim(target: str | None) -> Aim:
     if model and not capabilities.any_row_format:
         with open_provider(settings) as built:
             row_format = built.row_format(model)
-    return Aim(
+    return DataTarget(
         capabilities.min_rows,
         row_format,
         model,

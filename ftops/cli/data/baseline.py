@@ -14,7 +14,7 @@ from ftops.cli.data.next_steps import follow_baseline, render_next
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.baseline.scoring import Baseline, measure
-from ftops.data.findings import say_rows
+from ftops.data.findings import format_rows
 
 Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]
 Validation = Annotated[
@@ -76,7 +76,7 @@ def baseline(
 
 def _render(found: Baseline, goal: float) -> Iterator[RenderableType]:
     kinds = "no classes" if found.classes is None else f"{found.classes:,} classes"
-    learned, scored = say_rows(found.training_rows), say_rows(found.validation_rows)
+    learned, scored = format_rows(found.training_rows), format_rows(found.validation_rows)
     yield f"{learned} for training, {scored} for validation, {kinds}"
     for one in found.scores:
         yield f"  {one.name:<24} {one.accuracy:6.1%}  {one.right:,} right"

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from ftops.cli.command import command
-from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.aims import find_task, parse_target
 from ftops.cli.data.findings import Examined, finish_check, write_sarif
 from ftops.cli.data.moderating import Moderation, add_harmful, prepare_moderation
 from ftops.cli.data.next_steps import follow_check
@@ -27,7 +27,7 @@ from ftops.cli.data.options import (
 )
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Output
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import SMALL, compare_classes
 from ftops.data.checks.size import FEW
 from ftops.data.examining.examination import Examination, examine
@@ -55,7 +55,7 @@ def check(
     files: Sources,
     *,
     reading: Reading,
-    target: Target = None,
+    target_name: Target = None,
     task: Task = None,
     validation: Validation = None,
     private: Private = False,
@@ -72,7 +72,7 @@ def check(
     Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
     """
     options = reading.find_options()
-    aim, wanted_task = make_aim(target), find_task(task)
+    target, wanted_task = parse_target(target_name), find_task(task)
     wanted = {"private": private, "near": near, "words": words, "validation": validation}
     asked = [name for name, is_asked in wanted.items() if is_asked]
     names = [*files, *([validation] if validation else [])]
@@ -80,17 +80,17 @@ def check(
     if yes and not moderate:
         out.remark("note: --yes has no effect without --moderate: nothing is sent")
     if moderate:
-        judge = aim.provider if target else "openai"
+        judge = target.provider if target_name else "openai"
         moderation = prepare_moderation(out, names, judge, yes=yes)
     look = partial(
         examine,
         asked=asked,
         processes=processes,
         environ=read_environ(),
-        gauge=aim.gauge,
+        gauge=target.gauge,
         words=read_word_list(words) if words else NO_WORDS,
     )
-    examined = _examine_all(names, options, look, aim, wanted_task, compared=bool(validation))
+    examined = _examine_all(names, options, look, target, wanted_task, compared=bool(validation))
     if moderation:
         add_harmful(out, moderation, examined, names, options, yes=yes)
     if sarif:
@@ -107,7 +107,7 @@ def _examine_all(
     names: Sequence[str],
     options: ReadOptions,
     look: Callable[..., Examination],
-    aim: Aim,
+    target: DataTarget,
     task: str | None,
     *,
     compared: bool,
@@ -121,7 +121,7 @@ def _examine_all(
         source = open_source(path, options, stdin=sys.stdin.buffer)
         examination = look(source, like=first)
         first = first or examination.survey
-        verdict = examination.conclude(aim, task=task, unit=source.unit)
+        verdict = examination.conclude(target, task=task, unit=source.unit)
         examined.append(Examined(source, verdict, verdict.findings))
         if compared:  # else its figures of each row are let go
             examinations.append(examination)

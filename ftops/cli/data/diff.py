@@ -13,7 +13,7 @@ from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.diff import Difference, compare
 from ftops.data.examining.survey import common_prefix
-from ftops.data.findings import say_rows
+from ftops.data.findings import format_rows
 from ftops.data.samples.drawing import SampledRow
 from ftops.records import Json
 
@@ -94,7 +94,7 @@ def _row_document(row: SampledRow | None) -> Json:
 
 def _render(found: Difference) -> Iterator[RenderableType]:
     same = "1 is" if found.same == 1 else f"{found.same:,} are"
-    yield f"{say_rows(found.old_rows)} before, {found.new_rows:,} now; {same} the same"
+    yield f"{format_rows(found.old_rows)} before, {found.new_rows:,} now; {same} the same"
     for kind, name in _KINDS.items():
         count = getattr(found, kind)
         if not count:

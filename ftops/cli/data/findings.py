@@ -14,7 +14,7 @@ from ftops.cli.data.next_steps import render_next
 from ftops.cli.failures import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
 from ftops.data.examining.examination import Verdict
-from ftops.data.findings import Finding, Severity, count_of
+from ftops.data.findings import Finding, Severity, count_severity
 from ftops.data.reading.source import Source
 from ftops.data.sarif import make_sarif
 from ftops.files import write_atomic
@@ -158,7 +158,7 @@ def _say_end(one: Examined, strict: bool) -> Text:
     counts = [
         f"{number} {severity}{'s' if number > 1 and severity is not Severity.ADVICE else ''}"
         for severity in _ORDER
-        if (number := count_of(one.findings, severity))
+        if (number := count_severity(one.findings, severity))
     ]
     if not counts:
         return Text("Nothing to complain about.", "green")

@@ -15,7 +15,7 @@ from ftops.cli.data.fixes import (
 )
 from ftops.cli.data.next_steps import name_path, render_next
 from ftops.cli.output import Output, clean
-from ftops.data.findings import say_rows
+from ftops.data.findings import format_rows
 from ftops.data.plans.inference import find_labels, find_marks
 from ftops.data.plans.planner import Found
 from ftops.data.plans.runner import Deed, Outcome
@@ -66,7 +66,7 @@ def finish(
             yield from _render_written(outcome, rows, plan)
             yield from _render_asking(found.plan)
             name = name_path(rows)
-            if outcome.rows >= found.aim.min_rows:
+            if outcome.rows >= found.target.min_rows:
                 yield from render_next([["data", "split", name], ["init", name]])
             else:
                 yield f"Next: add rows to {clean(source.name)}, and prepare it again."
@@ -86,12 +86,12 @@ def _render_deeds(
 
 
 def _render_dry_run(outcome: Outcome) -> Iterator[RenderableType]:
-    yield f"{say_rows(outcome.rows)} would be written. Nothing was: this was a dry run."
+    yield f"{format_rows(outcome.rows)} would be written. Nothing was: this was a dry run."
     yield Text("Next: the same with --yes, or at a terminal, where each fix is a question.")
 
 
 def _render_written(outcome: Outcome, rows: Path, plan: Path) -> Iterator[RenderableType]:
-    yield Text(f"{name_path(rows)} is written: {say_rows(outcome.rows)}.", "green")
+    yield Text(f"{name_path(rows)} is written: {format_rows(outcome.rows)}.", "green")
     yield f"{name_path(plan)} repeats this with other data (--plan)."
 
 
@@ -123,7 +123,9 @@ def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, r
     def human() -> Iterator[RenderableType]:
         for deed in outcome.changed:
             yield from render_fix(deed, (), source.unit)
-        written = f"{name_path(rows)} is written by {clean(plan.name)}: {say_rows(outcome.rows)}."
+        written = (
+            f"{name_path(rows)} is written by {clean(plan.name)}: {format_rows(outcome.rows)}."
+        )
         yield Text(written, "green")
 
     out.finish(document, essential=[str(rows)], human=human)

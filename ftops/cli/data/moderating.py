@@ -16,7 +16,7 @@ from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import open_provider
 from ftops.cli.output import Mode, Output, clean
 from ftops.clock import Clock, SystemClock
-from ftops.data.checks.moderation import find_harmful
+from ftops.data.checks.moderation import find_flagged
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.screening.judging import Courtroom
@@ -77,7 +77,7 @@ def add_harmful(
         try:
             for one, name in zip(examined, files, strict=True):
                 again = open_source(Path(name), options)
-                one.findings = (*one.findings, *find_harmful(again, courtroom))
+                one.findings = (*one.findings, *find_flagged(again, courtroom))
         except ProviderError:
             if courtroom.sent:
                 out.remark(

@@ -10,7 +10,7 @@ import typer
 
 from ftops.cli.ask import Refused
 from ftops.cli.command import command
-from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.aims import find_task, parse_target
 from ftops.cli.data.fixes import render_fix
 from ftops.cli.data.fixes_report import finish, finish_plan
 from ftops.cli.data.held_input import hold_input, name_source, open_held
@@ -87,14 +87,14 @@ _MODE = 0o644
 def prepare(
     out: Output,
     file: OneSource,
-    target: OutFile = None,
+    output: OutFile = None,
     yes: Yes = False,
     only: Only = None,
     skip: Skip = None,
     plan: PlanFile = None,
     plan_out: PlanOut = None,
     force: Force = False,
-    aim: Target = None,
+    target_name: Target = None,
     task: Task = None,
     max_characters: MaxCharacters = None,
     private: Private = False,
@@ -112,7 +112,7 @@ def prepare(
     """
     options = reading.find_options()
     wishes = replace(
-        make_wishes(aim, task, only or (), skip or (), max_characters),
+        make_wishes(target_name, task, only or (), skip or (), max_characters),
         private=private,
         redact=redact,
     )
@@ -120,13 +120,13 @@ def prepare(
     if plan is not None:
         refuse_beside_plan(
             {
-                "--only": only, "--skip": skip, "--for": aim, "--task": task,
+                "--only": only, "--skip": skip, "--for": target_name, "--task": task,
                 "--max-characters": max_characters, "--plan-out": plan_out,
                 "--private": private, "--redact": redact, "--marks": marks,
             }
         )  # fmt: skip
     writing = yes or plan is not None or asking
-    targets = choose_targets(file, target, plan_out, writing=writing)
+    targets = choose_targets(file, output, plan_out, writing=writing)
     if writing:
         check_targets(file, targets, plan, force=force)
     with hold_input(file) as path:
@@ -141,7 +141,7 @@ def prepare(
 
 
 def make_wishes(
-    aim: str | None,
+    target_name: str | None,
     task: str | None,
     only: Sequence[str],
     skip: Sequence[str],
@@ -152,7 +152,7 @@ def make_wishes(
     check_codes(only, rules, "--only")
     check_codes(skip, rules, "--skip")
     return Wishes(
-        aim=make_aim(aim),
+        target=parse_target(target_name),
         task=find_task(task),
         only=only,
         skip=skip,

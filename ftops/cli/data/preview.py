@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.aims import make_aim, make_gauge
+from ftops.cli.data.aims import make_gauge, parse_target
 from ftops.cli.data.options import Reading, Target, say_layout
 from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
@@ -18,7 +18,7 @@ from ftops.cli.factory import open_provider
 from ftops.cli.job_file import load_job_file
 from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.survey import find_marks
 from ftops.data.prepare import Recipe, prepare_row
@@ -65,7 +65,7 @@ def preview(
     whole: Whole = False,
     *,
     reading: Reading,
-    target: Target = None,
+    target_name: Target = None,
     fetch: Fetch = False,
     allow_outside: AllowOutside = False,
 ) -> None:
@@ -78,7 +78,7 @@ def preview(
         shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
     else:
         options = reading.find_options()
-        shown = _choose_of_data(out, subject, options, make_aim(target), rows, line)
+        shown = _choose_of_data(out, subject, options, parse_target(target_name), rows, line)
     if fetch:
         fetch_missing([shown.gauge.vocabulary], out.remark)
     counter = open_counter(shown.gauge)
@@ -115,14 +115,14 @@ class _Shown:
 
 
 def _choose_of_data(
-    out: Output, name: str, options: ReadOptions, aim: Aim, rows: int, line: int | None
+    out: Output, name: str, options: ReadOptions, target: DataTarget, rows: int, line: int | None
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
     say_layout(out, source)
     chosen = choose_rows(source, rows=rows, place=line)
     found, survey, changes = list(chosen.rows), chosen.survey, None
-    if aim.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
+    if target.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
         recipe = Recipe(RowFormat.CHAT, *find_marks(survey))
         found = [Row(row.line, RowFormat.CHAT, prepare_row(row, recipe)) for row in found]
         changes = "as chats, which the model wants"
@@ -130,8 +130,8 @@ def _choose_of_data(
         name=source.name,
         rows=found,
         unit=source.unit,
-        gauge=aim.gauge if aim.model else make_gauge(*_USUAL),
-        model=f"{aim.provider}/{aim.model}" if aim.model else "",
+        gauge=target.gauge if target.model else make_gauge(*_USUAL),
+        model=f"{target.provider}/{target.model}" if target.model else "",
         separator="" if changes else survey.separator,
         stop="" if changes else survey.stop,
         changes=changes,

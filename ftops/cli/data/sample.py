@@ -13,7 +13,7 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Mode, Output
-from ftops.data.findings import say_rows
+from ftops.data.findings import format_rows
 from ftops.data.samples.drawing import Sample, SampledRow, draw_sample
 from ftops.data.samples.marks import Mark, Verdict, parse_mark, read_marks, write_marks
 from ftops.data.samples.page import render_page
@@ -134,7 +134,7 @@ def _finish(
         for row in drawn.rows if shown else ():
             yield from _render_row(row, marks.get(row.id))
         marked = sum(row.id in marks for row in drawn.rows)
-        yield f"{len(drawn.rows):,} of {say_rows(drawn.of)}; {marked:,} marked in {where}"
+        yield f"{len(drawn.rows):,} of {format_rows(drawn.of)}; {marked:,} marked in {where}"
         if page is not None:
             yield f"open {page}"
         if marks:

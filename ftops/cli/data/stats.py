@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from ftops.cli.command import command
-from ftops.cli.data.aims import find_task, make_aim
+from ftops.cli.data.aims import find_task, parse_target
 from ftops.cli.data.options import OneSource, Reading, Target, Task
 from ftops.cli.data.stats_costs import estimate_costs
 from ftops.cli.data.stats_view import render_stats, stats_to_json
@@ -33,7 +33,7 @@ def stats(
     file: OneSource,
     *,
     reading: Reading,
-    target: Target = None,
+    target_name: Target = None,
     task: Task = None,
     fetch: Fetch = False,
 ) -> None:
@@ -43,14 +43,14 @@ def stats(
     estimated, and nothing is fetched without --fetch.
     """
     options = reading.find_options()
-    aim, wanted_task = make_aim(target), find_task(task)
+    target, wanted_task = parse_target(target_name), find_task(task)
     source = open_source(None if file == "-" else Path(file), options, stdin=sys.stdin.buffer)
     catalogue = open_model_catalog()
-    if aim.model:
-        offers = [get_trainable_model(catalogue, aim.provider, aim.model)]
+    if target.model:
+        offers = [get_trainable_model(catalogue, target.provider, target.model)]
     else:
-        offers = list(list_trainable_models(catalogue, aim.provider if target else ""))
-    asked = aim.gauge.vocabulary or _DEFAULT_VOCABULARY
+        offers = list(list_trainable_models(catalogue, target.provider if target_name else ""))
+    asked = target.gauge.vocabulary or _DEFAULT_VOCABULARY
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
     if fetch:
         fetch_missing(names, out.remark)

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Self
 
 from ftops.data.examining.survey import common_prefix
-from ftops.data.findings import Seen
+from ftops.data.findings import Occurrences
 from ftops.records import Json
 
 _NEARLY_ALL = 0.9
@@ -20,7 +20,7 @@ _NOT_SMALL = bytes(set(range(256)) - set(_SMALL))
 
 
 @dataclass(slots=True)
-class Prefix:
+class CommonPrefix:
     """What all texts begin with; None before the first."""
 
     value: str | None = None
@@ -71,12 +71,12 @@ class Capitals:
 
 
 @dataclass(slots=True)
-class Mark:
+class CommonEnding:
     """The ending that most texts have: which lack it, and which hold it more than once."""
 
     mark: str
-    lacking: Seen = field(default_factory=Seen)
-    inside: Seen = field(default_factory=Seen)
+    lacking: Occurrences = field(default_factory=Occurrences)
+    inside: Occurrences = field(default_factory=Occurrences)
 
     def add(self, texts: Sequence[str], joined: str, places: Sequence[int]) -> None:
         """Look at texts, which are also `joined`; nothing when there is no mark."""
@@ -100,7 +100,7 @@ class Mark:
 
 
 @dataclass(slots=True)
-class Free:
+class MarkerFinder:
     """Which of the known marks occur in no text, so that they may be proposed."""
 
     marks: tuple[str, ...]

@@ -19,7 +19,7 @@ TASKS = (CLASSIFICATION, GENERATION, OPEN_ENDED)
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class DataTarget:
     """What the data is for; `row_format` None means that it may be any."""
 
     min_rows: int = 10
@@ -33,14 +33,14 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CheckContext:
     """What findings depend on beside the check's own figures, known after the pass.
 
     `task` is what the rows look like, or what the user said they are.
     """
 
     survey: Survey
-    aim: Aim
+    target: DataTarget
     rows: int
     task: str
     classes: Mapping[str, int] | None = None
@@ -57,7 +57,9 @@ class Check(ABC):
     """
 
     RULES: ClassVar[tuple[Rule, ...]]
-    ASKED: ClassVar[str] = ""  # by which name it is asked for; "" for a check that is always made
+    OPTIONAL: ClassVar[str] = (
+        ""  # by which name it is asked for; "" for a check that is always made
+    )
 
     @abstractmethod
     def __init__(self, survey: Survey) -> None: ...
@@ -71,5 +73,5 @@ class Check(ABC):
         """Take in what the same check saw in the part that follows."""
 
     @abstractmethod
-    def findings(self, facts: Facts) -> Iterable[Finding]:
+    def findings(self, context: CheckContext) -> Iterable[Finding]:
         """What there is to say, in the order of the rules."""

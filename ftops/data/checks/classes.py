@@ -5,17 +5,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Self
 
-from ftops.data.checks.check import CLASSIFICATION, Check, Facts
+from ftops.data.checks.check import CLASSIFICATION, Check, CheckContext
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,
+    Occurrences,
     Rule,
-    Seen,
     Severity,
-    make_finding,
-    say_rows,
+    create_finding,
+    format_rows,
 )
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
@@ -112,25 +112,25 @@ class Classes(Check):
             return None
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        classes = facts.classes
-        if facts.task != CLASSIFICATION or not classes:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        classes = context.classes
+        if context.task != CLASSIFICATION or not classes:
             return
         if len(classes) == 1:
-            yield make_finding(ONE, f"every completion is {next(iter(classes))!r}")
+            yield create_finding(ONE, f"every completion is {next(iter(classes))!r}")
         small = {label: count for label, count in classes.items() if count < _ENOUGH}
         if small and len(classes) > 1:
-            yield make_finding(SMALL, _say_small(small, len(classes)), self._seen(small))
+            yield create_finding(SMALL, _say_small(small, len(classes)), self._seen(small))
         for same in _find_variants(classes):
             names = ", ".join(f"{label!r} ({classes[label]:,})" for label in same)
-            yield make_finding(
+            yield create_finding(
                 VARIANTS, f"{names} are one label", self._seen(same[1:]),
-                remedy={"labels": dict.fromkeys(same[1:], same[0])},
+                fix_params={"labels": dict.fromkeys(same[1:], same[0])},
             )  # fmt: skip
 
-    def _seen(self, labels: Mapping[str, int] | list[str]) -> Seen:
+    def _seen(self, labels: Mapping[str, int] | list[str]) -> Occurrences:
         places = sorted(self._first[label] for label in labels)
-        return Seen(len(places), places[:SHOWN_PLACES])
+        return Occurrences(len(places), places[:SHOWN_PLACES])
 
 
 def _say_small(small: Mapping[str, int], classes: int) -> str:
@@ -144,11 +144,11 @@ def _find_variants(classes: Mapping[str, int]) -> list[list[str]]:
     """Labels that are one, but for case and blanks."""
     groups: dict[str, list[str]] = {}
     for label in classes:
-        groups.setdefault(same_label(label), []).append(label)
+        groups.setdefault(fold_label(label), []).append(label)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def same_label(label: str) -> str:
+def fold_label(label: str) -> str:
     """What labels share that are the same but for case and blanks."""
     return to_nfc(" ".join(label.split()).casefold())
 
@@ -167,11 +167,11 @@ def compare_classes(
         if absent:
             shown = ", ".join(repr(label) for label in absent[:_SHOWN])
             more = f", and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-            rows = say_rows(sum(one[label] for label in absent))
-            yield make_finding(
+            rows = format_rows(sum(one[label] for label in absent))
+            yield create_finding(
                 rule,
                 f"{len(absent)} of {len(one)} classes ({rows}) have no {where} rows: {shown}{more}",
-                Seen(len(absent)),
+                Occurrences(len(absent)),
             )
 
 
@@ -186,7 +186,7 @@ _ONE_TOKEN = re.compile(r"\s?(?:[A-Za-z]{1,12}|[0-9]{1,3})\s?")
 _SHOWN_LONG = 3
 
 
-class Labels(Check):
+class LabelTokens(Check):
     """Judges the labels that were found; it counts nothing itself."""
 
     RULES = (SEVERAL_TOKENS,)
@@ -200,13 +200,18 @@ class Labels(Check):
     def merge(self, later: Self, shift: int) -> None:
         pass
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         """Only of pairs: chats are answered in words."""
-        classes = facts.classes
-        pairs = facts.survey.format is RowFormat.COMPLETION
-        if facts.aim.row_format is RowFormat.CHAT or not pairs or not classes or len(classes) < 2:
+        classes = context.classes
+        pairs = context.survey.format is RowFormat.COMPLETION
+        if (
+            context.target.row_format is RowFormat.CHAT
+            or not pairs
+            or not classes
+            or len(classes) < 2
+        ):
             return
-        if facts.task != CLASSIFICATION:
+        if context.task != CLASSIFICATION:
             return
         long = sorted(
             label for label in classes if not _ONE_TOKEN.fullmatch(label.removesuffix(self._stop))
@@ -215,8 +220,10 @@ class Labels(Check):
             shown = ", ".join(repr(label) for label in long[:_SHOWN_LONG])
             more = f", and {len(long) - _SHOWN_LONG} more" if len(long) > _SHOWN_LONG else ""
             text = f"{len(long)} of {len(classes)} labels: {shown}{more}"
-            remedy: dict[str, Json] = {"labels": {**number_labels(classes)}}
-            yield make_finding(SEVERAL_TOKENS, text, Seen(len(long)), remedy=remedy)
+            fix_params: dict[str, Json] = {"labels": {**number_labels(classes)}}
+            yield create_finding(
+                SEVERAL_TOKENS, text, Occurrences(len(long)), fix_params=fix_params
+            )
 
 
 def number_labels(classes: Mapping[str, int]) -> dict[str, str]:
@@ -226,6 +233,6 @@ def number_labels(classes: Mapping[str, int]) -> dict[str, str]:
     """
     groups: dict[str, list[str]] = {}
     for label in sorted(classes, key=lambda label: (-classes[label], label)):
-        groups.setdefault(same_label(label), []).append(label)
+        groups.setdefault(fold_label(label), []).append(label)
     ordered = sorted(groups.values(), key=lambda group: group[0].strip())
     return {label: f" {number}" for number, group in enumerate(ordered, 1) for label in group}

@@ -4,11 +4,24 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Self
 
-from ftops.data.checks.affixes import Capitals, Free, Mark, Prefix, propose_prefix
-from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, Facts
+from ftops.data.checks.affixes import (
+    Capitals,
+    CommonEnding,
+    CommonPrefix,
+    MarkerFinder,
+    propose_prefix,
+)
+from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, CheckContext
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import STOPS, Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_rows,
+)
 from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
@@ -61,11 +74,11 @@ class Completions(Check):
 
     def __init__(self, survey: Survey) -> None:
         self._rows = 0
-        self._blank = Seen()
-        self._bare = Seen()
-        self._mark = Mark(survey.stop)
-        self._free = Free(STOPS)
-        self._prefix = Prefix()
+        self._blank = Occurrences()
+        self._bare = Occurrences()
+        self._mark = CommonEnding(survey.stop)
+        self._free = MarkerFinder(STOPS)
+        self._prefix = CommonPrefix()
         self._shortest: int | None = None
         self._capitals = Capitals()
 
@@ -96,58 +109,58 @@ class Completions(Check):
         lengths = [one for one in (self._shortest, later._shortest) if one is not None]
         self._shortest = min(lengths, default=None)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         if not self._rows:
             return
-        if facts.aim.row_format is not RowFormat.CHAT:
+        if context.target.row_format is not RowFormat.CHAT:
             yield from self._about_blanks()
-        if facts.task not in (CLASSIFICATION, OPEN_ENDED):
+        if context.task not in (CLASSIFICATION, OPEN_ENDED):
             yield from self._about_ends()
-        yield from self._about_beginnings(facts)
-        if self._capitals.share > _CAPITAL_SHARE and facts.task != CLASSIFICATION:
+        yield from self._about_beginnings(context)
+        if self._capitals.share > _CAPITAL_SHARE and context.task != CLASSIFICATION:
             text = f"about {self._capitals.share:.0%} of the letters"
-            yield make_finding(CAPITALS, text, remedy=self._capitals.propose(self._mark.mark))
+            yield create_finding(CAPITALS, text, fix_params=self._capitals.propose(self._mark.mark))
 
     def _about_blanks(self) -> Iterator[Finding]:
         if self._bare.count == self._rows:
-            yield make_finding(BLANK, "no completion begins with a blank", remedy={})
+            yield create_finding(BLANK, "no completion begins with a blank", fix_params={})
         elif self._bare.count:
             fewer, how = (
                 (self._bare, "without") if self._bare.count <= self._blank.count
                 else (self._blank, "with")
             )  # fmt: skip
-            text = f"{say_rows(fewer.count)} {how} a leading blank, unlike the others"
-            yield make_finding(MIXED, text, fewer, remedy={})
+            text = f"{format_rows(fewer.count)} {how} a leading blank, unlike the others"
+            yield create_finding(MIXED, text, fewer, fix_params={})
 
     def _about_ends(self) -> Iterator[Finding]:
         mark = self._mark
         if not mark.mark:
             sign = self._free.proposal()
-            yield make_finding(
+            yield create_finding(
                 STOP,
                 "completions end in no common sign",
                 advice=f"Append one to every completion, such as {sign!r}, which occurs in none.",
-                remedy=self._free.propose("stop"),
+                fix_params=self._free.propose("stop"),
             )
             return
         if mark.lacking.count:
-            text = f"{say_rows(mark.lacking.count)} without {mark.mark!r} at the end"
-            remedy = self._free.keep("stop", mark.mark)
-            yield make_finding(LACKING, text, mark.lacking, remedy=remedy)
+            text = f"{format_rows(mark.lacking.count)} without {mark.mark!r} at the end"
+            fix_params = self._free.keep("stop", mark.mark)
+            yield create_finding(LACKING, text, mark.lacking, fix_params=fix_params)
         if mark.inside.count:
-            yield make_finding(
+            yield create_finding(
                 INSIDE,
-                f"{say_rows(mark.inside.count)} with {mark.mark!r} inside the completion, too",
+                f"{format_rows(mark.inside.count)} with {mark.mark!r} inside the completion, too",
                 mark.inside,
                 advice=f"Take another, such as {self._free.proposal()!r}.",
-                remedy=self._free.propose("stop", mark.mark),
+                fix_params=self._free.propose("stop", mark.mark),
             )
 
-    def _about_beginnings(self, facts: Facts) -> Iterator[Finding]:
+    def _about_beginnings(self, context: CheckContext) -> Iterator[Finding]:
         """A beginning that is a whole completion, or part of a label, is not to be taken away."""
         prefix = (self._prefix.value or "").lstrip()
         whole = self._shortest is not None and len(self._prefix.value or "") >= self._shortest
-        if len(prefix) >= _LONG_PREFIX and not whole and facts.task != CLASSIFICATION:
+        if len(prefix) >= _LONG_PREFIX and not whole and context.task != CLASSIFICATION:
             text = f"all completions begin with {prefix[:60]!r}"
-            remedy = propose_prefix(self._prefix.value or "", _LONG_PREFIX - 1)
-            yield make_finding(PREFIX, text, remedy=remedy)
+            fix_params = propose_prefix(self._prefix.value or "", _LONG_PREFIX - 1)
+            yield create_finding(PREFIX, text, fix_params=fix_params)

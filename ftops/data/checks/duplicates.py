@@ -12,16 +12,16 @@ from itertools import compress, islice
 from operator import itemgetter
 from typing import ClassVar, Self
 
-from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, Facts
+from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, CheckContext
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,
+    Occurrences,
     Rule,
-    Seen,
     Severity,
-    make_finding,
+    create_finding,
 )
 from ftops.data.screening.sketches import Sketches
 from ftops.records import Json, RowFormat
@@ -43,7 +43,7 @@ _MOST_PARTS = 64
 _PIECE = 1 << 16
 
 
-class Places:
+class RowPlaces:
     """The place of each row by its number, in little memory where rows follow each other."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Places:
             self._starts.append(row)
             self._offsets.append(place - row)
 
-    def merge(self, later: "Places", shift: int) -> None:
+    def merge(self, later: "RowPlaces", shift: int) -> None:
         for start, offset in zip(later._starts, later._offsets, strict=True):
             self._mark(self.rows + start, start + offset + shift)
         self.rows += later.rows
@@ -84,7 +84,7 @@ class Duplicates(Check):
     def __init__(self, survey: Survey) -> None:
         self._rows = array("q")
         self._prompts = array("q")
-        self._places = Places()
+        self._places = RowPlaces()
 
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
@@ -98,29 +98,31 @@ class Duplicates(Check):
         self._prompts.extend(later._prompts)
         self._places.merge(later._places, shift)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        again = find_again(self._prompts, self._rows)
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        again = find_repeated_prompts(self._prompts, self._rows)
         if not again.values:
             return  # where no prompt stands twice, no row does
         count, pairs = find_repeats(self._rows)
         if count:
             place = self._places.of
             first = [(place(early), place(late)) for early, late in pairs]
-            seen = Seen(count, [late for _, late in first])
+            seen = Occurrences(count, [late for _, late in first])
             early, late = first[0]
             stand = "row stands" if count == 1 else "rows stand"
-            text = f"{count:,} {stand} there already, as {facts.unit} {late} repeats {early}"
-            yield make_finding(DUPLICATE, text, seen, remedy={})
-        if facts.task != OPEN_ENDED and again.several:
+            text = f"{count:,} {stand} there already, as {context.unit} {late} repeats {early}"
+            yield create_finding(DUPLICATE, text, seen, fix_params={})
+        if context.task != OPEN_ENDED and again.several:
             places = [self._places.of(row) for row in again.rows]
             # Answers to one prompt may be meant to vary; labels never are.
-            remedy: dict[str, Json] | None = {} if facts.task == CLASSIFICATION else None
-            text = _say_contradiction(again.several, facts)
-            yield make_finding(CONTRADICTION, text, Seen(again.several, places), remedy=remedy)
+            fix_params: dict[str, Json] | None = {} if context.task == CLASSIFICATION else None
+            text = _say_contradiction(again.several, context)
+            yield create_finding(
+                CONTRADICTION, text, Occurrences(again.several, places), fix_params=fix_params
+            )
 
 
-def _say_contradiction(prompts: int, facts: Facts) -> str:
-    if facts.survey.format is RowFormat.PREFERENCE:
+def _say_contradiction(prompts: int, context: CheckContext) -> str:
+    if context.survey.format is RowFormat.PREFERENCE:
         pairs = "pair of answers is" if prompts == 1 else "pairs of answers are"
         return f"{prompts:,} {pairs} preferred the other way round, too"
     have = "prompt has" if prompts == 1 else "prompts have"
@@ -144,7 +146,7 @@ def find_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class PromptRepeats:
     """Prompts that stand there again: how many times, how many of them in `several` different rows,
     and the first rows where that shows.
     """
@@ -154,7 +156,7 @@ class Again:
     rows: list[int]
 
 
-def find_again(prompts: "array[int]", rows: "array[int]") -> Again:
+def find_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptRepeats:
     """Which prompts stand there again, and which of these with different rows."""
     total = count = 0
     found: list[int] = []
@@ -174,7 +176,7 @@ def find_again(prompts: "array[int]", rows: "array[int]") -> Again:
                     here.append(number)
         count += len(several)
         found += here
-    return Again(total, count, sorted(found)[:SHOWN_PLACES])
+    return PromptRepeats(total, count, sorted(found)[:SHOWN_PLACES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,24 +229,24 @@ NEAR = Rule(
 )  # fmt: skip
 
 
-class Near(Check):
+class NearDuplicates(Check):
     """Keeps a sketch of each prompt; of the completion where prompts are empty."""
 
     RULES = (NEAR,)
-    ASKED: ClassVar[str] = "near"
+    OPTIONAL: ClassVar[str] = "near"
 
     def __init__(self, survey: Survey) -> None:
         self._common = survey.common
         self._sketches = array("B")
         self._texts = array("q")
-        self._places = Places()
+        self._places = RowPlaces()
 
     def add(self, batch: RowBatch) -> None:
         from ftops.data.screening.sketches import sketch_texts
 
         if not batch.raws:
             return
-        texts = texts_of(batch)
+        texts = list_compared_texts(batch)
         self._sketches.frombytes(sketch_texts(texts, self._common).tobytes())
         self._texts.extend(map(hash, texts))
         self._places.add(batch.places)
@@ -262,7 +264,7 @@ class Near(Check):
 
         return np.frombuffer(self._sketches, np.uint8).reshape(-1, BINS)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         pairs = self._find_pairs()
         if not pairs:
             return
@@ -270,9 +272,9 @@ class Near(Check):
         rows = "row is" if len(pairs) == 1 else "rows are"
         text = (
             f"{len(pairs):,} {rows} nearly like an earlier one,"
-            f" as {facts.unit} {pairs[0][1]} is like {pairs[0][0]}"
+            f" as {context.unit} {pairs[0][1]} is like {pairs[0][0]}"
         )
-        yield make_finding(NEAR, text, Seen(len(pairs), late))
+        yield create_finding(NEAR, text, Occurrences(len(pairs), late))
 
     def _find_pairs(self) -> list[tuple[int, int]]:
         """Places of the first of a group and of a later one; texts that are the same count once."""
@@ -291,7 +293,7 @@ class Near(Check):
         return [(place(int(rows[groups[one]])), place(int(rows[one]))) for one in late]
 
 
-def texts_of(batch: RowBatch) -> list[str]:
+def list_compared_texts(batch: RowBatch) -> list[str]:
     """What of each row is compared: its prompt, or what it has instead.
 
     Of preferences the answers, too, since the same prompt may stand in many.

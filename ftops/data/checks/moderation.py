@@ -4,14 +4,22 @@ from collections.abc import Iterator
 from typing import cast
 
 from ftops.data.examining.sifting import RowBatch, Sifter
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows, say_seen
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_occurrences,
+    format_rows,
+)
 from ftops.data.reading.source import Source
 from ftops.data.screening.judging import Courtroom
 from ftops.records import RowFormat
 from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE
 from ftops.rows.messages import JsonObject, message_text
 
-HARMFUL = Rule(
+FLAGGED = Rule(
     "harmful", Severity.WARNING, "texts that the provider takes for harmful",
     "With `--moderate`, the texts of the rows are sent to the provider's moderation endpoint, which"
     " names categories such as violence or harassment. A row is judged by each of its texts: the"
@@ -23,13 +31,13 @@ HARMFUL = Rule(
 )  # fmt: skip
 
 
-def find_harmful(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
+def find_flagged(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
     """What the judge says of the rows of a source; it is read once more, a batch at a time.
 
     Verdicts are about the good rows alone: the others have findings of their own.
     """
-    rows = Seen()
-    categories: dict[str, Seen] = {}
+    rows = Occurrences()
+    categories: dict[str, Occurrences] = {}
     sifter = Sifter(unit=source.unit)
     for batch in source.batches():
         sifted = sifter.sift(batch)
@@ -37,8 +45,8 @@ def find_harmful(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
         _count(sifted, courtroom.judge(texts), rows, categories)
     if rows.count:
         ranked = sorted(categories.items(), key=lambda item: (-item[1].count, item[0]))
-        shown = ", ".join(say_seen(name, seen, source.unit) for name, seen in ranked)
-        yield make_finding(HARMFUL, f"{say_rows(rows.count)}: {shown}", rows)
+        shown = ", ".join(format_occurrences(name, seen, source.unit) for name, seen in ranked)
+        yield create_finding(FLAGGED, f"{format_rows(rows.count)}: {shown}", rows)
 
 
 def list_row_texts(format: RowFormat, raw: JsonObject) -> list[str]:
@@ -57,11 +65,11 @@ def list_row_texts(format: RowFormat, raw: JsonObject) -> list[str]:
 def _count(
     batch: RowBatch,
     verdicts: list[frozenset[str]],
-    rows: Seen,
-    categories: dict[str, Seen],
+    rows: Occurrences,
+    categories: dict[str, Occurrences],
 ) -> None:
     for place, names in zip(batch.places, verdicts, strict=True):
         if names:
             rows.add(place)
         for name in names:
-            categories.setdefault(name, Seen()).add(place)
+            categories.setdefault(name, Occurrences()).add(place)

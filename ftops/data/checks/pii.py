@@ -5,10 +5,17 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Self
 
-from ftops.data.checks.check import Check, Facts
+from ftops.data.checks.check import Check, CheckContext
 from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_rows,
+)
 from ftops.data.screening.kinds import Kind
 from ftops.records import RowFormat
 from ftops.rows.messages import list_arguments
@@ -69,14 +76,14 @@ RULES_BY_KIND = {
 }  # fmt: skip
 
 
-class Privacy(Check):
+class PersonalData(Check):
     """Looks through all texts of a batch at once, since most hold nothing of the kind."""
 
     RULES = tuple(RULES_BY_KIND.values())
-    ASKED: ClassVar[str] = "private"
+    OPTIONAL: ClassVar[str] = "private"
 
     def __init__(self, survey: Survey) -> None:
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, Occurrences] = {}
         self._examples: dict[str, str] = {}
 
     def add(self, batch: RowBatch) -> None:
@@ -88,7 +95,7 @@ class Privacy(Check):
         if batch.format is not RowFormat.COMPLETION:
             self._look_at_calls(rows, batch)
         for kind, found in rows.items():
-            seen = self._seen.setdefault(kind.value, Seen())
+            seen = self._seen.setdefault(kind.value, Occurrences())
             for row in sorted(found):
                 seen.add(batch.places[row])
 
@@ -116,12 +123,12 @@ class Privacy(Check):
 
     def merge(self, later: Self, shift: int) -> None:
         for kind, seen in later._seen.items():
-            self._seen.setdefault(kind, Seen()).merge(seen, shift)
+            self._seen.setdefault(kind, Occurrences()).merge(seen, shift)
             self._examples.setdefault(kind, later._examples[kind])
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         for kind, rule in RULES_BY_KIND.items():
             seen = self._seen.get(kind.value)
             if seen:
-                text = f"{say_rows(seen.count)}; the first: {self._examples[kind.value]}"
-                yield make_finding(rule, text, seen, remedy={"codes": [rule.code]})
+                text = f"{format_rows(seen.count)}; the first: {self._examples[kind.value]}"
+                yield create_finding(rule, text, seen, fix_params={"codes": [rule.code]})

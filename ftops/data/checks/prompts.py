@@ -4,11 +4,24 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Self
 
-from ftops.data.checks.affixes import Capitals, Free, Mark, Prefix, propose_prefix
-from ftops.data.checks.check import OPEN_ENDED, Check, Facts
+from ftops.data.checks.affixes import (
+    Capitals,
+    CommonEnding,
+    CommonPrefix,
+    MarkerFinder,
+    propose_prefix,
+)
+from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import SEPARATORS, Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_rows,
+)
 from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
@@ -67,10 +80,10 @@ class Prompts(Check):
 
     def __init__(self, survey: Survey) -> None:
         self._rows = 0
-        self._mark = Mark(survey.separator)
-        self._free = Free(SEPARATORS)
-        self._blank = Seen()
-        self._prefix = Prefix()
+        self._mark = CommonEnding(survey.separator)
+        self._free = MarkerFinder(SEPARATORS)
+        self._blank = Occurrences()
+        self._prefix = CommonPrefix()
         self._capitals = Capitals()
         self._longest = 0
 
@@ -97,22 +110,24 @@ class Prompts(Check):
         self._capitals.merge(later._capitals)
         self._longest = max(self._longest, later._longest)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        if not self._rows or facts.task == OPEN_ENDED:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        if not self._rows or context.task == OPEN_ENDED:
             return
         prefix = self._prefix.value or ""
         if self._rows > 1 and prefix and len(prefix) == self._longest:
-            yield make_finding(EQUAL, f"all {self._rows:,} prompts are {_quote(prefix)}")
+            yield create_finding(EQUAL, f"all {self._rows:,} prompts are {_quote(prefix)}")
             return
         yield from self._about_ends()
         if self._blank.count:
-            yield make_finding(BLANK, f"{say_rows(self._blank.count)}", self._blank, remedy={})
+            yield create_finding(
+                BLANK, f"{format_rows(self._blank.count)}", self._blank, fix_params={}
+            )
         if len(prefix) > _LONG_PREFIX and self._rows > 1:
             text = f"all prompts begin with {_quote(prefix)}"
-            yield make_finding(PREFIX, text, remedy=propose_prefix(prefix, _LONG_PREFIX))
+            yield create_finding(PREFIX, text, fix_params=propose_prefix(prefix, _LONG_PREFIX))
         if self._capitals.share > _CAPITAL_SHARE:
             text = f"about {self._capitals.share:.0%} of the letters"
-            yield make_finding(CAPITALS, text, remedy=self._capitals.propose(self._mark.mark))
+            yield create_finding(CAPITALS, text, fix_params=self._capitals.propose(self._mark.mark))
 
     def _about_ends(self) -> Iterator[Finding]:
         mark = self._mark
@@ -120,27 +135,29 @@ class Prompts(Check):
             known = {one: n for one, n in self._free.ending.items() if n * 20 > self._rows}
             if len(known) > 1:
                 shown = ", ".join(f"{_quote(one)} ({n:,})" for one, n in sorted(known.items()))
-                remedy = self._free.propose("separator")
-                yield make_finding(SEVERAL, f"prompts end with {shown}", remedy=remedy)
+                fix_params = self._free.propose("separator")
+                yield create_finding(SEVERAL, f"prompts end with {shown}", fix_params=fix_params)
                 return
             sign = _quote(self._free.proposal())
-            yield make_finding(
+            yield create_finding(
                 NONE,
                 "prompts end in no common sign",
                 advice=f"Append one to every prompt, such as {sign}, which occurs in none.",
-                remedy=self._free.propose("separator"),
+                fix_params=self._free.propose("separator"),
             )
             return
         if mark.lacking.count:
-            text = f"{say_rows(mark.lacking.count)} without {_quote(mark.mark)} at the end"
+            text = f"{format_rows(mark.lacking.count)} without {_quote(mark.mark)} at the end"
             lasting = self._free.keep("separator", mark.mark.rstrip("".join(_BLANKS)))
-            yield make_finding(LACKING, text, mark.lacking, remedy=lasting)
+            yield create_finding(LACKING, text, mark.lacking, fix_params=lasting)
         if mark.inside.count:
-            text = f"{say_rows(mark.inside.count)} with {_quote(mark.mark)} inside the prompt, too"
-            yield make_finding(
+            text = (
+                f"{format_rows(mark.inside.count)} with {_quote(mark.mark)} inside the prompt, too"
+            )
+            yield create_finding(
                 INSIDE, text, mark.inside,
                 advice=f"Take another, such as {_quote(self._free.proposal())}.",
-                remedy=self._free.propose("separator", mark.mark),
+                fix_params=self._free.propose("separator", mark.mark),
             )  # fmt: skip
 
 
@@ -158,7 +175,7 @@ FIELDS = Rule(
 _FIELD_LIST_SHARE = 0.5
 
 
-class Style(Check):
+class FieldLists(Check):
     """Judges by the rows of the survey, so that it costs nothing a row."""
 
     RULES = (FIELDS,)
@@ -172,8 +189,8 @@ class Style(Check):
     def merge(self, later: Self, shift: int) -> None:
         pass
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        if facts.task != OPEN_ENDED and self._share >= _FIELD_LIST_SHARE:
-            yield make_finding(
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        if context.task != OPEN_ENDED and self._share >= _FIELD_LIST_SHARE:
+            yield create_finding(
                 FIELDS, f"{self._share:.0%} of the first prompts are lists of fields"
             )

@@ -3,38 +3,38 @@
 from collections.abc import Iterator
 
 from ftops.data.checks.check import Check
-from ftops.data.checks.classes import Classes, Labels
+from ftops.data.checks.classes import Classes, LabelTokens
 from ftops.data.checks.completions import Completions
-from ftops.data.checks.duplicates import Duplicates, Near
-from ftops.data.checks.moderation import HARMFUL
-from ftops.data.checks.pii import Privacy
-from ftops.data.checks.prompts import Prompts, Style
-from ftops.data.checks.size import Amount, Lengths
-from ftops.data.checks.structure import Garbled, LineEnds, Structure
-from ftops.data.checks.tool_calls import Calls
+from ftops.data.checks.duplicates import Duplicates, NearDuplicates
+from ftops.data.checks.moderation import FLAGGED
+from ftops.data.checks.pii import PersonalData
+from ftops.data.checks.prompts import FieldLists, Prompts
+from ftops.data.checks.size import Lengths, RowCount
+from ftops.data.checks.structure import CarriageReturns, Mojibake, Structure
+from ftops.data.checks.tool_calls import ToolCalls
 from ftops.data.checks.validation import Drift, Leaks
-from ftops.data.checks.word_list import Offensive
+from ftops.data.checks.word_list import WordMatches
 from ftops.data.findings import Rule, Severity
 
-FAMILIES: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
-    ("Structure", (Structure, Garbled, LineEnds)),
-    ("Amount", (Amount,)),
+CHECK_GROUPS: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
+    ("Structure", (Structure, Mojibake, CarriageReturns)),
+    ("Amount", (RowCount,)),
     ("Lengths", (Lengths,)),
-    ("Prompts", (Prompts, Style)),
+    ("Prompts", (Prompts, FieldLists)),
     ("Completions", (Completions,)),
-    ("Tools", (Calls,)),
-    ("Classes", (Classes, Labels)),
+    ("Tools", (ToolCalls,)),
+    ("Classes", (Classes, LabelTokens)),
     ("The same", (Duplicates,)),
-    ("Nearly the same (with `--near`)", (Near,)),
+    ("Nearly the same (with `--near`)", (NearDuplicates,)),
     ("In both files (with `--validation`)", (Leaks, Drift)),
-    ("Private and secret (with `--private`)", (Privacy,)),
-    ("Words of your own (with `--words`)", (Offensive,)),
+    ("Private and secret (with `--private`)", (PersonalData,)),
+    ("Words of your own (with `--words`)", (WordMatches,)),
 )
 # What is looked for after the pass, with what a command hands in.
 _AFTERWARDS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("Harmful (with `--moderate`)", (HARMFUL,)),
+    ("Harmful (with `--moderate`)", (FLAGGED,)),
 )
-CHECKS: tuple[type[Check], ...] = tuple(check for _, family in FAMILIES for check in family)
+CHECKS: tuple[type[Check], ...] = tuple(check for _, family in CHECK_GROUPS for check in family)
 _MEANING = {
     Severity.ERROR: "the data cannot be used as it is",
     Severity.WARNING: "it can be used, and will probably train badly",
@@ -49,7 +49,7 @@ def get_rules() -> Iterator[Rule]:
 
 
 def _list_families() -> Iterator[tuple[str, list[Rule]]]:
-    for name, family in FAMILIES:
+    for name, family in CHECK_GROUPS:
         yield name, [rule for check in family for rule in check.RULES]
     for name, rules in _AFTERWARDS:
         yield name, list(rules)

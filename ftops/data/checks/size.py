@@ -4,11 +4,18 @@ from collections.abc import Iterator
 from itertools import compress
 from typing import Self, cast
 
-from ftops.data.checks.check import OPEN_ENDED, Aim, Check, Facts
+from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext, DataTarget
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_rows,
+)
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter
 from ftops.records import RowFormat
@@ -37,22 +44,22 @@ WRONG_SHAPE = Rule(
 _ENOUGH = 200
 
 
-def judge_amount(rows: int, aim: Aim) -> Iterator[Finding]:
+def check_row_count(rows: int, target: DataTarget) -> Iterator[Finding]:
     """What there is to say of so many rows."""
     if not rows:
-        yield make_finding(NO_ROWS, "no row can be used")
-    elif rows < aim.min_rows:
-        text = f"{say_rows(rows)}, and {aim.provider} wants {aim.min_rows} or more"
+        yield create_finding(NO_ROWS, "no row can be used")
+    elif rows < target.min_rows:
+        text = f"{format_rows(rows)}, and {target.provider} wants {target.min_rows} or more"
         text = text.replace("most providers wants", "most providers want")
-        yield make_finding(TOO_FEW, text)
+        yield create_finding(TOO_FEW, text)
     elif rows < _ENOUGH:
-        yield make_finding(FEW, f"{say_rows(rows)}; from {_ENOUGH} on it begins to pay")
+        yield create_finding(FEW, f"{format_rows(rows)}; from {_ENOUGH} on it begins to pay")
 
 
-AMOUNTS = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
+ROW_COUNT_CODES = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
 
 
-class Amount(Check):
+class RowCount(Check):
     """Counts good rows."""
 
     RULES = (NO_ROWS, TOO_FEW, FEW, WRONG_SHAPE)
@@ -66,15 +73,15 @@ class Amount(Check):
     def merge(self, later: Self, shift: int) -> None:
         self._rows += later._rows
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        yield from judge_amount(self._rows, facts.aim)
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        yield from check_row_count(self._rows, context.target)
         if not self._rows:
             return
-        wanted, found = facts.aim.row_format, facts.survey.format
+        wanted, found = context.target.row_format, context.survey.format
         taken = (wanted, RowFormat.PREFERENCE) if wanted is RowFormat.CHAT else (wanted,)
         if wanted is not None and found is not None and found not in taken:
-            model = facts.aim.model or facts.aim.provider
-            yield make_finding(WRONG_SHAPE, f"{found} rows, and {model} takes {wanted} rows")
+            model = context.target.model or context.target.provider
+            yield create_finding(WRONG_SHAPE, f"{found} rows, and {model} takes {wanted} rows")
 
 
 # Tokens are counted of few rows in few files: their modules are imported where that is done.
@@ -132,11 +139,11 @@ class Lengths(Check):
         self._marks = len(survey.separator) + len(survey.stop)
         self._separator = survey.separator
         self._rows = 0
-        self._long = Seen()
+        self._long = Occurrences()
         self._filled = 0  # rows whose prompt alone is over the limit
-        self._short = Seen()
-        self._silent = Seen()
-        self._nothing = Seen()
+        self._short = Occurrences()
+        self._silent = Occurrences()
+        self._nothing = Occurrences()
         self._characters = 0
         self._learned = 0
 
@@ -197,18 +204,18 @@ class Lengths(Check):
         self._characters += later._characters
         self._learned += later._learned
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         if self._long.count:
-            yield make_finding(LONG, self._say_long(), self._long)
+            yield create_finding(LONG, self._say_long(), self._long)
         if self._short.count:
-            yield make_finding(SHORT, f"{say_rows(self._short.count)}", self._short)
-        if self._silent.count and facts.task != OPEN_ENDED and self._silent.count < self._rows:
-            yield make_finding(SILENT, f"{say_rows(self._silent.count)}", self._silent)
+            yield create_finding(SHORT, f"{format_rows(self._short.count)}", self._short)
+        if self._silent.count and context.task != OPEN_ENDED and self._silent.count < self._rows:
+            yield create_finding(SILENT, f"{format_rows(self._silent.count)}", self._silent)
         if self._nothing.count:
-            yield make_finding(NOTHING, f"{say_rows(self._nothing.count)}", self._nothing)
+            yield create_finding(NOTHING, f"{format_rows(self._nothing.count)}", self._nothing)
         if self._learned < _LEARNED_SHARE * self._characters:
             share = self._learned / self._characters
-            yield make_finding(LITTLE, f"{share:.1%} of the characters are completions")
+            yield create_finding(LITTLE, f"{share:.1%} of the characters are completions")
 
     def _say_long(self) -> str:
         from ftops.data.tokens.estimate import say_method

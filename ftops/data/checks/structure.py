@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterator
 from typing import Self
 
-from ftops.data.checks.check import Check, Facts
+from ftops.data.checks.check import Check, CheckContext
 from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_rows,
+)
 from ftops.data.keys import is_metadata, list_keys
 from ftops.data.reading.json_text import (
     BOOLEAN,
@@ -24,7 +31,7 @@ from ftops.rows.formats import PAIR_KEYS
 
 _E = Severity.ERROR
 _DROP = "drop-invalid-rows"
-FAULTS = (
+ROW_RULES = (
     Rule("not-json", _E, "not JSON",
          "The line is not valid JSON: quotes around keys are missing, a comma is too much, the last"
          " line was cut when the file was copied.",
@@ -123,22 +130,22 @@ _GARBLED = re.compile(
     "\u20ac\u2122]|â€[\u0080-\u00bf\u0153\u02dc\u2013-\u203a\u20ac\u2122]|ï»¿|\ufffd"
 )
 _SHOWN_REASONS = 3
-NUMBERS_RULE = next(rule for rule in FAULTS if rule.code == "number-column")
+NUMBERS_RULE = next(rule for rule in ROW_RULES if rule.code == "number-column")
 
 
 class Structure(Check):
     """Counts the faults of reading and sifting."""
 
-    RULES = FAULTS
+    RULES = ROW_RULES
 
     def __init__(self, survey: Survey) -> None:
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, Occurrences] = {}
         self._reasons: dict[str, list[str]] = {}
         self._columns = ""  # options that name columns of a row without any key that is known
         self._extra: dict[str, None] = {}
         self._kinds: dict[str, set[str]] = {key: set() for key in PAIR_KEYS}
         self._affected: set[str] = set()  # columns with values that are no text
-        self._numbers = Seen()
+        self._numbers = Occurrences()
 
     def add(self, batch: RowBatch) -> None:
         for column, kinds in zip(
@@ -149,7 +156,7 @@ class Structure(Check):
         for fault in batch.faults:
             if fault.code == "missing-key" and not self._columns:
                 self._columns = suggest_columns(fault.record)
-            self._seen.setdefault(fault.code, Seen()).add(fault.place, fault.count)
+            self._seen.setdefault(fault.code, Occurrences()).add(fault.place, fault.count)
             self._note(fault.code, fault.reason)
             if fault.code == "extra-key" and isinstance(fault.record, dict):
                 self._extra |= dict.fromkeys(filter(is_metadata, list_keys(fault.record)))
@@ -170,7 +177,7 @@ class Structure(Check):
     def merge(self, later: Self, shift: int) -> None:
         self._columns = self._columns or later._columns
         for code, seen in later._seen.items():
-            self._seen.setdefault(code, Seen()).merge(seen, shift)
+            self._seen.setdefault(code, Occurrences()).merge(seen, shift)
             for reason in later._reasons[code]:
                 self._note(code, reason)
         self._extra |= later._extra
@@ -187,26 +194,26 @@ class Structure(Check):
             if key in self._affected and (kinds <= NUMBERS or kinds == {BOOLEAN})
         }
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        for rule in FAULTS:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        for rule in ROW_RULES:
             if rule is NUMBERS_RULE and (columns := self._find_number_columns()):
                 said = " and ".join(f"every {key} is {kind}" for key, kind in columns.items())
                 kinds: list[Json] = [*sorted(set(columns.values()))]
-                yield make_finding(rule, said, self._numbers, remedy={"kinds": kinds})
+                yield create_finding(rule, said, self._numbers, fix_params={"kinds": kinds})
                 continue
             seen = self._seen.get(rule.code)
             if seen is not None:
                 reasons = "; ".join(self._reasons[rule.code])
-                remedy: dict[str, Json] | None = None
+                fix_params: dict[str, Json] | None = None
                 if rule.fix == _DROP:
-                    remedy = {"codes": [rule.code]}
+                    fix_params = {"codes": [rule.code]}
                 elif rule.fix:
-                    remedy = {"keys": [*self._extra]}
-                text = f"{say_rows(seen.count)}: {reasons}"
+                    fix_params = {"keys": [*self._extra]}
+                text = f"{format_rows(seen.count)}: {reasons}"
                 advice = None
                 if rule.code == "missing-key" and self._columns:
                     advice = f"Name the columns, such as {self._columns}, or rename them."
-                yield make_finding(rule, text, seen, advice=advice, remedy=remedy)
+                yield create_finding(rule, text, seen, advice=advice, fix_params=fix_params)
 
 
 def _suspicious(text: str) -> bool:
@@ -215,13 +222,13 @@ def _suspicious(text: str) -> bool:
     )
 
 
-class Garbled(Check):
+class Mojibake(Check):
     """Finds letters that were decoded wrongly."""
 
     RULES = (MOJIBAKE,)
 
     def __init__(self, survey: Survey) -> None:
-        self._seen = Seen()
+        self._seen = Occurrences()
 
     def add(self, batch: RowBatch) -> None:
         columns = [(batch.prompt_text(), batch.prompts)]
@@ -237,11 +244,11 @@ class Garbled(Check):
     def merge(self, later: Self, shift: int) -> None:
         self._seen.merge(later._seen, shift)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         if self._seen.count:
-            rows = say_rows(self._seen.count)
+            rows = format_rows(self._seen.count)
             text = f"{rows} with letters such as Ã© or â€™"
-            yield make_finding(MOJIBAKE, text, self._seen, remedy={})
+            yield create_finding(MOJIBAKE, text, self._seen, fix_params={})
 
 
 CARRIAGE_RETURN = Rule(
@@ -252,13 +259,13 @@ CARRIAGE_RETURN = Rule(
 )  # fmt: skip
 
 
-class LineEnds(Check):
+class CarriageReturns(Check):
     """Counts rows that hold a carriage return."""
 
     RULES = (CARRIAGE_RETURN,)
 
     def __init__(self, survey: Survey) -> None:
-        self._seen = Seen()
+        self._seen = Occurrences()
 
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
@@ -277,7 +284,7 @@ class LineEnds(Check):
     def merge(self, later: Self, shift: int) -> None:
         self._seen.merge(later._seen, shift)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         if self._seen.count:
-            text = f"{say_rows(self._seen.count)} with carriage returns"
-            yield make_finding(CARRIAGE_RETURN, text, self._seen, remedy={})
+            text = f"{format_rows(self._seen.count)} with carriage returns"
+            yield create_finding(CARRIAGE_RETURN, text, self._seen, fix_params={})

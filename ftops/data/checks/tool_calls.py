@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Self, cast
 
-from ftops.data.checks.check import Check, Facts
+from ftops.data.checks.check import Check, CheckContext
 from ftops.data.examining.sifting import RowBatch
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_rows,
+)
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject, quote
 from ftops.rows.tools import CALL_KEYS, find_tool_use, list_calls, list_offered, read_arguments
@@ -44,15 +51,15 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-class Calls(Check):
+class ToolCalls(Check):
     """Looks at what the assistant calls in chats, where it is learned."""
 
     RULES = RULES
 
     def __init__(self, survey: Survey) -> None:
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, Occurrences] = {}
         self._reasons: dict[str, list[str]] = {}
-        self._used = Seen()
+        self._used = Occurrences()
 
     def add(self, batch: RowBatch) -> None:
         if batch.format is RowFormat.COMPLETION:
@@ -65,7 +72,7 @@ class Calls(Check):
             for code, reason in _look(raw) if batch.format is RowFormat.CHAT else ():
                 found.setdefault(code, reason)
             for code, reason in found.items():
-                self._seen.setdefault(code, Seen()).add(place)
+                self._seen.setdefault(code, Occurrences()).add(place)
                 self._note(code, reason)
 
     def _note(self, code: str, reason: str) -> None:
@@ -76,20 +83,21 @@ class Calls(Check):
     def merge(self, later: Self, shift: int) -> None:
         self._used.merge(later._used, shift)
         for code, seen in later._seen.items():
-            self._seen.setdefault(code, Seen()).merge(seen, shift)
+            self._seen.setdefault(code, Occurrences()).merge(seen, shift)
             for reason in later._reasons.get(code, []):
                 self._note(code, reason)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        if self._used.count and not facts.aim.tools:
-            text = f"{say_rows(self._used.count)} with tools, and {facts.aim.provider} trains none"
-            yield make_finding(_UNTRAINED, text, self._used)
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        if self._used.count and not context.target.tools:
+            rows, provider = format_rows(self._used.count), context.target.provider
+            text = f"{rows} with tool use, and {provider} does not train tool use"
+            yield create_finding(_UNTRAINED, text, self._used)
         for rule in _OTHERS:
             seen = self._seen.get(rule.code)
             if seen is not None:
                 reasons = "; ".join(self._reasons.get(rule.code, []))
-                text = say_rows(seen.count) + (f": {reasons}" if reasons else "")
-                yield make_finding(rule, text, seen)
+                text = format_rows(seen.count) + (f": {reasons}" if reasons else "")
+                yield create_finding(rule, text, seen)
 
 
 def _look(raw: JsonObject) -> Iterator[tuple[str, str]]:

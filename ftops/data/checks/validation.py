@@ -9,8 +9,8 @@ from hashlib import blake2b
 from typing import ClassVar, Self
 from zlib import crc32
 
-from ftops.data.checks.check import Check, Facts
-from ftops.data.checks.duplicates import Places
+from ftops.data.checks.check import Check, CheckContext
+from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
@@ -45,12 +45,12 @@ class Leaks(Check):
     """Keeps a hash of each row and of each prompt; `find_leaks` compares those of two files."""
 
     RULES = (ROWS, PROMPTS, NEARLY)
-    ASKED: ClassVar[str] = "validation"
+    OPTIONAL: ClassVar[str] = "validation"
 
     def __init__(self, survey: Survey) -> None:
         self.rows = array("Q")
         self.prompts = array("Q")
-        self.places = Places()
+        self.places = RowPlaces()
 
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
@@ -69,7 +69,7 @@ class Leaks(Check):
         self.prompts.extend(later.prompts)
         self.places.merge(later.places, shift)
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         return iter(())  # one file has no leaks
 
 
@@ -100,7 +100,7 @@ class Drift(Check):
     """Keeps the rows with the smallest hashes of their prompts."""
 
     RULES = (LENGTH, VOCABULARY)
-    ASKED: ClassVar[str] = "validation"
+    OPTIONAL: ClassVar[str] = "validation"
 
     def __init__(self, survey: Survey) -> None:
         self._limit = 1 << 32  # hashes from here on are left out
@@ -129,7 +129,7 @@ class Drift(Check):
         if max(self._sample, default=0) >= self._limit:
             self._sample = {key: row for key, row in self._sample.items() if key < self._limit}
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         return iter(())  # one file is not unlike itself
 
     def rows(self) -> list[tuple[str, int, int]]:

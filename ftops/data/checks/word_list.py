@@ -5,14 +5,22 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Self
 
-from ftops.data.checks.check import Check, Facts
+from ftops.data.checks.check import Check, CheckContext
 from ftops.data.examining.sifting import SEAM, RowBatch
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Finding, Rule, Seen, Severity, make_finding, say_rows, say_seen
+from ftops.data.findings import (
+    Finding,
+    Occurrences,
+    Rule,
+    Severity,
+    create_finding,
+    format_occurrences,
+    format_rows,
+)
 from ftops.data.screening.word_list import normalise
 
 _SHOWN_WORDS = 3
-OFFENSIVE = Rule(
+LISTED_WORDS = Rule(
     "offensive-words", Severity.WARNING, "words of your list",
     "With `--words FILE`, prompts, completions and messages are searched for the words and phrases"
     " of a text file of your own: one a line; `# language: de` names the language of those that"
@@ -26,16 +34,16 @@ OFFENSIVE = Rule(
 )  # fmt: skip
 
 
-class Offensive(Check):
+class WordMatches(Check):
     """Looks for all words in the texts of a batch at once, since most hold none."""
 
-    RULES = (OFFENSIVE,)
-    ASKED: ClassVar[str] = "words"
+    RULES = (LISTED_WORDS,)
+    OPTIONAL: ClassVar[str] = "words"
 
     def __init__(self, survey: Survey) -> None:
         self._words = survey.words
-        self._rows = Seen()
-        self._languages: dict[str, Seen] = {}
+        self._rows = Occurrences()
+        self._languages: dict[str, Occurrences] = {}
         self._counts: dict[str, int] = {}  # rows of each word
 
     def add(self, batch: RowBatch) -> None:
@@ -51,7 +59,7 @@ class Offensive(Check):
         for row in sorted({row for row, _ in found}):
             self._rows.add(batch.places[row])
         for language, rows in languages.items():
-            seen = self._languages.setdefault(language, Seen())
+            seen = self._languages.setdefault(language, Occurrences())
             for row in sorted(rows):
                 seen.add(batch.places[row])
 
@@ -67,17 +75,19 @@ class Offensive(Check):
     def merge(self, later: Self, shift: int) -> None:
         self._rows.merge(later._rows, shift)
         for language, seen in later._languages.items():
-            self._languages.setdefault(language, Seen()).merge(seen, shift)
+            self._languages.setdefault(language, Occurrences()).merge(seen, shift)
         for word, count in later._counts.items():
             self._counts[word] = self._counts.get(word, 0) + count
 
-    def findings(self, facts: Facts) -> Iterator[Finding]:
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
         if not self._rows.count:
             return
         ranked = sorted(self._languages.items(), key=lambda one: (-one[1].count, one[0]))
-        shown = ", ".join(say_seen(language, seen, facts.unit) for language, seen in ranked)
+        shown = ", ".join(
+            format_occurrences(language, seen, context.unit) for language, seen in ranked
+        )
         often = sorted(self._counts, key=lambda word: (-self._counts[word], word))
         words = ", ".join(f"{word!r} {self._counts[word]:,}" for word in often[:_SHOWN_WORDS])
         more = ", …" if len(often) > _SHOWN_WORDS else ""
-        text = f"{say_rows(self._rows.count)}: {shown}; {words}{more}"
-        yield make_finding(OFFENSIVE, text, self._rows)
+        text = f"{format_rows(self._rows.count)}: {shown}; {words}{more}"
+        yield create_finding(LISTED_WORDS, text, self._rows)

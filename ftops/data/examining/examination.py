@@ -6,9 +6,16 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.checks.check import CLASSIFICATION, GENERATION, OPEN_ENDED, Aim, Check, Facts
+from ftops.data.checks.check import (
+    CLASSIFICATION,
+    GENERATION,
+    OPEN_ENDED,
+    Check,
+    CheckContext,
+    DataTarget,
+)
 from ftops.data.checks.classes import Classes
-from ftops.data.checks.duplicates import Near, texts_of
+from ftops.data.checks.duplicates import NearDuplicates, list_compared_texts
 from ftops.data.checks.registry import CHECKS
 from ftops.data.examining.gauge import UNKNOWN, Gauge
 from ftops.data.examining.sifting import RowBatch, Sifter
@@ -33,7 +40,7 @@ class Examination:
         self.completion_chars = 0
         self.longest_chars = 0
         self.checks: list[Check] = [
-            check(survey) for check in CHECKS if not check.ASKED or check.ASKED in asked
+            check(survey) for check in CHECKS if not check.OPTIONAL or check.OPTIONAL in asked
         ]
 
     def add(self, batch: RowBatch) -> None:
@@ -59,34 +66,36 @@ class Examination:
         self.completion_chars += later.completion_chars
         self.longest_chars = max(self.longest_chars, later.longest_chars)
 
-    def conclude(self, aim: Aim, *, task: str | None = None, unit: str = "line") -> "Verdict":
+    def conclude(
+        self, target: DataTarget, *, task: str | None = None, unit: str = "line"
+    ) -> "Verdict":
         """What was found; `task` says what the rows are when the user knows better."""
         (classes_check,) = (check for check in self.checks if isinstance(check, Classes))
         classes = classes_check.find_classes(asked=task == CLASSIFICATION)
         looks_like = self._guess_task(classes)
-        facts = Facts(
+        context = CheckContext(
             survey=self.survey,
-            aim=aim,
+            target=target,
             rows=self.rows,
             task=task or looks_like,
             classes=classes if (task or looks_like) == CLASSIFICATION else None,
             unit=unit,
         )
-        findings = [found for check in self.checks for found in check.findings(facts)]
+        findings = [found for check in self.checks for found in check.findings(context)]
         return Verdict(
             findings=tuple(findings),
             rows=self.rows,
             format=self.survey.format if self.rows else None,
-            task=facts.task,
-            classes=facts.classes,
+            task=context.task,
+            classes=context.classes,
             prompt_chars=self.prompt_chars,
             completion_chars=self.completion_chars,
             longest_chars=self.longest_chars,
             separator=self.survey.separator,
             stop=self.survey.stop,
             task_inferred=task is None,
-            auto_epochs=_apply(aim.auto_epochs, self.rows),
-            auto_batch=_apply(aim.auto_batch, self.rows),
+            auto_epochs=_apply(target.auto_epochs, self.rows),
+            auto_batch=_apply(target.auto_batch, self.rows),
         )
 
     def _guess_task(self, classes: Mapping[str, int] | None) -> str:
@@ -171,13 +180,13 @@ def take_survey(
         if rows >= SURVEYED_ROWS or len(kept) >= SURVEYED_ROWS:
             break
     survey = survey_rows(sifted)
-    if Near.ASKED not in asked:
+    if NearDuplicates.OPTIONAL not in asked:
         return kept, survey
     if like is not None:
         return kept, replace(survey, common=like.common)
     from ftops.data.screening.sketches import find_common
 
-    texts = [text for batch in sifted for text in texts_of(batch)]
+    texts = [text for batch in sifted for text in list_compared_texts(batch)]
     return kept, replace(survey, common=find_common(texts[:SURVEYED_ROWS]))
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
-from ftops.data.checks.affixes import Capitals, Free, Mark, Prefix
-from ftops.data.checks.duplicates import Places
+from ftops.data.checks.affixes import Capitals, CommonEnding, CommonPrefix, MarkerFinder
+from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.checks.registry import CHECKS
 from ftops.data.examining.examination import Examination
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Seen
+from ftops.data.findings import Occurrences
 from ftops.data.screening.word_list import WordList
 from ftops.records import RowFormat
 
@@ -28,12 +28,12 @@ _KINDS: dict[str, type] = {
         Survey,
         Gauge,
         WordList,
-        Places,
-        Seen,
-        Mark,
-        Prefix,
+        RowPlaces,
+        Occurrences,
+        CommonEnding,
+        CommonPrefix,
         Capitals,
-        Free,
+        MarkerFinder,
     )
 }
 

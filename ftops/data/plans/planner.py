@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ftops.data.checks.check import Aim
-from ftops.data.checks.size import AMOUNTS, NO_ROWS, judge_amount
+from ftops.data.checks.check import DataTarget
+from ftops.data.checks.size import NO_ROWS, ROW_COUNT_CODES, check_row_count
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.fixes.filters import DropMarked
@@ -60,7 +60,7 @@ class Wishes:
     kind. `marked` says which rows are to be left out.
     """
 
-    aim: Aim = field(default_factory=Aim)
+    target: DataTarget = field(default_factory=DataTarget)
     task: str | None = None
     only: Collection[str] = ()
     skip: Collection[str] = ()
@@ -83,18 +83,18 @@ class Found:
     refused: tuple[Proposal, ...]
     first: Verdict
     verdict: Verdict
-    aim: Aim
+    target: DataTarget
 
     def find_left(self, rows: int) -> list[Finding]:
         """What no fix of the plan answers; of the amount, what the plan leaves: so many rows."""
-        answered = {code for one in self.taken for code in one.answers} | AMOUNTS
+        answered = {code for one in self.taken for code in one.answers} | ROW_COUNT_CODES
         steps = {step.code for step in self.plan.steps}
         others = (
             found
             for found in self.verdict.findings
             if found.code not in answered and not is_covered(found.fix or "", steps)
         )
-        return [*judge_amount(rows, self.aim), *others]
+        return [*check_row_count(rows, self.target), *others]
 
 
 def find_plan(
@@ -135,7 +135,7 @@ def find_plan(
     more, declined = _decide(certain, taken, reopen, ask)
     taken, refused = taken + more, refused + declined + doubtful
     plan = make_plan(taken, to_read(options))
-    return Found(plan, tuple(taken), tuple(refused), first, verdict, wishes.aim)
+    return Found(plan, tuple(taken), tuple(refused), first, verdict, wishes.target)
 
 
 def can_prepare(path: Path, options: ReadOptions) -> bool:
@@ -167,7 +167,7 @@ def _propose_wanted(wishes: Wishes) -> list[Proposal]:
 def _judge(source: Source, wishes: Wishes) -> Verdict:
     asked = ["private"] if wishes.private else []
     examination = examine(source, asked=asked, environ=wishes.environ)
-    return examination.conclude(wishes.aim, task=wishes.task, unit=source.unit)
+    return examination.conclude(wishes.target, task=wishes.task, unit=source.unit)
 
 
 def _decide(
@@ -303,7 +303,7 @@ def propose_early(verdict: Verdict) -> list[Proposal]:
             reasons = tuple(finding.message for finding in answered)
             values: dict[str, Json] = {}
             for finding in answered:
-                values |= (finding.remedy or {}) if finding.fix == code else {}
+                values |= (finding.fix_params or {}) if finding.fix == code else {}
             proposals.append(Proposal(PlanStep(code, values), codes, reasons))
     return proposals
 
@@ -328,7 +328,7 @@ def propose_late(
     proposals = [
         _answer(finding)
         for finding in verdict.findings
-        if finding.fix in FIXES and finding.fix not in EARLY and finding.remedy is not None
+        if finding.fix in FIXES and finding.fix not in EARLY and finding.fix_params is not None
     ]
     codes = {one.step.code for one in proposals}
     proposals += _keep_endings(verdict, codes)
@@ -347,7 +347,7 @@ def is_doubtful(proposal: Proposal) -> bool:
 
 
 def _answer(finding: Finding) -> Proposal:
-    step = PlanStep(finding.fix or "", finding.remedy or {})
+    step = PlanStep(finding.fix or "", finding.fix_params or {})
     return Proposal(step, (finding.code,), (finding.message,))
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from ftops.data.checks.duplicates import Places
+from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.fixes.fix import (
     LEFT_OUT,
@@ -308,7 +308,7 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> Outcome:
     DatasetError, with the first ten places, when rows are bad and the plan does not say what to do.
     """
     treatment = Treatment(plan, source.name, source.unit)
-    hashes, places = Hashes(), Places()
+    hashes, places = Hashes(), RowPlaces()
     collecting = gc.isenabled()
     gc.disable()  # rows hold no cycles, and walking them over and over costs a tenth of the time
     try:
@@ -343,7 +343,7 @@ def _advise(deeds: Iterable[Deed]) -> str:
 
 
 def _write_rows(
-    batches: Batches, treatment: Treatment, hashes: Hashes, places: Places, stream: BinaryIO
+    batches: Batches, treatment: Treatment, hashes: Hashes, places: RowPlaces, stream: BinaryIO
 ) -> RowFormat:
     """All rows but those that bad ones make useless; their shape."""
     wants_questions = any(fix.QUESTIONS for fix in treatment.choices)
@@ -407,7 +407,7 @@ def _asked(raw: JsonObject) -> object:
     return {**raw, "messages": cast("list[Json]", raw["messages"])[:-1]}
 
 
-def _choose(fix: Choice, deed: Deed, hashes: Hashes, places: Places, stream: BinaryIO) -> int:
+def _choose(fix: Choice, deed: Deed, hashes: Hashes, places: RowPlaces, stream: BinaryIO) -> int:
     """Let the fix choose, and note what it did with the first rows that go."""
     hashes.first = []
     deed.count = fix.choose(hashes)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ftops.data.examining.sifting import Sifter
-from ftops.data.findings import Seen
+from ftops.data.findings import Occurrences
 from ftops.data.fixes.filters import MOST_MARKED
 from ftops.data.reading.source import Source
 from ftops.data.row_hash import raw_id
@@ -24,7 +24,7 @@ class Marked:
 
     file: str
     dropped: tuple[str, ...] = ()
-    fix: Seen | None = None
+    fix: Occurrences | None = None
     absent: int = 0
 
 
@@ -39,7 +39,7 @@ def find_marked(source: Source, marks: Mapping[str, Mark], file: str) -> Marked:
             f"{file}: {len(dropped):,} rows are marked drop, and a plan holds {MOST_MARKED:,}",
             hint="Leave them out of the data itself.",
         )
-    fix, left = Seen(), set(marks)
+    fix, left = Occurrences(), set(marks)
     sifter = Sifter(unit=source.unit)
     for batch in source.batches() if marks else ():
         rows = sifter.sift(batch)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import Examination, Verdict, take_survey
 from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.reading.source import Source
@@ -78,4 +78,4 @@ def measure_source(
         rows = sifter.sift(batch)
         examination.add(rows)
         tally.add(rows, named)
-    return DataFigures(examination.conclude(Aim(), task=task, unit=source.unit), tally)
+    return DataFigures(examination.conclude(DataTarget(), task=task, unit=source.unit), tally)

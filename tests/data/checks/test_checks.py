@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import compare_classes
 from ftops.data.checks.registry import get_rules, render_catalogue
 from ftops.data.examining.examination import Verdict, examine
@@ -41,9 +41,11 @@ def answers(count: int = 400) -> list[object]:
     ]
 
 
-def judge(folder: Path, rows: Sequence[object], aim: Aim | None = None, **more: str) -> Verdict:
+def judge(
+    folder: Path, rows: Sequence[object], target: DataTarget | None = None, **more: str
+) -> Verdict:
     source = open_source(write_rows(folder / "rows.jsonl", rows))
-    return examine(source).conclude(aim or Aim(), task=more.get("task"))
+    return examine(source).conclude(target or DataTarget(), task=more.get("task"))
 
 
 def found(verdict: Verdict) -> dict[str, Finding]:
@@ -126,10 +128,10 @@ def test_garbled_letters_are_found_and_true_ones_are_not(tmp_path: Path) -> None
 
 def test_the_amount_is_judged_by_what_the_provider_takes(tmp_path: Path) -> None:
     assert found(judge(tmp_path, good(9)))["too-few-rows"].severity == "error"
-    local = Aim(min_rows=1, provider="local")
+    local = DataTarget(min_rows=1, provider="local")
     assert "few-rows" in found(judge(tmp_path, good(9), local))
     assert set(found(judge(tmp_path, []))) == {"no-rows"}
-    chats = Aim(row_format=RowFormat.CHAT, model="m")
+    chats = DataTarget(row_format=RowFormat.CHAT, model="m")
     assert "m takes chat rows" in found(judge(tmp_path, good(), chats))["wrong-shape"].message
 
 
@@ -259,7 +261,7 @@ def test_chats_that_repeat_are_told_whatever_the_order_of_their_keys(tmp_path: P
 
 def test_preferences_are_checked_like_other_rows(tmp_path: Path) -> None:
     rows: list[object] = [preference(f"Yes, {number}", f"No, {number}") for number in range(300)]
-    chats = Aim(row_format=RowFormat.CHAT, model="m")
+    chats = DataTarget(row_format=RowFormat.CHAT, model="m")
     verdict = judge(tmp_path, rows, chats)
     assert (verdict.format, verdict.findings) == (RowFormat.PREFERENCE, ())
     swapped = [preference("No, 7", "Yes, 7"), preference("Yes, 8", "No, 8"), preference("é", "Ã©")]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import number_labels
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
@@ -11,8 +11,10 @@ from ftops.records import RowFormat
 from tests.data.data_files import chat, pair, write_rows
 
 
-def judge(folder: Path, rows: list[object], aim: Aim | None = None) -> Verdict:
-    return examine(open_source(write_rows(folder / "rows.jsonl", rows))).conclude(aim or Aim())
+def judge(folder: Path, rows: list[object], target: DataTarget | None = None) -> Verdict:
+    return examine(open_source(write_rows(folder / "rows.jsonl", rows))).conclude(
+        target or DataTarget()
+    )
 
 
 def find(verdict: Verdict, code: str) -> Finding | None:
@@ -27,7 +29,7 @@ def test_labels_of_several_words_are_told_and_those_of_one_are_not(tmp_path: Pat
     found = find(judge(tmp_path, labelled(" part of", " mother")), "label-tokens")
     assert found is not None
     assert found.message == "1 of 2 labels: ' part of'"
-    assert found.remedy == {"labels": {" mother": " 1", " part of": " 2"}}
+    assert found.fix_params == {"labels": {" mother": " 1", " part of": " 2"}}
     for labels in ((" yes", " no"), (" 1", " 2"), (" Sport\n", " Politics\n")):
         assert find(judge(tmp_path, labelled(*labels)), "label-tokens") is None
 
@@ -35,8 +37,8 @@ def test_labels_of_several_words_are_told_and_those_of_one_are_not(tmp_path: Pat
 def test_chats_may_have_labels_of_any_length(tmp_path: Path) -> None:
     chats: list[object] = [chat(f"{n}?", ("part of", "mother")[n % 2]) for n in range(400)]
     assert find(judge(tmp_path, chats), "label-tokens") is None
-    aim = Aim(row_format=RowFormat.CHAT)
-    assert find(judge(tmp_path, labelled(" part of", " mother"), aim), "label-tokens") is None
+    target = DataTarget(row_format=RowFormat.CHAT)
+    assert find(judge(tmp_path, labelled(" part of", " mother"), target), "label-tokens") is None
 
 
 def test_labels_that_are_one_but_for_case_share_a_number() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.checks.check import Aim, Facts
+from ftops.data.checks.check import CheckContext, DataTarget
 from ftops.data.checks.size import Lengths
 from ftops.data.examining.examination import examine
 from ftops.data.examining.gauge import Gauge
@@ -44,8 +44,8 @@ def find(
     sifter = Sifter()
     for batch in open_source(write_rows(folder / "rows.jsonl", rows)).batches():
         check.add(sifter.sift(batch))
-    facts = Facts(survey, Aim(), len(rows), "generation")
-    return {found.code: found for found in check.findings(facts)}
+    context = CheckContext(survey, DataTarget(), len(rows), "generation")
+    return {found.code: found for found in check.findings(context)}
 
 
 def test_rows_over_the_limit_are_counted_with_the_vocabulary(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_by_estimate_only_what_is_clearly_over_is_named(
 ) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("word " * (letters // 5), " so")])
     source = open_source(path)
-    verdict = examine(source, gauge=Gauge(limit=2_048)).conclude(Aim())
+    verdict = examine(source, gauge=Gauge(limit=2_048)).conclude(DataTarget())
     found = [one for one in verdict.findings if one.code == "over-limit"]
     assert bool(found) is long
     assert not found or "estimated from the letters, within 50%" in found[0].message
@@ -83,7 +83,7 @@ def test_by_estimate_only_what_is_clearly_over_is_named(
 def test_long_rows_in_other_scripts_are_found_by_their_bytes(tmp_path: Path) -> None:
     gauge = Gauge(limit=1_000, vocabulary="r50k_base")
     path = write_rows(tmp_path / "rows.jsonl", [pair("世" * 1_100, "界")])
-    findings = examine(open_source(path), gauge=gauge).conclude(Aim()).findings
+    findings = examine(open_source(path), gauge=gauge).conclude(DataTarget()).findings
     assert "over-limit" in {one.code for one in findings}
 
 
@@ -117,11 +117,11 @@ def test_prompts_that_dwarf_their_completions_are_told(tmp_path: Path) -> None:
 
 def test_what_auto_becomes_is_known_from_the_number_of_rows(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair(f"question {n}", "a") for n in range(1000)])
-    aim = Aim(
+    target = DataTarget(
         auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
         auto_batch=BatchRule(share=0.002, most=256),
     )
-    verdict = examine(open_source(path)).conclude(aim)
+    verdict = examine(open_source(path)).conclude(target)
     assert (verdict.auto_epochs, verdict.auto_batch) == (3, 2)
     rule = BatchRule(share=0.002, most=256)
     assert [rule.estimate(rows) for rows in (1, 11_200, 10_000_000)] == [1, 22, 256]

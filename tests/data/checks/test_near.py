@@ -4,14 +4,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import Finding
 from ftops.data.leakage import find_leaks
 from ftops.data.reading.source import open_source
 from tests.data.data_files import chat, pair, preference, write_rows
 
-ASKED = ("near", "validation")
+OPTIONAL = ("near", "validation")
 TEXTS = [
     f"{subject} {verb} {thing} {place}."
     for subject in ("The old captain", "A young engineer", "My neighbour's daughter")
@@ -25,12 +25,16 @@ LONG = "The committee met on Thursday to talk about the new library and its open
 def look(path: Path, *, processes: int = 1, like: Examination | None = None) -> Examination:
     survey = like.survey if like else None
     return examine(
-        open_source(path), asked=ASKED, like=survey, processes=processes, environ=dict(os.environ)
+        open_source(path),
+        asked=OPTIONAL,
+        like=survey,
+        processes=processes,
+        environ=dict(os.environ),
     )
 
 
 def near(examination: Examination) -> Finding | None:
-    verdict = examination.conclude(Aim(min_rows=1))
+    verdict = examination.conclude(DataTarget(min_rows=1))
     return next((one for one in verdict.findings if one.code == "near-duplicates"), None)
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
@@ -18,7 +18,7 @@ def judge(path: Path, processes: int = 1) -> Verdict:
     examination = examine(
         open_source(path), asked=["private"], processes=processes, environ=environ
     )
-    return examination.conclude(Aim(min_rows=1))
+    return examination.conclude(DataTarget(min_rows=1))
 
 
 def private(verdict: Verdict) -> dict[str, Finding]:
@@ -58,7 +58,7 @@ def test_the_arguments_of_tool_calls_are_looked_through(tmp_path: Path) -> None:
 
 def test_nobody_looks_for_it_unless_asked(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair(MAIL)])
-    assert private(examine(open_source(path)).conclude(Aim())) == {}
+    assert private(examine(open_source(path)).conclude(DataTarget())) == {}
 
 
 def test_several_processes_find_the_same(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import Finding
 from ftops.data.leakage import find_drift
@@ -49,7 +49,7 @@ def test_lists_of_fields_are_warned_about_with_the_advice_to_write_sentences(
     def codes(prompts: Sequence[str]) -> dict[str, Finding]:
         rows = [pair(f"{prompts[n % len(prompts)]}{n} ->", f" a {n}") for n in range(60)]
         source = open_source(write_rows(tmp_path / "rows.jsonl", rows))
-        return {one.code: one for one in examine(source).conclude(Aim()).findings}
+        return {one.code: one for one in examine(source).conclude(DataTarget()).findings}
 
     found = codes([*LISTS, SENTENCES[0]])["field-list-prompts"]
     assert found.message == "80% of the first prompts are lists of fields"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
@@ -21,7 +21,7 @@ def judge(path: Path, processes: int = 1) -> list[Finding]:
         environ=dict(os.environ),
         words=WORDS,
     )
-    verdict = examination.conclude(Aim(min_rows=1))
+    verdict = examination.conclude(DataTarget(min_rows=1))
     return [one for one in verdict.findings if one.code == "offensive-words"]
 
 
@@ -59,5 +59,5 @@ def test_several_processes_find_the_same(tmp_path: Path) -> None:
 
 def test_nobody_looks_for_words_unless_asked(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("damn")])
-    codes = {found.code for found in examine(open_source(path)).conclude(Aim()).findings}
+    codes = {found.code for found in examine(open_source(path)).conclude(DataTarget()).findings}
     assert "offensive-words" not in codes

@@ -6,13 +6,13 @@ import pytest
 
 from ftops.data.examining.parcels import read_parcel, write_parcel
 from ftops.data.examining.survey import Survey
-from ftops.data.findings import Seen
+from ftops.data.findings import Occurrences
 from ftops.records import RowFormat
 
 
 def test_what_is_sent_comes_out_as_it_was() -> None:
     sent = {
-        "a": [Seen(3, [1, 2]), None, 0.5, True],
+        "a": [Occurrences(3, [1, 2]), None, 0.5, True],
         "b": (Survey(RowFormat.CHAT, "é", ""), {"x", "y"}, array("q", [-1, 2**62])),
         7: {},
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import examine
 from ftops.data.examining.gauge import Gauge
 from ftops.data.examining.parts import find_ranges, read_range
@@ -34,7 +34,9 @@ def write_odd(path: Path, seed: int) -> Path:
 def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, seed: int) -> None:
     path = write_odd(tmp_path / "rows.jsonl", seed)
     one, *others = [
-        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(Aim())
+        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(
+            DataTarget()
+        )
         for processes in (1, 2, 3)
     ]
     assert one.findings
@@ -48,7 +50,7 @@ def test_rows_that_are_too_long_are_found_by_any_number_of_processes(tmp_path: P
     one, two = [
         examine(
             open_source(path), processes=processes, environ=dict(os.environ), gauge=gauge
-        ).conclude(Aim())
+        ).conclude(DataTarget())
         for processes in (1, 2)
     ]
     (found,) = (one for one in two.findings if one.code == "over-limit")

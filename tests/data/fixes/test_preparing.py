@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import examine
 from ftops.data.plans.planner import Proposal, check_codes, open_planned, write_prepared
 from ftops.data.plans.runner import Deed
@@ -19,7 +19,7 @@ from tests.data.data_files import chat, pair, write_rows
 from tests.data.fixes.trials import read_lines, try_all, try_file
 
 MARK = "\n\n###\n\n"
-CHAT = Aim(row_format=RowFormat.CHAT)
+CHAT = DataTarget(row_format=RowFormat.CHAT)
 
 
 def questions(count: int = 300) -> list[object]:
@@ -44,9 +44,9 @@ def test_what_was_prepared_needs_nothing_more(tmp_path: Path) -> None:
 
 
 def test_a_chat_model_gets_no_leading_blank_and_no_label_map(tmp_path: Path) -> None:
-    assert "add-leading-space" not in try_all(tmp_path, questions(), aim=CHAT).codes
+    assert "add-leading-space" not in try_all(tmp_path, questions(), target=CHAT).codes
     rows = [pair(f"{n}?{MARK}", ("in order", "part of it")[n % 2]) for n in range(400)]
-    assert try_all(tmp_path, rows, aim=CHAT).codes == []
+    assert try_all(tmp_path, rows, target=CHAT).codes == []
 
 
 def test_labels_of_several_tokens_are_numbered_and_the_map_is_in_the_plan(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_field_that_all_rows_share_is_left_until_the_user_says_so(tmp_path: Pa
         pair(f"Item: laptop, Price: {n}{MARK}", f' {{"kind": "{chr(97 + n % 26)}{n}"}} END')
         for n in range(300)
     ]
-    trial = try_all(tmp_path, rows, aim=CHAT)
+    trial = try_all(tmp_path, rows, target=CHAT)
     assert trial.codes == []
     assert [one.step.code for one in trial.found.refused] == [
         "remove-prompt-prefix", "remove-completion-prefix"
@@ -152,7 +152,7 @@ def test_a_field_that_all_rows_share_is_left_until_the_user_says_so(tmp_path: Pa
     left = {finding.code for finding in trial.found.find_left(300)}
     assert left >= {"common-prompt-prefix", "common-completion-prefix"}
     assert try_all(tmp_path, rows, only=["remove-prompt-prefix"]).codes == ["remove-prompt-prefix"]
-    asked = try_all(tmp_path, rows, lambda proposal, _: "prompt" in proposal.step.code, aim=CHAT)
+    asked = try_all(tmp_path, rows, lambda proposal, _: "prompt" in proposal.step.code, target=CHAT)
     assert asked.codes == ["remove-prompt-prefix"]
 
 
@@ -316,6 +316,6 @@ def test_any_pairs_can_be_prepared_and_then_no_error_is_left(
     rows = [*questions(6), *(pair(prompt, completion) for prompt, completion in pairs)]
     trial = try_all(tmp_path, rows)
     source = open_source(tmp_path / "out.jsonl")
-    verdict = examine(source).conclude(Aim(min_rows=1))
+    verdict = examine(source).conclude(DataTarget(min_rows=1))
     assert not [found for found in verdict.findings if found.severity == "error"]
     assert verdict.rows == len(trial.rows)

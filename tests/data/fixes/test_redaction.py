@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import examine
 from ftops.data.fixes.fix import Portion
 from ftops.data.fixes.redaction import REDACTED, Redact
@@ -36,7 +36,7 @@ def shown(trial: Trial) -> str:
 
 
 def private(path: Path) -> set[str]:
-    verdict = examine(open_source(path), asked=["private"]).conclude(Aim())
+    verdict = examine(open_source(path), asked=["private"]).conclude(DataTarget())
     return {finding.code for finding in verdict.findings} & set(REDACTED)
 
 

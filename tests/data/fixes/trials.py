@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.plans.planner import Ask, Found, Wishes, find_plan, write_prepared
 from ftops.data.plans.runner import Outcome
 from ftops.data.reading.options import ReadOptions
@@ -48,8 +48,8 @@ def try_all(
 def try_file(path: Path, ask: Ask | None = None, **wishes: object) -> Trial:
     """The same for a file that is there."""
     options = ReadOptions()
-    aim = wishes.pop("aim", Aim())
-    wanted = Wishes(aim=aim, **wishes)  # type: ignore[arg-type]
+    data_target = wishes.pop("target", DataTarget())
+    wanted = Wishes(target=data_target, **wishes)  # type: ignore[arg-type]
     found = find_plan(lambda: open_source(path, options), options, wanted, ask)
     target = path.with_name("out.jsonl")
     outcome = write_prepared(open_source(path, options), found.plan, target)

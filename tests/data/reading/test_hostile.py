@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.checks.check import Aim
+from ftops.data.checks.check import DataTarget
 from ftops.data.examining.examination import Verdict, examine
 from ftops.data.reading.options import MAX_LINE_BYTES, Format, ReadOptions
 from ftops.data.reading.source import open_source
@@ -35,7 +35,7 @@ GOOD = json.dumps(pair()).encode() + b"\n"
 
 def judge(path: Path, options: ReadOptions | None = None) -> Verdict:
     source = open_source(path, options)
-    return examine(source).conclude(Aim(min_rows=1), unit=source.unit)
+    return examine(source).conclude(DataTarget(min_rows=1), unit=source.unit)
 
 
 def gzip_bomb() -> bytes:
