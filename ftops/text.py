@@ -4,8 +4,9 @@ Two spellings of one character (é as one code point, or as e with an accent) ar
 have the same NFC form. Compatibility forms (ﬁ and fi, ² and 2) look different and stay different.
 """
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from unicodedata import normalize
 
 # C0 and C1 controls without tab and new line, marks and overrides of the writing direction, line
@@ -44,3 +45,20 @@ def _is_latin1(text: str) -> bool:
 def show_hidden(text: str) -> str:
     r"""The text with its hidden characters written as escapes, such as \u202e."""
     return _HIDDEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def find_nearest(name: str, known: Iterable[str], *, strict: bool = False) -> str | None:
+    """The known name of which `name` is probably a misspelling, whatever the case.
+
+    `strict` is for names that are unlikely to be meant: it accepts hardly more than one typo.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in reversed(list(known))}
+    cutoff = 0.8 if strict else 0.6
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[near[0]] if near else None
+
+
+def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A question for the end of a message, or `otherwise` where no known name is similar."""
+    nearest = find_nearest(name, known)
+    return f"did you mean '{nearest}'?" if nearest else otherwise

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.text import all_to_nfc, json_to_nfc, show_hidden, to_nfc
+from ftops.text import all_to_nfc, find_nearest, json_to_nfc, show_hidden, suggest_name, to_nfc
 
 COMPOSED, DECOMPOSED = "caf\u00e9 s\u00e3o", "cafe\u0301 sa\u0303o"
 
@@ -48,3 +48,18 @@ def test_a_character_that_cannot_be_seen_is_shown_as_an_escape(code: int) -> Non
 def test_what_can_be_seen_stays_and_so_do_lines_and_tabs() -> None:
     text = "a\tb\nc \u00e9 \u0627\u0644 \u6f22 \U0001f600 \\u202e"
     assert show_hidden(text) == text
+
+
+def test_a_misspelt_name_is_recognised_whatever_its_case() -> None:
+    known = ["learning_rate", "n_epochs", "N_Epochs", "seed"]
+    assert find_nearest("n_epoch", known) == "n_epochs"
+    assert find_nearest("LEARNING_RATES", known) == "learning_rate"
+    assert find_nearest("temperature", known) is None
+    assert find_nearest("n_epochs", []) is None
+    assert suggest_name("sead", known) == "did you mean 'seed'?"
+    assert suggest_name("temperature", known, "known here: seed") == "known here: seed"
+
+
+def test_a_strict_search_accepts_one_typo() -> None:
+    assert find_nearest("sead", ["seed"], strict=True) is None
+    assert find_nearest("learning_rat", ["learning_rate"], strict=True) == "learning_rate"

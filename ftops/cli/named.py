@@ -1,7 +1,6 @@
 """Which model the user means: by its own name, by the run or by the job that made it."""
 
 import contextlib
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from ftops.records import DataPlan, ProviderSettings, Run, Stage, TunedModel
 from ftops.runs.commands import list_run_arguments
 from ftops.runs.lineage import find_checkpoint_owner
 from ftops.stage_results import find_kept_plan
+from ftops.text import find_nearest
 
 _OURS = ("run-", "ftjob-")  # how ids of runs and jobs begin, and names of models never do
 
@@ -90,7 +90,7 @@ def _find_near(ledger: Ledger, ref: str) -> str | None:
     """The name most like `ref` among models that are there and runs that made one."""
     names = {model.name for model in ledger.list_models() if model.deleted_at is None}
     names |= {run.name for run in ledger.list_runs() if run.fine_tuned_model in names}
-    return next(iter(difflib.get_close_matches(ref, sorted(names), n=1)), None)
+    return find_nearest(ref, sorted(names))
 
 
 def _make(

@@ -4,7 +4,6 @@ The parser tells no places of what it has read, so the line of a table or key is
 text again; only messages depend on that.
 """
 
-import difflib
 import math
 import re
 import tomllib
@@ -16,6 +15,7 @@ from typing import Any
 
 from ftops.errors import ModelsFileError
 from ftops.providers.figures import MODEL_FIELDS
+from ftops.text import find_nearest
 
 MAX_BYTES = 1_000_000
 _SHOWN_PROBLEMS = 20
@@ -211,8 +211,8 @@ def _is_sound(name: str, value: object) -> bool:
 
 
 def _guess(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    return f", did you mean {near[0]!r}?" if near else ""
+    near = find_nearest(name, known)
+    return f", did you mean {near!r}?" if near else ""
 
 
 def _find_lines(text: str) -> dict[Key, int]:

@@ -4,7 +4,6 @@ A new one is a line here and a module with a `build_…` function. Asking what a
 nothing: its module, and with it the OpenAI client, is imported only when a provider is built.
 """
 
-import difflib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,6 +18,7 @@ from ftops.records import (
     Method,
     ProviderSettings,
 )
+from ftops.text import find_nearest
 
 __all__ = ["PROVIDERS", "ProviderContext", "ProviderEntry", "build_provider", "get_capabilities"]
 
@@ -173,10 +173,10 @@ def _get_entry(settings: ProviderSettings) -> ProviderEntry:
     entry = PROVIDERS.get(settings.type)
     if entry is None:
         names = ", ".join(sorted(PROVIDERS))
-        near = difflib.get_close_matches(settings.type.lower(), PROVIDERS, n=1, cutoff=0.5)
+        near = find_nearest(settings.type, PROVIDERS)
         raise ProviderError(
             f"there is no provider {settings.type!r}",
-            hint=(f"Did you mean {near[0]!r}? " if near else "") + f"There are: {names}.",
+            hint=(f"Did you mean {near!r}? " if near else "") + f"There are: {names}.",
         )
     for field in fields(settings):
         if getattr(settings, field.name) is None or field.name in ("type", "protocol"):

@@ -4,7 +4,6 @@
 has a `Kind`; what is said about it is a section of its own, of which one field can be said alone.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from ftops.records import Json
 from ftops.spec.problems import quoted
 from ftops.spec.section import Section, find_wanted
 from ftops.spec.suggesting import suggest
+from ftops.text import suggest_name
 
 Path = tuple[str | int, ...]
 
@@ -138,9 +138,8 @@ def _explain(
         if detail["type"] == "missing" and len(detail["loc"]) == 1:
             yield Flaw((word,), f"{word} lacks {name}", f"add `{name}: …`", at_key=True)
         elif name not in section.model_fields:
-            near = difflib.get_close_matches(name, list(section.model_fields), n=1, cutoff=0.5)
             known = f"known here: {', '.join(section.model_fields)}"
-            meant = f"did you mean '{near[0]}'?" if near else known
+            meant = suggest_name(name, section.model_fields, known)
             yield Flaw(where.get(name, ()), f"unknown key {quoted(name)}", meant, at_key=True)
         elif isinstance(given.get(name), dict):
             inner = str(detail["loc"][-1])
@@ -155,8 +154,7 @@ def _explain(
 
 
 def _guess(word: str, kinds: Mapping[str, Kind]) -> str:
-    near = difflib.get_close_matches(word.lower(), list(kinds), n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(kinds)}"
+    return suggest_name(word, kinds, f"known here: {', '.join(kinds)}")
 
 
 def _show(value: Json) -> str:

@@ -1,6 +1,5 @@
 """What the tuned model is measured on, and what it is compared with: the section `evaluate`."""
 
-import difflib
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -14,6 +13,7 @@ from ftops.spec.entries import Entry, Flaw, Path, find_flaws, read_entries
 from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
 from ftops.spec.problems import quoted
 from ftops.spec.section import Section, Wanted
+from ftops.text import suggest_name
 
 MOST_ENTRIES = 32
 _FILES = {"python": "function", "json_schema": "file"}  # metrics that name one, and where
@@ -193,17 +193,15 @@ def _find_unknown(
         *REQUEST_METRICS,
     ]
     if wanted.name not in figures:
-        near = difflib.get_close_matches(wanted.name, figures, n=1, cutoff=0.7)
         known = f"known here: {', '.join(dict.fromkeys(figures))}"
-        suggestion = f"did you mean '{near[0]}'?" if near else known
+        suggestion = suggest_name(wanted.name, figures, known)
         yield Flaw(path, f"nothing measures {quoted(wanted.name)}", suggestion, at_key=True)
     elif wanted.over is not None:
         named = read_entries(tuple(against), CANDIDATES)
         slugs = [slug for one in named for slug in _name_candidate(one)]
         if not any(_may_be(wanted.over, slug) for slug in slugs):
-            near = difflib.get_close_matches(wanted.over, slugs, n=1, cutoff=0.7)
-            known = f"`against` names: {', '.join(slugs) or 'nobody'}"
-            suggestion = f"did you mean '{near[0]}'?" if near else known
+            known = f"`against` lists: {', '.join(slugs) or 'no candidates'}"
+            suggestion = suggest_name(wanted.over, slugs, known)
             message = f"no candidate is called {quoted(wanted.over)}"
             yield Flaw(path, message, suggestion, at_key=True)
 

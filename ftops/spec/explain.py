@@ -1,6 +1,5 @@
 """Puts what pydantic found into plain words: one problem a field, at its place in the job file."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from ftops.spec.secrets import is_secret_field
 from ftops.spec.section import Section, Wanted, find_wanted
 from ftops.spec.suggesting import suggest
 from ftops.spec.values import Path, Values
+from ftops.text import find_nearest
 
 _MAX_GUESSES = 100
 _METADATA = Wanted("text of at most 512 characters, under a key of 1 to 64")
@@ -118,9 +118,9 @@ def _near_field(key: str, parent: Path) -> Path | None:
     """The field whose name is nearest to `key`: in the section `parent`, else in another."""
     here = {name: path for name, path in _FIELDS if path[:-1] == parent}
     others = {name: path for name, path in reversed(_FIELDS) if path[:-1] != parent}
-    for fields, cutoff in ((here, 0.7), (others, 0.8), (here, 0.55)):
-        if near := difflib.get_close_matches(key.lower(), list(fields), n=1, cutoff=cutoff):
-            return fields[near[0]]
+    for fields, strict in ((here, True), (others, True), (here, False)):
+        if nearest := find_nearest(key, fields, strict=strict):
+            return fields[nearest]
     return None
 
 

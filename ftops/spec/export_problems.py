@@ -1,6 +1,5 @@
 """What is wrong with the list `export` of a job file, each at its place."""
 
-import difflib
 from collections.abc import Iterator
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from ftops.spec.rules import Conflict
 from ftops.spec.secrets import is_secret_field
 from ftops.spec.section import Section, find_wanted
 from ftops.spec.values import Path, Values
+from ftops.text import suggest_name
 
 FIELD = "export"
 _KNOWN = ", ".join(EXPORT_SECTIONS)
@@ -49,8 +49,7 @@ def _look_at(values: Values, path: Path, item: Json) -> Iterator[Conflict]:
     section = EXPORT_SECTIONS.get(name)
     named = (*path, name) if (*path, name) in values.places else path
     if section is None:
-        near = difflib.get_close_matches(name.lower(), list(EXPORT_SECTIONS), n=1, cutoff=0.5)
-        suggestion = f"did you mean '{near[0]}'?" if near else f"known here: {_KNOWN}"
+        suggestion = suggest_name(name, EXPORT_SECTIONS, f"known here: {_KNOWN}")
         yield Conflict(named, f"no tool {quoted(name)} is known", suggestion)
     elif settings is not None and not values.is_broken(named):
         if not isinstance(settings, dict):
@@ -76,14 +75,12 @@ def _look_at_settings(
                 continue
             wanted = find_wanted(field)
             message = f"{key} must be {wanted.text}, not {_show(values, place)}"
-            near = difflib.get_close_matches(str(settings[key]).lower(), wanted.choices, n=1)
-            suggestion = f"did you mean '{near[0]}'?" if near else ""
+            suggestion = suggest_name(str(settings[key]), wanted.choices)
             yield Conflict(place, message, suggestion, at_key=False)
 
 
 def _refuse_key(place: Path, key: str, section: type[Section]) -> Conflict:
-    near = difflib.get_close_matches(key.lower(), list(section.model_fields), n=1, cutoff=0.55)
-    suggestion = f"did you mean '{near[0]}'?" if near else f"known here: {_list_fields(section)}"
+    suggestion = suggest_name(key, section.model_fields, f"known here: {_list_fields(section)}")
     if is_secret_field(key):
         suggestion = "keep it in the environment, in the variable that the tool itself reads"
     return Conflict(place, f"unknown key {quoted(key)} under {section.LABEL}", suggestion)

@@ -3,10 +3,11 @@
 The environment is handed in. As in a shell, the default also replaces an empty variable.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ftops.text import find_nearest
 
 _PIECE = re.compile(
     r"""\$\$\{                                   # an escaped opening
@@ -69,8 +70,8 @@ def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:
     if default is not None:
         return found or default
     if found is None:
-        near = difflib.get_close_matches(name, list(environ), n=1, cutoff=0.75)
-        meant = f"did you mean ${{{near[0]}}}? Or " if near else ""
+        near = find_nearest(name, environ, strict=True)
+        meant = f"did you mean ${{{near}}}? Or " if near else ""
         raise Uninterpolated(
             f"the environment variable {name} is not set",
             f"{meant}write ${{{name}:-…}} to give a default",

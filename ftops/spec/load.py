@@ -5,7 +5,6 @@ what cannot be read at all ends the search early. Nothing here reaches further t
 `named_paths.py` looks at the files that it names, `check_provider` at what the provider takes.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from ftops.spec.provider import read_provider
 from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
 from ftops.spec.rules import find_conflicts
 from ftops.spec.values import Values, read_values, report_secrets
+from ftops.text import suggest_name
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
 _FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
@@ -252,9 +252,8 @@ def _report_name(
     name = values.find(*place)
     if not isinstance(name, str) or name in known or not _PROVIDER_NAME.fullmatch(name):
         return
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     report.add(
         values.span(place),
         f"unknown provider '{name}'; there are {', '.join(sorted(known))}",
-        f"did you mean '{near[0]}'?" if near else "",
+        suggest_name(name, sorted(known)),
     )

@@ -3,7 +3,6 @@
 What a plan may say comes from whoever asks: the codes of fixes, and the values of each.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +20,7 @@ from ftops.spec.reader import (
     read_tree,
     resolve_plain,
 )
+from ftops.text import suggest_name
 
 VERSION = 1
 READ_OPTIONS = (
@@ -103,9 +103,8 @@ class _Reader:
         """The entries of a mapping that may have these names only."""
         for key, (span, _) in node.entries.items():
             if key not in names:
-                near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
                 known = f"known here: {', '.join(names)}" if names else "it takes no values"
-                advice = f"did you mean '{near[0]}'?" if near else known
+                advice = suggest_name(key, names, known)
                 self._report.add(span, f"unknown key {quoted(key)} in {where}", advice)
         return {key: value for key, (_, value) in node.entries.items() if key in names}
 
@@ -136,8 +135,7 @@ class _Reader:
             if code is None:
                 continue
             if code not in self._known:
-                near = difflib.get_close_matches(code, list(self._known), n=1, cutoff=0.5)
-                advice = f"did you mean '{near[0]}'?" if near else ""
+                advice = suggest_name(code, self._known)
                 self._report.add(span, f"there is no fix {quoted(code)}", advice)
             elif code in seen:
                 self._report.add(span, f"the step {code} stands there already")
@@ -182,8 +180,7 @@ class _Reader:
         for item in node.items if isinstance(node, Items) and rule.of else ():
             text = _text(item)
             if text is not None and text not in rule.of:
-                near = difflib.get_close_matches(text, rule.of, n=1, cutoff=0.5)
-                advice = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(rule.of)}"
+                advice = suggest_name(text, rule.of, f"known: {', '.join(rule.of)}")
                 self._report.add(item.span, f"{name} of {code} cannot be {quoted(text)}", advice)
 
     def _refuse(self, node: Node, message: str) -> None:

@@ -1,19 +1,16 @@
 """What the user probably meant by a value that a field does not take."""
 
-import difflib
-
 from ftops.spec.reader import resolve_plain
 from ftops.spec.section import Wanted
+from ftops.text import suggest_name
 
 _FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
 def suggest(wanted: Wanted, value: object, shown: str) -> str:
     """What the user probably meant; empty when nobody can tell."""
-    if wanted.choices and isinstance(value, str):
-        near = difflib.get_close_matches(value.lower(), wanted.choices, n=1, cutoff=0.5)
-        if near:
-            return f"did you mean '{near[0]}'?"
+    if isinstance(value, str) and (suggestion := suggest_name(value, wanted.choices)):
+        return suggestion
     if wanted.kind == "text" and isinstance(value, bool | int | float):
         return f'put it in quotes: "{shown}"'
     if wanted.kind == "flag" and isinstance(value, str) and value.lower() in _FLAGS:

@@ -181,7 +181,7 @@ def test_a_difference_to_a_candidate_that_nobody_names_is_told() -> None:
     assert _find({"against": against, "require": wanted}) == []
     ((name, message, suggestion),) = _find({"require": {"f1_over_base": "> 0"}})
     assert (name, message) == ("f1_over_base", "no candidate is called 'base'")
-    assert suggestion == "`against` names: naive_bayes, nearest_neighbour, majority"
+    assert suggestion == "`against` lists: naive_bayes, nearest_neighbour, majority"
 
 
 @pytest.mark.parametrize("broken", [{"against": "base"}, {"metrics": ["nonsense"]}])

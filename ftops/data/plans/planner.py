@@ -25,6 +25,7 @@ from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 from ftops.rows.messages import JsonObject
+from ftops.text import find_nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,15 +387,13 @@ def choose_codes(
 
 def check_codes(codes: Collection[str], rules: Collection[str], flag: str) -> None:
     """UsageError when a code is neither a fix's nor that of a check."""
-    import difflib
-
     known = [*FIXES, *rules]
     for code in codes:
         if code not in known:
-            near = difflib.get_close_matches(code, known, n=1, cutoff=0.5)
+            near = find_nearest(code, known)
             raise UsageError(
                 f"{flag} {code}: there is no fix and no check of that name",
-                hint=f"Did you mean {near[0]!r}?" if near else f"The fixes are {', '.join(FIXES)}.",
+                hint=f"Did you mean {near!r}?" if near else f"The fixes are {', '.join(FIXES)}.",
             )
 
 

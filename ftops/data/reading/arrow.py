@@ -4,7 +4,6 @@ A value may stand once in a file, in a dictionary, and a million times in its ro
 taken at a time where values may be long, and what they unpack to is measured before it is held.
 """
 
-import difflib
 import io
 import json
 import os
@@ -16,6 +15,7 @@ from ftops.data.reading.batch import Batch
 from ftops.data.reading.streams import check_ratio
 from ftops.data.reading.tables import Table, check_columns
 from ftops.errors import DatasetError
+from ftops.text import find_nearest
 
 _BATCH_ROWS = 500
 _BATCH_BYTES = 64 << 20  # what a batch may unpack to
@@ -266,8 +266,8 @@ def choose_split(name: str, splits: Sequence[str], wanted: str | None) -> str:
         raise DatasetError(
             f"{name}: there are the splits {', '.join(splits)}", hint="Choose one with --sheet."
         )
-    near = difflib.get_close_matches(wanted, splits, n=1, cutoff=0.5)
+    near = find_nearest(wanted, splits)
     raise DatasetError(
         f"{name}: there is no split {wanted!r}; there are {', '.join(splits)}",
-        hint=f"Did you mean {near[0]!r}?" if near else "Name one of them with --sheet.",
+        hint=f"Did you mean {near!r}?" if near else "Name one of them with --sheet.",
     )

@@ -1,6 +1,5 @@
 """Columns become prompt and completion: by name, or by a template with columns in braces."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from ftops.data.reading.json_text import (
 from ftops.errors import DatasetError
 from ftops.rows.json_values import count_strings
 from ftops.rows.messages import InvalidRow, JsonObject
+from ftops.text import find_nearest
 
 Render: TypeAlias = Callable[[Mapping[str, object]], str]
 MakeRow: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -152,9 +152,7 @@ def _describe(value: object) -> str:
 
 
 def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> DatasetError:
-    near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
-    lower = [one for one in columns if one.lower() == column.lower()]
-    meant = (lower or near or [""])[0]
+    meant = find_nearest(column, columns)
     shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
     return DatasetError(
         f"{name}: {flag} names the column {column!r}, and there is none; there are {shown}",

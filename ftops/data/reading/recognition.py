@@ -4,7 +4,6 @@ A file is recognised once, by its first records; each later row is read by the l
 found, and what does not fit it is a fault of that row.
 """
 
-import difflib
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from ftops.data.reading.options import AS_IS, AUTO
 from ftops.errors import DatasetError
 from ftops.rows.formats import ROW_KEYS
 from ftops.rows.messages import InvalidRow, JsonObject, describe_type, quote
+from ftops.text import find_nearest
 
 SAMPLED_RECORDS = 200
 # They change what a row teaches: no option leaves them out.
@@ -72,10 +72,10 @@ def find_layout(name: str) -> Layout:
     found = BY_NAME.get(name)
     if found is None or (found.read is None and not found.kept):
         known = [layout.name for layout in LAYOUTS if layout.read]
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = find_nearest(name, known)
         raise DatasetError(
             f"there is no layout {name!r} that is read",
-            hint=f"Did you mean {near[0]!r}?" if near else f"The layouts are {', '.join(known)}.",
+            hint=f"Did you mean {near!r}?" if near else f"The layouts are {', '.join(known)}.",
         )
     return found
 

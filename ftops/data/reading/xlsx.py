@@ -5,7 +5,6 @@ all before; so the size of the sheet is looked at first, in the XML, in constant
 """
 
 import datetime
-import difflib
 import io
 import re
 import zipfile
@@ -17,6 +16,7 @@ from python_calamine import CalamineError, CalamineSheet, load_workbook
 from ftops.data.reading.options import MAX_COLUMNS
 from ftops.data.reading.tables import Table, make_table
 from ftops.errors import DatasetError
+from ftops.text import find_nearest
 
 _MAX_CELLS = 8_000_000
 _MAX_XML_BYTES = 1 << 30
@@ -64,10 +64,10 @@ def _choose(name: str, names: Sequence[str], wanted: str | None) -> str:
         return names[0]
     if wanted in names:
         return wanted
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    near = find_nearest(wanted, names)
     raise DatasetError(
         f"{name}: there is no sheet {wanted!r}; there are {', '.join(names)}",
-        hint=f"Did you mean {near[0]!r}?" if near else "Name one of them with --sheet.",
+        hint=f"Did you mean {near!r}?" if near else "Name one of them with --sheet.",
     )
 
 
