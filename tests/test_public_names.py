@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ftops
-from ftops.cli.failures import EXIT_CODES, choose_exit_code
+from ftops.cli.errors import EXIT_CODES, choose_exit_code
 from ftops.errors import FtopsError, JobCancelled, JobFailed, RequirementMissed, Unreachable
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.runs.keys import make_remote_name

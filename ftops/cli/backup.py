@@ -7,8 +7,8 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.options import check_output_path
 from ftops.cli.output import Output
-from ftops.cli.targets import check_target
 from ftops.clock import SystemClock
 from ftops.errors import LedgerError, RunBusy, StorageError
 from ftops.ledger.backup import restore_backup, write_backup
@@ -34,7 +34,7 @@ def backup(out: Output, file: BackupFile, force: Force = False) -> None:
         raise LedgerError(
             f"{path}: there is no ledger yet", hint="FTOPS_HOME names the folder that has one."
         )
-    check_target(file, path)
+    check_output_path(file, path)
     if file.exists() and not force:
         raise StorageError(f"{file} exists already", hint="--force overwrites it.")
     with open_ledger() as ledger:

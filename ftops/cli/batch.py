@@ -8,17 +8,15 @@ from typing import Annotated
 
 import typer
 
-from ftops.cli.addressee import Addressee, open_addressees
-from ftops.cli.ask import Refused
 from ftops.cli.command import command
 from ftops.cli.complete import MaxTokens, ModelRef, Raw, Seed, Stop, Temperature, TopP
 from ftops.cli.data.options import Delimiter, Encoding, FormatName, PromptColumn, Sheet
 from ftops.cli.environment import get_home
+from ftops.cli.errors import Interrupted
 from ftops.cli.factory import make_token_counting
-from ftops.cli.failures import Interrupted
-from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
-from ftops.cli.output import Mode, Output, clean, render_json_line
-from ftops.cli.targets import check_target
+from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes, check_output_path
+from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json_line
+from ftops.cli.target_model import Addressee, open_addressees
 from ftops.clock import Clock, SystemClock
 from ftops.data.prompts import Question, read_questions
 from ftops.data.reading.options import ReadOptions, find_format
@@ -100,7 +98,7 @@ def batch(
     goes on, and no row is asked (and paid) twice. OUT.jsonl appears when all is done. What it may
     cost is said before; at a price, it is asked about first, or held by --max-cost.
     """
-    check_target(output, None if file == "-" else Path(file))
+    check_output_path(output, None if file == "-" else Path(file))
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt)
     path = None if file == "-" else Path(file)
     questions = read_questions(path, options, stdin=sys.stdin.buffer if path is None else None)
@@ -179,7 +177,7 @@ class _Work:
         if estimate.usd == 0 or self.yes or self.max_cost is not None:
             return
         if self.out.mode is not Mode.HUMAN or not sys.stdin.isatty():
-            raise Refused(
+            raise NotConfirmed(
                 f"nothing was asked: nobody can be asked whether it may cost money ({price})",
                 hint="Give --max-cost USD, or --yes.",
             )
@@ -188,7 +186,7 @@ class _Work:
         except typer.Abort:  # Ctrl-C, or the end of the input
             agreed = False
         if not agreed:
-            raise Refused("nothing was asked")
+            raise NotConfirmed("nothing was asked")
 
 
 class _Progress:

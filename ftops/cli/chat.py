@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
 from ftops.cli.complete import (
     MaxTokens,
@@ -20,6 +19,7 @@ from ftops.cli.complete import (
 )
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
+from ftops.cli.target_model import Addressee, open_addressees
 from ftops.errors import FtopsError
 from ftops.records import Json, Message, Prompt, Sampling
 

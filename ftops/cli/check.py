@@ -1,13 +1,37 @@
-"""`ftops check`, and what `ftops run --dry-run` shows: everything that is known without sending."""
+"""`ftops check` and `ftops run --dry-run`: validation, costs and what would be sent."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
 
 from ftops.cli.command import command
 from ftops.cli.factory import make_token_counting, open_providers
-from ftops.cli.forecast import foresee, render_forecast
+from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_path
 from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import AllowOutside, AllowPrivate, JobFile, Overrides
 from ftops.cli.output import Mode, Output
-from ftops.cli.sending import find_sending
-from ftops.spec.load import LoadedJob
+from ftops.cli.trust import Sending, find_sending
+from ftops.data.plans.planner import open_planned, rehearse
+from ftops.data.prepare import prepare_row
+from ftops.data.reading.options import ReadOptions
+from ftops.data.rows import read_rows
+from ftops.data.summary import DataSummary
+from ftops.data.tokens.estimate import say_method
+from ftops.evaluation.forecasting import EvaluationForecast
+from ftops.inference.budget import CostEstimate, format_usd
+from ftops.providers.figures import SHIPPED, ModelInfo
+from ftops.providers.provider import Provider
+from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.runs.preprocessing import choose_recipe
+from ftops.runs.preview import Preview, preview
+from ftops.runs.tokens import TokenCounter
+from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.named_paths import list_code
+
+_SHOWN_CLASSES = 5
 
 
 @command("check", examples=["ftops check job.yaml", "ftops check job.yaml --set model=babbage"])
@@ -45,3 +69,329 @@ def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
             human=lambda: render_forecast(forecast, sending, with_request=with_request),
         )
     forecast.preview.check()
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A preview with its job file, and what preparing does to the rows."""
+
+    job: LoadedJob
+    preview: Preview
+    provider: str
+    changes: tuple[str, ...]  # one sentence each
+
+    def to_json(self, *, with_request: bool) -> dict[str, Json]:
+        """The document of `ftops check --json` and `ftops run --dry-run --json`."""
+        estimate = self.preview.estimate
+        document: dict[str, Json] = {
+            "job_file": str(self.job.path),
+            "name": self.job.spec.name,
+            "provider": self.provider,
+            "model": self.job.spec.model,
+            "row_format": self.preview.row_format.value,
+            "training": _summary_to_json(self.preview.training),
+            "validation": _summary_to_json(self.preview.validation),
+            "overlap_rows": self.preview.overlap_rows,
+            "changes": list(self.changes),
+            "estimated_tokens": estimate.tokens if estimate else None,
+            "tokens_method": estimate.method if estimate else None,
+            "tokens_error": estimate.error if estimate else None,
+            "long_rows": estimate.long_rows if estimate else None,
+            "n_epochs": estimate.n_epochs if estimate else None,
+            "n_epochs_assumed": estimate.epochs_assumed if estimate else None,
+            "batch_size_assumed": estimate.batch_size if estimate else None,
+            "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
+            "estimated_cost_usd": estimate.cost_usd if estimate else None,
+            "evaluation": evaluation_to_json(self.preview.evaluation),
+            "code": [
+                {"field": field, "runs": runs}
+                for field, runs in list_code(self.job.spec, self.job.path)
+            ],
+            "figures": self.preview.figures.to_json(),
+            "problems": list(self.preview.problems),
+        }
+        if with_request:
+            document["uploads"] = dict(self.preview.uploads)
+            document["request"] = render_request(self.preview.request)
+        return document
+
+
+def foresee(
+    job: LoadedJob,
+    provider: Provider,
+    tokens: TokenCounter,
+    reach: Callable[[ProviderSettings], Provider] | None = None,
+) -> Forecast:
+    """Read job file and data through; DatasetError when the data is bad."""
+    found = preview(job, provider, tokens, reach)
+    return Forecast(job, found, provider.name, _find_changes(job, provider))
+
+
+def render_request(request: JobRequest) -> dict[str, Json]:
+    """The request as the API would get it; what is not said is left out."""
+    document = asdict(request)
+    tuned = document.pop("hyperparameters")
+    document["hyperparameters"] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in tuned.items()
+        if value is not None
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def render_forecast(
+    forecast: Forecast, sending: Sending, *, with_request: bool
+) -> Iterator[RenderableType]:
+    """For people: the data, what it takes, what would be sent."""
+    found, spec = forecast.preview, forecast.job.spec
+    yield cell(spec.name, "bold")
+    yield render_pairs(
+        [
+            ("job file", render_path(forecast.job.path)),
+            *sending.list_pairs(),
+            ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
+            ("training", _describe_data(found.training, spec.training_file)),
+            ("validation", _describe_data(found.validation, spec.validation_file)),
+            ("answers", _describe_classes(found.training)),
+            *(("preparing", change) for change in forecast.changes),
+            ("tokens", _describe_tokens(found)),
+            ("batch size", _describe_batch(found)),
+            ("cost", _describe_cost(found)),
+            ("price", _describe_price(found.figures)),
+            ("ends", _describe_ends(found.figures)),
+        ]
+    )
+    yield from render_evaluation_estimate(found.evaluation)
+    for warning in [
+        *_find_warnings(found),
+        *warn_of_evaluation(found.evaluation, spec.evaluate.max_cost_usd),
+    ]:
+        yield Text(f"  note: {warning}", style="yellow")
+    if code := list_code(spec, forecast.job.path):
+        yield heading("Code that a run executes on this machine")
+        yield render_pairs(code)
+    if with_request:
+        yield from _render_sending(found)
+    yield ""
+    if found.problems:
+        yield Text("This job cannot be run as it is.", style="red")
+    else:
+        sent = "Nothing was sent." if with_request else "Nothing was sent or written."
+        yield Text(f"Job file and data are good. {sent}", style="green")
+
+
+def _render_sending(found: Preview) -> Iterator[RenderableType]:
+    yield heading("Would be uploaded")
+    yield render_pairs((name, f"from {source}") for name, source in found.uploads.items())
+    yield heading("Would be asked for")
+    request = render_request(found.request)
+    tuned = request.pop("hyperparameters")
+    metadata = request.pop("metadata", None)
+    pairs = [(name, value) for name, value in request.items()]
+    for section in (tuned, metadata):
+        pairs += section.items() if isinstance(section, dict) else ()
+    yield render_pairs(pairs)
+
+
+def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
+    """What preparing does to the rows of each file, in words."""
+    recipe = choose_recipe(job.spec, job.path, provider)
+    changes = []
+    for value in (job.spec.training_file, job.spec.validation_file):
+        path = resolve_data(job.path, value) if value else None
+        if path is None:
+            continue
+        if recipe.plan is not None:
+            changes.append(_describe_plan(path, recipe.plan, recipe.options))
+            continue
+        total, changed, source = 0, 0, recipe.format
+        for row in read_rows(path, recipe.options):
+            total, source = total + 1, row.format
+            changed += prepare_row(row, recipe) != row.raw
+        if changed:
+            how = _describe_change(source, recipe.format, job)
+            changes.append(f"{changed:,} of {total:,} rows of {Path(path).name} {how}")
+    return tuple(changes)
+
+
+def _describe_plan(path: Path, plan: DataPlan, options: ReadOptions) -> str:
+    outcome = rehearse(open_planned(path, options, plan), plan)
+    deeds = [
+        f"{deed.code} {f'({deed.check}) ' if deed.check else ''}{deed.count:,}"
+        for deed in outcome.changed
+    ]
+    return f"rows of {path.name} by {Path(plan.name).name}: {', '.join(deeds) or 'none changed'}"
+
+
+def _describe_change(source: RowFormat, target: RowFormat, job: LoadedJob) -> str:
+    given = job.spec.prepare
+    if source is not target:
+        return f"become {target.value} rows" + (", with the system message" if given.system else "")
+    if target is RowFormat.CHAT:
+        return "get the system message"
+    ends = [
+        f"the {name} {text!r}"
+        for name, text in (("separator", given.separator), ("stop", given.stop))
+        if text
+    ]
+    return f"get {' and '.join(ends)}"
+
+
+def _describe_data(summary: DataSummary | None, source: str | None) -> str | None:
+    if source is None:
+        return None
+    if summary is None:
+        return f"{source}, which lies at the provider"
+    return f"{source}: {summary.rows:,} rows, {render_bytes(summary.bytes)}"
+
+
+def _describe_classes(summary: DataSummary | None) -> str | None:
+    """The labels with their numbers of rows, where the completions are labels."""
+    if summary is None or not summary.classes:
+        return None
+    shown = [f"{label!r} x {count:,}" for label, count in summary.classes.items()]
+    more = len(shown) - _SHOWN_CLASSES
+    return ", ".join(shown[:_SHOWN_CLASSES]) + (f", and {more} more" if more > 0 else "")
+
+
+def _describe_tokens(found: Preview) -> str | None:
+    estimate = found.estimate
+    if estimate is None:
+        return None
+    about = f"about {estimate.tokens:,}" if estimate.error else f"{estimate.tokens:,}"
+    how = f"; {say_method(estimate.method, estimate.error)}"
+    if estimate.n_epochs is None:
+        return f'{about} an epoch; the provider chooses the epochs ("auto"){how}'
+    assumed = ' (assumed for "auto")' if estimate.epochs_assumed else ""
+    return f"{about} x {estimate.n_epochs} epochs{assumed} = {estimate.trained_tokens:,}{how}"
+
+
+def _describe_batch(found: Preview) -> str | None:
+    size = found.estimate.batch_size if found.estimate else None
+    return f'{size} (assumed for "auto")' if size else None
+
+
+def _describe_cost(found: Preview) -> str | None:
+    estimate = found.estimate
+    if estimate is None:
+        return None
+    if estimate.cost_usd is None:
+        if found.figures.train_usd is None:
+            return "not known: this provider's price for the model is not"
+        return "not known: the provider chooses the epochs"
+    return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
+
+
+def _describe_price(figures: ModelInfo) -> str | None:
+    """What training costs, since when that is known and who says so."""
+    origin = figures.origins.get("train_usd")
+    if figures.train_usd is None or origin is None:
+        return None
+    if figures.train_usd == 0 and origin.source == SHIPPED:
+        return None  # the built-in engine, of which the line before says enough
+    who = "ftops's own list" if origin.source == SHIPPED else origin.source
+    return f"${figures.train_usd:g} a million trained tokens, as of {origin.as_of} ({who})"
+
+
+def _describe_ends(figures: ModelInfo) -> str | None:
+    """The days after which the model, or the tuning of it, is over."""
+    days = [
+        f"no new jobs from {figures.no_jobs_from} on" if figures.no_jobs_from else "",
+        f"shut down on {figures.shutdown}, with its fine-tuned models" if figures.shutdown else "",
+    ]
+    return ", ".join(day for day in days if day) or None
+
+
+def _find_warnings(found: Preview) -> Sequence[str]:
+    warnings = []
+    if found.training and found.training.duplicate_rows:
+        warnings.append(f"{found.training.duplicate_rows:,} training rows stand there twice")
+    if found.estimate and (cut := found.estimate.say_long_rows()):
+        warnings.append(cut)
+    if found.overlap_rows:
+        warnings.append(
+            f"{found.overlap_rows:,} validation rows are training rows, too:"
+            " what is measured on them says little"
+        )
+    return warnings
+
+
+def _summary_to_json(summary: DataSummary | None) -> Json:
+    if summary is None:
+        return None
+    return {
+        "rows": summary.rows,
+        "bytes": summary.bytes,
+        "sha256": summary.sha256,
+        "classes": None if summary.classes is None else dict(summary.classes),
+        "duplicate_rows": summary.duplicate_rows,
+        "longest_completion_chars": summary.longest_completion_chars,
+    }
+
+
+def render_evaluation_estimate(found: EvaluationForecast | None) -> Iterator[RenderableType]:
+    """For people: a line for each who is asked, and the sum where several cost something."""
+    if found is None:
+        return
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    yield heading(f"Evaluation on {found.file} ({rows})")
+    pairs = [(one.name, _describe_evaluation_cost(one.forecast)) for one in found.asked]
+    pairs += [(one.name, f"left out: {one.reason}") for one in found.skipped]
+    pairs += [(name, "asked, too, if there are any then") for name in found.later]
+    if len(found.asked) > 1:
+        pairs.append(("together", _format_price(found.usd)))
+    yield render_pairs(pairs)
+
+
+def warn_of_evaluation(found: EvaluationForecast | None, most_usd: float | None) -> Iterator[str]:
+    """That the limit would keep the evaluation from being begun."""
+    if found is None or most_usd is None:
+        return
+    if found.usd is None:
+        yield "evaluate.max_cost_usd cannot be held: a price is not known (docs/prices.md)"
+    elif found.usd > most_usd:
+        yield (
+            f"the evaluation may cost up to {format_usd(found.usd)}, and evaluate.max_cost_usd is"
+            f" {format_usd(most_usd)}: it would not be begun"
+        )
+
+
+def evaluation_to_json(found: EvaluationForecast | None) -> Json:
+    """The same for programs; dollars are null where a price is not known."""
+    if found is None:
+        return None
+    asked: list[Json] = [
+        {
+            "name": one.name,
+            "model": one.model,
+            "provider": one.provider,
+            "questions": one.forecast.questions,
+            "prompt_tokens": one.forecast.prompt_tokens,
+            "max_completion_tokens": one.forecast.completion_tokens,
+            "max_cost_usd": one.forecast.usd,
+        }
+        for one in found.asked
+    ]
+    skipped: list[Json] = [{"name": one.name, "reason": one.reason} for one in found.skipped]
+    return {
+        "file": found.file,
+        "rows": found.rows,
+        "asked": asked,
+        "skipped": skipped,
+        "later": list(found.later),
+        "max_cost_usd": found.usd,
+    }
+
+
+def _describe_evaluation_cost(forecast: CostEstimate) -> str:
+    questions = "1 question" if forecast.questions == 1 else f"{forecast.questions:,} questions"
+    return (
+        f"{questions}, about {forecast.prompt_tokens:,} tokens, answers of up to"
+        f" {forecast.completion_tokens:,}; {_format_price(forecast.usd)}"
+    )
+
+
+def _format_price(usd: float | None) -> str:
+    if usd is None:
+        return "price not known"
+    return "free" if usd == 0 else f"up to {format_usd(usd)}"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.main import get_command
 
-from ftops.cli.failures import reported
+from ftops.cli.errors import reported
 from ftops.cli.output import Mode, Output
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]

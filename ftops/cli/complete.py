@@ -13,10 +13,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftops.cli.addressee import Addressee, open_addressees
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output, clean
+from ftops.cli.target_model import Addressee, open_addressees
 from ftops.errors import DatasetError, FtopsError
 from ftops.records import Json, Sampling, render_refused
 

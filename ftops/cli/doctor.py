@@ -17,7 +17,7 @@ from ftops.cli.format import cell
 from ftops.cli.job_file import load_job_file
 from ftops.cli.options import NO_TRUST, ApiKeyEnv, BaseUrl, TrustOptions, Yes
 from ftops.cli.output import Mode, Output, clean
-from ftops.cli.sending import approve
+from ftops.cli.trust import approve
 from ftops.clock import SystemClock
 from ftops.errors import AuthFailed, FtopsError
 from ftops.http.probe import find_clock_skew_s

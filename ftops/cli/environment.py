@@ -1,4 +1,7 @@
-"""The one place that reads the process's environment; everybody else is handed what they need."""
+"""The environment of the process: its variables, and the home folder with the ledger.
+
+No other module reads environment variables; they are handed in.
+"""
 
 import contextlib
 import os

@@ -5,17 +5,22 @@ from typing import Annotated
 
 import typer
 
-from ftops.cli.asking_view import asking_shown
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
-from ftops.cli.evaluation_view import render_evaluation
+from ftops.cli.evaluation_view import render_evaluation, write_summaries
 from ftops.cli.factory import find_chosen_provider, make_token_counting, open_providers
-from ftops.cli.named import find_named_model, near_names_shown
-from ftops.cli.options import ApiKeyEnv, BaseUrl, JUnitFile, MarkdownFile, ProviderName
+from ftops.cli.options import (
+    ApiKeyEnv,
+    BaseUrl,
+    JUnitFile,
+    MarkdownFile,
+    ProviderName,
+    check_output_path,
+)
 from ftops.cli.output import Output, render_json
+from ftops.cli.progress import show_request_progress
 from ftops.cli.run import say_code
-from ftops.cli.summaries import write_summaries
-from ftops.cli.targets import check_target
+from ftops.cli.target_model import find_named_model, near_names_shown
 from ftops.clock import SystemClock
 from ftops.evaluation.comparing import compare_runs
 from ftops.evaluation.model_on_file import Tools, evaluate_model
@@ -104,7 +109,7 @@ def evaluate(
     """
     for written in (target, junit, markdown):
         if written is not None:
-            check_target(written, file)
+            check_output_path(written, file)
     more: dict[str, Json] = {"max_rows": max_rows, "overlap": "allow" if force else "refuse"}
     spec = read_evaluation_options(
         against or [], metric or [], require or [], environ=read_environ(), more=more
@@ -116,7 +121,7 @@ def evaluate(
         named.check_there()
         clock, home = SystemClock(), get_home()
         counting = make_token_counting().counting
-        with asking_shown(out, clock) as view, near_names_shown([named]):
+        with show_request_progress(out, clock) as view, near_names_shown([named]):
             tools = Tools(ledger, reach, clock, home, view.on_note, view.told, counting)
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train

@@ -1,8 +1,9 @@
-"""An evaluation as people see it: candidates, verdicts, requirements, confusions, in 80 columns."""
+"""An evaluation as text: candidates, verdicts, requirements, confusion matrices."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -20,7 +21,10 @@ from ftops.evaluation.text import (
     show_figure,
     show_value,
 )
+from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict
+from ftops.reports.junit import render_junit
+from ftops.reports.markdown import render_markdown
 
 _MORE_METRICS = 2  # beside the headline, as many as 80 columns hold
 _MATRIX_CLASSES = 8
@@ -231,3 +235,15 @@ def _cut(label: str) -> Text:
     line = cell(" ".join(label.split()) or "(empty)")
     line.truncate(_LABEL_COLUMNS, overflow="ellipsis")
     return line
+
+
+def write_summaries(
+    evaluation: Evaluation, name: str, junit: Path | None, markdown: Path | None
+) -> None:
+    """Write those that were asked for; StorageError when the disk refuses."""
+    for path, text in (
+        (junit, render_junit(evaluation, name=name) if junit else ""),
+        (markdown, render_markdown(evaluation, name=name) if markdown else ""),
+    ):
+        if path is not None:
+            write_atomic(path, text.encode("utf-8", "replace"), mode=0o644)

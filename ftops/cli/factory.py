@@ -1,8 +1,4 @@
-"""Builds what commands work with: the ledger, a provider, the desk that holds them together.
-
-Imports stand inside the functions, because the OpenAI client and pydantic would otherwise load for
-every `ftops --help`.
-"""
+"""Builds what commands work with: providers, run contexts, exporters, token counters."""
 
 import contextlib
 import sys

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from ftops.cli.ask import confirm
 from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
 from ftops.cli.factory import find_chosen_provider, get_default_provider, open_provider
@@ -18,7 +17,7 @@ from ftops.cli.format import (
     to_timestamp,
 )
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
-from ftops.cli.output import Output
+from ftops.cli.output import Output, confirm
 from ftops.records import Json, RemoteFile
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="File ids.")]

@@ -1,4 +1,4 @@
-"""What people see: headers, stage lines, tables, the closing summary of a run.
+"""Formats values for the terminal: texts, tables, bytes, durations, times, paths.
 
 Everything fits 80 columns. Texts from outside pass through `cell`, which makes them harmless.
 """

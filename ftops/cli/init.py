@@ -1,5 +1,6 @@
-"""`ftops init`: the first job file for a data file."""
+"""`ftops init` and `ftops schema`: a first job file, and the JSON Schema of job files."""
 
+import json
 import os
 import re
 import tempfile
@@ -29,6 +30,7 @@ from ftops.files import write_atomic
 from ftops.records import Json, RowFormat
 from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
 from ftops.spec.plan_file import read_plan
+from ftops.spec.schema import render_schema
 from ftops.spec.starter import render_starter
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
@@ -141,3 +143,10 @@ def _relative(data_file: Path, folder: Path) -> str:
 
 def _make_name(stem: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "first-job"
+
+
+@command("schema", examples=["ftops schema > job.schema.json"])
+def schema(out: Output) -> None:
+    """Print the JSON Schema of the job file."""
+    text = render_schema()
+    out.finish_text(json.loads(text), text)

@@ -11,7 +11,7 @@ from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
 from ftops.cli.output import Output
 from ftops.cli.run import say_code
 from ftops.cli.run_view import run_document
-from ftops.cli.sending import approve
+from ftops.cli.trust import approve
 from ftops.records import Job, Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.observer import NullObserver

@@ -17,12 +17,12 @@ from typer.core import TyperGroup
 
 from ftops import __version__
 from ftops.cli.command import DEFINED, AsJson, Flags, Quiet
-from ftops.cli.failures import EXIT_CODES
+from ftops.cli.errors import EXIT_CODES
 
 COMMANDS = {
     "run": "ftops.cli.run",
     "follow": "ftops.cli.run",
-    "adopt": "ftops.cli.adopt",
+    "adopt": "ftops.cli.run",
     "check": "ftops.cli.check",
     "data check": "ftops.cli.data.check",
     "data prepare": "ftops.cli.data.prepare",
@@ -45,7 +45,7 @@ COMMANDS = {
     "compare": "ftops.cli.evaluate",
     "track": "ftops.cli.track",
     "models list": "ftops.cli.models",
-    "models show": "ftops.cli.models",
+    "models show": "ftops.cli.model_details",
     "models delete": "ftops.cli.models",
     "files list": "ftops.cli.files",
     "files delete": "ftops.cli.files",
@@ -59,15 +59,15 @@ COMMANDS = {
     "prune": "ftops.cli.prune",
     "backup": "ftops.cli.backup",
     "restore": "ftops.cli.backup",
-    "schema": "ftops.cli.schema",
+    "schema": "ftops.cli.init",
     "init": "ftops.cli.init",
     "serve": "ftops.cli.serve",
     "engine status": "ftops.cli.engine",
     "engine stop": "ftops.cli.engine",
     "engine env": "ftops.cli.engine",
-    "engine keys create": "ftops.cli.engine_keys",
-    "engine keys list": "ftops.cli.engine_keys",
-    "engine keys delete": "ftops.cli.engine_keys",
+    "engine keys create": "ftops.cli.engine",
+    "engine keys list": "ftops.cli.engine",
+    "engine keys delete": "ftops.cli.engine",
 }
 GROUPS = {
     "data": "Check, fix, split and view training data.",

@@ -1,44 +1,45 @@
-"""`ftops models`: the fine-tuned models of a provider, where each comes from, and its end."""
+"""`ftops models list` and `ftops models delete`: the fine-tuned models of a provider."""
 
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
 
-from ftops.cli.ask import confirm
 from ftops.cli.command import command
-from ftops.cli.environment import get_home, open_ledger, read_environ
+from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import (
     find_chosen_provider,
     get_default_provider,
-    get_model_info,
     open_provider,
 )
-from ftops.cli.model_card import ModelCard, render_card
-from ftops.cli.model_list import ListedModel, render_models, sort_models
-from ftops.cli.model_usage import make_usage
-from ftops.cli.named import NamedModel, find_named_model
+from ftops.cli.format import cell, make_table, to_timestamp
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
-from ftops.cli.output import Output
+from ftops.cli.output import Output, confirm
+from ftops.cli.target_model import NamedModel, find_named_model
 from ftops.clock import SystemClock
 from ftops.errors import NotFound
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
-from ftops.records import Model, ProviderSettings, RowFormat
-from ftops.reports.code_examples import Language, render_code
+from ftops.records import Json, Model, ProviderSettings
 from ftops.runs import lineage
+from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="Model name, run id or job id.")
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, run id or job id.")]
 Bases = Annotated[bool, typer.Option("--all", help="Base models, too.")]
 RunName = Annotated[
     str | None,
     typer.Option("--run-name", metavar="NAME", help="Only models of job files of that name."),
 ]
+NEAR = timedelta(days=90)  # from the end of a model on which it is shown in a warning colour
+SHOWN_HASH = 8
+_WIDE = 140  # columns from which on everything fits one line a model
 
 
 class Sort(StrEnum):
@@ -48,18 +49,49 @@ class Sort(StrEnum):
     METRIC = "metric"
 
 
-class Code(StrEnum):
-    """What code is written in."""
-
-    PYTHON = "python"
-    CURL = "curl"
-    NODE = "node"
-
-
 SortBy = Annotated[Sort, typer.Option("--sort", help="The newest or the best first.")]
-OneCode = Annotated[
-    Code | None, typer.Option("--code", help="Print nothing but the program that asks it.")
-]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model of the provider; what is None or empty is not known."""
+
+    model: Model
+    provider: ProviderSettings
+    made: ModelVersion | None = None
+    headline: PrimaryMetric | None = None
+    cost: TrainingCost | None = None
+    ends: date | None = None
+
+    @property
+    def base(self) -> str | None:
+        """What it was tuned from."""
+        return self.made.tuned.base if self.made else self.model.base
+
+    @property
+    def run_name(self) -> str | None:
+        """The name in its job file."""
+        return self.made.run.name if self.made and self.made.run else None
+
+    def to_json(self) -> dict[str, Json]:
+        """One element of the document of `ftops models list --json`."""
+        made = self.made
+        return {
+            "id": self.model.id,
+            "base_model": self.base,
+            "provider": self.provider.type,
+            "base_url": self.provider.base_url,
+            "owned_by": self.model.owned_by,
+            "created_at": to_timestamp(self.model.created_at),
+            "shutdown_date": self.model.shutdown_date,
+            "ends_on": self.ends.isoformat() if self.ends else None,
+            "run_id": made.tuned.run_id if made else None,
+            "run_name": self.run_name,
+            "job_id": made.tuned.job_id if made else None,
+            "data_sha256": (made.data_sha256 or None) if made else None,
+            "metric": self.headline.to_json() if self.headline else None,
+            "cost": self.cost.to_json() if self.cost else None,
+        }
 
 
 @command(
@@ -96,7 +128,9 @@ def list_models(
     out.finish(
         [one.to_json() for one in found],
         essential=[one.model.id for one in found],
-        human=lambda: [render_models(found, width=out.console.width, today=_today())],
+        human=lambda: [
+            render_models(found, width=out.console.width, today=SystemClock().now().date())
+        ],
     )
 
 
@@ -118,68 +152,6 @@ def _look_up(
         cost=lineage.find_training_cost(made, figures),
         ends=ends,
     )
-
-
-@command(
-    "models show",
-    examples=[
-        "ftops models show ft:ada:local:news-topics:a1b2c3d4",
-        "ftops models show news-topics --code python > ask.py",
-    ],
-)
-def show(
-    out: Output,
-    name: Name,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    code: OneCode = None,
-) -> None:
-    """Show where a model comes from, and the code that asks it.
-
-    The job file and the data that made it, its base and theirs, times, cost and figures; then a
-    program in Python, for curl and for Node, with the right separator, stop sequence, system
-    message and labels. No key is ever printed: the programs read an environment variable.
-    """
-    asked = find_chosen_provider(provider, base_url, api_key_env)
-    with open_ledger() as ledger:
-        card = _collect(ledger, find_named_model(ledger, name, asked), asked)
-    if code is not None:
-        text = render_code(card.usage, Language(code.value))
-        out.finish_text({"id": card.name, "language": code.value, "code": text}, text)
-        return
-    out.finish(card.to_json(), essential=[card.name], human=lambda: render_card(card, _today()))
-
-
-def _collect(ledger: Ledger, named: NamedModel, typed: ProviderSettings | None) -> ModelCard:
-    """What is known of the model; its provider is asked only where the ledger never met it."""
-    tuned, home = named.tuned, get_home()
-    base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION
-    if tuned is None:
-        with open_provider(named.provider, typed=typed) as source:
-            found = source.get_model(named.name)
-            row_format = source.row_format(named.name)
-        base, shutdown_date = found.base, found.shutdown_date
-    figures = get_model_info(named.provider, base or named.name)
-    generations = lineage.trace_lineage(ledger, tuned) if tuned else []
-    evaluation = lineage.find_evaluation(named.run, home) if named.run else None
-    is_whole = named.run is None or named.run.fine_tuned_model == named.name
-    return ModelCard(
-        name=named.name,
-        provider=named.provider,
-        base=base,
-        lineage=generations,
-        headline=lineage.find_primary_metric(evaluation, "" if is_whole else named.name),
-        cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
-        ends=lineage.find_shutdown_date(shutdown_date, figures),
-        checkpoints=lineage.list_checkpoints(generations[-1]) if generations else [],
-        usage=make_usage(named, row_format, home=home, environ=read_environ()),
-        home=home,
-    )
-
-
-def _today() -> date:
-    return SystemClock().now().date()
 
 
 @command(
@@ -244,3 +216,102 @@ def _is_there(source: Provider, name: str) -> bool:
 def _unique(models: Iterable[NamedModel]) -> list[NamedModel]:
     """Each model once, in the order given."""
     return list({model.name: model for model in models}.values())
+
+
+def sort_models(found: Sequence[ListedModel], *, by_metric: bool) -> list[ListedModel]:
+    """The newest first, or the best; then models without the metric stand last."""
+    newest = sorted(found, key=lambda one: one.model.created_at, reverse=True)
+    if not by_metric:
+        return newest
+    return sorted(newest, key=lambda one: -one.headline.figure.value if one.headline else 1.0)
+
+
+def render_models(found: Sequence[ListedModel], *, width: int, today: date) -> RenderableType:
+    """A line a model where there is room for it; else three, the name first, so that no part of
+    what has to be copied is broken."""
+    if not found:
+        return "The provider has no fine-tuned models."
+    if width >= _WIDE:
+        return _render_table(found, today)
+    return Group(*(_render_block(one, today) for one in found))
+
+
+def describe_headline(headline: PrimaryMetric | None) -> str:
+    """The metric with its interval: accuracy 94.4% (90.0-97.2)."""
+    if headline is None:
+        return ""
+    return f"{headline.metric} {describe_figure(headline)}"
+
+
+def describe_figure(headline: PrimaryMetric) -> str:
+    """A share as a percentage; other figures as they are."""
+    figure = headline.figure
+    bounds = [bound for bound in (figure.low, figure.high) if bound is not None]
+    is_share = all(0 <= value <= 1 for value in (figure.value, *bounds))
+    value = f"{figure.value:.1%}" if is_share else f"{figure.value:.3g}"
+    if len(bounds) < 2:
+        return value
+    shown = [f"{100 * bound:.1f}" if is_share else f"{bound:.3g}" for bound in bounds]
+    return f"{value} ({'-'.join(shown)})"
+
+
+def describe_cost(cost: TrainingCost | None) -> str:
+    """In dollars; whether it is an estimate."""
+    if cost is None:
+        return ""
+    digits = 2 if cost.usd == 0 or cost.usd >= 0.01 else 4
+    return f"{'about ' if cost.tokens is None and cost.usd else ''}${cost.usd:,.{digits}f}"
+
+
+def describe_end(ends: date | None, today: date) -> Text:
+    """The day on which a model ends, in a warning colour when it is near or past."""
+    if ends is None:
+        return Text()
+    if ends <= today:
+        return Text(f"ended {ends}", style="red")
+    return Text(f"ends {ends}", style="yellow" if ends - today <= NEAR else "")
+
+
+def _render_table(found: Sequence[ListedModel], today: date) -> RenderableType:
+    whole = ("model", "base", "provider", "run", "data", "metric", "cost", "created", "until")
+    table = make_table(*whole, right=("cost",), whole=whole)
+    for one in found:
+        table.add_row(
+            cell(one.model.id, "green"),
+            cell(one.base),
+            cell(one.provider.type),
+            cell(one.made.tuned.run_id if one.made else "", "cyan"),
+            cell(one.made.data_sha256[:SHOWN_HASH] if one.made else ""),
+            cell(describe_headline(one.headline)),
+            cell(describe_cost(one.cost)),
+            cell(_moment(one.model.created_at)),
+            describe_end(one.ends, today),
+        )
+    return table
+
+
+def _render_block(one: ListedModel, today: date) -> RenderableType:
+    made = one.made
+    sha256 = made.data_sha256[:SHOWN_HASH] if made else ""
+    origin = [
+        cell(f"{one.base or 'a base model'}, {one.provider.type}"),
+        cell(made.tuned.run_id if made else "", "cyan"),
+        cell(f"data {sha256}" if sha256 else ""),
+    ]
+    figures = [
+        cell(describe_headline(one.headline)),
+        cell(describe_cost(one.cost)),
+        cell(_moment(one.model.created_at)),
+        describe_end(one.ends, today),
+    ]
+    return Group(cell(one.model.id, "green"), _join(origin), _join(figures))
+
+
+def _join(parts: Sequence[Text]) -> Text:
+    line = Text("  ")
+    line.append_text(Text("  ").join(part for part in parts if part.plain))
+    return line
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")

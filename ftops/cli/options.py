@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ftops.errors import StorageError
+
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -72,3 +74,13 @@ class TrustOptions:
 
 
 NO_TRUST = TrustOptions()
+
+
+def check_output_path(target: Path, source: Path | None) -> None:
+    """StorageError where nothing can be written at `target`, or it is what is read."""
+    if target.is_dir():
+        raise StorageError(f"{target}: is a folder", hint="Name a file in it.")
+    if source is not None and target.exists() and source.exists() and target.samefile(source):
+        raise StorageError(
+            f"{target}: is the file that is read, and would be lost", hint="Name another file."
+        )

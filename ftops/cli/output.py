@@ -8,16 +8,19 @@ becomes a control sequence or rich markup. Pipes get the text as it is.
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
+import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ftops.errors import FtopsError
 from ftops.records import Json
 
 # control characters but for tab and new line, and those that turn the direction of writing
@@ -189,3 +192,25 @@ def _open_console(stream: TextIO) -> Console:
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+class NotConfirmed(FtopsError):
+    """Nothing was done, because nobody said yes."""
+
+
+def confirm(out: Output, verb: str, names: Sequence[str], *, yes: bool) -> None:
+    """Return when the user agrees; NotConfirmed when they do not, or cannot be asked."""
+    if yes:
+        return
+    listed = ", ".join(names)
+    if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
+        raise NotConfirmed(
+            f"nothing was deleted: nobody can be asked about {listed}",
+            hint="Give --yes to delete without a question.",
+        )
+    try:
+        agreed = typer.confirm(f"{verb} {clean(listed)}?", err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        agreed = False
+    if not agreed:
+        raise NotConfirmed("nothing was deleted")

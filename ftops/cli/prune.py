@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from ftops.cli.ask import confirm
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import open_providers
@@ -20,7 +19,7 @@ from ftops.cli.format import (
     render_moment,
 )
 from ftops.cli.options import Yes
-from ftops.cli.output import Mode, Output
+from ftops.cli.output import Mode, Output, confirm
 from ftops.cli.run_view import run_document
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger

@@ -1,39 +1,44 @@
-"""`ftops run` and `ftops follow`: a job file's whole life, and the rest of it."""
+"""`ftops run`, `ftops follow` and `ftops adopt`: from a job file or a job to a finished run."""
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ftops.cli.check import show_preview
-from ftops.cli.closing import collect, render_closing
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
-from ftops.cli.factory import open_run_context
-from ftops.cli.failures import Interrupted
+from ftops.cli.errors import Interrupted
+from ftops.cli.evaluation_view import write_summaries
+from ftops.cli.factory import find_chosen_provider, get_default_provider, open_run_context
 from ftops.cli.format import quote, render_path
-from ftops.cli.job_file import load_job_to_run
+from ftops.cli.job_file import load_job_file, load_job_to_run
 from ftops.cli.options import (
     NO_TRUST,
     AllowOutside,
     AllowPrivate,
+    ApiKeyEnv,
+    BaseUrl,
     JUnitFile,
     MarkdownFile,
     Overrides,
+    ProviderName,
     RunRef,
     TrustOptions,
 )
 from ftops.cli.output import Mode, Output
+from ftops.cli.progress import watching
 from ftops.cli.run_all import Wishes, run_all
-from ftops.cli.sending import approve, check_keys, show_sending
-from ftops.cli.summaries import write_summaries
-from ftops.cli.watch import watching
+from ftops.cli.show import collect, render_closing
+from ftops.cli.trust import approve, approve_typed, check_keys, show_sending
 from ftops.errors import FtopsError
 from ftops.evaluation.requirements import raise_if_missed
 from ftops.ledger.ledger import Ledger
 from ftops.records import Json, ProviderSettings, Run, RunStatus
+from ftops.runs.adopt import adopt_job, find_run_to_reopen
 from ftops.runs.commands import list_run_arguments
 from ftops.runs.context import RunContext
 from ftops.runs.observer import Observer
@@ -68,6 +73,16 @@ Retry = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be sent and what it costs; send nothing.")
 ]
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The provider's id of the job.")]
+AdoptedJobFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[JOB.yaml]",
+        help="The job file that it belongs to, if there is one.",
+        show_default=False,
+    ),
+]
+_LEGACY = "ft-"  # how the ids of jobs of the legacy protocol begin
 
 
 @command(
@@ -257,3 +272,52 @@ def _interrupted(run: Run) -> Interrupted:
         f"stopped watching; the job {run.job_id} goes on at the provider",
         hint=quote("ftops", "follow", run.id),
     )
+
+
+@command(
+    "adopt",
+    examples=["ftops adopt ftjob-abc123 --provider openai", "ftops adopt ftjob-abc123 job.yaml"],
+)
+def adopt(
+    out: Output,
+    job_id: JobId,
+    job_file: AdoptedJobFile = None,
+    provider: ProviderName = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    detach: Detach = False,
+    allow_outside: AllowOutside = False,
+    trusting: TrustOptions = NO_TRUST,
+) -> None:
+    """Make a run of a job that was created elsewhere, and follow it.
+
+    From a web page, another tool, or a ledger that is lost. Nothing is uploaded or created: the job
+    is followed, and its results are fetched. With its job file, the model is evaluated, too.
+    """
+    with open_ledger() as ledger:
+        known = find_run_to_reopen(job_id, ledger)
+    job = load_job_file(job_file, [], allow_outside=allow_outside) if job_file else None
+    if job:
+        approve(out, job, trusting)
+        say_code(out, list_code(job.spec, job.path))
+    if known:
+        settings = known.provider
+    elif job:
+        settings = job.spec.provider_settings()
+    else:
+        typed = find_chosen_provider(provider, base_url, api_key_env)
+        settings = _find_settings(job_id, typed)
+        approve_typed(settings, trusting)
+    drive_shown(
+        out,
+        settings,
+        lambda desk: adopt_job(
+            job_id, desk, settings, lambda path: load_job_file(path, []), job_file=job
+        ),
+        detach=detach,
+    )
+
+
+def _find_settings(job_id: str, chosen: ProviderSettings | None) -> ProviderSettings:
+    settings = chosen or get_default_provider()
+    return replace(settings, protocol="legacy") if job_id.startswith(_LEGACY) else settings

@@ -1,26 +1,29 @@
-"""`ftops run --all`: every job file of a folder, some at once, in one table."""
+"""`ftops run --all`: every job file of a folder, several in parallel, in one table."""
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+from rich.console import RenderableType
+from rich.live import Live
 
-from ftops.cli.board import Board, watching_all
 from ftops.cli.environment import open_ledger
+from ftops.cli.errors import Interrupted, choose_exit_code, error_document
 from ftops.cli.factory import open_desks
-from ftops.cli.failures import Interrupted, choose_exit_code, error_document
-from ftops.cli.format import quote, render_path
+from ftops.cli.format import cell, describe_status, make_table, quote, render_bytes, render_path
 from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import NO_TRUST, TrustOptions
-from ftops.cli.output import Output
-from ftops.cli.run_view import run_document
-from ftops.cli.sending import approve, check_keys
+from ftops.cli.output import Mode, Output
+from ftops.cli.run_view import describe_outcome, run_document
+from ftops.cli.trust import approve, check_keys
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
 from ftops.evaluation.requirements import check_run_requirements
 from ftops.ledger.ledger import Ledger
-from ftops.records import Json, ProviderSettings, Run
+from ftops.records import JobEvent, Json, ProviderSettings, Run, Stage, StageRecord, StageStatus
 from ftops.runs.context import RunContext
 from ftops.runs.observer import Observer
 from ftops.runs.open_run import drive, open_run
@@ -28,6 +31,7 @@ from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
 from ftops.spec.named_paths import list_code
 
 MakeDesk = Callable[[ProviderSettings, Observer], RunContext]
+_LOUD_LEVELS = ("warn", "error")  # levels of events that get a line among those of other runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,91 @@ class Wishes:
     trusting: TrustOptions = NO_TRUST
 
 
+class MultiRunView:
+    """The rows of all runs, in the order of their job files."""
+
+    def __init__(self, out: Output, names: Sequence[str]) -> None:
+        self._out = out
+        self._rows = [_RunRow(name) for name in names]
+        self._lock = threading.Lock()
+        self._changed = True
+        self.live: Live | None = None
+
+    @property
+    def out(self) -> Output:
+        return self._out
+
+    @property
+    def runs(self) -> list[Run | None]:
+        """The runs as they were opened; None where none was."""
+        return [row.run for row in self._rows]
+
+    def observe(self, index: int) -> Observer:
+        """Who watches the run in that row."""
+        return _RowObserver(self, index)
+
+    def end(self, index: int, ending: TaskResult) -> None:
+        """The row's run has come to its end, or cannot go on."""
+        row, error = self._rows[index], ending.error
+        if isinstance(error, FtopsError):
+            status, doing = "failed", error.message.partition("\n")[0]  # the rest follows below
+        else:
+            status, doing = (ending.run.status.value if ending.run else "failed"), row.doing
+            doing = (ending.run.fine_tuned_model or doing) if ending.run else str(error)
+        self.note(index, status=status, doing=doing, line=f"{status}  {doing}")
+
+    def note(
+        self,
+        index: int,
+        *,
+        run: Run | None = None,
+        status: str | None = None,
+        doing: str | None = None,
+        line: str = "",
+    ) -> None:
+        """Take down what changed in a row; `line` is what a pipe gets of it."""
+        with self._lock:
+            row = self._rows[index]
+            row.run, row.status = run or row.run, status or row.status
+            row.doing = row.doing if doing is None else doing
+            self._changed = True
+            if line and self.live is None and self._out.mode is not Mode.QUIET:
+                with contextlib.suppress(OSError, ValueError):  # watching may end, runs go on
+                    self._out.show(f"{row.name}: {line}")
+
+    def refresh(self) -> None:
+        """Draw the table anew if something has changed."""
+        if self.live is None or not self._changed:
+            return
+        self._changed = False
+        with contextlib.suppress(OSError, ValueError):
+            self.live.update(self.render(), refresh=True)
+
+    def render(self) -> RenderableType:
+        """One line a job file."""
+        table = make_table("job file", "run", "status", "", whole=("run", "status"))
+        with self._lock:
+            for row in self._rows:
+                table.add_row(
+                    cell(row.name),
+                    cell(row.run.id if row.run else "", "cyan"),
+                    describe_status(row.status),
+                    cell(row.doing),
+                )
+        return table
+
+    def render_closing(self) -> list[RenderableType]:
+        """The table as it is left behind."""
+        return [self.render()]
+
+
 def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
     """Run the folder's job files and leave with the worst of their exit codes."""
     paths = find_job_files(folder)
     clock = ThrottledClock(SystemClock())
-    board = Board(out, [render_path(path.absolute()) for path in paths])
+    board = MultiRunView(out, [render_path(path.absolute()) for path in paths])
     with open_ledger() as ledger:
-        with open_desks(ledger, clock) as make_desk, watching_all(board):
+        with open_desks(ledger, clock) as make_desk, show_runs(board):
 
             def start(index: int) -> Run:
                 return _run_one(out, paths[index], board.observe(index), make_desk, wishes)
@@ -109,7 +191,7 @@ def _run_one(
     return run
 
 
-def _interrupted(folder: Path, wishes: Wishes, board: Board, ledger: Ledger) -> Interrupted:
+def _interrupted(folder: Path, wishes: Wishes, board: MultiRunView, ledger: Ledger) -> Interrupted:
     runs = [ledger.get_run(run.id) for run in board.runs if run is not None]
     going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
@@ -129,7 +211,7 @@ def _finish(
     paths: list[Path],
     runs: list[Run | None],
     endings: list[TaskResult],
-    board: Board,
+    board: MultiRunView,
 ) -> None:
     for ending in endings:
         if ending.error is not None and not isinstance(ending.error, FtopsError):
@@ -160,3 +242,70 @@ def _to_document(path: Path, run: Run | None, ending: TaskResult) -> dict[str, J
     if isinstance(ending.error, FtopsError):
         document["error"] = error_document(ending.error)
     return document
+
+
+@dataclass(slots=True)
+class _RunRow:
+    """What is known of one job file's run."""
+
+    name: str
+    run: Run | None = None
+    status: str = "waiting"
+    doing: str = ""
+
+
+class _RowObserver:
+    """Hands what one run tells to its row."""
+
+    def __init__(self, board: MultiRunView, index: int) -> None:
+        self._board = board
+        self._index = index
+        self._stage = ""
+
+    def on_run_open(self, run: Run, *, resumed: bool) -> None:
+        how = "goes on" if resumed else "begins"
+        self._board.note(self._index, run=run, status=run.status.value, line=f"{run.id} {how}")
+
+    def on_stage_start(self, stage: Stage, attempt: int) -> None:
+        self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
+        self._board.note(self._index, status="running", doing=self._stage)
+
+    def on_stage_end(self, record: StageRecord) -> None:
+        if record.status is StageStatus.FAILED:
+            return  # the reason follows as the error
+        said = f"{record.stage.value} {record.status.value}"
+        outcome = describe_outcome(record)
+        self._board.note(self._index, doing=said, line=f"{said}  {outcome}".rstrip())
+
+    def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+        render = render_bytes if unit == "bytes" else "{:g}".format
+        amount = render(done) if total is None else f"{render(done)} of {render(total)}"
+        words = amount if unit == "bytes" else f"{amount} {unit}"
+        self._board.note(self._index, doing=f"{stage.value}: {words}")
+
+    def on_job_status(self, status: str) -> None:
+        self._board.note(self._index, doing=f"{self._stage}: {status}", line=f"job {status}")
+
+    def on_event(self, event: JobEvent) -> None:
+        if event.level in _LOUD_LEVELS:
+            self._board.note(self._index, line=event.message)
+
+    def on_note(self, text: str) -> None:
+        self._board.note(self._index, doing=text, line=f"note: {text}")
+
+
+@contextlib.contextmanager
+def show_runs(board: MultiRunView) -> Iterator[None]:
+    """Let the board be seen for as long as the block lasts."""
+    out = board.out
+    if out.mode is Mode.QUIET or not out.console.is_terminal:
+        yield
+        return
+    # What is left behind is the closing table alone.
+    with Live(console=out.console, auto_refresh=False, transient=True) as live:
+        board.live = live
+        board.refresh()
+        try:
+            yield
+        finally:
+            board.live = None

@@ -1,4 +1,4 @@
-"""What each stage found out, in a few words for people."""
+"""A run, its stages and its events, as text and as JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias

@@ -1,10 +1,13 @@
-"""`ftops show`: everything about one run."""
+"""`ftops show`, and the summary at the end of `ftops run`: everything about one run."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 from rich.console import RenderableType
+from rich.text import Text
 
-from ftops.cli.closing import Report, collect, describe_pruned, next_commands
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.evaluation_view import render_evaluation
@@ -14,23 +17,90 @@ from ftops.cli.format import (
     heading,
     indent,
     make_table,
+    quote,
     render_commands,
     render_moment,
     render_pairs,
+    render_path,
     render_seconds,
     render_short_moment,
     to_timestamp,
 )
 from ftops.cli.options import RunRef
 from ftops.cli.output import Output
-from ftops.cli.run_view import describe_event, describe_outcome, event_document, render_header
-from ftops.ledger.ledger import Move, RemoteCall
-from ftops.records import JobEvent, Json, StageRecord
+from ftops.cli.run_view import (
+    describe_event,
+    describe_outcome,
+    event_document,
+    is_built_in,
+    render_header,
+    render_stage_times,
+    run_document,
+    stage_document,
+)
+from ftops.cli.training_view import list_findings, render_results, render_single
+from ftops.data.rows import read_rows
+from ftops.errors import BadAnswer, FtopsError, RunError
+from ftops.evaluation.result import Evaluation
+from ftops.ledger.ledger import Ledger, Move, RemoteCall
+from ftops.records import (
+    JobEvent,
+    Json,
+    Prompt,
+    Run,
+    RunStatus,
+    StageRecord,
+    TunedModel,
+)
+from ftops.reports.results import ResultRow
+from ftops.reports.training import make_training
 from ftops.runs import export, notifications
+from ftops.runs.commands import list_run_arguments
+from ftops.runs.open_run import load_evaluation, load_results
+from ftops.runs.training_data import read_training_facts
 
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"
 _ELSEWHERE = {export.CALL: "Trackers that were told", notifications.CALL: "Notices"}
+_LOOKED_AT = 50  # rows among which the example prompt is chosen
+_HONEST = (
+    "This small model was trained from random weights: it learned the format and\n"
+    "the labels of its data, not English. Rehearse with it; judge nothing else by it."
+)
+_LAST_FIGURES = {
+    "train_loss": "train_loss",
+    "train_accuracy": "train_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_accuracy": "valid_mean_token_accuracy",
+    "full_valid_loss": "full_valid_loss",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run with all that the ledger and its folder know of it."""
+
+    run: Run
+    stages: Sequence[StageRecord]
+    results: Sequence[ResultRow]
+    evaluation: Evaluation | None
+    model: TunedModel | None
+    home: Path
+
+    def to_json(self) -> dict[str, Json]:
+        """The document of `ftops run --json`, `follow --json` and `show --json`."""
+        return {
+            **run_document(self.run),
+            "model_deleted_at": to_timestamp(self.model.deleted_at) if self.model else None,
+            "metrics": metrics_document(self.results, self.evaluation),
+            "evaluation": self.evaluation.to_json() if self.evaluation else None,
+            "stages": [stage_document(record) for record in self.stages],
+        }
+
+    @property
+    def essential(self) -> list[str]:
+        """The name of the model, once there is one; until then the run id."""
+        return [self.run.fine_tuned_model or self.run.id]
 
 
 @command("show", examples=["ftops show run-20261122-1407-k3f9", "ftops show news-topics"])
@@ -143,3 +213,134 @@ def group_calls(calls: Sequence[RemoteCall]) -> dict[str, list[RemoteCall]]:
     for call in calls:
         grouped.setdefault(_ELSEWHERE.get(call.name, _AT_PROVIDER), []).append(call)
     return grouped
+
+
+def collect(run: Run, ledger: Ledger, home: Path) -> Report:
+    """Read everything about the run; asks no provider."""
+    return Report(
+        run=run,
+        stages=ledger.list_stages(run.id),
+        results=_find_results(run, home),
+        evaluation=load_evaluation(run, home),
+        model=ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
+        home=home,
+    )
+
+
+def render_closing(report: Report) -> Iterator[RenderableType]:
+    """Times, curve, results, evaluation, the model's name, and what to type next."""
+    yield heading("Stages")
+    yield render_stage_times(report.stages)
+    yield from render_training(report)
+    if report.evaluation is not None:
+        yield from render_evaluation(report.evaluation)
+    if report.run.fine_tuned_model:
+        yield heading("Model")
+        yield indent(cell(report.run.fine_tuned_model, "bold green"))
+        if report.model and report.model.deleted_at:
+            moment = render_moment(report.model.deleted_at)
+            yield indent(Text(f"It was deleted on {moment}.", style="yellow"))
+        elif is_built_in(report.run):
+            yield indent(Text(_HONEST, style="dim"))
+    if pruned := describe_pruned(report.run):
+        yield Text(f"\nIts files were {pruned}.", style="yellow")
+    yield heading("Next")
+    yield from render_commands(next_commands(report))
+
+
+def render_training(report: Report) -> Iterator[RenderableType]:
+    """The curve, what it says, and a few rows of the results, as far as there are any."""
+    training = make_training(report.results, read_training_facts(report.stages))
+    findings = list_findings(training, report.evaluation)
+    yield from render_single(training, findings)
+    if report.results:
+        yield heading("Results")
+        yield indent(render_results(training.rows))
+
+
+def next_commands(report: Report) -> list[str]:
+    """What to type next, complete and ready to copy."""
+    run = report.run
+    model = run.fine_tuned_model
+    again = list_run_arguments(run, job_file=render_path(run.job_file))
+    if run.status in (RunStatus.FAILED, RunStatus.CANCELLED) and not run.ended_before_job:
+        return [quote("ftops", *again, "--retry")]
+    if report.model and report.model.deleted_at:
+        return [quote("ftops", *again, "--new")]
+    if model is None:
+        return [quote("ftops", "follow", run.id), quote("ftops", "cancel", run.id)]
+    separator = report.model.separator if report.model else ""
+    prompt = find_example_prompt(run, report.home, separator)
+    # A page wants an extra, Markdown does not.
+    page = "html" if find_spec("vl_convert") and find_spec("jinja2") else "md"
+    figures = [quote("ftops", "report", run.id, "-o", f"{run.name}.{page}")]
+    return [
+        quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
+        *(figures if run.pruned_at is None else ()),
+        quote("ftops", "models", "delete", model),
+    ]
+
+
+def _find_results(run: Run, home: Path) -> Sequence[ResultRow]:
+    try:
+        return load_results(run, home)
+    except (RunError, BadAnswer):  # none yet, or none that can be read: the stage has said so
+        return ()
+
+
+def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
+    """A short prompt of one line from the run's own data, without its separator."""
+    for name in ("validation.jsonl", "train.jsonl"):
+        path = home / "runs" / run.id / name
+        try:
+            prompts = [
+                text
+                for row, _ in zip(read_rows(path), range(_LOOKED_AT), strict=False)
+                if (text := _last_words(row.prompt, separator)).strip() and "\n" not in text
+            ]
+        except FtopsError:
+            continue
+        if prompts:
+            return min(prompts, key=len)
+    return None
+
+
+def _last_words(prompt: Prompt, separator: str) -> str:
+    """What the user would type: the last message of a chat, or the prompt without separator."""
+    if not isinstance(prompt, str):
+        return prompt[-1].content if prompt else ""
+    return prompt.removesuffix(separator)
+
+
+def describe_pruned(run: Run) -> str | None:
+    if run.pruned_at is None:
+        return None
+    return f"removed by `ftops prune` on {render_moment(run.pruned_at)}"
+
+
+def metrics_document(rows: Sequence[ResultRow], evaluation: Evaluation | None) -> dict[str, Json]:
+    """The last figure of each kind, and how the model did on the evaluation file."""
+    document: dict[str, Json] = {"steps": rows[-1].step if rows else None}
+    for name, title in _LAST_FIGURES.items():
+        known = (figure for row in reversed(rows) if (figure := getattr(row, name)) is not None)
+        document[title] = next(known, None)
+    return document | _evaluation_figures(evaluation)
+
+
+def _evaluation_figures(evaluation: Evaluation | None) -> dict[str, Json]:
+    """How the tuned model did, in a few figures; all of it stands under `evaluation`."""
+    first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
+    names = ("rows", "primary_metric", "value", "low", "high", "passed")
+    if evaluation is None or first is None:
+        return dict.fromkeys((*names, "accuracy"))
+    figure = first.metrics.get(evaluation.primary_metric)
+    accuracy = first.metrics.get("accuracy")
+    return {
+        "rows": evaluation.rows,
+        "primary_metric": evaluation.primary_metric,
+        "value": figure.value if figure else None,
+        "low": figure.low if figure else None,
+        "high": figure.high if figure else None,
+        "passed": evaluation.passed if evaluation.requirements else None,
+        "accuracy": accuracy.value if accuracy else None,
+    }

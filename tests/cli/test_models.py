@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.named import find_named_model, near_names_shown
+from ftops.cli.target_model import find_named_model, near_names_shown
 from ftops.errors import NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.records import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.training_views import choose_loss
+from ftops.cli.training_view import choose_loss
 from ftops.errors import JobCancelled
 from ftops.records import Checkpoint, Run
 from ftops.reports.results import ResultRow, parse_results, render_csv

@@ -86,7 +86,7 @@ def test_the_log_of_that_life_has_every_failure(house: House, proxy: TelltalePro
 def test_a_bug_report_holds_no_key(house: House) -> None:
     house.home.mkdir(exist_ok=True)
     program = (
-        "import sys\nfrom ftops.cli.failures import reported\n"
+        "import sys\nfrom ftops.cli.errors import reported\n"
         "from ftops.cli.output import Mode, Output\n"
         "with reported(Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr)):\n"
         f"    raise ZeroDivisionError('the key is {KEY} and plain-secret-words')\n"

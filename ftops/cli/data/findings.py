@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ftops import __version__
 from ftops.cli.data.next_steps import render_next
-from ftops.cli.failures import KNOWN_ERROR
+from ftops.cli.errors import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
 from ftops.data.examining.examination import Verdict
 from ftops.data.findings import Finding, Severity, count_severity

@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ftops.cli.ask import Refused
 from ftops.cli.data.findings import Examined
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import open_provider
-from ftops.cli.output import Mode, Output, clean
+from ftops.cli.output import Mode, NotConfirmed, Output, clean
 from ftops.clock import Clock, SystemClock
 from ftops.data.checks.moderation import find_flagged
 from ftops.data.reading.options import ReadOptions
@@ -46,7 +45,7 @@ def prepare_moderation(
 ) -> Moderation:
     """What `--moderate` means with these files, before any of them is read.
 
-    ProviderError when that provider judges no texts, Refused when nobody could be asked, and
+    ProviderError when that provider judges no texts, NotConfirmed when nobody could be asked, and
     DatasetError for standard input, which is read twice here.
     """
     settings = ProviderSettings(type=provider)
@@ -54,7 +53,7 @@ def prepare_moderation(
     check_is_file(*map(Path, files))
     host = urlsplit(get_base_url(settings, read_environ())).netloc
     if not yes and not _is_interactive(out):
-        raise Refused(
+        raise NotConfirmed(
             f"nothing was sent: nobody can be asked whether the texts may go to {host}",
             hint="Give --yes to send them without a question, or leave --moderate out.",
         )
@@ -110,7 +109,9 @@ def _ask(moderation: Moderation, examined: list[Examined]) -> None:
     except typer.Abort:  # Ctrl-C, or the end of the input
         agreed = False
     if not agreed:
-        raise Refused("nothing was sent", hint="Leave --moderate out to check on this machine.")
+        raise NotConfirmed(
+            "nothing was sent", hint="Leave --moderate out to check on this machine."
+        )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ftops.cli.ask import Refused
 from ftops.cli.command import command
 from ftops.cli.data.aims import find_task, parse_target
 from ftops.cli.data.fixes import render_fix
@@ -18,7 +17,7 @@ from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
 from ftops.cli.data.options import OneSource, Private, Reading, Target, Task
 from ftops.cli.data.targets import Targets, check_targets, choose_targets
 from ftops.cli.environment import read_environ
-from ftops.cli.output import Mode, Output
+from ftops.cli.output import Mode, NotConfirmed, Output
 from ftops.data.checks.registry import get_rules
 from ftops.data.fixes.registry import KNOWN_STEPS
 from ftops.data.plans.planner import (
@@ -232,6 +231,6 @@ def make_question(out: Output, unit: str) -> Ask:
         try:
             return typer.confirm("Do this?", default=True, err=True)
         except typer.Abort:
-            raise Refused("nothing was written") from None
+            raise NotConfirmed("nothing was written") from None
 
     return ask

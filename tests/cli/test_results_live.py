@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
 
-from ftops.cli.live_curve import LiveCurve, drawing
 from ftops.cli.output import Mode, Output
+from ftops.cli.results import LiveCurve, show_curve
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobEvent, Stage, StageRecord, StageStatus
-from tests.cli.test_views import RUN, render
-from tests.cli.test_watch import Closed, Terminal
+from tests.cli.test_progress import Closed, Terminal
+from tests.cli.test_show import RUN, render
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def event(step: int, **figures: float) -> JobEvent:
 
 def follow(stdout: io.StringIO, mode: Mode, known: Sequence[JobEvent] = ()) -> str:
     ledger = cast(Ledger, SimpleNamespace(list_events=lambda _run_id: known))
-    with drawing(Output(mode, stdout=stdout, stderr=io.StringIO()), ledger, RUN) as observer:
+    with show_curve(Output(mode, stdout=stdout, stderr=io.StringIO()), ledger, RUN) as observer:
         observer.on_stage_start(Stage.FOLLOW, 1)
         observer.on_job_status("running")
         for step in range(1, 101):

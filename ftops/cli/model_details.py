@@ -1,13 +1,22 @@
-"""Everything about one model: for `ftops models show`."""
+"""`ftops models show`: where a model comes from, and code that uses it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from ftops.cli.command import command
+from ftops.cli.environment import get_home, open_ledger, read_environ
+from ftops.cli.factory import (
+    find_chosen_provider,
+    get_model_info,
+    open_provider,
+)
 from ftops.cli.format import (
     cell,
     heading,
@@ -17,10 +26,19 @@ from ftops.cli.format import (
     render_path,
     to_timestamp,
 )
-from ftops.cli.model_list import describe_cost, describe_end, describe_headline
+from ftops.cli.models import describe_cost, describe_end, describe_headline
+from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
+from ftops.cli.output import Output
 from ftops.cli.run_view import render_stage_times, stage_document
-from ftops.records import Checkpoint, Json, ProviderSettings, Stage
+from ftops.cli.show import find_example_prompt
+from ftops.cli.target_model import NamedModel, find_named_model
+from ftops.clock import SystemClock
+from ftops.data.plans.inference import find_labels, find_question_steps
+from ftops.ledger.ledger import Ledger
+from ftops.providers.address import KEY_VARIABLE, get_base_url
+from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat, Stage
 from ftops.reports.code_examples import Language, Usage, render_code
+from ftops.runs import lineage
 from ftops.runs.context import get_run_folder
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost, read_job_file
 from ftops.spec.notify import hide_in_spec
@@ -28,6 +46,13 @@ from ftops.stage_results import PreparedFile
 
 _UPLOADED_AS = {"train": "training_file", "validation": "validation_file"}
 _SHOWN_HASH = 12
+POINT_AT_ENGINE = 'eval "$(ftops engine env)"'
+_PROMPT = "Your prompt"
+_MAX_TOKENS = 64
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, run id or job id.")]
+CodeLanguage = Annotated[
+    Language | None, typer.Option("--code", help="Print nothing but the program that asks it.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +233,124 @@ def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
         if run
         else None,
     }
+
+
+def make_usage(
+    named: NamedModel, row_format: RowFormat, *, home: Path, environ: Mapping[str, str]
+) -> Usage:
+    """How the model is asked, with a short prompt of its own data where there is one.
+
+    `row_format` is that of a model which the ledger does not know.
+    """
+    tuned, settings = named.tuned, named.provider
+    separator = tuned.separator if tuned else ""
+    found = find_example_prompt(named.run, home, separator) if named.run else None
+    is_local = settings.type == "local"
+    return Usage(
+        model=named.name,
+        row_format=tuned.row_format if tuned else row_format,
+        prompt=found or _PROMPT,
+        key_env=settings.api_key_env or KEY_VARIABLE,
+        base_url=None if is_local else get_base_url(settings, environ),
+        set_up=POINT_AT_ENGINE if is_local else "",
+        separator=separator,
+        stop=tuned.stop if tuned else None,
+        system=_find_system(named),
+        max_tokens=_find_max_tokens(named),
+        labels=dict(find_labels(named.plan)),
+        headers={} if is_local else _find_headers(settings, environ),
+        notes=_list_notes(named),
+    )
+
+
+def _find_headers(settings: ProviderSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Who pays, as every request says it."""
+    named = {
+        "OpenAI-Organization": settings.organization or environ.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": settings.project or environ.get("OPENAI_PROJECT_ID"),
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _find_system(named: NamedModel) -> str | None:
+    prepare = named.run.spec.get("prepare") if named.run else None
+    system = prepare.get("system") if isinstance(prepare, dict) else None
+    return system if isinstance(system, str) else None
+
+
+def _find_max_tokens(named: NamedModel) -> int:
+    evaluate = named.run.spec.get("evaluate") if named.run else None
+    most = evaluate.get("max_tokens") if isinstance(evaluate, dict) else None
+    return most if isinstance(most, int) else _MAX_TOKENS
+
+
+def _list_notes(named: NamedModel) -> tuple[str, ...]:
+    steps = find_question_steps(named.plan)
+    if not steps:
+        return ()
+    return (
+        f"The data's plan has changed prompts, too ({', '.join(steps)}):"
+        " `ftops complete` does the same to yours, this code does not.",
+    )
+
+
+@command(
+    "models show",
+    examples=[
+        "ftops models show ft:ada:local:news-topics:a1b2c3d4",
+        "ftops models show news-topics --code python > ask.py",
+    ],
+)
+def show(
+    out: Output,
+    name: Name,
+    provider: ProviderName = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    code: CodeLanguage = None,
+) -> None:
+    """Show where a model comes from, and the code that asks it.
+
+    The job file and the data that made it, its base and theirs, times, cost and figures; then a
+    program in Python, for curl and for Node, with the right separator, stop sequence, system
+    message and labels. No key is ever printed: the programs read an environment variable.
+    """
+    asked = find_chosen_provider(provider, base_url, api_key_env)
+    with open_ledger() as ledger:
+        card = _collect(ledger, find_named_model(ledger, name, asked), asked)
+    if code is not None:
+        text = render_code(card.usage, code)
+        out.finish_text({"id": card.name, "language": code.value, "code": text}, text)
+        return
+    out.finish(
+        card.to_json(),
+        essential=[card.name],
+        human=lambda: render_card(card, SystemClock().now().date()),
+    )
+
+
+def _collect(ledger: Ledger, named: NamedModel, typed: ProviderSettings | None) -> ModelCard:
+    """What is known of the model; its provider is asked only where the ledger never met it."""
+    tuned, home = named.tuned, get_home()
+    base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION
+    if tuned is None:
+        with open_provider(named.provider, typed=typed) as source:
+            found = source.get_model(named.name)
+            row_format = source.row_format(named.name)
+        base, shutdown_date = found.base, found.shutdown_date
+    figures = get_model_info(named.provider, base or named.name)
+    generations = lineage.trace_lineage(ledger, tuned) if tuned else []
+    evaluation = lineage.find_evaluation(named.run, home) if named.run else None
+    is_whole = named.run is None or named.run.fine_tuned_model == named.name
+    return ModelCard(
+        name=named.name,
+        provider=named.provider,
+        base=base,
+        lineage=generations,
+        headline=lineage.find_primary_metric(evaluation, "" if is_whole else named.name),
+        cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
+        ends=lineage.find_shutdown_date(shutdown_date, figures),
+        checkpoints=lineage.list_checkpoints(generations[-1]) if generations else [],
+        usage=make_usage(named, row_format, home=home, environ=read_environ()),
+        home=home,
+    )

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from ftops.cli.closing import Report, next_commands, render_closing
 from ftops.cli.format import render_bytes, render_seconds
 from ftops.cli.run_view import describe_outcome, describe_provider, render_header
 from ftops.cli.runs import render_runs
-from ftops.cli.show import render_whole
-from ftops.cli.training_views import choose_rows
+from ftops.cli.show import Report, next_commands, render_closing, render_whole
+from ftops.cli.training_view import choose_rows
 from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.metrics.making import choose_metrics

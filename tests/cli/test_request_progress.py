@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from ftops.cli.asking_view import asking_shown
-from ftops.cli.failures import Interrupted
+from ftops.cli.errors import Interrupted
 from ftops.cli.output import Mode, Output
+from ftops.cli.progress import show_request_progress
 from ftops.errors import Unreachable
 from tests.fakes import FakeClock
 
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
     """An evaluation that takes ten seconds."""
     stderr, clock = io.StringIO(), FakeClock()
-    with asking_shown(Output(mode, stdout=stdout, stderr=stderr), clock) as view:
+    with show_request_progress(Output(mode, stdout=stdout, stderr=stderr), clock) as view:
         for done in range(0, 101, 10):
             view.told(done, 100)
             clock.sleep(1)
@@ -49,7 +49,7 @@ def test_programs_are_told_nothing_of_the_way(mode: Mode) -> None:
 
 def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=io.StringIO())
-    with pytest.raises(Interrupted) as caught, asking_shown(out, FakeClock()) as view:
+    with pytest.raises(Interrupted) as caught, show_request_progress(out, FakeClock()) as view:
         view.told(1200, 3000)
         raise KeyboardInterrupt
     assert caught.value.message == "interrupted; 1,200 of 3,000 answers are kept"
@@ -59,7 +59,7 @@ def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
 def test_an_error_on_the_way_says_what_is_kept() -> None:
     stderr = io.StringIO()
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
-    with pytest.raises(Unreachable), asking_shown(out, FakeClock()) as view:
+    with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
         view.told(5, 10)
         raise Unreachable("gone")
     assert stderr.getvalue() == "5 of 10 answers are kept: the same command goes on from here\n"
@@ -68,7 +68,7 @@ def test_an_error_on_the_way_says_what_is_kept() -> None:
 def test_an_error_before_the_first_answer_counts_none() -> None:
     stderr = io.StringIO()
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
-    with pytest.raises(Unreachable), asking_shown(out, FakeClock()) as view:
+    with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
         view.told(0, 5)
         raise Unreachable("gone")
     assert stderr.getvalue() == "0 of 5 answers are kept\n"

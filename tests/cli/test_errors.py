@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ftops.cli.failures import EXIT_CODES, Interrupted, reported
+from ftops.cli.errors import EXIT_CODES, Interrupted, reported
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError, FtopsError, JobFailed, RateLimited, SpecError, UnknownRun
 from tests.cli.running import ftops

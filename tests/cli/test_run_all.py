@@ -2,8 +2,8 @@
 
 import io
 
-from ftops.cli.board import Board, watching_all
 from ftops.cli.output import Mode, Output
+from ftops.cli.run_all import MultiRunView, show_runs
 from ftops.errors import RunError
 from ftops.records import Stage
 from ftops.runs.parallel import TaskResult
@@ -15,8 +15,8 @@ class Terminal(io.StringIO):
 
 
 def play(mode: Mode, stdout: io.StringIO) -> str:
-    board = Board(Output(mode, stdout=stdout, stderr=io.StringIO()), ["a.yaml", "b.yaml"])
-    with watching_all(board):
+    board = MultiRunView(Output(mode, stdout=stdout, stderr=io.StringIO()), ["a.yaml", "b.yaml"])
+    with show_runs(board):
         board.observe(0).on_stage_start(Stage.UPLOAD, 1)
         board.observe(0).on_progress(Stage.UPLOAD, 500, 1000, "bytes")
         board.refresh()

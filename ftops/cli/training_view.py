@@ -1,4 +1,4 @@
-"""The curves of trainings and what they say, for a screen of 80 columns."""
+"""Training curves, result tables and diagnostics, in 80 columns and as JSON."""
 
 import textwrap
 from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 from rich.console import Console
 
-from ftops.cli.model_list import (
+from ftops.cli.models import (
     ListedModel,
     describe_cost,
     describe_end,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ftops.cli.output import Mode, Output
-from ftops.cli.watch import watching
+from ftops.cli.progress import watching
 from ftops.records import JobEvent, Json, Stage, StageRecord, StageStatus
 from ftops.runs.observer import Observer
 
