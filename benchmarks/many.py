@@ -110,11 +110,11 @@ def measure(home: Path, jobs: list[str]) -> float:
     ledger = Ledger(home / "ledger.db", SystemClock())
     provider = build_provider(ProviderSettings("local"), ProviderContext({}, home, clock))
     meter = Meter()
-    desk = RunContext(ledger, provider, clock, home, meter)
+    context = RunContext(ledger, provider, clock, home, meter)
     runs = [add_run(ledger, SystemClock(), number, job) for number, job in enumerate(jobs)]
     try:
         endings = run_parallel(
-            [lambda run=run: drive(run, desk) for run in runs],  # type: ignore[misc]
+            [lambda run=run: drive(run, context) for run in runs],  # type: ignore[misc]
             at_once=len(runs),
             clock=clock,
             look=meter.look,

@@ -167,15 +167,15 @@ def open_run_context(
             notifier=Delivery(read_environ(), clock, open_request_log(observer.on_note)),
             exporter=make_exporter(),
             tokens=make_token_counting(),
-            reach=reach,
+            open_provider=reach,
         )
 
 
 @contextlib.contextmanager
-def open_desks(
+def open_run_contexts(
     ledger: Ledger, clock: Clock
 ) -> Iterator[Callable[[ProviderSettings, Observer], RunContext]]:
-    """A maker of desks for several threads, with one provider for all runs of an account."""
+    """Run contexts for several threads, with one provider for all runs of an account."""
     request_log = open_request_log(None)
     context = ProviderContext(
         environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
@@ -192,7 +192,7 @@ def open_desks(
                 providers[settings] = build_provider(settings, context)
             return providers[settings]
 
-    def make_desk(settings: ProviderSettings, observer: Observer) -> RunContext:
+    def create_context(settings: ProviderSettings, observer: Observer) -> RunContext:
         return RunContext(
             ledger=ledger,
             provider=reach(settings),
@@ -202,11 +202,11 @@ def open_desks(
             notifier=notifier,
             exporter=exporter,
             tokens=counting,
-            reach=reach,
+            open_provider=reach,
         )
 
     try:
-        yield make_desk
+        yield create_context
     finally:
         for provider in providers.values():
             provider.close()

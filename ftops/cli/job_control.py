@@ -39,8 +39,8 @@ def _change(out: Output, ref: str, act: Callable[[Run, RunContext], Job]) -> Non
     with open_ledger() as ledger:
         run = ledger.get_run(ref)
         out.about = {"run_id": run.id, "job_id": run.job_id}
-        with open_run_context(ledger, run.provider, NullObserver()) as desk:
-            job = act(run, desk)
+        with open_run_context(ledger, run.provider, NullObserver()) as context:
+            job = act(run, context)
     out.finish(
         {**run_document(run), "job_status": job.status},
         essential=[job.status],
@@ -61,12 +61,12 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
             job = load_job_file(Path(ref), [], allow_outside=True)
             say_code(out, list_code(job.spec, job.path))
             approve(out, job, trusting)
-            with open_run_context(ledger, job.spec.provider_settings(), NullObserver()) as desk:
-                run = cancel_job_file(job, desk)
+            with open_run_context(ledger, job.spec.provider_settings(), NullObserver()) as context:
+                run = cancel_job_file(job, context)
         else:
             found = ledger.get_run(ref)
-            with open_run_context(ledger, found.provider, NullObserver()) as desk:
-                run = cancel_run(found, desk)
+            with open_run_context(ledger, found.provider, NullObserver()) as context:
+                run = cancel_run(found, context)
     if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         out.about = {"run_id": run.id, "job_id": run.job_id}
         raise make_too_late_error(run, "cancelled")

@@ -113,7 +113,7 @@ def results(
 def _follow(out: Output, ledger: Ledger, run: Run) -> Run:
     """Drive the run to its end, its curve being drawn meanwhile."""
     with show_curve(out, ledger, run) as observer:
-        run, _ = drive_watched(out, ledger, run.provider, lambda _desk: run, observer)
+        run, _ = drive_watched(out, ledger, run.provider, lambda _context: run, observer)
     return run
 
 

@@ -152,8 +152,8 @@ def _make_opening(
     say_code(out, list_code(job.spec, job.path))
     sending = approve(out, job, trusting)
 
-    def opening(desk: RunContext) -> Run:
-        run = open_run(job, desk, new=new, retry=retry, check_new=lambda: check_keys(sending))
+    def opening(context: RunContext) -> Run:
+        run = open_run(job, context, new=new, retry=retry, check_new=lambda: check_keys(sending))
         if run.job_id is None and run.finished_at is None:
             show_sending(out, sending)
         return run
@@ -171,7 +171,7 @@ def follow(out: Output, ref: RunRef) -> None:
         found = ledger.get_run(ref)
     if found.finished_at is None:
         say_code(out, list_code(JobSpec.from_json(found.spec), Path(found.job_file)))
-    drive_shown(out, found.provider, lambda desk: _announce(found, desk), detach=False)
+    drive_shown(out, found.provider, lambda context: _announce(found, context), detach=False)
 
 
 def say_code(out: Output, code: list[tuple[str, str]]) -> None:
@@ -182,8 +182,8 @@ def say_code(out: Output, code: list[tuple[str, str]]) -> None:
             out.complain(f"  {field}  {what}")
 
 
-def _announce(found: Run, desk: RunContext) -> Run:
-    desk.observer.on_run_open(found, resumed=True)
+def _announce(found: Run, context: RunContext) -> Run:
+    context.observer.on_run_open(found, resumed=True)
     return found
 
 
@@ -229,12 +229,12 @@ def drive_watched(
 
     Interrupted says what goes on without this command.
     """
-    with open_run_context(ledger, settings, observer) as desk:
-        run = opened(desk)
+    with open_run_context(ledger, settings, observer) as context:
+        run = opened(context)
         out.about = {"run_id": run.id}
         done_before = run.finished_at is not None and not run.ended_before_job
         try:
-            drive(run, desk, detach=detach)
+            drive(run, context, detach=detach)
         except KeyboardInterrupt:
             raise _interrupted(ledger.get_run(run.id)) from None
         finally:

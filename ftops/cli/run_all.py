@@ -12,7 +12,7 @@ from rich.live import Live
 
 from ftops.cli.environment import open_ledger
 from ftops.cli.errors import Interrupted, choose_exit_code, error_document
-from ftops.cli.factory import open_desks
+from ftops.cli.factory import open_run_contexts
 from ftops.cli.format import cell, describe_status, make_table, quote, render_bytes, render_path
 from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import NO_TRUST, TrustOptions
@@ -30,7 +30,7 @@ from ftops.runs.open_run import drive, open_run
 from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
 from ftops.spec.named_paths import list_code
 
-MakeDesk = Callable[[ProviderSettings, Observer], RunContext]
+CreateContext = Callable[[ProviderSettings, Observer], RunContext]
 _LOUD_LEVELS = ("warn", "error")  # levels of events that get a line among those of other runs
 
 
@@ -132,10 +132,10 @@ def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
     clock = ThrottledClock(SystemClock())
     board = MultiRunView(out, [render_path(path.absolute()) for path in paths])
     with open_ledger() as ledger:
-        with open_desks(ledger, clock) as make_desk, show_runs(board):
+        with open_run_contexts(ledger, clock) as create_context, show_runs(board):
 
             def start(index: int) -> Run:
-                return _run_one(out, paths[index], board.observe(index), make_desk, wishes)
+                return _run_one(out, paths[index], board.observe(index), create_context, wishes)
 
             try:
                 endings = run_parallel(
@@ -169,7 +169,7 @@ def find_job_files(folder: Path) -> list[Path]:
 
 
 def _run_one(
-    out: Output, path: Path, observer: Observer, make_desk: MakeDesk, wishes: Wishes
+    out: Output, path: Path, observer: Observer, create_context: CreateContext, wishes: Wishes
 ) -> Run:
     job = load_job_to_run(
         path,
@@ -180,14 +180,14 @@ def _run_one(
     sending = approve(out, job, wishes.trusting, ask=False)
     for field, what in list_code(job.spec, job.path):
         observer.on_note(f"code that runs on this machine: {field}  {what}")
-    desk = make_desk(job.spec.provider_settings(), observer)
+    context = create_context(job.spec.provider_settings(), observer)
     run = open_run(
-        job, desk, new=wishes.new, retry=wishes.retry, check_new=lambda: check_keys(sending)
+        job, context, new=wishes.new, retry=wishes.retry, check_new=lambda: check_keys(sending)
     )
     if run.job_id is None and run.finished_at is None and not sending.stays_here:
         observer.on_note(sending.describe())
-    run = drive(run, desk, detach=wishes.detach)
-    check_run_requirements(run, desk.home)
+    run = drive(run, context, detach=wishes.detach)
+    check_run_requirements(run, context.home)
     return run
 
 

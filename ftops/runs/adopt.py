@@ -35,7 +35,7 @@ _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 
 def adopt_job(
     job_id: str,
-    desk: RunContext,
+    context: RunContext,
     settings: ProviderSettings,
     load: LoadJob,
     *,
@@ -49,37 +49,37 @@ def adopt_job(
     is the run that asked for the job and has none yet: it would create another one.
     RunError when a run has the job in another way, or the file another run.
     """
-    if known := find_run_to_reopen(job_id, desk.ledger):
-        desk.observer.on_run_open(known, resumed=True)
+    if known := find_run_to_reopen(job_id, context.ledger):
+        context.observer.on_run_open(known, resumed=True)
         return known
-    desk.provider.ensure_ready()
-    job = desk.provider.get_job(job_id)
-    if maker := _find_maker(job, desk):
-        desk.observer.on_run_open(maker, resumed=True)
+    context.provider.ensure_ready()
+    job = context.provider.get_job(job_id)
+    if maker := _find_maker(job, context):
+        context.observer.on_run_open(maker, resumed=True)
         return maker
     if job_file:
         _check_same_model(job, job_file)
-    loaded = job_file or load(_write_job_file(job, desk, settings))
-    key = make_key(loaded, desk.provider.account)
-    if known := desk.ledger.find_run_by_key(key):
+    loaded = job_file or load(_write_job_file(job, context, settings))
+    key = make_key(loaded, context.provider.account)
+    if known := context.ledger.find_run_by_key(key):
         raise RunError(
             f"{loaded.path} has a run already: {known.id}",
             hint=f"Leave the job file out: {format_command('adopt', job_id)}.",
         )
-    run = replace(make_run(loaded, desk, key), job_id=job.id)
-    run = desk.ledger.add_run(run, if_absent=True)
-    write_atomic(get_run_folder(desk.home, run.id) / JOB_FILE, loaded.text.encode())
+    run = replace(make_run(loaded, context, key), job_id=job.id)
+    run = context.ledger.add_run(run, if_absent=True)
+    write_atomic(get_run_folder(context.home, run.id) / JOB_FILE, loaded.text.encode())
     if job_file is None:
-        _record(desk.ledger, run.id, Stage.PREPARE, "succeed", _describe_files(job, desk))
+        _record(context.ledger, run.id, Stage.PREPARE, "succeed", _describe_files(job, context))
     files: dict[str, Json] = {
         "training_file": job.training_file,
         "validation_file": job.validation_file,
         "reason": "the job has its files",
     }
-    _record(desk.ledger, run.id, Stage.UPLOAD, "skip", files)
+    _record(context.ledger, run.id, Stage.UPLOAD, "skip", files)
     created: dict[str, Json] = {"job_id": job.id, "model": job.model, "adopted": True}
-    _record(desk.ledger, run.id, Stage.CREATE, "succeed", created)
-    desk.observer.on_run_open(run, resumed=False)
+    _record(context.ledger, run.id, Stage.CREATE, "succeed", created)
+    context.observer.on_run_open(run, resumed=False)
     return run
 
 
@@ -98,14 +98,14 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
     )
 
 
-def _find_maker(job: Job, desk: RunContext) -> Run | None:
+def _find_maker(job: Job, context: RunContext) -> Run | None:
     """The run of this ledger that asked for the job and got no clear answer; it has the job now."""
-    ledger = desk.ledger
+    ledger = context.ledger
     run_id = RunId(job.metadata.get(RUN_ID_METADATA, "").partition(".")[0])
     if not ledger.has_run(run_id):
         return None
     run = ledger.get_run(run_id)
-    with hold_run(run, desk.home) as held:
+    with hold_run(run, context.home) as held:
         run = ledger.get_run(run_id)
         if held and run.job_id is None:
             asked = JobRequest(
@@ -129,7 +129,7 @@ def _check_same_model(job: Job, job_file: LoadedJob) -> None:
         )
 
 
-def _write_job_file(job: Job, desk: RunContext, settings: ProviderSettings) -> Path:
+def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -> Path:
     """What is known of the job, in the words of a job file. JSON is YAML, too."""
     if not job.training_file:
         raise RunError(
@@ -154,7 +154,7 @@ def _write_job_file(job: Job, desk: RunContext, settings: ProviderSettings) -> P
             if key not in (RUN_ID_METADATA, RUN_KEY_METADATA)
         },
     }
-    path = desk.home / "adopted" / f"{name}.yaml"
+    path = context.home / "adopted" / f"{name}.yaml"
     text = orjson.dumps(
         {key: value for key, value in told.items() if value not in (None, {})},
         option=orjson.OPT_INDENT_2,
@@ -175,11 +175,11 @@ def _choose_figures(job: Job) -> dict[str, Json]:
     return chosen
 
 
-def _describe_files(job: Job, desk: RunContext) -> dict[str, Json]:
+def _describe_files(job: Job, context: RunContext) -> dict[str, Json]:
     """What preparing would have left, for files that lie at the provider."""
     training, validation = job.training_file or "", job.validation_file
     return PreparedData(
-        row_format=desk.provider.row_format(job.model),
+        row_format=context.provider.row_format(job.model),
         separator="",
         stop=None,
         training=PreparedFile("train", training, file_id=training),

@@ -16,12 +16,11 @@ from ftops.errors import (
 from ftops.http.request_log import in_run_scope
 from ftops.records import Job, JobRequest, Run, Stage
 from ftops.runs.commands import format_follow_command
-from ftops.runs.context import RunContext
+from ftops.runs.context import RunContext, StageContext
 from ftops.runs.lock import hold_run
 from ftops.runs.notifications import end_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import reconcile, take_earlier_job
-from ftops.runs.stage_context import StageContext
 from ftops.runs.stages.create import make_request
 from ftops.runs.states import DONE, ENDED, RUN_MOVES
 from ftops.runs.unanswered import (
@@ -38,44 +37,44 @@ _LOOK_EVERY_S = 1.0
 
 
 @in_run_scope
-def cancel_run(run: Run, desk: RunContext) -> Run:
+def cancel_run(run: Run, context: RunContext) -> Run:
     """Cancel the run and its job, if it has one; an ended run is returned as it is.
 
     A run that ended before its job was seen to end is opened again and cancelled like any other. A
     job in doubt is looked for first. The run is returned still running when the provider has
     taken the request but not ended the job yet. RunError when the job had already ended well.
     """
-    run = reopen_for_job(desk.ledger.get_run(run.id), desk)
+    run = reopen_for_job(context.ledger.get_run(run.id), context)
     if run.status in ENDED:
-        close_unanswered(desk.ledger, run, run.status)
+        close_unanswered(context.ledger, run, run.status)
         return run
-    desk.ledger.ask_cancel(run.id)
-    deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
+    context.ledger.ask_cancel(run.id)
+    deadline_s = context.clock.monotonic_s() + _PATIENCE_S
     sent = False
     while True:
-        with hold_run(run, desk.home) as held:
-            run = desk.ledger.get_run(run.id)
+        with hold_run(run, context.home) as held:
+            run = context.ledger.get_run(run.id)
             if held:
-                return run if run.status in ENDED else _cancel_and_tell(run, desk, sent=sent)
+                return run if run.status in ENDED else _cancel_and_tell(run, context, sent=sent)
         # Another process drives it: it stops by itself before the job, or sees the job end.
         if run.job_id and not sent:
-            _send(run, desk, run.job_id)
+            _send(run, context, run.job_id)
             sent = True
-        if run.status in ENDED or desk.clock.monotonic_s() >= deadline_s:
+        if run.status in ENDED or context.clock.monotonic_s() >= deadline_s:
             return run
-        desk.clock.sleep(_LOOK_EVERY_S)
+        context.clock.sleep(_LOOK_EVERY_S)
 
 
-def cancel_held(run: Run, desk: RunContext) -> Run:
+def cancel_held(run: Run, context: RunContext) -> Run:
     """Cancel a run whose lock the caller holds.
 
     It is returned still running when its job had ended by itself, or has not ended yet.
     """
-    return _cancel(run, desk, sent=False)[0]
+    return _cancel(run, context, sent=False)[0]
 
 
-def _cancel_and_tell(run: Run, desk: RunContext, *, sent: bool) -> Run:
-    run, job = _cancel(run, desk, sent=sent)
+def _cancel_and_tell(run: Run, context: RunContext, *, sent: bool) -> Run:
+    run, job = _cancel(run, context, sent=sent)
     if job is None or run.status in ENDED or not job.ended:
         return run
     error = RunError if job.status == "succeeded" else JobFailed
@@ -85,98 +84,98 @@ def _cancel_and_tell(run: Run, desk: RunContext, *, sent: bool) -> Run:
     )
 
 
-def _cancel(run: Run, desk: RunContext, *, sent: bool) -> tuple[Run, Job | None]:
+def _cancel(run: Run, context: RunContext, *, sent: bool) -> tuple[Run, Job | None]:
     """The run and its job as they stand then; `sent`: the provider knows about it already."""
-    job_id = run.job_id or _find_unrecorded_job(run, desk)
+    job_id = run.job_id or _find_unrecorded_job(run, context)
     if job_id is None:
-        _drop_uploads(run, desk)
-        return _end(run, desk, "cancelled before it had a job"), None
-    job = desk.provider.get_job(job_id) if sent else _send(run, desk, job_id)
-    return _settle(desk.ledger.get_run(run.id), desk, job)
+        _drop_uploads(run, context)
+        return _end(run, context, "cancelled before it had a job"), None
+    job = context.provider.get_job(job_id) if sent else _send(run, context, job_id)
+    return _settle(context.ledger.get_run(run.id), context, job)
 
 
-def _find_unrecorded_job(run: Run, desk: RunContext) -> str | None:
+def _find_unrecorded_job(run: Run, context: RunContext) -> str | None:
     """A job in doubt, or one that a command with another ledger has made for the same key."""
-    work = StageContext(run, JobSpec.from_json(run.spec), desk)
-    call = desk.ledger.find_open_call(run.id, CREATE_CALL)
+    stage = StageContext(run, JobSpec.from_json(run.spec), context)
+    call = context.ledger.find_open_call(run.id, CREATE_CALL)
     if call:
-        desk.provider.ensure_ready()
-        if job := reconcile(work, call):
+        context.provider.ensure_ready()
+        if job := reconcile(stage, call):
             return job.id
         reason = "the provider does not know the job; the request was lost"
-        desk.ledger.record_failed(call, reason)
-    return _find_earlier_job(work)  # the call may also have been about to take that one over
+        context.ledger.record_failed(call, reason)
+    return _find_earlier_job(stage)  # the call may also have been about to take that one over
 
 
-def _find_earlier_job(work: StageContext) -> str | None:
-    provider, run = work.desk.provider, work.run
+def _find_earlier_job(stage: StageContext) -> str | None:
+    provider, run = stage.provider, stage.run
     if run.force_new_job or not provider.capabilities.metadata:
         return None
-    uploaded = work.desk.ledger.get_stage(run.id, Stage.UPLOAD).status in DONE
-    request = make_request(work) if uploaded else JobRequest(run.model, "")
+    uploaded = stage.ledger.get_stage(run.id, Stage.UPLOAD).status in DONE
+    request = make_request(stage) if uploaded else JobRequest(run.model, "")
     try:
         provider.ensure_ready()
-        job = take_earlier_job(work, request)
+        job = take_earlier_job(stage, request)
     except (AuthFailed, PermissionRefused):
         return None  # whoever may not ask has no job there, either
     return job.id if job else None
 
 
-def _drop_uploads(run: Run, desk: RunContext) -> None:
+def _drop_uploads(run: Run, context: RunContext) -> None:
     """Take back uploads in parts that nobody will go on with; otherwise they expire."""
-    for call in desk.ledger.list_calls(run.id):
-        parted = desk.ledger.find_parts(call) if call.name == UPLOAD_CALL else None
+    for call in context.ledger.list_calls(run.id):
+        parted = context.ledger.find_parts(call) if call.name == UPLOAD_CALL else None
         if parted is None:
             continue
         crashpoints.reach("cancel.before_upload")
         try:
-            desk.provider.ensure_ready()
-            desk.provider.cancel_upload(parted.id)
+            context.provider.ensure_ready()
+            context.provider.cancel_upload(parted.id)
         except (NotFound, Rejected):
             if parted.completing:
                 continue  # it may have become a file; whoever tries again looks for that
         except FtopsError as error:
-            desk.observer.on_note(f"{error.message}; the upload {parted.id} expires by itself")
+            context.observer.on_note(f"{error.message}; the upload {parted.id} expires by itself")
             continue
         crashpoints.reach("cancel.after_upload")
-        desk.ledger.record_failed(call, f"{parted.id} was cancelled")
+        context.ledger.record_failed(call, f"{parted.id} was cancelled")
 
 
-def _send(run: Run, desk: RunContext, job_id: str) -> Job:
+def _send(run: Run, context: RunContext, job_id: str) -> Job:
     """Ask the provider to cancel the job, and tell how the job stands then."""
-    desk.provider.ensure_ready()
-    call = desk.ledger.find_open_call(run.id, CANCEL_CALL) or desk.ledger.record_intent(
+    context.provider.ensure_ready()
+    call = context.ledger.find_open_call(run.id, CANCEL_CALL) or context.ledger.record_intent(
         run.id, Stage.FOLLOW, CANCEL_CALL, {"job_id": job_id}
     )
     crashpoints.reach("cancel.before_call")
     try:
-        job = desk.provider.cancel_job(job_id)
+        job = context.provider.cancel_job(job_id)
     except Rejected as error:
         # It has ended in the meantime; how, the job itself tells.
-        desk.ledger.record_failed(call, error.message, shared=True)
-        job = desk.provider.get_job(job_id)
+        context.ledger.record_failed(call, error.message, shared=True)
+        job = context.provider.get_job(job_id)
         if not job.ended:
             raise
         return job
     crashpoints.reach("cancel.after_call")
-    desk.ledger.record_done(call, job_id, shared=True)
+    context.ledger.record_done(call, job_id, shared=True)
     return job
 
 
-def _settle(run: Run, desk: RunContext, job: Job) -> tuple[Run, Job]:
-    deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
-    while not job.ended and desk.clock.monotonic_s() < deadline_s:
-        desk.clock.sleep(_LOOK_EVERY_S)
+def _settle(run: Run, context: RunContext, job: Job) -> tuple[Run, Job]:
+    deadline_s = context.clock.monotonic_s() + _PATIENCE_S
+    while not job.ended and context.clock.monotonic_s() < deadline_s:
+        context.clock.sleep(_LOOK_EVERY_S)
         with contextlib.suppress(ProviderError):  # the request was taken; only its end is unknown
-            job = desk.provider.get_job(job.id)
+            job = context.provider.get_job(job.id)
     if job.ended:
-        record_job_end(desk.ledger, run, job)
+        record_job_end(context.ledger, run, job)
     if job.status == "cancelled":
-        return _end(run, desk, f"{job.id} was cancelled"), job
+        return _end(run, context, f"{job.id} was cancelled"), job
     if not job.ended:
-        desk.observer.on_note(f"{job.id} is {job.status}: the provider has not ended it yet")
+        context.observer.on_note(f"{job.id} is {job.status}: the provider has not ended it yet")
     return run, job
 
 
-def _end(run: Run, desk: RunContext, reason: str) -> Run:
-    return end_run(run, desk, RUN_MOVES["cancel"], reason)
+def _end(run: Run, context: RunContext, reason: str) -> Run:
+    return end_run(run, context, RUN_MOVES["cancel"], reason)

@@ -1,30 +1,32 @@
-"""The desk: everything that the orchestrator works with, handed in by whoever wires it up."""
+"""What is handed in to drive a run, and to do one of its stages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftops.clock import Clock
-from ftops.errors import RunError
+from ftops.errors import RunError, WaitedTooLong
 from ftops.exports.exporter import Exporter, NullExporter
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notice import Mute, Notifier
 from ftops.providers.provider import Provider
-from ftops.records import ProviderSettings
+from ftops.records import Json, ProviderSettings, Run, Stage
 from ftops.run_folder import get_run_folder as get_run_folder
+from ftops.runs.commands import format_follow_command
 from ftops.runs.observer import Observer
 from ftops.runs.tokens import TokenCounter
+from ftops.spec.model import JobSpec
 
 
 def _refuse_other_providers(settings: ProviderSettings) -> Provider:
-    raise RunError(f"no way leads to the provider {settings.type!r} here")
+    raise RunError(f"the provider {settings.type!r} cannot be opened here")
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One provider, one ledger, one watcher, those who tell others; `home` is FTOPS_HOME.
+    """The ledger, the run's provider, the clock and the outputs; `home` is FTOPS_HOME.
 
-    `reach` opens another provider, for those whom the run's model is compared with.
+    `open_provider` opens the providers of the models that the run's model is compared with.
     """
 
     ledger: Ledger
@@ -35,4 +37,72 @@ class RunContext:
     notifier: Notifier = field(default_factory=Mute)
     exporter: Exporter = field(default_factory=NullExporter)
     tokens: TokenCounter = field(default_factory=TokenCounter)
-    reach: Callable[[ProviderSettings], Provider] = field(default=_refuse_other_providers)
+    open_provider: Callable[[ProviderSettings], Provider] = field(default=_refuse_other_providers)
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """One attempt of one stage of `run`.
+
+    `until_s` is when `limits.max_wait` is over, on the monotonic clock; None: never.
+    """
+
+    run: Run
+    spec: JobSpec
+    context: RunContext
+    until_s: float | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.context.ledger
+
+    @property
+    def provider(self) -> Provider:
+        return self.context.provider
+
+    @property
+    def clock(self) -> Clock:
+        return self.context.clock
+
+    @property
+    def observer(self) -> Observer:
+        return self.context.observer
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return get_run_folder(self.context.home, self.run.id)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for at most `seconds`; WaitedTooLong when `limits.max_wait` is over."""
+        self.clock.sleep(self.limit_pause(seconds))
+
+    def limit_pause(self, seconds: float) -> float:
+        """The pause, cut to the time that is left; WaitedTooLong when none is."""
+        if self.until_s is None:
+            return seconds
+        left_s = self.until_s - self.clock.monotonic_s()
+        if left_s <= 0:
+            raise self._waited_too_long()
+        return min(seconds, left_s)
+
+    def _waited_too_long(self) -> WaitedTooLong:
+        run_id = self.run.id
+        job_id = self.ledger.get_run(run_id).job_id
+        job = f"; its job {job_id} may still be running at the provider" if job_id else ""
+        return WaitedTooLong(
+            f"{run_id} has not ended within limits.max_wait ({self.spec.limits.max_wait}){job}",
+            hint=f"{format_follow_command(run_id)} continues.",
+        )
+
+    def get_detail(self, stage: Stage) -> Mapping[str, Json]:
+        """The recorded result of another stage of the run."""
+        return self.ledger.get_stage(self.run.id, stage).detail
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage that succeeded records, or why there was nothing to do."""
+
+    detail: Mapping[str, Json] = field(default_factory=dict)
+    skipped: str | None = None

@@ -38,24 +38,24 @@ def list_export_targets(run: Run) -> Iterator[ExportTarget]:
             yield ExportTarget(tool, settings, folder)
 
 
-def export_pending(run: Run, desk: RunContext) -> None:
+def export_pending(run: Run, context: RunContext) -> None:
     """Tell every tool that has not been told yet; the caller drives the run."""
-    for call in desk.ledger.list_calls(run.id):
+    for call in context.ledger.list_calls(run.id):
         if call.name != CALL or call.state != "intent":
             continue
         tool = get_value(call.request, "tool", str)
         try:
-            place = _export(run, desk.ledger, desk.home, desk.exporter, call)
+            place = _export(run, context.ledger, context.home, context.exporter, call)
         except ExportFailed as error:
             again = format_command("track", run.id, "--to", tool)
-            desk.observer.on_note(f"{error.message}; {again} tells it later")
+            context.observer.on_note(f"{error.message}; {again} tells it later")
         else:
-            desk.observer.on_note(f"{tool} has this run: {place}")
+            context.observer.on_note(f"{tool} has this run: {place}")
 
 
-def has_pending_exports(run: Run, desk: RunContext) -> bool:
+def has_pending_exports(run: Run, context: RunContext) -> bool:
     """Whether a tool has still to be told."""
-    return desk.ledger.find_open_call(run.id, CALL) is not None
+    return context.ledger.find_open_call(run.id, CALL) is not None
 
 
 def export_now(

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from ftops.ledger.ledger import StoredEvent
 from ftops.records import JobEvent, Json, Stage
+from ftops.runs.context import StageContext
 from ftops.runs.observer import Observer
-from ftops.runs.stage_context import StageContext
 
 _COUNTED = (("step", "total_steps", "steps"), ("epoch", "n_epochs", "epochs"))
 
 
-def show_unshown(work: StageContext) -> None:
+def show_unshown(stage: StageContext) -> None:
     """Show the run's stored events that no command has shown, oldest first, and remember that."""
-    ledger = work.desk.ledger
-    stored = ledger.list_stored_events(work.run.id, unshown=True)
+    ledger = stage.ledger
+    stored = ledger.list_stored_events(stage.run.id, unshown=True)
     if not stored:
         return
     shown: list[int] = []
@@ -21,7 +21,7 @@ def show_unshown(work: StageContext) -> None:
         for one in stored:
             # Counted before it is shown: a Ctrl-C during the output is no reason to show it again.
             shown.append(one.number)
-            show(work.desk.observer, [one])
+            show(stage.observer, [one])
     finally:
         ledger.mark_shown(shown)
 

@@ -28,69 +28,73 @@ CALL = "notify"
 _STALLED = "run.stalled"
 
 
-def end_run(run: Run, desk: RunContext, move: Move[RunStatus], error: str | None = None) -> Run:
+def end_run(run: Run, context: RunContext, move: Move[RunStatus], error: str | None = None) -> Run:
     """Move the run to its end, and tell those who are to know."""
     after = move.check(run.status)
     outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
     due = [
-        *_create_notifications(run, desk, outcome, f"run.{after}", after, error),
+        *_create_notifications(run, context, outcome, f"run.{after}", after, error),
         *create_pending_exports(run),
     ]
-    ended = desk.ledger.move_run(run, after, error=error, due=due)
-    send_pending(ended, desk)
+    ended = context.ledger.move_run(run, after, error=error, due=due)
+    send_pending(ended, context)
     return ended
 
 
-def notify_stall(run: Run, desk: RunContext, error: JobStalled) -> None:
+def notify_stall(run: Run, context: RunContext, error: JobStalled) -> None:
     """Tell that the run's job stalls, unless that was told since it last showed something new."""
-    seen = len(desk.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
+    seen = len(context.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
     about = f"{run.job_id}:{seen}"
     told = {
         call.request.get("via")
-        for call in desk.ledger.list_calls(run.id)
+        for call in context.ledger.list_calls(run.id)
         if call.name == CALL and call.request.get("about") == about
     }
-    for due in _create_notifications(run, desk, "stall", _STALLED, run.status, error.message):
+    for due in _create_notifications(run, context, "stall", _STALLED, run.status, error.message):
         if due.request["via"] not in told:
-            desk.ledger.record_intent(run.id, due.stage, due.name, {**due.request, "about": about})
-    send_pending(run, desk)
+            context.ledger.record_intent(
+                run.id, due.stage, due.name, {**due.request, "about": about}
+            )
+    send_pending(run, context)
 
 
-def send_pending(run: Run, desk: RunContext) -> None:
+def send_pending(run: Run, context: RunContext) -> None:
     """Send every notice of the run that is still open, and tell the tools that track it.
 
     The caller drives the run.
     """
-    for call in desk.ledger.list_calls(run.id):
+    for call in context.ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent":
-            _send(run, desk, call)
-    export_pending(run, desk)
+            _send(run, context, call)
+    export_pending(run, context)
 
 
 @in_run_scope
-def send_pending_of_idle_run(run: Run, desk: RunContext) -> None:
+def send_pending_of_idle_run(run: Run, context: RunContext) -> None:
     """Send what a command that died has left open, unless somebody drives the run."""
-    if not has_pending(run, desk):
+    if not has_pending(run, context):
         return
-    with hold_run(run, desk.home) as held:
+    with hold_run(run, context.home) as held:
         if held:
-            send_pending(desk.ledger.get_run(run.id), desk)
+            send_pending(context.ledger.get_run(run.id), context)
 
 
-def has_pending(run: Run, desk: RunContext) -> bool:
+def has_pending(run: Run, context: RunContext) -> bool:
     """Whether a notice of the run is still open, or a tool has still to be told of it."""
-    return desk.ledger.find_open_call(run.id, CALL) is not None or has_pending_exports(run, desk)
+    return context.ledger.find_open_call(run.id, CALL) is not None or has_pending_exports(
+        run, context
+    )
 
 
-def warn_of_unusable_targets(run: Run, desk: RunContext) -> None:
+def warn_of_unusable_targets(run: Run, context: RunContext) -> None:
     """Say at once, not hours later, who could not be told as things are."""
     for target in _list_targets(run).values():
-        if trouble := desk.notifier.find_trouble(target):
-            desk.observer.on_note(trouble)
+        if trouble := context.notifier.find_trouble(target):
+            context.observer.on_note(trouble)
 
 
 def _create_notifications(
-    run: Run, desk: RunContext, outcome: Outcome, type: str, status: RunStatus, error: str | None
+    run: Run, context: RunContext, outcome: Outcome, type: str, status: RunStatus, error: str | None
 ) -> Iterator[Intent]:
     """A notice for each way by which the job file wants to be told of such an outcome."""
     if outcome not in JobSpec.from_json(run.spec).notify.on:
@@ -113,28 +117,28 @@ def _create_notifications(
             "via": via,
             "outcome": outcome,
             "type": type,
-            "timestamp": desk.clock.now().isoformat(timespec="seconds"),
+            "timestamp": context.clock.now().isoformat(timespec="seconds"),
             "data": told,
             "error": error,
         }
         yield Intent(Stage.FOLLOW, CALL, request)
 
 
-def _send(run: Run, desk: RunContext, call: RemoteCall) -> None:
+def _send(run: Run, context: RunContext, call: RemoteCall) -> None:
     target = _list_targets(run).get(get_value(call.request, "via", str))
     if target is None:
-        desk.ledger.record_failed(call, "the job file does not name it any more")
+        context.ledger.record_failed(call, "the job file does not name it any more")
         return
     notice = _read_notification(call)
     crashpoints.reach("notify.before_call")
     try:
-        desk.notifier.deliver(notice, target, desk.observer.on_note)
+        context.notifier.deliver(notice, target, context.observer.on_note)
     except NotifyFailed as error:
-        desk.ledger.record_failed(call, error.message)
-        desk.observer.on_note(error.message)
+        context.ledger.record_failed(call, error.message)
+        context.observer.on_note(error.message)
         return
     crashpoints.reach("notify.after_call")
-    desk.ledger.record_done(call, notice.id)
+    context.ledger.record_done(call, notice.id)
 
 
 def _read_notification(call: RemoteCall) -> Notice:

@@ -23,7 +23,7 @@ from ftops.reports.results import ResultRow, parse_results
 from ftops.run_folder import get_run_folder
 from ftops.runs.cancel import cancel_run
 from ftops.runs.commands import format_run_command
-from ftops.runs.context import RunContext
+from ftops.runs.context import RunContext, StageContext
 from ftops.runs.keys import make_key, make_run_id
 from ftops.runs.notifications import send_pending_of_idle_run
 from ftops.runs.plan import plan_retry
@@ -31,7 +31,6 @@ from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job
 from ftops.runs.rewording import find_request
 from ftops.runs.runner import drive
-from ftops.runs.stage_context import StageContext
 from ftops.runs.stages.results import FILENAME as RESULTS
 from ftops.runs.states import RUN_MOVES
 from ftops.runs.unanswered import record_job_end
@@ -53,7 +52,7 @@ _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 def open_run(
     job: LoadedJob,
-    desk: RunContext,
+    context: RunContext,
     *,
     new: bool = False,
     retry: bool = False,
@@ -67,50 +66,52 @@ def open_run(
     is raised when it does not answer. `new` records another run, and says when two may be paid.
     `check_new` is called before another run is recorded; what it raises leaves no run.
     """
-    key = make_key(job, desk.provider.account)
-    if check_new is not None and (new or desk.ledger.find_run_by_key(key) is None):
+    key = make_key(job, context.provider.account)
+    if check_new is not None and (new or context.ledger.find_run_by_key(key) is None):
         check_new()
     if new:
-        _warn_of_second_job(key, desk)
-    fresh = replace(make_run(job, desk, key), force_new_job=new)
-    run = desk.ledger.add_run(fresh, if_absent=not new)
+        _warn_of_second_job(key, context)
+    fresh = replace(make_run(job, context, key), force_new_job=new)
+    run = context.ledger.add_run(fresh, if_absent=not new)
     resumed = run.id != fresh.id
     if resumed:
         if not retry and run.status in _ENDED_BADLY:
-            send_pending_of_idle_run(run, desk)  # nobody will drive it any more
-        run = _reopen(run, job, desk, retry=retry)
+            send_pending_of_idle_run(run, context)  # nobody will drive it any more
+        run = _reopen(run, job, context, retry=retry)
     if run.pruned_at is None:
-        copy = get_run_folder(desk.home, run.id) / JOB_FILE
+        copy = get_run_folder(context.home, run.id) / JOB_FILE
         text = job.text.encode()
         if read_if_there(copy) != text:
             write_atomic(copy, text)
-    desk.observer.on_run_open(run, resumed=resumed)
+    context.observer.on_run_open(run, resumed=resumed)
     return run
 
 
-def cancel_job_file(job: LoadedJob, desk: RunContext) -> Run:
+def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
     """Cancel the run of this job file, also when the ledger that knew it is gone.
 
     Then the provider is asked for a job that carries the mark of the file's key, or, where it keeps
     no marks, for one in the same words on uploads of the same data. UnknownRun when there is none
     either; nothing is uploaded or created.
     """
-    key = make_key(job, desk.provider.account)
-    if known := desk.ledger.find_run_by_key(key):
-        return cancel_run(known, desk)
-    desk.provider.ensure_ready()
-    fresh = make_run(job, desk, key)
-    work = StageContext(fresh, job.spec, desk)
-    request = find_request(job, work)
-    found = find_earlier_job(work, request) if request else None
+    key = make_key(job, context.provider.account)
+    if known := context.ledger.find_run_by_key(key):
+        return cancel_run(known, context)
+    context.provider.ensure_ready()
+    fresh = make_run(job, context, key)
+    stage = StageContext(fresh, job.spec, context)
+    request = find_request(job, stage)
+    found = find_earlier_job(stage, request) if request else None
     if found is None:
         raise UnknownRun(
             f"neither the ledger nor the provider knows a job of {job.path}",
             hint="A job without marks is cancelled by its id: `ftops adopt JOB_ID --detach`, then"
             " `ftops cancel JOB_ID`.",
         )
-    desk.observer.on_note(f"found {found.id}, which an earlier command had created")
-    return cancel_run(desk.ledger.add_run(replace(fresh, job_id=found.id), if_absent=True), desk)
+    context.observer.on_note(f"found {found.id}, which an earlier command had created")
+    return cancel_run(
+        context.ledger.add_run(replace(fresh, job_id=found.id), if_absent=True), context
+    )
 
 
 def load_results(run: Run, home: Path) -> list[ResultRow]:
@@ -136,9 +137,9 @@ def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     return read_evaluation(get_run_folder(home, run.id))
 
 
-def make_run(job: LoadedJob, desk: RunContext, key: str) -> Run:
+def make_run(job: LoadedJob, context: RunContext, key: str) -> Run:
     """A fresh run of the job file, recorded nowhere yet."""
-    now = desk.clock.now()
+    now = context.clock.now()
     return Run(
         id=make_run_id(now),
         key=key,
@@ -154,11 +155,11 @@ def make_run(job: LoadedJob, desk: RunContext, key: str) -> Run:
     )
 
 
-def _reopen(run: Run, job: LoadedJob, desk: RunContext, *, retry: bool) -> Run:
+def _reopen(run: Run, job: LoadedJob, context: RunContext, *, retry: bool) -> Run:
     """The known run, with what may change in a job file without making it another run."""
     before, spec = run.spec, job.spec.to_json()
     if retry and run.ended_before_job:
-        run = _look_at_job(run, desk)
+        run = _look_at_job(run, context)
     failed = run.status in _ENDED_BADLY and not run.ended_before_job
     if failed and not retry:
         ended = "failed" if run.status is RunStatus.FAILED else "was cancelled"
@@ -167,24 +168,28 @@ def _reopen(run: Run, job: LoadedJob, desk: RunContext, *, retry: bool) -> Run:
             hint="`--retry` tries it again from there; `--new` starts another run.",
         )
     if (spec, str(job.path), job.overrides) != (before, run.job_file, run.overrides):
-        run = desk.ledger.update_spec(run.id, spec, job_file=str(job.path), overrides=job.overrides)
+        run = context.ledger.update_spec(
+            run.id, spec, job_file=str(job.path), overrides=job.overrides
+        )
     if failed:
         RUN_MOVES["reopen"].check(run.status)
-        return desk.ledger.reopen_run(run, plan_retry(desk.ledger.list_stages(run.id)))
-    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(run, job, desk.ledger)
-    if run.status is RunStatus.SUCCEEDED and (changed or _has_lost_evaluation(run, desk)):
+        return context.ledger.reopen_run(run, plan_retry(context.ledger.list_stages(run.id)))
+    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(
+        run, job, context.ledger
+    )
+    if run.status is RunStatus.SUCCEEDED and (changed or _has_lost_evaluation(run, context)):
         RUN_MOVES["reopen"].check(run.status)
         gone = (Stage.RESULTS,) if run.pruned_at else ()
-        return desk.ledger.reopen_run(run, (*gone, Stage.EVALUATE))
+        return context.ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run
 
 
-def _look_at_job(run: Run, desk: RunContext) -> Run:
+def _look_at_job(run: Run, context: RunContext) -> Run:
     """The run, after the provider was asked whether its job has ended."""
     assert run.job_id is not None
     try:
-        desk.provider.ensure_ready()
-        job = desk.provider.get_job(run.job_id)
+        context.provider.ensure_ready()
+        job = context.provider.get_job(run.job_id)
     except ProviderError as error:
         hint = f"{format_run_command(run, '--retry')} asks again. {error.hint}"
         if isinstance(error, NotFound):
@@ -199,45 +204,45 @@ def _look_at_job(run: Run, desk: RunContext) -> Run:
             hint,
         ) from error
     if job.ended:
-        record_job_end(desk.ledger, run, job)
+        record_job_end(context.ledger, run, job)
     if job.status not in FAILED_JOB_STATUSES:
-        desk.observer.on_note(f"{job.id} is {job.status}: no other job is created")
-    return desk.ledger.get_run(run.id)
+        context.observer.on_note(f"{job.id} is {job.status}: no other job is created")
+    return context.ledger.get_run(run.id)
 
 
-def _warn_of_second_job(key: str, desk: RunContext) -> None:
+def _warn_of_second_job(key: str, context: RunContext) -> None:
     """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
-    for earlier in desk.ledger.list_runs():
-        if earlier.key == key and (stands := _describe_job(earlier, desk)):
-            desk.observer.on_note(
+    for earlier in context.ledger.list_runs():
+        if earlier.key == key and (stands := _describe_job(earlier, context)):
+            context.observer.on_note(
                 f"{earlier.id} {stands}; --new creates a second job: both are paid"
             )
             return
 
 
-def _describe_job(run: Run, desk: RunContext) -> str | None:
+def _describe_job(run: Run, context: RunContext) -> str | None:
     """How the job of the run stands; None without one, or when it is known to have ended badly."""
     if run.job_id is None:
-        open_call = desk.ledger.find_open_call(run.id, CREATE_CALL)
+        open_call = context.ledger.find_open_call(run.id, CREATE_CALL)
         return "may have a job at the provider" if open_call else None
     status = run.job_status
     if status is None:
         with contextlib.suppress(FtopsError):
-            status = desk.provider.get_job(run.job_id).status
+            status = context.provider.get_job(run.job_id).status
     if status in FAILED_JOB_STATUSES:
         return None
     return f"has the job {run.job_id} ({status or 'it may still be running'})"
 
 
-def _has_lost_evaluation(run: Run, desk: RunContext) -> bool:
+def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
     """Whether it was evaluated, and what came of that is gone, or cannot be read any more.
 
     What a run has required could not be held to it. Of a pruned run it is gone on purpose.
     """
-    if run.pruned_at or "rows" not in desk.ledger.get_stage(run.id, Stage.EVALUATE).detail:
+    if run.pruned_at or "rows" not in context.ledger.get_stage(run.id, Stage.EVALUATE).detail:
         return False
     try:
-        return load_evaluation(run, desk.home) is None
+        return load_evaluation(run, context.home) is None
     except LedgerError:
         return True
 

@@ -17,32 +17,32 @@ _LOOK_EVERY_S = 1.0
 
 
 @in_run_scope
-def pause_run(run: Run, desk: RunContext) -> Job:
+def pause_run(run: Run, context: RunContext) -> Job:
     """Let the run's job wait; a job that waits already is returned as it is.
 
     The job may still be `pausing`. RunError when there is no job that could wait.
     """
-    run, job_id = _get_open_job(run, desk, "paused")
-    job = desk.provider.get_job(job_id)
+    run, job_id = _get_open_job(run, context, "paused")
+    job = context.provider.get_job(job_id)
     if job.status in _RESTING:
-        desk.ledger.close_calls(run.id, (PAUSE_CALL,), remote_id=job_id)
+        context.ledger.close_calls(run.id, (PAUSE_CALL,), remote_id=job_id)
         return job
-    return _change(run, desk, job_id, PAUSE_CALL, desk.provider.pause_job)
+    return _change(run, context, job_id, PAUSE_CALL, context.provider.pause_job)
 
 
 @in_run_scope
-def resume_run(run: Run, desk: RunContext) -> Job:
+def resume_run(run: Run, context: RunContext) -> Job:
     """Let the run's paused job go on; a job that does not wait is returned as it is."""
-    run, job_id = _get_open_job(run, desk, "resumed")
-    deadline_s = desk.clock.monotonic_s() + _PATIENCE_S
-    job = desk.provider.get_job(job_id)
-    while job.status == "pausing" and desk.clock.monotonic_s() < deadline_s:
-        desk.clock.sleep(_LOOK_EVERY_S)
-        job = desk.provider.get_job(job_id)
+    run, job_id = _get_open_job(run, context, "resumed")
+    deadline_s = context.clock.monotonic_s() + _PATIENCE_S
+    job = context.provider.get_job(job_id)
+    while job.status == "pausing" and context.clock.monotonic_s() < deadline_s:
+        context.clock.sleep(_LOOK_EVERY_S)
+        job = context.provider.get_job(job_id)
     if job.status not in _RESTING:
-        desk.ledger.close_calls(run.id, (RESUME_CALL,), remote_id=job_id)
+        context.ledger.close_calls(run.id, (RESUME_CALL,), remote_id=job_id)
         return job
-    return _change(run, desk, job_id, RESUME_CALL, desk.provider.resume_job)
+    return _change(run, context, job_id, RESUME_CALL, context.provider.resume_job)
 
 
 def make_too_late_error(run: Run, wanted: str) -> RunError:
@@ -54,19 +54,19 @@ def make_too_late_error(run: Run, wanted: str) -> RunError:
     )
 
 
-def note_if_paused(run: Run, desk: RunContext, status: str) -> None:
+def note_if_paused(run: Run, context: RunContext, status: str) -> None:
     """Say, to whoever follows the run, how a paused job is let go on."""
     if status == "paused":
-        desk.observer.on_note(
+        context.observer.on_note(
             f"{run.job_id} is paused; {format_command('resume', run.id)} lets it go on"
         )
 
 
-def _get_open_job(run: Run, desk: RunContext, wanted: str) -> tuple[Run, str]:
-    run = desk.ledger.get_run(run.id)
-    if not desk.provider.capabilities.pauses:
+def _get_open_job(run: Run, context: RunContext, wanted: str) -> tuple[Run, str]:
+    run = context.ledger.get_run(run.id)
+    if not context.provider.capabilities.pauses:
         raise RunError(
-            f"{run.id} cannot be {wanted}: its provider, {desk.provider.name} by the"
+            f"{run.id} cannot be {wanted}: its provider, {context.provider.name} by the"
             f" {run.provider.protocol} protocol, has no way to pause a job",
             hint=f"{format_command('cancel', run.id)} ends it; what is done is kept.",
         )
@@ -77,13 +77,15 @@ def _get_open_job(run: Run, desk: RunContext, wanted: str) -> tuple[Run, str]:
             f"{run.id} cannot be {wanted}: it has no job yet",
             hint=f"{format_run_command(run)} goes on with it.",
         )
-    desk.provider.ensure_ready()
+    context.provider.ensure_ready()
     return run, run.job_id
 
 
-def _change(run: Run, desk: RunContext, job_id: str, call: str, send: Callable[[str], Job]) -> Job:
+def _change(
+    run: Run, context: RunContext, job_id: str, call: str, send: Callable[[str], Job]
+) -> Job:
     """Intent, call, done; a request whose answer was lost is sent again under its intent."""
-    ledger = desk.ledger
+    ledger = context.ledger
     intent = ledger.find_open_call(run.id, call) or ledger.record_intent(
         run.id, Stage.FOLLOW, call, {"job_id": job_id}
     )
@@ -92,7 +94,7 @@ def _change(run: Run, desk: RunContext, job_id: str, call: str, send: Callable[[
         job = send(job_id)
     except Rejected as error:
         ledger.record_failed(intent, error.message, shared=True)
-        job = desk.provider.get_job(job_id)
+        job = context.provider.get_job(job_id)
         if job.ended:
             raise RunError(
                 f"{job.id} has {job.status} in the meantime",

@@ -12,7 +12,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.runs.stage_context import StageContext
+from ftops.runs.context import StageContext
 
 Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
 
@@ -44,8 +44,8 @@ class PollBackoff:
     `advice` stands behind the error in the first note.
     """
 
-    def __init__(self, work: StageContext, limits: Limits, advice: str) -> None:
-        self._work = work
+    def __init__(self, stage: StageContext, limits: Limits, advice: str) -> None:
+        self._stage = stage
         self._limits = limits
         self._advice = advice
         self._began_s: float | None = None  # the first error since the last good answer
@@ -58,9 +58,9 @@ class PollBackoff:
         """The provider has answered well; whether there were errors before."""
         if self._began_s is None:
             return False
-        desk = self._work.desk
-        away_s = desk.clock.monotonic_s() - self._began_s
-        desk.observer.on_note(f"the provider answers again, after {away_s:,.0f} s")
+        stage = self._stage
+        away_s = stage.clock.monotonic_s() - self._began_s
+        stage.observer.on_note(f"the provider answers again, after {away_s:,.0f} s")
         self._began_s = None
         self._noted.clear()
         self._pauses = 0
@@ -68,8 +68,8 @@ class PollBackoff:
 
     def is_over(self, error: ProviderError) -> bool:
         """Record an error; whether errors of its kind have lasted for too long."""
-        desk = self._work.desk
-        now_s = desk.clock.monotonic_s()
+        stage = self._stage
+        now_s = stage.clock.monotonic_s()
         limit_s = self._find_limit_s(error)
         if self._began_s is None:
             self._began_s = self._kind_began_s = now_s
@@ -78,7 +78,7 @@ class PollBackoff:
         self._limit_s = limit_s
         if type(error) not in self._noted:
             self._noted.add(type(error))
-            desk.observer.on_note(f"{error.message}; {self._advice}")
+            stage.observer.on_note(f"{error.message}; {self._advice}")
         return now_s - self._kind_began_s >= limit_s
 
     def pause(self, error: ProviderError, pause_s: float) -> None:
@@ -88,7 +88,7 @@ class PollBackoff:
         """
         grown_s = pause_s * 2**self._pauses
         self._pauses = min(self._pauses + 1, 10)
-        self._work.sleep(min(LONGEST_PAUSE_S, max(grown_s, error.retry_after_s or 0.0)))
+        self._stage.sleep(min(LONGEST_PAUSE_S, max(grown_s, error.retry_after_s or 0.0)))
 
     def _find_limit_s(self, error: ProviderError) -> float:
         limit_s = next(self._limits[kind] for kind in type(error).__mro__ if kind in self._limits)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from ftops.ledger.ledger import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Stage
-from ftops.runs.stage_context import StageContext
+from ftops.runs.context import StageContext
 from ftops.stage_results import find_value, get_value
 
 CALL = "create_job"
@@ -24,61 +24,61 @@ _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two looks at the listing; the 
 _CLOCKS_APART = timedelta(minutes=5)
 
 
-def reconcile(work: StageContext, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
+def reconcile(stage: StageContext, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
     """The job that an unanswered call has made all the same; it is the run's from then on.
 
     None once the provider would certainly have listed it, or after `lag_s` seconds. Raises as the
     provider does.
     """
     if lag_s is None:
-        young = work.desk.clock.now() - call.began_at < _CLOCKS_APART
-        lag_s = work.desk.provider.capabilities.listing_lag_s if young else 0.0
+        young = stage.clock.now() - call.began_at < _CLOCKS_APART
+        lag_s = stage.provider.capabilities.listing_lag_s if young else 0.0
     request = read_request(call.request)
-    job = _look(work, request, lambda job: _may_be_of(job, call, work), lag_s)
+    job = _look(stage, request, lambda job: _may_be_of(job, call, stage), lag_s)
     if job:
-        work.desk.ledger.record_job(call, job.id)
-        work.desk.observer.on_note(f"found {job.id}, which an earlier request had created")
+        stage.ledger.record_job(call, job.id)
+        stage.observer.on_note(f"found {job.id}, which an earlier request had created")
     return job
 
 
-def take_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
+def take_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
     """The job of this run's key that another ledger has created; it is the run's from then on.
 
     Looked for before the first job of a run alone, and never for a run that was opened to have a
     job of its own (`--new`). A job that failed or was cancelled is left where it is.
     """
-    job = find_earlier_job(work, request)
+    job = find_earlier_job(stage, request)
     if job:
-        ledger = work.desk.ledger
-        call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, render_request(request))
+        ledger = stage.ledger
+        call = ledger.record_intent(stage.run.id, Stage.CREATE, CALL, render_request(request))
         ledger.record_job(call, job.id)
-        work.desk.observer.on_note(
+        stage.observer.on_note(
             f"found {job.id}, which an earlier command had created; --new makes another one"
         )
     return job
 
 
-def find_earlier_job(work: StageContext, request: JobRequest) -> Job | None:
+def find_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
     """What `take_earlier_job` would take, left as it is."""
-    if work.run.force_new_job or _has_had_job(work):
+    if stage.run.force_new_job or _has_had_job(stage):
         return None
-    capabilities = work.desk.provider.capabilities
+    capabilities = stage.provider.capabilities
     # Only another ledger can have brought our file there; then its job may be on its way, too.
-    elsewhere = _was_uploaded_elsewhere(work, request.training_file)
+    elsewhere = _was_uploaded_elsewhere(stage, request.training_file)
     if not (capabilities.metadata or elsewhere):
         return None
-    mark = {RUN_KEY_METADATA: work.run.key[:32]} if capabilities.metadata else {}
+    mark = {RUN_KEY_METADATA: stage.run.key[:32]} if capabilities.metadata else {}
     return _look(
-        work,
+        stage,
         replace(request, metadata=mark),
-        lambda job: _may_be_earlier(job, request, work, by_parameters=elsewhere),
+        lambda job: _may_be_earlier(job, request, stage, by_parameters=elsewhere),
         capabilities.listing_lag_s if elsewhere else 0.0,
     )
 
 
-def count_jobs(work: StageContext) -> int:
+def count_jobs(stage: StageContext) -> int:
     """How many jobs the run is known to have had."""
-    calls = work.desk.ledger.list_calls(work.run.id)
+    calls = stage.ledger.list_calls(stage.run.id)
     return sum(call.name == CALL and call.state == "done" for call in calls)
 
 
@@ -108,59 +108,59 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
 
 
 def _look(
-    work: StageContext, request: JobRequest, job_filter: JobFilter, lag_s: float
+    stage: StageContext, request: JobRequest, job_filter: JobFilter, lag_s: float
 ) -> Job | None:
     """Ask for the job until it is there, or `lag_s` have passed; always once at their end."""
-    clock = work.desk.clock
+    clock = stage.clock
     until_s = clock.monotonic_s() + lag_s
     for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
         left_s = until_s - clock.monotonic_s()
-        job = work.desk.provider.find_job(request, job_filter=job_filter)
+        job = stage.provider.find_job(request, job_filter=job_filter)
         if job or left_s <= 0:
             return job
-        work.sleep(min(pause_s, left_s))
+        stage.sleep(min(pause_s, left_s))
     return None
 
 
-def _may_be_of(job: Job, call: RemoteCall, work: StageContext) -> bool:
+def _may_be_of(job: Job, call: RemoteCall, stage: StageContext) -> bool:
     """Whether the call can have made the job that the provider finds for it.
 
     Without metadata that may be the job of an earlier attempt, or of somebody else who trained on
     the same file; only how old it is tells then.
     """
-    if work.desk.ledger.is_job_known(job.id):
+    if stage.ledger.is_job_known(job.id):
         return False
-    if work.desk.provider.capabilities.metadata:
+    if stage.provider.capabilities.metadata:
         return True
     return job.created_at >= call.began_at - _CLOCKS_APART
 
 
 def _may_be_earlier(
-    job: Job, request: JobRequest, work: StageContext, *, by_parameters: bool
+    job: Job, request: JobRequest, stage: StageContext, *, by_parameters: bool
 ) -> bool:
     """Whether an earlier command can have made the job for the same key as this run's."""
-    ledger = work.desk.ledger
+    ledger = stage.ledger
     if job.status in FAILED_JOB_STATUSES or ledger.is_job_known(job.id):
         return False
     maker = job.metadata.get(RUN_ID_METADATA)
     if maker is not None:
         run_id = maker.partition(".")[0]
         # Another run of this ledger is about to record it: one that wanted a job of its own.
-        return run_id == work.run.id or not ledger.has_run(run_id)
+        return run_id == stage.run.id or not ledger.has_run(run_id)
     return by_parameters and not any(
-        call.run_id != work.run.id
+        call.run_id != stage.run.id
         and call.request.get("training_file") == request.training_file
         and job.created_at >= call.began_at - _CLOCKS_APART
         for call in ledger.list_open_calls(CALL)
     )
 
 
-def _has_had_job(work: StageContext) -> bool:
-    return work.run.job_id is not None or count_jobs(work) > 0
+def _has_had_job(stage: StageContext) -> bool:
+    return stage.run.job_id is not None or count_jobs(stage) > 0
 
 
-def _was_uploaded_elsewhere(work: StageContext, file_id: str) -> bool:
+def _was_uploaded_elsewhere(stage: StageContext, file_id: str) -> bool:
     """Whether the file carries a name of ours, but no request in this ledger has brought it."""
-    if work.spec.training_file == file_id:
+    if stage.spec.training_file == file_id:
         return False  # the user's own file, named in the job file
-    return not work.desk.ledger.is_upload_known(file_id)
+    return not stage.ledger.is_upload_known(file_id)

@@ -17,7 +17,7 @@ from ftops.http.request_log import in_run_scope
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
 from ftops.runs.cancel import cancel_held
 from ftops.runs.commands import format_run_command
-from ftops.runs.context import RunContext, get_run_folder
+from ftops.runs.context import RunContext, StageContext, StageResult, get_run_folder
 from ftops.runs.lock import hold_run
 from ftops.runs.notifications import (
     end_run,
@@ -27,7 +27,6 @@ from ftops.runs.notifications import (
     warn_of_unusable_targets,
 )
 from ftops.runs.plan import plan
-from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.stages import STAGES
 from ftops.runs.states import (
     DONE,
@@ -44,7 +43,7 @@ from ftops.stage_results import PreparedData
 
 
 @in_run_scope
-def drive(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
+def drive(run: Run, context: RunContext, *, detach: bool = False) -> Run:
     """Do what is left of the run, and return it as it then stands.
 
     While another process drives it, this one watches, and takes over if that one dies. With
@@ -52,13 +51,13 @@ def drive(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
     cancelled; after any other error the same command goes on from there.
     """
     while True:
-        with hold_run(run, desk.home) as held:
+        with hold_run(run, context.home) as held:
             if held:
-                return _drive_held(desk.ledger.get_run(run.id), desk, detach=detach)
-        run = watch(run, desk, detach=detach)
+                return _drive_held(context.ledger.get_run(run.id), context, detach=detach)
+        run = watch(run, context, detach=detach)
         if run.status in ENDED:
-            if not has_pending(run, desk):
-                return conclude(run, desk.ledger.list_stages(run.id))
+            if not has_pending(run, context):
+                return conclude(run, context.ledger.list_stages(run.id))
         elif detach and run.job_id:
             return run
 
@@ -77,110 +76,110 @@ def conclude(run: Run, records: list[StageRecord]) -> Run:
     raise (JobFailed if followed else RunError)(message, hint=hint)
 
 
-def _drive_held(run: Run, desk: RunContext, *, detach: bool) -> Run:
-    send_pending(run, desk)  # what a command that died has left to be told
-    run = reopen_for_job(run, desk)
-    records = desk.ledger.list_stages(run.id)
+def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
+    send_pending(run, context)  # what a command that died has left to be told
+    run = reopen_for_job(run, context)
+    records = context.ledger.list_stages(run.id)
     if run.status in ENDED:
-        close_unanswered(desk.ledger, run, run.status)
+        close_unanswered(context.ledger, run, run.status)
         for record in records:
             if record.status is not StageStatus.PENDING:
-                desk.observer.on_stage_end(record)
+                context.observer.on_stage_end(record)
         return conclude(run, records)
     if run.status is RunStatus.PENDING:
-        run = _move(desk, run, RUN_MOVES["start"])
-    warn_of_unusable_targets(run, desk)
+        run = _move(context, run, RUN_MOVES["start"])
+    warn_of_unusable_targets(run, context)
     spec = JobSpec.from_json(run.spec)
     max_wait_s = spec.limits.max_wait_s
-    until_s = None if max_wait_s is None else desk.clock.monotonic_s() + max_wait_s
+    until_s = None if max_wait_s is None else context.clock.monotonic_s() + max_wait_s
     left = plan(
         records,
-        has_prepared_files=_has_prepared_files(desk, run, records),
+        has_prepared_files=_has_prepared_files(context, run, records),
         has_job=run.job_id is not None,
     )
     for record in records:
         if record.stage not in left:
-            desk.observer.on_stage_end(record)
+            context.observer.on_stage_end(record)
             continue
-        if _must_cancel(run, desk, record.stage):
-            before, run = run, cancel_held(run, desk)
+        if _must_cancel(run, context, record.stage):
+            before, run = run, cancel_held(run, context)
             if run.status in ENDED:
                 return conclude(run, records)
             if run.job_id != before.job_id:  # found, and ended already: there is less to do now
-                return _drive_held(run, desk, detach=detach)
+                return _drive_held(run, context, detach=detach)
         if detach and record.stage is Stage.FOLLOW:
             return run
-        work = StageContext(run, spec, desk, until_s)
-        work.grant(0.0)  # the run's time may be up
-        run = _do_stage(work, record)
-    close_unanswered(desk.ledger, run, RunStatus.SUCCEEDED)
-    return _move(desk, run, RUN_MOVES["succeed"])
+        stage = StageContext(run, spec, context, until_s)
+        stage.limit_pause(0.0)  # the run's time may be up
+        run = _do_stage(stage, record)
+    close_unanswered(context.ledger, run, RunStatus.SUCCEEDED)
+    return _move(context, run, RUN_MOVES["succeed"])
 
 
-def _must_cancel(run: Run, desk: RunContext, stage: Stage) -> bool:
+def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
     """Whether somebody asked for the end of the run, and it can still be had."""
-    if not desk.ledger.is_cancel_asked(run.id):
+    if not context.ledger.is_cancel_asked(run.id):
         return False
     if run.job_id is None:
         return True
-    return stage is Stage.FOLLOW and not desk.provider.get_job(run.job_id).ended
+    return stage is Stage.FOLLOW and not context.provider.get_job(run.job_id).ended
 
 
-def _do_stage(work: StageContext, record: StageRecord) -> Run:
+def _do_stage(stage: StageContext, record: StageRecord) -> Run:
     """One attempt; the run as it stands afterwards."""
-    desk, run = work.desk, work.run
+    context, run = stage.context, stage.run
     begin = STAGE_MOVES["begin"].check(record.status)
-    running = desk.ledger.move_stage(run.id, record, begin)
-    desk.observer.on_stage_start(running.stage, running.attempts)
+    running = context.ledger.move_stage(run.id, record, begin)
+    context.observer.on_stage_start(running.stage, running.attempts)
     try:
-        outcome = STAGES[record.stage](work)
+        outcome = STAGES[record.stage](stage)
     except JobStalled as error:
         with contextlib.suppress(StorageError, LedgerError):
-            notify_stall(desk.ledger.get_run(run.id), desk, error)
+            notify_stall(context.ledger.get_run(run.id), context, error)
         raise
     except (RunBusy, LedgerError, WaitedTooLong):
         raise  # nothing can be written, or nothing went wrong but the waiting
     except FtopsError as error:
         # When the disk is what failed, the ledger cannot take it either; the error goes on.
         with contextlib.suppress(StorageError, LedgerError):
-            _record_failure(work, running, error)
+            _record_failure(stage, running, error)
         raise
-    ended = _record_outcome(work, running, outcome)
-    desk.observer.on_stage_end(ended)
-    return desk.ledger.get_run(run.id)
+    ended = _record_outcome(stage, running, outcome)
+    context.observer.on_stage_end(ended)
+    return context.ledger.get_run(run.id)
 
 
-def _record_outcome(work: StageContext, running: StageRecord, outcome: StageResult) -> StageRecord:
+def _record_outcome(stage: StageContext, running: StageRecord, outcome: StageResult) -> StageRecord:
     if outcome.skipped is None:
         after, detail = STAGE_MOVES["succeed"].check(running.status), outcome.detail
     else:
         after = STAGE_MOVES["skip"].check(running.status)
         detail = {**outcome.detail, "reason": outcome.skipped}
-    return work.desk.ledger.move_stage(work.run.id, running, after, detail=detail)
+    return stage.ledger.move_stage(stage.run.id, running, after, detail=detail)
 
 
-def _record_failure(work: StageContext, running: StageRecord, error: FtopsError) -> None:
-    desk, run = work.desk, work.run
+def _record_failure(stage: StageContext, running: StageRecord, error: FtopsError) -> None:
+    context, run = stage.context, stage.run
     after = STAGE_MOVES["fail"].check(running.status)
-    failed = desk.ledger.move_stage(run.id, running, after, error=error.message)
-    desk.observer.on_stage_end(failed)
+    failed = context.ledger.move_stage(run.id, running, after, error=error.message)
+    context.observer.on_stage_end(failed)
     ending = find_ending(running.stage, error)
     if ending is not None:
-        _move(desk, desk.ledger.get_run(run.id), ending, error.message)
+        _move(context, context.ledger.get_run(run.id), ending, error.message)
         error.hint = f"{format_run_command(run, '--retry')} tries again. {error.hint}".strip()
 
 
-def _move(desk: RunContext, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
+def _move(context: RunContext, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
     if move.after in ENDED:
-        return end_run(run, desk, move, error)
-    return desk.ledger.move_run(run, move.check(run.status), error=error)
+        return end_run(run, context, move, error)
+    return context.ledger.move_run(run, move.check(run.status), error=error)
 
 
-def _has_prepared_files(desk: RunContext, run: Run, records: list[StageRecord]) -> bool:
+def _has_prepared_files(context: RunContext, run: Run, records: list[StageRecord]) -> bool:
     prepare = next(record for record in records if record.stage is Stage.PREPARE)
     if prepare.status not in DONE:
         return False
-    folder = get_run_folder(desk.home, run.id)
+    folder = get_run_folder(context.home, run.id)
     return all(
         (folder / file.filename).is_file()
         for file in PreparedData.from_json(prepare.detail).files

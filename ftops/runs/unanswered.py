@@ -10,16 +10,16 @@ PAUSE_CALL = "pause_job"
 RESUME_CALL = "resume_job"
 
 
-def reopen_for_job(run: Run, desk: RunContext) -> Run:
+def reopen_for_job(run: Run, context: RunContext) -> Run:
     """The run; open again, from the follow stage on, when it ended before its job did."""
     if not run.ended_before_job:
         return run
     RUN_MOVES["reopen"].check(run.status)
-    desk.observer.on_note(
+    context.observer.on_note(
         f"{run.id} counts as {run.status}, but its job {run.job_id} was not seen to end;"
         " the run is open again"
     )
-    return desk.ledger.reopen_run(run, (Stage.FOLLOW, Stage.RESULTS, Stage.EVALUATE))
+    return context.ledger.reopen_run(run, (Stage.FOLLOW, Stage.RESULTS, Stage.EVALUATE))
 
 
 def record_job_end(ledger: Ledger, run: Run, job: Job) -> None:

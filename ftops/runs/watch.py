@@ -20,47 +20,47 @@ class _Seen:
     stages: dict[Stage, StageRecord] = field(default_factory=dict)
 
 
-def watch(run: Run, desk: RunContext, *, detach: bool = False) -> Run:
+def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
     """Show what happens until the run has ended, and that was told, or nobody drives it any more.
 
     With `detach`, only until it has a job. Shown here does not count as shown: the process that
     drives the run shows the same events to somebody else.
     """
-    desk.observer.on_note(f"another process drives {run.id}; watching it")
-    seen = _Seen(event=_begin(desk, run.id))
+    context.observer.on_note(f"another process drives {run.id}; watching it")
+    seen = _Seen(event=_begin(context, run.id))
     while True:
         # In this order: after the lock is free, one more look misses nothing.
-        driven = is_driven(run, desk.home)
-        run = desk.ledger.get_run(run.id)
-        _look(desk, run.id, seen)
+        driven = is_driven(run, context.home)
+        run = context.ledger.get_run(run.id)
+        _look(context, run.id, seen)
         if run.status in ENDED:
-            is_enough = not has_pending(run, desk)
+            is_enough = not has_pending(run, context)
         else:
             is_enough = detach and run.job_id is not None
         if is_enough or not driven:
             return run
-        desk.clock.sleep(LOOK_EVERY_S)
+        context.clock.sleep(LOOK_EVERY_S)
 
 
-def _begin(desk: RunContext, run_id: RunId) -> int:
+def _begin(context: RunContext, run_id: RunId) -> int:
     """The number after which events are new: all before the first one that nobody has shown."""
-    unshown = desk.ledger.list_stored_events(run_id, unshown=True)
-    return unshown[0].number - 1 if unshown else desk.ledger.find_last_number(run_id)
+    unshown = context.ledger.list_stored_events(run_id, unshown=True)
+    return unshown[0].number - 1 if unshown else context.ledger.find_last_number(run_id)
 
 
-def _look(desk: RunContext, run_id: RunId, seen: _Seen) -> None:
-    records = desk.ledger.list_stages(run_id)
+def _look(context: RunContext, run_id: RunId, seen: _Seen) -> None:
+    records = context.ledger.list_stages(run_id)
     for record in records:
         before = seen.stages.get(record.stage)
         if before == record or record.status is StageStatus.PENDING:
             continue
         began = before is None or before.attempts != record.attempts
         if began and record.status is StageStatus.RUNNING:
-            desk.observer.on_stage_start(record.stage, record.attempts)
+            context.observer.on_stage_start(record.stage, record.attempts)
         elif record.status is not StageStatus.RUNNING:
-            desk.observer.on_stage_end(record)
+            context.observer.on_stage_end(record)
         seen.stages[record.stage] = record
-    stored = desk.ledger.list_stored_events(run_id, after=seen.event)
+    stored = context.ledger.list_stored_events(run_id, after=seen.event)
     if stored:
-        show(desk.observer, stored)
+        show(context.observer, stored)
         seen.event = stored[-1].number

@@ -9,7 +9,7 @@ import pytest
 from ftops.records import Run
 from ftops.runs.context import get_run_folder
 from tests.cli.running import ftops
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 
 @pytest.fixture

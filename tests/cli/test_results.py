@@ -13,7 +13,7 @@ from ftops.reports.results import ResultRow, parse_results, render_csv
 from ftops.reports.training import make_training
 from tests.cli.running import ftops
 from tests.reports.training_findings.made_curves import decay, make
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 
 def rising(share: float) -> float:

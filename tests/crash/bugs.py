@@ -28,8 +28,7 @@ from ftops.records import (
     Stage,
     StageRecord,
 )
-from ftops.runs.context import RunContext
-from ftops.runs.stage_context import StageContext
+from ftops.runs.context import RunContext, StageContext
 from ftops.runs.states import RUN_MOVES, Move
 from tests.crash.faulty import FaultyProvider
 
@@ -99,13 +98,13 @@ def succeed_before_results() -> None:
 
     def do_early(work: StageContext, record: StageRecord) -> Run:
         if record.stage is Stage.RESULTS and work.run.status is RunStatus.RUNNING:
-            work.desk.ledger.move_run(work.run, RunStatus.SUCCEEDED)
+            work.context.ledger.move_run(work.run, RunStatus.SUCCEEDED)
         return do_stage(work, record)
 
     def move_late(
-        desk: RunContext, run: Run, how: Move[RunStatus], error: str | None = None
+        context: RunContext, run: Run, how: Move[RunStatus], error: str | None = None
     ) -> Run:
-        return run if run.status is how.after else move(desk, run, how, error)
+        return run if run.status is how.after else move(context, run, how, error)
 
     _plant(_RUNNER, "_do_stage", do_early)
     _plant(_RUNNER, "_move", move_late)
@@ -140,8 +139,8 @@ def resend_after_429() -> None:
         try:
             return send(work, request)
         except RateLimited as error:
-            if call := work.desk.ledger.find_open_call(work.run.id, "create_job"):
-                work.desk.ledger.record_failed(call, error.message)
+            if call := work.context.ledger.find_open_call(work.run.id, "create_job"):
+                work.context.ledger.record_failed(call, error.message)
             raise
 
     _plant(_CREATE, "_send", send_blindly)

@@ -16,7 +16,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import cancel_run, drive, open_run
 from tests.fakes import FakeClock
-from tests.runs.desks import Recorder, write_job
+from tests.runs.bench import Recorder, write_job
 from tests.runs.fake_provider import FakeProvider
 
 LISTING_LAG_S = 20.0
@@ -35,17 +35,17 @@ def main(arguments: Sequence[str]) -> None:
     provider.listing_lag_s = LISTING_LAG_S
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     seen = Recorder()
-    desk = RunContext(ledger, provider, clock, folder / "home", seen)
+    context = RunContext(ledger, provider, clock, folder / "home", seen)
     if point == IN_FOLLOW:
         provider.before("get_job", lambda: die_after_two(seen))
     elif point != "-":
         crashpoints.arm(point)
-    run = open_run(write_job(folder), desk)
+    run = open_run(write_job(folder), context)
     try:
         if action == "cancel":
-            cancel_run(run, desk)
+            cancel_run(run, context)
         else:
-            drive(run, desk, detach=action == "detach")
+            drive(run, context, detach=action == "detach")
     except JobCancelled:
         pass
     sys.stdout.writelines(f"{message}\n" for message in seen.events)

@@ -40,7 +40,7 @@ from tests.crash.faulty import FaultyProvider
 from tests.crash.schedule import Action, Command, Fault, Schedule, Second
 from tests.crash.verdict import HEALTHY, Story, judge
 from tests.fakes import FakeClock
-from tests.runs.desks import Recorder, write_job
+from tests.runs.bench import Recorder, write_job
 
 _PROCESS_LIMIT_S = 60
 _LOADED = (numpy.ma, numpy.random, rapidfuzz)  # by evaluations, in each command anew otherwise
@@ -156,8 +156,8 @@ class Play:
         outcome = "done"
         try:
             ledger = Ledger(self.folder / "home" / "ledger.db", self.clock)
-            desk = RunContext(ledger, provider, self.clock, self.folder / "home", Recorder())
-            outcome = _do(action, self._job, desk)
+            context = RunContext(ledger, provider, self.clock, self.folder / "home", Recorder())
+            outcome = _do(action, self._job, context)
         except FtopsError as error:
             outcome = type(error).__name__
         except BaseException as error:
@@ -195,37 +195,37 @@ class Play:
         )
 
 
-def _do(action: Action, job: LoadedJob, desk: RunContext) -> str:
+def _do(action: Action, job: LoadedJob, context: RunContext) -> str:
     """What a user types; how it ended."""
     if action == "cancel":
-        cancel_job_file(job, desk)
+        cancel_job_file(job, context)
     elif action == "doctor":
-        return _examine(desk)
+        return _examine(context)
     elif action == "follow":
-        for run in desk.ledger.list_runs(limit=1):
-            drive(run, desk)
+        for run in context.ledger.list_runs(limit=1):
+            drive(run, context)
     elif action == "adopt":
-        for made in desk.provider.jobs()[-1:]:  # type: ignore[attr-defined]
+        for made in context.provider.jobs()[-1:]:  # type: ignore[attr-defined]
             settings = job.spec.provider_settings()
-            run = adopt_job(made.id, desk, settings, lambda path: load_job(path, environ={}))
-            drive(run, desk)
+            run = adopt_job(made.id, context, settings, lambda path: load_job(path, environ={}))
+            drive(run, context)
     else:
-        run = open_run(job, desk, new=action == "new", retry=action == "retry")
-        drive(run, desk, detach=action == "detach")
+        run = open_run(job, context, new=action == "new", retry=action == "retry")
+        drive(run, context, detach=action == "detach")
     return "done"
 
 
-def _examine(desk: RunContext) -> str:
+def _examine(context: RunContext) -> str:
     """What `ftops doctor` says of runs and jobs, and whether a job of ours was overlooked."""
-    runs = desk.ledger.list_runs()
+    runs = context.ledger.list_runs()
     found = [
-        *check_drivers(runs, desk.home),
-        *check_provider(desk.provider, desk.ledger, runs),
+        *check_drivers(runs, context.home),
+        *check_provider(context.provider, context.ledger, runs),
     ]
     if any(finding.grade is CheckStatus.PROBLEM for finding in found):
         return "done"
-    for made in desk.provider.jobs():  # type: ignore[attr-defined]
-        run = desk.ledger.find_run_of_job(made.id)
+    for made in context.provider.jobs():  # type: ignore[attr-defined]
+        run = context.ledger.find_run_of_job(made.id)
         if not made.ended and (run is None or run.status in ENDED):
             return f"{HEALTHY}, though {made.id} is {made.status} and not watched"
     return "done"

@@ -23,7 +23,7 @@ from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
 from tests.fakes import FakeClock
 from tests.notifications.receiver import SECRET
-from tests.runs.desks import Recorder, write_job
+from tests.runs.bench import Recorder, write_job
 from tests.runs.fake_provider import FakeProvider
 
 _LOADED = webhook
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     request_log = RequestLog(home / "requests.jsonl", clock, lambda _text: None)
     ledger = Ledger(home / "ledger.db", clock)
     notifier = Delivery(environ, clock, request_log)
-    desk = RunContext(ledger, provider, clock, home, Recorder(), notifier)
+    context = RunContext(ledger, provider, clock, home, Recorder(), notifier)
     wish = {
         "command": ["sh", "-c", TELL],
         "webhook_url": url,
@@ -49,4 +49,4 @@ def main(arguments: Sequence[str]) -> None:
         crashpoints.arm(point, int(count))
     job = write_job(Path(folder), notify=wish)
     with contextlib.suppress(JobFailed, RunError):
-        drive(open_run(job, desk), desk)
+        drive(open_run(job, context), context)

@@ -9,7 +9,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.runs.open_run import drive, open_run
 from tests.crash.processes import Nursery
 from tests.fakes import FakeClock
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
 
 POINTS = [
@@ -38,9 +38,9 @@ def prune(nursery: Nursery, folder: Path, point: str = "-") -> None:
 def live(folder: Path) -> None:
     """Two runs that share their data."""
     bench = Bench(folder)
-    drive(open_run(bench.write_job(), bench.desk), bench.desk)
+    drive(open_run(bench.write_job(), bench.context), bench.context)
     bench.clock.advance(1)
-    drive(open_run(bench.write_job(seed=7), bench.desk), bench.desk)
+    drive(open_run(bench.write_job(seed=7), bench.context), bench.context)
     bench.ledger.close()
 
 

@@ -26,7 +26,7 @@ from ftops.providers.registry import get_capabilities
 from ftops.records import ProviderSettings, RowFormat, Stage
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
-from tests.runs.desks import Recorder, write_job
+from tests.runs.bench import Recorder, write_job
 
 PART = 200_000
 
@@ -79,9 +79,9 @@ def main(arguments: Sequence[str]) -> None:
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     provider = build_provider(folder / "engine", threads)
     dies_at = int(point.removeprefix("bytes:")) if point.startswith("bytes:") else None
-    desk = RunContext(ledger, provider, clock, folder / "home", Fated(dies_at))
+    context = RunContext(ledger, provider, clock, folder / "home", Fated(dies_at))
     job = write_job(folder, provider="local", training_file="large.jsonl", validation_file=None)
     if point != "-" and dies_at is None:
         crashpoints.arm(point)
     with contextlib.suppress(Uploaded):
-        drive(open_run(job, desk), desk)
+        drive(open_run(job, context), context)

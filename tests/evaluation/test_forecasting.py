@@ -5,7 +5,7 @@ from dataclasses import replace
 from ftops.evaluation.forecasting import EvaluationForecast
 from ftops.runs.preview import preview
 from ftops.runs.tokens import TokenCounter
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 from tests.runs.test_tokens import WordCounting
 
 EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]

@@ -22,7 +22,7 @@ from ftops.run_folder import get_run_folder
 from ftops.runs.open_run import drive, load_evaluation, open_run
 from ftops.runs.tokens import TokenCounter
 from ftops.spec.evaluate import EvaluateSpec
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 from tests.runs.fake_provider import STEPS, FakeProvider
 from tests.runs.test_tokens import WordCounting
 
@@ -266,8 +266,8 @@ def test_a_model_at_another_provider_is_asked_there(bench: Bench) -> None:
     write_rows(bench.folder / "exam.jsonl", EXAM)
     against = [{"model": {"name": "gpt", "provider": {"type": "elsewhere"}}}]
     job = bench.write_job(evaluate={"file": "exam.jsonl", "against": against})
-    desk = replace(bench.desk, reach=reach)
-    found = load_evaluation(drive(open_run(job, desk), desk), bench.home)
+    context = replace(bench.context, open_provider=reach)
+    found = load_evaluation(drive(open_run(job, context), context), bench.home)
     assert found is not None
     gpt = found.find("gpt")
     assert gpt is not None
@@ -377,7 +377,7 @@ def test_a_judge_of_kept_answers_is_held_to_what_it_is_asked_anew(bench: Bench) 
 
 def test_prompts_are_counted_by_the_counter_that_is_at_hand(bench: Bench) -> None:
     at_a_price(bench)
-    words = replace(bench.desk, tokens=TokenCounter(WordCounting()))
+    words = replace(bench.context, tokens=TokenCounter(WordCounting()))
     write_rows(bench.folder / "exam.jsonl", EXAM)
     section = {"file": "exam.jsonl", "against": [], "max_tokens": 1, "max_cost_usd": 89e-6}
     run = open_run(bench.write_job(evaluate=section), words)

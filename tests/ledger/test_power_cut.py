@@ -22,7 +22,7 @@ from ftops.runs.open_run import cancel_run, drive, open_run
 from tests.fakes import FakeClock
 from tests.ledger.history import STEPS, Content, read_all
 from tests.ledger.write_log import Disk, WriteLog, find_library, recording
-from tests.runs.desks import Recorder, write_job
+from tests.runs.bench import Recorder, write_job
 from tests.runs.fake_provider import FakeProvider
 
 LIBRARY = find_library()
@@ -62,16 +62,16 @@ def live(folder: Path, kind: type[Watched]) -> tuple[WriteLog, list[Content]]:
     with recording(LIBRARY) as log:
         for number in range(3):
             ledger = kind(path, clock, log, contents)
-            desk = RunContext(ledger, provider, clock, folder / "home", Recorder())
+            context = RunContext(ledger, provider, clock, folder / "home", Recorder())
             if number == 0:
-                drive(open_run(write_job(folder), desk), desk)
+                drive(open_run(write_job(folder), context), context)
                 with contextlib.closing(sqlite3.connect(path)) as other:
                     # As another command does from time to time; the log then begins anew.
                     other.execute("PRAGMA wal_checkpoint(PASSIVE)")
             elif number == 1:
-                drive(open_run(write_job(folder, seed=7), desk), desk, detach=True)
+                drive(open_run(write_job(folder, seed=7), context), context, detach=True)
             else:
-                cancel_run(ledger.list_runs()[0], desk)
+                cancel_run(ledger.list_runs()[0], context)
             ledger.close()
     return log, contents
 

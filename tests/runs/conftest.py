@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 
 @pytest.fixture

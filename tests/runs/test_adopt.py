@@ -17,7 +17,7 @@ from ftops.records import Job, JobRequest, ProviderSettings, Run, RunStatus, Sta
 from ftops.runs.adopt import adopt_job
 from ftops.runs.open_run import drive, open_run
 from ftops.spec.load import LoadedJob, load_job
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 
 FAKE = ProviderSettings(type="fake")
 
@@ -34,13 +34,13 @@ def create_elsewhere(bench: Bench) -> Job:
 
 def adopt(bench: Bench, job_id: str, job_file: LoadedJob | None = None) -> Run:
     return adopt_job(
-        job_id, bench.desk, FAKE, lambda path: load_job(path, environ={}), job_file=job_file
+        job_id, bench.context, FAKE, lambda path: load_job(path, environ={}), job_file=job_file
     )
 
 
 def test_a_job_that_is_on_its_way_is_followed_to_its_results(bench: Bench) -> None:
     job = create_elsewhere(bench)
-    run = drive(adopt(bench, job.id), bench.desk)
+    run = drive(adopt(bench, job.id), bench.context)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, job.id)
     assert run.fine_tuned_model is not None
     assert bench.statuses(run) == [
@@ -69,7 +69,7 @@ def test_a_job_that_a_run_of_this_ledger_asked_for_becomes_that_runs_job(
         bench.run(job_file)
     (mine,) = bench.ledger.list_runs()
     assert mine.status is (RunStatus.FAILED if gave_up else RunStatus.RUNNING)
-    run = drive(adopt(bench, "ftjob-1"), bench.desk)
+    run = drive(adopt(bench, "ftjob-1"), bench.context)
     assert (run.id, run.status, run.job_id) == (mine.id, RunStatus.SUCCEEDED, "ftjob-1")
     assert bench.run(job_file, retry=True).job_id == "ftjob-1"
     assert bench.provider.count("create_job") == 1
@@ -80,7 +80,7 @@ def test_a_job_that_has_succeeded_long_ago_has_its_results_fetched(bench: Bench)
     while not bench.provider.get_job(job.id).ended:
         pass
     bench.clock.advance(30 * 86_400)
-    assert drive(adopt(bench, job.id), bench.desk).status is RunStatus.SUCCEEDED
+    assert drive(adopt(bench, job.id), bench.context).status is RunStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_a_job_that_ended_badly_is_recorded_as_it_ended(
     bench.provider.statuses = ("queued", ending)
     run = adopt(bench, create_elsewhere(bench).id)
     with pytest.raises(error):
-        drive(run, bench.desk)
+        drive(run, bench.context)
     assert bench.ledger.get_run(run.id).status is status
 
 
 def test_with_its_job_file_the_model_is_evaluated_and_the_file_finds_the_run(bench: Bench) -> None:
     job = create_elsewhere(bench)
-    run = drive(adopt(bench, job.id, bench.write_job()), bench.desk)
+    run = drive(adopt(bench, job.id, bench.write_job()), bench.context)
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 3
     assert bench.run(bench.write_job()).id == run.id
     assert (bench.provider.count("create_job"), bench.provider.count("upload_file")) == (1, 1)
@@ -119,7 +119,7 @@ def test_a_job_file_of_another_model_or_with_a_run_of_its_own_is_refused(bench: 
     job = create_elsewhere(bench)
     with pytest.raises(RunError, match="trains ada"):
         adopt(bench, job.id, bench.write_job(model="babbage"))
-    known = open_run(bench.write_job(), bench.desk)
+    known = open_run(bench.write_job(), bench.context)
     with pytest.raises(RunError, match=known.id):
         adopt(bench, job.id, bench.write_job())
 
@@ -135,6 +135,6 @@ def test_an_adoption_that_died_half_way_goes_on_and_creates_nothing(bench: Bench
     whole = adopt(bench, job.id)
     # As if the command had died right after it had recorded the run.
     bench.ledger.add_run(replace(whole, id=type(whole.id)("run-half")), if_absent=False)
-    half = drive(bench.ledger.get_run("run-half"), bench.desk)
+    half = drive(bench.ledger.get_run("run-half"), bench.context)
     assert half.status is RunStatus.SUCCEEDED
     assert (bench.provider.count("create_job"), bench.provider.count("upload_file")) == (1, 1)

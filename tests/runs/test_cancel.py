@@ -21,18 +21,18 @@ from ftops.errors import (
 from ftops.records import MultipartUpload, Run, RunStatus, Stage
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_job_file, cancel_run, drive, open_run
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 from tests.runs.fake_provider import CAPABILITIES
 from tests.runs.test_create import lose_the_listing
 
 
 def start(bench: Bench) -> Run:
     """A run whose job is on its way, and which nobody drives."""
-    return drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    return drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
 
 
 def test_a_run_with_a_job_is_cancelled_at_the_provider_and_in_the_ledger(bench: Bench) -> None:
-    run = cancel_run(start(bench), bench.desk)
+    run = cancel_run(start(bench), bench.context)
     assert (run.status, run.error) == (RunStatus.CANCELLED, "ftjob-1 was cancelled")
     assert bench.provider.jobs()[0].status == "cancelled"
     call = bench.ledger.list_calls(run.id)[-1]
@@ -42,12 +42,12 @@ def test_a_run_with_a_job_is_cancelled_at_the_provider_and_in_the_ledger(bench: 
 def test_a_run_that_has_sent_nothing_is_cancelled_once_the_provider_knows_no_job_of_it(
     bench: Bench,
 ) -> None:
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     bench.provider.fail("find_job", Unreachable("no network"))
     with pytest.raises(Unreachable):
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     with pytest.raises(JobCancelled, match="before it had a job"):  # it was not forgotten
-        drive(run, bench.desk)
+        drive(run, bench.context)
     assert bench.ledger.get_run(run.id).status is RunStatus.CANCELLED
     assert bench.provider.count("create_job") == 0
 
@@ -56,14 +56,14 @@ def test_a_run_that_has_sent_nothing_is_cancelled_once_the_provider_knows_no_job
 def test_a_run_that_has_sent_nothing_is_cancelled_without_a_key(
     bench: Bench, refusal: type[ProviderError]
 ) -> None:
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     bench.provider.fail("ensure_ready", refusal("no key"))
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
 
 
 def test_an_ended_run_stays_as_it_is(bench: Bench) -> None:
     run = bench.run(bench.write_job())
-    assert cancel_run(run, bench.desk) == run
+    assert cancel_run(run, bench.context) == run
     assert bench.provider.count("cancel_job") == 0
 
 
@@ -75,7 +75,7 @@ def test_a_job_in_doubt_is_found_and_cancelled(bench: Bench) -> None:
         bench.run(job)
     (run,) = bench.ledger.list_runs()
     assert run.job_id is None
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
     assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
 
 
@@ -86,7 +86,7 @@ def test_a_cancel_that_broke_off_is_carried_out_by_the_next_run_of_the_file(benc
     with pytest.raises(RunError):
         bench.run(job)
     with pytest.raises(Unreachable):
-        cancel_run(bench.ledger.list_runs()[0], bench.desk)
+        cancel_run(bench.ledger.list_runs()[0], bench.context)
     with pytest.raises(JobCancelled):
         bench.run(job)
     assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
@@ -97,7 +97,7 @@ def test_a_job_in_doubt_that_never_arrived_leaves_nothing_to_cancel(bench: Bench
     bench.provider.fail("create_job", Unreachable("refused"))
     with pytest.raises(RunError):
         bench.run(job)
-    run = cancel_run(bench.ledger.list_runs()[0], bench.desk)
+    run = cancel_run(bench.ledger.list_runs()[0], bench.context)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, None)
     assert [call.state for call in bench.ledger.list_calls(run.id)][-1] == "failed"
 
@@ -107,9 +107,9 @@ def test_a_job_that_has_succeeded_meanwhile_is_not_called_cancelled(bench: Bench
     while not bench.provider.get_job("ftjob-1").ended:
         pass
     with pytest.raises(RunError, match="had already succeeded") as caught:
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     assert "follow" in caught.value.hint
-    assert drive(bench.ledger.get_run(run.id), bench.desk).status is RunStatus.SUCCEEDED
+    assert drive(bench.ledger.get_run(run.id), bench.context).status is RunStatus.SUCCEEDED
 
 
 def test_a_job_that_has_failed_meanwhile_is_called_failed(bench: Bench) -> None:
@@ -117,20 +117,20 @@ def test_a_job_that_has_failed_meanwhile_is_called_failed(bench: Bench) -> None:
     run = start(bench)
     bench.provider.get_job("ftjob-1")
     with pytest.raises(JobFailed, match="had already failed"):
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
 
 
 def test_a_cancel_that_the_network_lost_may_be_repeated(bench: Bench) -> None:
     run = start(bench)
     bench.provider.fail("cancel_job", Unreachable("reset"))
     with pytest.raises(Unreachable):
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     assert bench.ledger.get_run(run.id).status is RunStatus.RUNNING
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
 
 
 def test_a_cancelled_run_can_be_tried_again(bench: Bench) -> None:
-    cancel_run(start(bench), bench.desk)
+    cancel_run(start(bench), bench.context)
     run = bench.run(bench.write_job(), retry=True)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-2")
 
@@ -152,12 +152,12 @@ def test_a_run_that_another_process_drives_is_cancelled_through_its_job(bench: B
     with hold_run(run, bench.home) as held:
         assert held
         # The other process would see the cancelled job and end the run; here it never looks.
-        waiting = cancel_run(run, bench.desk)
+        waiting = cancel_run(run, bench.context)
     assert bench.provider.jobs()[0].status == "cancelled"
     assert bench.provider.count("cancel_job") == 1
     assert waiting.status is RunStatus.RUNNING
     with pytest.raises(JobCancelled):
-        drive(run, bench.desk)
+        drive(run, bench.context)
 
 
 def test_a_driver_sees_its_job_cancelled_by_another_command(bench: Bench) -> None:
@@ -191,7 +191,7 @@ def test_a_cancel_that_died_before_it_was_sent_is_carried_out_by_the_next_comman
     run = start(bench)
     bench.ledger.ask_cancel(run.id)
     with pytest.raises(JobCancelled):
-        drive(run, bench.desk)
+        drive(run, bench.context)
     assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
 
 
@@ -199,7 +199,7 @@ def test_a_key_that_is_refused_leaves_the_run_as_it_was(bench: Bench) -> None:
     run = start(bench)
     bench.provider.fail("cancel_job", AuthFailed("wrong key"))
     with pytest.raises(AuthFailed):
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     assert bench.ledger.get_run(run.id).status is RunStatus.RUNNING
 
 
@@ -209,9 +209,9 @@ def test_a_cancel_whose_answer_was_lost_is_no_question_once_the_job_has_ended(
     run = start(bench)
     bench.provider.fail("cancel_job", Unreachable("reset"))
     with pytest.raises(Unreachable):
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     assert bench.ledger.find_open_call(run.id, "cancel_job")
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
     calls = [c.state for c in bench.ledger.list_calls(run.id) if c.name == "cancel_job"]
     assert calls == ["done"]
 
@@ -224,7 +224,7 @@ def test_following_a_job_to_its_end_answers_a_cancel_that_died(
     bench.ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {"job_id": "ftjob-1"})
     bench.provider.statuses = ("queued", status)
     with contextlib.suppress(JobCancelled):
-        drive(run, bench.desk)
+        drive(run, bench.context)
     (call,) = [c for c in bench.ledger.list_calls(run.id) if c.name == "cancel_job"]
     assert call.state == state
 
@@ -239,7 +239,7 @@ def test_a_cancel_that_was_lost_after_the_job_had_ended_is_answered_with_the_run
     run = bench.ledger.list_runs()[0]
     bench.provider.fail("cancel_job", Unreachable("reset"))
     with pytest.raises(Unreachable):
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     assert bench.run(job).status is RunStatus.SUCCEEDED
     assert bench.ledger.find_open_call(run.id, "cancel_job") is None
 
@@ -251,9 +251,9 @@ def test_a_cancel_that_died_after_the_run_had_ended_is_answered_by_the_next_comm
     run = bench.run(bench.write_job())
     bench.ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {"job_id": "ftjob-1"})
     if command == "run":
-        drive(run, bench.desk)
+        drive(run, bench.context)
     else:
-        cancel_run(run, bench.desk)
+        cancel_run(run, bench.context)
     assert bench.ledger.find_open_call(run.id, "cancel_job") is None
 
 
@@ -264,7 +264,7 @@ def test_two_commands_that_cancel_at_once_both_come_to_their_end(bench: Bench) -
         bench.ledger.close_calls(run.id, ["cancel_job"], remote_id="ftjob-1")
 
     bench.provider.before("cancel_job", other)
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
 
 
 def begin_parts(bench: Bench) -> Run:
@@ -280,7 +280,7 @@ def begin_parts(bench: Bench) -> Run:
 
 def test_an_upload_in_parts_is_taken_back_from_the_provider(bench: Bench) -> None:
     run = begin_parts(bench)
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
     assert bench.provider.count("cancel_upload") == 1
     (call,) = bench.ledger.list_calls(run.id)
     assert (call.state, call.error) == ("failed", "upload-1 was cancelled")
@@ -298,14 +298,14 @@ def test_an_upload_that_the_provider_has_ended_is_forgotten_unless_it_may_be_a_f
     if completing:
         bench.ledger.mark_completing(call)
     bench.provider.fail("cancel_upload", Rejected("it is completed", status=400))
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
     assert [one.state for one in bench.ledger.list_calls(run.id)] == [state]
 
 
 def test_a_provider_that_is_away_keeps_no_run_from_being_cancelled(bench: Bench) -> None:
     run = begin_parts(bench)
     bench.provider.fail("cancel_upload", Unreachable("no network"))
-    assert cancel_run(run, bench.desk).status is RunStatus.CANCELLED
+    assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
     assert "the upload upload-1 expires by itself" in bench.seen.notes[-1]
 
 
@@ -314,10 +314,10 @@ def test_a_job_file_whose_ledger_is_gone_is_cancelled_by_its_words_where_no_mark
 ) -> None:
     bench.provider.capabilities = replace(CAPABILITIES, metadata=False)
     job = bench.write_job()
-    drive(open_run(job, bench.desk), bench.desk, detach=True)
+    drive(open_run(job, bench.context), bench.context, detach=True)
     fresh = Bench(bench.folder / "fresh", bench.clock)
     fresh.provider = bench.provider
-    run = cancel_job_file(job, fresh.desk)
+    run = cancel_job_file(job, fresh.context)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
     assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
     fresh.ledger.close()
@@ -326,5 +326,5 @@ def test_a_job_file_whose_ledger_is_gone_is_cancelled_by_its_words_where_no_mark
 def test_a_job_file_that_never_ran_is_told_so_where_no_marks_are_kept(bench: Bench) -> None:
     bench.provider.capabilities = replace(CAPABILITIES, metadata=False)
     with pytest.raises(UnknownRun, match="knows a job of"):
-        cancel_job_file(bench.write_job(), bench.desk)
+        cancel_job_file(bench.write_job(), bench.context)
     assert bench.provider.count("upload_file") == 0

@@ -11,7 +11,7 @@ from ftops.runs.checkup.home import check_folders, check_home, check_ledger
 from ftops.runs.checkup.remote import check_drivers, check_provider
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import open_run
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 OWN = "ftops-0123456789abcdef-train.jsonl"
 
@@ -43,7 +43,7 @@ def test_a_home_that_others_may_read_is_closed_without_loss(tmp_path: Path) -> N
 
 
 def test_a_sound_ledger_is_ok_and_a_damaged_one_is_not(bench: Bench) -> None:
-    open_run(bench.write_job(), bench.desk)
+    open_run(bench.write_job(), bench.context)
     assert check_ledger(bench.ledger).grade is CheckStatus.OK
     bench.ledger.close()
     content = bytearray((bench.home / "ledger.db").read_bytes())
@@ -80,7 +80,7 @@ def test_an_upload_that_no_run_knows_is_offered_but_never_called_safe(bench: Ben
 
 
 def test_an_upload_whose_answer_is_awaited_is_no_orphan(bench: Bench) -> None:
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     stray = bench.folder / "stray"
     stray.write_text("{}\n")
     bench.ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {"filename": OWN})
@@ -121,7 +121,7 @@ def test_without_a_ledger_a_provider_is_only_asked_whether_it_answers(bench: Ben
 
 
 def test_a_run_whose_job_is_gone_is_found(bench: Bench) -> None:
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     call = bench.ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
     bench.ledger.record_job(call, "ftjob-gone")
     (found,) = look(bench)

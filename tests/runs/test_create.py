@@ -21,7 +21,7 @@ from ftops.errors import (
     WaitedTooLong,
 )
 from ftops.records import JobRequest, RunStatus, Stage
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 
 def list_create_calls(bench: Bench) -> list[str]:

@@ -11,7 +11,7 @@ from ftops.records import (
 )
 from ftops.runs.estimate import Estimate, assume_epochs, find_broken_limits
 from ftops.spec.model import LimitSpec
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 
 RULE = EpochRule(target=3, least_seen=100, most_seen=25_000, most=25)
 

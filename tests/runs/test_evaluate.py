@@ -5,7 +5,7 @@ import pytest
 from ftops.errors import NotFound, Unreachable
 from ftops.records import RunStatus, Stage, StageStatus
 from ftops.runs.open_run import load_evaluation
-from tests.runs.desks import TRAINING, Bench, right_share, write_rows
+from tests.runs.bench import TRAINING, Bench, right_share, write_rows
 
 
 def test_without_any_file_to_ask_from_the_stage_is_skipped_with_its_reason(bench: Bench) -> None:

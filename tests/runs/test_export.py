@@ -17,7 +17,7 @@ from ftops.runs.export import export_now, list_export_targets
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.load import LoadedJob
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 BOTH = ["mlflow", {"json": {"file": "out.json"}}]
 
@@ -50,12 +50,12 @@ def archive() -> Archive:
 
 
 @pytest.fixture
-def desk(bench: Bench, archive: Archive) -> RunContext:
-    return dataclasses.replace(bench.desk, exporter=archive)
+def context(bench: Bench, archive: Archive) -> RunContext:
+    return dataclasses.replace(bench.context, exporter=archive)
 
 
-def run_job(desk: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
-    return drive(open_run(job, desk, retry=retry), desk)
+def run_job(context: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
+    return drive(open_run(job, context, retry=retry), context)
 
 
 def die() -> None:
@@ -72,10 +72,10 @@ def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
 
 
 def test_each_tool_is_told_once_when_the_run_has_ended(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
     job = bench.write_job(export=BOTH)
-    run = run_job(desk, job)
+    run = run_job(context, job)
     (first, mlflow), (second, file) = archive.told
     assert mlflow == ExportTarget("mlflow", {}, job.path.parent)
     assert file == ExportTarget("json", {"file": "out.json"}, job.path.parent)
@@ -87,80 +87,82 @@ def test_each_tool_is_told_once_when_the_run_has_ended(
     assert calls(bench, run) == [("done", "at mlflow"), ("done", "at json")]
     assert bench.seen.notes[-1] == "json has this run: at json"
     for _ in range(2):
-        run_job(desk, job)
+        run_job(context, job)
     assert len(archive.told) == 2
 
 
-def test_without_a_wish_no_tool_is_told(bench: Bench, desk: RunContext, archive: Archive) -> None:
-    run = run_job(desk, bench.write_job())
+def test_without_a_wish_no_tool_is_told(
+    bench: Bench, context: RunContext, archive: Archive
+) -> None:
+    run = run_job(context, bench.write_job())
     assert (archive.told, calls(bench, run)) == ([], [])
 
 
 def test_a_failed_run_and_its_second_try_are_told(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     job = bench.write_job(export=["mlflow"])
     with pytest.raises(JobFailed):
-        run_job(desk, job)
+        run_job(context, job)
     bench.provider.statuses = ("queued", "succeeded")
-    run_job(desk, job, retry=True)
+    run_job(context, job, retry=True)
     assert archive.statuses == ["failed", "succeeded"]
     assert archive.told[0][0].lineage.training_sha256
 
 
-def test_a_cancelled_run_is_told(bench: Bench, desk: RunContext, archive: Archive) -> None:
-    run = drive(open_run(bench.write_job(export=["mlflow"]), desk), desk, detach=True)
+def test_a_cancelled_run_is_told(bench: Bench, context: RunContext, archive: Archive) -> None:
+    run = drive(open_run(bench.write_job(export=["mlflow"]), context), context, detach=True)
     assert archive.told == []
-    cancel_run(run, desk)
+    cancel_run(run, context)
     assert archive.statuses == ["cancelled"]
     with pytest.raises(JobCancelled):
-        drive(run, desk)
+        drive(run, context)
 
 
 def test_another_evaluation_is_told_of_the_same_run(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
-    first = run_job(desk, bench.write_job(export=["mlflow"]))
-    again = run_job(desk, bench.write_job(export=["mlflow"], evaluate={"max_rows": 1}))
+    first = run_job(context, bench.write_job(export=["mlflow"]))
+    again = run_job(context, bench.write_job(export=["mlflow"], evaluate={"max_rows": 1}))
     assert first.id == again.id
     assert [run.figures[0].rows for run, _ in archive.told] == [3, 1]
 
 
 def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
     archive.acts = [refuse]
     job = bench.write_job(export=BOTH)
-    run = run_job(desk, job)
+    run = run_job(context, job)
     assert run.status is RunStatus.SUCCEEDED
     assert [target.tool for _, target in archive.told] == ["json"]
     assert f"export: mlflow is away; `ftops track {run.id} --to mlflow` tells it later" in (
         bench.seen.notes
     )
-    run_job(desk, job)
+    run_job(context, job)
     assert len(archive.told) == 1
     assert [state for state, _ in calls(bench, run)] == ["failed", "done"]
 
 
 def test_what_a_dead_command_left_is_told_by_the_next(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
     archive.acts = [lambda: None, die]
     job = bench.write_job(export=BOTH)
     with pytest.raises(Died):
-        run_job(desk, job)
-    run = run_job(desk, job)
+        run_job(context, job)
+    run = run_job(context, job)
     assert [target.tool for _, target in archive.told] == ["mlflow", "json"]
     assert [state for state, _ in calls(bench, run)] == ["done", "done"]
-    run_job(desk, job)
+    run_job(context, job)
     assert len(archive.told) == 2
 
 
 def test_a_run_that_exists_can_be_told_later(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
-    run = run_job(desk, bench.write_job())
+    run = run_job(context, bench.write_job())
     target = ExportTarget("json", {}, bench.folder)
     for _ in range(2):
         place = export_now(run, bench.ledger, bench.home, archive, target)
@@ -169,9 +171,9 @@ def test_a_run_that_exists_can_be_told_later(
 
 
 def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
-    run = run_job(desk, bench.write_job())
+    run = run_job(context, bench.write_job())
     target = ExportTarget("mlflow", {}, bench.folder)
     archive.acts = [die]
     with pytest.raises(Died):
@@ -181,9 +183,9 @@ def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
 
 
 def test_a_run_that_somebody_drives_is_not_told_beside(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
-    run = run_job(desk, bench.write_job())
+    run = run_job(context, bench.write_job())
     target = ExportTarget("json", {}, bench.folder)
     with hold_run(run, bench.home), pytest.raises(ExportFailed, match="another process"):
         export_now(run, bench.ledger, bench.home, archive, target)
@@ -191,17 +193,17 @@ def test_a_run_that_somebody_drives_is_not_told_beside(
 
 
 def test_a_run_that_has_not_ended_is_told_to_nobody(
-    bench: Bench, desk: RunContext, archive: Archive
+    bench: Bench, context: RunContext, archive: Archive
 ) -> None:
-    run = drive(open_run(bench.write_job(export=["mlflow"]), desk), desk, detach=True)
+    run = drive(open_run(bench.write_job(export=["mlflow"]), context), context, detach=True)
     with pytest.raises(ExportFailed, match="running: trackers are told of a run when it has ended"):
         export_now(run, bench.ledger, bench.home, archive, next(list_export_targets(run)))
     assert archive.told == []
 
 
 def test_a_real_file_is_written_beside_the_job_file(bench: Bench) -> None:
-    desk = dataclasses.replace(bench.desk, exporter=SubprocessExporter({}))
-    run = run_job(desk, bench.write_job(export=[{"json": {"file": "out.json"}}]))
+    context = dataclasses.replace(bench.context, exporter=SubprocessExporter({}))
+    run = run_job(context, bench.write_job(export=[{"json": {"file": "out.json"}}]))
     document = json.loads((bench.folder / "out.json").read_text())
     assert document["id"] == run.id
     assert [Path(path).name for path in document["files"]] == [

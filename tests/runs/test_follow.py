@@ -21,7 +21,7 @@ from ftops.errors import (
 )
 from ftops.records import Job, JobEvent, RunStatus, Stage, StageStatus
 from ftops.runs.open_run import drive, open_run
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
 
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
@@ -102,7 +102,7 @@ def test_ctrl_c_while_waiting_for_events_leaves_the_run_as_it_is(bench: Bench) -
         bench.run(job)
     (run,) = bench.ledger.list_runs()
     assert run.status is RunStatus.RUNNING
-    assert drive(run, bench.desk).status is RunStatus.SUCCEEDED
+    assert drive(run, bench.context).status is RunStatus.SUCCEEDED
     assert bench.seen.events == ALL_STEPS
 
 
@@ -295,7 +295,7 @@ def test_events_that_cannot_be_read_for_a_moment_are_not_lost(
     bench: Bench, error: ProviderError
 ) -> None:
     job = bench.write_job()
-    drive(open_run(job, bench.desk), bench.desk, detach=True)
+    drive(open_run(job, bench.context), bench.context, detach=True)
     while not bench.provider.get_job("ftjob-1").ended:
         pass
     bench.provider.fail("list_events", *[error] * 3)
@@ -330,7 +330,7 @@ def test_waiting_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> 
     assert f"ftops follow {run.id}" in caught.value.hint
     assert bench.clock.monotonic_s() == 90.0
     assert bench.ledger.get_stage(run.id, Stage.FOLLOW).status is StageStatus.RUNNING
-    assert drive(run, bench.desk).status is RunStatus.SUCCEEDED
+    assert drive(run, bench.context).status is RunStatus.SUCCEEDED
 
 
 def test_max_wait_also_ends_the_patience_with_a_provider_that_is_away(bench: Bench) -> None:

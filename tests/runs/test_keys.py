@@ -6,7 +6,7 @@ from pathlib import Path
 from ftops.runs.keys import make_key, make_remote_name, make_run_id
 from ftops.spec.load import load_job
 from tests.fakes import FakeClock
-from tests.runs.desks import write_job, write_rows
+from tests.runs.bench import write_job, write_rows
 
 
 def test_the_key_stays_the_same_for_the_same_job(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ftops.records import JobError, RowFormat, RunStatus, Stage
 from ftops.runs.context import get_run_folder
 from ftops.runs.open_run import drive, load_evaluation, load_results, open_run
 from ftops.spec.load import load_job
-from tests.runs.desks import Bench, right_share, write_job, write_rows
+from tests.runs.bench import Bench, right_share, write_job, write_rows
 
 DONE = ["succeeded"] * 6
 
@@ -111,7 +111,7 @@ def test_a_job_folder_that_was_moved_finds_its_finished_run(bench: Bench) -> Non
 def test_a_job_folder_that_was_moved_in_the_middle_goes_on_with_its_run(bench: Bench) -> None:
     before = bench.folder / "before"
     before.mkdir()
-    run = drive(open_run(write_job(before), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(write_job(before), bench.context), bench.context, detach=True)
     before.rename(bench.folder / "after")
     again = bench.run(load_job(bench.folder / "after" / "job.yaml", environ={}))
     assert (again.id, again.status) == (run.id, RunStatus.SUCCEEDED)
@@ -143,7 +143,7 @@ def test_a_changed_evaluate_section_evaluates_again_and_nothing_else(bench: Benc
 
 
 def test_a_detached_command_returns_once_the_job_is_created(bench: Bench) -> None:
-    run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     assert (run.status, run.job_id) == (RunStatus.RUNNING, "ftjob-1")
     assert bench.statuses(run) == ["succeeded"] * 3 + ["pending"] * 3
     bench.run(bench.write_job())
@@ -189,7 +189,7 @@ def test_following_a_failed_run_raises_what_it_ended_with(bench: Bench) -> None:
         bench.run(bench.write_job())
     run = bench.ledger.list_runs()[0]
     with pytest.raises(JobFailed, match="the provider gives no reason"):
-        drive(run, bench.desk)
+        drive(run, bench.context)
 
 
 def test_a_job_that_was_cancelled_elsewhere_cancels_the_run(bench: Bench) -> None:
@@ -298,7 +298,7 @@ def test_data_that_changed_after_the_run_was_recorded_is_not_sent(bench: Bench) 
     write_rows(bench.folder / "train.jsonl", [("a\n\n", " 1"), ("b\n\n", " 2")])
     (get_run_folder(bench.home, run.id) / "train.jsonl").unlink()
     with pytest.raises(DatasetError, match="has changed since run-"):
-        drive(run, bench.desk)
+        drive(run, bench.context)
     assert bench.provider.count("upload_file") == 0
 
 

@@ -17,7 +17,7 @@ from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.load import LoadedJob
 from tests.fakes import FakeClock
-from tests.runs.desks import Bench, Recorder
+from tests.runs.bench import Bench, Recorder
 from tests.runs.test_watch import ActingClock
 
 HOOK = {"webhook_url": "https://hooks.example/ftops", "webhook_secret_env": "HOOK"}
@@ -55,12 +55,12 @@ def messenger() -> Messenger:
 
 
 @pytest.fixture
-def desk(bench: Bench, messenger: Messenger) -> RunContext:
-    return dataclasses.replace(bench.desk, notifier=messenger)
+def context(bench: Bench, messenger: Messenger) -> RunContext:
+    return dataclasses.replace(bench.context, notifier=messenger)
 
 
-def run_job(desk: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
-    return drive(open_run(job, desk, retry=retry), desk)
+def run_job(context: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
+    return drive(open_run(job, context, retry=retry), context)
 
 
 def die() -> None:
@@ -80,10 +80,10 @@ def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
 
 
 def test_a_success_is_told_once_each_way_with_what_names_the_run(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     job = bench.write_job(notify=BOTH)
-    run = run_job(desk, job)
+    run = run_job(context, job)
     (first, command), (second, webhook) = messenger.told
     assert command == CommandTarget(("./tell", "x"), job.path.parent)
     assert webhook == WebhookTarget("https://hooks.example/ftops", "HOOK")
@@ -103,14 +103,14 @@ def test_a_success_is_told_once_each_way_with_what_names_the_run(
     assert run.fine_tuned_model
     assert calls(bench, run) == [("done", first.id), ("done", first.id)]
     for _ in range(2):
-        run_job(desk, job)
+        run_job(context, job)
     assert len(messenger.told) == 2
 
 
 def test_without_a_wish_nobody_is_told(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
-    run = run_job(desk, bench.write_job())
+    run = run_job(context, bench.write_job())
     assert (messenger.told, calls(bench, run)) == ([], [])
 
 
@@ -118,23 +118,23 @@ def test_without_a_wish_nobody_is_told(
     ("on", "types"), [(["success"], []), (["failure"], ["run.failed"]), (["stall"], [])]
 )
 def test_only_what_was_wished_for_is_told(
-    bench: Bench, desk: RunContext, messenger: Messenger, on: list[str], types: list[str]
+    bench: Bench, context: RunContext, messenger: Messenger, on: list[str], types: list[str]
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     with pytest.raises(JobFailed):
-        run_job(desk, bench.write_job(notify={**HOOK, "on": on}))
+        run_job(context, bench.write_job(notify={**HOOK, "on": on}))
     assert messenger.types == types
 
 
 def test_a_failure_and_that_of_a_second_try_are_two_notices(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     bench.provider.job_error = JobError("server_error", "Sorry.")
     job = bench.write_job(notify=HOOK)
     for retry in (False, True):
         with pytest.raises(JobFailed):
-            run_job(desk, job, retry=retry)
+            run_job(context, job, retry=retry)
     assert messenger.types == ["run.failed", "run.failed"]
     first, second = (notice for notice, _ in messenger.told)
     assert first.id != second.id
@@ -143,25 +143,25 @@ def test_a_failure_and_that_of_a_second_try_are_two_notices(
 
 
 def test_a_cancelled_run_is_told_by_whoever_ends_it(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
-    run = drive(open_run(bench.write_job(notify=HOOK), desk), desk, detach=True)
+    run = drive(open_run(bench.write_job(notify=HOOK), context), context, detach=True)
     assert messenger.told == []
-    cancel_run(run, desk)
+    cancel_run(run, context)
     assert messenger.types == ["run.cancelled"]
     with pytest.raises(JobCancelled):
-        drive(run, desk)
+        drive(run, context)
     assert messenger.types == ["run.cancelled"]
 
 
 def test_a_stall_is_told_once_until_there_is_news(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     bench.provider.statuses = ("running",) * 10_000
     job = bench.write_job(notify=BOTH, limits={"stall": "30m"})
     for _ in range(2):
         with pytest.raises(JobStalled):
-            run_job(desk, job)
+            run_job(context, job)
         assert messenger.types == ["run.stalled"] * 2
     notice, _ = messenger.told[0]
     assert notice.data["status"] == "running"
@@ -170,104 +170,104 @@ def test_a_stall_is_told_once_until_there_is_news(
 
 
 def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     job = bench.write_job(notify=HOOK)
     messenger.acts = [die]
     with pytest.raises(Died):
-        run_job(desk, job)
+        run_job(context, job)
     (run,) = bench.ledger.list_runs()
     (call,) = [call for call in bench.ledger.list_calls(run.id) if call.name == "notify"]
     assert (run.status, call.state) == (RunStatus.SUCCEEDED, "intent")
-    run_job(desk, job)
-    run_job(desk, job)
+    run_job(context, job)
+    run_job(context, job)
     (notice, _) = messenger.told[0]
     assert (len(messenger.told), notice.id) == (1, call.request["id"])
     assert calls(bench, run) == [("done", notice.id)]
 
 
 def test_of_a_failed_run_the_same_command_tells_what_is_left_and_why_it_ends(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     job = bench.write_job(notify=HOOK)
     messenger.acts = [die]
     with pytest.raises(Died):
-        run_job(desk, job)
+        run_job(context, job)
     (run,) = bench.ledger.list_runs()
     with hold_run(run, bench.home), pytest.raises(RunError, match="failed"):
-        run_job(desk, job)
+        run_job(context, job)
     assert messenger.told == []  # somebody else has the run
     for _ in range(2):
         with pytest.raises(RunError, match="of this job file failed"):
-            run_job(desk, job)
+            run_job(context, job)
     assert messenger.types == ["run.failed"]
 
 
 def test_one_way_that_was_told_is_not_told_again_for_the_other(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     messenger.acts = [lambda: None, die]
     job = bench.write_job(notify=BOTH)
     with pytest.raises(Died):
-        run_job(desk, job)
-    run_job(desk, job)
+        run_job(context, job)
+    run_job(context, job)
     assert [type(target) for _, target in messenger.told] == [CommandTarget, WebhookTarget]
     assert messenger.told[0][0] == messenger.told[1][0]
 
 
 def test_somebody_who_cannot_be_told_ends_no_run_and_is_not_told_later(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     messenger.acts = [refuse]
     job = bench.write_job(notify=BOTH)
-    run = run_job(desk, job)
+    run = run_job(context, job)
     assert run.status is RunStatus.SUCCEEDED
     assert messenger.types == ["run.succeeded"]
     assert bench.seen.notes[-1] == "notify.webhook_url: nobody is there"
-    run_job(desk, job)
+    run_job(context, job)
     assert len(messenger.told) == 1
     assert [state for state, _ in calls(bench, run)] == ["failed", "done"]
 
 
 def test_who_could_not_be_told_is_said_before_anything_is_sent(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     messenger.trouble = "there is no such program"
     said: list[list[str]] = []
     bench.provider.before("upload_file", lambda: said.append(list(bench.seen.notes)))
-    run_job(desk, bench.write_job(notify=HOOK))
+    run_job(context, bench.write_job(notify=HOOK))
     assert "there is no such program" in said[0]
 
 
 def test_a_notice_that_the_job_file_does_not_want_any_more_is_dropped(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
     messenger.acts = [die]
     with pytest.raises(Died):
-        run_job(desk, bench.write_job(notify=HOOK))
-    run = run_job(desk, bench.write_job())
+        run_job(context, bench.write_job(notify=HOOK))
+    run = run_job(context, bench.write_job())
     assert (messenger.told, calls(bench, run)) == ([], [("failed", None)])
 
 
 def test_a_changed_wish_makes_no_other_run_and_tells_nothing_of_the_past(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
-    first = run_job(desk, bench.write_job())
-    again = run_job(desk, bench.write_job(notify=BOTH))
+    first = run_job(context, bench.write_job())
+    again = run_job(context, bench.write_job(notify=BOTH))
     assert (again.id, messenger.told) == (first.id, [])
 
 
 def test_a_watcher_tells_nobody_while_the_first_command_does(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
-    run, second = begin(bench, desk)
+    run, second = begin(bench, context)
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_run(run, bench.home))
 
         def finish() -> None:
             stack.close()
-            drive(run, desk)
+            drive(run, context)
 
         second.clock.acts = [finish]  # type: ignore[attr-defined]
         assert drive(run, second).status is RunStatus.SUCCEEDED
@@ -277,13 +277,15 @@ def test_a_watcher_tells_nobody_while_the_first_command_does(
 
 
 @pytest.mark.parametrize("detach", [False, True])
-def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: RunContext, detach: bool) -> None:
-    run, second = begin(bench, desk)
+def test_a_watcher_waits_for_the_telling_too(
+    bench: Bench, context: RunContext, detach: bool
+) -> None:
+    run, second = begin(bench, context)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
     assert isinstance(clock, ActingClock)
     with pytest.raises(Died):
-        drive(run, dataclasses.replace(desk, notifier=Messenger(acts=[die])))
+        drive(run, dataclasses.replace(context, notifier=Messenger(acts=[die])))
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_run(run, bench.home))
         clock.acts = [lambda: None, lambda: None, stack.close]
@@ -295,9 +297,9 @@ def test_a_watcher_waits_for_the_telling_too(bench: Bench, desk: RunContext, det
 
 
 def test_a_watcher_that_takes_over_tells_what_the_dead_command_has_not(
-    bench: Bench, desk: RunContext, messenger: Messenger
+    bench: Bench, context: RunContext, messenger: Messenger
 ) -> None:
-    run, second = begin(bench, desk)
+    run, second = begin(bench, context)
     messenger.acts = [die]
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_run(run, bench.home))
@@ -305,7 +307,7 @@ def test_a_watcher_that_takes_over_tells_what_the_dead_command_has_not(
         def die_while_telling() -> None:
             stack.close()
             with pytest.raises(Died):
-                drive(run, desk)
+                drive(run, context)
 
         second.clock.acts = [die_while_telling]  # type: ignore[attr-defined]
         assert drive(run, second).status is RunStatus.SUCCEEDED
@@ -315,15 +317,15 @@ def test_a_watcher_that_takes_over_tells_what_the_dead_command_has_not(
     second.ledger.close()
 
 
-def begin(bench: Bench, desk: RunContext) -> tuple[Run, RunContext]:
-    """A run that has its job, and the desk of a second command."""
-    run = drive(open_run(bench.write_job(notify=HOOK), desk), desk, detach=True)
+def begin(bench: Bench, context: RunContext) -> tuple[Run, RunContext]:
+    """A run that has its job, and the context of a second command."""
+    run = drive(open_run(bench.write_job(notify=HOOK), context), context, detach=True)
     clock = ActingClock()
     ledger = Ledger(bench.home / "ledger.db", clock)
     return run, RunContext(ledger, bench.provider, clock, bench.home, Recorder(), Messenger())
 
 
-def test_a_desk_that_carries_no_notices_says_so(bench: Bench) -> None:
+def test_a_context_that_sends_no_notices_says_so(bench: Bench) -> None:
     run = bench.run(bench.write_job(notify=HOOK))
     assert run.status is RunStatus.SUCCEEDED
     assert "nobody is told anything here" in bench.seen.notes

@@ -14,14 +14,14 @@ from ftops.runs.open_run import drive, open_run
 from ftops.spec.load import LoadedJob
 from tests.job_server import JOBS, Server
 from tests.loopback import serve_loopback
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 
 OPTIONAL = re.compile(r".*/(events|checkpoints|content)")
 
 
 @contextmanager
 def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJob, RunContext]]:
-    """The server, a job file for it, and a desk whose provider reaches it by HTTP."""
+    """The server, a job file for it, and a context whose provider reaches it by HTTP."""
     server = Server(protocol)
     with serve_loopback(server.answer) as port:
         base_url = f"http://127.0.0.1:{port}/v1"
@@ -35,15 +35,17 @@ def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJ
         write_rows(
             bench.folder / "many.jsonl", [(f"question {n}\n\n", f" {n % 3}") for n in range(30)]
         )
-        context = ProviderContext({"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock)
-        provider = build_provider(job.spec.provider_settings(), context)
-        desk = RunContext(bench.ledger, provider, bench.clock, bench.home, bench.seen)
-        yield server, job, desk
+        provider_context = ProviderContext(
+            {"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock
+        )
+        provider = build_provider(job.spec.provider_settings(), provider_context)
+        context = RunContext(bench.ledger, provider, bench.clock, bench.home, bench.seen)
+        yield server, job, context
         provider.close()
 
 
-def run(job: LoadedJob, desk: RunContext, *, retry: bool = False) -> Run:
-    return drive(open_run(job, desk, retry=retry), desk)
+def run(job: LoadedJob, context: RunContext, *, retry: bool = False) -> Run:
+    return drive(open_run(job, context, retry=retry), context)
 
 
 @pytest.mark.parametrize("protocol", JOBS)
@@ -51,9 +53,9 @@ def run(job: LoadedJob, desk: RunContext, *, retry: bool = False) -> Run:
 def test_a_server_without_optional_routes_leads_to_the_model(
     bench: Bench, protocol: JobProtocol, status: int
 ) -> None:
-    with serve(bench, protocol) as (server, job, desk):
+    with serve(bench, protocol) as (server, job, context):
         server.refuse(f"GET {OPTIONAL.pattern}", status)
-        done = run(job, desk)
+        done = run(job, context)
     assert (done.status, done.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ftjob-1")
     assert len(server.jobs) == 1
     on_note = [note for note in bench.seen.notes if "the run goes on by the job's status" in note]
@@ -66,10 +68,10 @@ def test_a_server_without_optional_routes_leads_to_the_model(
 def test_a_job_that_cannot_be_looked_at_for_a_while_is_followed_and_paid_once(
     bench: Bench, protocol: JobProtocol, status: int
 ) -> None:
-    with serve(bench, protocol) as (server, job, desk):
+    with serve(bench, protocol) as (server, job, context):
         server.refuse(rf"GET {JOBS[protocol]}/ftjob-\d+", status, times=4)
-        done = run(job, desk)
-        again = run(job, desk, retry=True)
+        done = run(job, context)
+        again = run(job, context, retry=True)
     assert (done.status, again.id, len(server.jobs)) == (RunStatus.SUCCEEDED, done.id, 1)
 
 
@@ -77,13 +79,13 @@ def test_a_job_that_cannot_be_looked_at_for_a_while_is_followed_and_paid_once(
 def test_after_a_long_refusal_every_command_continues_with_the_job(
     bench: Bench, protocol: JobProtocol
 ) -> None:
-    with serve(bench, protocol) as (server, job, desk):
+    with serve(bench, protocol) as (server, job, context):
         server.refuse(rf"GET {JOBS[protocol]}/ftjob-\d+", 403)
         for retry in (False, True):
             with pytest.raises(PermissionRefused, match="may still be running"):
-                run(job, desk, retry=retry)
+                run(job, context, retry=retry)
         server.refusals.clear()
-        assert run(job, desk, retry=True).fine_tuned_model == "ft:ftjob-1"
+        assert run(job, context, retry=True).fine_tuned_model == "ft:ftjob-1"
     assert len(server.jobs) == 1
 
 
@@ -91,11 +93,11 @@ def test_after_a_long_refusal_every_command_continues_with_the_job(
 def test_a_job_that_has_failed_fails_the_run_without_events_too(
     bench: Bench, protocol: JobProtocol
 ) -> None:
-    with serve(bench, protocol) as (server, job, desk):
+    with serve(bench, protocol) as (server, job, context):
         server.ending = "failed"
         server.refuse(f"GET {OPTIONAL.pattern}", 404)
         with pytest.raises(JobFailed):
-            run(job, desk)
+            run(job, context)
         server.ending, server.looks = "succeeded", 0
-        assert run(job, desk, retry=True).job_id == "ftjob-2"
+        assert run(job, context, retry=True).job_id == "ftjob-2"
     assert len(server.jobs) == 2

@@ -12,7 +12,7 @@ from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.parallel import Stopped, TaskResult, ThrottledClock, run_parallel
 from tests.fakes import FakeClock
-from tests.runs.desks import Bench, Recorder, write_job
+from tests.runs.bench import Bench, Recorder, write_job
 
 
 def make_clock(fake: FakeClock, *, wakes_per_s: float = 2.0) -> ThrottledClock:
@@ -70,7 +70,7 @@ def test_all_sleepers_are_woken_when_all_shall_stop() -> None:
 
 
 def test_one_that_fails_stops_no_other_and_each_keeps_its_place(bench: Bench) -> None:
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     lost = RunError("lost")
 
     def fail() -> Run:
@@ -88,7 +88,7 @@ def test_one_that_fails_stops_no_other_and_each_keeps_its_place(bench: Bench) ->
 
 
 def test_never_more_than_so_many_at_once(bench: Bench) -> None:
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     lock, both = threading.Lock(), threading.Barrier(2)
     now, most = [0], [0]
 
@@ -135,8 +135,8 @@ def test_many_runs_share_one_ledger_and_one_provider(tmp_path: Path) -> None:
             folder = tmp_path / f"job-{number}"
             folder.mkdir(exist_ok=True)
             job = write_job(folder, seed=number % 4)
-            desk = RunContext(bench.ledger, bench.provider, clock, bench.home, Recorder())
-            return drive(open_run(job, desk), desk)
+            context = RunContext(bench.ledger, bench.provider, clock, bench.home, Recorder())
+            return drive(open_run(job, context), context)
 
     endings = run_parallel(
         [lambda number=number: make_task(number) for number in range(5)],  # type: ignore[misc]
@@ -155,13 +155,13 @@ def test_a_run_that_is_stopped_is_no_failed_run_and_goes_on(tmp_path: Path) -> N
     bench.provider.statuses = ("queued", "running", "running", "running", "succeeded")
     stops = iter([False, False, True])
     clock = ThrottledClock(bench.clock, wait=lambda _seconds: next(stops))
-    run = open_run(bench.write_job(), bench.desk)
+    run = open_run(bench.write_job(), bench.context)
     bench.provider.before("get_job", lambda: clock.sleep(1.0))
-    endings = run_parallel([lambda: drive(run, bench.desk)], at_once=1, clock=clock)
+    endings = run_parallel([lambda: drive(run, bench.context)], at_once=1, clock=clock)
     assert endings == [TaskResult()]
     stopped = bench.ledger.get_run(run.id)
     assert (stopped.status, stopped.error) == (RunStatus.RUNNING, None)
     bench.provider.before("get_job", lambda: None)
-    assert drive(stopped, bench.desk).status is RunStatus.SUCCEEDED
+    assert drive(stopped, bench.context).status is RunStatus.SUCCEEDED
     assert bench.provider.count("create_job") == 1
     bench.ledger.close()

@@ -14,7 +14,7 @@ from ftops.runs.preview import preview
 from ftops.spec.load import LoadedJob
 from ftops.spec.plan_file import render_plan
 from ftops.stage_results import PreparedData
-from tests.runs.desks import Bench, right_share, write_job
+from tests.runs.bench import Bench, right_share, write_job
 
 LABELS = ("in order", "part of", "mother")
 STEPS = (

@@ -5,7 +5,7 @@ import pytest
 from ftops.errors import DatasetError, LimitExceeded, ScoringError
 from ftops.records import RowFormat, Stage
 from ftops.runs.preview import preview
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 
 
 def test_a_preview_tells_what_the_run_will_send(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, open_run
 from ftops.runs.pruning.removal import Pruner, PruneResult, PruneStatus
 from ftops.runs.pruning.selection import DOOMED, Criteria, Selection, select
-from tests.runs.desks import Bench, write_rows
+from tests.runs.bench import Bench, write_rows
 
 ALL = Criteria(timedelta(0))
 MONTH = timedelta(days=30)
@@ -45,7 +45,7 @@ def test_only_runs_that_ended_long_enough_ago_are_selected(bench: Bench) -> None
     old = run_named(bench, "old")
     bench.clock.advance(MONTH.total_seconds())
     run_named(bench, "young")
-    open_run(bench.write_job(name="open"), bench.desk)
+    open_run(bench.write_job(name="open"), bench.context)
     selection = choose(bench, Criteria(MONTH))
     assert [one.run.id for one in selection.leftovers] == [old.id]
     assert choose(bench, Criteria(2 * MONTH)).leftovers == ()
@@ -229,7 +229,7 @@ def test_models_go_only_when_they_are_asked_for(bench: Bench) -> None:
 
 def test_a_model_from_which_an_open_run_starts_stays(bench: Bench) -> None:
     run = bench.run(bench.write_job())
-    open_run(bench.write_job(model=run.fine_tuned_model), bench.desk)
+    open_run(bench.write_job(model=run.fine_tuned_model), bench.context)
     (leftover,) = choose(bench, Criteria(timedelta(0), models=True)).leftovers
     assert leftover.models == ()
 
@@ -270,7 +270,7 @@ def test_a_provider_that_is_away_is_asked_once_and_its_runs_stay_whole(bench: Be
 
 def test_a_run_without_anything_at_the_provider_is_pruned_while_that_is_away(bench: Bench) -> None:
     job = bench.write_job()
-    run = cancel_run(open_run(job, bench.desk), bench.desk)
+    run = cancel_run(open_run(job, bench.context), bench.context)
     bench.provider.fail("ensure_ready", Unreachable("no network"))
     assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
     assert not get_run_folder(bench.home, run.id).exists()

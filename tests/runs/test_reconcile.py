@@ -10,7 +10,7 @@ from ftops.errors import UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobRequest, RunId, RunStatus, Stage
 from ftops.runs.open_run import cancel_job_file, cancel_run
-from tests.runs.desks import Bench, write_job
+from tests.runs.bench import Bench, write_job
 from tests.runs.fake_provider import FakeProvider
 
 
@@ -60,7 +60,7 @@ def test_a_job_that_succeeded_long_ago_is_found_again_too(bench: Bench) -> None:
 def test_a_job_is_cancelled_by_its_file_after_the_ledger_was_deleted(bench: Bench) -> None:
     start(bench)
     lose_ledger(bench)
-    run = cancel_job_file(bench.write_job(), bench.desk)
+    run = cancel_job_file(bench.write_job(), bench.context)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
     assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
     assert bench.provider.count("create_job") == 1
@@ -87,7 +87,7 @@ def test_a_cancel_ends_the_job_of_a_deleted_ledger_that_no_run_has_taken_over_ye
     take_up_and_die(bench, where)
     (run,) = bench.ledger.list_runs()
     assert run.job_id is None
-    run = cancel_run(run, bench.desk)
+    run = cancel_run(run, bench.context)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
     assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
 
@@ -108,7 +108,7 @@ def test_a_cancel_that_finds_such_a_job_ended_leaves_its_results_to_the_next_com
 
 def test_cancelling_a_job_file_that_was_never_run_makes_nothing(bench: Bench) -> None:
     with pytest.raises(UnknownRun, match="neither the ledger nor the provider"):
-        cancel_job_file(bench.write_job(), bench.desk)
+        cancel_job_file(bench.write_job(), bench.context)
     assert bench.ledger.list_runs() == []
     assert bench.provider.count("upload_file") == 0
 

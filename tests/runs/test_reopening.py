@@ -23,7 +23,7 @@ from ftops.runs.checkup.remote import check_drivers, check_provider
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.pruning.selection import Criteria, select
 from ftops.spec.load import load_job
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 from tests.runs.test_create import lose_the_listing
 
 REFUSED = "look up the job ftjob-1: region not supported (HTTP 403)"
@@ -34,7 +34,7 @@ STATUSES = ("validating_files", *["running"] * 20, "succeeded")
 def wrong(bench: Bench, request: pytest.FixtureRequest) -> Run:
     """A run that counts as ended, as its job trains."""
     bench.provider.statuses = STATUSES
-    run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     return bench.ledger.move_run(run, request.param, error=REFUSED)
 
 
@@ -59,7 +59,7 @@ def test_a_job_that_runs_or_has_succeeded_is_followed_to_its_model(
 
 
 def test_follow_continues_with_the_job(bench: Bench, wrong: Run) -> None:
-    assert drive(wrong, bench.desk).fine_tuned_model == "ft:ada:acme::ftjob-1"
+    assert drive(wrong, bench.context).fine_tuned_model == "ft:ada:acme::ftjob-1"
     assert f"{wrong.id} counts as {wrong.status}" in bench.seen.notes[1]
 
 
@@ -67,7 +67,7 @@ def test_follow_of_a_job_that_has_failed_says_why(bench: Bench, wrong: Run) -> N
     bench.provider.job_error = JobError("bad_data", "Too few rows.")
     end_job(bench, "failed")
     with pytest.raises(JobFailed, match="Too few rows"):
-        drive(wrong, bench.desk)
+        drive(wrong, bench.context)
     run = bench.ledger.get_run(wrong.id)
     assert (run.status, run.job_status) == (RunStatus.FAILED, "failed")
     assert run.error == "ftjob-1 failed: bad_data: Too few rows."
@@ -126,32 +126,32 @@ def test_cancel_ends_a_job_that_still_runs_though_looks_are_refused(
     bench: Bench, wrong: Run
 ) -> None:
     bench.provider.fail("get_job", *[PermissionRefused("region", status=403)] * 9)
-    run = cancel_run(wrong, bench.desk)
+    run = cancel_run(wrong, bench.context)
     assert (run.status, run.job_status) == (RunStatus.CANCELLED, "cancelled")
     assert run.error == "ftjob-1 was cancelled"
     assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
-    assert cancel_run(run, bench.desk) == run
+    assert cancel_run(run, bench.context) == run
     assert bench.provider.count("cancel_job") == 1
 
 
 def test_cancel_of_a_job_that_has_succeeded_leads_to_its_model(bench: Bench, wrong: Run) -> None:
     end_job(bench, "succeeded")
     with pytest.raises(RunError, match="ftjob-1 had already succeeded") as caught:
-        cancel_run(wrong, bench.desk)
+        cancel_run(wrong, bench.context)
     assert f"ftops follow {wrong.id}" in caught.value.hint
-    assert drive(wrong, bench.desk).fine_tuned_model is not None
+    assert drive(wrong, bench.context).fine_tuned_model is not None
 
 
 def test_adopt_opens_the_run_of_the_job_again(bench: Bench, wrong: Run) -> None:
     def adopt() -> Run:
         return adopt_job(
             "ftjob-1",
-            bench.desk,
+            bench.context,
             ProviderSettings(type="elsewhere"),
             lambda path: load_job(path, environ={}),
         )
 
-    run = drive(adopt(), bench.desk, detach=True)
+    run = drive(adopt(), bench.context, detach=True)
     assert (run.id, run.status) == (wrong.id, RunStatus.RUNNING)
     with pytest.raises(RunError, match="known already"):
         adopt()
@@ -169,14 +169,14 @@ def test_doctor_reports_the_run_until_its_job_was_seen_to_end(bench: Bench, wron
     assert any("is gone from the provider" in one.what for one in asked)
     end_job(bench, "failed")
     with pytest.raises(JobFailed):
-        drive(wrong, bench.desk)
+        drive(wrong, bench.context)
     assert list(check_drivers(bench.ledger.list_runs(), bench.home)) == []
 
 
 def test_prune_leaves_a_run_whose_job_may_be_running(bench: Bench, wrong: Run) -> None:
     everything = Criteria(older_than=timedelta(0))
     assert select(bench.ledger, bench.home, bench.clock.now(), everything).leftovers == ()
-    cancel_run(wrong, bench.desk)
+    cancel_run(wrong, bench.context)
     (left,) = select(bench.ledger, bench.home, bench.clock.now(), everything).leftovers
     assert left.run.id == wrong.id
 
@@ -211,7 +211,7 @@ def test_new_says_so_of_a_finished_run_and_of_a_job_in_doubt(bench: Bench) -> No
     (warning,) = warn_of_new(bench)
     assert "may have a job at the provider; --new creates a second job" in warning
     first = bench.ledger.list_runs()[-1]
-    drive(first, bench.desk)
+    drive(first, bench.context)
     (warning,) = warn_of_new(bench)  # though a newer run of the file has no job yet
     assert f"{first.id} has the job ftjob-1 (succeeded)" in warning
 
@@ -219,5 +219,5 @@ def test_new_says_so_of_a_finished_run_and_of_a_job_in_doubt(bench: Bench) -> No
 def warn_of_new(bench: Bench) -> list[str]:
     """What `ftops run --new` says about the money before it creates a job."""
     before = len(bench.seen.notes)
-    open_run(bench.write_job(), bench.desk, new=True)
+    open_run(bench.write_job(), bench.context, new=True)
     return [note for note in bench.seen.notes[before:] if "both are paid" in note]

@@ -17,7 +17,7 @@ from ftops.records import Checkpoint, Job, RunStatus, Stage, StageStatus
 from ftops.runs.context import get_run_folder
 from ftops.runs.open_run import load_results
 from ftops.runs.training_data import load_training
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
 
 

@@ -24,7 +24,7 @@ from ftops.runs.states import (
     find_ending,
     render_states,
 )
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 
 def is_in_table(move: LedgerMove) -> bool:
@@ -48,8 +48,8 @@ def test_every_move_that_eventful_runs_make_stands_in_the_table(bench: Bench) ->
     bench.provider.statuses = ("queued", "succeeded")
     bench.run(job, retry=True)
     bench.run(bench.write_job(evaluate={"max_rows": 1}))
-    other = drive(open_run(job, bench.desk, new=True), bench.desk, detach=True)
-    cancel_run(other, bench.desk)
+    other = drive(open_run(job, bench.context, new=True), bench.context, detach=True)
+    cancel_run(other, bench.context)
     moves = [move for run in bench.ledger.list_runs() for move in bench.ledger.list_moves(run.id)]
     assert len(moves) > 40
     assert [move for move in moves if not is_in_table(move)] == []

@@ -10,7 +10,7 @@ from ftops.providers.engine_forecast import EngineEstimate
 from ftops.runs.estimate import Estimate
 from ftops.runs.preview import preview
 from ftops.runs.tokens import TokenCounter
-from tests.runs.desks import Bench
+from tests.runs.bench import Bench
 
 FORECAST = EngineEstimate(
     tokens=777, learned_tokens=70, longest=20, cut_rows=2, vocabulary=300, n_epochs=9, batch_size=4

@@ -7,7 +7,7 @@ import pytest
 from ftops.errors import NotFound, RunError, Unreachable
 from ftops.records import MultipartUpload, RunStatus, Stage
 from ftops.runs.context import get_run_folder
-from tests.runs.desks import TRAINING, Bench, write_rows
+from tests.runs.bench import TRAINING, Bench, write_rows
 
 
 def test_remote_names_carry_the_hash_and_the_role(bench: Bench) -> None:

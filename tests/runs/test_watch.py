@@ -14,7 +14,7 @@ from ftops.runs.lock import hold_run
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.watch import LOOK_EVERY_S
 from tests.fakes import FakeClock
-from tests.runs.desks import Bench, Recorder
+from tests.runs.bench import Bench, Recorder
 
 
 class ActingClock(FakeClock):
@@ -32,7 +32,7 @@ class ActingClock(FakeClock):
 
 @pytest.fixture
 def second(bench: Bench) -> RunContext:
-    """The desk of another command on the same machine."""
+    """The context of another command on the same machine."""
     clock = ActingClock()
     ledger = Ledger(bench.home / "ledger.db", clock)
     return RunContext(ledger, bench.provider, clock, bench.home, Recorder())
@@ -41,7 +41,7 @@ def second(bench: Bench) -> RunContext:
 def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     bench: Bench, second: RunContext
 ) -> None:
-    run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
     assert isinstance(clock, ActingClock)
@@ -51,7 +51,7 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
         def finish() -> None:
             # The first command, which has the lock, does the rest of its work here.
             stack.close()
-            drive(run, bench.desk)
+            drive(run, bench.context)
 
         clock.acts = [lambda: None, finish]
         ended = drive(run, second)
@@ -70,7 +70,7 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
 def test_the_second_command_takes_over_when_the_first_dies(
     bench: Bench, second: RunContext
 ) -> None:
-    run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
     assert isinstance(clock, ActingClock)
@@ -88,7 +88,7 @@ def test_the_second_command_takes_over_when_the_first_dies(
 def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: RunContext) -> None:
     bench.provider.statuses = ("queued", "failed")
     bench.provider.job_error = JobError("server_error", "Sorry.")
-    run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     clock = second.clock
     assert isinstance(clock, ActingClock)
     with contextlib.ExitStack() as stack:
@@ -97,7 +97,7 @@ def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: RunContext) 
         def fail() -> None:
             stack.close()
             with pytest.raises(JobFailed):
-                drive(run, bench.desk)
+                drive(run, bench.context)
 
         clock.acts = [fail]
         with pytest.raises(JobFailed, match=r"server_error: Sorry\."):
@@ -108,7 +108,7 @@ def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: RunContext) 
 def test_a_detached_second_command_returns_once_there_is_a_job(
     bench: Bench, second: RunContext
 ) -> None:
-    run = drive(open_run(bench.write_job(), bench.desk), bench.desk, detach=True)
+    run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     with hold_run(run, bench.home):
         watched = drive(run, second, detach=True)
     assert (watched.status, watched.job_id) == (RunStatus.RUNNING, "ftjob-1")
@@ -122,8 +122,8 @@ def test_two_commands_of_one_file_at_once_make_one_run_and_one_job(bench: Bench)
     def command() -> None:
         clock = FakeClock()
         ledger = Ledger(bench.home / "ledger.db", clock)
-        desk = RunContext(ledger, bench.provider, clock, bench.home, Recorder())
-        ended.append(drive(open_run(job, desk), desk))
+        context = RunContext(ledger, bench.provider, clock, bench.home, Recorder())
+        ended.append(drive(open_run(job, context), context))
         ledger.close()
 
     threads = [threading.Thread(target=command) for _ in range(3)]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ftops.records import Stage
-from ftops.runs.stage_context import StageContext, StageResult
+from ftops.runs.context import StageContext, StageResult
 from ftops.runs.stages.create import create
 from ftops.runs.stages.evaluate import evaluate
 from ftops.runs.stages.follow import follow

@@ -26,6 +26,7 @@ from ftops.ledger.ledger import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.records import Job, JobRequest, Json, Method, Run, RunStatus, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
+from ftops.runs.context import StageContext, StageResult
 from ftops.runs.reconcile import (
     CALL,
     count_jobs,
@@ -33,7 +34,6 @@ from ftops.runs.reconcile import (
     render_request,
     take_earlier_job,
 )
-from ftops.runs.stage_context import StageContext, StageResult
 from ftops.stage_results import find_value, get_value
 
 # While the provider answers that there are too many requests: its own pause, or one that grows.
@@ -47,18 +47,18 @@ _DAILY_LIMIT = "daily_rate_limit_exceeded"
 _CLOSED = "training_not_available"
 
 
-def create(work: StageContext) -> StageResult:
+def create(stage: StageContext) -> StageResult:
     """Leave the job's id in the run, and in the detail what was known of it then."""
-    if work.run.job_id is not None:  # recorded by a command that died before the stage was done
-        return StageResult({"job_id": work.run.job_id, "model": work.spec.model, "adopted": True})
-    work.desk.provider.ensure_ready()
-    with _looking(work.run):
-        job = _find_made_job(work)
-        request = make_request(work)
-        job = job or take_earlier_job(work, request)
+    if stage.run.job_id is not None:  # recorded by a command that died before the stage was done
+        return StageResult({"job_id": stage.run.job_id, "model": stage.spec.model, "adopted": True})
+    stage.provider.ensure_ready()
+    with _looking(stage.run):
+        job = _find_made_job(stage)
+        request = make_request(stage)
+        job = job or take_earlier_job(stage, request)
     adopted = job is not None
     if not job:
-        job, adopted = _send_patiently(work, request)
+        job, adopted = _send_patiently(stage, request)
     detail: dict[str, Json] = {
         "job_id": job.id,
         "status": job.status,
@@ -68,22 +68,22 @@ def create(work: StageContext) -> StageResult:
     return StageResult(detail)
 
 
-def make_request(work: StageContext) -> JobRequest:
+def make_request(stage: StageContext) -> JobRequest:
     """What is asked of the provider for this run, with the marks by which the job is found."""
-    files = work.get_detail(Stage.UPLOAD)
+    files = stage.get_detail(Stage.UPLOAD)
     return build_request(
-        work,
+        stage,
         training_file=get_value(files, "training_file", str),
         validation_file=find_value(files, "validation_file", str),
     )
 
 
 def build_request(
-    work: StageContext, *, training_file: str, validation_file: str | None
+    stage: StageContext, *, training_file: str, validation_file: str | None
 ) -> JobRequest:
     """The request of this run for these files at the provider."""
-    spec, capabilities = work.spec, work.desk.provider.capabilities
-    marks = {RUN_ID_METADATA: _mark(work), RUN_KEY_METADATA: work.run.key[:32]}
+    spec, capabilities = stage.spec, stage.provider.capabilities
+    marks = {RUN_ID_METADATA: _mark(stage), RUN_KEY_METADATA: stage.run.key[:32]}
     return JobRequest(
         model=spec.model,
         training_file=training_file,
@@ -93,39 +93,39 @@ def build_request(
         seed=spec.seed,
         metadata={**spec.metadata, **marks} if capabilities.metadata else {},
         method=Method(spec.method),
-        idempotency_key=_make_idempotency_key(work),
+        idempotency_key=_make_idempotency_key(stage),
     )
 
 
-def _send_patiently(work: StageContext, request: JobRequest) -> tuple[Job, bool]:
+def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
     """Send; and again when the provider has said that it was too early, and lists no job of ours.
 
     Returns the job, and whether an earlier request has made it.
     """
-    clock = work.desk.clock
+    clock = stage.clock
     until_s = clock.monotonic_s() + _PATIENCE_S
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            return _send(work, request)
+            return _send(stage, request)
         except RateLimited as error:
             limited = error
         now_s = clock.monotonic_s()
         wait_s = _find_wait_s(limited, pause_s)
         gives_up = wait_s is None or now_s + wait_s > until_s
         if wait_s is not None and not gives_up:
-            wait_s = max(wait_s, work.desk.provider.capabilities.listing_lag_s)
+            wait_s = max(wait_s, stage.provider.capabilities.listing_lag_s)
             at = (clock.now() + timedelta(seconds=wait_s)).astimezone()
-            work.desk.observer.on_note(
+            stage.observer.on_note(
                 f"{limited.message}; asking again at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
                 " Ctrl-C loses nothing: the same command goes on from here"
             )
         with contextlib.suppress(ProviderError):  # it is looked for again before anything is sent
-            if job := _find_made_job(work):
+            if job := _find_made_job(stage):
                 return job, True
         if wait_s is None or gives_up:
             raise limited
-        _wait_unless_cancelled(work, now_s + wait_s)
+        _wait_unless_cancelled(stage, now_s + wait_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
@@ -138,25 +138,25 @@ def _find_wait_s(error: RateLimited, pause_s: float) -> float | None:
     return pause_s if error.retry_after_s is None else error.retry_after_s
 
 
-def _wait_unless_cancelled(work: StageContext, until_s: float) -> None:
-    clock = work.desk.clock
+def _wait_unless_cancelled(stage: StageContext, until_s: float) -> None:
+    clock = stage.clock
     while (left_s := until_s - clock.monotonic_s()) > 0:
-        _check_not_cancelled(work)
-        work.sleep(min(left_s, _LOOK_EVERY_S))
+        _check_not_cancelled(stage)
+        stage.sleep(min(left_s, _LOOK_EVERY_S))
 
 
-def _check_not_cancelled(work: StageContext) -> None:
+def _check_not_cancelled(stage: StageContext) -> None:
     """JobCancelled when another command wants the end of the run, and it certainly has no job."""
-    ledger = work.desk.ledger
-    if ledger.is_cancel_asked(work.run.id) and not ledger.find_open_call(work.run.id, CALL):
+    ledger = stage.ledger
+    if ledger.is_cancel_asked(stage.run.id) and not ledger.find_open_call(stage.run.id, CALL):
         raise JobCancelled("cancelled before it had a job")
 
 
-def _find_made_job(work: StageContext) -> Job | None:
+def _find_made_job(stage: StageContext) -> Job | None:
     """The job of a request without a clear answer, if there was one; it is settled by then."""
-    ledger = work.desk.ledger
-    call = ledger.find_open_call(work.run.id, CALL)
-    job = reconcile(work, call) if call else None
+    ledger = stage.ledger
+    call = ledger.find_open_call(stage.run.id, CALL)
+    job = reconcile(stage, call) if call else None
     if call and not job:
         ledger.record_failed(call, "the provider does not know the job; the request was lost")
     return job
@@ -174,41 +174,41 @@ def _looking(run: Run) -> Iterator[None]:
         ) from error
 
 
-def _send(work: StageContext, request: JobRequest) -> tuple[Job, bool]:
+def _send(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
     """Send the request once, unless one before it has made the job. See `_send_patiently`."""
-    with _looking(work.run):
-        if job := _find_made_job(work):
+    with _looking(stage.run):
+        if job := _find_made_job(stage):
             return job, True
-    ledger = work.desk.ledger
-    _check_not_cancelled(work)
-    call = ledger.record_intent(work.run.id, Stage.CREATE, CALL, render_request(request))
+    ledger = stage.ledger
+    _check_not_cancelled(stage)
+    call = ledger.record_intent(stage.run.id, Stage.CREATE, CALL, render_request(request))
     crashpoints.reach("create.before_call")
     try:
-        job = work.desk.provider.create_job(request)
+        job = stage.provider.create_job(request)
     except RateLimited:
         raise  # the intent stays open, so that the job is looked for before the next request
     except ProviderError as error:
         if not error.is_refusal:
-            return _settle(work, call, error), True
+            return _settle(stage, call, error), True
         with contextlib.suppress(ProviderError):  # some servers refuse what they have done
-            if job := reconcile(work, call, lag_s=0.0):
+            if job := reconcile(stage, call, lag_s=0.0):
                 return job, True
         ledger.record_failed(call, error.message)
         if isinstance(error, PermissionRefused) and error.code == _CLOSED:
-            error.hint = f"{error.hint} {_offer_deletion(work, request)}".strip()
+            error.hint = f"{error.hint} {_offer_deletion(stage, request)}".strip()
         raise
     crashpoints.reach("create.after_call")
     ledger.record_job(call, job.id)
     return job, False
 
 
-def _settle(work: StageContext, call: RemoteCall, error: ProviderError) -> Job:
+def _settle(stage: StageContext, call: RemoteCall, error: ProviderError) -> Job:
     """The job of a call that got no clear answer, or an error that says so."""
-    work.desk.observer.on_note(f"{error.message}; asking the provider whether the job exists")
+    stage.observer.on_note(f"{error.message}; asking the provider whether the job exists")
     with contextlib.suppress(ProviderError):
-        if job := reconcile(work, call):
+        if job := reconcile(stage, call):
             return job
-    raise _doubt(work.run, error) from error
+    raise _doubt(stage.run, error) from error
 
 
 def _doubt(run: Run, error: ProviderError) -> FtopsError:
@@ -218,26 +218,26 @@ def _doubt(run: Run, error: ProviderError) -> FtopsError:
     )
 
 
-def _offer_deletion(work: StageContext, request: JobRequest) -> str:
+def _offer_deletion(stage: StageContext, request: JobRequest) -> str:
     """How to take back what was uploaded for a job that is refused for good."""
     files = [request.training_file, request.validation_file]
-    own = [file for file in files if file and work.desk.ledger.is_upload_known(file)]
+    own = [file for file in files if file and stage.ledger.is_upload_known(file)]
     if not own:
         return ""
-    words = list_provider_options(work.run.provider)
+    words = list_provider_options(stage.run.provider)
     return f"{format_command('files', 'delete', *own, *words)} deletes what was uploaded for it."
 
 
-def _mark(work: StageContext) -> str:
+def _mark(stage: StageContext) -> str:
     """The run's id, numbered from its second job on, so that each job has a mark of its own."""
-    made = count_jobs(work)
-    return work.run.id if made == 0 else f"{work.run.id}.{made + 1}"
+    made = count_jobs(stage)
+    return stage.run.id if made == 0 else f"{stage.run.id}.{made + 1}"
 
 
-def _make_idempotency_key(work: StageContext) -> str:
+def _make_idempotency_key(stage: StageContext) -> str:
     """The same until `--retry` opens the run again, whichever command sends the request."""
     opened = sum(
         move.stage is None and move.after == RunStatus.RUNNING
-        for move in work.desk.ledger.list_moves(work.run.id)
+        for move in stage.ledger.list_moves(stage.run.id)
     )
-    return f"{work.run.id}.{opened}"
+    return f"{stage.run.id}.{opened}"

@@ -15,46 +15,46 @@ from ftops.evaluation.subject import describe_run
 from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
 from ftops.records import Json, Stage
-from ftops.runs.stage_context import StageContext, StageResult
+from ftops.runs.context import StageContext, StageResult
 from ftops.spec.load import resolve_data
 from ftops.stage_results import PreparedData
 
 
-def evaluate(work: StageContext) -> StageResult:
+def evaluate(stage: StageContext) -> StageResult:
     """Write the evaluation and all answers; leave the headline in the detail."""
-    if reason := _reason_to_skip(work):
+    if reason := _reason_to_skip(stage):
         return StageResult(skipped=reason)
-    desk, spec = work.desk, work.spec.evaluate
-    desk.provider.ensure_ready()
-    prepared = PreparedData.from_json(work.get_detail(Stage.PREPARE))
-    subject = describe_run(work.run, desk.ledger, desk.home)
+    context, spec = stage.context, stage.spec.evaluate
+    context.provider.ensure_ready()
+    prepared = PreparedData.from_json(stage.get_detail(Stage.PREPARE))
+    subject = describe_run(stage.run, context.ledger, context.home)
     if subject is None:
-        raise RunError(f"{work.run.id} has made no model")
-    path, source = prepare_rows(work.spec, Path(work.run.job_file), prepared, work.folder)
+        raise RunError(f"{stage.run.id} has made no model")
+    path, source = prepare_rows(stage.spec, Path(stage.run.job_file), prepared, stage.folder)
     leak = check_leak(subject.training, path, source, spec)
     field = Field(
         subject=subject,
         questions=read_questions(path, source, subject.way, spec.max_rows, spec.seed),
-        ledger=desk.ledger,
+        ledger=context.ledger,
         open_provider=lambda settings: (
-            desk.provider if settings == work.run.provider else desk.reach(settings)
+            context.provider if settings == stage.run.provider else context.open_provider(settings)
         ),
         seed=spec.seed,
     )
-    named = make_named_metrics(spec, Path(work.run.job_file).parent, run_code=True)
+    named = make_named_metrics(spec, Path(stage.run.job_file).parent, run_code=True)
     interviews = interview_all(
         field,
         spec,
         StoredInterview(
-            ResponseCache(desk.home, desk.clock),
-            desk.clock,
-            desk.tokens.counting,
+            ResponseCache(context.home, context.clock),
+            context.clock,
+            context.tokens.counting,
             make_budget(spec),
             at_once=spec.concurrency,
-            sleep=work.sleep,
-            on_note=desk.observer.on_note,
+            sleep=stage.sleep,
+            on_note=context.observer.on_note,
         ),
-        lambda done, total: desk.observer.on_progress(Stage.EVALUATE, done, total, "rows"),
+        lambda done, total: context.observer.on_progress(Stage.EVALUATE, done, total, "rows"),
     )
     evaluation = score_interviews(
         field,
@@ -63,25 +63,25 @@ def evaluate(work: StageContext) -> StageResult:
         named=named,
         overlap_lines=leak.lines if leak else None,
     )
-    write_evaluation(work.folder, evaluation, interviews.answers)
-    return StageResult({**describe(evaluation), "source_sha256": _hash_source(work)})
+    write_evaluation(stage.folder, evaluation, interviews.answers)
+    return StageResult({**describe(evaluation), "source_sha256": _hash_source(stage)})
 
 
-def _reason_to_skip(work: StageContext) -> str | None:
-    if work.run.fine_tuned_model is None:
+def _reason_to_skip(stage: StageContext) -> str | None:
+    if stage.run.fine_tuned_model is None:
         return "the job named no model"
-    named = work.spec.evaluate.file or work.spec.validation_file
+    named = stage.spec.evaluate.file or stage.spec.validation_file
     if named is None:
         return "no validation_file and no evaluate.file"
-    if resolve_data(Path(work.run.job_file), named) is None:
+    if resolve_data(Path(stage.run.job_file), named) is None:
         return f"{named} lies at the provider; name a local file with evaluate.file"
     return None
 
 
-def _hash_source(work: StageContext) -> str | None:
+def _hash_source(stage: StageContext) -> str | None:
     """The content of `evaluate.file`, so that other rows under its name are asked anew."""
-    named = work.spec.evaluate.file
-    path = resolve_data(Path(work.run.job_file), named) if named else None
+    named = stage.spec.evaluate.file
+    path = resolve_data(Path(stage.run.job_file), named) if named else None
     return None if path is None else measure_path(path)[1]
 
 

@@ -7,10 +7,10 @@ are optional: without them the run goes on by the job's status.
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
+from ftops.runs.context import StageContext, StageResult
 from ftops.runs.feed import find_progress, show_progress, show_unshown
 from ftops.runs.pause import note_if_paused
 from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
-from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.unanswered import record_job_end
 from ftops.stage_results import PreparedData
 
@@ -18,27 +18,27 @@ _NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little afte
 _GROWTH = 1.5  # of the pauses while a job waits for its turn
 
 
-def follow(work: StageContext) -> StageResult:
+def follow(stage: StageContext) -> StageResult:
     """Wait for the end; record the model it made. JobFailed carries the provider's own words.
 
     A ProviderError when the job cannot be polled for too long (`JOB_LIMITS_S`).
     """
-    job_id = work.run.job_id
+    job_id = stage.run.job_id
     if job_id is None:
-        raise RunError(f"{work.run.id} has no job to follow")
-    _show_last_progress(work)
-    show_unshown(work)
-    work.desk.provider.ensure_ready()
-    patience = PollBackoff(work, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
-    job = _wait(work, job_id, patience)
-    record_job_end(work.desk.ledger, work.run, job)
+        raise RunError(f"{stage.run.id} has no job to follow")
+    _show_last_progress(stage)
+    show_unshown(stage)
+    stage.provider.ensure_ready()
+    patience = PollBackoff(stage, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
+    job = _wait(stage, job_id, patience)
+    record_job_end(stage.ledger, stage.run, job)
     if job.status == "cancelled":
         raise JobCancelled(f"{job.id} was cancelled")
     if job.status != "succeeded":
         raise JobFailed(f"{job.id} {job.status}: {_why(job)}")
-    job = _wait_for_name(work, job, patience)
+    job = _wait_for_name(stage, job, patience)
     if job.fine_tuned_model:
-        work.desk.ledger.add_model(_to_model(work, job, job.fine_tuned_model))
+        stage.ledger.add_model(_to_model(stage, job, job.fine_tuned_model))
     detail: dict[str, Json] = {
         "fine_tuned_model": job.fine_tuned_model,
         "trained_tokens": job.trained_tokens,
@@ -48,56 +48,58 @@ def follow(work: StageContext) -> StageResult:
     return StageResult(detail)
 
 
-def _wait(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
-    desk, signs = work.desk, _Signs(work)
-    for_events = PollBackoff(work, EVENT_LIMITS_S, "the run goes on by the job's status")
-    known = desk.ledger.list_event_ids(work.run.id, job_id)
+def _wait(stage: StageContext, job_id: str, patience: PollBackoff) -> Job:
+    context, signs = stage.context, _Signs(stage)
+    for_events = PollBackoff(stage, EVENT_LIMITS_S, "the run goes on by the job's status")
+    known = context.ledger.list_event_ids(stage.run.id, job_id)
     while True:
         # In this order: once the job is known to have ended, all its events are there.
-        job = _get_job(work, job_id, patience)
+        job = _get_job(stage, job_id, patience)
         was_away = patience.answered()
-        events = _list_events(work, job, known, for_events)
-        heard, known = len(known), _keep(work, job_id, events or [], known)
+        events = _list_events(stage, job, known, for_events)
+        heard, known = len(known), _keep(stage, job_id, events or [], known)
         if signs.see(job, news=was_away or events is None or len(known) > heard):
-            desk.observer.on_job_status(job.status)
-            note_if_paused(work.run, desk, job.status)
+            context.observer.on_job_status(job.status)
+            note_if_paused(stage.run, context, job.status)
         if job.ended:
             return job
-        wait_s = work.grant(signs.choose_pause_s())
-        for event in desk.provider.stream_events(job_id, known=known, wait_s=wait_s):
-            known = _keep(work, job_id, [event], known)
+        wait_s = stage.limit_pause(signs.choose_pause_s())
+        for event in context.provider.stream_events(job_id, known=known, wait_s=wait_s):
+            known = _keep(stage, job_id, [event], known)
             signs.see(job, news=True)
 
 
-def _get_job(work: StageContext, job_id: str, patience: PollBackoff) -> Job:
+def _get_job(stage: StageContext, job_id: str, patience: PollBackoff) -> Job:
     """The job as it stands; errors are waited out first, as long as `patience` allows."""
     while True:
         try:
-            return work.desk.provider.get_job(job_id)
+            return stage.provider.get_job(job_id)
         except ProviderError as error:
             if patience.is_over(error):
-                raise _give_up(work, job_id, error) from error
-            patience.pause(error, work.desk.provider.capabilities.poll_every_s)
+                raise _give_up(stage, job_id, error) from error
+            patience.pause(error, stage.provider.capabilities.poll_every_s)
 
 
-def _give_up(work: StageContext, job_id: str, error: ProviderError) -> ProviderError:
+def _give_up(stage: StageContext, job_id: str, error: ProviderError) -> ProviderError:
     advice = error.hint
     if isinstance(error, NotFound):
-        advice = f"If the job is gone, {format_run_command(work.run, '--new')} creates another one."
+        advice = (
+            f"If the job is gone, {format_run_command(stage.run, '--new')} creates another one."
+        )
     return error.reworded(
         f"{error.message}; {job_id} was not seen to end and may still be running",
-        f"{format_follow_command(work.run.id)} continues. {advice}".strip(),
+        f"{format_follow_command(stage.run.id)} continues. {advice}".strip(),
     )
 
 
 def _list_events(
-    work: StageContext, job: Job, known: frozenset[str], patience: PollBackoff
+    stage: StageContext, job: Job, known: frozenset[str], patience: PollBackoff
 ) -> list[JobEvent] | None:
     """The new events of the job; None when they cannot be read.
 
     Once the job has ended there is no later poll, so errors are waited out before that.
     """
-    provider = work.desk.provider
+    provider = stage.provider
     while True:
         try:
             events = provider.list_events(job.id, known=known)
@@ -117,11 +119,11 @@ def _list_events(
 class _Signs:
     """What a job has shown of itself: how soon it is asked again, and whether it has stalled."""
 
-    def __init__(self, work: StageContext) -> None:
-        self._work = work
+    def __init__(self, stage: StageContext) -> None:
+        self._stage = stage
         self._status = ""
-        self._last_s = work.desk.clock.monotonic_s()
-        self._pause_s = work.desk.provider.capabilities.poll_every_s
+        self._last_s = stage.clock.monotonic_s()
+        self._pause_s = stage.provider.capabilities.poll_every_s
 
     def see(self, job: Job, *, news: bool) -> bool:
         """The job was looked at; whether its status is another than before.
@@ -129,14 +131,14 @@ class _Signs:
         JobStalled when it is being worked on and has shown nothing new for `limits.stall`. Neither
         the time in a queue counts, nor that in which the provider could not be asked.
         """
-        now_s = self._work.desk.clock.monotonic_s()
+        now_s = self._stage.clock.monotonic_s()
         changed = job.status != self._status
         if changed or news or job.ended or job.status in WAITING_JOB_STATUSES:
             self._last_s = now_s
-        stall_s = self._work.spec.limits.stall_s
+        stall_s = self._stage.spec.limits.stall_s
         if stall_s is not None and now_s - self._last_s >= stall_s:
             raise self._stalled(job)
-        capabilities = self._work.desk.provider.capabilities
+        capabilities = self._stage.provider.capabilities
         if changed or job.status not in WAITING_JOB_STATUSES:
             self._pause_s = capabilities.poll_every_s
         else:
@@ -151,7 +153,7 @@ class _Signs:
         return self._pause_s
 
     def _stalled(self, job: Job) -> JobStalled:
-        run_id, limit = self._work.run.id, self._work.spec.limits.stall
+        run_id, limit = self._stage.run.id, self._stage.spec.limits.stall
         return JobStalled(
             f"{job.id} is {job.status}, and has told nothing new for {limit} (limits.stall);"
             " it was left as it is, and nothing was sent again",
@@ -161,32 +163,32 @@ class _Signs:
 
 
 def _keep(
-    work: StageContext, job_id: str, events: list[JobEvent], known: frozenset[str]
+    stage: StageContext, job_id: str, events: list[JobEvent], known: frozenset[str]
 ) -> frozenset[str]:
     """Store the events, then show them; all the ids that are known from now on."""
     if events:
-        work.desk.ledger.add_events(work.run.id, job_id, events)
-        show_unshown(work)
+        stage.ledger.add_events(stage.run.id, job_id, events)
+        show_unshown(stage)
     return known | {event.id for event in events}
 
 
-def _show_last_progress(work: StageContext) -> None:
+def _show_last_progress(stage: StageContext) -> None:
     """Let a progress bar begin where the last command left it."""
-    for event in reversed(work.desk.ledger.list_events(work.run.id)):
+    for event in reversed(stage.ledger.list_events(stage.run.id)):
         if find_progress(event):
-            show_progress(work.desk.observer, event)
+            show_progress(stage.observer, event)
             return
 
 
-def _wait_for_name(work: StageContext, job: Job, patience: PollBackoff) -> Job:
+def _wait_for_name(stage: StageContext, job: Job, patience: PollBackoff) -> Job:
     for pause_s in _NAME_PAUSES_S:
         if job.fine_tuned_model:
             return job
-        work.sleep(pause_s)
-        job = _get_job(work, job.id, patience)
+        stage.sleep(pause_s)
+        job = _get_job(stage, job.id, patience)
         patience.answered()
     if not job.fine_tuned_model:
-        work.desk.observer.on_note(f"{job.id} succeeded, but the provider names no model")
+        stage.observer.on_note(f"{job.id} succeeded, but the provider names no model")
     return job
 
 
@@ -196,15 +198,15 @@ def _why(job: Job) -> str:
     return ": ".join(filter(None, (job.error.code, job.error.message)))
 
 
-def _to_model(work: StageContext, job: Job, name: str) -> TunedModel:
-    prepared = PreparedData.from_json(work.get_detail(Stage.PREPARE))
+def _to_model(stage: StageContext, job: Job, name: str) -> TunedModel:
+    prepared = PreparedData.from_json(stage.get_detail(Stage.PREPARE))
     return TunedModel(
         name=name,
-        run_id=work.run.id,
+        run_id=stage.run.id,
         job_id=job.id,
-        base=work.run.model,
-        provider=work.run.provider,
-        created_at=job.finished_at or work.desk.clock.now(),
+        base=stage.run.model,
+        provider=stage.run.provider,
+        created_at=job.finished_at or stage.clock.now(),
         row_format=prepared.get_request_format,
         separator=prepared.separator,
         stop=prepared.stop,

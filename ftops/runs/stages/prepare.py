@@ -13,9 +13,9 @@ from ftops.evaluation.preconditions import check_evaluation
 from ftops.providers.provider import Provider
 from ftops.records import Json, RowFormat, Stage
 from ftops.runs.commands import format_run_command
+from ftops.runs.context import StageContext, StageResult
 from ftops.runs.estimate import Estimate, assume_epochs, check_limits
 from ftops.runs.preprocessing import choose_recipe
-from ftops.runs.stage_context import StageContext, StageResult
 from ftops.runs.tokens import TokenCount, TokenCounter
 from ftops.spec.load import resolve_data
 from ftops.spec.model import JobSpec
@@ -30,26 +30,28 @@ class PreparedFileResult:
     summary: DataSummary | None = None
 
 
-def prepare(work: StageContext) -> StageResult:
+def prepare(stage: StageContext) -> StageResult:
     """Leave a `PreparedData` in the detail, with the classes where the completions are classes."""
-    spec, provider = work.spec, work.desk.provider
-    recipe = choose_recipe(spec, Path(work.run.job_file), provider)
-    training = _prepare(work, "train", spec.training_file, recipe)
+    spec, provider = stage.spec, stage.provider
+    recipe = choose_recipe(spec, Path(stage.run.job_file), provider)
+    training = _prepare(stage, "train", spec.training_file, recipe)
     validation = (
-        _prepare(work, "validation", spec.validation_file, recipe) if spec.validation_file else None
+        _prepare(stage, "validation", spec.validation_file, recipe)
+        if spec.validation_file
+        else None
     )
     check_rows(training, provider)
-    tokens = work.desk.tokens
+    tokens = stage.context.tokens
     if spec.limits.max_training_tokens is None:
         tokens = tokens.without_engine()  # asking it takes most of a second
     estimate = make_estimate(spec, training, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)
     if estimate and (cut := estimate.say_long_rows()):
-        work.desk.observer.on_note(cut)
-    overlap_rows = _note_overlap(work, training, validation) or None
+        stage.observer.on_note(cut)
+    overlap_rows = _note_overlap(stage, training, validation) or None
     prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
-    _check_same(work, prepared)
-    check_evaluation(spec, Path(work.run.job_file), prepared, work.folder, run_code=True)
+    _check_same(stage, prepared)
+    check_evaluation(spec, Path(stage.run.job_file), prepared, stage.folder, run_code=True)
     summary = training.summary
     classes: Json = dict(summary.classes) if summary and summary.classes else None
     return StageResult({**prepared.to_json(), "classes": classes})
@@ -140,36 +142,36 @@ def check_rows(training: PreparedFileResult, provider: Provider) -> None:
         )
 
 
-def _prepare(work: StageContext, role: Role, value: str, recipe: Recipe) -> PreparedFileResult:
-    made = make_file(Path(work.run.job_file), role, value, recipe, work.folder)
+def _prepare(stage: StageContext, role: Role, value: str, recipe: Recipe) -> PreparedFileResult:
+    made = make_file(Path(stage.run.job_file), role, value, recipe, stage.folder)
     if made.summary:
         rows = made.summary.rows
-        work.desk.observer.on_progress(Stage.PREPARE, rows, rows, "rows")
+        stage.observer.on_progress(Stage.PREPARE, rows, rows, "rows")
     return made
 
 
 def _note_overlap(
-    work: StageContext, training: PreparedFileResult, validation: PreparedFileResult | None
+    stage: StageContext, training: PreparedFileResult, validation: PreparedFileResult | None
 ) -> int:
     if training.summary is None or validation is None or validation.summary is None:
         return 0
     rows = overlap(training.summary.path, validation.summary.path).rows
     if rows:
         are = "1 row" if rows == 1 else f"{rows} rows"
-        work.desk.observer.on_note(
+        stage.observer.on_note(
             f"{are} of {validation.file.source} also in {training.file.source}:"
             " what is measured there says little about new text"
         )
     return rows
 
 
-def _check_same(work: StageContext, prepared: PreparedData) -> None:
+def _check_same(stage: StageContext, prepared: PreparedData) -> None:
     """A run that is prepared once more must come to the same bytes: it may have sent them."""
-    before = work.get_detail(Stage.PREPARE)
+    before = stage.get_detail(Stage.PREPARE)
     for name, file in (("training", prepared.training), ("validation", prepared.validation)):
         known = before.get(name)
         if isinstance(known, dict) and file and known.get("sha256") != file.sha256:
             raise DatasetError(
-                f"{file.source} has changed since {work.run.id} was recorded",
-                hint=f"{format_run_command(work.run)} makes a run of its own for the new data.",
+                f"{file.source} has changed since {stage.run.id} was recorded",
+                hint=f"{format_run_command(stage.run)} makes a run of its own for the new data.",
             )

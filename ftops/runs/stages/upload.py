@@ -13,8 +13,8 @@ from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import Json, MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
+from ftops.runs.context import StageContext, StageResult
 from ftops.runs.keys import make_remote_name
-from ftops.runs.stage_context import StageContext, StageResult
 from ftops.stage_results import PreparedData, PreparedFile
 
 _CALL = "upload_file"
@@ -42,23 +42,23 @@ class CallMemory:
         self.ledger.mark_completing(self.call)
 
 
-def upload(work: StageContext) -> StageResult:
+def upload(stage: StageContext) -> StageResult:
     """Leave each file's id in the detail: `training_file`, `validation_file`, `sent_bytes`."""
-    work.desk.provider.ensure_ready()
-    prepared = PreparedData.from_json(work.get_detail(Stage.PREPARE))
+    stage.provider.ensure_ready()
+    prepared = PreparedData.from_json(stage.get_detail(Stage.PREPARE))
     own = [file for file in prepared.files if file.file_id is None]
     total = sum(file.bytes for file in own)
     before, sent = 0, 0
     ids: dict[str, str] = {}
     for file in prepared.files:
         if file.file_id is not None:
-            work.desk.provider.get_file(file.file_id)  # NotFound says which one
+            stage.provider.get_file(file.file_id)  # NotFound says which one
             ids[file.role] = file.file_id
             continue
-        ids[file.role], sent_now = _bring(work, file, before, total)
+        ids[file.role], sent_now = _bring(stage, file, before, total)
         sent += sent_now
         before += file.bytes
-        work.desk.observer.on_progress(Stage.UPLOAD, before, total, "bytes")
+        stage.observer.on_progress(Stage.UPLOAD, before, total, "bytes")
     detail: dict[str, Json] = {
         "training_file": ids["train"],
         "validation_file": ids.get("validation"),
@@ -68,46 +68,46 @@ def upload(work: StageContext) -> StageResult:
     return StageResult(detail)
 
 
-def _bring(work: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
+def _bring(stage: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
     """The id of the file at the provider, and how many bytes had to be sent for it."""
-    if file_id := _find_known(work, file):
+    if file_id := _find_known(stage, file):
         return file_id, 0
     name = make_remote_name(file.sha256, file.role)
-    call = _find_open_call(work, name)
-    if there := _find_there(work, name, file.bytes, call):
-        record = _to_upload(work, file, there)
+    call = _find_open_call(stage, name)
+    if there := _find_there(stage, name, file.bytes, call):
+        record = _to_upload(stage, file, there)
         if call:
-            work.desk.ledger.record_upload(call, record)
+            stage.ledger.record_upload(call, record)
         else:
-            work.desk.ledger.add_upload(record)
+            stage.ledger.add_upload(record)
         return there.id, 0
-    return _send(work, file, call, (before, total)), file.bytes
+    return _send(stage, file, call, (before, total)), file.bytes
 
 
 def _find_there(
-    work: StageContext, name: str, size: int, call: RemoteCall | None
+    stage: StageContext, name: str, size: int, call: RemoteCall | None
 ) -> RemoteFile | None:
     """The file at the provider, which may list it late when a request that died has brought it."""
-    clock, ledger = work.desk.clock, work.desk.ledger
+    clock, ledger = stage.clock, stage.ledger
     parted = ledger.find_parts(call) if call else None
     may_be_young = call is not None and (parted is None or parted.completing)
-    lag_s = work.desk.provider.capabilities.file_listing_lag_s if may_be_young else 0.0
+    lag_s = stage.provider.capabilities.file_listing_lag_s if may_be_young else 0.0
     until_s = clock.monotonic_s() + lag_s
     pause_s = _FIRST_PAUSE_S
     while True:
-        there = work.desk.provider.find_file(name, size)
+        there = stage.provider.find_file(name, size)
         if there and not ledger.is_deletion_begun(there.id):
             return there
         left_s = until_s - clock.monotonic_s()
         if left_s <= 0:
             return None
-        work.sleep(min(pause_s, left_s))
+        stage.sleep(min(pause_s, left_s))
         pause_s *= 2
 
 
-def _find_known(work: StageContext, file: PreparedFile) -> str | None:
+def _find_known(stage: StageContext, file: PreparedFile) -> str | None:
     """An upload of this content that the ledger knows and that still is there."""
-    ledger, provider = work.desk.ledger, work.desk.provider
+    ledger, provider = stage.ledger, stage.provider
     while known := ledger.find_upload(provider.account, file.sha256):
         try:
             if provider.get_file(known.file_id).status not in _GONE:
@@ -118,26 +118,26 @@ def _find_known(work: StageContext, file: PreparedFile) -> str | None:
     return None
 
 
-def _find_open_call(work: StageContext, name: str) -> RemoteCall | None:
-    for call in work.desk.ledger.list_calls(work.run.id):
+def _find_open_call(stage: StageContext, name: str) -> RemoteCall | None:
+    for call in stage.ledger.list_calls(stage.run.id):
         if call.name == _CALL and call.state == "intent" and call.request.get("filename") == name:
             return call
     return None
 
 
 def _send(
-    work: StageContext, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]
+    stage: StageContext, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]
 ) -> str:
-    path = work.folder / file.filename
+    path = stage.folder / file.filename
     if not path.is_file() or sha256_file(path) != file.sha256:
         raise RunError(
-            f"{path} is not the file that was prepared for {work.run.id}",
-            hint=f"Delete it; {format_run_command(work.run)} then prepares it again.",
+            f"{path} is not the file that was prepared for {stage.run.id}",
+            hint=f"Delete it; {format_run_command(stage.run)} then prepares it again.",
         )
     name = make_remote_name(file.sha256, file.role)
     if call is None:
-        call = work.desk.ledger.record_intent(
-            work.run.id,
+        call = stage.ledger.record_intent(
+            stage.run.id,
             Stage.UPLOAD,
             _CALL,
             {"filename": name, "bytes": file.bytes, "sha256": file.sha256},
@@ -145,24 +145,24 @@ def _send(
     before, total = window
 
     def on_bytes(sent: int, _: int) -> None:
-        work.desk.observer.on_progress(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
+        stage.observer.on_progress(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
 
     crashpoints.reach("upload.before_call")
-    there = work.desk.provider.upload_file(
-        path, filename=name, on_bytes=on_bytes, memory=CallMemory(work.desk.ledger, call)
+    there = stage.provider.upload_file(
+        path, filename=name, on_bytes=on_bytes, memory=CallMemory(stage.ledger, call)
     )
     crashpoints.reach("upload.after_call")
-    work.desk.ledger.record_upload(call, _to_upload(work, file, there))
+    stage.ledger.record_upload(call, _to_upload(stage, file, there))
     return there.id
 
 
-def _to_upload(work: StageContext, file: PreparedFile, there: RemoteFile) -> Upload:
+def _to_upload(stage: StageContext, file: PreparedFile, there: RemoteFile) -> Upload:
     return Upload(
-        account=work.desk.provider.account,
+        account=stage.provider.account,
         file_id=there.id,
         sha256=file.sha256,
         filename=there.filename,
         bytes=file.bytes,
-        run_id=work.run.id,
-        created_at=work.desk.clock.now(),
+        run_id=stage.run.id,
+        created_at=stage.clock.now(),
     )

@@ -1,4 +1,4 @@
-"""A desk for tests: a real ledger and real files, the folder-backed provider, a recorder."""
+"""A bench for tests: a real ledger and real files, the folder-backed provider, a recorder."""
 
 import json
 from collections.abc import Sequence
@@ -63,13 +63,13 @@ class Bench:
         self.seen = Recorder()
 
     @property
-    def desk(self) -> RunContext:
+    def context(self) -> RunContext:
         return RunContext(self.ledger, self.provider, self.clock, self.home, self.seen)
 
     def run(self, job: LoadedJob, *, new: bool = False, retry: bool = False) -> Run:
         """What `ftops run` does, as a command of its own: watched with fresh eyes."""
         self.seen = Recorder()
-        return drive(open_run(job, self.desk, new=new, retry=retry), self.desk)
+        return drive(open_run(job, self.context, new=new, retry=retry), self.context)
 
     def statuses(self, run: Run) -> list[str]:
         """How the six stages stand."""
