@@ -97,7 +97,7 @@ def time_news(engine: EngineProcess, store: Store, job_id: str) -> dict[str, lis
     for number in range(EVENTS):
         time.sleep(0.13)
         written[f"Completed epoch {number}/{EVENTS}"] = time.perf_counter()
-        store.tell(job_id, NewEvent(f"epoch:{number}", f"Epoch {number}/{EVENTS} completed."))
+        store.add_events(job_id, NewEvent(f"epoch:{number}", f"Epoch {number}/{EVENTS} completed."))
     for thread in threads:
         thread.join()
     return taken

@@ -40,7 +40,7 @@ def make_history(store: Store) -> tuple[str, str]:
         jobs = [_make_job(number, files, store) for number in range(2 * JOBS)]
         current, legacy = jobs[JOBS], jobs[JOBS + 1]
         for job in (current, legacy):
-            store.tell(job, *(_step(number) for number in range(EVENTS_A_JOB, BUSY_EVENTS)))
+            store.add_events(job, *(_step(number) for number in range(EVENTS_A_JOB, BUSY_EVENTS)))
     return current, legacy
 
 
@@ -62,8 +62,8 @@ def _make_job(number: int, files: list[str], store: Store) -> str:
     )
     store.add_job(job, NewEvent("created", f"Created fine-tuning job: {job_id}"))
     store.enqueue(job_id, NewEvent("queued", "Job queued.", data={"queue_position": 0}))
-    store.begin(job_id, {"n_epochs": 4, "batch_size": 8, "learning_rate_multiplier": 1.0})
-    store.tell(job_id, *(_step(number) for number in range(EVENTS_A_JOB - 3)))
+    store.start(job_id, {"n_epochs": 4, "batch_size": 8, "learning_rate_multiplier": 1.0})
+    store.add_events(job_id, *(_step(number) for number in range(EVENTS_A_JOB - 3)))
     model = ModelRow(f"ft:ada:local::{job_id}", job_id, "ada", "ada", store.now())
     kept = [
         replace(model, name=checkpoint_name(model.name, step), step=step, metrics=_metrics(step))
@@ -71,7 +71,7 @@ def _make_job(number: int, files: list[str], store: Store) -> str:
     ]
     result = FileRow(f"{files[0]}-{number}", "r.csv", "fine-tune-results", 10**5, store.now())
     end = NewEvent("succeeded", "The job has successfully completed.")
-    store.succeed(job_id, model, result, 10**6, end, checkpoints=kept)
+    store.succeed(job_id, [*kept, model], result, 10**6, end)
     if number % 2:
         store.models.delete(model.name, at=store.now())
     return job_id

@@ -19,7 +19,7 @@ from ftops.cli.output import Output, confirm
 from ftops.clock import SystemClock
 from ftops.engine.keys import create_key, delete_key
 from ftops.engine.settings import EngineFolder
-from ftops.engine.store import KeyRow, Store, Usage
+from ftops.engine.store import KeyRow, StorageUsage, Store
 from ftops.errors import EngineNotRunning
 from ftops.providers.engine_process import find_engine, start_engine, stop_engine
 from ftops.records import EngineAddress, Json
@@ -112,7 +112,7 @@ def create(out: Output, name: KeyName) -> None:
 def list_keys(out: Output) -> None:
     """List the keys: when each was made and last used, how it begins, and what its holder has."""
     with _open_store() as store:
-        keys = [(key, store.of(key.name).measure()) for key in store.keys.all()]
+        keys = [(key, store.of(key.name).measure()) for key in store.keys.list_all()]
     out.finish(
         [{**_key_document(key), **asdict(usage)} for key, usage in keys],
         essential=[key.name for key, _ in keys],
@@ -150,7 +150,7 @@ def _key_document(key: KeyRow) -> dict[str, Json]:
     }
 
 
-def _render_keys(keys: Sequence[tuple[KeyRow, Usage]]) -> RenderableType:
+def _render_keys(keys: Sequence[tuple[KeyRow, StorageUsage]]) -> RenderableType:
     if not keys:
         return "No keys were made; on this machine the engine's own token opens it."
     figures = ("files", "stored")

@@ -16,7 +16,7 @@ from ftops.files import sweep_parts
 def drop_expired(store: Store, paths: EngineFolder) -> None:
     """Remove the files whose time is over; jobs that were created with them keep what they need."""
     now = store.now()
-    for file_id in store.files.take_expired(now):
+    for file_id in store.files.delete_expired(now):
         paths.file(file_id).unlink(missing_ok=True)
     for upload_id in store.uploads.expire(now):
         shutil.rmtree(paths.upload(upload_id), ignore_errors=True)
@@ -25,14 +25,14 @@ def drop_expired(store: Store, paths: EngineFolder) -> None:
 def sweep_files(store: Store, paths: EngineFolder) -> None:
     """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
     drop_expired(store, paths)
-    pending = store.uploads.pending_ids()
+    pending = store.uploads.list_pending_ids()
     for path in paths.uploads.iterdir():
         if path.name not in pending:
             shutil.rmtree(path, ignore_errors=True)
     for path in paths.incoming.iterdir():
         path.unlink(missing_ok=True)
-    known = store.files.ids()
-    known |= {result_file_id(job.id) for job in store.jobs.unfinished()}
+    known = store.files.list_ids()
+    known |= {result_file_id(job.id) for job in store.jobs.list_unfinished()}
     for path in paths.files.iterdir():
         # A hidden one is a results file on its way: a worker may be writing it.
         if path.name not in known and not path.name.startswith("."):
@@ -46,7 +46,7 @@ def sweep_files(store: Store, paths: EngineFolder) -> None:
 
 def sweep_models(store: Store, folder: EngineFolder) -> None:
     """Remove the folders of deleted models that no unfinished job starts from."""
-    for row in store.models.removable():
+    for row in store.models.list_removable():
         crashpoints.reach("engine.models.before_removal")
         shutil.rmtree(folder.model(row.job_id, row.step), ignore_errors=True)
         for emptied in (folder.model(row.job_id) / CHECKPOINTS, folder.model(row.job_id)):

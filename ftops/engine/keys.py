@@ -48,7 +48,7 @@ def create_key(name: str, store: Store) -> str:
 
 def delete_key(name: str, store: Store) -> None:
     """Let the key open nothing any more; EngineError when there is none of that name."""
-    if not store.keys.remove(name):
+    if not store.keys.delete(name):
         raise EngineError(
             f"there is no key called {name!r}", hint="`ftops engine keys list` shows them."
         )
@@ -78,7 +78,7 @@ class KeyRing:
         """
         given = _hash(secret)
         found = None
-        for name, known in self._store.keys.hashes():
+        for name, known in self._store.keys.list_hashes():
             if hmac.compare_digest(given, known):
                 found = Caller(name, name)
         if hmac.compare_digest(given, self._token) and from_here:

@@ -128,7 +128,7 @@ class Scheduler:
             self._wake.clear()
 
     def _recover(self) -> None:
-        known = {job.id: job for job in self._store.jobs.unfinished()}
+        known = {job.id: job for job in self._store.jobs.list_unfinished()}
         for job in known.values():
             folder = self._paths.job(job.id)
             if is_locked(folder.lock):
@@ -136,12 +136,12 @@ class Scheduler:
                 self._workers[job.id] = Worker(job.id, folder)
             elif job.status is JobStatus.RUNNING:
                 _log.info("%s: its worker is gone; it is queued again", job.id)
-                self._store.jobs.give_turn_back(job.id)
+                self._store.jobs.return_turn(job.id)
                 self._store.enqueue(job.id)
             elif job.status is JobStatus.QUEUED:
-                self._store.jobs.give_turn_back(job.id)
+                self._store.jobs.return_turn(job.id)
             else:
-                self._store.settle_pause(job.id)
+                self._store.finish_pause(job.id)
         for path in self._paths.jobs.iterdir():
             folder = self._paths.job(path.name)
             if path.name not in known and is_locked(folder.lock):
@@ -156,7 +156,7 @@ class Scheduler:
     def _look(self) -> None:
         self._bury_the_dead()
         self.kill_unwanted()
-        for job in self._store.jobs.in_status(JobStatus.VALIDATING_FILES):
+        for job in self._store.jobs.list_in_status(JobStatus.VALIDATING_FILES):
             if check_job(job, self._paths.job(job.id), self._store):
                 _log.info("%s: queued", job.id)
             else:
@@ -167,16 +167,16 @@ class Scheduler:
 
     def _tell_positions(self) -> None:
         """Let the first legacy jobs of the queue know that they have moved on."""
-        waiting = [job.id for job in self._store.jobs.waiting()]
+        waiting = [job.id for job in self._store.jobs.list_queue()]
         waiting = [job_id for job_id in waiting if job_id not in self._workers]
         positions = dict(zip(waiting[:_TOLD_POSITIONS], itertools.count(), strict=False))
         for job_id, position in positions.items():
             if is_legacy(job_id) and position < self._positions.get(job_id, 0):
-                self._store.tell(job_id, NewEvent(f"queue:{position}", f"Queue: {position}."))
+                self._store.add_events(job_id, NewEvent(f"queue:{position}", f"Queue: {position}."))
         self._positions = positions
 
     def _start_workers(self) -> None:
-        for job in self._store.jobs.waiting():
+        for job in self._store.jobs.list_queue():
             if len(self._workers) >= self._settings.jobs_at_once or self._stopping:
                 return
             if job.id in self._workers:
@@ -209,7 +209,7 @@ class Scheduler:
             elif worker.exit_code == EXIT_BUSY:
                 self._workers[job.id] = Worker(job.id, worker.folder)
                 continue
-            elif job.status is JobStatus.PAUSED or self._store.settle_pause(job.id):
+            elif job.status is JobStatus.PAUSED or self._store.finish_pause(job.id):
                 _log.info("%s: paused", job.id)
             elif not _Ending(job, worker.exit_code).in_order:
                 self._count_death(job, worker.exit_code)
@@ -223,9 +223,9 @@ class Scheduler:
         _log.warning("%s: its worker died (exit code %s)", job.id, exit_code)
         with self._store.transaction():
             if death.counts:
-                self._store.jobs.count_death(job.id)
+                self._store.jobs.count_crash(job.id)
             else:
-                self._store.jobs.give_turn_back(job.id)
+                self._store.jobs.return_turn(job.id)
             if death.verdict is None:
                 self._store.enqueue(job.id)
                 return

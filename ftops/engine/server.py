@@ -203,7 +203,7 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
 
 def _check_exposure(settings: EngineSettings, store: Store) -> None:
     """EngineError when other machines could reach the engine, but no key was made for them."""
-    if is_loopback(settings.host) or store.keys.all():
+    if is_loopback(settings.host) or store.keys.list_all():
         return
     raise EngineError(
         f"an engine on {settings.host} can be reached from other machines, and no key was made",
@@ -256,7 +256,7 @@ def _is_idle(engine: EngineParts) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False
-    return not engine.store.jobs.at_work()  # a paused job waits for its next start
+    return not engine.store.jobs.list_active()  # a paused job waits for its next start
 
 
 class _Server(uvicorn.Server):

@@ -170,7 +170,7 @@ class Recorder:
         events = [*_due_metrics(metrics), *self._epoch_end(metrics)]
         if events:
             with self._store.transaction():
-                self._store.tell(self._job_id, *events)
+                self._store.add_events(self._job_id, *events)
                 self._estimate(metrics)
         crashpoints.reach("engine.worker.after_step")
 

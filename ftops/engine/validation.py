@@ -21,7 +21,7 @@ class _Refused(Exception):
 def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     """Read the job's files; the job is then queued (True), or failed with the line and reason."""
     try:
-        store.tell(job.id, NewEvent("checking", _announcement(job)))
+        store.add_events(job.id, NewEvent("checking", _announcement(job)))
         crashpoints.reach("engine.queue.while_checking")
         training = _check("training_file", folder.training)
         if not job.method.takes(training.format):
@@ -47,8 +47,8 @@ def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     with store.transaction():
         if not store.enqueue(job.id):
             return False
-        position = [waiting.id for waiting in store.jobs.waiting()].index(job.id)
-        store.tell(job.id, NewEvent("queued", message, data={"queue_position": position}))
+        position = [waiting.id for waiting in store.jobs.list_queue()].index(job.id)
+        store.add_events(job.id, NewEvent("queued", message, data={"queue_position": position}))
     return True
 
 
@@ -137,7 +137,7 @@ class Inspector:
 
     def _run(self) -> None:
         while self._has_work():
-            for row in self._store.files.in_status(UPLOADED):
+            for row in self._store.files.list_in_status(UPLOADED):
                 if self._stopping:
                     break
                 try:

@@ -104,7 +104,7 @@ def train_job(job: JobRow, shop: Workshop) -> None:
     shown = _as_asked(job, settings, resolved)
     started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
     crashpoints.reach("engine.worker.before_begin")
-    if not shop.store.begin(job.id, resolved_values(shown), started, *_warnings(job)):
+    if not shop.store.start(job.id, resolved_values(shown), started, *_warnings(job)):
         raise TrainingStopped
     crashpoints.reach("engine.worker.after_begin")
     result = _train(job, trainer, request, resolved, shop)
@@ -238,7 +238,7 @@ def _stop_signal(job: JobRow, shop: Workshop) -> Callable[[], bool]:
         if now - asked_at < _ASK_EVERY_S:
             return False
         asked_at = now
-        return shop.store.jobs.status(job.id) is not JobStatus.RUNNING
+        return shop.store.jobs.find_status(job.id) is not JobStatus.RUNNING
 
     return should_stop
 
@@ -271,7 +271,7 @@ def _finish(
         NewEvent("succeeded", "The job has successfully completed."),
     ]
     tokens = result.trained_tokens
-    if not store.succeed(job.id, model, results, tokens, *events, checkpoints=checkpoints):
+    if not store.succeed(job.id, [*checkpoints, model], results, tokens, *events):
         fresh_dir(shop.folder.model(job.id)).rmdir()
         shop.folder.file(results.id).unlink(missing_ok=True)
         raise TrainingStopped
@@ -357,7 +357,7 @@ def _run_job(job: JobRow, shop: Workshop) -> int:
         train_job(job, shop)
     except TrainingStopped:
         crashpoints.reach("engine.worker.before_give_back")
-        return EXIT_STOPPED if shop.store.give_back(job.id) else 0
+        return EXIT_STOPPED if shop.store.release(job.id) else 0
     except FtopsError as error:
         _fail(job, error.message, shop)
     except OSError as error:

@@ -104,7 +104,7 @@ class Deaths:
     def judge(self, job: JobRow, folder: JobFolder, exit_code: int | None) -> Death:
         """What to do about a worker that is gone, and was not asked to go."""
         if exit_code not in _FROM_OUTSIDE:
-            broken = job.deaths + 1 >= MAX_DEATHS
+            broken = job.crashes + 1 >= MAX_DEATHS
             why = f"Training broke off {MAX_DEATHS} times."
             return Death(True, _with_last_words(why, folder) if broken else None)
         kills = self._kills.setdefault(job.id, _Kills())

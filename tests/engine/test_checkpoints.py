@@ -253,7 +253,7 @@ def lives(running: Running, job_id: str) -> bool:
 
 def has_died(running: Running, job_id: str, times: int) -> bool:
     job = running.store.jobs.find(job_id)
-    return job is not None and job.deaths == times
+    return job is not None and job.crashes == times
 
 
 def test_a_job_that_ends_before_its_first_epoch_keeps_nothing(tmp_path: Path) -> None:

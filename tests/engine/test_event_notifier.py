@@ -37,10 +37,10 @@ def test_only_the_listeners_of_the_job_are_woken(store: Store, tmp_path: Path) -
         with news.listen("ftjob-1") as one:
             assert await one.wait(LONG_S)  # the watcher has begun
             with news.listen("ftjob-2") as other:
-                store.tell("ftjob-1", NewEvent("step:1", "Step 1"))
+                store.add_events("ftjob-1", NewEvent("step:1", "Step 1"))
                 assert await one.wait(LONG_S)
                 store.jobs.set_estimate("ftjob-2", 5)  # a change, but nothing to tell
-                store.tell("ftjob-1", NewEvent("step:2", "Step 2"))
+                store.add_events("ftjob-1", NewEvent("step:2", "Step 2"))
                 assert await one.wait(LONG_S)
                 assert not await other.wait(0.0)
 
@@ -59,7 +59,7 @@ def test_one_thread_looks_for_a_hundred_and_ends_with_the_last(
             assert await first.wait(LONG_S)  # the watcher has begun
             others = [stack.enter_context(news.listen("ftjob-1")) for _ in range(99)]
             assert len(watchers()) == 1
-            store.tell("ftjob-1", NewEvent(key, "told"))
+            store.add_events("ftjob-1", NewEvent(key, "told"))
             assert all([await listener.wait(LONG_S) for listener in (first, *others)])
 
     for key in ("step:1", "step:2"):  # and another one begins when somebody listens again

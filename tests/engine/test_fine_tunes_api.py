@@ -282,7 +282,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @given(reason=st.text(max_size=40))
 def test_every_line_of_a_stream_is_one_whole_event(quiet: Running, reason: str) -> None:
     job_id = create(quiet)["id"]
-    quiet.store.tell(job_id, NewEvent("epoch:1", f"Epoch 1/1 completed. {reason}"))
+    quiet.store.add_events(job_id, NewEvent("epoch:1", f"Epoch 1/1 completed. {reason}"))
     quiet.store.fail(job_id, "server_error", reason)
     answer = quiet.http.get(f"/v1/fine-tunes/{job_id}/events?stream=true")
     assert answer.headers["content-type"].startswith("text/event-stream")

@@ -24,7 +24,7 @@ from tests.fakes import FakeClock
 def test_a_key_is_256_bits_of_chance_and_only_its_hash_is_kept(idle: Running) -> None:
     keys = [create_key(name, idle.store) for name in ("alice", "bob")]
     assert len(set(keys)) == 2
-    for key, row in zip(keys, idle.store.keys.all(), strict=True):
+    for key, row in zip(keys, idle.store.keys.list_all(), strict=True):
         assert key.startswith("sk-ftops-")
         assert len(bytes.fromhex(key.removeprefix("sk-ftops-"))) == 32
         assert key.startswith(row.hint)
@@ -80,11 +80,11 @@ def test_the_last_use_is_told_to_the_minute(tmp_path: Path) -> None:
         http = running.http_of("alice")
 
         def last_used_s() -> int:
-            (row,) = running.store.keys.all()
+            (row,) = running.store.keys.list_all()
             assert row.last_used_at is not None
             return row.last_used_at - row.created_at
 
-        assert [row.last_used_at for row in running.store.keys.all()] == [None]
+        assert [row.last_used_at for row in running.store.keys.list_all()] == [None]
         for pause_s, told_s in ((5, 5), (30, 5), (30, 65), (3600, 3665)):
             clock.advance(pause_s)
             http.get("/v1/models")

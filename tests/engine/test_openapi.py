@@ -98,7 +98,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         body = {"model": "ada", "training_file": files[0]}
         fine_tune = running.http.post("/v1/fine-tunes", json=body).json()["id"]
         models = [running.wait_for_end(job).fine_tuned_model or "" for job in made]
-        wait_for(lambda: not running.store.jobs.unfinished())
+        wait_for(lambda: not running.store.jobs.list_unfinished())
         gate.touch()
         held = jobs.create(model="ada", training_file=files[0]).id
         running.wait_for_status(held, "running")

@@ -45,7 +45,7 @@ def test_a_paused_job_survives_its_engine_and_goes_on_from_its_checkpoint(
         wait_for_step(running, job_id, 3)
         assert str(jobs.pause(job_id).status) in ("pausing", "paused")
         running.wait_for_status(job_id, "paused")
-        assert not running.engine.store.jobs.at_work()
+        assert not running.engine.store.jobs.list_active()
         with pytest.raises(openai.BadRequestError, match="paused already") as caught:
             jobs.pause(job_id)
         assert caught.value.code == "invalid_job_state"

@@ -143,9 +143,9 @@ def serve(store: Store, count: int) -> list[str]:
     """The next jobs, each trained to its end."""
     served = []
     for _ in range(count):
-        job = store.jobs.waiting()[0]
+        job = store.jobs.list_queue()[0]
         store.jobs.take_turn(job.id)
-        store.begin(job.id, {})
+        store.start(job.id, {})
         store.cancel(job.id)
         served.append(job.id.removeprefix("ftjob-"))
     return served
@@ -159,7 +159,7 @@ def test_owners_take_turns_however_many_jobs_one_has(tmp_path: Path) -> None:
     for owner, number in (("b", 0), ("b", 1), ("c", 0)):
         add(store, owner, number)
     expected = ["b0", "c0", "a2", "b1", "a3", "a4"]
-    order = [job.id.removeprefix("ftjob-") for job in store.jobs.waiting()]
+    order = [job.id.removeprefix("ftjob-") for job in store.jobs.list_queue()]
     assert order[:6] == expected
     assert serve(store, 2) == expected[:2]
     store.close()
@@ -176,8 +176,8 @@ def test_a_turn_that_was_cut_short_from_outside_is_given_back(tmp_path: Path) ->
     first = add(store, "a", 0)
     add(store, "b", 0)
     store.jobs.take_turn(first)
-    store.begin(first, {})
-    store.jobs.give_turn_back(first)
+    store.start(first, {})
+    store.jobs.return_turn(first)
     store.enqueue(first)
     assert serve(store, 2) == ["a0", "b0"]
     store.close()
@@ -207,5 +207,5 @@ def wait_until_ended(http: Any, job_id: str) -> None:
 
 
 def event_seq(running: Running, job_id: str) -> int:
-    events = running.store.events.since(job_id)
+    events = running.store.events.list_since(job_id)
     return next(event.seq for event in events if event.key == "started")

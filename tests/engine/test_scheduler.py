@@ -150,7 +150,7 @@ def test_a_death_at_a_bad_moment_changes_nothing_in_the_end(
         assert job.status == "succeeded", job.error
         assert Path(once).exists()
         assert (nameless(running, job_id), results(running, job_id)) == undisturbed
-        assert len(running.store.models.all()) == 1
+        assert len(running.store.models.list_finished()) == 1
         assert len(list(running.engine.paths.models.iterdir())) == 1
         assert job.fine_tuned_model is not None
         answer = running.sdk.completions.create(model=job.fine_tuned_model, prompt="dog ->")
@@ -167,7 +167,7 @@ def test_a_worker_that_dies_three_times_fails_the_job_with_its_last_words(tmp_pa
         assert job.error.message.count("the table fell over") == 3
         row = running.store.jobs.find(job_id)
         assert row is not None
-        assert row.deaths == 3
+        assert row.crashes == 3
 
 
 def test_a_worker_that_cannot_be_started_fails_the_job(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_full_disk_fails_the_job_at_once_and_leaves_no_model(tmp_path: Path) -
         assert "the disk is full" in job.error.message
         row = running.store.jobs.find(job_id)
         assert row is not None
-        assert row.deaths == 0
+        assert row.crashes == 0
         assert list(running.engine.paths.models.iterdir()) == []
         wait_for(lambda: not running.engine.paths.job(job_id).training.exists())
 
@@ -211,7 +211,7 @@ def test_an_engine_that_stops_lets_its_worker_write_a_checkpoint_and_goes_on_lat
         assert (nameless(running, job_id), results(running, job_id)) == undisturbed
         row = running.store.jobs.find(job_id)
         assert row is not None
-        assert row.deaths == 0
+        assert row.crashes == 0
 
 
 def _lives(pid: int) -> bool:

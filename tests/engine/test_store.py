@@ -2,12 +2,23 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
+from ftops.engine.store import (
+    FileRow,
+    JobRow,
+    JobStatus,
+    ModelRow,
+    NewEvent,
+    PartRow,
+    Store,
+    UploadRow,
+)
+from ftops.engine.store.database import APPLICATION_ID
 from ftops.engine.store.jobs import ENDED, TRANSITIONS
 from ftops.errors import EngineError
 from tests.fakes import FakeClock
@@ -57,7 +68,7 @@ def test_every_move_that_is_not_in_the_table_is_refused(store: Store) -> None:
             store.add_job(replace(row, status=source))
             moved = store.jobs.move(row.id, target)
             assert moved == (target in TRANSITIONS[source]), (source, target)
-            assert store.jobs.status(row.id) is (target if moved else source)
+            assert store.jobs.find_status(row.id) is (target if moved else source)
 
 
 def test_what_has_ended_stays_ended() -> None:
@@ -67,12 +78,12 @@ def test_what_has_ended_stays_ended() -> None:
 def test_model_results_and_success_appear_together_or_not_at_all(store: Store) -> None:
     store.add_job(job(1))
     results = file(7, "fine-tune-results")
-    assert not store.succeed("ftjob-1", model("ftjob-1"), results, 5)  # it does not run
+    assert not store.succeed("ftjob-1", [model("ftjob-1")], results, 5)  # it does not run
     assert store.files.find("file-7") is None
-    assert store.models.all() == []
+    assert store.models.list_finished() == []
     store.enqueue("ftjob-1")
-    store.begin("ftjob-1", {"n_epochs": 2})
-    assert store.succeed("ftjob-1", model("ftjob-1"), results, 5)
+    store.start("ftjob-1", {"n_epochs": 2})
+    assert store.succeed("ftjob-1", [model("ftjob-1")], results, 5)
     row = store.jobs.find("ftjob-1")
     assert row is not None
     assert (row.status, row.trained_tokens) == (JobStatus.SUCCEEDED, 5)
@@ -82,18 +93,18 @@ def test_model_results_and_success_appear_together_or_not_at_all(store: Store) -
 def test_a_change_that_breaks_off_leaves_nothing_behind(store: Store) -> None:
     store.add_job(job(1))
     store.enqueue("ftjob-1")
-    store.begin("ftjob-1", {})
+    store.start("ftjob-1", {})
     store.files.add(file(7))
     with pytest.raises(sqlite3.IntegrityError):  # the file id is taken
-        store.succeed("ftjob-1", model("ftjob-1"), file(7), 5)
-    assert store.jobs.status("ftjob-1") is JobStatus.RUNNING
-    assert store.models.all() == []
+        store.succeed("ftjob-1", [model("ftjob-1")], file(7), 5)
+    assert store.jobs.find_status("ftjob-1") is JobStatus.RUNNING
+    assert store.models.list_finished() == []
 
 
 def test_an_event_of_the_same_key_is_written_once(store: Store) -> None:
     store.add_job(job(1), NewEvent("created", "made"))
-    store.tell("ftjob-1", NewEvent("step:1", "one"), NewEvent("step:1", "one again"))
-    events = store.events.page("ftjob-1", after=None, limit=10)
+    store.add_events("ftjob-1", NewEvent("step:1", "one"), NewEvent("step:1", "one again"))
+    events = store.events.list_page("ftjob-1", after=None, limit=10)
     assert [event.message for event in events] == ["one", "made"]
 
 
@@ -101,15 +112,15 @@ def test_pages_go_on_where_the_last_one_ended_although_all_is_of_one_second(stor
     for number in range(5):
         store.add_job(job(number, parity=str(number % 2)))
         store.files.add(file(number))
-    first = store.jobs.page(after=None, limit=2, metadata={})
+    first = store.jobs.list_page(after=None, limit=2, metadata={})
     assert [row.id for row in first] == ["ftjob-4", "ftjob-3"]
-    rest = store.jobs.page(after="ftjob-3", limit=9, metadata={})
+    rest = store.jobs.list_page(after="ftjob-3", limit=9, metadata={})
     assert [row.id for row in rest] == ["ftjob-2", "ftjob-1", "ftjob-0"]
-    odd = store.jobs.page(after=None, limit=9, metadata={"parity": "1"})
+    odd = store.jobs.list_page(after=None, limit=9, metadata={"parity": "1"})
     assert [row.id for row in odd] == ["ftjob-3", "ftjob-1"]
-    oldest = store.files.page(after="file-1", limit=2, newest_first=False, purpose="fine-tune")
+    oldest = store.files.list_page(after="file-1", limit=2, newest_first=False, purpose="fine-tune")
     assert [row.id for row in oldest] == ["file-2", "file-3"]
-    assert store.files.page(after=None, limit=9, newest_first=True, purpose="x") == []
+    assert store.files.list_page(after=None, limit=9, newest_first=True, purpose="x") == []
 
 
 def test_a_deleted_model_keeps_its_folder_while_a_job_starts_from_it(store: Store) -> None:
@@ -121,17 +132,18 @@ def test_a_deleted_model_keeps_its_folder_while_a_job_starts_from_it(store: Stor
     assert not store.models.delete("ft:ada:local::1", at=201)
     assert store.models.find("ft:ada:local::1") is None
     assert store.models.find_any("ft:ada:local::1") is not None
-    assert store.models.removable() == []
+    assert store.models.list_removable() == []
     store.cancel("ftjob-2")
-    assert [row.job_id for row in store.models.removable()] == ["ftjob-1"]
+    assert [row.job_id for row in store.models.list_removable()] == ["ftjob-1"]
 
 
 def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "engine.db"
+    Store(path, FakeClock()).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(EngineError, match="written by a later ftops"):
+    with pytest.raises(EngineError, match="a later ftops wrote it"):
         Store(path, FakeClock())
 
 
@@ -152,95 +164,114 @@ def test_two_connections_see_each_others_changes(tmp_path: Path) -> None:
     two.close()
 
 
-def test_a_database_of_the_first_version_gets_the_later_columns(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    with sqlite3.connect(path) as old:
-        old.executescript(
-            "CREATE TABLE files (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-            " filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,"
-            " created_at INTEGER NOT NULL);"
-            "INSERT INTO files VALUES (1, 'file-1', '1.jsonl', 'fine-tune', 10, 100);"
-            "PRAGMA user_version = 1;"
-        )
-    old.close()
-    store = Store(path, FakeClock())
-    assert store.files.find("file-1") == file(1)
-    store.close()
-    Store(path, FakeClock()).close()
-
-
-def describe(path: Path) -> dict[str, object]:
-    """What stands in a database: tables with their columns, and indices."""
-    with sqlite3.connect(path) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
-        columns = {
-            name: sorted(row[1:] for row in connection.execute(f"PRAGMA table_xinfo({name})"))
-            for name in names
-        }
-    connection.close()
-    return {name: [column[:4] for column in found] for name, found in columns.items()}
-
-
-def test_what_stands_in_a_database_without_owners_belongs_to_the_engines_user(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(
+            "CREATE TABLE files (seq INTEGER PRIMARY KEY, id TEXT); PRAGMA user_version = 6;",
+            id="an earlier format of the engine",
+        ),
+        pytest.param(
+            "CREATE TABLE files (seq INTEGER PRIMARY KEY, id TEXT); PRAGMA user_version = 1;"
+            "PRAGMA application_id = 7;",
+            id="a database of another program",
+        ),
+        pytest.param(
+            f"CREATE TABLE files (id TEXT); PRAGMA application_id = {APPLICATION_ID};",
+            id="the engine's, without a schema version",
+        ),
+    ],
+)
+def test_a_database_of_another_format_is_refused_and_stays_as_it_is(
+    tmp_path: Path, script: str
 ) -> None:
     path = tmp_path / "engine.db"
-    store = Store(path, FakeClock())
-    store.add_job(job(1))
+    with sqlite3.connect(path) as other:
+        other.executescript(script)
+    other.close()
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(EngineError, match="not a database of this version") as caught:
+            Store(path, FakeClock())
+        assert str(path) in caught.value.message
+        assert "Move the file away" in caught.value.hint
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["engine.db"]
+
+
+def test_two_processes_can_create_a_database_at_the_same_time(tmp_path: Path) -> None:
+    path = tmp_path / "engine.db"
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: Store(path, FakeClock()), range(8)))
+    stores[0].add_job(job(1))
+    assert all(store.jobs.find("ftjob-1") for store in stores)
+    for store in stores:
+        store.close()
+
+
+def test_the_store_of_one_owner_neither_shows_nor_changes_the_rows_of_another(
+    store: Store,
+) -> None:
+    store.add_job(job(1), NewEvent("created", "made"))
     store.files.add(file(1))
     store.models.add(model("ftjob-1"))
-    store.close()
-    fresh = describe(path)
-    with sqlite3.connect(path) as second_version:
-        second_version.executescript(
-            "DROP INDEX files_by_owner; DROP INDEX jobs_by_owner; DROP INDEX models_by_owner;"
-            "DROP INDEX jobs_by_turn; ALTER TABLE jobs DROP COLUMN turn;"
-            "DROP INDEX jobs_by_idempotency_key; DROP TABLE keys;"
-            + "".join(
-                f"ALTER TABLE {table} DROP COLUMN owner;"
-                for table in ("files", "uploads", "jobs", "models")
-            )
-            + "PRAGMA user_version = 2;"
-        )
-    second_version.close()
-    store = Store(path, FakeClock())
-    assert describe(path) == fresh
+    store.uploads.add(UploadRow("upload-1", "x", "fine-tune", "text/plain", 10, 100, 200))
+    store.uploads.add_part(PartRow("part-1", "upload-1", 10, 100))
+    store.enqueue("ftjob-1")
+    (event,) = store.events.list_since("ftjob-1")
     own, other = store.of("local"), store.of("alice")
-    for one, there in ((own, True), (other, False)):
-        assert (one.files.find("file-1") is not None) == there
-        assert (one.jobs.find("ftjob-1") is not None) == there
-        assert (one.models.find("ft:ada:local::1") is not None) == there
-    store.close()
+    for tenant, is_shown in ((own, True), (other, False)):
+        assert bool(tenant.files.find("file-1")) == is_shown
+        assert bool(tenant.files.list_ids()) == is_shown
+        assert bool(tenant.files.list_in_status("processed")) == is_shown
+        assert bool(tenant.jobs.find("ftjob-1")) == is_shown
+        assert bool(tenant.jobs.find_status("ftjob-1")) == is_shown
+        assert bool(tenant.jobs.list_queue()) == is_shown
+        assert bool(tenant.jobs.list_unfinished()) == is_shown
+        assert bool(tenant.jobs.count_unfinished()) == is_shown
+        assert bool(tenant.jobs.list_page(after=None, limit=9, metadata={})) == is_shown
+        assert bool(tenant.events.has("ftjob-1", event.id)) == is_shown
+        assert bool(tenant.events.list_page("ftjob-1", after=None, limit=9)) == is_shown
+        assert bool(tenant.models.find_any(model("ftjob-1").name)) == is_shown
+        assert bool(tenant.models.list_folders()) == is_shown
+        assert bool(tenant.uploads.list_pending_ids()) == is_shown
+        assert bool(tenant.uploads.list_parts("upload-1")) == is_shown
+        assert bool(tenant.measure().bytes) == is_shown
+    assert not other.files.delete("file-1")
+    assert not other.files.delete_expired(10**9)
+    assert not other.uploads.expire(10**9)
+    assert not other.uploads.add_part(PartRow("part-2", "upload-1", 10, 100))
+    assert not other.complete_upload("upload-1", file(2))
+    assert not other.models.delete(model("ftjob-1").name, at=200)
+    assert not other.events.add("ftjob-1", NewEvent("foreign", "x"), at=200)
+    assert not other.jobs.move("ftjob-1", JobStatus.CANCELLED)
+    other.jobs.set_worker("ftjob-1", 7)
+    other.files.set_status("file-1", "error", "x")
+    assert store.jobs.find("ftjob-1") == own.jobs.find("ftjob-1")
+    assert (own.jobs.find("ftjob-1") or job(1)).worker_pid is None
+    assert own.files.find("file-1") == file(1)
 
 
 def test_results_and_models_belong_to_whoever_asked_for_the_job(store: Store) -> None:
     alice = store.of("alice")
     alice.add_job(job(1))
     store.enqueue("ftjob-1")
-    store.begin("ftjob-1", {})
-    assert store.succeed("ftjob-1", model("ftjob-1"), file(7, "fine-tune-results"), 5)
+    store.start("ftjob-1", {})
+    assert store.succeed("ftjob-1", [model("ftjob-1")], file(7, "fine-tune-results"), 5)
     assert alice.files.find("file-7") is not None
-    assert [row.owner for row in alice.models.all()] == ["alice"]
+    assert [row.owner for row in alice.models.list_finished()] == ["alice"]
     assert store.of("bob").files.find("file-7") is None
 
 
-def test_jobs_of_an_earlier_version_say_when_something_last_happened(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
+def test_a_job_has_the_time_of_its_latest_new_event(tmp_path: Path) -> None:
     clock = FakeClock()
-    store = Store(path, clock)
+    store = Store(tmp_path / "engine.db", clock)
     store.add_job(job(1), NewEvent("created", "made"))
     clock.sleep(60)
     store.enqueue("ftjob-1", NewEvent("queued", "waits"))
-    store.tell("ftjob-1", NewEvent("queued", "not news"))
-    told_at = store.now()
+    queued_at = store.now()
     clock.sleep(60)
-    store.tell("ftjob-1", NewEvent("queued", "still not news"))
+    store.add_events("ftjob-1", NewEvent("queued", "a second event of the key"))
     store.jobs.add(job(2))
-    assert [each.updated_at for each in store.jobs.unfinished()] == [told_at, 100]
+    assert [each.updated_at for each in store.jobs.list_unfinished()] == [queued_at, 100]
     store.close()
-    with sqlite3.connect(path) as old:
-        old.executescript("ALTER TABLE jobs DROP COLUMN updated_at; PRAGMA user_version = 2;")
-    old.close()
-    again = Store(path, clock)
-    assert [each.updated_at for each in again.jobs.unfinished()] == [told_at, 100]
-    again.close()

@@ -205,7 +205,7 @@ def test_a_starting_engine_sweeps_what_no_upload_needs(idle: Running) -> None:
     (part,) = send(idle, upload_id, CONTENT)
     ended = begin(idle)
     send(idle, ended, CONTENT)
-    idle.store.uploads.end(ended, UploadStatus.CANCELLED)  # and the engine died right here
+    idle.store.uploads.finish(ended, UploadStatus.CANCELLED)  # and the engine died right here
     (idle.engine.paths.incoming / "half").write_bytes(b"x")
     sweep_files(idle.store, idle.engine.paths)
     assert {path.name for path in leftovers(idle)} == {upload_id, part}

@@ -28,7 +28,7 @@ def job(deaths: int = 0) -> JobRow:
         metadata={},
         hyperparameters={},
         created_at=0,
-        deaths=deaths,
+        crashes=deaths,
     )
 
 

@@ -14,7 +14,7 @@ from ftops.engine.keys import OWNER
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
-from ftops.engine.store import OwnStore, Store
+from ftops.engine.store import Store, TenantStore
 from ftops.engine.upload_assembly import Assemblies
 from ftops.engine.validation import Inspector
 
@@ -47,7 +47,7 @@ class EngineParts:
 class Engine:
     """A running engine as one owner sees it: `store` has nothing of anybody else."""
 
-    def __init__(self, parts: EngineParts, store: OwnStore) -> None:
+    def __init__(self, parts: EngineParts, store: TenantStore) -> None:
         self._parts = parts
         self.store = store
         self.settings = parts.settings

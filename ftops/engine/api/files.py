@@ -104,7 +104,7 @@ def list_files(
     engine.drop_expired()
     if after is not None and engine.store.files.find(after) is None:
         raise unknown_after(after)
-    rows = engine.store.files.page(
+    rows = engine.store.files.list_page(
         after=after, limit=limit + 1, newest_first=order == "desc", purpose=purpose
     )
     data, has_more = split_page(rows, limit, file_document)
@@ -135,7 +135,7 @@ def read_content(file_id: str, engine: TheEngine) -> Response:
 def delete_file(file_id: str, engine: TheEngine) -> Deleted:
     """Delete a file; jobs that were created with it keep what they need."""
     engine.drop_expired()
-    if not engine.store.files.remove(file_id):
+    if not engine.store.files.delete(file_id):
         raise not_found("file", file_id)
     crashpoints.reach("engine.files.after_forget")
     engine.paths.file(file_id).unlink(missing_ok=True)

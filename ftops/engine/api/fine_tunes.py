@@ -139,8 +139,8 @@ def create_fine_tune(
 @router.get("", response_model=FineTuneList)
 def list_fine_tunes(engine: TheEngine) -> Response:
     """All legacy jobs, oldest first."""
-    jobs = engine.store.jobs.page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
-    rows = engine.store.files.page(after=None, limit=_ALL, newest_first=True, purpose=None)
+    jobs = engine.store.jobs.list_page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
+    rows = engine.store.files.list_page(after=None, limit=_ALL, newest_first=True, purpose=None)
     files = {row.id: file_document(row) for row in rows}
     return send_list([_document(job, files) for job in reversed(jobs)])
 
@@ -188,7 +188,7 @@ def list_fine_tune_events(job_id: str, engine: TheEngine, stream: bool = False) 
     beginning to the job's end, however long that takes."""
     job = _get_job(job_id, engine)
     if not stream:
-        return send_list(_events(job_id, engine.store.events.since(job_id)))
+        return send_list(_events(job_id, engine.store.events.list_since(job_id)))
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(
         _follow(job.id, engine), media_type="text/event-stream", headers=headers
@@ -202,7 +202,7 @@ async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
         while not engine.news.over:
             # In this order: a job that has ended when it is looked at has all its events.
             job = await run_in_threadpool(_get_job, job_id, engine)
-            rows = await run_in_threadpool(engine.store.events.since, job_id, seq)
+            rows = await run_in_threadpool(engine.store.events.list_since, job_id, seq)
             for event in _events(job_id, rows):
                 yield b"data: " + orjson.dumps(event) + b"\n\n"
             seq = rows[-1].seq if rows else seq
@@ -235,7 +235,7 @@ def _with_events(job: JobRow, engine: Engine) -> FineTuneWithEvents:
     wanted = [job.training_file, job.validation_file, job.result_file]
     rows = [engine.store.files.find(file_id) for file_id in wanted if file_id is not None]
     files = {row.id: file_document(row) for row in rows if row is not None}
-    events = _events(job.id, engine.store.events.since(job.id))
+    events = _events(job.id, engine.store.events.list_since(job.id))
     return FineTuneWithEvents(
         **_document(job, files), events=[FineTuneEvent(**event) for event in events]
     )

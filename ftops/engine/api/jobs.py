@@ -134,11 +134,12 @@ def add_job(
                 created_at=now,
                 updated_at=now,
                 method=method_of(body),
+                owner=engine.owner,
                 idempotency_key=mark.key if mark else None,
                 request_sha256=mark.sha256 if mark else None,
             )
             created = NewEvent("created", f"Created fine-tuning job: {job_id}")
-            job = engine.store.add_job(job, created)
+            engine.store.add_job(job, created)
     except BaseException:
         shutil.rmtree(folder.root, ignore_errors=True)
         raise
@@ -166,7 +167,7 @@ def list_jobs(
         message = f"{len(pairs):,} metadata filters; a job has at most {MAX_METADATA} pairs."
         raise ApiError(400, message, param="metadata", code="invalid_value")
     metadata = dict(pairs)
-    rows = engine.store.jobs.page(after=after, limit=limit + 1, metadata=metadata)
+    rows = engine.store.jobs.list_page(after=after, limit=limit + 1, metadata=metadata)
     data, has_more = split_page(rows, limit, job_object)
     return Page(data=data, has_more=has_more)
 
@@ -224,7 +225,7 @@ def list_events(
     get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
         raise unknown_after(after)
-    rows = engine.store.events.page(job_id, after=after, limit=limit + 1)
+    rows = engine.store.events.list_page(job_id, after=after, limit=limit + 1)
     data, has_more = split_page(rows, limit, _event_document)
     return send_list(data, {"has_more": has_more})
 
@@ -337,7 +338,7 @@ def list_checkpoints(
     A job that failed or was cancelled keeps those that it had come to.
     """
     get_job(job_id, engine)
-    rows = engine.store.models.checkpoints(job_id)
+    rows = engine.store.models.list_checkpoints(job_id)
     if after is not None:
         places = [place for place, row in enumerate(rows) if _checkpoint_id(row) == after]
         if not places:

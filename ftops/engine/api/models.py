@@ -23,7 +23,7 @@ def list_models(engine: TheEngine) -> Response:
 def iterate_models(engine: Engine) -> Iterator[Document]:
     """All models, in that order."""
     yield from map(_base_document, engine.list_bases())
-    yield from map(_tuned_document, engine.store.models.all())
+    yield from map(_tuned_document, engine.store.models.list_finished())
 
 
 @router.get("/{model}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ftops.engine.api.errors import ApiError
 from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.settings import EngineFolder, EngineSettings
-from ftops.engine.store import OwnStore
+from ftops.engine.store import TenantStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Quotas:
         self._coming_bytes: Counter[str] = Counter()
 
     @contextmanager
-    def reserved(self, store: OwnStore, n_bytes: int) -> Iterator[None]:
+    def reserved(self, store: TenantStore, n_bytes: int) -> Iterator[None]:
         """Room for a file of that size while it is received; ApiError when there is none."""
         owner = store.owner
         with self._lock:
@@ -69,7 +69,7 @@ class Quotas:
                 self._coming[owner] -= 1
                 self._coming_bytes[owner] -= n_bytes
 
-    def check_upload(self, store: OwnStore, n_bytes: int) -> None:
+    def check_upload(self, store: TenantStore, n_bytes: int) -> None:
         """ApiError when an upload of that size may not be begun; called in its transaction."""
         pending = store.measure().pending_uploads
         Rate(self._settings.max_pending_uploads, pending, _RETRY_UPLOAD_S).check(
@@ -77,17 +77,17 @@ class Quotas:
         )
         self._check_bytes(store, n_bytes)
 
-    def check_part(self, store: OwnStore, n_bytes: int) -> None:
+    def check_part(self, store: TenantStore, n_bytes: int) -> None:
         """ApiError when an upload may not have so many bytes more than it announced."""
         if n_bytes > 0:
             self._check_bytes(store, n_bytes)
 
-    def check_job(self, store: OwnStore) -> None:
+    def check_job(self, store: TenantStore) -> None:
         """ApiError when nothing more can be kept, a model included, or the queue is full."""
         self.rate_jobs(store).check("jobs are unfinished", "Wait until one has ended, or cancel it")
         self._check_bytes(store, 1)
 
-    def rate_jobs(self, store: OwnStore) -> Rate:
+    def rate_jobs(self, store: TenantStore) -> Rate:
         """How many unfinished jobs the owner may have, and has.
 
         The engine's own user has a larger limit: `ftops run --all` asks for a hundred at once.
@@ -97,7 +97,7 @@ class Quotas:
             limit = min(limit, self._settings.max_queued_jobs)
         return Rate(limit, store.jobs.count_unfinished(), _RETRY_JOB_S)
 
-    def _check_bytes(self, store: OwnStore, n_bytes: int) -> None:
+    def _check_bytes(self, store: TenantStore, n_bytes: int) -> None:
         limit = self._settings.max_stored_bytes
         stored = measure_bytes(store, self._settings.paths) + self._coming_bytes[store.owner]
         if stored + n_bytes > limit:
@@ -105,12 +105,14 @@ class Quotas:
             raise _no_room(what, "storage_limit_exceeded")
 
 
-def measure_bytes(store: OwnStore, paths: EngineFolder) -> int:
+def measure_bytes(store: TenantStore, paths: EngineFolder) -> int:
     """What the owner has stored, in bytes."""
     total = store.measure().bytes
-    total += sum(_measure_folder(paths.model(job_id, step)) for job_id, step in store.models.kept())
-    for job_id in store.jobs.list_unfinished():
-        folder = paths.job(job_id)
+    total += sum(
+        _measure_folder(paths.model(job_id, step)) for job_id, step in store.models.list_folders()
+    )
+    for job in store.jobs.list_unfinished():
+        folder = paths.job(job.id)
         for path in (folder.training, folder.validation):
             with suppress(OSError):
                 found = path.stat()

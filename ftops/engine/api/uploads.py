@@ -91,7 +91,7 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
         bytes=body.bytes,
         created_at=now,
         expires_at=now + _LIFE_S,
-        file_life_s=body.expires_after.seconds if body.expires_after else None,
+        expires_after_s=body.expires_after.seconds if body.expires_after else None,
     )
     engine.drop_expired()
     with engine.store.transaction():  # so that no other upload begins in between
@@ -162,7 +162,7 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
         purpose=upload.purpose,
         bytes=upload.bytes,
         created_at=now,
-        expires_at=None if upload.file_life_s is None else now + upload.file_life_s,
+        expires_at=None if upload.expires_after_s is None else now + upload.expires_after_s,
     )
     whole = engine.paths.incoming / file.id
     try:
@@ -182,7 +182,7 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
 def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
     """Give the upload up; its parts are removed."""
     _get_pending(upload_id, engine)
-    if not engine.store.uploads.end(upload_id, UploadStatus.CANCELLED):
+    if not engine.store.uploads.finish(upload_id, UploadStatus.CANCELLED):
         _get_pending(upload_id, engine)
     _clear(upload_id, engine)
     return _upload_object(_get_upload(upload_id, engine), engine)
@@ -214,9 +214,9 @@ def _clear(upload_id: str, engine: Engine) -> None:
 def _list_taken(upload_id: str, engine: Engine) -> Sequence[Place]:
     """Where parts stand in the file that is to be."""
     return [
-        Place(part.place, part.place + part.bytes)
-        for part in engine.store.uploads.parts(upload_id)
-        if part.place is not None
+        Place(part.start, part.start + part.bytes)
+        for part in engine.store.uploads.list_parts(upload_id)
+        if part.start is not None
     ]
 
 
@@ -254,7 +254,7 @@ def _check_part(form: UploadForm, limit: int) -> None:
 
 
 def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
-    there = sum(part.bytes for part in engine.store.uploads.parts(row.upload_id))
+    there = sum(part.bytes for part in engine.store.uploads.list_parts(row.upload_id))
     if there + row.bytes > engine.settings.max_assembled_bytes:
         raise too_large(engine.settings.max_assembled_bytes)
     announced = _get_pending(row.upload_id, engine).bytes
@@ -274,7 +274,7 @@ def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
 
 
 def _choose_parts(upload: UploadRow, part_ids: Sequence[str], engine: Engine) -> Sequence[PartRow]:
-    known = {part.id: part for part in engine.store.uploads.parts(upload.id)}
+    known = {part.id: part for part in engine.store.uploads.list_parts(upload.id)}
     for part_id in part_ids:
         if part_id not in known:
             message = f"The upload {upload.id} has no part {part_id!r}."
@@ -296,7 +296,7 @@ def _name_whole(
     """Give the file a second name, `target`; False when the parts do not stand there in order."""
     end = 0
     for part in parts:
-        if part.place != end:
+        if part.start != end:
             return False
         end += part.bytes
     whole = engine.paths.upload(upload.id) / WHOLE
@@ -313,8 +313,8 @@ def _list_segments(parts: Sequence[PartRow], engine: Engine) -> list[Segment]:
     """Where the bytes of the parts stand."""
     return [
         Segment(
-            engine.paths.upload(part.upload_id) / (part.id if part.place is None else WHOLE),
-            part.place or 0,
+            engine.paths.upload(part.upload_id) / (part.id if part.start is None else WHOLE),
+            part.start or 0,
             part.bytes,
         )
         for part in parts

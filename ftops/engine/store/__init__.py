@@ -1,34 +1,23 @@
-"""The engine's memory: one SQLite file, one class a table, one transaction a change."""
+"""The engine's database: one SQLite file, a class for each table, a transaction for each change."""
 
-from ftops.engine.store.database import Database
-from ftops.engine.store.events import EventRow, EventTable, NewEvent
-from ftops.engine.store.files import FileRow, FileTable
-from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
-from ftops.engine.store.keys import KeyRow, KeyTable
-from ftops.engine.store.models import ModelRow, ModelTable
-from ftops.engine.store.own import OwnStore, Usage
-from ftops.engine.store.store import Store
-from ftops.engine.store.uploads import PartRow, UploadRow, UploadStatus, UploadTable
+from ftops.engine.store.files import FileRow, PartRow, UploadRow, UploadStatus
+from ftops.engine.store.jobs import EventRow, JobRow, JobStatus, NewEvent
+from ftops.engine.store.keys import KeyRow
+from ftops.engine.store.models import ModelRow
+from ftops.engine.store.store import StorageUsage, Store, TenantStore
 
 __all__ = [
-    "Database",
     "EventRow",
-    "EventTable",
     "FileRow",
-    "FileTable",
     "JobRow",
     "JobStatus",
-    "JobTable",
     "KeyRow",
-    "KeyTable",
     "ModelRow",
-    "ModelTable",
     "NewEvent",
-    "OwnStore",
     "PartRow",
+    "StorageUsage",
     "Store",
+    "TenantStore",
     "UploadRow",
     "UploadStatus",
-    "UploadTable",
-    "Usage",
 ]

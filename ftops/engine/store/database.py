@@ -1,4 +1,4 @@
-"""The engine's SQLite file: opened, brought up to date, and shared between threads and processes.
+"""The engine's SQLite file: opened, created, and shared between threads and processes.
 
 Every change is one transaction that takes the write lock at its start, so that reading before
 writing inside it is safe. A transaction opened inside another joins it.
@@ -7,42 +7,32 @@ writing inside it is safe. A transaction opened inside another joins it.
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
+
+import orjson
 
 from ftops import crashpoints
 from ftops.errors import EngineError, StorageError
 from ftops.files import make_private_database, make_private_dir, storage_error
+from ftops.records import Json
 
-SCHEMA_VERSION = 6
+APPLICATION_ID = 0x66746F65  # "ftoe": marks a database of the engine
+SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 Value: TypeAlias = int | float | str | None
 _BUSY_S = 30.0
-# What tables got after their first version: table, column, declaration (the same in schema.sql).
-_LATER_COLUMNS = (
-    ("files", "expires_at", "INTEGER"),
-    ("files", "status", "TEXT NOT NULL DEFAULT 'processed'"),
-    ("files", "status_details", "TEXT"),
-    ("jobs", "method", "TEXT NOT NULL DEFAULT 'supervised'"),
-    ("models", "step", "INTEGER"),
-    ("models", "metrics_json", "TEXT NOT NULL DEFAULT '{}'"),
-    ("files", "owner", "TEXT NOT NULL DEFAULT 'local'"),
-    ("uploads", "owner", "TEXT NOT NULL DEFAULT 'local'"),
-    ("jobs", "owner", "TEXT NOT NULL DEFAULT 'local'"),
-    ("models", "owner", "TEXT NOT NULL DEFAULT 'local'"),
-    ("upload_parts", "place", "INTEGER"),
-    ("jobs", "updated_at", "INTEGER NOT NULL DEFAULT 0"),
-    ("jobs", "idempotency_key", "TEXT"),
-    ("jobs", "request_sha256", "TEXT"),
-    ("jobs", "turn", "INTEGER"),
-)
-_DISK_WORDS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
+_DISK_ERRORS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
 
 class Database:
-    """One connection, guarded by a lock; `path` is made when it does not exist."""
+    """One connection, guarded by a lock. A file that does not exist is created.
+
+    Raises EngineError, and leaves the file as it is, when it is not a database of this engine or
+    has another schema version.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,7 +43,7 @@ class Database:
             make_private_database(path)
         except OSError as error:
             raise storage_error(error, path) from error
-        with self._translated():
+        with self._translate_errors():
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
@@ -65,45 +55,45 @@ class Database:
                 raise
 
     def _prepare(self) -> None:
+        is_empty = self._check_format()
         self._connection.execute("PRAGMA journal_mode = WAL")
-        # What the engine has told a client, or a checkpoint relies on, survives a power cut.
+        # A change that a client or a checkpoint relies on survives a power failure.
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
+        if is_empty:
+            self._create_tables()
+
+    def _check_format(self) -> bool:
+        """Whether the file is empty; EngineError for any other that is not of this format."""
+        if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return True
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise EngineError(
-                f"{self.path} was written by a later ftops (schema {version}, known here: "
-                f"{SCHEMA_VERSION})",
-                hint="Upgrade ftops, or point FTOPS_HOME at another folder.",
+        if application == APPLICATION_ID and version == SCHEMA_VERSION:
+            return False
+        if application == APPLICATION_ID and version > SCHEMA_VERSION:
+            reason = f"a later ftops wrote it (schema {version}; this one reads {SCHEMA_VERSION})"
+            hint = "Upgrade ftops, or set FTOPS_HOME to another folder."
+        else:
+            reason = "it is not a database of this version of the engine; it was not changed"
+            hint = (
+                "Move the file away to start with a new one, or set FTOPS_HOME to another folder."
             )
-        if version < SCHEMA_VERSION:
-            self._upgrade()
+        raise EngineError(f"{self.path} cannot be used: {reason}", hint=hint)
 
-    def _upgrade(self) -> None:
-        """Bring an empty or older file to the present schema, all at once."""
+    def _create_tables(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
-        # Columns before the script: its indices need them. It makes the tables that are missing.
-        for table, column, declaration in _LATER_COLUMNS:
-            rows = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
-            known = {row["name"] for row in rows}
-            if known and column not in known:
-                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
-        for statement in _statements(SCHEMA.read_text(encoding="utf-8")):
-            self._connection.execute(statement)
-        self._fill_later_columns()
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if self._check_format():  # else another process was faster
+            for statement in _split_statements(SCHEMA.read_text(encoding="utf-8")):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._connection.execute("COMMIT")
-
-    def _fill_later_columns(self) -> None:
-        self._connection.execute(
-            "UPDATE jobs SET updated_at = coalesce((SELECT created_at FROM events"
-            " WHERE job_id = jobs.id ORDER BY seq DESC LIMIT 1), created_at) WHERE updated_at = 0"
-        )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All changes inside happen together or not at all."""
-        with self._lock, self._translated():
+        with self._lock, self._translate_errors():
             outermost = self._depth == 0
             if outermost:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -122,21 +112,22 @@ class Database:
                 self._depth -= 1
 
     def rows(self, sql: str, values: Sequence[Value] = ()) -> list[sqlite3.Row]:
-        """The answer to a question."""
-        with self._lock, self._translated():
+        """All rows of a query."""
+        with self._lock, self._translate_errors():
             return self._connection.execute(sql, values).fetchall()
 
     def find_row(self, sql: str, values: Sequence[Value] = ()) -> sqlite3.Row | None:
+        """The first row of a query, if there is one."""
         rows = self.rows(sql, values)
         return rows[0] if rows else None
 
     def change(self, sql: str, values: Sequence[Value] = ()) -> int:
-        """Carry out one change; how many rows it touched."""
+        """Execute one statement; returns the number of rows that it changed."""
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
 
     def change_all(self, sql: str, rows: Sequence[Sequence[Value]]) -> int:
-        """Carry out one change with each of the rows, all or none; how many rows it touched."""
+        """Execute one statement with each of the rows, all or none; returns as `change` does."""
         with self.transaction():
             return self._connection.executemany(sql, rows).rowcount
 
@@ -145,12 +136,12 @@ class Database:
             self._connection.close()
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
             text = str(error)
-            if any(word in text.lower() for word in _DISK_WORDS):
+            if any(reason in text.lower() for reason in _DISK_ERRORS):
                 raise StorageError(f"{self.path}: {text}") from error
             raise EngineError(f"{self.path}: {text}") from error
         except sqlite3.DatabaseError as error:
@@ -158,12 +149,33 @@ class Database:
                 raise
             raise EngineError(
                 f"{self.path} cannot be read: {error}",
-                hint="Move the file away; the engine then starts with an empty one.",
+                hint="Move the file away to start with a new one.",
             ) from error
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The script's statements one by one: `executescript` would commit what came before it."""
+class Table:
+    """One table, of all owners; with an `owner`, only the rows of that one, in every statement.
+
+    A statement of a subclass ends its conditions with `self._scope`, and its values with
+    `self._scope_values`.
+    """
+
+    OWNED = "owner = ?"  # the condition that a row is the owner's
+
+    def __init__(self, database: Database, owner: str | None = None) -> None:
+        self._database = database
+        self._owner = owner
+        self._scope = "" if owner is None else f" AND {self.OWNED}"
+        self._scope_values: tuple[str, ...] = () if owner is None else (owner,)
+
+
+def render_json(values: Mapping[str, Json]) -> str:
+    """The JSON text of an object; numbers that JSON does not have (NaN) become null."""
+    return orjson.dumps(dict(values)).decode()
+
+
+def _split_statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: `executescript` commits an open transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,7 +1,7 @@
-"""The table of jobs: their states, and the moves between them, as data.
+"""The tables of jobs and of their events: states, and the transitions between them, as data.
 
-A move is one compare-and-set: it happens only from a state that `TRANSITIONS` allows, so two
-processes that want to move the same job never both succeed.
+A transition is one compare-and-set: it happens only from a state that `TRANSITIONS` allows, so of
+two processes that move the same job at the same time only one succeeds.
 """
 
 import sqlite3
@@ -10,19 +10,20 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from itertools import islice
 
-from ftops.engine.ids import LOCAL_OWNER
-from ftops.engine.store.database import Database, Value
-from ftops.engine.store.json_text import read_json, render_json
+import orjson
+
+from ftops.engine.ids import LOCAL_OWNER, new_id
+from ftops.engine.store.database import Table, Value, render_json
 from ftops.records import Json, Method
 
 
 class JobStatus(StrEnum):
-    """How a job stands."""
+    """The status of a job."""
 
     VALIDATING_FILES = "validating_files"
     QUEUED = "queued"
     RUNNING = "running"
-    PAUSING = "pausing"  # its worker has not noticed yet
+    PAUSING = "pausing"  # its worker has not stopped yet
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -36,7 +37,7 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset(
         {JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED}
     ),
-    # back to queued: its worker is gone, and another one will go on from the checkpoint
+    # back to queued: its worker ended early; another one continues from the checkpoint
     JobStatus.RUNNING: frozenset(
         {
             JobStatus.SUCCEEDED,
@@ -46,7 +47,7 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
             JobStatus.PAUSING,
         }
     ),
-    # succeeded: the last step was done before its worker noticed
+    # succeeded: its worker finished the last step before it stopped
     JobStatus.PAUSING: frozenset(
         {JobStatus.PAUSED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
     ),
@@ -60,7 +61,7 @@ ENDED = frozenset(status for status, onward in TRANSITIONS.items() if not onward
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job, as the engine has it."""
+    """One job of either protocol."""
 
     id: str
     status: JobStatus
@@ -84,10 +85,10 @@ class JobRow:
     error_message: str | None = None
     error_param: str | None = None
     worker_pid: int | None = None
-    deaths: int = 0
+    crashes: int = 0  # of its workers
     owner: str = LOCAL_OWNER
-    updated_at: int = field(default=0, compare=False)  # when something last happened to it
-    idempotency_key: str | None = None  # of the request that made it, and what was asked for
+    updated_at: int = field(default=0, compare=False)  # of its latest event
+    idempotency_key: str | None = None  # of the request that created it
     request_sha256: str | None = None
 
     @property
@@ -95,14 +96,14 @@ class JobRow:
         return self.status in ENDED
 
 
-_FIELDS = tuple(one.name for one in fields(JobRow))
+_FIELDS = tuple(field.name for field in fields(JobRow))
 _JSON_FIELDS = ("metadata", "hyperparameters", "resolved")
-# Rows are read by place: that is cheaper than by name, and lists are long.
+# Rows are read by position: that is faster than by name, and lists are long.
 _COLUMNS = ", ".join(f"{name}_json" if name in _JSON_FIELDS else name for name in _FIELDS)
-_JSON_PLACES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
-_STATUS_PLACE = _FIELDS.index("status")
-_METHOD_PLACE = _FIELDS.index("method")
-_WAITING = f"""
+_JSON_INDICES = tuple(_FIELDS.index(name) for name in _JSON_FIELDS)
+_STATUS_INDEX = _FIELDS.index("status")
+_METHOD_INDEX = _FIELDS.index("method")
+_QUEUE_SQL = f"""
     WITH queue AS (
         SELECT {_COLUMNS},
             row_number() OVER (PARTITION BY owner ORDER BY seq) AS round,
@@ -110,17 +111,13 @@ _WAITING = f"""
             coalesce((SELECT max(turn) FROM jobs AS own WHERE own.owner = jobs.owner), 0) AS last
         FROM jobs WHERE status = 'queued'
     )
-    SELECT {_COLUMNS} FROM queue ORDER BY round, last, first
-"""
-_ROWS_AT_ONCE = 200
-_ABOVE_ALL = 2**63 - 1
+    SELECT {_COLUMNS} FROM queue WHERE true"""
+_BATCH_ROWS = 200
+_MAX_SEQ = 2**63 - 1
 
 
-class JobTable:
-    """Questions and changes about jobs."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class JobTable(Table):
+    """The jobs."""
 
     def add(self, job: JobRow) -> None:
         self._database.change(
@@ -141,7 +138,7 @@ class JobTable:
                 render_json(job.hyperparameters),
                 job.created_at,
                 job.method,
-                job.owner,
+                self._owner or job.owner,
                 job.updated_at or job.created_at,
                 job.idempotency_key,
                 job.request_sha256,
@@ -149,104 +146,89 @@ class JobTable:
         )
 
     def find(self, job_id: str) -> JobRow | None:
-        row = self._database.find_row(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
-        return _job(row) if row else None
+        rows = self._select("id = ?", job_id)
+        return rows[0] if rows else None
 
-    def find_by_idempotency_key(self, owner: str, key: str) -> JobRow | None:
-        """The job that a request of the owner with this key has made."""
+    def find_by_idempotency_key(self, key: str) -> JobRow | None:
+        """The job that a request with this key created; keys are unique for each owner."""
+        rows = self._select("idempotency_key = ?", key)
+        return rows[0] if rows else None
+
+    def find_status(self, job_id: str) -> JobStatus | None:
+        """Only the status: cheap enough to read after every step of training."""
         row = self._database.find_row(
-            f"SELECT {_COLUMNS} FROM jobs WHERE owner = ? AND idempotency_key = ?", (owner, key)
+            f"SELECT status FROM jobs WHERE id = ?{self._scope}", (job_id, *self._scope_values)
         )
-        return _job(row) if row else None
-
-    def status(self, job_id: str) -> JobStatus | None:
-        """Only how it stands: cheap enough to ask after every step of training."""
-        row = self._database.find_row("SELECT status FROM jobs WHERE id = ?", (job_id,))
         return JobStatus(row["status"]) if row else None
 
-    def page(
-        self,
-        *,
-        after: str | None,
-        limit: int,
-        metadata: Mapping[str, str],
-        prefix: str = "ftjob",
-        owner: str | None = None,
+    def list_page(
+        self, *, after: str | None, limit: int, metadata: Mapping[str, str], prefix: str = "ftjob"
     ) -> Sequence[JobRow]:
-        """Up to `limit` jobs (-1: all) older than the job `after`, newest first, that carry
-        `metadata` and an id that begins with `prefix` and a hyphen; `owner` None: everybody's."""
-        wanted: list[str] = ["id GLOB ?"]
+        """Up to `limit` jobs (-1: all) older than the job `after`, newest first.
+
+        All of them have `metadata`, and an id of `prefix`, a hyphen and more.
+        """
+        conditions: list[str] = ["id GLOB ?"]
         values: list[Value] = [f"{prefix}-*"]
         if after is not None:
-            wanted.append("seq < (SELECT seq FROM jobs WHERE id = ?)")
+            conditions.append("seq < (SELECT seq FROM jobs WHERE id = ?)")
             values.append(after)
-        if owner is not None:
-            wanted.append("owner = ?")
-            values.append(owner)
-        where = " AND ".join(wanted)
+        where = " AND ".join(conditions)
         if metadata:
-            found = list(islice(self._find_marked(where, values, metadata), limit))
-            where, values = f"seq IN ({', '.join(map(str, found))})", []
-        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
-        return [_job(row) for row in self._database.rows(sql, (*values, limit))]
+            matches = list(islice(self._find_by_metadata(where, values, metadata), limit))
+            where, values = f"seq IN ({', '.join(map(str, matches))})", []
+        return self._select(where, *values, then=f"DESC LIMIT {limit:d}")
 
-    def _find_marked(
+    def _find_by_metadata(
         self, where: str, values: Sequence[Value], metadata: Mapping[str, str]
     ) -> Iterator[int]:
-        """The `seq` of each job that carries `metadata`, newest first.
+        """The `seq` of each job that has `metadata`, newest first.
 
-        Read in pieces, so that a long search does not keep others from the database.
+        They are read in batches, so that a long search does not block other requests.
         """
-        sql = f"SELECT seq, metadata_json FROM jobs WHERE {where} AND seq < ?"
-        sql += f" ORDER BY seq DESC LIMIT {_ROWS_AT_ONCE}"
-        last = _ABOVE_ALL
-        while rows := self._database.rows(sql, (*values, last)):
+        sql = f"SELECT seq, metadata_json FROM jobs WHERE {where}{self._scope} AND seq < ?"
+        sql += f" ORDER BY seq DESC LIMIT {_BATCH_ROWS}"
+        last = _MAX_SEQ
+        while rows := self._database.rows(sql, (*values, *self._scope_values, last)):
             for seq, text in rows:
-                if metadata.items() <= read_json(text).items():
+                if metadata.items() <= orjson.loads(text).items():
                     yield seq
             last = rows[-1]["seq"]
 
-    def in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
-        """The jobs that stand so, oldest first."""
+    def list_in_status(self, *statuses: JobStatus) -> Sequence[JobRow]:
+        """The jobs with one of these statuses, oldest first."""
         marks = ", ".join("?" * len(statuses))
-        return [
-            _job(row)
-            for row in self._database.rows(
-                f"SELECT {_COLUMNS} FROM jobs WHERE status IN ({marks}) ORDER BY seq", statuses
-            )
-        ]
+        return self._select(f"status IN ({marks})", *statuses)
 
-    def waiting(self) -> Sequence[JobRow]:
-        """The queued jobs in the order of their turns.
+    def list_queue(self) -> Sequence[JobRow]:
+        """The queued jobs in the order in which they start.
 
         Owners take turns: first comes the oldest job of each, then the second of each, and so on.
-        The owner whose last turn was longest ago goes first, and, of those that had none, the one
-        that has waited longest.
+        The owner whose last turn is longest ago comes first; of those without one, the owner of
+        the oldest job.
         """
-        return [_job(row) for row in self._database.rows(_WAITING)]
+        sql = f"{_QUEUE_SQL}{self._scope} ORDER BY round, last, first"
+        return [_job(row) for row in self._database.rows(sql, self._scope_values)]
 
     def take_turn(self, job_id: str) -> None:
-        """Note that the job gets a worker now."""
-        self._database.change(
-            "UPDATE jobs SET turn = (SELECT coalesce(max(turn), 0) + 1 FROM jobs) WHERE id = ?",
-            (job_id,),
-        )
+        """Record that the job gets a worker now."""
+        self._update(job_id, "turn = (SELECT coalesce(max(turn), 0) + 1 FROM jobs)")
 
-    def give_turn_back(self, job_id: str) -> None:
-        """Let the job's owner have its turn again, as it was cut short from outside."""
-        self._database.change("UPDATE jobs SET turn = NULL WHERE id = ?", (job_id,))
+    def return_turn(self, job_id: str) -> None:
+        """Let the job's owner have the turn again: its worker was stopped from outside."""
+        self._update(job_id, "turn = NULL")
 
-    def unfinished(self) -> Sequence[JobRow]:
-        return self.in_status(*(status for status in JobStatus if status not in ENDED))
+    def list_unfinished(self) -> Sequence[JobRow]:
+        return self.list_in_status(*(status for status in JobStatus if status not in ENDED))
 
-    def count_unfinished(self, owner: str) -> int:
+    def count_unfinished(self) -> int:
         marks = ", ".join("?" * len(ENDED))
-        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks}) AND owner = ?"
-        return int(self._database.rows(sql, (*ENDED, owner))[0]["n"])
+        sql = f"SELECT count(*) AS n FROM jobs WHERE status NOT IN ({marks}){self._scope}"
+        return int(self._database.rows(sql, (*ENDED, *self._scope_values))[0]["n"])
 
-    def at_work(self) -> Sequence[JobRow]:
-        """The unfinished ones that something goes on with by itself."""
-        return [job for job in self.unfinished() if job.status is not JobStatus.PAUSED]
+    def list_active(self) -> Sequence[JobRow]:
+        """The unfinished jobs that continue without a request: all but the paused ones."""
+        return [job for job in self.list_unfinished() if job.status is not JobStatus.PAUSED]
 
     def move(
         self,
@@ -256,7 +238,7 @@ class JobTable:
         *,
         only_from: Collection[JobStatus] = tuple(JobStatus),
     ) -> bool:
-        """Bring the job to the state `to` and set columns; False when its state forbids that."""
+        """Set the status, and other columns; False when `TRANSITIONS` does not allow it."""
         columns = {"status": to.value, **(values or {})}
         sources = [
             status for status, onward in TRANSITIONS.items() if to in onward and status in only_from
@@ -265,32 +247,125 @@ class JobTable:
         marks = ", ".join("?" * len(sources))
         return (
             self._database.change(
-                f"UPDATE jobs SET {sets} WHERE id = ? AND status IN ({marks})",
-                (*columns.values(), job_id, *sources),
+                f"UPDATE jobs SET {sets} WHERE id = ? AND status IN ({marks}){self._scope}",
+                (*columns.values(), job_id, *sources, *self._scope_values),
             )
             == 1
         )
 
-    def count_death(self, job_id: str) -> None:
-        self._database.change("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job_id,))
+    def count_crash(self, job_id: str) -> None:
+        self._update(job_id, "crashes = crashes + 1")
 
     def set_worker(self, job_id: str, pid: int | None) -> None:
-        self._database.change("UPDATE jobs SET worker_pid = ? WHERE id = ?", (pid, job_id))
+        self._update(job_id, "worker_pid = ?", pid)
 
     def set_updated(self, job_id: str, at: int) -> None:
-        self._database.change("UPDATE jobs SET updated_at = ? WHERE id = ?", (at, job_id))
+        self._update(job_id, "updated_at = ?", at)
 
     def set_estimate(self, job_id: str, at: int) -> None:
-        self._database.change(
-            "UPDATE jobs SET estimated_finish = ? WHERE id = ? AND status = 'running'",
-            (at, job_id),
+        """Set the estimated end of a running job."""
+        self._update(
+            job_id,
+            "estimated_finish = CASE status WHEN 'running' THEN ? ELSE estimated_finish END",
+            at,
         )
+
+    def _update(self, job_id: str, assignment: str, *values: Value) -> None:
+        sql = f"UPDATE jobs SET {assignment} WHERE id = ?{self._scope}"
+        self._database.change(sql, (*values, job_id, *self._scope_values))
+
+    def _select(self, where: str, *values: Value, then: str = "ASC") -> Sequence[JobRow]:
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE {where}{self._scope} ORDER BY seq {then}"
+        return [_job(row) for row in self._database.rows(sql, (*values, *self._scope_values))]
 
 
 def _job(row: sqlite3.Row) -> JobRow:
     values = list(row)
-    for place in _JSON_PLACES:
-        values[place] = None if values[place] is None else read_json(values[place])
-    values[_STATUS_PLACE] = JobStatus(values[_STATUS_PLACE])
-    values[_METHOD_PLACE] = Method(values[_METHOD_PLACE])
+    for index in _JSON_INDICES:
+        values[index] = None if values[index] is None else orjson.loads(values[index])
+    values[_STATUS_INDEX] = JobStatus(values[_STATUS_INDEX])
+    values[_METHOD_INDEX] = Method(values[_METHOD_INDEX])
     return JobRow(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to add. A second one of the same job and key is ignored."""
+
+    key: str
+    message: str
+    level: str = "info"
+    type: str = "message"
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event of a job; `seq` orders the events of all jobs."""
+
+    seq: int
+    key: str
+    id: str
+    created_at: int
+    level: str
+    message: str
+    type: str
+    data: Mapping[str, Json]
+
+
+# In the order of EventRow's fields: rows are read by position, as lists are long.
+_EVENT_COLUMNS = "seq, key, id, created_at, level, message, type, data_json"
+
+
+class EventTable(Table):
+    """The events of jobs."""
+
+    OWNED = "job_id IN (SELECT id FROM jobs WHERE owner = ?)"
+
+    def add(self, job_id: str, *events: NewEvent, at: int) -> int:
+        """Add the events whose keys are new; returns the number of them."""
+        scope = "" if self._owner is None else " AND owner = ?"
+        return self._database.change_all(
+            "INSERT OR IGNORE INTO events"
+            " (id, key, created_at, level, message, type, data_json, job_id)"
+            f" SELECT ?, ?, ?, ?, ?, ?, ?, id FROM jobs WHERE id = ?{scope}",
+            [
+                (
+                    new_id("ftevent"),
+                    event.key,
+                    at,
+                    event.level,
+                    event.message,
+                    event.type,
+                    render_json(event.data),
+                    job_id,
+                    *self._scope_values,
+                )
+                for event in events
+            ],
+        )
+
+    def has(self, job_id: str, event_id: str) -> bool:
+        return bool(self._select("job_id = ? AND id = ?", job_id, event_id))
+
+    def list_page(self, job_id: str, *, after: str | None, limit: int) -> Sequence[EventRow]:
+        """Up to `limit` events older than the event `after`, newest first."""
+        where, values = "job_id = ?", [job_id]
+        if after is not None:
+            where += " AND seq < (SELECT seq FROM events WHERE id = ?)"
+            values.append(after)
+        return self._select(where, *values, then=f"DESC LIMIT {limit:d}")
+
+    def list_since(self, job_id: str, seq: int = 0) -> Sequence[EventRow]:
+        """All events with a greater `seq`, oldest first."""
+        return self._select("job_id = ? AND seq > ?", job_id, seq)
+
+    def _select(self, where: str, *values: Value, then: str = "ASC") -> Sequence[EventRow]:
+        sql = f"SELECT {_EVENT_COLUMNS} FROM events WHERE {where}{self._scope} ORDER BY seq {then}"
+        return [_event(row) for row in self._database.rows(sql, (*values, *self._scope_values))]
+
+
+def _event(row: sqlite3.Row) -> EventRow:
+    values = list(row)
+    values[-1] = orjson.loads(values[-1])
+    return EventRow(*values)

@@ -2,143 +2,174 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.engine.ids import new_id
-from ftops.engine.store.database import Database, Value
-from ftops.engine.store.events import EventTable, NewEvent
-from ftops.engine.store.files import FileRow, FileTable
-from ftops.engine.store.jobs import JobRow, JobStatus, JobTable
-from ftops.engine.store.json_text import render_json
+from ftops.engine.store.database import Database, Value, render_json
+from ftops.engine.store.files import FileRow, FileTable, UploadStatus, UploadTable
+from ftops.engine.store.jobs import EventTable, JobRow, JobStatus, JobTable, NewEvent
 from ftops.engine.store.keys import KeyTable
 from ftops.engine.store.models import ModelRow, ModelTable
-from ftops.engine.store.own import OwnStore
-from ftops.engine.store.uploads import UploadStatus, UploadTable
 from ftops.records import Json
 
 
-class Store:
-    """What an engine remembers, of all owners; requests work with the `OwnStore` of one.
+@dataclass(frozen=True, slots=True)
+class StorageUsage:
+    """What an owner stores; `bytes` are those of files and of pending uploads."""
 
-    Every move of a job writes its event in the same transaction.
-    """
+    files: int
+    bytes: int
+    pending_uploads: int
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._database = Database(path)
-        self._asking = Database(path)
+
+class _Tables:
+    """The tables that have owners: the rows of one, or of all (None)."""
+
+    def __init__(self, database: Database, clock: Clock, owner: str | None) -> None:
+        self._database = database
         self._clock = clock
-        self.files = FileTable(self._database)
-        self.jobs = JobTable(self._database)
-        self.events = EventTable(self._database)
-        self.models = ModelTable(self._database)
-        self.uploads = UploadTable(self._database)
-        self.keys = KeyTable(self._database, self._asking)
+        self.files = FileTable(database, owner)
+        self.jobs = JobTable(database, owner)
+        self.events = EventTable(database, owner)
+        self.models = ModelTable(database, owner)
+        self.uploads = UploadTable(database, owner)
 
     def now(self) -> int:
-        """The present moment, as the API writes it."""
+        """The time in seconds since 1970, as the API has it."""
         return int(self._clock.now().timestamp())
 
-    def close(self) -> None:
-        self._asking.close()
-        self._database.close()
-
-    def of(self, owner: str) -> OwnStore:
-        """What the owner has of it, and sees."""
-        return OwnStore(self, owner)
-
     def transaction(self) -> AbstractContextManager[None]:
-        """All changes inside happen together or not at all; nobody else writes meanwhile."""
+        """All changes inside happen together or not at all; other writers wait."""
         return self._database.transaction()
 
-    def complete_upload(self, upload_id: str, file: FileRow) -> bool:
-        """The parts have become a file; False when the upload has ended otherwise meanwhile."""
-        with self._database.transaction():
-            ended = self.uploads.end(upload_id, UploadStatus.COMPLETED, file.id)
-            if ended:
-                self.files.add(file)
-        return ended
+    def measure(self) -> StorageUsage:
+        files, n_bytes = self.files.measure()
+        uploads, n_pending_bytes = self.uploads.measure_pending()
+        return StorageUsage(files, n_bytes + n_pending_bytes, uploads)
 
     def add_job(self, job: JobRow, *events: NewEvent) -> None:
         with self._database.transaction():
             self.jobs.add(job)
-            self._tell(job.id, *events)
+            self._add_events(job.id, *events)
 
-    def tell(self, job_id: str, *events: NewEvent) -> None:
-        """Add to a job's history."""
+    def complete_upload(self, upload_id: str, file: FileRow) -> bool:
+        """Replace a pending upload by its file; False when it is no longer pending."""
         with self._database.transaction():
-            self._tell(job_id, *events)
+            is_completed = self.uploads.finish(upload_id, UploadStatus.COMPLETED, file.id)
+            if is_completed:
+                self.files.add(file)
+        return is_completed
+
+    def _add_events(self, job_id: str, *events: NewEvent) -> None:
+        now = self.now()
+        if self.events.add(job_id, *events, at=now):
+            self.jobs.set_updated(job_id, now)
+
+
+class TenantStore(_Tables):
+    """The rows of one owner; what is added through it belongs to that owner.
+
+    This is the only store that requests get: every table adds the owner to every statement, so
+    that no endpoint can read or change the rows of another owner.
+    """
+
+    def __init__(self, database: Database, clock: Clock, owner: str) -> None:
+        super().__init__(database, clock, owner)
+        self.owner = owner
+
+
+class Store(_Tables):
+    """The rows of all owners, for the queue and the workers; requests get a `TenantStore`.
+
+    Every transition of a job adds its event in the same transaction.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        super().__init__(Database(path), clock, None)
+        self._reader = Database(path)
+        self.keys = KeyTable(self._database, self._reader)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._database.close()
+
+    def of(self, owner: str) -> TenantStore:
+        """The rows of one owner."""
+        return TenantStore(self._database, self._clock, owner)
+
+    def add_events(self, job_id: str, *events: NewEvent) -> None:
+        with self._database.transaction():
+            self._add_events(job_id, *events)
 
     def enqueue(self, job_id: str, *events: NewEvent) -> bool:
-        """Its files are good, or its worker is gone: it waits for (another) one."""
+        """Its files are valid, or its worker is gone: it waits for a worker."""
         sources = (JobStatus.VALIDATING_FILES, JobStatus.RUNNING)
         return self._move(
             job_id, JobStatus.QUEUED, {"worker_pid": None}, *events, only_from=sources
         )
 
     def pause(self, job_id: str) -> bool:
-        """Somebody wants it to wait: at once, or (if it runs) when its worker has noticed."""
+        """Pause a queued job at once, and a running one when its worker has stopped."""
         with self._database.transaction():
             values: dict[str, Value] = {"estimated_finish": None}
             event = NewEvent(new_id("pausing"), "Pausing: the worker writes a checkpoint.")
-            return self._move(job_id, JobStatus.PAUSING, values, event) or self._rest(
+            return self._move(job_id, JobStatus.PAUSING, values, event) or self._set_paused(
                 job_id, JobStatus.QUEUED
             )
 
-    def settle_pause(self, job_id: str) -> bool:
-        """The worker of a job that is to pause is gone."""
-        return self._rest(job_id, JobStatus.PAUSING)
+    def finish_pause(self, job_id: str) -> bool:
+        """The worker of a pausing job is gone; False when the job is not pausing."""
+        return self._set_paused(job_id, JobStatus.PAUSING)
 
-    def give_back(self, job_id: str) -> bool:
-        """Its worker ends early: it is paused if that was asked for, else it waits for another."""
-        return self.settle_pause(job_id) or self.enqueue(job_id)
+    def release(self, job_id: str) -> bool:
+        """Its worker ends early: a pausing job is paused, a running one queued again."""
+        return self.finish_pause(job_id) or self.enqueue(job_id)
 
     def resume(self, job_id: str) -> bool:
-        """A paused job waits for a worker again."""
+        """Queue a paused job again."""
         event = NewEvent(new_id("resumed"), "Job resumed. Job queued.")
         return self._move(
             job_id, JobStatus.QUEUED, {"worker_pid": None}, event, only_from=(JobStatus.PAUSED,)
         )
 
-    def _rest(self, job_id: str, source: JobStatus) -> bool:
+    def _set_paused(self, job_id: str, source: JobStatus) -> bool:
         values: dict[str, Value] = {"worker_pid": None, "estimated_finish": None}
         event = NewEvent(new_id("paused"), "Job paused.")
         return self._move(job_id, JobStatus.PAUSED, values, event, only_from=(source,))
 
-    def begin(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
-        """A worker trains it now, with these figures."""
+    def start(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
+        """A worker trains it now, with these hyperparameters."""
         values = {"resolved_json": render_json(resolved)}
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 
     def succeed(
         self,
         job_id: str,
-        model: ModelRow,
+        models: Sequence[ModelRow],
         results: FileRow,
         tokens: int,
         *events: NewEvent,
-        checkpoints: Sequence[ModelRow] = (),
     ) -> bool:
-        """The models and the results are on the disk: let everybody see them, all at once."""
+        """Publish the model, the last of `models`, with its checkpoints and the results file."""
         values: dict[str, Value] = {
             "finished_at": self.now(),
             "estimated_finish": None,
-            "fine_tuned_model": model.name,
+            "fine_tuned_model": models[-1].name,
             "result_file": results.id,
             "trained_tokens": tokens,
         }
         with self._database.transaction():
-            moved = self._move(job_id, JobStatus.SUCCEEDED, values, *events)
+            is_moved = self._move(job_id, JobStatus.SUCCEEDED, values, *events)
             job = self.jobs.find(job_id)
-            if moved and job is not None:
+            if is_moved and job is not None:
                 self.files.add(replace(results, owner=job.owner))
-                for row in (*checkpoints, model):
+                for row in models:
                     self.models.add(replace(row, owner=job.owner))
-        return moved
+        return is_moved
 
     def fail(self, job_id: str, code: str, message: str, param: str | None = None) -> bool:
-        """It ended badly, for the reason given."""
         values: dict[str, Value] = {
             "finished_at": self.now(),
             "estimated_finish": None,
@@ -146,11 +177,13 @@ class Store:
             "error_message": message,
             "error_param": param,
         }
-        event = NewEvent("failed", f"The job failed: {message}", level="error")
+        event = NewEvent(
+            "failed", f"The job failed: {message}", level="error", data={"reason": message}
+        )
         return self._move(job_id, JobStatus.FAILED, values, event)
 
     def cancel(self, job_id: str) -> bool:
-        """Somebody does not want it any more; a worker notices by itself."""
+        """Cancel a job; its worker, if it has one, reads the status and stops."""
         values: dict[str, Value] = {"finished_at": self.now(), "estimated_finish": None}
         event = NewEvent("cancelled", "The job was cancelled.")
         return self._move(job_id, JobStatus.CANCELLED, values, event)
@@ -164,12 +197,7 @@ class Store:
         only_from: Collection[JobStatus] = tuple(JobStatus),
     ) -> bool:
         with self._database.transaction():
-            moved = self.jobs.move(job_id, to, values, only_from=only_from)
-            if moved:
-                self._tell(job_id, *events)
-        return moved
-
-    def _tell(self, job_id: str, *events: NewEvent) -> None:
-        now = self.now()
-        if self.events.add(job_id, *events, at=now):
-            self.jobs.set_updated(job_id, now)
+            is_moved = self.jobs.move(job_id, to, values, only_from=only_from)
+            if is_moved:
+                self._add_events(job_id, *events)
+        return is_moved
