@@ -16,7 +16,7 @@ from ftops.cli.errors import Interrupted
 from ftops.cli.factory import make_token_counting
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes, check_output_path
 from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json_line
-from ftops.cli.target_model import Addressee, open_addressees
+from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.clock import Clock, SystemClock
 from ftops.data.prompts import Question, read_questions
 from ftops.data.reading.options import ReadOptions, find_format
@@ -102,9 +102,9 @@ def batch(
     options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt)
     path = None if file == "-" else Path(file)
     questions = read_questions(path, options, stdin=sys.stdin.buffer if path is None else None)
-    with open_addressees([model], provider, base_url, api_key_env, raw=raw) as (addressee,):
-        sampling = Sampling(max_tokens, temperature, top_p, addressee.choose_stop(stop), seed)
-        work = _Work(out, file, addressee, questions, sampling, max_cost, at_once, anew, yes)
+    with open_target_models([model], provider, base_url, api_key_env, raw=raw) as (target,):
+        sampling = Sampling(max_tokens, temperature, top_p, target.choose_stop(stop), seed)
+        work = _Work(out, file, target, questions, sampling, max_cost, at_once, anew, yes)
         outcomes = work.ask()
         _finish(out, output, work, outcomes)
 
@@ -116,7 +116,7 @@ class _Work:
         self,
         out: Output,
         file: str,
-        addressee: Addressee,
+        target: TargetModel,
         questions: Sequence[Question],
         sampling: Sampling,
         max_cost: float | None,
@@ -126,7 +126,7 @@ class _Work:
     ) -> None:
         self.out = out
         self.name = file
-        self.addressee = addressee
+        self.target = target
         self.questions = questions
         self.sampling = sampling
         self.max_cost = max_cost
@@ -135,25 +135,25 @@ class _Work:
         self.yes = yes
         self.clock = SystemClock()
         self.cost_estimator: CostEstimator = create_cost_estimator(
-            addressee.source, addressee.name, make_token_counting().counting
+            target.source, target.name, make_token_counting().counting
         )
 
     def ask(self) -> list[CompletionResult]:
-        prompts = [self.addressee.make_prompt(one.prompt) for one in self.questions]
+        prompts = [self.target.make_prompt(one.prompt) for one in self.questions]
         limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
         progress = _Progress(self.out, self.clock)
         manner = BatchOptions(
             self.clock,
             at_once=self.at_once,
             on_progress=progress.told,
-            on_note=self.out.remark,
+            on_note=self.out.info,
             cost_estimator=self.cost_estimator,
             budget=limit,
             on_estimate=self._agree,
             anew=self.anew,
         )
         store = ResponseCache(get_home(), self.clock)
-        source, name = self.addressee.source, self.addressee.name
+        source, name = self.target.source, self.target.name
         try:
             return complete_all(source, name, prompts, self.sampling, store=store, manner=manner)
         except KeyboardInterrupt:
@@ -162,7 +162,7 @@ class _Work:
             ) from None
         except FtopsError:
             if progress.done:
-                self.out.remark(f"{progress.describe()}: the same command goes on from here")
+                self.out.info(f"{progress.describe()}: the same command goes on from here")
             raise
 
     def _agree(self, estimate: CostEstimate) -> None:
@@ -170,8 +170,8 @@ class _Work:
         price = "price not known" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
         price = "free" if estimate.usd == 0 else price
         rows = "1 question" if estimate.questions == 1 else f"{estimate.questions:,} questions"
-        self.out.remark(
-            f"{rows} to {self.addressee.name}: about {estimate.prompt_tokens:,} tokens, answers of"
+        self.out.info(
+            f"{rows} to {self.target.name}: about {estimate.prompt_tokens:,} tokens, answers of"
             f" up to {estimate.completion_tokens:,} tokens; {price}"
         )
         if estimate.usd == 0 or self.yes or self.max_cost is not None:
@@ -182,7 +182,7 @@ class _Work:
                 hint="Give --max-cost USD, or --yes.",
             )
         try:
-            agreed = typer.confirm(clean(f"Ask {self.addressee.name}?"), err=True)
+            agreed = typer.confirm(clean(f"Ask {self.target.name}?"), err=True)
         except typer.Abort:  # Ctrl-C, or the end of the input
             agreed = False
         if not agreed:
@@ -204,14 +204,14 @@ class _Progress:
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s >= _REMARK_EVERY_S and done < total:
             self._said_s = now_s
-            self._out.remark(f"{done:,} of {total:,} rows are answered")
+            self._out.info(f"{done:,} of {total:,} rows are answered")
 
     def describe(self) -> str:
         return f"{self.done:,} of {self._total:,} rows are answered, which is kept"
 
 
 def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionResult]) -> None:
-    labels = work.addressee.find_labels()
+    labels = work.target.find_labels()
     pairs = zip(work.questions, outcomes, strict=True)
     lines = [render_json_line(_make_line(one, outcome, labels)) for one, outcome in pairs]
     write_atomic(path, "".join(lines).encode(), mode=0o644)
@@ -230,7 +230,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionR
         for name, new in one.completion.refused_parameters.items()
     }
     document: dict[str, Json] = {
-        "model": work.addressee.name,
+        "model": work.target.name,
         "file": str(path),
         "rows": len(outcomes),
         "answered": len(outcomes) - len(failed),
@@ -240,7 +240,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionR
     }
     if refused:
         document["refused_parameters"] = {**refused}
-        out.remark(f"{work.addressee.name}: {render_refused(refused)}")
+        out.info(f"{work.target.name}: {render_refused(refused)}")
     said = f"{path} is written: {len(outcomes) - len(failed):,} of {len(outcomes):,} rows answered"
     said += f", {kept:,} of them before" if kept else ""
     said += "; price not known" if cost is None else f"; {format_usd(cost)}" if cost else ""

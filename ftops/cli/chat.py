@@ -19,7 +19,7 @@ from ftops.cli.complete import (
 )
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output
-from ftops.cli.target_model import Addressee, open_addressees
+from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.errors import FtopsError
 from ftops.records import Json, Message, Prompt, Sampling
 
@@ -54,23 +54,23 @@ def chat(
     the rows were that the model has learned. /quit, /reset and /system TEXT are for ftops itself.
     Lines come from standard input where it is no terminal.
     """
-    with open_addressees(model, provider, base_url, api_key_env, raw=raw) as addressees:
+    with open_target_models(model, provider, base_url, api_key_env, raw=raw) as targets:
         partners = [
-            _Partner(
+            _ChatModel(
                 one,
                 Sampling(max_tokens, temperature, top_p, one.choose_stop(stop), seed),
                 one.find_system(),
             )
-            for one in addressees
+            for one in targets
         ]
-        _Talk(out, partners).hold()
+        _Conversation(out, partners).run()
 
 
 @dataclass(slots=True)
-class _Partner:
+class _ChatModel:
     """A model, and what was said between it and the user."""
 
-    addressee: Addressee
+    target: TargetModel
     sampling: Sampling
     system: str | None
     said: list[Message] = field(default_factory=list)
@@ -78,36 +78,36 @@ class _Partner:
 
     def ask(self, text: str) -> Iterator[str]:
         """The answer, piece by piece; it is remembered once it is whole."""
-        addressee = self.addressee
+        target = self.target
         prompt: Prompt
-        if addressee.takes_chats:
-            turn = addressee.make_turn(text)
+        if target.takes_chats:
+            turn = target.make_turn(text)
             first = (Message("system", self.system),) if self.system else ()
             prompt = (*first, *self.said, turn)
         else:
-            prompt = addressee.make_prompt(text)
+            prompt = target.make_prompt(text)
         answer = ""
-        for piece in addressee.source.stream(addressee.name, prompt, self.sampling):
+        for piece in target.source.stream(target.name, prompt, self.sampling):
             answer += piece
             yield piece
-        if addressee.takes_chats:
+        if target.takes_chats:
             self.said += [turn, Message("assistant", answer)]
 
 
-class _Talk:
+class _Conversation:
     """The conversation; in the JSON mode it is told as a whole at its end."""
 
-    def __init__(self, out: Output, partners: list[_Partner]) -> None:
+    def __init__(self, out: Output, partners: list[_ChatModel]) -> None:
         self._out = out
         self._partners = partners
         self._turns: list[Json] = []
         self._is_live = sys.stdin.isatty()
 
-    def hold(self) -> None:
+    def run(self) -> None:
         """Until the user ends it."""
         self._say_who_forgets()
         if self._is_live:
-            self._out.remark(_HELP)
+            self._out.info(_HELP)
         for line in self._read_lines():
             if line.startswith("/"):
                 if not self._obey(line):
@@ -119,9 +119,9 @@ class _Talk:
 
     def _say_who_forgets(self) -> None:
         for partner in self._partners:
-            if not partner.addressee.takes_chats:
-                self._out.remark(
-                    f"{partner.addressee.name} goes on from a text: each line stands alone, and"
+            if not partner.target.takes_chats:
+                self._out.info(
+                    f"{partner.target.name} goes on from a text: each line stands alone, and"
                     " nothing of what was said before is sent with it"
                 )
 
@@ -137,7 +137,7 @@ class _Talk:
             try:
                 yield input("> ")
             except EOFError:
-                self._out.remark("")
+                self._out.info("")
                 return
 
     def _obey(self, line: str) -> bool:
@@ -148,14 +148,14 @@ class _Talk:
         if word == "/reset":
             for partner in self._partners:
                 partner.said.clear()
-            self._out.remark("forgotten: the next line begins anew")
+            self._out.info("forgotten: the next line begins anew")
         elif word == "/system":
             for partner in self._partners:
                 partner.system = rest.strip() or None
                 partner.said.clear()
-            self._out.remark("the next line begins anew, with that system message")
+            self._out.info("the next line begins anew, with that system message")
         else:
-            self._out.remark(f"there is no {word}: {_HELP}")
+            self._out.info(f"there is no {word}: {_HELP}")
         return True
 
     def _answer(self, text: str) -> None:
@@ -163,23 +163,23 @@ class _Talk:
         self._turns.append({"text": text, "answers": answers})
         for number, partner in enumerate(self._partners):
             if len(self._partners) > 1 and self._out.mode is Mode.HUMAN:
-                self._out.write("\n" * bool(number) + f"{partner.addressee.name}:\n")
+                self._out.write("\n" * bool(number) + f"{partner.target.name}:\n")
             self._answer_one(partner, text, answers)
 
-    def _note_refused(self, partner: _Partner) -> None:
+    def _note_refused(self, partner: _ChatModel) -> None:
         """Say once which parameters the model has refused."""
-        if not partner.has_noted and partner.addressee.source.get_refused_parameters(
-            partner.addressee.name
+        if not partner.has_noted and partner.target.source.get_refused_parameters(
+            partner.target.name
         ):
             partner.has_noted = True
-            remark_refused(self._out, partner.addressee)
+            remark_refused(self._out, partner.target)
 
-    def _answer_one(self, partner: _Partner, text: str, answers: list[Json]) -> None:
+    def _answer_one(self, partner: _ChatModel, text: str, answers: list[Json]) -> None:
         """Show one model's answer as it comes and add it to `answers`.
 
         At a terminal an error does not end the conversation.
         """
-        labels = partner.addressee.find_labels()
+        labels = partner.target.find_labels()
         is_shown = self._out.mode is not Mode.JSON
         answer = ""
         try:
@@ -188,25 +188,25 @@ class _Talk:
                 if is_shown and not labels:
                     self._out.write(piece)
         except FtopsError as error:
-            part = describe_answer(partner.addressee, answer or None) | {"error": error.message}
+            part = describe_answer(partner.target, answer or None) | {"error": error.message}
             if is_shown and answer:
                 self._out.write(f"{answer}\n" if labels else "\n")
             answers.append(part)
             if not self._is_live:
                 self._out.about = {"turns": self._turns}
                 raise
-            self._out.complain_about(error.message, error.hint)
+            self._out.error(error.message, error.hint)
             return
         except KeyboardInterrupt:
             if not self._is_live:
                 raise
-            self._out.remark("(broken off, and forgotten)")
-            answers.append({"model": partner.addressee.name, "text": None})
+            self._out.info("(broken off, and forgotten)")
+            answers.append({"model": partner.target.name, "text": None})
             return
         label = labels.get(answer.strip())
         if is_shown:
             shown = "" if not labels else answer if label is None else label
             self._out.write(f"{shown}\n")
         self._note_refused(partner)
-        document = describe_answer(partner.addressee, answer)
+        document = describe_answer(partner.target, answer)
         answers.append(document | {"label": label} if labels else document)

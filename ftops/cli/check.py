@@ -13,7 +13,7 @@ from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_p
 from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import AllowOutside, AllowPrivate, JobFile, Overrides
 from ftops.cli.output import Mode, Output
-from ftops.cli.trust import Sending, find_sending
+from ftops.cli.trust import OutgoingData, collect_outgoing_data
 from ftops.data.plans.planner import open_planned, rehearse
 from ftops.data.prepare import prepare_row
 from ftops.data.reading.options import ReadOptions
@@ -55,18 +55,18 @@ def check(
 
 def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
     """Show what the job would take; raises when a limit or the provider forbids it."""
-    sending = find_sending(job)
+    outgoing = collect_outgoing_data(job)
     with open_providers() as reach:
         provider = reach(job.spec.provider_settings())
         forecast = foresee(job, provider, make_token_counting(), reach)
-    document = {**forecast.to_json(with_request=with_request), "sends": sending.to_json()}
+    document = {**forecast.to_json(with_request=with_request), "sends": outgoing.to_json()}
     if forecast.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error is the one document, and tells the figures, too
     else:
         out.finish(
             document,
             essential=() if forecast.preview.problems else ("ok",),
-            human=lambda: render_forecast(forecast, sending, with_request=with_request),
+            human=lambda: render_forecast(forecast, outgoing, with_request=with_request),
         )
     forecast.preview.check()
 
@@ -140,7 +140,7 @@ def render_request(request: JobRequest) -> dict[str, Json]:
 
 
 def render_forecast(
-    forecast: Forecast, sending: Sending, *, with_request: bool
+    forecast: Forecast, outgoing: OutgoingData, *, with_request: bool
 ) -> Iterator[RenderableType]:
     """For people: the data, what it takes, what would be sent."""
     found, spec = forecast.preview, forecast.job.spec
@@ -148,7 +148,7 @@ def render_forecast(
     yield render_pairs(
         [
             ("job file", render_path(forecast.job.path)),
-            *sending.list_pairs(),
+            *outgoing.list_pairs(),
             ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
             ("training", _describe_data(found.training, spec.training_file)),
             ("validation", _describe_data(found.validation, spec.validation_file)),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.main import get_command
 
-from ftops.cli.errors import reported
+from ftops.cli.errors import handle_errors
 from ftops.cli.output import Mode, Output
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
@@ -72,7 +72,7 @@ def _adapt(function: Callable[..., None]) -> Callable[..., None]:
                 **{one.name: arguments.pop(one.name) for one in fields(bundle)}
             )
         out.job_file = arguments.get("job_file")
-        with reported(out):
+        with handle_errors(out):
             function(out, **arguments)
 
     keyword = inspect.Parameter.KEYWORD_ONLY

@@ -16,7 +16,7 @@ from rich.text import Text
 from ftops.cli.command import command
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Mode, Output, clean
-from ftops.cli.target_model import Addressee, open_addressees
+from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.errors import DatasetError, FtopsError
 from ftops.records import Json, Sampling, render_refused
 
@@ -78,18 +78,18 @@ def complete(
     made ready as the rows were, and a number that stands for a label is answered as that label.
     """
     text = _read_prompt(prompt)
-    with open_addressees(model, provider, base_url, api_key_env, raw=raw) as addressees:
+    with open_target_models(model, provider, base_url, api_key_env, raw=raw) as targets:
 
-        def choose_sampling(addressee: Addressee) -> Sampling:
-            chosen = addressee.choose_stop(stop)
+        def choose_sampling(target: TargetModel) -> Sampling:
+            chosen = target.choose_stop(stop)
             return Sampling(max_tokens, temperature, top_p, chosen, seed)
 
-        if len(addressees) > 1:
+        if len(targets) > 1:
             show_side_by_side(
-                out, ask_all([(one, choose_sampling(one)) for one in addressees], text)
+                out, stream_all([(one, choose_sampling(one)) for one in targets], text)
             )
             return
-        (only,) = addressees
+        (only,) = targets
         pieces = only.source.stream(only.name, only.make_prompt(text), choose_sampling(only))
         labels = only.find_labels()
         answer = _show_pieces(out, only.name, pieces, live=not labels)
@@ -104,20 +104,20 @@ def complete(
         remark_refused(out, only)
 
 
-def describe_answer(addressee: Addressee, text: str | None) -> dict[str, Json]:
+def describe_answer(target: TargetModel, text: str | None) -> dict[str, Json]:
     """An answer as JSON, with the parameters that its model has refused."""
-    answer: dict[str, Json] = {"model": addressee.name, "text": text}
-    refused = addressee.source.get_refused_parameters(addressee.name)
+    answer: dict[str, Json] = {"model": target.name, "text": text}
+    refused = target.source.get_refused_parameters(target.name)
     if refused:
         answer["refused_parameters"] = dict(refused)
     return answer
 
 
-def remark_refused(out: Output, addressee: Addressee) -> None:
+def remark_refused(out: Output, target: TargetModel) -> None:
     """Say which parameters were not sent as they were asked for."""
-    refused = render_refused(addressee.source.get_refused_parameters(addressee.name))
+    refused = render_refused(target.source.get_refused_parameters(target.name))
     if refused:
-        out.remark(f"{addressee.name}: {refused}")
+        out.info(f"{target.name}: {refused}")
 
 
 def _show_pieces(out: Output, model: str, pieces: Iterator[str], *, live: bool) -> str:
@@ -159,10 +159,10 @@ def _read_prompt(prompt: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ModelResponse:
     """What one of several models answered; with an `error`, only the part that came before it."""
 
-    addressee: Addressee
+    target: TargetModel
     text: str = ""
     label: str | None = None
     has_labels: bool = False
@@ -170,7 +170,7 @@ class Said:
 
     @property
     def model(self) -> str:
-        return self.addressee.name
+        return self.target.name
 
     @property
     def shown(self) -> str:
@@ -181,33 +181,31 @@ class Said:
 
     def to_json(self) -> dict[str, Json]:
         if self.error is not None:
-            return describe_answer(self.addressee, self.text or None) | {
-                "error": self.error.message
-            }
+            return describe_answer(self.target, self.text or None) | {"error": self.error.message}
         labelled: dict[str, Json] = {"label": self.label} if self.has_labels else {}
-        return describe_answer(self.addressee, self.text) | labelled
+        return describe_answer(self.target, self.text) | labelled
 
 
-def ask_all(asked: Sequence[tuple[Addressee, Sampling]], text: str) -> list[Said]:
+def stream_all(asked: Sequence[tuple[TargetModel, Sampling]], text: str) -> list[ModelResponse]:
     """All at the same time; an error of one is told in its place."""
 
-    def ask(addressee: Addressee, sampling: Sampling) -> Said:
+    def ask(target: TargetModel, sampling: Sampling) -> ModelResponse:
         answer = ""
         try:
-            prompt = addressee.make_prompt(text)
-            for piece in addressee.source.stream(addressee.name, prompt, sampling):
+            prompt = target.make_prompt(text)
+            for piece in target.source.stream(target.name, prompt, sampling):
                 answer += piece
         except FtopsError as error:
-            return Said(addressee, answer, error=error)
-        labels = addressee.find_labels()
-        return Said(addressee, answer, labels.get(answer.strip()), bool(labels))
+            return ModelResponse(target, answer, error=error)
+        labels = target.find_labels()
+        return ModelResponse(target, answer, labels.get(answer.strip()), bool(labels))
 
     with ThreadPoolExecutor(len(asked), "ftops-ask") as pool:
         waiting = [pool.submit(copy_context().run, ask, one, how) for one, how in asked]
         return [future.result() for future in waiting]
 
 
-def show_side_by_side(out: Output, said: Sequence[Said]) -> None:
+def show_side_by_side(out: Output, said: Sequence[ModelResponse]) -> None:
     """All answers; then the first error, if there was one, is raised."""
     documents: list[Json] = [one.to_json() for one in said]
     error = next((one.error for one in said if one.error is not None), None)
@@ -218,12 +216,12 @@ def show_side_by_side(out: Output, said: Sequence[Said]) -> None:
     render = _render_columns if is_wide else _render_blocks
     out.finish(documents, essential=[one.shown for one in said], human=lambda: render(said))
     for one in said:
-        remark_refused(out, one.addressee)
+        remark_refused(out, one.target)
     if error is not None:
         raise error
 
 
-def _render_columns(said: Sequence[Said]) -> list[RenderableType]:
+def _render_columns(said: Sequence[ModelResponse]) -> list[RenderableType]:
     table = Table(box=box.SIMPLE_HEAD, expand=True)
     for one in said:
         table.add_column(Text(one.model), ratio=1, overflow="fold")
@@ -231,7 +229,7 @@ def _render_columns(said: Sequence[Said]) -> list[RenderableType]:
     return [table]
 
 
-def _render_blocks(said: Sequence[Said]) -> list[RenderableType]:
+def _render_blocks(said: Sequence[ModelResponse]) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for number, one in enumerate(said):
         lines += [""] if number else []

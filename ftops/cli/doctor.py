@@ -12,10 +12,10 @@ from rich.console import RenderableType
 from ftops import __version__
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
-from ftops.cli.factory import find_chosen_provider, open_provider
+from ftops.cli.factory import find_provider_settings, open_provider
 from ftops.cli.format import cell
 from ftops.cli.job_file import load_job_file
-from ftops.cli.options import NO_TRUST, ApiKeyEnv, BaseUrl, TrustOptions, Yes
+from ftops.cli.options import NO_APPROVALS, ApiKeyEnv, ApprovalOptions, BaseUrl, Yes
 from ftops.cli.output import Mode, Output, clean
 from ftops.cli.trust import approve
 from ftops.clock import SystemClock
@@ -50,7 +50,7 @@ def doctor(
     api_key_env: ApiKeyEnv = None,
     fix: Fix = False,
     yes: Yes = False,
-    trusting: TrustOptions = NO_TRUST,
+    trust_options: ApprovalOptions = NO_APPROVALS,
 ) -> None:
     """Check home, ledger, engine, providers, and what was left behind.
 
@@ -60,11 +60,11 @@ def doctor(
     Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
-    typed = find_chosen_provider(provider, base_url, api_key_env)
+    typed = find_provider_settings(provider, base_url, api_key_env)
     chosen = typed
     if job_file is not None and chosen is None:
         job = load_job_file(job_file, [], allow_outside=True)  # which reads none of them
-        approve(out, job, trusting)
+        approve(out, job, trust_options)
         chosen = job.spec.provider_settings()
     with contextlib.ExitStack() as stack:
         found = list(_examine(stack, chosen, typed))
@@ -203,7 +203,7 @@ def _mend(out: Output, found: list[HealthCheck], *, yes: bool) -> list[HealthChe
         try:
             one.mend()
         except FtopsError as error:
-            out.complain_about(f"{one.where}: {error.message}", error.hint)
+            out.error(f"{one.where}: {error.message}", error.hint)
             continue
         done.append(one)
     return done
@@ -211,7 +211,7 @@ def _mend(out: Output, found: list[HealthCheck], *, yes: bool) -> list[HealthChe
 
 def _agrees(out: Output, one: HealthCheck) -> bool:
     if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
-        out.remark(f"left as it is, for nobody can be asked: {one.where}")
+        out.info(f"left as it is, for nobody can be asked: {one.where}")
         return False
     try:
         return typer.confirm(clean(f"{one.where}: {one.what}. Clean up?"), err=True)

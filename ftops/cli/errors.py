@@ -56,13 +56,13 @@ class Interrupted(Exception):
 
 
 @contextlib.contextmanager
-def reported(out: Output) -> Iterator[None]:
+def handle_errors(out: Output) -> Iterator[None]:
     """Turn whatever ends the block into text on `out` and an exit code."""
     try:
         yield
         out.stdout.flush()
     except RequirementMissed as error:  # the command's document has been printed, and says so
-        out.complain_about(error.message, error.hint, label="missed:")
+        out.error(error.message, error.hint, label="missed:")
         raise typer.Exit(GATE_MISSED) from None
     except FtopsError as error:
         _fail(out, error_document(error), choose_exit_code(error))
@@ -95,7 +95,7 @@ def _fail(out: Output, error: dict[str, Json], code: int) -> None:
             out.stdout.write(render_json({"error": error, **out.about}) + "\n")
             out.stdout.flush()
     label = "stopped:" if code == INTERRUPTED else "error:"
-    out.complain_about(str(error["message"]), str(error["hint"] or ""), label=label)
+    out.error(str(error["message"]), str(error["hint"] or ""), label=label)
     raise typer.Exit(code) from None
 
 

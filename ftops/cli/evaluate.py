@@ -8,7 +8,7 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.evaluation_view import render_evaluation, write_summaries
-from ftops.cli.factory import find_chosen_provider, make_token_counting, open_providers
+from ftops.cli.factory import find_provider_settings, make_token_counting, open_providers
 from ftops.cli.options import (
     ApiKeyEnv,
     BaseUrl,
@@ -19,8 +19,8 @@ from ftops.cli.options import (
 )
 from ftops.cli.output import Output, render_json
 from ftops.cli.progress import show_request_progress
-from ftops.cli.run import say_code
-from ftops.cli.target_model import find_named_model, near_names_shown
+from ftops.cli.run import warn_of_code
+from ftops.cli.target_model import resolve_model, suggest_near_names
 from ftops.clock import SystemClock
 from ftops.evaluation.comparing import compare_runs
 from ftops.evaluation.model_on_file import Tools, evaluate_model
@@ -115,13 +115,13 @@ def evaluate(
         against or [], metric or [], require or [], environ=read_environ(), more=more
     )
     _say_functions(out, spec, Path.cwd())
-    asked = find_chosen_provider(provider, base_url, api_key_env)
+    asked = find_provider_settings(provider, base_url, api_key_env)
     with open_ledger() as ledger, open_providers(typed=asked) as reach:
-        named = find_named_model(ledger, model, asked)
+        named = resolve_model(ledger, model, asked)
         named.check_there()
         clock, home = SystemClock(), get_home()
         counting = make_token_counting().counting
-        with show_request_progress(out, clock) as view, near_names_shown([named]):
+        with show_request_progress(out, clock) as view, suggest_near_names([named]):
             tools = Tools(ledger, reach, clock, home, view.on_note, view.told, counting)
             evaluation = evaluate_model(
                 named.name, named.provider, file, spec, tools, run=named.run, training=train
@@ -165,7 +165,7 @@ def compare(
 
 
 def _say_functions(out: Output, spec: EvaluateSpec, folder: Path) -> None:
-    say_code(out, list_functions(spec, folder))
+    warn_of_code(out, list_functions(spec, folder))
 
 
 def _list_headline(evaluation: Evaluation) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def open_model_catalog() -> ModelCatalog:
     return ModelCatalog(get_home(), SystemClock())
 
 
-def find_chosen_provider(
+def find_provider_settings(
     name: str | None, base_url: str | None, api_key_env: str | None
 ) -> ProviderSettings | None:
     """The provider that the options name; None when they name none."""
@@ -65,11 +65,11 @@ def get_default_provider() -> ProviderSettings:
 
 def open_request_log(say: Callable[[str], None] | None = None) -> RequestLog:
     """The log of every request that leaves; `say` is told when it cannot be written."""
-    return RequestLog(get_home() / FILENAME, SystemClock(), say or _complain)
+    return RequestLog(get_home() / FILENAME, SystemClock(), say or _warn)
 
 
-def _complain(text: str) -> None:
-    Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr).complain(f"note: {text}")
+def _warn(text: str) -> None:
+    Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr).warn(f"note: {text}")
 
 
 @contextlib.contextmanager

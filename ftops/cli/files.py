@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
-from ftops.cli.factory import find_chosen_provider, get_default_provider, open_provider
+from ftops.cli.factory import find_provider_settings, get_default_provider, open_provider
 from ftops.cli.format import (
     cell,
     make_table,
@@ -31,7 +31,7 @@ def list_files(
     api_key_env: ApiKeyEnv = None,
 ) -> None:
     """List the files at a provider."""
-    typed = find_chosen_provider(provider, base_url, api_key_env)
+    typed = find_provider_settings(provider, base_url, api_key_env)
     settings = typed or get_default_provider()
     with open_provider(settings, typed=typed) as source:
         found = sorted(source.list_files(), key=lambda file: file.created_at, reverse=True)
@@ -52,7 +52,7 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete files at a provider; a later run uploads its data again."""
-    typed = find_chosen_provider(provider, base_url, api_key_env)
+    typed = find_provider_settings(provider, base_url, api_key_env)
     settings = typed or get_default_provider()
     chosen = list(dict.fromkeys(ids))
     confirm(out, "Delete", chosen, yes=yes)

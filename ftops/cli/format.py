@@ -25,7 +25,7 @@ def cell(value: object, style: str = "") -> Text:
     return Text("" if value is None else clean(str(value)), style=style)
 
 
-def describe_status(status: str) -> Text:
+def render_status(status: str) -> Text:
     return cell(status, _STATUS_STYLES.get(status, ""))
 
 

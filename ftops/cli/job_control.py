@@ -7,9 +7,9 @@ from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
 from ftops.cli.factory import open_run_context
 from ftops.cli.job_file import load_job_file
-from ftops.cli.options import NO_TRUST, RunRef, TrustOptions
+from ftops.cli.options import NO_APPROVALS, ApprovalOptions, RunRef
 from ftops.cli.output import Output
-from ftops.cli.run import say_code
+from ftops.cli.run import warn_of_code
 from ftops.cli.run_view import run_document
 from ftops.cli.trust import approve
 from ftops.records import Job, Run, RunStatus
@@ -49,7 +49,7 @@ def _change(out: Output, ref: str, act: Callable[[Run, RunContext], Job]) -> Non
 
 
 @command("cancel", examples=["ftops cancel run-20261122-1407-k3f9", "ftops cancel job.yaml"])
-def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
+def cancel(out: Output, ref: RunRef, trust_options: ApprovalOptions = NO_APPROVALS) -> None:
     """Cancel the job at the provider, and record it.
 
     A job file may stand for its run: then the job is found though the ledger is gone. A run that
@@ -59,8 +59,8 @@ def cancel(out: Output, ref: RunRef, trusting: TrustOptions = NO_TRUST) -> None:
         if Path(ref).is_file():
             # Data outside its folder is only hashed, to find the run.
             job = load_job_file(Path(ref), [], allow_outside=True)
-            say_code(out, list_code(job.spec, job.path))
-            approve(out, job, trusting)
+            warn_of_code(out, list_code(job.spec, job.path))
+            approve(out, job, trust_options)
             with open_run_context(ledger, job.spec.provider_settings(), NullObserver()) as context:
                 run = cancel_job_file(job, context)
         else:

@@ -56,7 +56,7 @@ def logs(out: Output, ref: Ref = None, tail: Tail = 50, follow: Follow = False) 
         return
     found = list(deque(filter(wanted, reader.read_new()), tail))
     out.finish(
-        [exchange_document(one) for one in found],
+        [request_document(one) for one in found],
         essential=map(_render_line, found),
         human=lambda: _render_table(found),
     )
@@ -79,7 +79,7 @@ def show_live(out: Output, batches: Iterator[list[RequestLogEntry]]) -> None:
     """Print a line for each exchange."""
     for one in itertools.chain.from_iterable(batches):
         if out.mode is Mode.JSON:
-            out.write(render_json_line(exchange_document(one)))
+            out.write(render_json_line(request_document(one)))
         else:
             out.write_lines([_render_line(one)])
 
@@ -106,10 +106,10 @@ def _render_line(one: RequestLogEntry) -> str:
 
 
 def _render_table(found: list[RequestLogEntry]) -> list[RenderableType]:
-    return [render_exchanges(found)]
+    return [render_requests(found)]
 
 
-def render_exchanges(found: Sequence[RequestLogEntry]) -> RenderableType:
+def render_requests(found: Sequence[RequestLogEntry]) -> RenderableType:
     """One line a request that left, with what came back; times are the user's own."""
     if not found:
         return "No request has left yet."
@@ -141,6 +141,6 @@ def render_exchanges(found: Sequence[RequestLogEntry]) -> RenderableType:
     return table
 
 
-def exchange_document(exchange: RequestLogEntry) -> dict[str, Json]:
+def request_document(exchange: RequestLogEntry) -> dict[str, Json]:
     """One line of the request log."""
     return {**exchange.to_json(), "at": to_timestamp(exchange.at)}

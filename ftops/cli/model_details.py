@@ -13,7 +13,7 @@ from rich.text import Text
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.factory import (
-    find_chosen_provider,
+    find_provider_settings,
     get_model_info,
     open_provider,
 )
@@ -31,7 +31,7 @@ from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
 from ftops.cli.output import Output
 from ftops.cli.run_view import render_stage_times, stage_document
 from ftops.cli.show import find_example_prompt
-from ftops.cli.target_model import NamedModel, find_named_model
+from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
 from ftops.data.plans.inference import find_labels, find_question_steps
 from ftops.ledger.ledger import Ledger
@@ -236,7 +236,7 @@ def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
 
 
 def make_usage(
-    named: NamedModel, row_format: RowFormat, *, home: Path, environ: Mapping[str, str]
+    named: ResolvedModel, row_format: RowFormat, *, home: Path, environ: Mapping[str, str]
 ) -> Usage:
     """How the model is asked, with a short prompt of its own data where there is one.
 
@@ -272,19 +272,19 @@ def _find_headers(settings: ProviderSettings, environ: Mapping[str, str]) -> dic
     return {name: value for name, value in named.items() if value}
 
 
-def _find_system(named: NamedModel) -> str | None:
+def _find_system(named: ResolvedModel) -> str | None:
     prepare = named.run.spec.get("prepare") if named.run else None
     system = prepare.get("system") if isinstance(prepare, dict) else None
     return system if isinstance(system, str) else None
 
 
-def _find_max_tokens(named: NamedModel) -> int:
+def _find_max_tokens(named: ResolvedModel) -> int:
     evaluate = named.run.spec.get("evaluate") if named.run else None
     most = evaluate.get("max_tokens") if isinstance(evaluate, dict) else None
     return most if isinstance(most, int) else _MAX_TOKENS
 
 
-def _list_notes(named: NamedModel) -> tuple[str, ...]:
+def _list_notes(named: ResolvedModel) -> tuple[str, ...]:
     steps = find_question_steps(named.plan)
     if not steps:
         return ()
@@ -315,9 +315,9 @@ def show(
     program in Python, for curl and for Node, with the right separator, stop sequence, system
     message and labels. No key is ever printed: the programs read an environment variable.
     """
-    asked = find_chosen_provider(provider, base_url, api_key_env)
+    asked = find_provider_settings(provider, base_url, api_key_env)
     with open_ledger() as ledger:
-        card = _collect(ledger, find_named_model(ledger, name, asked), asked)
+        card = _collect(ledger, resolve_model(ledger, name, asked), asked)
     if code is not None:
         text = render_code(card.usage, code)
         out.finish_text({"id": card.name, "language": code.value, "code": text}, text)
@@ -329,7 +329,7 @@ def show(
     )
 
 
-def _collect(ledger: Ledger, named: NamedModel, typed: ProviderSettings | None) -> ModelCard:
+def _collect(ledger: Ledger, named: ResolvedModel, typed: ProviderSettings | None) -> ModelCard:
     """What is known of the model; its provider is asked only where the ledger never met it."""
     tuned, home = named.tuned, get_home()
     base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION

@@ -13,14 +13,14 @@ from rich.text import Text
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import (
-    find_chosen_provider,
+    find_provider_settings,
     get_default_provider,
     open_provider,
 )
 from ftops.cli.format import cell, make_table, to_timestamp
 from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
 from ftops.cli.output import Output, confirm
-from ftops.cli.target_model import NamedModel, find_named_model
+from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
 from ftops.errors import NotFound
 from ftops.ledger.ledger import Ledger
@@ -112,7 +112,7 @@ def list_models(
     That is its base, the run and the data that made it, the headline metric with its 95 % interval,
     the cost of its training, and the day on which it ends.
     """
-    typed = find_chosen_provider(provider, base_url, api_key_env)
+    typed = find_provider_settings(provider, base_url, api_key_env)
     settings = typed or get_default_provider()
     with (
         open_ledger() as ledger,
@@ -170,9 +170,9 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete fine-tuned models at their provider, and record it."""
-    asked = find_chosen_provider(provider, base_url, api_key_env)
+    asked = find_provider_settings(provider, base_url, api_key_env)
     with open_ledger() as ledger:
-        chosen = _unique(find_named_model(ledger, name, asked) for name in names)
+        chosen = _unique(resolve_model(ledger, name, asked) for name in names)
         for model in chosen:
             model.check_there()
         confirm(out, "Delete", [model.name for model in chosen], yes=yes)
@@ -213,7 +213,7 @@ def _is_there(source: Provider, name: str) -> bool:
     return True
 
 
-def _unique(models: Iterable[NamedModel]) -> list[NamedModel]:
+def _unique(models: Iterable[ResolvedModel]) -> list[ResolvedModel]:
     """Each model once, in the order given."""
     return list({model.name: model for model in models}.values())
 

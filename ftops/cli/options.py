@@ -66,14 +66,14 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @dataclass(frozen=True, slots=True)
-class TrustOptions:
+class ApprovalOptions:
     """What the command line approves; `ftops trust` approves it once and for all."""
 
     trust_host: TrustHost = None
     allow_http: AllowHttp = False
 
 
-NO_TRUST = TrustOptions()
+NO_APPROVALS = ApprovalOptions()
 
 
 def check_output_path(target: Path, source: Path | None) -> None:

@@ -124,21 +124,21 @@ class Output:
             self.stdout.write(_BREAKING.sub(lambda found: _escape(found.group()), line) + "\n")
         self.stdout.flush()
 
-    def remark(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Say something on stderr that is no result; nothing in the quiet mode."""
         if self.mode is not Mode.QUIET:
-            self.complain(text)
+            self.warn(text)
 
-    def complain(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Say something on stderr in every mode."""
         self.stderr.write(f"{clean(text)}\n")
         self.stderr.flush()
 
-    def complain_about(self, message: str, hint: str, *, label: str = "error:") -> None:
+    def error(self, message: str, hint: str, *, label: str = "error:") -> None:
         """Say on stderr what went wrong and what to do next."""
-        self._complain_labelled(label, "bold red", message)
+        self._write_labelled(label, "bold red", message)
         if hint := self.name_job_file(hint):
-            self._complain_labelled("next:", "bold cyan", hint)
+            self._write_labelled("next:", "bold cyan", hint)
 
     def name_job_file(self, hint: str) -> str:
         """The hint with the path of the command's job file; without one, it cannot be checked."""
@@ -146,9 +146,9 @@ class Output:
             return re.sub(r"; `ftops check JOB\.yaml`[^.]*", "", hint)
         return hint.replace("JOB.yaml", shlex.quote(str(self.job_file)))
 
-    def _complain_labelled(self, label: str, style: str, text: str) -> None:
+    def _write_labelled(self, label: str, style: str, text: str) -> None:
         if not self.stderr.isatty():
-            self.complain(f"{label} {text}")
+            self.warn(f"{label} {text}")
             return
         _open_console(self.stderr).print(hang(Text(f"{label} ", style), Text(clean(text))))
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from ftops.cli.errors import Interrupted
 from ftops.cli.format import render_bytes
 from ftops.cli.output import Mode, Output
-from ftops.cli.run_view import describe_event, describe_stage, render_header
+from ftops.cli.run_view import render_event, render_header, render_stage
 from ftops.clock import Clock
 from ftops.errors import FtopsError
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
@@ -32,16 +32,16 @@ _CONTINUES = "The same command goes on from here."
 
 
 @contextlib.contextmanager
-def watching(out: Output) -> Iterator[Observer]:
+def show_run_progress(out: Output) -> Iterator[Observer]:
     """An observer that shows what happens for as long as the block lasts."""
     if out.mode is Mode.QUIET:
         yield NullObserver()
         return
     with contextlib.ExitStack() as stack:
-        yield Watcher(out, stack)
+        yield RunProgress(out, stack)
 
 
-class Watcher:
+class RunProgress:
     """Lines on the console that people watch, above a bar when that is a terminal."""
 
     def __init__(self, out: Output, stack: contextlib.ExitStack) -> None:
@@ -69,7 +69,7 @@ class Watcher:
             self._show(f"    … and {self._held_back} events like these; the run keeps them all")
             self._held_back = 0
         if record.status is not StageStatus.PENDING:
-            self._show(describe_stage(record))
+            self._show(render_stage(record))
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         if self._bar:
@@ -81,7 +81,7 @@ class Watcher:
 
     def on_event(self, event: JobEvent) -> None:
         if self._is_worth_a_line(event):
-            self._show(describe_event(event))
+            self._show(render_event(event))
         else:
             self._held_back += 1
 
@@ -179,12 +179,12 @@ class RequestProgress:
         is_due = now_s - self._said_s >= _NOTE_EVERY_S and done < total
         if is_due and self._out.mode is Mode.HUMAN:
             self._said_s = now_s
-            self._out.remark(f"{done:,} of {total:,} answers are there")
+            self._out.info(f"{done:,} of {total:,} answers are there")
 
     def on_note(self, text: str) -> None:
         """Something that the user should know; above the bar where there is one."""
         if self.bar is None:
-            self._out.remark(text)
+            self._out.info(text)
         else:
             self._out.show(text)
 

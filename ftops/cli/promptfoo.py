@@ -39,10 +39,10 @@ def import_config(
     files = {ROWS: found.render_rows(), SECTION: found.render_section()}
     paths = _write(target, files, force=force)
     for one in found.leftovers:
-        out.complain(f"not carried over: {one}")
+        out.warn(f"not carried over: {one}")
     if found.unanswered:
         tests = "1 test expects" if found.unanswered == 1 else f"{found.unanswered:,} tests expect"
-        out.remark(
+        out.info(
             f"note: {tests} no answer word for word: rows of them hold {ANY_ANSWER!r}, which no"
             " metric looks at"
         )
@@ -81,7 +81,7 @@ def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> No
     made = render_promptfoo(gathered)
     paths = _write(target, {CONFIG: made.config, TESTS: made.tests}, force=force)
     for one in made.left_out:
-        out.complain(f"not carried over: {one}")
+        out.warn(f"not carried over: {one}")
     out.finish(
         {
             "tests": made.tests_count,

@@ -119,11 +119,11 @@ def _report(
     told = [*finished, *zip((one.run.id for one in selection.leftovers), endings, strict=True)]
     for about, ending in told:
         if ending.fate == "failed":
-            out.complain_about(f"{about}: {ending.message}", ending.hint)
+            out.error(f"{about}: {ending.message}", ending.hint)
         elif ending.fate == "skipped":
-            out.remark(f"left as it is: {about}: {ending.message}")
+            out.info(f"left as it is: {about}: {ending.message}")
         for kept in ending.kept:
-            out.remark(f"kept: {kept}: another run needs it, or it lies at another account")
+            out.info(f"kept: {kept}: another run needs it, or it lies at another account")
     pairs = list(zip(selection.leftovers, endings, strict=True))
     done = [one for one, ending in pairs if ending.fate == "pruned"]
     out.finish(
@@ -156,7 +156,7 @@ def _render_table(selection: Selection) -> Iterator[RenderableType]:
         yield "There is nothing to prune."
         return
     if selection.leftovers:
-        yield render_leftovers(selection.leftovers)
+        yield render_prune_table(selection.leftovers)
         here = sum(one.folder_bytes for one in selection.leftovers)
         there = sum(one.upload_bytes for one in selection.leftovers)
         yield f"\n{render_bytes(here)} on this machine, {render_bytes(there)} at providers."
@@ -184,7 +184,7 @@ def _to_document(leftover: RunArtifacts, ending: PruneResult | None = None) -> d
     }
 
 
-def render_leftovers(leftovers: Sequence[RunArtifacts]) -> RenderableType:
+def render_prune_table(leftovers: Sequence[RunArtifacts]) -> RenderableType:
     """One line a run that is to be pruned: what it has left here and at its provider."""
     right = ("here", "uploads", "there")
     whole = ("run", "ended", *right)

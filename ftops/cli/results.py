@@ -15,13 +15,13 @@ from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.format import cell, indent
 from ftops.cli.output import Mode, Output
-from ftops.cli.run import drive_watched
-from ftops.cli.run_view import describe_event, describe_stage
+from ftops.cli.run import drive_observed
+from ftops.cli.run_view import render_event, render_stage
 from ftops.cli.training_view import (
     list_findings,
     render_compared_runs,
-    render_measured,
     render_results,
+    render_run_results,
     render_training_curve,
     training_document,
 )
@@ -113,7 +113,7 @@ def results(
 def _follow(out: Output, ledger: Ledger, run: Run) -> Run:
     """Drive the run to its end, its curve being drawn meanwhile."""
     with show_curve(out, ledger, run) as observer:
-        run, _ = drive_watched(out, ledger, run.provider, lambda _context: run, observer)
+        run, _ = drive_observed(out, ledger, run.provider, lambda _context: run, observer)
     return run
 
 
@@ -184,7 +184,7 @@ def _show(out: Output, trainings: Sequence[tuple[Run, Training]], *, every: bool
         list(documents) if named or not documents else documents[0],
         essential=render_csv_of_runs(table).splitlines() if out.mode is Mode.QUIET else (),
         human=lambda: (
-            render_compared_runs(judged) if named else render_measured(*judged[0], every=every)
+            render_compared_runs(judged) if named else render_run_results(*judged[0], every=every)
         ),
     )
 
@@ -263,7 +263,7 @@ class LiveCurve:
 
     def on_stage_end(self, record: StageRecord) -> None:
         if not self.is_drawn and record.status is not StageStatus.PENDING:
-            self._show(describe_stage(record))
+            self._show(render_stage(record))
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None: ...
 
@@ -275,7 +275,7 @@ class LiveCurve:
     def on_event(self, event: JobEvent) -> None:
         row = self.learn(event)
         if event.level in _LOUD_LEVELS:
-            self._show(describe_event(event))
+            self._show(render_event(event))
         if row and not self.is_drawn and self._is_worth_a_line(row):
             self._said_until = row.step
             self._show(_describe_row(row, self._total))

@@ -13,27 +13,27 @@ from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.errors import Interrupted
 from ftops.cli.evaluation_view import write_summaries
-from ftops.cli.factory import find_chosen_provider, get_default_provider, open_run_context
+from ftops.cli.factory import find_provider_settings, get_default_provider, open_run_context
 from ftops.cli.format import quote, render_path
 from ftops.cli.job_file import load_job_file, load_job_to_run
 from ftops.cli.options import (
-    NO_TRUST,
+    NO_APPROVALS,
     AllowOutside,
     AllowPrivate,
     ApiKeyEnv,
+    ApprovalOptions,
     BaseUrl,
     JUnitFile,
     MarkdownFile,
     Overrides,
     ProviderName,
     RunRef,
-    TrustOptions,
 )
 from ftops.cli.output import Mode, Output
-from ftops.cli.progress import watching
-from ftops.cli.run_all import Wishes, run_all
-from ftops.cli.show import collect, render_closing
-from ftops.cli.trust import approve, approve_typed, check_keys, show_sending
+from ftops.cli.progress import show_run_progress
+from ftops.cli.run_all import RunOptions, run_all
+from ftops.cli.show import load_run_summary, render_summary
+from ftops.cli.trust import approve, approve_typed_address, check_keys, show_outgoing_data
 from ftops.errors import FtopsError
 from ftops.evaluation.requirements import raise_if_missed
 from ftops.ledger.ledger import Ledger
@@ -108,7 +108,7 @@ def run(
     allow_private: AllowPrivate = False,
     junit: JUnitFile = None,
     markdown: MarkdownFile = None,
-    trusting: TrustOptions = NO_TRUST,
+    trust_options: ApprovalOptions = NO_APPROVALS,
 ) -> None:
     """Run a job file, from the data to a model that answers.
 
@@ -124,10 +124,17 @@ def run(
     if every is not None and (junit or markdown):
         raise typer.BadParameter("--junit and --markdown are about one job file, not about --all")
     if every is not None:
-        wishes = Wishes(
-            overrides or [], at_once, detach, new, retry, allow_outside, allow_private, trusting
+        options = RunOptions(
+            overrides or [],
+            at_once,
+            detach,
+            new,
+            retry,
+            allow_outside,
+            allow_private,
+            trust_options,
         )
-        run_all(out, every, wishes)
+        run_all(out, every, options)
         return
     assert job_file is not None  # one of the two is given
     job = load_job_to_run(
@@ -136,26 +143,26 @@ def run(
     if dry_run:
         show_preview(out, job, with_request=True)
         return
-    drive_shown(
+    drive_and_summarize(
         out,
         job.spec.provider_settings(),
-        _make_opening(out, job, trusting, new=new, retry=retry),
+        _make_opening(out, job, trust_options, new=new, retry=retry),
         detach=detach,
         summaries=(junit, markdown),
     )
 
 
 def _make_opening(
-    out: Output, job: LoadedJob, trusting: TrustOptions, *, new: bool, retry: bool
+    out: Output, job: LoadedJob, trust_options: ApprovalOptions, *, new: bool, retry: bool
 ) -> Callable[[RunContext], Run]:
     """What opens the run of the job file, once its addresses are approved; shows what is sent."""
-    say_code(out, list_code(job.spec, job.path))
-    sending = approve(out, job, trusting)
+    warn_of_code(out, list_code(job.spec, job.path))
+    outgoing = approve(out, job, trust_options)
 
     def opening(context: RunContext) -> Run:
-        run = open_run(job, context, new=new, retry=retry, check_new=lambda: check_keys(sending))
+        run = open_run(job, context, new=new, retry=retry, check_new=lambda: check_keys(outgoing))
         if run.job_id is None and run.finished_at is None:
-            show_sending(out, sending)
+            show_outgoing_data(out, outgoing)
         return run
 
     return opening
@@ -170,16 +177,18 @@ def follow(out: Output, ref: RunRef) -> None:
     with open_ledger() as ledger:
         found = ledger.get_run(ref)
     if found.finished_at is None:
-        say_code(out, list_code(JobSpec.from_json(found.spec), Path(found.job_file)))
-    drive_shown(out, found.provider, lambda context: _announce(found, context), detach=False)
+        warn_of_code(out, list_code(JobSpec.from_json(found.spec), Path(found.job_file)))
+    drive_and_summarize(
+        out, found.provider, lambda context: _announce(found, context), detach=False
+    )
 
 
-def say_code(out: Output, code: list[tuple[str, str]]) -> None:
+def warn_of_code(out: Output, code: list[tuple[str, str]]) -> None:
     """Say on stderr which code will run on this machine, before any of it does."""
     if code:
-        out.complain("Code that runs on this machine:")
+        out.warn("Code that runs on this machine:")
         for field, what in code:
-            out.complain(f"  {field}  {what}")
+            out.warn(f"  {field}  {what}")
 
 
 def _announce(found: Run, context: RunContext) -> Run:
@@ -187,7 +196,7 @@ def _announce(found: Run, context: RunContext) -> Run:
     return found
 
 
-def drive_shown(
+def drive_and_summarize(
     out: Output,
     settings: ProviderSettings,
     opened: Callable[[RunContext], Run],
@@ -201,13 +210,15 @@ def drive_shown(
     model does not reach what it must.
     """
     with open_ledger() as ledger:
-        with watching(out) as observer:
-            run, done_before = drive_watched(out, ledger, settings, opened, observer, detach=detach)
-        report = collect(run, ledger, get_home())
+        with show_run_progress(out) as observer:
+            run, done_before = drive_observed(
+                out, ledger, settings, opened, observer, detach=detach
+            )
+        report = load_run_summary(run, ledger, get_home())
     if detach and run.finished_at is None:
         _finish_detached(out, report.run, report.to_json())
         return
-    out.finish(report.to_json(), essential=report.essential, human=lambda: render_closing(report))
+    out.finish(report.to_json(), essential=report.essential, human=lambda: render_summary(report))
     if done_before and out.mode is Mode.HUMAN:
         out.show("\nThis run was done before: nothing was repeated. --new makes another one.")
     if report.evaluation is not None:
@@ -216,7 +227,7 @@ def drive_shown(
             raise_if_missed(report.evaluation)
 
 
-def drive_watched(
+def drive_observed(
     out: Output,
     ledger: Ledger,
     settings: ProviderSettings,
@@ -287,7 +298,7 @@ def adopt(
     api_key_env: ApiKeyEnv = None,
     detach: Detach = False,
     allow_outside: AllowOutside = False,
-    trusting: TrustOptions = NO_TRUST,
+    trust_options: ApprovalOptions = NO_APPROVALS,
 ) -> None:
     """Make a run of a job that was created elsewhere, and follow it.
 
@@ -298,21 +309,21 @@ def adopt(
         known = find_run_to_reopen(job_id, ledger)
     job = load_job_file(job_file, [], allow_outside=allow_outside) if job_file else None
     if job:
-        approve(out, job, trusting)
-        say_code(out, list_code(job.spec, job.path))
+        approve(out, job, trust_options)
+        warn_of_code(out, list_code(job.spec, job.path))
     if known:
         settings = known.provider
     elif job:
         settings = job.spec.provider_settings()
     else:
-        typed = find_chosen_provider(provider, base_url, api_key_env)
+        typed = find_provider_settings(provider, base_url, api_key_env)
         settings = _find_settings(job_id, typed)
-        approve_typed(settings, trusting)
-    drive_shown(
+        approve_typed_address(settings, trust_options)
+    drive_and_summarize(
         out,
         settings,
-        lambda desk: adopt_job(
-            job_id, desk, settings, lambda path: load_job_file(path, []), job_file=job
+        lambda context: adopt_job(
+            job_id, context, settings, lambda path: load_job_file(path, []), job_file=job
         ),
         detach=detach,
     )

@@ -13,11 +13,11 @@ from rich.live import Live
 from ftops.cli.environment import open_ledger
 from ftops.cli.errors import Interrupted, choose_exit_code, error_document
 from ftops.cli.factory import open_run_contexts
-from ftops.cli.format import cell, describe_status, make_table, quote, render_bytes, render_path
+from ftops.cli.format import cell, make_table, quote, render_bytes, render_path, render_status
 from ftops.cli.job_file import load_job_to_run
-from ftops.cli.options import NO_TRUST, TrustOptions
+from ftops.cli.options import NO_APPROVALS, ApprovalOptions
 from ftops.cli.output import Mode, Output
-from ftops.cli.run_view import describe_outcome, run_document
+from ftops.cli.run_view import describe_stage_result, run_document
 from ftops.cli.trust import approve, check_keys
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
@@ -35,7 +35,7 @@ _LOUD_LEVELS = ("warn", "error")  # levels of events that get a line among those
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RunOptions:
     """What was asked for, besides the folder; each as `ftops run` has it."""
 
     overrides: list[str]
@@ -45,7 +45,7 @@ class Wishes:
     retry: bool
     allow_outside: bool
     allow_private: bool
-    trusting: TrustOptions = NO_TRUST
+    trust_options: ApprovalOptions = NO_APPROVALS
 
 
 class MultiRunView:
@@ -116,17 +116,17 @@ class MultiRunView:
                 table.add_row(
                     cell(row.name),
                     cell(row.run.id if row.run else "", "cyan"),
-                    describe_status(row.status),
+                    render_status(row.status),
                     cell(row.doing),
                 )
         return table
 
-    def render_closing(self) -> list[RenderableType]:
+    def render_summary(self) -> list[RenderableType]:
         """The table as it is left behind."""
         return [self.render()]
 
 
-def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
+def run_all(out: Output, folder: Path, options: RunOptions) -> None:
     """Run the folder's job files and leave with the worst of their exit codes."""
     paths = find_job_files(folder)
     clock = ThrottledClock(SystemClock())
@@ -135,18 +135,18 @@ def run_all(out: Output, folder: Path, wishes: Wishes) -> None:
         with open_run_contexts(ledger, clock) as create_context, show_runs(board):
 
             def start(index: int) -> Run:
-                return _run_one(out, paths[index], board.observe(index), create_context, wishes)
+                return _run_one(out, paths[index], board.observe(index), create_context, options)
 
             try:
                 endings = run_parallel(
                     [lambda index=index: start(index) for index in range(len(paths))],  # type: ignore[misc]
-                    at_once=wishes.at_once,
+                    at_once=options.at_once,
                     clock=clock,
                     ended=board.end,
                     look=board.refresh,
                 )
             except KeyboardInterrupt:
-                raise _interrupted(folder, wishes, board, ledger) from None
+                raise _interrupted(folder, options, board, ledger) from None
         runs = [run and ledger.get_run(run.id) for run in board.runs]
     _finish(out, paths, runs, endings, board)
 
@@ -169,35 +169,37 @@ def find_job_files(folder: Path) -> list[Path]:
 
 
 def _run_one(
-    out: Output, path: Path, observer: Observer, create_context: CreateContext, wishes: Wishes
+    out: Output, path: Path, observer: Observer, create_context: CreateContext, options: RunOptions
 ) -> Run:
     job = load_job_to_run(
         path,
-        wishes.overrides,
-        allow_outside=wishes.allow_outside,
-        allow_private=wishes.allow_private,
+        options.overrides,
+        allow_outside=options.allow_outside,
+        allow_private=options.allow_private,
     )
-    sending = approve(out, job, wishes.trusting, ask=False)
+    outgoing = approve(out, job, options.trust_options, ask=False)
     for field, what in list_code(job.spec, job.path):
         observer.on_note(f"code that runs on this machine: {field}  {what}")
     context = create_context(job.spec.provider_settings(), observer)
     run = open_run(
-        job, context, new=wishes.new, retry=wishes.retry, check_new=lambda: check_keys(sending)
+        job, context, new=options.new, retry=options.retry, check_new=lambda: check_keys(outgoing)
     )
-    if run.job_id is None and run.finished_at is None and not sending.stays_here:
-        observer.on_note(sending.describe())
-    run = drive(run, context, detach=wishes.detach)
+    if run.job_id is None and run.finished_at is None and not outgoing.stays_here:
+        observer.on_note(outgoing.describe())
+    run = drive(run, context, detach=options.detach)
     check_run_requirements(run, context.home)
     return run
 
 
-def _interrupted(folder: Path, wishes: Wishes, board: MultiRunView, ledger: Ledger) -> Interrupted:
+def _interrupted(
+    folder: Path, options: RunOptions, board: MultiRunView, ledger: Ledger
+) -> Interrupted:
     runs = [ledger.get_run(run.id) for run in board.runs if run is not None]
     going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
-    words = [word for override in wishes.overrides for word in ("--set", override)]
-    words += ["--allow-outside"] * wishes.allow_outside
-    words += ["--allow-private"] * wishes.allow_private
+    words = [word for override in options.overrides for word in ("--set", override)]
+    words += ["--allow-outside"] * options.allow_outside
+    words += ["--allow-private"] * options.allow_private
     again = quote("ftops", "run", "--all", str(folder), *words)
     return Interrupted(
         f"stopped watching; {done} of {len(board.runs)} are done,"
@@ -220,12 +222,12 @@ def _finish(
     out.finish(
         [_to_document(*row) for row in rows],
         essential=[run.id if run else "-" for run in runs],
-        human=board.render_closing,
+        human=board.render_summary,
     )
     for path, _, ending in rows:
         if isinstance(ending.error, FtopsError):
             message = f"{render_path(path.absolute())}: {ending.error.message}"
-            out.complain_about(message, ending.error.hint)
+            out.error(message, ending.error.hint)
     code = max(_code(ending) for ending in endings)
     if code:
         raise typer.Exit(code)
@@ -274,7 +276,7 @@ class _RowObserver:
         if record.status is StageStatus.FAILED:
             return  # the reason follows as the error
         said = f"{record.stage.value} {record.status.value}"
-        outcome = describe_outcome(record)
+        outcome = describe_stage_result(record)
         self._board.note(self._index, doing=said, line=f"{said}  {outcome}".rstrip())
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:

@@ -43,7 +43,7 @@ _STAGE_MARKS = {
 }
 
 
-def describe_outcome(record: StageRecord) -> str:
+def describe_stage_result(record: StageRecord) -> str:
     """What came out of a stage, why it was skipped, or why it failed; "" when it says nothing."""
     if record.error:
         return record.error
@@ -214,17 +214,17 @@ def is_built_in(run: Run) -> bool:
     return run.provider.type == "local"
 
 
-def describe_stage(record: StageRecord) -> RenderableType:
+def render_stage(record: StageRecord) -> RenderableType:
     """Mark, name, time, what came out."""
     mark, style = _STAGE_MARKS[record.status]
     line = Text.assemble((f"  {mark} ", style), f"{record.stage.value:<9}")
     line.append(f"{render_seconds(record.seconds):>11}   ", style="dim")
     if record.status is StageStatus.FAILED:
         return hang(line, Text("failed", style="red"))  # the reason follows as the error
-    return hang(line, cell(describe_outcome(record)))
+    return hang(line, cell(describe_stage_result(record)))
 
 
-def describe_event(event: JobEvent) -> RenderableType:
+def render_event(event: JobEvent) -> RenderableType:
     """Time of day and the provider's message."""
     style = {"warn": "yellow", "error": "red"}.get(event.level, "")
     moment = f"    {event.created_at.astimezone():%H:%M:%S}  "

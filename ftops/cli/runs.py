@@ -10,10 +10,10 @@ from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.format import (
     cell,
-    describe_status,
     make_table,
     render_seconds,
     render_short_moment,
+    render_status,
 )
 from ftops.cli.output import Output
 from ftops.cli.run_view import is_built_in, run_document
@@ -70,7 +70,7 @@ def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
             cell(run.id, "cyan"),
             cell(run.name),
             cell(run.model if is_built_in(run) else f"{run.model} ({run.provider.type})"),
-            describe_status(_say_status(run, driven=driven)),
+            render_status(_say_status(run, driven=driven)),
             cell(render_short_moment(run.created_at)),
             cell("" if took is None else render_seconds(took.total_seconds())),
         )

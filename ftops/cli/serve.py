@@ -76,12 +76,12 @@ def serve(
         ),
         on_ready=lambda address: _announce(out, address, host),
     )
-    out.remark("The engine has stopped.")
+    out.info("The engine has stopped.")
 
 
 def _announce(out: Output, address: EngineAddress, host: str) -> None:
     if not is_loopback(host):
-        out.complain(f"On {host} {EXPOSED}")
+        out.warn(f"On {host} {EXPOSED}")
     finish_address(
         out,
         address,

@@ -13,7 +13,6 @@ from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.evaluation_view import render_evaluation
 from ftops.cli.format import (
     cell,
-    describe_status,
     heading,
     indent,
     make_table,
@@ -24,15 +23,16 @@ from ftops.cli.format import (
     render_path,
     render_seconds,
     render_short_moment,
+    render_status,
     to_timestamp,
 )
 from ftops.cli.options import RunRef
 from ftops.cli.output import Output
 from ftops.cli.run_view import (
-    describe_event,
-    describe_outcome,
+    describe_stage_result,
     event_document,
     is_built_in,
+    render_event,
     render_header,
     render_stage_times,
     run_document,
@@ -77,7 +77,7 @@ _LAST_FIGURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunSummary:
     """A run with all that the ledger and its folder know of it."""
 
     run: Run
@@ -108,7 +108,7 @@ def show(out: Output, ref: RunRef) -> None:
     """Show one run: stages, times, attempts, remote ids."""
     with open_ledger() as ledger:
         run = ledger.get_run(ref)
-        report = collect(run, ledger, get_home())
+        report = load_run_summary(run, ledger, get_home())
         events = ledger.list_events(run.id)
         calls = ledger.list_calls(run.id)
         moves = ledger.list_moves(run.id)
@@ -120,7 +120,7 @@ def show(out: Output, ref: RunRef) -> None:
             "events": [event_document(event) for event in events],
         },
         essential=[run.status.value],
-        human=lambda: render_whole(report, calls, events),
+        human=lambda: render_details(report, calls, events),
     )
 
 
@@ -143,10 +143,10 @@ def render_stages(records: Sequence[StageRecord]) -> RenderableType:
     for record in records:
         table.add_row(
             cell(record.stage.value),
-            describe_status(record.status.value),
+            render_status(record.status.value),
             cell(render_seconds(record.seconds)),
             cell(record.attempts or ""),
-            cell(describe_outcome(record)),
+            cell(describe_stage_result(record)),
         )
     return indent(table)
 
@@ -175,15 +175,15 @@ def move_document(move: Move) -> dict[str, Json]:
     }
 
 
-def render_whole(
-    report: Report, calls: Sequence[RemoteCall], events: Sequence[JobEvent]
+def render_details(
+    report: RunSummary, calls: Sequence[RemoteCall], events: Sequence[JobEvent]
 ) -> Iterator[RenderableType]:
     """Everything about one run; for `ftops show`."""
     run = report.run
     yield render_header(run, resumed=False)
     yield render_pairs(
         [
-            ("status", describe_status(run.status.value)),
+            ("status", render_status(run.status.value)),
             ("began", render_moment(run.created_at)),
             ("ended", render_moment(run.finished_at) or None),
             ("job", run.job_id),
@@ -200,7 +200,7 @@ def render_whole(
         yield indent(render_calls(listed, place))
     if events:
         yield heading(f"Last of {len(events)} events")
-        yield from (describe_event(event) for event in events[-_SHOWN_EVENTS:])
+        yield from (render_event(event) for event in events[-_SHOWN_EVENTS:])
     if report.evaluation is not None:
         yield from render_evaluation(report.evaluation)
     yield heading("Next")
@@ -215,9 +215,9 @@ def group_calls(calls: Sequence[RemoteCall]) -> dict[str, list[RemoteCall]]:
     return grouped
 
 
-def collect(run: Run, ledger: Ledger, home: Path) -> Report:
+def load_run_summary(run: Run, ledger: Ledger, home: Path) -> RunSummary:
     """Read everything about the run; asks no provider."""
-    return Report(
+    return RunSummary(
         run=run,
         stages=ledger.list_stages(run.id),
         results=_find_results(run, home),
@@ -227,7 +227,7 @@ def collect(run: Run, ledger: Ledger, home: Path) -> Report:
     )
 
 
-def render_closing(report: Report) -> Iterator[RenderableType]:
+def render_summary(report: RunSummary) -> Iterator[RenderableType]:
     """Times, curve, results, evaluation, the model's name, and what to type next."""
     yield heading("Stages")
     yield render_stage_times(report.stages)
@@ -248,7 +248,7 @@ def render_closing(report: Report) -> Iterator[RenderableType]:
     yield from render_commands(next_commands(report))
 
 
-def render_training(report: Report) -> Iterator[RenderableType]:
+def render_training(report: RunSummary) -> Iterator[RenderableType]:
     """The curve, what it says, and a few rows of the results, as far as there are any."""
     training = make_training(report.results, read_training_facts(report.stages))
     findings = list_findings(training, report.evaluation)
@@ -258,7 +258,7 @@ def render_training(report: Report) -> Iterator[RenderableType]:
         yield indent(render_results(training.rows))
 
 
-def next_commands(report: Report) -> list[str]:
+def next_commands(report: RunSummary) -> list[str]:
     """What to type next, complete and ready to copy."""
     run = report.run
     model = run.fine_tuned_model

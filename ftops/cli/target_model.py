@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftops.cli.environment import open_ledger
-from ftops.cli.factory import find_chosen_provider, get_default_provider, open_providers
+from ftops.cli.factory import find_provider_settings, get_default_provider, open_providers
 from ftops.cli.format import quote, render_path
 from ftops.data.plans.inference import find_labels, find_marks, prepare_question
 from ftops.errors import DatasetError, NotFound, RunError, UnknownRun
@@ -30,7 +30,7 @@ _OURS = ("run-", "ftjob-")  # how ids of runs and jobs begin, and names of model
 
 
 @dataclass(frozen=True, slots=True)
-class NamedModel:
+class ResolvedModel:
     """A model with its provider, and what the ledger knows of it (None: it never met it)."""
 
     name: str
@@ -55,7 +55,7 @@ class NamedModel:
             )
 
 
-def find_named_model(ledger: Ledger, ref: str, asked: ProviderSettings | None = None) -> NamedModel:
+def resolve_model(ledger: Ledger, ref: str, asked: ProviderSettings | None = None) -> ResolvedModel:
     """The model that `ref` names, at the provider `asked` for, else at the one that made it.
 
     A checkpoint is asked as the model of its run is. A model that the ledger does not know is taken
@@ -72,7 +72,7 @@ def find_named_model(ledger: Ledger, ref: str, asked: ProviderSettings | None = 
         tuned = find_checkpoint_owner(ledger, ref)
         if tuned is not None:
             return _make(ledger, ref, tuned, asked)
-        return NamedModel(ref, asked or get_default_provider(), near=_find_near(ledger, ref))
+        return ResolvedModel(ref, asked or get_default_provider(), near=_find_near(ledger, ref))
     if run.fine_tuned_model is None:
         raise RunError(
             f"{run.id} has made no model: it is {run.status.value}",
@@ -80,11 +80,11 @@ def find_named_model(ledger: Ledger, ref: str, asked: ProviderSettings | None = 
         )
     name = run.fine_tuned_model
     tuned = ledger.find_model(name)
-    return NamedModel(name, asked or run.provider, tuned, run, _find_plan(ledger, run))
+    return ResolvedModel(name, asked or run.provider, tuned, run, _find_plan(ledger, run))
 
 
 @contextlib.contextmanager
-def near_names_shown(named: Sequence[NamedModel]) -> Iterator[None]:
+def suggest_near_names(named: Sequence[ResolvedModel]) -> Iterator[None]:
     """Where a provider does not find one of the models, say which name was probably meant."""
     try:
         yield
@@ -107,9 +107,9 @@ def _find_near(ledger: Ledger, ref: str) -> str | None:
 
 def _make(
     ledger: Ledger, ref: str, tuned: TunedModel, asked: ProviderSettings | None
-) -> NamedModel:
+) -> ResolvedModel:
     run = _find_run(ledger, tuned.run_id)
-    return NamedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
+    return ResolvedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
 
 
 def _find_run(ledger: Ledger, ref: str) -> Run | None:
@@ -125,10 +125,10 @@ def _find_plan(ledger: Ledger, run: Run | None) -> DataPlan | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class TargetModel:
     """A model at its provider; `raw` leaves questions and answers alone."""
 
-    named: NamedModel
+    named: ResolvedModel
     source: Provider
     raw: bool = False
 
@@ -199,21 +199,21 @@ class Addressee:
 
 
 @contextlib.contextmanager
-def open_addressees(
+def open_target_models(
     refs: Sequence[str],
     provider: str | None,
     base_url: str | None,
     api_key_env: str | None,
     *,
     raw: bool = False,
-) -> Iterator[list[Addressee]]:
+) -> Iterator[list[TargetModel]]:
     """The models that the user names, ready to be asked; NotFound for one that was deleted."""
-    asked = find_chosen_provider(provider, base_url, api_key_env)
+    asked = find_provider_settings(provider, base_url, api_key_env)
     with open_ledger() as ledger:
-        named = [find_named_model(ledger, ref, asked) for ref in refs]
+        named = [resolve_model(ledger, ref, asked) for ref in refs]
     for one in named:
         one.check_there()
     with open_providers(typed=asked) as open_one:
         sources = {settings: open_one(settings) for settings in {one.provider for one in named}}
-        with near_names_shown(named):
-            yield [Addressee(one, sources[one.provider], raw) for one in named]
+        with suggest_near_names(named):
+            yield [TargetModel(one, sources[one.provider], raw) for one in named]

@@ -220,7 +220,7 @@ def _render_steps(rows: Sequence[ResultRow], limit: int | None) -> Iterator[Rend
         yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
 
 
-def render_measured(
+def render_run_results(
     run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
 ) -> Iterator[RenderableType]:
     """Curve, findings, table and evaluation; for `ftops results`."""

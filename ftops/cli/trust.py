@@ -17,7 +17,7 @@ from ftops.cli.command import command
 from ftops.cli.environment import read_environ
 from ftops.cli.factory import find_export_destination, open_trust
 from ftops.cli.format import render_bytes, render_pairs
-from ftops.cli.options import AllowHttp, ApiKeyEnv, TrustOptions
+from ftops.cli.options import AllowHttp, ApiKeyEnv, ApprovalOptions
 from ftops.cli.output import Mode, Output, clean
 from ftops.errors import NotTrusted
 from ftops.providers.address import (
@@ -150,7 +150,7 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class OutgoingData:
     """What leaves: `files` by field and name with their bytes, `variables` by name and field."""
 
     recipients: tuple[Recipient, ...]
@@ -188,14 +188,14 @@ class Sending:
         }
 
 
-def find_sending(job: LoadedJob) -> Sending:
+def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
     """What the job file sends; nothing is asked and nothing is sent for it."""
     environ, trust = read_environ(), open_trust()
     webhook = job.spec.notify.webhook_url
     variables = list_variables(job)
     for _, settings in list_providers(job):
         variables += list_account_variables(settings, environ)
-    return Sending(
+    return OutgoingData(
         recipients=tuple(_list_recipients(job, environ, trust)),
         files=tuple(_list_files(job)),
         webhook=hide_path(webhook) if webhook else None,
@@ -203,18 +203,20 @@ def find_sending(job: LoadedJob) -> Sending:
     )
 
 
-def approve(out: Output, job: LoadedJob, options: TrustOptions, *, ask: bool = True) -> Sending:
+def approve(
+    out: Output, job: LoadedJob, options: ApprovalOptions, *, ask: bool = True
+) -> OutgoingData:
     """What the job file sends, once every key may go there; NotTrusted otherwise.
 
     What `--trust-host` names, or the user agrees to at a terminal, is approved and kept.
     """
-    sending, trust = find_sending(job), open_trust()
-    missing = [one.destination for one in sending.recipients if not one.is_trusted]
+    outgoing, trust = collect_outgoing_data(job), open_trust()
+    missing = [one.destination for one in outgoing.recipients if not one.is_trusted]
     if not missing:
-        return sending
+        return outgoing
     can_ask = ask and out.mode is Mode.HUMAN and sys.stdin.isatty()
     if can_ask:
-        show_sending(out, sending)
+        show_outgoing_data(out, outgoing)
     for where in filter(None, missing):
         if is_plain_http(where) and not options.allow_http:
             trust.check(where)
@@ -224,19 +226,19 @@ def approve(out: Output, job: LoadedJob, options: TrustOptions, *, ask: bool = T
             if not _agrees(where):
                 raise NotTrusted("nothing was sent")
         trust.file.add([make_approval(where)])
-    return find_sending(job)
+    return collect_outgoing_data(job)
 
 
-def check_keys(sending: Sending) -> None:
+def check_keys(outgoing: OutgoingData) -> None:
     """AuthFailed when the key of a provider is not in the environment; nothing is sent."""
-    for one in sending.recipients:
+    for one in outgoing.recipients:
         where = one.destination
         is_export = one.field.startswith("export")  # which may need no key
         if where and where.key_variable and not one.has_key and not is_export:
             raise missing_key(where.base_url, where.key_variable)
 
 
-def approve_typed(settings: ProviderSettings, options: TrustOptions) -> None:
+def approve_typed_address(settings: ProviderSettings, options: ApprovalOptions) -> None:
     """Keep the approval of an address that the user has typed, for the commands that follow."""
     where, trust = find_destination(settings, read_environ()), open_trust()
     if where is not None and not trust.is_trusted(where):
@@ -245,10 +247,10 @@ def approve_typed(settings: ProviderSettings, options: TrustOptions) -> None:
         trust.file.add([make_approval(where)])
 
 
-def show_sending(out: Output, sending: Sending) -> None:
+def show_outgoing_data(out: Output, outgoing: OutgoingData) -> None:
     """Show it to people; nothing where all stays on this machine, or in the quiet mode."""
-    if out.mode is not Mode.QUIET and not (sending.stays_here and not sending.variables):
-        out.show(render_pairs(sending.list_pairs()))
+    if out.mode is not Mode.QUIET and not (outgoing.stays_here and not outgoing.variables):
+        out.show(render_pairs(outgoing.list_pairs()))
         out.show("")
 
 

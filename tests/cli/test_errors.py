@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ftops.cli.errors import EXIT_CODES, Interrupted, reported
+from ftops.cli.errors import EXIT_CODES, Interrupted, handle_errors
 from ftops.cli.output import Mode, Output
 from ftops.errors import DatasetError, FtopsError, JobFailed, RateLimited, SpecError, UnknownRun
 from tests.cli.running import ftops
@@ -19,7 +19,10 @@ from tests.cli.running import ftops
 def fail(error: BaseException, mode: Mode = Mode.HUMAN) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command that raises `error`."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    with pytest.raises(typer.Exit) as caught, reported(Output(mode, stdout=stdout, stderr=stderr)):
+    with (
+        pytest.raises(typer.Exit) as caught,
+        handle_errors(Output(mode, stdout=stdout, stderr=stderr)),
+    ):
         raise error
     return caught.value.exit_code, stdout.getvalue(), stderr.getvalue()
 

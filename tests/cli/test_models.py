@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.target_model import find_named_model, near_names_shown
+from ftops.cli.target_model import resolve_model, suggest_near_names
 from ftops.errors import NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.records import (
@@ -59,7 +59,7 @@ def add_run(
 def test_a_model_is_found_by_its_name_and_by_its_run(ledger: Ledger) -> None:
     add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
     for ref in (NAME, "run-20261122-1407-aaaa", "small"):
-        found = find_named_model(ledger, ref)
+        found = resolve_model(ledger, ref)
         assert (found.name, found.provider) == (NAME, OTHER)
         assert found.tuned is not None
 
@@ -69,13 +69,13 @@ def test_the_provider_that_is_asked_for_comes_before_the_one_that_made_the_model
 ) -> None:
     add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
     for ref in (NAME, "small", "ft:unknown"):
-        assert find_named_model(ledger, ref, LOCAL).provider == LOCAL
+        assert resolve_model(ledger, ref, LOCAL).provider == LOCAL
 
 
 def test_a_name_that_the_ledger_does_not_know_is_asked_for_at_the_built_in_engine(
     ledger: Ledger,
 ) -> None:
-    found = find_named_model(ledger, "ft:gpt-4.1:other::abc")
+    found = resolve_model(ledger, "ft:gpt-4.1:other::abc")
     assert (found.name, found.provider, found.tuned) == ("ft:gpt-4.1:other::abc", LOCAL, None)
 
 
@@ -83,9 +83,9 @@ def test_a_mistyped_name_that_is_not_found_is_answered_with_the_one_that_was_mea
     ledger: Ledger,
 ) -> None:
     add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
-    named = [find_named_model(ledger, ref) for ref in ("smal", "something-else")]
+    named = [resolve_model(ledger, ref) for ref in ("smal", "something-else")]
     for one, suggestion in zip(named, ("Did you mean 'small'?", "ask the provider"), strict=True):
-        with pytest.raises(NotFound) as caught, near_names_shown(named):
+        with pytest.raises(NotFound) as caught, suggest_near_names(named):
             raise NotFound(f"ask {one.name}: there is no such model", hint="ask the provider")
         assert caught.value.hint.startswith(suggestion)
 
@@ -93,19 +93,19 @@ def test_a_mistyped_name_that_is_not_found_is_answered_with_the_one_that_was_mea
 @pytest.mark.parametrize("ref", ["run-20261122-0000-zzzz", "ftjob-none"])
 def test_an_unknown_run_or_job_is_not_taken_for_a_model(ledger: Ledger, ref: str) -> None:
     with pytest.raises(UnknownRun):
-        find_named_model(ledger, ref)
+        resolve_model(ledger, ref)
 
 
 def test_a_run_without_a_model_says_how_it_stands(ledger: Ledger) -> None:
     add_run(ledger, "run-20261122-1407-aaaa")
     with pytest.raises(RunError, match="it is pending"):
-        find_named_model(ledger, "small")
+        resolve_model(ledger, "small")
 
 
 def test_a_deleted_model_is_refused_with_the_command_that_makes_another(ledger: Ledger) -> None:
     add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
     ledger.mark_model_deleted(NAME)
-    found = find_named_model(ledger, NAME)
+    found = resolve_model(ledger, NAME)
     with pytest.raises(NotFound, match="was deleted on 2026-11-22") as caught:
         found.check_there()
     assert "ftops run /jobs/small.yaml --new" in caught.value.hint
@@ -172,8 +172,8 @@ def test_a_checkpoint_is_asked_as_the_model_of_its_run(ledger: Ledger) -> None:
     ledger.move_stage(
         run.id, running, StageStatus.SUCCEEDED, detail={"checkpoints": listed, "step": 40}
     )
-    found = find_named_model(ledger, checkpoint)
+    found = resolve_model(ledger, checkpoint)
     assert found.name == checkpoint
     assert found.tuned is not None and found.tuned.name == checkpoint
     assert (found.provider, found.run) == (OTHER, ledger.get_run(run.id))
-    assert find_named_model(ledger, f"{NAME}:ckpt-step-21", OTHER).tuned is None
+    assert resolve_model(ledger, f"{NAME}:ckpt-step-21", OTHER).tuned is None

@@ -31,7 +31,7 @@ def written(out: Output) -> tuple[str, str]:
 
 
 def finish(out: Output) -> None:
-    out.remark("a remark")
+    out.info("a remark")
     out.finish({"id": "x"}, essential=["x", "y"], human=lambda: ["for people"])
 
 
@@ -55,8 +55,8 @@ def test_people_watch_stderr_while_stdout_belongs_to_the_document() -> None:
 def test_text_from_outside_is_neither_markup_nor_a_control_sequence(terminal: bool) -> None:
     out = make_output(Mode.HUMAN, terminal=terminal)
     out.show(ESCAPE)
-    out.complain(ESCAPE)
-    out.complain_about(ESCAPE, ESCAPE)
+    out.warn(ESCAPE)
+    out.error(ESCAPE, ESCAPE)
     for text in written(out):
         plain = text.replace("\x1b[1;31m", "").replace("\x1b[1;36m", "").replace("\x1b[0m", "")
         assert not set(plain) & set("\x1b\x07\x9b\u202e")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ftops.cli.output import Mode, Output
-from ftops.cli.progress import watching
+from ftops.cli.progress import show_run_progress
 from ftops.records import JobEvent, Json, Stage, StageRecord, StageStatus
 from ftops.runs.observer import Observer
 
@@ -44,14 +44,14 @@ def play(observer: Observer) -> None:
 
 def watch(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
     stderr = io.StringIO()
-    with watching(Output(mode, stdout=stdout, stderr=stderr)) as observer:
+    with show_run_progress(Output(mode, stdout=stdout, stderr=stderr)) as observer:
         play(observer)
     return stdout.getvalue(), stderr.getvalue()
 
 
 def test_a_status_that_a_provider_made_up_does_not_steer_the_terminal() -> None:
     terminal = Terminal()
-    with watching(Output(Mode.HUMAN, stdout=terminal, stderr=io.StringIO())) as observer:
+    with show_run_progress(Output(Mode.HUMAN, stdout=terminal, stderr=io.StringIO())) as observer:
         observer.on_stage_start(Stage.FOLLOW, 1)
         observer.on_job_status("\x1b]0;owned\x07\u202erunning")
         observer.on_event(event("\x1b]0;owned\x07", level="\x1b[2J"))
@@ -78,7 +78,7 @@ def test_a_job_that_tells_epochs_alone_gets_a_line_for_each_tenth_of_them(
     total: int, lines: int
 ) -> None:
     stream = io.StringIO()
-    with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
+    with show_run_progress(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         for epoch in range(1, total + 1):
             message = f"Completed epoch {epoch}/{total}"
             observer.on_event(event(message, epoch=epoch, n_epochs=total))
@@ -89,7 +89,7 @@ def test_a_job_that_tells_epochs_alone_gets_a_line_for_each_tenth_of_them(
 
 def test_warnings_are_never_held_back() -> None:
     stream = io.StringIO()
-    with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
+    with show_run_progress(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         for number in range(20):
             observer.on_event(event(f"Row {number} was left out.", level="warn"))
     assert stream.getvalue().count("was left out") == 20
@@ -115,7 +115,7 @@ def test_a_closed_pipe_does_not_end_the_run() -> None:
 
 def test_bytes_on_their_way_are_told_with_units() -> None:
     stream = Terminal()
-    with watching(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
+    with show_run_progress(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         observer.on_stage_start(Stage.UPLOAD, 2)
         observer.on_progress(Stage.UPLOAD, 1500, 3_000_000, "bytes")
     assert "1.5 kB of 3.0 MB" in stream.getvalue()

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from ftops.cli.format import render_bytes, render_seconds
-from ftops.cli.run_view import describe_outcome, describe_provider, render_header
+from ftops.cli.run_view import describe_provider, describe_stage_result, render_header
 from ftops.cli.runs import render_runs
-from ftops.cli.show import Report, next_commands, render_closing, render_whole
+from ftops.cli.show import RunSummary, next_commands, render_details, render_summary
 from ftops.cli.training_view import choose_rows
 from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.scoring import Candidate, evaluate
@@ -77,12 +77,12 @@ def render(*renderables: RenderableType, width: int = 80) -> str:
     return stream.getvalue()
 
 
-def make_report(run: Run = RUN, model: TunedModel | None = MODEL) -> Report:
-    return Report(run, STAGES, ROWS, EVALUATION, model, Path("/none"))
+def make_report(run: Run = RUN, model: TunedModel | None = MODEL) -> RunSummary:
+    return RunSummary(run, STAGES, ROWS, EVALUATION, model, Path("/none"))
 
 
 def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
-    text = render(*render_closing(make_report()))
+    text = render(*render_summary(make_report()))
     assert max(map(len, text.splitlines())) <= 80
     for part in ("12.0 s", "training   o validation", "83.3%", "33.3%", "not English"):
         assert part in text
@@ -92,7 +92,7 @@ def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
 
 def test_models_of_other_providers_are_not_called_small() -> None:
     run = replace(RUN, provider=ProviderSettings("openai"), model="gpt-4.1-mini")
-    assert "not English" not in render(*render_closing(make_report(run)))
+    assert "not English" not in render(*render_summary(make_report(run)))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
     run = replace(RUN, name=HOSTILE, model=HOSTILE, error=HOSTILE, job_file=HOSTILE)
     text = render(
         render_header(run, resumed=True),
-        *render_whole(make_report(run), (), [EVENT]),
+        *render_details(make_report(run), (), [EVENT]),
         render_runs([(run, False)]),
     )
     assert "\x1b[2J" not in text
@@ -188,6 +188,6 @@ def test_a_stage_tells_what_came_out_or_why_not() -> None:
     done = replace(STAGES[1], detail={"sent_bytes": 0, "bytes": 10})
     skipped = replace(STAGES[5], status=StageStatus.SKIPPED, detail={"reason": "no file"})
     failed = replace(STAGES[2], status=StageStatus.FAILED, error="refused")
-    assert describe_outcome(done) == "already there, nothing sent"
-    assert describe_outcome(skipped) == "skipped: no file"
-    assert describe_outcome(failed) == "refused"
+    assert describe_stage_result(done) == "already there, nothing sent"
+    assert describe_stage_result(skipped) == "skipped: no file"
+    assert describe_stage_result(failed) == "refused"

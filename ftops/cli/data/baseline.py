@@ -47,7 +47,7 @@ def baseline(
     say_layouts(out, options, training, validation)
     found = measure(training, validation, options)
     if found.leaked:
-        out.remark(
+        out.info(
             f"warning: {found.leaked:.1%} of the validation rows ask what training rows ask, so"
             " remembering is scored; `ftops data split` keeps the same prompts together"
         )

@@ -78,7 +78,7 @@ def check(
     names = [*files, *([validation] if validation else [])]
     moderation: Moderation | None = None
     if yes and not moderate:
-        out.remark("note: --yes has no effect without --moderate: nothing is sent")
+        out.info("note: --yes has no effect without --moderate: nothing is sent")
     if moderate:
         judge = target.provider if target_name else "openai"
         moderation = prepare_moderation(out, names, judge, yes=yes)

@@ -45,7 +45,7 @@ def honour_marks(
     marks = read_marks(where)
     marked = find_marked(source, marks, str(where))
     absent = f", {marked.absent:,} of rows that are not in {file}" if marked.absent else ""
-    out.remark(f"{where}: {say_marks(len(marks))}{absent}")
+    out.info(f"{where}: {say_marks(len(marks))}{absent}")
     unmended = say_unmended(marked, source.unit)
     if unmended and writing:
         raise DatasetError(
@@ -54,5 +54,5 @@ def honour_marks(
             " --ignore-marks.",
         )
     if unmended:
-        out.remark(f"warning: {unmended}; nothing will be written before they are mended")
+        out.info(f"warning: {unmended}; nothing will be written before they are mended")
     return marked

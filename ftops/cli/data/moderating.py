@@ -79,12 +79,12 @@ def add_harmful(
                 one.findings = (*one.findings, *find_flagged(again, courtroom))
         except ProviderError:
             if courtroom.sent:
-                out.remark(
+                out.info(
                     f"moderation: {_say_texts(courtroom.sent)} judged, which is kept:"
                     " the same command goes on there"
                 )
             raise
-        out.remark(f"moderation: {_say_texts(courtroom.sent)} sent to {moderation.judge}")
+        out.info(f"moderation: {_say_texts(courtroom.sent)} sent to {moderation.judge}")
 
 
 def _say_texts(count: int) -> str:
@@ -118,7 +118,7 @@ def _ask(moderation: Moderation, examined: list[Examined]) -> None:
 def _open_courtroom(out: Output, moderation: Moderation) -> Iterator[Courtroom]:
     with open_provider(moderation.settings) as provider:
         verdicts = Verdicts(get_home(), f"{provider.account} {provider.moderation_model}")
-        progress = Progress(out.remark, SystemClock())
+        progress = Progress(out.info, SystemClock())
         yield Courtroom(provider.moderate, verdicts, progress.sent)
 
 

@@ -105,7 +105,7 @@ class Reading:
 def say_layout(out: Output, source: Source) -> None:
     """Say on stderr how rows are read that are not read as they stand."""
     if source.layout:
-        out.remark(f"{source.name}: read as {', '.join(source.inferred)}")
+        out.info(f"{source.name}: read as {', '.join(source.inferred)}")
 
 
 def say_layouts(out: Output, options: ReadOptions, *files: Path) -> None:

@@ -212,7 +212,7 @@ def _repeat(
 ) -> None:
     plan = read_plan(plan_file, KNOWN_STEPS)
     if file != "-" and name_marks(Path(file)).is_file():
-        out.remark(f"{name_marks(Path(file))}: not looked at, since the plan says all")
+        out.info(f"{name_marks(Path(file))}: not looked at, since the plan says all")
     source = name_source(open_planned(path, options, plan), file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)

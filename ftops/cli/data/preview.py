@@ -80,14 +80,12 @@ def preview(
         options = reading.find_options()
         shown = _choose_of_data(out, subject, options, parse_target(target_name), rows, line)
     if fetch:
-        fetch_missing([shown.gauge.vocabulary], out.remark)
+        fetch_missing([shown.gauge.vocabulary], out.info)
     counter = open_counter(shown.gauge)
     seen = list(see_rows(shown.rows, counter))
     look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)
     if tokens and not seen[0].pieces[-1].parts:
-        out.remark(
-            "note: the model's vocabulary is not on this machine, so tokens cannot be parted"
-        )
+        out.info("note: the model's vocabulary is not on this machine, so tokens cannot be parted")
     out.finish(
         preview_to_json(shown.name, seen, counter, look, shown.changes),
         essential=[f"{row.place} {row.tokens} {row.learned}" for row in seen],

@@ -75,7 +75,7 @@ def sample(
     say_layouts(out, options, file)
     drawn = draw_sample(file, options, count, seed, without=marks if unmarked else ())
     if drawn.problem:
-        out.remark(f"warning: {drawn.problem}; `ftops data check` tells more")
+        out.info(f"warning: {drawn.problem}; `ftops data check` tells more")
     if html is not None:
         _write_page(html, drawn, marks, file, where)
     if review:
@@ -108,8 +108,8 @@ def _write_page(page: Path, drawn: Sample, marks: dict[str, Mark], file: Path, w
 def _review(out: Output, drawn: Sample, marks: dict[str, Mark], where: Path) -> None:
     """Ask row by row; each answer is on disk before the next question."""
     for number, row in enumerate(drawn.rows, 1):
-        out.remark("\n".join(_render_row(row, marks.get(row.id))))
-        out.remark(f"[{number} of {len(drawn.rows)}] f: fine, x: fix, d: drop, q: end, else: next")
+        out.info("\n".join(_render_row(row, marks.get(row.id))))
+        out.info(f"[{number} of {len(drawn.rows)}] f: fine, x: fix, d: drop, q: end, else: next")
         answer = sys.stdin.readline()
         if not answer or answer.strip().lower() == "q":
             return

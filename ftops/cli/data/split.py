@@ -97,7 +97,7 @@ def split(
     division = divide(file, options, wish)
     write_parts(file, options, division, targets)
     for gap in find_gaps(division):
-        out.remark(f"warning: {gap}")
+        out.info(f"warning: {gap}")
     out.finish(
         _to_json(division, targets, seed),
         essential=map(str, targets.values()),

@@ -53,7 +53,7 @@ def stats(
     asked = target.gauge.vocabulary or _DEFAULT_VOCABULARY
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
     if fetch:
-        fetch_missing(names, out.remark)
+        fetch_missing(names, out.info)
     tokens = make_token_counting()
     counters = {name: tokens.counting.open(name) for name in names}
     figures = measure_source(source, list(counters.values()), task=wanted_task)

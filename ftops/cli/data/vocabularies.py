@@ -22,10 +22,10 @@ Fetch = Annotated[
 ]
 
 
-def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
+def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
     """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
     if find_spec("tiktoken") is None:
-        remark("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
+        info("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
     home = get_home()
     folders = find_folders(read_environ(), home)
@@ -36,7 +36,7 @@ def fetch_missing(names: Iterable[str], remark: Callable[[str], None]) -> None:
         try:
             content = fetch_file(file.url, open_request_log())
         except FtopsError as error:
-            remark(f"note: {error.message}")
+            info(f"note: {error.message}")
             continue
         if not store_vocabulary(name, content, folders[-1]):
-            remark(f"note: {file.url} is not the file that it should be; it was not kept")
+            info(f"note: {file.url} is not the file that it should be; it was not kept")
