@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Examination
 from ftops.data.checks.check import Check
 from ftops.data.checks.duplicates import NearDuplicates, RowPlaces
 from ftops.data.checks.validation import LENGTH, NEARLY, PROMPTS, ROWS, VOCABULARY, Drift, Leaks
-from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ftops.data.examining.examination import take_survey
-from ftops.data.examining.sifting import RowBatch, Sifter
-from ftops.data.examining.survey import Survey
+from ftops.data.batch_parser import RowBatch, Sifter
+from ftops.data.check_set import take_survey
+from ftops.data.profile import Survey
 from ftops.data.reading.batch import Fault
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row

@@ -6,7 +6,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import cast
 
-from ftops.data.examining.sifting import Sifter
+from ftops.data.batch_parser import Sifter
 from ftops.data.reading.batch import Fault
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.recognition import suggest_columns

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import orjson
 
-from ftops.data.examining.survey import SURVEYED_ROWS
 from ftops.data.findings import format_rows
+from ftops.data.profile import SURVEYED_ROWS
 from ftops.data.reading.options import ReadOptions
 from ftops.data.row_hash import question_of
 from ftops.data.rows import read_rows

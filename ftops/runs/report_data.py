@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
 from ftops.data.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError, StorageError
 from ftops.evaluation.result import Evaluation

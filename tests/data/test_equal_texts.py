@@ -10,9 +10,10 @@ import orjson
 import pytest
 
 from ftops.data.baseline.scoring import measure
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
 from ftops.data.diff import compare
-from ftops.data.examining.examination import Verdict, examine
 from ftops.data.leakage import find_leak
 from ftops.data.plans.runner import Outcome, apply_plan
 from ftops.data.reading.options import ReadOptions

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
 from ftops.data.plans.planner import Wishes, find_plan, write_prepared
 from ftops.data.plans.runner import show_record

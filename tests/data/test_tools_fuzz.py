@@ -5,11 +5,11 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftops.data.batch_parser import Sifter
+from ftops.data.check_set import Examination
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import Examination
-from ftops.data.examining.sifting import Sifter
-from ftops.data.examining.survey import survey_rows
 from ftops.data.fixes.records import WriteArguments
+from ftops.data.profile import survey_rows
 from ftops.data.reading.batch import Batch
 from ftops.data.rows import Row
 from ftops.data.tokens.pieces import cut_row

@@ -3,7 +3,7 @@
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import find_example_limit, open_provider
 from ftops.data.checks.check import TASKS, DataTarget
-from ftops.data.examining.gauge import Gauge
+from ftops.data.profile import Gauge
 from ftops.data.tokens.vocabulary import find_folders
 from ftops.errors import UsageError
 from ftops.providers.registry import PROVIDERS, get_capabilities

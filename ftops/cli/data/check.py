@@ -27,13 +27,14 @@ from ftops.cli.data.options import (
 )
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Output
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Examination
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import SMALL, compare_classes
 from ftops.data.checks.size import FEW
-from ftops.data.examining.examination import Examination, examine
-from ftops.data.examining.survey import Survey
 from ftops.data.leakage import find_drift, find_leaks
 from ftops.data.plans.planner import can_prepare
+from ftops.data.profile import Survey
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.screening.word_list import NO_WORDS, read_word_list

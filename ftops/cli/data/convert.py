@@ -10,10 +10,10 @@ from ftops.cli.data.held_input import hold_input, open_held
 from ftops.cli.data.options import OneSource, Reading, say_layout
 from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
+from ftops.data.check_set import take_survey
 from ftops.data.convert import DROPPABLE, OTHER
 from ftops.data.convert import convert as convert_rows
-from ftops.data.examining.examination import take_survey
-from ftops.data.examining.survey import find_marks
+from ftops.data.profile import find_marks
 from ftops.data.reading.options import split_names
 from ftops.data.reading.source import Source
 from ftops.errors import UsageError

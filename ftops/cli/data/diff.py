@@ -12,8 +12,8 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.diff import Difference, compare
-from ftops.data.examining.survey import common_prefix
 from ftops.data.findings import format_rows
+from ftops.data.profile import common_prefix
 from ftops.data.samples.drawing import SampledRow
 from ftops.records import Json
 

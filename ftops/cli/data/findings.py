@@ -13,7 +13,7 @@ from ftops import __version__
 from ftops.cli.data.next_steps import render_next
 from ftops.cli.errors import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
-from ftops.data.examining.examination import Verdict
+from ftops.data.check_set import Verdict
 from ftops.data.findings import Finding, Severity, count_severity
 from ftops.data.reading.source import Source
 from ftops.data.sarif import make_sarif

@@ -19,10 +19,9 @@ from ftops.cli.job_file import load_job_file
 from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.gauge import Gauge
-from ftops.data.examining.survey import find_marks
 from ftops.data.prepare import Recipe, prepare_row
 from ftops.data.preview import choose_rows, see_rows
+from ftops.data.profile import Gauge, find_marks
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row

@@ -6,8 +6,8 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Self
 
-from ftops.data.examining.survey import common_prefix
 from ftops.data.findings import Occurrences
+from ftops.data.profile import common_prefix
 from ftops.records import Json
 
 _NEARLY_ALL = 0.9

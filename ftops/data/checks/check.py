@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.examining.gauge import UNKNOWN, Gauge
-from ftops.data.examining.sifting import RowBatch
-from ftops.data.examining.survey import Survey
+from ftops.data.batch_parser import RowBatch
 from ftops.data.findings import Finding, Rule
+from ftops.data.profile import UNKNOWN, Gauge, Survey
 from ftops.records import (
     RowFormat,
 )

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Self
 
+from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import CLASSIFICATION, Check, CheckContext
-from ftops.data.examining.sifting import RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,
@@ -17,6 +16,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
+from ftops.data.profile import Survey
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Self
 
+from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.affixes import (
     Capitals,
     CommonEnding,
@@ -12,8 +13,6 @@ from ftops.data.checks.affixes import (
     propose_prefix,
 )
 from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, CheckContext
-from ftops.data.examining.sifting import RowBatch
-from ftops.data.examining.survey import STOPS, Survey
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -22,6 +21,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
+from ftops.data.profile import STOPS, Survey
 from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE

@@ -12,9 +12,8 @@ from itertools import compress, islice
 from operator import itemgetter
 from typing import ClassVar, Self
 
+from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, CheckContext
-from ftops.data.examining.sifting import RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,
@@ -23,6 +22,7 @@ from ftops.data.findings import (
     Severity,
     create_finding,
 )
+from ftops.data.profile import Survey
 from ftops.data.screening.sketches import Sketches
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc

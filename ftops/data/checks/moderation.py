@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import cast
 
-from ftops.data.examining.sifting import RowBatch, Sifter
+from ftops.data.batch_parser import RowBatch, Sifter
 from ftops.data.findings import (
     Finding,
     Occurrences,

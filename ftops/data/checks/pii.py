@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Self
 
+from ftops.data.batch_parser import SEAM, RowBatch
 from ftops.data.checks.check import Check, CheckContext
-from ftops.data.examining.sifting import SEAM, RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -16,6 +15,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
+from ftops.data.profile import Survey
 from ftops.data.screening.kinds import Kind
 from ftops.records import RowFormat
 from ftops.rows.messages import list_arguments

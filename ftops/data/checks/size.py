@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from itertools import compress
 from typing import Self, cast
 
+from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext, DataTarget
-from ftops.data.examining.gauge import Gauge
-from ftops.data.examining.sifting import RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -16,6 +14,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
+from ftops.data.profile import Gauge, Survey
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter
 from ftops.records import RowFormat

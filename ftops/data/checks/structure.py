@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Self
 
+from ftops.data.batch_parser import SEAM, RowBatch
 from ftops.data.checks.check import Check, CheckContext
-from ftops.data.examining.sifting import SEAM, RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -16,6 +15,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.keys import is_metadata, list_keys
+from ftops.data.profile import Survey
 from ftops.data.reading.json_text import (
     BOOLEAN,
     NUMBER,

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Self, cast
 
+from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import Check, CheckContext
-from ftops.data.examining.sifting import RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -15,6 +14,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
+from ftops.data.profile import Survey
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject, quote
 from ftops.rows.tools import CALL_KEYS, find_tool_use, list_calls, list_offered, read_arguments

@@ -9,15 +9,15 @@ from hashlib import blake2b
 from typing import ClassVar, Self
 from zlib import crc32
 
+from ftops.data.batch_parser import SEAM, RowBatch
 from ftops.data.checks.check import Check, CheckContext
 from ftops.data.checks.duplicates import RowPlaces
-from ftops.data.examining.sifting import SEAM, RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     Finding,
     Rule,
     Severity,
 )
+from ftops.data.profile import Survey
 from ftops.records import RowFormat
 from ftops.text import to_nfc
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Self
 
+from ftops.data.batch_parser import SEAM, RowBatch
 from ftops.data.checks.check import Check, CheckContext
-from ftops.data.examining.sifting import SEAM, RowBatch
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -17,6 +16,7 @@ from ftops.data.findings import (
     format_occurrences,
     format_rows,
 )
+from ftops.data.profile import Survey
 from ftops.data.screening.word_list import normalise
 
 _SHOWN_WORDS = 3

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import accumulate
 from typing import ClassVar, cast
 
+from ftops.data.batch_parser import SEAM
 from ftops.data.checks.pii import RULES_BY_KIND
-from ftops.data.examining.sifting import SEAM
 from ftops.data.fixes.fix import Portion, TextFix, Value
 from ftops.data.reading.batch import Fault
 from ftops.data.screening.kinds import Kind

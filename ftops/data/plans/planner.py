@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.size import NO_ROWS, ROW_COUNT_CODES, check_row_count
-from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.fixes.filters import DropMarked
 from ftops.data.fixes.fix import TextFix

@@ -12,8 +12,8 @@ from typing import BinaryIO, cast
 
 import orjson
 
+from ftops.data.batch_parser import RowBatch, Sifter
 from ftops.data.checks.duplicates import RowPlaces
-from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.fixes.fix import (
     LEFT_OUT,
     Choice,

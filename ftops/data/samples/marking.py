@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ftops.data.examining.sifting import Sifter
+from ftops.data.batch_parser import Sifter
 from ftops.data.findings import Occurrences
 from ftops.data.fixes.filters import MOST_MARKED
 from ftops.data.reading.source import Source

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from ftops.data.batch_parser import RowBatch, Sifter
+from ftops.data.check_set import Examination, Verdict, take_survey
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import Examination, Verdict, take_survey
-from ftops.data.examining.sifting import RowBatch, Sifter
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
 from ftops.data.stats.scripts import Tongues

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ftops.data.examining.gauge import Gauge
+from ftops.data.profile import Gauge
 from ftops.data.tokens.estimate import Estimator
 
 

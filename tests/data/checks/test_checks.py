@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import compare_classes
 from ftops.data.checks.registry import get_rules, render_catalogue
-from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
 from ftops.records import RowFormat

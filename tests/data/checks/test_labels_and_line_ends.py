@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import number_labels
-from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
 from ftops.records import RowFormat

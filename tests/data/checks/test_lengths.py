@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from ftops.capabilities import BatchRule, EpochRule
+from ftops.data.batch_parser import Sifter
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import CheckContext, DataTarget
 from ftops.data.checks.size import Lengths
-from ftops.data.examining.examination import examine
-from ftops.data.examining.gauge import Gauge
-from ftops.data.examining.sifting import Sifter
-from ftops.data.examining.survey import Survey
 from ftops.data.findings import Finding
+from ftops.data.profile import Gauge, Survey
 from ftops.data.reading.source import open_source
 from ftops.data.tokens.counter import Counter
 from tests.data.data_files import chat, pair, write_rows

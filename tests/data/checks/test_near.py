@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Examination
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import Examination, examine
 from ftops.data.findings import Finding
 from ftops.data.leakage import find_leaks
 from ftops.data.reading.source import open_source

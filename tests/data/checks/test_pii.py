@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import Verdict, examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
 from tests.data.data_files import call_row, chat, pair, preference, write_rows

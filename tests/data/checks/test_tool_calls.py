@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
 from tests.data.data_files import call, calling, chat, said, tool, write_rows

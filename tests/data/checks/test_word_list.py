@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
 from ftops.data.screening.word_list import WordList

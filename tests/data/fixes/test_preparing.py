@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
 from ftops.data.plans.planner import Proposal, check_codes, open_planned, write_prepared
 from ftops.data.plans.runner import Deed
 from ftops.data.reading.options import ReadOptions

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
 from ftops.data.fixes.fix import Portion
 from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.plans.inference import prepare_question

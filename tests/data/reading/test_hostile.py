@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ftops.data.check_runner import examine
+from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import Verdict, examine
 from ftops.data.reading.options import MAX_LINE_BYTES, Format, ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftops.data.examining.survey import (
+from ftops.data.profile import (
     OTHER_SEPARATORS,
     SEPARATORS,
     Survey,

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.data.examining.gauge import UNKNOWN, Gauge
-from ftops.data.examining.sifting import RowBatch
+from ftops.data.batch_parser import RowBatch
 from ftops.data.screening.word_list import NO_WORDS, WordList
 from ftops.data.screening.words import share_of_field_lists
 from ftops.records import RowFormat
@@ -21,6 +20,20 @@ OTHER_SEPARATORS = (
     ">>>", "\n\n",
 )  # fmt: skip
 _MOST_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """The model reads by `vocabulary` and at most `limit` tokens a row; vocabularies may lie in
+    `folders`. "" and None are for what is not known.
+    """
+
+    limit: int | None = None
+    vocabulary: str = ""
+    folders: tuple[str, ...] = ()
+
+
+UNKNOWN = Gauge()
 
 
 @dataclass(frozen=True, slots=True)

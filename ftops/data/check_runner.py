@@ -1,28 +1,87 @@
-"""A large file examined by several processes, each over a range of bytes.
+"""Runs all checks over a source: in this process, or in several, each over a range of bytes.
 
-They are processes of their own rather than forks, started with one hash seed, so that the hashes
-of equal rows are equal in all of them.
+Worker processes are started rather than forked, with one hash seed, so that equal rows have equal
+hashes in all of them. They exchange JSON, never code: only the types in `_TYPES` can be sent, each
+as an object of one key, its type.
 """
 
 import os
+import subprocess
 import sys
+from array import array
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from ftops.data.examining.examination import Examination, examine_batches
-from ftops.data.examining.parcels import read_parcel, write_parcel
-from ftops.data.examining.survey import Survey
+import orjson
+
+from ftops.data.check_set import Examination, examine_batches, take_survey
+from ftops.data.checks.affixes import Capitals, CommonEnding, CommonPrefix, MarkerFinder
+from ftops.data.checks.duplicates import RowPlaces
+from ftops.data.checks.registry import CHECKS
+from ftops.data.findings import Occurrences
+from ftops.data.profile import UNKNOWN, Gauge, Survey
 from ftops.data.reading.lines import read_json_lines
+from ftops.data.reading.source import Source
 from ftops.data.reading.streams import PIECE_BYTES, Pieces
+from ftops.data.screening.word_list import NO_WORDS, WordList
 from ftops.errors import DatasetError
-
-if TYPE_CHECKING:
-    import subprocess
+from ftops.records import RowFormat
 
 _LEAST_BYTES = 96 << 20  # starting processes pays from here on
 _BOM = b"\xef\xbb\xbf"
 _MOST_PROCESSES = 4
+
+
+_TYPES: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        *CHECKS,
+        Examination,
+        Survey,
+        Gauge,
+        WordList,
+        RowPlaces,
+        Occurrences,
+        CommonEnding,
+        CommonPrefix,
+        Capitals,
+        MarkerFinder,
+    )
+}
+
+
+def examine(
+    source: Source,
+    *,
+    asked: Collection[str] = (),
+    like: Survey | None = None,
+    processes: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    gauge: Gauge = UNKNOWN,
+    words: WordList = NO_WORDS,
+) -> Examination:
+    """Read the source once and show it to all checks, those that must be `asked` for included.
+
+    `like` is the survey of data that this is to be compared with; `words` are looked for by the
+    check of that name.
+
+    With `environ` (for the processes that it starts) a large file on an idle machine is read by
+    several; `processes` fixes their number. The outcome is the same. DatasetError when the source
+    cannot be read to its end.
+    """
+    batches = source.batches()
+    first, survey = take_survey(batches, source.unit, asked, like)
+    survey = replace(survey, gauge=gauge, words=words)
+    if source.plain is not None and environ is not None:
+        wanted = choose_processes(source.plain, processes)
+        if wanted > 1:
+            getattr(batches, "close", lambda: None)()
+            return examine_parts(source.plain, survey, wanted, environ, asked)
+    return examine_batches(chain(first, batches), survey, source.unit, asked)
 
 
 def choose_processes(path: Path, wanted: int | None) -> int:
@@ -100,11 +159,8 @@ def examine_parts(
     asked: Collection[str] = (),
 ) -> Examination:
     """Examine the JSON lines at `path` with several processes; DatasetError when one dies."""
-    import secrets  # these two are not needed by the processes that are started, which count each
-    import subprocess  # hundredth of a second
-
-    seed = str(secrets.randbelow(2**32 - 1) + 1)
-    command = [sys.executable, "-P", "-m", "ftops.data.examining.parts"]
+    seed = str(int.from_bytes(os.urandom(4)))
+    command = [sys.executable, "-P", "-m", "ftops.data.check_runner"]
     seeded = {**environ, "PYTHONHASHSEED": seed}
     workers = []
     try:
@@ -131,7 +187,7 @@ def examine_parts(
     return first
 
 
-def _collect(path: Path, workers: list["subprocess.Popen[bytes]"]) -> Iterator[Examination]:
+def _collect(path: Path, workers: list[subprocess.Popen[bytes]]) -> Iterator[Examination]:
     for worker in workers:
         assert worker.stdout is not None
         data = worker.stdout.read()
@@ -141,6 +197,56 @@ def _collect(path: Path, workers: list["subprocess.Popen[bytes]"]) -> Iterator[E
                 hint="Give the same command again; --processes 1 reads the file in one.",
             )
         yield cast(Examination, read_parcel(data))
+
+
+def write_parcel(value: object) -> bytes:
+    """`value` as JSON; TypeError when something in it is of no kind that can be sent."""
+    return orjson.dumps(_pack(value))
+
+
+def read_parcel(data: bytes) -> Any:
+    """What `write_parcel` was given; KeyError when it names a kind that cannot be sent."""
+    return _unpack(orjson.loads(data))
+
+
+def _pack(value: object) -> object:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is RowFormat:
+        return {"format": value.value}
+    if type(value) is array:
+        return {"array": [value.typecode, b64encode(value.tobytes()).decode("ascii")]}
+    if type(value) is dict:
+        return {"dict": [[_pack(key), _pack(one)] for key, one in value.items()]}
+    for name, kind in (("list", list), ("tuple", tuple), ("set", set)):
+        if type(value) is kind:
+            return {name: [_pack(one) for one in value]}
+    kind_name = type(value).__name__
+    if _TYPES.get(kind_name) is not type(value):
+        raise TypeError(f"{kind_name} cannot be sent to another process")
+    names = [one.name for one in fields(value)] if is_dataclass(value) else list(vars(value))
+    return {kind_name: {name: _pack(getattr(value, name)) for name in names}}
+
+
+def _unpack(packed: Any) -> Any:
+    if not isinstance(packed, dict):
+        return packed
+    ((name, content),) = packed.items()
+    if name == "format":
+        return RowFormat(content)
+    if name == "array":
+        values: array[int] = array(content[0])
+        values.frombytes(b64decode(content[1]))
+        return values
+    if name == "dict":
+        return {_unpack(key): _unpack(one) for key, one in content}
+    if name in ("list", "tuple", "set"):
+        make = {"list": list, "tuple": tuple, "set": set}[name]
+        return make(map(_unpack, content))
+    value: Any = object.__new__(_TYPES[name])
+    for field, one in content.items():
+        object.__setattr__(value, field, _unpack(one))
+    return value
 
 
 def main() -> None:

@@ -2,16 +2,18 @@
 
 import os
 import random
+from array import array
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from ftops.data.check_runner import examine, find_ranges, read_parcel, read_range, write_parcel
 from ftops.data.checks.check import DataTarget
-from ftops.data.examining.examination import examine
-from ftops.data.examining.gauge import Gauge
-from ftops.data.examining.parts import find_ranges, read_range
+from ftops.data.findings import Occurrences
+from ftops.data.profile import Gauge, Survey
 from ftops.data.reading.source import open_source
+from ftops.records import RowFormat
 from tests.data.data_files import pair, write_rows
 
 ODD = ("", "nonsense", "[1]", pair("a", None), pair("a", ""), pair("cafÃ©", "b"))
@@ -34,9 +36,7 @@ def write_odd(path: Path, seed: int) -> Path:
 def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, seed: int) -> None:
     path = write_odd(tmp_path / "rows.jsonl", seed)
     one, *others = [
-        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(
-            DataTarget()
-        )
+        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(DataTarget())
         for processes in (1, 2, 3)
     ]
     assert one.findings
@@ -74,3 +74,19 @@ def test_ranges_are_the_file_and_end_behind_lines_that_are_not_blank(tmp_path: P
             for _, end in ranges[:-1]:
                 assert data[:end].endswith(b"\n")
                 assert data[:end].splitlines()[-1].strip()
+
+
+def test_what_is_sent_comes_out_as_it_was() -> None:
+    sent = {
+        "a": [Occurrences(3, [1, 2]), None, 0.5, True],
+        "b": (Survey(RowFormat.CHAT, "é", ""), {"x", "y"}, array("q", [-1, 2**62])),
+        7: {},
+    }
+    assert read_parcel(write_parcel(sent)) == sent
+
+
+def test_what_has_no_name_here_is_neither_sent_nor_made() -> None:
+    with pytest.raises(TypeError, match="Path"):
+        write_parcel(type("Path", (), {})())
+    with pytest.raises(KeyError):
+        read_parcel(b'{"Popen": {"args": "true"}}')

@@ -1,11 +1,11 @@
-"""One pass over a source with all checks: in this process, or in two over parts of the file."""
+"""The checks of one pass over a source, with what they count, and their result."""
 
 import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from ftops.capabilities import BatchRule, EpochRule
+from ftops.data.batch_parser import RowBatch, Sifter
 from ftops.data.checks.check import (
     CLASSIFICATION,
     GENERATION,
@@ -17,13 +17,9 @@ from ftops.data.checks.check import (
 from ftops.data.checks.classes import Classes
 from ftops.data.checks.duplicates import NearDuplicates, list_compared_texts
 from ftops.data.checks.registry import CHECKS
-from ftops.data.examining.gauge import UNKNOWN, Gauge
-from ftops.data.examining.sifting import RowBatch, Sifter
-from ftops.data.examining.survey import SURVEYED_ROWS, Survey, survey_rows
 from ftops.data.findings import Finding
+from ftops.data.profile import SURVEYED_ROWS, Survey, survey_rows
 from ftops.data.reading.batch import Batch
-from ftops.data.reading.source import Source
-from ftops.data.screening.word_list import NO_WORDS, WordList
 from ftops.records import (
     RowFormat,
 )
@@ -132,38 +128,6 @@ class Verdict:
 
 def _apply(rule: EpochRule | BatchRule | None, rows: int) -> int | None:
     return rule.estimate(rows) if rule and rows else None
-
-
-def examine(
-    source: Source,
-    *,
-    asked: Collection[str] = (),
-    like: Survey | None = None,
-    processes: int | None = None,
-    environ: Mapping[str, str] | None = None,
-    gauge: Gauge = UNKNOWN,
-    words: WordList = NO_WORDS,
-) -> Examination:
-    """Read the source once and show it to all checks, those that must be `asked` for included.
-
-    `like` is the survey of data that this is to be compared with; `words` are looked for by the
-    check of that name.
-
-    With `environ` (for the processes that it starts) a large file on an idle machine is read by
-    several; `processes` fixes their number. The outcome is the same. DatasetError when the source
-    cannot be read to its end.
-    """
-    batches = source.batches()
-    first, survey = take_survey(batches, source.unit, asked, like)
-    survey = replace(survey, gauge=gauge, words=words)
-    if source.plain is not None and environ is not None:
-        from ftops.data.examining.parts import choose_processes, examine_parts
-
-        wanted = choose_processes(source.plain, processes)
-        if wanted > 1:
-            getattr(batches, "close", lambda: None)()
-            return examine_parts(source.plain, survey, wanted, environ, asked)
-    return examine_batches(chain(first, batches), survey, source.unit, asked)
 
 
 def take_survey(
