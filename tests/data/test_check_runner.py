@@ -36,7 +36,9 @@ def write_odd(path: Path, seed: int) -> Path:
 def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, seed: int) -> None:
     path = write_odd(tmp_path / "rows.jsonl", seed)
     one, *others = [
-        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(DataTarget())
+        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(
+            DataTarget()
+        )
         for processes in (1, 2, 3)
     ]
     assert one.findings
