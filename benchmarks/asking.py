@@ -108,7 +108,7 @@ def main() -> int:
         able = build_provider(ProviderSettings("local"), context).capabilities
         manner = BatchOptions(
             SystemClock(),
-            at_once=able.max_concurrent_requests,
+            concurrency=able.max_concurrent_requests,
             texts_a_request=able.prompts_per_request,
         )
         ask_bare(engine, model, make_prompts(0))  # loads the model; not counted

@@ -115,7 +115,7 @@ def measure(home: Path, jobs: list[str]) -> float:
     try:
         endings = run_parallel(
             [lambda run=run: drive(run, context) for run in runs],  # type: ignore[misc]
-            at_once=len(runs),
+            concurrency=len(runs),
             clock=clock,
             look=meter.look,
         )

@@ -251,7 +251,7 @@ class NotifyFailed(FtopsError):
 class ExportFailed(FtopsError):
     """A tool of `export:` has not got the run; the run itself is as it is."""
 
-    hint = "Nothing of the run is lost; the same `ftops track` tells it again."
+    hint = "Nothing of the run is lost; the same `ftops export` tells it again."
 
 
 class EngineError(FtopsError):

@@ -46,11 +46,13 @@ MaxCost = Annotated[
     float | None,
     typer.Option("--max-cost", metavar="USD", min=0, help="Ask nothing that may cost more."),
 ]
-AtOnce = Annotated[
+Concurrency = Annotated[
     int | None,
-    typer.Option("--at-once", min=1, max=256, help="Requests at a time; default: the provider's."),
+    typer.Option(
+        "--concurrency", min=1, max=256, help="Requests at a time; default: the provider's."
+    ),
 ]
-Anew = Annotated[bool, typer.Option("--anew", help="Ask again what was answered before.")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ask again what was answered before.")]
 _REMARK_EVERY_S = 5.0
 _SHOWN_ROWS = 10
 
@@ -80,8 +82,8 @@ def batch(
     seed: Seed = None,
     raw: Raw = False,
     max_cost: MaxCost = None,
-    at_once: AtOnce = None,
-    anew: Anew = False,
+    concurrency: Concurrency = None,
+    anew: Refresh = False,
     format: FormatName = None,
     sheet: Sheet = None,
     encoding: Encoding = None,
@@ -104,7 +106,7 @@ def batch(
     questions = read_questions(path, options, stdin=sys.stdin.buffer if path is None else None)
     with open_target_models([model], provider, base_url, api_key_env, raw=raw) as (target,):
         sampling = Sampling(max_tokens, temperature, top_p, target.choose_stop(stop), seed)
-        work = _Work(out, file, target, questions, sampling, max_cost, at_once, anew, yes)
+        work = _Work(out, file, target, questions, sampling, max_cost, concurrency, anew, yes)
         outcomes = work.ask()
         _finish(out, output, work, outcomes)
 
@@ -120,7 +122,7 @@ class _Work:
         questions: Sequence[Question],
         sampling: Sampling,
         max_cost: float | None,
-        at_once: int | None,
+        concurrency: int | None,
         anew: bool,
         yes: bool,
     ) -> None:
@@ -130,7 +132,7 @@ class _Work:
         self.questions = questions
         self.sampling = sampling
         self.max_cost = max_cost
-        self.at_once = at_once
+        self.concurrency = concurrency
         self.anew = anew
         self.yes = yes
         self.clock = SystemClock()
@@ -144,7 +146,7 @@ class _Work:
         progress = _Progress(self.out, self.clock)
         manner = BatchOptions(
             self.clock,
-            at_once=self.at_once,
+            concurrency=self.concurrency,
             on_progress=progress.told,
             on_note=self.out.info,
             cost_estimator=self.cost_estimator,

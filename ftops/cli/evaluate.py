@@ -69,7 +69,7 @@ Force = Annotated[
 ]
 Target = Annotated[
     Path | None,
-    typer.Option("-o", "--out", metavar="FILE", help="Write the whole evaluation as JSON."),
+    typer.Option("--output", "-o", metavar="FILE", help="Write the whole evaluation as JSON."),
 ]
 RunRefs = Annotated[
     list[str], typer.Argument(metavar="RUN RUN…", help="Run ids, job ids, models or job names.")

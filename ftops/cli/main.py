@@ -43,7 +43,7 @@ COMMANDS = {
     "report": "ftops.cli.report",
     "eval": "ftops.cli.evaluate",
     "compare": "ftops.cli.evaluate",
-    "track": "ftops.cli.track",
+    "export": "ftops.cli.export",
     "models list": "ftops.cli.models",
     "models show": "ftops.cli.model_details",
     "models delete": "ftops.cli.models",

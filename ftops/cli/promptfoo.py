@@ -17,7 +17,9 @@ from ftops.spec.promptfoo.reading import ANY_ANSWER, ROWS, SECTION, read_promptf
 from ftops.spec.promptfoo.writing import CONFIG, TESTS, render_promptfoo
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The promptfoo configuration.")]
-Target = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")]
+Target = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 
 

@@ -54,8 +54,9 @@ Every = Annotated[
     Path | None,
     typer.Option("--all", metavar="DIR", help="Run every job file (*.yaml, *.yml) in a folder."),
 ]
-AtOnce = Annotated[
-    int, typer.Option("--at-once", metavar="N", min=1, max=200, help="With --all: at most so many.")
+Concurrency = Annotated[
+    int,
+    typer.Option("--concurrency", metavar="N", min=1, max=200, help="With --all: at most so many."),
 ]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Return as soon as the job is created at the provider.")
@@ -91,14 +92,14 @@ _LEGACY = "ft-"  # how the ids of jobs of the legacy protocol begin
         "ftops run configs/news-topics.yaml",
         "ftops run job.yaml --set hyperparameters.n_epochs=3 --new",
         "ftops run job.yaml --dry-run",
-        "ftops run --all jobs --at-once 4",
+        "ftops run --all jobs --concurrency 4",
     ],
 )
 def run(
     out: Output,
     job_file: OneJobFile = None,
     every: Every = None,
-    at_once: AtOnce = 8,
+    concurrency: Concurrency = 8,
     overrides: Overrides = None,
     detach: Detach = False,
     new: New = False,
@@ -126,7 +127,7 @@ def run(
     if every is not None:
         options = RunOptions(
             overrides or [],
-            at_once,
+            concurrency,
             detach,
             new,
             retry,

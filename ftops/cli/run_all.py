@@ -39,7 +39,7 @@ class RunOptions:
     """What was asked for, besides the folder; each as `ftops run` has it."""
 
     overrides: list[str]
-    at_once: int
+    concurrency: int
     detach: bool
     new: bool
     retry: bool
@@ -140,7 +140,7 @@ def run_all(out: Output, folder: Path, options: RunOptions) -> None:
             try:
                 endings = run_parallel(
                     [lambda index=index: start(index) for index in range(len(paths))],  # type: ignore[misc]
-                    at_once=options.at_once,
+                    concurrency=options.concurrency,
                     clock=clock,
                     ended=board.end,
                     look=board.refresh,

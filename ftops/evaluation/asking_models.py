@@ -38,7 +38,7 @@ class StoredInterview:
     clock: Clock
     counting: Counting = field(default_factory=Counting)
     budget: Budget | None = None
-    at_once: int | None = None
+    concurrency: int | None = None
     sleep: Callable[[float], None] | None = None
     on_note: Callable[[str], None] = _say_nothing
 
@@ -55,7 +55,7 @@ class StoredInterview:
         """See `Interview`."""
         manner = BatchOptions(
             self.clock,
-            at_once=self.at_once,
+            concurrency=self.concurrency,
             timed_alone=_TIMED_ALONE,
             loading_pauses_s=LOADING_PAUSES_S if fresh else (),
             sleep=self.sleep,

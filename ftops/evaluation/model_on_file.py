@@ -84,7 +84,7 @@ def evaluate_model(
             tools.clock,
             tools.counting,
             make_budget(spec),
-            at_once=spec.concurrency,
+            concurrency=spec.concurrency,
             sleep=tools.clock.sleep,
             on_note=tools.on_note,
         )

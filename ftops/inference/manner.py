@@ -23,7 +23,7 @@ def _say_nothing(_text: str) -> None: ...
 class BatchOptions:
     """How questions are put.
 
-    `at_once` requests are under way at a time, and `texts_a_request` prompts (no chats) share
+    `concurrency` requests are under way at a time, and `texts_a_request` prompts (no chats) share
     one; None: as the provider's capabilities say. Where prompts share requests, the first
     `timed_alone` go one by one: only these tell how long one answer takes. A model that is not
     found is waited for, for all of `loading_pauses_s`; `sleep` lets them pass (None: the clock
@@ -34,7 +34,7 @@ class BatchOptions:
     """
 
     clock: Clock
-    at_once: int | None = None
+    concurrency: int | None = None
     texts_a_request: int | None = None
     timed_alone: int = 1
     loading_pauses_s: Sequence[float] = ()

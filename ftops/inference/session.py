@@ -38,7 +38,7 @@ class BatchRunner:
         self._manner = manner
         self._questions = questions
         able = provider.capabilities
-        self._at_once = manner.at_once or able.max_concurrent_requests
+        self._at_once = manner.concurrency or able.max_concurrent_requests
         texts_a_request = manner.texts_a_request or able.prompts_per_request
         # One alone tells whether the key is good, the model there and loaded.
         self._alone = manner.timed_alone if texts_a_request > 1 else 1

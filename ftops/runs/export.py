@@ -47,7 +47,7 @@ def export_pending(run: Run, context: RunContext) -> None:
         try:
             place = _export(run, context.ledger, context.home, context.exporter, call)
         except ExportFailed as error:
-            again = format_command("track", run.id, "--to", tool)
+            again = format_command("export", run.id, "--to", tool)
             context.observer.on_note(f"{error.message}; {again} tells it later")
         else:
             context.observer.on_note(f"{tool} has this run: {place}")

@@ -86,12 +86,12 @@ class TaskResult:
 def run_parallel(
     tasks: Sequence[Callable[[], Run]],
     *,
-    at_once: int,
+    concurrency: int,
     clock: ThrottledClock,
     ended: Callable[[int, TaskResult], None] = lambda _index, _ending: None,
     look: Callable[[], None] = lambda: None,
 ) -> list[TaskResult]:
-    """Do all tasks, at most `at_once` at the same time, and tell how each ended, in their order.
+    """Do all tasks, at most `concurrency` in parallel, and return how each ended, in order.
 
     No error of one stops the others. `ended` is called by the threads, `look` now and then by the
     caller's own. Whatever ends the caller's waiting, Ctrl-C above all, stops the threads first.
@@ -112,7 +112,9 @@ def run_parallel(
             ended(index, endings[index])
 
     # Daemons: one that hangs in a request must not hold the command; a run survives worse.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))]
+    threads = [
+        threading.Thread(target=work, daemon=True) for _ in range(min(concurrency, len(tasks)))
+    ]
     try:
         for thread in threads:
             thread.start()

@@ -188,7 +188,7 @@ def test_a_command_that_is_killed_goes_on_and_asks_no_row_twice_that_was_answere
     server: AnsweringServer, tmp_path: Path
 ) -> None:
     questions, out = write_questions(tmp_path), tmp_path / "out.jsonl"
-    arguments = words(server, questions, "-o", out, "--yes", "--at-once", "2")
+    arguments = words(server, questions, "-o", out, "--yes", "--concurrency", "2")
     command = [sys.executable, "-m", "ftops", *arguments]
 
     def kill() -> None:
@@ -214,7 +214,7 @@ def test_ctrl_c_says_how_many_answers_are_kept_and_how_to_go_on(
     server: AnsweringServer, tmp_path: Path
 ) -> None:
     questions, out = write_questions(tmp_path), tmp_path / "out.jsonl"
-    arguments = words(server, questions, "-o", out, "--yes", "--at-once", "2")
+    arguments = words(server, questions, "-o", out, "--yes", "--concurrency", "2")
 
     keys = iter([signal.SIGINT])  # pressed once, whichever thread of the server sees the row
 

@@ -27,7 +27,7 @@ def test_the_reference_holds_every_command() -> None:
     wanted = """
         run, check, follow, runs, show, results, report, eval, compare, complete, chat, batch
         serve, schema, init
-        adopt, cancel, pause, resume, logs, track, doctor, prune, backup, restore, trust
+        adopt, cancel, pause, resume, logs, export, doctor, prune, backup, restore, trust
         data check, data stats, data preview, data sample, data diff
         data prepare, data split, data convert, data baseline
         models list, models show, models delete, files list, files delete

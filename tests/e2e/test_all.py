@@ -24,7 +24,7 @@ def write_folder(house: House, name: str, *jobs: str, epochs: int = 1) -> Path:
 def test_a_bad_job_file_stops_no_other_and_the_second_time_repeats_nothing(house: House) -> None:
     folder = write_folder(house, "some", "second")
     (folder / "broken.yml").write_text("name: broken\n", encoding="utf-8")
-    answer = house.ftops("run", "--all", folder, "--at-once", "2", "--allow-outside")
+    answer = house.ftops("run", "--all", folder, "--concurrency", "2", "--allow-outside")
     assert answer.code == 1
     assert "error: some/broken.yml" in answer.err
     lines = answer.out.splitlines()

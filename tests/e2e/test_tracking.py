@@ -30,6 +30,6 @@ def test_a_run_is_in_each_tool_with_the_figures_of_its_results(house: House) -> 
     (house.folder / "told.json").unlink()
     assert house.ftops("run", job).code == 0
     assert not (house.folder / "told.json").exists()
-    again = house.look("track", "tracked", "--to", f"json={house.folder}/again.json", "--quiet")
+    again = house.look("export", "tracked", "--to", f"json={house.folder}/again.json", "--quiet")
     assert again.out == f"{house.folder}/again.json\n"
     assert json.loads(Path(again.out.strip()).read_text()) == document

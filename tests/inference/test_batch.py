@@ -37,7 +37,7 @@ def test_questions_without_an_answer_are_not_counted_as_answers(parlour: Parlour
             raise BadAnswer("cut off")
 
     parlour.oracle.at_request = fail
-    parlour.texts(PROMPTS[:6], at_once=1)
+    parlour.texts(PROMPTS[:6], concurrency=1)
     assert parlour.progress[-1] == (4, 6)
 
 
@@ -49,7 +49,7 @@ def test_some_requests_are_under_way_at_once_and_never_more_than_allowed(parlour
             full.wait(timeout=10)  # goes on only once three are there together
 
     parlour.oracle.at_request = meet
-    assert parlour.texts(PROMPTS[:31], at_once=3) == SHOUTED[:31]
+    assert parlour.texts(PROMPTS[:31], concurrency=3) == SHOUTED[:31]
     assert parlour.oracle.requests.most_under_way == 3
 
 
@@ -69,7 +69,7 @@ def test_the_first_texts_go_alone_where_answers_are_to_be_timed(
     parlour: Parlour, questions: int
 ) -> None:
     parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, prompts_per_request=64)
-    assert parlour.texts(PROMPTS[:questions], timed_alone=5, at_once=1) == SHOUTED[:questions]
+    assert parlour.texts(PROMPTS[:questions], timed_alone=5, concurrency=1) == SHOUTED[:questions]
     sizes = [len(request) for request in parlour.oracle.requests.prompts]
     assert sizes == {3: [1] * 3, 5: [1] * 5, 40: [1] * 5 + [35]}[questions]
 

@@ -137,7 +137,7 @@ def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
     run = run_job(context, job)
     assert run.status is RunStatus.SUCCEEDED
     assert [target.tool for _, target in archive.told] == ["json"]
-    assert f"export: mlflow is away; `ftops track {run.id} --to mlflow` tells it later" in (
+    assert f"export: mlflow is away; `ftops export {run.id} --to mlflow` tells it later" in (
         bench.seen.notes
     )
     run_job(context, job)

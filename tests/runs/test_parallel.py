@@ -79,7 +79,7 @@ def test_one_that_fails_stops_no_other_and_each_keeps_its_place(bench: Bench) ->
     told: list[int] = []
     endings = run_parallel(
         [fail, lambda: run, fail],
-        at_once=1,
+        concurrency=1,
         clock=ThrottledClock(SystemClock()),
         ended=lambda index, _ending: told.append(index),
     )
@@ -101,7 +101,7 @@ def test_never_more_than_so_many_at_once(bench: Bench) -> None:
             now[0] -= 1
         return run
 
-    endings = run_parallel([task] * 6, at_once=2, clock=ThrottledClock(SystemClock()))
+    endings = run_parallel([task] * 6, concurrency=2, clock=ThrottledClock(SystemClock()))
     assert [ending.error for ending in endings] == [None] * 6
     assert most == [2]
 
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_the_waiting_and_leaves_the_others_unbegun(bench: Bench) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_parallel([task] * 5, at_once=2, clock=clock, look=press)
+        run_parallel([task] * 5, concurrency=2, clock=clock, look=press)
     assert len(began) == 2
 
 
@@ -140,7 +140,7 @@ def test_many_runs_share_one_ledger_and_one_provider(tmp_path: Path) -> None:
 
     endings = run_parallel(
         [lambda number=number: make_task(number) for number in range(5)],  # type: ignore[misc]
-        at_once=5,
+        concurrency=5,
         clock=clock,
     )
     assert [ending.error for ending in endings] == [None] * 5
@@ -157,7 +157,7 @@ def test_a_run_that_is_stopped_is_no_failed_run_and_goes_on(tmp_path: Path) -> N
     clock = ThrottledClock(bench.clock, wait=lambda _seconds: next(stops))
     run = open_run(bench.write_job(), bench.context)
     bench.provider.before("get_job", lambda: clock.sleep(1.0))
-    endings = run_parallel([lambda: drive(run, bench.context)], at_once=1, clock=clock)
+    endings = run_parallel([lambda: drive(run, bench.context)], concurrency=1, clock=clock)
     assert endings == [TaskResult()]
     stopped = bench.ledger.get_run(run.id)
     assert (stopped.status, stopped.error) == (RunStatus.RUNNING, None)

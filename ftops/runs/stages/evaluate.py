@@ -50,7 +50,7 @@ def evaluate(stage: StageContext) -> StageResult:
             context.clock,
             context.tokens.counting,
             make_budget(spec),
-            at_once=spec.concurrency,
+            concurrency=spec.concurrency,
             sleep=stage.sleep,
             on_note=context.observer.on_note,
         ),

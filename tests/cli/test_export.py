@@ -1,4 +1,4 @@
-"""`ftops track`, and the tools that a job file names."""
+"""`ftops export`, and the tools that a job file names."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,19 +44,19 @@ def test_a_run_is_written_where_the_option_says(
 ) -> None:
     add_run(home, write_job(tmp_path))
     monkeypatch.chdir(tmp_path)
-    done = ftops("track", "small", "--to", "json=out.json")
+    done = ftops("export", "small", "--to", "json=out.json")
     assert (done.code, done.out) == (0, f"{RUN_ID}  json: {tmp_path / 'out.json'}\n")
     document = orjson.loads((tmp_path / "out.json").read_bytes())
     assert document["curves"] == [{"name": "train_loss", "steps": [1], "values": [2.5]}]
-    asked = ftops("track", "small", "--to", "json=a.json", "--to", "json=b/", "--json")
+    asked = ftops("export", "small", "--to", "json=a.json", "--to", "json=b/", "--json")
     assert [one["tool"] for one in orjson.loads(asked.out)] == ["json", "json"]
-    quiet = ftops("track", "small", "--to", "json=a.json", "--quiet")
+    quiet = ftops("export", "small", "--to", "json=a.json", "--quiet")
     assert quiet.out == f"{tmp_path / 'a.json'}\n"
 
 
 def test_what_trackers_were_told_is_no_request_to_the_provider(home: Path, tmp_path: Path) -> None:
     add_run(home, write_job(tmp_path))
-    assert ftops("track", RUN_ID, "--to", f"json={tmp_path}/out.json").code == 0
+    assert ftops("export", RUN_ID, "--to", f"json={tmp_path}/out.json").code == 0
     shown = ftops("show", RUN_ID).out
     assert "at the provider" not in shown
     _, told = shown.split("Trackers that were told\n")
@@ -65,23 +65,23 @@ def test_what_trackers_were_told_is_no_request_to_the_provider(home: Path, tmp_p
 
 def test_without_the_option_the_job_file_says_where(home: Path, tmp_path: Path) -> None:
     add_run(home, write_job(tmp_path, "export: [json: {file: kept.json}]\n"))
-    assert ftops("track", RUN_ID).code == 0
+    assert ftops("export", RUN_ID).code == 0
     assert (tmp_path / "kept.json").is_file()
     (tmp_path / "kept.json").unlink()
-    assert ftops("track", RUN_ID, "--to", "json").code == 0
+    assert ftops("export", RUN_ID, "--to", "json").code == 0
     assert (tmp_path / "kept.json").is_file()
 
 
 def test_a_job_file_without_tools_wants_the_option(home: Path, tmp_path: Path) -> None:
     add_run(home, write_job(tmp_path))
-    done = ftops("track", RUN_ID, "--json")
+    done = ftops("export", RUN_ID, "--json")
     assert done.code == 1
     assert done.error["message"] == f"the job file of {RUN_ID} names no tool under export"
     assert done.error["hint"] == "Name one: --to mlflow, tensorboard, wandb or json."
 
 
 def test_a_tool_that_nobody_knows_is_no_option(home: Path) -> None:
-    done = ftops("track", "x", "--to", "comet")
+    done = ftops("export", "x", "--to", "comet")
     assert done.code == 2
     assert "--to takes mlflow, tensorboard, wandb, json, not 'comet'" in done.err
 
@@ -91,7 +91,7 @@ def test_one_tool_that_fails_keeps_no_other_from_the_run(home: Path, tmp_path: P
     (tmp_path / "taken").touch()
     good = tmp_path / "good.json"
     done = ftops(
-        "track", RUN_ID, "--to", f"json={tmp_path}/taken/x", "--to", f"json={good}", "--json"
+        "export", RUN_ID, "--to", f"json={tmp_path}/taken/x", "--to", f"json={good}", "--json"
     )
     assert done.code == 1
     assert str(done.error["message"]).startswith("export: json: ")
@@ -100,7 +100,7 @@ def test_one_tool_that_fails_keeps_no_other_from_the_run(home: Path, tmp_path: P
 
 def test_a_run_that_goes_on_is_not_told(home: Path, tmp_path: Path) -> None:
     add_run(home, write_job(tmp_path), status=RunStatus.RUNNING)
-    done = ftops("track", RUN_ID, "--to", "json", "--json")
+    done = ftops("export", RUN_ID, "--to", "json", "--json")
     assert done.code == 1
     assert done.error["hint"] == f"`ftops follow {RUN_ID}` goes on with it."
 

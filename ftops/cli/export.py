@@ -1,4 +1,4 @@
-"""`ftops track`: runs that have ended, told to MLflow, TensorBoard, W&B or as JSON."""
+"""`ftops export`: runs that have ended, told to MLflow, TensorBoard, W&B or as JSON."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,13 +32,13 @@ Tools = Annotated[
 
 
 @command(
-    "track",
+    "export",
     examples=[
-        "ftops track news-topics --to mlflow",
-        "ftops track run-20261122-1407-k3f9 --to json=run.json --to tensorboard=runs",
+        "ftops export news-topics --to mlflow",
+        "ftops export run-20261122-1407-k3f9 --to json=run.json --to tensorboard=runs",
     ],
 )
-def track(out: Output, refs: Refs, tools: Tools = None) -> None:
+def export(out: Output, refs: Refs, tools: Tools = None) -> None:
     """Tell MLflow, TensorBoard, W&B or JSON of ended runs.
 
     Parameters, curves, figures, files and lineage go there; told again, a run is brought up to
