@@ -9,7 +9,7 @@ import pytest
 
 from ftops.data.summary import check_file
 from ftops.providers.registry import get_capabilities
-from ftops.spec.load import check_provider, load_job, resolve_data
+from ftops.spec.job_file import check_provider, load_job, resolve_data
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 JOB_FILES = sorted(CONFIGS.glob("*.yaml"))

@@ -28,8 +28,7 @@ from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowForma
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
 from ftops.runs.tokens import TokenCounter
-from ftops.spec.load import LoadedJob, resolve_data
-from ftops.spec.named_paths import list_code
+from ftops.spec.job_file import LoadedJob, list_code, resolve_data
 
 _SHOWN_CLASSES = 5
 

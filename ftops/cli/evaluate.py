@@ -28,9 +28,8 @@ from ftops.evaluation.requirements import raise_if_missed
 from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
 from ftops.records import Json
-from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.evaluation_options import read_evaluation_options
-from ftops.spec.named_paths import list_functions
+from ftops.spec.evaluate import EvaluateSpec, read_evaluation_options
+from ftops.spec.job_file import list_functions
 
 ModelRef = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model name, run id, job id or job name.")

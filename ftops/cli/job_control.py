@@ -17,7 +17,7 @@ from ftops.runs.context import RunContext
 from ftops.runs.observer import NullObserver
 from ftops.runs.open_run import cancel_job_file, cancel_run
 from ftops.runs.pause import make_too_late_error, pause_run, resume_run
-from ftops.spec.named_paths import list_code
+from ftops.spec.job_file import list_code
 
 
 @command("pause", examples=["ftops pause run-20261122-1407-k3f9"])

@@ -9,8 +9,7 @@ from ftops.providers.address import (
 )
 from ftops.providers.registry import PROVIDERS, get_capabilities
 from ftops.runs.plans import check_data_for_keys
-from ftops.spec.load import LoadedJob, check_addresses, check_provider, load_job
-from ftops.spec.named_paths import check_paths
+from ftops.spec.job_file import LoadedJob, check_addresses, check_paths, check_provider, load_job
 
 
 def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = False) -> LoadedJob:

@@ -43,9 +43,8 @@ from ftops.runs.commands import list_run_arguments
 from ftops.runs.context import RunContext
 from ftops.runs.observer import Observer
 from ftops.runs.open_run import drive, open_run
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob, list_code
 from ftops.spec.model import JobSpec
-from ftops.spec.named_paths import list_code
 
 OneJobFile = Annotated[
     Path | None, typer.Argument(metavar="[JOB.yaml]", help="The job file.", show_default=False)

@@ -28,7 +28,7 @@ from ftops.runs.context import RunContext
 from ftops.runs.observer import Observer
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
-from ftops.spec.named_paths import list_code
+from ftops.spec.job_file import list_code
 
 CreateContext = Callable[[ProviderSettings, Observer], RunContext]
 _LOUD_LEVELS = ("warn", "error")  # levels of events that get a line among those of other runs

@@ -35,7 +35,7 @@ from ftops.providers.trust import (
     make_approval,
 )
 from ftops.records import Json, ProviderSettings
-from ftops.spec.load import LoadedJob, list_providers, list_variables, resolve_data
+from ftops.spec.job_file import LoadedJob, list_providers, list_variables, resolve_data
 from ftops.spec.notify import hide_path
 
 Host = Annotated[

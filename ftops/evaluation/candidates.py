@@ -17,8 +17,8 @@ from ftops.evaluation.ways import Way, instruct
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
-from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
-from ftops.spec.entries import Entry
+from ftops.spec.evaluate import BaseCandidate, FewShotCandidate, OtherModel
+from ftops.spec.section import Entry
 
 OpenProvider = Callable[[ProviderSettings], Provider]
 _UNTRAINED = (

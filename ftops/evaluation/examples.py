@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ftops.data.baseline.nearest import Nearest
 from ftops.evaluation.ways import Way, say, to_chat
 from ftops.records import Message, Prompt, RowFormat
-from ftops.spec.candidates import FewShotCandidate
+from ftops.spec.evaluate import FewShotCandidate
 
 # Between examples where no stop sequence ends an answer; the answer to a question ends there, too.
 GAP = "\n\n###\n\n"

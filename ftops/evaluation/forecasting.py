@@ -21,7 +21,7 @@ from ftops.evaluation.ways import Way
 from ftops.inference.budget import CostEstimate, create_cost_estimator
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Sampling
-from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.stage_results import PreparedData
 
 _LATER = ("previous", "checkpoints")  # nobody knows before the run which models these are

@@ -8,7 +8,7 @@ from ftops.data.reading.options import ReadOptions, from_read
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.load import resolve_data
+from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 

@@ -16,8 +16,8 @@ from ftops.metrics.making import choose_metrics, make_metrics
 from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.requirement import Requirement, parse_requirement
-from ftops.spec.entries import Entry
 from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.section import Entry
 
 
 def score_interviews(

@@ -1,7 +1,7 @@
 """Looks, before anything is sent or paid, whether the tools that a job file names are there."""
 
 from ftops.exports.registry import TOOLS
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from ftops.spec.problems import Report
 
 

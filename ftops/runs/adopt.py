@@ -25,7 +25,7 @@ from ftops.runs.open_run import JOB_FILE, make_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import render_request
 from ftops.runs.states import STAGE_MOVES
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from ftops.spec.model import HyperparameterSpec
 from ftops.stage_results import PreparedData, PreparedFile
 

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from ftops.records import ProviderSettings, Run
-from ftops.spec.named_paths import ALLOW_OUTSIDE, leads_outside
+from ftops.spec.job_file import ALLOW_OUTSIDE, leads_outside
 
 
 def format_command(*words: str) -> str:

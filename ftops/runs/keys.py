@@ -12,7 +12,7 @@ from ftops.errors import DatasetError
 from ftops.files import measure_path
 from ftops.records import Json, RunId
 from ftops.runs.plans import find_plan
-from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.job_file import LoadedJob, resolve_data
 
 # No letters or digits that are mistaken for one another when read aloud at night.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"

@@ -34,7 +34,7 @@ from ftops.runs.runner import drive
 from ftops.runs.stages.results import FILENAME as RESULTS
 from ftops.runs.states import RUN_MOVES
 from ftops.runs.unanswered import record_job_end
-from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.job_file import LoadedJob, resolve_data
 
 __all__ = [
     "cancel_job_file",

@@ -6,7 +6,7 @@ from ftops.data.fixes.registry import KNOWN_STEPS
 from ftops.data.reading.options import from_read
 from ftops.data.secret_scan import check_for_keys
 from ftops.records import DataPlan
-from ftops.spec.load import LoadedJob, resolve_data
+from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec
 from ftops.spec.plan_file import read_plan
 

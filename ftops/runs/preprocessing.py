@@ -8,7 +8,7 @@ from ftops.data.reading.options import from_read
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
 from ftops.runs.plans import find_plan
-from ftops.spec.load import resolve_data
+from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 
 

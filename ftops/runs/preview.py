@@ -32,7 +32,7 @@ from ftops.runs.stages.prepare import (
     make_prepared,
 )
 from ftops.runs.tokens import TokenCounter
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from ftops.spec.model import JobSpec
 
 

@@ -10,7 +10,7 @@ from ftops.runs.keys import make_remote_name
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.stages.create import build_request
 from ftops.runs.stages.prepare import make_file
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from ftops.stage_results import Role
 
 

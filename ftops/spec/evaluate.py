@@ -1,18 +1,21 @@
 """What the tuned model is measured on, and what it is compared with: the section `evaluate`."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from ftops.errors import UsageError
 from ftops.metrics.choices import KNOWN
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
-from ftops.records import Json
-from ftops.spec.candidates import CANDIDATES, OtherModel
-from ftops.spec.entries import Entry, Flaw, Path, find_flaws, read_entries
+from ftops.records import Json, ProviderSettings
 from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
-from ftops.spec.problems import quoted
-from ftops.spec.section import Section, Wanted
+from ftops.spec.problems import Report, Source, quoted
+from ftops.spec.provider import Provider, settings_of
+from ftops.spec.reader import read_tree
+from ftops.spec.section import Entry, Flaw, Kind, Path, Section, Wanted, find_flaws, read_entries
+from ftops.spec.values import read_values
 from ftops.text import suggest_name
 
 MOST_ENTRIES = 32
@@ -233,3 +236,152 @@ def _name_candidate(entry: Entry) -> tuple[str, ...]:
 def _may_be(given: str, slug: str) -> bool:
     wanted = make_slug(given)
     return wanted == slug or wanted.startswith(f"{slug}_") or slug.startswith(f"{wanted}_")
+
+
+_UNTRAINED = (
+    "Ask it also where the base is a built-in size, which knows nothing before it is trained."
+)
+_Instructions = Annotated[str | None, Wanted("text of 1 to 20000 characters", "text")]
+_INSTRUCTIONS = (
+    "What it is told before each question, such as the labels to choose from: a system message"
+    " before a chat, a line before a text. The tuned model is not told."
+)
+
+
+class BaseCandidate(Section):
+    """The base model, as it is asked."""
+
+    LABEL: ClassVar[str] = "base"
+
+    allow_untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
+        False, description=_UNTRAINED
+    )
+    instructions: _Instructions = Field(
+        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
+    )
+
+
+class FewShotCandidate(Section):
+    """The base model with examples in the prompt."""
+
+    LABEL: ClassVar[str] = "few-shot"
+
+    examples: Annotated[int, Wanted("a whole number from 1 to 100", "number")] = Field(
+        ge=1, le=100, description="How many training rows stand in each prompt."
+    )
+    selection: Annotated[
+        Literal["random", "balanced", "nearest"],
+        Wanted("random, balanced or nearest", choices=("random", "balanced", "nearest")),
+    ] = Field(
+        "balanced",
+        description="Which rows: drawn by lot, drawn by lot from each class in turn, or those most"
+        " like the question (TF-IDF).",
+    )
+    seed: Annotated[int | None, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
+        None, ge=0, le=2_147_483_647, description="Draws other rows; `evaluate.seed` if left out."
+    )
+    allow_untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
+        False, description=_UNTRAINED
+    )
+    instructions: _Instructions = Field(
+        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
+    )
+
+
+class OtherModel(Section):
+    """Any model, at any provider."""
+
+    LABEL: ClassVar[str] = "model"
+
+    name: Annotated[str, Wanted("the name of a model")] = Field(
+        min_length=1, max_length=256, description="Name of the model."
+    )
+    provider: Annotated[
+        Provider | None, Wanted("the name of a provider, or a mapping with its type", "group")
+    ] = Field(None, description="Where it is asked; at the job's own provider if left out.")
+    instructions: _Instructions = Field(
+        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
+    )
+
+    @property
+    def settings(self) -> ProviderSettings | None:
+        """The provider as the other rooms know it; None for the job's own."""
+        return None if self.provider is None else settings_of(self.provider)
+
+
+CANDIDATES: Mapping[str, Kind] = {
+    "base": Kind("The model that was tuned, as it was before.", BaseCandidate),
+    "few-shot": Kind(
+        "The same, with training rows as examples in the prompt: a number, or a mapping.",
+        FewShotCandidate,
+        short="examples",
+        alone=False,
+    ),
+    "baseline": Kind("What costs nothing: naive Bayes, nearest neighbour, the majority."),
+    "previous": Kind("What the run of the same name before this one made."),
+    "checkpoints": Kind("The models that the job kept on its way."),
+    "model": Kind(
+        "Any other model: its name, or a mapping.", OtherModel, short="name", alone=False
+    ),
+}
+
+
+_TIGHT = re.compile(r"([a-z][a-z0-9_-]*)[:=](?=\S)")  # few-shot:5, as one types it in a shell
+_REQUIREMENT = re.compile(r"\s*([^<>=\s]+)\s*([<>=].*)")
+
+
+def read_evaluation_options(
+    against: Sequence[str],
+    metrics: Sequence[str],
+    require: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    more: Mapping[str, Json] | None = None,
+) -> EvaluateSpec:
+    """The section that the options amount to; UsageError that names the option.
+
+    `more` holds fields whose values are known to be right.
+    """
+    section: dict[str, Json] = dict(more or {})
+    if against:
+        section["against"] = [_read("--against", text, environ) for text in against]
+    if metrics:
+        section["metrics"] = [_read("--metric", text, environ) for text in metrics]
+    if require:
+        section["require"] = dict(_split(text) for text in require)
+    texts = {"against": against, "metrics": metrics, "require": require}
+    for flaw in find_evaluation_flaws(section):
+        raise UsageError(_say(flaw, texts), hint=flaw.suggestion or "Correct the option.")
+    return EvaluateSpec.model_validate(section)
+
+
+def _read(option: str, text: str, environ: Mapping[str, str]) -> Json:
+    """The text as the job file would be read, but that the blank after a colon may be missing."""
+    tight = _TIGHT.match(text)
+    spaced = f"{tight[1]}: {text[tight.end() :]}" if tight else text
+    source = Source(f"{option} {quoted(text)}", spaced, override=True)
+    report = Report()
+    root = read_tree(source, report)
+    value = read_values(root, environ, report).value if root is not None else None
+    if report.problems:
+        raise report.error()
+    return value
+
+
+def _split(text: str) -> tuple[str, Json]:
+    """`accuracy >= 0.85` as the name of a figure, and what is wanted of it."""
+    found = _REQUIREMENT.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            f"--require {quoted(text)}: a requirement compares a figure with a number",
+            hint='Write --require "accuracy >= 0.85".',
+        )
+    return found[1], found[2]
+
+
+def _say(flaw: Flaw, texts: Mapping[str, Sequence[str]]) -> str:
+    option = {"against": "--against", "metrics": "--metric", "require": "--require"}
+    name, place = str(flaw.path[0]), flaw.path[1] if len(flaw.path) > 1 else 0
+    given = texts[name]
+    shown = quoted(given[place]) if isinstance(place, int) and place < len(given) else str(place)
+    return f"{option[name]} {shown}: {flaw.message}"

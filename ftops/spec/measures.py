@@ -7,9 +7,8 @@ from pydantic import AfterValidator, Field
 
 from ftops.metrics.row_scorers import compile_pattern
 from ftops.records import ProviderSettings
-from ftops.spec.entries import Kind
 from ftops.spec.provider import Provider, settings_of
-from ftops.spec.section import Section, Wanted
+from ftops.spec.section import Kind, Section, Wanted
 
 WANTED_REQUIREMENT = Wanted('a comparison such as ">= 0.85" or "< 0.1"')
 

@@ -16,7 +16,7 @@ from ftops.records import Auto, Hyperparameters, Json, ProviderSettings
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.export import MAX_EXPORTS, ExportSpec
 from ftops.spec.notify import NotifySpec
-from ftops.spec.preparation import PrepareSpec
+from ftops.spec.prepare import PrepareSpec
 from ftops.spec.provider import Provider, settings_of
 from ftops.spec.section import Section, Wanted
 

@@ -10,14 +10,12 @@ from collections.abc import Iterator, Mapping
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.candidates import CANDIDATES
-from ftops.spec.entries import Kind
-from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.explain import SECTIONS
+from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
 from ftops.spec.export import EXPORT_SECTIONS
 from ftops.spec.measures import METRICS
 from ftops.spec.model import JobSpec
-from ftops.spec.section import Section, find_wanted
+from ftops.spec.section import Kind, Section, find_wanted
+from ftops.spec.validation import SECTIONS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
 _LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRICS}

@@ -1,10 +1,16 @@
 """What every section of the job file is made of."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
+
+from ftops.records import Json
+from ftops.spec.problems import quoted
+from ftops.spec.reader import resolve_plain
+from ftops.text import suggest_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +36,175 @@ class Section(BaseModel):
 def find_wanted(field: FieldInfo) -> Wanted:
     """What the field says its values must be."""
     return next(item for item in field.metadata if isinstance(item, Wanted))
+
+
+_FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+def suggest(wanted: Wanted, value: object, shown: str) -> str:
+    """What the user probably meant; empty when nobody can tell."""
+    if isinstance(value, str) and (suggestion := suggest_name(value, wanted.choices)):
+        return suggestion
+    if wanted.kind == "text" and isinstance(value, bool | int | float):
+        return f'put it in quotes: "{shown}"'
+    if wanted.kind == "flag" and isinstance(value, str) and value.lower() in _FLAGS:
+        return f"write {_FLAGS[value.lower()]}"
+    if wanted.kind in ("number", "flag") and isinstance(value, str):
+        plain = resolve_plain(value)
+        if not isinstance(plain, str) and plain is not None:
+            return f"write it without quotes: {value}"
+    return ""
+
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a word takes: nothing, a mapping (`section`), or the value of its field `short`.
+
+    `alone` words need nothing said about them.
+    """
+
+    description: str
+    section: type[Section] | None = None
+    short: str | None = None
+    alone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item that was understood; `settings` is None for a word that takes none."""
+
+    word: str
+    settings: Section | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with an item, and where in it; `at_key` when a name is the trouble."""
+
+    path: Path
+    message: str
+    suggestion: str = ""
+    at_key: bool = False
+
+
+def read_entry(value: Json, kinds: Mapping[str, Kind]) -> Entry | list[Flaw]:
+    """The item, or everything that is wrong with it."""
+    if isinstance(value, str):
+        return _read_word(value, kinds)
+    if not isinstance(value, dict) or not value:
+        return [Flaw((), f"a name, or `name: …`, is wanted here, not {_show(value)}")]
+    word = next(iter(value))
+    if word not in kinds:
+        return [Flaw((word,), f"unknown name {quoted(word)}", _guess(word, kinds), at_key=True)]
+    section = kinds[word].section
+    if len(value) > 1:
+        second = list(value)[1]
+        message = f"an item has one name, and {quoted(second)} is another"
+        return [Flaw((second,), message, "begin a new item with it: `- name`", at_key=True)]
+    if section is None:
+        message = f"{word} takes nothing after it"
+        return [Flaw((word,), message, f"write `{word}` alone")]
+    return _read_settings(word, value[word], kinds[word], section)
+
+
+def find_flaws(value: Json, kinds: Mapping[str, Kind]) -> Iterator[Flaw]:
+    """What is wrong in the whole list; nothing about what is no list."""
+    for number, item in enumerate(value if isinstance(value, list) else ()):
+        read = read_entry(item, kinds)
+        for flaw in read if isinstance(read, list) else ():
+            yield Flaw((number, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
+
+
+def read_entries(items: tuple[Json, ...], kinds: Mapping[str, Kind]) -> tuple[Entry, ...]:
+    """All items of a list in which `find_flaws` has found nothing; ValueError otherwise."""
+    entries = []
+    for item in items:
+        read = read_entry(item, kinds)
+        if isinstance(read, list):
+            raise ValueError(read[0].message)
+        entries.append(read)
+    return tuple(entries)
+
+
+def _read_word(word: str, kinds: Mapping[str, Kind]) -> Entry | list[Flaw]:
+    kind = kinds.get(word)
+    if kind is None:
+        return [Flaw((), f"unknown name {quoted(word)}", _guess(word, kinds))]
+    if not kind.alone:
+        wanted = _wanted(kind)
+        return [Flaw((), f"{word} needs something after it", f"write `{word}: …`: {wanted}")]
+    return Entry(word, kind.section() if kind.section else None)
+
+
+def _wanted(kind: Kind) -> str:
+    assert kind.section is not None
+    if kind.short:
+        return find_wanted(kind.section.model_fields[kind.short]).text
+    return "a mapping of " + ", ".join(kind.section.model_fields)
+
+
+def _read_settings(word: str, said: Json, kind: Kind, section: type[Section]) -> Entry | list[Flaw]:
+    if isinstance(said, dict):
+        given = said
+    elif said is None and kind.alone:
+        given = {}
+    elif kind.short is not None:
+        given = {kind.short: said}
+    else:
+        return [Flaw((word,), f"{word} must be {_wanted(kind)}, not {_show(said)}")]
+    try:
+        return Entry(word, section.model_validate(given))
+    except ValidationError as error:
+        spread = isinstance(said, dict)
+        where = {name: (word, name) if spread else (word,) for name in given}
+        return list(_explain(error, section, given, word, where))
+
+
+def _explain(
+    error: ValidationError,
+    section: type[Section],
+    given: Mapping[str, Json],
+    word: str,
+    where: Mapping[str, Path],
+) -> Iterator[Flaw]:
+    told: set[str] = set()
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(detail["loc"][0]) if detail["loc"] else ""
+        if name in told:
+            continue
+        told.add(name)
+        if detail["type"] == "missing" and len(detail["loc"]) == 1:
+            yield Flaw((word,), f"{word} lacks {name}", f"add `{name}: …`", at_key=True)
+        elif name not in section.model_fields:
+            known = f"known here: {', '.join(section.model_fields)}"
+            meant = suggest_name(name, section.model_fields, known)
+            yield Flaw(where.get(name, ()), f"unknown key {quoted(name)}", meant, at_key=True)
+        elif isinstance(given.get(name), dict):
+            inner = str(detail["loc"][-1])
+            message = f"{word}.{name} is not right: look at {quoted(inner)}"
+            path = (*where[name], inner)
+            yield Flaw(path, message, f"`{name}` is spelled as it is at the top level")
+        else:
+            wanted, value = find_wanted(section.model_fields[name]), given.get(name)
+            shown = _show(value)
+            message = f"{name} must be {wanted.text}, not {shown}"
+            yield Flaw(where.get(name, (word,)), message, suggest(wanted, value, shown))
+
+
+def _guess(word: str, kinds: Mapping[str, Kind]) -> str:
+    return suggest_name(word, kinds, f"known here: {', '.join(kinds)}")
+
+
+def _show(value: Json) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    return str(value)

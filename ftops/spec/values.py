@@ -4,15 +4,25 @@ On the way variables are filled in and every text is looked at: nothing that loo
 passes, whether it was written out, escaped, or came out of the environment.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ftops.records import Json
-from ftops.spec.interpolate import Uninterpolated, interpolate
 from ftops.spec.problems import Report, Source, Span, quoted
-from ftops.spec.reader import Broken, Entries, Items, Node, Scalar, find_control, resolve_plain
-from ftops.spec.secrets import find_secrets, is_secret_field
+from ftops.spec.reader import (
+    Broken,
+    Entries,
+    Items,
+    Node,
+    Scalar,
+    find_control,
+    read_tree,
+    resolve_plain,
+)
+from ftops.spec.secrets import find_secrets, is_secret_field, mask_secrets
+from ftops.text import find_nearest
 
 Path: TypeAlias = tuple[str | int, ...]
 _SECRET_REASON = "this looks like a secret; secrets never stand in a job file"
@@ -160,3 +170,130 @@ def _collection_shown(node: Node) -> str:
     if isinstance(node, Entries):
         return f"a mapping of {len(node.entries)}" if node.entries else "an empty mapping"
     return ""
+
+
+_PIECE = re.compile(
+    r"""\$\$\{                                   # an escaped opening
+      | \$\{ (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+             (?: :- (?P<default>[^}]*) )? \}     # a variable
+      | (?P<bad>\$\{)                            # an opening that leads nowhere
+    """,
+    re.VERBOSE,
+)
+
+
+class Uninterpolated(Exception):
+    """The text cannot be filled in; the message says why, `suggestion` what to do."""
+
+    def __init__(self, message: str, suggestion: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestion = suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A text with its variables replaced; `changed` when there were any.
+
+    `names` are the variables whose values were taken from the environment, each once.
+    """
+
+    text: str
+    changed: bool
+    names: tuple[str, ...] = ()
+
+
+def interpolate(text: str, environ: Mapping[str, str]) -> Filled:
+    """Replace the variables in `text`; Uninterpolated when one is not set or not well written."""
+    if "${" not in text:
+        return Filled(text, changed=False)
+    changed = False
+    names: dict[str, None] = {}
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal changed
+        if match["bad"]:
+            raise Uninterpolated(
+                "'${' begins a variable that is not well written",
+                "write ${NAME} or ${NAME:-default}, or $${ for a literal ${",
+            )
+        if match["name"] is None:
+            return "${"
+        changed = True
+        if environ.get(match["name"]):
+            names[match["name"]] = None
+        return _lookup(match["name"], match["default"], environ)
+
+    filled = _PIECE.sub(value, text)
+    return Filled(filled, changed, tuple(names))
+
+
+def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:
+    found = environ.get(name)
+    if default is not None:
+        return found or default
+    if found is None:
+        near = find_nearest(name, environ, strict=True)
+        meant = f"did you mean ${{{near}}}? Or " if near else ""
+        raise Uninterpolated(
+            f"the environment variable {name} is not set",
+            f"{meant}write ${{{name}:-…}} to give a default",
+        )
+    return found
+
+
+_MAX_KEYS = 8
+
+
+def apply_overrides(root: Entries, overrides: Sequence[str], report: Report) -> None:
+    """Put the overrides into the tree `root`; those that cannot be read become problems."""
+    for text in overrides:
+        _apply(root, text, report)
+
+
+def _apply(root: Entries, text: str, report: Report) -> None:
+    key_path, separator, value_text = text.partition("=")
+    keys = [key.strip() for key in key_path.split(".")]
+    shown = f"{key_path}{separator}***" if is_secret_field(keys[-1]) else text
+    source = Source(f"--set {_printable(mask_secrets(shown))}", value_text, override=True)
+    span = Span(source, 0, len(value_text))
+    if not separator or not all(keys) or len(keys) > _MAX_KEYS:
+        report.add(span, "an override is key=value or section.key=value")
+        return
+    before = len(report.problems)
+    report_secrets(source, report)
+    at = find_control(value_text)
+    if at is not None:
+        report.add(span, f"the value holds the control character U+{ord(value_text[at]):04X}")
+    if len(report.problems) > before:
+        _put(root, keys, Broken(span), report)
+        return
+    node = read_tree(source, report)
+    if node is None:
+        node = Broken(span) if len(report.problems) > before else Scalar("", True, span)
+    _put(root, keys, node, report)
+
+
+def _put(root: Entries, keys: list[str], node: Node, report: Report) -> None:
+    """Hang `node` at the path `keys`, making the mappings on the way."""
+    here = root
+    for depth, key in enumerate(keys[:-1], start=1):
+        key_span, child = here.entries.get(key, (node.span, None))
+        if child is None or (isinstance(child, Scalar) and child.plain and child.text == ""):
+            child = Entries(node.span)
+            here.entries[key] = (key_span, child)
+        if not isinstance(child, Entries):
+            kind = "a list" if isinstance(child, Items) else "a single value"
+            if not isinstance(child, Broken):
+                where = ".".join(keys[:depth])
+                message = f"{where} is {kind} in the job file, so it has no {keys[depth]!r}"
+                report.add(node.span, message, f"set {where} as a whole")
+            return
+        here = child
+    here.entries[keys[-1]] = (node.span, node)
+
+
+def _printable(text: str) -> str:
+    """`text` as one line that a terminal shows as it is, cut after 80 characters."""
+    line = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return line if len(line) <= 80 else line[:79] + "…"

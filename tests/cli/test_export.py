@@ -10,7 +10,7 @@ from ftops.clock import SystemClock
 from ftops.exports import registry
 from ftops.ledger.ledger import Ledger
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
-from ftops.spec.load import load_job
+from ftops.spec.job_file import load_job
 from tests.cli.running import ftops, write_job
 
 RUN_ID = RunId("run-20261122-1407-k3f9")

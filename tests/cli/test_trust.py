@@ -14,7 +14,7 @@ from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run, RunId, RunStatus, TunedModel
-from ftops.spec.load import load_job
+from ftops.spec.job_file import load_job
 from tests.cli.running import Answer, ftops, write_job, write_rows
 from tests.exports.runs import make_run
 

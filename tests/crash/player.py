@@ -34,7 +34,7 @@ from ftops.runs.checkup.remote import check_drivers, check_provider
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import cancel_job_file, drive, open_run
 from ftops.runs.states import ENDED
-from ftops.spec.load import LoadedJob, load_job
+from ftops.spec.job_file import LoadedJob, load_job
 from tests.crash import bugs
 from tests.crash.faulty import FaultyProvider
 from tests.crash.schedule import Action, Command, Fault, Schedule, Second

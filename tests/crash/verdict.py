@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftops.ledger.ledger import Ledger
 from ftops.records import Job, Run, RunStatus
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from tests.crash.faulty import FaultyProvider
 from tests.crash.schedule import Schedule
 from tests.fakes import FakeClock

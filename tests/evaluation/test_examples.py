@@ -11,7 +11,7 @@ from ftops.evaluation.examples import (
 )
 from ftops.evaluation.ways import Way
 from ftops.records import Message, RowFormat
-from ftops.spec.candidates import FewShotCandidate
+from ftops.spec.evaluate import FewShotCandidate
 
 ROWS = [
     *(Example(f"the team won match number {n}", "sports") for n in range(20)),

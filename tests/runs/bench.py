@@ -10,7 +10,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.records import JobEvent, Json, Run, Stage, StageRecord
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
-from ftops.spec.load import LoadedJob, load_job
+from ftops.spec.job_file import LoadedJob, load_job
 from tests.fakes import FakeClock
 from tests.runs.fake_provider import FakeProvider
 

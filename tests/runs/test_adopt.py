@@ -16,7 +16,7 @@ from ftops.errors import (
 from ftops.records import Job, JobRequest, ProviderSettings, Run, RunStatus, Stage
 from ftops.runs.adopt import adopt_job
 from ftops.runs.open_run import drive, open_run
-from ftops.spec.load import LoadedJob, load_job
+from ftops.spec.job_file import LoadedJob, load_job
 from tests.runs.bench import Bench, write_rows
 
 FAKE = ProviderSettings(type="fake")

@@ -16,7 +16,7 @@ from ftops.runs.context import RunContext
 from ftops.runs.export import export_now, list_export_targets
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from tests.runs.bench import Bench
 
 BOTH = ["mlflow", {"json": {"file": "out.json"}}]

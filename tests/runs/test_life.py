@@ -10,7 +10,7 @@ from ftops.errors import DatasetError, JobCancelled, JobFailed, RunError, Unreac
 from ftops.records import JobError, RowFormat, RunStatus, Stage
 from ftops.runs.context import get_run_folder
 from ftops.runs.open_run import drive, load_evaluation, load_results, open_run
-from ftops.spec.load import load_job
+from ftops.spec.job_file import load_job
 from tests.runs.bench import Bench, right_share, write_job, write_rows
 
 DONE = ["succeeded"] * 6

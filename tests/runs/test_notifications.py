@@ -15,7 +15,7 @@ from ftops.records import JobError, Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench, Recorder
 from tests.runs.test_watch import ActingClock

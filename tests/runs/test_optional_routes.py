@@ -11,7 +11,7 @@ from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import JobProtocol, Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from tests.job_server import JOBS, Server
 from tests.loopback import serve_loopback
 from tests.runs.bench import Bench, write_rows

@@ -11,7 +11,7 @@ from ftops.records import DataPlan, PlanStep, RunStatus, Stage
 from ftops.runs.keys import make_key
 from ftops.runs.open_run import load_evaluation
 from ftops.runs.preview import preview
-from ftops.spec.load import LoadedJob
+from ftops.spec.job_file import LoadedJob
 from ftops.spec.plan_file import render_plan
 from ftops.stage_results import PreparedData
 from tests.runs.bench import Bench, right_share, write_job

@@ -22,7 +22,7 @@ from ftops.runs.checkup.findings import CheckStatus
 from ftops.runs.checkup.remote import check_drivers, check_provider
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.pruning.selection import Criteria, select
-from ftops.spec.load import load_job
+from ftops.spec.job_file import load_job
 from tests.runs.bench import Bench
 from tests.runs.test_create import lose_the_listing
 

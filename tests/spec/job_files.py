@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import SpecError, UsageError
-from ftops.spec.load import LoadedJob, load_job
+from ftops.spec.job_file import LoadedJob, load_job
 
 MINIMAL = """\
 name: news-topics

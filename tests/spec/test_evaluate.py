@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import SpecError
+from ftops.errors import SpecError, UsageError
+from ftops.metrics.choices import KNOWN
 from ftops.records import Json
-from ftops.spec.candidates import BaseCandidate, FewShotCandidate, OtherModel
-from ftops.spec.evaluate import find_evaluation_flaws
-from ftops.spec.load import load_job
-from ftops.spec.measures import JudgeMetric, RegexMetric
+from ftops.spec.evaluate import (
+    BaseCandidate,
+    EvaluateSpec,
+    FewShotCandidate,
+    OtherModel,
+    find_evaluation_flaws,
+    read_evaluation_options,
+)
+from ftops.spec.job_file import load_job
+from ftops.spec.measures import METRICS, JudgeMetric, RegexMetric
 from ftops.spec.model import JobSpec
 from tests.spec.job_files import MINIMAL, load_text, write_job
 
@@ -207,3 +214,59 @@ def test_instructions_are_text_of_some_length(tmp_path: Path) -> None:
     assert base.settings == BaseCandidate(instructions="Answer with a number.")
     message = refuse(tmp_path, "against: [base: {instructions: ''}]")
     assert "instructions must be text of 1 to 20000 characters" in message
+
+
+def read_options(
+    against: tuple[str, ...] = (), metrics: tuple[str, ...] = (), require: tuple[str, ...] = ()
+) -> EvaluateSpec:
+    return read_evaluation_options(against, metrics, require, environ={})
+
+
+def test_options_say_what_the_section_says() -> None:
+    spec = read_options(
+        ("base", "few-shot: {examples: 3, selection: nearest}", "model: gpt-6-luna"),
+        ("f1", 'regex: "^[AB]$"'),
+        ("accuracy >= 0.85", "f1_over_base > 3%"),
+    )
+    assert [one.word for one in spec.candidates] == ["base", "few-shot", "model"]
+    assert spec.candidates[1].settings == FewShotCandidate(examples=3, selection="nearest")
+    assert [one.word for one in spec.measures] == ["f1", "regex"]
+    assert spec.requirements == {"accuracy": ">= 0.85", "f1_over_base": "> 3%"}
+
+
+def test_the_blank_after_a_colon_may_be_missing_as_a_shell_wants_no_quotes_then() -> None:
+    tight = read_options(("few-shot:3", "few-shot=4", "model:ft:ada:x"), ("regex:^[0-9]+:$",))
+    spaced = read_options(
+        ("few-shot: 3", "few-shot: 4", "model: ft:ada:x"), ('regex: "^[0-9]+:$"',)
+    )
+    assert (tight.candidates, tight.measures) == (spaced.candidates, spaced.measures)
+
+
+def test_without_options_the_defaults_hold() -> None:
+    assert read_options() == EvaluateSpec()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"against": ("bas",)}, "--against 'bas': unknown name 'bas'"),
+        ({"against": ("base", "few-shot")}, "--against 'few-shot': few-shot needs something"),
+        ({"metrics": ("acuracy",)}, "--metric 'acuracy': unknown name"),
+        ({"require": ("accuracy",)}, "--require 'accuracy': a requirement compares"),
+        ({"require": ("accuracy >= good",)}, "--require accuracy: accuracy must be a comparison"),
+    ],
+)
+def test_a_mistake_names_its_option(options: dict[str, tuple[str, ...]], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_options(**options)
+    assert told in caught.value.message
+
+
+def test_every_metric_that_there_is_can_be_named_with_the_settings_that_it_takes() -> None:
+    assert set(METRICS) == {*KNOWN, "judge"}
+    for name, settings in KNOWN.items():
+        section = METRICS[name].section
+        assert {one.name for one in settings} == set(section.model_fields if section else ()) - {
+            "name"
+        }
+        assert METRICS[name].alone == (not any(one.needed for one in settings))

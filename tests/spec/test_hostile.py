@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftops.errors import SpecError, UsageError
-from ftops.spec.load import LoadedJob, load_job
+from ftops.spec.job_file import LoadedJob, load_job
 from ftops.spec.reader import MAX_BYTES
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
 

@@ -16,7 +16,7 @@ from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
 from ftops.records import Json, Stage
 from ftops.runs.context import StageContext, StageResult
-from ftops.spec.load import resolve_data
+from ftops.spec.job_file import resolve_data
 from ftops.stage_results import PreparedData
 
 

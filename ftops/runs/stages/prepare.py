@@ -17,7 +17,7 @@ from ftops.runs.context import StageContext, StageResult
 from ftops.runs.estimate import Estimate, assume_epochs, check_limits
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.tokens import TokenCount, TokenCounter
-from ftops.spec.load import resolve_data
+from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData, PreparedFile, Role
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftops.errors import SpecError
 from ftops.records import Json
-from ftops.spec.named_paths import ALLOW_OUTSIDE, find_outside
+from ftops.spec.job_file import ALLOW_OUTSIDE, find_outside
 from ftops.spec.problems import Report, quoted
 from ftops.spec.reader import (
     Broken,
