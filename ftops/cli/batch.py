@@ -213,7 +213,7 @@ class _Progress:
 
 
 def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionResult]) -> None:
-    labels = work.target.find_labels()
+    labels = work.target.get_label_map()
     pairs = zip(work.questions, outcomes, strict=True)
     lines = [render_json_line(_make_line(one, outcome, labels)) for one, outcome in pairs]
     write_atomic(path, "".join(lines).encode(), mode=0o644)

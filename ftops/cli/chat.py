@@ -179,7 +179,7 @@ class _Conversation:
 
         At a terminal an error does not end the conversation.
         """
-        labels = partner.target.find_labels()
+        labels = partner.target.get_label_map()
         is_shown = self._out.mode is not Mode.JSON
         answer = ""
         try:

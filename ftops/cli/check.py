@@ -14,7 +14,7 @@ from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import AllowOutside, AllowPrivate, JobFile, Overrides
 from ftops.cli.output import Mode, Output
 from ftops.cli.trust import OutgoingData, collect_outgoing_data
-from ftops.data.plans.planner import open_planned, rehearse
+from ftops.data.plans.planner import dry_run, open_for_plan
 from ftops.data.prepare import prepare_row
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
@@ -214,12 +214,14 @@ def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
 
 
 def _describe_plan(path: Path, plan: DataPlan, options: ReadOptions) -> str:
-    outcome = rehearse(open_planned(path, options, plan), plan)
-    deeds = [
-        f"{deed.code} {f'({deed.check}) ' if deed.check else ''}{deed.count:,}"
-        for deed in outcome.changed
+    outcome = dry_run(open_for_plan(path, options, plan), plan)
+    fix_stats = [
+        f"{stats.code} {f'({stats.check}) ' if stats.check else ''}{stats.count:,}"
+        for stats in outcome.changed
     ]
-    return f"rows of {path.name} by {Path(plan.name).name}: {', '.join(deeds) or 'none changed'}"
+    return (
+        f"rows of {path.name} by {Path(plan.name).name}: {', '.join(fix_stats) or 'none changed'}"
+    )
 
 
 def _describe_change(source: RowFormat, target: RowFormat, job: LoadedJob) -> str:

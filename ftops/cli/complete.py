@@ -91,7 +91,7 @@ def complete(
             return
         (only,) = targets
         pieces = only.source.stream(only.name, only.make_prompt(text), choose_sampling(only))
-        labels = only.find_labels()
+        labels = only.get_label_map()
         answer = _show_pieces(out, only.name, pieces, live=not labels)
         document = describe_answer(only, answer)
         if labels:
@@ -197,7 +197,7 @@ def stream_all(asked: Sequence[tuple[TargetModel, Sampling]], text: str) -> list
                 answer += piece
         except FtopsError as error:
             return ModelResponse(target, answer, error=error)
-        labels = target.find_labels()
+        labels = target.get_label_map()
         return ModelResponse(target, answer, labels.get(answer.strip()), bool(labels))
 
     with ThreadPoolExecutor(len(asked), "ftops-ask") as pool:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.next_steps import find_plan
+from ftops.cli.data.next_steps import draft_plan
 from ftops.cli.data.options import (
     CompletionColumn,
     LayoutName,
@@ -20,8 +20,8 @@ from ftops.cli.data.options import (
 )
 from ftops.cli.output import Output
 from ftops.data.findings import format_rows
-from ftops.data.fixes.registry import KNOWN_STEPS
-from ftops.data.plans.planner import open_planned, pin_layout, write_prepared
+from ftops.data.fixes.registry import FIX_PARAMS
+from ftops.data.plans.planner import open_for_plan, pin_layout, write_prepared
 from ftops.data.reading.options import AUTO, ReadOptions, to_read
 from ftops.data.reading.source import open_source
 from ftops.data.summary import DataSummary, check_file
@@ -76,7 +76,7 @@ def init(
     A plan that `ftops data prepare` has left beside the data, or beside what it was split from,
     goes into the job file.
     """
-    plan = plan or find_plan(data_file)
+    plan = plan or draft_plan(data_file)
     options = ReadOptions(prompt=prompt, completion=completion, layout=layout or AUTO)
     options = options if plan else _find_layout(out, data_file, options)
     summary = _look(data_file, options, plan)
@@ -130,9 +130,9 @@ def _look(data_file: Path, options: ReadOptions, plan: Path | None) -> DataSumma
     if plan is None:
         return check_file(data_file, options)
     with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
-        steps = read_plan(plan, KNOWN_STEPS)
+        steps = read_plan(plan, FIX_PARAMS)
         rows = Path(folder) / "rows.jsonl"
-        write_prepared(open_planned(data_file, options, steps), steps, rows)
+        write_prepared(open_for_plan(data_file, options, steps), steps, rows)
         return check_file(rows)
 
 

@@ -33,7 +33,7 @@ from ftops.cli.run_view import render_stage_times, stage_document
 from ftops.cli.show import find_example_prompt
 from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
-from ftops.data.plans.inference import find_labels, find_question_steps
+from ftops.data.plans.inference import get_label_map, list_prompt_steps
 from ftops.ledger.ledger import Ledger
 from ftops.providers.address import KEY_VARIABLE, get_base_url
 from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat, Stage
@@ -257,7 +257,7 @@ def make_usage(
         stop=tuned.stop if tuned else None,
         system=_find_system(named),
         max_tokens=_find_max_tokens(named),
-        labels=dict(find_labels(named.plan)),
+        labels=dict(get_label_map(named.plan)),
         headers={} if is_local else _find_headers(settings, environ),
         notes=_list_notes(named),
     )
@@ -285,7 +285,7 @@ def _find_max_tokens(named: ResolvedModel) -> int:
 
 
 def _list_notes(named: ResolvedModel) -> tuple[str, ...]:
-    steps = find_question_steps(named.plan)
+    steps = list_prompt_steps(named.plan)
     if not steps:
         return ()
     return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ftops.cli.environment import open_ledger
 from ftops.cli.factory import find_provider_settings, get_default_provider, open_providers
 from ftops.cli.format import quote, render_path
-from ftops.data.plans.inference import find_labels, find_marks, prepare_question
+from ftops.data.plans.inference import get_label_map, get_separator_and_stop, prepare_prompt
 from ftops.errors import DatasetError, NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
@@ -149,9 +149,9 @@ class TargetModel:
         own = (tuned.stop,) if tuned and tuned.stop and not self.raw else ()
         return tuple(given or ()) or own
 
-    def find_labels(self) -> Mapping[str, str]:
+    def get_label_map(self) -> Mapping[str, str]:
         """What answers stand for, where numbers stand for labels."""
-        return find_labels(None if self.raw else self.named.plan)
+        return get_label_map(None if self.raw else self.named.plan)
 
     def find_system(self) -> str | None:
         """The system message of the rows."""
@@ -183,8 +183,8 @@ class TargetModel:
         plan = self.named.plan
         if plan is None or self.raw:
             return text
-        text = prepare_question(plan, text)
-        return text.removesuffix(find_marks(plan)[0]) if self.takes_chats else text
+        text = prepare_prompt(plan, text)
+        return text.removesuffix(get_separator_and_stop(plan)[0]) if self.takes_chats else text
 
     def _make_chat(self, messages: tuple[Message, ...]) -> Prompt:
         if not self.takes_chats:

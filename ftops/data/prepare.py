@@ -12,9 +12,9 @@ from typing import Protocol, cast
 import orjson
 
 from ftops.data.convert import make_chat
-from ftops.data.plans.inference import find_marks
-from ftops.data.plans.planner import open_planned, write_prepared
-from ftops.data.plans.runner import Treatment
+from ftops.data.plans.inference import get_separator_and_stop
+from ftops.data.plans.planner import open_for_plan, write_prepared
+from ftops.data.plans.runner import PlanRunner
 from ftops.data.reading.options import ReadOptions, from_read
 from ftops.data.rows import Row, RowErrors, read_rows
 from ftops.data.summary import DataSummary, Meter, Tally
@@ -59,7 +59,7 @@ class PrepareOptions(Protocol):
 
 def make_recipe(options: PrepareOptions, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
     """The recipe for rows of this format; separator and stop are those of the plan if given."""
-    separator, stop = find_marks(plan) if plan else (options.separator, options.stop)
+    separator, stop = get_separator_and_stop(plan) if plan else (options.separator, options.stop)
     return Recipe(
         format=row_format,
         separator=separator or "",
@@ -104,7 +104,7 @@ def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[Ro
         return
     between = target.with_name(f".{target.name}.planned.part")
     try:
-        write_prepared(open_planned(source, recipe.options, recipe.plan), recipe.plan, between)
+        write_prepared(open_for_plan(source, recipe.options, recipe.plan), recipe.plan, between)
         yield read_rows(between)
     finally:
         between.unlink(missing_ok=True)
@@ -117,14 +117,14 @@ def find_row_format(source: Path, options: ReadOptions, plan: DataPlan | None) -
     """
     if plan is None:
         return next(read_rows(source, options)).format
-    opened = open_planned(source, options, plan)
-    treatment = Treatment(plan, opened.name, opened.unit)
+    opened = open_for_plan(source, options, plan)
+    runner = PlanRunner(plan, opened.name, opened.unit)
     for batch in opened.batches():
-        portion = treatment.treat(batch)
-        if portion.places:
-            return portion.format
-    if treatment.bad.bad:
-        raise treatment.bad.error()
+        rows = runner.apply(batch)
+        if rows.places:
+            return rows.format
+    if runner.bad.bad:
+        raise runner.bad.error()
     raise DatasetError(f"{source}: the plan leaves no row")
 
 

@@ -8,8 +8,8 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from ftops.data.checks.pii import RULES_BY_KIND
-from ftops.data.plans.planner import open_planned
-from ftops.data.plans.runner import Treatment
+from ftops.data.plans.planner import open_for_plan
+from ftops.data.plans.runner import PlanRunner
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.screening.kinds import Kind, Place
@@ -71,15 +71,15 @@ def _list_rows(
             pair = row.format is RowFormat.COMPLETION
             yield row.line, _join([row.raw["prompt"], row.raw["completion"]] if pair else row.raw)
         return
-    source = open_planned(path, options, plan)
-    treatment = Treatment(plan, source.name, source.unit)
+    source = open_for_plan(path, options, plan)
+    runner = PlanRunner(plan, source.name, source.unit)
     for batch in source.batches():
-        portion = treatment.treat(batch)
-        rows: list[Json] = [*portion.raws]
-        if portion.format is RowFormat.COMPLETION:
-            pairs = zip(portion.prompts, portion.completions, strict=True)
-            rows = [[prompt, completion] for prompt, completion in pairs]
-        yield from zip(portion.places, map(_join, rows), strict=True)
+        rows = runner.apply(batch)
+        values: list[Json] = [*rows.raws]
+        if rows.format is RowFormat.COMPLETION:
+            pairs = zip(rows.prompts, rows.completions, strict=True)
+            values = [[prompt, completion] for prompt, completion in pairs]
+        yield from zip(rows.places, map(_join, values), strict=True)
 
 
 def _join(value: Json) -> str:

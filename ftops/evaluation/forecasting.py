@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.plans.inference import find_labels
+from ftops.data.plans.inference import get_label_map
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.candidates import (
     Candidate,
@@ -65,7 +65,7 @@ def foresee_evaluation(
     if named is None or resolve_data(job.path, named) is None:
         return None
     path, source = prepare_rows(job.spec, job.path, prepared, folder)
-    stop, labels = prepared.stop, find_labels(prepared.plan)
+    stop, labels = prepared.stop, get_label_map(prepared.plan)
     way = Way(prepared.get_request_format, prepared.separator, stop, labels)
     questions = read_questions(path, source, way, spec.max_rows, spec.seed)
     training = None if prepared.training.file_id else folder / prepared.training.filename

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.plans.inference import find_labels, find_marks
+from ftops.data.plans.inference import get_label_map, get_separator_and_stop
 from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.ways import Way
 from ftops.ledger.ledger import Ledger
@@ -37,9 +37,9 @@ def find_earlier_way(ledger: Ledger, tuned: TunedModel) -> Way:
     plan = find_kept_plan(ledger.get_stage(tuned.run_id, Stage.PREPARE).detail)
     separator, stop = tuned.separator, tuned.stop
     if plan is not None:
-        marked, ends = find_marks(plan)
+        marked, ends = get_separator_and_stop(plan)
         separator, stop = separator or marked, stop or ends
-    return Way(tuned.row_format, separator, stop, find_labels(plan))
+    return Way(tuned.row_format, separator, stop, get_label_map(plan))
 
 
 def find_training(home: Path, run: Run, prepared: PreparedData) -> Path | None:
@@ -60,7 +60,7 @@ def describe_run(run: Run, ledger: Ledger, home: Path) -> Subject | None:
             prepared.get_request_format,
             prepared.separator,
             prepared.stop,
-            find_labels(prepared.plan),
+            get_label_map(prepared.plan),
         )
     elif tuned is not None:
         way = find_earlier_way(ledger, tuned)

@@ -11,7 +11,7 @@ import orjson
 from ftops.errors import DatasetError
 from ftops.files import measure_path
 from ftops.records import Json, RunId
-from ftops.runs.plans import find_plan
+from ftops.runs.plans import draft_plan
 from ftops.spec.job_file import LoadedJob, resolve_data
 
 # No letters or digits that are mistaken for one another when read aloud at night.
@@ -54,7 +54,7 @@ def make_key(job: LoadedJob, account: str) -> str:
         "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
         "account": account,
     }
-    plan = find_plan(spec, job.path)
+    plan = draft_plan(spec, job.path)
     if plan is not None:
         parts["plan"] = plan.to_json()
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

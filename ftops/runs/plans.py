@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ftops.data.fixes.registry import KNOWN_STEPS
+from ftops.data.fixes.registry import FIX_PARAMS
 from ftops.data.reading.options import from_read
 from ftops.data.secret_scan import check_for_keys
 from ftops.records import DataPlan
@@ -11,17 +11,17 @@ from ftops.spec.model import JobSpec
 from ftops.spec.plan_file import read_plan
 
 
-def find_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
+def draft_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
     """The plan, read anew; None when the job file names none. SpecError with all its mistakes."""
     if spec.prepare.plan is None:
         return None
-    return read_plan(job_file.absolute().parent / spec.prepare.plan, KNOWN_STEPS)
+    return read_plan(job_file.absolute().parent / spec.prepare.plan, FIX_PARAMS)
 
 
 def check_data_for_keys(job: LoadedJob) -> None:
     """DatasetError when the first rows of a file that the job sends hold keys or tokens."""
     spec = job.spec
-    plan, options = find_plan(spec, job.path), from_read(spec.prepare.reading)
+    plan, options = draft_plan(spec, job.path), from_read(spec.prepare.reading)
     for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
         path = resolve_data(job.path, value) if value else None
         if path is not None:

@@ -7,7 +7,7 @@ from ftops.data.prepare import Recipe, find_row_format, make_recipe
 from ftops.data.reading.options import from_read
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
-from ftops.runs.plans import find_plan
+from ftops.runs.plans import draft_plan
 from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 
@@ -17,7 +17,7 @@ def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
 
     A provider that takes either shape gets the data in its own; preferences have only one.
     """
-    plan = find_plan(spec, job_file)
+    plan = draft_plan(spec, job_file)
     recipe = make_recipe(spec.prepare, _choose_format(spec, job_file, provider, plan), plan)
     if provider.capabilities.tools:
         return recipe

@@ -15,7 +15,7 @@ from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
 from ftops.data.diff import compare
 from ftops.data.leakage import find_leak
-from ftops.data.plans.runner import Outcome, apply_plan
+from ftops.data.plans.runner import PlanResult, apply_plan
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.split import Amount, Wish, divide, write_parts
@@ -68,7 +68,7 @@ def test_rows_that_look_the_same_are_duplicates(tmp_path: Path, rows: list[Any])
     assert outcome.rows == 12
 
 
-def carry_out(path: Path, step: PlanStep, folder: Path) -> Outcome:
+def carry_out(path: Path, step: PlanStep, folder: Path) -> PlanResult:
     with (folder / "out.jsonl").open("w+b") as stream:
         return apply_plan(open_source(path), DataPlan((step,), {}), stream)
 

@@ -9,7 +9,7 @@ import pytest
 from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
-from ftops.data.plans.planner import Wishes, find_plan, write_prepared
+from ftops.data.plans.planner import PlanOptions, draft_plan, write_prepared
 from ftops.data.plans.runner import show_record
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
@@ -29,7 +29,7 @@ def prepare(path: Path, plan: DataPlan | None = None) -> list[Any]:
     """The rows as `ftops data prepare --yes` writes them."""
     options, target = ReadOptions(), path.with_name("out.jsonl")
     if plan is None:
-        plan = find_plan(lambda: open_source(path, options), options, Wishes()).plan
+        plan = draft_plan(lambda: open_source(path, options), options, PlanOptions()).plan
     write_prepared(open_source(path, options), plan, target)
     return [orjson.loads(line) for line in target.read_bytes().splitlines()]
 
@@ -71,7 +71,7 @@ def test_a_key_of_unknown_meaning_is_left_out_when_it_is_named_alone(tmp_path: P
 def test_keys_that_describe_a_row_are_dropped_by_a_fix_that_names_them(tmp_path: Path) -> None:
     rows = [chat(f"Which bird {n}?", f"A wren, {n}.") | {"id": n, "Source": "a"} for n in range(12)]
     path = write_rows(tmp_path / "a.jsonl", rows)
-    plan = find_plan(lambda: open_source(path), ReadOptions(), Wishes()).plan
+    plan = draft_plan(lambda: open_source(path), ReadOptions(), PlanOptions()).plan
     assert plan.steps[0] == PlanStep("drop-extra-keys", {"keys": ["id", "Source"]})
     assert prepare(path)[2] == chat("Which bird 2?", "A wren, 2.")
     with_more = write_rows(tmp_path / "b.jsonl", [*rows, rows[0] | {"images": ["a.png"]}])
@@ -158,7 +158,7 @@ def test_a_column_of_numbers_is_offered_as_text_with_all_its_digits(
     assert found["not-text"].severity == "error"  # nothing is converted by itself
     assert found["number-column"].fix == "stringify-numbers"
     chosen = options or ReadOptions()
-    plan = find_plan(lambda: open_source(path, chosen), chosen, Wishes()).plan
+    plan = draft_plan(lambda: open_source(path, chosen), chosen, PlanOptions()).plan
     write_prepared(open_source(path, chosen), plan, tmp_path / "out.jsonl")
     rows = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert [row["completion"].strip() for row in rows] == NUMBERS

@@ -63,7 +63,7 @@ CHATS = st.fixed_dictionaries(
 def test_any_chat_is_a_row_or_a_reason(chat: dict[str, object]) -> None:
     sifted = Sifter().sift(Batch([chat], [1]))
     assert len(sifted.raws) + len(sifted.faults) == 1
-    WriteArguments({}).mend(chat)
+    WriteArguments({}).repair(chat)
     if not sifted.raws:
         assert sifted.faults[0].reason
         return

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.fixes.registry import KNOWN_STEPS
+from ftops.data.fixes.registry import FIX_PARAMS
 from ftops.errors import SpecError
 from ftops.records import DataPlan, PlanStep
 from ftops.spec.plan_file import read_plan, render_plan
@@ -31,11 +31,11 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = write(tmp_path, render_plan(PLAN))
-    plan = read_plan(path, KNOWN_STEPS)
+    plan = read_plan(path, FIX_PARAMS)
     assert plan == PLAN
     assert plan.name == str(path)
     assert render_plan(plan) == render_plan(PLAN)
-    empty = read_plan(write(tmp_path, render_plan(DataPlan())), KNOWN_STEPS)
+    empty = read_plan(write(tmp_path, render_plan(DataPlan())), FIX_PARAMS)
     assert empty == DataPlan()
 
 
@@ -50,12 +50,12 @@ def test_any_text_survives_the_file(tmp_path: Path, text: str) -> None:
             PlanStep("add-stop", {"stop": text, "instead_of": [text]}),
         )
     )
-    assert read_plan(write(tmp_path, render_plan(plan)), KNOWN_STEPS) == plan
+    assert read_plan(write(tmp_path, render_plan(plan)), FIX_PARAMS) == plan
 
 
 def test_a_plan_may_be_written_by_hand(tmp_path: Path) -> None:
     text = "version: 1\nsteps:\n- repair-json\n- add-stop: {stop: ' END'}\n- majority-vote:\n"
-    plan = read_plan(write(tmp_path, text), KNOWN_STEPS)
+    plan = read_plan(write(tmp_path, text), FIX_PARAMS)
     assert [step.code for step in plan.steps] == ["repair-json", "add-stop", "majority-vote"]
     assert plan.steps[1].values == {"stop": " END"}
 
@@ -88,7 +88,7 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str) -> None:
     with pytest.raises(SpecError) as caught:
-        read_plan(write(tmp_path, text), KNOWN_STEPS)
+        read_plan(write(tmp_path, text), FIX_PARAMS)
     assert f"train.plan.yaml:{WRONG[text]}" in caught.value.message
     assert "Mend the plan" in caught.value.hint
 
@@ -96,14 +96,14 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str) -> None
 def test_all_mistakes_are_told_at_once_and_the_nearest_fix_is_named(tmp_path: Path) -> None:
     text = "version: 1\nsteps:\n  - add-separater: {separator: x}\n  - majority-vote: {a: b}\n"
     with pytest.raises(SpecError) as caught:
-        read_plan(write(tmp_path, text), KNOWN_STEPS)
+        read_plan(write(tmp_path, text), FIX_PARAMS)
     assert "did you mean 'add-separator'?" in caught.value.message
     assert "unknown key 'a' in majority-vote" in caught.value.message
 
 
 def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file") as caught:
-        read_plan(tmp_path / "none.yaml", KNOWN_STEPS)
+        read_plan(tmp_path / "none.yaml", FIX_PARAMS)
     assert "ftops data prepare" in caught.value.hint
     with pytest.raises(SpecError, match="this is a folder, not a plan"):
-        read_plan(tmp_path, KNOWN_STEPS)
+        read_plan(tmp_path, FIX_PARAMS)

@@ -9,8 +9,8 @@ from rich.text import Text
 from ftops.cli.output import clean
 from ftops.data.findings import Finding, Severity
 from ftops.data.fixes.registry import FIXES
-from ftops.data.plans.planner import Found, Proposal, find_deed
-from ftops.data.plans.runner import Deed, Example
+from ftops.data.plans.planner import PlanDraft, Proposal, find_stats
+from ftops.data.plans.runner import FixExample, FixStats
 from ftops.records import Json
 
 _SHOWN_CHARACTERS = 72
@@ -18,17 +18,17 @@ _AROUND = 28
 _SHOWN_LEFT = 6
 
 
-def render_fix(deed: Deed, reasons: Sequence[str], unit: str) -> Iterator[RenderableType]:
+def render_fix(stats: FixStats, reasons: Sequence[str], unit: str) -> Iterator[RenderableType]:
     """One fix: what it does, to how many rows, and what becomes of the first ones."""
-    fix = FIXES[deed.code]
-    rows = "1 row" if deed.count == 1 else f"{deed.count:,} rows"
-    head = Text().append(deed.code, "bold").append(f"  {fix.TITLE}: {rows}")
-    if deed.check:
-        head.append(f" ({deed.check})")
+    fix = FIXES[stats.code]
+    rows = "1 row" if stats.count == 1 else f"{stats.count:,} rows"
+    head = Text().append(stats.code, "bold").append(f"  {fix.TITLE}: {rows}")
+    if stats.check:
+        head.append(f" ({stats.check})")
     yield head
     for reason in reasons:
         yield Text(f"    because   {clean(reason)}")
-    for example in deed.examples:
+    for example in stats.examples:
         before, after = show_change(example)
         yield Text(f"    {unit} {example.place}")
         yield Text(f"      before  {clean(before)}")
@@ -38,7 +38,7 @@ def render_fix(deed: Deed, reasons: Sequence[str], unit: str) -> Iterator[Render
             yield Text(f"      after   {clean(after)}")
 
 
-def show_change(example: Example) -> tuple[str, str | None]:
+def show_change(example: FixExample) -> tuple[str, str | None]:
     """Both texts around the first place where they differ."""
     before, after = example.before, example.after
     if after is None:
@@ -63,11 +63,11 @@ def _excerpt(text: str, at: int, whole: bool) -> str:
     return f'"{lead}{quoted[1:-1]}{tail}"'
 
 
-def find_reasons(proposals: Iterable[Proposal], deed: Deed) -> list[str]:
+def find_reasons(proposals: Iterable[Proposal], stats: FixStats) -> list[str]:
     """Why a fix was proposed."""
     reasons: dict[str, None] = {}
     for one in proposals:
-        if find_deed([deed], one) is not None:
+        if find_stats([stats], one) is not None:
             reasons.update(dict.fromkeys(one.reasons))
     return list(reasons)
 
@@ -81,18 +81,18 @@ def render_left(left: Sequence[Finding]) -> Iterator[RenderableType]:
         yield Text(f"  … and {len(left) - _SHOWN_LEFT} more; `ftops data check` tells all")
 
 
-def fix_to_json(deed: Deed, found: Found) -> Json:
+def fix_to_json(stats: FixStats, found: PlanDraft) -> Json:
     """One fix in the document of `ftops data prepare --json`."""
-    values = next((step.values for step in found.plan.steps if step.code == deed.code), {})
+    values = next((step.values for step in found.plan.steps if step.code == stats.code), {})
     return {
-        "code": deed.code,
-        "check": deed.check or None,
-        "title": FIXES[deed.code].TITLE,
-        "reasons": [*find_reasons(found.taken, deed)],
-        "rows": deed.count,
+        "code": stats.code,
+        "check": stats.check or None,
+        "title": FIXES[stats.code].TITLE,
+        "reasons": [*find_reasons(found.taken, stats)],
+        "rows": stats.count,
         "values": dict(values),
         "examples": [
-            {"place": one.place, "before": one.before, "after": one.after} for one in deed.examples
+            {"place": one.place, "before": one.before, "after": one.after} for one in stats.examples
         ],
     }
 

@@ -16,9 +16,9 @@ from ftops.cli.data.fixes import (
 from ftops.cli.data.next_steps import name_path, render_next
 from ftops.cli.output import Output, clean
 from ftops.data.findings import format_rows
-from ftops.data.plans.inference import find_labels, find_marks
-from ftops.data.plans.planner import Found
-from ftops.data.plans.runner import Deed, Outcome
+from ftops.data.plans.inference import get_label_map, get_separator_and_stop
+from ftops.data.plans.planner import PlanDraft
+from ftops.data.plans.runner import FixStats, PlanResult
 from ftops.data.reading.source import Source
 from ftops.records import DataPlan, Json
 
@@ -26,8 +26,8 @@ from ftops.records import DataPlan, Json
 def finish(
     out: Output,
     source: Source,
-    found: Found,
-    outcome: Outcome,
+    found: PlanDraft,
+    outcome: PlanResult,
     rows: Path | None,
     plan: Path | None,
     *,
@@ -37,7 +37,7 @@ def finish(
 
     `shown` says that the user has seen each fix already, when it was asked about.
     """
-    left = found.find_left(outcome.rows)
+    left = found.list_unresolved(outcome.rows)
     document: dict[str, Json] = {
         "file": source.name,
         "inferred": list(source.inferred),
@@ -46,7 +46,7 @@ def finish(
         "plan_file": str(plan) if plan else None,
         "task": found.verdict.task,
         "rows": outcome.rows,
-        "fixes": [fix_to_json(deed, found) for deed in outcome.changed],
+        "fixes": [fix_to_json(stats, found) for stats in outcome.changed],
         "left": left_to_json(left),
         "plan": found.plan.to_json(),
     }
@@ -75,30 +75,30 @@ def finish(
 
 
 def _render_deeds(
-    deeds: Sequence[Deed], found: Found, unit: str, shown: bool
+    fix_stats: Sequence[FixStats], found: PlanDraft, unit: str, shown: bool
 ) -> Iterator[RenderableType]:
-    if not deeds:
+    if not fix_stats:
         yield ""
         yield "Nothing needs to be mended."
-    for deed in () if shown else deeds:
+    for stats in () if shown else fix_stats:
         yield ""
-        yield from render_fix(deed, find_reasons(found.taken, deed), unit)
+        yield from render_fix(stats, find_reasons(found.taken, stats), unit)
 
 
-def _render_dry_run(outcome: Outcome) -> Iterator[RenderableType]:
+def _render_dry_run(outcome: PlanResult) -> Iterator[RenderableType]:
     yield f"{format_rows(outcome.rows)} would be written. Nothing was: this was a dry run."
     yield Text("Next: the same with --yes, or at a terminal, where each fix is a question.")
 
 
-def _render_written(outcome: Outcome, rows: Path, plan: Path) -> Iterator[RenderableType]:
+def _render_written(outcome: PlanResult, rows: Path, plan: Path) -> Iterator[RenderableType]:
     yield Text(f"{name_path(rows)} is written: {format_rows(outcome.rows)}.", "green")
     yield f"{name_path(plan)} repeats this with other data (--plan)."
 
 
 def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
     """What whoever asks the model has to do, and what does it for them."""
-    separator, stop = find_marks(plan)
-    labels = find_labels(plan)
+    separator, stop = get_separator_and_stop(plan)
+    labels = get_label_map(plan)
     wants = [f"end prompts with {separator!r}"] if separator else []
     wants += [f"stop at {stop!r}"] if stop else []
     wants += [f"read {len(labels)} numbers as labels"] if labels else []
@@ -108,7 +108,9 @@ def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
         yield "`ftops complete` does, when the job file names the plan; `ftops init` writes it so."
 
 
-def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, rows: Path) -> None:
+def finish_plan(
+    out: Output, source: Source, plan: DataPlan, outcome: PlanResult, rows: Path
+) -> None:
     """The end of a preparation that repeated a plan."""
     document: dict[str, Json] = {
         "file": source.name,
@@ -117,12 +119,12 @@ def finish_plan(out: Output, source: Source, plan: DataPlan, outcome: Outcome, r
         "out": str(rows),
         "plan_file": plan.name,
         "rows": outcome.rows,
-        "fixes": [{"code": deed.code, "rows": deed.count} for deed in outcome.deeds],
+        "fixes": [{"code": stats.code, "rows": stats.count} for stats in outcome.fix_stats],
     }
 
     def human() -> Iterator[RenderableType]:
-        for deed in outcome.changed:
-            yield from render_fix(deed, (), source.unit)
+        for stats in outcome.changed:
+            yield from render_fix(stats, (), source.unit)
         written = (
             f"{name_path(rows)} is written by {clean(plan.name)}: {format_rows(outcome.rows)}."
         )

@@ -56,13 +56,13 @@ def follow_baseline(
     training: Path, validation: Path, options: ReadOptions | None = None
 ) -> list[list[str]]:
     """After a baseline: the job file, which needs to know of the plan."""
-    plan = find_plan(training)
+    plan = draft_plan(training)
     named = ["--plan", name_path(plan)] if plan else []
     words = _init(name_path(training), options or ReadOptions())
     return [[*words, "--validation", name_path(validation), *named]]
 
 
-def find_plan(data: Path) -> Path | None:
+def draft_plan(data: Path) -> Path | None:
     """The plan beside a data file, or beside the one that it is the training part of."""
     whole = data.with_name(f"{data.stem.removesuffix(_SPLIT)}{data.suffix}")
     for path in (data, whole):

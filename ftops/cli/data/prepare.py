@@ -19,19 +19,19 @@ from ftops.cli.data.targets import Targets, check_targets, choose_targets
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Mode, NotConfirmed, Output
 from ftops.data.checks.registry import get_rules
-from ftops.data.fixes.registry import KNOWN_STEPS
+from ftops.data.fixes.registry import FIX_PARAMS
 from ftops.data.plans.planner import (
-    Ask,
+    ConfirmFix,
+    PlanOptions,
     Proposal,
-    Wishes,
     check_codes,
-    find_plan,
-    make_reopen,
-    open_planned,
-    rehearse,
+    draft_plan,
+    dry_run,
+    make_opener,
+    open_for_plan,
     write_prepared,
 )
-from ftops.data.plans.runner import Deed, Outcome
+from ftops.data.plans.runner import FixStats, PlanResult
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import Source
 from ftops.errors import DatasetError
@@ -110,7 +110,7 @@ def prepare(
     are left out; while some are marked fix, nothing is written.
     """
     options = reading.find_options()
-    wishes = replace(
+    plan_options = replace(
         make_wishes(target_name, task, only or (), skip or (), max_characters),
         private=private,
         redact=redact,
@@ -135,8 +135,8 @@ def prepare(
             if not ignore_marks:
                 source = open_held(path, file, options)
                 marked = honour_marks(out, source, file, marks, writing=writing)
-                wishes = replace(wishes, marked=marked)
-            _make(out, path, file, options, wishes, targets, yes=yes, asking=asking)
+                plan_options = replace(plan_options, marked=marked)
+            _make(out, path, file, options, plan_options, targets, yes=yes, asking=asking)
 
 
 def make_wishes(
@@ -145,12 +145,12 @@ def make_wishes(
     only: Sequence[str],
     skip: Sequence[str],
     most_characters: int | None,
-) -> Wishes:
+) -> PlanOptions:
     """What the options ask for; DatasetError when a code or a name is unknown."""
     rules = [rule.code for rule in get_rules()]
     check_codes(only, rules, "--only")
     check_codes(skip, rules, "--skip")
-    return Wishes(
+    return PlanOptions(
         target=parse_target(target_name),
         task=find_task(task),
         only=only,
@@ -175,32 +175,32 @@ def _make(
     path: Path,
     file: str,
     options: ReadOptions,
-    wishes: Wishes,
+    plan_options: PlanOptions,
     targets: Targets,
     *,
     yes: bool,
     asking: bool,
 ) -> None:
-    open_again = make_reopen(path, options)
+    open_path = make_opener(path, options)
 
-    def reopen() -> Source:
-        return name_source(open_again(), file)
+    def open_again() -> Source:
+        return name_source(open_path(), file)
 
-    source = reopen()
+    source = open_again()
     ask = None
     if asking and not yes:
         out.show(f"{source.name}: read as {', '.join(source.inferred)}")
         ask = make_question(out, source.unit)
-    found = find_plan(reopen, options, wishes, ask)
+    found = draft_plan(open_again, options, plan_options, ask)
     if yes or asking:
-        outcome = write_both(reopen(), found.plan, targets)
+        outcome = write_both(open_again(), found.plan, targets)
         finish(out, source, found, outcome, targets.rows, targets.plan, shown=ask is not None)
     else:
-        outcome = rehearse(reopen(), found.plan)
+        outcome = dry_run(open_again(), found.plan)
         finish(out, source, found, outcome, None, None, shown=False)
 
 
-def write_both(source: Source, plan: DataPlan, targets: Targets) -> Outcome:
+def write_both(source: Source, plan: DataPlan, targets: Targets) -> PlanResult:
     """Write the rows and the plan; neither appears when the rows cannot be written."""
     outcome = write_prepared(source, plan, targets.rows)
     write_atomic(targets.plan, render_plan(plan).encode(), mode=_MODE)
@@ -210,21 +210,21 @@ def write_both(source: Source, plan: DataPlan, targets: Targets) -> Outcome:
 def _repeat(
     out: Output, path: Path, file: str, options: ReadOptions, plan_file: Path, targets: Targets
 ) -> None:
-    plan = read_plan(plan_file, KNOWN_STEPS)
+    plan = read_plan(plan_file, FIX_PARAMS)
     if file != "-" and name_marks(Path(file)).is_file():
         out.info(f"{name_marks(Path(file))}: not looked at, since the plan says all")
-    source = name_source(open_planned(path, options, plan), file)
+    source = name_source(open_for_plan(path, options, plan), file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)
 
 
-def make_question(out: Output, unit: str) -> Ask:
+def make_question(out: Output, unit: str) -> ConfirmFix:
     """Shows a fix, and asks whether to take it."""
 
-    def ask(proposal: Proposal, deed: Deed) -> bool:
+    def ask(proposal: Proposal, stats: FixStats) -> bool:
         """Whether to do it; what the user has asked for already is shown only."""
         out.show("")
-        for line in render_fix(deed, proposal.reasons, unit):
+        for line in render_fix(stats, proposal.reasons, unit):
             out.show(line)
         if proposal.wanted:
             return True

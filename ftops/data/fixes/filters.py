@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import ClassVar
 
-from ftops.data.fixes.fix import LEFT_OUT, Choice, Hashes, Portion, RowFilter, Value
+from ftops.data.fixes.fix import DROPPED, DatasetFilter, FixBatch, FixParam, RowFilter, RowHashes
 from ftops.data.row_hash import raw_id
 from ftops.data.rows import Row
 from ftops.records import Json, RowFormat
@@ -21,23 +21,23 @@ class DropLongRows(RowFilter):
     CODE = "drop-long-rows"
     TITLE = "leave out rows that are too long"
     ABOUT = "Rows of more characters than the number given, prompt and completion together."
-    VALUES: ClassVar = {"characters": Value("number", "the most that a row may have")}
+    PARAMS: ClassVar = {"characters": FixParam("number", "the most that a row may have")}
 
-    def find_kept(self, portion: Portion) -> Sequence[bool] | None:
+    def find_kept_rows(self, rows: FixBatch) -> Sequence[bool] | None:
         most = self.number("characters")
-        if portion.format is RowFormat.COMPLETION:
-            pairs = zip(portion.prompts, portion.completions, strict=True)
+        if rows.format is RowFormat.COMPLETION:
+            pairs = zip(rows.prompts, rows.completions, strict=True)
             kept = [len(prompt) + len(completion) <= most for prompt, completion in pairs]
         else:
-            rows = map(Row, portion.places, [portion.format] * len(portion.raws), portion.raws)
+            singles = map(Row, rows.places, [rows.format] * len(rows.raws), rows.raws)
             kept = [
                 sum(len(answer_text(one)) for one in row.messages) + len(row.other) <= most
-                for row in rows
+                for row in singles
             ]
         return None if all(kept) else kept
 
 
-class Vote(Choice):
+class MajorityVote(DatasetFilter):
     CODE = "majority-vote"
     TITLE = "keep the completion that most rows of a prompt have"
     ABOUT = (
@@ -45,12 +45,12 @@ class Vote(Choice):
         " as frequent, those of the one that stands first. Proposed for classification only:"
         " elsewhere variety may be meant."
     )
-    QUESTIONS = True
+    NEEDS_PROMPTS = True
 
-    def choose(self, hashes: Hashes) -> int:
+    def drop_rows(self, hashes: RowHashes) -> int:
         rows, questions = hashes.rows, hashes.questions
         count = 0
-        for mask in split_by_value(questions):
+        for mask in iter_value_masks(questions):
             first: dict[int, int] = {}
             several: set[int] = set()
             for question, row in zip(compress(questions, mask), compress(rows, mask), strict=True):
@@ -62,7 +62,7 @@ class Vote(Choice):
         return count
 
 
-def _count_votes(hashes: Hashes, several: set[int], mask: bytes) -> int:
+def _count_votes(hashes: RowHashes, several: set[int], mask: bytes) -> int:
     votes: dict[int, dict[int, int]] = {}
     for number in _find(hashes.questions, several, mask):
         given = votes.setdefault(hashes.questions[number], {})
@@ -73,7 +73,7 @@ def _count_votes(hashes: Hashes, several: set[int], mask: bytes) -> int:
     count = 0
     for number in _find(hashes.questions, several, mask):
         if hashes.rows[number] != winners[hashes.questions[number]]:
-            hashes.leave_out(number)
+            hashes.drop(number)
             count += 1
     return count
 
@@ -84,7 +84,7 @@ def _find(questions: "array[int]", several: set[int], mask: bytes) -> Iterator[i
             yield number
 
 
-class DropDuplicates(Choice):
+class DropDuplicates(DatasetFilter):
     CODE = "drop-duplicates"
     TITLE = "keep the first of equal rows"
     ABOUT = (
@@ -92,24 +92,24 @@ class DropDuplicates(Choice):
         " as one code point and as two; nothing is rewritten."
     )
 
-    def choose(self, hashes: Hashes) -> int:
+    def drop_rows(self, hashes: RowHashes) -> int:
         rows = hashes.rows
         count = 0
-        for mask in split_by_value(rows):
+        for mask in iter_value_masks(rows):
             if len(set(compress(rows, mask))) == mask.count(1):
                 continue
             seen: set[int] = set()
             for number in compress(range(len(rows)), mask):
                 row = rows[number]
                 if row in seen:
-                    hashes.leave_out(number)
+                    hashes.drop(number)
                     count += 1
-                elif row != LEFT_OUT:
+                elif row != DROPPED:
                     seen.add(row)
         return count
 
 
-def split_by_value(values: "array[int]") -> Iterator[bytes]:
+def iter_value_masks(values: "array[int]") -> Iterator[bytes]:
     """Masks that choose each value once, equal ones together, so that a set of a part is small."""
     parts = 1
     while parts < _MOST_PARTS and parts * _PART < len(values):
@@ -130,21 +130,21 @@ class DropMarked(RowFilter):
         " they are left out of other data, too, wherever they stand in it, and once they are edited"
         f" they stay. A plan names {MOST_MARKED:,} at most. It is done without a question."
     )
-    VALUES: ClassVar = {"rows": Value("texts", "the ids of the rows, as in the file of marks")}
+    PARAMS: ClassVar = {"rows": FixParam("texts", "the ids of the rows, as in the file of marks")}
 
     def __init__(self, values: Mapping[str, Json]) -> None:
         super().__init__(values)
         self._dropped = frozenset(self.texts("rows"))
 
-    def find_kept(self, portion: Portion) -> Sequence[bool] | None:
-        kept = [name not in self._dropped for name in name_rows(portion)]
+    def find_kept_rows(self, rows: FixBatch) -> Sequence[bool] | None:
+        kept = [name not in self._dropped for name in list_row_ids(rows)]
         return None if all(kept) else kept
 
 
-def name_rows(portion: Portion) -> Sequence[str]:
+def list_row_ids(rows: FixBatch) -> Sequence[str]:
     """The id of each row."""
-    raws: Sequence[JsonObject] = portion.raws
-    if portion.format is RowFormat.COMPLETION:
-        pairs = zip(portion.prompts, portion.completions, strict=True)
+    raws: Sequence[JsonObject] = rows.raws
+    if rows.format is RowFormat.COMPLETION:
+        pairs = zip(rows.prompts, rows.completions, strict=True)
         raws = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
     return list(map(raw_id, raws))

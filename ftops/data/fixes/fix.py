@@ -16,24 +16,24 @@ from ftops.data.reading.batch import Fault
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 
-Kind: TypeAlias = Literal["text", "texts", "labels", "number"]
+ParamKind: TypeAlias = Literal["text", "texts", "labels", "number"]
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class FixParam:
     """A value that a fix takes: `texts` is a list of them, `labels` a mapping of text to text.
 
     `of` holds the texts that may stand in a list; without it any may.
     """
 
-    kind: Kind
+    kind: ParamKind
     about: str
     required: bool = True
     of: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class Portion:
+class FixBatch:
     """Good rows of one shape on their way; of pairs, `prompts` and `completions` are what counts.
 
     `refused` are rows that a fix can do nothing with, though it was to: the whole fails with them.
@@ -65,7 +65,7 @@ class Fix(ABC):
     CODE: ClassVar[str]
     TITLE: ClassVar[str]
     ABOUT: ClassVar[str]
-    VALUES: ClassVar[Mapping[str, Value]] = {}
+    PARAMS: ClassVar[Mapping[str, FixParam]] = {}
 
     def __init__(self, values: Mapping[str, Json]) -> None:
         self.values = values
@@ -93,44 +93,44 @@ class RecordFix(Fix):
     CODES: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         """A record to look at again; None when this one cannot be mended for certain."""
 
 
 class TextFix(Fix):
     """Changes texts of pairs; `EVERY` also those of chats and preferences, by `change`."""
 
-    EVERY: ClassVar[bool] = False
+    ALL_FORMATS: ClassVar[bool] = False
 
     @abstractmethod
-    def apply(self, portion: Portion) -> None:
+    def apply(self, rows: FixBatch) -> None:
         """Put new lists in the place of those that change."""
 
     def change(self, text: str) -> str:
         """What becomes of any one text; only asked where `EVERY` is set."""
         return text
 
-    def change_question(self, text: str) -> str:
+    def prepare_prompt(self, text: str) -> str:
         """What becomes of a prompt that a model is asked, which has learned of rows so fixed."""
-        portion = Portion(RowFormat.COMPLETION, (0,), (), (text,), ("",))
-        self.apply(portion)
-        return portion.prompts[0]
+        rows = FixBatch(RowFormat.COMPLETION, (0,), (), (text,), ("",))
+        self.apply(rows)
+        return rows.prompts[0]
 
 
 class RowFilter(Fix):
     """Leaves single rows out."""
 
     @abstractmethod
-    def find_kept(self, portion: Portion) -> Sequence[bool] | None:
+    def find_kept_rows(self, rows: FixBatch) -> Sequence[bool] | None:
         """A flag for each row, or None when all stay."""
 
 
-LEFT_OUT = -1  # no hash is -1
+DROPPED = -1  # no hash is -1
 _SHOWN = 2
 
 
 @dataclass(slots=True)
-class Hashes:
+class RowHashes:
     """A 64-bit number for each row, the same for equal rows, and one for what is asked in it.
 
     A row that is left out has `LEFT_OUT` for its number. `questions` is empty where nobody wants
@@ -141,18 +141,18 @@ class Hashes:
     questions: "array[int]" = field(default_factory=lambda: array("q"))
     first: list[int] = field(default_factory=list)  # the first rows that were left out last
 
-    def leave_out(self, row: int) -> None:
+    def drop(self, row: int) -> None:
         """Leave the row with that number, from 0, out."""
-        self.rows[row] = LEFT_OUT
+        self.rows[row] = DROPPED
         if len(self.first) < _SHOWN or row < self.first[-1]:
             self.first = sorted([*self.first, row])[:_SHOWN]
 
 
-class Choice(Fix):
+class DatasetFilter(Fix):
     """Leaves rows out that only all rows together tell."""
 
-    QUESTIONS: ClassVar[bool] = False  # whether it wants `Hashes.questions`
+    NEEDS_PROMPTS: ClassVar[bool] = False  # whether it wants `Hashes.questions`
 
     @abstractmethod
-    def choose(self, hashes: Hashes) -> int:
+    def drop_rows(self, hashes: RowHashes) -> int:
         """Leave rows out; how many."""

@@ -6,7 +6,7 @@ from typing import ClassVar, cast
 
 import orjson
 
-from ftops.data.fixes.fix import Fix, RecordFix, Value
+from ftops.data.fixes.fix import Fix, FixParam, RecordFix
 from ftops.data.keys import is_metadata, list_keys, without_keys
 from ftops.data.reading.json_text import BOOLEAN, NUMBER, WHOLE_NUMBER, write_value
 from ftops.records import Json
@@ -15,7 +15,7 @@ from ftops.rows.json_values import count_strings
 from ftops.rows.tools import TOOL_KEYS
 
 
-class MendJson(RecordFix):
+class RepairJson(RecordFix):
     CODE = "repair-json"
     TITLE = "mend what is nearly JSON"
     ABOUT = (
@@ -24,11 +24,11 @@ class MendJson(RecordFix):
     )
     CODES = ("not-json",)
 
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         if not isinstance(record, bytes):
             return None
         try:
-            return mend_json(record.decode("utf-8"))
+            return repair_json(record.decode("utf-8"))
         except UnicodeDecodeError:
             return None
 
@@ -39,7 +39,7 @@ class RenameKeys(RecordFix):
     ABOUT = "Keys that are `prompt` and `completion` but for case and outer blanks become these."
     CODES = ("missing-key",)
 
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         if not isinstance(record, dict):
             return None
         names = [str(key).strip().lower() for key in record]
@@ -59,13 +59,13 @@ class WriteNumbers(RecordFix):
         " as a floating point number too large for its digits stays refused."
     )
     CODES = ("not-text",)
-    VALUES: ClassVar = {
-        "kinds": Value(
+    PARAMS: ClassVar = {
+        "kinds": FixParam(
             "texts", "what is written beside whole numbers", required=False, of=(NUMBER, BOOLEAN)
         )
     }
 
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         if not isinstance(record, dict):
             return None
         kinds = {WHOLE_NUMBER, *self.texts("kinds")}
@@ -84,7 +84,7 @@ class WriteArguments(RecordFix):
     )
     CODES = ("bad-call",)
 
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         too_deep = count_strings(record) is None
         return None if too_deep else _write_arguments(cast(Json, record))
 
@@ -111,9 +111,9 @@ class DropExtraKeys(RecordFix):
         " names it, and never otherwise. Without names it is about all that only describe."
     )
     CODES = ("extra-key", "unknown-key", "unsupported-key")
-    VALUES: ClassVar = {"keys": Value("texts", "the keys that are left out", required=False)}
+    PARAMS: ClassVar = {"keys": FixParam("texts", "the keys that are left out", required=False)}
 
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         if not isinstance(record, dict):
             return None
         names = self.texts("keys") or filter(is_metadata, list_keys(record))
@@ -126,7 +126,7 @@ class RemoveNul(RecordFix):
     ABOUT = "No text needs it, and many programs cut text there."
     CODES = ("nul-character",)
 
-    def mend(self, record: object) -> object | None:
+    def repair(self, record: object) -> object | None:
         return _without_nul(record)
 
 
@@ -149,7 +149,7 @@ class DropBadRows(Fix):
         "Leaves out the rows that fail the named checks, each check its own choice. A row that"
         " fails another one still stops the preparation."
     )
-    VALUES: ClassVar = {"codes": Value("texts", "the checks whose rows are left out")}
+    PARAMS: ClassVar = {"codes": FixParam("texts", "the checks whose rows are left out")}
 
 
 _MOST_CHARACTERS = 1 << 20
@@ -168,7 +168,7 @@ _WORDS = {"true", "false", "null"}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-def mend_json(text: str) -> object | None:
+def repair_json(text: str) -> object | None:
     """The value that `text` was meant to be; None when that is not certain."""
     if len(text) > _MOST_CHARACTERS:
         return None

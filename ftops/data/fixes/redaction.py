@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 
 from ftops.data.batch_parser import SEAM
 from ftops.data.checks.pii import RULES_BY_KIND
-from ftops.data.fixes.fix import Portion, TextFix, Value
+from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
 from ftops.data.reading.batch import Fault
 from ftops.data.screening.kinds import Kind
 from ftops.records import Json, RowFormat
@@ -56,27 +56,27 @@ class Redact(TextFix):
         " time, so it is proposed with `--private`, and done without a question, for every kind,"
         " with `--redact`. What is shown of rows then has the first characters of each find only."
     )
-    VALUES: ClassVar = {
-        "codes": Value("texts", "the checks of which the finds are replaced", of=tuple(REDACTED))
+    PARAMS: ClassVar = {
+        "codes": FixParam("texts", "the checks of which the finds are replaced", of=tuple(REDACTED))
     }
-    EVERY = True
+    ALL_FORMATS = True
 
     def __init__(self, values: Mapping[str, Json]) -> None:
         super().__init__(values)
         self._codes = {REDACTED[code]: code for code in self.texts("codes")}
 
-    def apply(self, portion: Portion) -> None:
-        self.redact(portion)
+    def apply(self, rows: FixBatch) -> None:
+        self.redact(rows)
 
     def change(self, text: str) -> str:
         clean = self._look([text]).get(text)
         return clean.text if clean else text
 
-    def redact(self, portion: Portion) -> tuple[list[Replaced], list[Fault]]:
+    def redact(self, rows: FixBatch) -> tuple[list[Replaced], list[Fault]]:
         """What was replaced, row by row; rows that are none any more leave the portion."""
-        if portion.format is RowFormat.COMPLETION:
-            return list(self._redact_pairs(portion)), []
-        return self._redact_raws(portion)
+        if rows.format is RowFormat.COMPLETION:
+            return list(self._redact_pairs(rows)), []
+        return self._redact_raws(rows)
 
     def _look(self, texts: Sequence[str], *, json: bool = False) -> dict[str, _Clean]:
         """Those texts in which something is found; all are searched at once, as most hold nothing.
@@ -106,16 +106,16 @@ class Redact(TextFix):
             for text, ordered in kinds.items()
         }
 
-    def _redact_pairs(self, portion: Portion) -> Iterator[Replaced]:
-        columns = portion.prompts, portion.completions
+    def _redact_pairs(self, rows: FixBatch) -> Iterator[Replaced]:
+        columns = rows.prompts, rows.completions
         found = [self._look(texts) for texts in columns]
         if not any(found):
             return
-        portion.prompts, portion.completions = (
+        rows.prompts, rows.completions = (
             [clean[text].text if text in clean else text for text in texts]
             for texts, clean in zip(columns, found, strict=True)
         )
-        for place, *row in zip(portion.places, *columns, strict=True):
+        for place, *row in zip(rows.places, *columns, strict=True):
             told: set[str] = set()
             for text, clean in zip(row, found, strict=True):
                 if text not in clean:
@@ -125,9 +125,9 @@ class Redact(TextFix):
                         yield Replaced(place, code, text, clean[text].text)
                 told.update(clean[text].codes)
 
-    def _redact_raws(self, portion: Portion) -> tuple[list[Replaced], list[Fault]]:
-        texts = list(map(list_texts, portion.raws))
-        calls = list(map(list_arguments, portion.raws))
+    def _redact_raws(self, rows: FixBatch) -> tuple[list[Replaced], list[Fault]]:
+        texts = list(map(list_texts, rows.raws))
+        calls = list(map(list_arguments, rows.raws))
         found = self._look([text for row in texts for text in row])
         called = self._look([text for row in calls for text in row], json=True)
         if not found and not called:
@@ -135,7 +135,7 @@ class Redact(TextFix):
         raws: list[JsonObject] = []
         replaced: list[Replaced] = []
         faults: dict[int, Fault] = {}
-        for place, raw, held, asked in zip(portion.places, portion.raws, texts, calls, strict=True):
+        for place, raw, held, asked in zip(rows.places, rows.raws, texts, calls, strict=True):
             codes = _list_codes([(found, held), (called, asked)])
             new = _change(raw, found, called) if codes else raw
             raws.append(new)
@@ -145,9 +145,9 @@ class Redact(TextFix):
                     check_format(new)
             except InvalidRow as error:
                 faults[place] = Fault(place, error.code, f"{error}, redacted", record=new)
-        portion.raws = raws
+        rows.raws = raws
         if faults:
-            portion.keep([place not in faults for place in portion.places])
+            rows.keep([place not in faults for place in rows.places])
         return replaced, list(faults.values())
 
 

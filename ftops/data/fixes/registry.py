@@ -6,14 +6,14 @@ A new fix is a class of one of the four kinds, and its line here.
 from collections.abc import Mapping
 
 from ftops.data.checks.registry import get_rules
-from ftops.data.fixes.filters import DropDuplicates, DropLongRows, DropMarked, Vote
+from ftops.data.fixes.filters import DropDuplicates, DropLongRows, DropMarked, MajorityVote
 from ftops.data.fixes.fix import Fix, RecordFix
 from ftops.data.fixes.records import (
     DropBadRows,
     DropExtraKeys,
-    MendJson,
     RemoveNul,
     RenameKeys,
+    RepairJson,
     WriteArguments,
     WriteNumbers,
 )
@@ -22,30 +22,30 @@ from ftops.data.fixes.texts import (
     AddLeadingBlank,
     AddSeparator,
     AddStop,
-    LabelMap,
+    EncodeLabels,
+    FixMojibake,
     LowerCompletions,
     LowerPrompts,
-    MendMojibake,
+    NormalizeLabels,
     RemoveCompletionPrefix,
     RemovePromptPrefix,
     ReplaceSeparator,
     ReplaceStop,
     StripPromptEnd,
-    UnifyLabels,
     UnifyNewlines,
 )
 
 FIXES: Mapping[str, type[Fix]] = {
     fix.CODE: fix
     for fix in (
-        MendJson, RenameKeys, WriteNumbers, WriteArguments, DropExtraKeys, RemoveNul, DropMarked,
-        MendMojibake, UnifyNewlines, Redact, DropBadRows,
+        RepairJson, RenameKeys, WriteNumbers, WriteArguments, DropExtraKeys, RemoveNul, DropMarked,
+        FixMojibake, UnifyNewlines, Redact, DropBadRows,
         StripPromptEnd, RemovePromptPrefix, LowerPrompts, RemoveCompletionPrefix, LowerCompletions,
-        UnifyLabels, LabelMap, ReplaceSeparator, AddSeparator, ReplaceStop, AddStop,
-        AddLeadingBlank, DropLongRows, Vote, DropDuplicates,
+        NormalizeLabels, EncodeLabels, ReplaceSeparator, AddSeparator, ReplaceStop, AddStop,
+        AddLeadingBlank, DropLongRows, MajorityVote, DropDuplicates,
     )
 }  # fmt: skip
-KNOWN_STEPS = {code: fix.VALUES for code, fix in FIXES.items()}  # what a plan may say
+FIX_PARAMS = {code: fix.PARAMS for code, fix in FIXES.items()}  # what a plan may say
 # What is applied before the checks look again, because it changes what they see.
 EARLY = (
     "repair-json", "rename-keys", "stringify-numbers", "stringify-arguments", "drop-extra-keys",
@@ -53,7 +53,7 @@ EARLY = (
 )  # fmt: skip
 
 
-def find_answered(fix: type[Fix]) -> list[str]:
+def list_resolved_rules(fix: type[Fix]) -> list[str]:
     """The checks whose findings the fix answers."""
     named = [rule.code for rule in get_rules() if rule.fix == fix.CODE]
     if issubclass(fix, RecordFix):
@@ -66,10 +66,10 @@ def render_fixes() -> str:
     lines = []
     for code, fix in FIXES.items():
         lines += ["", f"## {code}", "", f"{fix.TITLE[0].upper()}{fix.TITLE[1:]}.", "", fix.ABOUT]
-        answered = ", ".join(f"[{one}](data-checks.md#{one})" for one in find_answered(fix))
+        answered = ", ".join(f"[{one}](data-checks.md#{one})" for one in list_resolved_rules(fix))
         if answered:
             lines += ["", f"Answers: {answered}."]
-        for name, value in fix.VALUES.items():
+        for name, value in fix.PARAMS.items():
             left_out = "" if value.required else " (may be left out)"
             lines += ["", f"`{name}`: {value.about}{left_out}."]
     return "\n".join(lines[1:]) + "\n"

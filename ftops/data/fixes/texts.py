@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ftops.data.fixes.fix import Portion, TextFix, Value
+from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
 from ftops.data.reading.batch import Fault
 from ftops.rows.messages import quote
 from ftops.text import to_nfc
 
 _BLANKS = " \t\u00a0\u3000"
-_OLD = Value("texts", "endings in whose place it is put", required=False)
+_OLD = FixParam("texts", "endings in whose place it is put", required=False)
 
 
 def end_with(texts: Sequence[str], mark: str, instead_of: Sequence[str]) -> list[str]:
@@ -51,14 +51,14 @@ class AddSeparator(TextFix):
         "Appends the separator to prompts that do not end with it, in the place of other known"
         " separators. The one proposed occurs in no row; a full stop or a letter is never one."
     )
-    VALUES: ClassVar = {
-        "separator": Value("text", "what every prompt ends with"),
+    PARAMS: ClassVar = {
+        "separator": FixParam("text", "what every prompt ends with"),
         "instead_of": _OLD,
     }
 
-    def apply(self, portion: Portion) -> None:
+    def apply(self, rows: FixBatch) -> None:
         mark, old = self.text("separator"), self.texts("instead_of")
-        portion.prompts = end_with(portion.prompts, mark, old)
+        rows.prompts = end_with(rows.prompts, mark, old)
 
 
 class ReplaceSeparator(AddSeparator):
@@ -74,14 +74,14 @@ class AddStop(TextFix):
         "Appends the stop sequence to completions that do not end with it, in the place of other"
         " known ones. The one proposed occurs in no completion."
     )
-    VALUES: ClassVar = {
-        "stop": Value("text", "what every completion ends with"),
+    PARAMS: ClassVar = {
+        "stop": FixParam("text", "what every completion ends with"),
         "instead_of": _OLD,
     }
 
-    def apply(self, portion: Portion) -> None:
+    def apply(self, rows: FixBatch) -> None:
         mark, old = self.text("stop"), self.texts("instead_of")
-        portion.completions = end_with(portion.completions, mark, old)
+        rows.completions = end_with(rows.completions, mark, old)
 
 
 class ReplaceStop(AddStop):
@@ -95,13 +95,13 @@ class StripPromptEnd(TextFix):
     TITLE = "take blanks at the end of prompts away"
     ABOUT = "Blanks and tabs behind the last letter of a prompt go; line ends stay."
 
-    def apply(self, portion: Portion) -> None:
-        portion.prompts = [text.rstrip(_BLANKS) for text in portion.prompts]
+    def apply(self, rows: FixBatch) -> None:
+        rows.prompts = [text.rstrip(_BLANKS) for text in rows.prompts]
 
 
 _LEADING = (" ", "\n", "\t")
-_PREFIX = Value("text", "the common beginning")
-_KEEP = Value("text", "an ending that stays as it is", required=False)
+_PREFIX = FixParam("text", "the common beginning")
+_KEEP = FixParam("text", "an ending that stays as it is", required=False)
 
 
 def _without_prefix(texts: Sequence[str], prefix: str) -> list[str]:
@@ -126,10 +126,10 @@ class RemovePromptPrefix(TextFix):
         " name a field and what stands in it (`Item: laptop`), other data may say something else"
         " there: `--yes` leaves them, unless `--only` names this fix."
     )
-    VALUES: ClassVar = {"prefix": _PREFIX}
+    PARAMS: ClassVar = {"prefix": _PREFIX}
 
-    def apply(self, portion: Portion) -> None:
-        portion.prompts = _without_prefix(portion.prompts, self.text("prefix"))
+    def apply(self, rows: FixBatch) -> None:
+        rows.prompts = _without_prefix(rows.prompts, self.text("prefix"))
 
 
 class RemoveCompletionPrefix(TextFix):
@@ -140,17 +140,17 @@ class RemoveCompletionPrefix(TextFix):
         " label of a classification is touched. A field with what stands in it is left by `--yes`,"
         " likewise."
     )
-    VALUES: ClassVar = {"prefix": _PREFIX}
+    PARAMS: ClassVar = {"prefix": _PREFIX}
 
-    def apply(self, portion: Portion) -> None:
+    def apply(self, rows: FixBatch) -> None:
         prefix = self.text("prefix")
-        shorter = _without_prefix(portion.completions, prefix)
+        shorter = _without_prefix(rows.completions, prefix)
         if not prefix.startswith(_LEADING):
-            portion.completions = shorter
+            rows.completions = shorter
             return
-        portion.completions = [
+        rows.completions = [
             new if new is old or new.startswith(_LEADING) else prefix[0] + new
-            for old, new in zip(portion.completions, shorter, strict=True)
+            for old, new in zip(rows.completions, shorter, strict=True)
         ]
 
 
@@ -158,20 +158,20 @@ class LowerPrompts(TextFix):
     CODE = "lowercase-prompts"
     TITLE = "write prompts in small letters"
     ABOUT = "Proposed where nine of ten letters are capitals. Questions are then asked so, too."
-    VALUES: ClassVar = {"keep": _KEEP}
+    PARAMS: ClassVar = {"keep": _KEEP}
 
-    def apply(self, portion: Portion) -> None:
-        portion.prompts = _lower(portion.prompts, self.text("keep"))
+    def apply(self, rows: FixBatch) -> None:
+        rows.prompts = _lower(rows.prompts, self.text("keep"))
 
 
 class LowerCompletions(TextFix):
     CODE = "lowercase-completions"
     TITLE = "write completions in small letters"
     ABOUT = "Proposed where nine of ten letters are capitals, and never for labels."
-    VALUES: ClassVar = {"keep": _KEEP}
+    PARAMS: ClassVar = {"keep": _KEEP}
 
-    def apply(self, portion: Portion) -> None:
-        portion.completions = _lower(portion.completions, self.text("keep"))
+    def apply(self, rows: FixBatch) -> None:
+        rows.completions = _lower(rows.completions, self.text("keep"))
 
 
 class AddLeadingBlank(TextFix):
@@ -182,9 +182,9 @@ class AddLeadingBlank(TextFix):
         " Not proposed for chat models."
     )
 
-    def apply(self, portion: Portion) -> None:
-        portion.completions = [
-            text if text.startswith(_LEADING) else " " + text for text in portion.completions
+    def apply(self, rows: FixBatch) -> None:
+        rows.completions = [
+            text if text.startswith(_LEADING) else " " + text for text in rows.completions
         ]
 
 
@@ -198,7 +198,7 @@ _SUSPECTS = ("\u00c2", "\u00c3", "\u00e2\u20ac", "\u00ef\u00bb\u00bf")
 _HOLES = {0x81: 0x81, 0x8D: 0x8D, 0x8F: 0x8F, 0x90: 0x90, 0x9D: 0x9D}  # no letters in cp1252
 
 
-class MendMojibake(TextFix):
+class FixMojibake(TextFix):
     CODE = "fix-mojibake"
     TITLE = "mend garbled letters"
     ABOUT = (
@@ -206,11 +206,11 @@ class MendMojibake(TextFix):
         " looks garbled in a text turns into letters; a text in which something does not is left"
         " alone."
     )
-    EVERY = True
+    ALL_FORMATS = True
 
-    def apply(self, portion: Portion) -> None:
-        portion.prompts = [self.change(text) for text in portion.prompts]
-        portion.completions = [self.change(text) for text in portion.completions]
+    def apply(self, rows: FixBatch) -> None:
+        rows.prompts = [self.change(text) for text in rows.prompts]
+        rows.completions = [self.change(text) for text in rows.completions]
 
     def change(self, text: str) -> str:
         if text.isascii() or not any(sign in text for sign in _SUSPECTS):
@@ -233,28 +233,28 @@ class UnifyNewlines(TextFix):
     CODE = "normalize-newlines"
     TITLE = "end lines with a line feed alone"
     ABOUT = "Carriage returns, with a line feed or alone, become line feeds."
-    EVERY = True
+    ALL_FORMATS = True
 
-    def apply(self, portion: Portion) -> None:
-        portion.prompts = list(map(self.change, portion.prompts))
-        portion.completions = list(map(self.change, portion.completions))
+    def apply(self, rows: FixBatch) -> None:
+        rows.prompts = list(map(self.change, rows.prompts))
+        rows.completions = list(map(self.change, rows.completions))
 
     def change(self, text: str) -> str:
         return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-class UnifyLabels(TextFix):
+class NormalizeLabels(TextFix):
     CODE = "normalize-labels"
     TITLE = "write each label in one way"
     ABOUT = "Labels that differ by case or blanks become the one that is most frequent."
-    VALUES: ClassVar = {"labels": Value("labels", "for each way to write it, the label")}
+    PARAMS: ClassVar = {"labels": FixParam("labels", "for each way to write it, the label")}
 
-    def apply(self, portion: Portion) -> None:
+    def apply(self, rows: FixBatch) -> None:
         labels = {to_nfc(label): one for label, one in self.labels("labels").items()}
-        portion.completions = [labels.get(to_nfc(text), text) for text in portion.completions]
+        rows.completions = [labels.get(to_nfc(text), text) for text in rows.completions]
 
 
-class LabelMap(TextFix):
+class EncodeLabels(TextFix):
     CODE = "encode-labels"
     TITLE = "let a number stand for each label"
     ABOUT = (
@@ -262,25 +262,25 @@ class LabelMap(TextFix):
         " the plan: a run that is given it maps the answers back, in its evaluation and in"
         " `ftops complete`. A label that is not in the map is an error, never guessed."
     )
-    VALUES: ClassVar = {"labels": Value("labels", "for each label, what stands for it")}
+    PARAMS: ClassVar = {"labels": FixParam("labels", "for each label, what stands for it")}
 
-    def apply(self, portion: Portion) -> None:
+    def apply(self, rows: FixBatch) -> None:
         labels = self.labels("labels")
         known = {number: number for number in labels.values()}
         known |= {to_nfc(label): number for label, number in labels.items()}
-        mapped = list(map(known.get, map(to_nfc, portion.completions)))
+        mapped = list(map(known.get, map(to_nfc, rows.completions)))
         if None in mapped:
-            for place, text, found in zip(portion.places, portion.completions, mapped, strict=True):
+            for place, text, found in zip(rows.places, rows.completions, mapped, strict=True):
                 if found is None:
                     reason = f"the label {quote(text)} is not in the plan's label map"
-                    portion.refused.append(Fault(place, "unknown-label", reason))
-        portion.completions = [
+                    rows.refused.append(Fault(place, "unknown-label", reason))
+        rows.completions = [
             text if found is None else found
-            for text, found in zip(portion.completions, mapped, strict=True)
+            for text, found in zip(rows.completions, mapped, strict=True)
         ]
 
 
-def turn_round(labels: dict[str, str]) -> dict[str, str]:
+def invert_labels(labels: dict[str, str]) -> dict[str, str]:
     """From what stands for a label, without outer blanks, to the label: the first that has it."""
     back: dict[str, str] = {}
     for label, number in labels.items():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ftops.data.fixes.fix import TextFix
-from ftops.data.fixes.texts import LabelMap, turn_round
+from ftops.data.fixes.texts import EncodeLabels, invert_labels
 from ftops.data.plans.runner import build_fix
 from ftops.records import DataPlan
 
@@ -23,16 +23,16 @@ _NOT_OF_QUESTIONS = frozenset(
 )
 
 
-def prepare_question(plan: DataPlan, prompt: str) -> str:
+def prepare_prompt(plan: DataPlan, prompt: str) -> str:
     """The prompt as the plan makes those of the rows: with its separator, without its prefix."""
     for step in plan.steps:
         fix = build_fix(step)
         if isinstance(fix, TextFix):
-            prompt = fix.change_question(prompt)
+            prompt = fix.prepare_prompt(prompt)
     return prompt
 
 
-def find_marks(plan: DataPlan) -> tuple[str, str | None]:
+def get_separator_and_stop(plan: DataPlan) -> tuple[str, str | None]:
     """The separator that prompts end with, and the stop sequence of completions."""
     separator, stop = "", None
     for step in plan.steps:
@@ -42,16 +42,16 @@ def find_marks(plan: DataPlan) -> tuple[str, str | None]:
     return separator, stop
 
 
-def find_labels(plan: DataPlan | None) -> Mapping[str, str]:
+def get_label_map(plan: DataPlan | None) -> Mapping[str, str]:
     """For what a model answers, without outer blanks, the label that it stands for."""
     for step in plan.steps if plan else ():
         fix = build_fix(step)
-        if isinstance(fix, LabelMap):
-            return turn_round(fix.labels("labels"))
+        if isinstance(fix, EncodeLabels):
+            return invert_labels(fix.labels("labels"))
     return {}
 
 
-def find_question_steps(plan: DataPlan | None) -> list[str]:
+def list_prompt_steps(plan: DataPlan | None) -> list[str]:
     """The codes of the steps that may change a prompt in another way than by its separator."""
     return [
         step.code

@@ -15,8 +15,8 @@ from ftops.data.fixes.filters import DropMarked
 from ftops.data.fixes.fix import TextFix
 from ftops.data.fixes.records import DropBadRows, DropExtraKeys
 from ftops.data.fixes.redaction import REDACTED, Redact
-from ftops.data.fixes.registry import EARLY, FIXES, find_answered
-from ftops.data.plans.runner import Deed, Outcome, Treatment, apply_plan, treat_early
+from ftops.data.fixes.registry import EARLY, FIXES, list_resolved_rules
+from ftops.data.plans.runner import FixStats, PlanResult, PlanRunner, apply_early, apply_plan
 from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.options import Format, ReadOptions, from_read, to_read
 from ftops.data.reading.recognition import match
@@ -49,13 +49,13 @@ class Proposal:
         return self.step.code, *self.answers
 
 
-Ask = Callable[[Proposal, Deed], bool]
+ConfirmFix = Callable[[Proposal, FixStats], bool]
 _KEPT_BYTES = 8 << 20  # of a workbook, which is packed
 _LINES = (Format.JSONL, Format.JSON)
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class PlanOptions:
     """What the user wants of a preparation; `only` and `skip` hold codes of fixes or checks.
 
     `private` asks for the scan for private data and secrets, `redact` for placeholders of every
@@ -74,7 +74,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PlanDraft:
     """The plan that came out, the proposals in it, those that were refused, and what was found.
 
     `first` is what was found before any fix, `verdict` what was found once the early ones are done.
@@ -87,63 +87,68 @@ class Found:
     verdict: Verdict
     target: DataTarget
 
-    def find_left(self, rows: int) -> list[Finding]:
+    def list_unresolved(self, rows: int) -> list[Finding]:
         """What no fix of the plan answers; of the amount, what the plan leaves: so many rows."""
         answered = {code for one in self.taken for code in one.answers} | ROW_COUNT_CODES
         steps = {step.code for step in self.plan.steps}
         others = (
             found
             for found in self.verdict.findings
-            if found.code not in answered and not is_covered(found.fix or "", steps)
+            if found.code not in answered and not is_redundant(found.fix or "", steps)
         )
         return [*check_row_count(rows, self.target), *others]
 
 
-def find_plan(
-    reopen: Callable[[], Source], options: ReadOptions, wishes: Wishes, ask: Ask | None = None
-) -> Found:
+def draft_plan(
+    open_again: Callable[[], Source],
+    options: ReadOptions,
+    plan_options: PlanOptions,
+    ask: ConfirmFix | None = None,
+) -> PlanDraft:
     """The plan for the source that `reopen` opens each time anew.
 
     `ask` is told of each proposal, with what it would do, and decides; without it all are taken
     but for those that are doubtful, unless `wishes.only` names what is to be done. DatasetError,
     with what was found, when no row can be used and no fix makes one usable.
     """
-    source = reopen()
+    source = open_again()
     options = pin_layout(options, source)
-    first = verdict = _judge(source, wishes)
+    first = verdict = _judge(source, plan_options)
     if not first.rows and {one.step.code for one in propose_early(first)} <= {DropBadRows.CODE}:
         raise _useless(source, first)
     taken: list[Proposal] = []
     refused: list[Proposal] = []
     while True:  # what is mended may show what else is wrong with it
         known = {one.key for one in (*taken, *refused)}
-        early = {one.key: one for one in (*propose_early(verdict), *_propose_wanted(wishes))}
-        proposed = choose_codes([*early.values()], wishes.only, wishes.skip)
+        early = {one.key: one for one in (*propose_early(verdict), *_propose_wanted(plan_options))}
+        proposed = filter_proposals([*early.values()], plan_options.only, plan_options.skip)
         proposed = [one for one in proposed if one.key not in known]
         if not proposed:
             break
-        more, declined = _decide(proposed, taken, reopen, ask)
+        more, declined = _decide(proposed, taken, open_again, ask)
         taken, refused = taken + more, refused + declined
         if more:
-            verdict = _judge(treat_early(reopen(), make_plan(taken, {})), wishes)
+            verdict = _judge(apply_early(open_again(), make_plan(taken, {})), plan_options)
     if not first.rows and not verdict.rows:
         raise _useless(source, first)
     late = propose_late(
-        verdict, {one.step.code for one in taken}, most_characters=wishes.most_characters
+        verdict, {one.step.code for one in taken}, most_characters=plan_options.most_characters
     )
-    late = choose_codes(late, wishes.only, wishes.skip)
-    doubtful = [one for one in late if ask is None and not wishes.only and is_doubtful(one)]
+    late = filter_proposals(late, plan_options.only, plan_options.skip)
+    doubtful = [
+        one for one in late if ask is None and not plan_options.only and needs_confirmation(one)
+    ]
     certain = [one for one in late if one not in doubtful]
-    more, declined = _decide(certain, taken, reopen, ask)
+    more, declined = _decide(certain, taken, open_again, ask)
     taken, refused = taken + more, refused + declined + doubtful
     plan = make_plan(taken, to_read(options))
-    return Found(plan, tuple(taken), tuple(refused), first, verdict, wishes.target)
+    return PlanDraft(plan, tuple(taken), tuple(refused), first, verdict, plan_options.target)
 
 
 def can_prepare(path: Path, options: ReadOptions) -> bool:
     """Whether a plan makes any row of data usable of which none is."""
     try:
-        find_plan(make_reopen(path, options), options, Wishes())
+        draft_plan(make_opener(path, options), options, PlanOptions())
     except DatasetError:
         return False
     return True
@@ -161,77 +166,79 @@ def pin_layout(options: ReadOptions, source: Source) -> ReadOptions:
     return options if source.layout is None else replace(options, layout=source.layout)
 
 
-def _propose_wanted(wishes: Wishes) -> list[Proposal]:
-    marked = wishes.marked or Marked("")
-    return propose_wanted(wishes.redact, marked.dropped, f"{marked.file} says so")
+def _propose_wanted(plan_options: PlanOptions) -> list[Proposal]:
+    marked = plan_options.marked or Marked("")
+    return propose_requested(plan_options.redact, marked.dropped, f"{marked.file} says so")
 
 
-def _judge(source: Source, wishes: Wishes) -> Verdict:
-    asked = ["private"] if wishes.private else []
-    examination = examine(source, asked=asked, environ=wishes.environ)
-    return examination.conclude(wishes.target, task=wishes.task, unit=source.unit)
+def _judge(source: Source, plan_options: PlanOptions) -> Verdict:
+    asked = ["private"] if plan_options.private else []
+    examination = examine(source, asked=asked, environ=plan_options.environ)
+    return examination.conclude(plan_options.target, task=plan_options.task, unit=source.unit)
 
 
 def _decide(
     proposed: Sequence[Proposal],
     before: Sequence[Proposal],
-    reopen: Callable[[], Source],
-    ask: Ask | None,
+    open_again: Callable[[], Source],
+    ask: ConfirmFix | None,
 ) -> tuple[list[Proposal], list[Proposal]]:
     """Which proposals are taken, and which are refused, when those `before` are taken already."""
     taken: list[Proposal] = []
     refused: list[Proposal] = []
-    deeds = _rehearse(reopen(), [*before, *proposed]) if ask and proposed else ()
+    fix_stats = _rehearse(open_again(), [*before, *proposed]) if ask and proposed else ()
     for number, one in enumerate(proposed):
         codes = {other.step.code for other in taken}
-        if not drop_covered([one], codes) or (_comes(proposed, one) and not ask):
+        if not drop_redundant([one], codes) or (_comes(proposed, one) and not ask):
             continue
-        deed = find_deed(deeds, one)
-        if ask is None or deed is None or not deed.count or ask(one, deed):
+        stats = find_stats(fix_stats, one)
+        if ask is None or stats is None or not stats.count or ask(one, stats):
             taken.append(one)
         else:
             refused.append(one)  # and what follows does something else without it
-            deeds = _rehearse(reopen(), [*before, *taken, *proposed[number + 1 :]])
+            fix_stats = _rehearse(open_again(), [*before, *taken, *proposed[number + 1 :]])
     return taken, refused
 
 
 def _comes(proposed: Sequence[Proposal], one: Proposal) -> bool:
     """Whether a proposal that follows makes this one useless."""
-    return not drop_covered([one], {other.step.code for other in proposed})
+    return not drop_redundant([one], {other.step.code for other in proposed})
 
 
-def find_deed(deeds: Sequence[Deed], proposal: Proposal) -> Deed | None:
+def find_stats(fix_stats: Sequence[FixStats], proposal: Proposal) -> FixStats | None:
     """What a proposal's step did; of rows that are left out, what was done for its check."""
-    for deed in deeds:
-        if deed.code == proposal.step.code and (not deed.check or deed.check in proposal.answers):
-            return deed
+    for stats in fix_stats:
+        if stats.code == proposal.step.code and (
+            not stats.check or stats.check in proposal.answers
+        ):
+            return stats
     return None
 
 
-def _rehearse(source: Source, proposals: Sequence[Proposal]) -> Sequence[Deed]:
+def _rehearse(source: Source, proposals: Sequence[Proposal]) -> Sequence[FixStats]:
     """What the proposals would do; nothing is left of it."""
     plan = make_plan(proposals, {})
-    treatment = Treatment(plan, source.name, source.unit)
-    if treatment.choices:
-        return rehearse(source, plan).deeds
+    runner = PlanRunner(plan, source.name, source.unit)
+    if runner.filters:
+        return dry_run(source, plan).fix_stats
     for batch in source.batches():
-        treatment.treat(batch)
-    return list(treatment.deeds.values())
+        runner.apply(batch)
+    return list(runner.fix_stats.values())
 
 
-def rehearse(source: Source, plan: DataPlan) -> Outcome:
+def dry_run(source: Source, plan: DataPlan) -> PlanResult:
     """What the plan would do; nothing is left of it."""
     with tempfile.TemporaryFile(prefix="ftops-") as stream:
         return apply_plan(source, plan, cast(BinaryIO, stream))
 
 
-def write_prepared(source: Source, plan: DataPlan, path: Path, mode: int = 0o644) -> Outcome:
+def write_prepared(source: Source, plan: DataPlan, path: Path, mode: int = 0o644) -> PlanResult:
     """Put the rows, made ready, at `path`: whole, or (DatasetError, StorageError) not at all."""
     with open_atomic(path, mode=mode) as stream:
         return apply_plan(source, plan, stream)
 
 
-def make_reopen(path: Path, options: ReadOptions) -> Callable[[], Source]:
+def make_opener(path: Path, options: ReadOptions) -> Callable[[], Source]:
     """Opens the source anew each time; a workbook, slow to read, is read once while it is small."""
     first = open_source(path, options)
     if first.format is not Format.XLSX or path.stat().st_size > _KEPT_BYTES:
@@ -245,7 +252,7 @@ def make_reopen(path: Path, options: ReadOptions) -> Callable[[], Source]:
     return lambda: replace(first, batches=read)
 
 
-def open_planned(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
+def open_for_plan(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
     """The source as the plan reads it; what `options` say counts more.
 
     Rows that need no columns or layout are taken as they are, whatever the plan names: a plan may
@@ -295,7 +302,7 @@ def propose_early(verdict: Verdict) -> list[Proposal]:
     found = {finding.code: finding for finding in verdict.findings}
     proposals: list[Proposal] = []
     for code in EARLY:
-        answered = [found[one] for one in find_answered(FIXES[code]) if one in found]
+        answered = [found[one] for one in list_resolved_rules(FIXES[code]) if one in found]
         if code == DropExtraKeys.CODE:  # what else it could leave out, only the user may name
             answered = [finding for finding in answered if finding.fix == code]
         if code == Redact.CODE:  # each kind by itself
@@ -310,7 +317,7 @@ def propose_early(verdict: Verdict) -> list[Proposal]:
     return proposals
 
 
-def propose_wanted(redact: bool, dropped: Sequence[str], reason: str) -> list[Proposal]:
+def propose_requested(redact: bool, dropped: Sequence[str], reason: str) -> list[Proposal]:
     """What the user has asked for, whatever is found; `dropped` are ids of rows."""
     proposals = []
     if dropped:
@@ -343,7 +350,7 @@ def propose_late(
     return sorted(proposals, key=lambda one: _ORDER.index(one.step.code))
 
 
-def is_doubtful(proposal: Proposal) -> bool:
+def needs_confirmation(proposal: Proposal) -> bool:
     """Whether only the user can say that nothing is lost: words that all rows share are content."""
     return "prefix" in proposal.step.values
 
@@ -364,17 +371,17 @@ def _keep_endings(verdict: Verdict, proposed: set[str]) -> Iterable[Proposal]:
         yield Proposal(PlanStep("add-stop", {"stop": verdict.stop}), (), kept=True)
 
 
-def drop_covered(proposals: Sequence[Proposal], taken: Collection[str]) -> list[Proposal]:
+def drop_redundant(proposals: Sequence[Proposal], taken: Collection[str]) -> list[Proposal]:
     """The proposals that are still of use when the fixes `taken` are done."""
-    return [one for one in proposals if not is_covered(one.step.code, taken)]
+    return [one for one in proposals if not is_redundant(one.step.code, taken)]
 
 
-def is_covered(code: str, taken: Collection[str]) -> bool:
+def is_redundant(code: str, taken: Collection[str]) -> bool:
     """Whether a fix is of no use beside those that are taken."""
     return not _COVERED.get(code, set()).isdisjoint(taken)
 
 
-def choose_codes(
+def filter_proposals(
     proposals: Sequence[Proposal], only: Collection[str], skip: Collection[str]
 ) -> list[Proposal]:
     """The proposals that --only and --skip leave; a code is a fix's, or that of a check."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftops.cli.data.fixes import show_change
-from ftops.data.plans.runner import Example
+from ftops.data.plans.runner import FixExample
 from tests.cli.running import ftops
 from tests.data.workbooks import make_workbook
 
@@ -191,10 +191,10 @@ def test_rows_that_are_too_long_are_left_out_on_request(tmp_path: Path) -> None:
 
 def test_a_change_is_shown_where_it_is() -> None:
     long = "x" * 200
-    before, after = show_change(Example(1, long + "a", long + "b", whole=False))
+    before, after = show_change(FixExample(1, long + "a", long + "b", whole=False))
     assert before == '"…' + "x" * 71 + 'a"'
     assert after == '"…' + "x" * 71 + 'b"'
-    assert show_change(Example(1, "{a: 1}", None)) == ("{a: 1}", None)
+    assert show_change(FixExample(1, "{a: 1}", None)) == ("{a: 1}", None)
 
 
 @pytest.mark.parametrize(

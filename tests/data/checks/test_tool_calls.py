@@ -118,5 +118,5 @@ def test_a_provider_that_trains_no_tools_is_named_with_the_rows(tmp_path: Path) 
     findings = {one.code: one for one in examine(open_source(path)).conclude(target).findings}
     found = findings["no-tool-use"]
     assert (found.severity, found.places) == ("error", (2,))
-    assert found.message == "1 row with tools, and local trains none"
+    assert found.message == "1 row with tool use, and local does not train tool use"
     assert "no-tool-use" not in judge(tmp_path, rows)

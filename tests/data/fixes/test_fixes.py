@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.data.checks.registry import get_rules
-from ftops.data.fixes.filters import DropDuplicates, Vote
-from ftops.data.fixes.fix import LEFT_OUT, Hashes
-from ftops.data.fixes.records import WriteArguments, mend_json
-from ftops.data.fixes.registry import EARLY, FIXES, find_answered, render_fixes
-from ftops.data.fixes.texts import MendMojibake, end_with, turn_round
+from ftops.data.fixes.filters import DropDuplicates, MajorityVote
+from ftops.data.fixes.fix import DROPPED, RowHashes
+from ftops.data.fixes.records import WriteArguments, repair_json
+from ftops.data.fixes.registry import EARLY, FIXES, list_resolved_rules, render_fixes
+from ftops.data.fixes.texts import FixMojibake, end_with, invert_labels
 from ftops.errors import DatasetError
 from ftops.records import Json, PlanStep
 from tests.data.data_files import call, calling, chat, pair, preference, tool
@@ -33,7 +33,7 @@ NEARLY_JSON = {
 
 @pytest.mark.parametrize("text", NEARLY_JSON)
 def test_what_is_nearly_json_is_mended(text: str) -> None:
-    assert mend_json(text) == NEARLY_JSON[text]
+    assert repair_json(text) == NEARLY_JSON[text]
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_what_is_nearly_json_is_mended(text: str) -> None:
     ],
 )
 def test_what_may_mean_more_than_one_thing_is_not_mended(text: str) -> None:
-    assert mend_json(text) is None
+    assert repair_json(text) is None
 
 
 @given(st.text(max_size=60))
 def test_mending_never_fails(text: str) -> None:
-    mend_json(text)
-    mend_json("{" + text + "}")
+    repair_json(text)
+    repair_json("{" + text + "}")
 
 
 Values = Mapping[str, Json]
@@ -114,7 +114,7 @@ def test_every_fix_is_tried_here() -> None:
 def test_every_fix_that_a_check_names_is_there_and_answers_something() -> None:
     assert {rule.fix for rule in get_rules() if rule.fix} <= set(FIXES)
     assert set(EARLY) <= set(FIXES)
-    unasked = [code for code, fix in FIXES.items() if not find_answered(fix)]
+    unasked = [code for code, fix in FIXES.items() if not list_resolved_rules(fix)]
     assert unasked == ["drop-marked", "drop-long-rows"]
     for code in FIXES:
         assert f"## {code}\n" in render_fixes()
@@ -149,10 +149,10 @@ def test_rows_that_are_mended_stand_where_they_stood(tmp_path: Path) -> None:
 
 
 def test_a_text_of_which_not_all_is_garbled_for_certain_is_left_alone() -> None:
-    mend = MendMojibake({}).change
+    repair = FixMojibake({}).change
     for text in ("SÃO PAULO, Âge, naïve «â»", "plain", "Ã© and â»", "€ â€", "Â"):
-        assert mend(text) == text
-    assert mend("Ã¤ÃŸ â€œHalloâ€\u009d") == "äß “Hallo”"
+        assert repair(text) == text
+    assert repair("Ã¤ÃŸ â€œHalloâ€\u009d") == "äß “Hallo”"
 
 
 @given(st.text(max_size=40), st.sampled_from([" ->", "\n\n###\n\n", "\n", " END", "%%%"]))
@@ -181,7 +181,7 @@ def test_a_label_that_the_plan_does_not_know_is_an_error_with_its_line(tmp_path:
 
 
 def test_the_way_back_from_a_number_is_the_first_label_that_has_it() -> None:
-    assert turn_round({" Yes": " 1", "yes": " 1", "no": " 2"}) == {"1": "Yes", "2": "no"}
+    assert invert_labels({" Yes": " 1", "yes": " 1", "no": " 2"}) == {"1": "Yes", "2": "no"}
 
 
 def test_texts_of_chats_and_preferences_are_mended_too(tmp_path: Path) -> None:
@@ -231,22 +231,22 @@ def test_most_votes_win_and_of_equals_the_first(tmp_path: Path) -> None:
 def test_choices_agree_with_the_slow_way(pairs: list[tuple[int, int]]) -> None:
     questions = [question for question, _ in pairs]
     rows = [question * 10 + answer for question, answer in pairs]
-    hashes = Hashes(array("q", rows), array("q", questions))
-    voted = Vote({}).choose(hashes)
+    hashes = RowHashes(array("q", rows), array("q", questions))
+    voted = MajorityVote({}).drop_rows(hashes)
     winners = {
         question: max(of, key=of.count)
         for question in set(questions)
         if (of := [row for row, asked in zip(rows, questions, strict=True) if asked == question])
     }
     left = [
-        row if row == winners[asked] else LEFT_OUT
+        row if row == winners[asked] else DROPPED
         for row, asked in zip(rows, questions, strict=True)
     ]
     assert list(hashes.rows) == left
-    assert voted == left.count(LEFT_OUT)
-    DropDuplicates({}).choose(hashes)
-    kept = [row for row in hashes.rows if row != LEFT_OUT]
-    assert kept == list(dict.fromkeys(row for row in left if row != LEFT_OUT))
+    assert voted == left.count(DROPPED)
+    DropDuplicates({}).drop_rows(hashes)
+    kept = [row for row in hashes.rows if row != DROPPED]
+    assert kept == list(dict.fromkeys(row for row in left if row != DROPPED))
 
 
 def test_arguments_that_nest_too_deep_are_left_as_they_are() -> None:
@@ -254,7 +254,7 @@ def test_arguments_that_nest_too_deep_are_left_as_they_are() -> None:
     for _ in range(900):
         deep = {"a": deep}
     fix = WriteArguments({})
-    assert fix.mend({"name": "f", "arguments": deep}) is None
-    assert fix.mend({"tools": [{"name": "f", "arguments": {}}]}) == {
+    assert fix.repair({"name": "f", "arguments": deep}) is None
+    assert fix.repair({"tools": [{"name": "f", "arguments": {}}]}) == {
         "tools": [{"name": "f", "arguments": {}}]
     }

@@ -55,7 +55,7 @@ def test_records_that_nest_deep_are_left_out_like_others(tmp_path: Path) -> None
     )
     outcome = write_prepared(open_source(path), plan, tmp_path / "out.jsonl")
     assert read_lines(tmp_path / "out.jsonl") == [rows[0], rows[0]]
-    assert sum(deed.count for deed in outcome.deeds) == 4
+    assert sum(stats.count for stats in outcome.fix_stats) == 4
 
 
 LINES = st.one_of(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.plans.planner import Proposal, check_codes, open_planned, write_prepared
-from ftops.data.plans.runner import Deed
+from ftops.data.plans.planner import Proposal, check_codes, open_for_plan, write_prepared
+from ftops.data.plans.runner import FixStats
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError, UsageError
@@ -31,7 +31,7 @@ def test_rows_without_any_marks_get_separator_stop_and_blank(tmp_path: Path) -> 
     trial = try_all(tmp_path, questions())
     assert trial.codes == ["add-separator", "add-stop", "add-leading-space"]
     assert trial.pairs[0] == (f"0, what is it?{MARK}", " a is 0\n")
-    assert trial.found.find_left(trial.outcome.rows) == []
+    assert trial.found.list_unresolved(trial.outcome.rows) == []
 
 
 def test_what_was_prepared_needs_nothing_more(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_labels_of_several_tokens_are_numbered_and_the_map_is_in_the_plan(tmp_pa
     step = trial.found.plan.steps[0]
     assert step.values == {"labels": {"in order": " 1", "mother": " 2", "part of it": " 3"}}
     assert "no-leading-space" not in {
-        left.code for left in trial.found.find_left(trial.outcome.rows)
+        left.code for left in trial.found.list_unresolved(trial.outcome.rows)
     }
 
 
@@ -149,7 +149,7 @@ def test_a_field_that_all_rows_share_is_left_until_the_user_says_so(tmp_path: Pa
     assert [one.step.code for one in trial.found.refused] == [
         "remove-prompt-prefix", "remove-completion-prefix"
     ]  # fmt: skip
-    left = {finding.code for finding in trial.found.find_left(300)}
+    left = {finding.code for finding in trial.found.list_unresolved(300)}
     assert left >= {"common-prompt-prefix", "common-completion-prefix"}
     assert try_all(tmp_path, rows, only=["remove-prompt-prefix"]).codes == ["remove-prompt-prefix"]
     asked = try_all(tmp_path, rows, lambda proposal, _: "prompt" in proposal.step.code, target=CHAT)
@@ -222,8 +222,8 @@ def test_each_fix_is_asked_about_with_real_rows_and_refused_ones_are_not_done(
 ) -> None:
     asked: list[tuple[str, int, str | None]] = []
 
-    def ask(proposal: Proposal, deed: Deed) -> bool:
-        asked.append((proposal.step.code, deed.count, deed.examples[0].after))
+    def ask(proposal: Proposal, stats: FixStats) -> bool:
+        asked.append((proposal.step.code, stats.count, stats.examples[0].after))
         return proposal.step.code != "add-stop"
 
     trial = try_all(tmp_path, questions(), ask)
@@ -298,10 +298,10 @@ def test_a_plan_with_columns_reads_the_table_and_what_was_made_of_it(tmp_path: P
     plan = DataPlan((PlanStep("add-separator", {"separator": " ->"}),),
                     {"prompt": "Say {text}", "completion": "label"})  # fmt: skip
     ready = tmp_path / "ready.jsonl"
-    write_prepared(open_planned(table, ReadOptions(), plan), plan, ready)
+    write_prepared(open_for_plan(table, ReadOptions(), plan), plan, ready)
     assert read_lines(ready) == [pair("Say a ->", "b"), pair("Say c ->", "d")]
     again = tmp_path / "again.jsonl"
-    write_prepared(open_planned(ready, ReadOptions(), plan), plan, again)
+    write_prepared(open_for_plan(ready, ReadOptions(), plan), plan, again)
     assert again.read_bytes() == ready.read_bytes()
 
 

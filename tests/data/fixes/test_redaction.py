@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from ftops.data.check_runner import examine
 from ftops.data.checks.check import DataTarget
-from ftops.data.fixes.fix import Portion
+from ftops.data.fixes.fix import FixBatch
 from ftops.data.fixes.redaction import REDACTED, Redact
-from ftops.data.plans.inference import prepare_question
-from ftops.data.plans.runner import Deed
+from ftops.data.plans.inference import prepare_prompt
+from ftops.data.plans.runner import FixStats
 from ftops.data.reading.source import open_source
 from ftops.data.screening.private import blank_escapes, find_private, hide, redact, redact_json
 from ftops.errors import DatasetError
@@ -24,14 +24,14 @@ from tests.data.fixes.trials import Trial, run_steps, try_all
 MAIL, PHONE, CARD = "jo.doe@firma.de", "+49 170 1234567", "4111 1111 1111 1111"
 MARK = "\n\n###\n\n"
 PIECES = [MAIL, PHONE, CARD, "\n", " ", "tel: ", "password=", "\x1e", "a", "é", "555-", "@"]
-EVERY = PlanStep("redact", {"codes": list(REDACTED)})
+ALL_FORMATS = PlanStep("redact", {"codes": list(REDACTED)})
 MAILS = PlanStep("redact", {"codes": ["email-address"]})
 
 
 def shown(trial: Trial) -> str:
     """All that is shown of rows."""
     return "\n".join(
-        f"{one.before}\n{one.after}" for deed in trial.outcome.deeds for one in deed.examples
+        f"{one.before}\n{one.after}" for stats in trial.outcome.fix_stats for one in stats.examples
     )
 
 
@@ -44,7 +44,7 @@ def test_all_that_the_scan_finds_is_gone_and_the_same_row_is_always_the_same(
     tmp_path: Path,
 ) -> None:
     rows = [pair(f"Ask {MAIL} or {PHONE}", f"{CARD}, {MAIL}"), pair("a", "b"), pair(MAIL, MAIL)]
-    assert run_steps(tmp_path, rows, EVERY) == [
+    assert run_steps(tmp_path, rows, ALL_FORMATS) == [
         pair("Ask [EMAIL] or [PHONE]", "[CARD], [EMAIL]"), pair("a", "b"),
         pair("[EMAIL]", "[EMAIL]"),
     ]  # fmt: skip
@@ -54,11 +54,11 @@ def test_all_that_the_scan_finds_is_gone_and_the_same_row_is_always_the_same(
 
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map("".join), max_size=6))
 def test_many_texts_at_once_become_what_each_becomes_alone(texts: list[str]) -> None:
-    portion = Portion(RowFormat.COMPLETION, range(len(texts)), (), texts, [*reversed(texts)])
-    Redact({"codes": list(REDACTED)}).apply(portion)
-    assert list(portion.prompts) == list(map(redact, texts))
-    assert list(portion.completions) == list(map(redact, reversed(texts)))
-    assert find_private("\x1e".join(portion.prompts)) == []
+    rows = FixBatch(RowFormat.COMPLETION, range(len(texts)), (), texts, [*reversed(texts)])
+    Redact({"codes": list(REDACTED)}).apply(rows)
+    assert list(rows.prompts) == list(map(redact, texts))
+    assert list(rows.completions) == list(map(redact, reversed(texts)))
+    assert find_private("\x1e".join(rows.prompts)) == []
 
 
 @given(st.lists(st.sampled_from([MAIL, PHONE, CARD, "a", "é"]), max_size=6))
@@ -78,14 +78,14 @@ def test_every_message_of_a_chat_is_searched_and_names_and_calls_stay(tmp_path: 
     row = chat(f"I am {MAIL}", "Hello", f"Call\n{PHONE}", "I will.", f"My card: {CARD}", "No.")
     row["tools"] = [tool(to={"description": MAIL})]
     wanted = chat("I am [EMAIL]", "Hello", "Call\n[PHONE]", "I will.", "My card: [CARD]", "No.")
-    assert run_steps(tmp_path, [row, chat("a", "b")], EVERY) == [
+    assert run_steps(tmp_path, [row, chat("a", "b")], ALL_FORMATS) == [
         wanted | {"tools": row["tools"]}, chat("a", "b")
     ]  # fmt: skip
 
 
 def test_the_arguments_of_a_call_stay_json_and_lose_what_is_private(tmp_path: Path) -> None:
     asked = {"to": MAIL, "text": f'"Hi"\n{PHONE}', "cards": [4111111111111111, 7], "ok": True}
-    (row,) = run_steps(tmp_path, [call_row(asked)], EVERY)
+    (row,) = run_steps(tmp_path, [call_row(asked)], ALL_FORMATS)
     assert [json.loads(text) for text in list_arguments(row)] == [
         {"to": "[EMAIL]", "text": '"Hi"\n[PHONE]', "cards": ["[CARD]", 7], "ok": True}
     ]
@@ -138,14 +138,14 @@ def test_what_is_found_is_asked_about_kind_by_kind(tmp_path: Path) -> None:
     rows = [pair(f"is it {n}, {MAIL}?{MARK}", f" {n}, or {PHONE}\n") for n in range(20)]
     asked: list[tuple[str, int]] = []
 
-    def ask(proposal: object, deed: Deed) -> bool:
-        asked.append((deed.check or deed.code, deed.count))
-        return deed.check != "phone-number"
+    def ask(proposal: object, stats: FixStats) -> bool:
+        asked.append((stats.check or stats.code, stats.count))
+        return stats.check != "phone-number"
 
     trial = try_all(tmp_path, rows, ask, private=True)
     assert asked[:2] == [("email-address", 20), ("phone-number", 20)]
     assert trial.pairs[3] == (f"is it 3, [EMAIL]?{MARK}", f" 3, or {PHONE}\n")
-    assert "phone-number" in {left.code for left in trial.found.find_left(trial.outcome.rows)}
+    assert "phone-number" in {left.code for left in trial.found.list_unresolved(trial.outcome.rows)}
 
 
 def test_a_plan_made_by_request_holds_every_kind_but_those_that_were_skipped(
@@ -189,4 +189,4 @@ def test_a_label_map_knows_labels_by_their_placeholders(tmp_path: Path) -> None:
 
 def test_a_model_is_asked_as_it_was_trained() -> None:
     plan = DataPlan((MAILS, PlanStep("add-separator", {"separator": " ->"})))
-    assert prepare_question(plan, f"Who is {MAIL}?") == "Who is [EMAIL]? ->"
+    assert prepare_prompt(plan, f"Who is {MAIL}?") == "Who is [EMAIL]? ->"

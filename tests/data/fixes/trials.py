@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.data.checks.check import DataTarget
-from ftops.data.plans.planner import Ask, Found, Wishes, find_plan, write_prepared
-from ftops.data.plans.runner import Outcome
+from ftops.data.plans.planner import ConfirmFix, PlanDraft, PlanOptions, draft_plan, write_prepared
+from ftops.data.plans.runner import PlanResult
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.records import DataPlan, Json, PlanStep
@@ -19,8 +19,8 @@ class Trial:
     """What a preparation gave."""
 
     rows: list[dict[str, Json]]
-    found: Found
-    outcome: Outcome
+    found: PlanDraft
+    outcome: PlanResult
 
     @property
     def pairs(self) -> list[tuple[Json, Json]]:
@@ -30,27 +30,29 @@ class Trial:
     @property
     def codes(self) -> list[str]:
         """The fixes that did something, in their order."""
-        return [deed.check or deed.code for deed in self.outcome.changed]
+        return [stats.check or stats.code for stats in self.outcome.changed]
 
     def count(self, code: str) -> int:
         """The rows that a fix changed."""
-        return sum(deed.count for deed in self.outcome.deeds if code in (deed.code, deed.check))
+        return sum(
+            stats.count for stats in self.outcome.fix_stats if code in (stats.code, stats.check)
+        )
 
 
 def try_all(
-    folder: Path, rows: Sequence[object], ask: Ask | None = None, **wishes: object
+    folder: Path, rows: Sequence[object], ask: ConfirmFix | None = None, **plan_options: object
 ) -> Trial:
     """Prepare the rows with every fix that is proposed (or that `ask` takes)."""
     path = write_rows(folder / "rows.jsonl", rows)
-    return try_file(path, ask, **wishes)
+    return try_file(path, ask, **plan_options)
 
 
-def try_file(path: Path, ask: Ask | None = None, **wishes: object) -> Trial:
+def try_file(path: Path, ask: ConfirmFix | None = None, **plan_options: object) -> Trial:
     """The same for a file that is there."""
     options = ReadOptions()
-    data_target = wishes.pop("target", DataTarget())
-    wanted = Wishes(target=data_target, **wishes)  # type: ignore[arg-type]
-    found = find_plan(lambda: open_source(path, options), options, wanted, ask)
+    data_target = plan_options.pop("target", DataTarget())
+    wanted = PlanOptions(target=data_target, **plan_options)  # type: ignore[arg-type]
+    found = draft_plan(lambda: open_source(path, options), options, wanted, ask)
     target = path.with_name("out.jsonl")
     outcome = write_prepared(open_source(path, options), found.plan, target)
     return Trial(read_lines(target), found, outcome)

@@ -1,6 +1,6 @@
 """How a model is asked that learned of planned rows."""
 
-from ftops.data.plans.inference import find_labels, find_marks, prepare_question
+from ftops.data.plans.inference import get_label_map, get_separator_and_stop, prepare_prompt
 from ftops.records import DataPlan, PlanStep
 
 PLAN = DataPlan(
@@ -17,14 +17,14 @@ PLAN = DataPlan(
 
 
 def test_a_question_is_made_ready_as_the_rows_were() -> None:
-    assert prepare_question(PLAN, "Tell me: WHAT IS IT? ") == "what is it? ->"
-    assert prepare_question(PLAN, "what is it? ->") == "what is it? ->"
+    assert prepare_prompt(PLAN, "Tell me: WHAT IS IT? ") == "what is it? ->"
+    assert prepare_prompt(PLAN, "what is it? ->") == "what is it? ->"
 
 
 def test_marks_and_labels_come_out_of_the_plan() -> None:
-    assert find_marks(PLAN) == (" ->", None)
+    assert get_separator_and_stop(PLAN) == (" ->", None)
     stopped = DataPlan((*PLAN.steps, PlanStep("replace-stop", {"stop": " END"})))
-    assert find_marks(stopped) == (" ->", " END")
-    assert find_marks(DataPlan()) == ("", None)
-    assert find_labels(PLAN) == {"1": "Part of", "2": "mother"}
-    assert find_labels(DataPlan()) == find_labels(None) == {}
+    assert get_separator_and_stop(stopped) == (" ->", " END")
+    assert get_separator_and_stop(DataPlan()) == ("", None)
+    assert get_label_map(PLAN) == {"1": "Part of", "2": "mother"}
+    assert get_label_map(DataPlan()) == get_label_map(None) == {}
