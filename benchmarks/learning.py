@@ -17,7 +17,7 @@ from statistics import mean
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # must be set before NumPy comes in
 
-from ftops.engine.trainer import Document, SamplingParams, Segment, TrainingRequest
+from ftops.engine.trainer import Document, SamplingParams, TextSpan, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
 
 _DATA = Path(__file__).parent.parent / "configs" / "data"
@@ -88,9 +88,9 @@ def _read(path: Path, separator: str) -> list[Document]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [
         (
-            Segment(row["prompt"] + separator, weight=0.0),
-            Segment(row["completion"]),
-            Segment(special="end_of_text"),
+            TextSpan(row["prompt"] + separator, weight=0.0),
+            TextSpan(row["completion"]),
+            TextSpan(special="end_of_text"),
         )
         for row in rows
     ]

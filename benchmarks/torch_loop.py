@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.workload import CLIP, DECAY, RATE, load_workload
-from ftops.engine.tiny.attention import Grid
+from ftops.engine.tiny.attention import PaddedGrid
 from ftops.engine.tiny.batch import Pack, make_pack
 from ftops.engine.tiny.config import HEAD_DIM
 from ftops.engine.tiny.parameters import Parameters, init_parameters
@@ -36,10 +36,10 @@ class TorchPack:
         self.grid, self.counted_grid = pack.grid, pack.counted_grid
         self.slots, self.counted_slots = _slots(pack.grid), _slots(pack.counted_grid)
         self.counted_bias = torch.from_numpy(pack.counted_bias)
-        self.turns = torch.from_numpy(pack.turns)
+        self.rotations = torch.from_numpy(pack.rotations)
 
 
-def _slots(grid: Grid) -> Tensor | None:
+def _slots(grid: PaddedGrid) -> Tensor | None:
     return None if grid.slots is None else torch.from_numpy(grid.slots)
 
 
@@ -84,14 +84,14 @@ class TorchLoop:
         if last:
             q = before[pack.counted] @ qkv[:, :width]
             k, v = (before @ qkv[:, width:]).split(width, dim=1)
-            x, q = x[pack.counted], _turn(q, pack.turns[pack.counted])
+            x, q = x[pack.counted], _turn(q, pack.rotations[pack.counted])
         else:
             q, k, v = (before @ qkv).split(width, dim=1)
-            q = _turn(q, pack.turns)
+            q = _turn(q, pack.rotations)
         grid, slots = (pack.counted_grid, pack.counted_slots) if last else (pack.grid, pack.slots)
         heads = [
             _scatter(q, grid, slots),
-            _scatter(_turn(k, pack.turns), pack.grid, pack.slots),
+            _scatter(_turn(k, pack.rotations), pack.grid, pack.slots),
             _scatter(v, pack.grid, pack.slots),
         ]
         mixed = (
@@ -109,12 +109,12 @@ def _norm(x: Tensor) -> Tensor:
     return functional.rms_norm(x, (x.shape[1],), eps=_EPSILON)
 
 
-def _turn(x: Tensor, turns: Tensor) -> Tensor:
+def _turn(x: Tensor, rotations: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.reshape(len(x), -1, HEAD_DIM // 2, 2))
-    return torch.view_as_real(pairs * turns).reshape(x.shape)
+    return torch.view_as_real(pairs * rotations).reshape(x.shape)
 
 
-def _scatter(rows: Tensor, grid: Grid, slots: Tensor | None) -> Tensor:
+def _scatter(rows: Tensor, grid: PaddedGrid, slots: Tensor | None) -> Tensor:
     """[rows, width] -> [documents, heads, longest, HEAD_DIM]."""
     if slots is not None:
         padded = rows.new_zeros(grid.n_documents * grid.longest, rows.shape[1])

@@ -30,10 +30,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 
 from benchmarks.workload import CLIP, DECAY, RATE, load_workload
-from ftops.engine.tiny.batch import Example, Pack, split_packs
-from ftops.engine.tiny.config import Shape
-from ftops.engine.tiny.loss import compute_gradients, keep_heap
-from ftops.engine.tiny.optimizer import Moments, Update, clip_factor, update_weights
+from ftops.engine.tiny.batch import Pack, TrainingExample, make_packs
+from ftops.engine.tiny.config import ModelShape
+from ftops.engine.tiny.loss import compute_gradients, tune_malloc
+from ftops.engine.tiny.optimizer import AdamMoments, AdamStep, gradient_scale, update_weights
 from ftops.engine.tiny.parameters import Parameters, count_parameters, init_parameters
 
 TORCH_IS_HERE = importlib.util.find_spec("torch") is not None
@@ -59,21 +59,21 @@ class Figures:
 class NumpyLoop:
     """The trainer's own step, with a fixed learning rate."""
 
-    def __init__(self, shape: Shape) -> None:
-        keep_heap()
+    def __init__(self, shape: ModelShape) -> None:
+        tune_malloc()
         self._parameters = init_parameters(shape, 0)
         self._gradients = Parameters.zeros(shape)
-        self._moments = Moments.zeros(self._parameters.flat)
+        self._moments = AdamMoments.zeros(self._parameters.flat)
         self._n_steps = 0
 
-    def step(self, batch: Sequence[Example]) -> float:
+    def step(self, batch: Sequence[TrainingExample]) -> float:
         """One optimizer step; the loss before it."""
-        tally = compute_gradients(self._parameters, self._gradients, batch)
+        totals = compute_gradients(self._parameters, self._gradients, batch)
         self._n_steps += 1
-        factor = clip_factor(self._gradients.flat, CLIP)
-        update = Update(self._n_steps, RATE, DECAY, factor)
+        factor = gradient_scale(self._gradients.flat, CLIP)
+        update = AdamStep(self._n_steps, RATE, DECAY, factor)
         update_weights(self._parameters.flat, self._gradients.flat, self._moments, update)
-        return tally.mean_loss
+        return totals.mean_loss
 
 
 class Opponent:
@@ -149,7 +149,7 @@ def _measure(size: str) -> Figures:
     n_rounds = max(1, round(_SECONDS_A_TURN / _cpu_s(lambda: run(1))))
     opponent.run(1)
     seconds, ratios, shares = [], [], []
-    packs = [pack for batch in workload.batches for pack in split_packs(batch)]
+    packs = [pack for batch in workload.batches for pack in make_packs(batch)]
     flops = n_rounds * sum(count_flops(workload.shape, pack) for pack in packs)
     for _ in range(_TURNS):
         peak = _matmul_flops_per_s()
@@ -178,7 +178,7 @@ def _matmul_flops_per_s() -> float:
     return max(2 * 1024**3 / _cpu_s(lambda: a @ a) for _ in range(3))
 
 
-def count_flops(shape: Shape, pack: Pack) -> float:
+def count_flops(shape: ModelShape, pack: Pack) -> float:
     """Floating-point operations of a step on this pack that the model cannot do without."""
     width, rows, counted = shape.width, len(pack.tokens), len(pack.counted)
     matrices = (shape.n_layers - 1) * rows * 12 * width**2

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.engine.tiny.batch import Example, encode_examples
-from ftops.engine.tiny.config import SIZES, Shape
+from ftops.engine.tiny.batch import TrainingExample, encode_examples
+from ftops.engine.tiny.config import SIZES, ModelShape
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import Segment
+from ftops.engine.trainer import TextSpan
 
 RATE, DECAY, CLIP = 1e-3, 0.5, 1.0  # of AdamW; the gradient's greatest length
 _DATA = Path(__file__).parent.parent / "configs" / "data" / "household-faq" / "train.jsonl"
@@ -19,8 +19,8 @@ _VOCAB_SIZE = 512
 class Workload:
     """A model's shape, and the rows of each step of one round."""
 
-    shape: Shape
-    batches: list[list[Example]]
+    shape: ModelShape
+    batches: list[list[TrainingExample]]
 
     @property
     def n_tokens(self) -> int:
@@ -32,7 +32,7 @@ def load_workload(size: str) -> Workload:
     """All whole batches of household-faq for a model of this size."""
     rows = [json.loads(line) for line in _DATA.read_text(encoding="utf-8").splitlines()]
     documents = [
-        (Segment(row["prompt"], 0.0), Segment(row["completion"]), Segment(special="end_of_text"))
+        (TextSpan(row["prompt"], 0.0), TextSpan(row["completion"]), TextSpan(special="end_of_text"))
         for row in rows
     ]
     texts = [part.text for document in documents for part in document if part.text]
@@ -40,6 +40,6 @@ def load_workload(size: str) -> Workload:
     examples = encode_examples(documents, tokenizer)
     starts = range(0, len(examples) - _ROWS_A_STEP + 1, _ROWS_A_STEP)
     return Workload(
-        Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size),
+        ModelShape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size),
         [examples[start : start + _ROWS_A_STEP] for start in starts],
     )

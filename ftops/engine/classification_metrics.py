@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftops.engine.document import answer_document, prompt_of
-from ftops.engine.trainer import LoadedModel, SamplingParams, Segment, TrainingStopped
+from ftops.engine.trainer import LoadedModel, SamplingParams, TextSpan, TrainingStopped
 from ftops.engine.training_file import TrainingRow, get_answer
 
 PREFIX = "classification/"
@@ -156,7 +156,7 @@ def _answers(
 ) -> list[str]:
     """What the model says to each row's prompt; nothing where the prompt is too long for it."""
     prompts = [prompt_of(row) for row in rows]
-    longest = max(model.count_tokens((Segment(text=get_answer(row)),)) for row in rows)
+    longest = max(model.count_tokens((TextSpan(text=get_answer(row)),)) for row in rows)
     params = SamplingParams(max_tokens=longest + 4, temperature=0.0)
     room = model.context_length - params.max_tokens
     fitting = [place for place, doc in enumerate(prompts) if model.count_tokens(doc) <= room]

@@ -10,7 +10,7 @@ the same chat twice, with one answer each.
 
 from collections.abc import Sequence
 
-from ftops.engine.trainer import Document, Pair, Segment
+from ftops.engine.trainer import Document, PreferencePair, TextSpan
 from ftops.engine.training_file import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
 
 END_OF_TEXT = "end_of_text"
@@ -23,32 +23,32 @@ def training_document(row: CompletionRow | ChatRow, prompt_loss_weight: float = 
     if isinstance(row, CompletionRow):
         return (
             *completion_prompt(row.prompt, prompt_loss_weight),
-            Segment(text=row.completion),
-            Segment(special=END_OF_TEXT),
+            TextSpan(text=row.completion),
+            TextSpan(special=END_OF_TEXT),
         )
     return tuple(
         segment for turn in row.turns for segment in _turn_segments(turn, prompt_loss_weight)
     )
 
 
-def training_pair(row: PreferenceRow) -> Pair:
+def training_pair(row: PreferenceRow) -> PreferencePair:
     """Both answers as they are compared, end tokens included."""
     prompt = chat_prompt(row.turns)
-    return Pair(
-        (*prompt, Segment(text=row.preferred), Segment(special=END_OF_TURN)),
-        (*prompt, Segment(text=row.other), Segment(special=END_OF_TURN)),
+    return PreferencePair(
+        (*prompt, TextSpan(text=row.preferred), TextSpan(special=END_OF_TURN)),
+        (*prompt, TextSpan(text=row.other), TextSpan(special=END_OF_TURN)),
     )
 
 
 def completion_prompt(prompt: str, weight: float = 0.0) -> Document:
     """A text that the model is to go on from."""
-    return (Segment(text=prompt, weight=weight),) if prompt else ()
+    return (TextSpan(text=prompt, weight=weight),) if prompt else ()
 
 
 def chat_prompt(turns: Sequence[Turn]) -> Document:
     """A chat so far, and the word given to the assistant."""
     said = [segment for turn in turns for segment in _turn_segments(turn, 0.0)]
-    return (*said, Segment(special=ROLES["assistant"], weight=0.0))
+    return (*said, TextSpan(special=ROLES["assistant"], weight=0.0))
 
 
 def prompt_of(row: TrainingRow) -> Document:
@@ -65,15 +65,15 @@ def prompt_of(row: TrainingRow) -> Document:
 def answer_document(prompt: Document, row: TrainingRow) -> Document:
     """The row's answer behind a prompt that may be another row's; only the answer counts."""
     if isinstance(row, CompletionRow):
-        return (*prompt, Segment(text=row.completion), Segment(special=END_OF_TEXT))
+        return (*prompt, TextSpan(text=row.completion), TextSpan(special=END_OF_TEXT))
     text = row.turns[-1].content if isinstance(row, ChatRow) else row.preferred
-    return (*prompt, Segment(text=text), Segment(special=END_OF_TURN))
+    return (*prompt, TextSpan(text=text), TextSpan(special=END_OF_TURN))
 
 
-def _turn_segments(turn: Turn, prompt_loss_weight: float) -> tuple[Segment, ...]:
+def _turn_segments(turn: Turn, prompt_loss_weight: float) -> tuple[TextSpan, ...]:
     weight = 1.0 if turn.trained else prompt_loss_weight
     return (
-        Segment(special=ROLES[turn.role], weight=0.0),
-        Segment(text=turn.content, weight=weight),
-        Segment(special=END_OF_TURN, weight=weight),
+        TextSpan(special=ROLES[turn.role], weight=0.0),
+        TextSpan(text=turn.content, weight=weight),
+        TextSpan(special=END_OF_TURN, weight=weight),
     )

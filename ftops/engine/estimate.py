@@ -14,8 +14,8 @@ from pathlib import Path
 import orjson
 
 from ftops.engine.document import training_document, training_pair
-from ftops.engine.tiny.tokenizer import foretell_tokens
-from ftops.engine.trainer import Document, Pair, TrainingRequest
+from ftops.engine.tiny.tokenizer import estimate_tokens
+from ftops.engine.trainer import Document, PreferencePair, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
 from ftops.engine.training_file import InvalidTrainingFile, PreferenceRow, TrainingRow, read_rows
 from ftops.errors import FtopsError
@@ -35,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (FtopsError, InvalidTrainingFile, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    forecast = asdict(foretell_tokens(rows))
+    forecast = asdict(estimate_tokens(rows))
     forecast |= {"n_epochs": resolved.n_epochs, "batch_size": resolved.batch_size}
     sys.stdout.buffer.write(orjson.dumps(forecast) + b"\n")
     return 0
 
 
-def to_documents(rows: Sequence[TrainingRow]) -> Sequence[Document] | Sequence[Pair]:
+def to_documents(rows: Sequence[TrainingRow]) -> Sequence[Document] | Sequence[PreferencePair]:
     """The rows as a trainer gets them by default."""
     pairs = [training_pair(row) for row in rows if isinstance(row, PreferenceRow)]
     return pairs or [training_document(row) for row in rows if not isinstance(row, PreferenceRow)]

@@ -16,8 +16,8 @@ from ftops.engine.store import ModelRow
 from ftops.engine.trainer import (
     Batch,
     BatchingModel,
-    Delta,
     Document,
+    GenerationChunk,
     LoadedModel,
     SamplingParams,
     Trainer,
@@ -37,19 +37,19 @@ class Asked:
     whole: bool = False
     left: int = 0  # answers that are not at their end
     closed: threading.Event = field(default_factory=threading.Event)
-    _pieces: "queue.SimpleQueue[Delta | Exception | None]" = field(
+    _pieces: "queue.SimpleQueue[GenerationChunk | Exception | None]" = field(
         default_factory=queue.SimpleQueue
     )
-    _held: list[Delta] = field(default_factory=list)
+    _held: list[GenerationChunk] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[Delta]:
+    def __iter__(self) -> Iterator[GenerationChunk]:
         """Wait for the pieces; raises what the model raised."""
         while (piece := self._pieces.get()) is not None:
             if isinstance(piece, Exception):
                 raise piece
             yield piece
 
-    def give(self, piece: Delta) -> None:
+    def give(self, piece: GenerationChunk) -> None:
         if self.whole:
             self._held.append(piece)
         else:
@@ -110,7 +110,7 @@ class _Round:
 
     def seat(self, asked: Asked) -> None:
         try:
-            tickets = self._batch.join(asked.prompts, asked.params)
+            tickets = self._batch.add(asked.prompts, asked.params)
         except Exception as error:
             asked.end(error)  # raised again where the pieces are read
             return
@@ -124,7 +124,7 @@ class _Round:
         """Hand over the next pieces, but to nobody who has left."""
         gone = [ticket for ticket, (asked, _) in self._seats.items() if asked.closed.is_set()]
         if gone:
-            self._batch.leave(gone)
+            self._batch.remove(gone)
             for ticket in gone:
                 asked, _ = self._seats.pop(ticket)
                 asked.left -= 1
@@ -141,10 +141,12 @@ class _Round:
         for delta in deltas:
             self._hand_over(delta)
 
-    def _hand_over(self, delta: Delta) -> None:
+    def _hand_over(self, delta: GenerationChunk) -> None:
         asked, index = self._seats[delta.index]
         # Thousands a second, for which `replace` is slow.
-        asked.give(Delta(index, delta.text, delta.logprobs, delta.n_tokens, delta.finish_reason))
+        asked.give(
+            GenerationChunk(index, delta.text, delta.logprobs, delta.n_tokens, delta.finish_reason)
+        )
         if delta.finish_reason is not None:
             del self._seats[delta.index]
             asked.left -= 1
@@ -159,7 +161,7 @@ def _open_batch(model: LoadedModel) -> Batch:
 @dataclass(slots=True)
 class _Turn:
     first: int  # ticket
-    pieces: Iterator[Delta]
+    pieces: Iterator[GenerationChunk]
     unfinished: set[int]
 
 
@@ -174,20 +176,20 @@ class _InTurn:
     def __len__(self) -> int:
         return sum(len(turn.unfinished) for turn in self._turns)
 
-    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
         pieces = self._model.generate(prompts, params)
         tickets = range(self._n_joined, self._n_joined + len(prompts))
         self._n_joined = tickets.stop
         self._turns.append(_Turn(tickets.start, pieces, set(tickets)))
         return tickets
 
-    def step(self) -> Sequence[Delta]:
+    def step(self) -> Sequence[GenerationChunk]:
         turn = self._turns[0]
         try:
             piece = next(turn.pieces)
         except StopIteration:
             del self._turns[0]
-            return [Delta(ticket, "", finish_reason="stop") for ticket in turn.unfinished]
+            return [GenerationChunk(ticket, "", finish_reason="stop") for ticket in turn.unfinished]
         except Exception:
             del self._turns[0]
             raise
@@ -198,7 +200,7 @@ class _InTurn:
                 del self._turns[0]
         return [replace(piece, index=ticket)]
 
-    def leave(self, tickets: Collection[int]) -> None:
+    def remove(self, tickets: Collection[int]) -> None:
         for turn in self._turns:
             turn.unfinished.difference_update(tickets)
         ended = [turn for turn in self._turns if not turn.unfinished]
@@ -242,7 +244,7 @@ class Answers:
         self._asked = Asked(prompts, params, whole)
         model.desk.take(self._asked)
 
-    def __iter__(self) -> Iterator[Delta]:
+    def __iter__(self) -> Iterator[GenerationChunk]:
         """Raises what the model raised."""
         return iter(self._asked)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ftops.engine.classification_metrics import Classes
-from ftops.engine.trainer import Resolved
+from ftops.engine.trainer import ResolvedHyperparameters
 from ftops.records import Json
 
 
@@ -47,7 +47,7 @@ def read_settings(values: Mapping[str, Json]) -> JobSettings:
     )
 
 
-def resolved_values(resolved: Resolved) -> dict[str, Json]:
+def resolved_values(resolved: ResolvedHyperparameters) -> dict[str, Json]:
     """What "auto" turned out to be, by the API's names."""
     values: dict[str, Json] = {
         "n_epochs": resolved.n_epochs,

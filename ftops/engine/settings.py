@@ -27,6 +27,53 @@ def hide_paths(text: str, folder: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFolder:
+    """What one job needs while it is under way; most of it is removed when it has ended."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the worker for as long as it lives."""
+        return self.root / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "worker.log"
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        return self.root / "validation.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / "checkpoint"
+
+    @property
+    def reserve(self) -> Path:
+        """Room on the disk, given up so that a full one can still take down that the job failed."""
+        return self.root / "reserve"
+
+    @property
+    def steps(self) -> Path:
+        return self.root / "steps.csv"
+
+    @property
+    def epochs(self) -> Path:
+        """The models at the ends of the last epochs, a folder each."""
+        return self.root / "epochs"
+
+    @property
+    def model(self) -> Path:
+        """The model until it is whole."""
+        return self.root / "model"
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFolder:
     """The engine's folder: every path in it is built here and nowhere else."""
 
@@ -85,55 +132,8 @@ class EngineFolder:
         final = self.models / job_id
         return final if step is None else final / CHECKPOINTS / step_folder(step)
 
-    def job(self, job_id: str) -> "JobFolder":
+    def job(self, job_id: str) -> JobFolder:
         return JobFolder(self.jobs / job_id)
-
-
-@dataclass(frozen=True, slots=True)
-class JobFolder:
-    """What one job needs while it is under way; most of it is removed when it has ended."""
-
-    root: Path
-
-    @property
-    def lock(self) -> Path:
-        """Held by the worker for as long as it lives."""
-        return self.root / "lock"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "worker.log"
-
-    @property
-    def training(self) -> Path:
-        return self.root / "training.jsonl"
-
-    @property
-    def validation(self) -> Path:
-        return self.root / "validation.jsonl"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.root / "checkpoint"
-
-    @property
-    def reserve(self) -> Path:
-        """Room on the disk, given up so that a full one can still take down that the job failed."""
-        return self.root / "reserve"
-
-    @property
-    def steps(self) -> Path:
-        return self.root / "steps.csv"
-
-    @property
-    def epochs(self) -> Path:
-        """The models at the ends of the last epochs, a folder each."""
-        return self.root / "epochs"
-
-    @property
-    def model(self) -> Path:
-        """The model until it is whole."""
-        return self.root / "model"
 
 
 @dataclass(frozen=True, slots=True)

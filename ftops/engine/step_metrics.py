@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from ftops import crashpoints
 from ftops.clock import Clock
@@ -73,7 +74,7 @@ class StepFile:
     def close(self) -> None:
         self._stream.close()
 
-    def __enter__(self) -> "StepFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TextSpan:
     """A piece of a document: `text`, or one `special` token.
 
     `weight` is how much each of its tokens counts in the loss.
@@ -20,11 +20,11 @@ class Segment:
     )
 
 
-Document: TypeAlias = tuple[Segment, ...]  # one training row, its end token included
+Document: TypeAlias = tuple[TextSpan, ...]  # one training row, its end token included
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """One row of preferences: two answers to the same prompt, of which one was preferred."""
 
     preferred: Document
@@ -40,8 +40,8 @@ class TrainingRequest:
     """
 
     base: str  # a size of the trainer, or the folder of an earlier fine-tuned model
-    training: Sequence[Document] | Sequence[Pair]
-    validation: Sequence[Document] | Sequence[Pair]
+    training: Sequence[Document] | Sequence[PreferencePair]
+    validation: Sequence[Document] | Sequence[PreferencePair]
     n_epochs: int | str = "auto"
     batch_size: int | str = "auto"
     learning_rate_multiplier: float | str = "auto"
@@ -49,16 +49,16 @@ class TrainingRequest:
     beta: float | str = "auto"  # pairs only: how closely the model is held to where it started
 
 
-def list_documents(rows: Sequence[Document] | Sequence[Pair]) -> Sequence[Document]:
+def list_documents(rows: Sequence[Document] | Sequence[PreferencePair]) -> Sequence[Document]:
     """The documents in the rows: both of each pair, one after the other."""
     found: list[Document] = []
     for row in rows:
-        found += (row.preferred, row.other) if isinstance(row, Pair) else (row,)
+        found += (row.preferred, row.other) if isinstance(row, PreferencePair) else (row,)
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedHyperparameters:
     """The figures that training really uses."""
 
     n_epochs: int
@@ -136,7 +136,7 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class GenerationChunk:
     """A piece of one answer. Text that may still become a stop sequence is held back.
 
     `finish_reason` ("stop" or "length") stands in the last piece only.
@@ -165,7 +165,9 @@ class LoadedModel(Protocol):
 
     def count_tokens(self, document: Document) -> int: ...
 
-    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def generate(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         """Answer all prompts side by side; raises PromptTooLong before the first piece."""
 
     def log_probability(self, document: Document) -> float:
@@ -181,13 +183,13 @@ class Batch(Protocol):
     def __len__(self) -> int:
         """How many answers are not at their end yet."""
 
-    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
         """Let the prompts be answered; a ticket for each. Raises what `generate` raises."""
 
-    def step(self) -> Sequence[Delta]:
+    def step(self) -> Sequence[GenerationChunk]:
         """Go on with every answer; each piece carries a ticket as its `index`."""
 
-    def leave(self, tickets: Collection[int]) -> None:
+    def remove(self, tickets: Collection[int]) -> None:
         """Nobody wants these answers any more."""
 
 
@@ -211,13 +213,13 @@ class Trainer(Protocol):
 
     bases: Mapping[str, int]  # the base models that it offers, with their parameters (about)
 
-    def resolve(self, request: TrainingRequest) -> Resolved:
+    def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Turn "auto" into figures; the same request always gives the same ones."""
 
     def train(
         self,
         request: TrainingRequest,
-        resolved: Resolved,
+        resolved: ResolvedHyperparameters,
         *,
         into: Path,
         checkpoint: Path,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ftops.engine.tiny.config import PARAMETERS
+from ftops.engine.tiny.config import PARAMETER_COUNTS
 from ftops.engine.trainer import Trainer
 from ftops.errors import EngineError
 
@@ -30,7 +30,7 @@ def _load_tiny() -> Trainer:
     return TinyTrainer()
 
 
-TRAINERS: Mapping[str, Entry] = MappingProxyType({"tiny": Entry(PARAMETERS, _load_tiny)})
+TRAINERS: Mapping[str, Entry] = MappingProxyType({"tiny": Entry(PARAMETER_COUNTS, _load_tiny)})
 
 
 def list_bases() -> dict[str, int]:

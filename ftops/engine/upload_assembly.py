@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 PLACE_HEADER = "x-part-range"  # FIRST-LAST: the numbers of its first and its last byte
 WHOLE = "whole"  # the file in the upload's folder that is written so
@@ -33,7 +33,7 @@ class Place:
     def bytes(self) -> int:
         return self.end - self.start
 
-    def meets(self, other: "Place") -> bool:
+    def meets(self, other: Self) -> bool:
         return self.start < other.end and other.start < self.end
 
 

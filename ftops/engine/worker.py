@@ -50,8 +50,8 @@ from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, S
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     Document,
-    Pair,
-    Resolved,
+    PreferencePair,
+    ResolvedHyperparameters,
     Trainer,
     TrainingRequest,
     TrainingResult,
@@ -133,7 +133,9 @@ def _read_settings(job: JobRow, rows: _Rows) -> JobSettings:
     return settings
 
 
-def _as_asked(job: JobRow, settings: JobSettings, resolved: Resolved) -> Resolved:
+def _as_asked(
+    job: JobRow, settings: JobSettings, resolved: ResolvedHyperparameters
+) -> ResolvedHyperparameters:
     """The figures in the units of the protocol by which the job came."""
     multiplier = settings.learning_rate_multiplier
     if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
@@ -176,7 +178,7 @@ def _build_request(
 
 def _to_documents(
     rows: Sequence[TrainingRow], settings: JobSettings
-) -> Sequence[Document] | Sequence[Pair]:
+) -> Sequence[Document] | Sequence[PreferencePair]:
     pairs = [training_pair(row) for row in rows if isinstance(row, PreferenceRow)]
     weight = settings.prompt_loss_weight
     return pairs or [
@@ -184,7 +186,7 @@ def _to_documents(
     ]
 
 
-def _describe(job: JobRow, resolved: Resolved) -> str:
+def _describe(job: JobRow, resolved: ResolvedHyperparameters) -> str:
     return (
         f"{job.model}, {resolved.n_epochs} epochs, {resolved.n_steps} steps, batch size "
         f"{resolved.batch_size}, learning rate multiplier {resolved.learning_rate_multiplier:g}"
@@ -193,7 +195,11 @@ def _describe(job: JobRow, resolved: Resolved) -> str:
 
 
 def _train(
-    job: JobRow, trainer: Trainer, request: TrainingRequest, resolved: Resolved, shop: Workshop
+    job: JobRow,
+    trainer: Trainer,
+    request: TrainingRequest,
+    resolved: ResolvedHyperparameters,
+    shop: Workshop,
 ) -> TrainingResult:
     place = shop.folder.job(job.id)
     epochs = EpochModels(place, resolved.n_epochs, shop.clock)

@@ -19,12 +19,12 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.engine import worker
 from ftops.engine.trainer import (
-    Delta,
     Document,
+    GenerationChunk,
     OnEpoch,
-    Pair,
+    PreferencePair,
     PromptTooLong,
-    Resolved,
+    ResolvedHyperparameters,
     SamplingParams,
     StepMetrics,
     TokenLogprob,
@@ -67,7 +67,9 @@ class TableModel:
     def count_tokens(self, document: Document) -> int:
         return len(_write(document))
 
-    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def generate(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         for index, prompt in enumerate(prompts):
             if self.count_tokens(prompt) >= self.context_length:
                 raise PromptTooLong(index, self.count_tokens(prompt), self.context_length)
@@ -77,7 +79,9 @@ class TableModel:
         asked, answer = _split(document)
         return -0.1 if self._table.get(asked) == answer else -3.0
 
-    def _answer(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def _answer(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         for index, prompt in enumerate(prompts):
             text = self._table.get(_write(prompt), "?")
             cut = min([place for stop in params.stop if (place := text.find(stop)) >= 0] or [99])
@@ -86,8 +90,8 @@ class TableModel:
             for character in text:
                 entry = TokenLogprob(character, -0.5, {character: -0.5})
                 logprobs = () if params.logprobs is None else (entry,)
-                yield Delta(index, character, logprobs, 1)
-            yield Delta(index, "", finish_reason=reason)
+                yield GenerationChunk(index, character, logprobs, 1)
+            yield GenerationChunk(index, "", finish_reason=reason)
 
 
 def _write_table(folder: Path, table: Mapping[str, str]) -> None:
@@ -102,14 +106,14 @@ class TableTrainer:
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self._behaviour = behaviour or Behaviour()
 
-    def resolve(self, request: TrainingRequest) -> Resolved:
+    def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         n_epochs = request.n_epochs if isinstance(request.n_epochs, int) else 2
-        return Resolved(n_epochs, 1, 1.0, n_epochs * len(request.training))
+        return ResolvedHyperparameters(n_epochs, 1, 1.0, n_epochs * len(request.training))
 
     def train(
         self,
         request: TrainingRequest,
-        resolved: Resolved,
+        resolved: ResolvedHyperparameters,
         *,
         into: Path,
         checkpoint: Path,
@@ -127,7 +131,10 @@ class TableTrainer:
             begin, table = json.loads(checkpoint.read_text())
         if self._behaviour.full_disk:
             Path("/dev/full").write_bytes(b"anything")
-        rows = [_split(row.preferred if isinstance(row, Pair) else row) for row in request.training]
+        rows = [
+            _split(row.preferred if isinstance(row, PreferencePair) else row)
+            for row in request.training
+        ]
         for step in range(begin, resolved.n_steps + 1):
             self._wait(step, should_stop)
             question, answer = rows[(step - 1) % len(rows)]

@@ -10,7 +10,7 @@ import numpy as np
 from ftops.engine.document import training_document
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
-from ftops.engine.tiny.config import Shape
+from ftops.engine.tiny.config import ModelShape
 from ftops.engine.tiny.loss import compute_gradients
 from ftops.engine.tiny.parameters import Parameters, init_parameters
 from ftops.engine.tiny.tokenizer import train_tokenizer
@@ -51,7 +51,7 @@ def test_a_target_of_weight_0_has_no_gradient_at_all(tmp_path: Path) -> None:
     rows = [row for row in read_rows(path) if isinstance(row, ChatRow)]
     documents = [training_document(row) for row in rows]
     tokenizer = train_tokenizer(documents)
-    shape = Shape(n_layers=2, width=64, vocab_size=tokenizer.vocab_size)
+    shape = ModelShape(n_layers=2, width=64, vocab_size=tokenizer.vocab_size)
     parameters = init_parameters(shape, seed=1)
     examples = encode_examples(documents, tokenizer)
     rng = np.random.default_rng(0)

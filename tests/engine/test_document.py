@@ -1,7 +1,7 @@
 """Rows and prompts as documents for the trainers."""
 
 from ftops.engine.document import chat_prompt, completion_prompt, prompt_of, training_document
-from ftops.engine.trainer import Segment
+from ftops.engine.trainer import TextSpan
 from ftops.engine.training_file import ChatRow, CompletionRow, Turn
 
 CHAT = ChatRow(
@@ -16,9 +16,9 @@ CHAT = ChatRow(
 def test_a_completion_row_counts_its_completion_and_its_end() -> None:
     document = training_document(CompletionRow("a ->", " 1"), prompt_loss_weight=0.1)
     assert document == (
-        Segment(text="a ->", weight=0.1),
-        Segment(text=" 1"),
-        Segment(special="end_of_text"),
+        TextSpan(text="a ->", weight=0.1),
+        TextSpan(text=" 1"),
+        TextSpan(special="end_of_text"),
     )
 
 
@@ -52,5 +52,5 @@ def test_what_is_asked_is_how_the_training_document_begins() -> None:
 
 
 def test_prompts_end_where_the_answer_begins() -> None:
-    assert chat_prompt(CHAT.turns[:2])[-1] == Segment(special="assistant", weight=0.0)
+    assert chat_prompt(CHAT.turns[:2])[-1] == TextSpan(special="assistant", weight=0.0)
     assert completion_prompt("") == ()

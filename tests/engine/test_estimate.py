@@ -8,7 +8,7 @@ import pytest
 from ftops.engine.estimate import main, to_documents
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH
-from ftops.engine.tiny.tokenizer import foretell_tokens, train_tokenizer
+from ftops.engine.tiny.tokenizer import estimate_tokens, train_tokenizer
 from ftops.engine.trainer import list_documents
 from ftops.engine.training_file import read_rows
 
@@ -29,7 +29,7 @@ def test_the_tokens_are_those_that_training_reads(tmp_path: Path) -> None:
     rows = to_documents(list(read_rows(path)))
     documents = list_documents(rows)
     examples = encode_examples(documents, train_tokenizer(documents))
-    forecast = foretell_tokens(rows)
+    forecast = estimate_tokens(rows)
     assert forecast.tokens == sum(example.n_tokens for example in examples)
     assert forecast.longest > CONTEXT_LENGTH
     assert forecast.cut_rows == 1

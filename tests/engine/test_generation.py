@@ -10,7 +10,7 @@ from ftops.engine.generation import Answers, Generation, OpenModel
 from ftops.engine.model_store import Manifest, publish, write_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
-from ftops.engine.trainer import Delta, Document, SamplingParams
+from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
 from ftops.errors import EngineError
 from ftops.records import RowFormat
 from tests.engine.running import wait_for
@@ -34,10 +34,12 @@ class Counter:
     def log_probability(self, document: Document) -> float:
         return 0.0
 
-    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def generate(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         try:
             while True:
-                yield Delta(0, "1", n_tokens=1)
+                yield GenerationChunk(0, "1", n_tokens=1)
         finally:
             self.ended.set()
 
@@ -121,24 +123,26 @@ class Chorus:
     def log_probability(self, document: Document) -> float:
         return 0.0
 
-    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def generate(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         raise AssertionError("it is asked for a batch")
 
     def open_batch(self) -> "Chorus":
         self._left.clear()
         return self
 
-    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
         tickets = range(self._n_joined, self._n_joined + len(prompts))
         self._n_joined = tickets.stop
         self._left |= dict.fromkeys(tickets, params.max_tokens)
         return tickets
 
-    def leave(self, tickets: Collection[int]) -> None:
+    def remove(self, tickets: Collection[int]) -> None:
         for ticket in tickets:
             del self._left[ticket]
 
-    def step(self) -> Sequence[Delta]:
+    def step(self) -> Sequence[GenerationChunk]:
         self.sizes.append(len(self._left))
         if len(self._left) > 1:
             self.together.set()
@@ -150,7 +154,9 @@ class Chorus:
             self._left[ticket] = left - 1
             if ends:
                 del self._left[ticket]
-            deltas.append(Delta(ticket, "1", n_tokens=1, finish_reason="length" if ends else None))
+            deltas.append(
+                GenerationChunk(ticket, "1", n_tokens=1, finish_reason="length" if ends else None)
+            )
         return deltas
 
 

@@ -8,7 +8,7 @@ import pytest
 from ftops.engine.document import answer_document, completion_prompt, training_document
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
-from ftops.engine.trainer import SamplingParams, Segment, TrainingRequest
+from ftops.engine.trainer import SamplingParams, TextSpan, TrainingRequest
 from ftops.engine.training_file import CompletionRow
 
 ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in range(8)]
@@ -39,7 +39,7 @@ def test_it_is_the_sum_over_the_tokens_that_were_drawn(model: TinyModel) -> None
     text = "".join(delta.text for delta in drawn)
     assert text in (" odd", " even")
     said = sum(entry.logprob for delta in drawn for entry in delta.logprobs)
-    found = model.log_probability((*prompt, Segment(text=text)))
+    found = model.log_probability((*prompt, TextSpan(text=text)))
     # Drawing leaves out tokens that no answer may hold, which makes the others a little likelier.
     assert found == pytest.approx(said, abs=0.05)
     assert found <= said

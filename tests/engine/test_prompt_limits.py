@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import Segment
+from ftops.engine.trainer import TextSpan
 from tests.engine.conftest import Trained
 from tests.engine.running import Running, write_rows
 
@@ -66,7 +66,7 @@ def test_a_text_has_at_least_its_bytes_divided_by_the_longest_token() -> None:
         ids = tokenizer.encode(text)
         assert len(ids) * longest >= len(text.encode())
         assert b"".join(tokenizer.pieces[token] for token in ids).decode() == text
-    tokens, _ = tokenizer.encode_document((Segment(text="=" * 5000), Segment(special="user")))
+    tokens, _ = tokenizer.encode_document((TextSpan(text="=" * 5000), TextSpan(special="user")))
     assert len(tokens) == len(tokenizer.encode("=" * 5000)) + 1
 
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from ftops.engine.generation import Generation
 from ftops.engine.server import create_app
 from ftops.engine.settings import EngineSettings
-from ftops.engine.trainer import Delta, Document, SamplingParams
+from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
 from tests.engine.conftest import Trained
 from tests.engine.running import BASE_URL, TABLE_WORKER, Running, animals, run_engine
 from tests.engine.table_worker import TableModel, TableTrainer
@@ -274,7 +274,9 @@ class HeldModel(TableModel):
         super().__init__({"cat ->": " c"})
         self._gate = gate
 
-    def _answer(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def _answer(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         self._gate.wait(30)
         yield from super()._answer(prompts, params)
 

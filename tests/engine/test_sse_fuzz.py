@@ -18,8 +18,8 @@ from ftops.engine.generation import Generation
 from ftops.engine.ids import new_id
 from ftops.engine.server import create_app
 from ftops.engine.store import JobRow, JobStatus, NewEvent
-from ftops.engine.tiny.generation import Answer
-from ftops.engine.trainer import Delta, Document, SamplingParams
+from ftops.engine.tiny.generation import AnswerDecoder
+from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
 from tests.engine.conftest import Trained
 from tests.engine.running import BASE_URL, Running
 from tests.engine.sse import read_events
@@ -42,9 +42,11 @@ class EchoModel(TableModel):
 
     context_length = 1000
 
-    def _answer(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def _answer(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         for index, prompt in enumerate(prompts):
-            answer = Answer(index, params.stop)
+            answer = AnswerDecoder(index, params.stop)
             for byte in "".join(segment.text for segment in prompt).encode():
                 answer.add(bytes([byte]), None)
                 if piece := answer.take():

@@ -39,10 +39,6 @@ class EngineParts:
     def paths(self) -> EngineFolder:
         return self.settings.paths
 
-    def of(self, owner: str) -> "Engine":
-        """The engine for a request of that owner."""
-        return Engine(self, self.store.of(owner))
-
 
 class Engine:
     """A running engine as one owner sees it: `store` has nothing of anybody else."""
@@ -75,7 +71,7 @@ class Engine:
 
 async def _engine_of(request: Request) -> Engine:  # async: no thread for it
     parts: EngineParts = request.app.state.engine
-    return parts.of(request.scope[OWNER])
+    return Engine(parts, parts.store.of(request.scope[OWNER]))
 
 
 TheEngine = Annotated[Engine, Depends(_engine_of)]

@@ -19,8 +19,8 @@ from ftops.engine.api.quotas import Rate
 from ftops.engine.api.schema import Finite, Label, Request
 from ftops.engine.generation import Answers, OpenModel
 from ftops.engine.trainer import (
-    Delta,
     Document,
+    GenerationChunk,
     PromptTooLong,
     SamplingParams,
     TokenLogprob,
@@ -194,7 +194,7 @@ class Drawing:
             message = f"{error.message}. {error.hint}".strip()
             raise ApiError(400, message, code="invalid_value") from error
 
-    def __iter__(self) -> Iterator[Delta]:
+    def __iter__(self) -> Iterator[GenerationChunk]:
         if self._first is not None:
             yield self._first
             yield from self._pieces
@@ -250,7 +250,7 @@ async def run_for_answer(engine: Engine, function: Callable[..., Result], *args:
     return await to_thread.run_sync(partial(function, *args), limiter=limiter)
 
 
-def send_whole(drawing: "Drawing", document: Mapping[str, Json]) -> Response:
+def send_whole(drawing: Drawing, document: Mapping[str, Json]) -> Response:
     """The whole answer; rendered by a fast encoder, as it may have many figures."""
     body = orjson.dumps(document)
     return Response(body, media_type="application/json", headers=drawing.rate.headers())

@@ -16,41 +16,41 @@ from numpy.typing import NDArray
 from ftops.engine.tiny.config import CONTEXT_LENGTH, HEAD_DIM
 from ftops.engine.tiny.parameters import Array, Indices
 
-Turns: TypeAlias = NDArray[np.complex64]  # [rows, 1, HEAD_DIM / 2], the same for every head
+Rotations: TypeAlias = NDArray[np.complex64]  # [rows, 1, HEAD_DIM / 2], the same for every head
 
 _SLOWEST_TURN = 10_000.0  # in tokens, divided by 2 pi: far longer than any context here
 
 
 @functools.cache
-def _turn_table() -> Turns:
+def _rotation_table() -> Rotations:
     """Unit complex numbers, a row for each position: also for the start token's."""
     speeds = _SLOWEST_TURN ** (-np.arange(0, HEAD_DIM, 2) / HEAD_DIM)
     angles = np.outer(np.arange(CONTEXT_LENGTH + 1), speeds)
-    table: Turns = np.exp(1j * angles).astype(np.complex64)[:, None, :]
+    table: Rotations = np.exp(1j * angles).astype(np.complex64)[:, None, :]
     return table
 
 
-def find_turns(positions: Indices) -> Turns:
+def get_rotations(positions: Indices) -> Rotations:
     """The turns of rows that stand at these positions."""
-    return _turn_table().take(positions, axis=0)
+    return _rotation_table().take(positions, axis=0)
 
 
-def rotate(x: Array, turns: Turns) -> None:
+def rotate(x: Array, rotations: Rotations) -> None:
     """Turn the rows of x [rows, heads * HEAD_DIM] in place; turned back by `turns.conj()`."""
     # Splitting the last axis of a view gives a view again, so this changes x itself.
     pairs = x.view(np.complex64 if x.dtype == np.float32 else np.complex128)
     by_head = pairs.reshape(len(x), -1, HEAD_DIM // 2)
-    np.multiply(by_head, turns, out=by_head)
+    np.multiply(by_head, rotations, out=by_head)
 
 
 Number = TypeVar("Number", bound=np.number[Any])
 
 _VANISHING = 1e-20  # a sum of exponentials below this has lost digits
-HIDDEN = -1e9  # added to the score of a key that a query may not see
+MASKED = -1e9  # added to the score of a key that a query may not see
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PaddedGrid:
     """Where flat rows stand in a padded [documents, longest] rectangle.
 
     `slots` and `sources` are None when nothing is padded: a plain reshape then.
@@ -62,7 +62,7 @@ class Grid:
     sources: Indices | None  # [documents * longest] -> row, any row where padded
     padding: Indices  # places without a row
 
-    def spread(self, rows: NDArray[Number], *, clean: bool = False) -> NDArray[Number]:
+    def pad(self, rows: NDArray[Number], *, clean: bool = False) -> NDArray[Number]:
         """[rows, floats] -> [documents, longest, floats].
 
         Padding repeats some row, or is zero if `clean`: gradients of padding must not count.
@@ -75,23 +75,23 @@ class Grid:
             padded[self.padding] = 0
         return padded.reshape(shape)
 
-    def gather(self, padded: Array) -> Array:
+    def unpad(self, padded: Array) -> Array:
         """[documents, longest, …] -> [rows, floats]."""
         flat = padded.reshape(self.n_documents * self.longest, -1)
         return flat if self.slots is None else flat.take(self.slots, axis=0)
 
 
-def make_grid(lengths: Indices, places: Indices) -> Grid:
+def make_grid(lengths: Indices, places: Indices) -> PaddedGrid:
     """A grid for documents of these lengths, all above 0; `places` of the rows within each."""
     n_documents, longest = len(lengths), int(lengths.max())
     if (lengths == longest).all():
-        return Grid(n_documents, longest, None, None, np.empty(0, dtype=np.intp))
+        return PaddedGrid(n_documents, longest, None, None, np.empty(0, dtype=np.intp))
     slots = np.repeat(np.arange(n_documents) * longest, lengths) + places
     sources = np.full(n_documents * longest, -1, dtype=np.intp)
     sources[slots] = np.arange(len(slots))
     padding = np.flatnonzero(sources < 0)
     sources[padding] = 0
-    return Grid(n_documents, longest, slots, sources, padding)
+    return PaddedGrid(n_documents, longest, slots, sources, padding)
 
 
 def split_heads(padded: Array) -> Array:
@@ -103,7 +103,7 @@ def split_heads(padded: Array) -> Array:
 @functools.lru_cache(maxsize=64)
 def causal_bias(length: int) -> Array:
     """[length, length]: 0 where the key stands no later than the query, HIDDEN elsewhere."""
-    return np.triu(np.full((length, length), HIDDEN, dtype=np.float32), 1)
+    return np.triu(np.full((length, length), MASKED, dtype=np.float32), 1)
 
 
 def softmax(scores: Array) -> Array:
@@ -122,7 +122,7 @@ def softmax(scores: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Attended:
+class AttentionOutput:
     """What the backward pass needs to see again; all by head."""
 
     q: Array  # [documents, heads, longest query, HEAD_DIM], turned and scaled
@@ -132,36 +132,40 @@ class Attended:
     out: Array  # [query rows, width]
 
 
-def attend(q: Array, kv: Array, queries: Grid, keys: Grid, bias: Array) -> Attended:
+def attend(
+    q: Array, kv: Array, queries: PaddedGrid, keys: PaddedGrid, bias: Array
+) -> AttentionOutput:
     """Each row of q [query rows, width] reads kv [rows, 2 * width] of its own document.
 
     `bias` [longest query, longest], or with [documents, 1, …] in front, hides what comes later.
     """
     width = q.shape[1]
-    padded = keys.spread(kv)
-    q_heads = split_heads(queries.spread(q))
+    padded = keys.pad(kv)
+    q_heads = split_heads(queries.pad(q))
     k_heads, v_heads = split_heads(padded[..., :width]), split_heads(padded[..., width:])
     shares = q_heads @ k_heads.swapaxes(-1, -2)
     shares += bias
     softmax(shares)
     mixed = np.empty((queries.n_documents, queries.longest, width), dtype=q.dtype)
     np.matmul(shares, v_heads, out=split_heads(mixed))
-    return Attended(q_heads, k_heads, v_heads, shares, queries.gather(mixed))
+    return AttentionOutput(q_heads, k_heads, v_heads, shares, queries.unpad(mixed))
 
 
-def attend_back(d_out: Array, seen: Attended, queries: Grid, keys: Grid) -> tuple[Array, Array]:
+def attend_backward(
+    d_out: Array, seen: AttentionOutput, queries: PaddedGrid, keys: PaddedGrid
+) -> tuple[Array, Array]:
     """The gradients of q [query rows, width] and kv [rows, 2 * width] from that of the output."""
     n_rows, width = d_out.shape
     by_head = d_out.reshape(n_rows, -1, HEAD_DIM)
     # The softmax's own correction, sum(share * d_share), equals sum(out * d_out): shorter.
     correction = np.einsum("rhi,rhi->rh", by_head, seen.out.reshape(by_head.shape))
-    d_heads = split_heads(queries.spread(d_out, clean=True))
+    d_heads = split_heads(queries.pad(d_out, clean=True))
     d_scores = d_heads @ seen.v.swapaxes(-1, -2)
-    d_scores -= queries.spread(correction, clean=True).transpose(0, 2, 1)[..., None]
+    d_scores -= queries.pad(correction, clean=True).transpose(0, 2, 1)[..., None]
     d_scores *= seen.shares
     d_q = np.empty((queries.n_documents, queries.longest, width), dtype=d_out.dtype)
     d_kv = np.empty((keys.n_documents, keys.longest, 2 * width), dtype=d_out.dtype)
     np.matmul(d_scores, seen.k, out=split_heads(d_q))
     np.matmul(d_scores.swapaxes(-1, -2), seen.q, out=split_heads(d_kv[..., :width]))
     np.matmul(seen.shares.swapaxes(-1, -2), d_heads, out=split_heads(d_kv[..., width:]))
-    return queries.gather(d_q), keys.gather(d_kv)
+    return queries.unpad(d_q), keys.unpad(d_kv)

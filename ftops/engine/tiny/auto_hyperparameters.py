@@ -9,7 +9,12 @@ import math
 
 from ftops.engine.tiny.config import SIZES
 from ftops.engine.tiny.tokenizer import plan_job
-from ftops.engine.trainer import Pair, Resolved, TrainingRequest, list_documents
+from ftops.engine.trainer import (
+    PreferencePair,
+    ResolvedHyperparameters,
+    TrainingRequest,
+    list_documents,
+)
 from ftops.errors import EngineError
 
 _TOKENS = 220_000  # to read, epochs counted
@@ -28,7 +33,7 @@ _ENOUGH_STEPS_OF_PAIRS = 80
 _BETA = 0.1  # as the paper has it
 
 
-def resolve_figures(request: TrainingRequest) -> Resolved:
+def resolve_hyperparameters(request: TrainingRequest) -> ResolvedHyperparameters:
     """Turn "auto" into figures; EngineError when there is nothing to train on."""
     n_rows = len(request.training)
     if not n_rows:
@@ -54,14 +59,14 @@ def resolve_figures(request: TrainingRequest) -> Resolved:
             multiplier = _MULTIPLIER_OF_PAIRS
     beta = request.beta if not isinstance(request.beta, str) else _BETA
     n_steps = n_epochs * steps_an_epoch
-    return Resolved(
+    return ResolvedHyperparameters(
         n_epochs, batch_size, float(multiplier), n_steps, beta if by_preference else None
     )
 
 
 def _check_rows(request: TrainingRequest) -> bool:
     """Whether the rows are pairs."""
-    kinds = {isinstance(row, Pair) for row in (*request.training, *request.validation)}
+    kinds = {isinstance(row, PreferencePair) for row in (*request.training, *request.validation)}
     if len(kinds) > 1:
         raise EngineError("some rows are pairs and some are not", hint="Give one kind of rows.")
     return kinds.pop()

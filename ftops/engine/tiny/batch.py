@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftops.engine.tiny.attention import (
-    HIDDEN,
-    Grid,
-    Turns,
+    MASKED,
+    PaddedGrid,
+    Rotations,
     causal_bias,
-    find_turns,
+    get_rotations,
     make_grid,
 )
 from ftops.engine.tiny.config import CONTEXT_LENGTH
@@ -32,7 +32,7 @@ _PACK_SCORES = 1 << 19  # documents * longest²: floats of attention a head
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingExample:
     """One document, ready to train on: row i reads `tokens[i]` and should say `targets[i]`."""
 
     tokens: Tokens
@@ -50,11 +50,11 @@ class Pack:
 
     tokens: Indices  # [rows]
     positions: Indices  # [rows], from 0 in each document
-    turns: Turns  # of these positions
-    grid: Grid  # of all rows
+    rotations: Rotations  # of these positions
+    grid: PaddedGrid  # of all rows
     bias: Array  # causal mask for them
     counted: Indices  # [R] rows that count
-    counted_grid: Grid
+    counted_grid: PaddedGrid
     counted_bias: Array  # [documents, 1, most counted in a document, longest]
     targets: Indices  # [R]
     weights: NDArray[np.float32]  # [R]
@@ -62,7 +62,7 @@ class Pack:
     n_documents: int
 
 
-def make_pack(examples: Sequence[Example]) -> Pack:
+def make_pack(examples: Sequence[TrainingExample]) -> Pack:
     """Lay the examples end to end; in each, something must count."""
     lengths = np.array([example.n_tokens for example in examples])
     owners = np.repeat(np.arange(len(examples)), lengths)
@@ -72,17 +72,17 @@ def make_pack(examples: Sequence[Example]) -> Pack:
     n_counted = np.bincount(owners[counted], minlength=len(examples))
     grid = make_grid(lengths, positions)
     counted_grid = make_grid(n_counted, _count_up(n_counted))
-    seen_from = counted_grid.spread(positions[counted][:, None])
+    seen_from = counted_grid.pad(positions[counted][:, None])
     later = np.arange(grid.longest) > seen_from
     return Pack(
         tokens=_join([example.tokens for example in examples]),
         positions=positions,
-        turns=find_turns(positions),
+        rotations=get_rotations(positions),
         grid=grid,
         bias=causal_bias(grid.longest),
         counted=counted,
         counted_grid=counted_grid,
-        counted_bias=(later * np.float32(HIDDEN))[:, None],
+        counted_bias=(later * np.float32(MASKED))[:, None],
         targets=_join([example.targets for example in examples])[counted],
         weights=weights[counted],
         owners=owners[counted],
@@ -101,19 +101,19 @@ def _count_up(lengths: Indices) -> Indices:
 
 
 @functools.lru_cache(maxsize=2)
-def order_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
+def shuffle_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
     """The order in which an epoch (from 1) visits the examples."""
     return np.random.default_rng([seed, 1, epoch]).permutation(n_examples)
 
 
-def split_packs(examples: Sequence[Example]) -> Iterator[Pack]:
+def make_packs(examples: Sequence[TrainingExample]) -> Iterator[Pack]:
     """Packs of the examples in which something counts."""
     examples = [example for example in examples if example.weights.any()]
-    for rows in cut_packs([(example.n_tokens,) for example in examples]):
+    for rows in group_by_length([(example.n_tokens,) for example in examples]):
         yield make_pack([examples[row] for row in rows])
 
 
-def cut_packs(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+def group_by_length(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
     """The numbers of the rows that share a pack: of like lengths, and each pack small enough.
 
     A row is the lengths of its documents, which stay together.
@@ -134,7 +134,7 @@ def cut_packs(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
         yield waiting
 
 
-def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Example]:
+def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list[TrainingExample]:
     """One example a document.
 
     A document of more than CONTEXT_LENGTH tokens keeps its last ones: the beginning of the prompt
@@ -143,12 +143,12 @@ def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list
     return [_encode_example(document, tokenizer) for document in documents]
 
 
-def _encode_example(document: Document, tokenizer: Tokenizer) -> Example:
+def _encode_example(document: Document, tokenizer: Tokenizer) -> TrainingExample:
     ids, weights = tokenizer.encode_document(document)
     ids, weights = ids[-CONTEXT_LENGTH:], weights[-CONTEXT_LENGTH:]
     # Every document starts with the end of the one before it, so that its first token, too, can
     # be predicted, and so that an empty prompt is something to continue.
     start = np.array([tokenizer.end_of_text], dtype=ids.dtype)
     if not len(ids):  # an empty document: one row that counts for nothing
-        return Example(start, start, np.zeros(1, dtype=np.float32))
-    return Example(np.concatenate([start, ids[:-1]]), ids, weights)
+        return TrainingExample(start, start, np.zeros(1, dtype=np.float32))
+    return TrainingExample(np.concatenate([start, ids[:-1]]), ids, weights)

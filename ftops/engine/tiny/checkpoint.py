@@ -21,11 +21,11 @@ from safetensors.numpy import save
 
 from ftops.clock import Clock
 from ftops.crashpoints import reach
-from ftops.engine.tiny.config import SIZES, Shape
-from ftops.engine.tiny.optimizer import Moments
+from ftops.engine.tiny.config import SIZES, ModelShape
+from ftops.engine.tiny.optimizer import AdamMoments
 from ftops.engine.tiny.parameters import Array, Parameters, count_parameters, list_tensors
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import CHECKPOINT_EVERY_S, Resolved, TrainingRequest
+from ftops.engine.trainer import CHECKPOINT_EVERY_S, ResolvedHyperparameters, TrainingRequest
 from ftops.errors import EngineError
 from ftops.files import open_atomic, write_atomic
 
@@ -103,7 +103,7 @@ def read_model(folder: Path) -> SavedModel:
         tokenizer = Tokenizer.from_json(text)
     except (OSError, UnicodeDecodeError, EngineError) as error:
         raise EngineError(f"{folder / 'tokenizer.json'}: {error}", hint=_HINT) from error
-    shape = Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
+    shape = ModelShape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
     return SavedModel(size, tokenizer, _read_parameters(folder / _WEIGHTS, shape))
 
 
@@ -120,7 +120,7 @@ def _read_size(path: Path) -> str:
     return size
 
 
-def _read_parameters(path: Path, shape: Shape) -> Parameters:
+def _read_parameters(path: Path, shape: ModelShape) -> Parameters:
     try:
         tensors = read_tensors(path)
     except DamagedFile as error:
@@ -145,12 +145,12 @@ _SHARE_OF_TIME = 0.01  # that writing checkpoints may take
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """Everything about a training that changes as it goes."""
 
     tokenizer_json: str
     weights: Array  # flat
-    moments: Moments
+    moments: AdamMoments
     step: int = 0  # the last one done
     elapsed_tokens: int = 0
     references: NDArray[np.float64] | None = (
@@ -158,7 +158,7 @@ class Progress:
     )
 
 
-def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
+def fingerprint(request: TrainingRequest, resolved: ResolvedHyperparameters) -> str:
     """A hash that is the same only for the same training."""
     digest = hashlib.sha256(_FORMAT.encode())
     digest.update(repr((request.base, request.seed, resolved)).encode())
@@ -169,7 +169,7 @@ def fingerprint(request: TrainingRequest, resolved: Resolved) -> str:
     return digest.hexdigest()
 
 
-def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
+def write_checkpoint(path: Path, job: str, progress: TrainingProgress) -> None:
     """Replace the checkpoint of `job` (its fingerprint) by the present progress."""
     tensors = {
         "job": _as_bytes(job),
@@ -186,7 +186,7 @@ def write_checkpoint(path: Path, job: str, progress: Progress) -> None:
     reach("tiny.after_checkpoint")
 
 
-def find_checkpoint(path: Path, job: str) -> Progress | None:
+def find_checkpoint(path: Path, job: str) -> TrainingProgress | None:
     """The progress of `job` when a whole checkpoint of it is there."""
     try:
         stored = read_tensors(path)
@@ -195,10 +195,10 @@ def find_checkpoint(path: Path, job: str) -> Progress | None:
     if "job" not in stored or stored["job"].tobytes() != job.encode():
         return None
     step, elapsed_tokens = (int(number) for number in stored["counters"])
-    return Progress(
+    return TrainingProgress(
         tokenizer_json=stored["tokenizer"].tobytes().decode(),
         weights=stored["weights"],
-        moments=Moments(stored["moment_sum"], stored["moment_square_sum"]),
+        moments=AdamMoments(stored["moment_sum"], stored["moment_square_sum"]),
         step=step,
         elapsed_tokens=elapsed_tokens,
         references=stored.get("references"),
@@ -209,7 +209,7 @@ def _as_bytes(text: str) -> NDArray[np.uint8]:
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
-class Cadence:
+class CheckpointTimer:
     """When the next checkpoint is due: often, but at most about 1 % of the time goes into them."""
 
     def __init__(self, clock: Clock, every_s: float) -> None:
@@ -221,7 +221,7 @@ class Cadence:
     def is_due(self) -> bool:
         return self._clock.monotonic_s() >= self._due_s
 
-    def write(self, path: Path, job: str, progress: Progress) -> None:
+    def write(self, path: Path, job: str, progress: TrainingProgress) -> None:
         """Write a checkpoint and put the next one off by what it cost."""
         started_s = self._clock.monotonic_s()
         write_checkpoint(path, job, progress)

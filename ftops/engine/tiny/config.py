@@ -13,7 +13,7 @@ HEAD_DIM = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ModelSize:
     """What a size fixes; the vocabulary is chosen for each job."""
 
     n_layers: int
@@ -22,7 +22,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """Everything that decides the shapes of the weights."""
 
     n_layers: int
@@ -39,15 +39,15 @@ class Shape:
         return 4 * self.width
 
 
-SIZES: Mapping[str, Size] = MappingProxyType(
+SIZES: Mapping[str, ModelSize] = MappingProxyType(
     {
-        "ada": Size(n_layers=3, width=64, peak_learning_rate=2e-3),
-        "babbage": Size(n_layers=2, width=192, peak_learning_rate=1.5e-3),
-        "curie": Size(n_layers=3, width=352, peak_learning_rate=1e-3),
-        "davinci": Size(n_layers=4, width=448, peak_learning_rate=8e-4),
+        "ada": ModelSize(n_layers=3, width=64, peak_learning_rate=2e-3),
+        "babbage": ModelSize(n_layers=2, width=192, peak_learning_rate=1.5e-3),
+        "curie": ModelSize(n_layers=3, width=352, peak_learning_rate=1e-3),
+        "davinci": ModelSize(n_layers=4, width=448, peak_learning_rate=8e-4),
     }
 )
 
-PARAMETERS: Mapping[str, int] = MappingProxyType(
+PARAMETER_COUNTS: Mapping[str, int] = MappingProxyType(
     {"ada": 200_000, "babbage": 1_000_000, "curie": 5_000_000, "davinci": 10_000_000}
 )

@@ -10,14 +10,14 @@ import numpy as np
 
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH, HEAD_DIM
-from ftops.engine.tiny.inference import Cache, Products, read_prompts, read_token
+from ftops.engine.tiny.inference import BlockedWeights, KVCache, read_prompts, read_token
 from ftops.engine.tiny.loss import measure
 from ftops.engine.tiny.parameters import Array, Indices, Parameters, Tokens
-from ftops.engine.tiny.sampling import Draws, draw_tokens, list_likeliest, log_shares
+from ftops.engine.tiny.sampling import Sampler, list_top_tokens, log_softmax, sample_tokens
 from ftops.engine.tiny.tokenizer import Tokenizer
 from ftops.engine.trainer import (
-    Delta,
     Document,
+    GenerationChunk,
     PromptTooLong,
     SamplingParams,
     TokenLogprob,
@@ -26,7 +26,7 @@ from ftops.errors import EngineError
 
 
 @dataclass(slots=True)
-class Answer:
+class AnswerDecoder:
     """Collects the bytes of drawn tokens and gives out text that nothing can take back."""
 
     index: int  # which prompt it answers
@@ -57,7 +57,7 @@ class Answer:
             self._held += self._decoder.decode(b"", final=True)
             self.finish_reason = reason
 
-    def take(self) -> Delta | None:
+    def take(self) -> GenerationChunk | None:
         """What can be given out now, if anything."""
         n_ready = len(self._held) - (0 if self.finish_reason else self._count_doubtful())
         if not n_ready and self.finish_reason is None:
@@ -69,7 +69,7 @@ class Answer:
             ready = tuple(entry for start, entry in self._logprobs if start < self._sent)
             self._logprobs = self._logprobs[len(ready) :]
         n_new, self._n_new = self._n_new, 0
-        return Delta(self.index, text, ready, n_new, self.finish_reason)
+        return GenerationChunk(self.index, text, ready, n_new, self.finish_reason)
 
     def _count_doubtful(self) -> int:
         """How many of the held characters may be the beginning of a stop."""
@@ -90,11 +90,11 @@ _GROW_BY = 64  # tokens of room
 
 
 @dataclass(slots=True)
-class _Row:
+class _Sequence:
     """One answer on its way; `prompt` is read when there is room for it."""
 
-    answer: Answer
-    draws: Draws
+    answer: AnswerDecoder
+    draws: Sampler
     prompt: Tokens
     n_drawn: int = 0
     token: int = 0  # the last one
@@ -108,21 +108,21 @@ class _Row:
 class TinyBatch:
     """The `Batch` of this trainer; the caller has checked what it lets join."""
 
-    def __init__(self, tokenizer: Tokenizer, products: Products) -> None:
+    def __init__(self, tokenizer: Tokenizer, blocked: BlockedWeights) -> None:
         self._tokenizer = tokenizer
-        self._products = products
-        self._shape = products.parameters.shape
+        self._blocked = blocked
+        self._shape = blocked.parameters.shape
         self._allowed = _allow_tokens(tokenizer)
-        self._waiting: deque[_Row] = deque()
-        self._rows: list[_Row] = []
+        self._waiting: deque[_Sequence] = deque()
+        self._rows: list[_Sequence] = []
         self._empty: list[int] = []  # tickets of answers that may not have a single token
         self._n_joined = 0
-        self._cache = Cache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
+        self._cache = KVCache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
 
     def __len__(self) -> int:
         return len(self._rows) + len(self._waiting) + len(self._empty)
 
-    def join(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
         """Add one answer for each prompt; returns the request ids that their deltas carry.
 
         Raises PromptTooLong, or EngineError when `logit_bias` has an unknown token id.
@@ -146,26 +146,28 @@ class TinyBatch:
             return range(first, self._n_joined)
         stops = [stop for stop in params.stop if stop]
         for number, prompt in enumerate(prompts):
-            draws = Draws(params, self._tokenizer.vocab_size, entropy=entropy, number=number)
-            self._waiting.append(_Row(Answer(first + number, stops), draws, encoded[id(prompt)]))
+            draws = Sampler(params, self._tokenizer.vocab_size, entropy=entropy, number=number)
+            self._waiting.append(
+                _Sequence(AnswerDecoder(first + number, stops), draws, encoded[id(prompt)])
+            )
         return range(first, self._n_joined)
 
-    def leave(self, tickets: Collection[int]) -> None:
+    def remove(self, tickets: Collection[int]) -> None:
         """Nobody wants these answers any more."""
         gone = frozenset(tickets)
         self._empty = [ticket for ticket in self._empty if ticket not in gone]
         self._waiting = deque(row for row in self._waiting if row.answer.index not in gone)
         self._keep([n for n, row in enumerate(self._rows) if row.answer.index not in gone])
 
-    def step(self) -> Sequence[Delta]:
+    def step(self) -> Sequence[GenerationChunk]:
         """Draw one more token for every answer; the pieces of text that are ready."""
-        deltas = [Delta(ticket, "", finish_reason="length") for ticket in self._empty]
+        deltas = [GenerationChunk(ticket, "", finish_reason="length") for ticket in self._empty]
         self._empty.clear()
         logits = [self._read_tokens(), *self._read_prompts()]
         if not self._rows:
             return deltas
         adjusted = np.concatenate(logits) + self._allowed
-        tokens = draw_tokens(adjusted, [row.draws for row in self._rows])
+        tokens = sample_tokens(adjusted, [row.draws for row in self._rows])
         logprobs = self._list_logprobs(tokens, adjusted)
         are_full = (self._cache.lengths[: len(self._rows)] >= CONTEXT_LENGTH).tolist()
         going: list[int] = []
@@ -190,9 +192,9 @@ class TinyBatch:
         if not n_rows:
             return np.zeros((0, self._tokenizer.vocab_size), dtype=np.float32)
         self._reserve(n_rows, int(self._cache.lengths[:n_rows].max()) + 1)
-        rows = Cache(self._cache.stored[:, :, :n_rows], self._cache.lengths[:n_rows])
+        rows = KVCache(self._cache.stored[:, :, :n_rows], self._cache.lengths[:n_rows])
         tokens = np.array([row.token for row in self._rows])
-        logits = read_token(self._products, rows, tokens)
+        logits = read_token(self._blocked, rows, tokens)
         self._cache.lengths[:n_rows] = rows.lengths
         return logits
 
@@ -201,7 +203,7 @@ class TinyBatch:
         coming = self._choose()
         if not coming:
             return []
-        logits, filled = read_prompts(self._products, [row.prompt for row in coming])
+        logits, filled = read_prompts(self._blocked, [row.prompt for row in coming])
         first, n_rows = len(self._rows), len(self._rows) + len(coming)
         longest = int(filled.lengths.max())
         self._reserve(n_rows, longest + 1)
@@ -210,14 +212,14 @@ class TinyBatch:
         self._rows += coming
         return [logits]
 
-    def _choose(self) -> list[_Row]:
+    def _choose(self) -> list[_Sequence]:
         """The first of those waiting that fit into the memory, and into one step."""
         if not self._waiting:
             return []
         shape = self._shape
         floats = 2 * shape.n_layers * shape.width
         room = max((row.room for row in self._rows), default=0)
-        coming: list[_Row] = []
+        coming: list[_Sequence] = []
         longest = 0
         while self._waiting:
             row = self._waiting[0]
@@ -240,7 +242,7 @@ class TinyBatch:
         larger[:, :, :there, :, :room] = self._cache.stored
         lengths = np.zeros(larger.shape[2], dtype=np.intp)
         lengths[:there] = self._cache.lengths
-        self._cache = Cache(larger, lengths)
+        self._cache = KVCache(larger, lengths)
 
     def _slab(self, n_rows: int, room: int) -> Array:
         shape = self._shape
@@ -259,9 +261,11 @@ class TinyBatch:
             self._cache.lengths[gap] = self._cache.lengths[place]
         del self._rows[n_rows:]
         if not n_rows:
-            self._cache = Cache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
+            self._cache = KVCache(self._slab(0, 0), np.zeros(0, dtype=np.intp))
 
-    def _extend(self, row: _Row, token: int, logprob: TokenLogprob | None, *, full: bool) -> None:
+    def _extend(
+        self, row: _Sequence, token: int, logprob: TokenLogprob | None, *, full: bool
+    ) -> None:
         row.token = token
         row.n_drawn += 1
         if token in self._tokenizer.ends:
@@ -277,9 +281,9 @@ class TinyBatch:
             n_wanted = row.draws.params.logprobs
             if n_wanted is None:
                 continue
-            shares = log_shares(logits[place])
+            shares = log_softmax(logits[place])
             token, name = int(tokens[place]), self._tokenizer.name_token
-            top = {name(one): value for one, value in list_likeliest(shares, n_wanted).items()}
+            top = {name(one): value for one, value in list_top_tokens(shares, n_wanted).items()}
             entries[place] = TokenLogprob(name(token), float(shares[token]), top)
         return entries
 
@@ -300,7 +304,7 @@ class TinyModel:
     def __init__(self, tokenizer: Tokenizer, parameters: Parameters) -> None:
         self._tokenizer = tokenizer
         self._parameters = parameters
-        self._products = Products(parameters)
+        self._blocked = BlockedWeights(parameters)
         self.longest_token_bytes = max(map(len, tokenizer.pieces))
 
     def count_tokens(self, document: Document) -> int:
@@ -316,19 +320,21 @@ class TinyModel:
 
     def open_batch(self) -> TinyBatch:
         """An empty batch."""
-        return TinyBatch(self._tokenizer, self._products)
+        return TinyBatch(self._tokenizer, self._blocked)
 
-    def generate(self, prompts: Sequence[Document], params: SamplingParams) -> Iterator[Delta]:
+    def generate(
+        self, prompts: Sequence[Document], params: SamplingParams
+    ) -> Iterator[GenerationChunk]:
         """Answer all prompts side by side.
 
         PromptTooLong when one leaves no room for an answer, EngineError when `logit_bias` names
         a token that does not exist: both before the first piece.
         """
         batch = self.open_batch()
-        batch.join(prompts, params)
+        batch.add(prompts, params)
         return _drain(batch)
 
 
-def _drain(batch: TinyBatch) -> Iterator[Delta]:
+def _drain(batch: TinyBatch) -> Iterator[GenerationChunk]:
     while len(batch):
         yield from batch.step()

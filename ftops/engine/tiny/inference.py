@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ftops.engine.tiny.attention import HIDDEN, Turns, attend, find_turns, rotate, softmax
-from ftops.engine.tiny.batch import Example, Pack, make_pack
+from ftops.engine.tiny.attention import MASKED, Rotations, attend, get_rotations, rotate, softmax
+from ftops.engine.tiny.batch import Pack, TrainingExample, make_pack
 from ftops.engine.tiny.config import HEAD_DIM
 from ftops.engine.tiny.model import norm
 from ftops.engine.tiny.parameters import Array, Indices, Parameters, Tokens
@@ -29,7 +29,7 @@ _COLUMNS = 96  # of a block, at most: wider ones are read more slowly
 _LANE = 8  # floats that are multiplied at once: blocks are whole multiples
 
 
-class Products:
+class BlockedWeights:
     """Multiplies rows with the matrices of a model that does not change any more."""
 
     def __init__(self, parameters: Parameters) -> None:
@@ -42,7 +42,7 @@ class Products:
             return rows @ self.parameters[name]
         blocks = self._blocks.get(name)
         if blocks is None:
-            blocks = cut(self.parameters[name], self.parameters.shape.width)
+            blocks = split_blocks(self.parameters[name], self.parameters.shape.width)
             self._blocks[name] = blocks
         padded = np.empty((len(rows), blocks.shape[1] * blocks.shape[3]), dtype=rows.dtype)
         for start in range(0, len(rows), _ROWS):
@@ -50,7 +50,7 @@ class Products:
         return padded[:, : self.parameters[name].shape[1]]
 
 
-def cut(matrix: Array, depth: int) -> Blocks:
+def split_blocks(matrix: Array, depth: int) -> Blocks:
     """The matrix in blocks of `depth` rows, which must divide its own; zeros fill the last ones."""
     n_columns = matrix.shape[1]
     most = min(_COLUMNS, _IN_PLACE // (_ROWS * depth)) // _LANE * _LANE
@@ -75,37 +75,37 @@ _GROW_BY = 32  # tokens of room
 
 
 @dataclass(slots=True)
-class Cache:
+class KVCache:
     """Keys and values [layers, 2, answers, heads, room, HEAD_DIM], and how far each is filled."""
 
     stored: Array
     lengths: Indices  # [answers]
 
 
-def read_prompts(products: Products, prompts: Sequence[Tokens]) -> tuple[Array, Cache]:
+def read_prompts(blocked: BlockedWeights, prompts: Sequence[Tokens]) -> tuple[Array, KVCache]:
     """Logits [prompts, vocabulary] of what follows each prompt, and the filled cache."""
     examples = []
     for tokens in prompts:
         weights = np.zeros(len(tokens), dtype=np.float32)
         weights[-1] = 1  # the last row alone is asked for its logits
-        examples.append(Example(tokens, tokens, weights))
+        examples.append(TrainingExample(tokens, tokens, weights))
     pack = make_pack(examples)
-    shape = products.parameters.shape
+    shape = blocked.parameters.shape
     room = pack.grid.longest + _GROW_BY
     stored = np.zeros(
         (shape.n_layers, 2, len(prompts), shape.n_heads, room, HEAD_DIM), dtype=np.float32
     )
-    x = _embed(products, pack.tokens)
+    x = _embed(blocked, pack.tokens)
     for layer in range(shape.n_layers):
         is_last = layer == shape.n_layers - 1
-        qkv = _ask(products, layer, x, pack.turns)
+        qkv = _ask(blocked, layer, x, pack.rotations)
         mixed = _read_each(qkv, pack, stored[layer], is_last=is_last)
-        x = _go_on(products, layer, x.take(pack.counted, axis=0) if is_last else x, mixed)
-    cache = Cache(stored, np.array([len(tokens) for tokens in prompts]))
-    return products.multiply(norm(x).rows, "head"), cache
+        x = _go_on(blocked, layer, x.take(pack.counted, axis=0) if is_last else x, mixed)
+    cache = KVCache(stored, np.array([len(tokens) for tokens in prompts]))
+    return blocked.multiply(norm(x).rows, "head"), cache
 
 
-def read_token(products: Products, cache: Cache, tokens: Indices) -> Array:
+def read_token(blocked: BlockedWeights, cache: KVCache, tokens: Indices) -> Array:
     """Append one token to each answer; logits [answers, vocabulary] of what follows."""
     longest = int(cache.lengths.max()) + 1
     if longest > cache.stored.shape[4]:
@@ -113,28 +113,28 @@ def read_token(products: Products, cache: Cache, tokens: Indices) -> Array:
         cache.stored = np.pad(cache.stored, pad)
     positions = cache.lengths
     cache.lengths = positions + 1
-    bias = (np.arange(longest) > positions[:, None]) * np.float32(HIDDEN)
-    turns = find_turns(positions)
-    x = _embed(products, tokens)
-    for layer in range(products.parameters.shape.n_layers):
-        qkv = _ask(products, layer, x, turns)
-        x = _go_on(products, layer, x, _look_back(qkv, cache.stored[layer], positions, bias))
-    return products.multiply(norm(x).rows, "head")
+    bias = (np.arange(longest) > positions[:, None]) * np.float32(MASKED)
+    rotations = get_rotations(positions)
+    x = _embed(blocked, tokens)
+    for layer in range(blocked.parameters.shape.n_layers):
+        qkv = _ask(blocked, layer, x, rotations)
+        x = _go_on(blocked, layer, x, _look_back(qkv, cache.stored[layer], positions, bias))
+    return blocked.multiply(norm(x).rows, "head")
 
 
 # As in model.py, but nothing is kept for a way back, and there are few rows at a time.
 
 
-def _embed(products: Products, tokens: Indices) -> Array:
-    return norm(products.parameters["embedding"].take(tokens, axis=0)).rows
+def _embed(blocked: BlockedWeights, tokens: Indices) -> Array:
+    return norm(blocked.parameters["embedding"].take(tokens, axis=0)).rows
 
 
-def _ask(products: Products, layer: int, x: Array, turns: Turns) -> Array:
+def _ask(blocked: BlockedWeights, layer: int, x: Array, rotations: Rotations) -> Array:
     """Queries, keys and values [rows, 3 * width], turned; queries are scaled."""
     width = x.shape[1]
-    qkv = products.multiply(norm(x).rows, f"{layer}.qkv")
+    qkv = blocked.multiply(norm(x).rows, f"{layer}.qkv")
     qkv[:, :width] *= np.float32(HEAD_DIM**-0.5)
-    rotate(qkv[:, : 2 * width], turns)
+    rotate(qkv[:, : 2 * width], rotations)
     return qkv
 
 
@@ -165,11 +165,11 @@ def _look_back(qkv: Array, stored: Array, positions: Indices, bias: Array) -> Ar
     return mixed.reshape(n_rows, -1)
 
 
-def _go_on(products: Products, layer: int, x: Array, mixed: Array) -> Array:
+def _go_on(blocked: BlockedWeights, layer: int, x: Array, mixed: Array) -> Array:
     """The rest of a layer: attention's output and the MLP, each added to x."""
-    x = x + products.multiply(mixed, f"{layer}.out")
-    hidden = products.multiply(norm(x).rows, f"{layer}.up")
+    x = x + blocked.multiply(mixed, f"{layer}.out")
+    hidden = blocked.multiply(norm(x).rows, f"{layer}.up")
     np.maximum(hidden, np.zeros_like(hidden[:1]), out=hidden)  # faster than against a number
     hidden *= hidden
-    x += products.multiply(hidden, f"{layer}.down")
+    x += blocked.multiply(hidden, f"{layer}.down")
     return x

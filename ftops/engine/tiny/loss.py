@@ -8,13 +8,13 @@ for the one that was not preferred.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftops.engine.tiny.attention import softmax
-from ftops.engine.tiny.batch import Example, Pack, split_packs
+from ftops.engine.tiny.batch import Pack, TrainingExample, make_packs
 from ftops.engine.tiny.model import backward, forward
 from ftops.engine.tiny.parameters import Array, Parameters
 
@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class StepTotals:
     """Sums over trained tokens, so that packs and steps can be added up.
 
     `loss` is weighted and in nats; the counts look at the tokens of weight 1 alone (completions),
@@ -40,8 +40,8 @@ class Tally:
     won_pairs: int = 0  # the preferred answer has gained more than the other
     margin: float = 0.0  # by so much, times beta
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
             self.loss + other.loss,
             self.weight + other.weight,
             self.tokens + other.tokens,
@@ -75,7 +75,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _RowLosses:
     """What the model made of each counted row."""
 
     losses: Array  # [R] nats
@@ -83,7 +83,7 @@ class _Judged:
     gradient: Array  # [R, vocabulary] of each row's loss by its logits
 
 
-def _judge(logits: Array, pack: Pack) -> _Judged:
+def _cross_entropy(logits: Array, pack: Pack) -> _RowLosses:
     """Reuses `logits`."""
     rows = np.arange(len(logits))
     right = logits.argmax(axis=1) == pack.targets
@@ -91,26 +91,28 @@ def _judge(logits: Array, pack: Pack) -> _Judged:
     picked = shares[rows, pack.targets]
     losses = -np.log(np.maximum(picked, np.finfo(picked.dtype).tiny))
     shares[rows, pack.targets] -= 1
-    return _Judged(losses, right, shares)
+    return _RowLosses(losses, right, shares)
 
 
-def score(logits: Array, pack: Pack, *, total_weight: float) -> tuple[Tally, Array]:
+def cross_entropy_loss(
+    logits: Array, pack: Pack, *, total_weight: float
+) -> tuple[StepTotals, Array]:
     """The tally, and the gradient of (sum of weighted losses) / total_weight; reuses `logits`.
 
     `total_weight` is that of the whole step, which may hold several packs.
     """
-    judged = _judge(logits, pack)
-    gradient = judged.gradient
+    row_losses = _cross_entropy(logits, pack)
+    gradient = row_losses.gradient
     gradient *= (pack.weights.astype(gradient.dtype) / total_weight)[:, None]
-    tokens, sequences = _count_right(judged.right, pack.weights == 1, pack)
-    loss = float((judged.losses * pack.weights).sum(dtype=np.float64))
+    tokens, sequences = _count_right(row_losses.right, pack.weights == 1, pack)
+    loss = float((row_losses.losses * pack.weights).sum(dtype=np.float64))
     weight = float(pack.weights.sum(dtype=np.float64))
-    return Tally(loss, weight, *tokens, *sequences), gradient
+    return StepTotals(loss, weight, *tokens, *sequences), gradient
 
 
-def prefer(
+def dpo_loss(
     logits: Array, pack: Pack, references: NDArray[np.float64], *, beta: float, n_pairs: int
-) -> tuple[Tally, Array]:
+) -> tuple[StepTotals, Array]:
     """The tally, and the gradient of the mean over the step's `n_pairs` of
 
         -log sigmoid(beta * (log p(preferred) - log p(other) - reference))
@@ -118,15 +120,15 @@ def prefer(
     Documents 2i and 2i + 1 of the pack are the preferred and the other answer of pair i;
     `references` [pairs] is log p(preferred) - log p(other) by the reference model. Reuses `logits`.
     """
-    judged = _judge(logits, pack)
-    margins = beta * (_compare(judged.losses, pack) - references)
+    row_losses = _cross_entropy(logits, pack)
+    margins = beta * (_sum_margins(row_losses.losses, pack) - references)
     # How hard each pair still pulls at its answers: beta * sigmoid(-margin).
     pull = beta * np.exp(-np.logaddexp(0, margins)) / n_pairs
     by_document = np.stack([pull, -pull], axis=1).reshape(-1)
-    gradient = judged.gradient
+    gradient = row_losses.gradient
     gradient *= (by_document[pack.owners] * pack.weights).astype(gradient.dtype)[:, None]
-    tokens, sequences = _count_right(judged.right, pack.owners % 2 == 0, pack)
-    tally = Tally(
+    tokens, sequences = _count_right(row_losses.right, pack.owners % 2 == 0, pack)
+    totals = StepTotals(
         float(np.logaddexp(0, -margins).sum()),
         len(margins),
         *tokens,
@@ -135,15 +137,15 @@ def prefer(
         won_pairs=int((margins > 0).sum()),
         margin=float(margins.sum()),
     )
-    return tally, gradient
+    return totals, gradient
 
 
-def compare(logits: Array, pack: Pack) -> NDArray[np.float64]:
+def compute_margins(logits: Array, pack: Pack) -> NDArray[np.float64]:
     """[pairs] log p(preferred) - log p(other) of a pack as `prefer` takes it; reuses `logits`."""
-    return _compare(_judge(logits, pack).losses, pack)
+    return _sum_margins(_cross_entropy(logits, pack).losses, pack)
 
 
-def _compare(losses: Array, pack: Pack) -> NDArray[np.float64]:
+def _sum_margins(losses: Array, pack: Pack) -> NDArray[np.float64]:
     answers: NDArray[np.float64] = np.zeros(pack.n_documents)
     answers += np.bincount(pack.owners, losses * pack.weights, minlength=pack.n_documents)
     return answers[1::2] - answers[0::2]
@@ -161,7 +163,7 @@ def _count_right(right: Mask, looked_at: Mask, pack: Pack) -> tuple[tuple[int, i
 _HEAP_BYTES = 31 << 20
 
 
-def keep_heap() -> None:
+def tune_malloc() -> None:
     """Make glibc's malloc keep what NumPy frees; without effect on other systems.
 
     A step frees its tape, tens of megabytes, and the next step wants them again. By default they
@@ -190,48 +192,48 @@ class Dropout:
 def compute_gradients(
     parameters: Parameters,
     gradients: Parameters,
-    batch: Sequence[Example],
+    batch: Sequence[TrainingExample],
     dropout: Dropout | None = None,
-) -> Tally:
+) -> StepTotals:
     """Overwrite `gradients` with those of the batch's mean loss; also its tally."""
     total_weight = float(sum(example.weights.sum(dtype=np.float64) for example in batch)) or 1.0
-    judge = partial(score, total_weight=total_weight)
+    loss_function = partial(cross_entropy_loss, total_weight=total_weight)
     return add_gradients(
-        parameters, gradients, ((pack, judge) for pack in split_packs(batch)), dropout
+        parameters, gradients, ((pack, loss_function) for pack in make_packs(batch)), dropout
     )
 
 
-Judge: TypeAlias = Callable[[Array, Pack], tuple[Tally, Array]]
+LossFunction: TypeAlias = Callable[[Array, Pack], tuple[StepTotals, Array]]
 """From the logits of a pack, which it may reuse, to a tally and the gradient by the logits."""
 
 
 def add_gradients(
     parameters: Parameters,
     gradients: Parameters,
-    packs: Iterable[tuple[Pack, Judge]],
+    packs: Iterable[tuple[Pack, LossFunction]],
     dropout: Dropout | None = None,
-) -> Tally:
+) -> StepTotals:
     """Overwrite `gradients` with the sum over the packs, of what each one's judge says."""
-    tally, target = Tally(), gradients
+    totals, target = StepTotals(), gradients
     n_done = 0
-    for n_done, (pack, judge) in enumerate(packs, start=1):
+    for n_done, (pack, loss_function) in enumerate(packs, start=1):
         if n_done == 2:  # a batch too large for one pack: add the gradients up
             target = Parameters(gradients.shape, np.empty_like(gradients.flat))
         logits, tape = forward(parameters, pack, dropout.draw(pack) if dropout else None)
-        part, d_logits = judge(logits, pack)
+        part, d_logits = loss_function(logits, pack)
         backward(parameters, target, pack, tape, d_logits)
-        tally += part
+        totals += part
         if target is not gradients:
             gradients.flat += target.flat
     if not n_done:
         gradients.flat[:] = 0  # nothing to learn here
-    return tally
+    return totals
 
 
-def measure(parameters: Parameters, examples: Sequence[Example]) -> Tally:
+def measure(parameters: Parameters, examples: Sequence[TrainingExample]) -> StepTotals:
     """The tally of the examples."""
-    tally = Tally()
-    for pack in split_packs(examples):
+    totals = StepTotals()
+    for pack in make_packs(examples):
         logits, _ = forward(parameters, pack)
-        tally += score(logits, pack, total_weight=1.0)[0]
-    return tally
+        totals += cross_entropy_loss(logits, pack, total_weight=1.0)[0]
+    return totals

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftops.engine.tiny.attention import Attended, Grid, Turns, attend, attend_back, rotate
+from ftops.engine.tiny.attention import (
+    AttentionOutput,
+    PaddedGrid,
+    Rotations,
+    attend,
+    attend_backward,
+    rotate,
+)
 from ftops.engine.tiny.batch import Pack
 from ftops.engine.tiny.config import HEAD_DIM
 from ftops.engine.tiny.parameters import Array, Indices, Parameters
@@ -22,35 +29,35 @@ _EPSILON = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Normed:
+class NormOutput:
     """RMSNorm's output and the factor that each row was multiplied by."""
 
     rows: Array
     factors: Array  # [rows, 1]
 
 
-def norm(x: Array) -> Normed:
+def norm(x: Array) -> NormOutput:
     """Bring every row to a root mean square of 1."""
     mean_square = np.einsum("ri,ri->r", x, x)[:, None] / x.shape[1]
     factors = 1 / np.sqrt(mean_square + x.dtype.type(_EPSILON))
-    return Normed(x * factors, factors)
+    return NormOutput(x * factors, factors)
 
 
-def norm_back(d_rows: Array, normed: Normed) -> Array:
+def norm_backward(d_rows: Array, output: NormOutput) -> Array:
     """The gradient of norm's input; reuses `d_rows`."""
-    along = np.einsum("ri,ri->r", d_rows, normed.rows)[:, None] / d_rows.shape[1]
-    d_rows -= normed.rows * along
-    d_rows *= normed.factors
+    along = np.einsum("ri,ri->r", d_rows, output.rows)[:, None] / d_rows.shape[1]
+    d_rows -= output.rows * along
+    d_rows *= output.factors
     return d_rows
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class QueryView:
     """Which rows one layer asks about, and where they and their keys stand."""
 
     queries: Indices | None  # None: all rows
-    turns: Turns  # of the queries, with the scale of the scores
-    grid: Grid
+    rotations: Rotations  # of the queries, with the scale of the scores
+    grid: PaddedGrid
     bias: Array
 
 
@@ -59,11 +66,11 @@ class LayerTape:
     """One layer's part of the tape."""
 
     pack: Pack
-    view: View
-    before: Normed  # all rows, before attention
+    view: QueryView
+    before: NormOutput  # all rows, before attention
     asking: Array  # the rows of `before` that ask
-    attended: Attended
-    between: Normed  # before the MLP
+    attended: AttentionOutput
+    between: NormOutput  # before the MLP
     positive: Array  # max(0, hidden)
 
 
@@ -71,9 +78,9 @@ class LayerTape:
 class Tape:
     """What a backward pass needs of its forward pass."""
 
-    embedded: Normed
+    embedded: NormOutput
     layers: list[LayerTape]
-    final: Normed
+    final: NormOutput
     kept: Array | None  # [rows, 1] factors on the embeddings (dropout)
 
 
@@ -82,9 +89,9 @@ def forward(parameters: Parameters, pack: Pack, kept: Array | None = None) -> tu
     embedded = norm(parameters["embedding"].take(pack.tokens, axis=0))
     x = embedded.rows if kept is None else embedded.rows * kept
     tapes: list[LayerTape] = []
-    turns = pack.turns * np.float32(HEAD_DIM**-0.5)
-    all_rows = View(None, turns, pack.grid, pack.bias)
-    counted = View(pack.counted, turns[pack.counted], pack.counted_grid, pack.counted_bias)
+    rotations = pack.rotations * np.float32(HEAD_DIM**-0.5)
+    all_rows = QueryView(None, rotations, pack.grid, pack.bias)
+    counted = QueryView(pack.counted, rotations[pack.counted], pack.counted_grid, pack.counted_bias)
     for layer in range(parameters.shape.n_layers):
         view = counted if layer == parameters.shape.n_layers - 1 else all_rows
         x, tape = _layer(parameters, layer, x, pack, view)
@@ -94,7 +101,7 @@ def forward(parameters: Parameters, pack: Pack, kept: Array | None = None) -> tu
 
 
 def _layer(
-    parameters: Parameters, layer: int, x: Array, pack: Pack, view: View
+    parameters: Parameters, layer: int, x: Array, pack: Pack, view: QueryView
 ) -> tuple[Array, LayerTape]:
     width = x.shape[1]
     before = norm(x)
@@ -107,8 +114,8 @@ def _layer(
         asking = before.rows.take(view.queries, axis=0)
         q, kv = asking @ qkv[:, :width], before.rows @ qkv[:, width:]
         x = x.take(view.queries, axis=0)
-    rotate(q, view.turns)
-    rotate(kv[:, :width], pack.turns)
+    rotate(q, view.rotations)
+    rotate(kv[:, :width], pack.rotations)
     attended = attend(q, kv, view.grid, pack.grid, view.bias)
     x = x + attended.out @ parameters[f"{layer}.out"]
     between = norm(x)
@@ -124,15 +131,15 @@ def backward(
 ) -> None:
     """Overwrite `gradients` with those of the loss whose gradient by the logits is `d_logits`."""
     np.matmul(tape.final.rows.T, d_logits, out=gradients["head"])
-    d_x = norm_back(d_logits @ parameters["head"].T, tape.final)
+    d_x = norm_backward(d_logits @ parameters["head"].T, tape.final)
     for layer in reversed(range(parameters.shape.n_layers)):
-        d_x = _layer_back(parameters, gradients, layer, d_x, tape.layers[layer])
+        d_x = _layer_backward(parameters, gradients, layer, d_x, tape.layers[layer])
     if tape.kept is not None:
         d_x *= tape.kept
-    _embedding_back(gradients["embedding"], pack.tokens, norm_back(d_x, tape.embedded))
+    _embedding_backward(gradients["embedding"], pack.tokens, norm_backward(d_x, tape.embedded))
 
 
-def _layer_back(
+def _layer_backward(
     parameters: Parameters,
     gradients: Parameters,
     layer: int,
@@ -146,29 +153,29 @@ def _layer_back(
     d_hidden = np.matmul(2 * d_x, parameters[f"{layer}.down"].T, out=squares)
     d_hidden *= tape.positive
     np.matmul(tape.between.rows.T, d_hidden, out=gradients[f"{layer}.up"])
-    d_x += norm_back(d_hidden @ parameters[f"{layer}.up"].T, tape.between)
+    d_x += norm_backward(d_hidden @ parameters[f"{layer}.up"].T, tape.between)
     # Attention: x += attend(q, kv) @ out
     np.matmul(tape.attended.out.T, d_x, out=gradients[f"{layer}.out"])
     d_attended = d_x @ parameters[f"{layer}.out"].T
-    d_q, d_kv = attend_back(d_attended, tape.attended, tape.view.grid, pack.grid)
+    d_q, d_kv = attend_backward(d_attended, tape.attended, tape.view.grid, pack.grid)
     queries = tape.view.queries
-    rotate(d_q, tape.view.turns.conj())
-    rotate(d_kv[:, :width], pack.turns.conj())
+    rotate(d_q, tape.view.rotations.conj())
+    rotate(d_kv[:, :width], pack.rotations.conj())
     qkv, d_qkv = parameters[f"{layer}.qkv"], gradients[f"{layer}.qkv"]
     d_qkv[:, :width] = tape.asking.T @ d_q
     d_qkv[:, width:] = tape.before.rows.T @ d_kv
     d_before = d_kv @ qkv[:, width:].T
     if queries is None:
         d_before += d_q @ qkv[:, :width].T
-        d_x += norm_back(d_before, tape.before)
+        d_x += norm_backward(d_before, tape.before)
         return d_x
     d_before[queries] += d_q @ qkv[:, :width].T
-    d_all = norm_back(d_before, tape.before)
+    d_all = norm_backward(d_before, tape.before)
     d_all[queries] += d_x
     return d_all
 
 
-def _embedding_back(gradient: Array, tokens: Indices, d_rows: Array) -> None:
+def _embedding_backward(gradient: Array, tokens: Indices, d_rows: Array) -> None:
     """Add up the rows of equal tokens: sort, then sum each run (np.add.at is far slower)."""
     order = np.argsort(tokens, kind="stable")
     ordered = tokens[order]

@@ -8,23 +8,29 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ftops.engine.tiny.batch import Example, Pack, cut_packs, encode_examples, make_pack
-from ftops.engine.tiny.checkpoint import Progress, SavedModel
+from ftops.engine.tiny.batch import (
+    Pack,
+    TrainingExample,
+    encode_examples,
+    group_by_length,
+    make_pack,
+)
+from ftops.engine.tiny.checkpoint import SavedModel, TrainingProgress
 from ftops.engine.tiny.loss import (
     Dropout,
-    Tally,
+    StepTotals,
     add_gradients,
-    compare,
     compute_gradients,
+    compute_margins,
+    dpo_loss,
     measure,
-    prefer,
 )
 from ftops.engine.tiny.model import forward
 from ftops.engine.tiny.parameters import Indices, Parameters
 from ftops.engine.tiny.tokenizer import Tokenizer, plan_job
 from ftops.engine.trainer import (
-    Pair,
-    Resolved,
+    PreferencePair,
+    ResolvedHyperparameters,
     TrainingRequest,
     TrainingStopped,
     list_documents,
@@ -35,8 +41,8 @@ from ftops.engine.trainer import (
 class PairExample:
     """Two answers to one prompt, ready to train on."""
 
-    preferred: Example
-    other: Example
+    preferred: TrainingExample
+    other: TrainingExample
     reference: float = 0.0  # log p(preferred) - log p(other) by the reference model
 
     @property
@@ -44,7 +50,7 @@ class PairExample:
         return self.preferred.n_tokens + self.other.n_tokens
 
 
-def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[PairExample]:
+def encode_pairs(pairs: Sequence[PreferencePair], tokenizer: Tokenizer) -> list[PairExample]:
     """One example a pair, whose documents are cut to fit like any other."""
     preferred = encode_examples([pair.preferred for pair in pairs], tokenizer)
     other = encode_examples([pair.other for pair in pairs], tokenizer)
@@ -58,10 +64,10 @@ def compute_preference_gradients(
     dropout: Dropout | None = None,
     *,
     beta: float,
-) -> Tally:
+) -> StepTotals:
     """Overwrite `gradients` with those of the batch's mean loss; also its tally."""
     packs = (
-        (pack, partial(prefer, references=references, beta=beta, n_pairs=len(batch)))
+        (pack, partial(dpo_loss, references=references, beta=beta, n_pairs=len(batch)))
         for _, references, pack in _split_pairs(batch)
     )
     return add_gradients(parameters, gradients, packs, dropout)
@@ -69,16 +75,16 @@ def compute_preference_gradients(
 
 def measure_preferences(
     parameters: Parameters, pairs: Sequence[PairExample], *, beta: float
-) -> Tally:
+) -> StepTotals:
     """The tally of the pairs."""
-    tally = Tally()
+    totals = StepTotals()
     for _, references, pack in _split_pairs(pairs):
         logits, _ = forward(parameters, pack)
-        tally += prefer(logits, pack, references, beta=beta, n_pairs=1)[0]
-    return tally
+        totals += dpo_loss(logits, pack, references, beta=beta, n_pairs=1)[0]
+    return totals
 
 
-def ask_reference(
+def compute_reference_margins(
     parameters: Parameters,
     pairs: Sequence[PairExample],
     should_stop: Callable[[], bool] = lambda: False,
@@ -92,11 +98,11 @@ def ask_reference(
         if should_stop():
             raise TrainingStopped
         logits, _ = forward(parameters, pack)
-        references[rows] = compare(logits, pack)
+        references[rows] = compute_margins(logits, pack)
     return references
 
 
-def with_references(
+def add_reference_margins(
     pairs: Sequence[PairExample], references: NDArray[np.float64]
 ) -> list[PairExample]:
     """The pairs, each knowing what the reference model thinks of it."""
@@ -112,7 +118,7 @@ def _split_pairs(
     """The numbers and references of the pairs in each pack, and the pack, in which document 2i is
     the preferred answer of its pair i, and 2i + 1 the other."""
     lengths = [(pair.preferred.n_tokens, pair.other.n_tokens) for pair in pairs]
-    for rows in cut_packs(lengths):
+    for rows in group_by_length(lengths):
         some = [pairs[row] for row in rows]
         references = np.array([pair.reference for pair in some])
         yield (
@@ -143,34 +149,34 @@ class Objective(Protocol):
 
     def compute_gradients(
         self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
-    ) -> Tally:
+    ) -> StepTotals:
         """Overwrite `gradients` with those of the mean loss of these training rows."""
 
-    def measure(self, parameters: Parameters, every: int) -> Tally:
+    def measure(self, parameters: Parameters, every: int) -> StepTotals:
         """The tally of each `every`th validation row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Imitation:
+class SupervisedObjective:
     """To say what the documents say."""
 
-    training: Sequence[Example]
-    validation: Sequence[Example]
+    training: Sequence[TrainingExample]
+    validation: Sequence[TrainingExample]
     token_dropout: float
     weight_decay: float = 0.5
 
     def compute_gradients(
         self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
-    ) -> Tally:
+    ) -> StepTotals:
         batch = [self.training[row] for row in rows]
         return compute_gradients(parameters, gradients, batch, dropout)
 
-    def measure(self, parameters: Parameters, every: int) -> Tally:
+    def measure(self, parameters: Parameters, every: int) -> StepTotals:
         return measure(parameters, self.validation[::every])
 
 
 @dataclass(frozen=True, slots=True)
-class Preference:
+class PreferenceObjective:
     """To find the preferred answers likelier than the others, and stay near the reference.
 
     That nearness is what holds the weights together: no decay, and no dropout, which would look
@@ -185,19 +191,19 @@ class Preference:
 
     def compute_gradients(
         self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
-    ) -> Tally:
+    ) -> StepTotals:
         batch = [self.training[row] for row in rows]
         return compute_preference_gradients(parameters, gradients, batch, dropout, beta=self.beta)
 
-    def measure(self, parameters: Parameters, every: int) -> Tally:
+    def measure(self, parameters: Parameters, every: int) -> StepTotals:
         return measure_preferences(parameters, self.validation[::every], beta=self.beta)
 
 
 def make_objective(
     request: TrainingRequest,
-    resolved: Resolved,
+    resolved: ResolvedHyperparameters,
     model: SavedModel,
-    progress: Progress,
+    progress: TrainingProgress,
     should_stop: Callable[[], bool],
 ) -> Objective:
     """Encode the rows.
@@ -207,21 +213,21 @@ def make_objective(
     """
     if resolved.beta is None:
         documents = list_documents(request.training)
-        return Imitation(
+        return SupervisedObjective(
             encode_examples(documents, model.tokenizer),
             encode_examples(list_documents(request.validation), model.tokenizer),
             plan_job(documents).token_dropout,
         )
     training, validation = (
-        encode_pairs([row for row in rows if isinstance(row, Pair)], model.tokenizer)
+        encode_pairs([row for row in rows if isinstance(row, PreferencePair)], model.tokenizer)
         for rows in (request.training, request.validation)
     )
     if progress.references is None:
         pairs = [*training, *validation]
-        progress.references = ask_reference(model.parameters, pairs, should_stop)
+        progress.references = compute_reference_margins(model.parameters, pairs, should_stop)
     known, n_training = progress.references, len(training)
-    return Preference(
-        with_references(training, known[:n_training]),
-        with_references(validation, known[n_training:]),
+    return PreferenceObjective(
+        add_reference_margins(training, known[:n_training]),
+        add_reference_margins(validation, known[n_training:]),
         resolved.beta,
     )

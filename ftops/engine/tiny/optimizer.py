@@ -6,6 +6,7 @@ that stay in the processor's cache: about three times as fast at a million param
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -16,25 +17,25 @@ _BLOCK = 1 << 15  # floats; six of them are in use at once
 
 
 @dataclass(slots=True)
-class Moments:
+class AdamMoments:
     """Adam's running sums of the gradient and of its square; older ones count ever less."""
 
     sum: Array
     square_sum: Array
 
     @classmethod
-    def zeros(cls, like: Array) -> "Moments":
+    def zeros(cls, like: Array) -> Self:
         return cls(np.zeros_like(like), np.zeros_like(like))
 
 
-def clip_factor(gradient: Array, longest: float) -> float:
+def gradient_scale(gradient: Array, longest: float) -> float:
     """What the gradient must be multiplied by to be no longer than `longest`."""
     length = float(np.sqrt(np.dot(gradient, gradient)))
     return min(1.0, longest / length) if length > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class AdamStep:
     """The figures of one optimizer step (from 1)."""
 
     step: int
@@ -43,7 +44,7 @@ class Update:
     gradient_factor: float = 1.0  # see clip_factor
 
 
-def update_weights(weights: Array, gradient: Array, moments: Moments, update: Update) -> None:
+def update_weights(weights: Array, gradient: Array, moments: AdamMoments, update: AdamStep) -> None:
     """One AdamW step on all weights."""
     # With m' = m / (1 - beta 1) and v' = v / (1 - beta 2) in place of Adam's m and v, constants
     # leave the loop: fewer passes over memory.
@@ -74,7 +75,7 @@ _WARM_UP_SHARE = 0.05  # of all steps
 _LAST_SHARE = 0.02  # of the peak, at the very end
 
 
-def learning_rate_share(step: int, n_steps: int) -> float:
+def learning_rate_scale(step: int, n_steps: int) -> float:
     """The share of the peak learning rate that step (from 1) takes."""
     n_warm_up = max(1, round(_WARM_UP_SHARE * n_steps))
     if step <= n_warm_up:

@@ -5,19 +5,19 @@ long trivial; the model works with the views.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ftops.engine.tiny.config import Shape
+from ftops.engine.tiny.config import ModelShape
 
 Array: TypeAlias = NDArray[np.floating[Any]]  # float32; float64 where gradients are checked
 Indices: TypeAlias = NDArray[np.intp]
 Tokens: TypeAlias = NDArray[np.uint16]  # vocabularies here stay far below 65,536
 
 
-def list_tensors(shape: Shape) -> dict[str, tuple[int, ...]]:
+def list_tensors(shape: ModelShape) -> dict[str, tuple[int, ...]]:
     """The name and shape of every weight tensor, in the order of the flat vector."""
     width = shape.width
     tensors: dict[str, tuple[int, ...]] = {"embedding": (shape.vocab_size, width)}
@@ -30,7 +30,7 @@ def list_tensors(shape: Shape) -> dict[str, tuple[int, ...]]:
     return tensors
 
 
-def count_parameters(shape: Shape) -> int:
+def count_parameters(shape: ModelShape) -> int:
     """How many numbers the model learns."""
     return sum(int(np.prod(dims)) for dims in list_tensors(shape).values())
 
@@ -38,20 +38,20 @@ def count_parameters(shape: Shape) -> int:
 class Parameters:
     """A flat vector with `views` into it; also used for gradients and moments."""
 
-    def __init__(self, shape: Shape, flat: Array) -> None:
+    def __init__(self, shape: ModelShape, flat: Array) -> None:
         self.shape = shape
         self.flat = flat
         self.views: Mapping[str, Array] = _split(shape, flat)
 
     @classmethod
-    def zeros(cls, shape: Shape, dtype: DTypeLike = np.float32) -> "Parameters":
+    def zeros(cls, shape: ModelShape, dtype: DTypeLike = np.float32) -> Self:
         return cls(shape, np.zeros(count_parameters(shape), dtype=dtype))
 
     def __getitem__(self, name: str) -> Array:
         return self.views[name]
 
 
-def _split(shape: Shape, flat: Array) -> dict[str, Array]:
+def _split(shape: ModelShape, flat: Array) -> dict[str, Array]:
     views: dict[str, Array] = {}
     start = 0
     for name, dims in list_tensors(shape).items():
@@ -61,7 +61,7 @@ def _split(shape: Shape, flat: Array) -> dict[str, Array]:
     return views
 
 
-def init_parameters(shape: Shape, seed: int) -> Parameters:
+def init_parameters(shape: ModelShape, seed: int) -> Parameters:
     """Random weights, such that the untrained model is an averaging bag of words.
 
     Queries start at zero, so every token looks at all tokens before it alike; the last matrix of

@@ -8,7 +8,7 @@ from ftops.engine.tiny.parameters import Array, Indices
 from ftops.engine.trainer import SamplingParams
 
 
-class Draws:
+class Sampler:
     """How one answer's tokens are drawn, and its own stream of chance.
 
     The stream depends on the seed and the answer's number alone, not on what is answered beside
@@ -40,33 +40,33 @@ class Draws:
             self._counts[token] += 1
 
 
-def draw_tokens(logits: Array, draws: Sequence[Draws]) -> Indices:
+def sample_tokens(logits: Array, samplers: Sequence[Sampler]) -> Indices:
     """The next token of each answer; `logits` [answers, vocabulary] are adjusted in place."""
-    special = [place for place, draw in enumerate(draws) if not draw.is_plain]
+    special = [place for place, draw in enumerate(samplers) if not draw.is_plain]
     for place in special:
-        draws[place].adjust(logits[place])
+        samplers[place].adjust(logits[place])
     tokens: Indices = logits.argmax(axis=1)
-    warm = [place for place, draw in enumerate(draws) if draw.params.temperature > 0]
-    if len(warm) == len(draws):
-        tokens = _pick(logits, draws)
+    warm = [place for place, draw in enumerate(samplers) if draw.params.temperature > 0]
+    if len(warm) == len(samplers):
+        tokens = _pick(logits, samplers)
     elif warm:
-        tokens[warm] = _pick(logits[warm], [draws[place] for place in warm])
+        tokens[warm] = _pick(logits[warm], [samplers[place] for place in warm])
     for place in special:
-        draws[place].remember(int(tokens[place]))
+        samplers[place].remember(int(tokens[place]))
     return tokens
 
 
-def _pick(logits: Array, draws: Sequence[Draws]) -> Indices:
-    temperatures = np.array([draw.params.temperature for draw in draws])
+def _pick(logits: Array, samplers: Sequence[Sampler]) -> Indices:
+    temperatures = np.array([draw.params.temperature for draw in samplers])
     shares = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
     shares /= temperatures[:, None]
     np.exp(shares, out=shares)
-    for row, draw in zip(shares, draws, strict=True):
+    for row, draw in zip(shares, samplers, strict=True):
         if draw.params.top_p < 1:
             _keep_nucleus(row, draw.params.top_p)
     cumulative = np.cumsum(shares, axis=1)
     whole = cumulative[:, -1]
-    points = np.array([draw.stream.random() for draw in draws]) * whole
+    points = np.array([draw.stream.random() for draw in samplers]) * whole
     points = np.minimum(points, np.nextafter(whole, 0))  # a product may be rounded up
     picked: Indices = (cumulative <= points[:, None]).sum(axis=1)
     return picked
@@ -80,14 +80,14 @@ def _keep_nucleus(shares: Array, top_p: float) -> None:
     shares[order[reach + 1 :]] = 0
 
 
-def log_shares(logits: Array) -> Array:
+def log_softmax(logits: Array) -> Array:
     """Natural logarithms of the softmax along the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return logs
 
 
-def list_likeliest(row: Array, n: int) -> Mapping[int, float]:
+def list_top_tokens(row: Array, n: int) -> Mapping[int, float]:
     """The n likeliest tokens of one row of log shares, likeliest first."""
     best = np.argsort(-row, kind="stable")[:n]
     return {int(token): float(row[token]) for token in best if np.isfinite(row[token])}

@@ -7,6 +7,7 @@ writes can become one, and none of them ever becomes text.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import tokenizers
@@ -15,7 +16,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.engine.tiny.parameters import Tokens
-from ftops.engine.trainer import Document, Pair, list_documents
+from ftops.engine.trainer import Document, PreferencePair, list_documents
 from ftops.errors import EngineError
 
 END_OF_TEXT = "end_of_text"  # starts and ends every document
@@ -53,7 +54,7 @@ class Tokenizer:
         self.pieces = [bytes(_BYTES[character] for character in name) for name in names]
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
+    def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
         """Learn at most `vocab_size` tokens, bytes and special tokens included."""
         bpe = tokenizers.Tokenizer(models.BPE())
         bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -69,7 +70,7 @@ class Tokenizer:
         return cls(bpe)
 
     @classmethod
-    def from_json(cls, text: str) -> "Tokenizer":
+    def from_json(cls, text: str) -> Self:
         """The tokenizer that `to_json` wrote; EngineError when it is damaged."""
         try:
             return cls(tokenizers.Tokenizer.from_str(text))
@@ -128,7 +129,7 @@ _ALIKE = 3  # letters at the beginning; case aside
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class VocabularyPlan:
     """What follows from the kind of job."""
 
     vocab_size: int  # at most, special tokens included
@@ -136,11 +137,11 @@ class Plan:
     passes: float  # how often the rows must be read, relative to other jobs
 
 
-_COPYING = Plan(vocab_size=320, token_dropout=0.0, passes=2.5)
-_TELLING = Plan(vocab_size=1024, token_dropout=0.1, passes=1.0)
+_COPYING = VocabularyPlan(vocab_size=320, token_dropout=0.0, passes=2.5)
+_TELLING = VocabularyPlan(vocab_size=1024, token_dropout=0.1, passes=1.0)
 
 
-def plan_job(documents: Sequence[Document]) -> Plan:
+def plan_job(documents: Sequence[Document]) -> VocabularyPlan:
     """Look at held-out rows and decide; the same documents always give the same plan."""
     documents = documents[:_LOOKED_AT]
     held_out = documents[::_HELD_OUT_EVERY]
@@ -171,7 +172,7 @@ def train_tokenizer(documents: Sequence[Document]) -> Tokenizer:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenForecast:
+class TokenEstimate:
     """Tokens of one epoch, after rows above the context length are cut to it.
 
     `learned_tokens` count in full in the loss; `longest` is the longest row before it is cut, and
@@ -185,7 +186,7 @@ class TokenForecast:
     vocabulary: int
 
 
-def foretell_tokens(rows: Sequence[Document] | Sequence[Pair]) -> TokenForecast:
+def estimate_tokens(rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
     """Train the tokenizer and count; both documents of a pair count."""
     documents = list_documents(rows)
     tokenizer = train_tokenizer(documents)
@@ -197,4 +198,4 @@ def foretell_tokens(rows: Sequence[Document] | Sequence[Pair]) -> TokenForecast:
         kept = weights[-CONTEXT_LENGTH:]
         tokens += max(1, len(kept))
         learned += int((kept == 1).sum())
-    return TokenForecast(tokens, learned, longest, cut, tokenizer.vocab_size)
+    return TokenEstimate(tokens, learned, longest, cut, tokenizer.vocab_size)

@@ -16,26 +16,26 @@ from pathlib import Path
 import numpy as np
 
 from ftops.clock import Clock, SystemClock
-from ftops.engine.tiny.auto_hyperparameters import resolve_figures
-from ftops.engine.tiny.batch import order_epoch
+from ftops.engine.tiny.auto_hyperparameters import resolve_hyperparameters
+from ftops.engine.tiny.batch import shuffle_epoch
 from ftops.engine.tiny.checkpoint import (
-    Cadence,
-    Progress,
+    CheckpointTimer,
     SavedModel,
+    TrainingProgress,
     find_checkpoint,
     fingerprint,
     read_model,
     write_model,
 )
-from ftops.engine.tiny.config import PARAMETERS, SIZES, Shape
+from ftops.engine.tiny.config import PARAMETER_COUNTS, SIZES, ModelShape
 from ftops.engine.tiny.generation import TinyModel
-from ftops.engine.tiny.loss import Dropout, Tally, keep_heap
+from ftops.engine.tiny.loss import Dropout, StepTotals, tune_malloc
 from ftops.engine.tiny.objective import Objective, make_objective
 from ftops.engine.tiny.optimizer import (
-    Moments,
-    Update,
-    clip_factor,
-    learning_rate_share,
+    AdamMoments,
+    AdamStep,
+    gradient_scale,
+    learning_rate_scale,
     update_weights,
 )
 from ftops.engine.tiny.parameters import Indices, Parameters, init_parameters
@@ -43,7 +43,7 @@ from ftops.engine.tiny.tokenizer import Tokenizer, train_tokenizer
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     OnEpoch,
-    Resolved,
+    ResolvedHyperparameters,
     StepMetrics,
     TrainingRequest,
     TrainingResult,
@@ -59,26 +59,26 @@ _VALIDATION_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class TrainingHooks:
     """Whom the loop tells, whom it asks, and where it leaves its checkpoint."""
 
     on_step: Callable[[StepMetrics], None]
     should_stop: Callable[[], bool]
     checkpoint: Path
-    cadence: Cadence
+    timer: CheckpointTimer
     on_epoch: OnEpoch | None = None
     on_checkpoint: Callable[[], None] | None = None
 
 
 def run_training(
-    request: TrainingRequest, resolved: Resolved, hooks: Hooks
-) -> tuple[SavedModel, Progress]:
+    request: TrainingRequest, resolved: ResolvedHyperparameters, hooks: TrainingHooks
+) -> tuple[SavedModel, TrainingProgress]:
     """Train to the end; TrainingStopped, with the checkpoint written, when told to stop."""
-    keep_heap()
+    tune_malloc()
     job = fingerprint(request, resolved)
     size, progress = _start(request, job, hooks.checkpoint)
     tokenizer = Tokenizer.from_json(progress.tokenizer_json)
-    shape = Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
+    shape = ModelShape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
     model = SavedModel(size, tokenizer, Parameters(shape, progress.weights))
     loop = _Loop(
         parameters=model.parameters,
@@ -97,18 +97,18 @@ def run_training(
         hooks.on_step(metrics)
         if hooks.on_epoch and metrics.step * resolved.n_epochs % resolved.n_steps == 0:
             hooks.on_epoch(metrics, partial(write_model, model=model))
-        if hooks.cadence.is_due():
+        if hooks.timer.is_due():
             _write_checkpoint(hooks, job, progress)
     return model, progress
 
 
-def _write_checkpoint(hooks: Hooks, job: str, progress: Progress) -> None:
+def _write_checkpoint(hooks: TrainingHooks, job: str, progress: TrainingProgress) -> None:
     if hooks.on_checkpoint:
         hooks.on_checkpoint()
-    hooks.cadence.write(hooks.checkpoint, job, progress)
+    hooks.timer.write(hooks.checkpoint, job, progress)
 
 
-def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, Progress]:
+def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, TrainingProgress]:
     """The size and the progress to go on from: checkpoint, earlier model, or nothing yet."""
     earlier = None if request.base in SIZES else read_model(Path(request.base))
     size = earlier.size if earlier else request.base
@@ -119,10 +119,10 @@ def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, P
         tokenizer, parameters = earlier.tokenizer, earlier.parameters
     else:
         tokenizer = train_tokenizer(list_documents(request.training))
-        shape = Shape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
+        shape = ModelShape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
         parameters = init_parameters(shape, _positive(request.seed))
     flat = parameters.flat
-    return size, Progress(tokenizer.to_json(), flat, Moments.zeros(flat))
+    return size, TrainingProgress(tokenizer.to_json(), flat, AdamMoments.zeros(flat))
 
 
 def _positive(seed: int) -> int:
@@ -139,8 +139,8 @@ class _Loop:
     objective: Objective
     peak_learning_rate: float
     seed: int
-    resolved: Resolved
-    progress: Progress
+    resolved: ResolvedHyperparameters
+    progress: TrainingProgress
 
     def advance(self) -> StepMetrics:
         """Take the next step; validate when it ends an epoch."""
@@ -148,8 +148,8 @@ class _Loop:
         steps_an_epoch = math.ceil(n_rows / batch_size)
         step = self.progress.step + 1
         epoch, place = (step - 1) // steps_an_epoch + 1, (step - 1) % steps_an_epoch
-        rows = order_epoch(n_rows, self.seed, epoch)[place * batch_size :][:batch_size]
-        tally = self._update(rows, step)
+        rows = shuffle_epoch(n_rows, self.seed, epoch)[place * batch_size :][:batch_size]
+        totals = self._update(rows, step)
         self.progress.step = step
         self.progress.elapsed_tokens += sum(self.objective.training[row].n_tokens for row in rows)
         due = place + 1 == steps_an_epoch and self.objective.validation
@@ -161,25 +161,27 @@ class _Loop:
             epoch=epoch,
             elapsed_examples=(epoch - 1) * n_rows + place * batch_size + len(rows),
             elapsed_tokens=self.progress.elapsed_tokens,
-            train_loss=tally.mean_loss,
-            train_token_accuracy=tally.token_accuracy,
-            train_sequence_accuracy=tally.sequence_accuracy,
+            train_loss=totals.mean_loss,
+            train_token_accuracy=totals.token_accuracy,
+            train_sequence_accuracy=totals.sequence_accuracy,
             valid_loss=valid.mean_loss if valid else None,
             valid_token_accuracy=valid.token_accuracy if valid else None,
             valid_sequence_accuracy=valid.sequence_accuracy if valid else None,
-            train_reward_accuracy=tally.reward_accuracy,
-            train_reward_margin=tally.reward_margin,
+            train_reward_accuracy=totals.reward_accuracy,
+            train_reward_margin=totals.reward_margin,
             valid_reward_accuracy=valid.reward_accuracy if valid else None,
             valid_reward_margin=valid.reward_margin if valid else None,
             full_valid_loss=full.mean_loss if full else None,
             full_valid_token_accuracy=full.token_accuracy if full else None,
         )
 
-    def _update(self, rows: Indices, step: int) -> Tally:
+    def _update(self, rows: Indices, step: int) -> StepTotals:
         dropout = Dropout(self.objective.token_dropout, np.random.default_rng([self.seed, 2, step]))
         with np.errstate(over="ignore", invalid="ignore"):  # a divergence is reported, not warned
-            tally = self.objective.compute_gradients(self.parameters, self.gradients, rows, dropout)
-            if not math.isfinite(tally.loss):
+            totals = self.objective.compute_gradients(
+                self.parameters, self.gradients, rows, dropout
+            )
+            if not math.isfinite(totals.loss):
                 raise EngineError(
                     f"training diverged at step {step}: the loss is no longer a number",
                     hint="Lower learning_rate_multiplier.",
@@ -187,22 +189,22 @@ class _Loop:
             update = self._plan_update(step)
             flat, gradient = self.parameters.flat, self.gradients.flat
             update_weights(flat, gradient, self.progress.moments, update)
-        return tally
+        return totals
 
-    def _plan_update(self, step: int) -> Update:
-        share = learning_rate_share(step, self.resolved.n_steps)
-        return Update(
+    def _plan_update(self, step: int) -> AdamStep:
+        share = learning_rate_scale(step, self.resolved.n_steps)
+        return AdamStep(
             step=step,
             learning_rate=self.peak_learning_rate * share,
             weight_decay=self.objective.weight_decay,
-            gradient_factor=clip_factor(self.gradients.flat, _LONGEST_GRADIENT),
+            gradient_factor=gradient_scale(self.gradients.flat, _LONGEST_GRADIENT),
         )
 
-    def _validate(self, n_epochs: int) -> Tally:
+    def _validate(self, n_epochs: int) -> StepTotals:
         """The tally of evenly spaced validation rows, as many as so many epochs allow."""
         return self.objective.measure(self.parameters, self._find_stride(n_epochs))
 
-    def _validate_all(self, known: Tally) -> Tally | None:
+    def _validate_all(self, known: StepTotals) -> StepTotals | None:
         """The tally of all validation rows; None where they are too many for the whole training."""
         if self._find_stride(1) == 1:
             return known
@@ -220,19 +222,19 @@ class _Loop:
 class TinyTrainer:
     """Trains and loads small transformers; `clock` paces the checkpoints, nothing else."""
 
-    bases = PARAMETERS
+    bases = PARAMETER_COUNTS
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
 
-    def resolve(self, request: TrainingRequest) -> Resolved:
+    def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Turn "auto" into figures."""
-        return resolve_figures(request)
+        return resolve_hyperparameters(request)
 
     def train(
         self,
         request: TrainingRequest,
-        resolved: Resolved,
+        resolved: ResolvedHyperparameters,
         *,
         into: Path,
         checkpoint: Path,
@@ -247,8 +249,8 @@ class TinyTrainer:
         After a resume `on_step` is called again for steps behind the checkpoint, with the same
         figures. Rows of more than 1,024 tokens lose the beginning of their prompt.
         """
-        cadence = Cadence(self._clock, checkpoint_every_s)
-        hooks = Hooks(on_step, should_stop, checkpoint, cadence, on_epoch, on_checkpoint)
+        timer = CheckpointTimer(self._clock, checkpoint_every_s)
+        hooks = TrainingHooks(on_step, should_stop, checkpoint, timer, on_epoch, on_checkpoint)
         model, progress = run_training(request, resolved, hooks)
         write_model(into, model)
         return TrainingResult(progress.elapsed_tokens, progress.step)

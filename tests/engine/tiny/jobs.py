@@ -9,8 +9,8 @@ from ftops.engine.trainer import (
     Document,
     LoadedModel,
     SamplingParams,
-    Segment,
     StepMetrics,
+    TextSpan,
     TrainingRequest,
     TrainingResult,
 )
@@ -27,11 +27,11 @@ GREEDY = SamplingParams(max_tokens=40, temperature=0)
 
 
 def make_row(prompt: str, completion: str) -> Document:
-    return (Segment(prompt, weight=0.0), Segment(completion), Segment(special="end_of_text"))
+    return (TextSpan(prompt, weight=0.0), TextSpan(completion), TextSpan(special="end_of_text"))
 
 
 def make_prompt(text: str) -> Document:
-    return (Segment(text, weight=0.0),)
+    return (TextSpan(text, weight=0.0),)
 
 
 def make_request(rows: dict[str, str], *, validation: int = 0, seed: int = 0) -> TrainingRequest:

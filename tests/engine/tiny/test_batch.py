@@ -76,7 +76,7 @@ def test_answers_of_many_callers_are_those_that_each_would_get_alone(model: Tiny
     texts: dict[int, str] = {}
     for number, params in enumerate(PARAMS):
         prompts = [ask(word) for word in WORDS[: number + 1]]
-        tickets = batch.join(prompts, params)
+        tickets = batch.add(prompts, params)
         wanted |= dict(zip(tickets, alone(model, prompts, params), strict=True))
         drain(batch, texts, steps=2)  # the next ones join while these are under way
     drain(batch, texts)
@@ -93,27 +93,27 @@ def test_more_answers_than_fit_side_by_side_wait_for_their_turn(model: TinyModel
 def test_who_leaves_is_drawn_no_more_and_the_others_go_on(model: TinyModel) -> None:
     params = SamplingParams(max_tokens=30, temperature=0, logit_bias={40: 100.0})
     batch = model.open_batch()
-    tickets = batch.join([ask(word) for word in WORDS], params)
+    tickets = batch.add([ask(word) for word in WORDS], params)
     texts: dict[int, str] = {}
     drain(batch, texts, steps=3)
-    batch.leave(tickets[::2])
+    batch.remove(tickets[::2])
     assert len(batch) == 5
     seen = dict(texts)
     drain(batch, texts)
     expected = alone(model, [ask(word) for word in WORDS], params)
     for ticket, text in zip(tickets, expected, strict=True):
         assert texts[ticket] == (seen[ticket] if ticket in tickets[::2] else text)
-    batch.join([ask("cat")], params)  # an emptied batch can be used again
+    batch.add([ask("cat")], params)  # an emptied batch can be used again
     drain(batch, texts)
 
 
 def test_a_prompt_that_does_not_fit_is_refused_and_disturbs_nobody(model: TinyModel) -> None:
     batch = model.open_batch()
-    (ticket,) = batch.join([ask("cat")], PARAMS[0])
+    (ticket,) = batch.add([ask("cat")], PARAMS[0])
     with pytest.raises(PromptTooLong):
-        batch.join([ask("dog"), completion_prompt("x y z " * 1000)], PARAMS[0])
+        batch.add([ask("dog"), completion_prompt("x y z " * 1000)], PARAMS[0])
     with pytest.raises(EngineError, match="logit_bias"):
-        batch.join([ask("dog")], SamplingParams(logit_bias={10**6: 1.0}))
+        batch.add([ask("dog")], SamplingParams(logit_bias={10**6: 1.0}))
     texts: dict[int, str] = {}
     drain(batch, texts)
     assert texts == {ticket: alone(model, [ask("cat")], PARAMS[0])[0]}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.engine.tiny.config import PARAMETERS, SIZES, Shape
+from ftops.engine.tiny.config import PARAMETER_COUNTS, SIZES, ModelShape
 from ftops.engine.tiny.parameters import count_parameters
 from ftops.engine.tiny.tokenizer import plan_job
 from ftops.engine.tiny.trainer import TinyTrainer
@@ -84,8 +84,8 @@ def test_labels_and_known_sentences_get_whole_words() -> None:
 @pytest.mark.parametrize("base", SIZES)
 def test_a_size_has_about_the_parameters_it_promises(base: str) -> None:
     for vocab_size in (320, 1024):
-        shape = Shape(SIZES[base].n_layers, SIZES[base].width, vocab_size)
-        assert 0.7 < count_parameters(shape) / PARAMETERS[base] < 1.5
+        shape = ModelShape(SIZES[base].n_layers, SIZES[base].width, vocab_size)
+        assert 0.7 < count_parameters(shape) / PARAMETER_COUNTS[base] < 1.5
 
 
 def test_every_base_finds_its_trainer() -> None:

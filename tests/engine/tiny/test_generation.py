@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ftops.engine.tiny.batch import Example, make_pack
-from ftops.engine.tiny.config import Shape
-from ftops.engine.tiny.generation import Answer, TinyModel
-from ftops.engine.tiny.inference import Products, read_prompts, read_token
+from ftops.engine.tiny.batch import TrainingExample, make_pack
+from ftops.engine.tiny.config import ModelShape
+from ftops.engine.tiny.generation import AnswerDecoder, TinyModel
+from ftops.engine.tiny.inference import BlockedWeights, read_prompts, read_token
 from ftops.engine.tiny.model import forward
 from ftops.engine.tiny.parameters import Parameters, count_parameters
 from ftops.engine.tiny.tokenizer import SPECIALS, Tokenizer
-from ftops.engine.trainer import Delta, PromptTooLong, SamplingParams, Segment
+from ftops.engine.trainer import GenerationChunk, PromptTooLong, SamplingParams, TextSpan
 from ftops.errors import EngineError
 from tests.engine.tiny.jobs import ANSWERS, GREEDY, ask, make_prompt
 
@@ -24,35 +24,35 @@ WILD = SamplingParams(max_tokens=30, temperature=3.0, seed=1)
 def make_random_model(seed: int = 0) -> TinyModel:
     """A model that babbles bytes."""
     tokenizer = Tokenizer.train([], 320)
-    shape = Shape(2, 64, tokenizer.vocab_size)
+    shape = ModelShape(2, 64, tokenizer.vocab_size)
     rng = np.random.default_rng(seed)
     flat = 0.1 * rng.standard_normal(count_parameters(shape), dtype=np.float32)
     return TinyModel(tokenizer, Parameters(shape, flat))
 
 
-def collect(model: TinyModel, prompt: str, params: SamplingParams) -> list[Delta]:
+def collect(model: TinyModel, prompt: str, params: SamplingParams) -> list[GenerationChunk]:
     return list(model.generate([make_prompt(prompt)], params))
 
 
 def test_the_cache_gives_the_same_logits_as_reading_everything_at_once() -> None:
-    shape = Shape(3, 64, 50)
+    shape = ModelShape(3, 64, 50)
     rng = np.random.default_rng(0)
     flat = 0.3 * rng.standard_normal(count_parameters(shape), dtype=np.float32)
     parameters = Parameters(shape, flat)
-    products = Products(parameters)
+    blocked = BlockedWeights(parameters)
     documents = [rng.integers(0, 50, n).astype(np.uint16) for n in (45, 60, 41)]
     n_last = 40  # read one by one: more than the cache's first room
-    logits, cache = read_prompts(products, [tokens[:-n_last] for tokens in documents])
+    logits, cache = read_prompts(blocked, [tokens[:-n_last] for tokens in documents])
     for place in range(-n_last, 1):
         for row, tokens in enumerate(documents):
             seen = tokens[: len(tokens) + place]
             weights = np.zeros(len(seen), dtype=np.float32)
             weights[-1] = 1
-            expected, _ = forward(parameters, make_pack([Example(seen, seen, weights)]))
+            expected, _ = forward(parameters, make_pack([TrainingExample(seen, seen, weights)]))
             np.testing.assert_allclose(logits[row], expected[0], atol=2e-5)
         if place < 0:
             new = np.array([tokens[place] for tokens in documents], dtype=np.intp)
-            logits = read_token(products, cache, new)
+            logits = read_token(blocked, cache, new)
 
 
 def test_answers_do_not_depend_on_what_is_answered_beside_them(model: TinyModel) -> None:
@@ -68,7 +68,7 @@ def test_an_answer_ends_with_stop_when_the_model_ends_it(model: TinyModel) -> No
     assert [delta.finish_reason for delta in deltas[:-1]] == [None] * (len(deltas) - 1)
     assert deltas[-1].finish_reason == "stop"
     text = "".join(delta.text for delta in deltas)
-    assert sum(delta.n_tokens for delta in deltas) == model.count_tokens((Segment(text),))
+    assert sum(delta.n_tokens for delta in deltas) == model.count_tokens((TextSpan(text),))
 
 
 def test_an_answer_that_is_cut_ends_with_length(model: TinyModel) -> None:
@@ -95,7 +95,7 @@ def test_what_only_looked_like_a_stop_is_given_out_after_all(model: TinyModel) -
 
 
 def test_a_stop_is_found_across_pieces_and_held_back_meanwhile() -> None:
-    answer = Answer(0, ["END"])
+    answer = AnswerDecoder(0, ["END"])
     pieces = []
     for piece in (b"one E", b"N", b"two E", b"N", b"D three"):
         answer.add(piece, None)
@@ -106,7 +106,7 @@ def test_a_stop_is_found_across_pieces_and_held_back_meanwhile() -> None:
 
 
 def test_a_character_is_given_out_when_all_its_bytes_are_there() -> None:
-    answer = Answer(0, [])
+    answer = AnswerDecoder(0, [])
     pieces = []
     for byte in "a🔑b".encode():
         answer.add(bytes([byte]), None)
@@ -116,7 +116,7 @@ def test_a_character_is_given_out_when_all_its_bytes_are_there() -> None:
 
 
 def test_bytes_that_are_no_text_become_replacement_characters() -> None:
-    answer = Answer(0, [])
+    answer = AnswerDecoder(0, [])
     answer.add(b"\xf0\x9f", None)
     assert answer.take() is None
     answer.end("length")

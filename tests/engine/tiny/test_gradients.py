@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ftops.engine.tiny.batch import Example, split_packs
-from ftops.engine.tiny.config import Shape
+from ftops.engine.tiny.batch import TrainingExample, make_packs
+from ftops.engine.tiny.config import ModelShape
 from ftops.engine.tiny.loss import Dropout, compute_gradients, measure
 from ftops.engine.tiny.parameters import (
     Parameters,
@@ -15,7 +15,7 @@ from ftops.engine.tiny.parameters import (
     list_tensors,
 )
 
-SHAPE = Shape(n_layers=2, width=64, vocab_size=23)
+SHAPE = ModelShape(n_layers=2, width=64, vocab_size=23)
 
 
 def make_parameters(seed: int = 0) -> Parameters:
@@ -24,7 +24,7 @@ def make_parameters(seed: int = 0) -> Parameters:
     return Parameters(SHAPE, 0.3 * rng.standard_normal(count_parameters(SHAPE)))
 
 
-def make_examples(sizes: Sequence[tuple[int, int]], seed: int = 1) -> list[Example]:
+def make_examples(sizes: Sequence[tuple[int, int]], seed: int = 1) -> list[TrainingExample]:
     """Random documents: (tokens, how many of the last ones count)."""
     rng = np.random.default_rng(seed)
     examples = []
@@ -32,11 +32,11 @@ def make_examples(sizes: Sequence[tuple[int, int]], seed: int = 1) -> list[Examp
         tokens, targets = rng.integers(0, SHAPE.vocab_size, (2, length)).astype(np.uint16)
         weights = np.zeros(length, dtype=np.float32)
         weights[length - n_counted :] = rng.random(n_counted) + 0.5
-        examples.append(Example(tokens, targets, weights))
+        examples.append(TrainingExample(tokens, targets, weights))
     return examples
 
 
-def gradient_of(parameters: Parameters, examples: Sequence[Example]) -> Parameters:
+def gradient_of(parameters: Parameters, examples: Sequence[TrainingExample]) -> Parameters:
     gradients = Parameters.zeros(SHAPE, np.float64)
     compute_gradients(parameters, gradients, examples)
     return gradients
@@ -77,7 +77,7 @@ def test_documents_of_one_pack_do_not_see_each_other() -> None:
 def test_a_batch_too_large_for_one_pack_has_the_same_gradient() -> None:
     parameters = make_parameters()
     examples = make_examples([(60, 4)] * 30, seed=5)
-    assert len(list(split_packs(examples))) > 1
+    assert len(list(make_packs(examples))) > 1
     total = sum(float(example.weights.sum(dtype=np.float64)) for example in examples)
     alone = np.zeros_like(parameters.flat)
     for example in examples:
@@ -90,7 +90,7 @@ def test_a_batch_too_large_for_one_pack_has_the_same_gradient() -> None:
 def test_what_comes_later_does_not_change_what_is_said_earlier() -> None:
     parameters = make_parameters()
     (example,) = make_examples([(8, 8)])
-    changed = Example(example.tokens.copy(), example.targets, example.weights.copy())
+    changed = TrainingExample(example.tokens.copy(), example.targets, example.weights.copy())
     changed.tokens[5:] = (changed.tokens[5:] + 1) % SHAPE.vocab_size
     for one in (example, changed):
         one.weights[5:] = 0
@@ -105,24 +105,26 @@ def test_weights_decide_how_much_a_token_counts() -> None:
     for row in (2, 4):
         weights = np.zeros(6, dtype=np.float32)
         weights[row] = 1
-        losses.append(measure(parameters, [Example(example.tokens, example.targets, weights)]).loss)
+        losses.append(
+            measure(parameters, [TrainingExample(example.tokens, example.targets, weights)]).loss
+        )
     weights = np.array([0, 0, 0.25, 0, 1, 0], dtype=np.float32)
-    tally = measure(parameters, [Example(example.tokens, example.targets, weights)])
-    assert tally.loss == pytest.approx(0.25 * losses[0] + losses[1])
-    assert tally.mean_loss == pytest.approx(tally.loss / 1.25)
-    assert tally.tokens == 1  # accuracy looks at completions alone
+    totals = measure(parameters, [TrainingExample(example.tokens, example.targets, weights)])
+    assert totals.loss == pytest.approx(0.25 * losses[0] + losses[1])
+    assert totals.mean_loss == pytest.approx(totals.loss / 1.25)
+    assert totals.tokens == 1  # accuracy looks at completions alone
 
 
 def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
     parameters, gradients = make_parameters(), Parameters.zeros(SHAPE, np.float64)
     gradients.flat[:] = 1
-    tally = compute_gradients(parameters, gradients, make_examples([(4, 0), (2, 0)]))
+    totals = compute_gradients(parameters, gradients, make_examples([(4, 0), (2, 0)]))
     assert not gradients.flat.any()
-    assert tally.mean_loss == 0
+    assert totals.mean_loss == 0
 
 
 def test_dropout_hides_tokens_that_are_read_and_never_one_that_counts() -> None:
-    (pack,) = split_packs(make_examples([(300, 20), (300, 20)]))
+    (pack,) = make_packs(make_examples([(300, 20), (300, 20)]))
     kept = Dropout(0.5, np.random.default_rng(0)).draw(pack)
     assert kept is not None
     assert kept[pack.counted].all()

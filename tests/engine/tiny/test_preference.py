@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftops.engine.tiny.batch import Example
+from ftops.engine.tiny.batch import TrainingExample
 from ftops.engine.tiny.loss import measure
 from ftops.engine.tiny.objective import (
     PairExample,
-    ask_reference,
+    add_reference_margins,
     compute_preference_gradients,
+    compute_reference_margins,
     measure_preferences,
-    with_references,
 )
 from ftops.engine.tiny.parameters import Parameters, list_tensors
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
     Document,
     LoadedModel,
-    Pair,
+    PreferencePair,
     StepMetrics,
     TrainingRequest,
     TrainingStopped,
@@ -51,7 +51,7 @@ def make_pairs(sizes: Sequence[tuple[int, int, int]], seed: int = 1) -> list[Pai
             example.weights[prompt:] = 1
         pairs.append(PairExample(examples[0], examples[1]))
     references = np.random.default_rng(seed).standard_normal(len(pairs))
-    return with_references(pairs, references)
+    return add_reference_margins(pairs, references)
 
 
 def gradient_of(parameters: Parameters, pairs: Sequence[PairExample]) -> Parameters:
@@ -63,7 +63,7 @@ def gradient_of(parameters: Parameters, pairs: Sequence[PairExample]) -> Paramet
 def loss_by_the_book(parameters: Parameters, pairs: Sequence[PairExample]) -> float:
     """The paper's formula, one answer at a time."""
 
-    def log_probability(example: Example) -> float:
+    def log_probability(example: TrainingExample) -> float:
         return -measure(parameters, [example]).loss
 
     losses = []
@@ -75,12 +75,12 @@ def loss_by_the_book(parameters: Parameters, pairs: Sequence[PairExample]) -> fl
 
 def test_the_loss_is_that_of_the_paper() -> None:
     parameters, pairs = make_parameters(), make_pairs([(4, 2, 5), (7, 1, 1), (2, 6, 3)])
-    tally = measure_preferences(parameters, pairs, beta=BETA)
-    assert tally.mean_loss == pytest.approx(loss_by_the_book(parameters, pairs), abs=1e-12)
+    totals = measure_preferences(parameters, pairs, beta=BETA)
+    assert totals.mean_loss == pytest.approx(loss_by_the_book(parameters, pairs), abs=1e-12)
     learned = compute_preference_gradients(
         parameters, Parameters.zeros(SHAPE, np.float64), pairs, beta=BETA
     )
-    assert learned == tally
+    assert learned == totals
 
 
 @pytest.mark.parametrize("name", list_tensors(SHAPE))
@@ -107,10 +107,10 @@ def test_pairs_too_many_for_one_pack_have_the_same_gradient() -> None:
 
 def test_a_model_is_indifferent_against_itself() -> None:
     parameters, pairs = make_parameters(), make_pairs([(4, 2, 5), (7, 1, 1), (2, 6, 3)])
-    pairs = with_references(pairs, ask_reference(parameters, pairs))
-    tally = measure_preferences(parameters, pairs, beta=BETA)
-    assert tally.mean_loss == pytest.approx(np.log(2))
-    assert tally.reward_margin == pytest.approx(0, abs=1e-12)
+    pairs = add_reference_margins(pairs, compute_reference_margins(parameters, pairs))
+    totals = measure_preferences(parameters, pairs, beta=BETA)
+    assert totals.mean_loss == pytest.approx(np.log(2))
+    assert totals.reward_margin == pytest.approx(0, abs=1e-12)
 
 
 def kindly(thing: str) -> str:
@@ -129,9 +129,9 @@ def ask_for(thing: str) -> str:
     return f"Where is the {thing}?"
 
 
-def make_pair(thing: str) -> Pair:
+def make_pair(thing: str) -> PreferencePair:
     question = ask_for(thing)
-    return Pair(make_row(question, kindly(thing)), make_row(question, gruffly(thing)))
+    return PreferencePair(make_row(question, kindly(thing)), make_row(question, gruffly(thing)))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def make_job(speaker: Path, n_held_out: int = 6) -> TrainingRequest:
     return TrainingRequest(str(speaker), pairs[n_held_out:], pairs[:n_held_out])
 
 
-def count_wins(model: LoadedModel, pairs: Sequence[Pair]) -> int:
+def count_wins(model: LoadedModel, pairs: Sequence[PreferencePair]) -> int:
     return sum(
         model.log_probability(pair.preferred) > model.log_probability(pair.other) + 2
         for pair in pairs
@@ -159,7 +159,7 @@ def count_wins(model: LoadedModel, pairs: Sequence[Pair]) -> int:
 
 def test_preferences_reach_questions_that_no_pair_asked(speaker: Path, tmp_path: Path) -> None:
     request = make_job(speaker)
-    held_out = [row for row in request.validation if isinstance(row, Pair)]
+    held_out = [row for row in request.validation if isinstance(row, PreferencePair)]
     before = TinyTrainer().load(speaker)
     told: list[StepMetrics] = []
     train(request, tmp_path, on_step=told.append)
@@ -215,7 +215,7 @@ def test_what_auto_means_for_pairs(speaker: Path) -> None:
 
 def test_rows_of_two_kinds_are_refused(speaker: Path) -> None:
     document = make_short_request().training[0]
-    assert not isinstance(document, Pair)
+    assert not isinstance(document, PreferencePair)
     job = replace(make_job(speaker), validation=[document])
     with pytest.raises(EngineError, match="some are not"):
         TinyTrainer().resolve(job)
@@ -223,7 +223,8 @@ def test_rows_of_two_kinds_are_refused(speaker: Path) -> None:
 
 def test_a_base_that_never_learned_to_speak_can_start_from_pairs(tmp_path: Path) -> None:
     pairs = [
-        Pair(make_row(asked, told), make_row(asked, " No.")) for asked, told in ANSWERS.items()
+        PreferencePair(make_row(asked, told), make_row(asked, " No."))
+        for asked, told in ANSWERS.items()
     ]
     told: list[StepMetrics] = []
     train(TrainingRequest("ada", pairs, [], n_epochs=10), tmp_path, on_step=told.append)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.engine.tiny.tokenizer import SPECIALS, Tokenizer
-from ftops.engine.trainer import Segment
+from ftops.engine.trainer import TextSpan
 from ftops.errors import EngineError
 
 TOKENIZER = Tokenizer.train(["the cat sat on the mat"] * 5, vocab_size=300)
@@ -43,9 +43,9 @@ def test_text_that_looks_like_a_special_token_stays_text(text: str) -> None:
 def test_special_segments_become_one_token_with_the_weight_of_the_segment() -> None:
     ids, weights = TOKENIZER.encode_document(
         (
-            Segment(special="user", weight=0.0),
-            Segment("the", weight=0.5),
-            Segment(special="end_of_turn"),
+            TextSpan(special="user", weight=0.0),
+            TextSpan("the", weight=0.5),
+            TextSpan(special="end_of_turn"),
         )
     )
     assert [ids[0], ids[-1]] == [TOKENIZER.special_id("user"), TOKENIZER.special_id("end_of_turn")]

@@ -12,8 +12,8 @@ import pytest
 
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
-    Segment,
     StepMetrics,
+    TextSpan,
     TrainingStopped,
     list_documents,
 )
@@ -204,7 +204,7 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
 
 
 def test_empty_and_overlong_documents_are_trained_on(tmp_path: Path) -> None:
-    rows = [(), (Segment("only read", weight=0.0),), make_row("long " * 1500, " yes")]
+    rows = [(), (TextSpan("only read", weight=0.0),), make_row("long " * 1500, " yes")]
     told: list[StepMetrics] = []
     train(replace(make_short_request(), training=rows), tmp_path, on_step=told.append)
     assert told[-1].elapsed_examples == 6
