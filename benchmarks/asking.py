@@ -21,9 +21,8 @@ from openai import OpenAI
 from benchmarks.engine_process import EngineProcess, run_engine
 from ftops.clock import SystemClock
 from ftops.http.request_log import RequestLog, RequestLogReader
-from ftops.inference.batch import complete_all
+from ftops.inference.batch import BatchOptions, complete_all
 from ftops.inference.cache import ResponseCache
-from ftops.inference.manner import BatchOptions
 from ftops.providers.provider import Provider
 from ftops.providers.registry import ProviderContext, build_provider
 from ftops.records import ProviderSettings, Sampling
@@ -83,13 +82,13 @@ def ask_bare(engine: EngineProcess, model: str, prompts: list[str]) -> float:
 
 
 def ask_ours(
-    provider: Provider, model: str, prompts: list[str], home: Path, manner: BatchOptions
+    provider: Provider, model: str, prompts: list[str], home: Path, options: BatchOptions
 ) -> float:
     """Seconds of `ask`, its store included."""
     began_s = time.perf_counter()
     store = ResponseCache(home, SystemClock())
     sampling = Sampling(max_tokens=MAX_TOKENS)
-    found = complete_all(provider, model, prompts, sampling, store=store, manner=manner)
+    found = complete_all(provider, model, prompts, sampling, cache=store, options=options)
     assert all(one.completion for one in found)
     return time.perf_counter() - began_s
 
@@ -106,10 +105,10 @@ def main() -> int:
         settings = ProviderSettings("openai", base_url=engine.base_url, api_key_env=_KEY)
         provider = build_provider(settings, context)
         able = build_provider(ProviderSettings("local"), context).capabilities
-        manner = BatchOptions(
+        options = BatchOptions(
             SystemClock(),
             concurrency=able.max_concurrent_requests,
-            texts_a_request=able.prompts_per_request,
+            prompts_per_request=able.prompts_per_request,
         )
         ask_bare(engine, model, make_prompts(0))  # loads the model; not counted
         bare, ours, again = [], [], []
@@ -117,9 +116,9 @@ def main() -> int:
         for round_ in range(1, ROUNDS + 1):
             prompts = make_prompts(round_)
             bare.append(ask_bare(engine, model, prompts))
-            ours.append(ask_ours(provider, model, prompts, home, manner))
+            ours.append(ask_ours(provider, model, prompts, home, options))
             sent = len(reader.read_new())
-            again.append(ask_ours(provider, model, prompts, home, manner))
+            again.append(ask_ours(provider, model, prompts, home, options))
             asked_again = len(reader.read_new())
         provider.close()
     ratio = statistics.median(a / b for a, b in zip(bare, ours, strict=True))

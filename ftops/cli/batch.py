@@ -22,7 +22,7 @@ from ftops.data.prompts import Question, read_questions
 from ftops.data.reading.options import ReadOptions, find_format
 from ftops.errors import FtopsError
 from ftops.files import write_atomic
-from ftops.inference.batch import complete_all
+from ftops.inference.batch import BatchOptions, complete_all
 from ftops.inference.budget import (
     Budget,
     CostEstimate,
@@ -30,9 +30,7 @@ from ftops.inference.budget import (
     create_cost_estimator,
     format_usd,
 )
-from ftops.inference.cache import ResponseCache
-from ftops.inference.manner import BatchOptions
-from ftops.inference.outcome import CompletionResult
+from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.records import Json, Sampling, render_refused
 
 Rows = Annotated[
@@ -144,7 +142,7 @@ class _Work:
         prompts = [self.target.make_prompt(one.prompt) for one in self.questions]
         limit = None if self.max_cost is None else Budget(self.max_cost, limit="--max-cost")
         progress = _Progress(self.out, self.clock)
-        manner = BatchOptions(
+        options = BatchOptions(
             self.clock,
             concurrency=self.concurrency,
             on_progress=progress.told,
@@ -152,12 +150,12 @@ class _Work:
             cost_estimator=self.cost_estimator,
             budget=limit,
             on_estimate=self._agree,
-            anew=self.anew,
+            refresh=self.anew,
         )
         store = ResponseCache(get_home(), self.clock)
         source, name = self.target.source, self.target.name
         try:
-            return complete_all(source, name, prompts, self.sampling, store=store, manner=manner)
+            return complete_all(source, name, prompts, self.sampling, cache=store, options=options)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted; {progress.describe()}", hint="The same command goes on from here."
@@ -217,8 +215,8 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionR
     pairs = zip(work.questions, outcomes, strict=True)
     lines = [render_json_line(_make_line(one, outcome, labels)) for one, outcome in pairs]
     write_atomic(path, "".join(lines).encode(), mode=0o644)
-    fresh = [one.completion for one in outcomes if one.completion and not one.kept]
-    kept = sum(one.kept for one in outcomes)
+    fresh = [one.completion for one in outcomes if one.completion and not one.cached]
+    kept = sum(one.cached for one in outcomes)
     failed = {
         question.line: one.failure
         for question, one in zip(work.questions, outcomes, strict=True)

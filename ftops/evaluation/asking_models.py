@@ -8,11 +8,9 @@ from ftops.clock import Clock
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.costs import LIMIT
 from ftops.evaluation.interview import Reply
-from ftops.inference.batch import complete_all, make_keys
+from ftops.inference.batch import LOADING_PAUSES_S, BatchOptions, complete_all, make_keys
 from ftops.inference.budget import Budget, CostEstimate, create_cost_estimator
-from ftops.inference.cache import ResponseCache
-from ftops.inference.manner import LOADING_PAUSES_S, BatchOptions
-from ftops.inference.outcome import CompletionResult
+from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.metrics.prediction import Problem
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
@@ -53,7 +51,7 @@ class StoredInterview:
         fresh: bool = False,
     ) -> list[Reply]:
         """See `Interview`."""
-        manner = BatchOptions(
+        options = BatchOptions(
             self.clock,
             concurrency=self.concurrency,
             timed_alone=_TIMED_ALONE,
@@ -66,7 +64,9 @@ class StoredInterview:
             else None,
             budget=self.budget,
         )
-        outcomes = complete_all(provider, model, prompts, sampling, store=self.store, manner=manner)
+        outcomes = complete_all(
+            provider, model, prompts, sampling, cache=self.store, options=options
+        )
         return [_to_reply(outcome) for outcome in outcomes]
 
     def foresee(

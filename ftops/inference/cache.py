@@ -1,9 +1,9 @@
-"""Answers that were given, so that none is paid for twice.
+"""Responses of models on disk, so that none is paid for twice.
 
-`FTOPS_HOME/answers` has a file for each model of each account, and in it a line of JSON for each
-answer, under a key made of all that the answer depends on. Lines are appended whole, so that
-several processes may write at once; a line that a power cut has torn is passed over, and its
-question asked again. What was not used for the longest time goes when all has grown too large.
+`FTOPS_HOME/responses` has a file for each model of each account, with one line of JSON for each
+response, under a key made of all that the response depends on. Lines are appended whole, so that
+several processes may write at once; a line that a power cut has torn is skipped, and its prompt is
+sent again. When the folder grows too large, the least recently used files go first.
 """
 
 import contextlib
@@ -13,34 +13,46 @@ import json
 import os
 import threading
 from contextlib import AbstractContextManager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ftops.clock import Clock
 from ftops.errors import StorageError
 from ftops.files import append_lines, make_private_dir, storage_error, sync_data
-from ftops.inference.outcome import CompletionResult
 from ftops.locks import hold_lock
 from ftops.records import Completion, Json, Prompt, Sampling
 
-FOLDER = "answers"
-MAX_BYTES = 1_000_000_000  # of all models together
+FOLDER = "responses"
+MAX_BYTES = 1_000_000_000  # in all
 _VERSION = 1  # part of every key
-_FIELDS = tuple(one.name for one in fields(Completion))
+_FIELDS = tuple(field.name for field in fields(Completion))
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionResult:
+    """A completion, or (`completion` None) the reason why there is none.
+
+    `declined`: the provider refused the prompt by its content policy. `cached`: it comes from the
+    cache, and no request was sent.
+    """
+
+    completion: Completion | None = None
+    failure: str = ""
+    declined: bool = False
+    cached: bool = False
 
 
 def make_key(prompt: Prompt, sampling: Sampling, occurrence: int = 0) -> str:
-    """What makes two questions to one model the same.
+    """The cache key of a prompt to one model.
 
-    `occurrence` tells apart draws of the same question that may well end differently.
+    `occurrence` numbers the samples of one prompt that may well differ.
     """
-    said: Json = (
+    content: Json = (
         prompt
         if isinstance(prompt, str)
         else [[message.role, message.content] for message in prompt]
     )
-    drawn = _render_sampling(sampling)
-    text = json.dumps([_VERSION, said, drawn, occurrence])
+    text = json.dumps([_VERSION, content, _render_sampling(sampling), occurrence])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -50,7 +62,7 @@ def _render_sampling(sampling: Sampling) -> str:
 
 
 class ResponseCache:
-    """The answers of all models, in the folder `answers` of `home`."""
+    """The responses of all models, in the folder `responses` of `home`."""
 
     def __init__(self, home: Path, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
         self.folder = home / FOLDER
@@ -58,7 +70,7 @@ class ResponseCache:
         self._max_bytes = max_bytes
 
     def open(self, account: str, model: str) -> "ModelCache":
-        """The answers of one model. StorageError when they cannot be read, or none be kept."""
+        """The responses of one model. StorageError when they cannot be read, or none be added."""
         name = hashlib.sha256(json.dumps([account, model]).encode()).hexdigest()[:24]
         make_private_dir(self.folder)
         path = self.folder / f"{name}.jsonl"
@@ -66,21 +78,21 @@ class ResponseCache:
             if not path.exists():
                 append_lines(path, _render({"account": account, "model": model}))
             now_s = self._clock.now().timestamp()
-            os.utime(path, (now_s, now_s))  # what is used is not what goes first
-            self._make_room(path)
+            os.utime(path, (now_s, now_s))  # files in use are not the first to go
+            self._limit_size(path)
         except OSError as error:
             raise storage_error(error, path) from error
         return ModelCache(path, self._clock)
 
-    def _make_room(self, used: Path) -> None:
-        """Remove what was not used for the longest time until the rest is small enough."""
+    def _limit_size(self, used: Path) -> None:
+        """Delete the least recently used files until the rest is small enough."""
         sizes = {}
         for path in self.folder.glob("*.jsonl"):
-            with contextlib.suppress(FileNotFoundError):  # another process makes room, too
-                found = path.stat()
-                sizes[path] = (found.st_mtime, found.st_size)
+            with contextlib.suppress(FileNotFoundError):  # another process deletes, too
+                status = path.stat()
+                sizes[path] = (status.st_mtime, status.st_size)
         total = sum(size for _, size in sizes.values())
-        for path in sorted(sizes, key=lambda one: sizes[one][0]):
+        for path in sorted(sizes, key=lambda path: sizes[path][0]):
             if total <= self._max_bytes:
                 return
             if path != used:
@@ -89,7 +101,7 @@ class ResponseCache:
 
 
 class ModelCache:
-    """The answers of one model; all methods may be called by several threads."""
+    """The responses of one model; all methods may be called by several threads."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -108,7 +120,7 @@ class ModelCache:
                 with self._path.open("rb") as stream:
                     stream.seek(self._offset)
                     new = stream.read()
-            except FileNotFoundError:  # somebody removed it; what was read still holds
+            except FileNotFoundError:  # another process deleted it; what was read is still valid
                 self._offset = 0
                 return
             except OSError as error:
@@ -121,24 +133,24 @@ class ModelCache:
                     self._lines[key] = line
 
     def hold(self, sampling: Sampling) -> AbstractContextManager[bool]:
-        """Be the only one, of all processes, who puts such questions; False: somebody else is."""
-        sort = hashlib.sha256(_render_sampling(sampling).encode()).hexdigest()[:8]
-        return hold_lock(self._path.with_suffix(f".{sort}.lock"))
+        """Hold the lock for prompts with this sampling; False when another process holds it."""
+        digest = hashlib.sha256(_render_sampling(sampling).encode()).hexdigest()[:8]
+        return hold_lock(self._path.with_suffix(f".{digest}.lock"))
 
     def find(self, key: str) -> CompletionResult | None:
-        """What came of that question, if it was put before."""
+        """The cached result of that key."""
         with self._lock:
             line = self._lines.get(key)
-        return None if line is None else _read_outcome(line)
+        return None if line is None else _read_values(json.loads(line))
 
-    def keep(self, outcomes: dict[str, CompletionResult]) -> None:
-        """Add what came of questions, by their keys. StorageError when the disk refuses."""
-        if not outcomes:
+    def add(self, results: dict[str, CompletionResult]) -> None:
+        """Add results, by their keys. StorageError when the disk refuses."""
+        if not results:
             return
         at = self._clock.now().isoformat(timespec="seconds")
         lines = {
-            key: _render({"key": key, "at": at, **_to_json(outcome)})
-            for key, outcome in outcomes.items()
+            key: _render({"key": key, "at": at, **_to_json(result)})
+            for key, result in results.items()
         }
         with self._lock:
             self._lines.update(lines)
@@ -147,11 +159,11 @@ class ModelCache:
                 end = append_lines(self._path, text)
             except OSError as error:
                 raise storage_error(error, self._path) from error
-            if self._offset == end - len(text):  # nobody else has written: nothing new to read
+            if self._offset == end - len(text):  # no other process has written: nothing new to read
                 self._offset = end
 
     def sync(self) -> None:
-        """Make what was added survive a power cut, as far as the disk lets it; used right now."""
+        """Flush what was added to the disk, as far as it can be, and mark the file as used."""
         now_s = self._clock.now().timestamp()
         with contextlib.suppress(OSError):
             os.utime(self._path, (now_s, now_s))
@@ -163,19 +175,19 @@ class ModelCache:
 
 
 def _render(values: dict[str, Json]) -> bytes:
-    return json.dumps(values).encode() + b"\n"  # ASCII, whatever a model has said
+    return json.dumps(values).encode() + b"\n"  # ASCII, whatever the response is
 
 
-def _to_json(outcome: CompletionResult) -> dict[str, Json]:
-    if outcome.completion is None:
-        return {"failure": outcome.failure, "declined": outcome.declined}
-    answer = outcome.completion
-    values = {name: getattr(answer, name) for name in _FIELDS}  # asdict copies, and takes its time
+def _to_json(result: CompletionResult) -> dict[str, Json]:
+    completion = result.completion
+    if completion is None:
+        return {"failure": result.failure, "declined": result.declined}
+    values = {name: getattr(completion, name) for name in _FIELDS}  # asdict copies, which is slow
     return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
 def _find_key(line: bytes) -> str | None:
-    """The key of a line that holds an outcome; None for any other, and for a torn one."""
+    """The key of a line that holds a result; None for any other, and for a torn one."""
     try:
         values = json.loads(line)
         key = values.get("key")
@@ -185,16 +197,14 @@ def _find_key(line: bytes) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _read_outcome(line: bytes) -> CompletionResult:
-    return _read_values(json.loads(line))
-
-
 def _read_values(values: dict[str, Json]) -> CompletionResult:
-    """TypeError when it is none."""
+    """The result of a line; TypeError when it holds none."""
     failure = values.get("failure")
     if isinstance(failure, str):
-        return CompletionResult(failure=failure, declined=values.get("declined") is True, kept=True)
-    given = {name: value for name, value in values.items() if name in _FIELDS}
-    if not isinstance(given.get("text"), str):
-        raise TypeError("no answer")
-    return CompletionResult(Completion(**given), kept=True)  # type: ignore[arg-type]
+        return CompletionResult(
+            failure=failure, declined=values.get("declined") is True, cached=True
+        )
+    known = {name: value for name, value in values.items() if name in _FIELDS}
+    if not isinstance(known.get("text"), str):
+        raise TypeError("no completion")
+    return CompletionResult(Completion(**known), cached=True)  # type: ignore[arg-type]

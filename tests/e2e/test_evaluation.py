@@ -147,7 +147,7 @@ def test_a_killed_evaluation_goes_on_and_keeps_no_answer_twice(house: House) -> 
 
 
 def find_kept(house: House) -> list[Path]:
-    return list((house.home / "answers").glob("*.jsonl"))
+    return list((house.home / "responses").glob("*.jsonl"))
 
 
 def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.inference.batch import complete_all
-from ftops.inference.cache import ResponseCache
-from ftops.inference.manner import BatchOptions
-from ftops.inference.outcome import CompletionResult
+from ftops.inference.batch import BatchOptions, complete_all
+from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.records import Prompt, Sampling
 from tests.fakes import FakeClock
 from tests.inference.oracle import Oracle
@@ -29,7 +27,7 @@ class Parlour:
         self.oracle = Oracle(self.folder / "provider", self.clock)
         self.progress: list[tuple[int, int]] = []
         self.notes: list[str] = []
-        self.manner = BatchOptions(
+        self.options = BatchOptions(
             self.clock,
             on_progress=lambda done, total: self.progress.append((done, total)),
             on_note=self.notes.append,
@@ -46,8 +44,8 @@ class Parlour:
         """As another command would: with a store that knows only what lies on the disk."""
         self.progress.clear()
         store = ResponseCache(self.home, self.clock)
-        manner = replace(self.manner, **how)  # type: ignore[arg-type]
-        return complete_all(self.oracle, model, prompts, sampling, store=store, manner=manner)
+        options = replace(self.options, **how)  # type: ignore[arg-type]
+        return complete_all(self.oracle, model, prompts, sampling, cache=store, options=options)
 
     def texts(self, prompts: Sequence[Prompt], **how: object) -> list[str | None]:
         """The texts of the answers; None for a question that has none."""

@@ -15,7 +15,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.inference.manner import LOADING_PAUSES_S
+from ftops.inference.batch import LOADING_PAUSES_S
 from ftops.records import Completion, Message, Prompt, Sampling
 from tests.inference.conftest import Parlour
 from tests.inference.oracle import Oracle, shout
@@ -91,7 +91,7 @@ def test_a_second_asking_puts_no_question_and_starts_nothing(parlour: Parlour) -
     parlour.oracle.before("ensure_ready", lambda: pytest.fail("somebody was started"))
     again = parlour.complete_all(PROMPTS)
     assert [one.completion and one.completion.text for one in again] == SHOUTED
-    assert all(one.kept for one in again)
+    assert all(one.cached for one in again)
     assert again[0].completion == shout(PROMPTS[0])
     assert again[0].completion.seconds == 0.5
     assert len(parlour.oracle.requests.asked) == 40
@@ -105,7 +105,7 @@ def test_a_second_asking_puts_no_question_and_starts_nothing(parlour: Parlour) -
         {"sampling": Sampling(max_tokens=5)},
         {"sampling": Sampling(max_tokens=4, stop=("\n",))},
         {"sampling": Sampling(max_tokens=4, logprobs=3)},
-        {"anew": True},
+        {"refresh": True},
     ],
 )
 def test_what_may_change_an_answer_makes_another_question(

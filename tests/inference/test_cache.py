@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import StorageError
-from ftops.inference.cache import ResponseCache, make_key
-from ftops.inference.outcome import CompletionResult
+from ftops.inference.cache import CompletionResult, ResponseCache, make_key
 from ftops.records import Completion, Message, Sampling
 from tests.fakes import FakeClock
 from tests.inference.conftest import Parlour
@@ -23,12 +22,12 @@ def open_store(home: Path, **options: int) -> ResponseCache:
 
 
 def find_file(home: Path) -> Path:
-    (path,) = (home / "answers").glob("*.jsonl")
+    (path,) = (home / "responses").glob("*.jsonl")
     return path
 
 
 def test_an_answer_comes_back_with_all_that_is_known_of_it(tmp_path: Path) -> None:
-    open_store(tmp_path).open("acme", "m").keep({"k": CompletionResult(ANSWER)})
+    open_store(tmp_path).open("acme", "m").add({"k": CompletionResult(ANSWER)})
     found = open_store(tmp_path).open("acme", "m").find("k")
     assert found is not None
     assert found.completion == ANSWER
@@ -42,14 +41,14 @@ def test_a_line_that_a_power_cut_has_torn_is_passed_over_and_the_next_ones_are_n
     tmp_path: Path, cut: int
 ) -> None:
     shelf = open_store(tmp_path).open("acme", "m")
-    shelf.keep({"first": CompletionResult(ANSWER)})
-    shelf.keep({"second": CompletionResult(ANSWER)})
+    shelf.add({"first": CompletionResult(ANSWER)})
+    shelf.add({"second": CompletionResult(ANSWER)})
     path = find_file(tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
     after = open_store(tmp_path).open("acme", "m")
     assert after.find("first") is not None
     assert after.find("second") is None
-    after.keep({"third": CompletionResult(failure="too long")})
+    after.add({"third": CompletionResult(failure="too long")})
     last = open_store(tmp_path).open("acme", "m")
     assert [last.find(key) is not None for key in ("first", "second", "third")] == [
         True,
@@ -60,7 +59,7 @@ def test_a_line_that_a_power_cut_has_torn_is_passed_over_and_the_next_ones_are_n
 
 def test_lines_of_another_make_and_blocks_of_zeros_are_passed_over(tmp_path: Path) -> None:
     shelf = open_store(tmp_path).open("acme", "m")
-    shelf.keep({"first": CompletionResult(ANSWER)})
+    shelf.add({"first": CompletionResult(ANSWER)})
     with find_file(tmp_path).open("ab") as stream:
         stream.write(b"\x00" * 512 + b'\n[]\n7\n{"key": "x"}\n{"key": "y", "text": 5}\n\xff\n{"key')
     after = open_store(tmp_path).open("acme", "m")
@@ -71,15 +70,15 @@ def test_lines_of_another_make_and_blocks_of_zeros_are_passed_over(tmp_path: Pat
 
 def test_what_another_process_has_added_is_seen_after_a_look(tmp_path: Path) -> None:
     mine, other = (open_store(tmp_path).open("acme", "m") for _ in range(2))
-    mine.keep({"mine": CompletionResult(ANSWER)})
-    other.keep({"theirs": CompletionResult(ANSWER)})
-    mine.keep({"more": CompletionResult(ANSWER)})
+    mine.add({"mine": CompletionResult(ANSWER)})
+    other.add({"theirs": CompletionResult(ANSWER)})
+    mine.add({"more": CompletionResult(ANSWER)})
     assert mine.find("theirs") is None
     mine.refresh()
     assert mine.find("theirs") is not None
     find_file(tmp_path).unlink()  # somebody makes room
     mine.refresh()
-    mine.keep({"last": CompletionResult(ANSWER)})
+    mine.add({"last": CompletionResult(ANSWER)})
     assert open_store(tmp_path).open("acme", "m").find("last") is not None
 
 
@@ -92,7 +91,7 @@ def test_questions_that_another_process_has_put_meanwhile_are_not_put_again(
         if number == 1:
             shelf = open_store(parlour.home).open(parlour.oracle.account, "m")
             sampling = Sampling(max_tokens=4)
-            shelf.keep(
+            shelf.add(
                 {make_key(prompt, sampling): CompletionResult(ANSWER) for prompt in prompts[1:]}
             )
 
@@ -114,7 +113,7 @@ def test_two_commands_with_the_same_questions_do_not_put_them_side_by_side(
             pauses.append(pause_s)
             if len(pauses) == 3:
                 sampling = Sampling(max_tokens=4)
-                shelf.keep(
+                shelf.add(
                     {make_key(one, sampling): CompletionResult(ANSWER) for one in prompts[:8]}
                 )
                 other.close()
@@ -122,7 +121,7 @@ def test_two_commands_with_the_same_questions_do_not_put_them_side_by_side(
         assert parlour.texts(prompts, sleep=answer_elsewhere) == ["yes"] * 8 + ["Q8"]
     assert len(pauses) == 3
     assert parlour.oracle.requests.asked == ["q8"]
-    assert parlour.notes == ["another command is asking m; waiting for its answers"]
+    assert parlour.notes == ["another command is sending prompts to m; waiting for it"]
 
 
 def test_other_models_and_other_ways_to_ask_are_not_waited_for(parlour: Parlour) -> None:
@@ -139,7 +138,7 @@ def test_a_full_disk_ends_it_with_its_reason_and_the_path(parlour: Parlour) -> N
     path = find_file(parlour.home)
     path.unlink()
     path.symlink_to("/dev/full")
-    with pytest.raises(StorageError, match=r"answers.*the disk is full"):
+    with pytest.raises(StorageError, match=r"responses.*the disk is full"):
         parlour.complete_all([f"q{number}" for number in range(40)])
     assert len(parlour.oracle.requests.asked) < 8
 
@@ -151,7 +150,7 @@ def test_what_was_not_used_for_the_longest_time_goes_when_there_is_too_much(
     for model in ("old", "used", "new"):
         store = ResponseCache(tmp_path, clock)
         shelf = store.open("acme", model)
-        shelf.keep({"k": CompletionResult(Completion("x" * 1000))})
+        shelf.add({"k": CompletionResult(Completion("x" * 1000))})
         shelf.sync()
         clock.advance(60)
     ResponseCache(tmp_path, clock).open("acme", "old")
