@@ -1,0 +1,3 @@
+"""A fresh bench for each test."""
+
+from tests.runs.conftest import bench as bench
