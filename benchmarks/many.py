@@ -35,7 +35,7 @@ class _Measured(Exception):
     """The figures are there."""
 
 
-class Meter(NullObserver):
+class ContentHasher(NullObserver):
     """Looks at this process's processor time between two moments; hears of every job's status."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ def measure(home: Path, jobs: list[str]) -> float:
     clock = ThrottledClock(SystemClock())
     ledger = Ledger(home / "ledger.db", SystemClock())
     provider = build_provider(ProviderSettings("local"), ProviderContext({}, home, clock))
-    meter = Meter()
+    meter = ContentHasher()
     context = RunContext(ledger, provider, clock, home, meter)
     runs = [add_run(ledger, SystemClock(), number, job) for number, job in enumerate(jobs)]
     try:

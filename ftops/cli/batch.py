@@ -18,8 +18,8 @@ from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes, check_outpu
 from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json_line
 from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.clock import Clock, SystemClock
-from ftops.data.prompts import Question, read_questions
-from ftops.data.reading.options import ReadOptions, find_format
+from ftops.data.prompts import PromptRow, read_prompts
+from ftops.data.reading.options import ReadOptions, parse_format
 from ftops.errors import FtopsError
 from ftops.files import write_atomic
 from ftops.inference.batch import BatchOptions, complete_all
@@ -99,9 +99,9 @@ def batch(
     cost is said before; at a price, it is asked about first, or held by --max-cost.
     """
     check_output_path(output, None if file == "-" else Path(file))
-    options = ReadOptions(find_format(format), sheet, encoding, delimiter, prompt)
+    options = ReadOptions(parse_format(format), sheet, encoding, delimiter, prompt)
     path = None if file == "-" else Path(file)
-    questions = read_questions(path, options, stdin=sys.stdin.buffer if path is None else None)
+    questions = read_prompts(path, options, stdin=sys.stdin.buffer if path is None else None)
     with open_target_models([model], provider, base_url, api_key_env, raw=raw) as (target,):
         sampling = Sampling(max_tokens, temperature, top_p, target.choose_stop(stop), seed)
         work = _Work(out, file, target, questions, sampling, max_cost, concurrency, anew, yes)
@@ -117,7 +117,7 @@ class _Work:
         out: Output,
         file: str,
         target: TargetModel,
-        questions: Sequence[Question],
+        questions: Sequence[PromptRow],
         sampling: Sampling,
         max_cost: float | None,
         concurrency: int | None,
@@ -253,7 +253,7 @@ def _finish(out: Output, path: Path, work: _Work, outcomes: Sequence[CompletionR
 
 
 def _make_line(
-    question: Question, outcome: CompletionResult, labels: Mapping[str, str]
+    question: PromptRow, outcome: CompletionResult, labels: Mapping[str, str]
 ) -> dict[str, Json]:
     """One line of the file: the question as it was given, and what came of it."""
     asked: Json = question.prompt if isinstance(question.prompt, str) else None

@@ -22,7 +22,7 @@ from ftops.cli.output import Output
 from ftops.data.findings import format_rows
 from ftops.data.fixes.registry import FIX_PARAMS
 from ftops.data.plans.planner import open_for_plan, pin_layout, write_prepared
-from ftops.data.reading.options import AUTO, ReadOptions, to_read
+from ftops.data.reading.options import AUTO, ReadOptions, options_to_plan
 from ftops.data.reading.source import open_source
 from ftops.data.summary import DataSummary, check_file
 from ftops.errors import StorageError
@@ -94,7 +94,7 @@ def init(
         classes=len(summary.classes) if summary.classes else None,
         rows=summary.rows,
         validation_file=_relative(validation, path.parent) if validation else None,
-        prepare={"plan": _relative(plan, path.parent)} if plan else to_read(options),
+        prepare={"plan": _relative(plan, path.parent)} if plan else options_to_plan(options),
     )
     write_atomic(path, text.encode(), mode=0o644)
     document: dict[str, Json] = {

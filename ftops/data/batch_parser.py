@@ -1,4 +1,4 @@
-"""Parsed records become good rows, a batch at a time; the others become faults.
+"""Parsed records become good rows, a batch at a time; the others become row errors.
 
 A batch of completion rows is looked at as a whole, and row by row only when something is wrong in
 it: a row has exactly two quotes for each of its strings, so quotes tell of keys that stand twice.
@@ -14,7 +14,7 @@ from typing import Any, cast
 import orjson
 
 from ftops.data.keys import check_placeholders, classify_unexpected, may_hold_placeholder
-from ftops.data.reading.batch import Batch, Fault
+from ftops.data.reading.batch import Batch, RowError
 from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
 from ftops.records import RowFormat
 from ftops.rows.formats import (
@@ -41,7 +41,7 @@ def _lengths(texts: Sequence[str]) -> list[int]:
 
 @dataclass(slots=True)
 class RowBatch:
-    """Good rows of one shape, and the faults among them.
+    """Good rows of one shape, and the row errors among them.
 
     `prompts` and `completions` are what the model is given and what it should answer; of a chat,
     the text of all messages but the last, and the text of the last; calls of tools are text, too.
@@ -54,7 +54,7 @@ class RowBatch:
     places: Sequence[int]
     prompts: Sequence[str]
     completions: Sequence[str]
-    faults: list[Fault] = field(default_factory=list)
+    row_errors: list[RowError] = field(default_factory=list)
     others: Sequence[str] = ()
     pairs: Sequence[tuple[str, str]] = ()  # prompts with completions, where they were made anyway
     _kept: dict[str, Any] = field(default_factory=dict)  # what several checks ask for
@@ -138,7 +138,7 @@ class Sifter:
         self._first = 0  # the place of the first row, where it decided the shape
 
     def sift(self, batch: Batch) -> RowBatch:
-        """The good rows of a batch; faults of reading stay faults."""
+        """The good rows of a batch; row errors of reading stay row errors."""
         if self.format in _PAIRS and batch.values:
             rows = _take_pairs(batch)
             if rows is not None:
@@ -155,7 +155,7 @@ class Sifter:
     def _sift_each(self, batch: Batch) -> RowBatch:
         raws: list[JsonObject] = []
         places: list[int] = []
-        faults = batch.faults
+        row_errors = batch.row_errors
         for index, (value, place) in enumerate(zip(batch.values, batch.places, strict=True)):
             try:
                 line = batch.lines[index] if batch.lines is not None else b""
@@ -180,36 +180,38 @@ class Sifter:
                 record = value
                 if error.code == "not-text" and batch.lines is not None:
                     record = read_literally(batch.lines[index])
-                faults.append(Fault(place, error.code, str(error), record=record))
+                row_errors.append(RowError(place, error.code, str(error), record=record))
             else:
                 raws.append(row)
                 places.append(place)
-        faults.sort(key=lambda fault: fault.place)
-        return _gather(self.format or COMPLETION, raws, places, faults)
+        row_errors.sort(key=lambda row_error: row_error.place)
+        return _gather(self.format or COMPLETION, raws, places, row_errors)
 
 
 def _gather(
-    format: RowFormat, raws: list[JsonObject], places: list[int], faults: list[Fault]
+    format: RowFormat, raws: list[JsonObject], places: list[int], row_errors: list[RowError]
 ) -> RowBatch:
     if format is COMPLETION:
         prompts = [cast(str, raw["prompt"]) for raw in raws]
         completions = [cast(str, raw["completion"]) for raw in raws]
     elif format is PREFERENCE:
-        return _gather_preferences(raws, places, faults)
+        return _gather_preferences(raws, places, row_errors)
     else:
         chats = [cast("list[JsonObject]", raw["messages"]) for raw in raws]
         prompts = ["\n".join(map(answer_text, chat[:-1])) for chat in chats]
         completions = [answer_text(chat[-1]) for chat in chats]
-    return RowBatch(format, raws, places, prompts, completions, faults)
+    return RowBatch(format, raws, places, prompts, completions, row_errors)
 
 
-def _gather_preferences(raws: list[JsonObject], places: list[int], faults: list[Fault]) -> RowBatch:
+def _gather_preferences(
+    raws: list[JsonObject], places: list[int], row_errors: list[RowError]
+) -> RowBatch:
     asked = [cast("dict[str, list[JsonObject]]", raw["input"])["messages"] for raw in raws]
     prompts = ["\n".join(map(answer_text, chat)) for chat in asked]
     completions, others = (
         [message_text(cast("list[JsonObject]", raw[key])[0]) for raw in raws] for key in OUTPUTS
     )
-    return RowBatch(PREFERENCE, raws, places, prompts, completions, faults, others)
+    return RowBatch(PREFERENCE, raws, places, prompts, completions, row_errors, others)
 
 
 def _take_pairs(batch: Batch) -> RowBatch | None:
@@ -225,7 +227,9 @@ def _take_pairs(batch: Batch) -> RowBatch | None:
     prompts, completions = cast("Iterable[tuple[str, ...]]", zip(*pairs, strict=True))
     if set(map(type, prompts)) != {str} or set(map(type, completions)) != {str}:
         return None
-    rows = RowBatch(COMPLETION, raws, batch.places, prompts, completions, batch.faults, pairs=pairs)
+    rows = RowBatch(
+        COMPLETION, raws, batch.places, prompts, completions, batch.row_errors, pairs=pairs
+    )
     if not all(rows.completion_lengths()):
         return None
     if may_hold_placeholder(rows.prompt_text()):

@@ -47,8 +47,8 @@ class Examination:
             self.prompt_chars += sum(batch.prompt_lengths())
             self.completion_chars += sum(batch.completion_lengths())
             self.longest_chars = max(self.longest_chars, *batch.row_lengths())
-        for fault in batch.faults[-1:]:
-            self.last_place = max(self.last_place, fault.place + fault.count - 1)
+        for row_error in batch.row_errors[-1:]:
+            self.last_place = max(self.last_place, row_error.place + row_error.count - 1)
         for check in self.checks:
             check.add(batch)
 

@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ftops.data.reading.options import ReadOptions
-from ftops.data.row_hash import question_of, row_id
+from ftops.data.row_hash import prompt_text, row_id
 from ftops.data.rows import Row, read_rows
 from ftops.data.samples.drawing import SampledRow, read_parts
 from ftops.data.screening.neighbours import find_twins
@@ -34,7 +34,7 @@ Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class DatasetDiff:
     """Counts of rows, and the first of each kind.
 
     `answered` are rows with the same prompt and another completion, `edited` those that are nearly
@@ -67,7 +67,7 @@ class _Side:
         for row in read_rows(self.path, self.options):
             content = json_to_nfc(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS))
             self.rows.append(_hash(content))
-            question = to_nfc(question_of(row)).encode("utf-8", "replace")
+            question = to_nfc(prompt_text(row)).encode("utf-8", "replace")
             self.questions.append(_hash(question))
             self._count(to_nfc(row.completion))
         return self
@@ -85,7 +85,7 @@ class _Side:
         parts, texts = [np.zeros((0, BINS), np.uint8)], list[str]()
         for number, row in enumerate(read_rows(self.path, self.options) if chosen else ()):
             if number in chosen:
-                texts.append(f"{question_of(row)}\n{row.completion}")
+                texts.append(f"{prompt_text(row)}\n{row.completion}")
             if len(texts) == _SKETCHED_AT_ONCE:
                 parts.append(sketch_texts(texts))
                 texts = []
@@ -104,9 +104,9 @@ def _hash(data: bytes) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest())
 
 
-def compare(
+def diff_files(
     old: Path, new: Path, options: ReadOptions, *, shown: int = 3, edits: bool = True
-) -> Difference:
+) -> DatasetDiff:
     """Compare two versions; DatasetError when rows of one are bad.
 
     `shown` rows of each kind are kept to be shown. Without `edits`, rows that are nearly the same
@@ -120,7 +120,7 @@ def compare(
     removed, added = _without(removed, answered[0]), _without(added, answered[1])
     edited = _pair_alike(one, other, removed, added) if edits else (_EMPTY, _EMPTY)
     removed, added = _without(removed, edited[0]), _without(added, edited[1])
-    return Difference(
+    return DatasetDiff(
         old_rows=len(before),
         new_rows=len(after),
         same=len(before) - len(removed) - len(answered[0]) - len(edited[0]),

@@ -58,7 +58,7 @@ _PLACEHOLDER = re.compile(rf"(?<!`)<(?:({_NAMES})(?:_?\d+)?|\|({_NAMES})[a-z_\d]
 def classify_unexpected(error: UnexpectedKeys) -> InvalidRow:
     """The error with the check that the keys fail, and with what they carry or the next step."""
     for name in error.keys:
-        if carried := find_carried(name):
+        if carried := describe_key_content(name):
             return InvalidRow(
                 f"{error}; {quote(name)} holds {carried}, which would be lost", "unsupported-key"
             )
@@ -67,7 +67,7 @@ def classify_unexpected(error: UnexpectedKeys) -> InvalidRow:
     return InvalidRow(f"{error}; --drop KEY leaves out what is not to be learned", "unknown-key")
 
 
-def find_carried(name: str) -> str:
+def describe_key_content(name: str) -> str:
     """What a key or a column of this name carries beside a text; "" when nothing is known."""
     return _CARRIES.get(_plain(name), "")
 

@@ -30,7 +30,7 @@ _WORDS_FACTOR, _WORDS_MORE = 1.5, 0.10
 
 
 @dataclass(frozen=True, slots=True)
-class Leak:
+class LeakedRows:
     """The lines that leak, and sentences that say how they are like training rows."""
 
     lines: frozenset[int] = frozenset()
@@ -47,14 +47,14 @@ class Leak:
         return f"{head} ({'; '.join(self.sentences)})"
 
 
-def find_leak(training: Path, evaluated: Path) -> Leak:
+def find_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
     """Rows of `evaluated` that stand in `training`, exactly, with another answer, or nearly."""
     asked = ("validation", "near")
     known = examine(open_source(training), asked=asked)
     held = examine(open_source(evaluated), asked=asked, like=known.survey)
     found = find_leaks(known, held, name="the training rows", unit="line")
     sentences = tuple(one.message for one in found)
-    return Leak(frozenset(list_leaked_places(known, held)), sentences)
+    return LeakedRows(frozenset(list_leaked_places(known, held)), sentences)
 
 
 def find_leaks(

@@ -15,9 +15,9 @@ from ftops.data.convert import make_chat
 from ftops.data.plans.inference import get_separator_and_stop
 from ftops.data.plans.planner import open_for_plan, write_prepared
 from ftops.data.plans.runner import PlanRunner
-from ftops.data.reading.options import ReadOptions, from_read
+from ftops.data.reading.options import ReadOptions, options_from_plan
 from ftops.data.rows import Row, RowErrors, read_rows
-from ftops.data.summary import DataSummary, Meter, Tally
+from ftops.data.summary import ContentHasher, DataSummary, SummaryBuilder
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, RowFormat
@@ -66,7 +66,7 @@ def make_recipe(options: PrepareOptions, row_format: RowFormat, plan: DataPlan |
         stop=stop,
         system=options.system,
         plan=plan,
-        options=from_read(options.reading),
+        options=options_from_plan(options.reading),
     )
 
 
@@ -76,7 +76,7 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
     DatasetError when rows are bad or cannot take the wanted shape, StorageError when the disk
     refuses.
     """
-    meter, tally, bad = Meter(), Tally(), RowErrors(source)
+    meter, tally, bad = ContentHasher(), SummaryBuilder(), RowErrors(source)
     with open_atomic(target) as stream, _planned(source, target, recipe) as rows:
         for row in rows:
             _check_format(row, recipe.format, source)

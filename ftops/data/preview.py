@@ -7,7 +7,7 @@ from itertools import chain
 from ftops.data.batch_parser import RowBatch, Sifter
 from ftops.data.check_set import take_survey
 from ftops.data.profile import Survey
-from ftops.data.reading.batch import Fault
+from ftops.data.reading.batch import RowError
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter
@@ -17,7 +17,7 @@ from ftops.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
-class SeenPiece:
+class PreviewSegment:
     """A text with its role and its tokens; `parts` are these as texts, where they are known."""
 
     role: str
@@ -28,24 +28,24 @@ class SeenPiece:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenRow:
+class PreviewRow:
     """A row: its line or row in the source, its pieces, its tokens and those that are learned."""
 
     place: int
-    pieces: tuple[SeenPiece, ...]
+    pieces: tuple[PreviewSegment, ...]
     tokens: int
     learned: int
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class SelectedRows:
     """Rows of a source, with how its first rows look."""
 
     rows: tuple[Row, ...]
     survey: Survey
 
 
-def choose_rows(source: Source, *, rows: int, place: int | None = None) -> Chosen:
+def select_rows(source: Source, *, rows: int, place: int | None = None) -> SelectedRows:
     """The first good rows, or the one at that place.
 
     DatasetError when there is none there, with what is wrong with the record that is.
@@ -68,24 +68,24 @@ def choose_rows(source: Source, *, rows: int, place: int | None = None) -> Chose
             f"{source.name}: there is no row{where} that could be used",
             hint=f"`ftops data check {source.name}` tells what is wrong.",
         )
-    return Chosen(tuple(found[:rows] if place is None else found), survey)
+    return SelectedRows(tuple(found[:rows] if place is None else found), survey)
 
 
 def _check_place(source: Source, batch: RowBatch, place: int) -> None:
-    for fault in batch.faults:
-        if _covers(fault, place):
-            raise DatasetError(f"{source.name}:{place}: {fault.reason}")
+    for row_error in batch.row_errors:
+        if _covers(row_error, place):
+            raise DatasetError(f"{source.name}:{place}: {row_error.reason}")
 
 
-def _covers(fault: Fault, place: int) -> bool:
-    return fault.place <= place < fault.place + fault.count
+def _covers(row_error: RowError, place: int) -> bool:
+    return row_error.place <= place < row_error.place + row_error.count
 
 
-def see_rows(rows: Iterable[Row], counter: Counter) -> Iterator[SeenRow]:
+def preview_rows(rows: Iterable[Row], counter: Counter) -> Iterator[PreviewRow]:
     """The rows with their tokens; split into tokens where the vocabulary is at hand."""
     for row, pieces, counts in count_pieces(rows, counter):
         seen = tuple(
-            SeenPiece(
+            PreviewSegment(
                 piece.role,
                 piece.text,
                 piece.trained,
@@ -94,4 +94,4 @@ def see_rows(rows: Iterable[Row], counter: Counter) -> Iterator[SeenRow]:
             )
             for piece, count in zip(pieces, counts, strict=True)
         )
-        yield SeenRow(row.line, seen, sum(counts), sum_learned(pieces, counts))
+        yield PreviewRow(row.line, seen, sum(counts), sum_learned(pieces, counts))

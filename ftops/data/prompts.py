@@ -27,16 +27,16 @@ _NOTHING = "{{}}"  # a template without columns: what stands there is never look
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PromptRow:
     """One row: its line (or row) in the file, from 1, and what is asked."""
 
     line: int
     prompt: Prompt
 
 
-def read_questions(
+def read_prompts(
     path: Path | None, options: ReadOptions | None = None, *, stdin: BinaryIO | None = None
-) -> list[Question]:
+) -> list[PromptRow]:
     """All questions of the file (None: of standard input), in their order.
 
     A line of plain text is a prompt. DatasetError, naming the first ten, when rows are bad, and
@@ -66,10 +66,10 @@ def _open(path: Path | None, options: ReadOptions, stdin: BinaryIO | None) -> So
     return source
 
 
-def _read(source: Source, bad: RowErrors) -> Iterator[Question]:
+def _read(source: Source, bad: RowErrors) -> Iterator[PromptRow]:
     for batch in source.batches():
-        for fault in batch.faults:
-            bad.add_fault(fault)
+        for row_error in batch.row_errors:
+            bad.add_error(row_error)
         for place, record in zip(batch.places, batch.values, strict=True):
             try:
                 prompt = _read_prompt(record, source.format)
@@ -77,7 +77,7 @@ def _read(source: Source, bad: RowErrors) -> Iterator[Question]:
                 bad.add(place, str(error))
                 continue
             bad.good += 1
-            yield Question(place, prompt)
+            yield PromptRow(place, prompt)
 
 
 def _read_prompt(record: object, kind: Format) -> Prompt:

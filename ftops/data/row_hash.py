@@ -15,7 +15,7 @@ from ftops.rows.tools import answer_text
 _ID_CHARS = 16
 
 
-def question_of(row: Row) -> str:
+def prompt_text(row: Row) -> str:
     """The text that the model is given: the prompt, or all messages but the answer."""
     if row.format is COMPLETION:
         return str(row.raw["prompt"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from ftops.data.batch_parser import Sifter
-from ftops.data.reading.batch import Fault
+from ftops.data.reading.batch import RowError
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.recognition import suggest_columns
 from ftops.data.reading.source import Source, open_source
@@ -81,14 +81,14 @@ class RowErrors:
         if len(self.shown) < _SHOWN_ROWS:
             self.shown.append(f"{self.path}:{line}: {reason}")
 
-    def add_fault(self, fault: Fault) -> None:
-        """Add all the records that `fault` stands for."""
-        self.bad += fault.count
-        if fault.code == "missing-key" and not self.columns:
-            self.columns = suggest_columns(fault.record)
-        room = min(fault.count, _SHOWN_ROWS - len(self.shown))
-        for line in range(fault.place, fault.place + room):
-            self.shown.append(f"{self.path}:{line}: {fault.reason}")
+    def add_error(self, row_error: RowError) -> None:
+        """Add all the records that `row error` stands for."""
+        self.bad += row_error.count
+        if row_error.code == "missing-key" and not self.columns:
+            self.columns = suggest_columns(row_error.record)
+        room = min(row_error.count, _SHOWN_ROWS - len(self.shown))
+        for line in range(row_error.place, row_error.place + room):
+            self.shown.append(f"{self.path}:{line}: {row_error.reason}")
 
     def error(self) -> DatasetError:
         """All of it as one error."""
@@ -118,8 +118,8 @@ def read_source_rows(source: Source) -> Iterator[Row]:
     sifter = Sifter(unit=source.unit)
     for batch in source.batches():
         rows = sifter.sift(batch)
-        for fault in rows.faults:
-            bad.add_fault(fault)
+        for row_error in rows.row_errors:
+            bad.add_error(row_error)
         bad.good += len(rows.raws)
         yield from map(Row, rows.places, repeat(rows.format), rows.raws)
     if bad.bad:

@@ -11,7 +11,7 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE: "note"}
 
 
-def make_sarif(found: Sequence[tuple[str, str, Sequence[Finding]]], version: str) -> Json:
+def render_sarif(found: Sequence[tuple[str, str, Sequence[Finding]]], version: str) -> Json:
     """One run of the tool: `found` has each source's name, what its places count, its findings."""
     rules: list[Json] = [
         {

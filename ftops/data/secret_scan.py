@@ -23,7 +23,7 @@ _SEAM = "\t"  # white space, so that a key is found whose lines are texts or row
 _KEYS = frozenset({Kind.PRIVATE_KEY, Kind.WEB_TOKEN, Kind.API_KEY})
 
 
-def check_for_keys(path: Path, options: ReadOptions, plan: DataPlan | None) -> None:
+def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -> None:
     """DatasetError with the lines of API keys, tokens and private keys in the first 1,000 rows.
 
     The rows are searched as they are sent, which is after the plan. Rows that cannot be read are

@@ -19,7 +19,7 @@ import orjson
 from ftops.data.findings import format_rows
 from ftops.data.profile import SURVEYED_ROWS
 from ftops.data.reading.options import ReadOptions
-from ftops.data.row_hash import question_of
+from ftops.data.row_hash import prompt_text
 from ftops.data.rows import read_rows
 from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
@@ -34,7 +34,7 @@ _DATA_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class SplitSize:
     """So many rows, or a share of all of them."""
 
     rows: int = 0
@@ -46,11 +46,11 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SplitOptions:
     """How to split; `column` and `near` keep groups of rows on one side."""
 
-    validation: Amount
-    test: Amount | None = None
+    validation: SplitSize
+    test: SplitSize | None = None
     seed: int = 42
     column: str | None = None
     near: bool = False
@@ -58,7 +58,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
+class SplitResult:
     """Which part each row goes to, and what was found on the way.
 
     `classes` are the rows of each class in each part; None where completions are no labels.
@@ -75,13 +75,13 @@ class Division:
         return sum(side == part for side in self.sides)
 
 
-def read_amount(text: str) -> Amount:
+def parse_split_size(text: str) -> SplitSize:
     """ "20%", "0.2" or "500" rows; UsageError for what is none of them."""
     try:
         if text.endswith("%"):
             share = float(text[:-1]) / 100
         elif text.isdecimal() and int(text) > 0:
-            return Amount(rows=int(text))
+            return SplitSize(rows=int(text))
         else:
             share = float(text)
     except ValueError:
@@ -90,25 +90,25 @@ def read_amount(text: str) -> Amount:
         raise UsageError(
             f"{text!r} is not an amount of rows", hint="Such as 20%, 0.2, or 500 for so many rows."
         )
-    return Amount(share=share)
+    return SplitSize(share=share)
 
 
-def read_beside(options: ReadOptions, column: str | None) -> ReadOptions:
+def keep_group_column(options: ReadOptions, column: str | None) -> ReadOptions:
     """`options` for rows that hold `column` beside what they are read from."""
     if column is None or column in ROW_KEYS:
         return options
     return replace(options, drop=(*options.drop, column))
 
 
-def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
+def assign_rows(path: Path, options: ReadOptions, wish: SplitOptions) -> SplitResult:
     """Read the data once or twice, and decide; DatasetError when rows are bad or too few."""
     questions: list[int] = []
     answers: list[str] = []
     sketches = _Sketches() if wish.near else None
     for row in read_rows(path, options):
         answer = to_nfc(row.completion)
-        question = to_nfc(question_of(row)) or answer  # nothing is asked in open-ended rows
-        questions.append(hash_text(0, question))
+        question = to_nfc(prompt_text(row)) or answer  # nothing is asked in open-ended rows
+        questions.append(hash_to_int(0, question))
         answers.append(answer if len(answer) <= _LONGEST_LABEL else "")
         if sketches is not None:
             sketches.add(question)
@@ -122,14 +122,14 @@ def divide(path: Path, options: ReadOptions, wish: Wish) -> Division:
     parts = [(VALIDATION, wish.validation)] + ([(TEST, wish.test)] if wish.test else [])
     wanted = {name: amount.of(len(questions)) for name, amount in parts}
     _check_wanted(path, wanted, len(questions))
-    sides = allot(groups, labels, questions, wanted, wish.seed)
+    sides = assign_splits(groups, labels, questions, wanted, wish.seed)
     counts = None
     if labels is not None:
         counts = {label: Counter[str]() for label in sorted(set(labels))}
         for label, side in zip(labels, sides, strict=True):
             counts[label][side] += 1
     names = (TRAIN, *(name for name, _ in parts))
-    division = Division(names, sides, counts, len(set(groups)))
+    division = SplitResult(names, sides, counts, len(set(groups)))
     _check_parts(path, division)
     return division
 
@@ -157,7 +157,7 @@ def _check_wanted(path: Path, wanted: Mapping[str, int], rows: int) -> None:
         )
 
 
-def _check_parts(path: Path, division: Division) -> None:
+def _check_parts(path: Path, division: SplitResult) -> None:
     """DatasetError when rows that stay together have left a part without rows."""
     empty = [part for part in division.parts if not division.rows(part)]
     if empty:
@@ -170,8 +170,8 @@ def _check_parts(path: Path, division: Division) -> None:
         )
 
 
-def write_parts(
-    path: Path, options: ReadOptions, division: Division, targets: Mapping[str, Path]
+def write_splits(
+    path: Path, options: ReadOptions, division: SplitResult, targets: Mapping[str, Path]
 ) -> None:
     """Write each part to its target in the order of the source, each whole or not at all."""
     with contextlib.ExitStack() as stack:
@@ -188,7 +188,7 @@ def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> li
     """A hash of the column's value in each row."""
     named = "{" + column + "}"
     asked = replace(options, prompt=f"value {named}", completion=f"value {named}", layout=None)
-    found = [hash_text(1, to_nfc(row.completion)) for row in read_rows(path, asked)]
+    found = [hash_to_int(1, to_nfc(row.completion)) for row in read_rows(path, asked)]
     if len(found) != rows:
         raise DatasetError(
             f"{path}: {rows:,} rows, and {len(found):,} with a value of {column}",
@@ -262,7 +262,7 @@ def _are_classes(answers: Sequence[str], asked: bool | None) -> bool:
     return few and (bool(asked) or classes * _ROWS_A_CLASS <= len(answers))
 
 
-def find_gaps(division: Division) -> Iterator[str]:
+def list_missing_classes(division: SplitResult) -> Iterator[str]:
     """Sentences about classes that are not in every part."""
     for label, counts in (division.classes or {}).items():
         absent = [part for part in division.parts if not counts.get(part)]
@@ -273,13 +273,13 @@ def find_gaps(division: Division) -> Iterator[str]:
 TRAIN = "train"
 
 
-def hash_text(seed: int, text: str) -> int:
+def hash_to_int(seed: int, text: str) -> int:
     """A number of 64 bits, the same on every machine."""
     data = f"{seed}\n{text}".encode("utf-8", "replace")
     return int.from_bytes(blake2b(data, digest_size=8).digest())
 
 
-def allot(
+def assign_splits(
     groups: Sequence[int],
     labels: Sequence[str] | None,
     questions: Sequence[int],
@@ -302,7 +302,8 @@ def allot(
     targets = {part: _share_out(sizes, count) for part, count in wanted.items()}
     for label, found in strata.items():
         drawn = {
-            one: hash_text(seed, str(min(questions[row] for row in members[one]))) for one in found
+            one: hash_to_int(seed, str(min(questions[row] for row in members[one])))
+            for one in found
         }
         left = iter(sorted(found, key=lambda one: (drawn[one], one)))
         _fill(left, len(found), {part: targets[part][label] for part in wanted}, members, sides)

@@ -34,7 +34,7 @@ _NOT_DENSE = bytes(set(range(256)) - _DENSE)
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class CharCounts:
     """The characters of texts by how tokens hold them: Latin letters and signs, other alphabets
     (Greek, Cyrillic, Arabic, Hindi, …), and scripts of which a character is much (Chinese,
     Japanese, Korean, pictures).
@@ -44,20 +44,20 @@ class Letters:
     alphabet: int = 0
     dense: int = 0
 
-    def __add__(self, other: "Letters") -> "Letters":
-        return Letters(
+    def __add__(self, other: "CharCounts") -> "CharCounts":
+        return CharCounts(
             self.latin + other.latin, self.alphabet + other.alphabet, self.dense + other.dense
         )
 
 
-def count_letters(text: str) -> Letters:
+def count_chars(text: str) -> CharCounts:
     """The letters of one text, told by the first byte of each in UTF-8."""
     if text.isascii():
-        return Letters(len(text))
+        return CharCounts(len(text))
     data = text.encode("utf-8", "replace")
     alphabet = len(data.translate(None, _NOT_ALPHABET))
     dense = len(data.translate(None, _NOT_DENSE))
-    return Letters(len(text) - alphabet - dense, alphabet, dense)
+    return CharCounts(len(text) - alphabet - dense, alphabet, dense)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class DataSummary:
     bytes: int
     sha256: str
     classes: Mapping[str, int] | None
-    letters: Letters
+    letters: CharCounts
     messages: int
     longest_completion_chars: int
     duplicate_rows: int  # rows that stand in the file already, further up
@@ -91,14 +91,14 @@ class Overlap:
     lines: tuple[tuple[int, int], ...]
 
 
-class Tally:
+class SummaryBuilder:
     """Adds rows up, one by one."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._format = COMPLETION
         self._latin = 0
-        self._other = Letters()
+        self._other = CharCounts()
         self._messages = 0
         self._longest = 0
         self._classes: dict[str, int] | None = {}
@@ -145,7 +145,7 @@ class Tally:
             bytes=size,
             sha256=sha256,
             classes=classes,
-            letters=self._other + Letters(self._latin),
+            letters=self._other + CharCounts(self._latin),
             messages=self._messages,
             longest_completion_chars=self._longest,
             duplicate_rows=sum(len(bucket) - len(set(bucket)) for bucket in self._hashes),
@@ -155,7 +155,7 @@ class Tally:
         if text.isascii():
             self._latin += len(text)
         else:
-            self._other += count_letters(text)
+            self._other += count_chars(text)
 
     def _count_class(self, completion: str) -> None:
         classes = self._classes
@@ -166,7 +166,7 @@ class Tally:
             self._classes = None
 
 
-class Meter:
+class ContentHasher:
     """The size and the SHA-256 of bytes that pass by."""
 
     def __init__(self) -> None:
@@ -182,9 +182,9 @@ class Meter:
         return self._digest.hexdigest()
 
 
-def summarize(rows: Iterable[Row]) -> Tally:
+def summarize(rows: Iterable[Row]) -> SummaryBuilder:
     """Add up all `rows`."""
-    tally = Tally()
+    tally = SummaryBuilder()
     for row in rows:
         tally.add(row)
     return tally

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from ftops.clock import Clock
 from ftops.data.prepare import Recipe, make_recipe, prepare_file
-from ftops.data.reading.options import ReadOptions, from_read
+from ftops.data.reading.options import ReadOptions, options_from_plan
 from ftops.data.tokens.counter import Counting
 from ftops.evaluation.asking_models import StoredInterview, make_budget
 from ftops.evaluation.candidates import Field, OpenProvider
@@ -132,7 +132,7 @@ def _describe(
     name = "tuned" if tuned is not None else model
     base = tuned.base if tuned is not None else None
     described = Subject(model, settings, way, kind=kind, base=base, name=name)
-    options = ReadOptions() if tuned is None else from_read({})
+    options = ReadOptions() if tuned is None else options_from_plan({})
     return described, Recipe(way.format, way.separator, way.stop, options=options)
 
 

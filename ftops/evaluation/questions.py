@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ftops.data.row_hash import question_of
+from ftops.data.row_hash import prompt_text
 from ftops.data.rows import Row, read_rows
 from ftops.evaluation.examples import Example
 from ftops.evaluation.ways import Way
@@ -74,7 +74,7 @@ def read_questions(path: Path, source: str, way: Way, max_rows: int, seed: int) 
                 line=row.line,
                 prompt=row.prompt,
                 expected=way.read(row.completion),
-                text=question_of(row).removesuffix(way.separator),
+                text=prompt_text(row).removesuffix(way.separator),
             )
         )
         label = rows[-1].expected.encode("utf-8", "replace")
@@ -106,7 +106,7 @@ def read_examples(path: Path, way: Way) -> list[Example]:
 def read_known(path: Path, way: Way, most: int) -> Iterator[tuple[str, str]]:
     """Words and answer of each of the first training rows, for models that only count words."""
     for row in islice(read_rows(path), most):
-        yield question_of(row).removesuffix(way.separator), _answer(row, way)
+        yield prompt_text(row).removesuffix(way.separator), _answer(row, way)
 
 
 def _answer(row: Row, way: Way) -> str:

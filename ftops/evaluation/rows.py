@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ftops.data.leakage import Leak, find_leak
+from ftops.data.leakage import LeakedRows, find_leaked_rows
 from ftops.data.prepare import find_row_format, make_recipe, prepare_file
-from ftops.data.reading.options import ReadOptions, from_read
+from ftops.data.reading.options import ReadOptions, options_from_plan
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 from ftops.spec.evaluate import EvaluateSpec
@@ -29,7 +29,7 @@ def prepare_rows(
     given = resolve_data(job_file, named)
     if given is None:
         raise DatasetError(f"evaluate.file: {named} lies at the provider; name a local file")
-    shape = _choose_format(given, prepared, from_read(spec.prepare.reading))
+    shape = _choose_format(given, prepared, options_from_plan(spec.prepare.reading))
     path = folder / FILENAME
     prepare_file(given, path, make_recipe(spec.prepare, shape, prepared.plan))
     return path, named
@@ -43,11 +43,13 @@ def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> 
     return prepared.row_format
 
 
-def check_leak(training: Path | None, rows: Path, source: str, spec: EvaluateSpec) -> Leak | None:
+def check_leak(
+    training: Path | None, rows: Path, source: str, spec: EvaluateSpec
+) -> LeakedRows | None:
     """What leaks; None where the training rows are not here. DatasetError where it is refused."""
     if training is None:
         return None
-    leak = find_leak(training, rows)
+    leak = find_leaked_rows(training, rows)
     if leak.lines and spec.refuses_overlap:
         raise DatasetError(
             leak.say(source),

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ftops.data.fixes.registry import FIX_PARAMS
-from ftops.data.reading.options import from_read
-from ftops.data.secret_scan import check_for_keys
+from ftops.data.reading.options import options_from_plan
+from ftops.data.secret_scan import check_for_secrets
 from ftops.records import DataPlan
 from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec
@@ -21,8 +21,8 @@ def draft_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
 def check_data_for_keys(job: LoadedJob) -> None:
     """DatasetError when the first rows of a file that the job sends hold keys or tokens."""
     spec = job.spec
-    plan, options = draft_plan(spec, job.path), from_read(spec.prepare.reading)
+    plan, options = draft_plan(spec, job.path), options_from_plan(spec.prepare.reading)
     for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
         path = resolve_data(job.path, value) if value else None
         if path is not None:
-            check_for_keys(path, options, plan)
+            check_for_secrets(path, options, plan)

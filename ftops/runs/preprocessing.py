@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftops.data.prepare import Recipe, find_row_format, make_recipe
-from ftops.data.reading.options import from_read
+from ftops.data.reading.options import options_from_plan
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
 from ftops.runs.plans import draft_plan
@@ -33,5 +33,5 @@ def _choose_format(
         return spec.prepare.row_format
     training = resolve_data(job_file, spec.training_file)
     if provider.capabilities.any_row_format and training is not None:
-        return find_row_format(training, from_read(spec.prepare.reading), plan)
+        return find_row_format(training, options_from_plan(spec.prepare.reading), plan)
     return provider.row_format(spec.model)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.diff import Difference, compare
+from ftops.data.diff import DatasetDiff, diff_files
 from ftops.data.reading.options import ReadOptions
 from ftops.errors import DatasetError
 from tests.data.data_files import call, calling, chat, pair, write_rows
@@ -16,12 +16,12 @@ LONG = "The committee met on Thursday to talk about the new library and its open
 
 def diff(
     folder: Path, old: Sequence[object], new: Sequence[object], *, edits: bool = True
-) -> Difference:
+) -> DatasetDiff:
     one, other = write_rows(folder / "old.jsonl", old), write_rows(folder / "new.jsonl", new)
-    return compare(one, other, ReadOptions(), edits=edits)
+    return diff_files(one, other, ReadOptions(), edits=edits)
 
 
-def counts(found: Difference) -> tuple[int, int, int, int, int]:
+def counts(found: DatasetDiff) -> tuple[int, int, int, int, int]:
     return found.same, found.added, found.removed, found.answered, found.edited
 
 

@@ -13,12 +13,12 @@ from ftops.data.baseline.scoring import measure
 from ftops.data.check_runner import examine
 from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
-from ftops.data.diff import compare
-from ftops.data.leakage import find_leak
+from ftops.data.diff import diff_files
+from ftops.data.leakage import find_leaked_rows
 from ftops.data.plans.runner import PlanResult, apply_plan
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
-from ftops.data.split import Amount, Wish, divide, write_parts
+from ftops.data.split import SplitOptions, SplitSize, assign_rows, write_splits
 from ftops.data.summary import check_file, overlap
 from ftops.records import DataPlan, PlanStep
 from tests.data.data_files import chat, pair, preference, write_rows
@@ -91,7 +91,7 @@ def test_texts_that_are_nearly_the_same_are_found_in_any_spelling(tmp_path: Path
 def test_validation_rows_leak_in_any_spelling(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "a.jsonl", make_pairs(12))
     held = write_rows(tmp_path / "b.jsonl", list(map(decompose, make_pairs(16)[8:])))
-    assert find_leak(training, held).lines == {1, 2, 3, 4}
+    assert find_leaked_rows(training, held).lines == {1, 2, 3, 4}
     assert overlap(training, held).rows == 4
 
 
@@ -100,8 +100,8 @@ def test_a_split_keeps_all_spellings_of_a_question_on_one_side(tmp_path: Path, n
     rows = make_pairs(40)
     path = write_rows(tmp_path / "a.jsonl", [*rows, *map(decompose, rows)])
     targets = {part: tmp_path / f"{part}.jsonl" for part in ("train", "validation")}
-    division = divide(path, ReadOptions(), Wish(Amount(share=0.25), near=near))
-    write_parts(path, ReadOptions(), division, targets)
+    division = assign_rows(path, ReadOptions(), SplitOptions(SplitSize(share=0.25), near=near))
+    write_splits(path, ReadOptions(), division, targets)
     sides = [
         {
             unicodedata.normalize("NFC", orjson.loads(line)["prompt"])
@@ -118,7 +118,7 @@ def test_a_label_is_one_class_in_any_spelling(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [*rows[:20], *map(decompose, rows[20:])])
     assert judge(path).classes == {"né": 20, "là": 20}
     assert check_file(path).classes == {"né": 20, "là": 20}
-    division = divide(path, ReadOptions(), Wish(Amount(share=0.5)))
+    division = assign_rows(path, ReadOptions(), SplitOptions(SplitSize(share=0.5)))
     assert set(division.classes or {}) == {"né", "là"}
     step = PlanStep("encode-labels", {"labels": {decompose("né"): " 1", "là": " 2"}})
     assert carry_out(path, step, tmp_path).rows == 40
@@ -144,5 +144,5 @@ def test_a_baseline_answers_in_any_spelling(tmp_path: Path) -> None:
 def test_versions_that_differ_in_spelling_alone_are_the_same(tmp_path: Path) -> None:
     old = write_rows(tmp_path / "a.jsonl", make_pairs(5))
     new = write_rows(tmp_path / "b.jsonl", list(map(decompose, make_pairs(5))))
-    found = compare(old, new, ReadOptions())
+    found = diff_files(old, new, ReadOptions())
     assert (found.same, found.added, found.removed, found.answered) == (5, 0, 0, 0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tiktoken
 
-from ftops.data.preview import choose_rows, see_rows
+from ftops.data.preview import preview_rows, select_rows
 from ftops.data.reading.source import open_source
 from ftops.data.tokens.estimate import Estimator
 from ftops.data.tokens.vocabulary import Vocabulary
@@ -27,24 +27,24 @@ def write(folder: Path) -> Path:
 
 def test_the_first_rows_are_chosen_or_the_one_of_a_line(tmp_path: Path) -> None:
     source = open_source(write(tmp_path))
-    chosen = choose_rows(source, rows=2)
+    chosen = select_rows(source, rows=2)
     assert [row.line for row in chosen.rows] == [1, 2]
     assert chosen.survey.separator == " ->"
-    assert [row.line for row in choose_rows(source, rows=2, place=10).rows] == [10]
+    assert [row.line for row in select_rows(source, rows=2, place=10).rows] == [10]
 
 
 def test_a_line_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> None:
     source = open_source(write(tmp_path))
     with pytest.raises(DatasetError, match=r"rows\.jsonl:9: not JSON"):
-        choose_rows(source, rows=1, place=9)
+        select_rows(source, rows=1, place=9)
     with pytest.raises(DatasetError, match="there is no row at line 99"):
-        choose_rows(source, rows=1, place=99)
+        select_rows(source, rows=1, place=99)
 
 
 def test_pieces_are_split_into_tokens_where_the_vocabulary_is_at_hand(tmp_path: Path) -> None:
-    rows = choose_rows(open_source(write(tmp_path)), rows=1).rows
-    (seen,) = see_rows(rows, Vocabulary("bytes", BYTES))
+    rows = select_rows(open_source(write(tmp_path)), rows=1).rows
+    (seen,) = preview_rows(rows, Vocabulary("bytes", BYTES))
     assert (seen.place, seen.tokens, seen.learned) == (1, 15, 2)
     assert [piece.parts for piece in seen.pieces] == [tuple("question 0 ->"), (" ", "0")]
-    (about,) = see_rows(rows, Estimator())
+    (about,) = preview_rows(rows, Estimator())
     assert [piece.parts for piece in about.pieces] == [(), ()]

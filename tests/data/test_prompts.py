@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.prompts import Question, read_questions
-from ftops.data.reading.options import ReadOptions, find_format
+from ftops.data.prompts import PromptRow, read_prompts
+from ftops.data.reading.options import ReadOptions, parse_format
 from ftops.errors import DatasetError
 from ftops.records import Message
 
 
-def read(text: str, **said: str) -> list[Question]:
-    kind = find_format(said.pop("format", None))
+def read(text: str, **said: str) -> list[PromptRow]:
+    kind = parse_format(said.pop("format", None))
     options = ReadOptions(format=kind, prompt=said.pop("prompt", None))
-    return read_questions(None, options, stdin=io.BytesIO(text.encode()))
+    return read_prompts(None, options, stdin=io.BytesIO(text.encode()))
 
 
 def test_a_prompt_is_enough_and_what_was_answered_is_left_out() -> None:
     text = '{"prompt": "a"}\n{"prompt": "b", "completion": 5, "id": 7}\n'
-    assert read(text) == [Question(1, "a"), Question(2, "b")]
+    assert read(text) == [PromptRow(1, "a"), PromptRow(2, "b")]
 
 
 def test_a_chat_is_asked_up_to_its_last_answer() -> None:
@@ -78,4 +78,4 @@ def test_a_file_without_rows_and_a_table_without_prompts_are_refused(tmp_path: P
     path = tmp_path / "empty.jsonl"
     path.write_text("\n")
     with pytest.raises(DatasetError):
-        read_questions(path)
+        read_prompts(path)

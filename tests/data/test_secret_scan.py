@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.data.reading.options import ReadOptions
-from ftops.data.secret_scan import check_for_keys
+from ftops.data.secret_scan import check_for_secrets
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, PlanStep
 
@@ -32,7 +32,7 @@ def write(folder: Path, rows: Sequence[Json]) -> Path:
 
 def refuse(path: Path, plan: DataPlan | None = None) -> DatasetError:
     with pytest.raises(DatasetError) as caught:
-        check_for_keys(path, ReadOptions(), plan)
+        check_for_secrets(path, ReadOptions(), plan)
     return caught.value
 
 
@@ -85,7 +85,7 @@ def test_every_text_of_a_row_that_is_sent_is_searched(tmp_path: Path, row: Json)
 def test_a_private_key_whose_lines_are_rows_is_found(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("prompt,completion\n" + "".join(f"{line},\n" for line in BLOCK))
-    check_for_keys(path, ReadOptions(), None)  # rows without an answer are no rows
+    check_for_secrets(path, ReadOptions(), None)  # rows without an answer are no rows
     pairs = [pair(BLOCK[0], BLOCK[1]), pair(BLOCK[1], BLOCK[2])]
     error = refuse(write(tmp_path, pairs))
     assert "rows.jsonl:1: private key" in error.message
@@ -100,19 +100,19 @@ def test_addresses_of_people_and_what_only_looks_random_are_sent(tmp_path: Path)
         pair("-----BEGIN PUBLIC KEY-----"),
         pair("123e4567-e89b-12d3-a456-426614174000"),
     ]
-    check_for_keys(write(tmp_path, rows), ReadOptions(), None)
+    check_for_secrets(write(tmp_path, rows), ReadOptions(), None)
 
 
 def test_only_the_first_thousand_rows_are_searched(tmp_path: Path) -> None:
     rows = [pair(f"row {number}") for number in range(1000)]
-    check_for_keys(write(tmp_path, [*rows, pair(TOKEN)]), ReadOptions(), None)
+    check_for_secrets(write(tmp_path, [*rows, pair(TOKEN)]), ReadOptions(), None)
     assert "rows.jsonl:1000: " in refuse(write(tmp_path, [*rows[:-1], pair(TOKEN)])).message
 
 
 def test_what_a_plan_takes_out_is_not_sent_and_what_it_leaves_is(tmp_path: Path) -> None:
     path = write(tmp_path, [pair("a"), pair(TOKEN)])
     redacted = DataPlan((PlanStep("redact", {"codes": ["api-key"]}),), {}, "plan")
-    check_for_keys(path, ReadOptions(), redacted)
+    check_for_secrets(path, ReadOptions(), redacted)
     other = DataPlan((PlanStep("redact", {"codes": ["email-address"]}),), {}, "plan")
     assert "rows.jsonl:2: " in refuse(path, other).message
 
@@ -120,15 +120,15 @@ def test_what_a_plan_takes_out_is_not_sent_and_what_it_leaves_is(tmp_path: Path)
 def test_a_column_that_is_not_sent_is_not_searched(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(f"question,answer,note\na,b,{TOKEN}\n")
-    check_for_keys(path, ReadOptions(prompt="question", completion="answer"), None)
+    check_for_secrets(path, ReadOptions(prompt="question", completion="answer"), None)
     options = ReadOptions(prompt="{question} {note}", completion="answer")
     with pytest.raises(DatasetError, match=r"rows\.csv:2: "):
-        check_for_keys(path, options, None)
+        check_for_secrets(path, options, None)
 
 
 def test_rows_that_cannot_be_read_are_left_to_whatever_reads_them_all(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("no row\n")
-    check_for_keys(path, ReadOptions(), None)
+    check_for_secrets(path, ReadOptions(), None)
     path.write_text("no row\n" + json.dumps(pair(TOKEN)) + "\n")
     assert "rows.jsonl:2: " in refuse(path).message

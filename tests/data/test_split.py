@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from ftops.data.reading.options import ReadOptions
 from ftops.data.split import (
-    Amount,
-    Division,
-    Wish,
-    divide,
-    find_gaps,
-    read_amount,
-    write_parts,
+    SplitOptions,
+    SplitResult,
+    SplitSize,
+    assign_rows,
+    list_missing_classes,
+    parse_split_size,
+    write_splits,
 )
 from ftops.errors import DatasetError, UsageError
 from tests.data.data_files import chat, pair, write_rows
 
-TENTH = Wish(Amount(share=0.1))
+TENTH = SplitOptions(SplitSize(share=0.1))
 
 
 def rows(count: int = 600) -> list[object]:
@@ -34,12 +34,12 @@ def rows(count: int = 600) -> list[object]:
 
 
 def split(
-    folder: Path, data: Sequence[object], wish: Wish = TENTH
-) -> tuple[Division, dict[str, list[dict[str, str]]]]:
+    folder: Path, data: Sequence[object], wish: SplitOptions = TENTH
+) -> tuple[SplitResult, dict[str, list[dict[str, str]]]]:
     path = write_rows(folder / "rows.jsonl", data)
-    division = divide(path, ReadOptions(), wish)
+    division = assign_rows(path, ReadOptions(), wish)
     targets = {part: folder / f"{part}.jsonl" for part in division.parts}
-    write_parts(path, ReadOptions(), division, targets)
+    write_splits(path, ReadOptions(), division, targets)
     return division, {
         part: [json.loads(line) for line in target.read_text().splitlines()]
         for part, target in targets.items()
@@ -47,13 +47,13 @@ def split(
 
 
 def test_each_class_has_the_same_share_in_each_part(tmp_path: Path) -> None:
-    wish = Wish(Amount(rows=60), Amount(share=0.2))
+    wish = SplitOptions(SplitSize(rows=60), SplitSize(share=0.2))
     division, parts = split(tmp_path, rows(), wish)
     counted = {part: Counter(row["completion"] for row in found) for part, found in parts.items()}
     assert counted["validation"] == {" a": 30, " b": 20, " c": 10}
     assert counted["test"] == {" a": 60, " b": 40, " c": 20}
     assert counted["train"] == {" a": 210, " b": 140, " c": 70}
-    assert list(find_gaps(division)) == []
+    assert list(list_missing_classes(division)) == []
 
 
 def test_every_row_is_in_one_part_and_in_its_order(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_every_row_is_in_one_part_and_in_its_order(tmp_path: Path) -> None:
 def test_the_same_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
     chosen = random.Random(1)
     data = [pair(f"prompt {n % 70} ->", chosen.choice((" a", " b"))) for n in range(400)]
-    _, parts = split(tmp_path, data, Wish(Amount(share=0.3)))
+    _, parts = split(tmp_path, data, SplitOptions(SplitSize(share=0.3)))
     held, known = ({row["prompt"] for row in parts[part]} for part in ("validation", "train"))
     assert not held & known
     assert 100 <= len(parts["validation"]) <= 140
@@ -75,7 +75,8 @@ def test_the_same_prompt_is_never_on_both_sides(tmp_path: Path) -> None:
 
 def test_the_seed_alone_decides(tmp_path: Path) -> None:
     first, again, other = (
-        split(tmp_path, rows(), Wish(Amount(share=0.1), seed=seed))[1] for seed in (1, 1, 2)
+        split(tmp_path, rows(), SplitOptions(SplitSize(share=0.1), seed=seed))[1]
+        for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other
@@ -92,7 +93,7 @@ def test_rows_of_a_column_stay_together(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     lines = [f"prompt {n},{n % 3},author {n % 40}" for n in range(400)]
     path.write_text("prompt,completion,author\n" + "\n".join(lines))
-    division = divide(path, ReadOptions(), Wish(Amount(share=0.2), column="author"))
+    division = assign_rows(path, ReadOptions(), SplitOptions(SplitSize(share=0.2), column="author"))
     sides: dict[int, set[str]] = {}
     for number, side in enumerate(division.sides):
         sides.setdefault(number % 40, set()).add(side)
@@ -100,7 +101,7 @@ def test_rows_of_a_column_stay_together(tmp_path: Path) -> None:
     assert division.groups == 40
     assert 60 <= division.rows("validation") <= 100
     with pytest.raises(DatasetError, match="'autor'"):
-        divide(path, ReadOptions(), Wish(Amount(share=0.2), column="autor"))
+        assign_rows(path, ReadOptions(), SplitOptions(SplitSize(share=0.2), column="autor"))
 
 
 def test_prompts_that_are_nearly_the_same_stay_together(tmp_path: Path) -> None:
@@ -109,7 +110,9 @@ def test_prompts_that_are_nearly_the_same_stay_together(tmp_path: Path) -> None:
     for _ in range(60):
         words = ["".join(letters.choices("abcdefghijklmnop", k=6)) for _ in range(30)]
         data += [pair(" ".join([*words, f"v{version}"]), " x") for version in range(4)]
-    division, _ = split(tmp_path, data, Wish(Amount(share=0.25), near=True, stratify=False))
+    division, _ = split(
+        tmp_path, data, SplitOptions(SplitSize(share=0.25), near=True, stratify=False)
+    )
     sides = [set(division.sides[start : start + 4]) for start in range(0, 240, 4)]
     assert all(len(found) == 1 for found in sides)
     assert division.groups == 60
@@ -117,7 +120,7 @@ def test_prompts_that_are_nearly_the_same_stay_together(tmp_path: Path) -> None:
 
 def test_a_class_that_cannot_be_in_every_part_is_named(tmp_path: Path) -> None:
     division, parts = split(tmp_path, [*rows(60), pair("only", " d")])
-    assert list(find_gaps(division)) == ["the class ' d' has no rows in validation"]
+    assert list(list_missing_classes(division)) == ["the class ' d' has no rows in validation"]
     assert any(row["completion"] == " d" for row in parts["train"])
 
 
@@ -134,17 +137,17 @@ def test_free_answers_and_chats_are_split_by_their_prompts(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("number", "wish", "said"),
     [
-        (1, Wish(Amount(share=0.5)), "1 row cannot be split into 2 files"),
-        (2, Wish(Amount(share=0.2)), "the share for validation is less than half a row"),
+        (1, SplitOptions(SplitSize(share=0.5)), "1 row cannot be split into 2 files"),
+        (2, SplitOptions(SplitSize(share=0.2)), "the share for validation is less than half a row"),
         (
             9,
-            Wish(Amount(rows=5), Amount(rows=4)),
+            SplitOptions(SplitSize(rows=5), SplitSize(rows=4)),
             "5 for validation and 4 for test would leave none",
         ),
     ],
 )
 def test_a_split_that_would_leave_a_part_empty_says_which_and_why(
-    tmp_path: Path, number: int, wish: Wish, said: str
+    tmp_path: Path, number: int, wish: SplitOptions, said: str
 ) -> None:
     with pytest.raises(DatasetError, match=said):
         split(tmp_path, rows(number), wish)
@@ -157,9 +160,9 @@ def test_rows_that_all_stay_together_cannot_be_split(tmp_path: Path) -> None:
 
 def test_impossible_splits_are_refused_and_write_nothing(tmp_path: Path) -> None:
     for wish in (
-        Wish(Amount(rows=50)),
-        Wish(Amount(share=0.001)),
-        Wish(Amount(rows=30), Amount(20)),
+        SplitOptions(SplitSize(rows=50)),
+        SplitOptions(SplitSize(share=0.001)),
+        SplitOptions(SplitSize(rows=30), SplitSize(20)),
     ):
         with pytest.raises(DatasetError, match="cannot be split"):
             split(tmp_path, rows(50), wish)
@@ -171,12 +174,12 @@ def test_impossible_splits_are_refused_and_write_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["0", "0%", "100%", "1.0", "-5", "many", "nan", ""])
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not an amount"):
-        read_amount(text)
+        parse_split_size(text)
 
 
 def test_amounts_are_rows_or_shares() -> None:
-    assert read_amount("20%").of(50) == read_amount("0.2").of(50) == 10
-    assert read_amount("7").of(50) == 7
+    assert parse_split_size("20%").of(50) == parse_split_size("0.2").of(50) == 10
+    assert parse_split_size("7").of(50) == 7
 
 
 @given(
@@ -193,7 +196,7 @@ def test_any_rows_are_split_without_a_leak(
     folder = tmp_path_factory.mktemp("split")
     rows = [pair(str(n), label) for n, label in data]
     try:
-        _, parts = split(folder, rows, Wish(Amount(share=share), seed=seed))
+        _, parts = split(folder, rows, SplitOptions(SplitSize(share=share), seed=seed))
     except DatasetError:  # a prompt that stands in most of the rows cannot be held out
         counted = Counter(n for n, _ in data)
         assert max(counted.values()) > 1

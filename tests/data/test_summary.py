@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ftops.data.summary import MAX_CLASSES, Letters, check_file, overlap
+from ftops.data.summary import MAX_CLASSES, CharCounts, check_file, overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 from tests.data.data_files import call, calling, chat, pair, tool, write_bytes, write_rows
@@ -21,7 +21,7 @@ def test_the_figures_are_those_of_the_file(tmp_path: Path) -> None:
     assert (summary.rows, summary.duplicate_rows) == (3, 1)
     assert summary.bytes == path.stat().st_size
     assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert summary.letters == Letters(5, 0, 2)
+    assert summary.letters == CharCounts(5, 0, 2)
     assert (summary.messages, summary.longest_completion_chars) == (0, 3)
 
 

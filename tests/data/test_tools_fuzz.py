@@ -62,10 +62,10 @@ CHATS = st.fixed_dictionaries(
 @given(CHATS)
 def test_any_chat_is_a_row_or_a_reason(chat: dict[str, object]) -> None:
     sifted = Sifter().sift(Batch([chat], [1]))
-    assert len(sifted.raws) + len(sifted.faults) == 1
+    assert len(sifted.raws) + len(sifted.row_errors) == 1
     WriteArguments({}).repair(chat)
     if not sifted.raws:
-        assert sifted.faults[0].reason
+        assert sifted.row_errors[0].reason
         return
     examination = Examination(survey_rows([sifted]))
     examination.add(sifted)

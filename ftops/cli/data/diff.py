@@ -11,7 +11,7 @@ from ftops.cli.command import command
 from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
-from ftops.data.diff import Difference, compare
+from ftops.data.diff import DatasetDiff, diff_files
 from ftops.data.findings import format_rows
 from ftops.data.profile import common_prefix
 from ftops.data.samples.drawing import SampledRow
@@ -55,7 +55,7 @@ def diff(
     check_is_file(old, new)
     options = reading.find_options()
     say_layouts(out, options, old, new)
-    found = compare(old, new, options, shown=show, edits=not exact)
+    found = diff_files(old, new, options, shown=show, edits=not exact)
     out.finish(
         _to_json(found),
         essential=[
@@ -66,7 +66,7 @@ def diff(
     )
 
 
-def _to_json(found: Difference) -> Json:
+def _to_json(found: DatasetDiff) -> Json:
     return {
         "old_rows": found.old_rows,
         "new_rows": found.new_rows,
@@ -92,7 +92,7 @@ def _row_document(row: SampledRow | None) -> Json:
     return {"row": row.id, "line": row.line, "parts": parts}
 
 
-def _render(found: Difference) -> Iterator[RenderableType]:
+def _render(found: DatasetDiff) -> Iterator[RenderableType]:
     same = "1 is" if found.same == 1 else f"{found.same:,} are"
     yield f"{format_rows(found.old_rows)} before, {found.new_rows:,} now; {same} the same"
     for kind, name in _KINDS.items():
@@ -128,7 +128,7 @@ def _excerpt(text: str, at: int) -> str:
     return f"{lead}{piece}{'…' if start + len(piece) < len(text) else ''}"
 
 
-def _render_classes(found: Difference) -> Iterator[str]:
+def _render_classes(found: DatasetDiff) -> Iterator[str]:
     changed = {label: pair for label, pair in (found.classes or {}).items() if pair[0] != pair[1]}
     if not changed:
         return

@@ -16,7 +16,7 @@ from ftops.cli.output import Output, clean, render_json
 from ftops.data.check_set import Verdict
 from ftops.data.findings import Finding, Severity, count_severity
 from ftops.data.reading.source import Source
-from ftops.data.sarif import make_sarif
+from ftops.data.sarif import render_sarif
 from ftops.files import write_atomic
 from ftops.records import Json
 
@@ -58,7 +58,7 @@ def finish_check(
 def write_sarif(path: Path, examined: Sequence[Examined]) -> None:
     """Write the findings of all sources as SARIF."""
     found = [(one.source.name, one.source.unit, one.ordered()) for one in examined]
-    text = render_json(make_sarif(found, __version__))
+    text = render_json(render_sarif(found, __version__))
     write_atomic(path, text.encode() + b"\n", mode=_REPORT_MODE)
 
 

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from ftops.cli.format import heading, quote, render_commands, render_path
 from ftops.cli.output import clean
 from ftops.data.findings import Finding, Severity
-from ftops.data.reading.options import ReadOptions, to_read
+from ftops.data.reading.options import ReadOptions, options_to_plan
 
 _INIT_TAKES = ("prompt", "completion", "layout")
 _SPLIT = "_train"
@@ -36,7 +36,7 @@ def follow_check(
     """
     if hopeless:
         return []
-    flags = _make_flags(to_read(options).items())
+    flags = _make_flags(options_to_plan(options).items())
     fixes = {finding.fix for finding in found if finding.fix}
     if fixes:
         private = ["--private"] if "redact" in fixes else []
@@ -73,7 +73,7 @@ def draft_plan(data: Path) -> Path | None:
 
 
 def _init(file: str, options: ReadOptions) -> list[str]:
-    said = to_read(options)
+    said = options_to_plan(options)
     taken = _make_flags((name, said[name]) for name in _INIT_TAKES if name in said)
     return ["init", file, *taken]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ftops.cli.output import Output
-from ftops.data.reading.options import AUTO, ReadOptions, find_format, split_names
+from ftops.data.reading.options import AUTO, ReadOptions, parse_format, split_names
 from ftops.data.reading.source import Source, open_source
 from ftops.errors import DatasetError
 from ftops.rows.formats import ROW_KEYS
@@ -91,7 +91,7 @@ class Reading:
                 )
 
         return ReadOptions(
-            find_format(self.format),
+            parse_format(self.format),
             self.sheet,
             self.encoding,
             self.delimiter,

@@ -20,7 +20,7 @@ from ftops.cli.options import AllowOutside
 from ftops.cli.output import Output
 from ftops.data.checks.check import DataTarget
 from ftops.data.prepare import Recipe, prepare_row
-from ftops.data.preview import choose_rows, see_rows
+from ftops.data.preview import preview_rows, select_rows
 from ftops.data.profile import Gauge, find_marks
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
@@ -81,7 +81,7 @@ def preview(
     if fetch:
         fetch_missing([shown.gauge.vocabulary], out.info)
     counter = open_counter(shown.gauge)
-    seen = list(see_rows(shown.rows, counter))
+    seen = list(preview_rows(shown.rows, counter))
     look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)
     if tokens and not seen[0].pieces[-1].parts:
         out.info("note: the model's vocabulary is not on this machine, so tokens cannot be parted")
@@ -117,7 +117,7 @@ def _choose_of_data(
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
     say_layout(out, source)
-    chosen = choose_rows(source, rows=rows, place=line)
+    chosen = select_rows(source, rows=rows, place=line)
     found, survey, changes = list(chosen.rows), chosen.survey, None
     if target.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
         recipe = Recipe(RowFormat.CHAT, *find_marks(survey))
@@ -151,7 +151,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bo
                 hint="Only data on this machine can be shown.",
             )
         source = replace(open_source(made.summary.path), name=spec.training_file)
-        chosen = choose_rows(source, rows=rows, place=line)
+        chosen = select_rows(source, rows=rows, place=line)
         name = provider.name
     pairs = recipe.format is RowFormat.COMPLETION
     return _Shown(

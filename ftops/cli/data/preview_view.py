@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.output import clean
-from ftops.data.preview import SeenPiece, SeenRow
-from ftops.data.summary import Letters, count_letters
+from ftops.data.preview import PreviewRow, PreviewSegment
+from ftops.data.summary import CharCounts, count_chars
 from ftops.data.tokens.counter import Counter
 from ftops.data.tokens.estimate import estimate_error, say_method
 from ftops.records import Json
@@ -34,14 +34,14 @@ class Look:
     whole: bool = False
 
 
-def find_error(rows: Sequence[SeenRow], counter: Counter) -> float:
+def find_error(rows: Sequence[PreviewRow], counter: Counter) -> float:
     """The share by which the tokens of these rows may be off, by the scripts of their texts."""
-    letters = (count_letters(piece.text) for row in rows for piece in row.pieces)
-    return estimate_error(sum(letters, Letters())) if counter.error else 0.0
+    letters = (count_chars(piece.text) for row in rows for piece in row.pieces)
+    return estimate_error(sum(letters, CharCounts())) if counter.error else 0.0
 
 
 def render_preview(
-    about: list[tuple[str, object]], rows: list[SeenRow], counter: Counter, look: Look
+    about: list[tuple[str, object]], rows: list[PreviewRow], counter: Counter, look: Look
 ) -> Iterator[RenderableType]:
     """What is known of all of it, then row by row."""
     marks = [
@@ -59,7 +59,7 @@ def render_preview(
         yield indent(_render_row(row, look))
 
 
-def _render_row(row: SeenRow, look: Look) -> Table:
+def _render_row(row: PreviewRow, look: Look) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -73,7 +73,7 @@ def _render_row(row: SeenRow, look: Look) -> Table:
     return table
 
 
-def render_piece(piece: SeenPiece, look: Look) -> Text:
+def render_piece(piece: PreviewSegment, look: Look) -> Text:
     """The text of a piece with its signs."""
     style = _LEARN if piece.learned else _READ
     if look.tokens and piece.parts:
@@ -96,7 +96,7 @@ def _render_body(body: str, style: str) -> Text:
     return text.append("·" * right, _SIGN)
 
 
-def _render_tokens(piece: SeenPiece, style: str) -> Text:
+def _render_tokens(piece: PreviewSegment, style: str) -> Text:
     text = Text()
     for number, part in enumerate(piece.parts):
         if number:
@@ -118,7 +118,7 @@ def _shorten(text: str) -> str:
 
 
 def preview_to_json(
-    name: str, rows: list[SeenRow], counter: Counter, look: Look, changes: str | None
+    name: str, rows: list[PreviewRow], counter: Counter, look: Look, changes: str | None
 ) -> Json:
     """For programs: all texts whole."""
     return {

@@ -13,13 +13,13 @@ from ftops.cli.data.next_steps import follow_split, render_next
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.split import (
-    Division,
-    Wish,
-    divide,
-    find_gaps,
-    read_amount,
-    read_beside,
-    write_parts,
+    SplitOptions,
+    SplitResult,
+    assign_rows,
+    keep_group_column,
+    list_missing_classes,
+    parse_split_size,
+    write_splits,
 )
 from ftops.errors import StorageError
 from ftops.records import Json
@@ -82,11 +82,11 @@ def split(
     """
     options = reading.find_options()
     check_is_file(file)
-    options = read_beside(options, column)
+    options = keep_group_column(options, column)
     say_layouts(out, options, file)
-    wish = Wish(
-        read_amount(validation),
-        read_amount(test) if test else None,
+    wish = SplitOptions(
+        parse_split_size(validation),
+        parse_split_size(test) if test else None,
         seed,
         column,
         group_near,
@@ -94,9 +94,9 @@ def split(
     )
     targets = _choose_targets(file, output, with_test=test is not None)
     _check_free(list(targets.values()), force)
-    division = divide(file, options, wish)
-    write_parts(file, options, division, targets)
-    for gap in find_gaps(division):
+    division = assign_rows(file, options, wish)
+    write_splits(file, options, division, targets)
+    for gap in list_missing_classes(division):
         out.info(f"warning: {gap}")
     out.finish(
         _to_json(division, targets, seed),
@@ -112,7 +112,7 @@ def _choose_targets(file: Path, folder: Path | None, *, with_test: bool) -> dict
     return {name: (folder or file.parent) / f"{stem}_{name}.jsonl" for name in names}
 
 
-def _to_json(division: Division, targets: dict[str, Path], seed: int) -> dict[str, Json]:
+def _to_json(division: SplitResult, targets: dict[str, Path], seed: int) -> dict[str, Json]:
     def count_classes(name: str) -> dict[str, Json] | None:
         if division.classes is None:
             return None
@@ -142,7 +142,7 @@ def _check_free(targets: list[Path], force: bool) -> None:
         )
 
 
-def _render(division: Division, targets: dict[str, Path]) -> Iterator[RenderableType]:
+def _render(division: SplitResult, targets: dict[str, Path]) -> Iterator[RenderableType]:
     total = len(division.sides)
     for name, path in targets.items():
         rows = division.rows(name)

@@ -11,7 +11,7 @@ from ftops.cli.format import cell, heading, indent, make_table, render_pairs
 from ftops.data.reading.source import Source
 from ftops.data.stats.distributions import Bin, Marks, find_marks, make_bins
 from ftops.data.stats.measure import DataFigures
-from ftops.data.summary import Letters
+from ftops.data.summary import CharCounts
 from ftops.data.tokens.counter import Counter
 from ftops.data.tokens.estimate import estimate_error, say_method
 from ftops.records import Json
@@ -39,7 +39,7 @@ def find_error(figures: DataFigures, counter: Counter) -> float:
     dense = sum(scripts[name] for name in _DENSE)
     latin = scripts["Latin"]
     other = sum(scripts.values()) - latin - dense
-    return estimate_error(Letters(latin, other, dense)) if counter.error else 0.0
+    return estimate_error(CharCounts(latin, other, dense)) if counter.error else 0.0
 
 
 def render_stats(

@@ -15,7 +15,7 @@ from typing import Protocol
 from ftops.data.baseline.naive_bayes import NaiveBayes
 from ftops.data.baseline.nearest import Nearest
 from ftops.data.reading.options import ReadOptions
-from ftops.data.row_hash import question_of
+from ftops.data.row_hash import prompt_text
 from ftops.data.rows import read_rows
 from ftops.errors import DatasetError
 from ftops.text import to_nfc
@@ -152,4 +152,4 @@ def _fit(pairs: list[tuple[str, str]], chosen: random.Random) -> list[tuple[str,
 
 def _read_pairs(path: Path, options: ReadOptions) -> Iterator[tuple[str, str]]:
     for row in read_rows(path, options):
-        yield to_nfc(question_of(row)), to_nfc(row.completion.strip())
+        yield to_nfc(prompt_text(row)), to_nfc(row.completion.strip())

@@ -65,7 +65,7 @@ class Check(ABC):
 
     @abstractmethod
     def add(self, batch: RowBatch) -> None:
-        """Take the rows and faults of a batch in; it may hold none."""
+        """Take the rows and row errors of a batch in; it may hold none."""
 
     @abstractmethod
     def merge(self, later: Self, shift: int) -> None:

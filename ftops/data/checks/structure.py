@@ -22,7 +22,7 @@ from ftops.data.reading.json_text import (
     NUMBERS,
     TEXT,
     WHOLE_NUMBER,
-    find_kind,
+    get_value_type,
     is_whole_number,
 )
 from ftops.data.reading.recognition import suggest_columns
@@ -134,7 +134,7 @@ NUMBERS_RULE = next(rule for rule in ROW_RULES if rule.code == "number-column")
 
 
 class Structure(Check):
-    """Counts the faults of reading and sifting."""
+    """Counts the row errors of reading and sifting."""
 
     RULES = ROW_RULES
 
@@ -153,19 +153,21 @@ class Structure(Check):
         ):
             if column and TEXT not in kinds:  # a reader of columns writes whole numbers as text
                 kinds.add(WHOLE_NUMBER if all(map(is_whole_number, column)) else TEXT)
-        for fault in batch.faults:
-            if fault.code == "missing-key" and not self._columns:
-                self._columns = suggest_columns(fault.record)
-            self._seen.setdefault(fault.code, Occurrences()).add(fault.place, fault.count)
-            self._note(fault.code, fault.reason)
-            if fault.code == "extra-key" and isinstance(fault.record, dict):
-                self._extra |= dict.fromkeys(filter(is_metadata, list_keys(fault.record)))
-            if fault.code == "not-text" and isinstance(fault.record, dict):
-                self._numbers.add(fault.place)
+        for row_error in batch.row_errors:
+            if row_error.code == "missing-key" and not self._columns:
+                self._columns = suggest_columns(row_error.record)
+            self._seen.setdefault(row_error.code, Occurrences()).add(
+                row_error.place, row_error.count
+            )
+            self._note(row_error.code, row_error.reason)
+            if row_error.code == "extra-key" and isinstance(row_error.record, dict):
+                self._extra |= dict.fromkeys(filter(is_metadata, list_keys(row_error.record)))
+            if row_error.code == "not-text" and isinstance(row_error.record, dict):
+                self._numbers.add(row_error.place)
                 for key, kinds in self._kinds.items():
-                    value = fault.record.get(key)
+                    value = row_error.record.get(key)
                     if value is not None:
-                        kinds.add(find_kind(value))
+                        kinds.add(get_value_type(value))
                         if not isinstance(value, str):
                             self._affected.add(key)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, cast
 
-from ftops.data.reading.batch import Fault
+from ftops.data.reading.batch import RowError
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 
@@ -44,7 +44,7 @@ class FixBatch:
     raws: Sequence[JsonObject]
     prompts: Sequence[str] = ()
     completions: Sequence[str] = ()
-    refused: list[Fault] = field(default_factory=list)
+    refused: list[RowError] = field(default_factory=list)
 
     def keep(self, flags: Sequence[bool]) -> None:
         """Leave the rows out whose flag is not set."""

@@ -8,7 +8,7 @@ import orjson
 
 from ftops.data.fixes.fix import Fix, FixParam, RecordFix
 from ftops.data.keys import is_metadata, list_keys, without_keys
-from ftops.data.reading.json_text import BOOLEAN, NUMBER, WHOLE_NUMBER, write_value
+from ftops.data.reading.json_text import BOOLEAN, NUMBER, WHOLE_NUMBER, value_to_text
 from ftops.records import Json
 from ftops.rows.formats import PAIR_KEYS, ROW_KEYS
 from ftops.rows.json_values import count_strings
@@ -70,7 +70,7 @@ class WriteNumbers(RecordFix):
             return None
         kinds = {WHOLE_NUMBER, *self.texts("kinds")}
         return {
-            key: write_value(value, kinds) if key in PAIR_KEYS else value
+            key: value_to_text(value, kinds) if key in PAIR_KEYS else value
             for key, value in record.items()
         }
 
@@ -141,7 +141,7 @@ def _without_nul(value: object) -> object:
 
 
 class DropBadRows(Fix):
-    """Says which faults may be left out; what is mended before does not come here."""
+    """Says which row errors may be left out; what is mended before does not come here."""
 
     CODE = "drop-invalid-rows"
     TITLE = "leave out rows that cannot be used"

@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 from ftops.data.batch_parser import SEAM
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
-from ftops.data.reading.batch import Fault
+from ftops.data.reading.batch import RowError
 from ftops.data.screening.kinds import Kind
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format
@@ -72,7 +72,7 @@ class Redact(TextFix):
         clean = self._look([text]).get(text)
         return clean.text if clean else text
 
-    def redact(self, rows: FixBatch) -> tuple[list[Replaced], list[Fault]]:
+    def redact(self, rows: FixBatch) -> tuple[list[Replaced], list[RowError]]:
         """What was replaced, row by row; rows that are none any more leave the portion."""
         if rows.format is RowFormat.COMPLETION:
             return list(self._redact_pairs(rows)), []
@@ -125,7 +125,7 @@ class Redact(TextFix):
                         yield Replaced(place, code, text, clean[text].text)
                 told.update(clean[text].codes)
 
-    def _redact_raws(self, rows: FixBatch) -> tuple[list[Replaced], list[Fault]]:
+    def _redact_raws(self, rows: FixBatch) -> tuple[list[Replaced], list[RowError]]:
         texts = list(map(list_texts, rows.raws))
         calls = list(map(list_arguments, rows.raws))
         found = self._look([text for row in texts for text in row])
@@ -134,7 +134,7 @@ class Redact(TextFix):
             return [], []
         raws: list[JsonObject] = []
         replaced: list[Replaced] = []
-        faults: dict[int, Fault] = {}
+        row_errors: dict[int, RowError] = {}
         for place, raw, held, asked in zip(rows.places, rows.raws, texts, calls, strict=True):
             codes = _list_codes([(found, held), (called, asked)])
             new = _change(raw, found, called) if codes else raw
@@ -144,11 +144,11 @@ class Redact(TextFix):
                 if codes:
                     check_format(new)
             except InvalidRow as error:
-                faults[place] = Fault(place, error.code, f"{error}, redacted", record=new)
+                row_errors[place] = RowError(place, error.code, f"{error}, redacted", record=new)
         rows.raws = raws
-        if faults:
-            rows.keep([place not in faults for place in rows.places])
-        return replaced, list(faults.values())
+        if row_errors:
+            rows.keep([place not in row_errors for place in rows.places])
+        return replaced, list(row_errors.values())
 
 
 def _list_codes(looked: Iterable[tuple[Mapping[str, _Clean], Sequence[str]]]) -> list[str]:

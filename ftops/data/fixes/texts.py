@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
-from ftops.data.reading.batch import Fault
+from ftops.data.reading.batch import RowError
 from ftops.rows.messages import quote
 from ftops.text import to_nfc
 
@@ -273,7 +273,7 @@ class EncodeLabels(TextFix):
             for place, text, found in zip(rows.places, rows.completions, mapped, strict=True):
                 if found is None:
                     reason = f"the label {quote(text)} is not in the plan's label map"
-                    rows.refused.append(Fault(place, "unknown-label", reason))
+                    rows.refused.append(RowError(place, "unknown-label", reason))
         rows.completions = [
             text if found is None else found
             for text, found in zip(rows.completions, mapped, strict=True)

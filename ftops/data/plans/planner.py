@@ -18,8 +18,8 @@ from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.fixes.registry import EARLY, FIXES, list_resolved_rules
 from ftops.data.plans.runner import FixStats, PlanResult, PlanRunner, apply_early, apply_plan
 from ftops.data.reading.batch import Batch, Batches
-from ftops.data.reading.options import Format, ReadOptions, from_read, to_read
-from ftops.data.reading.recognition import match
+from ftops.data.reading.options import Format, ReadOptions, options_from_plan, options_to_plan
+from ftops.data.reading.recognition import match_layout
 from ftops.data.reading.source import Source, open_source
 from ftops.data.samples.marking import Marked
 from ftops.errors import DatasetError, UsageError
@@ -141,7 +141,7 @@ def draft_plan(
     certain = [one for one in late if one not in doubtful]
     more, declined = _decide(certain, taken, open_again, ask)
     taken, refused = taken + more, refused + declined + doubtful
-    plan = make_plan(taken, to_read(options))
+    plan = make_plan(taken, options_to_plan(options))
     return PlanDraft(plan, tuple(taken), tuple(refused), first, verdict, plan_options.target)
 
 
@@ -246,8 +246,8 @@ def make_opener(path: Path, options: ReadOptions) -> Callable[[], Source]:
     kept = list(first.batches())
 
     def read() -> Batches:
-        for batch in kept:  # whoever sifts a batch adds to its faults
-            yield Batch(batch.values, batch.places, batch.lines, list(batch.faults))
+        for batch in kept:  # whoever sifts a batch adds to its row errors
+            yield Batch(batch.values, batch.places, batch.lines, list(batch.row_errors))
 
     return lambda: replace(first, batches=read)
 
@@ -258,11 +258,11 @@ def open_for_plan(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
     Rows that need no columns or layout are taken as they are, whatever the plan names: a plan may
     be given data that it has prepared.
     """
-    said = to_read(options)
+    said = options_to_plan(options)
     by_column = bool({"prompt", "completion"} & set(said))
     overruled = {"layout"} if by_column else {"prompt", "completion"} if "layout" in said else ()
     read = {name: text for name, text in plan.read.items() if name not in overruled}
-    wanted = from_read({**read, **said})
+    wanted = options_from_plan({**read, **said})
     bare = replace(wanted, prompt=None, completion=None, layout=None)
     if wanted == bare:
         return open_source(path, wanted)
@@ -281,7 +281,7 @@ def open_for_plan(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
 def _is_prepared(record: JsonObject, wanted: ReadOptions) -> bool:
     if wanted.layout is None:
         return set(record) == {"prompt", "completion"}
-    found = match(record)
+    found = match_layout(record)
     return found is not None and found.kept
 
 

@@ -27,7 +27,7 @@ from ftops.data.fixes.fix import (
 from ftops.data.fixes.records import DropBadRows
 from ftops.data.fixes.redaction import Redact, Replaced
 from ftops.data.fixes.registry import FIXES
-from ftops.data.reading.batch import Batch, Batches, Fault
+from ftops.data.reading.batch import Batch, Batches, RowError
 from ftops.data.reading.source import Source
 from ftops.data.rows import RowErrors
 from ftops.errors import DatasetError
@@ -107,39 +107,41 @@ class PlanRunner:
         self._sifter = Sifter(unit=unit)
 
     def apply(self, batch: Batch) -> FixBatch:
-        """The good rows of a batch, after every fix but the choices; faults go into `bad`."""
-        rows, faults = self.repair(batch)
-        for fault in [*faults, *self._apply_all(rows)]:
-            self._give_up(fault)
-        for fault in rows.refused:
-            self.bad.add_fault(fault)
+        """The good rows of a batch, after every fix but the choices; row errors go into `bad`."""
+        rows, row_errors = self.repair(batch)
+        for row_error in [*row_errors, *self._apply_all(rows)]:
+            self._give_up(row_error)
+        for row_error in rows.refused:
+            self.bad.add_error(row_error)
         self.rows += len(rows.places)
         self.bad.good = self.rows
         return rows
 
     def apply_early(self, batch: Batch) -> Batch:
-        """The same for the checks to look at: faults stay among the records."""
-        rows, faults = self.repair(batch)
-        faults = sorted([*faults, *self._apply_all(rows)], key=lambda fault: fault.place)
+        """The same for the checks to look at: row errors stay among the records."""
+        rows, row_errors = self.repair(batch)
+        row_errors = sorted(
+            [*row_errors, *self._apply_all(rows)], key=lambda row_error: row_error.place
+        )
         values: list[object] = [*rows.raws]
         if rows.format is COMPLETION:
             pairs = zip(rows.prompts, rows.completions, strict=True)
             values = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
-        return Batch(values, rows.places, None, faults)
+        return Batch(values, rows.places, None, row_errors)
 
-    def repair(self, batch: Batch) -> tuple[FixBatch, list[Fault]]:
-        """The good and repaired rows of a batch in order, and the faults that remain."""
+    def repair(self, batch: Batch) -> tuple[FixBatch, list[RowError]]:
+        """The good and repaired rows of a batch in order, and the row errors that remain."""
         rows = self._sifter.sift(batch)
-        if not rows.faults:
+        if not rows.row_errors:
             return _to_fix_batch(rows), []
-        left: list[Fault] = []
+        left: list[RowError] = []
         repaired: list[tuple[int, JsonObject]] = []
-        for fault in rows.faults:
-            found = self._repair(fault)
-            if isinstance(found, Fault):
+        for row_error in rows.row_errors:
+            found = self._repair(row_error)
+            if isinstance(found, RowError):
                 left.append(found)
             else:
-                repaired.append((fault.place, found))
+                repaired.append((row_error.place, found))
         if not repaired:
             return _to_fix_batch(rows), left
         # Names of shapes are decided by the first good row, which may be a repaired one.
@@ -148,44 +150,46 @@ class PlanRunner:
         again = self._sifter.sift(Batch(values, [place for place, _ in both]))
         return _to_fix_batch(again), left
 
-    def _repair(self, fault: Fault) -> JsonObject | Fault:
-        """A good row, or the fault that no fix can repair."""
+    def _repair(self, row_error: RowError) -> JsonObject | RowError:
+        """A good row, or the row error that no fix can repair."""
         for fix in self._records:
-            if fault.code not in fix.CODES or fault.record is None:
+            if row_error.code not in fix.CODES or row_error.record is None:
                 continue
-            value = fix.repair(fault.record)
-            if value is None or value == fault.record:
+            value = fix.repair(row_error.record)
+            if value is None or value == row_error.record:
                 continue
-            sifted = self._sifter.sift(Batch([value], [fault.place]))
-            if not sifted.raws and sifted.faults[0].code == fault.code:
+            sifted = self._sifter.sift(Batch([value], [row_error.place]))
+            if not sifted.raws and sifted.row_errors[0].code == row_error.code:
                 continue
             stats = self.fix_stats[fix.CODE]
             stats.count += 1
-            stats.note(fault.place, show_record(fault.record), show_record(value))
+            stats.note(row_error.place, show_record(row_error.record), show_record(value))
             if sifted.raws:
                 return sifted.raws[0]
-            fault = sifted.faults[0]  # which another fix may repair
-        return fault
+            row_error = sifted.row_errors[0]  # which another fix may repair
+        return row_error
 
-    def _give_up(self, fault: Fault) -> None:
-        stats = self._dropped.get(fault.code)
+    def _give_up(self, row_error: RowError) -> None:
+        stats = self._dropped.get(row_error.code)
         if stats is None:
-            self.bad.add_fault(fault)
+            self.bad.add_error(row_error)
             return
-        stats.count += fault.count
-        shown = show_record(fault.record) if fault.record is not None else ""
-        stats.note(fault.place, f"{shown}  ({fault.reason})" if shown else fault.reason, None)
+        stats.count += row_error.count
+        shown = show_record(row_error.record) if row_error.record is not None else ""
+        stats.note(
+            row_error.place, f"{shown}  ({row_error.reason})" if shown else row_error.reason, None
+        )
 
-    def _apply_all(self, rows: FixBatch) -> Iterator[Fault]:
-        """Every step; faults are rows that one of them made useless."""
+    def _apply_all(self, rows: FixBatch) -> Iterator[RowError]:
+        """Every step; row errors are rows that one of them made useless."""
         for fix in self._steps:
             if not rows.raws and not rows.prompts:
                 return
             if isinstance(fix, Redact):
-                replaced, faults = fix.redact(rows)
+                replaced, row_errors = fix.redact(rows)
                 for one in replaced:
                     self._note_replaced(one)
-                yield from faults
+                yield from row_errors
             else:
                 self._apply(fix, rows)
 
@@ -364,7 +368,7 @@ def _write_rows(
 
 
 def apply_early(source: Source, plan: DataPlan) -> Source:
-    """The source as the checks see it once the plan's fixes are done; its faults stay in it."""
+    """The source as the checks see it once the plan's fixes are done; its row errors stay in it."""
 
     def read() -> Batches:
         runner = PlanRunner(plan, source.name, source.unit)

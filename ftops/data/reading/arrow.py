@@ -36,8 +36,8 @@ def read_parquet(name: str, source: Path | bytes) -> Table:
 
 def read_folder(name: str, folder: Path, wanted: str | None) -> tuple[Table, str, Sequence[str]]:
     """The table in a datasets folder, its split, and the names of all splits."""
-    splits = find_splits(name, folder)
-    split = choose_split(name, list(splits), wanted)
+    splits = list_splits(name, folder)
+    split = select_split(name, list(splits), wanted)
     _import(name)
     files = splits[split]
     with _told(name):
@@ -181,7 +181,7 @@ _STATE = "state.json"
 _DATA = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".txt", ".gz", ".zst"})
 
 
-def find_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> dict[str, list[Path]]:
+def list_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> dict[str, list[Path]]:
     """The files of each split; DatasetError, after a bounded look, when it is no such data set.
 
     Such a folder holds Arrow files and a state.json, splits of such folders, or Parquet files.
@@ -254,7 +254,7 @@ def _find_arrow_files(folder: Path) -> list[Path]:
     return files
 
 
-def choose_split(name: str, splits: Sequence[str], wanted: str | None) -> str:
+def select_split(name: str, splits: Sequence[str], wanted: str | None) -> str:
     """The split that is wanted, or the one that is meant; DatasetError when nobody can tell."""
     if wanted in splits:
         return str(wanted)

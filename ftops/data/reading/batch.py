@@ -1,4 +1,4 @@
-"""What readers hand on: parsed records in batches, each with its place in the source."""
+"""Batches of parsed records, each with its line or row in the source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A record that cannot be used: where, which check of the catalogue says so, and why.
+class RowError:
+    """A record that cannot be used: its line or row, the code of the check, and the reason.
 
-    `count` is the number of records in a row, from `place` on, that the same is wrong with.
-    `record` is what may be mended: the text of what is no JSON, else the parsed value.
+    `count` is the number of consecutive records, from `place` on, with this error. `record` is what
+    a fix may repair: the text where it is not JSON, otherwise the parsed value.
     """
 
     place: int
@@ -24,15 +24,15 @@ class Fault:
 class Batch:
     """Records in the order of the source.
 
-    `values` are parsed JSON values and `places` their lines or rows, from 1. `lines` is their text
-    where it was JSON (so that keys that stand there twice can be found). `faults` are the records
-    that could not be parsed; their places lie among the others.
+    `values` are parsed JSON values, and `places` their line or row numbers, from 1. `lines` is the
+    text of each value where the source is JSON, to detect duplicate keys. `row_errors` are the
+    records that cannot be parsed.
     """
 
     values: list[object]
     places: Sequence[int]
     lines: list[bytes] | None = None
-    faults: list[Fault] = field(default_factory=list)
+    row_errors: list[RowError] = field(default_factory=list)
 
 
 Batches: TypeAlias = Iterator[Batch]

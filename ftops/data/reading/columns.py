@@ -7,22 +7,22 @@ from decimal import Decimal
 from typing import TypeAlias, cast
 
 from ftops.data.keys import without_keys
-from ftops.data.reading.batch import Batch, Batches, Fault
+from ftops.data.reading.batch import Batch, Batches, RowError
 from ftops.data.reading.json_text import (
     WHOLE_NUMBER,
     count_quotes,
     duplicate_reason,
-    find_kind,
+    get_value_type,
     read_literally,
-    write_value,
+    value_to_text,
 )
 from ftops.errors import DatasetError
 from ftops.rows.json_values import count_strings
 from ftops.rows.messages import InvalidRow, JsonObject
 from ftops.text import find_nearest
 
-Render: TypeAlias = Callable[[Mapping[str, object]], str]
-MakeRow: TypeAlias = Callable[[JsonObject], JsonObject]
+Template: TypeAlias = Callable[[Mapping[str, object]], str]
+RowMapper: TypeAlias = Callable[[JsonObject], JsonObject]
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _TEXTS = ("prompt", "completion")
@@ -30,7 +30,7 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 _ESCAPED = re.compile(r"\\[nt\\]")
 
 
-class NoText(Exception):
+class NotTextError(Exception):
     """A `value` that is no text; the message says what it is."""
 
     def __init__(self, column: str, value: object) -> None:
@@ -41,11 +41,11 @@ class NoText(Exception):
         self.code = "null-value" if value is None else "not-text"
 
 
-class MissingColumn(Exception):
+class MissingColumnError(Exception):
     """A record lacks a column that a template names."""
 
 
-def make_render(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Render:
+def create_template(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Template:
     """What turns a record into the text that `text`, a column or a template, stands for.
 
     `columns` are those that the source has (None: they differ from record to record). DatasetError
@@ -60,20 +60,20 @@ def make_render(text: str, columns: Sequence[str] | None, flag: str, name: str) 
     return _template(text, columns, flag, name)
 
 
-def _column(column: str) -> Render:
+def _column(column: str) -> Template:
     def render(record: Mapping[str, object]) -> str:
         value = record.get(column)
         if type(value) is str:
             return value
         if column not in record:
-            raise MissingColumn(f"the column {column!r} is missing")
+            raise MissingColumnError(f"the column {column!r} is missing")
         return to_text(column, value)
 
     return render
 
 
-def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Render:
-    parts: list[str | Render] = []
+def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Template:
+    parts: list[str | Template] = []
     end = 0
     for found in _PARTS.finditer(text):
         parts.append(_unescape(text[end : found.start()]))
@@ -95,7 +95,7 @@ def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) ->
     def render(record: Mapping[str, object]) -> str:
         try:
             return "".join([part if isinstance(part, str) else part(record) for part in pieces])
-        except NoText as error:
+        except NotTextError as error:
             error.alone = False
             raise
 
@@ -108,27 +108,27 @@ def _unescape(text: str) -> str:
 
 
 def to_text(column: str, value: object) -> str:
-    """A cell as text: whole numbers as their digits; NoText for what has no one way to write it."""
+    """A cell as text: whole numbers as their digits; NotTextError for other types."""
     if isinstance(value, str):
         return value
-    if find_kind(value) == WHOLE_NUMBER:
-        return str(write_value(value, (WHOLE_NUMBER,)))
-    raise NoText(column, value)
+    if get_value_type(value) == WHOLE_NUMBER:
+        return str(value_to_text(value, (WHOLE_NUMBER,)))
+    raise NotTextError(column, value)
 
 
 def _read_values(
-    record: Mapping[str, object], prompt: Render, completion: Render
+    record: Mapping[str, object], prompt: Template, completion: Template
 ) -> dict[str, object] | None:
     """The pair with the values that are no text as they are; None where they are in a template."""
     pair: dict[str, object] = {}
     for key, render in (("prompt", prompt), ("completion", completion)):
         try:
             pair[key] = render(record)
-        except NoText as error:
+        except NotTextError as error:
             if not error.alone:
                 return None
             pair[key] = error.value
-        except MissingColumn:
+        except MissingColumnError:
             return None
     return pair
 
@@ -160,13 +160,13 @@ def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> Datas
     )
 
 
-def make_pair(prompt: Render, completion: Render) -> MakeRow:
+def create_pair_mapper(prompt: Template, completion: Template) -> RowMapper:
     """What turns a record into a pair of prompt and completion."""
 
     def make(record: JsonObject) -> JsonObject:
         try:
             return {"prompt": prompt(record), "completion": completion(record)}
-        except NoText as error:
+        except NotTextError as error:
             error.row = _read_values(record, prompt, completion)
             raise
 
@@ -176,11 +176,11 @@ def make_pair(prompt: Render, completion: Render) -> MakeRow:
 def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
     """Records without these keys; numbers that should be text keep their digits."""
     for batch in batches:
-        out = Batch([], places := [], None, batch.faults)
+        out = Batch([], places := [], None, batch.row_errors)
         for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
-            fault = _find_lost(record, batch.lines[index], place) if batch.lines else None
-            if fault is not None:
-                out.faults.append(fault)
+            row_error = _find_lost(record, batch.lines[index], place) if batch.lines else None
+            if row_error is not None:
+                out.row_errors.append(row_error)
                 continue
             if isinstance(record, dict):
                 if batch.lines and any(type(record.get(key)) is float for key in _TEXTS):
@@ -191,51 +191,51 @@ def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
         yield out
 
 
-def _find_lost(record: object, line: bytes, place: int) -> Fault | None:
+def _find_lost(record: object, line: bytes, place: int) -> RowError | None:
     """What the text of a record shows, and the record alone would not."""
     strings = count_strings(record)
     if strings is None:
-        return Fault(place, "too-deep", "nested too deep")
+        return RowError(place, "too-deep", "nested too deep")
     if count_quotes(line) != 2 * strings:
-        return Fault(place, "duplicate-key", duplicate_reason(line))
+        return RowError(place, "duplicate-key", duplicate_reason(line))
     return None
 
 
-def make_rows(batches: Batches, make: MakeRow) -> Batches:
-    """Records as the rows that `make` makes of them; what cannot become one is a fault."""
+def map_batches(batches: Batches, make: RowMapper) -> Batches:
+    """Records as the rows that `make` makes of them; what cannot become one is a row error."""
     for batch in batches:
         yield _apply(batch, make)
 
 
-def _make_exactly(record: JsonObject, line: bytes | None, make: MakeRow) -> JsonObject:
+def _make_exactly(record: JsonObject, line: bytes | None, make: RowMapper) -> JsonObject:
     """The row, with the digits of the line where a number would lose some."""
     try:
         return make(record)
-    except NoText:
+    except NotTextError:
         if line is None:
             raise
         return make(cast(JsonObject, read_literally(line)))
 
 
-def _apply(batch: Batch, make: MakeRow) -> Batch:
-    out = Batch([], places := [], None, batch.faults)
+def _apply(batch: Batch, make: RowMapper) -> Batch:
+    out = Batch([], places := [], None, batch.row_errors)
     lines = batch.lines
     for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):
         if not isinstance(record, dict):
-            out.faults.append(Fault(place, "not-an-object", "not an object in braces"))
+            out.row_errors.append(RowError(place, "not-an-object", "not an object in braces"))
             continue
-        fault = _find_lost(record, lines[index], place) if lines is not None else None
-        if fault is not None:
-            out.faults.append(fault)
+        row_error = _find_lost(record, lines[index], place) if lines is not None else None
+        if row_error is not None:
+            out.row_errors.append(row_error)
             continue
         try:
             row = _make_exactly(record, lines[index] if lines is not None else None, make)
-        except NoText as error:
-            out.faults.append(Fault(place, error.code, str(error), record=error.row))
+        except NotTextError as error:
+            out.row_errors.append(RowError(place, error.code, str(error), record=error.row))
         except InvalidRow as error:
-            out.faults.append(Fault(place, error.code, str(error)))
-        except MissingColumn as error:
-            out.faults.append(Fault(place, "missing-key", str(error)))
+            out.row_errors.append(RowError(place, error.code, str(error)))
+        except MissingColumnError as error:
+            out.row_errors.append(RowError(place, "missing-key", str(error)))
         else:
             out.values.append(row)
             places.append(place)

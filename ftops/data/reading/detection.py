@@ -41,7 +41,7 @@ _STAND_INS = (
 _SAMPLE_LINES = 20
 
 
-def hint_of(name: str) -> Format | None:
+def find_format_by_name(name: str) -> Format | None:
     """What the extension of a file name says, packing left out."""
     suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
     while suffixes and suffixes[-1] in _PACKED:
@@ -49,7 +49,7 @@ def hint_of(name: str) -> Format | None:
     return _EXTENSIONS.get(suffixes[-1]) if suffixes else None
 
 
-def sniff_binary(name: str, head: bytes) -> Format | None:
+def detect_binary_format(name: str, head: bytes) -> Format | None:
     """The format of bytes that are no text; None for text, DatasetError for what is no data."""
     if head.startswith(b"PAR1"):
         return Format.PARQUET
@@ -77,7 +77,7 @@ def check_text(name: str, head: str, hint: Format | None) -> None:
         )
 
 
-def sniff_text(name: str, head: str, hint: Format | None) -> Format:
+def detect_text_format(name: str, head: str, hint: Format | None) -> Format:
     """The format of a text that begins with `head`; DatasetError when nothing tells it."""
     start = head.lstrip()
     _check_stand_in(name, start)

@@ -7,7 +7,7 @@ import orjson
 
 from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.conversations import is_message
-from ftops.data.reading.json_text import count_quotes, syntax_fault
+from ftops.data.reading.json_text import count_quotes, syntax_error
 from ftops.data.reading.options import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES
 from ftops.data.reading.streams import Pieces
 from ftops.data.reading.tables import check_columns
@@ -121,7 +121,7 @@ def _read_array(window: _Window) -> Batches:
             try:
                 batch.values.append(orjson.loads(record))
             except orjson.JSONDecodeError as error:
-                batch.faults.append(syntax_fault(number, record, error))
+                batch.row_errors.append(syntax_error(number, record, error))
             else:
                 places.append(number)
                 lines.append(record)
@@ -135,7 +135,7 @@ def _read_array(window: _Window) -> Batches:
             if sign == "]":
                 break
             window.skip_blanks()
-    if batch.values or batch.faults:
+    if batch.values or batch.row_errors:
         yield batch
     if window.skip_blanks():
         raise window.error(window.at, "something stands behind the end of the array")

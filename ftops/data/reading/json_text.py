@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import orjson
 
-from ftops.data.reading.batch import Fault
+from ftops.data.reading.batch import RowError
 from ftops.data.reading.options import MAX_LINE_BYTES
 from ftops.rows.json_values import Literal
 
@@ -41,25 +41,25 @@ def duplicate_reason(text: bytes) -> str:
     return f"the key {names} stands there more than once"
 
 
-def syntax_fault(place: int, text: bytes, error: orjson.JSONDecodeError) -> Fault:
+def syntax_error(place: int, text: bytes, error: orjson.JSONDecodeError) -> RowError:
     """Why `text` is no JSON, for people."""
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as wrong:
         byte = f"byte 0x{text[wrong.start]:02x} at byte {wrong.start + 1} of the line"
-        return Fault(place, "not-utf8", f"not UTF-8: {byte}")
+        return RowError(place, "not-utf8", f"not UTF-8: {byte}")
     if "surrogate" in error.msg:
-        return Fault(place, "not-text", "an escape is half of a surrogate pair, so no character")
+        return RowError(place, "not-text", "an escape is half of a surrogate pair, so no character")
     if decoded.lstrip().startswith("["):
         reason = "not a row: the file should hold one JSON object a line, not a list"
-        return Fault(place, "not-json", reason)
+        return RowError(place, "not-json", reason)
     reason = error.msg.partition(": line")[0]
-    return Fault(place, "not-json", f"not JSON: {reason} (column {error.colno})", record=text)
+    return RowError(place, "not-json", f"not JSON: {reason} (column {error.colno})", record=text)
 
 
-def long_fault(place: int) -> Fault:
+def line_too_long(place: int) -> RowError:
     """A line or record that was never held whole."""
-    return Fault(place, "too-long", f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
+    return RowError(place, "too-long", f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
 
 
 TEXT, NUMBER, WHOLE_NUMBER, BOOLEAN = "text", "a number", "a whole number", "true or false"
@@ -68,7 +68,7 @@ _EXACT = 1 << 53  # from here on a floating point number may have lost digits
 _OTHER = "no text"
 
 
-def find_kind(value: object) -> str:
+def get_value_type(value: object) -> str:
     """TEXT, WHOLE_NUMBER, NUMBER or BOOLEAN; another word for what has no one reading as text."""
     if isinstance(value, str):
         return TEXT
@@ -90,9 +90,9 @@ def is_whole_number(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
 
 
-def write_value(value: object, kinds: Collection[str]) -> object:
+def value_to_text(value: object, kinds: Collection[str]) -> object:
     """A value of these kinds as text, as it stands in the file; any other as it is."""
-    if find_kind(value) not in kinds or isinstance(value, str):
+    if get_value_type(value) not in kinds or isinstance(value, str):
         return value
     if isinstance(value, Literal):
         return value.text

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from ftops.data.reading.columns import MakeRow, to_text
+from ftops.data.reading.columns import RowMapper, to_text
 from ftops.data.reading.conversations import (
     is_foreign_chat,
     is_message,
@@ -49,7 +49,7 @@ class Layout:
     title: str
     required: Mapping[str, tuple[type, ...]]
     becomes: str = ""
-    read: MakeRow | None = None
+    read: RowMapper | None = None
     optional: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     why: str = ""
@@ -92,7 +92,7 @@ def _join(record: JsonObject, keys: Sequence[str]) -> str:
     return "\n".join(text for text in (_text_of(record, key) for key in keys) if text)
 
 
-def _read_pair(*keys: str) -> MakeRow:
+def _read_pair(*keys: str) -> RowMapper:
     """Rows of texts: the last key is the completion; the others, where filled, are the prompt."""
     *asked, answer = keys
 
@@ -129,7 +129,7 @@ def _pair(
     )
 
 
-def _read_chat(*asked: str, answer: str, system: str) -> MakeRow:
+def _read_chat(*asked: str, answer: str, system: str) -> RowMapper:
     """Rows of texts as chats: perhaps a system message and earlier turns, a question, an answer."""
 
     def read(record: JsonObject) -> JsonObject:
@@ -151,7 +151,7 @@ def _read_chat(*asked: str, answer: str, system: str) -> MakeRow:
     return read
 
 
-def _read_conversations(key: str) -> MakeRow:
+def _read_conversations(key: str) -> RowMapper:
     def read(record: JsonObject) -> JsonObject:
         row = read_conversation(
             record.get(key), key, system=record.get("system"), tools=record.get("tools")
@@ -178,7 +178,7 @@ def _read_contents(record: JsonObject) -> JsonObject:
     return {"messages": [*cast("list[Json]", first), *cast("list[Json]", row["messages"])]}
 
 
-def _read_answers(*asked: str, answers: str) -> MakeRow:
+def _read_answers(*asked: str, answers: str) -> RowMapper:
     """Questions with a list of answers, which is read where they are all the same."""
 
     def read(record: JsonObject) -> JsonObject:
@@ -196,7 +196,7 @@ def _read_answers(*asked: str, answers: str) -> MakeRow:
     return read
 
 
-def _read_preference(*asked: str, question: str = "") -> MakeRow:
+def _read_preference(*asked: str, question: str = "") -> RowMapper:
     """Two answers to what the keys `asked` say, or to the conversation under `question`."""
 
     def read(record: JsonObject) -> JsonObject:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import orjson
 
-from ftops.data.reading.batch import Batch, Batches, Fault
-from ftops.data.reading.json_text import long_fault, syntax_fault
+from ftops.data.reading.batch import Batch, Batches, RowError
+from ftops.data.reading.json_text import line_too_long, syntax_error
 from ftops.data.reading.options import MAX_LINE_BYTES
 from ftops.data.reading.streams import Pieces
 from ftops.errors import DatasetError
@@ -48,7 +48,7 @@ def split_lines(pieces: Iterable[bytes]) -> Lines:
         yield number, [tail]
 
 
-def refuse_endless(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def limit_line_length(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces as they are; DatasetError for a line so long that no good one can follow it."""
     line, length = 1, 0
     for piece in pieces:
@@ -70,20 +70,20 @@ def read_plain_text(pieces: Pieces) -> Batches:
         batch = Batch([], places := [])
         for place, line in enumerate(lines, number):
             if line is None:
-                batch.faults.append(long_fault(place))
+                batch.row_errors.append(line_too_long(place))
                 continue
             if not line or line.isspace():
                 blank += 1
                 continue
             if blank:
-                fault = Fault(place - blank, "blank-line", "the line is blank", blank)
-                batch.faults.append(fault)
+                row_error = RowError(place - blank, "blank-line", "the line is blank", blank)
+                batch.row_errors.append(row_error)
                 blank = 0
             try:
                 text = line.removesuffix(b"\r").decode()
             except UnicodeDecodeError as error:
                 byte = f"byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line"
-                batch.faults.append(Fault(place, "not-utf8", f"not UTF-8: {byte}"))
+                batch.row_errors.append(RowError(place, "not-utf8", f"not UTF-8: {byte}"))
                 continue
             batch.values.append({"prompt": "", "completion": text})
             places.append(place)
@@ -92,7 +92,7 @@ def read_plain_text(pieces: Pieces) -> Batches:
 
 def read_json_lines(pieces: Iterable[bytes]) -> Batches:
     """A batch for each piece of the UTF-8 text `pieces`."""
-    blank = 0  # lines before the next one, which alone makes them faults
+    blank = 0  # lines before the next one, which alone makes them row errors
     for number, lines in split_lines(pieces):
         try:
             values: list[object] = list(map(orjson.loads, lines))  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def read_json_lines(pieces: Iterable[bytes]) -> Batches:
             continue
         batch = Batch(values, range(number, number + len(lines)), lines)  # type: ignore[arg-type]
         if blank:
-            batch.faults.append(_blank_fault(number, blank))
+            batch.row_errors.append(_blank_lines(number, blank))
             blank = 0
         yield batch
 
@@ -114,20 +114,20 @@ def _parse_each(number: int, lines: Iterable[bytes | None], blank: int) -> tuple
             blank += 1
             continue
         if blank:
-            batch.faults.append(_blank_fault(place, blank))
+            batch.row_errors.append(_blank_lines(place, blank))
             blank = 0
         if line is None:
-            batch.faults.append(long_fault(place))
+            batch.row_errors.append(line_too_long(place))
             continue
         try:
             batch.values.append(orjson.loads(line))
         except orjson.JSONDecodeError as error:
-            batch.faults.append(syntax_fault(place, line, error))
+            batch.row_errors.append(syntax_error(place, line, error))
             continue
         places.append(place)
         kept.append(line)
     return batch, blank
 
 
-def _blank_fault(after: int, count: int) -> Fault:
-    return Fault(after - count, "blank-line", "the line is blank", count)
+def _blank_lines(after: int, count: int) -> RowError:
+    return RowError(after - count, "blank-line", "the line is blank", count)

@@ -56,7 +56,7 @@ class ReadOptions:
             )
 
 
-def to_read(options: ReadOptions) -> dict[str, str]:
+def options_to_plan(options: ReadOptions) -> dict[str, str]:
     """What the user said, as a plan keeps it."""
     said = {name: value for name, value in asdict(options).items() if value}
     if said.get("layout") == AUTO:
@@ -64,12 +64,15 @@ def to_read(options: ReadOptions) -> dict[str, str]:
     return {name: ",".join(one) if name == "drop" else str(one) for name, one in said.items()}
 
 
-def from_read(read: Mapping[str, str]) -> ReadOptions:
+def options_from_plan(read: Mapping[str, str]) -> ReadOptions:
     """The options that a plan keeps; DatasetError when its format is unknown."""
     said = {name: read.get(name) for name in ("sheet", "encoding", "delimiter")}
     columns = {name: read.get(name) for name in ("prompt", "completion", "layout")}
     return ReadOptions(
-        find_format(read.get("format")), **said, **columns, drop=split_names([read.get("drop", "")])
+        parse_format(read.get("format")),
+        **said,
+        **columns,
+        drop=split_names([read.get("drop", "")]),
     )
 
 
@@ -78,7 +81,7 @@ def split_names(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, ",".join(given).split(","))))
 
 
-def find_format(name: str | None) -> Format | None:
+def parse_format(name: str | None) -> Format | None:
     """The format of that name; DatasetError, with the names that there are, for any other."""
     if name is None:
         return None

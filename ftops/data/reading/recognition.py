@@ -1,7 +1,7 @@
 """Which layout the records of a source have, and what is said about it.
 
 A file is recognised once, by its first records; each later row is read by the layout that was
-found, and what does not fit it is a fault of that row.
+found, and what does not fit it is a row error of that row.
 """
 
 import shlex
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ftops.data.reading.columns import MakeRow
+from ftops.data.reading.columns import RowMapper
 from ftops.data.reading.layouts import BY_NAME, EMPTY, LAYOUTS, ORIGIN_KEYS, TEXT, Layout
 from ftops.data.reading.options import AS_IS, AUTO
 from ftops.errors import DatasetError
@@ -28,7 +28,7 @@ _MEANING_KEYS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class RecognizedLayout:
     """The layout of a source's first records, and the filled keys that it has no place for.
 
     `names` are all keys of the records, each as it is written there.
@@ -67,7 +67,7 @@ class Recognised:
         return [key for key in self.unknown if key in _MEANING_KEYS]
 
 
-def find_layout(name: str) -> Layout:
+def get_layout(name: str) -> Layout:
     """The layout of that name; DatasetError, with the nearest, for any other."""
     found = BY_NAME.get(name)
     if found is None or (found.read is None and not found.kept):
@@ -80,18 +80,20 @@ def find_layout(name: str) -> Layout:
     return found
 
 
-def recognise(records: Sequence[object], wanted: Layout | None = None) -> Recognised | None:
+def recognize_layout(
+    records: Sequence[object], wanted: Layout | None = None
+) -> RecognizedLayout | None:
     """The layout that most of the records have, or the `wanted` one.
 
     None for none that is known, and for rows that stand there as they are trained on.
     Keys that hold nothing in any record (a data frame fills them with null) do not count.
     """
     stood = [cast(JsonObject, one) for one in records if isinstance(one, dict)]
-    rows = [plain_keys(one) for one in stood]
+    rows = [lowercase_keys(one) for one in stood]
     if wanted is None:
         known: dict[tuple[str, ...], list[Layout]] = {}  # most records have the same keys
         layouts = [
-            match(row, known.get(keys) or known.setdefault(keys, _list_candidates(row)))
+            match_layout(row, known.get(keys) or known.setdefault(keys, _list_candidates(row)))
             for row, keys in zip(rows, map(tuple, rows), strict=True)
         ]
         counts = Counter(layout.name for layout in layouts if layout)
@@ -114,14 +116,14 @@ def recognise(records: Sequence[object], wanted: Layout | None = None) -> Recogn
         for raw, row in zip(stood, rows, strict=True)
         for plain, key in zip(row, raw, strict=True)
     }
-    return Recognised(wanted, names, tuple(extra))
+    return RecognizedLayout(wanted, names, tuple(extra))
 
 
 def _list_candidates(record: JsonObject) -> list[Layout]:
     return [layout for layout in LAYOUTS if layout.required.keys() <= record.keys()]
 
 
-def match(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
+def match_layout(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
     """The layout that accounts for the most keys of the record; None when none fits."""
     best, most = None, 0
     filled = [key for key, value in record.items() if value not in EMPTY] if candidates else ()
@@ -133,7 +135,7 @@ def match(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> Layout 
     return best
 
 
-def plain_keys(record: JsonObject) -> JsonObject:
+def lowercase_keys(record: JsonObject) -> JsonObject:
     """The record with its keys in lower case, where they stay different ones."""
     if all(key.islower() or key in _CASED_KEYS for key in record):
         return record
@@ -144,7 +146,9 @@ def plain_keys(record: JsonObject) -> JsonObject:
 _CASED_KEYS = frozenset(key for layout in LAYOUTS for key in layout.keys if not key.islower())
 
 
-def choose_layout(name: str, records: Sequence[object], wanted: str | None) -> Recognised | None:
+def choose_layout(
+    name: str, records: Sequence[object], wanted: str | None
+) -> RecognizedLayout | None:
     """The layout by which the source `name` is read; None where its rows are read as they stand.
 
     `wanted` is what the user said: a layout's name, AUTO, AS_IS, or None when nothing was said.
@@ -153,8 +157,8 @@ def choose_layout(name: str, records: Sequence[object], wanted: str | None) -> R
     """
     if wanted == AS_IS:
         return None
-    asked = find_layout(wanted) if wanted not in (None, AUTO) else None
-    found = recognise(records, asked)
+    asked = get_layout(wanted) if wanted not in (None, AUTO) else None
+    found = recognize_layout(records, asked)
     if found is None:
         return None
     layout, title = found.layout, found.title
@@ -187,7 +191,7 @@ def _list(keys: Sequence[str]) -> str:
     return ", ".join(map(quote, keys[:8])) + (", …" if len(keys) > 8 else "")
 
 
-def describe(found: Recognised) -> list[str]:
+def describe_layout(found: RecognizedLayout) -> list[str]:
     """What is said about how a source is read."""
     layout = found.layout
     ways = " or ".join(filter(None, (f"--layout {layout.name}", found.columns)))
@@ -196,7 +200,7 @@ def describe(found: Recognised) -> list[str]:
     return said + ([f"not used: {_list(left)}"] if left else [])
 
 
-def make_row(found: Recognised) -> MakeRow:
+def create_row_mapper(found: RecognizedLayout) -> RowMapper:
     """What turns a record of the layout into a row; InvalidRow where the record does not fit it.
 
     A filled key that the first records do not have, so that nothing was said about it, is not
@@ -207,7 +211,7 @@ def make_row(found: Recognised) -> MakeRow:
     known = layout.keys | ORIGIN_KEYS | {*found.extra}
 
     def make(record: JsonObject) -> JsonObject:
-        plain = plain_keys(record)
+        plain = lowercase_keys(record)
         for key, kinds in layout.required.items():
             value = plain.get(key)
             if value is None:

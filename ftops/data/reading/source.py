@@ -11,29 +11,35 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from ftops.data.keys import find_carried, is_metadata
+from ftops.data.keys import describe_key_content, is_metadata
 from ftops.data.reading.batch import Batch, Batches
-from ftops.data.reading.columns import MakeRow, drop_keys, make_pair, make_render, make_rows
+from ftops.data.reading.columns import (
+    RowMapper,
+    create_pair_mapper,
+    create_template,
+    drop_keys,
+    map_batches,
+)
 from ftops.data.reading.detection import (
     DELIMITERS,
     check_text,
+    detect_binary_format,
+    detect_text_format,
     find_delimiter,
-    hint_of,
-    sniff_binary,
-    sniff_text,
+    find_format_by_name,
 )
 from ftops.data.reading.json_document import read_document
-from ftops.data.reading.lines import read_json_lines, read_plain_text, refuse_endless
+from ftops.data.reading.lines import limit_line_length, read_json_lines, read_plain_text
 from ftops.data.reading.options import AS_IS, MAX_DOCUMENT_BYTES, TABLES, Format, ReadOptions
 from ftops.data.reading.recognition import (
     SAMPLED_RECORDS,
-    Recognised,
+    RecognizedLayout,
     choose_layout,
-    describe,
+    create_row_mapper,
+    describe_layout,
     guess_columns,
-    make_row,
 )
-from ftops.data.reading.streams import Stream, find_encoding, open_stream, read_text
+from ftops.data.reading.streams import Stream, detect_encoding, open_stream, read_text
 from ftops.data.reading.tables import Table
 from ftops.errors import DatasetError
 
@@ -92,17 +98,17 @@ def _read_again(path: Path, options: ReadOptions) -> Batches:
 
 def _open(path: Path | None, stream: Stream, packing: str, options: ReadOptions) -> Source:
     head = stream.peek()
-    found = sniff_binary(stream.name, head)
+    found = detect_binary_format(stream.name, head)
     if found is None and options.format in (Format.XLSX, Format.PARQUET):
         raise DatasetError(f"{stream.name}: this is no {options.format} file")
     said = [f"packed with {packing}"] if packing else []
     if found is not None:
         return _open_binary(path if not packing else None, stream, found, said, options)
-    encoding = find_encoding(head, options.encoding)
+    encoding = detect_encoding(head, options.encoding)
     text = _decode_head(head, encoding)
-    hint = hint_of(stream.name)
+    hint = find_format_by_name(stream.name)
     check_text(stream.name, text, hint)
-    kind = options.format or sniff_text(stream.name, text, hint)
+    kind = options.format or detect_text_format(stream.name, text, hint)
     if options.format is None:
         said.insert(0, f"format {kind}")
     if options.encoding is None and (encoding != "utf-8" or kind is not Format.JSONL):
@@ -122,7 +128,7 @@ def _open_records(
 ) -> Source:
     pieces = read_text(stream, encoding)
     if kind is not Format.JSON:
-        pieces = refuse_endless(stream.name, pieces)
+        pieces = limit_line_length(stream.name, pieces)
     if kind is Format.TXT:
         said.append("each line is a completion, and prompts are empty")
     if kind is Format.TXT:
@@ -133,14 +139,14 @@ def _open_records(
         )
         batches, found = _recognise(stream.name, read, options)
     make = _choose_free_rows(stream.name, options) if kind is not Format.TXT else None
-    make = make_row(found) if found else make
+    make = create_row_mapper(found) if found else make
     plain = kind is Format.JSONL and encoding == "utf-8" and not make and not options.drop
     return Source(
         name=stream.name,
         format=kind,
         unit="row" if kind in _ROW_PLACES else "line",
-        inferred=(*said, *(describe(found) if found else ())),
-        batches=lambda: make_rows(batches, make) if make else batches,
+        inferred=(*said, *(describe_layout(found) if found else ())),
+        batches=lambda: map_batches(batches, make) if make else batches,
         plain=path if plain else None,
         layout=found.layout.name if found else None,
     )
@@ -148,7 +154,7 @@ def _open_records(
 
 def _recognise(
     name: str, batches: Batches, options: ReadOptions
-) -> tuple[Batches, Recognised | None]:
+) -> tuple[Batches, RecognizedLayout | None]:
     """The batches without dropped keys, and the layout that their first records have.
 
     None where no layout is looked for.
@@ -187,7 +193,7 @@ def _open_delimited(
         raise DatasetError(
             f"{delimiter!r} cannot part columns: one character can", hint=rf"Such as {signs} \t"
         )
-    pieces = refuse_endless(stream.name, read_text(stream, encoding))
+    pieces = limit_line_length(stream.name, read_text(stream, encoding))
     table = read_delimited(stream.name, pieces, delimiter)
     source = _make_table_source(stream.name, format, table, said, options)
     return replace(source, unit="line")
@@ -246,10 +252,12 @@ def _make_table_source(
 ) -> Source:
     batches, found = _recognise(name, table.batches, options)
     if found:
-        inferred = (*said, *describe(found))
-        make = make_row(found)
+        inferred = (*said, *describe_layout(found))
+        make = create_row_mapper(found)
         layout = found.layout.name
-        return Source(name, format, "row", inferred, lambda: make_rows(batches, make), None, layout)
+        return Source(
+            name, format, "row", inferred, lambda: map_batches(batches, make), None, layout
+        )
     try:
         chosen = _choose_table_rows(name, table.columns, said, options)
     except DatasetError as error:
@@ -258,22 +266,26 @@ def _make_table_source(
             error.hint += f" This is {part}; --sheet names another."
         raise
     return Source(
-        name, format, "row", tuple(said), lambda: make_rows(batches, chosen) if chosen else batches
+        name,
+        format,
+        "row",
+        tuple(said),
+        lambda: map_batches(batches, chosen) if chosen else batches,
     )
 
 
-def _choose_free_rows(name: str, options: ReadOptions) -> MakeRow | None:
+def _choose_free_rows(name: str, options: ReadOptions) -> RowMapper | None:
     """How records without fixed columns are mapped; None when nobody asked for it."""
     if options.prompt is None and options.completion is None:
         return None
-    prompt = make_render(options.prompt or "prompt", None, "--prompt", name)
-    completion = make_render(options.completion or "completion", None, "--completion", name)
-    return make_pair(prompt, completion)
+    prompt = create_template(options.prompt or "prompt", None, "--prompt", name)
+    completion = create_template(options.completion or "completion", None, "--completion", name)
+    return create_pair_mapper(prompt, completion)
 
 
 def _choose_table_rows(
     name: str, columns: tuple[str, ...], said: list[str], options: ReadOptions
-) -> MakeRow | None:
+) -> RowMapper | None:
     """How a table's columns become prompt and completion; None for one of chats."""
     asked = options.prompt is not None or options.completion is not None
     if not asked and "messages" in columns:
@@ -293,9 +305,9 @@ def _choose_table_rows(
             )
         if given is None and column != key:
             said.append(f"the {key} is the column {column}")
-        chosen.append(make_render(column, columns, f"--{key}", name))
+        chosen.append(create_template(column, columns, f"--{key}", name))
     _say_unused(name, columns, options, lower, said)
-    return make_pair(chosen[0], chosen[1])
+    return create_pair_mapper(chosen[0], chosen[1])
 
 
 def _say_unused(
@@ -320,7 +332,7 @@ def _say_unused(
 
 def _undecided(name: str, columns: Sequence[str], lower: dict[str, str]) -> DatasetError:
     """That columns beside prompt and completion may hold what is to be learned."""
-    carried = [f"{one} holds {what}" for one in columns if (what := find_carried(one))]
+    carried = [f"{one} holds {what}" for one in columns if (what := describe_key_content(one))]
     what = f" ({', '.join(carried)})" if carried else ""
     many = "columns" if len(columns) > 1 else "column"
     return DatasetError(

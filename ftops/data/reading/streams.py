@@ -162,7 +162,7 @@ def _unpack(stream: Stream, packing: str) -> Stream:
     return unpacked
 
 
-def find_encoding(head: bytes, wanted: str | None) -> str:
+def detect_encoding(head: bytes, wanted: str | None) -> str:
     """The encoding of text that begins with `head`: the one wanted, UTF-16, or UTF-8."""
     if wanted is not None:
         return _check_encoding(wanted)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ftops.data.reading.batch import Batch, Batches, Fault
+from ftops.data.reading.batch import Batch, Batches, RowError
 from ftops.data.reading.lines import split_lines
 from ftops.data.reading.options import MAX_COLUMNS, MAX_LINE_BYTES
 from ftops.data.reading.streams import Pieces
@@ -61,7 +61,7 @@ def _batch(columns: tuple[str, ...], rows: Iterable[tuple[int, Sequence[str]]]) 
             cells = _fit(cells, width)
             if len(cells) != width:
                 reason = f"it has {len(cells)} cells, and the header has {width}"
-                batch.faults.append(Fault(place, "wrong-cells", reason))
+                batch.row_errors.append(RowError(place, "wrong-cells", reason))
                 continue
         batch.values.append(dict(zip(columns, cells, strict=True)))
         places.append(place)
@@ -70,7 +70,7 @@ def _batch(columns: tuple[str, ...], rows: Iterable[tuple[int, Sequence[str]]]) 
             yield batch
             batch = Batch([], places := [])
             size = 0
-    if batch.values or batch.faults:
+    if batch.values or batch.row_errors:
         yield batch
 
 

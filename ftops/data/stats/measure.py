@@ -34,7 +34,7 @@ class Tally:
 
     def add(self, batch: RowBatch, counters: Mapping[str, Counter]) -> None:
         """Take a batch in; `counters` go by their vocabularies."""
-        self.bad_rows += sum(fault.count for fault in batch.faults)
+        self.bad_rows += sum(row_error.count for row_error in batch.row_errors)
         if not batch.raws:
             return
         self.prompts.extend(batch.prompt_lengths())

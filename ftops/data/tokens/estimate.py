@@ -20,7 +20,7 @@ and codes, there are twice as many tokens.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ftops.data.summary import DataSummary, Letters, count_letters
+from ftops.data.summary import CharCounts, DataSummary, count_chars
 
 TOKENS_A_MESSAGE = 3
 TOKENS_A_CHAT = 3
@@ -72,9 +72,9 @@ class Estimator:
     def _count_one(self, text: str) -> int:
         if not text:
             return 0
-        return max(1, round(self.convert(count_letters(text))))
+        return max(1, round(self.convert(count_chars(text))))
 
-    def convert(self, letters: Letters) -> float:
+    def convert(self, letters: CharCounts) -> float:
         """The tokens that so many letters are."""
         share = self._share
         return (
@@ -101,7 +101,7 @@ def say_method(method: str, error: float) -> str:
     return f"{method}, within {error:.0%} for ordinary text" if error else method
 
 
-def estimate_error(letters: Letters) -> float:
+def estimate_error(letters: CharCounts) -> float:
     """The share by which the estimate for so many letters may be off."""
     total = letters.latin + letters.alphabet + letters.dense
     other = (total - letters.latin) / total if total else 0.0

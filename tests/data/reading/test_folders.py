@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.reading.arrow import choose_split, find_splits
+from ftops.data.reading.arrow import list_splits, select_split
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError
@@ -29,9 +29,9 @@ def test_parquet_files_are_splits_by_their_names_or_folders(tmp_path: Path) -> N
         tmp_path, "data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet",
         "other/test/0000.parquet", "README.md", ".cache/old/train.parquet",
     )  # fmt: skip
-    splits = find_splits("it", tmp_path)
+    splits = list_splits("it", tmp_path)
     assert {name: len(files) for name, files in splits.items()} == {"train": 2, "test": 1}
-    assert choose_split("it", list(splits), None) == "train"
+    assert select_split("it", list(splits), None) == "train"
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_very_many_files_is_left_after_a_bounded_look(tmp_path: Path) -> None:
     make_files(tmp_path, *[f"{n % 10}/{n}.parquet" for n in range(50)])
-    assert len(find_splits("it", tmp_path, most_entries=60)) == 10
+    assert len(list_splits("it", tmp_path, most_entries=60)) == 10
     with pytest.raises(DatasetError, match="more than 59 files, not a data set"):
-        find_splits("it", tmp_path, most_entries=59)
+        list_splits("it", tmp_path, most_entries=59)
 
 
 def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 def read(source: Source) -> list[object]:
     values: list[object] = []
     for batch in source.batches():
-        assert batch.faults == []
+        assert batch.row_errors == []
         values += batch.values
     return values
 
@@ -179,7 +179,7 @@ def test_cells_that_are_no_text_never_become_the_words_none_or_nan(tmp_path: Pat
     pq.write_table(pa.table({"prompt": ["a", None, "c", "d"], "completion": values}), path)
     (batch,) = open_source(path).batches()
     assert batch.values == []
-    assert [(fault.place, fault.code) for fault in batch.faults] == [
+    assert [(row_error.place, row_error.code) for row_error in batch.row_errors] == [
         (1, "not-text"), (2, "null-value"), (3, "not-text"), (4, "not-text"),
     ]  # fmt: skip
 

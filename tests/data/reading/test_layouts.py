@@ -7,7 +7,7 @@ import pytest
 
 from ftops.data.reading.layouts import LAYOUTS
 from ftops.data.reading.options import AS_IS, AUTO, ReadOptions
-from ftops.data.reading.recognition import find_layout, match
+from ftops.data.reading.recognition import get_layout, match_layout
 from ftops.data.reading.source import Source, open_source
 from ftops.data.rows import read_source_rows
 from ftops.errors import DatasetError
@@ -171,7 +171,7 @@ def test_a_record_becomes_the_row_that_says_the_same(
 ) -> None:
     source = look(write(tmp_path / "a.jsonl", record, record))
     assert source.layout == name
-    assert any(find_layout(name).becomes in one for one in source.inferred)
+    assert any(get_layout(name).becomes in one for one in source.inferred)
     assert rows_of(source) == [row, row]
     # and the name that a job file or a plan keeps reads the same
     assert rows_of(look(tmp_path / "a.jsonl", name)) == [row, row]
@@ -353,10 +353,10 @@ def test_what_has_no_one_reading_is_refused(
 
 
 def test_a_layout_is_told_by_the_most_of_its_keys() -> None:
-    found = match({"instruction": "a", "input": "b", "output": "c", "question": "d"})
+    found = match_layout({"instruction": "a", "input": "b", "output": "c", "question": "d"})
     assert found is not None
     assert found.name == "alpaca"
-    assert match({"input": {"messages": []}, "reply": "c"}) is None
+    assert match_layout({"input": {"messages": []}, "reply": "c"}) is None
 
 
 def test_an_unknown_layout_is_refused_with_the_nearest(tmp_path: Path) -> None:

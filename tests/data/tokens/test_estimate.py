@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.summary import Letters, check_file, count_letters
+from ftops.data.summary import CharCounts, check_file, count_chars
 from ftops.data.tokens.estimate import Estimator, TokenEstimate, estimate_tokens, say_method
 from tests.data.data_files import chat, pair, write_rows
 
@@ -16,18 +16,18 @@ def estimate(folder: Path, *rows: object, vocabulary: str = "") -> TokenEstimate
 @pytest.mark.parametrize(
     ("text", "letters"),
     [
-        ("", Letters()),
-        ("plain", Letters(5)),
-        ("naïve café", Letters(10)),
-        ("да, нет", Letters(2, 5)),
-        ("नमस्ते", Letters(0, 6)),
-        ("世界 ok", Letters(3, 0, 2)),
-        ("안녕 😀", Letters(1, 0, 3)),
-        ("half \ud800", Letters(6)),
+        ("", CharCounts()),
+        ("plain", CharCounts(5)),
+        ("naïve café", CharCounts(10)),
+        ("да, нет", CharCounts(2, 5)),
+        ("नमस्ते", CharCounts(0, 6)),
+        ("世界 ok", CharCounts(3, 0, 2)),
+        ("안녕 😀", CharCounts(1, 0, 3)),
+        ("half \ud800", CharCounts(6)),
     ],
 )
-def test_letters_are_told_by_script(text: str, letters: Letters) -> None:
-    assert count_letters(text) == letters
+def test_letters_are_told_by_script(text: str, letters: CharCounts) -> None:
+    assert count_chars(text) == letters
 
 
 def test_latin_text_has_a_token_for_four_letters(tmp_path: Path) -> None:
