@@ -47,6 +47,11 @@ def show_hidden(text: str) -> str:
     return _HIDDEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
+def to_one_line(text: str) -> str:
+    """The text on one line, without characters that move a terminal's cursor."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def find_nearest(name: str, known: Iterable[str], *, strict: bool = False) -> str | None:
     """The known name of which `name` is probably a misspelling, whatever the case.
 

@@ -13,7 +13,7 @@ from ftops.data.tokens.vocabulary import find_folders
 from ftops.exports.exporter import Exporter, SubprocessExporter
 from ftops.http.request_log import FILENAME, RequestLog
 from ftops.ledger.ledger import Ledger
-from ftops.notifications.delivery import Delivery
+from ftops.notifications.notifier import DefaultNotifier
 from ftops.providers.address import (
     Destination,
     list_catalog_tables,
@@ -164,7 +164,7 @@ def open_run_context(
             clock=clock,
             home=get_home(),
             observer=observer,
-            notifier=Delivery(read_environ(), clock, open_request_log(observer.on_note)),
+            notifier=DefaultNotifier(read_environ(), clock, open_request_log(observer.on_note)),
             exporter=make_exporter(),
             tokens=make_token_counting(),
             open_provider=reach,
@@ -180,7 +180,7 @@ def open_run_contexts(
     context = ProviderContext(
         environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
     )
-    notifier = Delivery(context.environ, clock, request_log)
+    notifier = DefaultNotifier(context.environ, clock, request_log)
     exporter = make_exporter()
     counting = make_token_counting()
     providers: dict[ProviderSettings, Provider] = {}

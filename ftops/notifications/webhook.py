@@ -1,10 +1,15 @@
-"""Sends a notice to a web address: a signed POST, repeated while that may help.
+"""Sends a notification to a webhook: a signed POST that is retried like a request to a provider.
 
-Retries are those of `providers/retry.py`, requests are taken down like those to a provider. Nothing
-is read of an answer but its status.
+Signatures follow Standard Webhooks (standardwebhooks.com, symmetric, v1): the secret is `whsec_`
+and 24 to 64 bytes in base64; the signature is the HMAC-SHA256 of id, time and body, joined by dots.
+Of a response, only the status is read.
 """
 
+import base64
+import binascii
 import contextvars
+import hashlib
+import hmac
 import itertools
 import threading
 from collections.abc import Callable
@@ -25,8 +30,7 @@ from ftops.http.address import is_loopback
 from ftops.http.client import LoggingClient
 from ftops.http.request_log import RequestLog, attempt_scope
 from ftops.http.retry import RetryPolicy, call_with_retries
-from ftops.notifications.notice import Notice, Say, WebhookTarget
-from ftops.notifications.signature import sign
+from ftops.notifications.notification import Notification, WebhookTarget
 from ftops.providers.failures import (
     find_retry_after_s,
     find_tls_error,
@@ -35,114 +39,156 @@ from ftops.providers.failures import (
 )
 
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=1.0, longest_pause_s=15.0)
-ANSWER_LIMIT_S = 15.0
+RESPONSE_TIMEOUT_S = 15.0
+_SECRET_PREFIX = "whsec_"
+_MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
 
 
-def post_webhook(
-    notice: Notice,
-    target: WebhookTarget,
-    key: bytes,
-    *,
-    secret: str,
-    clock: Clock,
-    request_log: RequestLog,
-    say: Say,
-    retries: RetryPolicy = RETRIES,
-    limit_s: float = ANSWER_LIMIT_S,
-) -> None:
-    """Send the notice until it is taken; NotifyFailed when it is refused or time is up.
+def find_key(secret: str) -> bytes | None:
+    """The signing key in a secret; None when the secret is not `whsec_` and a key in base64."""
+    if not secret.startswith(_SECRET_PREFIX):
+        return None
+    text = secret.removeprefix(_SECRET_PREFIX).rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES else None
 
-    `limit_s` bounds each attempt, however slowly an answer comes.
+
+def check_secret(target: WebhookTarget, secret: str) -> str | None:
+    """Why the target's secret cannot sign anything; None when it can."""
+    if find_key(secret) is not None:
+        return None
+    name = target.secret_env
+    reason = "holds no valid secret" if secret else "is not set"
+    return (
+        f"notify.webhook_secret_env: the environment variable {name} {reason}; a secret is"
+        f" {_SECRET_PREFIX} and {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes in base64:"
+        f" export {name}={_SECRET_PREFIX}$(openssl rand -base64 32)"
+    )
+
+
+def sign(key: bytes, notification_id: str, timestamp_s: int, body: bytes) -> dict[str, str]:
+    """The headers by which a receiver verifies who sent the body, and when."""
+    signed = b".".join((notification_id.encode(), str(timestamp_s).encode(), body))
+    digest = hmac.new(key, signed, hashlib.sha256).digest()
+    return {
+        "webhook-id": notification_id,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": "v1," + base64.b64encode(digest).decode(),
+    }
+
+
+class WebhookSender:
+    """Sends notifications to webhooks; `timeout_s` bounds an attempt, however slow the response.
+
+    `on_note` gets a line when the first attempt fails.
     """
-    attempts = itertools.count(1)
-    body = notice.render_body()
 
-    def attempt() -> None:
-        number = next(attempts)
-        if number == 2:
-            say(f"{_name(target.url)} has not taken the notice yet; trying again for a minute")
-        with attempt_scope(number):
-            # Signed anew each time: a receiver refuses what was signed long ago.
-            headers = sign(key, notice.id, int(clock.now().timestamp()), body)
-            _bounded(lambda: _post(client, target.url, headers, body, clock), limit_s)
+    def __init__(
+        self,
+        clock: Clock,
+        request_log: RequestLog,
+        on_note: Callable[[str], None],
+        timeout_s: float = RESPONSE_TIMEOUT_S,
+    ) -> None:
+        self._clock = clock
+        self._request_log = request_log
+        self._on_note = on_note
+        self._timeout_s = timeout_s
 
-    try:
-        trust_env = not is_loopback(target.url)  # connections to this machine use no proxy
-    except ValueError as error:
-        raise NotifyFailed(f"notify.webhook_url: no address of a server: {error}") from error
-    try:
-        with LoggingClient(
-            request_log, secret=secret, trust_env=trust_env, hide_paths=True
-        ) as client:
-            call_with_retries(attempt, policy=retries, clock=clock)
-    except ProviderError as error:
-        raise NotifyFailed(f"notify.webhook_url: {error.message}", hint=error.hint) from error
+    def send(self, notification: Notification, target: WebhookTarget, secret: str) -> None:
+        """Send until the receiver accepts; NotifyFailed when it refuses or the retries end."""
+        key = find_key(secret)
+        if key is None:
+            raise NotifyFailed(check_secret(target, secret) or "no secret")
+        attempts = itertools.count(1)
+        body = notification.render_body()
+
+        def attempt() -> None:
+            number = next(attempts)
+            if number == 2:
+                server = _show_server(target.url)
+                self._on_note(f"{server} has not accepted the notification; retrying for a minute")
+            with attempt_scope(number):
+                # A new signature each time: a receiver refuses an old timestamp.
+                headers = sign(key, notification.id, int(self._clock.now().timestamp()), body)
+                _run_within(self._timeout_s, lambda: self._post(client, target.url, headers, body))
+
+        try:
+            trust_env = not is_loopback(target.url)  # connections to this machine use no proxy
+        except ValueError as error:
+            raise NotifyFailed(f"notify.webhook_url: invalid address: {error}") from error
+        try:
+            with LoggingClient(
+                self._request_log, secret=secret, trust_env=trust_env, hide_paths=True
+            ) as client:
+                call_with_retries(attempt, policy=RETRIES, clock=self._clock)
+        except ProviderError as error:
+            raise NotifyFailed(f"notify.webhook_url: {error.message}", hint=error.hint) from error
+
+    def _post(self, client: httpx2.Client, url: str, headers: dict[str, str], body: bytes) -> None:
+        try:
+            request = client.build_request(
+                "POST",
+                url,
+                content=body,
+                headers={
+                    **headers,
+                    "content-type": "application/json",
+                    "user-agent": f"ftops/{__version__}",
+                },
+                timeout=httpx2.Timeout(RESPONSE_TIMEOUT_S),
+            )
+            response = client.send(request, stream=True)
+        except httpx2.InvalidURL as error:
+            raise Rejected(f"invalid address: {error}") from error
+        except httpx2.RequestError as error:
+            is_final = find_tls_error(error) is not None
+            reason = error or type(error).__name__
+            raise Unreachable(f"{_show_server(url)}: {reason}", final=is_final) from error
+        response.close()
+        if not response.is_success:
+            raise self._read_refusal(response, url)
+
+    def _read_refusal(self, response: httpx2.Response, url: str) -> ProviderError:
+        status = response.status_code
+        message = f"{_show_server(url)} responds with HTTP {status}"
+        retry_after_s = find_retry_after_s(response.headers, self._clock.now())
+        if status == 429:
+            return RateLimited(message, status=status, retry_after_s=retry_after_s)
+        if status == 408 or status >= 500:
+            return Unavailable(message, status=status, retry_after_s=retry_after_s)
+        if response.has_redirect_location:
+            return refuse_redirect(response, "send the notification")
+        if status == 410:
+            message += ": it accepts no more notifications; remove it from the job file"
+        return Rejected(message, status=status)
 
 
-def _post(
-    client: httpx2.Client, url: str, headers: dict[str, str], body: bytes, clock: Clock
-) -> None:
-    try:
-        request = client.build_request(
-            "POST",
-            url,
-            content=body,
-            headers={
-                **headers,
-                "content-type": "application/json",
-                "user-agent": f"ftops/{__version__}",
-            },
-            timeout=httpx2.Timeout(ANSWER_LIMIT_S),
-        )
-        response = client.send(request, stream=True)
-    except httpx2.InvalidURL as error:
-        raise Rejected(f"no address of a server: {error}") from error
-    except httpx2.RequestError as error:
-        is_final = find_tls_error(error) is not None
-        reason = error or type(error).__name__
-        raise Unreachable(f"{_name(url)}: {reason}", final=is_final) from error
-    response.close()
-    if not response.is_success:
-        raise _read_refusal(response, url, clock)
-
-
-def _read_refusal(response: httpx2.Response, url: str, clock: Clock) -> ProviderError:
-    status = response.status_code
-    said = f"{_name(url)} answers HTTP {status}"
-    retry_after_s = find_retry_after_s(response.headers, clock.now())
-    if status == 429:
-        return RateLimited(said, status=status, retry_after_s=retry_after_s)
-    if status == 408 or status >= 500:
-        return Unavailable(said, status=status, retry_after_s=retry_after_s)
-    if response.has_redirect_location:
-        return refuse_redirect(response, "send the notice")
-    if status == 410:
-        said += ": it wants no more notices; take it out of the job file"
-    return Rejected(said, status=status)
-
-
-def _name(url: str) -> str:
+def _show_server(url: str) -> str:
     """The address without its path, which is a secret."""
     return show_server(httpx2.URL(url))
 
 
-def _bounded(call: Callable[[], None], limit_s: float) -> None:
-    """Do it in a thread that is left behind when its time is up."""
-    ended: list[Exception | None] = []
+def _run_within(timeout_s: float, call: Callable[[], None]) -> None:
+    """Run `call` in a thread, which is abandoned when the time is up."""
+    results: list[Exception | None] = []
     context = contextvars.copy_context()
 
     def work() -> None:
         try:
             call()
         except Exception as error:
-            ended.append(error)
+            results.append(error)
         else:
-            ended.append(None)
+            results.append(None)
 
     thread = threading.Thread(target=context.run, args=(work,), daemon=True)
     thread.start()
-    thread.join(limit_s)
-    if not ended:
-        raise Unreachable(f"no whole answer within {limit_s:g} s")
-    if ended[0] is not None:
-        raise ended[0]
+    thread.join(timeout_s)
+    if not results:
+        raise Unreachable(f"no complete response within {timeout_s:g} s")
+    if results[0] is not None:
+        raise results[0]

@@ -8,7 +8,7 @@ from ftops.clock import Clock
 from ftops.errors import RunError, WaitedTooLong
 from ftops.exports.exporter import Exporter, NullExporter
 from ftops.ledger.ledger import Ledger
-from ftops.notifications.notice import Mute, Notifier
+from ftops.notifications.notification import Notifier, NullNotifier
 from ftops.providers.provider import Provider
 from ftops.records import Json, ProviderSettings, Run, Stage
 from ftops.run_folder import get_run_folder as get_run_folder
@@ -34,7 +34,7 @@ class RunContext:
     clock: Clock
     home: Path
     observer: Observer
-    notifier: Notifier = field(default_factory=Mute)
+    notifier: Notifier = field(default_factory=NullNotifier)
     exporter: Exporter = field(default_factory=NullExporter)
     tokens: TokenCounter = field(default_factory=TokenCounter)
     open_provider: Callable[[ProviderSettings], Provider] = field(default=_refuse_other_providers)

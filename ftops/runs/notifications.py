@@ -14,7 +14,7 @@ from ftops import crashpoints
 from ftops.errors import JobStalled, NotifyFailed
 from ftops.http.request_log import in_run_scope
 from ftops.ledger.ledger import Intent, RemoteCall
-from ftops.notifications.notice import CommandTarget, Notice, Target, WebhookTarget
+from ftops.notifications.notification import CommandTarget, Notification, Target, WebhookTarget
 from ftops.records import Json, Run, RunStatus, Stage
 from ftops.runs.context import RunContext
 from ftops.runs.export import create_pending_exports, export_pending, has_pending_exports
@@ -89,7 +89,7 @@ def has_pending(run: Run, context: RunContext) -> bool:
 def warn_of_unusable_targets(run: Run, context: RunContext) -> None:
     """Say at once, not hours later, who could not be told as things are."""
     for target in _list_targets(run).values():
-        if trouble := context.notifier.find_trouble(target):
+        if trouble := context.notifier.check(target):
             context.observer.on_note(trouble)
 
 
@@ -99,7 +99,7 @@ def _create_notifications(
     """A notice for each way by which the job file wants to be told of such an outcome."""
     if outcome not in JobSpec.from_json(run.spec).notify.on:
         return
-    notice_id = f"msg_{uuid.uuid4().hex}"
+    notification_id = f"msg_{uuid.uuid4().hex}"
     told: dict[str, Json] = {
         "outcome": outcome,
         "run_id": run.id,
@@ -109,11 +109,11 @@ def _create_notifications(
         "model": run.model,
         "job_id": run.job_id,
         "fine_tuned_model": run.fine_tuned_model,
-        "began_at": run.created_at.isoformat(timespec="seconds"),
+        "started_at": run.created_at.isoformat(timespec="seconds"),
     }
     for via in _list_targets(run):
         request: dict[str, Json] = {
-            "id": notice_id,
+            "id": notification_id,
             "via": via,
             "outcome": outcome,
             "type": type,
@@ -129,21 +129,21 @@ def _send(run: Run, context: RunContext, call: RemoteCall) -> None:
     if target is None:
         context.ledger.record_failed(call, "the job file does not name it any more")
         return
-    notice = _read_notification(call)
+    notification = _read_notification(call)
     crashpoints.reach("notify.before_call")
     try:
-        context.notifier.deliver(notice, target, context.observer.on_note)
+        context.notifier.notify(notification, target, context.observer.on_note)
     except NotifyFailed as error:
         context.ledger.record_failed(call, error.message)
         context.observer.on_note(error.message)
         return
     crashpoints.reach("notify.after_call")
-    context.ledger.record_done(call, notice.id)
+    context.ledger.record_done(call, notification.id)
 
 
-def _read_notification(call: RemoteCall) -> Notice:
+def _read_notification(call: RemoteCall) -> Notification:
     data = call.request.get("data")
-    return Notice(
+    return Notification(
         id=get_value(call.request, "id", str),
         type=get_value(call.request, "type", str),
         outcome=get_value(call.request, "outcome", str),

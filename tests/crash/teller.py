@@ -18,7 +18,7 @@ from ftops.ledger.ledger import Ledger
 
 # The HTTP client is loaded only when somebody is told: here, where it is loaded once for all.
 from ftops.notifications import webhook
-from ftops.notifications.delivery import Delivery
+from ftops.notifications.notifier import DefaultNotifier
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
 from tests.fakes import FakeClock
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     environ = {"PATH": os.environ["PATH"], "HOOK": SECRET}
     request_log = RequestLog(home / "requests.jsonl", clock, lambda _text: None)
     ledger = Ledger(home / "ledger.db", clock)
-    notifier = Delivery(environ, clock, request_log)
+    notifier = DefaultNotifier(environ, clock, request_log)
     context = RunContext(ledger, provider, clock, home, Recorder(), notifier)
     wish = {
         "command": ["sh", "-c", TELL],

@@ -1,10 +1,10 @@
-"""A receiver for each test, and a notice to send it."""
+"""A receiver for each test, and a notification to send to it."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from ftops.notifications.notice import Notice
+from ftops.notifications.notification import Notification
 from tests.notifications.receiver import Receiver, receiving
 
 
@@ -15,8 +15,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def notice() -> Notice:
-    return Notice(
+def notification() -> Notification:
+    return Notification(
         id="msg_0123",
         type="run.failed",
         outcome="failure",

@@ -1,4 +1,4 @@
-"""Somebody who takes webhooks on this machine, and answers as he is told."""
+"""A receiver of webhooks on this machine, with the responses that a test sets."""
 
 import json
 import threading

@@ -1,6 +1,9 @@
-"""Webhooks over real HTTP: signed, repeated while that may help, never led elsewhere."""
+"""Webhooks over real HTTP: signed, retried, never redirected."""
 
+import base64
 import dataclasses
+import hashlib
+import hmac
 import json
 import socket
 import threading
@@ -10,33 +13,24 @@ import pytest
 
 from ftops.errors import NotifyFailed
 from ftops.http.request_log import RequestLog, RequestLogEntry, RequestLogReader, run_scope
-from ftops.notifications.notice import Notice, WebhookTarget
-from ftops.notifications.signature import sign
-from ftops.notifications.webhook import RETRIES, post_webhook
+from ftops.notifications.notification import Notification, WebhookTarget
+from ftops.notifications.webhook import RETRIES, WebhookSender, find_key, sign
 from tests.fakes import FakeClock
 from tests.notifications.receiver import KEY, SECRET, Receiver
 
 
 class Sender:
-    """Sends notices to an address, with a clock and a request log of its own."""
+    """Sends notifications to an address, with a clock and a request log of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
         self.path = folder / "requests.jsonl"
         self.request_log = RequestLog(self.path, self.clock, lambda _text: None)
-        self.said: list[str] = []
+        self.notes: list[str] = []
 
-    def send(self, notice: Notice, url: str, *, limit_s: float = 10.0) -> None:
-        post_webhook(
-            notice,
-            WebhookTarget(url, "HOOK"),
-            KEY,
-            secret=SECRET,
-            clock=self.clock,
-            request_log=self.request_log,
-            say=self.said.append,
-            limit_s=limit_s,
-        )
+    def send(self, notification: Notification, url: str, *, timeout_s: float = 10.0) -> None:
+        sender = WebhookSender(self.clock, self.request_log, self.notes.append, timeout_s)
+        sender.send(notification, WebhookTarget(url, "HOOK"), SECRET)
 
     def requests(self) -> list[RequestLogEntry]:
         return RequestLogReader(self.path).read_new()
@@ -47,10 +41,10 @@ def sender(tmp_path: Path) -> Sender:
     return Sender(tmp_path)
 
 
-def test_a_notice_arrives_once_signed_and_without_the_provider_s_words(
-    sender: Sender, receiver: Receiver, notice: Notice
+def test_a_notification_arrives_once_signed_and_without_the_provider_s_words(
+    sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    sender.send(notice, receiver.url)
+    sender.send(notification, receiver.url)
     (taken,) = receiver.taken
     assert taken.document == {
         "type": "run.failed",
@@ -62,19 +56,19 @@ def test_a_notice_arrives_once_signed_and_without_the_provider_s_words(
     expected = sign(KEY, "msg_0123", int(sender.clock.now().timestamp()), taken.body)
     assert {name: taken.headers[name] for name in expected} == expected
     assert "authorization" not in taken.headers
-    assert sender.said == []
+    assert sender.notes == []
 
 
 def test_what_passes_by_itself_is_tried_again_with_the_same_id_and_signed_anew(
-    sender: Sender, receiver: Receiver, notice: Notice
+    sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
     receiver.answers = [(500, {}), (429, {"retry-after": "7"}), (503, {}), (408, {}), (200, {})]
-    sender.send(notice, receiver.url)
+    sender.send(notification, receiver.url)
     assert len(receiver.taken) == 5
     assert {one.headers["webhook-id"] for one in receiver.taken} == {"msg_0123"}
-    assert {one.body for one in receiver.taken} == {notice.render_body()}
-    assert [text.partition(" has ")[2] for text in sender.said] == [
-        "not taken the notice yet; trying again for a minute"
+    assert {one.body for one in receiver.taken} == {notification.render_body()}
+    assert [text.partition(" has ")[2] for text in sender.notes] == [
+        "not accepted the notification; retrying for a minute"
     ]
     times = [int(one.headers["webhook-timestamp"]) for one in receiver.taken]
     assert times[2] - times[1] >= 7
@@ -83,11 +77,11 @@ def test_what_passes_by_itself_is_tried_again_with_the_same_id_and_signed_anew(
 
 
 def test_every_attempt_is_in_the_request_log_without_the_secret(
-    sender: Sender, receiver: Receiver, notice: Notice
+    sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
     receiver.answers = [(500, {"x-request-id": SECRET})]
     with run_scope("run-1"):
-        sender.send(notice, receiver.url)
+        sender.send(notification, receiver.url)
     found = [(one.status, one.attempt, one.path, one.run_id) for one in sender.requests()]
     assert found == [(500, 1, "/***", "run-1"), (204, 2, "/***", "run-1")]
     assert SECRET not in sender.path.read_text()
@@ -95,69 +89,69 @@ def test_every_attempt_is_in_the_request_log_without_the_secret(
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "told"),
+    ("status", "headers", "message"),
     [
-        (410, {}, "wants no more notices"),
-        (401, {}, "answers HTTP 401"),
+        (410, {}, "accepts no more notifications"),
+        (401, {}, "responds with HTTP 401"),
         (302, {"location": "http://127.0.0.1:1/elsewhere"}, "redirects to http://127.0.0.1:1 "),
         (307, {"location": "/again"}, "no redirect is followed"),
-        (304, {}, "answers HTTP 304"),
+        (304, {}, "responds with HTTP 304"),
     ],
 )
-def test_a_refusal_is_final_and_leads_nowhere(
+def test_a_refusal_is_final_and_no_redirect_is_followed(
     sender: Sender,
     receiver: Receiver,
-    notice: Notice,
+    notification: Notification,
     status: int,
     headers: dict[str, str],
-    told: str,
+    message: str,
 ) -> None:
     receiver.answers = [(status, headers)]
-    with pytest.raises(NotifyFailed, match=told) as caught:
-        sender.send(notice, receiver.url)
+    with pytest.raises(NotifyFailed, match=message) as caught:
+        sender.send(notification, receiver.url)
     assert len(receiver.taken) == 1
     assert "/hooks/ftops" not in caught.value.message
 
 
 def test_a_receiver_that_is_down_is_given_up_within_the_bound(
-    sender: Sender, receiver: Receiver, notice: Notice
+    sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
     receiver.answers = [(500, {})] * 50
     with pytest.raises(NotifyFailed, match=r"HTTP 500 .tried 6 times"):
-        sender.send(notice, receiver.url)
+        sender.send(notification, receiver.url)
     assert len(receiver.taken) == RETRIES.attempts
     assert sum(sender.clock.slept_s) <= RETRIES.deadline_s
 
 
 def test_a_pause_that_is_too_long_is_not_waited_for(
-    sender: Sender, receiver: Receiver, notice: Notice
+    sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
     receiver.answers = [(429, {"retry-after": "86400"})]
     with pytest.raises(NotifyFailed, match="HTTP 429"):
-        sender.send(notice, receiver.url)
+        sender.send(notification, receiver.url)
     assert sender.clock.slept_s == []
 
 
-def test_an_address_at_which_nobody_listens_is_tried_again_then_given_up(
-    sender: Sender, notice: Notice
+def test_an_address_without_a_listener_is_tried_again_then_given_up(
+    sender: Sender, notification: Notification
 ) -> None:
     with socket.socket() as plug:
         plug.bind(("127.0.0.1", 0))
         port = plug.getsockname()[1]
     with pytest.raises(NotifyFailed, match=f"http://127.0.0.1:{port}: .* .tried 6 times"):
-        sender.send(notice, f"http://127.0.0.1:{port}/x")
+        sender.send(notification, f"http://127.0.0.1:{port}/x")
 
 
 def test_a_receiver_that_never_answers_costs_a_bounded_time(
-    sender: Sender, receiver: Receiver, notice: Notice
+    sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
     receiver.answers = [None]
-    sender.send(notice, receiver.url, limit_s=0.3)
+    sender.send(notification, receiver.url, timeout_s=0.3)
     assert len(receiver.taken) == 2
 
 
 def test_an_answer_that_comes_byte_by_byte_costs_a_bounded_time(
-    sender: Sender, notice: Notice
+    sender: Sender, notification: Notification
 ) -> None:
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -175,34 +169,79 @@ def test_an_answer_that_comes_byte_by_byte_costs_a_bounded_time(
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        with pytest.raises(NotifyFailed, match="no whole answer within"):
-            sender.send(notice, f"http://127.0.0.1:{server.getsockname()[1]}/x", limit_s=0.1)
+        with pytest.raises(NotifyFailed, match="no complete response within"):
+            sender.send(
+                notification, f"http://127.0.0.1:{server.getsockname()[1]}/x", timeout_s=0.1
+            )
         done.set()
         with socket.create_connection(server.getsockname()):
             thread.join(5)
 
 
-def test_an_endless_body_is_not_read(sender: Sender, receiver: Receiver, notice: Notice) -> None:
+def test_an_endless_body_is_not_read(
+    sender: Sender, receiver: Receiver, notification: Notification
+) -> None:
     receiver.answers = [(200, {"content-length": "999999999999"})]
-    sender.send(notice, receiver.url)
+    sender.send(notification, receiver.url)
     assert len(receiver.taken) == 1
 
 
 @pytest.mark.parametrize("url", ["https://[/", "https://a\x00b/", "http://127.0.0.1:99999/"])
-def test_an_address_that_is_none_is_told(sender: Sender, notice: Notice, url: str) -> None:
+def test_an_invalid_address_is_reported(
+    sender: Sender, notification: Notification, url: str
+) -> None:
     with pytest.raises(NotifyFailed, match=r"notify\.webhook_url"):
-        sender.send(notice, url)
+        sender.send(notification, url)
 
 
-def test_the_body_of_a_notice_is_always_the_same(notice: Notice) -> None:
-    assert json.loads(notice.render_body()) == notice.to_json()
-    assert dataclasses.replace(notice, error=None).render_body() == notice.render_body()
+def test_the_body_of_a_notification_is_always_the_same(notification: Notification) -> None:
+    assert json.loads(notification.render_body()) == notification.to_json()
+    assert dataclasses.replace(notification, error=None).render_body() == notification.render_body()
 
 
 def test_a_proxy_that_is_none_is_named(
-    sender: Sender, notice: Notice, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, notification: Notification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
     with pytest.raises(NotifyFailed, match="ALL_PROXY is wrong"):
-        sender.send(notice, "https://hooks.invalid/path")
+        sender.send(notification, "https://hooks.invalid/path")
     assert sender.requests() == []
+
+
+def test_the_signature_is_the_hmac_of_id_time_and_body() -> None:
+    headers = sign(KEY, "msg_1", 1_674_087_231, b'{"a":1}')
+    expected = hmac.new(KEY, b'msg_1.1674087231.{"a":1}', hashlib.sha256).digest()
+    assert headers == {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": "1674087231",
+        "webhook-signature": f"v1,{base64.b64encode(expected).decode()}",
+    }
+
+
+def test_a_signature_that_was_made_elsewhere_is_the_same() -> None:
+    """Made by `openssl dgst -sha256 -mac HMAC` over the same key and text."""
+    assert sign(KEY, "msg_1", 1, b"{}")["webhook-signature"] == (
+        "v1,Fj1xD533GHFGumBeEr9dgQ19EkM44LsDoFaDBQihN4A="
+    )
+
+
+@pytest.mark.parametrize("secret", [SECRET, SECRET.rstrip("=")])
+def test_the_key_stands_in_base64_behind_the_prefix(secret: str) -> None:
+    assert find_key(secret) == KEY
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "whsec_",
+        SECRET.removeprefix("whsec_"),
+        "whsec_" + base64.b64encode(b"x" * 23).decode(),
+        "whsec_" + base64.b64encode(b"x" * 65).decode(),
+        "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY!",
+        "whsec_ключ" * 8,
+        SECRET + "A",
+    ],
+)
+def test_what_is_no_secret_of_that_form_is_none(secret: str) -> None:
+    assert find_key(secret) is None

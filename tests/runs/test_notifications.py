@@ -10,7 +10,7 @@ import pytest
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed, RunError
 from ftops.ledger.ledger import Ledger
-from ftops.notifications.notice import CommandTarget, Notice, Say, Target, WebhookTarget
+from ftops.notifications.notification import CommandTarget, Notification, Target, WebhookTarget
 from ftops.records import JobError, Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.lock import hold_run
@@ -32,21 +32,23 @@ class Died(BaseException):
 class Messenger:
     """Remembers what it was to deliver; `acts` happen first, one a delivery."""
 
-    told: list[tuple[Notice, Target]] = field(default_factory=list)
+    told: list[tuple[Notification, Target]] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
     trouble: str | None = None
 
-    def find_trouble(self, target: Target) -> str | None:
+    def check(self, target: Target) -> str | None:
         return self.trouble
 
-    def deliver(self, notice: Notice, target: Target, say: Say) -> None:
+    def notify(
+        self, notification: Notification, target: Target, on_note: Callable[[str], None]
+    ) -> None:
         if self.acts:
             self.acts.pop(0)()
-        self.told.append((notice, target))
+        self.told.append((notification, target))
 
     @property
     def types(self) -> list[str]:
-        return [notice.type for notice, _ in self.told]
+        return [notification.type for notification, _ in self.told]
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_a_success_is_told_once_each_way_with_what_names_the_run(
         "model": "ada",
         "job_id": "ftjob-1",
         "fine_tuned_model": run.fine_tuned_model,
-        "began_at": run.created_at.isoformat(timespec="seconds"),
+        "started_at": run.created_at.isoformat(timespec="seconds"),
     }
     assert run.fine_tuned_model
     assert calls(bench, run) == [("done", first.id), ("done", first.id)]
@@ -136,7 +138,7 @@ def test_a_failure_and_that_of_a_second_try_are_two_notices(
         with pytest.raises(JobFailed):
             run_job(context, job, retry=retry)
     assert messenger.types == ["run.failed", "run.failed"]
-    first, second = (notice for notice, _ in messenger.told)
+    first, second = (notification for notification, _ in messenger.told)
     assert first.id != second.id
     assert first.error == "ftjob-1 failed: server_error: Sorry."
     assert "Sorry" not in str(first.to_json())
@@ -163,10 +165,10 @@ def test_a_stall_is_told_once_until_there_is_news(
         with pytest.raises(JobStalled):
             run_job(context, job)
         assert messenger.types == ["run.stalled"] * 2
-    notice, _ = messenger.told[0]
-    assert notice.data["status"] == "running"
-    assert notice.error is not None
-    assert "told nothing new" in notice.error
+    notification, _ = messenger.told[0]
+    assert notification.data["status"] == "running"
+    assert notification.error is not None
+    assert "told nothing new" in notification.error
 
 
 def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(
@@ -181,9 +183,9 @@ def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(
     assert (run.status, call.state) == (RunStatus.SUCCEEDED, "intent")
     run_job(context, job)
     run_job(context, job)
-    (notice, _) = messenger.told[0]
-    assert (len(messenger.told), notice.id) == (1, call.request["id"])
-    assert calls(bench, run) == [("done", notice.id)]
+    (notification, _) = messenger.told[0]
+    assert (len(messenger.told), notification.id) == (1, call.request["id"])
+    assert calls(bench, run) == [("done", notification.id)]
 
 
 def test_of_a_failed_run_the_same_command_tells_what_is_left_and_why_it_ends(
@@ -328,6 +330,6 @@ def begin(bench: Bench, context: RunContext) -> tuple[Run, RunContext]:
 def test_a_context_that_sends_no_notices_says_so(bench: Bench) -> None:
     run = bench.run(bench.write_job(notify=HOOK))
     assert run.status is RunStatus.SUCCEEDED
-    assert "nobody is told anything here" in bench.seen.notes
+    assert "no notifications are sent here" in bench.seen.notes
     assert isinstance(bench.clock, FakeClock)
     assert Path(run.job_file).is_file()
