@@ -18,9 +18,8 @@ import orjson
 
 from ftops.clock import SystemClock
 from ftops.evaluation.result import CandidateKind
-from ftops.evaluation.scoring import Candidate, evaluate
+from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate
 from ftops.ledger.ledger import Ledger
-from ftops.metrics.making import choose_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
 from ftops.reports.report.contents import Contents, compose
@@ -66,7 +65,7 @@ def _fill(folder: Path, number: int) -> None:
     candidates = [
         Candidate(kind.value, kind, _answer(7 - place)) for place, kind in enumerate(kinds)
     ]
-    evaluation = evaluate("test.jsonl", candidates, choose_metrics(candidates[0].answers))
+    evaluation = evaluate("test.jsonl", candidates, choose_default_metrics(candidates[0].answers))
     (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
     for one, slug in zip(candidates, ("tuned", "base", "nearest-neighbour"), strict=True):
         kept = [

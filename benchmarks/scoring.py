@@ -14,10 +14,10 @@ import numpy as np
 
 from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.scoring import Candidate, evaluate
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.making import make_metrics
+from ftops.metrics.bootstrap import DRAWS
+from ftops.metrics.metric import create_metrics
 from ftops.metrics.prediction import Prediction
-from ftops.metrics.resampling import DRAWS
+from ftops.metrics.registry import MetricChoice
 
 TARGET_S = 5.0
 _ROUNDS = 3  # the best of them counts: machines are shared
@@ -88,7 +88,7 @@ def _measure(first: list[Prediction], second: list[Prediction], names: Sequence[
             Candidate("tuned", CandidateKind.TUNED, first),
             Candidate("base", CandidateKind.BASE, second),
         ],
-        make_metrics([MetricChoice(name) for name in names]),
+        create_metrics([MetricChoice(name) for name in names]),
     )
     return time.perf_counter() - started
 

@@ -4,6 +4,7 @@ job.schema.json        JSON Schema of the job file
 docs/job-file.md       the job file's fields
 docs/cli.md            every command with its options
 ftops/cli/help.txt     the same, as `ftops COMMAND --help` prints it
+docs/metrics.md        the part between the `generated` marks: the table of metrics
 docs/data-checks.md    every check of data
 docs/data-fixes.md     every fix of data
 docs/data-formats.md   the layouts of rows that are read
@@ -23,6 +24,7 @@ from ftops.cli.reference import render_transcript
 from ftops.data.checks.registry import render_catalogue
 from ftops.data.fixes.registry import render_fixes
 from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
+from ftops.metrics.registry import render_table as render_metric_table
 from ftops.reports.training_findings.catalogue import render_catalogue as render_findings
 from ftops.runs.states import render_states
 from ftops.spec.schema import render_reference as render_fields
@@ -44,6 +46,11 @@ def _renew(name: str, part: str, content: str) -> str:
 def render_architecture() -> str:
     """The architecture page with its generated part renewed."""
     return _renew("docs/architecture.md", "states", render_states())
+
+
+def render_metrics() -> str:
+    """The page about metrics with the table of the registry."""
+    return _renew("docs/metrics.md", "metrics", render_metric_table())
 
 
 def render_reliability() -> str:
@@ -176,6 +183,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/job-file.md": render_job_file,
     "docs/cli.md": render_cli,
     "ftops/cli/help.txt": render_transcript,
+    "docs/metrics.md": render_metrics,
     "docs/data-checks.md": render_data_checks,
     "docs/data-fixes.md": render_data_fixes,
     "docs/data-formats.md": render_data_formats,

@@ -13,13 +13,13 @@ from ftops.cli.format import WIDTH, cell, heading, indent, make_table, render_se
 from ftops.cli.output import clean, hang
 from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResult
 from ftops.evaluation.text import (
+    describe_comparison,
+    describe_outcome,
+    describe_requirement,
+    describe_savings,
     find_remarks,
-    say_comparison,
-    say_outcome,
-    say_requirement,
-    say_savings,
-    show_figure,
-    show_value,
+    format_result,
+    format_value,
 )
 from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict
@@ -78,7 +78,9 @@ def _cells(one: CandidateScore, metrics: Sequence[str], extra: Sequence[str]) ->
         if figure is None:
             yield cell("–")
         else:
-            yield cell(show_figure(figure) if number == 0 else show_value(figure.value))
+            yield cell(
+                format_result(figure) if number == 0 else format_value(figure.value, figure.unit)
+            )
     spent = one.requests
     for name in extra:
         if spent is None:
@@ -96,15 +98,15 @@ def _cells(one: CandidateScore, metrics: Sequence[str], extra: Sequence[str]) ->
 
 def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
     """Who is better than whom, and how sure that is."""
-    outcome = say_outcome(evaluation)
+    outcome = describe_outcome(evaluation)
     if outcome:
         yield ""
         yield indent(cell(_wrap(outcome), "bold"))
     for one in evaluation.comparisons:
         style = _VERDICT_STYLES.get(one.verdict, "yellow")
-        yield _say(Text("• ", style), say_comparison(one))
+        yield _say(Text("• ", style), describe_comparison(one))
     for saved in evaluation.savings:
-        for sentence in say_savings(saved):
+        for sentence in describe_savings(saved):
             yield _say(Text("• "), sentence)
 
 
@@ -114,7 +116,7 @@ def _render_gate(requirements: Sequence[RequirementResult]) -> Iterator[Renderab
     yield heading("Required")
     for one in requirements:
         mark = Text("✓ ", "green") if one.met else Text("✗ ", "bold red")
-        yield _say(mark, say_requirement(one))
+        yield _say(mark, describe_requirement(one))
 
 
 def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:

@@ -23,6 +23,7 @@ from ftops.cli.output import Output, confirm
 from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
 from ftops.errors import NotFound
+from ftops.evaluation.text import format_result
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
 from ftops.records import Json, Model, ProviderSettings
@@ -240,19 +241,7 @@ def describe_headline(headline: PrimaryMetric | None) -> str:
     """The metric with its interval: accuracy 94.4% (90.0-97.2)."""
     if headline is None:
         return ""
-    return f"{headline.metric} {describe_figure(headline)}"
-
-
-def describe_figure(headline: PrimaryMetric) -> str:
-    """A share as a percentage; other figures as they are."""
-    figure = headline.figure
-    bounds = [bound for bound in (figure.low, figure.high) if bound is not None]
-    is_share = all(0 <= value <= 1 for value in (figure.value, *bounds))
-    value = f"{figure.value:.1%}" if is_share else f"{figure.value:.3g}"
-    if len(bounds) < 2:
-        return value
-    shown = [f"{100 * bound:.1f}" if is_share else f"{bound:.3g}" for bound in bounds]
-    return f"{value} ({'-'.join(shown)})"
+    return f"{headline.metric} {format_result(headline.figure)}"
 
 
 def describe_cost(cost: TrainingCost | None) -> str:

@@ -12,7 +12,7 @@ from ftops.inference.budget import CostEstimate, find_prices, format_usd
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.measures import JudgeMetric
+from ftops.spec.metrics import JudgeMetric
 
 # What prompts to a model take at most, as far as they are still to be asked.
 Foresee = Callable[[Provider, str, Sequence[Prompt], Sampling], CostEstimate]
@@ -53,7 +53,7 @@ def foresee_all(
 
 def list_judges(spec: EvaluateSpec) -> list[JudgeMetric]:
     """The judges that the section names, in their order."""
-    found = [one.settings for one in spec.measures if one.word == NAME]
+    found = [one.settings for one in spec.metric_entries if one.word == NAME]
     return [one for one in found if isinstance(one, JudgeMetric)]
 
 

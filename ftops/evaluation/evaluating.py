@@ -37,7 +37,7 @@ from ftops.metrics.prediction import Prediction, Problem
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, RowFormat
 from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.measures import JudgeMetric
+from ftops.spec.metrics import JudgeMetric
 
 # What ends one candidate, and not the evaluation; anything else may be gone with the next try.
 _GONE = (AuthFailed, PermissionRefused, NotFound, Rejected)

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from ftops.inference.budget import CostEstimate
 from ftops.metrics.prediction import Problem
+from ftops.metrics.registry import METRICS
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
 
-_OF_CHANCES = frozenset({"auroc", "auprc", "brier", "calibration_error"})
 _CHANCES = 5  # the most that OpenAI tells of a completion
 
 
@@ -65,7 +65,10 @@ def make_sampling(spec: EvaluateSpec, longest: int, stop: tuple[str, ...]) -> Sa
 
     Not every model tells chances, so they are not asked for otherwise.
     """
-    wanted = any(entry.word in _OF_CHANCES for entry in spec.measures)
+    wanted = any(
+        entry.word in METRICS and METRICS[entry.word].needs_probabilities
+        for entry in spec.metric_entries
+    )
     return Sampling(
         max_tokens=longest, temperature=0.0, stop=stop, logprobs=_CHANCES if wanted else None
     )

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.evaluation.ways import say
+from ftops.metrics.metric import MetricSample
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.samples import Sample
+from ftops.metrics.result import Unit
 from ftops.records import Message, Prompt, Sampling, render_refused
-from ftops.spec.measures import JudgeMetric
+from ftops.spec.metrics import JudgeMetric
 
 NAME = "judge"
 JUDGED = Sampling(max_tokens=16, temperature=0.0)
@@ -67,11 +68,12 @@ class JudgeScores:
 
     judged: Judged
     name: str = NAME
+    unit: Unit = Unit.SHARE
 
-    def measure(self, answers: Sequence[Prediction]) -> Sample:
+    def measure(self, answers: Sequence[Prediction]) -> MetricSample:
         """The mean score; rows without a verdict are left out, and told in the notes."""
         scores = [self.judged.scores.get((one.line, one.predicted)) for one in answers]
-        return Sample.of_scores(scores)
+        return MetricSample.of_scores(scores)
 
 
 def judge_pairs(

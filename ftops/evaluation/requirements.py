@@ -7,16 +7,16 @@ from pathlib import Path
 from ftops.errors import RequirementMissed
 from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResult
 from ftops.evaluation.storage import read_evaluation
-from ftops.evaluation.text import say_requirement
+from ftops.evaluation.text import describe_requirement
 from ftops.metrics.requirement import DIGITS, OPERATORS, REQUEST_METRICS, Requirement, make_slug
-from ftops.metrics.result import Comparison
+from ftops.metrics.result import Comparison, Unit
 from ftops.records import Run, RunStatus
 from ftops.run_folder import get_run_folder
 
 
 def raise_if_missed(evaluation: Evaluation) -> None:
     """RequirementMissed, which names each of them, when any is not met."""
-    missed = [say_requirement(one) for one in evaluation.requirements if not one.met]
+    missed = [describe_requirement(one) for one in evaluation.requirements if not one.met]
     if missed:
         total = len(evaluation.requirements)
         word = "requirement is" if total == 1 else "requirements are"
@@ -57,8 +57,9 @@ def _check(
     value = find_value(tuned, wanted.name)
     if value is None:
         return RequirementResult(wanted.text, None, False, _missing(tuned, wanted.name))
+    unit = _get_unit(tuned, wanted.name)
     if wanted.over is None:
-        return _settle(wanted, value, "")
+        return _settle(wanted, value, unit, "")
     other = find_candidate(wanted.over, others)
     if other is None:
         named = ", ".join(make_slug(one.name) for one in others) or "none"
@@ -68,12 +69,18 @@ def _check(
     if theirs is None:
         return RequirementResult(wanted.text, None, False, _missing(other, wanted.name))
     reason = _explain(wanted.name, tuned.name, other.name, comparisons)
-    return _settle(wanted, value - theirs, reason)
+    return _settle(wanted, value - theirs, unit, reason)
 
 
-def _settle(wanted: Requirement, value: float, reason: str) -> RequirementResult:
+def _settle(wanted: Requirement, value: float, unit: Unit, reason: str) -> RequirementResult:
     compared = OPERATORS[wanted.comparison](round(value, DIGITS), round(wanted.bound, DIGITS))
-    return RequirementResult(wanted.text, value, compared, reason)
+    return RequirementResult(wanted.text, value, compared, reason, unit)
+
+
+def _get_unit(score: CandidateScore, name: str) -> Unit:
+    """The unit of a metric of the candidate, or of a figure of its requests."""
+    result = score.metrics.get(name)
+    return result.unit if result is not None else REQUEST_METRICS[name]
 
 
 def find_value(score: CandidateScore, name: str) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ftops.errors import LedgerError
-from ftops.metrics.result import ClassResult, Comparison, Confusion, MetricResult
+from ftops.metrics.result import ClassResult, Comparison, Confusion, MetricResult, Unit
 from ftops.records import Json
 
 VERSION = 1
@@ -33,6 +33,9 @@ class CandidateKind(StrEnum):
     NEAREST = "nearest neighbour"  # the answer of the most similar training row
     NAIVE_BAYES = "naive Bayes"
     MAJORITY = "majority"  # the most frequent answer of the training rows
+
+
+FREE_KINDS = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class RequirementResult:
     value: float | None
     met: bool
     reason: str = ""
+    unit: Unit = Unit.SCORE
 
 
 @dataclass(frozen=True, slots=True)

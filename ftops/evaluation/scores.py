@@ -9,15 +9,14 @@ from ftops.evaluation.candidates import Field
 from ftops.evaluation.evaluating import Interviews
 from ftops.evaluation.judging import NAME as JUDGE
 from ftops.evaluation.result import Evaluation
-from ftops.evaluation.scoring import Candidate, evaluate
-from ftops.metrics.choices import KNOWN, MetricChoice
-from ftops.metrics.functions import FunctionMetric
-from ftops.metrics.making import choose_metrics, make_metrics
-from ftops.metrics.metric import Metric
+from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate
+from ftops.metrics.metric import Metric, create_metrics
 from ftops.metrics.prediction import Prediction
+from ftops.metrics.python_function import FunctionMetric
+from ftops.metrics.registry import METRICS, MetricChoice
 from ftops.metrics.requirement import Requirement, parse_requirement
 from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.section import Entry
+from ftops.spec.metrics import to_choice
 
 
 def score_interviews(
@@ -68,9 +67,9 @@ def make_named_metrics(spec: EvaluateSpec, folder: Path, *, run_code: bool) -> l
     SpecError or ScoringError for what cannot be measured: call it before a model is asked. The
     user's functions are looked up in their source; with `run_code` their files are loaded too.
     """
-    named = [one for one in spec.measures if one.word != JUDGE]
+    named = [one for one in spec.metric_entries if one.word != JUDGE]
     try:
-        metrics = make_metrics([to_choice(one) for one in named], folder=folder)
+        metrics = create_metrics([to_choice(one) for one in named], folder=folder)
     except ValueError as error:
         raise SpecError(f"evaluate.metrics: {error}") from error
     for metric in metrics:
@@ -90,22 +89,16 @@ def find_metrics(
 
     What is required is measured, too.
     """
-    measures = spec.measures
+    measures = spec.metric_entries
     found = list(named)
     places = [place for place, one in enumerate(measures) if one.word == JUDGE]
     for place, judge in zip(places, judges, strict=False):
         found.insert(place, judge)
     if not measures:
-        found = choose_metrics(answers)
+        found = choose_default_metrics(answers)
     names = {one.name for one in found}
-    lacking = [one.metric for one in wanted if one.metric in KNOWN and one.metric not in names]
+    lacking = [one.metric for one in wanted if one.metric in METRICS and one.metric not in names]
     for name in dict.fromkeys(lacking):
-        if not any(one.needed for one in KNOWN[name]):
-            found += make_metrics([MetricChoice(name)])
+        if not METRICS[name].needs_settings:
+            found += create_metrics([MetricChoice(name)])
     return found
-
-
-def to_choice(entry: Entry) -> MetricChoice:
-    """The metric as the scores know it."""
-    said = entry.settings.model_dump(exclude_none=True) if entry.settings else {}
-    return MetricChoice(entry.word, said)

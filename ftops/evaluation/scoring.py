@@ -1,5 +1,6 @@
 """From the answers of all candidates to one evaluation."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,14 +18,20 @@ from ftops.evaluation.notes import (
 from ftops.evaluation.requirements import check_requirements, find_candidate
 from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, SkippedCandidate
 from ftops.evaluation.usage import Prices, find_savings, measure_requests
-from ftops.metrics.classification import Cells, count_classes, count_confusion, count_problems
-from ftops.metrics.comparison import Side, check_rows, compare_sides, judge
-from ftops.metrics.metric import Metric
+from ftops.metrics.bootstrap import interval_of, resample
+from ftops.metrics.classification import (
+    count_classes,
+    count_confusion,
+    find_labels,
+    place_in_matrix,
+)
+from ftops.metrics.comparison import ComparisonSide, compare, decide_verdicts
+from ftops.metrics.metric import Floats, Metric, MetricSample, create_metrics
+from ftops.metrics.optional_imports import is_installed
 from ftops.metrics.prediction import Prediction, Problem
+from ftops.metrics.registry import MetricChoice
 from ftops.metrics.requirement import Requirement
-from ftops.metrics.resampling import interval_of, resample
 from ftops.metrics.result import Comparison, MetricResult
-from ftops.metrics.samples import Floats, Sample
 from ftops.records import render_refused
 
 SEED = 42
@@ -56,7 +63,7 @@ def score_candidate(
     return _score(candidate, metrics, samples, _resample_alone(samples, seed), labels)
 
 
-def _resample_alone(samples: Sequence[Sample], seed: int) -> list[Floats]:
+def _resample_alone(samples: Sequence[MetricSample], seed: int) -> list[Floats]:
     return [resample([sample], seed=seed)[0] for sample in samples]
 
 
@@ -94,14 +101,14 @@ def evaluate(
         for one, measured in zip(ordered, samples, strict=True)
     ]
     pairs = _choose_pairs(scores, primary_metric, requirements)
-    sides: dict[tuple[str, str], Side] = {}
+    sides: dict[tuple[str, str], ComparisonSide] = {}
     for at, metric in enumerate(metrics):
         if any(metric.name == compared for _, compared in pairs):
             column = [measured[at] for measured in samples]
             drawn = resample(column, seed=seed)  # of the same rows, so that differences are paired
             for score, sample, resampled in zip(scores, column, drawn, strict=True):
-                sides[score.name, metric.name] = Side(score.name, sample, resampled)
-    comparisons = _compare(scores[0].name, pairs, sides)
+                sides[score.name, metric.name] = ComparisonSide(score.name, sample, resampled)
+    comparisons = _compare(scores[0].name, pairs, metrics, sides)
     rows = len(ordered[0].answers)
     return Evaluation(
         file=file,
@@ -130,12 +137,12 @@ def _check_names(candidates: Sequence[str], metrics: Sequence[str], primary_metr
 def _score(
     candidate: Candidate,
     metrics: Sequence[Metric],
-    samples: Sequence[Sample],
+    samples: Sequence[MetricSample],
     draws: Sequence[Floats],
     labels: Sequence[str],
 ) -> CandidateScore:
     answers = candidate.answers
-    known, cells = Cells(tuple(labels)).find(answers)
+    known, cells = place_in_matrix(answers, labels)
     confusion = count_confusion(cells, known) if known else None
     problems = count_problems(answers)
     outside = sum(line[-1] for line in confusion.counts) if confusion else 0
@@ -147,7 +154,9 @@ def _score(
             notes += [f"{metric.name}: {note}" for note in sample.notes]
         if sample.rows:
             low, high = interval_of(sample, drawn) or (None, None)
-            figures[metric.name] = MetricResult(sample.value, low, high, sample.rows)
+            figures[metric.name] = MetricResult(
+                sample.value, low, high, sample.rows, sample.unit or metric.unit
+            )
     return CandidateScore(
         name=candidate.name,
         kind=candidate.kind,
@@ -188,14 +197,36 @@ def _choose_pairs(
 def _compare(
     first: str,
     pairs: Sequence[tuple[str, str]],
-    sides: Mapping[tuple[str, str], Side],
+    metrics: Sequence[Metric],
+    sides: Mapping[tuple[str, str], ComparisonSide],
 ) -> tuple[Comparison, ...]:
-    made = [
-        compare_sides(sides[first, metric], sides[other, metric], metric)
-        for other, metric in pairs
-        if (first, metric) in sides
+    by_name = {metric.name: metric for metric in metrics}
+    pending = [
+        compare(by_name[name], sides[first, name], sides[other, name])
+        for other, name in pairs
+        if (first, name) in sides
     ]
-    return judge([one for one in made if one is not None])
+    return decide_verdicts([item for item in pending if item is not None])
+
+
+def check_rows(candidates: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
+    """ValueError if they are not predictions for the same rows in the same order."""
+    name, predictions = candidates[0]
+    rows = [(row.line, row.expected) for row in predictions]
+    for other, theirs in candidates[1:]:
+        if rows != [(row.line, row.expected) for row in theirs]:
+            raise ValueError(f"{other!r} and {name!r} did not answer the same rows")
+
+
+def count_problems(predictions: Sequence[Prediction]) -> dict[str, int]:
+    """How many predictions have each problem; an empty one is a problem unless expected."""
+    counts: Counter[str] = Counter()
+    for row in predictions:
+        if row.problem is not None:
+            counts[row.problem.value] += 1
+        elif not row.predicted.strip() and row.expected.strip():
+            counts[Problem.EMPTY.value] += 1
+    return {problem.value: counts[problem.value] for problem in Problem if counts[problem.value]}
 
 
 def _count_overlap(answers: Sequence[Prediction], lines: Collection[int] | None) -> int | None:
@@ -225,3 +256,21 @@ def _note(
             *(f"{score.name}: {note}" for score in scores for note in score.notes),
         )
     )
+
+
+def choose_default_metrics(
+    predictions: Sequence[Prediction], *, labels: Sequence[str] = ()
+) -> list[Metric]:
+    """Metrics that suit the expected answers, the primary metric first.
+
+    For classes accuracy and F1, with AUROC and calibration error where probabilities are known; for
+    texts exact match, F1 of words, and ROUGE-L if its library is installed.
+    """
+    if labels or find_labels(predictions):
+        names = ["accuracy", "f1"]
+        if any(row.probabilities for row in predictions):
+            names += ["auroc"] if is_installed("sklearn") else []
+            names.append("calibration_error")
+    else:
+        names = ["exact_match", "token_f1", *(["rouge_l"] if is_installed("rapidfuzz") else [])]
+    return create_metrics([MetricChoice(name) for name in names], labels=labels)

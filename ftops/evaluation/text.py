@@ -1,130 +1,167 @@
-"""What an evaluation found, in sentences: the same words at the terminal, in CI and in reports."""
+"""The results of an evaluation in words: the same at the terminal, in CI and in reports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ftops.evaluation.result import (
-    CandidateKind,
+    FREE_KINDS,
     CandidateScore,
     Evaluation,
     RequirementResult,
     Savings,
 )
-from ftops.metrics.result import Comparison, MetricResult, Verdict
+from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
 
-_FREE = frozenset({CandidateKind.NEAREST, CandidateKind.NAIVE_BAYES, CandidateKind.MAJORITY})
-_LEAST_P = 0.001
-
-
-def show_value(value: float) -> str:
-    """A figure for people: a share in percent, anything else as it is."""
-    return f"{value:.1%}" if 0 <= value <= 1 else f"{value:,.3g}"
+_MIN_P = 0.001
 
 
-def show_figure(figure: MetricResult) -> str:
-    """A figure with its interval: 94.4% (90.0–97.2)."""
-    if figure.low is None or figure.high is None:
-        return show_value(figure.value)
-    shares = all(0 <= one <= 1 for one in (figure.value, figure.low, figure.high))
-    if not shares:
-        return f"{figure.value:,.3g} ({figure.low:,.3g}–{figure.high:,.3g})"
-    return f"{figure.value:.1%} ({figure.low * 100:.1f}–{figure.high * 100:.1f})"
+def format_value(value: float, unit: Unit) -> str:
+    """The value as its unit is written: 94.4%, 0.934, 1,200 tokens, $0.42, 1.5 s."""
+    match unit:
+        case Unit.SHARE:
+            return f"{value:.1%}"
+        case Unit.TOKENS:
+            return f"{value:,.0f} tokens"
+        case Unit.USD:
+            return f"${value:,.4g}"
+        case Unit.SECONDS:
+            return f"{value:.3g} s"
+    return f"{value:,.3g}"
 
 
-def show_p(value: float) -> str:
-    """The probability of so large a difference by chance."""
-    return f"p < {_LEAST_P}" if value < _LEAST_P else f"p = {value:.2g}"
+def format_interval(result: MetricResult) -> str:
+    """The 95 % interval, as 90.1 to 97.0%; "" where there is none."""
+    if result.low is None or result.high is None:
+        return ""
+    return _format_bounds(result.low, result.high, result.unit, " to ")
 
 
-def say_comparison(found: Comparison) -> str:
-    """Whether the first candidate is better, by how much, and how sure that is."""
-    low, high = (found.low, found.high) if found.difference >= 0 else (-found.high, -found.low)
-    if found.span <= 1:
-        gap = f"{_points(abs(found.difference) * 100)} of {found.metric}"
-        bounds = [f"{round(bound * 100, 1) + 0.0:.1f}" for bound in (low, high)]
-    else:
-        gap = f"{abs(found.difference):,.3g} of {found.metric}"
-        bounds = [f"{bound + 0.0:,.3g}" for bound in (low, high)]
-    p_value = found.p_value if found.p_corrected is None else found.p_corrected
-    span = f"({' to '.join(bounds)}), {show_p(p_value)}, {found.test}"
-    if found.verdict is Verdict.BETTER:
-        return f"{found.first} is better than {found.second} by {gap} {span}"
-    if found.verdict is Verdict.WORSE:
-        return f"{found.first} is worse than {found.second} by {gap} {span}"
-    if found.verdict is Verdict.NO_DIFFERENCE:
-        both = f"{found.first} and {found.second}"
-        return f"no difference of {found.metric} between {both} {span}"
-    needed = f": about {found.rows_needed:,} would be needed" if found.rows_needed else ""
-    ahead = "is ahead of" if _is_ahead(found) else "is behind"
-    if not found.difference:
+def format_result(result: MetricResult) -> str:
+    """The value with its interval: 94.4% (90.0–97.2)."""
+    value = format_value(result.value, result.unit)
+    if result.low is None or result.high is None:
+        return value
+    bounds = _format_bounds(result.low, result.high, result.unit, "–")
+    return f"{value} ({bounds.removesuffix('%')})"
+
+
+def _format_bounds(low: float, high: float, unit: Unit, between: str) -> str:
+    if unit is Unit.SHARE:
+        return f"{100 * low:.1f}{between}{100 * high:.1f}%"
+    return f"{low:,.3g}{between}{high:,.3g}"
+
+
+def format_difference(value: float, unit: Unit) -> str:
+    """A difference without its sign: 3.1 points of a share, 0.02 of a score."""
+    if unit is Unit.SHARE:
+        points = f"{100 * abs(value):.1f}"
+        return "1 point" if points == "1.0" else f"{points} points"
+    return format_value(abs(value), unit)
+
+
+def format_p_value(value: float) -> str:
+    """The p-value, as p = 0.031 or p < 0.001."""
+    return f"p < {_MIN_P}" if value < _MIN_P else f"p = {value:.2g}"
+
+
+def describe_comparison(comparison: Comparison) -> str:
+    """Whether the first candidate is better, by how much, and how certain that is."""
+    first, second, metric = comparison.first, comparison.second, comparison.metric
+    gap = f"{format_difference(comparison.difference, comparison.unit)} of {metric}"
+    evidence = _describe_evidence(comparison)
+    match comparison.verdict:
+        case Verdict.BETTER:
+            return f"{first} is better than {second} by {gap} ({evidence})"
+        case Verdict.WORSE:
+            return f"{first} is worse than {second} by {gap} ({evidence})"
+        case Verdict.NO_DIFFERENCE:
+            return f"no difference in {metric} between {first} and {second} ({evidence})"
+    needed = comparison.rows_needed
+    rows = f": about {needed:,} rows are needed" if needed else ""
+    if not comparison.difference:
         return (
-            f"{found.first} and {found.second} have the same {found.metric}, but the rows are too"
-            f" few to tell that there is no difference{needed}"
+            f"{first} and {second} have the same {metric}, but there are too few rows to tell that"
+            f" there is no difference{rows}"
         )
+    place = "ahead of" if _is_ahead(comparison) else "behind"
     return (
-        f"{found.first} {ahead} {found.second} by {gap} {span}, but that may be chance; too few"
-        f" rows to tell{needed}"
+        f"{first} is {place} {second} by {gap} ({evidence}), which may be chance; too few rows to"
+        f" tell{rows}"
     )
 
 
-def _is_ahead(found: Comparison) -> bool:
-    """Whether the first one's figure is the better one, be that chance or not."""
-    return found.difference != 0 and (found.difference > 0) == found.higher_is_better
+def _describe_evidence(comparison: Comparison) -> str:
+    """The interval of the gap, the p-value that decides, the plain one if it differs, the test."""
+    low, high = comparison.low, comparison.high
+    if comparison.difference < 0:
+        low, high = -high, -low
+    scale, form = (100, ".1f") if comparison.unit is Unit.SHARE else (1, ",.3g")
+    bounds = " to ".join(f"{round(scale * bound, 6) + 0.0:{form}}" for bound in (low, high))
+    bounds = bounds.replace("-0.0", "0.0") if form == ".1f" else bounds
+    plain = format_p_value(comparison.p_value)
+    p_value = plain
+    if comparison.p_corrected is not None:
+        p_value = format_p_value(comparison.p_corrected)
+        if p_value != plain:
+            p_value += f" (corrected for several comparisons; {plain} alone)"
+    return f"95 % interval {bounds}, {p_value}, {comparison.test}"
 
 
-def _points(points: float) -> str:
-    return "1 point" if f"{points:.1f}" == "1.0" else f"{points:.1f} points"
+def _is_ahead(comparison: Comparison) -> bool:
+    """Whether the first candidate has the better value, by chance or not."""
+    is_higher = comparison.difference > 0
+    return comparison.difference != 0 and is_higher == comparison.higher_is_better
 
 
-def say_outcome(evaluation: Evaluation) -> str:
-    """One sentence: was it worth it, by the headline metric alone."""
+def describe_outcome(evaluation: Evaluation) -> str:
+    """One sentence: is the model better than the alternatives, by the primary metric alone."""
     first = evaluation.candidates[0] if evaluation.candidates else None
-    headline = [
-        one
-        for one in evaluation.comparisons
-        if first and one.first == first.name and one.metric == evaluation.primary_metric
+    comparisons = [
+        comparison
+        for comparison in evaluation.comparisons
+        if first
+        and comparison.first == first.name
+        and comparison.metric == evaluation.primary_metric
     ]
-    if first is None or not headline:
+    if first is None or not comparisons:
         return ""
-    worse = [one for one in headline if one.verdict is Verdict.WORSE]
-    better = [one for one in headline if one.verdict is Verdict.BETTER]
+    free = {candidate.name for candidate in evaluation.candidates if candidate.kind in FREE_KINDS}
+    name = _start(first.name)
+    worse = [one.second for one in comparisons if one.verdict is Verdict.WORSE]
     if worse:
-        free = [one.second for one in worse if _is_free(evaluation, one.second)]
-        names = _join([one.second for one in worse])
-        advice = f" {_begin(_join(free))} would cost nothing." if free else ""
-        return f"{_begin(first.name)} loses to {names}.{advice}"
-    if len(better) == len(headline):
-        return f"{_begin(first.name)} is better than {_join([one.second for one in better])}."
-    open_ones = [one.second for one in headline if one.verdict is not Verdict.BETTER]
-    free_ones = [one for one in headline if _is_free(evaluation, one.second)]
-    equal = [one.second for one in free_ones if one.verdict is Verdict.NO_DIFFERENCE]
+        cheaper = [other for other in worse if other in free]
+        advice = f" {_start(_join(cheaper))} would cost nothing." if cheaper else ""
+        return f"{name} loses to {_join(worse)}.{advice}"
+    not_better = [one.second for one in comparisons if one.verdict is not Verdict.BETTER]
+    if not not_better:
+        return f"{name} is better than {_join([one.second for one in comparisons])}."
+    baselines = [one for one in comparisons if one.second in free]
+    equal = [one.second for one in baselines if one.verdict is Verdict.NO_DIFFERENCE]
     ahead = [
         one.second
-        for one in free_ones
+        for one in baselines
         if one.difference and not _is_ahead(one) and one.second not in equal
     ]
-    advice = f" {_begin(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
-    advice += f" {_begin(_join(equal))}, at no cost, did as well." if equal else ""
-    return f"{_begin(first.name)} is not shown to be better than {_join(open_ones)}.{advice}"
+    advice = f" {_start(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
+    advice += f" {_start(_join(equal))}, at no cost, did as well." if equal else ""
+    return f"{name} is not shown to be better than {_join(not_better)}.{advice}"
 
 
-def _begin(name: str) -> str:
+def _start(name: str) -> str:
     return "The tuned model" if name == "tuned" else name[:1].upper() + name[1:]
 
 
-def _is_free(evaluation: Evaluation, name: str) -> bool:
-    candidate = evaluation.find(name)
-    return candidate is not None and candidate.kind in _FREE
-
-
-def _join(names: list[str]) -> str:
+def _join(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def say_requirement(found: RequirementResult) -> str:
-    """A requirement, and what was reached."""
-    reached = "no figure" if found.value is None else show_value(found.value)
-    reason = f": {found.reason}" if found.reason else ""
-    return f"{found.text} ({reached}{reason})"
+def describe_requirement(requirement: RequirementResult) -> str:
+    """A requirement with the value that was reached."""
+    if requirement.value is None:
+        reached = "no value"
+    else:
+        reached = format_value(requirement.value, requirement.unit)
+    reason = f": {requirement.reason}" if requirement.reason else ""
+    return f"{requirement.text} ({reached}{reason})"
 
 
 def find_remarks(evaluation: Evaluation) -> list[str]:
@@ -141,24 +178,25 @@ def find_remarks(evaluation: Evaluation) -> list[str]:
     return [note for note in evaluation.notes if not any(phrase in note for phrase in said)]
 
 
-def say_problems(candidate: CandidateScore) -> str:
-    """How many answers were none, or not whole, by name; empty where all are."""
-    parts = [f"{count:,} {name}" for name, count in candidate.problems.items() if count]
-    if candidate.outside:
-        parts.append(f"{candidate.outside:,} outside the classes")
+def describe_problems(score: CandidateScore) -> str:
+    """How many predictions are missing or incomplete, by problem; "" if none are."""
+    parts = [f"{count:,} {problem}" for problem, count in score.problems.items() if count]
+    if score.outside:
+        parts.append(f"{score.outside:,} outside the classes")
     return ", ".join(parts)
 
 
-def say_savings(found: Savings) -> Iterator[str]:
+def describe_savings(savings: Savings) -> Iterator[str]:
     """What a request to the tuned model saves against another candidate."""
-    if found.tokens is not None and found.tokens:
-        verb = "fewer" if found.tokens > 0 else "more"
-        yield f"{abs(found.tokens):,.1f} tokens {verb} a request than {found.against}"
-    if found.usd_per_1000 is not None and found.usd_per_1000:
-        verb = "less" if found.usd_per_1000 > 0 else "more"
-        yield f"${abs(found.usd_per_1000):,.4g} {verb} a thousand requests than {found.against}"
-    if found.p50_s is not None and abs(found.p50_s) >= 0.001:
-        verb = "faster" if found.p50_s > 0 else "slower"
-        yield f"{abs(found.p50_s):.3g} s {verb} than {found.against} (median)"
-    if found.pays_after is not None and found.training_usd:
-        yield f"the training has paid for itself after {found.pays_after:,} requests"
+    if savings.tokens is not None and savings.tokens:
+        change = "fewer" if savings.tokens > 0 else "more"
+        yield f"{abs(savings.tokens):,.1f} tokens {change} a request than {savings.against}"
+    if savings.usd_per_1000 is not None and savings.usd_per_1000:
+        change = "less" if savings.usd_per_1000 > 0 else "more"
+        amount = format_value(abs(savings.usd_per_1000), Unit.USD)
+        yield f"{amount} {change} per 1,000 requests than {savings.against}"
+    if savings.p50_s is not None and abs(savings.p50_s) >= 0.001:
+        change = "faster" if savings.p50_s > 0 else "slower"
+        yield f"{abs(savings.p50_s):.3g} s {change} than {savings.against} (median)"
+    if savings.pays_after is not None and savings.training_usd:
+        yield f"training pays off after {savings.pays_after:,} requests"

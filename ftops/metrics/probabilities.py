@@ -1,50 +1,52 @@
-"""Metrics of the chances that a model gives to labels: areas under curves, and calibration.
+"""Metrics of the probabilities that a model gives to labels: areas under curves, and calibration.
 
-A label of which a row tells no chance has the chance 0: providers tell only the likeliest. Rows
-that tell of no label at all are left out, and `rows` of the figure says how many are not.
+A label without a probability in a row has 0 there: providers return only the likeliest tokens. Rows
+without any probabilities are left out; `rows` of the result says how many are not.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ftops.metrics.extras import need
+from ftops.metrics.metric import Bools, Floats, Ids, MetricContext, MetricSample
+from ftops.metrics.optional_imports import load_optional
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.samples import Bools, Floats, Ids, Sample
+from ftops.metrics.result import Unit
 from ftops.text import to_nfc
 
 BINS = 10
-_MOST_PLACES = 4096  # in the order of chances; of more, neighbours are joined for the interval
+_MAX_PLACES = 4096  # in the order of probabilities; more are joined for the interval
+_CACHE = "probabilities"
+_NO_PROBABILITIES = "the model returns no probabilities of labels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Told:
-    """Rows that tell chances: which they are, of how many, and the table of chances by label."""
+class _LabelTable:
+    """Probabilities by row and label, of the rows `at` that have any, of `total` rows."""
 
     at: Ids
-    of: int
+    total: int
     labels: list[str]
     probabilities: Floats  # [row, label]
-    expected: Ids  # the label of each row
+    expected: Ids  # the number of the label of each row
 
-    def spread(self, values: Ids, nothing: int) -> Ids:
-        """Values of these rows as values of all rows."""
-        whole = np.full(self.of, nothing, np.int64)
+    def spread(self, values: Ids, missing: int) -> Ids:
+        """Values of these rows as values of all rows; other rows have `missing`."""
+        whole = np.full(self.total, missing, np.int64)
         whole[self.at] = values
         return whole
 
     def notes(self) -> tuple[str, ...]:
-        """What to know of rows without chances."""
-        missing = self.of - len(self.at)
+        missing = self.total - len(self.at)
         if not missing:
             return ()
-        return (f"measured over {len(self.at):,} rows; {missing:,} tell no chances",)
+        return (f"measured over {len(self.at):,} rows; {missing:,} have no probabilities",)
 
 
-class _Numbers(dict[str, int]):
-    """The number of each label; `other` of what is none. Blanks at both ends do not count."""
+class _LabelNumbers(dict[str, int]):
+    """The number of each label, stripped and in NFC; `other` for everything else."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__({label: number for number, label in enumerate(labels)})
@@ -55,50 +57,37 @@ class _Numbers(dict[str, int]):
         return self[label]
 
 
-def _collect(answers: Sequence[Prediction]) -> _Told | None:
-    at, told = list[int](), list[Prediction]()
-    for number, one in enumerate(answers):
-        if one.probabilities and one.problem is not Problem.FAILED:
+def _build_table(predictions: Sequence[Prediction]) -> _LabelTable | None:
+    at, measured = list[int](), list[Prediction]()
+    for number, row in enumerate(predictions):
+        if row.probabilities and row.problem is not Problem.FAILED:
             at.append(number)
-            told.append(one)
-    if not told:
+            measured.append(row)
+    if not measured:
         return None
-    labels = sorted({one.expected_label for one in answers})
-    numbers, width = _Numbers(labels), len(labels) + 1
+    labels = sorted({row.expected_label for row in predictions})
+    numbers, width = _LabelNumbers(labels), len(labels) + 1
     cells = [
         line * width + numbers[label]
-        for line, one in enumerate(told)
-        for label in one.probabilities
+        for line, row in enumerate(measured)
+        for label in row.probabilities
     ]
-    values = [chance for one in told for chance in one.probabilities.values()]
-    table: Floats = np.bincount(cells, values, minlength=len(told) * width).astype(np.float64)
-    return _Told(
+    values = [value for row in measured for value in row.probabilities.values()]
+    table: Floats = np.bincount(cells, values, minlength=len(measured) * width).astype(np.float64)
+    return _LabelTable(
         np.array(at, np.int64),
-        len(answers),
+        len(predictions),
         labels,
-        table.reshape(len(told), width)[:, :-1],
-        np.array([numbers[one.expected_label] for one in told], np.int64),
+        table.reshape(len(measured), width)[:, :-1],
+        np.array([numbers[row.expected_label] for row in measured], np.int64),
     )
-
-
-@dataclass(slots=True)
-class Chances:
-    """What answers tell of chances, kept for the other metrics of the same answers."""
-
-    _last: tuple[Sequence[Prediction], _Told | None] | None = field(default=None, init=False)
-
-    def find(self, answers: Sequence[Prediction]) -> _Told | None:
-        """None where no row tells any."""
-        if self._last is None or self._last[0] is not answers:
-            self._last = (answers, _collect(answers))
-        return self._last[1]
 
 
 Area = Callable[[Floats, Floats], Floats]
 
 
 def roc_area(negative: Floats, positive: Floats) -> Floats:
-    """AUROC from counts of either sort by ascending score, one resample a line."""
+    """AUROC from counts of negative and positive rows by ascending score, one resample a line."""
     below = np.cumsum(negative, axis=1) - negative / 2
     with np.errstate(invalid="ignore"):
         area: Floats = (positive * below).sum(axis=1) / (
@@ -108,10 +97,12 @@ def roc_area(negative: Floats, positive: Floats) -> Floats:
 
 
 def precision_recall_area(negative: Floats, positive: Floats) -> Floats:
-    """Average precision from counts of either sort by ascending score, one resample a line."""
-    found = np.cumsum(positive[:, ::-1], axis=1)
-    taken = found + np.cumsum(negative[:, ::-1], axis=1)
-    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+    """Average precision from counts by ascending score, one resample a line."""
+    retrieved_positive = np.cumsum(positive[:, ::-1], axis=1)
+    retrieved = retrieved_positive + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(
+        retrieved_positive, retrieved, out=np.zeros_like(retrieved_positive), where=retrieved > 0
+    )
     with np.errstate(invalid="ignore"):
         area: Floats = (positive[:, ::-1] * precision).sum(axis=1) / positive.sum(axis=1)
     return area
@@ -119,137 +110,163 @@ def precision_recall_area(negative: Floats, positive: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class AreaMetric:
-    """The mean over labels of one label's area against all others; of `positive` alone if named.
+    """The mean over labels of the area of one label against all others; of `positive` if given.
 
-    `exact` names the function of scikit-learn that gives the figure; `area` gives the same for
-    counted rows, and makes the interval. Where chances are very many, that is made of neighbours
-    joined into places, moved so that it is around the exact figure.
+    `exact` is the function of scikit-learn that computes the value; `area` computes the same from
+    counts, for the interval. Of very many probabilities, neighbours are joined for the interval,
+    which is then moved so that it is around the exact value.
     """
 
     name: str
     exact: str
     area: Area
-    told: Chances
+    context: MetricContext
     positive: str | None = None
+    unit: Unit = Unit.SCORE
 
-    def measure(self, answers: Sequence[Prediction]) -> Sample:
-        """None where no row tells chances, or all rows that do expect the same."""
-        told = self.told.find(answers)
-        if told is None:
-            return Sample.none("the model tells no chances of labels")
-        chosen = self._choose(told)
-        if not chosen:
-            return Sample.none(f"the rows do not both expect {self.positive or 'a label'} and not")
-        function: Any = getattr(need("sklearn.metrics", self.name), self.exact)
-        exact = [function(told.expected == one, told.probabilities[:, one]) for one in chosen]
-        ranked = [_rank(told.probabilities[:, one], told.expected == one) for one in chosen]
-        value, size = float(np.mean(exact)), len(told.at) + 1
+    def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
+        """No value without probabilities, or if all rows with some expect the same."""
+        table = self.context.derive(_CACHE, predictions, _build_table)
+        if table is None:
+            return MetricSample.none(_NO_PROBABILITIES)
+        labels = self._choose_labels(table)
+        if not labels:
+            label = self.positive or "a label"
+            return MetricSample.none(f"not both of {label} and other labels are expected")
+        function: Any = getattr(load_optional("sklearn.metrics", self.name), self.exact)
+        columns = [(table.expected == label, table.probabilities[:, label]) for label in labels]
+        value = float(np.mean([function(positive, scores) for positive, scores in columns]))
+        ranked = [_rank(scores, positive) for positive, scores in columns]
+        size = len(table.at) + 1
         joined = self._average(np.ones((1, size)), ranked)[0]
-        return Sample(
-            told.spread(np.arange(size - 1), size - 1),
+        return MetricSample(
+            table.spread(np.arange(size - 1), size - 1),
             size,
             lambda counts: self._average(counts, ranked) + (value - joined),
             value,
             size - 1,
-            cost=len(chosen),
-            notes=told.notes(),
+            cost=len(labels),
+            notes=table.notes(),
         )
 
     def _average(self, counts: Floats, ranked: Sequence[tuple[Ids, int]]) -> Floats:
-        """The mean area over labels; the last column counts rows that tell no chances."""
+        """The mean area over labels; the last column counts rows without probabilities."""
         areas = np.empty((len(ranked), len(counts)))
-        for label, (kinds, places) in enumerate(ranked):
-            table = np.empty((len(counts), 2 * places))
+        for label, (places, width) in enumerate(ranked):
+            table = np.empty((len(counts), 2 * width))
             for number, line in enumerate(counts):
-                table[number] = np.bincount(kinds, line[:-1], minlength=2 * places)
+                table[number] = np.bincount(places, line[:-1], minlength=2 * width)
             areas[label] = self.area(table[:, 0::2], table[:, 1::2])
         mean: Floats = areas.mean(axis=0)
         return mean
 
-    def _choose(self, told: _Told) -> list[int]:
-        counts = np.bincount(told.expected, minlength=len(told.labels))
+    def _choose_labels(self, table: _LabelTable) -> list[int]:
+        counts = np.bincount(table.expected, minlength=len(table.labels))
         return [
             number
-            for number, label in enumerate(told.labels)
-            if 0 < counts[number] < len(told.at) and self.positive in (None, label)
+            for number, label in enumerate(table.labels)
+            if 0 < counts[number] < len(table.at) and self.positive in (None, label)
         ]
 
 
-def _rank(chances: Floats, positive: Bools) -> tuple[Ids, int]:
-    """Each row's place in the order of chances, doubled, and one more where it is positive."""
-    levels, places = np.unique(chances, return_inverse=True)
-    width = -(-len(levels) // _MOST_PLACES)
+def _rank(scores: Floats, positive: Bools) -> tuple[Ids, int]:
+    """Each row's place in the order of scores, doubled, plus one if it is positive."""
+    levels, places = np.unique(scores, return_inverse=True)
+    width = -(-len(levels) // _MAX_PLACES)
     places = places.astype(np.int64) // width
     return places * 2 + positive, -(-len(levels) // width)
 
 
+def create_auroc(name: str, context: MetricContext, positive: str | None = None) -> AreaMetric:
+    """The area under the ROC curve."""
+    return AreaMetric(name, "roc_auc_score", roc_area, context, positive)
+
+
+def create_auprc(name: str, context: MetricContext, positive: str | None = None) -> AreaMetric:
+    """The area under the precision-recall curve, as average precision."""
+    return AreaMetric(name, "average_precision_score", precision_recall_area, context, positive)
+
+
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """Expected calibration error: how far the chance of the answer is from how often it is right.
+    """Expected calibration error: the distance of confidence from accuracy.
 
-    Answers are put into bins of equal width by the chance that the model gave them. Source: C. Guo
-    and others, On Calibration of Modern Neural Networks (2017).
+    Predictions are put into bins of equal width by their probability. Source: C. Guo and others,
+    On Calibration of Modern Neural Networks (2017).
     """
 
     name: str
     bins: int = BINS
+    unit: Unit = Unit.SCORE
 
-    def measure(self, answers: Sequence[Prediction]) -> Sample:
-        """None where no row tells the chance of its answer."""
+    def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
+        """No value where no row has the probability of its prediction."""
         pairs = [
-            (one.probabilities[one.predicted.strip()], one.correct)
-            if one.predicted.strip() in one.probabilities and one.problem is not Problem.FAILED
+            (row.probabilities[row.predicted.strip()], row.correct)
+            if row.predicted.strip() in row.probabilities and row.problem is not Problem.FAILED
             else None
-            for one in answers
+            for row in predictions
         ]
         at = np.array([number for number, pair in enumerate(pairs) if pair], np.int64)
         if not len(at):
-            return Sample.none("the model tells no chances of its answers")
-        sure = np.array([pair[0] for pair in pairs if pair])
-        gaps = sure - np.array([pair[1] for pair in pairs if pair], np.float64)
-        # A bin holds its upper edge, so that a chance of 1 is in the last one.
-        places = np.clip(np.ceil(sure * self.bins).astype(np.int64) - 1, 0, self.bins - 1)
+            return MetricSample.none("the model returns no probabilities of its predictions")
+        confidence = np.array([pair[0] for pair in pairs if pair])
+        gaps = confidence - np.array([pair[1] for pair in pairs if pair], np.float64)
+        # A bin holds its upper edge, so that a probability of 1 is in the last one.
+        places = np.clip(np.ceil(confidence * self.bins).astype(np.int64) - 1, 0, self.bins - 1)
         parts = np.zeros((len(at) + 1, self.bins))
         parts[np.arange(len(at)), places] = gaps
-        kinds = np.full(len(answers), len(at), np.int64)
-        kinds[at] = np.arange(len(at))
+        categories = np.full(len(predictions), len(at), np.int64)
+        categories[at] = np.arange(len(at))
 
         def error(counts: Floats) -> Floats:
             with np.errstate(invalid="ignore"):
                 whole: Floats = np.abs(counts @ parts).sum(axis=1) / counts[:, :-1].sum(axis=1)
             return whole
 
-        alone = np.ones((1, len(at) + 1))
-        missing = len(answers) - len(at)
-        return Sample(
-            kinds,
+        missing = len(predictions) - len(at)
+        return MetricSample(
+            categories,
             len(at) + 1,
             error,
-            float(error(alone)[0]),
+            float(error(np.ones((1, len(at) + 1)))[0]),
             len(at),
             higher_is_better=False,
-            notes=(f"{missing:,} rows tell no chance of their answer",) if missing else (),
+            notes=(f"{missing:,} rows have no probability of their prediction",) if missing else (),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Brier:
-    """The mean squared distance of chances from what was expected (1 for it, 0 for the others).
+def create_calibration_error(
+    name: str, _context: MetricContext, bins: int = BINS
+) -> CalibrationError:
+    """The expected calibration error over `bins` bins."""
+    return CalibrationError(name, bins)
 
-    It is summed over the labels, from 0 to 2, as G. Brier (1950) did.
+
+@dataclass(frozen=True, slots=True)
+class BrierScore:
+    """The mean squared distance of probabilities from 1 for the expected label, 0 for the others.
+
+    It is summed over the labels, from 0 to 2. Source: G. Brier (1950).
     """
 
     name: str
-    told: Chances
+    context: MetricContext
+    unit: Unit = Unit.SCORE
 
-    def measure(self, answers: Sequence[Prediction]) -> Sample:
-        """None where no row tells chances."""
-        told = self.told.find(answers)
-        if told is None:
-            return Sample.none("the model tells no chances of labels")
-        wanted = np.eye(len(told.labels))[told.expected]
-        squares = ((told.probabilities - wanted) ** 2).sum(axis=1)
-        scores: list[float | None] = [None] * told.of
-        for number, square in zip(told.at.tolist(), squares.tolist(), strict=True):
+    def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
+        """No value without probabilities."""
+        table = self.context.derive(_CACHE, predictions, _build_table)
+        if table is None:
+            return MetricSample.none(_NO_PROBABILITIES)
+        target = np.eye(len(table.labels))[table.expected]
+        squares = ((table.probabilities - target) ** 2).sum(axis=1)
+        scores: list[float | None] = [None] * table.total
+        for number, square in zip(table.at.tolist(), squares.tolist(), strict=True):
             scores[number] = square
-        return Sample.of_scores(scores, higher_is_better=False, notes=told.notes())
+        return MetricSample.of_scores(scores, higher_is_better=False, notes=table.notes())
+
+
+def create_brier(name: str, context: MetricContext) -> BrierScore:
+    """The Brier score."""
+    return BrierScore(name, context)

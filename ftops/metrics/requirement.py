@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ftops.metrics.result import Unit
+
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {
         ">=": operator.ge,
@@ -25,7 +27,15 @@ _OVER = "_over_"
 DIGITS = 9  # figures are compared to so many places: 0.88 - 0.85 is not more than 0.03
 
 # Figures of requests (`RequestStats`) that a requirement can name beside the metrics.
-REQUEST_METRICS = ("prompt_tokens", "completion_tokens", "usd_per_1000", "p50_s", "p95_s")
+REQUEST_METRICS: Mapping[str, Unit] = MappingProxyType(
+    {
+        "prompt_tokens": Unit.TOKENS,
+        "completion_tokens": Unit.TOKENS,
+        "usd_per_1000": Unit.USD,
+        "p50_s": Unit.SECONDS,
+        "p95_s": Unit.SECONDS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

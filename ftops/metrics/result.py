@@ -4,6 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Unit(StrEnum):
+    """What a number is measured in, which decides how it is formatted."""
+
+    SHARE = "share"  # from 0 to 1, shown as a percentage
+    SCORE = "score"  # a plain number
+    TOKENS = "tokens"
+    USD = "USD"
+    SECONDS = "seconds"
+
+
 @dataclass(frozen=True, slots=True)
 class MetricResult:
     """One metric of one candidate over `rows` rows; `low` and `high` bound its 95 % interval."""
@@ -12,6 +22,7 @@ class MetricResult:
     low: float | None
     high: float | None
     rows: int
+    unit: Unit = Unit.SCORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +78,7 @@ class Comparison:
     `p_value` is that of `test` (McNemar's exact test or a paired bootstrap); `p_corrected`, after
     Holm's correction for all comparisons of the evaluation, decides the verdict. `rows_needed` is
     how many rows would show a difference of this size, or, where there is none, would show that
-    there is none. `span` is the distance between the lowest and highest possible value, as far as
-    known (1 for shares).
+    there is none.
     """
 
     first: str
@@ -83,4 +93,4 @@ class Comparison:
     rows_needed: int | None = None
     p_corrected: float | None = None
     higher_is_better: bool = True
-    span: float = 1.0
+    unit: Unit = Unit.SCORE

@@ -1,7 +1,7 @@
 """Scores rows in a process of their own, which is ended when a row takes too long.
 
 It works in every thread and on every platform, and whatever code does there cannot change this
-process. The other side is `row_scorers.py`.
+process. The other side is `row_worker.py`.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from ftops.records import Json
 
 LOAD_LIMIT_S = 120.0  # for the imports of a user's file
 _JOIN_S = 1.0
-_COMMAND = (sys.executable, "-P", "-m", "ftops.metrics.row_scorers")
+_COMMAND = (sys.executable, "-P", "-m", "ftops.metrics.row_worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RowOutcome:
     """The score of a row, or why it has none; `late` when it was ended for its time."""
 
     score: float | None
@@ -48,14 +48,14 @@ def score_rows(
     limit_s: float,
     most_late: int,
     total_s: float = math.inf,
-) -> list[Outcome]:
+) -> list[RowOutcome]:
     """The outcome of each row, each within `limit_s`, and of all of them within `total_s`.
 
     After `most_late` rows that took too long or ended the process, the others are not tried.
     ScoringError when the scorer cannot be made, or can score no row at all.
     """
     until_s = time.monotonic() + total_s
-    outcomes: list[Outcome] = []
+    outcomes: list[RowOutcome] = []
     broken = 0
     while len(outcomes) < len(rows) and broken < most_late:
         with _Worker(task, rows[len(outcomes) :], limit_s, LOAD_LIMIT_S) as worker:
@@ -66,7 +66,7 @@ def score_rows(
     left = len(rows) - len(outcomes)
     return (
         outcomes
-        + [Outcome(None, "not tried, since rows before it took too long or ended its process")]
+        + [RowOutcome(None, "not tried, since rows before it took too long or ended its process")]
         * left
     )
 
@@ -126,7 +126,7 @@ class _Worker:
             raise ScoringError(f"{self._name()} does not load: {self._describe_end()}")
         _raise_error(json.loads(line))
 
-    def outcomes(self, until_s: float) -> Iterator[Outcome]:
+    def outcomes(self, until_s: float) -> Iterator[RowOutcome]:
         """One for each row, up to the first that ends the process or goes on beyond `until_s`."""
         for _ in self._rows:
             left_s = max(0.0, until_s - time.monotonic())
@@ -136,14 +136,14 @@ class _Worker:
                 limit = f"more than {self._limit_s:g} s"
                 if left_s < self._limit_s:
                     limit = "too long together with the rows before it"
-                yield Outcome(None, f"it took {limit}", late=True)
+                yield RowOutcome(None, f"it took {limit}", late=True)
                 return
             if line is None:
-                yield Outcome(None, self._describe_end(), late=True)
+                yield RowOutcome(None, self._describe_end(), late=True)
                 return
             document = json.loads(line)
             _raise_error(document)
-            yield Outcome(document.get("score"), document.get("fault", ""))
+            yield RowOutcome(document.get("score"), document.get("fault", ""))
 
     def _name(self) -> str:
         return str(self._task.get("path") or f"`{self._task.get('pattern')}`")

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ftops.metrics.samples import Floats
+from ftops.metrics.metric import Floats
 
 ALPHA = 0.05  # how often a difference may be called real where there is none
 POWER = 0.8  # how often one that is real shall be found

@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree as Xml
 
 from ftops.evaluation.result import Evaluation
-from ftops.evaluation.text import say_requirement
+from ftops.evaluation.text import describe_requirement
 
 # What XML 1.0 does not take, whatever it is written as.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,7 +22,7 @@ def render_junit(evaluation: Evaluation, *, name: str, seconds: float = 0.0) -> 
             suite, "testcase", {"classname": _clean(f"ftops.{name}"), "name": _clean(one.text)}
         )
         if not one.met:
-            message = _clean(f"missed: {say_requirement(one)}")
+            message = _clean(f"missed: {describe_requirement(one)}")
             failure = Xml.SubElement(case, "failure", {"message": message, "type": "requirement"})
             failure.text = message
     Xml.indent(root)

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from ftops.evaluation.result import CandidateScore, Evaluation
 from ftops.evaluation.text import (
+    describe_comparison,
+    describe_outcome,
+    describe_problems,
+    describe_requirement,
+    describe_savings,
     find_remarks,
-    say_comparison,
-    say_outcome,
-    say_problems,
-    say_requirement,
-    say_savings,
-    show_figure,
+    format_result,
 )
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:@>])")
@@ -30,14 +30,14 @@ def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     """Requirements, candidates, verdicts and what was left out."""
     lines = [f"## {escape(name)}: {_say_gate(evaluation)}", ""]
     lines += [f"{escape(evaluation.file)}, {evaluation.rows:,} rows", ""]
-    outcome = say_outcome(evaluation)
+    outcome = describe_outcome(evaluation)
     lines += [f"**{escape(outcome)}**", ""] if outcome else []
     for one in evaluation.requirements:
-        lines.append(f"- {'✅' if one.met else '❌'} {escape(say_requirement(one))}")
+        lines.append(f"- {'✅' if one.met else '❌'} {escape(describe_requirement(one))}")
     lines += [""] if evaluation.requirements else []
     lines += [*_render_candidates(evaluation), ""]
-    lines += _list("Compared", [say_comparison(one) for one in evaluation.comparisons])
-    lines += _list("Saved", [text for one in evaluation.savings for text in say_savings(one)])
+    lines += _list("Compared", [describe_comparison(one) for one in evaluation.comparisons])
+    lines += _list("Saved", [text for one in evaluation.savings for text in describe_savings(one)])
     gone = [f"{one.name}: {one.reason}" for one in evaluation.skipped]
     lines += _list("Left out", gone)
     lines += _list("Notes", find_remarks(evaluation))
@@ -64,8 +64,8 @@ def _cells(candidate: CandidateScore, metrics: Sequence[str]) -> Iterator[str]:
     yield escape(candidate.name)
     for name in metrics:
         figure = candidate.metrics.get(name)
-        yield "" if figure is None else escape(show_figure(figure))
-    yield escape(say_problems(candidate))
+        yield "" if figure is None else escape(format_result(figure))
+    yield escape(describe_problems(candidate))
 
 
 def _list(title: str, sentences: Sequence[str]) -> list[str]:

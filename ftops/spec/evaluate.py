@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from ftops.errors import UsageError
-from ftops.metrics.choices import KNOWN
+from ftops.metrics.registry import JUDGE, METRICS
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json, ProviderSettings
-from ftops.spec.measures import METRICS, WANTED_REQUIREMENT
+from ftops.spec.metrics import METRIC_KINDS, WANTED_REQUIREMENT
 from ftops.spec.problems import Report, Source, quoted
 from ftops.spec.provider import Provider, settings_of
 from ftops.spec.reader import read_tree
@@ -19,7 +19,13 @@ from ftops.spec.values import read_values
 from ftops.text import suggest_name
 
 MOST_ENTRIES = 32
-_FILES = {"python": "function", "json_schema": "file"}  # metrics that name one, and where
+# The setting of each metric that names a file.
+_FILES = {
+    metric.name: setting.name
+    for metric in METRICS.values()
+    for setting in metric.settings
+    if setting.names_file
+}
 
 
 class EvaluateSpec(Section):
@@ -118,9 +124,9 @@ class EvaluateSpec(Section):
         return read_entries(self.against, CANDIDATES)
 
     @property
-    def measures(self) -> tuple[Entry, ...]:
+    def metric_entries(self) -> tuple[Entry, ...]:
         """`metrics`, as they are understood."""
-        return read_entries(self.metrics, METRICS)
+        return read_entries(self.metrics, METRIC_KINDS)
 
     @property
     def requirements(self) -> dict[str, str]:
@@ -132,7 +138,7 @@ def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
     """What is wrong with the lists and requirements of the section; paths begin below it."""
     if not isinstance(section, dict):
         return
-    for name, kinds in (("against", CANDIDATES), ("metrics", METRICS)):
+    for name, kinds in (("against", CANDIDATES), ("metrics", METRIC_KINDS)):
         for flaw in find_flaws(section.get(name), kinds):
             yield Flaw((name, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
     require = section.get("require")
@@ -185,14 +191,14 @@ def _find_unknown(
 ) -> Iterator[Flaw]:
     """A figure that nothing measures, or a candidate that nobody names, can never be reached."""
     against, measured = section.get("against", ["baseline"]), section.get("metrics", [])
-    if any(find_flaws(against, CANDIDATES)) or any(find_flaws(measured, METRICS)):
+    if any(find_flaws(against, CANDIDATES)) or any(find_flaws(measured, METRIC_KINDS)):
         return  # told already; what was meant is not known
     if not isinstance(against, list) or not isinstance(measured, list):
         return
-    metrics = read_entries(tuple(measured), METRICS)
+    metrics = read_entries(tuple(measured), METRIC_KINDS)
     figures = [
         *_name_metrics(metrics),
-        *(name for name in KNOWN if _is_free(name)),
+        *(metric.name for metric in METRICS.values() if not metric.needs_settings),
         *REQUEST_METRICS,
     ]
     if wanted.name not in figures:
@@ -213,15 +219,10 @@ def _name_metrics(metrics: tuple[Entry, ...]) -> list[str]:
     """What figures of these metrics are called; further judges carry their number."""
     names, judges = [], 0
     for one in metrics:
-        judges += one.word == "judge"
-        plain = f"judge_{judges}" if one.word == "judge" and judges > 1 else one.word
+        judges += one.word == JUDGE.name
+        plain = f"judge_{judges}" if one.word == JUDGE.name and judges > 1 else one.word
         names.append(str(getattr(one.settings, "name", None) or plain))
     return names
-
-
-def _is_free(metric: str) -> bool:
-    """Whether it is measured just because it is required."""
-    return not any(setting.needed for setting in KNOWN[metric])
 
 
 def _name_candidate(entry: Entry) -> tuple[str, ...]:

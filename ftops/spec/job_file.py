@@ -22,7 +22,7 @@ from ftops.errors import ProviderError
 from ftops.records import Json, ProviderSettings, RowFormat, find_api_address
 from ftops.spec import values as tree_values
 from ftops.spec.evaluate import EvaluateSpec, find_named_files, find_provider_paths
-from ftops.spec.measures import FunctionMetric
+from ftops.spec.metrics import to_choice
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
 from ftops.spec.problems import Report, Source, Span
@@ -311,9 +311,9 @@ def list_functions(spec: EvaluateSpec, folder: Path) -> list[tuple[str, str]]:
     """The user's own functions among the metrics, likewise; their files lie below `folder`."""
     return [
         ("evaluate.metrics", f"{folder / file}, function {function}")
-        for entry in spec.measures
-        if isinstance(entry.settings, FunctionMetric)
-        for file, _, function in [entry.settings.function.rpartition(":")]
+        for entry in spec.metric_entries
+        if entry.word == "python"
+        for file, _, function in [str(to_choice(entry).settings["function"]).rpartition(":")]
     ]
 
 

@@ -12,13 +12,13 @@ from pydantic.fields import FieldInfo
 from ftops.records import Json
 from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
 from ftops.spec.export import EXPORT_SECTIONS
-from ftops.spec.measures import METRICS
+from ftops.spec.metrics import METRIC_KINDS
 from ftops.spec.model import JobSpec
 from ftops.spec.section import Kind, Section, find_wanted
 from ftops.spec.validation import SECTIONS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
-_LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRICS}
+_LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRIC_KINDS}
 
 
 def render_schema() -> str:

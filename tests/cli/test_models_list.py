@@ -15,7 +15,7 @@ from ftops.cli.models import (
     render_models,
     sort_models,
 )
-from ftops.metrics.result import MetricResult
+from ftops.metrics.result import MetricResult, Unit
 from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 from ftops.stage_results import PreparedData, PreparedFile
@@ -44,7 +44,7 @@ FULL = ListedModel(
     model=Model(NAME, NOW, "organisation", base=RUN.model),
     provider=OPENAI,
     made=ModelVersion(TUNED, RUN, (), PREPARED),
-    headline=PrimaryMetric("accuracy", MetricResult(0.944, 0.9, 0.972, 180)),
+    headline=PrimaryMetric("accuracy", MetricResult(0.944, 0.9, 0.972, 180, Unit.SHARE)),
     cost=TrainingCost(1.25, 250_000),
     ends=date(2027, 1, 14),
 )
@@ -67,7 +67,7 @@ def test_nothing_is_lost_whether_the_terminal_is_narrow_or_wide(width: int) -> N
         "openai",
         RUN.id,
         "01234567",
-        "accuracy 94.4% (90.0-97.2)",
+        "accuracy 94.4% (90.0–97.2)",
         "$1.25",
         "2026-11-22",
         "ends 2027-01-14",
@@ -98,9 +98,9 @@ def test_the_newest_come_first() -> None:
 @pytest.mark.parametrize(
     ("figure", "text"),
     [
-        (MetricResult(0.5, None, None, 4), "m 50.0%"),
-        (MetricResult(1.0, 1.0, 1.0, 4), "m 100.0% (100.0-100.0)"),
-        (MetricResult(31.25, 29.0, 33.5, 4), "m 31.2 (29-33.5)"),
+        (MetricResult(0.5, None, None, 4, Unit.SHARE), "m 50.0%"),
+        (MetricResult(1.0, 1.0, 1.0, 4, Unit.SHARE), "m 100.0% (100.0–100.0)"),
+        (MetricResult(31.25, 29.0, 33.5, 4), "m 31.2 (29–33.5)"),
     ],
 )
 def test_figures_are_shares_or_themselves(figure: MetricResult, text: str) -> None:

@@ -14,8 +14,7 @@ from ftops.cli.runs import render_runs
 from ftops.cli.show import RunSummary, next_commands, render_details, render_summary
 from ftops.cli.training_view import choose_rows
 from ftops.evaluation.result import CandidateKind
-from ftops.evaluation.scoring import Candidate, evaluate
-from ftops.metrics.making import choose_metrics
+from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate
 from ftops.metrics.prediction import Prediction
 from ftops.records import (
     JobEvent,
@@ -60,7 +59,7 @@ EVALUATION = evaluate(
         Candidate("tuned", CandidateKind.TUNED, ANSWERS),
         Candidate("majority", CandidateKind.MAJORITY, USUAL),
     ],
-    choose_metrics(ANSWERS),
+    choose_default_metrics(ANSWERS),
 )
 MODEL = TunedModel(
     RUN.fine_tuned_model or "", RUN.id, "ftjob-abc123", "ada", RUN.provider, created_at=NOW

@@ -7,7 +7,7 @@ import pytest
 from ftops.evaluation.judging import JudgeScores, grade_answers, judge_pairs
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Prompt
-from ftops.spec.measures import JudgeMetric
+from ftops.spec.metrics import JudgeMetric
 
 PAIR = JudgeMetric(model="judge")
 GRADE = JudgeMetric(model="judge", mode="grade")

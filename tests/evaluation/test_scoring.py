@@ -9,20 +9,18 @@ import pytest
 from scipy.stats import binomtest
 
 from ftops.evaluation.result import CandidateKind, Evaluation, SkippedCandidate
-from ftops.evaluation.scoring import Candidate, evaluate, score_candidate
+from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate, score_candidate
 from ftops.evaluation.usage import Prices
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.making import choose_metrics, make_metrics
-from ftops.metrics.metric import Metric
+from ftops.metrics.metric import Metric, MetricSample, create_metrics
 from ftops.metrics.prediction import Prediction, Problem
+from ftops.metrics.registry import MetricChoice
 from ftops.metrics.requirement import parse_requirement
-from ftops.metrics.result import Verdict
-from ftops.metrics.samples import Sample
+from ftops.metrics.result import Unit, Verdict
 from tests.metrics.answered import answer, draw_labels, fail
 
 
 def _metrics(*names: str) -> list[Metric]:
-    return make_metrics([MetricChoice(name) for name in names or ("accuracy", "f1")])
+    return create_metrics([MetricChoice(name) for name in names or ("accuracy", "f1")])
 
 
 def _answers(shares: float, seed: int, *, rows: int = 600) -> list[Prediction]:
@@ -138,7 +136,7 @@ def test_a_metric_without_a_figure_is_left_out_with_a_note_and_meets_nothing() -
         requirements=[parse_requirement("auroc", ">= 0")],
     )
     assert list(made.candidates[0].metrics) == ["accuracy"]
-    assert "tuned: auroc: the model tells no chances of labels" in made.notes
+    assert "tuned: auroc: the model returns no probabilities of labels" in made.notes
     assert not made.passed
 
 
@@ -189,7 +187,7 @@ def test_the_same_answers_give_the_same_evaluation_as_plain_json() -> None:
         evaluate(
             "test.jsonl",
             _candidates(0.9, 0.7),
-            choose_metrics(_answers(0.9, 1)),
+            choose_default_metrics(_answers(0.9, 1)),
             skipped=[SkippedCandidate("base", "it was never trained")],
             seed=3,
         )
@@ -203,9 +201,10 @@ def test_the_same_answers_give_the_same_evaluation_as_plain_json() -> None:
 def test_a_metric_made_elsewhere_comes_in_by_the_same_door() -> None:
     class Judge:
         name = "judge"
+        unit = Unit.SCORE
 
-        def measure(self, answers: list[Prediction]) -> Sample:
-            return Sample.of_scores(
+        def measure(self, answers: list[Prediction]) -> MetricSample:
+            return MetricSample.of_scores(
                 [None if one.line == 1 else 7.5 for one in answers],
                 notes=("1 row was not judged (line 1: nonsense)",),
             )
@@ -259,7 +258,7 @@ def test_rows_that_are_all_alike_still_leave_room_for_rows_that_were_not_seen(
     right: bool, low: float, high: float
 ) -> None:
     rows = answer([("ab"[n % 2], "ab"[n % 2] if right else "?") for n in range(20)])
-    metrics = make_metrics([MetricChoice("accuracy"), MetricChoice("f1")])
+    metrics = create_metrics([MetricChoice("accuracy"), MetricChoice("f1")])
     score = score_candidate(Candidate("tuned", CandidateKind.TUNED, rows), metrics)
     exact = binomtest(20 * right, 20).proportion_ci(0.95, method="exact")
     for name in ("accuracy", "f1"):
@@ -272,7 +271,7 @@ def test_one_row_is_told_to_be_little() -> None:
     made = evaluate(
         "test.jsonl",
         [Candidate("tuned", CandidateKind.TUNED, answer([("a", "a")]))],
-        make_metrics([MetricChoice("accuracy")]),
+        create_metrics([MetricChoice("accuracy")]),
     )
     assert made.notes[0].startswith("1 row is little")
 

@@ -6,13 +6,14 @@ import pytest
 
 from ftops.evaluation.result import Savings
 from ftops.evaluation.text import (
+    describe_comparison,
+    describe_outcome,
+    describe_savings,
     find_remarks,
-    say_comparison,
-    say_outcome,
-    say_savings,
-    show_figure,
+    format_result,
+    format_value,
 )
-from ftops.metrics.result import MetricResult, Verdict
+from ftops.metrics.result import MetricResult, Unit, Verdict
 from tests.reports.evaluations import make_comparison, make_evaluation
 
 
@@ -22,41 +23,45 @@ from tests.reports.evaluations import make_comparison, make_evaluation
         (
             0.031,
             Verdict.BETTER,
-            "tuned is better than base by 3.1 points of accuracy (1.1 to 5.1), p = 0.004,"
-            " McNemar's exact test",
+            "tuned is better than base by 3.1 points of accuracy (95 % interval"
+            " 1.1 to 5.1, p = 0.004,"
+            " McNemar's exact test)",
         ),
         (
             -0.031,
             Verdict.WORSE,
-            "tuned is worse than base by 3.1 points of accuracy (1.1 to 5.1), p = 0.004,"
-            " McNemar's exact test",
+            "tuned is worse than base by 3.1 points of accuracy (95 % interval"
+            " 1.1 to 5.1, p = 0.004,"
+            " McNemar's exact test)",
         ),
         (
             0.001,
             Verdict.NO_DIFFERENCE,
-            "no difference of accuracy between tuned and base (-1.9 to 2.1), p = 0.004,"
-            " McNemar's exact test",
+            "no difference in accuracy between tuned and base (95 % interval"
+            " -1.9 to 2.1, p = 0.004,"
+            " McNemar's exact test)",
         ),
         (
             -0.01,
             Verdict.TOO_FEW_ROWS,
-            "tuned is behind base by 1.0 points of accuracy (-1.0 to 3.0), p = 0.004, McNemar's"
-            " exact test, but that may be chance; too few rows to tell: about 900 would be needed",
+            "tuned is behind base by 1.0 points of accuracy (95 % interval -1.0 to 3.0, p = 0.004,"
+            " McNemar's exact test), which may be chance; too few rows to tell: about 900 rows are"
+            " needed",
         ),
     ],
 )
 def test_a_comparison_is_said_with_its_size_and_how_sure_it_is(
     difference: float, verdict: Verdict, sentence: str
 ) -> None:
-    said = say_comparison(make_comparison("base", difference, verdict))
+    said = describe_comparison(make_comparison("base", difference, verdict))
     assert said == sentence.replace("1.0 points", "1 point")
 
 
 def test_the_same_figures_on_few_rows_are_told_without_a_span_of_nothing() -> None:
     same = replace(make_comparison("base", 0.0, Verdict.TOO_FEW_ROWS), rows_needed=150)
-    assert say_comparison(same) == (
-        "tuned and base have the same accuracy, but the rows are too few to tell that there is no"
-        " difference: about 150 would be needed"
+    assert describe_comparison(same) == (
+        "tuned and base have the same accuracy, but there are too few rows to tell that there is no"
+        " difference: about 150 rows are needed"
     )
 
 
@@ -64,30 +69,33 @@ def test_less_of_a_distance_is_ahead_and_what_is_no_share_has_no_points() -> Non
     less = replace(
         make_comparison("naive Bayes", -0.5, Verdict.TOO_FEW_ROWS),
         higher_is_better=False,
-        span=4.0,
+        unit=Unit.SCORE,
     )
-    said = say_comparison(less)
-    assert said.startswith("tuned is ahead of naive Bayes by 0.5 of accuracy (0.48 to 0.52)")
-    assert "did better" not in say_outcome(make_evaluation(less))
+    said = describe_comparison(less)
+    assert said.startswith(
+        "tuned is ahead of naive Bayes by 0.5 of accuracy (95 % interval 0.48 to 0.52"
+    )
+    assert "did better" not in describe_outcome(make_evaluation(less))
     more = replace(less, difference=0.5)
-    assert say_comparison(more).startswith("tuned is behind naive Bayes by 0.5 of accuracy")
-    assert "Naive Bayes, at no cost, did better" in say_outcome(make_evaluation(more))
+    assert describe_comparison(more).startswith("tuned is behind naive Bayes by 0.5 of accuracy")
+    assert "Naive Bayes, at no cost, did better" in describe_outcome(make_evaluation(more))
 
 
 def test_the_corrected_probability_is_the_one_that_is_told() -> None:
     found = replace(make_comparison("base", 0.1, Verdict.BETTER), p_corrected=0.012)
-    assert "p = 0.012" in say_comparison(found)
+    sentence = describe_comparison(found)
+    assert "p = 0.012 (corrected for several comparisons; p = 0.004 alone)" in sentence
 
 
 def test_a_tuned_model_that_loses_is_told_so_and_what_would_cost_nothing() -> None:
     evaluation = make_evaluation(make_comparison("naive Bayes", -0.1, Verdict.WORSE))
     sentence = "The tuned model loses to naive Bayes. Naive Bayes would cost nothing."
-    assert say_outcome(evaluation) == sentence
+    assert describe_outcome(evaluation) == sentence
 
 
 def test_a_tuned_model_that_wins_is_told_so_without_more() -> None:
     evaluation = make_evaluation(make_comparison("naive Bayes", 0.1, Verdict.BETTER))
-    assert say_outcome(evaluation) == "The tuned model is better than naive Bayes."
+    assert describe_outcome(evaluation) == "The tuned model is better than naive Bayes."
 
 
 @pytest.mark.parametrize(
@@ -98,29 +106,43 @@ def test_a_tuned_model_that_wins_is_told_so_without_more() -> None:
     ],
 )
 def test_what_is_not_shown_is_not_claimed(verdict: Verdict, how: str) -> None:
-    said = say_outcome(make_evaluation(make_comparison("naive Bayes", -0.01, verdict)))
+    said = describe_outcome(make_evaluation(make_comparison("naive Bayes", -0.01, verdict)))
     assert said.startswith("The tuned model is not shown to be better than naive Bayes.")
     assert said.endswith(f" Naive Bayes, at no cost, {how}")
 
 
 def test_an_evaluation_of_one_model_alone_claims_nothing() -> None:
-    assert say_outcome(make_evaluation()) == ""
+    assert describe_outcome(make_evaluation()) == ""
 
 
 def test_figures_are_shown_as_shares_with_their_interval() -> None:
-    assert show_figure(MetricResult(0.944, 0.9, 0.972, 180)) == "94.4% (90.0–97.2)"
-    assert show_figure(MetricResult(0.5, None, None, 1)) == "50.0%"
-    assert show_figure(MetricResult(3.25, 3.0, 3.5, 10)) == "3.25 (3–3.5)"
+    assert format_result(MetricResult(0.944, 0.9, 0.972, 180, Unit.SHARE)) == "94.4% (90.0–97.2)"
+    assert format_result(MetricResult(0.5, None, None, 1, Unit.SHARE)) == "50.0%"
+    assert format_result(MetricResult(3.25, 3.0, 3.5, 10)) == "3.25 (3–3.5)"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.934, Unit.SCORE, "0.934"),
+        (0.934, Unit.SHARE, "93.4%"),
+        (1200.0, Unit.TOKENS, "1,200 tokens"),
+        (0.42, Unit.USD, "$0.42"),
+        (0.4, Unit.SECONDS, "0.4 s"),
+    ],
+)
+def test_the_unit_decides_how_a_value_is_formatted(value: float, unit: Unit, text: str) -> None:
+    assert format_value(value, unit) == text
 
 
 def test_savings_are_told_and_losses_are_called_so() -> None:
-    assert list(say_savings(Savings("few-shot", 120.0, 0.5, 0.25, 3.0, 6000))) == [
+    assert list(describe_savings(Savings("few-shot", 120.0, 0.5, 0.25, 3.0, 6000))) == [
         "120.0 tokens fewer a request than few-shot",
-        "$0.5 less a thousand requests than few-shot",
+        "$0.5 less per 1,000 requests than few-shot",
         "0.25 s faster than few-shot (median)",
-        "the training has paid for itself after 6,000 requests",
+        "training pays off after 6,000 requests",
     ]
-    assert list(say_savings(Savings("base", -3.0, None, -0.1, None, None))) == [
+    assert list(describe_savings(Savings("base", -3.0, None, -0.1, None, None))) == [
         "3.0 tokens more a request than base",
         "0.1 s slower than base (median)",
     ]
@@ -134,4 +156,4 @@ def test_notes_that_repeat_a_comparison_are_not_shown_twice() -> None:
 
 def test_training_that_has_cost_nothing_is_not_said_to_have_paid_for_itself() -> None:
     free = Savings("base", None, 0.0, None, training_usd=0.0, pays_after=0)
-    assert list(say_savings(free)) == []
+    assert list(describe_savings(free)) == []

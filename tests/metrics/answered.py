@@ -3,10 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.making import make_metrics
+from ftops.metrics.metric import MetricSample, create_metrics
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.samples import Sample
+from ftops.metrics.registry import MetricChoice
 
 
 def answer(pairs: Sequence[tuple[str, str]], *, seconds: float | None = None) -> list[Prediction]:
@@ -56,6 +55,6 @@ def draw_texts(rows: int, seed: int) -> list[Prediction]:
     return answer(pairs)
 
 
-def measure(name: str, answers: Sequence[Prediction], **settings: str | int) -> Sample:
+def measure(name: str, answers: Sequence[Prediction], **settings: str | int) -> MetricSample:
     """One metric by its name."""
-    return make_metrics([MetricChoice(name, settings)])[0].measure(answers)
+    return create_metrics([MetricChoice(name, settings)])[0].measure(answers)

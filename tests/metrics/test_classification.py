@@ -10,13 +10,8 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from ftops.metrics.classification import (
-    Cells,
-    count_classes,
-    count_confusion,
-    count_problems,
-    find_labels,
-)
+from ftops.evaluation.scoring import count_problems
+from ftops.metrics.classification import count_classes, count_confusion, place_in_matrix
 from tests.metrics.answered import answer, draw_labels, fail, measure
 
 _FUNCTIONS = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
@@ -42,8 +37,8 @@ def test_averages_agree_with_scikit_learn(name: str, ending: str, seed: int) -> 
 def test_accuracy_and_confusion_agree_with_scikit_learn(seed: int) -> None:
     answers = draw_labels(200, seed)
     expected, given = zip(*((one.expected, one.predicted) for one in answers), strict=True)
-    labels = find_labels(answers)
-    confusion = count_confusion(Cells().find(answers)[1], labels)
+    labels, cells = place_in_matrix(answers)
+    confusion = count_confusion(cells, labels)
     theirs = confusion_matrix(expected, given, labels=[*labels, "?"])
     assert np.array_equal(confusion.counts, theirs[:-1])
     assert measure("accuracy", answers).value == pytest.approx(accuracy_score(expected, given))
@@ -63,7 +58,7 @@ def test_a_row_that_failed_is_a_wrong_one_even_where_nothing_was_expected_to_be_
     answers = fail(answer([("a", "a")] * 8 + [("b", "b")] * 2), 1, 2)
     assert measure("accuracy", answers).value == pytest.approx(0.8)
     assert measure("recall_weighted", answers).value == pytest.approx(0.8)
-    confusion = count_confusion(Cells().find(answers)[1], ("a", "b"))
+    confusion = count_confusion(place_in_matrix(answers)[1], ("a", "b"))
     assert confusion.counts == ((6, 0, 2), (0, 2, 0))
     assert count_problems(answers) == {"failed": 2}
 
@@ -71,7 +66,7 @@ def test_a_row_that_failed_is_a_wrong_one_even_where_nothing_was_expected_to_be_
 def test_texts_have_no_figures_of_classes() -> None:
     sample = measure("f1", answer([(f"text {n}", "x") for n in range(20)]))
     assert not sample.rows
-    assert "no classes" in sample.notes[0]
+    assert "not classes" in sample.notes[0]
 
 
 def test_blanks_around_a_label_do_not_matter() -> None:

@@ -6,24 +6,44 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.comparison import BOOTSTRAP, MCNEMAR, Side, compare, compare_sides, judge
-from ftops.metrics.making import make_metrics
+from ftops.evaluation.scoring import check_rows
+from ftops.metrics.bootstrap import resample
+from ftops.metrics.comparison import (
+    BOOTSTRAP,
+    MCNEMAR,
+    ComparisonSide,
+    compare,
+    decide_verdicts,
+)
+from ftops.metrics.metric import MetricSample, RowMetric, create_metrics
 from ftops.metrics.prediction import Prediction
-from ftops.metrics.resampling import resample
+from ftops.metrics.registry import MetricChoice
 from ftops.metrics.result import Comparison, Verdict
-from ftops.metrics.samples import Sample
+from ftops.metrics.text import is_exact
 from tests.metrics.answered import answer, draw_labels, draw_texts
+
+
+def _try_to_compare(
+    first: list[Prediction], second: list[Prediction], metric: str
+) -> Comparison | None:
+    (created,) = create_metrics([MetricChoice(metric)])
+    samples = [created.measure(first), created.measure(second)]
+    sides = [
+        ComparisonSide(name, sample, draws)
+        for name, sample, draws in zip(
+            ("first", "second"), samples, resample(samples, seed=1), strict=True
+        )
+    ]
+    pending = compare(created, sides[0], sides[1])
+    return None if pending is None else decide_verdicts([pending])[0]
 
 
 def _compare(
     first: list[Prediction], second: list[Prediction], metric: str = "accuracy"
 ) -> Comparison:
-    made = compare(
-        ("first", first), ("second", second), make_metrics([MetricChoice(metric)])[0], seed=1
-    )
-    assert made is not None
-    return made
+    comparison = _try_to_compare(first, second, metric)
+    assert comparison is not None
+    return comparison
 
 
 def _pair(
@@ -94,15 +114,13 @@ def test_a_lower_distance_is_the_better_one() -> None:
 
 def test_a_metric_that_one_of_them_lacks_is_not_compared() -> None:
     answers = draw_labels(60, 1)
-    metric = make_metrics([MetricChoice("auroc")])[0]
-    assert compare(("one", answers), ("other", answers), metric, seed=1) is None
+    assert _try_to_compare(answers, answers, "auroc") is None
 
 
 def test_candidates_of_other_rows_are_not_compared() -> None:
     answers = draw_labels(60, 1)
-    metric = make_metrics([MetricChoice("accuracy")])[0]
     with pytest.raises(ValueError, match="'other' and 'one' did not answer the same rows"):
-        compare(("one", answers), ("other", answers[:-1]), metric, seed=1)
+        check_rows([("one", answers), ("other", answers[:-1])])
 
 
 def test_one_of_twenty_comparisons_of_equals_is_not_called_a_difference() -> None:
@@ -119,11 +137,15 @@ def test_one_of_twenty_comparisons_of_equals_is_not_called_a_difference() -> Non
 
 
 def _compare_scores(first: list[float], second: list[float]) -> Comparison:
-    samples = [Sample.of_scores(first), Sample.of_scores(second)]
+    samples = [MetricSample.of_scores(first), MetricSample.of_scores(second)]
     draws = resample(samples, seed=1)
-    made = compare_sides(Side("a", samples[0], draws[0]), Side("b", samples[1], draws[1]), "score")
-    assert made is not None
-    return judge([made])[0]
+    pending = compare(
+        RowMetric("score", is_exact),
+        ComparisonSide("a", samples[0], draws[0]),
+        ComparisonSide("b", samples[1], draws[1]),
+    )
+    assert pending is not None
+    return decide_verdicts([pending])[0]
 
 
 def test_one_row_shows_nothing_however_far_apart_its_two_scores_are() -> None:

@@ -68,14 +68,14 @@ def test_joined_neighbours_leave_the_figure_where_it_is() -> None:
     assert sample.statistic(np.ones((1, sample.size)))[0] == pytest.approx(sample.value)
 
 
-def test_rows_without_chances_are_left_out_and_told() -> None:
+def test_rows_without_probabilities_are_left_out_with_a_note() -> None:
     answers = _with_chances(draw_labels(60, 1), 1)
     part = [replace(one, probabilities={}) if one.line > 40 else one for one in answers]
     for name in ("auroc", "auprc", "brier"):
         sample, told = measure(name, part), measure(name, answers[:40])
         assert sample.rows == 40
         assert sample.value == pytest.approx(told.value)
-        assert "20 tell no chances" in sample.notes[0]
+        assert "20 have no probabilities" in sample.notes[0]
 
 
 def test_without_any_chance_or_with_one_class_there_is_no_area() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import ScoringError
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.making import make_metrics
+from ftops.metrics.metric import create_metrics
+from ftops.metrics.registry import MetricChoice
 from ftops.metrics.structure import FormMetric
 from tests.metrics.answered import answer, fail, measure
 
@@ -35,7 +35,7 @@ def test_a_schema_allows_what_it_says(tmp_path: Path) -> None:
     schema = {"type": "object", "required": ["name"], "properties": {"age": {"type": "integer"}}}
     (tmp_path / "schema.json").write_text(json.dumps(schema))
     texts = ['{"name": 1, "age": 3}', '{"name": 1, "age": "3"}', "{}", "no JSON"]
-    metric = make_metrics([MetricChoice("json_schema", {"file": "schema.json"})], folder=tmp_path)
+    metric = create_metrics([MetricChoice("json_schema", {"file": "schema.json"})], folder=tmp_path)
     assert metric[0].measure(answer([("x", text) for text in texts])).value == 0.25
 
 
@@ -47,13 +47,13 @@ def test_a_bad_schema_is_told_with_its_file(tmp_path: Path, content: str | None,
     if content is not None:
         (tmp_path / "s.json").write_text(content)
     with pytest.raises(ScoringError, match=told) as caught:
-        make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
+        create_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
     assert "s.json" in caught.value.message
 
 
 def test_a_schema_that_lies_elsewhere_is_not_fetched(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"$ref": "http://127.0.0.1:9/other.json"}')
-    metric = make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)[0]
+    metric = create_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)[0]
     with pytest.raises(ScoringError, match="which is not in this file"):
         metric.measure(answer([("x", "{}")]))
 
@@ -73,7 +73,7 @@ SLOW = {"pattern": "^(a+)+$"}
 def test_a_pattern_that_backtracks_without_end_is_an_error_with_row_and_limit(
     thread: bool,
 ) -> None:
-    (made,) = make_metrics([MetricChoice("regex", {**SLOW, "name": "letters"})])
+    (made,) = create_metrics([MetricChoice("regex", {**SLOW, "name": "letters"})])
     assert isinstance(made, FormMetric)
     metric = replace(made, limit_s=1)
     answers = answer([("x", "aaa"), ("x", "a" * 60 + "!")])
@@ -85,7 +85,7 @@ def test_a_pattern_that_backtracks_without_end_is_an_error_with_row_and_limit(
 
 
 def test_answers_that_are_each_in_time_have_a_limit_together() -> None:
-    (made,) = make_metrics([MetricChoice("regex", SLOW)])
+    (made,) = create_metrics([MetricChoice("regex", SLOW)])
     assert isinstance(made, FormMetric)
     answers = answer([("x", "a" * 24 + "!")] * 200)  # a second or so each
     with pytest.raises(ScoringError, match="took too long together with the rows before it"):
@@ -111,7 +111,7 @@ def test_a_schema_that_takes_without_end_is_an_error_with_row_and_limit(
     tmp_path: Path, schema: object
 ) -> None:
     (tmp_path / "s.json").write_text(json.dumps(schema))
-    (made,) = make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
+    (made,) = create_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
     assert isinstance(made, FormMetric)
     value = "a" * 60 + "!"
     text = json.dumps({value: 1} if "patternProperties" in str(schema) else value)
@@ -132,7 +132,7 @@ def test_a_schema_that_cannot_judge_is_an_error_that_says_why(
 ) -> None:
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(ScoringError, match=reason):
-        (made,) = make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
+        (made,) = create_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
         made.measure(answer([("x", '"a"')]))
 
 
@@ -140,7 +140,7 @@ def test_a_schema_that_cannot_judge_is_an_error_that_says_why(
 def test_a_schema_that_is_too_large_or_too_deep_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(ScoringError, match=r"s\.json: the schema is "):
-        make_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
+        create_metrics([MetricChoice("json_schema", {"file": "s.json"})], folder=tmp_path)
 
 
 def test_max_chars_and_stop_reached() -> None:

@@ -10,7 +10,7 @@ from ftops.evaluation.result import (
     Savings,
     SkippedCandidate,
 )
-from ftops.metrics.result import Comparison, MetricResult, Verdict
+from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
 
 HOSTILE = '<script>alert("x")</script> | **bold** [link](http://x) `code`\n# head \x1b[2J\u202e'
 
@@ -19,16 +19,22 @@ def make_comparison(second: str, difference: float, verdict: Verdict) -> Compari
     return Comparison(
         "tuned", second, "accuracy", difference, difference - 0.02, difference + 0.02, 0.004,
         "McNemar's exact test", verdict,
-        rows_needed=900 if verdict is Verdict.TOO_FEW_ROWS else None,
+        unit=Unit.SHARE, rows_needed=900 if verdict is Verdict.TOO_FEW_ROWS else None,
     )  # fmt: skip
 
 
 def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Evaluation:
     tuned = CandidateScore(
-        "tuned", CandidateKind.TUNED, 100, {"accuracy": MetricResult(0.9, 0.85, 0.95, 100)}
+        "tuned",
+        CandidateKind.TUNED,
+        100,
+        {"accuracy": MetricResult(0.9, 0.85, 0.95, 100, Unit.SHARE)},
     )
     other = CandidateScore(
-        name, CandidateKind.NAIVE_BAYES, 100, {"accuracy": MetricResult(0.8, 0.7, 0.9, 100)}
+        name,
+        CandidateKind.NAIVE_BAYES,
+        100,
+        {"accuracy": MetricResult(0.8, 0.7, 0.9, 100, Unit.SHARE)},
     )
     return Evaluation(
         file="test.jsonl",
@@ -37,8 +43,10 @@ def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Eval
         candidates=(tuned, other),
         comparisons=comparisons,
         requirements=(
-            RequirementResult("accuracy >= 0.85", 0.9, True),
-            RequirementResult("accuracy_over_naive_bayes > 0.2", 0.1, False, "may be chance"),
+            RequirementResult("accuracy >= 0.85", 0.9, True, unit=Unit.SHARE),
+            RequirementResult(
+                "accuracy_over_naive_bayes > 0.2", 0.1, False, "may be chance", Unit.SHARE
+            ),
         ),
         skipped=(SkippedCandidate("base", "it knows nothing"),),
         savings=(Savings("base", 12.0, 0.5, 0.25, 3.0, 6000),),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import SpecError, UsageError
-from ftops.metrics.choices import KNOWN
+from ftops.metrics.registry import METRICS, MetricChoice
 from ftops.records import Json
 from ftops.spec.evaluate import (
     BaseCandidate,
@@ -17,7 +17,7 @@ from ftops.spec.evaluate import (
     read_evaluation_options,
 )
 from ftops.spec.job_file import load_job
-from ftops.spec.measures import METRICS, JudgeMetric, RegexMetric
+from ftops.spec.metrics import METRIC_KINDS, JudgeMetric, to_choice
 from ftops.spec.model import JobSpec
 from tests.spec.job_files import MINIMAL, load_text, write_job
 
@@ -70,9 +70,9 @@ def test_a_model_may_be_at_another_provider(tmp_path: Path) -> None:
 
 def test_metrics_are_words_or_say_more(tmp_path: Path) -> None:
     spec = read(tmp_path, "metrics: [f1, regex: 'a+', judge: {model: m, mode: grade}]")
-    found = spec.evaluate.measures
+    found = spec.evaluate.metric_entries
     assert [entry.word for entry in found] == ["f1", "regex", "judge"]
-    assert found[1].settings == RegexMetric(pattern="a+")
+    assert to_choice(found[1]) == MetricChoice("regex", {"pattern": "a+"})
     assert found[2].settings == JudgeMetric(model="m", mode="grade")
 
 
@@ -205,7 +205,7 @@ def test_the_example_of_the_page_about_the_job_file_is_read(tmp_path: Path) -> N
     spec = load_text(tmp_path, MINIMAL + example).spec
     words = [entry.word for entry in spec.evaluate.candidates]
     assert words == ["base", "few-shot", "few-shot", "model", "baseline"]
-    assert [entry.word for entry in spec.evaluate.measures] == ["accuracy", "f1", "judge"]
+    assert [entry.word for entry in spec.evaluate.metric_entries] == ["accuracy", "f1", "judge"]
 
 
 def test_instructions_are_text_of_some_length(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_options_say_what_the_section_says() -> None:
     )
     assert [one.word for one in spec.candidates] == ["base", "few-shot", "model"]
     assert spec.candidates[1].settings == FewShotCandidate(examples=3, selection="nearest")
-    assert [one.word for one in spec.measures] == ["f1", "regex"]
+    assert [one.word for one in spec.metric_entries] == ["f1", "regex"]
     assert spec.requirements == {"accuracy": ">= 0.85", "f1_over_base": "> 3%"}
 
 
@@ -239,7 +239,7 @@ def test_the_blank_after_a_colon_may_be_missing_as_a_shell_wants_no_quotes_then(
     spaced = read_options(
         ("few-shot: 3", "few-shot: 4", "model: ft:ada:x"), ('regex: "^[0-9]+:$"',)
     )
-    assert (tight.candidates, tight.measures) == (spaced.candidates, spaced.measures)
+    assert (tight.candidates, tight.metric_entries) == (spaced.candidates, spaced.metric_entries)
 
 
 def test_without_options_the_defaults_hold() -> None:
@@ -263,10 +263,9 @@ def test_a_mistake_names_its_option(options: dict[str, tuple[str, ...]], told: s
 
 
 def test_every_metric_that_there_is_can_be_named_with_the_settings_that_it_takes() -> None:
-    assert set(METRICS) == {*KNOWN, "judge"}
-    for name, settings in KNOWN.items():
-        section = METRICS[name].section
-        assert {one.name for one in settings} == set(section.model_fields if section else ()) - {
-            "name"
-        }
-        assert METRICS[name].alone == (not any(one.needed for one in settings))
+    assert set(METRIC_KINDS) == {*METRICS, "judge"}
+    for name, metric in METRICS.items():
+        section = METRIC_KINDS[name].section
+        fields = set(section.model_fields if section else ()) - {"name"}
+        assert {setting.name for setting in metric.settings} == fields
+        assert METRIC_KINDS[name].alone is not metric.needs_settings

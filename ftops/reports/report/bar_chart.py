@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.metrics.result import MetricResult
+from ftops.evaluation.text import format_value
+from ftops.metrics.result import MetricResult, Unit
 from ftops.reports.report.charts import WIDE, Spec, fit_both_ends, frame
 from ftops.reports.report.palette import Palette
-from ftops.reports.report.words import is_share, say_value
 
 _ROW_HEIGHT = 30
 
@@ -29,13 +29,14 @@ def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = W
             "low": bar.figure.value if bar.figure.low is None else bar.figure.low,
             "high": bar.figure.value if bar.figure.high is None else bar.figure.high,
             "strong": bar.strong,
-            "text": say_value(metric, bar.figure.value),
+            "text": format_value(bar.figure.value, bar.figure.unit),
         }
         for index, bar in enumerate(bars)
     ]
+    is_share = all(bar.figure.unit is Unit.SHARE for bar in bars)
     names = [bar.name for bar in bars]
     low = min([0.0, *(row["low"] for row in rows)])  # type: ignore[type-var]
-    high = max([1.0 if is_share(metric) else 0.0, *(row["high"] for row in rows)])  # type: ignore[type-var]
+    high = max([1.0 if is_share else 0.0, *(row["high"] for row in rows)])  # type: ignore[type-var]
     # names are looked up by number: two that are alike would fall on one line, and a name is
     # never a part of an expression
     y: Spec = {
@@ -44,7 +45,7 @@ def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = W
         "axis": None,
         "scale": {"domain": list(range(len(rows)))},
     }
-    axis = {"title": metric, "tickCount": 5, **({"format": ".0%"} if is_share(metric) else {})}
+    axis = {"title": metric, "tickCount": 5, **({"format": ".0%"} if is_share else {})}
     x: Spec = {"type": "quantitative", "scale": {"domain": [low, high], "nice": False}}
     color: Spec = {
         "condition": {"test": "datum.strong", "value": palette.accent},

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ftops.evaluation.result import Evaluation
-from ftops.evaluation.text import find_remarks
+from ftops.evaluation.text import describe_savings, find_remarks
 from ftops.metrics.result import ClassResult, MetricResult
 from ftops.records import Stage
 from ftops.reports.report import scores, whole_runs
@@ -150,7 +150,7 @@ def _compose_scores(facts: RunFacts) -> Scores:
         candidates=scores.list_candidates(evaluation),
         verdicts=scores.list_verdicts(evaluation),
         requirements=scores.list_requirements(evaluation),
-        savings=[scores.say_savings(one) for one in evaluation.savings],
+        savings=[show(text) for one in evaluation.savings for text in describe_savings(one)],
         remarks=_list_remarks(evaluation),
         matrices=matrices,
         asides=_list_asides(evaluation, matrices),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.evaluation.result import Evaluation
+from ftops.evaluation.text import format_interval, format_value
 from ftops.records import Json
 from ftops.reports.report.bar_chart import Bar
 from ftops.reports.report.contents import Contents, RunPart
@@ -11,7 +12,7 @@ from ftops.reports.report.curve_chart import NamedCurve, choose_detail, find_las
 from ftops.reports.report.learning import Curve
 from ftops.reports.report.palette import SERIES
 from ftops.reports.report.thinning import Point, fill_buckets, thin
-from ftops.reports.report.words import say_interval, say_value, show
+from ftops.reports.report.words import show
 
 MOST_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
 _TITLES = {"loss": "Loss by step", "accuracy": "Token accuracy by step"}
@@ -94,8 +95,8 @@ def tell_bars(bars: Sequence[Bar], metric: str) -> str:
     """Figures and their intervals in words."""
     told = []
     for bar in bars:
-        interval = say_interval(metric, bar.figure.low, bar.figure.high)
-        value = say_value(metric, bar.figure.value)
+        interval = format_interval(bar.figure)
+        value = format_value(bar.figure.value, bar.figure.unit)
         told.append(f"{bar.name} {value}{f' ({interval})' if interval else ''}")
     return f"{show(metric)}, with 95% intervals: {'; '.join(told)}."
 

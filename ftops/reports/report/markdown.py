@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ftops import __version__
+from ftops.evaluation.text import format_value
+from ftops.metrics.result import Unit
 from ftops.reports.report.confusion import Matrix
 from ftops.reports.report.contents import Contents, RunPart, Scores
 from ftops.reports.report.differing import Piece
 from ftops.reports.report.scores import MOST_CLASSES, Sentence
 from ftops.reports.report.whole_runs import HONEST
-from ftops.reports.report.words import say_moment, say_rows, say_value, show
+from ftops.reports.report.words import say_moment, say_rows, show
 
 # what Markdown or the HTML in it would act on, wherever it stands
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -86,7 +88,7 @@ def _render_standings(contents: Contents) -> Iterable[str]:
     yield "## Runs compared"
     yield ""
     rows = [
-        [one.run, one.candidate, one.metric, say_value(one.metric, one.figure.value)]
+        [one.run, one.candidate, one.metric, format_value(one.figure.value, one.figure.unit)]
         for one in contents.standings
     ]
     yield from _table(["run", "candidate", "metric", "value"], rows)
@@ -199,7 +201,7 @@ def _render_classes(scores: Scores) -> Iterable[str]:
     rows = []
     for one in scores.classes[:MOST_CLASSES]:
         shares = [
-            "" if value is None else say_value("f1", value)
+            "" if value is None else format_value(value, Unit.SHARE)
             for value in (one.precision, one.recall, one.f1)
         ]
         rows.append(

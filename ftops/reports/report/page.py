@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 
 from ftops import __version__
+from ftops.evaluation.text import format_interval, format_value
+from ftops.metrics.result import Unit
 from ftops.reports.report import figures
 from ftops.reports.report.bar_chart import Bar, draw_bars
 from ftops.reports.report.charts import NARROW, WIDE, Spec
@@ -28,10 +30,8 @@ from ftops.reports.report.scores import MOST_CLASSES
 from ftops.reports.report.svg import fit_svg
 from ftops.reports.report.whole_runs import HONEST
 from ftops.reports.report.words import (
-    say_interval,
     say_moment,
     say_rows,
-    say_value,
     show,
 )
 from ftops.text import show_hidden
@@ -89,7 +89,7 @@ def render_page(contents: Contents) -> str:
         tags=_TAGS,
         show=show,
         rows=say_rows,
-        share=lambda value: say_value("accuracy", value),
+        share=lambda value: format_value(value, Unit.SHARE),
     )
     return page
 
@@ -120,8 +120,8 @@ def list_tiles(run: RunPart) -> list[Tile]:
         first = evaluation.candidates[0]
         figure = first.metrics.get(evaluation.primary_metric)
         if figure is not None:
-            value = say_value(evaluation.primary_metric, figure.value)
-            note = say_interval(evaluation.primary_metric, figure.low, figure.high)
+            value = format_value(figure.value, figure.unit)
+            note = format_interval(figure)
             tiles.append(
                 Tile(f"{show(evaluation.primary_metric)}, {show(first.name)}", value, note)
             )

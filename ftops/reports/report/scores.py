@@ -1,21 +1,18 @@
 """What an evaluation found, in the words of a report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.evaluation.result import CandidateScore, Evaluation, RequestStats, Savings
-from ftops.metrics.result import Comparison, MetricResult, Verdict
-from ftops.reports.report.words import (
-    say_count,
-    say_difference,
-    say_interval,
-    say_p,
-    say_rows,
-    say_seconds,
-    say_usd,
-    say_value,
-    show,
+from ftops.evaluation.result import CandidateScore, Evaluation, RequestStats
+from ftops.evaluation.text import (
+    describe_comparison,
+    describe_problems,
+    describe_requirement,
+    format_interval,
+    format_value,
 )
+from ftops.metrics.result import Comparison, MetricResult, Verdict
+from ftops.reports.report.words import say_count, say_rows, say_seconds, say_usd, show
 
 MOST_CLASSES = 60
 
@@ -53,8 +50,8 @@ def list_candidates(evaluation: Evaluation) -> list[CandidateLine]:
         CandidateLine(
             name=show(one.name),
             about=_describe(one),
-            figures=[_say_figure(name, one.metrics.get(name)) for name in metrics],
-            problems=_say_problems(one),
+            figures=[_format_cells(one.metrics.get(name)) for name in metrics],
+            problems=show(describe_problems(one)),
             requests=_say_requests(one.requests),
             first=index == 0,
         )
@@ -70,9 +67,9 @@ def say_headline(evaluation: Evaluation) -> str:
     figure = first.metrics.get(metric)
     if figure is None:
         return f"{show(first.name)} has no figure for {metric}."
-    interval = say_interval(metric, figure.low, figure.high)
+    interval = format_interval(figure)
     within = f" (95% interval {interval})" if interval else ""
-    value = say_value(metric, figure.value)
+    value = format_value(figure.value, figure.unit)
     return f"{show(first.name)} reaches {metric} {value}{within} on {say_rows(figure.rows)}."
 
 
@@ -81,66 +78,24 @@ def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
     ordered = sorted(
         evaluation.comparisons, key=lambda one: one.metric != evaluation.primary_metric
     )
-    return [Sentence(_mark(one), say_comparison(one)) for one in ordered]
-
-
-def say_comparison(one: Comparison) -> str:
-    """What a comparison says, and how sure that is."""
-    first, second, metric = show(one.first), show(one.second), one.metric
-    difference = say_difference(metric, one.difference)
-    low = say_difference(metric, one.low).removesuffix(" points")
-    high = say_difference(metric, one.high).removesuffix(" points")
-    evidence = f"{difference}, 95% interval {low} to {high}; {show(one.test)}, {say_p(one.p_value)}"
-    if one.p_corrected is not None and say_p(one.p_corrected) != say_p(one.p_value):
-        evidence += f", corrected {say_p(one.p_corrected)}"
-    if one.verdict is Verdict.BETTER:
-        return f"{first} is better than {second} by {metric} ({evidence})."
-    if one.verdict is Verdict.WORSE:
-        return f"{first} is worse than {second} by {metric} ({evidence})."
-    if one.verdict is Verdict.NO_DIFFERENCE:
-        return f"{first} and {second} do equally well by {metric} ({evidence})."
-    needed = f" About {one.rows_needed:,} rows would be needed to tell." if one.rows_needed else ""
-    return f"Too few rows to tell {first} from {second} by {metric} ({evidence}).{needed}"
+    return [Sentence(_mark(one), show(describe_comparison(one))) for one in ordered]
 
 
 def list_requirements(evaluation: Evaluation) -> list[Sentence]:
-    """Each requirement of the job file, and whether it was met."""
-    sentences = []
-    for one in evaluation.requirements:
-        value = "" if one.value is None else f": it is {one.value:.4g}"
-        reason = f" ({show(one.reason)})" if one.reason else ""
-        met = "met" if one.met else "missed"
-        sentences.append(
-            Sentence("good" if one.met else "bad", f"{show(one.text)} is {met}{value}{reason}.")
+    """Each requirement of the job file, and whether it is met."""
+    return [
+        Sentence(
+            "good" if one.met else "bad",
+            f"{'met' if one.met else 'missed'}: {show(describe_requirement(one))}",
         )
-    return sentences
-
-
-def say_savings(one: Savings) -> str:
-    """What a request saves, or costs more, against another candidate."""
-    parts = [
-        _say_less(one.tokens, lambda value: f"{value:,.0f} tokens a request"),
-        _say_less(one.usd_per_1000, lambda value: f"{say_usd(value)} a thousand requests"),
-        _say_less(one.p50_s, lambda value: f"{say_seconds(value)} of waiting (median)"),
+        for one in evaluation.requirements
     ]
-    told = ", ".join(part for part in parts if part) or "nothing that is known"
-    text = f"Against {show(one.against)}: {told}."
-    if one.pays_after is not None:
-        paid = f" of {say_usd(one.training_usd)}" if one.training_usd is not None else ""
-        return f"{text} The training{paid} has paid for itself after {one.pays_after:,} requests."
-    return f"{text} When the training pays for itself cannot be told, or it never does."
 
 
-def _say_less(value: float | None, say: Callable[[float], str]) -> str:
-    if value is None:
-        return ""
-    return f"saves {say(value)}" if value >= 0 else f"takes {say(-value)} more"
-
-
-def _say_figure(metric: str, figure: MetricResult | None) -> tuple[str, str]:
-    if figure is None:
+def _format_cells(result: MetricResult | None) -> tuple[str, str]:
+    if result is None:
         return ("", "")
-    return (say_value(metric, figure.value), say_interval(metric, figure.low, figure.high))
+    return (format_value(result.value, result.unit), format_interval(result))
 
 
 def _describe(one: CandidateScore) -> str:
@@ -148,12 +103,6 @@ def _describe(one: CandidateScore) -> str:
     asked = f"{one.model} at {one.provider}" if one.model and one.provider else one.model
     kind = one.kind.value
     return show(" · ".join(part for part in (kind, asked or "") if part and part != one.name))
-
-
-def _say_problems(one: CandidateScore) -> str:
-    told = [f"{count:,} {name}" for name, count in one.problems.items() if count]
-    told += [f"{one.outside:,} outside the labels"] if one.outside else []
-    return show(", ".join(told))
 
 
 def _say_requests(one: RequestStats | None) -> list[str]:

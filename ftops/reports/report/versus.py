@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from ftops.evaluation.result import CandidateKind
+from ftops.metrics.metric import create_metrics
+from ftops.metrics.registry import MetricChoice
 from ftops.reports.report.facts import RunFacts
 from ftops.reports.report.scores import Sentence, list_verdicts
 
@@ -17,8 +19,6 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     if len(runs) < 2 or first is None or not first.candidates:
         return []
     from ftops.evaluation.scoring import Candidate, evaluate
-    from ftops.metrics.choices import MetricChoice
-    from ftops.metrics.making import make_metrics
 
     candidates = []
     for name, facts in runs:
@@ -32,7 +32,7 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     if len(candidates) < 2 or candidates[0].name != runs[0][0]:
         return []
     try:
-        metrics = make_metrics([MetricChoice(first.primary_metric)])
+        metrics = create_metrics([MetricChoice(first.primary_metric)])
         return list_verdicts(evaluate(first.file, candidates, metrics))
     except ValueError:  # other rows, or a metric that takes settings
         return []

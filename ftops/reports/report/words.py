@@ -4,17 +4,6 @@ from datetime import datetime
 
 from ftops.text import show_hidden
 
-_SHARES = (
-    "accuracy",
-    "f1",
-    "exact_match",
-    "precision",
-    "recall",
-    "valid",
-    "regex",
-    "stop",
-    "rouge",
-)
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 LONGEST_TEXT = 600  # characters of a prompt or an answer that are shown
 
@@ -24,38 +13,6 @@ def show(text: str, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … ({len(text) - limit:,} characters more)"
     return show_hidden(text)
-
-
-def is_share(metric: str) -> bool:
-    """Whether the metric is best read in per cent."""
-    return any(part in metric for part in _SHARES)
-
-
-def say_value(metric: str, value: float) -> str:
-    """ "94.4%" of a share, "0.812" of anything else."""
-    return f"{100 * value:.1f}%" if is_share(metric) else f"{value:.3g}"
-
-
-def say_interval(metric: str, low: float | None, high: float | None) -> str:
-    """ "90.1 to 97.0%"; "" where there is no interval."""
-    if low is None or high is None:
-        return ""
-    if is_share(metric):
-        return f"{100 * low:.1f} to {100 * high:.1f}%"
-    return f"{low:.3g} to {high:.3g}"
-
-
-def say_difference(metric: str, value: float) -> str:
-    """ "+3.1 points" of a share, "-0.02" of anything else."""
-    sign = "+" if value >= 0 else "−"
-    if is_share(metric):
-        return f"{sign}{100 * abs(value):.1f} points"
-    return f"{sign}{abs(value):.3g}"
-
-
-def say_p(value: float) -> str:
-    """ "p = 0.031", "p < 0.001"."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def say_usd(value: float | None) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ftops.metrics.row_scorers import compile_pattern
+from ftops.metrics.row_worker import compile_pattern
 from ftops.records import Json
 from ftops.spec.problems import quoted
 from ftops.spec.promptfoo.template import render_template

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftops.metrics.registry import METRICS
 from ftops.records import Json, Prompt
 from ftops.spec.promptfoo.scalars import render_value
 from ftops.spec.promptfoo.template import names, shield
@@ -134,7 +135,13 @@ def _make_test(row: ExportedRow, text: str, asserts: Sequence[Json], *, by_words
 
 def _asks_for_words(metrics: Sequence[Json]) -> bool:
     """Whether answers are compared word for word; they are when nothing else is asked for."""
-    return not metrics or any(one in ("accuracy", "exact_match") for one in metrics)
+    return not metrics or any(_compares_words(*_split(one)) for one in metrics)
+
+
+def _compares_words(word: str, settings: Json) -> bool:
+    """Whether the metric is equality with the expected answer, as promptfoo's `equals` is."""
+    is_equality = word in METRICS and METRICS[word].promptfoo == "equals"
+    return is_equality and _find_setting(settings, "normalize") in (None, "none")
 
 
 def _make_provider(one: Candidate, what: Exportable) -> Json:
@@ -158,10 +165,7 @@ def _list_asserts(what: Exportable, left: list[str]) -> Iterator[Json]:
     for metric in what.metrics:
         word, settings = _split(metric)
         make = _ASSERTS.get(word)
-        if word == "accuracy":
-            continue
-        if word == "exact_match":  # which looks away from case, articles and punctuation
-            left.append("evaluate.metrics: exact_match: promptfoo compares word for word")
+        if _compares_words(word, settings):
             continue
         try:
             if make is None:
@@ -228,7 +232,6 @@ def _assert_judge(settings: Json, _folder: Path) -> Json:
 _ASSERTS: Mapping[str, Callable[[Json, Path], Json]] = {
     "json_valid": _assert_json,
     "json_schema": _assert_schema,
-    "schema_valid": _assert_schema,
     "regex": _assert_pattern,
     "stop_reached": _assert_stop,
     "max_chars": _assert_length,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from ftops.evaluation.result import CandidateKind, Evaluation, SkippedCandidate
 from ftops.evaluation.scoring import Candidate, evaluate
 from ftops.evaluation.usage import Prices
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.making import make_metrics
+from ftops.metrics.metric import create_metrics
 from ftops.metrics.prediction import Prediction, Problem
+from ftops.metrics.registry import MetricChoice
 from ftops.metrics.requirement import parse_requirement
 from ftops.records import (
     Checkpoint,
@@ -169,7 +169,7 @@ def make_candidates(
 
 def make_evaluation(candidates: Sequence[Candidate], *, hostile: str = "") -> Evaluation:
     """Those candidates, scored and compared as a run does it."""
-    metrics = make_metrics([MetricChoice("accuracy"), MetricChoice("f1")])
+    metrics = create_metrics([MetricChoice("accuracy"), MetricChoice("f1")])
     return evaluate(
         f"data/test.jsonl{hostile}",
         candidates,

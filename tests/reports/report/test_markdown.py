@@ -26,7 +26,7 @@ def test_all_parts_of_a_report_have_their_heading() -> None:
         "Data",
         "Lineage",
     ]
-    assert "tuned is better than few-shot: 5 by accuracy" in text
+    assert "tuned is better than few-shot: 5 by" in text
     assert "| politics | science | 5 of 60 | 8% |" in text
 
 

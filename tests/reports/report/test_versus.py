@@ -17,7 +17,7 @@ def make_weaker(right: float = 0.7) -> RunFacts:
 def test_a_better_run_is_called_better_with_its_evidence() -> None:
     (said,) = compare_runs([("a", make_facts()), ("b", make_weaker())])
     assert said.mark == "good"
-    assert said.text.startswith("a is better than b by accuracy (+")
+    assert said.text.startswith("a is better than b by 16.1 points of accuracy (")
     assert "McNemar" in said.text
 
 

@@ -129,7 +129,7 @@ def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> No
     "metric",
     [
         "f1",
-        "exact_match",
+        {"exact_match": {"normalize": "squad"}},
         {"regex": "(?P<a>b)"},
         {"regex": "(?i:a)"},
         {"python": "a.py:score"},

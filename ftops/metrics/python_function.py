@@ -1,28 +1,29 @@
 """The user's own function as a metric: `python: checks/my_check.py:score`.
 
-It is called `score(prompt, expected, given)` for each row and returns True, False or a number. To
-make the metric, its source is parsed and not run. `load` and `measure` run it, in a process of its
-own (`row_process.py`): what it prints goes to stderr, its input is empty, it cannot change or end
-the command, and a call that takes too long is ended.
+It is called `score(prompt, expected, predicted)` for each row and returns True, False or a number.
+Creating the metric parses its source and runs nothing. `load` and `measure` run it, in a process of
+its own (`row_process.py`): what it prints goes to stderr, its input is empty, it cannot change or
+end the command, and a call that takes too long is ended.
 """
 
 import ast
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from ftops.errors import ScoringError
-from ftops.metrics import row_process
+from ftops.metrics.metric import MetricContext, MetricSample
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.row_scorers import FUNCTION_HINT
-from ftops.metrics.samples import Sample
+from ftops.metrics.result import Unit
+from ftops.metrics.row_process import load, score_rows
+from ftops.metrics.row_worker import FUNCTION_HINT
 from ftops.records import Json, Prompt
 
 ROW_LIMIT_S = 30.0
-_MOST_LATE = 3  # rows that take too long or end the process; the others are not tried
-_SHOWN = 3  # rows of which the fault is shown
+_MAX_LATE = 3  # rows that take too long or end the process; the others are not tried
+_MAX_SHOWN = 3  # rows of which the fault is shown
 _ARGUMENTS = 3
 _BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")  # of statements around others
 _NO_FUNCTION = (
@@ -33,10 +34,10 @@ _NO_FUNCTION = (
 
 @dataclass(frozen=True, slots=True)
 class FunctionMetric:
-    """The mean of what the function returns.
+    """The mean of what the function returns; a share if it returns only 0, 1, False and True.
 
-    A row on which it raises, or returns something else than a number, has the lowest score that any
-    row has, at most 0, and is named by its line. Where every row is so there is no figure.
+    A row on which it raises, or returns something other than a number, gets the lowest score of
+    all rows, at most 0, and is named by its line. If no row has a score there is no value.
     """
 
     name: str
@@ -44,43 +45,49 @@ class FunctionMetric:
     function: str
     where: str
     limit_s: float = ROW_LIMIT_S
+    unit: Unit = Unit.SCORE
 
     def load(self) -> None:
-        """Run the file once, as `measure` does; ScoringError when it does not load."""
-        row_process.load(self._task)
+        """Run the file once, as `measure` does; ScoringError if it does not load."""
+        load(self._task)
 
-    def measure(self, answers: Sequence[Prediction]) -> Sample:
-        """Calls the function once a row, but not for rows that failed, which score lowest."""
-        asked = [one for one in answers if one.problem is not Problem.FAILED]
-        rows: list[Json] = [[_plain(one.prompt), one.expected, one.predicted] for one in asked]
-        outcomes = row_process.score_rows(
-            self._task, rows, limit_s=self.limit_s, most_late=_MOST_LATE
-        )
+    def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
+        """Calls the function once a row, except for rows that failed, which score lowest."""
+        answered = [row for row in predictions if row.problem is not Problem.FAILED]
+        rows: list[Json] = [
+            [_prompt_to_json(row.prompt), row.expected, row.predicted] for row in answered
+        ]
+        outcomes = score_rows(self._task, rows, limit_s=self.limit_s, most_late=_MAX_LATE)
         faults = {
-            one.line: outcome.fault
-            for one, outcome in zip(asked, outcomes, strict=True)
+            row.line: outcome.fault
+            for row, outcome in zip(answered, outcomes, strict=True)
             if outcome.score is None
         }
-        notes = self._note(faults, len(answers))
-        known = [one.score for one in outcomes if one.score is not None]
+        notes = self._describe_faults(faults, len(predictions))
+        known = [outcome.score for outcome in outcomes if outcome.score is not None]
         if not known:
-            return Sample.none(notes[0] if notes else "every row failed")
+            return MetricSample.none(notes[0] if notes else "every row failed")
         lowest = min(0.0, *known)
         left = iter(outcomes)
-        scores = [None if one.problem is Problem.FAILED else next(left).score for one in answers]
-        return Sample.of_scores([lowest if one is None else one for one in scores], notes=notes)
+        scores = [
+            None if row.problem is Problem.FAILED else next(left).score for row in predictions
+        ]
+        sample = MetricSample.of_scores(
+            [lowest if score is None else score for score in scores], notes=notes
+        )
+        return sample if sample.correct is None else replace(sample, unit=Unit.SHARE)
 
     @property
     def _task(self) -> dict[str, str]:
         return {"kind": "python", "path": str(self.path), "function": self.function}
 
-    def _note(self, faults: dict[int, str], rows: int) -> tuple[str, ...]:
+    def _describe_faults(self, faults: dict[int, str], rows: int) -> tuple[str, ...]:
         if not faults:
             return ()
         shown = "; ".join(
-            f"line {line}: {_shorten(fault)}" for line, fault in islice(faults.items(), _SHOWN)
+            f"line {line}: {_shorten(fault)}" for line, fault in islice(faults.items(), _MAX_SHOWN)
         )
-        more = len(faults) - _SHOWN
+        more = len(faults) - _MAX_SHOWN
         rest = f"; and {more:,} more" if more > 0 else ""
         return (
             f"{self.where} could not score {len(faults):,} of {rows:,} rows, which count as"
@@ -88,18 +95,18 @@ class FunctionMetric:
         )
 
 
-def make_function(name: str, where: str, folder: Path) -> FunctionMetric:
-    """The metric of `file.py:function`, the file below `folder` unless its path is absolute.
+def create_python_function(name: str, context: MetricContext, function: str) -> FunctionMetric:
+    """The metric of `file.py:function`; a relative path is relative to the context's folder.
 
-    Runs nothing of the file. ScoringError when the file cannot be parsed, or when its source has no
+    Runs nothing of the file. ScoringError if the file cannot be parsed, or if its source has no
     such function, or one that does not take three arguments.
     """
-    file, _, function = where.rpartition(":")
-    if not file or not function:
-        raise ScoringError(f"`{where}` names no file and function", hint=FUNCTION_HINT)
-    path = folder / file
-    _check_function(path, _parse(path), function)
-    return FunctionMetric(name, path, function, where)
+    file, _, attribute = function.rpartition(":")
+    if not file or not attribute:
+        raise ScoringError(f"`{function}` names no file and function", hint=FUNCTION_HINT)
+    path = context.folder / file
+    _check_function(path, _parse(path), attribute)
+    return FunctionMetric(name, path, attribute, function)
 
 
 def _parse(path: Path) -> ast.Module:
@@ -137,7 +144,7 @@ def _check_function(path: Path, module: ast.Module, name: str) -> None:
     if not _takes_three(last.args):
         raise ScoringError(
             f"{path}:{last.lineno}: `{name}` must take three arguments: {name}(prompt, expected,"
-            " given)",
+            " predicted)",
             hint=FUNCTION_HINT,
         )
 
@@ -173,11 +180,11 @@ def _takes_three(arguments: ast.arguments) -> bool:
     return needed <= _ARGUMENTS and at_most_enough and None not in arguments.kw_defaults
 
 
-def _plain(prompt: Prompt) -> Json:
+def _prompt_to_json(prompt: Prompt) -> Json:
     """A text, or a chat as a list of {"role": …, "content": …}."""
     if isinstance(prompt, str):
         return prompt
-    return [{"role": one.role, "content": one.content} for one in prompt]
+    return [{"role": message.role, "content": message.content} for message in prompt]
 
 
 def _shorten(text: str, most: int = 120) -> str:

@@ -15,13 +15,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from ftops.errors import ScoringError
-from ftops.metrics.extras import need
-
-if TYPE_CHECKING:
-    from ftops.records import Json
+from ftops.metrics.optional_imports import load_optional
 
 Scorer = Callable[[Any], float]
 NOTHING = object()  # what `read_json` returns for a text that is not JSON
@@ -30,7 +27,7 @@ _LARGEST = 1e15  # sums of squares of so large scores are still numbers
 _MAX_SCHEMA_BYTES = 4 << 20
 _GRACE_S = 10.0  # the parent ends a late process; this ends one whose parent is gone
 FUNCTION_HINT = (
-    "Write `python: checks/my_check.py:score`, with a function score(prompt, expected, given)."
+    "Write `python: checks/my_check.py:score`, with a function score(prompt, expected, predicted)."
 )
 
 
@@ -62,7 +59,7 @@ def load_scorer(task: dict[str, str]) -> Scorer:
     match task["kind"]:
         case "regex":
             search = compile_pattern(task["pattern"]).search
-            return lambda given: float(search(given) is not None)
+            return lambda predicted: float(search(predicted) is not None)
         case "json_schema":
             return _load_schema(Path(task["path"]))
         case _:
@@ -71,8 +68,8 @@ def load_scorer(task: dict[str, str]) -> Scorer:
 
 def _load_schema(path: Path) -> Scorer:
     """1 where the answer is JSON that the schema in that file allows."""
-    jsonschema = need("jsonschema", "json_schema")
-    referencing = need("referencing", "json_schema")
+    jsonschema = load_optional("jsonschema", "json_schema")
+    referencing = load_optional("referencing", "json_schema")
     try:
         with path.open("rb") as stream:
             content = stream.read(_MAX_SCHEMA_BYTES + 1)
@@ -98,8 +95,8 @@ def _load_schema(path: Path) -> Scorer:
         raise ScoringError(f"{path}: this is no JSON schema: {error.message}") from error
     validator = kind(schema, registry=referencing.Registry())  # which fetches nothing
 
-    def score(given: str) -> float:
-        value = read_json(given)
+    def score(predicted: str) -> float:
+        value = read_json(predicted)
         try:
             return float(value is not NOTHING and validator.is_valid(value))
         except referencing.exceptions.Unresolvable as error:
@@ -207,7 +204,7 @@ def main() -> None:
             _answer(out, _score(score, json.loads(line)))
 
 
-def _score(score: Scorer, row: "Json") -> "dict[str, Json]":
+def _score(score: Scorer, row: Any) -> dict[str, object]:
     try:
         return {"score": score(row)}
     except ScoringError as error:
@@ -216,7 +213,7 @@ def _score(score: Scorer, row: "Json") -> "dict[str, Json]":
         return {"fault": str(error)}
 
 
-def _answer(out: TextIO, document: "dict[str, Json]") -> None:
+def _answer(out: TextIO, document: dict[str, object]) -> None:
     out.write(json.dumps(document) + "\n")
     out.flush()
 

@@ -7,7 +7,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from ftops.metrics.resampling import interval, resample
+from ftops.metrics.bootstrap import interval, resample
 from tests.metrics.answered import answer, draw_texts, fail, measure
 
 
@@ -66,6 +66,26 @@ def test_edit_distance_is_levenshtein_over_the_longer_text(one: str, other: str)
 )
 def test_token_f1_counts_shared_words(expected: str, given: str, wanted: float) -> None:
     assert measure("token_f1", answer([(expected, given)])).value == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "plain", "squad"),
+    [
+        ("The cat.", " The cat.\n", 1, 1),
+        ("The cat.", "a  CAT", 0, 1),
+        ("an apple", "apple", 0, 1),
+        ("theory", "ory", 0, 0),
+        ("yes", "no", 0, 0),
+    ],
+)
+def test_exact_match_strips_white_space_only_unless_it_normalizes_as_squad_does(
+    expected: str, predicted: str, plain: int, squad: int
+) -> None:
+    answers = answer([(expected, predicted)])
+    assert measure("exact_match", answers).value == plain
+    assert measure("accuracy", answers).value == plain
+    assert measure("exact_match", answers, normalize="none").value == plain
+    assert measure("exact_match", answers, normalize="squad").value == squad
 
 
 def test_a_failed_row_has_the_worst_score_of_each_metric() -> None:

@@ -5,15 +5,15 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import f1_score
 
-from ftops.metrics.resampling import DRAWS, interval, resample
-from ftops.metrics.samples import Floats, Sample
+from ftops.metrics.bootstrap import DRAWS, interval, resample
+from ftops.metrics.metric import Floats, MetricSample
 from tests.metrics.answered import draw_labels, draw_texts, measure
 
 
 def test_the_interval_of_a_mean_is_that_of_scipys_percentile_bootstrap() -> None:
     scores = np.random.default_rng(4).gamma(2, 1, 300)
     theirs = bootstrap((scores,), np.mean, n_resamples=4000, method="percentile", rng=1)
-    low, high = interval(resample([Sample.of_scores(scores.tolist())], seed=1)[0]) or (0, 0)
+    low, high = interval(resample([MetricSample.of_scores(scores.tolist())], seed=1)[0]) or (0, 0)
     assert low == pytest.approx(theirs.confidence_interval.low, abs=0.03)
     assert high == pytest.approx(theirs.confidence_interval.high, abs=0.03)
 
@@ -35,7 +35,7 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     held = 0
     for seed in range(300):
         right = np.random.default_rng(seed).random(150) < 0.7
-        drawn = resample([Sample.of_scores(right.astype(float).tolist())], seed=seed)[0]
+        drawn = resample([MetricSample.of_scores(right.astype(float).tolist())], seed=seed)[0]
         low, high = interval(drawn) or (0, 0)
         held += low <= 0.7 <= high
     assert 0.91 < held / 300 < 0.985
@@ -43,8 +43,8 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 
 def test_few_kinds_and_many_kinds_are_drawn_alike() -> None:
     scores = [float(n % 3) for n in range(600)]
-    few = Sample.of_scores(scores)
-    many = Sample.of_scores([one + n * 1e-12 for n, one in enumerate(scores)])
+    few = MetricSample.of_scores(scores)
+    many = MetricSample.of_scores([one + n * 1e-12 for n, one in enumerate(scores)])
     assert (few.size, many.size) == (3, 600)
     bounds = [interval(resample([one], seed=3)[0]) for one in (few, many)]
     assert bounds[0] == pytest.approx(bounds[1], abs=0.02)
@@ -52,7 +52,10 @@ def test_few_kinds_and_many_kinds_are_drawn_alike() -> None:
 
 def test_two_samples_of_the_same_rows_are_drawn_together() -> None:
     scores = np.random.default_rng(1).random(300)
-    first, second = Sample.of_scores(scores.tolist()), Sample.of_scores((scores + 0.1).tolist())
+    first, second = (
+        MetricSample.of_scores(scores.tolist()),
+        MetricSample.of_scores((scores + 0.1).tolist()),
+    )
     drawn = resample([first, second], seed=1)
     assert np.allclose(drawn[1] - drawn[0], 0.1)
 
@@ -66,7 +69,7 @@ def test_the_same_seed_gives_the_same_and_another_gives_another() -> None:
 
 
 def test_rows_that_were_not_measured_are_in_no_mean() -> None:
-    sample = Sample.of_scores([1.0, None, 0.0, None, 1.0] * 20)
+    sample = MetricSample.of_scores([1.0, None, 0.0, None, 1.0] * 20)
     assert sample.value == pytest.approx(2 / 3)
     assert sample.rows == 60
     low, high = interval(resample([sample], seed=1)[0]) or (0, 0)
@@ -74,7 +77,7 @@ def test_rows_that_were_not_measured_are_in_no_mean() -> None:
 
 
 def test_a_sample_without_a_figure_has_no_resamples_and_no_interval() -> None:
-    nothing, something = Sample.none("no rows"), Sample.of_scores([1.0, 0.0])
+    nothing, something = MetricSample.none("no rows"), MetricSample.of_scores([1.0, 0.0])
     drawn = resample([nothing, something], seed=1)
     assert [len(one) for one in drawn] == [0, DRAWS]
     assert interval(drawn[0]) is None
@@ -91,6 +94,6 @@ def test_memory_is_bounded_where_a_table_has_very_many_cells() -> None:
         return shares
 
     kinds = np.arange(3000, dtype=np.int64) % 2
-    sample = Sample.of_kinds(kinds, 1_000_000, first_share)
+    sample = MetricSample.of_categories(kinds, 1_000_000, first_share)
     assert len(resample([sample], seed=1)[0]) == 200
     assert most <= 4_000_000

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import ScoringError
-from ftops.metrics.choices import MetricChoice
-from ftops.metrics.functions import FunctionMetric
-from ftops.metrics.making import make_metrics
-from ftops.metrics.metric import Metric
+from ftops.metrics.metric import Metric, create_metrics
 from ftops.metrics.prediction import Prediction
+from ftops.metrics.python_function import FunctionMetric
+from ftops.metrics.registry import MetricChoice
 from ftops.records import Message
 from tests.metrics.answered import answer, fail
 
@@ -24,7 +23,7 @@ def make(tmp_path: Path) -> Make:
     def write(source: str, name: str = "score") -> Metric:
         (tmp_path / "check.py").write_text(source)
         choice = MetricChoice("python", {"function": f"check.py:{name}"})
-        return make_metrics([choice], folder=tmp_path)[0]
+        return create_metrics([choice], folder=tmp_path)[0]
 
     return write
 
@@ -33,8 +32,8 @@ def test_a_function_of_true_and_false_gives_a_share(make: Make) -> None:
     metric = make("def score(prompt, expected, given):\n    return given.endswith(expected)\n")
     sample = metric.measure(answer([("a", "xa"), ("b", "b"), ("c", "x")]))
     assert sample.value == pytest.approx(2 / 3)
-    assert sample.right is not None
-    assert sample.right.tolist() == [True, True, False]
+    assert sample.correct is not None
+    assert sample.correct.tolist() == [True, True, False]
 
 
 def test_a_function_gets_a_chat_as_a_list_of_turns(make: Make) -> None:
@@ -156,7 +155,7 @@ def test_a_file_that_does_not_load_is_an_error_before_any_row(
 @pytest.mark.parametrize("told", ["check.py", ":score", "nowhere.py:score"])
 def test_a_name_without_file_or_function_is_refused(tmp_path: Path, told: str) -> None:
     with pytest.raises(ScoringError) as caught:
-        make_metrics([MetricChoice("python", {"function": told})], folder=tmp_path)
+        create_metrics([MetricChoice("python", {"function": told})], folder=tmp_path)
     assert "my_check.py:score" in caught.value.hint
 
 

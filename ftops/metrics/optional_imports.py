@@ -1,4 +1,4 @@
-"""The libraries that some metrics need, each imported when it is first asked for."""
+"""Optional libraries of metrics, imported on first use."""
 
 import importlib
 import importlib.util
@@ -7,8 +7,8 @@ from typing import Any
 from ftops.errors import ScoringError
 
 
-def need(module: str, metric: str) -> Any:
-    """The module; ScoringError with what to install where it is missing."""
+def load_optional(module: str, metric: str) -> Any:
+    """The module; ScoringError with what to install if it is missing."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -21,5 +21,5 @@ def need(module: str, metric: str) -> Any:
 
 
 def is_installed(module: str) -> bool:
-    """Whether the module is there; it is not imported."""
+    """Whether the module can be imported; it is not imported."""
     return importlib.util.find_spec(module) is not None
