@@ -19,7 +19,7 @@ from ftops.data.prepare import prepare_row
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.summary import DataSummary
-from ftops.data.tokens.estimate import say_method
+from ftops.data.tokens.counter import say_method
 from ftops.evaluation.forecasting import EvaluationForecast
 from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.figures import SHIPPED, ModelInfo

@@ -148,7 +148,7 @@ def take_survey(
         return kept, survey
     if like is not None:
         return kept, replace(survey, common=like.common)
-    from ftops.data.screening.sketches import find_common
+    from ftops.data.screening.minhash import find_common
 
     texts = [text for batch in sifted for text in list_compared_texts(batch)]
     return kept, replace(survey, common=find_common(texts[:SURVEYED_ROWS]))

@@ -18,11 +18,11 @@ import orjson
 from numpy.typing import NDArray
 
 from ftops.data.reading.options import ReadOptions
+from ftops.data.review import SampledRow, read_parts
 from ftops.data.row_hash import prompt_text, row_id
 from ftops.data.rows import Row, read_rows
-from ftops.data.samples.drawing import SampledRow, read_parts
-from ftops.data.screening.neighbours import find_twins
-from ftops.data.screening.sketches import BINS, sketch_texts
+from ftops.data.screening.minhash import BINS, sketch_texts
+from ftops.data.screening.near_duplicates import find_twins
 from ftops.text import json_to_nfc, to_nfc
 
 _MOST_CLASSES = 1000

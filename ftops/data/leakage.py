@@ -20,7 +20,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.reading.source import open_source
-from ftops.data.screening.words import find_words, share_unknown
+from ftops.data.words import find_words, share_unknown
 
 _SHOWN_LINES = 10
 Wanted = TypeVar("Wanted", bound=Check)
@@ -88,7 +88,7 @@ def match_rows(
     yield ROWS, "the same as", rows
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, NearDuplicates) for check in training.checks):
-        from ftops.data.screening.neighbours import find_twins
+        from ftops.data.screening.near_duplicates import find_twins
 
         twins = find_twins(
             *(_get(one, NearDuplicates).sketches() for one in (training, validation))

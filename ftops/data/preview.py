@@ -11,7 +11,7 @@ from ftops.data.reading.batch import RowError
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import Counter
-from ftops.data.tokens.figures import count_pieces, sum_learned
+from ftops.data.tokens.segments import count_pieces, sum_learned
 from ftops.data.tokens.vocabulary import Vocabulary
 from ftops.errors import DatasetError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ftops.data.batch_parser import RowBatch
 from ftops.data.screening.word_list import NO_WORDS, WordList
-from ftops.data.screening.words import share_of_field_lists
+from ftops.data.words import share_of_field_lists
 from ftops.records import RowFormat
 
 SURVEYED_ROWS = 400

@@ -12,8 +12,8 @@ from ftops.data.plans.planner import open_for_plan
 from ftops.data.plans.runner import PlanRunner
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
-from ftops.data.screening.kinds import Kind, Place
-from ftops.data.screening.private import find_private, mask
+from ftops.data.screening.pii import find_private, mask
+from ftops.data.screening.pii_kind import Kind, Place
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
 

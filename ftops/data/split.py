@@ -211,7 +211,7 @@ class _Sketches:
             self._flush()
 
     def _flush(self) -> None:
-        from ftops.data.screening.sketches import find_common, sketch_texts
+        from ftops.data.screening.minhash import find_common, sketch_texts
 
         if self._common is None:
             self._common = find_common(self._pending)
@@ -222,8 +222,8 @@ class _Sketches:
         """For each prompt the first one of its group."""
         import numpy as np
 
-        from ftops.data.screening.neighbours import find_groups
-        from ftops.data.screening.sketches import BINS
+        from ftops.data.screening.minhash import BINS
+        from ftops.data.screening.near_duplicates import find_groups
 
         self._flush()
         sketches = np.frombuffer(bytes(self._sketches), np.uint8).reshape(-1, BINS)

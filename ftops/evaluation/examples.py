@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ftops.data.baseline.nearest import Nearest
+from ftops.data.baselines import Nearest
 from ftops.evaluation.ways import Way, say, to_chat
 from ftops.records import Message, Prompt, RowFormat
 from ftops.spec.evaluate import FewShotCandidate

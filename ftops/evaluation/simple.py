@@ -3,9 +3,14 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ftops.data.baseline.naive_bayes import NaiveBayes
-from ftops.data.baseline.nearest import Nearest
-from ftops.data.baseline.scoring import MOST_CHARS, MOST_TRAINING, are_classes, find_majority
+from ftops.data.baselines import (
+    MOST_CHARS,
+    MOST_TRAINING,
+    NaiveBayes,
+    Nearest,
+    are_classes,
+    find_majority,
+)
 from ftops.evaluation.questions import Questions, read_known
 from ftops.evaluation.result import CandidateKind, SkippedCandidate
 from ftops.metrics.prediction import Prediction

@@ -4,8 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftops.data.tokens.counter import Counter, Counting
-from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
+from ftops.data.tokens.counter import TOKENS_A_CHAT, TOKENS_A_MESSAGE, Counter, Counting
 from ftops.errors import LimitExceeded
 from ftops.providers.figures import ModelInfo
 from ftops.providers.provider import Provider

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ftops.data.summary import DataSummary
-from ftops.data.tokens.counter import Counting
-from ftops.data.tokens.estimate import TokenEstimate, estimate_tokens
-from ftops.data.tokens.figures import count_file
+from ftops.data.tokens.counter import Counting, TokenEstimate, estimate_tokens
+from ftops.data.tokens.segments import count_file
 from ftops.providers.engine_forecast import EngineEstimate
 from ftops.providers.provider import Provider
 from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ftops.data.baseline.scoring import measure
+from ftops.data.baselines import measure
 from ftops.data.check_runner import examine
 from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget

@@ -7,7 +7,7 @@ import tiktoken
 
 from ftops.data.preview import preview_rows, select_rows
 from ftops.data.reading.source import open_source
-from ftops.data.tokens.estimate import Estimator
+from ftops.data.tokens.counter import Estimator
 from ftops.data.tokens.vocabulary import Vocabulary
 from ftops.errors import DatasetError
 from tests.data.data_files import pair, write_rows

@@ -12,7 +12,7 @@ from ftops.data.fixes.records import WriteArguments
 from ftops.data.profile import survey_rows
 from ftops.data.reading.batch import Batch
 from ftops.data.rows import Row
-from ftops.data.tokens.pieces import cut_row
+from ftops.data.tokens.segments import cut_row
 from ftops.records import Json
 from ftops.rows.tools import number_calls, write_tools
 

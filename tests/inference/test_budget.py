@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftops.data.tokens.estimate import Estimator
+from ftops.data.tokens.counter import Estimator
 from ftops.errors import LimitExceeded
 from ftops.inference.budget import (
     Budget,

@@ -13,7 +13,7 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.next_steps import follow_baseline, render_next
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
-from ftops.data.baseline.scoring import Baseline, measure
+from ftops.data.baselines import Baseline, measure
 from ftops.data.findings import format_rows
 
 Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]

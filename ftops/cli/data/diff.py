@@ -14,7 +14,7 @@ from ftops.cli.output import Output
 from ftops.data.diff import DatasetDiff, diff_files
 from ftops.data.findings import format_rows
 from ftops.data.profile import common_prefix
-from ftops.data.samples.drawing import SampledRow
+from ftops.data.review import SampledRow
 from ftops.records import Json
 
 Old = Annotated[Path, typer.Argument(metavar="OLD", help="The earlier version, of any kind.")]

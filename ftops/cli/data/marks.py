@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from ftops.cli.output import Output
+from ftops.data.annotations import Marked, find_marked, read_marks, say_unmended
 from ftops.data.reading.source import Source
-from ftops.data.samples.marking import Marked, find_marked, say_unmended
-from ftops.data.samples.marks import read_marks
 from ftops.errors import DatasetError
 
 MarksFile = Annotated[

@@ -18,8 +18,7 @@ from ftops.clock import Clock, SystemClock
 from ftops.data.checks.moderation import find_flagged
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
-from ftops.data.screening.judging import Courtroom
-from ftops.data.screening.verdicts import Verdicts
+from ftops.data.screening.moderation import Courtroom, Verdicts
 from ftops.errors import ProviderError
 from ftops.providers.address import get_base_url
 from ftops.providers.registry import require_moderation
@@ -76,7 +75,7 @@ def add_harmful(
         try:
             for one, name in zip(examined, files, strict=True):
                 again = open_source(Path(name), options)
-                one.findings = (*one.findings, *find_flagged(again, courtroom))
+                one.findings = (*one.findings, *find_flagged(again, courtroom.judge))
         except ProviderError:
             if courtroom.sent:
                 out.info(

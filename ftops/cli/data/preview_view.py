@@ -15,8 +15,7 @@ from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.output import clean
 from ftops.data.preview import PreviewRow, PreviewSegment
 from ftops.data.summary import CharCounts, count_chars
-from ftops.data.tokens.counter import Counter
-from ftops.data.tokens.estimate import estimate_error, say_method
+from ftops.data.tokens.counter import Counter, estimate_error, say_method
 from ftops.records import Json
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"

@@ -13,10 +13,9 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Mode, Output
+from ftops.data.annotations import Mark, Verdict, parse_mark, read_marks, write_marks
 from ftops.data.findings import format_rows
-from ftops.data.samples.drawing import Sample, SampledRow, draw_sample
-from ftops.data.samples.marks import Mark, Verdict, parse_mark, read_marks, write_marks
-from ftops.data.samples.page import render_page
+from ftops.data.review import Sample, SampledRow, draw_sample, render_page
 from ftops.errors import UsageError
 from ftops.files import write_atomic
 from ftops.records import Json

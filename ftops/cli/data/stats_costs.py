@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ftops.data.stats.measure import DataFigures
-from ftops.data.tokens.estimate import TOKENS_A_CHAT, TOKENS_A_MESSAGE
+from ftops.data.statistics import DataFigures
+from ftops.data.tokens.counter import TOKENS_A_CHAT, TOKENS_A_MESSAGE
 from ftops.providers.engine_forecast import EngineEstimate
 from ftops.providers.tokens import ENGINE_VOCABULARY
 from ftops.providers.trainable_model import TrainableModel

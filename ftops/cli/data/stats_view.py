@@ -9,11 +9,9 @@ from rich.text import Text
 from ftops.cli.data.stats_costs import JobCost
 from ftops.cli.format import cell, heading, indent, make_table, render_pairs
 from ftops.data.reading.source import Source
-from ftops.data.stats.distributions import Bin, Marks, find_marks, make_bins
-from ftops.data.stats.measure import DataFigures
+from ftops.data.statistics import Bin, DataFigures, Marks, find_marks, make_bins
 from ftops.data.summary import CharCounts
-from ftops.data.tokens.counter import Counter
-from ftops.data.tokens.estimate import estimate_error, say_method
+from ftops.data.tokens.counter import Counter, estimate_error, say_method
 from ftops.records import Json
 
 _BAR = 40  # characters of the longest bar

@@ -23,7 +23,7 @@ from ftops.data.findings import (
     create_finding,
 )
 from ftops.data.profile import Survey
-from ftops.data.screening.sketches import Sketches
+from ftops.data.screening.minhash import Sketches
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
 
@@ -242,7 +242,7 @@ class NearDuplicates(Check):
         self._places = RowPlaces()
 
     def add(self, batch: RowBatch) -> None:
-        from ftops.data.screening.sketches import sketch_texts
+        from ftops.data.screening.minhash import sketch_texts
 
         if not batch.raws:
             return
@@ -260,7 +260,7 @@ class NearDuplicates(Check):
         """A row of 64 bytes for each row of the data."""
         import numpy as np
 
-        from ftops.data.screening.sketches import BINS
+        from ftops.data.screening.minhash import BINS
 
         return np.frombuffer(self._sketches, np.uint8).reshape(-1, BINS)
 
@@ -280,7 +280,7 @@ class NearDuplicates(Check):
         """Places of the first of a group and of a later one; texts that are the same count once."""
         import numpy as np
 
-        from ftops.data.screening.neighbours import find_groups
+        from ftops.data.screening.near_duplicates import find_groups
 
         if not self._texts:
             return []

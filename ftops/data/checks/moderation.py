@@ -1,7 +1,7 @@
 """Rows that a judge, who is handed in, takes for harmful; no text of them is shown."""
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias, cast
 
 from ftops.data.batch_parser import RowBatch, Sifter
 from ftops.data.findings import (
@@ -14,7 +14,6 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.reading.source import Source
-from ftops.data.screening.judging import Courtroom
 from ftops.records import RowFormat
 from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE
 from ftops.rows.messages import JsonObject, message_text
@@ -30,8 +29,11 @@ FLAGGED = Rule(
     "Read these rows, and take out what is harmful; a text that only speaks of harm may stay.",
 )  # fmt: skip
 
+# The categories that each row falls under, by its texts.
+Moderate: TypeAlias = Callable[[Iterable[Sequence[str]]], list[frozenset[str]]]
 
-def find_flagged(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
+
+def find_flagged(source: Source, moderate: Moderate) -> Iterator[Finding]:
     """What the judge says of the rows of a source; it is read once more, a batch at a time.
 
     Verdicts are about the good rows alone: the others have findings of their own.
@@ -42,7 +44,7 @@ def find_flagged(source: Source, courtroom: Courtroom) -> Iterator[Finding]:
     for batch in source.batches():
         sifted = sifter.sift(batch)
         texts = map(list_row_texts, [sifted.format] * len(sifted.raws), sifted.raws)
-        _count(sifted, courtroom.judge(texts), rows, categories)
+        _count(sifted, moderate(texts), rows, categories)
     if rows.count:
         ranked = sorted(categories.items(), key=lambda item: (-item[1].count, item[0]))
         shown = ", ".join(format_occurrences(name, seen, source.unit) for name, seen in ranked)

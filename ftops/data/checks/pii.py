@@ -16,7 +16,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.profile import Survey
-from ftops.data.screening.kinds import Kind
+from ftops.data.screening.pii_kind import Kind
 from ftops.records import RowFormat
 from ftops.rows.messages import list_arguments
 
@@ -103,13 +103,13 @@ class PersonalData(Check):
         """Look through the arguments of tool calls, which few rows have; they are JSON as text."""
         calls = [SEAM.join(list_arguments(raw)) for raw in batch.raws]
         if any(calls):
-            from ftops.data.screening.private import blank_escapes
+            from ftops.data.screening.pii import blank_escapes
 
             texts = list(map(blank_escapes, calls))
             self._look(rows, SEAM.join(texts), texts)
 
     def _look(self, rows: dict[Kind, set[int]], joined: str, texts: Sequence[str]) -> None:
-        from ftops.data.screening.private import find_private, mask  # its patterns take 20 ms
+        from ftops.data.screening.pii import find_private, mask  # its patterns take 20 ms
 
         found = find_private(joined)
         if not found:

@@ -217,7 +217,7 @@ class Lengths(Check):
             yield create_finding(LITTLE, f"{share:.1%} of the characters are completions")
 
     def _say_long(self) -> str:
-        from ftops.data.tokens.estimate import say_method
+        from ftops.data.tokens.counter import say_method
 
         counter = self.open_counter(self._gauge)
         are = "row is" if self._long.count == 1 else "rows are"
@@ -230,7 +230,7 @@ class Lengths(Check):
 
 def _count_tokens(row: "Row", counter: "Counter") -> tuple[int, int]:
     """The tokens before the last piece of a row, and those of the last."""
-    from ftops.data.tokens.pieces import cut_row
+    from ftops.data.tokens.segments import cut_row
 
     pieces = cut_row(row)
     *before, last = (

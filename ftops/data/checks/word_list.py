@@ -65,7 +65,7 @@ class WordMatches(Check):
 
     def _look(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         """The number of the text and of the entry, for each word found."""
-        from ftops.data.screening.word_search import open_search  # it takes 7 ms
+        from ftops.data.screening.word_list import open_search  # it takes 7 ms
 
         plain = list(map(normalise, texts))
         ends = list(accumulate(len(text) + len(SEAM) for text in plain))

@@ -11,7 +11,7 @@ from ftops.data.batch_parser import SEAM
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
 from ftops.data.reading.batch import RowError
-from ftops.data.screening.kinds import Kind
+from ftops.data.screening.pii_kind import Kind
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format
 from ftops.rows.messages import (
@@ -83,7 +83,7 @@ class Redact(TextFix):
 
         The patterns of the search take 20 ms to load.
         """
-        from ftops.data.screening.private import (
+        from ftops.data.screening.pii import (
             blank_escapes,
             find_private,
             redact,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ftops.data.annotations import Marked
 from ftops.data.check_runner import examine
 from ftops.data.check_set import Verdict
 from ftops.data.checks.check import DataTarget
@@ -21,7 +22,6 @@ from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.options import Format, ReadOptions, options_from_plan, options_to_plan
 from ftops.data.reading.recognition import match_layout
 from ftops.data.reading.source import Source, open_source
-from ftops.data.samples.marking import Marked
 from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
 from ftops.records import DataPlan, Json, PlanStep, RowFormat

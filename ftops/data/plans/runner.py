@@ -73,7 +73,7 @@ class FixStats:
         if len(self.examples) >= SHOWN_EXAMPLES:
             return
         if self.hides:
-            from ftops.data.screening.private import hide  # its patterns take 20 ms
+            from ftops.data.screening.pii import hide  # its patterns take 20 ms
 
             before, after = hide(before), after if after is None else hide(after)
         self.examples.append(FixExample(place, before, after, whole))

@@ -1,6 +1,9 @@
 """A list of words that somebody hands in, each with its language."""
 
-from collections.abc import Iterator
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,18 @@ UNNAMED = "no language named"
 _MOST_BYTES = 4 << 20
 _LONGEST = 100  # characters of a word
 _LONGEST_NAME = 40
+
+
+# Thai to Tibetan, Burmese, Khmer, Chinese and Japanese
+_UNSPACED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff"
+_UNSPACED += "\U00020000-\U0003ffff"
+_KOREAN = "\u1100-\u11ff\uac00-\ud7ff"
+_LETTER = f"[^\\W_{_UNSPACED}]"
+_ASCII_TOKEN = re.compile("[a-z0-9]+")
+_HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_HAS_KOREAN = re.compile(f"[{_KOREAN}]")
+_LAST_MARK = 0x1DFF  # combining marks of living scripts are below
+_GAP = r"[\s\-_'’.]{1,3}"  # between the words of a phrase, as in son-of-a-gun
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +46,6 @@ def normalise(text: str) -> str:
     """The text as words are searched in it: small letters of one width."""
     if text.isascii():
         return text.lower()
-    import unicodedata  # a millisecond that a check without a list does without
-
     return unicodedata.normalize("NFKC", text).casefold()
 
 
@@ -84,3 +97,68 @@ def _parse(path: Path, text: str) -> Iterator[tuple[str, str]]:
                     hint="Write one word or phrase a line; remarks begin with #.",
                 )
             yield language, word
+
+
+class WordSearch:
+    """Finds the words of a list in many texts at once; most hold none."""
+
+    def __init__(self, words: WordList) -> None:
+        self._single: dict[str, list[int]] = {}
+        self._patterns: list[tuple[str, re.Pattern[str], int]] = []
+        for index, (_, word) in enumerate(words.entries):
+            if _find_token().fullmatch(word) and not _HAS_KOREAN.search(word):
+                self._single.setdefault(word, []).append(index)
+            else:
+                longest = max(word.split(" "), key=len)  # which a text must hold
+                self._patterns.append((longest, _compile(word), index))
+
+    def find(self, text: str) -> Iterator[tuple[int, int]]:
+        """The place in the text, which was normalised, and the entry, for each word found."""
+        token = _ASCII_TOKEN if text.isascii() else _find_token()
+        if not self._single.keys().isdisjoint(token.findall(text)):
+            for found in token.finditer(text):
+                for index in self._single.get(found.group(), ()):
+                    yield found.start(), index
+        for needle, pattern, index in self._patterns:
+            if needle in text:
+                for found in pattern.finditer(text):
+                    yield found.start(), index
+
+
+@functools.lru_cache(maxsize=1)
+def open_search(words: WordList) -> WordSearch:
+    """The search for a list, made once."""
+    return WordSearch(words)
+
+
+@functools.lru_cache(maxsize=1)
+def _find_marks() -> str:
+    """Combining marks, as ranges of a set: they belong to the letter before."""
+    codes = [code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code))[0] == "M"]
+    return _list_ranges([code for code in codes if not _HAS_UNSPACED.match(chr(code))])
+
+
+@functools.lru_cache(maxsize=1)
+def _find_token() -> re.Pattern[str]:
+    """A word of a script with blanks."""
+    return re.compile(f"{_LETTER}+(?:[{_find_marks()}]+{_LETTER}*)*")
+
+
+def _list_ranges(codes: Sequence[int]) -> str:
+    """Characters as ranges of a set in a pattern."""
+    ranges: list[list[int]] = []
+    for code in codes:
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in ranges)
+
+
+def _compile(word: str) -> re.Pattern[str]:
+    """A phrase, or a word with signs in it, or of a script of its own ways."""
+    body = _GAP.join(re.escape(part) for part in word.split(" "))
+    edge = f"(?:{_LETTER}|[{_find_marks()}])"
+    before = "" if _HAS_UNSPACED.match(word) else f"(?<!{edge})"
+    is_open = _HAS_UNSPACED.match(word[-1]) or _HAS_KOREAN.match(word[-1])
+    return re.compile(f"{before}{body}" + ("" if is_open else f"(?!{edge})"))

@@ -6,8 +6,7 @@ from pathlib import Path
 from ftops.data.checks.moderation import find_flagged
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
-from ftops.data.screening.judging import Courtroom
-from ftops.data.screening.verdicts import Verdicts
+from ftops.data.screening.moderation import Courtroom, Verdicts
 from tests.data.data_files import chat, pair, preference, write_rows
 
 
@@ -16,7 +15,7 @@ def judge(tmp_path: Path, rows: Sequence[object]) -> list[Finding]:
         return [tuple(word for word in ("hate", "violence") if word in text) for text in texts]
 
     court = Courtroom(say, Verdicts(tmp_path / "home", "me"), lambda _: None)
-    return list(find_flagged(open_source(write_rows(tmp_path / "rows.jsonl", rows)), court))
+    return list(find_flagged(open_source(write_rows(tmp_path / "rows.jsonl", rows)), court.judge))
 
 
 def test_a_harmless_file_has_no_finding(tmp_path: Path) -> None:

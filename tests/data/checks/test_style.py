@@ -12,7 +12,7 @@ from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
 from ftops.data.leakage import find_drift
 from ftops.data.reading.source import open_source
-from ftops.data.screening.words import find_words, is_field_list
+from ftops.data.words import find_words, is_field_list
 from tests.data.data_files import pair, write_rows
 
 LISTS = (

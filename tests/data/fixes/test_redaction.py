@@ -14,7 +14,7 @@ from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.plans.inference import prepare_prompt
 from ftops.data.plans.runner import FixStats
 from ftops.data.reading.source import open_source
-from ftops.data.screening.private import blank_escapes, find_private, hide, redact, redact_json
+from ftops.data.screening.pii import blank_escapes, find_private, hide, redact, redact_json
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
 from ftops.rows.messages import list_arguments

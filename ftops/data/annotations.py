@@ -1,0 +1,153 @@
+"""Marks that people leave on rows when they read them: JSON lines, one object a mark.
+
+    {"row": "9f86d081884c7d65", "mark": "drop", "note": "two questions at once"}
+
+`row` is the id of the row's content (`identity.row_id`), so a mark stays with its row whatever the
+order or the name of the file, and is gone when the row is edited. `mark` is `fine`, `fix` or
+`drop`; `note` may be left out. Of several marks of one row the last counts.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import orjson
+
+from ftops.data.batch_parser import Sifter
+from ftops.data.findings import Occurrences
+from ftops.data.fixes.filters import MOST_MARKED
+from ftops.data.reading.source import Source
+from ftops.data.row_hash import raw_id
+from ftops.errors import DatasetError
+from ftops.files import write_atomic
+
+_ID = re.compile(r"[0-9a-f]{16}")
+_KEYS = {"row", "mark", "note"}
+_MODE = 0o644
+_MOST_BYTES = 256 << 20
+
+
+_SHOWN = 5
+
+
+class Verdict(StrEnum):
+    """What somebody thinks of a row: keep it, mend it, leave it out."""
+
+    FINE = "fine"
+    FIX = "fix"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What somebody thinks of a row, and why."""
+
+    verdict: Verdict
+    note: str = ""
+
+
+def read_marks(path: Path) -> dict[str, Mark]:
+    """The marks of a file by the ids of their rows; DatasetError names the line that is none."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DatasetError(f"{path}: more than {_MOST_BYTES >> 20} MiB are no marks of rows")
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error
+    marks: dict[str, Mark] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row, mark = parse_mark(_load(line))
+        except ValueError as error:
+            raise DatasetError(
+                f"{path}:{number}: {error}",
+                hint='A mark is {"row": "16 hex digits", "mark": "fine", "fix" or "drop"}.',
+            ) from None
+        marks[row] = mark
+    return marks
+
+
+def _load(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg}") from None
+
+
+def parse_mark(value: object) -> tuple[str, Mark]:
+    """A row's id and its mark; ValueError, which says why, for anything else."""
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    unknown = sorted(set(value) - _KEYS)
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r}")
+    row, name, note = value.get("row"), value.get("mark"), value.get("note", "")
+    if not isinstance(row, str) or not _ID.fullmatch(row):
+        raise ValueError(f"row is {row!r}, not the id of a row")
+    if name not in list(Verdict):
+        raise ValueError(f"mark is {name!r}, not fine, fix or drop")
+    if not isinstance(note, str):
+        raise ValueError(f"note is {note!r}, not text")
+    return row, Mark(Verdict(name), note)
+
+
+def write_marks(path: Path, marks: Mapping[str, Mark]) -> None:
+    """Put the marks at `path`, whole or not at all."""
+    write_atomic(path, b"".join(map(_render, marks.items())), mode=_MODE)
+
+
+def _render(item: tuple[str, Mark]) -> bytes:
+    row, mark = item
+    note = {"note": mark.note} if mark.note else {}
+    return orjson.dumps({"row": row, "mark": mark.verdict.value} | note) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What the marks mean for a source.
+
+    `dropped` are the ids of all rows marked drop, there or not: other data may hold them. `fix` are
+    the rows still marked fix, and `absent` counts marks of rows that are not there (any more).
+    """
+
+    file: str
+    dropped: tuple[str, ...] = ()
+    fix: Occurrences | None = None
+    absent: int = 0
+
+
+def find_marked(source: Source, marks: Mapping[str, Mark], file: str) -> Marked:
+    """What the marks of that file mean for the source; DatasetError when a plan cannot hold them.
+
+    Only good rows are looked at, as only those are shown to be marked.
+    """
+    dropped = tuple(sorted(row for row, mark in marks.items() if mark.verdict is Verdict.DROP))
+    if len(dropped) > MOST_MARKED:
+        raise DatasetError(
+            f"{file}: {len(dropped):,} rows are marked drop, and a plan holds {MOST_MARKED:,}",
+            hint="Leave them out of the data itself.",
+        )
+    fix, left = Occurrences(), set(marks)
+    sifter = Sifter(unit=source.unit)
+    for batch in source.batches() if marks else ():
+        rows = sifter.sift(batch)
+        for place, raw in zip(rows.places, rows.raws, strict=True):
+            row = raw_id(raw)
+            left.discard(row)
+            if row in marks and marks[row].verdict is Verdict.FIX:
+                fix.add(place)
+    return Marked(file, dropped, fix if fix.count else None, len(left))
+
+
+def say_unmended(marked: Marked, unit: str) -> str:
+    """Which rows are marked fix; "" when none is."""
+    if marked.fix is None:
+        return ""
+    count, places = marked.fix.count, marked.fix.places[:_SHOWN]
+    rows = "1 row is" if count == 1 else f"{count:,} rows are"
+    numbers = ", ".join(map(str, places)) + (", …" if count > len(places) else "")
+    return f"{rows} marked fix: {unit}{'' if count == 1 else 's'} {numbers}"

@@ -1,1 +1,0 @@
-"""The simplest models there are, to know what a fine-tuned one has to beat."""

@@ -1,0 +1,115 @@
+"""A random sample of rows to read by eye: the same for the same rows and seed, in any order."""
+
+import heapq
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from ftops.data.annotations import Mark
+from ftops.data.reading.options import ReadOptions
+from ftops.data.row_hash import row_id
+from ftops.data.rows import Row, read_rows
+from ftops.errors import DatasetError
+from ftops.rows.formats import COMPLETION, PREFERENCE
+from ftops.rows.tools import answer_text
+from ftops.text import show_hidden
+
+_PAGE = Path(__file__).with_name("review.html")
+# what could end the script element from inside of a text
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+@dataclass(frozen=True, slots=True)
+class SampledRow:
+    """A row with its id and its line; `parts` are names and texts in the order of reading."""
+
+    id: str
+    line: int
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The rows in the order of the file; `problem` says what was wrong with others."""
+
+    rows: tuple[SampledRow, ...]
+    of: int
+    problem: str = ""
+
+
+def draw_sample(
+    path: Path, options: ReadOptions, count: int, seed: int, *, without: Collection[str] = ()
+) -> Sample:
+    """`count` different rows, but for those whose id is in `without`.
+
+    DatasetError when there is no good row at all. Only the rows that are drawn are kept.
+    """
+    kept: list[tuple[int, str, Row]] = []
+    drawn: set[str] = set()
+    total, problem = 0, ""
+    try:
+        for row in read_rows(path, options):
+            total += 1
+            name = row_id(row)
+            if name in without or name in drawn:
+                continue
+            data = f"{seed}\n{name}".encode()
+            lot = -int.from_bytes(blake2b(data, digest_size=8).digest())
+            if len(kept) < count:
+                heapq.heappush(kept, (lot, name, row))
+                drawn.add(name)
+            elif lot > kept[0][0]:
+                drawn.discard(heapq.heapreplace(kept, (lot, name, row))[1])
+                drawn.add(name)
+    except DatasetError as error:
+        if not total:
+            raise
+        problem = error.message.partition("\n")[0]
+    rows = sorted(((row.line, name, row) for _, name, row in kept), key=lambda one: one[0])
+    found = tuple(SampledRow(name, line, read_parts(row)) for line, name, row in rows)
+    return Sample(found, total, problem)
+
+
+def read_parts(row: Row) -> tuple[tuple[str, str], ...]:
+    """Names and texts of what a row says: prompt and completion, or who says what."""
+    if row.format is COMPLETION:
+        return tuple((key, cast(str, row.raw[key])) for key in ("prompt", "completion"))
+    parts = [(cast(str, message["role"]), answer_text(message)) for message in row.messages]
+    if row.format is PREFERENCE:
+        parts[-1] = ("preferred", parts[-1][1])
+        parts.append(("not preferred", row.other))
+    return tuple(parts)
+
+
+def render_page(
+    sample: Sample, marks: Mapping[str, Mark], *, name: str, unit: str, marks_file: Path
+) -> str:
+    """The page; texts stand in it as data, never as markup or script.
+
+    Hidden characters are shown as escapes. Notes are saved as they were unless they are edited.
+    """
+    rows = [
+        {
+            "id": row.id,
+            "line": row.line,
+            "parts": [(show_hidden(label), show_hidden(text)) for label, text in row.parts],
+            "note": show_hidden(marks[row.id].note) if row.id in marks else "",
+        }
+        for row in sample.rows
+    ]
+    data = {
+        "name": show_hidden(name),
+        "unit": unit,
+        "marks_file": show_hidden(str(marks_file)),
+        "marks_name": marks_file.name,
+        "rows": rows,
+        "marks": {
+            row: {"mark": mark.verdict.value, "note": mark.note} for row, mark in marks.items()
+        },
+    }
+    text = show_hidden(orjson.dumps(data).decode()).translate(_ESCAPES)  # escapes of JSON, too
+    return _PAGE.read_text(encoding="utf-8").replace("@DATA@", text)

@@ -1,0 +1,125 @@
+"""Which of many sketches are alike, without comparing each with each.
+
+Sketches that agree in one of sixteen bands of four bins are compared, with their neighbours in the
+band's order alone: the work grows with the number of texts, however many are alike.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftops.data.screening.minhash import BINS, Sketches
+
+LEAST_ALIKE = 0.75  # of the runs of letters of two texts, estimated
+_BANDS = 16
+_CHUNK = 1 << 14
+
+Rows = NDArray[np.intp]
+
+
+def find_groups(sketches: Sketches) -> Rows:
+    """For each text the first one of its group; itself where it is like none before it."""
+    parents = np.arange(len(sketches))
+    for one, other in _candidates(sketches):
+        alike = estimate(sketches, one, other) >= LEAST_ALIKE
+        for first, second in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
+            a, b = _find_root(parents, first), _find_root(parents, second)
+            if a != b:
+                parents[max(a, b)] = min(a, b)
+    while (parents[parents] != parents).any():
+        parents = parents[parents]
+    return parents
+
+
+def find_twins(sketches: Sketches, others: Sketches) -> dict[int, int]:
+    """For each of `others` that is like one of `sketches`, the number of one that it is like."""
+    both = np.concatenate([sketches, others])
+    size = len(sketches)
+    found: dict[int, int] = {}
+    for band, order in _orders(both):
+        known = order < size
+        at = np.arange(len(order))
+        before = np.maximum.accumulate(np.where(known, at, -1))
+        after = np.minimum.accumulate(np.where(known, at, len(order))[::-1])[::-1]
+        for near in (before, after):
+            wanted = ~known & (near >= 0) & (near < len(order))
+            one, other = order[near[wanted]], order[at[wanted]]
+            same = band[one] == band[other]
+            one, other = one[same], other[same]
+            alike = estimate(both, one, other) >= LEAST_ALIKE
+            for first, second in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
+                found[second - size] = min(first, found.get(second - size, first))
+    return found
+
+
+def estimate(sketches: Sketches, one: Rows, other: Rows) -> NDArray[np.float64]:
+    """How much of both texts of each pair is in both, from 0 to 1."""
+    shares = np.zeros(len(one))
+    for start in range(0, len(one), _CHUNK):
+        a, b = (sketches[rows[start : start + _CHUNK]] for rows in (one, other))
+        same = np.count_nonzero((a == b) & (a != 0), axis=1)
+        filled = np.count_nonzero(a | b, axis=1)
+        shares[start : start + _CHUNK] = same / np.maximum(filled, 1)
+    return shares
+
+
+def _candidates(sketches: Sketches) -> Iterator[tuple[Rows, Rows]]:
+    """Pairs that agree in a band: with the one before in its order, and with its first one."""
+    for band, order in _orders(sketches):
+        if len(order) < 2:
+            continue
+        keys = band[order]
+        again = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+        if not len(again):
+            continue
+        at = np.arange(len(order))
+        at[again] = 0
+        heads = np.maximum.accumulate(at)
+        yield order[again - 1], order[again]
+        far = again[heads[again] < again - 1]
+        yield order[heads[far]], order[far]
+
+
+def _orders(sketches: Sketches) -> Iterator[tuple[NDArray[np.uint32], Rows]]:
+    """Each band's keys, and the comparable sketches in their order.
+
+    Among equal keys the next band decides, so that texts which are more alike stand closer.
+    """
+    bands = _fill(sketches).view(np.uint32)
+    comparable = np.flatnonzero(sketches.any(axis=1))
+    row_bits = np.uint64(max(len(comparable).bit_length(), 1))
+    numbers = np.arange(len(comparable), dtype=np.uint64)
+    for number in range(_BANDS):
+        band = bands[:, number]
+        following = bands[comparable, (number + 1) % _BANDS].astype(np.uint64)
+        keys = (band[comparable].astype(np.uint64) << np.uint64(32)) | following
+        keys = (keys >> row_bits << row_bits) | numbers  # each once, so any sort gives one order
+        keys.sort()
+        yield band, comparable[(keys & ((np.uint64(1) << row_bits) - np.uint64(1))).astype(np.intp)]
+
+
+def _fill(sketches: Sketches) -> Sketches:
+    """The sketches with empty bins filled from the next full one (Shrivastava, Li 2014)."""
+    filled = sketches.copy()
+    for start in range(0, len(filled), _CHUNK):
+        rows = filled[start : start + _CHUNK]
+        lacking = np.flatnonzero((rows == 0).any(axis=1) & rows.any(axis=1))
+        if not len(lacking):
+            continue
+        some = rows[lacking]
+        source, step = some.copy(), 1
+        while (empty := some == 0).any() and step < BINS:
+            moved = np.roll(source, -step, axis=1)
+            mixed = np.where(moved != 0, moved * np.uint8(167) + np.uint8(step * 2 + 1), 0)
+            some[empty] = mixed[empty]
+            step += 1
+        rows[lacking] = some
+    return filled
+
+
+def _find_root(parents: Rows, row: int) -> int:
+    while (parent := int(parents[row])) != row:
+        parents[row] = parents[parent]
+        row = parent
+    return row

@@ -1,0 +1,256 @@
+"""Private data and secrets in a text: where they are, and the text without them.
+
+What is looked for can be told by its form; names and addresses of people cannot, and are not.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final
+
+from ftops.data.screening.pii_kind import Kind, Place
+from ftops.data.screening.pii_numbers import find_numbers
+
+_LOCAL = re.compile(rb"[A-Za-z0-9_%+\-](?:[A-Za-z0-9._%+\-]{0,62}[A-Za-z0-9_%+\-])?\Z")
+_DOMAIN = re.compile(
+    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}(?P<top>[A-Za-z]{2,24})"
+    rb"(?![A-Za-z0-9\-])"
+)
+_LONGEST_LOCAL = 64
+_LONGEST_DOMAIN = 255
+_NO_MAIL: Final = frozenset(
+    # of examples (RFC 2606) and of file names such as icon@2x.png
+    b"example test invalid localhost local png jpg jpeg gif svg webp pdf css js py".split()
+)
+_EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
+_RANK = {kind: rank for rank, kind in enumerate(Kind)}
+_ESCAPE = re.compile(r"\\[bfnrt/\"]")  # as JSON writes what may stand before a number
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a number of JSON, true, false or null
+
+
+def find_private(text: str) -> list[Place]:
+    """Everything private or secret in the text, in its order; places do not overlap."""
+    data = text.encode("ascii", "replace")  # one byte a character, so that places are the text's
+    found = [*find_keys(data), *_find_addresses(data), *find_numbers(data)]
+    if not found:
+        return []
+    found.sort()
+    taken: list[Place] = []
+    together, end = [found[0]], found[0].end
+    for place in found[1:]:
+        if place.start >= end:
+            taken += _choose(together)
+            together = []
+        together.append(place)
+        end = max(end, place.end)
+    return taken + _choose(together)
+
+
+def _choose(together: list[Place]) -> list[Place]:
+    """Of places that overlap, those of the weightiest kinds that do not."""
+    taken: list[Place] = []
+    for place in sorted(together, key=lambda place: (_RANK[place.kind], place)):
+        if all(place.end <= one.start or one.end <= place.start for one in taken):
+            taken.append(place)
+    return sorted(taken)
+
+
+def redact(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
+    """The text with a placeholder such as [EMAIL] for each private or secret thing in it.
+
+    The same text always gives the same result, and nothing of the `kinds` is found in a result any
+    more.
+    """
+    while found := [place for place in find_private(text) if place.kind in kinds]:
+        text = _replace(text, found, lambda place: place.kind.value)
+    return text
+
+
+def blank_escapes(text: str) -> str:
+    """JSON with two blanks in the place of each line end and the like, as long as it was."""
+    return _ESCAPE.sub("  ", text)
+
+
+def redact_json(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
+    """The same for a text of JSON, which it stays: what stood as a number becomes a string."""
+    while found := [one for one in find_private(blank_escapes(text)) if one.kind in kinds]:
+        strings = [one.span() for one in _STRING.finditer(text)]
+        text = _replace(text, [_widen(text, one, strings) for one in found], _write_placeholder)
+    return text
+
+
+def _widen(text: str, place: Place, strings: Sequence[tuple[int, int]]) -> Place:
+    """The place, or all of the number that it is in; `of` is then empty."""
+    if any(start < place.end and place.start < end for start, end in strings):
+        return place
+    start = place.start
+    while start and _BARE.fullmatch(text, start - 1, place.start):
+        start -= 1
+    bare = _BARE.match(text, place.end)
+    return Place(start, bare.end() if bare else place.end, place.kind, "")
+
+
+def _write_placeholder(place: Place) -> str:
+    return place.kind.value if place.of else f'"{place.kind.value}"'
+
+
+def hide(text: str) -> str:
+    """The text to be shown: of all that is private in it the first characters only.
+
+    It may be JSON, in which a line end is two characters.
+    """
+    found = find_private(blank_escapes(text))
+    text = _replace(text, found, lambda place: mask(text[place.start : place.end]))
+    return redact(text)
+
+
+def _replace(text: str, places: Sequence[Place], make: Callable[[Place], str]) -> str:
+    parts, end = [], 0
+    for place in places:
+        parts += [text[end : place.start], make(place)]
+        end = place.end
+    return "".join([*parts, text[end:]])
+
+
+def mask(text: str) -> str:
+    """The first characters of a secret, at most four and a fifth of it, to know it by."""
+    shown = text[: min(4, len(text) // 5)]
+    return f"{shown}… ({len(text)} characters)"
+
+
+def _find_addresses(data: bytes) -> Iterator[Place]:
+    """E-mail addresses, and passwords in web addresses, by their @."""
+    at = data.find(b"@")
+    while at >= 0:
+        password = find_password(data, at)
+        if password is not None:
+            yield password
+        else:
+            yield from _find_email(data, at)
+        at = data.find(b"@", at + 1)
+
+
+def _find_email(data: bytes, at: int) -> Iterator[Place]:
+    domain = _DOMAIN.match(data, at + 1, at + 1 + _LONGEST_DOMAIN)
+    if domain is None or domain["top"].lower() in _NO_MAIL:
+        return
+    name = domain.group().lower()
+    if any(name == one or name.endswith(b"." + one) for one in _EXAMPLES):
+        return
+    before = data[max(0, at - _LONGEST_LOCAL) : at]
+    local = _LOCAL.search(before)
+    if local is not None:
+        yield Place(at - len(local.group()), domain.end(), Kind.EMAIL, "e-mail")
+
+
+_RUN = 20
+_WORD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_CLASSES = bytes(97 if byte in _WORD else 32 for byte in range(256))
+_BEFORE = 60
+_AFTER = 4096
+_LEAST_ENTROPY = 3.5  # bits a character; words and dates joined by dashes have less or no digits
+_NOT_WITHIN = rb"(?<![A-Za-z0-9])"
+
+_PREFIXED = re.compile(
+    _NOT_WITHIN
+    + rb"(?:"
+    + rb"|".join(
+        (
+            rb"(?P<AWS>A(?:KIA|SIA)[A-Z2-7]{16})",
+            rb"(?P<GitHub>gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})",
+            rb"(?P<GitLab>glpat-[A-Za-z0-9_\-]{20,64})",
+            rb"(?P<model_provider>sk-(?:[a-z0-9]{2,10}-){1,2}[A-Za-z0-9_\-]{20,200}"
+            rb"|sk-[A-Za-z0-9]{20,64}|gsk_[A-Za-z0-9]{40,64}|xai-[A-Za-z0-9]{60,100})",
+            rb"(?P<Slack>xox[abeprs]-[A-Za-z0-9\-]{16,250})",
+            rb"(?P<Google>AIza[A-Za-z0-9_\-]{35}|GOCSPX-[A-Za-z0-9_\-]{28}"
+            rb"|ya29\.[A-Za-z0-9_\-]{20,500})",
+            rb"(?P<Stripe>[rs]k_(?:live|test)_[A-Za-z0-9]{16,247})",
+            rb"(?P<Hugging_Face>hf_[A-Za-z]{34})",
+            rb"(?P<npm>npm_[A-Za-z0-9]{36})",
+            rb"(?P<PyPI>pypi-AgEI[A-Za-z0-9_\-]{50,500})",
+            rb"(?P<SendGrid>SG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43})",
+            rb"(?P<DigitalOcean>do[opr]_v1_[a-f0-9]{64})",
+            rb"(?P<Shopify>shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32})",
+            rb"(?P<Telegram>[0-9]{8,10}:AA[A-Za-z0-9_\-]{33})",
+            rb"(?P<Replicate>r8_[A-Za-z0-9]{37})",
+            rb"(?P<Slack_hook>T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{24})",
+        )
+    )
+    + rb")(?![A-Za-z0-9])"
+)
+_WEB_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]*"
+)
+_ASSIGNED = re.compile(
+    rb"(?i:api[_ \-]?key|(?:access|secret)[_ \-]?key|(?:auth|access|api)[_ \-]?token"
+    rb"|client[_ \-]?secret|accountkey|secret|password|passwd|bearer)"
+    rb"[\"']?[ ]{0,3}(?:=>|[:= ])[ ]{0,3}[\"']?(?P<value>[A-Za-z0-9_\-+/]{20,200}={0,2})"
+)
+_BLOCK = re.compile(
+    rb"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"
+    rb"(?:[\\rn \t\r\n]*[A-Z][A-Za-z\-]{2,20}: [^\n\\]{0,200})*"
+    rb"[A-Za-z0-9+/=\\ \t\r\n]{40,}[A-Za-z0-9+/=]"
+    rb"(?:[ \t\r\n]*-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----)?"
+)
+_IN_ADDRESS = re.compile(
+    rb"[a-z][a-z0-9+.\-]{1,20}://[^\s\x1e:/@?#\[]{1,64}:(?P<value>[^\s\x1e/@\[]{3,128})@[A-Za-z0-9]"
+)
+_NO_PASSWORDS = frozenset(  # what examples have in that place
+    b"password mypassword passwd pass pwd pw secret token key xxx xxxx repo".split()
+)
+_SOME_DIGIT = re.compile(rb"[0-9]")
+_LONGEST_ADDRESS = 220
+
+
+def find_keys(data: bytes) -> Iterator[Place]:
+    """Private keys, tokens and API keys."""
+    if b"PRIVATE KEY" in data:
+        for found in _BLOCK.finditer(data):
+            yield Place(found.start(), found.end(), Kind.PRIVATE_KEY, "PEM")
+    classes = data.translate(_CLASSES)
+    end = 0
+    while (start := classes.find(b"a" * _RUN, end)) >= 0:
+        end = classes.find(b" ", start)
+        end = len(data) if end < 0 else end
+        yield from _look_around(data, start, end)
+
+
+def _look_around(data: bytes, start: int, end: int) -> Iterator[Place]:
+    """What the run of letters and digits from `start` to `end` is, or belongs to."""
+    begin = max(0, start - _BEFORE)
+    if data.find(b"eyJ", begin, end) >= 0:
+        for found in _WEB_TOKEN.finditer(data, begin, end + _AFTER):
+            if found.start() <= start < found.end():
+                yield Place(found.start(), found.end(), Kind.WEB_TOKEN, "JWT")
+    if not _SOME_DIGIT.search(data, start, end) and data.find(b"hf_", start, end) < 0:
+        return  # a long name, as programs have them
+    for found in _PREFIXED.finditer(data, begin, end + 64):
+        if found.end() > start:
+            of = (found.lastgroup or "").replace("_", " ")
+            yield Place(found.start(), found.end(), Kind.API_KEY, of)
+    for found in _ASSIGNED.finditer(data, begin, end + 100):
+        if found.end() > start and is_random(found["value"]):
+            yield Place(*found.span("value"), Kind.API_KEY, "assigned")
+
+
+def is_random(value: bytes) -> bool:
+    """Whether letters and digits look drawn by lot rather than written."""
+    counts = Counter(value)
+    if not any(48 <= byte <= 57 for byte in counts) or all(48 <= byte <= 57 for byte in counts):
+        return False
+    size = len(value)
+    entropy = -sum(count / size * math.log2(count / size) for count in counts.values())
+    return entropy >= _LEAST_ENTROPY
+
+
+def find_password(data: bytes, at: int) -> Place | None:
+    """The password of a web address such as https://name:password@host, by the place of its @."""
+    begin = max(0, at - _LONGEST_ADDRESS)
+    if data.find(b"://", begin, at) < 0:
+        return None
+    for found in _IN_ADDRESS.finditer(data, begin, at + 2):
+        if found.end() == at + 2 and found["value"].lower() not in _NO_PASSWORDS:
+            return Place(*found.span("value"), Kind.PASSWORD, "address")
+    return None

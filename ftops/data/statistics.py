@@ -1,0 +1,162 @@
+"""One pass over a source that leaves all figures of it."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+
+from ftops.data.batch_parser import RowBatch, Sifter
+from ftops.data.check_set import Examination, Verdict, take_survey
+from ftops.data.checks.check import DataTarget
+from ftops.data.languages import Tongues
+from ftops.data.reading.source import Source
+from ftops.data.rows import Row
+from ftops.data.tokens.counter import Counter
+from ftops.data.tokens.segments import TokenFigures, cut_row
+from ftops.data.words import Words
+
+_MOST_BINS = 12
+_WIDTHS = (1, 2, 5)
+
+
+def _numbers() -> "array[int]":
+    return array("L")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Lengths in characters, tokens by each vocabulary, words and languages of the good rows."""
+
+    prompts: "array[int]" = field(default_factory=_numbers)
+    completions: "array[int]" = field(default_factory=_numbers)
+    tokens: dict[str, TokenFigures] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
+    tongues: Tongues = field(default_factory=Tongues)
+    bad_rows: int = 0  # which are left out
+
+    def add(self, batch: RowBatch, counters: Mapping[str, Counter]) -> None:
+        """Take a batch in; `counters` go by their vocabularies."""
+        self.bad_rows += sum(row_error.count for row_error in batch.row_errors)
+        if not batch.raws:
+            return
+        self.prompts.extend(batch.prompt_lengths())
+        self.completions.extend(batch.completion_lengths())
+        for prompt, completion in zip(batch.prompts, batch.completions, strict=True):
+            text = f"{prompt}\n{completion}"
+            self.words.add(text)
+            self.tongues.add(text)
+        self._count_tokens(batch, counters)
+
+    def _count_tokens(self, batch: RowBatch, counters: Mapping[str, Counter]) -> None:
+        placed = zip(batch.places, batch.raws, strict=True)
+        cut = [cut_row(Row(place, batch.format, raw)) for place, raw in placed]
+        texts = [piece.text for pieces in cut for piece in pieces]
+        for vocabulary, counter in counters.items():
+            counts = iter(counter.count(texts))
+            tokens = self.tokens.setdefault(vocabulary, TokenFigures())
+            for pieces in cut:
+                tokens.add(pieces, [next(counts) + piece.marks for piece in pieces])
+
+
+@dataclass(frozen=True, slots=True)
+class DataFigures:
+    """What a source holds; the verdict has its rows, what they look like, and their classes."""
+
+    verdict: Verdict
+    tally: Tally
+
+
+def measure_source(
+    source: Source, counters: Sequence[Counter], *, task: str | None = None
+) -> DataFigures:
+    """Read the source once; rows that cannot be used are counted and left out."""
+    batches = source.batches()
+    first, survey = take_survey(batches, source.unit)
+    examination = Examination(survey)
+    sifter = Sifter(survey.format, source.unit)
+    named = {counter.vocabulary: counter for counter in counters}
+    tally = Tally()
+    for batch in chain(first, batches):
+        rows = sifter.sift(batch)
+        examination.add(rows)
+        tally.add(rows, named)
+    return DataFigures(examination.conclude(DataTarget(), task=task, unit=source.unit), tally)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where numbers lie; all 0 when there are none. `high` is what 95 of 100 do not exceed."""
+
+    least: int = 0
+    median: int = 0
+    mean: float = 0.0
+    high: int = 0
+    most: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """How many numbers lie from `first` to `last`, both included."""
+
+    first: int
+    last: int
+    count: int
+
+
+def find_marks(numbers: Sequence[int]) -> Marks:
+    """The marks of `numbers`, which come in any order."""
+    if not numbers:
+        return Marks()
+    ordered = sorted(numbers)
+    total = sum(ordered)
+    return Marks(
+        least=ordered[0],
+        median=ordered[(len(ordered) - 1) // 2],
+        mean=total / len(ordered),
+        high=ordered[(len(ordered) * 95 + 99) // 100 - 1],
+        most=ordered[-1],
+        total=total,
+    )
+
+
+def make_bins(numbers: Sequence[int]) -> list[Bin]:
+    """At most a dozen bins of round bounds, equally wide where a few do not lie far from the rest.
+
+    Else each bin is twice as wide as the one before it.
+    """
+    if not numbers:
+        return []
+    least, most = min(numbers), max(numbers)
+    bounds = _bounds(least, most, find_marks(numbers).high)
+    counts = [0] * (len(bounds) - 1)
+    for number in numbers:
+        counts[bisect_right(bounds, number) - 1] += 1
+    return [
+        Bin(first, behind - 1, count)
+        for (first, behind), count in zip(pairwise(bounds), counts, strict=True)
+    ]
+
+
+def _bounds(least: int, most: int, high: int) -> list[int]:
+    """The first number of each bin, and the one behind the last."""
+    if most > 4 * max(high, 1):
+        return _doubling(least, most)
+    width, power = 1, 0
+    while (most // width) - (least // width) >= _MOST_BINS:
+        power += 1
+        width = _WIDTHS[power % 3] * 10 ** (power // 3)
+    first = least - least % width
+    return list(range(first, most + width + 1, width))[: (most - first) // width + 2]
+
+
+def _doubling(least: int, most: int) -> list[int]:
+    bounds = [0, 1]
+    while bounds[-1] <= most:
+        bounds.append(bounds[-1] * 2)
+    while len(bounds) > 2 and bounds[1] <= least:
+        del bounds[0]
+    while len(bounds) > _MOST_BINS + 1:
+        del bounds[1]
+    return bounds

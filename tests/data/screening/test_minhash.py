@@ -1,0 +1,138 @@
+"""How much two texts have in common, estimated, in any script; and which of many are alike."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.data.screening.minhash import BINS, find_common, sketch_texts
+from ftops.data.screening.near_duplicates import LEAST_ALIKE, estimate, find_groups, find_twins
+
+FOX = "The quick brown fox jumps over the lazy dog near the old river bank at noon"
+ALIKE = {
+    "case and blanks": (FOX, FOX.upper().replace(" ", "  ") + "!!"),
+    "one word": (FOX * 2, FOX + FOX.replace("quick", "swift")),
+    "Chinese": (
+        "机器学习是人工智能的一个分支，它使用统计方法让计算机从数据中学习并做出预测和决策。",
+        "机器学习是人工智能的一个分支，它使用统计方法让计算机从数据中学习并做出预测和判断。",
+    ),
+    "Japanese": (
+        "東京は日本の首都であり、世界最大級の都市圏を形成している大都市です。人口は約千四百万人。",
+        "東京は日本の首都であり、世界最大級の都市圏を形成している大都市です。人口は約千三百万人。",
+    ),
+    "Cyrillic": (
+        "Москва является столицей России и крупнейшим городом страны по численности населения",
+        "Москва является столицей России, и крупнейшим городом мира по численности населения",
+    ),
+}
+OTHER = {
+    "English": (FOX, "A slow green turtle walks under the busy cat by the new house at night"),
+    "Chinese": (
+        ALIKE["Chinese"][0],
+        "今天的天气非常好，我们决定一起去公园散步，然后去湖边吃午饭。",
+    ),
+}  # fmt: skip
+
+
+def words(chosen: random.Random, count: int) -> str:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return " ".join("".join(chosen.choices(letters, k=chosen.randint(2, 9))) for _ in range(count))
+
+
+def runs(text: str) -> set[str]:
+    letters = "".join(filter(str.isalnum, text.lower()))
+    return {letters[at : at + 5] for at in range(len(letters) - 4)}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_texts_that_differ_a_little_are_alike(name: str) -> None:
+    assert find_groups(sketch_texts(ALIKE[name])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_texts_of_one_language_are_not_alike_for_that(name: str) -> None:
+    assert find_groups(sketch_texts(OTHER[name])).tolist() == [0, 1]
+
+
+def test_the_estimate_is_close_to_the_true_share() -> None:
+    chosen = random.Random(3)
+    errors = []
+    for _ in range(200):
+        text = words(chosen, 60)
+        changed = text.split()
+        for _ in range(chosen.randint(1, 20)):
+            changed[chosen.randrange(60)] = words(chosen, 1)
+        pair = [text, " ".join(changed)]
+        one, other = map(runs, pair)
+        sketches = sketch_texts(pair)
+        found = estimate(sketches, np.array([0]), np.array([1]))[0]
+        errors.append(found - len(one & other) / len(one | other))
+    assert abs(np.mean(errors)) < 0.01
+    assert np.std(errors) < 0.07
+
+
+def test_a_sketch_does_not_depend_on_the_texts_around_it() -> None:
+    chosen = random.Random(4)
+    texts = [words(chosen, chosen.randint(0, 300)) for _ in range(300)]
+    texts[7] += " größer als 世界最大級の都市圏を形成し"
+    together = sketch_texts(texts)
+    assert together.shape == (300, BINS)
+    for number, text in enumerate(texts):
+        assert (sketch_texts([text])[0] == together[number]).all()
+    assert sketch_texts([]).shape == (0, BINS)
+
+
+@given(st.lists(st.text(st.characters(), max_size=40) | st.just(FOX), max_size=6))
+def test_any_texts_have_sketches_that_do_not_depend_on_each_other(texts: list[str]) -> None:
+    together = sketch_texts(texts, find_common(texts * 9))
+    assert together.shape == (len(texts), BINS)
+    alone = [sketch_texts([text]) for text in texts]
+    assert (sketch_texts(texts) == np.concatenate([np.zeros((0, BINS)), *alone])).all()
+    groups = find_groups(sketch_texts(texts))
+    assert all(first <= number for number, first in enumerate(groups.tolist()))
+
+
+def test_texts_too_short_to_be_compared_are_like_none() -> None:
+    texts = ["", "hi", "Hi!", "1234", "???", "good one", "good one"]
+    assert find_groups(sketch_texts(texts)).tolist() == list(range(7))
+
+
+def test_what_a_quarter_of_the_texts_hold_does_not_make_them_alike() -> None:
+    chosen = random.Random(5)
+    system = f"You are a helpful assistant of {words(chosen, 60)}. "
+    texts = [system + words(chosen, 8) for _ in range(40)]
+    assert find_groups(sketch_texts(texts)).tolist() != list(range(40))
+    common = find_common(texts)
+    assert find_groups(sketch_texts(texts, common)).tolist() == list(range(40))
+    texts.append(texts[3] + ", please")
+    assert find_groups(sketch_texts(texts, common))[40] == 3
+
+
+def test_of_many_texts_those_that_were_changed_a_little_are_found_and_no_others() -> None:
+    chosen = random.Random(6)
+    base = [words(chosen, chosen.randint(10, 60)) for _ in range(3000)]
+    changed = []
+    for text in base[:500]:
+        parts = text.split()
+        parts[chosen.randrange(len(parts))] = "x"
+        changed.append(" ".join(parts))
+    truly = {
+        number
+        for number, (one, other) in enumerate(zip(base, changed, strict=False))
+        if len(runs(one) & runs(other)) / len(runs(one) | runs(other)) > LEAST_ALIKE + 0.15
+    }
+    groups = find_groups(sketch_texts([*base, *changed]))
+    assert groups[:3000].tolist() == list(range(3000))
+    assert all(groups[3000 + number] in (number, 3000 + number) for number in range(500))
+    assert truly <= {number for number in range(500) if groups[3000 + number] == number}
+    twins = find_twins(sketch_texts(base), sketch_texts(changed))
+    assert truly <= set(twins)
+    assert all(first == number for number, first in twins.items())
+
+
+def test_a_thousand_copies_are_one_group() -> None:
+    chosen = random.Random(7)
+    texts = [f"{FOX} and then it sleeps {words(chosen, 1)}" for _ in range(1000)]
+    assert set(find_groups(sketch_texts(texts)).tolist()) == {0}
