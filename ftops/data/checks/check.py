@@ -1,17 +1,14 @@
-"""What a check is: fed with rows in one pass, merged with its like, asked for findings."""
+"""The base of a check, and decorators that make a check out of a function."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 from ftops.capabilities import BatchRule, EpochRule
 from ftops.data.batch_parser import RowBatch
-from ftops.data.findings import Finding, Rule
+from ftops.data.findings import Finding, Occurrences, Rule, create_finding, format_rows
 from ftops.data.profile import UNKNOWN, Gauge, Survey
-from ftops.records import (
-    RowFormat,
-)
+from ftops.records import Json, RowFormat
 
 CLASSIFICATION, GENERATION, OPEN_ENDED = "classification", "generation", "open-ended"
 TASKS = (CLASSIFICATION, GENERATION, OPEN_ENDED)
@@ -19,23 +16,23 @@ TASKS = (CLASSIFICATION, GENERATION, OPEN_ENDED)
 
 @dataclass(frozen=True, slots=True)
 class DataTarget:
-    """What the data is for; `row_format` None means that it may be any."""
+    """The provider and model that the data is for; a `row_format` of None allows any."""
 
     min_rows: int = 10
     row_format: RowFormat | None = None
     model: str = ""
     provider: str = "most providers"
     gauge: Gauge = UNKNOWN
-    auto_epochs: EpochRule | None = None  # what "auto" becomes there
+    auto_epochs: EpochRule | None = None  # the value that "auto" resolves to
     auto_batch: BatchRule | None = None
-    tools: bool = True  # whether calls of tools are trained there
+    tools: bool = True  # whether tool use is trained
 
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What findings depend on beside the check's own figures, known after the pass.
+    """What findings depend on beside the counts of the check; known after the pass.
 
-    `task` is what the rows look like, or what the user said they are.
+    `task` is inferred from the rows unless the user names it.
     """
 
     survey: Survey
@@ -46,31 +43,80 @@ class CheckContext:
     unit: str = "line"
 
 
-class Check(ABC):
-    """One pass over rows in constant memory, or at most 8 bytes a row and figure.
+class Check:
+    """A check that reads all rows in one pass; a subclass defines what it needs.
 
-    The outcome must not depend on how rows are cut into batches or parts: `merge` with the check of
-    the part that follows gives what one pass over both gives. `shift` is how far places of that
-    part begin behind; figures per row are simply put behind one another. Checks travel
-    from one process to another, so what they hold is of the kinds that `parcels.py` names.
+    It holds a constant amount of memory, or at most 8 bytes per row and value. The result does not
+    depend on how rows are split into batches or parts: a check merged with the check of the next
+    part equals one pass over both. Checks are sent between processes, so their attributes have
+    types that `check_runner.py` lists.
+
+    For a check without state, write a function and decorate it with `row_check` or `dataset_check`.
     """
 
     RULES: ClassVar[tuple[Rule, ...]]
-    OPTIONAL: ClassVar[str] = (
-        ""  # by which name it is asked for; "" for a check that is always made
-    )
+    OPTIONAL: ClassVar[str] = ""  # the name that enables it; "" for a check that always runs
 
-    @abstractmethod
-    def __init__(self, survey: Survey) -> None: ...
+    def __init__(self, survey: Survey) -> None:
+        """Start with the survey of the first rows."""
 
-    @abstractmethod
     def add(self, batch: RowBatch) -> None:
-        """Take the rows and row errors of a batch in; it may hold none."""
+        """Count the rows and row errors of a batch, which may be empty."""
 
-    @abstractmethod
     def merge(self, later: Self, shift: int) -> None:
-        """Take in what the same check saw in the part that follows."""
+        """Add the counts of the next part; `shift` is added to its line or row numbers."""
 
-    @abstractmethod
     def findings(self, context: CheckContext) -> Iterable[Finding]:
-        """What there is to say, in the order of the rules."""
+        """The findings, in the order of the rules."""
+        return ()
+
+
+class _RowCheck(Check):
+    """Counts the rows that `find_rows` returns."""
+
+    DETAIL: ClassVar[str]
+    find_rows: ClassVar[Callable[[RowBatch], Iterable[int]]]
+
+    def __init__(self, survey: Survey) -> None:
+        self._seen = Occurrences()
+
+    def add(self, batch: RowBatch) -> None:
+        for index in sorted(set(type(self).find_rows(batch))):
+            self._seen.add(batch.places[index])
+
+    def merge(self, later: Self, shift: int) -> None:
+        self._seen.merge(later._seen, shift)
+
+    def findings(self, context: CheckContext) -> Iterator[Finding]:
+        if self._seen.count:
+            (rule,) = self.RULES
+            message = f"{format_rows(self._seen.count)} {self.DETAIL}"
+            params: dict[str, Json] | None = {} if rule.fix else None
+            yield create_finding(rule, message, self._seen, fix_params=params)
+
+
+def row_check(
+    rule: Rule, detail: str
+) -> Callable[[Callable[[RowBatch], Iterable[int]]], type[Check]]:
+    """A check out of a function that returns the indices of the rows in a batch that break `rule`.
+
+    `detail` ends the message "3 rows …".
+    """
+
+    def decorate(function: Callable[[RowBatch], Iterable[int]]) -> type[Check]:
+        members = {"RULES": (rule,), "DETAIL": detail, "find_rows": staticmethod(function)}
+        return cast("type[Check]", type(function.__name__, (_RowCheck,), members))
+
+    return decorate
+
+
+def dataset_check(
+    rule: Rule,
+) -> Callable[[Callable[[CheckContext], Iterable[Finding]]], type[Check]]:
+    """A check out of a function that returns the findings of `rule` from the context alone."""
+
+    def decorate(function: Callable[[CheckContext], Iterable[Finding]]) -> type[Check]:
+        members = {"RULES": (rule,), "findings": lambda _, context: function(context)}
+        return cast("type[Check]", type(function.__name__, (Check,), members))
+
+    return decorate

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Self
 
 from ftops.data.batch_parser import RowBatch
-from ftops.data.checks.check import CLASSIFICATION, Check, CheckContext
+from ftops.data.checks.check import CLASSIFICATION, Check, CheckContext, dataset_check
 from ftops.data.findings import (
     SHOWN_PLACES,
     Finding,
@@ -175,7 +175,7 @@ def compare_classes(
             )
 
 
-SEVERAL_TOKENS = Rule(
+MULTI_TOKEN_LABELS = Rule(
     "label-tokens", Severity.ADVICE, "labels of several tokens",
     "A class that is one token is learned and measured more surely than one that is several, of"
     " which the first may be the beginning of more than one label.",
@@ -186,44 +186,23 @@ _ONE_TOKEN = re.compile(r"\s?(?:[A-Za-z]{1,12}|[0-9]{1,3})\s?")
 _SHOWN_LONG = 3
 
 
-class LabelTokens(Check):
-    """Judges the labels that were found; it counts nothing itself."""
-
-    RULES = (SEVERAL_TOKENS,)
-
-    def __init__(self, survey: Survey) -> None:
-        self._stop = survey.stop
-
-    def add(self, batch: RowBatch) -> None:
-        pass
-
-    def merge(self, later: Self, shift: int) -> None:
-        pass
-
-    def findings(self, context: CheckContext) -> Iterator[Finding]:
-        """Only of pairs: chats are answered in words."""
-        classes = context.classes
-        pairs = context.survey.format is RowFormat.COMPLETION
-        if (
-            context.target.row_format is RowFormat.CHAT
-            or not pairs
-            or not classes
-            or len(classes) < 2
-        ):
-            return
-        if context.task != CLASSIFICATION:
-            return
-        long = sorted(
-            label for label in classes if not _ONE_TOKEN.fullmatch(label.removesuffix(self._stop))
-        )
-        if long:
-            shown = ", ".join(repr(label) for label in long[:_SHOWN_LONG])
-            more = f", and {len(long) - _SHOWN_LONG} more" if len(long) > _SHOWN_LONG else ""
-            text = f"{len(long)} of {len(classes)} labels: {shown}{more}"
-            fix_params: dict[str, Json] = {"labels": {**number_labels(classes)}}
-            yield create_finding(
-                SEVERAL_TOKENS, text, Occurrences(len(long)), fix_params=fix_params
-            )
+@dataset_check(MULTI_TOKEN_LABELS)
+def label_tokens(context: CheckContext) -> Iterator[Finding]:
+    """Completion rows only: chat models answer in words."""
+    classes, survey = context.classes, context.survey
+    if context.target.row_format is RowFormat.CHAT or survey.format is not RowFormat.COMPLETION:
+        return
+    if context.task != CLASSIFICATION or not classes or len(classes) < 2:
+        return
+    long = sorted(
+        label for label in classes if not _ONE_TOKEN.fullmatch(label.removesuffix(survey.stop))
+    )
+    if long:
+        shown = ", ".join(repr(label) for label in long[:_SHOWN_LONG])
+        more = f", and {len(long) - _SHOWN_LONG} more" if len(long) > _SHOWN_LONG else ""
+        message = f"{len(long)} of {len(classes)} labels: {shown}{more}"
+        params: dict[str, Json] = {"labels": {**number_labels(classes)}}
+        yield create_finding(MULTI_TOKEN_LABELS, message, Occurrences(len(long)), fix_params=params)
 
 
 def number_labels(classes: Mapping[str, int]) -> dict[str, str]:

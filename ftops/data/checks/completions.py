@@ -57,7 +57,7 @@ PREFIX = Rule(
     "Leave the words out, and put them before the answers yourself.", "remove-completion-prefix",
 )  # fmt: skip
 CAPITALS = Rule(
-    "upper-case-completions", _A, "completions in capitals",
+    "uppercase-completions", _A, "completions in capitals",
     "More than a third of the letters are capitals. Models write small letters better.",
     "Write completions in ordinary letters.", "lowercase-completions",
 )  # fmt: skip

@@ -34,7 +34,7 @@ DUPLICATE = Rule(
     "Keep the first of each.", "drop-duplicates",
 )  # fmt: skip
 CONTRADICTION = Rule(
-    "same-prompt", Severity.WARNING, "same prompt, different completions",
+    "conflicting-completions", Severity.WARNING, "same prompt, different completions",
     "The model cannot learn both: the rows contradict one another, unless variety is wanted.",
     "Keep the answer that is right; where people voted, the one with most votes.", "majority-vote",
 )  # fmt: skip

@@ -19,7 +19,7 @@ from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE
 from ftops.rows.messages import JsonObject, message_text
 
 FLAGGED = Rule(
-    "harmful", Severity.WARNING, "texts that the provider takes for harmful",
+    "flagged-content", Severity.WARNING, "texts that the provider takes for harmful",
     "With `--moderate`, the texts of the rows are sent to the provider's moderation endpoint, which"
     " names categories such as violence or harassment. A row is judged by each of its texts: the"
     " prompt, the messages, the completion, both answers of a preference; names and tool calls are"

@@ -30,7 +30,7 @@ RULES_BY_KIND = {
         "Take it out, and replace the key wherever it is used.", "redact",
     ),
     Kind.WEB_TOKEN: Rule(
-        "web-token", _E, "signed web token",
+        "json-web-token", _E, "signed web token",
         "A JSON Web Token opens whatever it was made for, until it expires." + _LEARNED,
         "Take it out, and end the session that it belongs to.", "redact",
     ),
@@ -61,7 +61,7 @@ RULES_BY_KIND = {
         _TAKE_OUT, "redact",
     ),
     Kind.NATIONAL_NUMBER: Rule(
-        "national-number", _W, "national number of a person",
+        "national-id", _W, "national number of a person",
         "A number by which a country knows a person, with the right check digits: Belgium, Brazil,"
         " Canada, China, Finland, France, India, Poland, South Korea, Spain, Sweden, Turkey; of the"
         " United States by its form." + _LEARNED,

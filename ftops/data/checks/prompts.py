@@ -12,7 +12,7 @@ from ftops.data.checks.affixes import (
     MarkerFinder,
     propose_prefix,
 )
-from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext
+from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext, dataset_check
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -47,7 +47,7 @@ SEVERAL = Rule(
     "Use one of them throughout.", "add-separator",
 )  # fmt: skip
 BLANK = Rule(
-    "prompt-ends-with-blank", _W, "prompt ends with a blank",
+    "trailing-space", _W, "prompt ends with a blank",
     "Tokens begin with the blank before a word, so a prompt that ends with one parts the word from"
     " it, and the model meets a token that it hardly knows.",
     "Take the blank away.", "strip-prompts",
@@ -59,7 +59,7 @@ PREFIX = Rule(
     "Leave the words out, here and when you ask.", "remove-prompt-prefix",
 )  # fmt: skip
 CAPITALS = Rule(
-    "upper-case-prompts", _A, "prompts in capitals",
+    "uppercase-prompts", _A, "prompts in capitals",
     "More than a third of the letters are capitals. Models have read far more small letters.",
     "Write prompts in ordinary letters, here and when you ask.", "lowercase-prompts",
 )  # fmt: skip
@@ -165,32 +165,19 @@ def _quote(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
-FIELDS = Rule(
-    "field-list-prompts", Severity.WARNING, "prompts that are lists of fields",
-    "Half or more of the first prompts are names with short values, such as"
-    " `Product:laptop.Brand:Dell`. Models have read sentences, and learn from them sooner.",
-    "Write them as sentences, from the same columns:"
-    " --prompt 'A {product} made by {brand}, with …'.",
-)  # fmt: skip
 _FIELD_LIST_SHARE = 0.5
 
 
-class FieldLists(Check):
-    """Judges by the rows of the survey, so that it costs nothing a row."""
+FIELD_LISTS = Rule(
+    "field-list-prompts", Severity.WARNING, "prompts are lists of fields",
+    "At least half of the first prompts are field names with short values, such as"
+    " `Product:laptop.Brand:Dell`. Models are pre-trained on sentences and learn faster from them.",
+    "Write sentences from the same columns: --prompt 'A {product} made by {brand}, with …'.",
+)  # fmt: skip
 
-    RULES = (FIELDS,)
 
-    def __init__(self, survey: Survey) -> None:
-        self._share = survey.field_lists
-
-    def add(self, batch: RowBatch) -> None:
-        pass
-
-    def merge(self, later: Self, shift: int) -> None:
-        pass
-
-    def findings(self, context: CheckContext) -> Iterator[Finding]:
-        if context.task != OPEN_ENDED and self._share >= _FIELD_LIST_SHARE:
-            yield create_finding(
-                FIELDS, f"{self._share:.0%} of the first prompts are lists of fields"
-            )
+@dataset_check(FIELD_LISTS)
+def field_list_prompts(context: CheckContext) -> Iterator[Finding]:
+    share = context.survey.field_lists
+    if context.task != OPEN_ENDED and share >= _FIELD_LIST_SHARE:
+        yield create_finding(FIELD_LISTS, f"{share:.0%} of the first prompts are lists of fields")

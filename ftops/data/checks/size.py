@@ -35,7 +35,7 @@ FEW = Rule(
     "Add rows: twice as many is the step that shows.",
 )  # fmt: skip
 WRONG_SHAPE = Rule(
-    "wrong-shape", Severity.WARNING, "not the shape that the model wants",
+    "wrong-format", Severity.WARNING, "not the shape that the model wants",
     "Chat models are trained on chats, the others on prompt and completion. `ftops run` turns pairs"
     " into chats; chats cannot be turned into pairs without guessing.",
     "Convert the rows, or name a model that takes them.",
@@ -100,18 +100,18 @@ SHORT = Rule(
     "Look at these rows.",
 )  # fmt: skip
 SILENT = Rule(
-    "blank-prompts", _W, "prompts that say nothing",
+    "empty-prompts", _W, "prompts that say nothing",
     "Some prompts are empty, or nothing but blanks and the separator, and others are not: nothing"
     " tells the model why it should answer so.",
     "Fill the prompts in, or drop the rows.",
 )  # fmt: skip
 NOTHING = Rule(
-    "nothing-learned", _W, "nothing of the row is learned",
+    "no-trained-message", _W, "nothing of the row is learned",
     "Every message of the assistant has the weight 0, so the row costs and teaches nothing.",
     "Give the answer that should be learned the weight 1, or drop the rows.",
 )  # fmt: skip
 LITTLE = Rule(
-    "little-learned", _A, "little of the text is learned",
+    "few-trained-characters", _A, "little of the text is learned",
     "Less than a hundredth of the text is completions. All of it is read, and paid for, in every"
     " epoch.",
     "Shorten the prompts: leave out what the answer does not depend on.",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Self
 
 from ftops.data.batch_parser import SEAM, RowBatch
-from ftops.data.checks.check import Check, CheckContext
+from ftops.data.checks.check import Check, CheckContext, row_check
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -66,7 +66,7 @@ ROW_RULES = (
     Rule("media-placeholder", _E, "sign that stands for a picture or a sound", "A text such as"
          " `<image>` stands for something that is not there: only text is trained.",
          "Take such rows out. A tag that is meant as text stands in backquotes, or is closed."),
-    Rule("other-keys", _E, "key that the layout has no place for", "Rows that are read by a"
+    Rule("unexpected-key", _E, "key that the layout has no place for", "Rows that are read by a"
          " [layout](data-formats.md) have its keys. A row with another one would lose what stands"
          " under it.", "Take the key out of the row, or drop the row.", _DROP),
     Rule("null-value", _E, "null", "A value is null. It is not text, and never becomes the word "
@@ -218,75 +218,38 @@ class Structure(Check):
                 yield create_finding(rule, text, seen, advice=advice, fix_params=fix_params)
 
 
-def _suspicious(text: str) -> bool:
+def _may_be_garbled(text: str) -> bool:
     return not text.isascii() and any(
         first in text and needle in text for first, needle in _NEEDLES
     )
 
 
-class Mojibake(Check):
-    """Finds letters that were decoded wrongly."""
-
-    RULES = (MOJIBAKE,)
-
-    def __init__(self, survey: Survey) -> None:
-        self._seen = Occurrences()
-
-    def add(self, batch: RowBatch) -> None:
-        columns = [(batch.prompt_text(), batch.prompts)]
-        columns.append((batch.completion_text(), batch.completions))
-        columns.append((SEAM.join(batch.others), batch.others))
-        found: set[int] = set()
-        for text, column in columns:
-            if _suspicious(text):
-                found.update(i for i, one in enumerate(column) if _GARBLED.search(one))
-        for index in sorted(found):
-            self._seen.add(batch.places[index])
-
-    def merge(self, later: Self, shift: int) -> None:
-        self._seen.merge(later._seen, shift)
-
-    def findings(self, context: CheckContext) -> Iterator[Finding]:
-        if self._seen.count:
-            rows = format_rows(self._seen.count)
-            text = f"{rows} with letters such as Ã© or â€™"
-            yield create_finding(MOJIBAKE, text, self._seen, fix_params={})
+@row_check(MOJIBAKE, "with characters such as Ã© or â€™")
+def mojibake(batch: RowBatch) -> Iterator[int]:
+    columns = (
+        (batch.prompt_text(), batch.prompts),
+        (batch.completion_text(), batch.completions),
+        (SEAM.join(batch.others), batch.others),
+    )
+    for joined, column in columns:
+        if _may_be_garbled(joined):
+            yield from (index for index, text in enumerate(column) if _GARBLED.search(text))
 
 
 CARRIAGE_RETURN = Rule(
-    "carriage-return", Severity.ADVICE, "line ends of Windows",
-    "Lines inside of texts end with a carriage return and a line feed, as Windows writes them. The"
-    " two are other tokens than the line feed alone that models have read most.",
-    "End lines with a line feed alone, here and when you ask.", "normalize-newlines",
+    "carriage-return", Severity.ADVICE, "CRLF line endings",
+    "Lines inside texts end with a carriage return and a line feed (CRLF). These are other tokens"
+    " than the line feed (LF) that models are mostly pre-trained on.",
+    "Use LF, in the data and in prompts at inference.", "normalize-newlines",
 )  # fmt: skip
 
 
-class CarriageReturns(Check):
-    """Counts rows that hold a carriage return."""
-
-    RULES = (CARRIAGE_RETURN,)
-
-    def __init__(self, survey: Survey) -> None:
-        self._seen = Occurrences()
-
-    def add(self, batch: RowBatch) -> None:
-        if not batch.raws:
-            return
-        columns = (
-            (batch.prompt_text(), batch.prompts),
-            (batch.completion_text(), batch.completions),
-        )
-        found: set[int] = set()
-        for joined, column in columns:
-            if "\r" in joined:
-                found.update(index for index, text in enumerate(column) if "\r" in text)
-        for index in sorted(found):
-            self._seen.add(batch.places[index])
-
-    def merge(self, later: Self, shift: int) -> None:
-        self._seen.merge(later._seen, shift)
-
-    def findings(self, context: CheckContext) -> Iterator[Finding]:
-        if self._seen.count:
-            text = f"{format_rows(self._seen.count)} with carriage returns"
-            yield create_finding(CARRIAGE_RETURN, text, self._seen, fix_params={})
+@row_check(CARRIAGE_RETURN, "with carriage returns")
+def carriage_returns(batch: RowBatch) -> Iterator[int]:
+    columns = (
+        (batch.prompt_text(), batch.prompts),
+        (batch.completion_text(), batch.completions),
+    )
+    for joined, column in columns:
+        if "\r" in joined:
+            yield from (index for index, text in enumerate(column) if "\r" in text)

@@ -24,7 +24,7 @@ RULES = (
     Rule("no-tool-use", Severity.ERROR, "tools where none are trained", "The rows offer or call"
          " tools, and the provider named with `--for` trains none.",
          "Name a provider that does, such as openai, or take these rows out."),
-    Rule("arguments-misfit", _W, "arguments that the tool does not take", "The arguments of a call"
+    Rule("invalid-arguments", _W, "arguments that the tool does not take", "The arguments of a call"
          " do not fit the parameters that the row's tool has: one that is required is missing, one"
          " is not among them, or its value is of another type or none of those that are allowed."
          " Whoever runs the call would refuse it, and the model would learn to make such calls.",

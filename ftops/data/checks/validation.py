@@ -4,16 +4,15 @@ Sixteen bytes a row are kept, of hashes that are the same in every process.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import ClassVar, Self
 from zlib import crc32
 
 from ftops.data.batch_parser import SEAM, RowBatch
-from ftops.data.checks.check import Check, CheckContext
+from ftops.data.checks.check import Check
 from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.findings import (
-    Finding,
     Rule,
     Severity,
 )
@@ -35,7 +34,7 @@ PROMPTS = Rule(
     _APART,
 )  # fmt: skip
 NEARLY = Rule(
-    "leaked-nearly", _W, "validation rows that are nearly training rows",
+    "leaked-near-duplicates", _W, "validation rows that are nearly training rows",
     "Told with `--near`: prompts that are nearly like one of the training data. " + _TOO_GOOD,
     "Split again with `ftops data split --group-near`, or take them out of one of the files.",
 )  # fmt: skip
@@ -68,9 +67,6 @@ class Leaks(Check):
         self.rows.extend(later.rows)
         self.prompts.extend(later.prompts)
         self.places.merge(later.places, shift)
-
-    def findings(self, context: CheckContext) -> Iterator[Finding]:
-        return iter(())  # one file has no leaks
 
 
 def _digest(texts: Iterable[str]) -> bytes:
@@ -128,9 +124,6 @@ class Drift(Check):
     def _keep(self) -> None:
         if max(self._sample, default=0) >= self._limit:
             self._sample = {key: row for key, row in self._sample.items() if key < self._limit}
-
-    def findings(self, context: CheckContext) -> Iterator[Finding]:
-        return iter(())  # one file is not unlike itself
 
     def rows(self) -> list[tuple[str, int, int]]:
         """Text, characters of the prompt and of the completion, in the order of the hashes."""

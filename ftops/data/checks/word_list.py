@@ -21,7 +21,7 @@ from ftops.data.screening.word_list import normalise
 
 _SHOWN_WORDS = 3
 LISTED_WORDS = Rule(
-    "offensive-words", Severity.WARNING, "words of your list",
+    "listed-words", Severity.WARNING, "words of your list",
     "With `--words FILE`, prompts, completions and messages are searched for the words and phrases"
     " of a text file of your own: one a line; `# language: de` names the language of those that"
     " follow, other lines with # in front are remarks. No list comes with ftops, since what offends"

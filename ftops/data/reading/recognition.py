@@ -222,7 +222,7 @@ def create_row_mapper(found: RecognizedLayout) -> RowMapper:
         for key, one in plain.items():
             if key not in known and one not in EMPTY:
                 raise InvalidRow(
-                    f"{quote(key)} stands there, and nothing is made of it", "other-keys"
+                    f"{quote(key)} stands there, and nothing is made of it", "unexpected-key"
                 )
         return read(plain)
 

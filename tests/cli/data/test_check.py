@@ -129,11 +129,11 @@ def test_private_and_near_are_looked_for_when_asked(tmp_path: Path) -> None:
     asked = ("data", "check", training, "--validation", held_out, "--json")
     plain = ftops(*asked).out
     assert "email-address" not in plain
-    assert "leaked-nearly" not in plain
+    assert "leaked-near-duplicates" not in plain
     files = json.loads(ftops(*asked, "--private", "--near").out)["files"]
     codes = [{one["code"] for one in file["findings"]} for file in files]
     assert "email-address" in codes[0]
-    assert "leaked-nearly" in codes[1]
+    assert "leaked-near-duplicates" in codes[1]
 
 
 def test_words_of_a_list_are_looked_for(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_words_of_a_list_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     found = ftops("data", "check", rows, "--words", tmp_path / "words.txt")
     assert found.code == 0
-    assert "warning offensive-words  1 row: en 1 (line 4)" in found.out
+    assert "warning listed-words  1 row: en 1 (line 4)" in found.out
     strict = ftops("data", "check", rows, "--words", tmp_path / "words.txt", "--strict")
     assert strict.code == 1
     refused = ftops("data", "check", rows, "--words", tmp_path / "empty.txt")

@@ -58,10 +58,10 @@ def test_flagged_rows_are_warnings_and_a_second_check_sends_nothing(
         first = moderate(server, monkeypatch, rows, "--yes")
         again = moderate(server, monkeypatch, rows, "--yes", "--json")
     assert first.code == 0
-    assert "warning harmful  1 row: violence 1 (line 1)" in first.out
+    assert "warning flagged-content  1 row: violence 1 (line 1)" in first.out
     assert "15 texts were sent to openai (127.0.0.1:" in first.err
     assert [path for path, _ in server.seen] == ["/v1/moderations"]
-    assert "harmful" in codes(again)
+    assert "flagged-content" in codes(again)
     assert "moderation: 0 texts were sent" in again.err
 
 
@@ -116,7 +116,7 @@ def test_a_refusal_in_the_middle_keeps_what_was_judged(
     assert "32 texts were judged, which is kept" in broken.err
     assert KEY not in broken.err
     assert "moderation: 11 texts were sent" in whole.err
-    assert "harmful" in codes(whole)
+    assert "flagged-content" in codes(whole)
 
 
 def test_how_many_were_sent_is_said_from_time_to_time() -> None:

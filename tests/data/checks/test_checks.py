@@ -133,7 +133,7 @@ def test_the_amount_is_judged_by_what_the_provider_takes(tmp_path: Path) -> None
     assert "few-rows" in found(judge(tmp_path, good(9), local))
     assert set(found(judge(tmp_path, []))) == {"no-rows"}
     chats = DataTarget(row_format=RowFormat.CHAT, model="m")
-    assert "m takes chat rows" in found(judge(tmp_path, good(), chats))["wrong-shape"].message
+    assert "m takes chat rows" in found(judge(tmp_path, good(), chats))["wrong-format"].message
 
 
 def test_a_full_stop_or_a_letter_is_no_separator(tmp_path: Path) -> None:
@@ -171,11 +171,11 @@ def test_several_separators_are_told(tmp_path: Path) -> None:
 def test_blanks_prefixes_capitals_and_equal_prompts(tmp_path: Path) -> None:
     rows = [pair(f"SORT THIS NOW PLEASE: {number} ", LABELS[number % 3]) for number in range(400)]
     findings = found(judge(tmp_path, rows))
-    assert findings["prompt-ends-with-blank"].count == 400
+    assert findings["trailing-space"].count == 400
     assert "SORT THIS NOW" in findings["common-prompt-prefix"].message
-    assert "upper-case-prompts" in findings
+    assert "uppercase-prompts" in findings
     same = [pair("Say something", f" {number} END") for number in range(400)]
-    assert set(found(judge(tmp_path, same))) == {"equal-prompts", "same-prompt"}
+    assert set(found(judge(tmp_path, same))) == {"equal-prompts", "conflicting-completions"}
 
 
 def test_the_first_letters_of_short_sentences_are_no_capitals_to_speak_of(tmp_path: Path) -> None:
@@ -245,7 +245,10 @@ def test_rows_that_repeat_are_told_by_line_also_behind_bad_ones(tmp_path: Path) 
     findings = found(judge(tmp_path, rows))
     assert findings["duplicate-rows"].places == (403,)
     assert "line 403 repeats 3" in findings["duplicate-rows"].message
-    assert (findings["same-prompt"].count, findings["same-prompt"].places) == (1, (404,))
+    assert (
+        findings["conflicting-completions"].count,
+        findings["conflicting-completions"].places,
+    ) == (1, (404,))
 
 
 def test_chats_that_repeat_are_told_whatever_the_order_of_their_keys(tmp_path: Path) -> None:
@@ -267,8 +270,8 @@ def test_preferences_are_checked_like_other_rows(tmp_path: Path) -> None:
     assert (verdict.format, verdict.findings) == (RowFormat.PREFERENCE, ())
     swapped = [preference("No, 7", "Yes, 7"), preference("Yes, 8", "No, 8"), preference("é", "Ã©")]
     findings = found(judge(tmp_path, [*rows, *swapped]))
-    assert findings["same-prompt"].places == (301,)
-    assert "the other way round" in findings["same-prompt"].message
+    assert findings["conflicting-completions"].places == (301,)
+    assert "the other way round" in findings["conflicting-completions"].message
     assert findings["duplicate-rows"].places == (302,)
     assert findings["mojibake"].places == (303,)
 

@@ -95,9 +95,9 @@ def test_rows_with_hardly_any_text_are_named_without_their_separator(tmp_path: P
 
 def test_prompts_that_say_nothing_are_named_where_others_do(tmp_path: Path) -> None:
     rows = [pair("what is it? ->", " this"), pair(" ->", " that"), pair("", " those")]
-    assert find(tmp_path, rows, separator=" ->")["blank-prompts"].places == (2, 3)
-    assert "blank-prompts" not in find(tmp_path, rows[1:], separator=" ->")
-    assert "blank-prompts" not in find(tmp_path, rows[:1], separator=" ->")
+    assert find(tmp_path, rows, separator=" ->")["empty-prompts"].places == (2, 3)
+    assert "empty-prompts" not in find(tmp_path, rows[1:], separator=" ->")
+    assert "empty-prompts" not in find(tmp_path, rows[:1], separator=" ->")
 
 
 def test_a_chat_in_which_nothing_counts_is_named(tmp_path: Path) -> None:
@@ -106,12 +106,12 @@ def test_a_chat_in_which_nothing_counts_is_named(tmp_path: Path) -> None:
     half["messages"][-1]["weight"] = 0  # type: ignore[index]
     half["messages"][1]["role"] = "assistant"  # type: ignore[index]
     found = find(tmp_path, [chat("a question", "answer"), idle, half])
-    assert found["nothing-learned"].places == (2,)
+    assert found["no-trained-message"].places == (2,)
 
 
 def test_prompts_that_dwarf_their_completions_are_told(tmp_path: Path) -> None:
-    assert "little-learned" in find(tmp_path, [pair("x" * 999, "y"), pair("x" * 400, "y")])
-    assert "little-learned" not in find(tmp_path, [pair("x" * 90, "y")])
+    assert "few-trained-characters" in find(tmp_path, [pair("x" * 999, "y"), pair("x" * 400, "y")])
+    assert "few-trained-characters" not in find(tmp_path, [pair("x" * 90, "y")])
 
 
 def test_what_auto_becomes_is_known_from_the_number_of_rows(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_rows_are_counted_once_with_their_categories_and_lines_and_without_their
         *[pair(f"{number} violence", "x") for number in range(3)],
     ]  # fmt: skip
     (found,) = judge(tmp_path, rows)
-    assert (found.code, found.severity) == ("harmful", Severity.WARNING)
+    assert (found.code, found.severity) == ("flagged-content", Severity.WARNING)
     assert (found.count, found.places) == (5, (2, 4, 5, 6, 7))
     assert found.message == "5 rows: violence 5 (lines 2, 4, 5, …), hate 1 (line 4)"
     assert "much" not in found.message + found.advice

@@ -95,7 +95,7 @@ def test_rows_that_leaked_are_told_by_how_they_leaked(tmp_path: Path) -> None:
     ]  # fmt: skip
     found = leaks(tmp_path, training, held)
     assert {code: one.places for code, one in found.items()} == {
-        "leaked-rows": (2,), "leaked-prompts": (3,), "leaked-nearly": (4,)
+        "leaked-rows": (2,), "leaked-prompts": (3,), "leaked-near-duplicates": (4,)
     }  # fmt: skip
     assert found["leaked-rows"].message == (
         "1 row is the same as one of train.jsonl, as line 2 here and 1 there"

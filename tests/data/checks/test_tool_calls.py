@@ -45,7 +45,7 @@ def test_good_calls_are_not_complained_about(tmp_path: Path) -> None:
 def test_arguments_that_the_tool_does_not_take_are_told(
     tmp_path: Path, arguments: object, reason: str
 ) -> None:
-    finding = judge(tmp_path, [row(GOOD), row(arguments, 1)])["arguments-misfit"]
+    finding = judge(tmp_path, [row(GOOD), row(arguments, 1)])["invalid-arguments"]
     assert (finding.severity, finding.places) == ("warning", (2,))
     assert reason in finding.message
 
@@ -57,7 +57,7 @@ def test_arguments_that_the_tool_does_not_take_are_told(
 def test_a_tool_without_parameters_takes_no_arguments(tmp_path: Path, parameters: object) -> None:
     now = {"type": "function", "function": {"name": "now", "parameters": parameters}}
     rows = [calling(call(one, "now"), tools=[now]) for one in ({}, {"zone": "UTC"})]
-    assert judge(tmp_path, rows)["arguments-misfit"].places == (2,)
+    assert judge(tmp_path, rows)["invalid-arguments"].places == (2,)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_a_schema_that_is_open_or_says_it_otherwise_takes_more(
 ) -> None:
     now = {"type": "function", "function": {"name": "now", "parameters": schema}}
     found = judge(tmp_path, [calling(call({"zone": "UTC"}, "now"), tools=[now])])
-    assert "arguments-misfit" not in found
+    assert "invalid-arguments" not in found
 
 
 def test_a_whole_number_may_have_a_point_and_true_is_no_number(tmp_path: Path) -> None:
     count = tool("count", to={"type": "integer"})
     rows = [calling(call({"to": to}, "count"), tools=[count]) for to in (3, 3.0, 3.5, True)]
-    assert judge(tmp_path, rows)["arguments-misfit"].places == (3, 4)
+    assert judge(tmp_path, rows)["invalid-arguments"].places == (3, 4)
 
 
 def test_several_calls_where_one_is_wanted_are_told(tmp_path: Path) -> None:
@@ -97,18 +97,18 @@ def test_calls_that_are_not_learned_may_be_wrong(tmp_path: Path) -> None:
     assert isinstance(messages, list)
     messages[-1]["weight"] = 0
     messages += [*said("no", "tool", tool_call_id="call_1"), *said("Sorry.")]
-    assert "arguments-misfit" not in judge(tmp_path, [wrong])
+    assert "invalid-arguments" not in judge(tmp_path, [wrong])
 
 
 def test_another_call_for_the_same_question_contradicts_but_for_other_tools(tmp_path: Path) -> None:
     twice = [row(GOOD), row(GOOD | {"to": "you"})]
-    assert judge(tmp_path, twice)["same-prompt"].count == 1
+    assert judge(tmp_path, twice)["conflicting-completions"].count == 1
     other = calling(call({}, "post"), question="Send number 0, please.", tools=[tool("post")])
-    assert "same-prompt" not in judge(tmp_path, [row(GOOD), other])
+    assert "conflicting-completions" not in judge(tmp_path, [row(GOOD), other])
     again = [calling(call(GOOD, id=name), tools=[SEND]) for name in ("a", "b")]
     found = judge(tmp_path, again)
     assert "duplicate-rows" in found
-    assert "same-prompt" not in found
+    assert "conflicting-completions" not in found
 
 
 def test_a_provider_that_trains_no_tools_is_named_with_the_rows(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def judge(path: Path, processes: int = 1) -> list[Finding]:
         words=WORDS,
     )
     verdict = examination.conclude(DataTarget(min_rows=1))
-    return [one for one in verdict.findings if one.code == "offensive-words"]
+    return [one for one in verdict.findings if one.code == "listed-words"]
 
 
 def test_a_file_without_the_words_has_no_finding(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_several_processes_find_the_same(tmp_path: Path) -> None:
 def test_nobody_looks_for_words_unless_asked(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("damn")])
     codes = {found.code for found in examine(open_source(path)).conclude(DataTarget()).findings}
-    assert "offensive-words" not in codes
+    assert "listed-words" not in codes
