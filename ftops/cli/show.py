@@ -42,7 +42,7 @@ from ftops.cli.training_view import list_findings, render_results, render_single
 from ftops.data.rows import read_rows
 from ftops.errors import BadAnswer, FtopsError, RunError
 from ftops.evaluation.result import Evaluation
-from ftops.ledger.ledger import Ledger, Move, RemoteCall
+from ftops.ledger.ledger import Ledger, RemoteCall, StateChange
 from ftops.records import (
     JobEvent,
     Json,
@@ -111,7 +111,7 @@ def show(out: Output, ref: RunRef) -> None:
         report = load_run_summary(run, ledger, get_home())
         events = ledger.list_events(run.id)
         calls = ledger.list_calls(run.id)
-        moves = ledger.list_moves(run.id)
+        moves = ledger.list_state_changes(run.id)
     out.finish(
         {
             **report.to_json(),
@@ -163,7 +163,7 @@ def call_document(call: RemoteCall) -> dict[str, Json]:
     }
 
 
-def move_document(move: Move) -> dict[str, Json]:
+def move_document(move: StateChange) -> dict[str, Json]:
     """A change of state of the run (`stage` is null) or of a stage; `error` says why it failed."""
     return {
         "at": to_timestamp(move.at),

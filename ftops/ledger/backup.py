@@ -1,4 +1,4 @@
-"""Copies of the ledger, and the way back from a copy."""
+"""Backups of the ledger, and how one is restored."""
 
 import contextlib
 import sqlite3
@@ -7,8 +7,8 @@ from pathlib import Path
 from ftops.clock import Clock
 from ftops.errors import LedgerError
 from ftops.files import remove_path, storage_error, sync_dir, write_atomic
+from ftops.ledger.file import is_ledger
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.migrations import find_version
 
 # SQLite's own names for the log of a database and the index of that log.
 _SUFFIXES = ("", "-wal", "-shm")
@@ -27,9 +27,9 @@ def write_backup(ledger: Ledger, path: Path) -> int:
 def restore_backup(backup: Path, path: Path, clock: Clock) -> tuple[int, Path | None]:
     """Put the ledger of `backup` at `path`; how many runs it has, and where the former one is.
 
-    The copy is checked whole before anything is replaced; a ledger of an earlier ftops is brought
-    to the present schema. The former ledger is kept beside it, damaged or not. Raises LedgerError
-    when `backup` is no ledger or is damaged. No other process may use the ledger.
+    The copy is checked whole before anything is replaced. The former ledger is kept beside
+    it, damaged or not. No other process may use the ledger. Raises LedgerError when `backup` is no
+    ledger of this version or is damaged.
     """
     candidate = path.with_name(f"{path.name}.restoring")
     _remove(candidate)
@@ -58,10 +58,10 @@ def restore_backup(backup: Path, path: Path, clock: Clock) -> tuple[int, Path | 
 def _check_is_ledger(candidate: Path, backup: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(candidate)) as connection:
-            version = find_version(connection)
+            has_tables = is_ledger(connection, backup)
     except sqlite3.Error as error:
         raise _refuse(backup, str(error)) from error
-    if not version:  # nothing at all would otherwise become a new, empty ledger
+    if not has_tables:  # an empty file would otherwise become a new, empty ledger
         raise _refuse(backup, "it is not a ledger of ftops")
 
 

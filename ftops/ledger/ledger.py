@@ -1,25 +1,835 @@
-"""The ledger: what happened, on disk, with one method for each question and each change.
+"""The ledger: what happened, on disk, with one method for each query and each change.
 
-It is the only owner of `ledger.db`. Every move of a run or a stage from one state to another is one
-compare-and-set transaction that also writes down the move: whoever comes second gets RunBusy and
-has changed nothing. It holds no secrets.
+It is the only owner of `ledger.db`. Every change of the state of a run or a stage is one
+compare-and-set transaction that also records the change: a second process gets RunBusy and has
+changed nothing. A remote effect is recorded as an intent before its request is sent, and as done or
+failed after the response. The ledger holds no secrets.
 """
 
-from ftops.ledger.calls import Calls
-from ftops.ledger.deletions import Deletions
-from ftops.ledger.events import Events
-from ftops.ledger.models import Models
-from ftops.ledger.parts import Parts
-from ftops.ledger.rows import Intent, Move, RemoteCall, StoredEvent, Upload
-from ftops.ledger.runs import Runs
-from ftops.ledger.stages import Stages
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
-__all__ = ["Intent", "Ledger", "Move", "RemoteCall", "StoredEvent", "Upload"]
+from ftops.errors import LedgerError, RunBusy, UnknownRun
+from ftops.ledger.file import LedgerFile
+from ftops.ledger.records import (
+    CALL_COLUMNS,
+    EVENT_COLUMNS,
+    MODEL_COLUMNS,
+    RUN_COLUMNS,
+    STAGE_COLUMNS,
+    UPLOAD_COLUMNS,
+    model_values,
+    only,
+    run_values,
+    to_call,
+    to_event,
+    to_json,
+    to_model,
+    to_multipart_upload,
+    to_run,
+    to_stage,
+    to_state_change,
+    to_storable,
+    to_text,
+    to_upload,
+)
+from ftops.ledger.records import (
+    Intent as Intent,
+)
+from ftops.ledger.records import (
+    RemoteCall as RemoteCall,
+)
+from ftops.ledger.records import (
+    StateChange as StateChange,
+)
+from ftops.ledger.records import (
+    StoredEvent as StoredEvent,
+)
+from ftops.ledger.records import (
+    Upload as Upload,
+)
+from ftops.records import (
+    JobEvent,
+    Json,
+    MultipartUpload,
+    Run,
+    RunId,
+    RunStatus,
+    Stage,
+    StageRecord,
+    StageStatus,
+    TunedModel,
+)
+
+SHORTEST_PREFIX = 4
+FILE_CALL = "delete_file"
+_ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+_OPEN = f"status IN ('{RunStatus.PENDING}', '{RunStatus.RUNNING}')"
+_STAGES = tuple(Stage)
+_LAST_LETTER = "\U0010ffff"
+_NEWEST = "ORDER BY created_at DESC, rowid DESC"
 
 
-class Ledger(Runs, Stages, Events, Calls, Parts, Models, Deletions):
-    """`Ledger(path, clock)` opens the file or makes it; threads may share one.
+def _collect(table: str, column: str, names: Sequence[str], condition: str) -> str:
+    return " UNION ALL ".join(
+        f"SELECT run_id, {name} AS name FROM {table} WHERE run_id IN chosen AND {condition}"
+        for name in (f"json_extract({column}, '$.{name}')" for name in names)
+    )
 
-    Raises LedgerTooNew for a file of a later ftops, LedgerError for one that is damaged or that
-    another process holds too long, and StorageError when the disk refuses.
+
+# The runs in `chosen`, each with every file id and every SHA-256 of prepared content that it is
+# known to need.
+_NEEDS = " UNION ALL ".join(
+    (
+        _collect("stages", "detail_json", ("training_file", "validation_file"), "stage = 'upload'"),
+        _collect(
+            "stages", "detail_json", ("training.sha256", "validation.sha256"), "stage = 'prepare'"
+        ),
+        _collect("calls", "request_json", ("sha256",), "name = 'upload_file'"),
+        _collect(
+            "calls", "request_json", ("training_file", "validation_file"), "name = 'create_job'"
+        ),
+        "SELECT run_id, remote_id FROM calls WHERE run_id IN chosen AND name = 'upload_file'",
+        "SELECT run_id, file_id FROM uploads WHERE run_id IN chosen",
+        "SELECT id, json_extract(spec_json, '$.training_file') FROM runs WHERE id IN chosen",
+        "SELECT id, json_extract(spec_json, '$.validation_file') FROM runs WHERE id IN chosen",
+    )
+)
+
+
+class Ledger(LedgerFile):
+    """`Ledger(path, clock)` opens the file or creates it; threads may share one.
+
+    Raises LedgerTooNew for a file of a later ftops, LedgerError for one of an earlier ftops, for
+    one that is damaged or held too long by another process, and StorageError when the disk refuses.
     """
+
+    def add_run(self, run: Run, *, if_absent: bool) -> Run:
+        """Record the run with its six stages, and return it.
+
+        With `unless_known`, a run of the same key that is there already is returned instead;
+        another process cannot come in between.
+        """
+        with self._changing("add_run") as connection:
+            if if_absent and (known := _newest(connection, "key = ?", run.key)):
+                return known
+            marks = ", ".join("?" for _ in RUN_COLUMNS.split(","))
+            connection.execute(
+                f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({marks})", run_values(run)
+            )
+            connection.executemany(
+                "INSERT INTO stages (run_id, stage, status) VALUES (?, ?, 'pending')",
+                [(run.id, stage.value) for stage in Stage],
+            )
+            _record_state_change(
+                connection, run.id, self._now(), {"before": "new", "after": run.status}
+            )
+        return run
+
+    def get_run(self, ref: str) -> Run:
+        """The run that `ref` names, or UnknownRun.
+
+        It may be a run id, the beginning of one (4 characters or more), a job id, the name of a
+        fine-tuned model, or a job file's `name` (its newest run), tried in this order.
+        """
+        with self._reading() as connection:
+            if run := _newest(connection, "id = ?", ref):
+                return run
+            if run := _by_prefix(connection, ref):
+                return run
+            for column in ("job_id", "fine_tuned_model", "name"):
+                if run := _newest(connection, f"{column} = ?", ref):
+                    return run
+            if run := _by_older_job(connection, ref):
+                return run
+        raise UnknownRun(f"no run, job, model or job file is called {ref!r}")
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether there is a run of exactly that id."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
+            return found.fetchone() is not None
+
+    def find_run_by_key(self, key: str) -> Run | None:
+        """The newest run of that key."""
+        with self._reading() as connection:
+            return _newest(connection, "key = ?", key)
+
+    def find_run_of_job(self, job_id: str) -> Run | None:
+        """The run that has this job, or had it before it was tried again."""
+        with self._reading() as connection:
+            return _newest(connection, "job_id = ?", job_id) or _by_older_job(connection, job_id)
+
+    def list_runs(self, limit: int | None = None) -> list[Run]:
+        """Runs, newest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {RUN_COLUMNS} FROM runs {_NEWEST} LIMIT ?",
+                (-1 if limit is None else limit,),
+            )
+            return [to_run(row) for row in rows]
+
+    def move_run(
+        self,
+        seen: Run,
+        after: RunStatus,
+        *,
+        error: str | None = None,
+        due: Sequence[Intent] = (),
+    ) -> Run:
+        """Move the run on from the state in which the caller has seen it; RunBusy if it left it.
+
+        The requests in `due` are intents from then on, whatever happens next.
+        """
+        now = self._now()
+        with self._changing("move_run") as connection:
+            changed = connection.execute(
+                "UPDATE runs SET status = ?, error = ?, updated_at = ?, finished_at = ?"
+                " WHERE id = ? AND status = ?",
+                (
+                    after.value,
+                    error,
+                    now,
+                    now if after in _ENDED else None,
+                    seen.id,
+                    seen.status.value,
+                ),
+            ).rowcount
+            if changed != 1:
+                raise _lost(seen)
+            _record_state_change(connection, seen.id, now, {"before": seen.status, "after": after})
+            for intent in due:
+                _insert_intent(connection, now, seen.id, intent.stage, intent.name, intent.request)
+            return _known(connection, seen.id)
+
+    def reopen_run(self, seen: Run, stages: Collection[Stage]) -> Run:
+        """Set an ended run running again, with `stages` to be done anew.
+
+        When the creation of the job is among them, the run lets go of its job and of its model.
+        """
+        now = self._now()
+        forget = (
+            ", job_id = NULL, job_status = NULL, fine_tuned_model = NULL"
+            if Stage.CREATE in stages
+            else ""
+        )
+        with self._changing("reopen_run") as connection:
+            changed = connection.execute(
+                "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL,"
+                f" cancel_asked_at = NULL, pruned_at = NULL, updated_at = ?{forget}"
+                " WHERE id = ? AND status = ?",
+                (now, seen.id, seen.status.value),
+            ).rowcount
+            if changed != 1:
+                raise _lost(seen)
+            _record_state_change(
+                connection, seen.id, now, {"before": seen.status, "after": RunStatus.RUNNING}
+            )
+            for stage in stages:
+                _reset_stage(connection, seen.id, stage, now)
+            return _known(connection, seen.id)
+
+    def update_spec(
+        self,
+        run_id: RunId,
+        spec: Mapping[str, Json],
+        *,
+        job_file: str,
+        overrides: Sequence[str] = (),
+    ) -> Run:
+        """Take over what changed in the job file, or its place, without making it another run."""
+        with self._changing("update_spec") as connection:
+            connection.execute(
+                "UPDATE runs SET spec_json = ?, job_file = ?, overrides_json = ?, updated_at = ?"
+                " WHERE id = ?",
+                (to_json(spec), job_file, to_json(tuple(overrides)), self._now(), run_id),
+            )
+            return _known(connection, run_id)
+
+    def ask_cancel(self, run_id: RunId) -> None:
+        """Ask whoever drives the run to stop before the next thing it would send."""
+        with self._changing("ask_cancel") as connection:
+            connection.execute(
+                "UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, ?) WHERE id = ?",
+                (self._now(), run_id),
+            )
+
+    def is_cancel_asked(self, run_id: RunId) -> bool:
+        """Whether somebody asked for the end of the run since it was last opened."""
+        with self._reading() as connection:
+            row = only(
+                connection.execute("SELECT cancel_asked_at FROM runs WHERE id = ?", (run_id,))
+            )
+        return row is not None and row[0] is not None
+
+    def list_stages(self, run_id: RunId) -> list[StageRecord]:
+        """All six, in the order in which they are done."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ?", (run_id,)
+            ).fetchall()
+        return sorted(map(to_stage, rows), key=lambda record: _STAGES.index(record.stage))
+
+    def get_stage(self, run_id: RunId, stage: Stage) -> StageRecord:
+        """How that stage stands; UnknownRun without such a run."""
+        with self._reading() as connection:
+            row = only(
+                connection.execute(
+                    f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ? AND stage = ?",
+                    (run_id, stage.value),
+                )
+            )
+        if row is None:
+            raise UnknownRun(f"the ledger has no run {run_id}")
+        return to_stage(row)
+
+    def move_stage(
+        self,
+        run_id: RunId,
+        seen: StageRecord,
+        after: StageStatus,
+        *,
+        detail: Mapping[str, Json] | None = None,
+        error: str | None = None,
+    ) -> StageRecord:
+        """Move the stage on from where the caller has seen it; RunBusy if it is elsewhere by now.
+
+        Running is a new attempt: it counts one more and begins its time anew, unless the attempt
+        before was interrupted. Without `detail`, the detail stays as it was.
+        """
+        now = self._now()
+        begins = after is StageStatus.RUNNING
+        begins_anew = begins and seen.status is not StageStatus.RUNNING
+        with self._changing("move_stage") as connection:
+            changed = connection.execute(
+                "UPDATE stages SET status = ?, attempts = attempts + ?,"
+                " started_at = iif(?, ?, coalesce(started_at, ?)), finished_at = ?,"
+                " detail_json = coalesce(?, detail_json), error = ?"
+                " WHERE run_id = ? AND stage = ? AND status = ? AND attempts = ?",
+                (
+                    after.value,
+                    int(begins),
+                    begins_anew,
+                    now,
+                    now,
+                    None if begins else now,
+                    None if detail is None else to_json(detail),
+                    error,
+                    run_id,
+                    seen.stage.value,
+                    seen.status.value,
+                    seen.attempts,
+                ),
+            ).rowcount
+            if changed != 1:
+                raise RunBusy(
+                    f"stage {seen.stage} of {run_id} is no longer {seen.status}"
+                    f" (attempt {seen.attempts}): another process has moved it on",
+                    hint=f"Look at it with `ftops show {run_id}`.",
+                )
+            connection.execute("UPDATE runs SET updated_at = ? WHERE id = ?", (now, run_id))
+            data: dict[str, Json] = {
+                "stage": seen.stage.value,
+                "before": seen.status.value,
+                "after": after.value,
+                "attempt": seen.attempts + int(begins),
+            }
+            if error is not None:
+                data["error"] = error
+            _record_state_change(connection, run_id, now, data)
+        return self.get_stage(run_id, seen.stage)
+
+    def add_events(self, run_id: RunId, job_id: str, events: Iterable[JobEvent]) -> None:
+        """Store the events, in their order; one that is there already is left as it is."""
+        with self._changing("add_events") as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO events"
+                " (run_id, job_id, event_id, at, level, type, message, data_json)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        run_id,
+                        job_id,
+                        event.id,
+                        to_text(event.created_at),
+                        event.level,
+                        event.type,
+                        to_storable(event.message),
+                        to_json(event.data),
+                    )
+                    for event in events
+                ],
+            )
+
+    def list_events(self, run_id: RunId, *, unshown: bool = False) -> list[JobEvent]:
+        """The job events of the run, in the order in which they became known."""
+        return [stored.event for stored in self.list_stored_events(run_id, unshown=unshown)]
+
+    def list_stored_events(
+        self, run_id: RunId, *, unshown: bool = False, after: int = 0
+    ) -> list[StoredEvent]:
+        """Like `list_events`, with the events' numbers; only those above the number `after`."""
+        only_unshown = " AND shown = 0" if unshown else ""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT id, {EVENT_COLUMNS} FROM events"
+                f" WHERE run_id = ? AND id > ? AND job_id IS NOT NULL{only_unshown} ORDER BY id",
+                (run_id, after),
+            ).fetchall()
+        return [StoredEvent(number=row[0], event=to_event(row[1:])) for row in rows]
+
+    def find_last_number(self, run_id: RunId) -> int:
+        """The number of the newest event of the run; 0 when there is none."""
+        with self._reading() as connection:
+            (number,) = connection.execute(
+                "SELECT coalesce(max(id), 0) FROM events WHERE run_id = ?", (run_id,)
+            ).fetchone()
+        return int(number)
+
+    def list_event_ids(self, run_id: RunId, job_id: str) -> frozenset[str]:
+        """The provider's ids of the events of that job which are stored."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT event_id FROM events WHERE run_id = ? AND job_id = ?", (run_id, job_id)
+            )
+            return frozenset(event_id for (event_id,) in rows)
+
+    def mark_shown(self, numbers: Iterable[int]) -> None:
+        """Remember that these stored events have been shown to somebody."""
+        with self._changing("mark_shown") as connection:
+            connection.executemany(
+                "UPDATE events SET shown = 1 WHERE id = ?", [(number,) for number in numbers]
+            )
+
+    def list_state_changes(self, run_id: RunId) -> list[StateChange]:
+        """Every change of state of the run and of its stages, oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT at, data_json FROM events WHERE run_id = ? AND job_id IS NULL ORDER BY id",
+                (run_id,),
+            )
+            return [to_state_change(row) for row in rows]
+
+    def record_intent(
+        self, run_id: RunId, stage: Stage, name: str, request: Mapping[str, Json]
+    ) -> RemoteCall:
+        """Write down, before it is sent, a request that will have an effect."""
+        with self._changing("record_intent") as connection:
+            return _insert_intent(connection, self._now(), run_id, stage, name, request)
+
+    def record_done(self, call: RemoteCall, remote_id: str, *, shared: bool = False) -> None:
+        """The request had its effect: `remote_id` is what it made or changed.
+
+        With `shared`, another process may have ended the call meanwhile; then that stands.
+        """
+        with self._changing("record_done") as connection:
+            self._end_call(connection, call, "done", remote_id=remote_id, shared=shared)
+
+    def record_failed(self, call: RemoteCall, error: str, *, shared: bool = False) -> None:
+        """The request certainly had no effect; `shared` as for `record_done`."""
+        with self._changing("record_failed") as connection:
+            self._end_call(connection, call, "failed", error=error, shared=shared)
+
+    def close_calls(
+        self,
+        run_id: RunId,
+        names: Collection[str],
+        *,
+        remote_id: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End every unanswered request of these names: done with `remote_id`, else failed."""
+        if not any(self.find_open_call(run_id, name) for name in names):
+            return
+        state = "failed" if remote_id is None else "done"
+        with self._changing("close_calls") as connection:
+            connection.executemany(
+                "UPDATE calls SET state = ?, remote_id = ?, error = ?, ended_at = ?"
+                " WHERE run_id = ? AND name = ? AND state = 'intent'",
+                [(state, remote_id, error, self._now(), run_id, name) for name in names],
+            )
+
+    def record_job(self, call: RemoteCall, job_id: str) -> None:
+        """The request made this job, which is the run's from now on."""
+        with self._changing("record_job") as connection:
+            self._end_call(connection, call, "done", remote_id=job_id)
+            connection.execute(
+                "UPDATE runs SET job_id = ?, job_status = NULL, updated_at = ? WHERE id = ?",
+                (job_id, self._now(), call.run_id),
+            )
+
+    def record_job_end(self, run_id: RunId, job_id: str, status: str) -> None:
+        """The run's job was seen to end with this status; nothing if it has another job by now."""
+        with self._changing("record_job_end") as connection:
+            connection.execute(
+                "UPDATE runs SET job_status = ?, updated_at = ? WHERE id = ? AND job_id = ?",
+                (status, self._now(), run_id, job_id),
+            )
+
+    def record_upload(self, call: RemoteCall, upload: Upload) -> None:
+        """The request made this upload."""
+        with self._changing("record_upload") as connection:
+            self._end_call(connection, call, "done", remote_id=upload.file_id)
+            _insert_upload(connection, upload)
+
+    def list_calls(self, run_id: RunId) -> list[RemoteCall]:
+        """The requests of the run, oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {CALL_COLUMNS} FROM calls WHERE run_id = ? ORDER BY id", (run_id,)
+            )
+            return [to_call(row) for row in rows]
+
+    def find_open_call(self, run_id: RunId, name: str) -> RemoteCall | None:
+        """The newest request of that name whose answer is not known."""
+        with self._reading() as connection:
+            row = only(
+                connection.execute(
+                    f"SELECT {CALL_COLUMNS} FROM calls"
+                    " WHERE run_id = ? AND name = ? AND state = 'intent' ORDER BY id DESC LIMIT 1",
+                    (run_id, name),
+                )
+            )
+        return to_call(row) if row else None
+
+    def list_open_calls(self, name: str) -> list[RemoteCall]:
+        """The requests of that name, of all runs, whose answers are not known; oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {CALL_COLUMNS} FROM calls WHERE state = 'intent' AND name = ? ORDER BY id",
+                (name,),
+            )
+            return [to_call(row) for row in rows]
+
+    def is_job_known(self, job_id: str) -> bool:
+        """Whether a run has this job, or a request of one is known to have made it."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM calls WHERE remote_id = ? AND name = 'create_job'"
+                " UNION ALL SELECT 1 FROM runs WHERE job_id = ?",
+                (job_id, job_id),
+            )
+            return found.fetchone() is not None
+
+    def is_upload_known(self, file_id: str) -> bool:
+        """Whether a request of any run is known to have made this file."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM calls WHERE remote_id = ? AND stage = 'upload'", (file_id,)
+            )
+            return found.fetchone() is not None
+
+    def add_upload(self, upload: Upload) -> None:
+        """Remember content that lies at an account already."""
+        with self._changing("add_upload") as connection:
+            _insert_upload(connection, upload)
+
+    def find_upload(self, account: str, sha256: str) -> Upload | None:
+        """The newest upload of that content to that account."""
+        with self._reading() as connection:
+            row = only(
+                connection.execute(
+                    f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ? AND sha256 = ?"
+                    " AND forgotten_at IS NULL ORDER BY created_at DESC LIMIT 1",
+                    (account, sha256),
+                )
+            )
+        return to_upload(row) if row else None
+
+    def list_uploads(self, account: str | None = None) -> list[Upload]:
+        """What lies at that account, or at any, as far as is known; oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
+                " AND forgotten_at IS NULL ORDER BY created_at, file_id",
+                (account,),
+            )
+            return [to_upload(row) for row in rows]
+
+    def forget_upload(self, file_id: str) -> None:
+        """The provider has this file no more; nothing happens if it was never known."""
+        with self._changing("forget_upload") as connection:
+            connection.execute(
+                "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
+                (self._now(), file_id),
+            )
+
+    def _end_call(
+        self,
+        connection: sqlite3.Connection,
+        call: RemoteCall,
+        state: str,
+        *,
+        remote_id: str | None = None,
+        error: str | None = None,
+        shared: bool = False,
+    ) -> None:
+        changed = connection.execute(
+            "UPDATE calls SET state = ?, remote_id = ?, error = ?, ended_at = ?"
+            " WHERE id = ? AND state = 'intent'",
+            (state, remote_id, error, self._now(), call.id),
+        ).rowcount
+        if changed != 1 and not shared:
+            raise LedgerError(f"call {call.id} ({call.name}) of {call.run_id} was answered already")
+        connection.execute("DELETE FROM multipart_uploads WHERE call_id = ?", (call.id,))
+
+    def begin_parts(self, call: RemoteCall, upload: MultipartUpload) -> None:
+        """The call sends parts of this upload from now on; an earlier one is forgotten."""
+        with self._changing("begin_parts") as connection:
+            connection.execute("DELETE FROM multipart_uploads WHERE call_id = ?", (call.id,))
+            connection.execute(
+                "INSERT INTO multipart_uploads (call_id, upload_id, part_bytes, expires_at)"
+                " VALUES (?, ?, ?, ?)",
+                (call.id, upload.id, upload.part_bytes, to_text(upload.expires_at)),
+            )
+
+    def add_part(self, call: RemoteCall, number: int, part_id: str) -> None:
+        """The provider has confirmed this part."""
+        with self._changing("add_part") as connection:
+            connection.execute(
+                "INSERT INTO parts (call_id, number, part_id) VALUES (?, ?, ?)",
+                (call.id, number, part_id),
+            )
+
+    def mark_completing(self, call: RemoteCall) -> None:
+        """All parts may have become a file from now on."""
+        with self._changing("mark_completing") as connection:
+            changed = connection.execute(
+                "UPDATE multipart_uploads SET completing = 1 WHERE call_id = ?", (call.id,)
+            ).rowcount
+            if changed != 1:
+                raise LedgerError(f"call {call.id} ({call.name}) has begun no upload in parts")
+
+    def find_parts(self, call: RemoteCall) -> MultipartUpload | None:
+        """The upload in parts that the call has begun."""
+        with self._reading() as connection:
+            row = only(
+                connection.execute(
+                    "SELECT upload_id, part_bytes, expires_at, completing FROM multipart_uploads"
+                    " WHERE call_id = ?",
+                    (call.id,),
+                )
+            )
+            parts = connection.execute(
+                "SELECT number, part_id FROM parts WHERE call_id = ?", (call.id,)
+            ).fetchall()
+        return to_multipart_upload((*row, dict(parts))) if row else None
+
+    def add_model(self, model: TunedModel) -> None:
+        """Record the model that a run's job made; the run carries its name from now on."""
+        with self._changing("add_model") as connection:
+            connection.execute(
+                f"INSERT OR REPLACE INTO models ({MODEL_COLUMNS})"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                model_values(model),
+            )
+            connection.execute(
+                "UPDATE runs SET fine_tuned_model = ?, updated_at = ? WHERE id = ?",
+                (model.name, self._now(), model.run_id),
+            )
+
+    def list_models(self) -> list[TunedModel]:
+        """All that were ever made, also the deleted ones; newest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {MODEL_COLUMNS} FROM models ORDER BY created_at DESC, name"
+            )
+            return [to_model(row) for row in rows]
+
+    def find_model(self, name: str) -> TunedModel | None:
+        """The model of that name, deleted or not."""
+        with self._reading() as connection:
+            row = only(
+                connection.execute(f"SELECT {MODEL_COLUMNS} FROM models WHERE name = ?", (name,))
+            )
+        return to_model(row) if row else None
+
+    def mark_model_deleted(self, name: str) -> None:
+        """The provider has this model no more; nothing happens if no run made it."""
+        with self._changing("mark_model_deleted") as connection:
+            connection.execute(
+                "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL",
+                (self._now(), name),
+            )
+
+    def list_needs(self) -> list[tuple[RunId, str]]:
+        """Each run that was not pruned, with each file id and each content (SHA-256) it needs."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE pruned_at IS NULL)"
+                f" SELECT DISTINCT run_id, name FROM ({_NEEDS}) WHERE name IS NOT NULL"
+            )
+            return [(RunId(run_id), name) for run_id, name in rows]
+
+    def begin_file_deletion(
+        self, run_id: RunId, upload: Upload, *, since: datetime
+    ) -> RemoteCall | None:
+        """Write down that the file is about to be deleted, and forget it as an upload.
+
+        None, and nothing is changed, when a run needs it that is not at its end, or that has been
+        changed since the caller looked. No run can begin to rely on the file in between.
+        """
+        with self._changing("begin_deletion") as connection:
+            needed = connection.execute(
+                "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE id <> ?"
+                f" AND pruned_at IS NULL AND ({_OPEN} OR updated_at >= ?))"
+                f" SELECT 1 FROM ({_NEEDS}) WHERE name IN (?, ?) LIMIT 1",
+                (run_id, to_text(since), upload.file_id, upload.sha256),
+            ).fetchone()
+            if needed:
+                return None
+            connection.execute(
+                "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
+                (self._now(), upload.file_id),
+            )
+            request: dict[str, Json] = {
+                "id": upload.file_id,
+                "account": upload.account,
+                "filename": upload.filename,
+                "bytes": upload.bytes,
+            }
+            return _insert_intent(connection, self._now(), run_id, Stage.UPLOAD, FILE_CALL, request)
+
+    def is_deletion_begun(self, file_id: str) -> bool:
+        """Whether a command has deleted that file, or is about to, or may have."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM calls WHERE remote_id = ? AND name = ? UNION ALL"
+                " SELECT 1 FROM calls WHERE state = 'intent' AND name = ?"
+                " AND json_extract(request_json, '$.id') = ?",
+                (file_id, FILE_CALL, FILE_CALL, file_id),
+            )
+            return found.fetchone() is not None
+
+    def mark_pruned(self, seen: Run) -> None:
+        """The files of this run are about to go; RunBusy if it is no longer as the caller saw it.
+
+        A run that is opened again is not pruned any more.
+        """
+        with self._changing("mark_pruned") as connection:
+            changed = connection.execute(
+                "UPDATE runs SET pruned_at = coalesce(pruned_at, ?) WHERE id = ? AND status = ?",
+                (self._now(), seen.id, seen.status.value),
+            ).rowcount
+            if changed != 1:
+                raise RunBusy(
+                    f"{seen.id} is no longer {seen.status}: it was opened again",
+                    hint=f"Look at it with `ftops show {seen.id}`.",
+                )
+
+
+def _newest(connection: sqlite3.Connection, condition: str, value: str) -> Run | None:
+    row = only(
+        connection.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition} {_NEWEST} LIMIT 1", (value,)
+        )
+    )
+    return to_run(row) if row else None
+
+
+def _known(connection: sqlite3.Connection, run_id: RunId) -> Run:
+    run = _newest(connection, "id = ?", run_id)
+    if run is None:
+        raise UnknownRun(f"the ledger has no run {run_id}")
+    return run
+
+
+def _by_prefix(connection: sqlite3.Connection, ref: str) -> Run | None:
+    if len(ref) < SHORTEST_PREFIX:
+        return None
+    rows = connection.execute(
+        f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 4",
+        (ref, ref + _LAST_LETTER),
+    ).fetchall()
+    if len(rows) > 1:
+        some = ", ".join(row[0] for row in rows[:3])
+        raise UnknownRun(
+            f"several runs begin with {ref!r}: {some}{' and more' if len(rows) > 3 else ''}",
+            hint="Give more of the run id; `ftops runs` lists them.",
+        )
+    return to_run(rows[0]) if rows else None
+
+
+def _by_older_job(connection: sqlite3.Connection, job_id: str) -> Run | None:
+    # A run that was tried again has had several jobs; the calls remember all of them.
+    row = only(
+        connection.execute(
+            "SELECT run_id FROM calls WHERE remote_id = ? AND name = 'create_job' LIMIT 1",
+            (job_id,),
+        )
+    )
+    return _newest(connection, "id = ?", row[0]) if row else None
+
+
+def _reset_stage(connection: sqlite3.Connection, run_id: RunId, stage: Stage, now: str) -> None:
+    row = only(
+        connection.execute(
+            "SELECT status FROM stages WHERE run_id = ? AND stage = ?", (run_id, stage.value)
+        )
+    )
+    if row is None or row[0] == "pending":
+        return
+    connection.execute(
+        "UPDATE stages SET status = 'pending', started_at = NULL, finished_at = NULL,"
+        " detail_json = '{}', error = NULL WHERE run_id = ? AND stage = ?",
+        (run_id, stage.value),
+    )
+    _record_state_change(
+        connection, run_id, now, {"stage": stage.value, "before": row[0], "after": "pending"}
+    )
+
+
+def _lost(seen: Run) -> RunBusy:
+    return RunBusy(
+        f"{seen.id} is no longer {seen.status}: another process has moved it on",
+        hint=f"Look at it with `ftops show {seen.id}`.",
+    )
+
+
+def _insert_intent(
+    connection: sqlite3.Connection,
+    now: str,
+    run_id: RunId,
+    stage: Stage,
+    name: str,
+    request: Mapping[str, Json],
+) -> RemoteCall:
+    """Write the intent down inside the open transaction."""
+    cursor = connection.execute(
+        "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
+        " VALUES (?, ?, ?, 'intent', ?, ?)",
+        (run_id, stage.value, name, to_json(request), now),
+    )
+    row = only(
+        connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,))
+    )
+    assert row is not None  # inserted a few lines above
+    return to_call(row)
+
+
+def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:
+    connection.execute(
+        f"INSERT OR REPLACE INTO uploads ({UPLOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            upload.account,
+            upload.file_id,
+            upload.sha256,
+            upload.filename,
+            upload.bytes,
+            upload.run_id,
+            to_text(upload.created_at),
+        ),
+    )
+
+
+def _record_state_change(
+    connection: sqlite3.Connection, run_id: RunId, now: str, data: Mapping[str, Json]
+) -> None:
+    """Write down a move from `before` to `after` (of `stage`, or of the run), as it happens."""
+    what = data.get("stage") or "run"
+    connection.execute(
+        "INSERT INTO events (run_id, at, level, type, message, data_json, shown)"
+        " VALUES (?, ?, 'info', 'move', ?, ?, 1)",
+        (run_id, now, f"{what}: {data['before']} -> {data['after']}", to_json(data)),
+    )

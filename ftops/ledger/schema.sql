@@ -1,17 +1,11 @@
 -- The ledger: what happened, and what was sent where. One file per FTOPS_HOME.
 --
--- This is the schema of the newest version. A fresh ledger is made from it; an older one gets there
--- by the steps in migrations.py, and a test holds that both ways lead to the same schema.
---
 -- Moments are text in UTC, like 2026-11-22T14:07:03.123456+00:00, so that they sort as they are.
 -- Columns named *_json hold one JSON document. Nothing here is ever a key or another secret:
 -- providers are named by the environment variable that holds their key.
 
--- Which steps of migrations.py this file has been through; the highest is its version.
-CREATE TABLE migrations (
-    version    INTEGER PRIMARY KEY,
-    applied_at TEXT NOT NULL
-);
+PRAGMA application_id = 0x66746F70;  -- "ftop": the file is a ledger of ftops
+PRAGMA user_version = 1;             -- of this schema
 
 -- One execution of one job file.
 CREATE TABLE runs (
@@ -28,13 +22,13 @@ CREATE TABLE runs (
     created_at       TEXT NOT NULL,
     updated_at       TEXT NOT NULL,
     finished_at      TEXT,
-    job_id           TEXT,               -- of the newest job; older ones stand in calls
+    job_id           TEXT,               -- of the newest job; older ones are in calls
     fine_tuned_model TEXT,
     error            TEXT,
-    cancel_asked_at  TEXT,               -- whoever drives the run looks here before it goes on
-    wants_own_job    INTEGER NOT NULL DEFAULT 0, -- 1: opened with --new, takes over no other job
+    cancel_asked_at  TEXT,               -- the process that drives the run checks it before each step
+    force_new_job    INTEGER NOT NULL DEFAULT 0, -- 1: opened with --new, takes over no other job
     pruned_at        TEXT,               -- when `ftops prune` removed its files
-    job_status       TEXT                -- of job_id, once it was seen to end; null: not seen yet
+    job_status       TEXT                -- of job_id, once it was seen to end; null: not yet seen
 );
 CREATE INDEX runs_by_key ON runs (key, created_at);
 CREATE INDEX runs_by_time ON runs (created_at);
@@ -57,14 +51,14 @@ CREATE TABLE stages (
     PRIMARY KEY (run_id, stage)
 ) WITHOUT ROWID;
 
--- What happened, in the order in which we learned it: our own moves between states (job_id is
--- null) and the events of the provider's jobs.
+-- What happened, in the order in which it became known: changes of state (job_id is null) and the
+-- events of the provider's jobs.
 CREATE TABLE events (
     id        INTEGER PRIMARY KEY,
     run_id    TEXT NOT NULL REFERENCES runs (id),
     job_id    TEXT,
     event_id  TEXT,                      -- the provider's
-    at        TEXT NOT NULL,             -- the provider's time for its events, ours for moves
+    at        TEXT NOT NULL,             -- the provider's time for its events, ours for changes of state
     level     TEXT NOT NULL,
     type      TEXT NOT NULL,
     message   TEXT NOT NULL,
@@ -94,7 +88,7 @@ CREATE TABLE calls (
 CREATE INDEX calls_by_run ON calls (run_id, id);
 CREATE INDEX calls_by_remote ON calls (remote_id) WHERE remote_id IS NOT NULL;
 
--- Which content lies at which account, so that the same bytes are sent once.
+-- Which content was uploaded to which account, so that the same bytes are sent once.
 CREATE TABLE uploads (
     account      TEXT NOT NULL,
     file_id      TEXT NOT NULL,
@@ -103,13 +97,13 @@ CREATE TABLE uploads (
     bytes        INTEGER NOT NULL,
     run_id       TEXT NOT NULL REFERENCES runs (id),
     created_at   TEXT NOT NULL,
-    forgotten_at TEXT,                   -- when the provider had it no more
+    forgotten_at TEXT,                   -- when the provider no longer had it
     PRIMARY KEY (account, sha256, file_id)
 ) WITHOUT ROWID;
 CREATE INDEX uploads_by_file ON uploads (file_id);
 
--- An upload in parts that has begun and not come to its end: one for a call that is an intent.
-CREATE TABLE parted_uploads (
+-- An upload in parts that has begun and not ended: one for a call that is an intent.
+CREATE TABLE multipart_uploads (
     call_id    INTEGER PRIMARY KEY REFERENCES calls (id),
     upload_id  TEXT NOT NULL,             -- the provider's
     part_bytes INTEGER NOT NULL,
@@ -119,13 +113,13 @@ CREATE TABLE parted_uploads (
 
 -- The parts of it that the provider has confirmed.
 CREATE TABLE parts (
-    call_id INTEGER NOT NULL REFERENCES parted_uploads (call_id) ON DELETE CASCADE,
+    call_id INTEGER NOT NULL REFERENCES multipart_uploads (call_id) ON DELETE CASCADE,
     number  INTEGER NOT NULL,            -- from 0 on
     part_id TEXT NOT NULL,               -- the provider's
     PRIMARY KEY (call_id, number)
 ) WITHOUT ROWID;
 
--- Fine-tuned models, with what is needed to ask them anything.
+-- Fine-tuned models, with what is needed to send them requests.
 CREATE TABLE models (
     name          TEXT PRIMARY KEY,
     run_id        TEXT NOT NULL REFERENCES runs (id),

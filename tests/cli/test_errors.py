@@ -121,7 +121,7 @@ def test_a_ledger_that_is_none_is_a_known_error_and_stays_as_it_is(no_real_home:
 def test_a_ledger_of_a_later_version_is_a_known_error(no_real_home: Path) -> None:
     assert ftops("runs").code == 0
     with contextlib.closing(sqlite3.connect(no_real_home / "ledger.db")) as connection:
-        connection.execute("INSERT INTO migrations VALUES (999, '2026-01-01')")
+        connection.execute("PRAGMA user_version = 999")
         connection.commit()
     answer = ftops("runs", "--json")
     assert answer.code == 1

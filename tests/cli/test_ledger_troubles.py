@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.migrations import MIGRATIONS, run_statements
 from tests.cli.running import ftops
 from tests.fakes import FakeClock
 from tests.ledger.rows import make_run
@@ -51,8 +50,17 @@ def replace_by_link_to_nowhere(path: Path) -> None:
 
 def make_later(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("INSERT INTO migrations VALUES (99, 'later')")
+        connection.execute("PRAGMA user_version = 99")
         connection.commit()
+
+
+def make_earlier(path: Path) -> None:
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for name in ("migrations", "runs", "calls"):
+            connection.execute(f"CREATE TABLE {name} (id TEXT PRIMARY KEY)")
+        connection.commit()
+    path.chmod(0o600)
 
 
 def put_nonsense_into_a_row(path: Path) -> None:
@@ -69,6 +77,7 @@ def put_nonsense_into_a_row(path: Path) -> None:
         (replace_by_folder, "StorageError", "it is a folder"),
         (replace_by_link_to_nowhere, "StorageError", "No such file"),
         (make_later, "LedgerTooNew", "version 99"),
+        (make_earlier, "LedgerError", "an earlier ftops"),
         (put_nonsense_into_a_row, "LedgerError", "damaged"),
     ],
 )
@@ -130,28 +139,3 @@ def test_an_empty_file_becomes_a_ledger(no_real_home: Path) -> None:
     no_real_home.mkdir()
     (no_real_home / "ledger.db").touch()
     assert ftops("runs", "--json").out == "[]\n"
-
-
-@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
-def test_a_ledger_of_each_version_is_brought_up_to_date_with_its_runs(
-    no_real_home: Path, version: int
-) -> None:
-    no_real_home.mkdir()
-    with contextlib.closing(sqlite3.connect(no_real_home / "ledger.db")) as connection:
-        for number, step in enumerate(MIGRATIONS[:version], 1):
-            step(connection)
-            connection.execute("INSERT INTO migrations VALUES (?, 'then')", (number,))
-        run_statements(connection, _A_RUN_OF_VERSION_1)
-        connection.commit()
-    assert '"run_id": "run-old"' in ftops("runs", "--json").out
-    with contextlib.closing(sqlite3.connect(no_real_home / "ledger.db")) as connection:
-        versions = [number for (number,) in connection.execute("SELECT version FROM migrations")]
-    assert versions == list(range(1, len(MIGRATIONS) + 1))
-
-
-_A_RUN_OF_VERSION_1 = """
-INSERT INTO runs (id, key, name, status, provider_json, model, spec_json, job_file, created_at,
-                  updated_at)
-VALUES ('run-old', 'key', 'news', 'pending', '{"type": "local"}', 'ada', '{}', '/jobs/news.yaml',
-        '2026-11-22T12:00:00.000000+00:00', '2026-11-22T12:00:00.000000+00:00');
-"""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from ftops.ledger.store import list_crash_points
+from ftops.ledger.file import list_crash_points
 
 Action = Literal["run", "detach", "cancel", "follow", "retry", "new", "adopt", "doctor"]
 # What comes of one request. "refused" to "conflict": it has no effect; the others: it has one, and

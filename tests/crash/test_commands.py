@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.settings import EngineFolder
-from ftops.ledger.store import list_crash_points
+from ftops.ledger.file import list_crash_points
 from tests.crash.figures import ANYTIME, ROWS, SINGLES, Figures, Share
 from tests.crash.house import open_house
 from tests.crash.lives import Books, Death, Life

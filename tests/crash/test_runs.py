@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ftops.ledger.file import list_crash_points
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.store import list_crash_points
 from ftops.records import Run, RunStatus
 from tests.crash.child import IN_FOLLOW
 from tests.crash.processes import Nursery

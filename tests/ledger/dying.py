@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from ftops import crashpoints
+from ftops.ledger.file import list_crash_points
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.store import list_crash_points
 from tests.fakes import FakeClock
 from tests.ledger.history import STEPS
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ftops.ledger.file import Change
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
-from ftops.ledger.store import Change
 from ftops.records import MultipartUpload, Run, RunStatus, Stage, StageStatus
 from tests.ledger.rows import START, make_event, make_model, make_run
 

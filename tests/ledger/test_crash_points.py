@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ftops.ledger.file import list_crash_points
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.store import list_crash_points
 from tests.fakes import FakeClock
 from tests.ledger.history import STEPS, Content, read_all
 

@@ -21,7 +21,7 @@ def read_everything(path: Path) -> int:
             ledger.get_run(run.id)
             ledger.list_stages(run.id)
             ledger.list_stored_events(run.id)
-            ledger.list_moves(run.id)
+            ledger.list_state_changes(run.id)
             ledger.list_calls(run.id)
         ledger.list_models()
         ledger.find_upload("openai:acme", "b" * 64)

@@ -1,4 +1,4 @@
-"""The file: made, migrated, shared, refused."""
+"""The file: created, shared, refused."""
 
 import os
 import shutil
@@ -6,45 +6,25 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ftops.errors import LedgerError, LedgerTooNew, StorageError
+from ftops.ledger.file import APPLICATION_ID, VERSION
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.migrations import MIGRATIONS, SCHEMA, run_statements
 from tests.fakes import FakeClock
 from tests.ledger.rows import make_run
 
 
-def read_schema(connection: sqlite3.Connection) -> dict[str, str]:
-    """Name and statement of everything in the file, without comments and layout."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-    return {
-        name: "".join("".join(line.split("--")[0].split()) for line in sql.splitlines())
-        for name, sql in rows
-    }
-
-
-def test_all_migrations_lead_to_the_schema_of_schema_sql() -> None:
-    fresh, migrated = sqlite3.connect(":memory:"), sqlite3.connect(":memory:")
-    run_statements(fresh, SCHEMA.read_text(encoding="utf-8"))
-    for step in MIGRATIONS:
-        step(migrated)
-    assert read_schema(fresh) == read_schema(migrated)
-    assert len(read_schema(fresh)) > 10
-    fresh.close()
-    migrated.close()
-
-
-def test_a_fresh_ledger_has_the_newest_version_and_its_history(tmp_path: Path) -> None:
+def test_a_new_ledger_carries_its_application_id_and_version(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.db", FakeClock()).close()
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
-        versions = connection.execute("SELECT version FROM migrations").fetchall()
-        mode = connection.execute("PRAGMA journal_mode").fetchone()
+        names = ("application_id", "user_version", "journal_mode")
+        values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
     connection.close()
-    assert versions == [(number + 1,) for number in range(len(MIGRATIONS))]
-    assert mode == ("wal",)
+    assert values == [APPLICATION_ID, VERSION, "wal"]
 
 
 def test_what_is_written_is_there_when_the_ledger_is_opened_again(tmp_path: Path) -> None:
@@ -79,13 +59,47 @@ def test_a_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -
     path = tmp_path / "ledger.db"
     Ledger(path, FakeClock()).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO migrations VALUES (99, 'later')")
+        connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(LedgerTooNew, match="version 99") as caught:
         Ledger(path, FakeClock())
     assert "Upgrade ftops" in caught.value.hint
     assert path.read_bytes() == before
+
+
+def make_earlier_ledger(path: Path) -> None:
+    """A ledger as ftops wrote it before its first release."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE migrations (version INTEGER PRIMARY KEY)")
+        connection.execute("INSERT INTO migrations VALUES (5)")
+        for name in ("runs", "stages", "events", "calls", "uploads", "models"):
+            connection.execute(f"CREATE TABLE {name} (id TEXT PRIMARY KEY)")
+        connection.execute("INSERT INTO runs VALUES ('run-20261101-0900-abcd')")
+    connection.close()
+
+
+def make_unversioned_ledger(path: Path) -> None:
+    """A ledger whose version is not one that was ever released."""
+    Ledger(path, FakeClock()).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    connection.close()
+
+
+@pytest.mark.parametrize("make", [make_earlier_ledger, make_unversioned_ledger])
+def test_a_ledger_of_an_earlier_format_is_refused_unchanged_with_its_path_and_the_next_step(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "ledger.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="an earlier ftops") as caught:
+        Ledger(path, FakeClock())
+    assert str(path) in caught.value.message
+    assert "`ftops adopt JOB_ID`" in caught.value.hint
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["ledger.db"]
 
 
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:
@@ -190,13 +204,13 @@ def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path) -> None:
         "from ftops.errors import StorageError; from ftops.ledger.ledger import Ledger\n"
         "from tests.fakes import FakeClock; from tests.ledger.rows import make_run\n"
         "ledger = Ledger(Path(sys.argv[1]), FakeClock())\n"
-        "ledger.add_run(make_run(0, key='first'), unless_known=False)\n"
+        "ledger.add_run(make_run(0, key='first'), if_absent=False)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "written = 1\n"
         "try:\n"
         "    while True:\n"
-        "        ledger.add_run(make_run(written, key=f'{written}' * 2000), unless_known=False)\n"
+        "        ledger.add_run(make_run(written, key=f'{written}' * 2000), if_absent=False)\n"
         "        written += 1\n"
         "except StorageError as error: print('refused:', written, error.message)\n"
     )
@@ -231,7 +245,7 @@ def test_processes_that_make_the_same_ledger_at_once_all_succeed(tmp_path: Path)
         "import sys; from pathlib import Path; from ftops.clock import SystemClock\n"
         "from ftops.ledger.ledger import Ledger; from tests.ledger.rows import make_run\n"
         "ledger = Ledger(Path(sys.argv[1]), SystemClock())\n"
-        "ledger.add_run(make_run(int(sys.argv[2]), key='same'), unless_known=True)"
+        "ledger.add_run(make_run(int(sys.argv[2]), key='same'), if_absent=True)"
     )
     children = [
         subprocess.Popen(
@@ -244,44 +258,3 @@ def test_processes_that_make_the_same_ledger_at_once_all_succeed(tmp_path: Path)
     ledger = Ledger(path, FakeClock())
     assert len(ledger.list_runs()) == 1
     ledger.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "follow", "error", "known"),
-    [
-        ("succeeded", "succeeded", None, "succeeded"),
-        ("running", "succeeded", None, "succeeded"),
-        ("running", "running", None, None),
-        ("failed", "failed", "ftjob_1 failed: bad_data: Too few rows.", "failed"),
-        ("cancelled", "failed", "ftjob_1 was cancelled", "cancelled"),
-        ("failed", "failed", "look up the job ftjob_1: no (HTTP 403)", None),
-        ("failed", "failed", "list the events of ftjob_1: ftjob_1 failed: (HTTP 404)", None),
-        ("failed", "failed", "ftjob-1 failed: another job", None),
-        ("failed", "failed", None, None),
-    ],
-)
-def test_a_ledger_of_before_knows_how_a_job_ended_only_where_it_was_seen(
-    tmp_path: Path, status: str, follow: str, error: str | None, known: str | None
-) -> None:
-    path = tmp_path / "ledger.db"
-    with sqlite3.connect(path) as connection:
-        for number, step in enumerate(MIGRATIONS[:4], start=1):
-            step(connection)
-            connection.execute("INSERT INTO migrations VALUES (?, 'then')", (number,))
-        run = make_run()
-        connection.execute(
-            "INSERT INTO runs (id, key, name, status, provider_json, model, spec_json, job_file,"
-            " created_at, updated_at, job_id, error)"
-            """ VALUES (?, 'key', 'news', ?, '{"type": "openai"}', 'ada', '{}', '/job.yaml',"""
-            " ?, ?, 'ftjob_1', ?)",
-            (run.id, status, run.created_at.isoformat(), run.created_at.isoformat(), error),
-        )
-        connection.execute(
-            "INSERT INTO stages (run_id, stage, status) VALUES (?, 'follow', ?)", (run.id, follow)
-        )
-    connection.close()
-    ledger = Ledger(path, FakeClock())
-    found = ledger.get_run(run.id)
-    ledger.close()
-    assert found.job_status == known
-    assert found.ended_before_job is (status == "failed" and known is None)

@@ -15,8 +15,8 @@ from typing import get_args
 import pytest
 
 from ftops.clock import Clock
+from ftops.ledger.file import UNFLUSHED, Change
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.store import UNFLUSHED, Change
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import cancel_run, drive, open_run
 from tests.fakes import FakeClock

@@ -89,7 +89,7 @@ def test_a_run_moves_on_and_the_move_is_written_down(ledger: Ledger, clock: Fake
     failed = ledger.move_run(running, RunStatus.FAILED, error="bad data")
     assert (running.status, running.finished_at) == (RunStatus.RUNNING, None)
     assert (failed.status, failed.error, failed.finished_at) == ("failed", "bad data", clock.now())
-    moves = [(move.stage, move.before, move.after) for move in ledger.list_moves(run.id)]
+    moves = [(move.stage, move.before, move.after) for move in ledger.list_state_changes(run.id)]
     assert moves == [
         (None, "new", "pending"),
         (None, "pending", "running"),
@@ -100,13 +100,13 @@ def test_a_run_moves_on_and_the_move_is_written_down(ledger: Ledger, clock: Fake
 def test_who_comes_second_with_a_move_has_lost_and_changed_nothing(ledger: Ledger) -> None:
     seen = ledger.add_run(make_run(), if_absent=False)
     ledger.move_run(seen, RunStatus.RUNNING)
-    moves = ledger.list_moves(seen.id)
+    moves = ledger.list_state_changes(seen.id)
     with pytest.raises(RunBusy, match="no longer pending"):
         ledger.move_run(seen, RunStatus.CANCELLED)
     with pytest.raises(RunBusy):
         ledger.reopen_run(seen, (Stage.CREATE,))
     assert ledger.get_run(seen.id).status is RunStatus.RUNNING
-    assert ledger.list_moves(seen.id) == moves
+    assert ledger.list_state_changes(seen.id) == moves
 
 
 def test_reopening_from_the_upload_on_forgets_the_job_and_keeps_what_was_prepared(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.rows import EVENT_COLUMNS, RUN_COLUMNS
+from ftops.ledger.records import EVENT_COLUMNS, RUN_COLUMNS
 from tests.fakes import FakeClock
 
 QUERIES = (

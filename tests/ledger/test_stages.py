@@ -49,7 +49,7 @@ def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger)
     seen = ledger.get_stage(run.id, Stage.CREATE)
     running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.FAILED, error="refused")
-    last = ledger.list_moves(run.id)[-1]
+    last = ledger.list_state_changes(run.id)[-1]
     assert (last.stage, last.before, last.after) == (Stage.CREATE, "running", "failed")
     assert (last.attempt, last.error) == (1, "refused")
 
@@ -59,11 +59,11 @@ def test_the_same_attempt_cannot_end_twice(ledger: Ledger) -> None:
     seen = ledger.get_stage(run.id, Stage.CREATE)
     running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.SUCCEEDED)
-    moves = len(ledger.list_moves(run.id))
+    moves = len(ledger.list_state_changes(run.id))
     with pytest.raises(RunBusy, match="stage create of run-"):
         ledger.move_stage(run.id, running, StageStatus.FAILED, error="late")
     assert ledger.get_stage(run.id, Stage.CREATE).status is StageStatus.SUCCEEDED
-    assert len(ledger.list_moves(run.id)) == moves
+    assert len(ledger.list_state_changes(run.id)) == moves
 
 
 def test_a_later_attempt_of_another_process_wins_over_an_earlier_one(ledger: Ledger) -> None:

@@ -278,7 +278,7 @@ def test_a_model_at_another_provider_is_asked_there(bench: Bench) -> None:
 def test_a_provider_that_cannot_be_reached_leaves_its_candidate_out(bench: Bench) -> None:
     against = [{"model": {"name": "gpt", "provider": {"type": "elsewhere"}}}]
     _, found = evaluate(bench, against=against)
-    assert "no way leads to the provider 'elsewhere'" in reasons(found)["gpt"]
+    assert "the provider 'elsewhere' cannot be opened" in reasons(found)["gpt"]
 
 
 def test_a_judge_compares_each_candidate_with_the_model(bench: Bench) -> None:

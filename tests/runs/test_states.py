@@ -14,7 +14,7 @@ from ftops.errors import (
     Rejected,
     Unreachable,
 )
-from ftops.ledger.ledger import Move as LedgerMove
+from ftops.ledger.ledger import StateChange as LedgerMove
 from ftops.records import RunStatus, Stage, StageStatus
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.states import (
@@ -50,7 +50,9 @@ def test_every_move_that_eventful_runs_make_stands_in_the_table(bench: Bench) ->
     bench.run(bench.write_job(evaluate={"max_rows": 1}))
     other = drive(open_run(job, bench.context, new=True), bench.context, detach=True)
     cancel_run(other, bench.context)
-    moves = [move for run in bench.ledger.list_runs() for move in bench.ledger.list_moves(run.id)]
+    moves = [
+        move for run in bench.ledger.list_runs() for move in bench.ledger.list_state_changes(run.id)
+    ]
     assert len(moves) > 40
     assert [move for move in moves if not is_in_table(move)] == []
 

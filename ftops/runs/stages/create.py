@@ -238,6 +238,6 @@ def _make_idempotency_key(stage: StageContext) -> str:
     """The same until `--retry` opens the run again, whichever command sends the request."""
     opened = sum(
         move.stage is None and move.after == RunStatus.RUNNING
-        for move in stage.ledger.list_moves(stage.run.id)
+        for move in stage.ledger.list_state_changes(stage.run.id)
     )
     return f"{stage.run.id}.{opened}"

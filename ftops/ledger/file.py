@@ -1,11 +1,11 @@
-"""The open file: its transactions, its lock between threads, and the one door for its errors.
+"""The ledger's file: its format, its transactions, its lock between threads, its errors.
 
-Whatever SQLite raises leaves this room as a LedgerError or a StorageError that says what to do.
+Every error of SQLite becomes a LedgerError or a StorageError that says what to do.
 
-A power cut at any moment leaves no half of a change, and loses none that had returned: an intent
-stands on the disk before its request leaves. Only the last events, or that they were shown, may be
-missing (`UNFLUSHED`): they are most of all commits, and the provider can be asked again. What that
-takes:
+A power cut at any moment leaves no half of a change, and loses none that had returned: an intent is
+on the disk before its request is sent. Only the last events, or that they were shown, may be
+missing (`UNFLUSHED`): they are most of all commits, and can be read from the provider again. What
+that takes:
 
 - `journal_mode = WAL`: a commit is one append to ledger.db-wal, whose frames carry checksums that
   chain. What a cut leaves of an unfinished append does not check, and counts as never written.
@@ -13,12 +13,12 @@ takes:
   what may be missing, the next such commit flushes it; none is there without those before it. With
   OFF, ledger.db could be overwritten before its log is safe.
 - `fullfsync`, for macOS, whose plain fsync leaves the bytes in the drive's own memory.
-- Pages go over to ledger.db only after the log is flushed, and the log begins anew only after
+- Pages are copied to ledger.db only after the log is flushed, and the log is reset only after
   ledger.db is: SQLite's own order, which these settings leave as it is.
 - The folder's entry for each file is flushed too (SQLite's for the log, `make_private_dir` ours).
 
-tests/ledger/test_power_cut.py holds it, write by write. ledger.db-shm is a cache of the log's
-index; SQLite makes it anew after a crash.
+tests/ledger/test_power_cut.py checks it, write by write. ledger.db-shm is a cache of the log's
+index; SQLite creates it again after a crash.
 """
 
 import contextlib
@@ -30,10 +30,12 @@ from typing import Literal, get_args
 
 from ftops import crashpoints
 from ftops.clock import Clock
-from ftops.errors import LedgerError, StorageError
+from ftops.errors import LedgerError, LedgerTooNew, StorageError
 from ftops.files import make_private_database, make_private_dir, storage_error
-from ftops.ledger.migrations import is_newest, migrate
 
+SCHEMA = Path(__file__).with_name("schema.sql")
+APPLICATION_ID = 0x66746F70  # "ftop", in the header of the file
+VERSION = 1  # of the schema
 BUSY_TIMEOUT_S = 10.0
 _RETRY_S = 0.05
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -45,7 +47,7 @@ _READ_ONLY = (
     sqlite3.SQLITE_AUTH,
 )
 
-# Every transaction by its name: the method that makes it.
+# Every transaction by its name: the method that makes it; "migrate" creates the tables.
 Change = Literal[
     "migrate",
     "add_run",
@@ -74,12 +76,12 @@ Change = Literal[
     "mark_pruned",
 ]
 
-# Changes that return before they are flushed: they can be learned again, or hurt nobody.
+# Changes that return before they are flushed: losing them loses nothing.
 UNFLUSHED: frozenset[Change] = frozenset({"add_events", "mark_shown"})
 
 
 def list_crash_points() -> tuple[str, ...]:
-    """The points of `crashpoints` in this room: before and after the commit of each change."""
+    """The crash points of the ledger: before and after the commit of each change."""
     return tuple(
         f"ledger.{change}.{moment}_commit"
         for change in get_args(Change)
@@ -87,7 +89,47 @@ def list_crash_points() -> tuple[str, ...]:
     )
 
 
-class Store:
+def run_statements(connection: sqlite3.Connection, script: str) -> None:
+    """Execute the statements of a script inside the open transaction.
+
+    `executescript` would commit that transaction first.
+    """
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def is_ledger(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file has the ledger's tables; False for an empty one, for which they are created.
+
+    Raises LedgerTooNew for a file of a later ftops, LedgerError for one of an earlier ftops and for
+    the file of another program. Nothing is changed.
+    """
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id == APPLICATION_ID and version == VERSION:
+        return True
+    if application_id == APPLICATION_ID and version > VERSION:
+        raise LedgerTooNew(f"{path} has version {version}; this ftops reads up to {VERSION}")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables and application_id == 0:
+        return False
+    if application_id == APPLICATION_ID or {"migrations", "runs", "calls"} <= tables:
+        raise LedgerError(
+            f"{path} is the ledger of an earlier ftops, whose format is not supported",
+            hint=f"Nothing was changed. Move it away: mv {path} {path}.old. `ftops adopt JOB_ID`"
+            " then adds a job that runs at its provider to a new ledger.",
+        )
+    raise LedgerError(
+        f"{path} is an SQLite file, but not a ledger of ftops",
+        hint="Move it out of the way, or point FTOPS_HOME at another folder.",
+    )
+
+
+class LedgerFile:
     """One connection, shared by the threads of this process under a lock."""
 
     _unflushed = UNFLUSHED
@@ -98,8 +140,11 @@ class Store:
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.RLock()
         make_private_dir(path.parent)
-        self._make_private_file()
-        with self._door():
+        try:
+            make_private_database(path)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        with self._errors_explained():
             self._connection = sqlite3.connect(
                 path,
                 timeout=busy_timeout_s,
@@ -107,34 +152,33 @@ class Store:
                 check_same_thread=False,  # self._lock holds the others back
             )
         try:
-            with self._door():
+            with self._errors_explained():
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("PRAGMA fullfsync = ON")
                 self._connection.execute("PRAGMA checkpoint_fullfsync = ON")
                 self._connection.execute("PRAGMA foreign_keys = ON")
-                self._use_wal()
-                if not is_newest(self._connection):
+                if not self._open_file():
                     with self._changing("migrate") as connection:  # others wait, then find it done
-                        if not is_newest(connection):
-                            migrate(connection, path, clock.now())
+                        if not is_ledger(connection, path):
+                            run_statements(connection, SCHEMA.read_text(encoding="utf-8"))
         except BaseException:
             self._connection.close()
             raise
 
     def close(self) -> None:
-        """Let go of the file; the ledger is not used afterwards."""
-        with self._lock, self._door():
+        """Close the file; the ledger is not used afterwards."""
+        with self._lock, self._errors_explained():
             self._connection.close()
 
     def list_damages(self) -> list[str]:
-        """What SQLite finds wrong with the whole file, in its own words; reads every page."""
+        """What SQLite reports about the whole file; reads every page."""
         with self._reading() as connection:
-            said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-            said += [
+            messages = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+            messages += [
                 f"a row of {row[0]} names a row of {row[2]} that is not there"
                 for row in connection.execute("PRAGMA foreign_key_check")
             ]
-        return [text for text in said if text != "ok"]
+        return [text for text in messages if text != "ok"]
 
     def copy_content(self) -> bytes:
         """The whole file as of one moment, with what is still in the log."""
@@ -145,14 +189,14 @@ class Store:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for one statement that changes nothing."""
-        with self._lock, self._door():
+        with self._lock, self._errors_explained():
             yield self._connection
 
     @contextlib.contextmanager
     def _changing(self, change: Change) -> Iterator[sqlite3.Connection]:
         """The connection inside a transaction: all of the block happens, or none of it."""
         level = "NORMAL" if change in self._unflushed else "FULL"
-        with self._lock, self._door():
+        with self._lock, self._errors_explained():
             self._connection.execute(f"PRAGMA synchronous = {level}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -168,19 +212,15 @@ class Store:
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds")
 
-    def _make_private_file(self) -> None:
-        try:
-            make_private_database(self.path)
-        except OSError as error:
-            raise storage_error(error, self.path) from error
-
-    def _use_wal(self) -> None:
+    def _open_file(self) -> bool:
+        """Check whose file it is, and turn on its log; False when the tables are to be created."""
         # SQLite does not wait for its busy timeout here when two processes make the file at once.
         deadline_s = self._clock.monotonic_s() + self._busy_timeout_s
         while True:
             try:
+                has_tables = is_ledger(self._connection, self.path)
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                return
+                return has_tables
             except sqlite3.OperationalError as error:
                 late = self._clock.monotonic_s() >= deadline_s
                 if _primary_code(error) not in _LOCKED or late:
@@ -188,7 +228,7 @@ class Store:
             self._clock.sleep(_RETRY_S)
 
     @contextlib.contextmanager
-    def _door(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

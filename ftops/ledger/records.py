@@ -32,7 +32,7 @@ Record = TypeVar("Record")
 RUN_COLUMNS = (
     "id, key, name, status, provider_json, model, spec_json, job_file, created_at, updated_at,"
     " overrides_json, job_id, fine_tuned_model, finished_at, error,"
-    " wants_own_job, pruned_at, job_status"
+    " force_new_job, pruned_at, job_status"
 )
 STAGE_COLUMNS = "stage, status, attempts, started_at, finished_at, detail_json, error"
 EVENT_COLUMNS = "event_id, at, level, message, type, data_json"
@@ -96,7 +96,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class StateChange:
     """One step of a run (`stage` None) or of a stage from a state to another."""
 
     at: datetime
@@ -222,7 +222,7 @@ def to_upload(row: SqlRow) -> Upload:
 
 
 @_reading
-def to_parted_upload(row: SqlRow) -> MultipartUpload:
+def to_multipart_upload(row: SqlRow) -> MultipartUpload:
     return MultipartUpload(
         id=row[0],
         part_bytes=row[1],
@@ -249,10 +249,10 @@ def to_model(row: SqlRow) -> TunedModel:
 
 
 @_reading
-def to_move(row: SqlRow) -> Move:
+def to_state_change(row: SqlRow) -> StateChange:
     data = _object(row[1])
     stage, attempt, error = data.get("stage"), data.get("attempt"), data.get("error")
-    return Move(
+    return StateChange(
         at=_moment(row[0]),
         stage=Stage(str(stage)) if stage is not None else None,
         before=str(data.get("before")),
