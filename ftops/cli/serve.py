@@ -72,7 +72,7 @@ def serve(
             max_stored_bytes=round(max_gib * GIBIBYTE),
             max_files=max_files,
             max_pending_uploads=max_uploads,
-            max_queued_jobs=max_jobs,
+            max_jobs_per_key=max_jobs,
         ),
         on_ready=lambda address: _announce(out, address, host),
     )

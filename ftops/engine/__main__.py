@@ -50,7 +50,7 @@ def _read_settings(arguments: Sequence[str] | None) -> EngineSettings:
         host=options.host,
         port=options.port,
         idle_s=options.idle_s,
-        jobs_at_once=max(1, options.jobs),
+        max_concurrent_jobs=max(1, options.jobs),
         worker_command=(*WORKER_COMMAND, *pace),
     )
 

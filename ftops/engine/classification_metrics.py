@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ftops.engine.document import answer_document, prompt_of
+from ftops.engine.document import render_answer, render_prompt_of
 from ftops.engine.trainer import LoadedModel, SamplingParams, TextSpan, TrainingStopped
 from ftops.engine.training_file import TrainingRow, get_answer
 
@@ -14,7 +14,7 @@ PREFIX = "classification/"
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
+class ClassSettings:
     """What the job says about its classes: their number, or (binary) the positive one."""
 
     n_classes: int | None
@@ -22,10 +22,10 @@ class Classes:
     betas: tuple[float, ...] = ()
 
 
-def classification_metrics(
+def compute_classification(
     expected: Sequence[str],
     given: Sequence[str],
-    classes: Classes,
+    classes: ClassSettings,
     scores: Sequence[float] = (),
 ) -> dict[str, float]:
     """Shares between 0 and 1, by the column names of the results file.
@@ -129,33 +129,33 @@ def _share(part: float, whole: float) -> float:
 _BATCH = 64
 
 
-def classify_rows(
+def measure_classification(
     model: LoadedModel,
     rows: Sequence[TrainingRow],
-    classes: Classes,
+    classes: ClassSettings,
     should_stop: Callable[[], bool],
 ) -> Mapping[str, float]:
     """What the model makes of the rows, as figures; TrainingStopped when told to stop."""
     given = _answers(model, rows, should_stop)
     expected = [get_answer(row) for row in rows]
     if classes.positive is None:
-        return classification_metrics(expected, given, classes)
+        return compute_classification(expected, given, classes)
     # The positive class as the rows write it, with the space in front that most have.
     positive = next((row for row in rows if get_answer(row) == classes.positive.strip()), None)
     scores: list[float] = []
     for row in rows if positive is not None else ():
         if should_stop():
             raise TrainingStopped
-        said = answer_document(prompt_of(row), positive or row)
+        said = render_answer(render_prompt_of(row), positive or row)
         scores.append(model.log_probability(said))
-    return classification_metrics(expected, given, classes, scores)
+    return compute_classification(expected, given, classes, scores)
 
 
 def _answers(
     model: LoadedModel, rows: Sequence[TrainingRow], should_stop: Callable[[], bool]
 ) -> list[str]:
     """What the model says to each row's prompt; nothing where the prompt is too long for it."""
-    prompts = [prompt_of(row) for row in rows]
+    prompts = [render_prompt_of(row) for row in rows]
     longest = max(model.count_tokens((TextSpan(text=get_answer(row)),)) for row in rows)
     params = SamplingParams(max_tokens=longest + 4, temperature=0.0)
     room = model.context_length - params.max_tokens

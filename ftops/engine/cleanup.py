@@ -13,7 +13,7 @@ from ftops.engine.store import Store
 from ftops.files import sweep_parts
 
 
-def drop_expired(store: Store, paths: EngineFolder) -> None:
+def delete_expired(store: Store, paths: EngineFolder) -> None:
     """Remove the files whose time is over; jobs that were created with them keep what they need."""
     now = store.now()
     for file_id in store.files.delete_expired(now):
@@ -22,9 +22,9 @@ def drop_expired(store: Store, paths: EngineFolder) -> None:
         shutil.rmtree(paths.upload(upload_id), ignore_errors=True)
 
 
-def sweep_files(store: Store, paths: EngineFolder) -> None:
+def delete_stale_files(store: Store, paths: EngineFolder) -> None:
     """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
-    drop_expired(store, paths)
+    delete_expired(store, paths)
     pending = store.uploads.list_pending_ids()
     for path in paths.uploads.iterdir():
         if path.name not in pending:
@@ -44,7 +44,7 @@ def sweep_files(store: Store, paths: EngineFolder) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep_models(store: Store, folder: EngineFolder) -> None:
+def delete_unused_models(store: Store, folder: EngineFolder) -> None:
     """Remove the folders of deleted models that no unfinished job starts from."""
     for row in store.models.list_removable():
         crashpoints.reach("engine.models.before_removal")

@@ -21,7 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from ftops.engine.security import FULL
+from ftops.engine.security import OVERLOADED
 
 _CLOSED_UNREAD = 2  # times the limit
 _MAX_HEAD_LINES = 200
@@ -34,26 +34,28 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ConnectionLimits:
     """How long a connection waits for its client, in seconds, and how many there may be."""
 
-    head_s: float  # for a whole request head, from the connection's beginning or the last answer
-    answer_s: float  # for a client to read what is waiting for it
+    header_timeout_s: (
+        float  # for a whole request head, from the connection's beginning or the last answer
+    )
+    write_timeout_s: float  # for a client to read what is waiting for it
     connections: int
 
 
 class Connection(H11Protocol):
     """One client. Made by the server from a class with its own `patience` (`patient`)."""
 
-    patience: ClassVar[Patience]
+    limits: ClassVar[ConnectionLimits]
     idle: ClassVar[dict["Connection", None]]  # those without a request, the oldest first
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
     ) -> None:
         super().__init__(config, server_state, app_state, **rest)
-        self._head = _Deadline(self.loop, self.patience.head_s)
-        self._answer = _Deadline(self.loop, self.patience.answer_s)
+        self._head = _Deadline(self.loop, self.limits.header_timeout_s)
+        self._answer = _Deadline(self.loop, self.limits.write_timeout_s)
         self._head_lines = self._head_bytes = 0  # of a head that is not complete
         self._head_end = b""  # its last bytes
         self._head_is_whole = False
@@ -63,14 +65,14 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         taken = len(self.connections)
-        if taken > _CLOSED_UNREAD * self.patience.connections:
+        if taken > _CLOSED_UNREAD * self.limits.connections:
             if not self._close_oldest_idle():
                 transport.abort()
-        elif taken > self.patience.connections:
+        elif taken > self.limits.connections:
             if self.idle:  # what the oldest one may just have sent is read first
                 self.loop.call_later(_GRACE_S, self._make_room)
             else:
-                self.app_state = {**self.app_state, FULL: True}
+                self.app_state = {**self.app_state, OVERLOADED: True}
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -181,7 +183,7 @@ class Connection(H11Protocol):
         return False
 
     def _make_room(self) -> None:
-        while len(self.connections) > self.patience.connections and self._close_oldest_idle():
+        while len(self.connections) > self.limits.connections and self._close_oldest_idle():
             pass
 
     def _close_oldest_idle(self) -> bool:
@@ -226,6 +228,6 @@ def allow_files(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def patient(patience: Patience) -> type[Connection]:
+def make_connection_class(limits: ConnectionLimits) -> type[Connection]:
     """The class of a server's connections."""
-    return type("PatientConnection", (Connection,), {"patience": patience, "idle": {}})
+    return type("LimitedConnection", (Connection,), {"limits": limits, "idle": {}})

@@ -18,11 +18,11 @@ END_OF_TURN = "end_of_turn"
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
-def training_document(row: CompletionRow | ChatRow, prompt_loss_weight: float = 0.0) -> Document:
+def render_row(row: CompletionRow | ChatRow, prompt_loss_weight: float = 0.0) -> Document:
     """The row as it is trained on, its end token included."""
     if isinstance(row, CompletionRow):
         return (
-            *completion_prompt(row.prompt, prompt_loss_weight),
+            *render_prompt(row.prompt, prompt_loss_weight),
             TextSpan(text=row.completion),
             TextSpan(special=END_OF_TEXT),
         )
@@ -31,38 +31,38 @@ def training_document(row: CompletionRow | ChatRow, prompt_loss_weight: float = 
     )
 
 
-def training_pair(row: PreferenceRow) -> PreferencePair:
+def render_pair(row: PreferenceRow) -> PreferencePair:
     """Both answers as they are compared, end tokens included."""
-    prompt = chat_prompt(row.turns)
+    prompt = render_chat_prompt(row.turns)
     return PreferencePair(
         (*prompt, TextSpan(text=row.preferred), TextSpan(special=END_OF_TURN)),
         (*prompt, TextSpan(text=row.other), TextSpan(special=END_OF_TURN)),
     )
 
 
-def completion_prompt(prompt: str, weight: float = 0.0) -> Document:
+def render_prompt(prompt: str, weight: float = 0.0) -> Document:
     """A text that the model is to go on from."""
     return (TextSpan(text=prompt, weight=weight),) if prompt else ()
 
 
-def chat_prompt(turns: Sequence[Turn]) -> Document:
+def render_chat_prompt(turns: Sequence[Turn]) -> Document:
     """A chat so far, and the word given to the assistant."""
     said = [segment for turn in turns for segment in _turn_segments(turn, 0.0)]
     return (*said, TextSpan(special=ROLES["assistant"], weight=0.0))
 
 
-def prompt_of(row: TrainingRow) -> Document:
+def render_prompt_of(row: TrainingRow) -> Document:
     """What stands before the answer at the end of the row."""
     match row:
         case CompletionRow():
-            return completion_prompt(row.prompt)
+            return render_prompt(row.prompt)
         case ChatRow():
-            return chat_prompt(row.turns[:-1])
+            return render_chat_prompt(row.turns[:-1])
         case PreferenceRow():
-            return chat_prompt(row.turns)
+            return render_chat_prompt(row.turns)
 
 
-def answer_document(prompt: Document, row: TrainingRow) -> Document:
+def render_answer(prompt: Document, row: TrainingRow) -> Document:
     """The row's answer behind a prompt that may be another row's; only the answer counts."""
     if isinstance(row, CompletionRow):
         return (*prompt, TextSpan(text=row.completion), TextSpan(special=END_OF_TEXT))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from ftops.engine.document import training_document, training_pair
+from ftops.engine.document import render_pair, render_row
 from ftops.engine.tiny.tokenizer import estimate_tokens
 from ftops.engine.trainer import Document, PreferencePair, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def to_documents(rows: Sequence[TrainingRow]) -> Sequence[Document] | Sequence[PreferencePair]:
     """The rows as a trainer gets them by default."""
-    pairs = [training_pair(row) for row in rows if isinstance(row, PreferenceRow)]
-    return pairs or [training_document(row) for row in rows if not isinstance(row, PreferenceRow)]
+    pairs = [render_pair(row) for row in rows if isinstance(row, PreferenceRow)]
+    return pairs or [render_row(row) for row in rows if not isinstance(row, PreferenceRow)]
 
 
 if __name__ == "__main__":

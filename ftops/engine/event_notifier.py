@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class Listener:
+class Subscription:
     """One who waits for news of a job, in an event loop."""
 
     job_id: str
@@ -42,46 +42,46 @@ class Listener:
             self._loop.call_soon_threadsafe(self._woken.set)
 
 
-class News:
+class EventNotifier:
     """Who waits for news, and the thread that looks for them at the database at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._listeners: set[Listener] = set()
+        self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
         self._nobody = threading.Event()  # waits any more
-        self.over = False  # the engine ends: whoever listens should go
+        self.is_closed = False  # the engine ends: whoever listens should go
 
     @contextmanager
-    def listen(self, job_id: str) -> Iterator[Listener]:
+    def subscribe(self, job_id: str) -> Iterator[Subscription]:
         """What is committed from now on wakes the listener; called in its event loop."""
-        listener = Listener(job_id, asyncio.get_running_loop())
+        subscription = Subscription(job_id, asyncio.get_running_loop())
         with self._lock:
-            self._listeners.add(listener)
+            self._subscriptions.add(subscription)
             self._nobody.clear()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="news", daemon=True)
                 self._thread.start()
         try:
-            yield listener
+            yield subscription
         finally:
             with self._lock:
-                self._listeners.discard(listener)
-                if not self._listeners:
+                self._subscriptions.discard(subscription)
+                if not self._subscriptions:
                     self._nobody.set()
 
     def end(self) -> None:
         """Wake everybody for the last time."""
-        self.over = True
+        self.is_closed = True
         self._wake(None)
 
     def _wake(self, job_ids: frozenset[str] | None) -> None:
         """Those who wait for one of the jobs; None: all."""
         with self._lock:
-            for listener in self._listeners:
-                if job_ids is None or listener.job_id in job_ids:
-                    listener.wake()
+            for subscription in self._subscriptions:
+                if job_ids is None or subscription.job_id in job_ids:
+                    subscription.wake()
 
     def _run(self) -> None:
         try:
@@ -111,7 +111,7 @@ class News:
         if not self._nobody.wait(_LOOK_EVERY_S):
             return False
         with self._lock:
-            if self._listeners:
+            if self._subscriptions:
                 return False
             self._thread = None
             return True

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from anyio import CapacityLimiter
 
-from ftops.engine.model_store import Manifest, read_manifest
+from ftops.engine.model_store import ModelManifest, read_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
 from ftops.engine.trainer import (
@@ -26,7 +26,7 @@ from ftops.errors import EngineError
 
 
 @dataclass(eq=False, slots=True)
-class Asked:
+class GenerationRequest:
     """One caller's prompts, and the pieces of the answers to them.
 
     `whole`: nobody looks before all is there, so nobody is woken before.
@@ -62,20 +62,20 @@ class Asked:
         self._pieces.put(error)
 
 
-class Desk:
+class ContinuousBatcher:
     """Where a model's callers leave what they ask."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._lock = threading.Lock()
-        self._arrived: list[Asked] = []
+        self._arrived: list[GenerationRequest] = []
         self._is_open = False
         self.load = 0  # callers whose answers are not all there
 
-    def take(self, asked: Asked) -> None:
+    def take(self, request: GenerationRequest) -> None:
         """Draw the answers, beside those of others."""
         with self._lock:
-            self._arrived.append(asked)
+            self._arrived.append(request)
             self.load += 1
             if self._is_open:
                 return
@@ -83,75 +83,81 @@ class Desk:
         threading.Thread(target=self._serve, name="generation", daemon=True).start()
 
     def _serve(self) -> None:
-        round_ = _Round(self._model)
+        batch = _RunningBatch(self._model)
         while True:
             with self._lock:
                 arrived, self._arrived = self._arrived, []
-                self.load = len(round_.callers) + len(arrived)
+                self.load = len(batch.callers) + len(arrived)
                 if not self.load:
                     self._is_open = False
                     return
-            for asked in arrived:
-                round_.seat(asked)
-            round_.advance()
+            for request in arrived:
+                batch.admit(request)
+            batch.advance()
 
 
-class _Round:
+class _RunningBatch:
     """Who is answered at the moment."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._batch = _open_batch(model)
-        self._seats: dict[int, tuple[Asked, int]] = {}  # by ticket: whose, which of their prompts
+        self._slots: dict[
+            int, tuple[GenerationRequest, int]
+        ] = {}  # by ticket: whose, which of their prompts
 
     @property
-    def callers(self) -> set[Asked]:
-        return {asked for asked, _ in self._seats.values()}
+    def callers(self) -> set[GenerationRequest]:
+        return {request for request, _ in self._slots.values()}
 
-    def seat(self, asked: Asked) -> None:
+    def admit(self, request: GenerationRequest) -> None:
         try:
-            tickets = self._batch.add(asked.prompts, asked.params)
+            request_ids = self._batch.add(request.prompts, request.params)
         except Exception as error:
-            asked.end(error)  # raised again where the pieces are read
+            request.end(error)  # raised again where the pieces are read
             return
-        asked.left = len(tickets)
-        if not tickets:
-            asked.end()
-        for index, ticket in enumerate(tickets):
-            self._seats[ticket] = (asked, index)
+        request.left = len(request_ids)
+        if not request_ids:
+            request.end()
+        for index, request_id in enumerate(request_ids):
+            self._slots[request_id] = (request, index)
 
     def advance(self) -> None:
         """Hand over the next pieces, but to nobody who has left."""
-        gone = [ticket for ticket, (asked, _) in self._seats.items() if asked.closed.is_set()]
+        gone = [
+            request_id
+            for request_id, (request, _) in self._slots.items()
+            if request.closed.is_set()
+        ]
         if gone:
             self._batch.remove(gone)
-            for ticket in gone:
-                asked, _ = self._seats.pop(ticket)
-                asked.left -= 1
-                if not asked.left:
-                    asked.end()  # a thread may still wait for a piece
+            for request_id in gone:
+                request, _ = self._slots.pop(request_id)
+                request.left -= 1
+                if not request.left:
+                    request.end()  # a thread may still wait for a piece
         try:
-            deltas = self._batch.step() if self._seats else ()
+            deltas = self._batch.step() if self._slots else ()
         except Exception as error:
-            for asked in self.callers:
-                asked.end(error)
-            self._seats.clear()
+            for request in self.callers:
+                request.end(error)
+            self._slots.clear()
             self._batch = _open_batch(self._model)
             return
         for delta in deltas:
             self._hand_over(delta)
 
     def _hand_over(self, delta: GenerationChunk) -> None:
-        asked, index = self._seats[delta.index]
+        request, index = self._slots[delta.index]
         # Thousands a second, for which `replace` is slow.
-        asked.give(
+        request.give(
             GenerationChunk(index, delta.text, delta.logprobs, delta.n_tokens, delta.finish_reason)
         )
         if delta.finish_reason is not None:
-            del self._seats[delta.index]
-            asked.left -= 1
-            if not asked.left:
-                asked.end()
+            del self._slots[delta.index]
+            request.left -= 1
+            if not request.left:
+                request.end()
 
 
 def _open_batch(model: LoadedModel) -> Batch:
@@ -178,10 +184,10 @@ class _InTurn:
 
     def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
         pieces = self._model.generate(prompts, params)
-        tickets = range(self._n_joined, self._n_joined + len(prompts))
-        self._n_joined = tickets.stop
-        self._turns.append(_Turn(tickets.start, pieces, set(tickets)))
-        return tickets
+        request_ids = range(self._n_joined, self._n_joined + len(prompts))
+        self._n_joined = request_ids.stop
+        self._turns.append(_Turn(request_ids.start, pieces, set(request_ids)))
+        return request_ids
 
     def step(self) -> Sequence[GenerationChunk]:
         turn = self._turns[0]
@@ -189,20 +195,23 @@ class _InTurn:
             piece = next(turn.pieces)
         except StopIteration:
             del self._turns[0]
-            return [GenerationChunk(ticket, "", finish_reason="stop") for ticket in turn.unfinished]
+            return [
+                GenerationChunk(request_id, "", finish_reason="stop")
+                for request_id in turn.unfinished
+            ]
         except Exception:
             del self._turns[0]
             raise
-        ticket = turn.first + piece.index
+        request_id = turn.first + piece.index
         if piece.finish_reason is not None:
-            turn.unfinished.discard(ticket)
+            turn.unfinished.discard(request_id)
             if not turn.unfinished:
                 del self._turns[0]
-        return [replace(piece, index=ticket)]
+        return [replace(piece, index=request_id)]
 
-    def remove(self, tickets: Collection[int]) -> None:
+    def remove(self, request_ids: Collection[int]) -> None:
         for turn in self._turns:
-            turn.unfinished.difference_update(tickets)
+            turn.unfinished.difference_update(request_ids)
         ended = [turn for turn in self._turns if not turn.unfinished]
         self._turns = [turn for turn in self._turns if turn.unfinished]
         for turn in ended:
@@ -215,34 +224,34 @@ _THREADS_PER_OWNER = 64
 
 
 @dataclass(eq=False, slots=True)
-class OpenModel:
+class PooledModel:
     """A model in memory; whoever asks it does so at its desk."""
 
-    manifest: Manifest
+    manifest: ModelManifest
     loaded: LoadedModel
-    desk: Desk = field(init=False)
+    batcher: ContinuousBatcher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.desk = Desk(self.loaded)
+        self.batcher = ContinuousBatcher(self.loaded)
 
     def count_tokens(self, documents: Sequence[Document]) -> int:
         return sum(self.loaded.count_tokens(document) for document in documents)
 
 
-class Answers:
+class ResponseStream:
     """The pieces of one call, in the order they are drawn; `close` ends it early."""
 
     def __init__(
         self,
-        model: OpenModel,
+        model: PooledModel,
         prompts: Sequence[Document],
         params: SamplingParams,
         *,
         whole: bool = False,
     ) -> None:
         """`whole`: the pieces are wanted all together, not as soon as they are there."""
-        self._asked = Asked(prompts, params, whole)
-        model.desk.take(self._asked)
+        self._asked = GenerationRequest(prompts, params, whole)
+        model.batcher.take(self._asked)
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         """Raises what the model raised."""
@@ -252,7 +261,7 @@ class Answers:
         self._asked.closed.set()
 
 
-class Generation:
+class ModelPool:
     """Loads models when they are asked for, and keeps the `capacity` last used ones."""
 
     def __init__(self, folder: EngineFolder, get_trainer: GetTrainer, capacity: int) -> None:
@@ -260,19 +269,19 @@ class Generation:
         self._get_trainer = get_trainer
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, OpenModel] = OrderedDict()
+        self._open: OrderedDict[str, PooledModel] = OrderedDict()
         self._limiters: dict[str, CapacityLimiter] = defaultdict(
             lambda: CapacityLimiter(_THREADS_PER_OWNER)
         )
 
-    def open(self, row: ModelRow) -> OpenModel:
+    def open(self, row: ModelRow) -> PooledModel:
         """The model, ready to answer; EngineError when its folder cannot be read."""
         with self._lock:
             model = self._open.get(row.name)
             if model is None:
                 path = self._folder.model(row.job_id, row.step)
                 manifest = read_manifest(path)
-                model = OpenModel(manifest, self._load(row.base, path))
+                model = PooledModel(manifest, self._load(row.base, path))
                 self._open[row.name] = model
             self._open.move_to_end(row.name)
             while len(self._open) > self._capacity:

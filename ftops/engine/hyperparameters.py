@@ -3,31 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ftops.engine.classification_metrics import Classes
+from ftops.engine.classification_metrics import ClassSettings
 from ftops.engine.trainer import ResolvedHyperparameters
 from ftops.records import Json
 
 
 @dataclass(frozen=True, slots=True)
-class JobSettings:
+class JobHyperparameters:
     """The hyperparameters of a job; "auto" where the trainer is to choose."""
 
     n_epochs: int | str
     batch_size: int | str
     learning_rate_multiplier: float | str
     prompt_loss_weight: float
-    classes: Classes | None  # None: no classification metrics are asked for
+    classes: ClassSettings | None  # None: no classification metrics are asked for
     beta: float | str = "auto"  # of preference training
 
 
-def read_settings(values: Mapping[str, Json]) -> JobSettings:
+def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
     """The settings in a job row; they were checked when the job was created."""
     n_classes = values.get("classification_n_classes")
     positive = values.get("classification_positive_class")
     betas = values.get("classification_betas") or []
     classes = None
     if values.get("compute_classification_metrics"):
-        classes = Classes(
+        classes = ClassSettings(
             n_classes if isinstance(n_classes, int) else None,
             positive if isinstance(positive, str) else None,
             tuple(float(beta) for beta in betas if isinstance(beta, int | float))
@@ -37,7 +37,7 @@ def read_settings(values: Mapping[str, Json]) -> JobSettings:
     multiplier = values.get("learning_rate_multiplier")
     weight = values.get("prompt_loss_weight")
     beta = values.get("beta")
-    return JobSettings(
+    return JobHyperparameters(
         _whole(values.get("n_epochs")),
         _whole(values.get("batch_size")),
         multiplier if isinstance(multiplier, int | float) else "auto",

@@ -55,14 +55,14 @@ def delete_key(name: str, store: Store) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class KeyHolder:
     """Whose key came with a request; `key` None: it was the engine's own token."""
 
     owner: str
     key: str | None = None
 
 
-class KeyRing:
+class KeyAuthenticator:
     """The keys that open an engine. They are read for every request, so a change counts at once."""
 
     def __init__(self, token: str, store: Store) -> None:
@@ -70,7 +70,7 @@ class KeyRing:
         self._store = store
         self._noted: dict[str, int] = {}
 
-    def find_caller(self, secret: str, *, from_here: bool) -> Caller | None:
+    def find_holder(self, secret: str, *, from_here: bool) -> KeyHolder | None:
         """Who has that key; the engine's own token counts only `from_here`, this machine.
 
         All keys are compared, each in constant time, so that the answer takes as long whichever of
@@ -80,18 +80,18 @@ class KeyRing:
         found = None
         for name, known in self._store.keys.list_hashes():
             if hmac.compare_digest(given, known):
-                found = Caller(name, name)
+                found = KeyHolder(name, name)
         if hmac.compare_digest(given, self._token) and from_here:
-            found = Caller(LOCAL_OWNER)
+            found = KeyHolder(LOCAL_OWNER)
         return found
 
-    def is_note_due(self, caller: Caller) -> bool:
+    def is_record_due(self, caller: KeyHolder) -> bool:
         """Whether the key's use should be written down now: once a minute is enough."""
         if caller.key is None:
             return False
         return self._store.now() - self._noted.get(caller.key, 0) >= _NOTE_EVERY_S
 
-    def note_use(self, caller: Caller) -> None:
+    def record_use(self, caller: KeyHolder) -> None:
         """Write down that the key was used; may wait for the disk."""
         if caller.key is None:
             return

@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ftops.engine.hyperparameters import JobSettings
+from ftops.engine.hyperparameters import JobHyperparameters
 from ftops.engine.ids import result_file_id
 from ftops.engine.store import EventRow, JobRow, JobStatus
 from ftops.records import Json
@@ -59,12 +59,12 @@ def is_legacy(job_id: str) -> bool:
     return job_id.startswith(f"{ID_PREFIX}-")
 
 
-def status_of(job: JobRow) -> str:
+def get_status(job: JobRow) -> str:
     """pending, running, succeeded, failed or cancelled."""
     return _STATUSES.get(job.status, job.status.value)
 
 
-def with_defaults(settings: JobSettings, n_rows: int) -> JobSettings:
+def with_defaults(settings: JobHyperparameters, n_rows: int) -> JobHyperparameters:
     """The settings with numbers for what was not given, by that service's rules.
 
     Batches are 0.2 % of the rows (1 to 256); the multiplier is 0.05, 0.1 or 0.2 by batch size.
@@ -86,19 +86,19 @@ def clean_organization(header: str | None, owner: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", header or "").strip("-")[:64] or owner
 
 
-def metadata_for(organization: str) -> dict[str, str]:
+def make_metadata(organization: str) -> dict[str, str]:
     """What a legacy job carries."""
     return {_ORGANIZATION: organization}
 
 
-def organization_of(job: JobRow) -> str:
+def get_organization(job: JobRow) -> str:
     return job.metadata.get(_ORGANIZATION, job.owner)
 
 
 def free_model_name(job: JobRow, now: int, is_taken: Callable[[str], bool]) -> str:
     """`BASE:ft-ORGANIZATION[:SUFFIX]-YYYY-MM-DD-HH-MM-SS` in UTC: of the first free second."""
     suffix = re.sub(r"[^a-z0-9.]+", "-", (job.suffix or "").lower()).strip("-")
-    front = f"{job.base}:ft-{organization_of(job)}{f':{suffix}' if suffix else ''}"
+    front = f"{job.base}:ft-{get_organization(job)}{f':{suffix}' if suffix else ''}"
     while is_taken(name := f"{front}-{datetime.fromtimestamp(now, UTC):%Y-%m-%d-%H-%M-%S}"):
         now += 1
     return name
@@ -121,7 +121,7 @@ def result_figures(figures: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def event_lines(job_id: str, event: EventRow) -> tuple[str, ...]:
+def list_messages(job_id: str, event: EventRow) -> tuple[str, ...]:
     """The messages that the legacy protocol has for the event: none, one or two."""
     kind, _, number = event.key.partition(":")
     match kind:

@@ -31,7 +31,7 @@ _MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class ModelManifest:
     """What a model folder says about itself."""
 
     name: str
@@ -43,20 +43,20 @@ class Manifest:
     trained_tokens: int
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> ModelManifest:
     """The folder's manifest; EngineError when there is none or it is not one."""
     try:
         values = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        return Manifest(**{**values, "row_format": RowFormat(values["row_format"])})
+        return ModelManifest(**{**values, "row_format": RowFormat(values["row_format"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EngineError(f"{folder}: not a readable model: {error}") from error
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: ModelManifest) -> None:
     write_atomic(folder / _MANIFEST, json.dumps(asdict(manifest), indent=2).encode() + b"\n")
 
 
-def publish(temporary: Path, final: Path) -> None:
+def publish_folder(temporary: Path, final: Path) -> None:
     """Flush the trained files, the manifest among them, and give them their final place.
 
     What stands at `final` is the leftover of a worker that died before it could say so.
@@ -75,7 +75,7 @@ def publish(temporary: Path, final: Path) -> None:
     rename_dir(temporary, final)
 
 
-def fresh_dir(path: Path) -> Path:
+def make_empty_dir(path: Path) -> Path:
     """An empty folder at `path`, whatever stood there."""
     shutil.rmtree(path, ignore_errors=True)
     return make_private_dir(path)
@@ -118,7 +118,7 @@ _METRICS = {
 }
 
 
-class EpochModels:
+class EpochCheckpoints:
     """Keeps the models of the latest epochs: of the job's last ones always, of earlier ones (for
     nobody knows whether the job will come to its end) as long as that takes 5 % of the time."""
 
@@ -140,7 +140,7 @@ class EpochModels:
         self._due_s = ended_s + (ended_s - began_s) / _SHARE_OF_TIME
 
     def _write(self, final: Path, write: Callable[[Path], None]) -> None:
-        temporary = fresh_dir(self._place.epochs / ".writing")
+        temporary = make_empty_dir(self._place.epochs / ".writing")
         try:
             write(temporary)
             if final.exists():
@@ -159,12 +159,12 @@ def _list_steps(place: JobFolder) -> list[int]:
     return sorted(int(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
 
 
-def publish_epochs(job: JobRow, folder: EngineFolder, store: Store) -> None:
+def publish_epoch_checkpoints(job: JobRow, folder: EngineFolder, store: Store) -> None:
     """Make models of what a job had learned when it failed or was cancelled; once."""
     place = folder.job(job.id)
     if legacy.is_legacy(job.id) or not _list_steps(place):
         return
-    manifest = Manifest(
+    manifest = ModelManifest(
         name=model_name(job.base, job.owner, job.suffix, job.id),
         base=job.base,
         parent=job.model,
@@ -173,17 +173,17 @@ def publish_epochs(job: JobRow, folder: EngineFolder, store: Store) -> None:
         created_at=store.now(),
         trained_tokens=0,  # each says its own
     )
-    fresh_dir(place.model)
-    rows = gather_epochs(place, manifest)
+    make_empty_dir(place.model)
+    rows = collect_epoch_checkpoints(place, manifest)
     if not rows or any(store.models.find_any(row.name) for row in rows):
         return
-    publish(place.model, folder.model(job.id))
+    publish_folder(place.model, folder.model(job.id))
     with store.transaction():
         for row in rows:
             store.models.add(replace(row, owner=job.owner))
 
 
-def gather_epochs(place: JobFolder, model: Manifest) -> Sequence[ModelRow]:
+def collect_epoch_checkpoints(place: JobFolder, model: ModelManifest) -> Sequence[ModelRow]:
     """Lay the epochs' models into the folder of the finished one; what is to be told about them."""
     rows: list[ModelRow] = []
     for cells in read_steps(place.steps):
@@ -203,7 +203,7 @@ def gather_epochs(place: JobFolder, model: Manifest) -> Sequence[ModelRow]:
     return rows
 
 
-def _lay(source: Path, target: Path, manifest: Manifest) -> None:
+def _lay(source: Path, target: Path, manifest: ModelManifest) -> None:
     make_private_dir(target)
     for path in source.iterdir():
         (target / path.name).unlink(missing_ok=True)
@@ -211,7 +211,7 @@ def _lay(source: Path, target: Path, manifest: Manifest) -> None:
     write_manifest(target, manifest)
 
 
-def _row(manifest: Manifest, step: int, line: Mapping[str, str]) -> ModelRow:
+def _row(manifest: ModelManifest, step: int, line: Mapping[str, str]) -> ModelRow:
     metrics = {name: float(line[column]) for column, name in _METRICS.items() if line[column]}
     return ModelRow(
         name=manifest.name,

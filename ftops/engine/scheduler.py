@@ -16,15 +16,21 @@ from dataclasses import dataclass
 
 from ftops import crashpoints
 from ftops.clock import Clock
-from ftops.engine.cleanup import sweep_models
+from ftops.engine.cleanup import delete_unused_models
 from ftops.engine.ids import result_file_id
 from ftops.engine.legacy import is_legacy
-from ftops.engine.model_store import publish_epochs
+from ftops.engine.model_store import publish_epoch_checkpoints
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.engine.training_file import InvalidTrainingFile
-from ftops.engine.validation import check_job
-from ftops.engine.worker_process import EXIT_BUSY, EXIT_STOPPED, Deaths, Worker, start_worker
+from ftops.engine.validation import validate_job
+from ftops.engine.worker_process import (
+    EXIT_BUSY,
+    EXIT_STOPPED,
+    CrashPolicy,
+    WorkerProcess,
+    start_worker,
+)
 from ftops.errors import FtopsError, StorageError
 from ftops.files import sweep_parts
 from ftops.locks import is_locked
@@ -38,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ending:
+class _WorkerExit:
     """How a worker that is gone left its job."""
 
     job: JobRow
@@ -62,8 +68,8 @@ class Scheduler:
         self._settings = settings
         self._paths = settings.paths
         self._clock = clock
-        self._workers: dict[str, Worker] = {}
-        self._deaths = Deaths()
+        self._workers: dict[str, WorkerProcess] = {}
+        self._crash_policy = CrashPolicy()
         self._positions: Mapping[str, int] = {}  # in the queue, when it was last looked at
         self._wake = threading.Event()
         self._stopping = False
@@ -105,12 +111,12 @@ class Scheduler:
         for worker in self._workers.values():
             self._signal(worker, signal.SIGTERM)
         deadline_s = self._clock.monotonic_s() + patience_s
-        while any(worker.lives() for worker in self._workers.values()):
+        while any(worker.is_alive() for worker in self._workers.values()):
             if self._clock.monotonic_s() > deadline_s:
                 break
             self._clock.sleep(0.02)
         try:
-            self._bury_the_dead()
+            self._reap_workers()
         except FtopsError as error:
             _log.error("the next engine has to tidy up: %s", error.message)
 
@@ -133,7 +139,7 @@ class Scheduler:
             folder = self._paths.job(job.id)
             if is_locked(folder.lock):
                 _log.info("%s: its worker still lives", job.id)
-                self._workers[job.id] = Worker(job.id, folder)
+                self._workers[job.id] = WorkerProcess(job.id, folder)
             elif job.status is JobStatus.RUNNING:
                 _log.info("%s: its worker is gone; it is queued again", job.id)
                 self._store.jobs.return_turn(job.id)
@@ -145,27 +151,29 @@ class Scheduler:
         for path in self._paths.jobs.iterdir():
             folder = self._paths.job(path.name)
             if path.name not in known and is_locked(folder.lock):
-                self._workers[path.name] = Worker(path.name, folder)  # has not noticed the end yet
+                self._workers[path.name] = WorkerProcess(
+                    path.name, folder
+                )  # has not noticed the end yet
             elif path.name not in known:
                 self._clean(path.name)
         for path in self._paths.models.iterdir():
             if path.name not in known and path.name not in self._workers:
-                self._withdraw(path.name)
-        sweep_models(self._store, self._paths)
+                self._delete_unpublished(path.name)
+        delete_unused_models(self._store, self._paths)
 
     def _look(self) -> None:
-        self._bury_the_dead()
-        self.kill_unwanted()
+        self._reap_workers()
+        self.kill_stale_workers()
         for job in self._store.jobs.list_in_status(JobStatus.VALIDATING_FILES):
-            if check_job(job, self._paths.job(job.id), self._store):
+            if validate_job(job, self._paths.job(job.id), self._store):
                 _log.info("%s: queued", job.id)
             else:
                 self._clean(job.id)
             crashpoints.reach("engine.queue.after_checking")
         self._start_workers()
-        self._tell_positions()
+        self._publish_positions()
 
-    def _tell_positions(self) -> None:
+    def _publish_positions(self) -> None:
         """Let the first legacy jobs of the queue know that they have moved on."""
         waiting = [job.id for job in self._store.jobs.list_queue()]
         waiting = [job_id for job_id in waiting if job_id not in self._workers]
@@ -177,7 +185,7 @@ class Scheduler:
 
     def _start_workers(self) -> None:
         for job in self._store.jobs.list_queue():
-            if len(self._workers) >= self._settings.jobs_at_once or self._stopping:
+            if len(self._workers) >= self._settings.max_concurrent_jobs or self._stopping:
                 return
             if job.id in self._workers:
                 continue
@@ -192,34 +200,34 @@ class Scheduler:
             except FtopsError as error:
                 with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
                     log.write(f"{error.message}\n")
-                self._count_death(job, exit_code=1)
+                self._handle_crash(job, exit_code=1)
                 self._wake.set()  # the next try, or another job, need not wait
                 continue
             self._workers[job.id] = worker
             crashpoints.reach("engine.queue.after_worker")
             _log.info("%s: worker started", job.id)
 
-    def _bury_the_dead(self) -> None:
-        for worker in [worker for worker in self._workers.values() if not worker.lives()]:
+    def _reap_workers(self) -> None:
+        for worker in [worker for worker in self._workers.values() if not worker.is_alive()]:
             crashpoints.reach("engine.queue.before_burial")
             job = self._store.jobs.find(worker.job_id)
             if job is None or job.ended:
                 _log.info("%s: %s", worker.job_id, job.status if job else "unknown")
                 self._clean(worker.job_id)
             elif worker.exit_code == EXIT_BUSY:
-                self._workers[job.id] = Worker(job.id, worker.folder)
+                self._workers[job.id] = WorkerProcess(job.id, worker.folder)
                 continue
             elif job.status is JobStatus.PAUSED or self._store.finish_pause(job.id):
                 _log.info("%s: paused", job.id)
-            elif not _Ending(job, worker.exit_code).in_order:
-                self._count_death(job, worker.exit_code)
+            elif not _WorkerExit(job, worker.exit_code).in_order:
+                self._handle_crash(job, worker.exit_code)
             # Only now: had the disk refused to take it down, the next look would try again.
             del self._workers[worker.job_id]
             crashpoints.reach("engine.queue.after_burial")
 
-    def _count_death(self, job: JobRow, exit_code: int | None) -> None:
+    def _handle_crash(self, job: JobRow, exit_code: int | None) -> None:
         """Queue the job once more, or fail it when that has been done often enough."""
-        death = self._deaths.judge(job, self._paths.job(job.id), exit_code)
+        death = self._crash_policy.decide(job, self._paths.job(job.id), exit_code)
         _log.warning("%s: its worker died (exit code %s)", job.id, exit_code)
         with self._store.transaction():
             if death.counts:
@@ -232,7 +240,7 @@ class Scheduler:
             self._store.fail(job.id, "server_error", death.verdict)
         self._clean(job.id)
 
-    def kill_unwanted(self, patience_s: float = _PATIENCE_S) -> int:
+    def kill_stale_workers(self, patience_s: float = _PATIENCE_S) -> int:
         """Kill workers that have not noticed for so long that their job was cancelled; how many."""
         now = self._clock.monotonic_s()
         killed = 0
@@ -240,14 +248,14 @@ class Scheduler:
             job = self._store.jobs.find(worker.job_id)
             if job is None or not job.ended:
                 continue
-            if worker.unwanted_since_s is None:
-                worker.unwanted_since_s = now
-            elif now - worker.unwanted_since_s > patience_s:
+            if worker.stale_since_s is None:
+                worker.stale_since_s = now
+            elif now - worker.stale_since_s > patience_s:
                 self._signal(worker, signal.SIGKILL)
                 killed += 1
         return killed
 
-    def _signal(self, worker: Worker, number: signal.Signals) -> None:
+    def _signal(self, worker: WorkerProcess, number: signal.Signals) -> None:
         job = self._store.jobs.find(worker.job_id)
         try:
             worker.send(number, job.worker_pid if job else None)
@@ -262,14 +270,14 @@ class Scheduler:
         crashpoints.reach("engine.queue.before_cleaning")
         folder = self._paths.job(job_id)
         job = self._store.jobs.find(job_id)
-        self._deaths.forget(job_id)
-        self._withdraw(job_id)
+        self._crash_policy.forget(job_id)
+        self._delete_unpublished(job_id)
         if job is not None and job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             try:
-                publish_epochs(job, self._paths, self._store)
+                publish_epoch_checkpoints(job, self._paths, self._store)
             except (FtopsError, OSError, InvalidTrainingFile) as error:
                 _log.warning("%s: its last epochs are lost: %s", job_id, error)
-        sweep_models(self._store, self._paths)
+        delete_unused_models(self._store, self._paths)
         if job is None or job.status is not JobStatus.FAILED:
             shutil.rmtree(folder.root, ignore_errors=True)
             return
@@ -284,7 +292,7 @@ class Scheduler:
         for path in (folder.model, folder.epochs):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _withdraw(self, job_id: str) -> None:
+    def _delete_unpublished(self, job_id: str) -> None:
         """Remove a model and results that were put in their places, but never became known."""
         if not self._store.models.has_any(job_id):
             shutil.rmtree(self._paths.model(job_id), ignore_errors=True)

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ftops.clock import Clock
 from ftops.engine.address import is_loopback
 from ftops.engine.api.errors import REQUEST_ID, ApiError, error_response
-from ftops.engine.keys import OWNER, Caller, KeyRing
+from ftops.engine.keys import OWNER, KeyAuthenticator, KeyHolder
 
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -26,7 +26,7 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")  # by a proxy, for so
 _OWN_SITE = frozenset({"same-origin", "none"})  # none: typed by hand, not asked for by a page
 
 
-class Origins:
+class OriginPolicy:
     """What an engine that listens on `host` makes of where requests come from."""
 
     def __init__(self, host: str) -> None:
@@ -70,19 +70,19 @@ _PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
 _LEAST_BYTES_PER_S = 1024  # that a body has to come with, on the average
 _RETRY_FULL_S = 5
-FULL = "ftops.full"  # in a scope's state: it came over a connection too many
+OVERLOADED = "ftops.full"  # in a scope's state: it came over a connection too many
 _CALLER = "ftops.caller"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BodyLimits:
     """How large a body may be, in bytes: of an upload, of a part of one, of anything else; and how
     long its next piece may take, in seconds."""
 
     upload_bytes: int
     part_bytes: int
     body_bytes: int
-    body_wait_s: float
+    body_timeout_s: float
 
     def of(self, path: str) -> int:
         """The limit for a body that is sent to `path`."""
@@ -118,15 +118,21 @@ class Activity:
             return 0.0 if self._open else self.clock.monotonic_s() - self._last_s
 
 
-class Door:
+class SecurityMiddleware:
     """ASGI middleware around the whole app."""
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyRing, host: str, limits: Limits, activity: Activity
+        self,
+        app: ASGIApp,
+        *,
+        keys: KeyAuthenticator,
+        host: str,
+        limits: BodyLimits,
+        activity: Activity,
     ) -> None:
         self._app = app
         self._keys = keys
-        self._origins = Origins(host)
+        self._origin_policy = OriginPolicy(host)
         self._limits = limits
         self._activity = activity
 
@@ -140,16 +146,16 @@ class Door:
         try:
             scope[REQUEST_ID] = f"req_{secrets.token_hex(16)}"
             await self._admit(scope, receive, self._with_headers(scope, send))
-            await self._note_use(scope)
+            await self._record_use(scope)
         finally:
             if counts:
                 self._activity.ended()
 
-    async def _note_use(self, scope: Scope) -> None:
+    async def _record_use(self, scope: Scope) -> None:
         """After the answer: nobody waits for it."""
-        caller: Caller | None = scope.get(_CALLER)
-        if caller is not None and self._keys.is_note_due(caller):
-            await to_thread.run_sync(self._keys.note_use, caller)
+        caller: KeyHolder | None = scope.get(_CALLER)
+        if caller is not None and self._keys.is_record_due(caller):
+            await to_thread.run_sync(self._keys.record_use, caller)
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
         clock = self._activity.clock
@@ -171,9 +177,9 @@ class Door:
         headers = Headers(scope=scope)
         limit = self._limits.of(scope["path"])
         try:
-            if scope.get("state", {}).get(FULL):
+            if scope.get("state", {}).get(OVERLOADED):
                 raise _full()
-            self._origins.check(headers)
+            self._origin_policy.check(headers)
             if scope["path"] not in _OPEN_PATHS:
                 scope[_CALLER] = caller = self._get_caller(scope, headers)
                 scope[OWNER] = caller.owner
@@ -183,16 +189,16 @@ class Door:
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
-        body = _Body(receive, limit, self._limits.body_wait_s, self._activity.clock)
+        body = _Body(receive, limit, self._limits.body_timeout_s, self._activity.clock)
         await self._app(scope, body.receive, send)
 
-    def _get_caller(self, scope: Scope, headers: Headers) -> Caller:
+    def _get_caller(self, scope: Scope, headers: Headers) -> KeyHolder:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             message = "No API key was sent: it goes into the header 'Authorization: Bearer KEY'."
             raise ApiError(401, message, headers={"www-authenticate": "Bearer"})
-        is_here = self._origins.is_here(scope, headers)
-        caller = self._keys.find_caller(token.strip(), from_here=is_here)
+        is_here = self._origin_policy.is_here(scope, headers)
+        caller = self._keys.find_holder(token.strip(), from_here=is_here)
         if caller is None:
             message = (
                 "Wrong API key: on this machine the engine's own stands in the file 'token' of "

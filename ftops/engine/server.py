@@ -32,23 +32,23 @@ from ftops.engine.address import (
     write_address,
 )
 from ftops.engine.api import chat, completions, engines, files, fine_tunes, jobs, models, uploads
-from ftops.engine.api.engine import EngineParts, TheEngine
-from ftops.engine.api.errors import install_failures
+from ftops.engine.api.engine import EngineDependency, EngineServices
+from ftops.engine.api.errors import install_error_handlers
 from ftops.engine.api.quotas import Quotas
-from ftops.engine.api.routing import EncodedPaths
+from ftops.engine.api.routing import EncodedPathMiddleware
 from ftops.engine.api.schema import ErrorBody
-from ftops.engine.cleanup import sweep_files
-from ftops.engine.connections import Patience, allow_files, patient
-from ftops.engine.event_notifier import News
-from ftops.engine.generation import Generation
-from ftops.engine.keys import KeyRing
+from ftops.engine.cleanup import delete_stale_files
+from ftops.engine.connections import ConnectionLimits, allow_files, make_connection_class
+from ftops.engine.event_notifier import EventNotifier
+from ftops.engine.generation import ModelPool
+from ftops.engine.keys import KeyAuthenticator
 from ftops.engine.scheduler import Scheduler
-from ftops.engine.security import Activity, Door, Limits
+from ftops.engine.security import Activity, BodyLimits, SecurityMiddleware
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
 from ftops.engine.trainer_registry import get_trainer, list_bases
-from ftops.engine.upload_assembly import Assemblies
-from ftops.engine.validation import Inspector
+from ftops.engine.upload_assembly import UploadAssembler
+from ftops.engine.validation import FileValidator
 from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error
 from ftops.records import EngineAddress
@@ -66,7 +66,7 @@ class Health(BaseModel):
     unfinished_jobs: int
 
 
-def create_app(engine: EngineParts) -> FastAPI:
+def create_app(engine: EngineServices) -> FastAPI:
     """The application around `engine`; its scheduler is started by whoever serves it."""
     app = FastAPI(
         title="ftops engine",
@@ -80,19 +80,19 @@ def create_app(engine: EngineParts) -> FastAPI:
     app.state.engine = engine
     settings = engine.settings
     app.add_middleware(
-        Door,
-        keys=KeyRing(engine.token, engine.store),
+        SecurityMiddleware,
+        keys=KeyAuthenticator(engine.token, engine.store),
         host=settings.host,
-        limits=Limits(
+        limits=BodyLimits(
             settings.max_upload_bytes,
             settings.max_part_bytes,
             settings.max_body_bytes,
-            settings.body_wait_s,
+            settings.body_timeout_s,
         ),
         activity=engine.activity,
     )
-    app.add_middleware(EncodedPaths)
-    install_failures(app)
+    app.add_middleware(EncodedPathMiddleware)
+    install_error_handlers(app)
     current = (files, uploads, jobs, models, completions, chat)
     for room in (*current, fine_tunes, engines):
         app.include_router(room.router)
@@ -100,7 +100,7 @@ def create_app(engine: EngineParts) -> FastAPI:
     return app
 
 
-def _health(engine: TheEngine) -> Health:
+def _health(engine: EngineDependency) -> Health:
     """Whether the engine works; does not keep an idle one awake."""
     unfinished = engine.store.jobs.count_unfinished()
     return Health(status="ok", version=__version__, pid=os.getpid(), unfinished_jobs=unfinished)
@@ -161,18 +161,18 @@ def prepare_folder(paths: EngineFolder) -> EngineFolder:
     return paths
 
 
-def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineParts:
+def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineServices:
     """The parts of an engine around its store."""
-    return EngineParts(
+    return EngineServices(
         settings=settings,
         token=load_token(settings.paths.token),
         store=store,
         scheduler=Scheduler(store, settings, clock),
-        generation=Generation(settings.paths, get_trainer, settings.models_in_memory),
-        inspector=Inspector(store, settings.paths),
+        model_pool=ModelPool(settings.paths, get_trainer, settings.max_loaded_models),
+        file_validator=FileValidator(store, settings.paths),
         activity=Activity(clock),
-        news=News(settings.paths.database),
-        assemblies=Assemblies(),
+        event_notifier=EventNotifier(settings.paths.database),
+        upload_assembler=UploadAssembler(),
         quotas=Quotas(settings),
         list_bases=list_bases,
     )
@@ -185,17 +185,17 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
         store = Store(paths.database, clock)
         try:
             _check_exposure(settings, store)
-            sweep_files(store, paths)
+            delete_stale_files(store, paths)
             engine = build_engine(settings, store, clock)
             crashpoints.reach("engine.start.after_sweep")
             engine.scheduler.start()
             crashpoints.reach("engine.start.after_recovery")
-            engine.inspector.wake()  # for what an earlier engine had not looked at
+            engine.file_validator.wake()  # for what an earlier engine had not looked at
             favour_short_requests()
             try:
                 _run(engine, bound, on_ready)
             finally:
-                engine.inspector.stop()
+                engine.file_validator.stop()
                 engine.scheduler.stop()
         finally:
             store.close()
@@ -211,13 +211,15 @@ def _check_exposure(settings: EngineSettings, store: Store) -> None:
     )
 
 
-def _run(engine: EngineParts, bound: socket.socket, on_ready: OnReady) -> None:
+def _run(engine: EngineServices, bound: socket.socket, on_ready: OnReady) -> None:
     settings = engine.settings
-    patience = Patience(settings.head_wait_s, settings.answer_wait_s, settings.max_connections)
+    limits = ConnectionLimits(
+        settings.header_timeout_s, settings.write_timeout_s, settings.max_connections
+    )
     allow_files(_FILES_BESIDE + _FILES_A_CONNECTION * settings.max_connections)
     config = uvicorn.Config(
         create_app(engine),
-        http=patient(patience),
+        http=make_connection_class(limits),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -244,7 +246,7 @@ def _run(engine: EngineParts, bound: socket.socket, on_ready: OnReady) -> None:
         on_ready(address)
 
     server.when_listening = announce
-    server.when_ending = engine.news.end  # who follows a job would hold the end up
+    server.when_ending = engine.event_notifier.end  # who follows a job would hold the end up
     try:
         with _quiet_signals():
             asyncio.run(server.serve(sockets=[bound]))
@@ -252,7 +254,7 @@ def _run(engine: EngineParts, bound: socket.socket, on_ready: OnReady) -> None:
         remove_address(engine.paths)
 
 
-def _is_idle(engine: EngineParts) -> bool:
+def _is_idle(engine: EngineServices) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False

@@ -144,23 +144,23 @@ class EngineSettings:
     host: str = "127.0.0.1"
     port: int | None = None
     idle_s: float | None = None  # ends itself after that long without requests and jobs
-    jobs_at_once: int = 1
+    max_concurrent_jobs: int = 1
     max_upload_bytes: int = 512 * MEBIBYTE
     max_part_bytes: int = 64 * MEBIBYTE
-    max_assembled_bytes: int = 8192 * MEBIBYTE
+    max_multipart_bytes: int = 8192 * MEBIBYTE
     max_body_bytes: int = 5 * MEBIBYTE  # JSON with all the prompts that a request may have
-    models_in_memory: int = 2
-    max_callers: int = 512  # of one model, at the same time
-    max_unfinished_jobs: int = 200  # of one owner, paused ones included
-    max_queued_jobs: int = 20  # the same, of a key that was made for others
+    max_loaded_models: int = 2
+    max_requests_per_model: int = 512  # of one model, at the same time
+    max_jobs_per_owner: int = 200  # of one owner, paused ones included
+    max_jobs_per_key: int = 20  # the same, of a key that was made for others
     max_stored_bytes: int = 10 * GIBIBYTE  # of one owner, like the two below
     max_files: int = 1000
     max_pending_uploads: int = 8
-    keep_alive_s: float = 15.0  # a stream of events without news says that it is alive
+    keep_alive_interval_s: float = 15.0  # a stream of events without news says that it is alive
     max_connections: int = 600
-    head_wait_s: float = 30.0  # for a whole request head
-    body_wait_s: float = 30.0  # for the next piece of a body
-    answer_wait_s: float = 60.0  # for a client to read its answer
+    header_timeout_s: float = 30.0  # for a whole request head
+    body_timeout_s: float = 30.0  # for the next piece of a body
+    write_timeout_s: float = 60.0  # for a client to read its answer
     worker_command: tuple[str, ...] = WORKER_COMMAND
 
     @property

@@ -42,11 +42,11 @@ COLUMNS = (
 )
 
 
-class StepsMissing(Exception):
+class StepsMissingError(Exception):
     """The checkpoint is ahead of this file (a power cut may do that): train from the start."""
 
 
-class StepFile:
+class StepMetricsFile:
     """The steps so far; a line that a death left unfinished is dropped on opening."""
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +61,7 @@ class StepFile:
         if metrics.step <= self.last_step:
             return False
         if metrics.step > self.last_step + 1:
-            raise StepsMissing(f"step {metrics.step} follows step {self.last_step}")
+            raise StepsMissingError(f"step {metrics.step} follows step {self.last_step}")
         self._stream.write(_render([_cells(metrics)]).encode())
         self._stream.flush()
         self.last_step = metrics.step
@@ -152,11 +152,11 @@ _METRIC_EVENTS = 100  # a job tells about that many steps; the results file has 
 _EPOCH_EVENTS = 50
 
 
-class Recorder:
+class MetricsRecorder:
     """Writes down each step: all of them to the step file, some to the events."""
 
     def __init__(
-        self, job_id: str, n_epochs: int, steps: StepFile, store: Store, clock: Clock
+        self, job_id: str, n_epochs: int, steps: StepMetricsFile, store: Store, clock: Clock
     ) -> None:
         self._job_id = job_id
         self._n_epochs = n_epochs

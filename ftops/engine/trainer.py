@@ -189,7 +189,7 @@ class Batch(Protocol):
     def step(self) -> Sequence[GenerationChunk]:
         """Go on with every answer; each piece carries a ticket as its `index`."""
 
-    def remove(self, tickets: Collection[int]) -> None:
+    def remove(self, request_ids: Collection[int]) -> None:
         """Nobody wants these answers any more."""
 
 

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-PLACE_HEADER = "x-part-range"  # FIRST-LAST: the numbers of its first and its last byte
-WHOLE = "whole"  # the file in the upload's folder that is written so
+RANGE_HEADER = "x-part-range"  # FIRST-LAST: the numbers of its first and its last byte
+ASSEMBLED = "whole"  # the file in the upload's folder that is written so
 _PIECE_BYTES = 1 << 20
 _STEP_BYTES = 64 << 20  # hashed at a time, so that an engine that ends need not wait for long
 _MOST_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ByteRange:
     """Bytes `start` to `end` (not included) of a file."""
 
     start: int
@@ -33,18 +33,18 @@ class Place:
     def bytes(self) -> int:
         return self.end - self.start
 
-    def meets(self, other: Self) -> bool:
+    def overlaps(self, other: Self) -> bool:
         return self.start < other.end and other.start < self.end
 
 
-class TooLong(Exception):
+class RangeOverflow(Exception):
     """More bytes came than there is room for at the part's place."""
 
 
-class Window:
+class RangeWriter:
     """A place in an open file, to be written from its beginning on."""
 
-    def __init__(self, target: BinaryIO, place: Place) -> None:
+    def __init__(self, target: BinaryIO, place: ByteRange) -> None:
         self._target = target
         self._left = place.bytes
         target.seek(place.start)
@@ -54,7 +54,7 @@ class Window:
         for piece in pieces:
             self._left -= len(piece)
             if self._left < 0:
-                raise TooLong
+                raise RangeOverflow
             self._target.write(piece)
 
 
@@ -62,14 +62,14 @@ class Window:
 class _Assembly:
     """One upload: the places that are being written, and the hash of its beginning."""
 
-    writing: list[Place] = field(default_factory=list)
+    writing: list[ByteRange] = field(default_factory=list)
     sealed: bool = False
     hashing: threading.Lock = field(default_factory=threading.Lock)
     digest: Any = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
     hashed: int = 0
 
 
-class Assemblies:
+class UploadAssembler:
     """What the engine knows of the uploads whose parts say their places."""
 
     def __init__(self) -> None:
@@ -78,11 +78,13 @@ class Assemblies:
         self._pool = ThreadPoolExecutor(1, "ftops-hash")
 
     @contextlib.contextmanager
-    def reserved(self, upload_id: str, place: Place, taken: Sequence[Place]) -> Iterator[bool]:
+    def reserved(
+        self, upload_id: str, place: ByteRange, taken: Sequence[ByteRange]
+    ) -> Iterator[bool]:
         """Whether the block alone may write there; no place in `taken` is written again."""
         with self._lock:
             known = self._get(upload_id)
-            free = not known.sealed and not any(map(place.meets, (*known.writing, *taken)))
+            free = not known.sealed and not any(map(place.overlaps, (*known.writing, *taken)))
             if free:
                 known.writing.append(place)
         try:
@@ -105,7 +107,7 @@ class Assemblies:
             if quiet:
                 known.sealed = False
 
-    def hash_on(self, upload_id: str, whole: Path, taken: Sequence[Place]) -> None:
+    def hash_received(self, upload_id: str, whole: Path, taken: Sequence[ByteRange]) -> None:
         """Hash, in the background, what has come by now without a gap from the beginning."""
         end = 0
         for place in sorted(taken, key=lambda one: one.start):
@@ -113,7 +115,7 @@ class Assemblies:
                 end = place.end
         self._pool.submit(self._hash, upload_id, whole, end)
 
-    def find_md5(self, upload_id: str, whole: Path, size: int) -> str:
+    def compute_md5(self, upload_id: str, whole: Path, size: int) -> str:
         """The MD5 of all of the file, in hex; only what was not hashed before is read."""
         known = self._get_known(upload_id)
         with known.hashing:
@@ -149,12 +151,12 @@ class Assemblies:
         return found
 
 
-def read_place(text: str | None, size: int) -> Place | None:
+def parse_range(text: str | None, size: int) -> ByteRange | None:
     """The place that a header gives in a file of `size` bytes; None for none, or a wrong one."""
     found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,15})", text or "")
     if found is None:
         return None
-    place = Place(int(found[1]), int(found[2]) + 1)
+    place = ByteRange(int(found[1]), int(found[2]) + 1)
     return place if place.start < place.end <= size else None
 
 

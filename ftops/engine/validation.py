@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from ftops import crashpoints
-from ftops.engine.hyperparameters import read_settings
+from ftops.engine.hyperparameters import read_hyperparameters
 from ftops.engine.settings import MEBIBYTE, EngineFolder, JobFolder
 from ftops.engine.store import JobRow, NewEvent, Store
 from ftops.engine.training_file import FileSummary, InvalidTrainingFile, check_file
@@ -18,7 +18,7 @@ class _Refused(Exception):
         self.param = param
 
 
-def check_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
+def validate_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     """Read the job's files; the job is then queued (True), or failed with the line and reason."""
     try:
         store.add_events(job.id, NewEvent("checking", _announcement(job)))
@@ -75,7 +75,7 @@ def _check(param: str, path: Path) -> FileSummary:
 
 
 def _check_classes(job: JobRow, training: FileSummary, validation: FileSummary | None) -> None:
-    classes = read_settings(job.hyperparameters).classes
+    classes = read_hyperparameters(job.hyperparameters).classes
     if classes is None or validation is None:
         return
     if training.answers is None or validation.answers is None:
@@ -99,7 +99,7 @@ SMALL_BYTES = 4 * MEBIBYTE
 _log = logging.getLogger(__name__)
 
 
-def inspect_file(path: Path) -> tuple[str, str | None]:
+def validate_file(path: Path) -> tuple[str, str | None]:
     """The file's status, and what is wrong with it."""
     try:
         check_file(path)
@@ -108,7 +108,7 @@ def inspect_file(path: Path) -> tuple[str, str | None]:
     return PROCESSED, None
 
 
-class Inspector:
+class FileValidator:
     """Looks at the files that nobody has looked at; its thread lives while there are any."""
 
     def __init__(self, store: Store, paths: EngineFolder) -> None:
@@ -141,7 +141,7 @@ class Inspector:
                 if self._stopping:
                     break
                 try:
-                    status, details = inspect_file(self._paths.file(row.id))
+                    status, details = validate_file(self._paths.file(row.id))
                 except OSError as error:  # deleted meanwhile, or a disk that fails
                     _log.warning("%s: cannot be looked at: %s", row.id, error)
                     status, details = ERROR, f"it cannot be read: {error.strerror}"

@@ -24,24 +24,24 @@ from filelock import FileLock, Timeout
 from ftops import crashpoints
 from ftops.clock import Clock, SystemClock
 from ftops.engine import legacy
-from ftops.engine.classification_metrics import classify_rows
-from ftops.engine.document import training_document, training_pair
+from ftops.engine.classification_metrics import measure_classification
+from ftops.engine.document import render_pair, render_row
 from ftops.engine.generation import GetTrainer
-from ftops.engine.hyperparameters import JobSettings, read_settings, resolved_values
+from ftops.engine.hyperparameters import JobHyperparameters, read_hyperparameters, resolved_values
 from ftops.engine.ids import model_name, result_file_id
 from ftops.engine.model_store import (
-    EpochModels,
-    Manifest,
-    fresh_dir,
-    gather_epochs,
-    publish,
+    EpochCheckpoints,
+    ModelManifest,
+    collect_epoch_checkpoints,
+    make_empty_dir,
+    publish_folder,
     write_manifest,
 )
 from ftops.engine.settings import EngineFolder, hide_paths
 from ftops.engine.step_metrics import (
-    Recorder,
-    StepFile,
-    StepsMissing,
+    MetricsRecorder,
+    StepMetricsFile,
+    StepsMissingError,
     read_steps,
     render_results,
     result_columns,
@@ -74,14 +74,14 @@ _ASK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class WorkerContext:
     """What a worker works with; `told_to_stop` turns true when its process is asked to end."""
 
     store: Store
     folder: EngineFolder
     get_trainer: GetTrainer
     clock: Clock
-    told_to_stop: Callable[[], bool]
+    is_stopping: Callable[[], bool]
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
@@ -91,28 +91,30 @@ class _Rows:
     validation: Sequence[TrainingRow]
 
 
-def train_job(job: JobRow, shop: Workshop) -> None:
+def train_job(job: JobRow, context: WorkerContext) -> None:
     """Bring a queued job to its end.
 
     Raises TrainingStopped when the job was cancelled, or the worker told to stop, on the way.
     """
-    rows = _read_rows(job, shop.folder)
+    rows = _read_rows(job, context.folder)
     settings = _read_settings(job, rows)
-    trainer = shop.get_trainer(job.base)
-    request = _build_request(job, settings, rows, shop)
+    trainer = context.get_trainer(job.base)
+    request = _build_request(job, settings, rows, context)
     resolved = trainer.resolve(request)
     shown = _as_asked(job, settings, resolved)
     started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
     crashpoints.reach("engine.worker.before_begin")
-    if not shop.store.start(job.id, resolved_values(shown), started, *_warnings(job)):
+    if not context.store.start(job.id, resolved_values(shown), started, *_warnings(job)):
         raise TrainingStopped
     crashpoints.reach("engine.worker.after_begin")
-    result = _train(job, trainer, request, resolved, shop)
+    result = _train(job, trainer, request, resolved, context)
     extra: Mapping[str, float] = {}
     if settings.classes is not None and rows.validation:
-        model = trainer.load(shop.folder.job(job.id).model)
-        extra = classify_rows(model, rows.validation, settings.classes, _stop_signal(job, shop))
-    _finish(job, rows, result, extra, shop)
+        model = trainer.load(context.folder.job(job.id).model)
+        extra = measure_classification(
+            model, rows.validation, settings.classes, _stop_signal(job, context)
+        )
+    _finish(job, rows, result, extra, context)
 
 
 def _warnings(job: JobRow) -> Sequence[NewEvent]:
@@ -126,15 +128,15 @@ def _warnings(job: JobRow) -> Sequence[NewEvent]:
     return [NewEvent("untaught", message, level="warn")]
 
 
-def _read_settings(job: JobRow, rows: _Rows) -> JobSettings:
-    settings = read_settings(job.hyperparameters)
+def _read_settings(job: JobRow, rows: _Rows) -> JobHyperparameters:
+    settings = read_hyperparameters(job.hyperparameters)
     if legacy.is_legacy(job.id):
         return legacy.with_defaults(settings, len(rows.training))
     return settings
 
 
 def _as_asked(
-    job: JobRow, settings: JobSettings, resolved: ResolvedHyperparameters
+    job: JobRow, settings: JobHyperparameters, resolved: ResolvedHyperparameters
 ) -> ResolvedHyperparameters:
     """The figures in the units of the protocol by which the job came."""
     multiplier = settings.learning_rate_multiplier
@@ -153,14 +155,14 @@ def _read_rows(job: JobRow, folder: EngineFolder) -> _Rows:
 
 
 def _build_request(
-    job: JobRow, settings: JobSettings, rows: _Rows, shop: Workshop
+    job: JobRow, settings: JobHyperparameters, rows: _Rows, context: WorkerContext
 ) -> TrainingRequest:
     base = job.base
     if job.model != job.base:
-        parent = shop.store.models.find_any(job.model)
+        parent = context.store.models.find_any(job.model)
         if parent is None:
             raise EngineError(f"the model {job.model} is gone")
-        base = str(shop.folder.model(parent.job_id, parent.step))
+        base = str(context.folder.model(parent.job_id, parent.step))
     multiplier = settings.learning_rate_multiplier
     if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
         multiplier *= legacy.LEGACY_RATE
@@ -177,13 +179,11 @@ def _build_request(
 
 
 def _to_documents(
-    rows: Sequence[TrainingRow], settings: JobSettings
+    rows: Sequence[TrainingRow], settings: JobHyperparameters
 ) -> Sequence[Document] | Sequence[PreferencePair]:
-    pairs = [training_pair(row) for row in rows if isinstance(row, PreferenceRow)]
+    pairs = [render_pair(row) for row in rows if isinstance(row, PreferenceRow)]
     weight = settings.prompt_loss_weight
-    return pairs or [
-        training_document(row, weight) for row in rows if not isinstance(row, PreferenceRow)
-    ]
+    return pairs or [render_row(row, weight) for row in rows if not isinstance(row, PreferenceRow)]
 
 
 def _describe(job: JobRow, resolved: ResolvedHyperparameters) -> str:
@@ -199,37 +199,37 @@ def _train(
     trainer: Trainer,
     request: TrainingRequest,
     resolved: ResolvedHyperparameters,
-    shop: Workshop,
+    context: WorkerContext,
 ) -> TrainingResult:
-    place = shop.folder.job(job.id)
-    epochs = EpochModels(place, resolved.n_epochs, shop.clock)
+    place = context.folder.job(job.id)
+    epochs = EpochCheckpoints(place, resolved.n_epochs, context.clock)
 
-    def recorder(steps: StepFile) -> Recorder:
-        return Recorder(job.id, resolved.n_epochs, steps, shop.store, shop.clock)
+    def recorder(steps: StepMetricsFile) -> MetricsRecorder:
+        return MetricsRecorder(job.id, resolved.n_epochs, steps, context.store, context.clock)
 
     def attempt() -> TrainingResult:
-        with StepFile(place.steps) as steps:
+        with StepMetricsFile(place.steps) as steps:
             return trainer.train(
                 request,
                 resolved,
-                into=fresh_dir(place.model),
+                into=make_empty_dir(place.model),
                 checkpoint=place.checkpoint,
                 on_step=recorder(steps).record,
-                should_stop=_stop_signal(job, shop),
+                should_stop=_stop_signal(job, context),
                 on_epoch=epochs.keep,
                 on_checkpoint=steps.sync,
-                checkpoint_every_s=shop.checkpoint_every_s,
+                checkpoint_every_s=context.checkpoint_every_s,
             )
 
     try:
         return attempt()
-    except StepsMissing:
+    except StepsMissingError:
         place.checkpoint.unlink(missing_ok=True)
         place.steps.unlink(missing_ok=True)
         return attempt()
 
 
-def _stop_signal(job: JobRow, shop: Workshop) -> Callable[[], bool]:
+def _stop_signal(job: JobRow, context: WorkerContext) -> Callable[[], bool]:
     """Whether to stop: the job runs no more, or the process shall end.
 
     Asks the store only now and then: trainers call this after every step.
@@ -238,24 +238,28 @@ def _stop_signal(job: JobRow, shop: Workshop) -> Callable[[], bool]:
 
     def should_stop() -> bool:
         nonlocal asked_at
-        if shop.told_to_stop():
+        if context.is_stopping():
             return True
-        now = shop.clock.monotonic_s()
+        now = context.clock.monotonic_s()
         if now - asked_at < _ASK_EVERY_S:
             return False
         asked_at = now
-        return shop.store.jobs.find_status(job.id) is not JobStatus.RUNNING
+        return context.store.jobs.find_status(job.id) is not JobStatus.RUNNING
 
     return should_stop
 
 
 def _finish(
-    job: JobRow, rows: _Rows, result: TrainingResult, extra: Mapping[str, float], shop: Workshop
+    job: JobRow,
+    rows: _Rows,
+    result: TrainingResult,
+    extra: Mapping[str, float],
+    context: WorkerContext,
 ) -> None:
     """Put model and results in their places, then let the job succeed in one transaction."""
-    store, place = shop.store, shop.folder.job(job.id)
+    store, place = context.store, context.folder.job(job.id)
     name = _name_model(job, store)
-    manifest = Manifest(
+    manifest = ModelManifest(
         name=name,
         base=job.base,
         parent=job.model,
@@ -265,11 +269,11 @@ def _finish(
         trained_tokens=result.trained_tokens,
     )
     crashpoints.reach("engine.worker.before_publish")
-    checkpoints = gather_epochs(place, manifest)
+    checkpoints = collect_epoch_checkpoints(place, manifest)
     write_manifest(place.model, manifest)
-    publish(place.model, shop.folder.model(job.id))
+    publish_folder(place.model, context.folder.model(job.id))
     crashpoints.reach("engine.worker.after_publish")
-    results = _write_results(job, place.steps, extra, shop)
+    results = _write_results(job, place.steps, extra, context)
     crashpoints.reach("engine.worker.after_results")
     model = ModelRow(name, job.id, job.base, job.model, manifest.created_at)
     events = [
@@ -278,8 +282,8 @@ def _finish(
     ]
     tokens = result.trained_tokens
     if not store.succeed(job.id, [*checkpoints, model], results, tokens, *events):
-        fresh_dir(shop.folder.model(job.id)).rmdir()
-        shop.folder.file(results.id).unlink(missing_ok=True)
+        make_empty_dir(context.folder.model(job.id)).rmdir()
+        context.folder.file(results.id).unlink(missing_ok=True)
         raise TrainingStopped
     crashpoints.reach("engine.worker.after_success")
 
@@ -292,7 +296,9 @@ def _name_model(job: JobRow, store: Store) -> str:
     return model_name(job.base, job.owner, job.suffix, job.id)
 
 
-def _write_results(job: JobRow, steps: Path, extra: Mapping[str, float], shop: Workshop) -> FileRow:
+def _write_results(
+    job: JobRow, steps: Path, extra: Mapping[str, float], context: WorkerContext
+) -> FileRow:
     rows = read_steps(steps)
     name, columns = "step_metrics.csv", result_columns(by_preference=job.method is Method.DPO)
     if legacy.is_legacy(job.id):
@@ -300,8 +306,8 @@ def _write_results(job: JobRow, steps: Path, extra: Mapping[str, float], shop: W
         name, extra = legacy.RESULTS_NAME, legacy.result_figures(extra)
     content = render_results(rows, extra, columns).encode()
     file_id = result_file_id(job.id)
-    write_atomic(shop.folder.file(file_id), content)
-    return FileRow(file_id, name, "fine-tune-results", len(content), shop.store.now())
+    write_atomic(context.folder.file(file_id), content)
+    return FileRow(file_id, name, "fine-tune-results", len(content), context.store.now())
 
 
 _RESERVE_BYTES = 128 << 10
@@ -351,33 +357,33 @@ def _work(
             return 0  # cancelled while this process started
         crashpoints.reach("engine.worker.after_lock")
         store.jobs.set_worker(job_id, os.getpid())
-        shop = Workshop(store, folder, get_trainer, clock, stop.is_set, checkpoint_every_s)
-        return _run_job(job, shop)
+        context = WorkerContext(store, folder, get_trainer, clock, stop.is_set, checkpoint_every_s)
+        return _run_job(job, context)
     finally:
         store.close()
 
 
-def _run_job(job: JobRow, shop: Workshop) -> int:
+def _run_job(job: JobRow, context: WorkerContext) -> int:
     try:
-        shop.folder.job(job.id).reserve.write_bytes(os.urandom(_RESERVE_BYTES))
-        train_job(job, shop)
+        context.folder.job(job.id).reserve.write_bytes(os.urandom(_RESERVE_BYTES))
+        train_job(job, context)
     except TrainingStopped:
         crashpoints.reach("engine.worker.before_give_back")
-        return EXIT_STOPPED if shop.store.release(job.id) else 0
+        return EXIT_STOPPED if context.store.release(job.id) else 0
     except FtopsError as error:
-        _fail(job, error.message, shop)
+        _fail(job, error.message, context)
     except OSError as error:
-        where = Path(error.filename) if isinstance(error.filename, str) else shop.folder.root
-        _fail(job, storage_error(error, where).message, shop)
+        where = Path(error.filename) if isinstance(error.filename, str) else context.folder.root
+        _fail(job, storage_error(error, where).message, context)
     return 0
 
 
-def _fail(job: JobRow, message: str, shop: Workshop) -> None:
+def _fail(job: JobRow, message: str, context: WorkerContext) -> None:
     """Let the job fail; there is room for that also on a full disk."""
-    shop.folder.job(job.id).reserve.unlink(missing_ok=True)
+    context.folder.job(job.id).reserve.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         traceback.print_exc()
-    shop.store.fail(job.id, "server_error", hide_paths(message, shop.folder.root))
+    context.store.fail(job.id, "server_error", hide_paths(message, context.folder.root))
 
 
 if __name__ == "__main__":

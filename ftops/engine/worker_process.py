@@ -21,7 +21,7 @@ _TAIL_BYTES = 2000
 
 
 @dataclass(slots=True)
-class Worker:
+class WorkerProcess:
     """One process that has a job; `child` is None when another engine started it.
 
     `unwanted_since_s` is when it was first seen to train a job that had ended.
@@ -30,9 +30,9 @@ class Worker:
     job_id: str
     folder: JobFolder
     child: subprocess.Popen[bytes] | None = None
-    unwanted_since_s: float | None = None
+    stale_since_s: float | None = None
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         if self.child is not None:
             return self.child.poll() is None
         return is_locked(self.folder.lock)
@@ -50,7 +50,9 @@ class Worker:
             os.kill(pid, number)
 
 
-def start_worker(command: Sequence[str], job_id: str, engine: Path, folder: JobFolder) -> Worker:
+def start_worker(
+    command: Sequence[str], job_id: str, engine: Path, folder: JobFolder
+) -> WorkerProcess:
     """Start a process in a session of its own: what stops the engine does not stop the job."""
     try:
         with folder.log.open("ab") as log:
@@ -63,7 +65,7 @@ def start_worker(command: Sequence[str], job_id: str, engine: Path, folder: JobF
             )
     except OSError as error:
         raise EngineError(f"cannot start a worker for {job_id}: {error}") from error
-    return Worker(job_id, folder, child)
+    return WorkerProcess(job_id, folder, child)
 
 
 def read_tail(path: Path) -> str:
@@ -77,7 +79,7 @@ def read_tail(path: Path) -> str:
         return ""
 
 
-MAX_DEATHS = 3
+MAX_CRASHES = 3
 _FROM_OUTSIDE = (None, -9, -15)  # exit codes of SIGKILL and SIGTERM; None: nobody saw its end
 
 
@@ -88,37 +90,37 @@ class _Kills:
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class CrashDecision:
     """One worker's end: `counts` as its own fault; `verdict` is why the job fails, if it does."""
 
     counts: bool
     verdict: str | None
 
 
-class Deaths:
+class CrashPolicy:
     """Remembers how far each job had come when its worker was killed."""
 
     def __init__(self) -> None:
         self._kills: dict[str, _Kills] = {}
 
-    def judge(self, job: JobRow, folder: JobFolder, exit_code: int | None) -> Death:
+    def decide(self, job: JobRow, folder: JobFolder, exit_code: int | None) -> CrashDecision:
         """What to do about a worker that is gone, and was not asked to go."""
         if exit_code not in _FROM_OUTSIDE:
-            broken = job.crashes + 1 >= MAX_DEATHS
-            why = f"Training broke off {MAX_DEATHS} times."
-            return Death(True, _with_last_words(why, folder) if broken else None)
+            broken = job.crashes + 1 >= MAX_CRASHES
+            why = f"Training broke off {MAX_CRASHES} times."
+            return CrashDecision(True, _with_last_words(why, folder) if broken else None)
         kills = self._kills.setdefault(job.id, _Kills())
         steps = read_steps(folder.steps)
         step = int(steps[-1][0]) if steps else 0
         kills.in_a_row = 1 if step > kills.step else kills.in_a_row + 1
         kills.step = step
-        if kills.in_a_row < MAX_DEATHS:
-            return Death(False, None)
+        if kills.in_a_row < MAX_CRASHES:
+            return CrashDecision(False, None)
         why = (
-            f"The process that trains was killed {MAX_DEATHS} times at step {step}. The system does"
-            " that when memory runs out: take a smaller batch_size or base model."
+            f"The training process was killed {MAX_CRASHES} times at step {step}. The system does"
+            " that when memory runs out: use a smaller batch_size or base model."
         )
-        return Death(False, _with_last_words(why, folder))
+        return CrashDecision(False, _with_last_words(why, folder))
 
     def forget(self, job_id: str) -> None:
         """The job has ended."""

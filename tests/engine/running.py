@@ -14,8 +14,8 @@ from openai.types.fine_tuning import FineTuningJob
 from starlette.testclient import TestClient
 
 from ftops.clock import Clock, SystemClock
-from ftops.engine.api.engine import EngineParts
-from ftops.engine.generation import Generation
+from ftops.engine.api.engine import EngineServices
+from ftops.engine.generation import ModelPool
 from ftops.engine.keys import create_key
 from ftops.engine.server import build_engine, create_app, prepare_folder
 from ftops.engine.settings import EngineSettings
@@ -31,7 +31,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 class Running:
     """An engine, plain HTTP to it, and the SDK in front of it."""
 
-    engine: EngineParts
+    engine: EngineServices
     http: TestClient
     sdk: openai.OpenAI
 
@@ -72,8 +72,8 @@ def run_engine(
     store = Store(settings.paths.database, clock)
     engine = build_engine(settings, store, clock)
     if settings.worker_command[: len(TABLE_WORKER)] == TABLE_WORKER:
-        generation = Generation(settings.paths, table_worker.get_trainer, settings.models_in_memory)
-        engine = replace(engine, generation=generation, list_bases=table_worker.list_bases)
+        model_pool = ModelPool(settings.paths, table_worker.get_trainer, settings.max_loaded_models)
+        engine = replace(engine, model_pool=model_pool, list_bases=table_worker.list_bases)
     http = TestClient(
         create_app(engine),
         base_url=BASE_URL,
@@ -88,7 +88,7 @@ def run_engine(
     try:
         yield Running(engine, http, sdk)
     finally:
-        engine.inspector.stop()
+        engine.file_validator.stop()
         engine.scheduler.stop()
         sdk.close()
         store.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ftops.engine.document import training_document
+from ftops.engine.document import render_row
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import ModelShape
@@ -49,7 +49,7 @@ def test_a_target_of_weight_0_has_no_gradient_at_all(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in make_chats()))
     rows = [row for row in read_rows(path) if isinstance(row, ChatRow)]
-    documents = [training_document(row) for row in rows]
+    documents = [render_row(row) for row in rows]
     tokenizer = train_tokenizer(documents)
     shape = ModelShape(n_layers=2, width=64, vocab_size=tokenizer.vocab_size)
     parameters = init_parameters(shape, seed=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from ftops.engine.model_store import EpochModels
+from ftops.engine.model_store import EpochCheckpoints
 from ftops.engine.settings import EngineSettings, JobFolder
 from ftops.engine.trainer import StepMetrics
 from tests.engine.running import Running, animals, run_engine, table_settings, wait_for
@@ -277,7 +277,7 @@ def test_earlier_epochs_are_written_as_long_as_that_takes_little_of_the_time(
     tmp_path: Path,
 ) -> None:
     place, clock = JobFolder(tmp_path), FakeClock()
-    epochs = EpochModels(place, 40, clock)
+    epochs = EpochCheckpoints(place, 40, clock)
     written = []
 
     def write_slowly(folder: Path) -> None:

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from ftops.engine.classification_metrics import Classes, classification_metrics
+from ftops.engine.classification_metrics import ClassSettings, compute_classification
 
 
 def test_several_classes_give_accuracy_and_a_weighted_f1() -> None:
     expected = ["a", "a", "b", "c"]
     given = ["a", "b", "b", "b"]
-    figures = classification_metrics(expected, given, Classes(3, None))
+    figures = compute_classification(expected, given, ClassSettings(3, None))
     # F1: a 2/3 (weight 2), b 2*1/(2*1+2) = 1/2 (weight 1), c 0 (weight 1)
     assert figures == {
         "classification/accuracy": 0.5,
@@ -21,7 +21,7 @@ def test_several_classes_give_accuracy_and_a_weighted_f1() -> None:
 def test_two_classes_give_precision_recall_and_f_scores_of_the_positive_one() -> None:
     expected = ["yes", "yes", "yes", "no", "no"]
     given = ["yes", "no", "yes", "yes", "no"]
-    figures = classification_metrics(expected, given, Classes(2, " yes", (0.5, 2.0)))
+    figures = compute_classification(expected, given, ClassSettings(2, " yes", (0.5, 2.0)))
     third = pytest.approx(2 / 3)
     assert figures == {
         "classification/accuracy": 0.6,
@@ -34,15 +34,15 @@ def test_two_classes_give_precision_recall_and_f_scores_of_the_positive_one() ->
 
 
 def test_a_model_that_never_says_the_positive_class_scores_nothing() -> None:
-    figures = classification_metrics(["yes", "no"], ["no", "no"], Classes(2, "yes"))
+    figures = compute_classification(["yes", "no"], ["no", "no"], ClassSettings(2, "yes"))
     assert figures["classification/precision"] == 0.0
     assert figures["classification/recall"] == 0.0
     assert figures["classification/accuracy"] == 0.5
 
 
 def test_beta_weighs_recall_against_precision() -> None:
-    figures = classification_metrics(
-        ["yes", "yes", "no"], ["yes", "no", "no"], Classes(2, "yes", (0.5, 2.0))
+    figures = compute_classification(
+        ["yes", "yes", "no"], ["yes", "no", "no"], ClassSettings(2, "yes", (0.5, 2.0))
     )
     # precision 1, recall 1/2
     assert figures["classification/f0.5"] == pytest.approx(1.25 * 0.5 / (0.25 + 0.5))
@@ -51,8 +51,8 @@ def test_beta_weighs_recall_against_precision() -> None:
 
 def test_the_areas_count_how_well_the_scores_part_the_classes() -> None:
     expected = ["yes", "no", "yes", "no"]
-    figures = classification_metrics(
-        expected, expected, Classes(2, "yes"), scores=[-0.1, -0.3, -0.5, -0.9]
+    figures = compute_classification(
+        expected, expected, ClassSettings(2, "yes"), scores=[-0.1, -0.3, -0.5, -0.9]
     )
     # of four pairs, only (third, second) is in the wrong order
     assert figures["classification/auroc"] == pytest.approx(3 / 4)
@@ -62,12 +62,12 @@ def test_the_areas_count_how_well_the_scores_part_the_classes() -> None:
 
 def test_scores_that_are_all_the_same_say_nothing() -> None:
     expected = ["yes", "no", "no", "no"]
-    figures = classification_metrics(expected, expected, Classes(2, "yes"), scores=[-1.0] * 4)
+    figures = compute_classification(expected, expected, ClassSettings(2, "yes"), scores=[-1.0] * 4)
     assert figures["classification/auroc"] == 0.5
     assert figures["classification/auprc"] == 0.25
 
 
 def test_one_class_alone_has_no_area_under_the_roc() -> None:
-    figures = classification_metrics(["yes"], ["yes"], Classes(2, "yes"), scores=[-1.0])
+    figures = compute_classification(["yes"], ["yes"], ClassSettings(2, "yes"), scores=[-1.0])
     assert math.isnan(figures["classification/auroc"])
     assert figures["classification/auprc"] == 1.0

@@ -1,6 +1,6 @@
 """Rows and prompts as documents for the trainers."""
 
-from ftops.engine.document import chat_prompt, completion_prompt, prompt_of, training_document
+from ftops.engine.document import render_chat_prompt, render_prompt, render_prompt_of, render_row
 from ftops.engine.trainer import TextSpan
 from ftops.engine.training_file import ChatRow, CompletionRow, Turn
 
@@ -14,7 +14,7 @@ CHAT = ChatRow(
 
 
 def test_a_completion_row_counts_its_completion_and_its_end() -> None:
-    document = training_document(CompletionRow("a ->", " 1"), prompt_loss_weight=0.1)
+    document = render_row(CompletionRow("a ->", " 1"), prompt_loss_weight=0.1)
     assert document == (
         TextSpan(text="a ->", weight=0.1),
         TextSpan(text=" 1"),
@@ -23,7 +23,7 @@ def test_a_completion_row_counts_its_completion_and_its_end() -> None:
 
 
 def test_a_chat_row_counts_what_the_assistant_says_and_its_end() -> None:
-    document = training_document(CHAT)
+    document = render_row(CHAT)
     assert [(part.special or part.text, part.weight) for part in document] == [
         ("system", 0.0),
         ("be short", 0.0),
@@ -39,18 +39,18 @@ def test_a_chat_row_counts_what_the_assistant_says_and_its_end() -> None:
 
 def test_an_assistant_turn_of_weight_0_is_only_read() -> None:
     row = ChatRow((Turn("assistant", "no"), Turn("assistant", "yes", trained=True)))
-    counted = [part.text for part in training_document(row) if part.weight]
+    counted = [part.text for part in render_row(row) if part.weight]
     assert counted == ["yes", ""]
 
 
 def test_what_is_asked_is_how_the_training_document_begins() -> None:
     for row in (CompletionRow("a ->", " 1"), CompletionRow("", "x"), CHAT):
-        prompt = [(part.text, part.special) for part in prompt_of(row)]
-        document = [(part.text, part.special) for part in training_document(row)]
+        prompt = [(part.text, part.special) for part in render_prompt_of(row)]
+        document = [(part.text, part.special) for part in render_row(row)]
         assert document[: len(prompt)] == prompt
         assert len(document) == len(prompt) + 2
 
 
 def test_prompts_end_where_the_answer_begins() -> None:
-    assert chat_prompt(CHAT.turns[:2])[-1] == TextSpan(special="assistant", weight=0.0)
-    assert completion_prompt("") == ()
+    assert render_chat_prompt(CHAT.turns[:2])[-1] == TextSpan(special="assistant", weight=0.0)
+    assert render_prompt("") == ()

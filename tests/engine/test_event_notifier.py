@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.event_notifier import News
+from ftops.engine.event_notifier import EventNotifier
 from ftops.engine.store import NewEvent, Store
 from tests.engine.running import wait_for
 from tests.engine.test_store import job
@@ -31,12 +31,12 @@ def watchers() -> list[threading.Thread]:
 
 
 def test_only_the_listeners_of_the_job_are_woken(store: Store, tmp_path: Path) -> None:
-    news = News(tmp_path / "engine.db")
+    event_notifier = EventNotifier(tmp_path / "engine.db")
 
-    async def listen() -> None:
-        with news.listen("ftjob-1") as one:
+    async def subscribe() -> None:
+        with event_notifier.subscribe("ftjob-1") as one:
             assert await one.wait(LONG_S)  # the watcher has begun
-            with news.listen("ftjob-2") as other:
+            with event_notifier.subscribe("ftjob-2") as other:
                 store.add_events("ftjob-1", NewEvent("step:1", "Step 1"))
                 assert await one.wait(LONG_S)
                 store.jobs.set_estimate("ftjob-2", 5)  # a change, but nothing to tell
@@ -44,39 +44,42 @@ def test_only_the_listeners_of_the_job_are_woken(store: Store, tmp_path: Path) -
                 assert await one.wait(LONG_S)
                 assert not await other.wait(0.0)
 
-    asyncio.run(listen())
+    asyncio.run(subscribe())
     wait_for(lambda: not watchers())
 
 
 def test_one_thread_looks_for_a_hundred_and_ends_with_the_last(
     store: Store, tmp_path: Path
 ) -> None:
-    news = News(tmp_path / "engine.db")
+    event_notifier = EventNotifier(tmp_path / "engine.db")
 
-    async def listen(key: str) -> None:
+    async def subscribe(key: str) -> None:
         with ExitStack() as stack:
-            first = stack.enter_context(news.listen("ftjob-1"))
+            first = stack.enter_context(event_notifier.subscribe("ftjob-1"))
             assert await first.wait(LONG_S)  # the watcher has begun
-            others = [stack.enter_context(news.listen("ftjob-1")) for _ in range(99)]
+            others = [stack.enter_context(event_notifier.subscribe("ftjob-1")) for _ in range(99)]
             assert len(watchers()) == 1
             store.add_events("ftjob-1", NewEvent(key, "told"))
-            assert all([await listener.wait(LONG_S) for listener in (first, *others)])
+            assert all([await subscription.wait(LONG_S) for subscription in (first, *others)])
 
     for key in ("step:1", "step:2"):  # and another one begins when somebody listens again
-        asyncio.run(listen(key))
+        asyncio.run(subscribe(key))
         wait_for(lambda: not watchers())
 
 
 def test_the_end_of_the_engine_wakes_everybody(store: Store, tmp_path: Path) -> None:
-    news = News(tmp_path / "engine.db")
+    event_notifier = EventNotifier(tmp_path / "engine.db")
 
-    async def listen() -> None:
-        with news.listen("ftjob-1") as one, news.listen("ftjob-2") as other:
-            assert not news.over
-            news.end()
+    async def subscribe() -> None:
+        with (
+            event_notifier.subscribe("ftjob-1") as one,
+            event_notifier.subscribe("ftjob-2") as other,
+        ):
+            assert not event_notifier.is_closed
+            event_notifier.end()
             assert await one.wait(LONG_S)
             assert await other.wait(LONG_S)
-            assert news.over
+            assert event_notifier.is_closed
 
-    asyncio.run(listen())
+    asyncio.run(subscribe())
     wait_for(lambda: not watchers())

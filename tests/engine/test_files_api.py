@@ -246,7 +246,7 @@ def test_what_an_ended_engine_had_not_looked_at_the_next_one_looks_at(tmp_path: 
         file_id = running.upload([{"prompt": 1}])
         running.store.files.set_status(file_id, "uploaded", None)
     with run_engine(settings, schedules=False) as running:
-        running.engine.inspector.wake()
+        running.engine.file_validator.wake()
         wait_for(lambda: running.sdk.files.retrieve(file_id).status == "error")
         details = running.sdk.files.retrieve(file_id).status_details
-        assert details == "line 1: completion is missing"
+        assert details == "line 1: prompt is a number, not text"

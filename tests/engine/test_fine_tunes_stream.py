@@ -30,14 +30,14 @@ serve(settings, on_ready=print)
 
 
 @dataclass
-class Listener:
+class Subscription:
     """Reads one answer from a raw socket, chunk by chunk, in a thread of its own."""
 
     head: bytes = b""
     chunks: list[bytes] = field(default_factory=list)
     ended: bool = False  # by the chunk that says so
 
-    def listen(self, address: EngineAddress, path: str) -> None:
+    def subscribe(self, address: EngineAddress, path: str) -> None:
         url = httpx.URL(address.base_url)
         assert url.port is not None
         with socket.create_connection((url.host, url.port), timeout=60) as connection:
@@ -71,21 +71,25 @@ class Held:
     gate: Path
     job_id: str
 
-    def listen(self) -> tuple[Listener, threading.Thread]:
-        listener = Listener()
+    def subscribe(self) -> tuple[Subscription, threading.Thread]:
+        subscription = Subscription()
         path = f"/v1/fine-tunes/{self.job_id}/events?stream=true"
-        thread = threading.Thread(target=listener.listen, args=(self.address, path), daemon=True)
+        thread = threading.Thread(
+            target=subscription.subscribe, args=(self.address, path), daemon=True
+        )
         thread.start()
-        return listener, thread
+        return subscription, thread
 
 
 @contextmanager
-def held_engine(tmp_path: Path, keep_alive_s: float) -> Iterator[Held]:
+def held_engine(tmp_path: Path, keep_alive_interval_s: float) -> Iterator[Held]:
     gate = tmp_path / "gate"
     gate.touch()
     folder = tmp_path / "engine"
     worker = (*TABLE_WORKER, "--gate", str(gate), "--gate-step", "2")
-    with engine_process(folder, "-c", SERVE, str(folder), str(keep_alive_s), *worker) as process:
+    with engine_process(
+        folder, "-c", SERVE, str(folder), str(keep_alive_interval_s), *worker
+    ) as process:
         headers = {"authorization": f"Bearer {process.address.token}"}
         with httpx.Client(base_url=process.address.base_url, headers=headers) as http:
             file = http.post(
@@ -103,33 +107,33 @@ def held_engine(tmp_path: Path, keep_alive_s: float) -> Iterator[Held]:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[Held]:
-    with held_engine(tmp_path, keep_alive_s=60) as engine:
+    with held_engine(tmp_path, keep_alive_interval_s=60) as engine:
         yield engine
 
 
 def test_events_arrive_while_the_job_runs_each_in_a_chunk_of_its_own(held: Held) -> None:
-    listener, thread = held.listen()
-    wait_for(lambda: "Fine-tune started" in listener.messages)
-    assert b"transfer-encoding: chunked" in listener.head
-    assert b"content-type: text/event-stream" in listener.head
-    assert "Completed epoch 1/1" not in listener.messages
+    subscription, thread = held.subscribe()
+    wait_for(lambda: "Fine-tune started" in subscription.messages)
+    assert b"transfer-encoding: chunked" in subscription.head
+    assert b"content-type: text/event-stream" in subscription.head
+    assert "Completed epoch 1/1" not in subscription.messages
     held.gate.unlink()
     thread.join(30)
-    assert listener.ended  # the body ends with the job, nothing else is waited for
-    assert listener.chunks[-1] == b"data: [DONE]\n\n"
-    assert all(chunk.count(b"data: ") == 1 for chunk in listener.chunks)
-    assert all(chunk.endswith(b"\n\n") for chunk in listener.chunks)
-    assert listener.messages[-1] == "Fine-tune succeeded"
+    assert subscription.ended  # the body ends with the job, nothing else is waited for
+    assert subscription.chunks[-1] == b"data: [DONE]\n\n"
+    assert all(chunk.count(b"data: ") == 1 for chunk in subscription.chunks)
+    assert all(chunk.endswith(b"\n\n") for chunk in subscription.chunks)
+    assert subscription.messages[-1] == "Fine-tune succeeded"
 
 
 def test_a_second_listener_hears_everything_from_the_beginning(held: Held) -> None:
-    first, first_thread = held.listen()
+    first, first_thread = held.subscribe()
     wait_for(lambda: "Fine-tune started" in first.messages)
-    second, second_thread = held.listen()
+    second, second_thread = held.subscribe()
     held.gate.unlink()
     first_thread.join(30)
     second_thread.join(30)
-    late, late_thread = held.listen()
+    late, late_thread = held.subscribe()
     late_thread.join(30)
     assert first.messages[0] == f"Created fine-tune: {held.job_id}"
     assert first.messages == second.messages == late.messages
@@ -138,12 +142,12 @@ def test_a_second_listener_hears_everything_from_the_beginning(held: Held) -> No
 
 
 def test_a_stream_without_news_says_that_it_is_alive(tmp_path: Path) -> None:
-    with held_engine(tmp_path, keep_alive_s=0.2) as held:
-        listener, thread = held.listen()
-        wait_for(lambda: sum(chunk.startswith(b": ") for chunk in listener.chunks) >= 2)
+    with held_engine(tmp_path, keep_alive_interval_s=0.2) as held:
+        subscription, thread = held.subscribe()
+        wait_for(lambda: sum(chunk.startswith(b": ") for chunk in subscription.chunks) >= 2)
         held.gate.unlink()
         thread.join(30)
-        assert listener.messages[-1] == "Fine-tune succeeded"
+        assert subscription.messages[-1] == "Fine-tune succeeded"
 
 
 def test_a_listener_that_leaves_disturbs_nobody(held: Held) -> None:
@@ -155,21 +159,21 @@ def test_a_listener_that_leaves_disturbs_nobody(held: Held) -> None:
             f"Host: {url.host}\r\nAuthorization: Bearer {held.address.token}\r\n\r\n".encode()
         )
         assert connection.recv(10)
-    listener, thread = held.listen()
+    subscription, thread = held.subscribe()
     held.gate.unlink()
     thread.join(30)
-    assert listener.messages[-1] == "Fine-tune succeeded"
+    assert subscription.messages[-1] == "Fine-tune succeeded"
 
 
 def test_an_engine_that_ends_says_so_to_its_listeners_and_waits_for_none(tmp_path: Path) -> None:
-    with held_engine(tmp_path, keep_alive_s=60) as held:
-        listeners = [held.listen() for _ in range(3)]
+    with held_engine(tmp_path, keep_alive_interval_s=60) as held:
+        listeners = [held.subscribe() for _ in range(3)]
         wait_for(lambda: all("Fine-tune started" in one.messages for one, _ in listeners))
         held.child.terminate()
-        for listener, thread in listeners:
+        for subscription, thread in listeners:
             thread.join(30)
-            assert listener.ended
-            error = json.loads(listener.chunks[-1].removeprefix(b"data: "))["error"]
+            assert subscription.ended
+            error = json.loads(subscription.chunks[-1].removeprefix(b"data: "))["error"]
             assert (error["type"], error["code"]) == ("server_error", "shutting_down")
         held.gate.unlink()  # for the worker, which is waited for as ever
         assert held.child.wait(timeout=30) == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.generation import Answers, Generation, OpenModel
-from ftops.engine.model_store import Manifest, publish, write_manifest
+from ftops.engine.generation import ModelPool, PooledModel, ResponseStream
+from ftops.engine.model_store import ModelManifest, publish_folder, write_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
 from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
@@ -16,7 +16,7 @@ from ftops.records import RowFormat
 from tests.engine.running import wait_for
 from tests.engine.table_worker import TableModel, get_trainer
 
-MANIFEST = Manifest("ft:x", "ada", "ada", "ftjob-x", RowFormat.COMPLETION, 1, 1)
+MANIFEST = ModelManifest("ft:x", "ada", "ada", "ftjob-x", RowFormat.COMPLETION, 1, 1)
 
 
 class Counter:
@@ -50,16 +50,16 @@ def model_row(folder: EngineFolder, number: int) -> ModelRow:
     part = folder.job(row.job_id).model
     part.mkdir(parents=True)
     (part / "table.json").write_text(f'{{"cat": "{number}"}}')
-    manifest = Manifest(row.name, "ada", "ada", row.job_id, RowFormat.COMPLETION, 1, 1)
+    manifest = ModelManifest(row.name, "ada", "ada", row.job_id, RowFormat.COMPLETION, 1, 1)
     write_manifest(part, manifest)
-    publish(part, folder.model(row.job_id))
+    publish_folder(part, folder.model(row.job_id))
     return row
 
 
 def test_the_last_used_models_stay_in_memory(tmp_path: Path) -> None:
     folder = EngineFolder(tmp_path)
     rows = [model_row(folder, number) for number in range(3)]
-    generation = Generation(folder, get_trainer, capacity=2)
+    generation = ModelPool(folder, get_trainer, capacity=2)
     first, second = (generation.open(row) for row in rows[:2])
     assert generation.open(rows[0]) is first
     generation.open(rows[2])  # the second one is now the least used
@@ -74,7 +74,7 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
     row = model_row(folder, 1)
     (folder.model(row.job_id) / "manifest.json").write_text("{}")
     with pytest.raises(EngineError, match="not a readable model"):
-        Generation(folder, get_trainer, capacity=1).open(row)
+        ModelPool(folder, get_trainer, capacity=1).open(row)
 
 
 def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
@@ -88,16 +88,18 @@ def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_ends_the_drawing() -> None:
     counter = Counter()
-    answers = Answers(OpenModel(MANIFEST, counter), [()], SamplingParams())
+    answers = ResponseStream(PooledModel(MANIFEST, counter), [()], SamplingParams())
     assert next(iter(answers)).text == "1"
     answers.close()
     assert counter.ended.wait(20)
 
 
 def test_a_reader_that_does_not_read_keeps_nobody_waiting() -> None:
-    model = OpenModel(MANIFEST, TableModel({"": "yes"}))
-    unread = Answers(model, [()], SamplingParams())
-    wait_for(lambda: "".join(d.text for d in Answers(model, [()], SamplingParams())) == "yes")
+    model = PooledModel(MANIFEST, TableModel({"": "yes"}))
+    unread = ResponseStream(model, [()], SamplingParams())
+    wait_for(
+        lambda: "".join(d.text for d in ResponseStream(model, [()], SamplingParams())) == "yes"
+    )
     assert "".join(delta.text for delta in unread) == "yes"
 
 
@@ -133,14 +135,14 @@ class Chorus:
         return self
 
     def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
-        tickets = range(self._n_joined, self._n_joined + len(prompts))
-        self._n_joined = tickets.stop
-        self._left |= dict.fromkeys(tickets, params.max_tokens)
-        return tickets
+        request_ids = range(self._n_joined, self._n_joined + len(prompts))
+        self._n_joined = request_ids.stop
+        self._left |= dict.fromkeys(request_ids, params.max_tokens)
+        return request_ids
 
-    def remove(self, tickets: Collection[int]) -> None:
-        for ticket in tickets:
-            del self._left[ticket]
+    def remove(self, request_ids: Collection[int]) -> None:
+        for request_id in request_ids:
+            del self._left[request_id]
 
     def step(self) -> Sequence[GenerationChunk]:
         self.sizes.append(len(self._left))
@@ -149,38 +151,40 @@ class Chorus:
         if self.fails:
             raise EngineError("it fell over")
         deltas = []
-        for ticket, left in list(self._left.items()):
+        for request_id, left in list(self._left.items()):
             ends = left == 1
-            self._left[ticket] = left - 1
+            self._left[request_id] = left - 1
             if ends:
-                del self._left[ticket]
+                del self._left[request_id]
             deltas.append(
-                GenerationChunk(ticket, "1", n_tokens=1, finish_reason="length" if ends else None)
+                GenerationChunk(
+                    request_id, "1", n_tokens=1, finish_reason="length" if ends else None
+                )
             )
         return deltas
 
 
 def test_callers_who_come_later_join_those_who_are_answered() -> None:
     chorus = Chorus()
-    model = OpenModel(MANIFEST, chorus)
-    endless = Answers(model, [()], SamplingParams(max_tokens=1 << 60))
-    whole = Answers(model, [(), ()], SamplingParams(max_tokens=5), whole=True)
+    model = PooledModel(MANIFEST, chorus)
+    endless = ResponseStream(model, [()], SamplingParams(max_tokens=1 << 60))
+    whole = ResponseStream(model, [(), ()], SamplingParams(max_tokens=5), whole=True)
     assert [delta.index for delta in whole] == [0, 1] * 5
     assert chorus.together.is_set()
     assert max(chorus.sizes) == 3
     endless.close()
     assert list(endless)  # ends, although the model would have gone on
-    wait_for(lambda: model.desk.load == 0)
+    wait_for(lambda: model.batcher.load == 0)
 
 
 def test_a_model_that_breaks_tells_all_its_callers_and_answers_the_next_one() -> None:
     chorus = Chorus()
-    model = OpenModel(MANIFEST, chorus)
-    callers = [Answers(model, [()], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
+    model = PooledModel(MANIFEST, chorus)
+    callers = [ResponseStream(model, [()], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
     assert chorus.together.wait(20)
     chorus.fails = True
     for caller in callers:
         with pytest.raises(EngineError, match="fell over"):
             list(caller)
     chorus.fails = False
-    assert len(list(Answers(model, [()], SamplingParams(max_tokens=2)))) == 2
+    assert len(list(ResponseStream(model, [()], SamplingParams(max_tokens=2)))) == 2

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from ftops.clock import SystemClock
 from ftops.engine.address import is_loopback, load_token
-from ftops.engine.keys import Caller, KeyRing, create_key, delete_key
+from ftops.engine.keys import KeyAuthenticator, KeyHolder, create_key, delete_key
 from ftops.engine.server import create_app, serve
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import Store
@@ -60,18 +60,18 @@ def test_a_change_from_outside_counts_at_once(idle: Running) -> None:
 
 
 def test_a_key_is_found_while_another_thread_has_a_transaction_open(idle: Running) -> None:
-    ring, key = KeyRing("token", idle.store), create_key("alice", idle.store)
+    ring, key = KeyAuthenticator("token", idle.store), create_key("alice", idle.store)
     with ThreadPoolExecutor(1) as pool, idle.store.transaction():
-        found = pool.submit(ring.find_caller, key, from_here=False).result(timeout=20)
-    assert found == Caller("alice", "alice")
+        found = pool.submit(ring.find_holder, key, from_here=False).result(timeout=20)
+    assert found == KeyHolder("alice", "alice")
 
 
 def test_the_token_counts_from_this_machine_alone(idle: Running) -> None:
-    ring = KeyRing("token", idle.store)
-    assert ring.find_caller("token", from_here=True) == Caller("local")
-    assert ring.find_caller("token", from_here=False) is None
-    assert ring.find_caller("", from_here=True) is None
-    assert ring.find_caller("\xff", from_here=True) is None
+    ring = KeyAuthenticator("token", idle.store)
+    assert ring.find_holder("token", from_here=True) == KeyHolder("local")
+    assert ring.find_holder("token", from_here=False) is None
+    assert ring.find_holder("", from_here=True) is None
+    assert ring.find_holder("\xff", from_here=True) is None
 
 
 def test_the_last_use_is_told_to_the_minute(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from ftops.engine import legacy
-from ftops.engine.hyperparameters import JobSettings
+from ftops.engine.hyperparameters import JobHyperparameters
 from ftops.engine.store import EventRow, JobRow, JobStatus
 
-AUTO = JobSettings(4, "auto", "auto", 0.01, None)
+AUTO = JobHyperparameters(4, "auto", "auto", 0.01, None)
 JOB = JobRow(
     id="ft-abc",
     status=JobStatus.QUEUED,
@@ -18,7 +18,7 @@ JOB = JobRow(
     validation_file=None,
     suffix=None,
     seed=1,
-    metadata=legacy.metadata_for("org-acme"),
+    metadata=legacy.make_metadata("org-acme"),
     hyperparameters={},
     created_at=0,
 )
@@ -74,13 +74,13 @@ def test_an_organization_is_only_letters_digits_and_hyphens(header: str | None, 
 
 
 def test_checks_and_single_steps_are_not_told() -> None:
-    assert legacy.event_lines("ft-abc", event("checking")) == ()
-    assert legacy.event_lines("ft-abc", event("step:3", "Step 3/9")) == ()
+    assert legacy.list_messages("ft-abc", event("checking")) == ()
+    assert legacy.list_messages("ft-abc", event("step:3", "Step 3/9")) == ()
 
 
 def test_an_event_has_the_words_of_that_service() -> None:
     def lines(key: str, message: str = "") -> tuple[str, ...]:
-        return legacy.event_lines("ft-abc", event(key, message))
+        return legacy.list_messages("ft-abc", event(key, message))
 
     assert lines("epoch:2", "Epoch 2/4 completed.") == ("Completed epoch 2/4",)
     assert lines("queue:1") == ("Fine-tune is in the queue. Queue number: 1",)

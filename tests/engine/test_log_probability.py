@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ftops.engine.document import answer_document, completion_prompt, training_document
+from ftops.engine.document import render_answer, render_prompt, render_row
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import SamplingParams, TextSpan, TrainingRequest
@@ -18,7 +18,7 @@ ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in r
 def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     folder = tmp_path_factory.mktemp("tiny")
     trainer = TinyTrainer()
-    documents = [training_document(row) for row in ROWS]
+    documents = [render_row(row) for row in ROWS]
     request = TrainingRequest("ada", documents, [], n_epochs=10, batch_size=4, seed=1)
     (folder / "model").mkdir()
     trainer.train(
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 
 def test_it_is_the_sum_over_the_tokens_that_were_drawn(model: TinyModel) -> None:
-    prompt = completion_prompt("number 3 is")
+    prompt = render_prompt("number 3 is")
     params = SamplingParams(max_tokens=8, temperature=0.0, logprobs=1)
     drawn = list(model.generate([prompt], params))
     text = "".join(delta.text for delta in drawn)
@@ -46,17 +46,17 @@ def test_it_is_the_sum_over_the_tokens_that_were_drawn(model: TinyModel) -> None
 
 
 def test_all_answers_together_are_not_more_than_certain(model: TinyModel) -> None:
-    prompt = completion_prompt("number 3 is")
-    shares = [math.exp(model.log_probability(answer_document(prompt, row))) for row in ROWS[:2]]
+    prompt = render_prompt("number 3 is")
+    shares = [math.exp(model.log_probability(render_answer(prompt, row))) for row in ROWS[:2]]
     assert 0 < sum(shares) <= 1 + 1e-6
 
 
 def test_only_the_answer_counts(model: TinyModel) -> None:
-    prompt = completion_prompt("number 3 is")
+    prompt = render_prompt("number 3 is")
     assert model.log_probability(prompt) == 0
-    assert model.log_probability(answer_document(prompt, ROWS[0])) < 0
+    assert model.log_probability(render_answer(prompt, ROWS[0])) < 0
 
 
 def test_a_prompt_that_is_too_long_loses_its_beginning(model: TinyModel) -> None:
-    prompt = completion_prompt("number 3 is " * 1000)
-    assert model.log_probability(answer_document(prompt, ROWS[0])) < 0
+    prompt = render_prompt("number 3 is " * 1000)
+    assert model.log_probability(render_answer(prompt, ROWS[0])) < 0

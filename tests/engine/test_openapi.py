@@ -44,7 +44,7 @@ _CHECKS = CHECKS.get_by_names(
 
 
 @dataclass(frozen=True)
-class Shop:
+class ApiContext:
     """An engine that has a little of everything."""
 
     running: Running
@@ -84,13 +84,13 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiContext]:
     """Four models are trained; then a job stays at its first step, and all others in the queue."""
     folder: Path = tmp_path_factory.mktemp("openapi")
     gate = folder / "gate"
     plain = table_settings(folder / "engine", "--gate", str(gate), "--gate-step", "1")
     with run_engine(
-        replace(plain, max_unfinished_jobs=100_000, max_pending_uploads=100_000)
+        replace(plain, max_jobs_per_owner=100_000, max_pending_uploads=100_000)
     ) as running:
         files = [running.upload(rows) for rows in (animals(), greetings())]
         jobs = running.sdk.fine_tuning.jobs
@@ -102,7 +102,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         gate.touch()
         held = jobs.create(model="ada", training_file=files[0]).id
         running.wait_for_status(held, "running")
-        yield Shop(running, files[0], models[0], models[1], models[2], fine_tune)
+        yield ApiContext(running, files[0], models[0], models[1], models[2], fine_tune)
         gate.unlink()
 
 
@@ -114,79 +114,89 @@ class Good:
     body: Mapping[str, Any] | None = None
 
 
-def upload_with_part(shop: Shop) -> Good:
-    upload = shop.create_upload()
-    return Good({"upload_id": upload}, {"part_ids": [shop.add_part(upload)]})
+def upload_with_part(context: ApiContext) -> Good:
+    upload = context.create_upload()
+    return Good({"upload_id": upload}, {"part_ids": [context.add_part(upload)]})
 
 
-def first_job(shop: Shop) -> Good:
-    return Good({"job_id": shop.running.sdk.fine_tuning.jobs.list().data[-1].id})
+def first_job(context: ApiContext) -> Good:
+    return Good({"job_id": context.running.sdk.fine_tuning.jobs.list().data[-1].id})
 
 
-def unfinished_fine_tune(shop: Shop) -> Good:
-    return Good({"job_id": shop.create_job("/v1/fine-tunes")})
+def unfinished_fine_tune(context: ApiContext) -> Good:
+    return Good({"job_id": context.create_job("/v1/fine-tunes")})
 
 
-def new_job(shop: Shop) -> Good:
-    return Good(body={"model": "ada", "training_file": shop.file})
+def new_job(context: ApiContext) -> Good:
+    return Good(body={"model": "ada", "training_file": context.file})
 
 
-def nothing_special(shop: Shop) -> Good:
+def nothing_special(context: ApiContext) -> Good:
     return Good()
 
 
 UPLOAD = {"bytes": 1, "filename": "a", "mime_type": "text/jsonl", "purpose": "fine-tune"}
 HELLO = [{"role": "user", "content": "hello"}]
-GOOD: Mapping[str, Callable[[Shop], Good]] = {
+GOOD: Mapping[str, Callable[[ApiContext], Good]] = {
     "GET /healthz": nothing_special,
     "GET /v1/files": nothing_special,
-    "POST /v1/files": lambda shop: Good(
+    "POST /v1/files": lambda context: Good(
         body={"purpose": "fine-tune", "file": write_rows(animals())}
     ),
-    "GET /v1/files/{file_id}": lambda shop: Good({"file_id": shop.file}),
-    "GET /v1/files/{file_id}/content": lambda shop: Good({"file_id": shop.file}),
-    "DELETE /v1/files/{file_id}": lambda shop: Good({"file_id": shop.running.upload(animals())}),
-    "POST /v1/uploads": lambda shop: Good(body=UPLOAD),
-    "POST /v1/uploads/{upload_id}/parts": lambda shop: Good(
-        {"upload_id": shop.create_upload()}, {"data": b"x"}
+    "GET /v1/files/{file_id}": lambda context: Good({"file_id": context.file}),
+    "GET /v1/files/{file_id}/content": lambda context: Good({"file_id": context.file}),
+    "DELETE /v1/files/{file_id}": lambda context: Good(
+        {"file_id": context.running.upload(animals())}
+    ),
+    "POST /v1/uploads": lambda context: Good(body=UPLOAD),
+    "POST /v1/uploads/{upload_id}/parts": lambda context: Good(
+        {"upload_id": context.create_upload()}, {"data": b"x"}
     ),
     "POST /v1/uploads/{upload_id}/complete": upload_with_part,
-    "POST /v1/uploads/{upload_id}/cancel": lambda shop: Good({"upload_id": shop.create_upload()}),
+    "POST /v1/uploads/{upload_id}/cancel": lambda context: Good(
+        {"upload_id": context.create_upload()}
+    ),
     "GET /v1/fine_tuning/jobs": nothing_special,
     "POST /v1/fine_tuning/jobs": new_job,
     "GET /v1/fine_tuning/jobs/{job_id}": first_job,
     "GET /v1/fine_tuning/jobs/{job_id}/events": first_job,
     "GET /v1/fine_tuning/jobs/{job_id}/checkpoints": first_job,
-    "POST /v1/fine_tuning/jobs/{job_id}/cancel": lambda shop: Good({"job_id": shop.create_job()}),
-    "POST /v1/fine_tuning/jobs/{job_id}/pause": lambda shop: Good({"job_id": shop.queue_job()}),
-    "POST /v1/fine_tuning/jobs/{job_id}/resume": lambda shop: Good({"job_id": shop.pause_job()}),
+    "POST /v1/fine_tuning/jobs/{job_id}/cancel": lambda context: Good(
+        {"job_id": context.create_job()}
+    ),
+    "POST /v1/fine_tuning/jobs/{job_id}/pause": lambda context: Good(
+        {"job_id": context.queue_job()}
+    ),
+    "POST /v1/fine_tuning/jobs/{job_id}/resume": lambda context: Good(
+        {"job_id": context.pause_job()}
+    ),
     "GET /v1/models": nothing_special,
-    "GET /v1/models/{model}": lambda shop: Good({"model": shop.model}),
-    "DELETE /v1/models/{model}": lambda shop: Good({"model": shop.spare_model}),
-    "POST /v1/completions": lambda shop: Good(body={"model": shop.model, "prompt": "cat ->"}),
-    "POST /v1/chat/completions": lambda shop: Good(
-        body={"model": shop.chat_model, "messages": HELLO}
+    "GET /v1/models/{model}": lambda context: Good({"model": context.model}),
+    "DELETE /v1/models/{model}": lambda context: Good({"model": context.spare_model}),
+    "POST /v1/completions": lambda context: Good(body={"model": context.model, "prompt": "cat ->"}),
+    "POST /v1/chat/completions": lambda context: Good(
+        body={"model": context.chat_model, "messages": HELLO}
     ),
     "GET /v1/engines": nothing_special,
-    "GET /v1/engines/{engine_id}": lambda shop: Good({"engine_id": shop.model}),
-    "POST /v1/engines/{engine_id}/completions": lambda shop: Good(
-        {"engine_id": shop.model}, {"prompt": "cat ->"}
+    "GET /v1/engines/{engine_id}": lambda context: Good({"engine_id": context.model}),
+    "POST /v1/engines/{engine_id}/completions": lambda context: Good(
+        {"engine_id": context.model}, {"prompt": "cat ->"}
     ),
     "GET /v1/fine-tunes": nothing_special,
     "POST /v1/fine-tunes": new_job,
-    "GET /v1/fine-tunes/{job_id}": lambda shop: Good({"job_id": shop.fine_tune}),
-    "GET /v1/fine-tunes/{job_id}/events": lambda shop: Good({"job_id": shop.fine_tune}),
+    "GET /v1/fine-tunes/{job_id}": lambda context: Good({"job_id": context.fine_tune}),
+    "GET /v1/fine-tunes/{job_id}/events": lambda context: Good({"job_id": context.fine_tune}),
     "POST /v1/fine-tunes/{job_id}/cancel": unfinished_fine_tune,
-    "DELETE /v1/fine-tunes/{job_id}": lambda shop: Good({"job_id": shop.fine_tune}),
+    "DELETE /v1/fine-tunes/{job_id}": lambda context: Good({"job_id": context.fine_tune}),
 }
 _ONCE = ("DELETE /v1/models/{model}", "DELETE /v1/fine-tunes/{job_id}")  # models take time to make
 
 
-def call(case: Any, shop: Shop, label: str) -> int:
+def call(case: Any, context: ApiContext, label: str) -> int:
     """The status of an answer that is one of those declared."""
-    answer = case.call(headers=shop.headers)
-    case.validate_response(answer, checks=_CHECKS, headers=shop.headers)
-    shop.statuses[label].add(answer.status_code)
+    answer = case.call(headers=context.headers)
+    case.validate_response(answer, checks=_CHECKS, headers=context.headers)
+    context.statuses[label].add(answer.status_code)
     return int(answer.status_code)
 
 
@@ -203,40 +213,40 @@ def bounded(examples: int) -> settings:
 
 @bounded(8)
 @given(data=st.data())
-def try_made_up(operation: Any, shop: Shop, data: st.DataObject) -> None:
+def try_made_up(operation: Any, context: ApiContext, data: st.DataObject) -> None:
     mode = data.draw(st.sampled_from(GenerationMode))
-    call(data.draw(operation.as_strategy(generation_mode=mode)), shop, operation.label)
+    call(data.draw(operation.as_strategy(generation_mode=mode)), context, operation.label)
 
 
 @bounded(4)
 @given(data=st.data())
-def try_changed(operation: Any, shop: Shop, data: st.DataObject) -> None:
+def try_changed(operation: Any, context: ApiContext, data: st.DataObject) -> None:
     """A good request with some made-up fields beside its own."""
     case = data.draw(operation.as_strategy())
-    good = GOOD[operation.label](shop)
+    good = GOOD[operation.label](context)
     for name, value in good.path.items():
         case.path_parameters[name] = value
     if isinstance(case.body, dict) and good.body is not None:
         others = sorted(set(case.body) - set(good.body))
         chosen = data.draw(st.sets(st.sampled_from(others), max_size=2)) if others else set()
         case.body = {name: case.body[name] for name in sorted(chosen)} | dict(good.body)
-    call(case, shop, operation.label)
+    call(case, context, operation.label)
 
 
-def try_good(operation: Any, shop: Shop) -> None:
-    good = GOOD[operation.label](shop)
+def try_good(operation: Any, context: ApiContext) -> None:
+    good = GOOD[operation.label](context)
     body: dict[str, Any] = {}
     if good.body is not None:
         media_types = list(operation.definition.raw["requestBody"]["content"])
         body = {"body": copy.deepcopy(dict(good.body)), "media_type": media_types[0]}
     case = operation.Case(path_parameters=dict(good.path), **body)
-    assert 200 <= call(case, shop, operation.label) < 300
+    assert 200 <= call(case, context, operation.label) < 300
 
 
 @pytest.mark.timeout(600)
-def test_what_is_answered_is_what_is_declared(shop: Shop) -> None:
+def test_what_is_answered_is_what_is_declared(context: ApiContext) -> None:
     schema = schemathesis.openapi.from_asgi(
-        "/openapi.json", shop.running.http.app, headers=shop.headers
+        "/openapi.json", context.running.http.app, headers=context.headers
     )
     found = list(schema.get_all_operations())
     operations = [one.ok() for one in found if isinstance(one, Ok)]
@@ -245,12 +255,12 @@ def test_what_is_answered_is_what_is_declared(shop: Shop) -> None:
     problems = []
     for operation in operations:
         try:
-            try_good(operation, shop)
-            try_made_up(operation, shop)
+            try_good(operation, context)
+            try_made_up(operation, context)
             if operation.label not in _ONCE:
-                try_changed(operation, shop)
+                try_changed(operation, context)
         except (AssertionError, BaseExceptionGroup) as error:
             problems.append(f"{operation.label}: {error}")
     assert not problems, "\n".join(problems)
-    never = [label for label in GOOD if not any(status < 300 for status in shop.statuses[label])]
+    never = [label for label in GOOD if not any(status < 300 for status in context.statuses[label])]
     assert not never

@@ -268,7 +268,7 @@ def test_the_engines_own_user_and_a_key_called_local_see_the_same(pair: House) -
 
 
 def test_a_full_queue_of_one_owner_leaves_room_for_another(tmp_path: Path) -> None:
-    settings = EngineSettings(tmp_path, worker_command=TABLE_WORKER, max_unfinished_jobs=1)
+    settings = EngineSettings(tmp_path, worker_command=TABLE_WORKER, max_jobs_per_owner=1)
     with run_engine(settings, schedules=False) as running:
         statuses = []
         for name in ("alice", "bob"):

@@ -33,8 +33,8 @@ def small(tmp_path: Path) -> Iterator[Running]:
         max_stored_bytes=4000,
         max_files=3,
         max_pending_uploads=2,
-        max_queued_jobs=2,
-        max_unfinished_jobs=4,
+        max_jobs_per_key=2,
+        max_jobs_per_owner=4,
     )
     with run_engine(settings, schedules=False) as running:
         yield running

@@ -28,7 +28,7 @@ def test_every_answer_carries_the_apis_headers(idle: Running) -> None:
 
 
 def test_a_full_queue_takes_no_more_jobs_until_one_has_ended(tmp_path: Path) -> None:
-    settings = EngineSettings(tmp_path, worker_command=TABLE_WORKER, max_unfinished_jobs=2)
+    settings = EngineSettings(tmp_path, worker_command=TABLE_WORKER, max_jobs_per_owner=2)
     with run_engine(settings, schedules=False) as running:
         jobs = running.sdk.fine_tuning.jobs
         file_id = running.upload(animals())

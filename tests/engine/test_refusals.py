@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from ftops.engine.generation import Generation
+from ftops.engine.generation import ModelPool
 from ftops.engine.server import create_app
 from ftops.engine.settings import EngineSettings
 from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
@@ -47,14 +47,14 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("refusals")
     settings = EngineSettings(
         folder,
         worker_command=TABLE_WORKER,
         max_upload_bytes=2000,
         max_body_bytes=4_000_000,
-        max_unfinished_jobs=1,
+        max_jobs_per_owner=1,
     )
     with run_engine(settings) as running:
         file = running.upload(animals())
@@ -64,31 +64,31 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield Shop(running, file, job.id, model)
 
 
-def send_file(shop: Shop, content: bytes) -> httpx2.Response:
+def send_file(context: Shop, content: bytes) -> httpx2.Response:
     files = {"file": ("a.jsonl", content)}
-    return shop.http.post("/v1/files", data={"purpose": "fine-tune"}, files=files)
+    return context.http.post("/v1/files", data={"purpose": "fine-tune"}, files=files)
 
 
-def finish_upload_without_its_parts(shop: Shop) -> httpx2.Response:
+def finish_upload_without_its_parts(context: Shop) -> httpx2.Response:
     """As when it is cancelled while its parts are put together."""
-    upload = shop.upload()
-    part = shop.http.post(f"/v1/uploads/{upload}/parts", files={"data": b"x"}).json()["id"]
-    shutil.rmtree(shop.running.engine.paths.upload(upload))
-    return shop.http.post(f"/v1/uploads/{upload}/complete", json={"part_ids": [part]})
+    upload = context.upload()
+    part = context.http.post(f"/v1/uploads/{upload}/parts", files={"data": b"x"}).json()["id"]
+    shutil.rmtree(context.running.engine.paths.upload(upload))
+    return context.http.post(f"/v1/uploads/{upload}/complete", json={"part_ids": [part]})
 
 
-def create_two_jobs(shop: Shop) -> httpx2.Response:
+def create_two_jobs(context: Shop) -> httpx2.Response:
     """The engine takes one that is unfinished, and none ends: nothing is scheduled any more."""
-    body = {"model": "ada", "training_file": shop.file}
-    shop.running.engine.scheduler.stop()
-    first = shop.http.post("/v1/fine_tuning/jobs", json=body).json()["id"]
-    second = shop.http.post("/v1/fine_tuning/jobs", json=body)
-    shop.http.post(f"/v1/fine_tuning/jobs/{first}/cancel")
+    body = {"model": "ada", "training_file": context.file}
+    context.running.engine.scheduler.stop()
+    first = context.http.post("/v1/fine_tuning/jobs", json=body).json()["id"]
+    second = context.http.post("/v1/fine_tuning/jobs", json=body)
+    context.http.post(f"/v1/fine_tuning/jobs/{first}/cancel")
     return second
 
 
 def post(path: str, **fields: Any) -> Send:
-    return lambda shop: shop.http.post(path, json=fields)
+    return lambda context: context.http.post(path, json=fields)
 
 
 INVALID = "invalid_request_error"
@@ -96,44 +96,44 @@ REFUSALS: Sequence[tuple[Send, int, str, str | None, str | None]] = [
     (post("/v1/fine_tuning/jobs"), 400, INVALID, "model", "missing_required_parameter"),
     (post("/v1/fine_tuning/jobs", model=1), 400, INVALID, "model", "invalid_value"),
     (
-        lambda shop: shop.http.post("/v1/completions", content=b"{", headers=KEY),
+        lambda context: context.http.post("/v1/completions", content=b"{", headers=KEY),
         400,
         INVALID,
         None,
         "invalid_json",
     ),
     (
-        lambda shop: shop.http.get("/v1/models", headers={"authorization": "Bearer no"}),
+        lambda context: context.http.get("/v1/models", headers={"authorization": "Bearer no"}),
         401,
         INVALID,
         None,
         "invalid_api_key",
     ),
     (
-        lambda shop: shop.http.get("/v1/models", headers={"host": "evil.example"}),
+        lambda context: context.http.get("/v1/models", headers={"host": "evil.example"}),
         403,
         INVALID,
         None,
         "bad_host",
     ),
-    (lambda shop: shop.http.delete("/v1/models/ada"), 403, INVALID, "model", "base_model"),
-    (lambda shop: shop.http.get("/v1/nothing"), 404, INVALID, None, "unknown_url"),
-    (lambda shop: shop.http.get("/v1/files/file-none"), 404, INVALID, "id", None),
-    (lambda shop: shop.http.get("/v1/fine_tuning/jobs/ftjob-none"), 404, INVALID, "id", None),
+    (lambda context: context.http.delete("/v1/models/ada"), 403, INVALID, "model", "base_model"),
+    (lambda context: context.http.get("/v1/nothing"), 404, INVALID, None, "unknown_url"),
+    (lambda context: context.http.get("/v1/files/file-none"), 404, INVALID, "id", None),
+    (lambda context: context.http.get("/v1/fine_tuning/jobs/ftjob-none"), 404, INVALID, "id", None),
     (post("/v1/completions", model="none"), 404, INVALID, "model", "model_not_found"),
-    (lambda shop: shop.http.put("/v1/files"), 405, INVALID, None, "method_not_allowed"),
+    (lambda context: context.http.put("/v1/files"), 405, INVALID, None, "method_not_allowed"),
     (finish_upload_without_its_parts, 409, INVALID, None, "upload_ended"),
-    (lambda shop: send_file(shop, b"x" * 2001), 413, INVALID, None, "request_too_large"),
+    (lambda context: send_file(context, b"x" * 2001), 413, INVALID, None, "request_too_large"),
     (post("/v1/completions", model="x" * 4_000_000), 413, INVALID, None, "request_too_large"),
     (
-        lambda shop: shop.http.post("/v1/files", content=b"{}", headers=KEY),
+        lambda context: context.http.post("/v1/files", content=b"{}", headers=KEY),
         415,
         INVALID,
         None,
         "unsupported_media_type",
     ),
     (
-        lambda shop: shop.http.post("/v1/completions", content=b"model=ada"),
+        lambda context: context.http.post("/v1/completions", content=b"model=ada"),
         415,
         INVALID,
         None,
@@ -145,9 +145,9 @@ REFUSALS: Sequence[tuple[Send, int, str, str | None, str | None]] = [
 
 @pytest.mark.parametrize(("send", "status", "kind", "param", "code"), REFUSALS)
 def test_every_refusal_has_its_status_and_says_why(
-    shop: Shop, send: Send, status: int, kind: str, param: str | None, code: str | None
+    context: Shop, send: Send, status: int, kind: str, param: str | None, code: str | None
 ) -> None:
-    answer = send(shop)
+    answer = send(context)
     assert answer.status_code == status, answer.text
     (error,) = answer.json().values()
     assert error.pop("message")
@@ -295,8 +295,8 @@ def test_a_model_with_as_many_callers_as_it_takes_is_429(trained: Trained) -> No
     engine = trained.running.engine
     held = replace(
         engine,
-        settings=replace(engine.settings, max_callers=1),
-        generation=Generation(engine.paths, lambda base: HeldTrainer(gate), 1),
+        settings=replace(engine.settings, max_requests_per_model=1),
+        model_pool=ModelPool(engine.paths, lambda base: HeldTrainer(gate), 1),
     )
     headers = {"authorization": f"Bearer {engine.token}"}
     body = {"model": trained.completion_model, "prompt": "cat ->", "stream": True}
@@ -308,10 +308,10 @@ def test_a_model_with_as_many_callers_as_it_takes_is_429(trained: Trained) -> No
 
     row = engine.store.models.find(trained.completion_model)
     assert row is not None
-    desk = held.generation.open(row).desk
+    batcher = held.model_pool.open(row).batcher
     first = threading.Thread(target=ask)
     first.start()
-    while not desk.load:
+    while not batcher.load:
         gate.wait(0.01)
     ask()
     refused = answers[0]

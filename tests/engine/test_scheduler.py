@@ -83,7 +83,7 @@ def test_two_jobs_train_at_once_when_that_is_allowed(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     command = (*TABLE_WORKER, "--gate", str(gate), "--gate-step", "2")
-    settings = EngineSettings(tmp_path / "engine", jobs_at_once=2, worker_command=command)
+    settings = EngineSettings(tmp_path / "engine", max_concurrent_jobs=2, worker_command=command)
     with run_engine(settings) as running:
         jobs = [create(running) for _ in range(2)]
         for job_id in jobs:
@@ -232,7 +232,7 @@ def test_the_worker_of_a_cancelled_job_that_does_not_listen_is_killed(tmp_path: 
         job_id = create(running)
         wait_for_step(running, job_id, 1)
         running.sdk.fine_tuning.jobs.cancel(job_id)
-        wait_for(lambda: scheduler.kill_unwanted(patience_s=0.0) > 0)
+        wait_for(lambda: scheduler.kill_stale_workers(patience_s=0.0) > 0)
         wait_for(lambda: not running.engine.paths.job(job_id).root.exists())
 
 

@@ -6,7 +6,7 @@ import openai
 import pytest
 from starlette.testclient import TestClient
 
-from ftops.engine.api.errors import install_failures
+from ftops.engine.api.errors import install_error_handlers
 from ftops.engine.security import Activity
 from ftops.engine.server import create_app
 from ftops.engine.settings import EngineSettings
@@ -151,7 +151,7 @@ def test_bodies_over_the_limit_are_413_with_and_without_their_length(tmp_path: P
 
 def test_a_bug_is_a_500_that_tells_nothing_and_has_a_request_id(idle: Running) -> None:
     app = create_app(idle.engine)
-    install_failures(app)
+    install_error_handlers(app)
 
     def fall() -> None:
         raise ZeroDivisionError("a secret")

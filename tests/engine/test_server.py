@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from ftops.engine.address import load_token, open_socket
-from ftops.engine.cleanup import sweep_files
+from ftops.engine.cleanup import delete_stale_files
 from ftops.engine.server import prepare_folder, serve
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import FileRow, Store
@@ -339,7 +339,7 @@ def test_leftovers_of_a_killed_engine_are_swept_and_the_rest_is_kept(tmp_path: P
     for path in (paths.incoming / "upload-x", paths.file("file-known"), paths.file("file-lost")):
         path.write_bytes(b"x")
     (paths.jobs / "ftjob-lost").mkdir()
-    sweep_files(store, paths)
+    delete_stale_files(store, paths)
     store.close()
     assert [path.name for path in paths.files.iterdir()] == ["file-known"]
     assert list(paths.incoming.iterdir()) == list(paths.jobs.iterdir()) == []

@@ -35,9 +35,9 @@ FILE_BYTES = 24 << 20  # more than a socket holds, on both sides
 
 @contextlib.contextmanager
 def serving(folder: Path, *, connections: int = 400, wait_s: float = LONG_S,
-            answer_wait_s: float = LONG_S) -> Iterator[EngineAddress]:  # fmt: skip
+            write_timeout_s: float = LONG_S) -> Iterator[EngineAddress]:  # fmt: skip
     """An engine as a process, with as much patience as is said."""
-    options = (str(connections), str(wait_s), str(answer_wait_s))
+    options = (str(connections), str(wait_s), str(write_timeout_s))
     with engine_process(folder, "-c", SERVE, str(folder), *options) as process:
         yield process.address
 
@@ -53,7 +53,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineAddress]
 def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineAddress]:
     """An engine whose answers have to be read."""
     folder = tmp_path_factory.mktemp("unread") / "engine"
-    with serving(folder, answer_wait_s=ANSWER_WAIT_S) as found:
+    with serving(folder, write_timeout_s=ANSWER_WAIT_S) as found:
         yield found
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from ftops.engine.generation import Generation
+from ftops.engine.generation import ModelPool
 from ftops.engine.ids import new_id
 from ftops.engine.server import create_app
 from ftops.engine.store import JobRow, JobStatus, NewEvent
@@ -78,8 +78,8 @@ class Echo:
 @pytest.fixture(scope="module")
 def echo(trained: Trained) -> Iterator[Echo]:
     engine = trained.running.engine
-    generation = Generation(engine.paths, lambda base: EchoTrainer(), 2)
-    app = create_app(replace(engine, generation=generation))
+    generation = ModelPool(engine.paths, lambda base: EchoTrainer(), 2)
+    app = create_app(replace(engine, model_pool=generation))
     headers = {"authorization": f"Bearer {engine.token}"}
     with TestClient(app, base_url=BASE_URL, headers=headers) as http:
         sdk = openai.OpenAI(http_client=http, base_url=f"{BASE_URL}/v1", api_key=engine.token)

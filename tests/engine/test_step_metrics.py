@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.step_metrics import (
-    StepFile,
-    StepsMissing,
+    StepMetricsFile,
+    StepsMissingError,
     read_steps,
     render_results,
     result_columns,
@@ -31,11 +31,11 @@ def step(number: int, valid_loss: float | None = None) -> StepMetrics:
 
 def test_steps_come_back_after_a_death_and_repeated_ones_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "steps.csv"
-    with StepFile(path) as steps:
+    with StepMetricsFile(path) as steps:
         assert [steps.add(step(n)) for n in (1, 2, 3)] == [True, True, True]
     before = path.read_bytes()
     path.write_bytes(before + b"4,2,40")  # a line that a death cut off
-    with StepFile(path) as steps:
+    with StepMetricsFile(path) as steps:
         assert steps.last_step == 3
         assert [steps.add(step(n)) for n in (2, 3, 4)] == [False, False, True]
     assert path.read_bytes().startswith(before)
@@ -43,16 +43,16 @@ def test_steps_come_back_after_a_death_and_repeated_ones_are_dropped(tmp_path: P
 
 
 def test_a_gap_is_noticed(tmp_path: Path) -> None:
-    with StepFile(tmp_path / "steps.csv") as steps:
+    with StepMetricsFile(tmp_path / "steps.csv") as steps:
         steps.add(step(1))
-        with pytest.raises(StepsMissing):
+        with pytest.raises(StepsMissingError):
             steps.add(step(3))
 
 
 def test_the_results_have_a_header_all_steps_and_extra_figures_in_the_last_row(
     tmp_path: Path,
 ) -> None:
-    with StepFile(tmp_path / "steps.csv") as steps:
+    with StepMetricsFile(tmp_path / "steps.csv") as steps:
         steps.add(step(1))
         steps.add(step(2, valid_loss=0.75))
     text = render_results(

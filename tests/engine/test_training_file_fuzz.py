@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.engine.document import (
-    answer_document,
-    prompt_of,
-    training_document,
-    training_pair,
+    render_answer,
+    render_pair,
+    render_prompt_of,
+    render_row,
 )
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
@@ -28,7 +28,7 @@ from ftops.engine.training_file import (
     get_format,
     read_rows,
 )
-from ftops.engine.validation import ERROR, PROCESSED, inspect_file
+from ftops.engine.validation import ERROR, PROCESSED, validate_file
 from tests.engine.running import run_engine
 from tests.examples import examples
 
@@ -92,7 +92,7 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_reported_with_its_line(
     path: Path, content: bytes
 ) -> None:
     path.write_bytes(content)
-    status, details = inspect_file(path)
+    status, details = validate_file(path)
     if status == ERROR:
         assert _PLACE.match(details or ""), details
         assert len(details or "") < 4000
@@ -108,21 +108,21 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_reported_with_its_line(
     for example in encode_examples(documents, tokenizer):
         assert example.weights.any()  # there is something to learn
     for row in rows:
-        tokenizer.encode_document(answer_document(prompt_of(row), row))
+        tokenizer.encode_document(render_answer(render_prompt_of(row), row))
 
 
 def trained_documents(row: TrainingRow) -> tuple[Document, ...]:
     """What is trained on: the row, or both answers of a pair."""
     if isinstance(row, PreferenceRow):
-        pair = training_pair(row)
+        pair = render_pair(row)
         return pair.preferred, pair.other
-    return (training_document(row, 0.1),)
+    return (render_row(row, 0.1),)
 
 
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_a_verdict(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    status, details = inspect_file(path)
+    status, details = validate_file(path)
     assert status == ERROR  # chance writes no row
     assert _PLACE.match(details or ""), details
 

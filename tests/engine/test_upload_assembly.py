@@ -6,60 +6,66 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.upload_assembly import Assemblies, Place, TooLong, Window, read_place
+from ftops.engine.upload_assembly import (
+    ByteRange,
+    RangeOverflow,
+    RangeWriter,
+    UploadAssembler,
+    parse_range,
+)
 
-LEFT, RIGHT, ALL = Place(0, 3), Place(3, 6), Place(0, 6)
+LEFT, RIGHT, ALL = ByteRange(0, 3), ByteRange(3, 6), ByteRange(0, 6)
 
 
 def test_one_place_is_written_by_one_alone() -> None:
-    assemblies = Assemblies()
-    with assemblies.reserved("upload-1", LEFT, []) as first:
-        with assemblies.reserved("upload-1", ALL, []) as overlapping:
+    upload_assembler = UploadAssembler()
+    with upload_assembler.reserved("upload-1", LEFT, []) as first:
+        with upload_assembler.reserved("upload-1", ALL, []) as overlapping:
             assert (first, overlapping) == (True, False)
-        with assemblies.reserved("upload-1", RIGHT, []) as beside:
+        with upload_assembler.reserved("upload-1", RIGHT, []) as beside:
             assert beside
-        with assemblies.reserved("upload-2", LEFT, []) as elsewhere:
+        with upload_assembler.reserved("upload-2", LEFT, []) as elsewhere:
             assert elsewhere
-    with assemblies.reserved("upload-1", ALL, []) as later:
+    with upload_assembler.reserved("upload-1", ALL, []) as later:
         assert later
-    with assemblies.reserved("upload-1", ALL, [RIGHT]) as taken:
+    with upload_assembler.reserved("upload-1", ALL, [RIGHT]) as taken:
         assert not taken
 
 
 def test_what_is_being_written_is_not_sealed_and_what_is_sealed_not_written() -> None:
-    assemblies = Assemblies()
+    upload_assembler = UploadAssembler()
     with (
-        assemblies.reserved("upload-1", LEFT, []),
-        assemblies.sealed("upload-1") as quiet,
+        upload_assembler.reserved("upload-1", LEFT, []),
+        upload_assembler.sealed("upload-1") as quiet,
     ):
         assert not quiet
-    with assemblies.sealed("upload-1") as quiet:
+    with upload_assembler.sealed("upload-1") as quiet:
         assert quiet
-        with assemblies.reserved("upload-1", LEFT, []) as free:
+        with upload_assembler.reserved("upload-1", LEFT, []) as free:
             assert not free
-        with assemblies.sealed("upload-1") as twice:
+        with upload_assembler.sealed("upload-1") as twice:
             assert not twice
-    with assemblies.reserved("upload-1", LEFT, []) as free:
+    with upload_assembler.reserved("upload-1", LEFT, []) as free:
         assert free
 
 
 def test_the_hash_grows_over_what_has_come_without_a_gap(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.write_bytes(b"abcdef")
-    assemblies = Assemblies()
-    assemblies.hash_on("upload-1", whole, [RIGHT])
-    assemblies.hash_on("upload-1", whole, [RIGHT, LEFT])
-    assert assemblies.find_md5("upload-1", whole, 6) == hashlib.md5(b"abcdef").hexdigest()
-    assemblies.forget("upload-1")
+    upload_assembler = UploadAssembler()
+    upload_assembler.hash_received("upload-1", whole, [RIGHT])
+    upload_assembler.hash_received("upload-1", whole, [RIGHT, LEFT])
+    assert upload_assembler.compute_md5("upload-1", whole, 6) == hashlib.md5(b"abcdef").hexdigest()
+    upload_assembler.forget("upload-1")
     whole.write_bytes(b"ghijkl")
-    assert assemblies.find_md5("upload-1", whole, 6) == hashlib.md5(b"ghijkl").hexdigest()
+    assert upload_assembler.compute_md5("upload-1", whole, 6) == hashlib.md5(b"ghijkl").hexdigest()
 
 
 def test_a_window_takes_no_more_than_it_has_room_for() -> None:
     target = io.BytesIO(b"......")
-    window = Window(target, RIGHT)
+    window = RangeWriter(target, RIGHT)
     window.writelines([b"a", b"bc"])
-    with pytest.raises(TooLong):
+    with pytest.raises(RangeOverflow):
         window.writelines([b"d"])
     assert target.getvalue() == b"...abc"
 
@@ -77,5 +83,5 @@ def test_a_window_takes_no_more_than_it_has_room_for() -> None:
         ("٣-٥", None),
     ],
 )
-def test_a_place_is_read_only_within_the_file(text: str | None, place: Place | None) -> None:
-    assert read_place(text, 6) == place
+def test_a_place_is_read_only_within_the_file(text: str | None, place: ByteRange | None) -> None:
+    assert parse_range(text, 6) == place

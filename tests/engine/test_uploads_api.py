@@ -7,7 +7,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from ftops.engine.cleanup import sweep_files
+from ftops.engine.cleanup import delete_stale_files
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import UploadStatus
 from tests.engine.running import (
@@ -141,7 +141,7 @@ def test_an_upload_lives_for_an_hour_and_its_file_as_long_as_was_asked(tmp_path:
 
 def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
     settings = EngineSettings(
-        tmp_path, worker_command=TABLE_WORKER, max_part_bytes=1000, max_assembled_bytes=2500
+        tmp_path, worker_command=TABLE_WORKER, max_part_bytes=1000, max_multipart_bytes=2500
     )
     with run_engine(settings, schedules=False) as running:
         with pytest.raises(openai.BadRequestError) as caught:
@@ -207,7 +207,7 @@ def test_a_starting_engine_sweeps_what_no_upload_needs(idle: Running) -> None:
     send(idle, ended, CONTENT)
     idle.store.uploads.finish(ended, UploadStatus.CANCELLED)  # and the engine died right here
     (idle.engine.paths.incoming / "half").write_bytes(b"x")
-    sweep_files(idle.store, idle.engine.paths)
+    delete_stale_files(idle.store, idle.engine.paths)
     assert {path.name for path in leftovers(idle)} == {upload_id, part}
     assert idle.sdk.uploads.complete(upload_id, part_ids=[part]).status == "completed"
 
@@ -306,8 +306,8 @@ def test_what_a_killed_engine_has_begun_to_complete_can_be_completed_again(idle:
     paths = idle.engine.paths
     # As a kill leaves it between the file's second name and the record of the file.
     (paths.files / "file-nobody").hardlink_to(paths.upload(upload_id) / "whole")
-    sweep_files(idle.engine.store, paths)
-    idle.engine.assemblies.forget(upload_id)  # a new engine knows nothing of what was hashed
+    delete_stale_files(idle.engine.store, paths)
+    idle.engine.upload_assembler.forget(upload_id)  # a new engine knows nothing of what was hashed
     assert not (paths.files / "file-nobody").exists()
     digest = hashlib.md5(b"abcdef").hexdigest()
     upload = idle.sdk.uploads.complete(upload_id, part_ids=parts, md5=digest)

@@ -6,7 +6,7 @@ import pytest
 
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import JobRow, JobStatus
-from ftops.engine.worker_process import Deaths
+from ftops.engine.worker_process import CrashPolicy
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def folder(tmp_path: Path) -> JobFolder:
     return JobFolder(tmp_path)
 
 
-def job(deaths: int = 0) -> JobRow:
+def job(crash_policy: int = 0) -> JobRow:
     return JobRow(
         id="ftjob-1",
         status=JobStatus.RUNNING,
@@ -28,7 +28,7 @@ def job(deaths: int = 0) -> JobRow:
         metadata={},
         hyperparameters={},
         created_at=0,
-        crashes=deaths,
+        crashes=crash_policy,
     )
 
 
@@ -40,12 +40,12 @@ def come_to(folder: JobFolder, step: int) -> None:
 def test_the_third_worker_that_breaks_off_fails_the_job_with_its_last_words(
     folder: JobFolder, exit_code: int
 ) -> None:
-    deaths = Deaths()
+    crash_policy = CrashPolicy()
     for before in (0, 1):
         come_to(folder, 10 * before)
-        death = deaths.judge(job(before), folder, exit_code)
+        death = crash_policy.decide(job(before), folder, exit_code)
         assert (death.counts, death.verdict) == (True, None)
-    death = deaths.judge(job(2), folder, exit_code)
+    death = crash_policy.decide(job(2), folder, exit_code)
     assert death.verdict == "Training broke off 3 times. The last words were:\nI tried"
 
 
@@ -53,22 +53,22 @@ def test_the_third_worker_that_breaks_off_fails_the_job_with_its_last_words(
 def test_kills_cost_nothing_as_long_as_the_job_comes_further(
     folder: JobFolder, exit_code: int | None
 ) -> None:
-    deaths = Deaths()
+    crash_policy = CrashPolicy()
     for step in range(1, 10):
         come_to(folder, step)
         for _ in range(2):
-            death = deaths.judge(job(), folder, exit_code)
+            death = crash_policy.decide(job(), folder, exit_code)
             assert (death.counts, death.verdict) == (False, None)
 
 
 def test_three_kills_at_the_same_step_fail_the_job_and_name_the_likely_reason(
     folder: JobFolder,
 ) -> None:
-    deaths = Deaths()
+    crash_policy = CrashPolicy()
     come_to(folder, 5)
-    verdicts = [deaths.judge(job(), folder, -9).verdict for _ in range(3)]
+    verdicts = [crash_policy.decide(job(), folder, -9).verdict for _ in range(3)]
     assert verdicts[:2] == [None, None]
     assert verdicts[2] is not None
-    assert verdicts[2].startswith("The process that trains was killed 3 times at step 5.")
+    assert verdicts[2].startswith("The training process was killed 3 times at step 5.")
     assert "memory" in verdicts[2]
     assert verdicts[2].endswith("I tried")

@@ -7,27 +7,27 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError
 from ftops.engine.api.inference import (
-    Answered,
-    Drawing,
-    Drawn,
+    ActiveGeneration,
     FinishReason,
+    ResponseModel,
+    SamplingRequest,
     Usage,
     check_max_tokens,
-    collect,
+    check_unsupported,
+    collect_answers,
+    describe_responses,
     open_model,
-    refuse_unsupported,
-    run_for_answer,
-    send_whole,
-    stream_events,
+    run_in_model_thread,
+    send_completion,
+    send_stream,
     usage,
-    whole_or_stream,
 )
 from ftops.engine.api.routing import JsonRoute
-from ftops.engine.api.schema import Label, Metadata, Request, Text
-from ftops.engine.document import chat_prompt
+from ftops.engine.api.schema import Label, Metadata, RequestBody, Text
+from ftops.engine.document import render_chat_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.trainer import TokenLogprob
 from ftops.engine.training_file import Turn
@@ -36,14 +36,14 @@ from ftops.records import Json, RowFormat
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"], route_class=JsonRoute)
 
 
-class TextPart(Request):
+class TextPart(RequestBody):
     """A piece of a message; only text is taken."""
 
     type: Literal["text"]
     text: Text
 
 
-class ChatMessage(Request):
+class ChatMessage(RequestBody):
     """One message so far."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -51,7 +51,7 @@ class ChatMessage(Request):
     name: Label | None = None
 
 
-class CreateChatCompletion(Drawn):
+class CreateChatCompletion(SamplingRequest):
     """A chat so far. Fields typed `Any` are known to the API, but refused when they are set."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
@@ -77,7 +77,7 @@ class CreateChatCompletion(Drawn):
     web_search_options: Any = None
 
 
-class ChatToken(Answered):
+class ChatToken(ResponseModel):
     """A token, its natural log probability, and its bytes in UTF-8."""
 
     token: str
@@ -91,14 +91,14 @@ class ChatTokenLogprob(ChatToken):
     top_logprobs: list[ChatToken]
 
 
-class ChatLogprobs(Answered):
+class ChatLogprobs(ResponseModel):
     """The tokens of a message."""
 
     content: list[ChatTokenLogprob]
     refusal: None
 
 
-class AnswerMessage(Answered):
+class AnswerMessage(ResponseModel):
     """What the assistant says."""
 
     role: Literal["assistant"]
@@ -106,7 +106,7 @@ class AnswerMessage(Answered):
     refusal: None
 
 
-class ChatChoice(Answered):
+class ChatChoice(ResponseModel):
     """One answer."""
 
     index: int
@@ -115,7 +115,7 @@ class ChatChoice(Answered):
     finish_reason: FinishReason
 
 
-class ChatCompletion(Answered):
+class ChatCompletion(ResponseModel):
     """All answers to a chat."""
 
     id: str
@@ -126,10 +126,10 @@ class ChatCompletion(Answered):
     usage: Usage
 
 
-@router.post("", response_model=None, responses=whole_or_stream(ChatCompletion))
-async def create_chat_completion(body: CreateChatCompletion, engine: TheEngine) -> Response:
+@router.post("", response_model=None, responses=describe_responses(ChatCompletion))
+async def create_chat_completion(body: CreateChatCompletion, engine: EngineDependency) -> Response:
     """Say the assistant's next message, `n` times; `stream` sends pieces as they are drawn."""
-    return await run_for_answer(engine, _answer, body, engine)
+    return await run_in_model_thread(engine, _answer, body, engine)
 
 
 def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
@@ -137,29 +137,29 @@ def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
     model = open_model(body.model, RowFormat.CHAT, engine)
     check_max_tokens("max_completion_tokens", body.max_completion_tokens, model)
     check_max_tokens("max_tokens", body.max_tokens, model)
-    prompt = chat_prompt([Turn(message.role, _text(message)) for message in body.messages])
+    prompt = render_chat_prompt([Turn(message.role, _text(message)) for message in body.messages])
     limit = body.max_completion_tokens or body.max_tokens or model.loaded.context_length
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     n = body.n or 1
     params = body.sampling(max_tokens=limit, logprobs=logprobs)
-    drawing = Drawing(
+    generation = ActiveGeneration(
         model,
         [prompt] * n,
         params,
         asked="messages",
-        max_callers=engine.settings.max_callers,
+        max_requests_per_model=engine.settings.max_requests_per_model,
         streams=bool(body.stream),
     )
     prompt_tokens = model.count_tokens([prompt])
     reply = _Reply(body, n, engine.store.now())
     if body.stream:
-        return stream_events(drawing, reply.chunks(drawing, prompt_tokens), engine)
-    return send_whole(drawing, reply.whole(drawing, prompt_tokens))
+        return send_stream(generation, reply.chunks(generation, prompt_tokens), engine)
+    return send_completion(generation, reply.whole(generation, prompt_tokens))
 
 
 def _refuse_what_is_not_offered(body: CreateChatCompletion) -> None:
     plain_format = body.response_format in (None, {"type": "text"})
-    refuse_unsupported(
+    check_unsupported(
         {
             "response_format": None if plain_format else True,
             "modalities": None if body.modalities in (None, ["text"]) else True,
@@ -200,8 +200,8 @@ class _Reply:
             "model": body.model,
         }
 
-    def whole(self, drawing: Drawing, prompt_tokens: int) -> dict[str, Json]:
-        answers = collect(drawing, self._n)
+    def whole(self, generation: ActiveGeneration, prompt_tokens: int) -> dict[str, Json]:
+        answers = collect_answers(generation, self._n)
         choices: list[Json] = [
             {
                 "index": index,
@@ -214,13 +214,13 @@ class _Reply:
         used = usage(prompt_tokens, sum(answer.n_tokens for answer in answers))
         return {**self._head, "choices": choices, "usage": used}
 
-    def chunks(self, drawing: Drawing, prompt_tokens: int) -> Iterator[dict[str, Json]]:
+    def chunks(self, generation: ActiveGeneration, prompt_tokens: int) -> Iterator[dict[str, Json]]:
         more: dict[str, Json] = {"usage": None} if self._body.includes_usage else {}
         n_tokens = 0
         for index in range(self._n):
             opening: dict[str, Json] = {"role": "assistant", "content": ""}
             yield {**self._head, "choices": [_chunk_choice(index, opening)], **more}
-        for delta in drawing:
+        for delta in generation:
             n_tokens += delta.n_tokens
             if delta.text or delta.logprobs:
                 logprobs = self._logprobs(delta.logprobs)

@@ -7,26 +7,26 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.inference import (
-    Answered,
-    Drawing,
-    Drawn,
+    ActiveGeneration,
     FinishReason,
+    ResponseModel,
+    SamplingRequest,
     Usage,
     check_max_tokens,
-    collect,
+    check_unsupported,
+    collect_answers,
+    describe_responses,
     open_model,
-    refuse_unsupported,
-    run_for_answer,
-    send_whole,
-    stream_events,
+    run_in_model_thread,
+    send_completion,
+    send_stream,
     usage,
-    whole_or_stream,
 )
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Text
-from ftops.engine.document import completion_prompt
+from ftops.engine.document import render_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.trainer import TokenLogprob
 from ftops.records import Json, RowFormat
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1/completions", tags=["completions"], route_class=J
 _DEFAULT_MAX_TOKENS = 16
 
 
-class CompletionLogprobs(Answered):
+class CompletionLogprobs(ResponseModel):
     """The tokens of a text; nulls stand for an echoed prompt, which was not drawn."""
 
     tokens: list[str]
@@ -44,7 +44,7 @@ class CompletionLogprobs(Answered):
     text_offset: list[int]
 
 
-class CompletionChoice(Answered):
+class CompletionChoice(ResponseModel):
     """One answer."""
 
     index: int
@@ -53,7 +53,7 @@ class CompletionChoice(Answered):
     finish_reason: FinishReason
 
 
-class Completion(Answered):
+class Completion(ResponseModel):
     """All answers to a text, or to several."""
 
     id: str
@@ -64,10 +64,10 @@ class Completion(Answered):
     usage: Usage
 
 
-ANSWERS = whole_or_stream(Completion)
+ANSWERS = describe_responses(Completion)
 
 
-class CreateCompletion(Drawn):
+class CreateCompletion(SamplingRequest):
     """A text, or several that are answered side by side."""
 
     prompt: (
@@ -86,37 +86,37 @@ class CreateEngineCompletion(CreateCompletion):
 
 
 @router.post("", response_model=None, responses=ANSWERS)
-async def create_completion(body: CreateCompletion, engine: TheEngine) -> Response:
+async def create_completion(body: CreateCompletion, engine: EngineDependency) -> Response:
     """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""
-    return await run_for_answer(engine, _answer, body, engine)
+    return await run_in_model_thread(engine, _answer, body, engine)
 
 
 def _answer(body: CreateCompletion, engine: Engine) -> Response:
     n = body.n or 1
-    refuse_unsupported(
+    check_unsupported(
         {"suffix": body.suffix or None, "best_of": None if body.best_of in (None, n) else n}
     )
     model = open_model(body.model, RowFormat.COMPLETION, engine)
     check_max_tokens("max_tokens", body.max_tokens, model)
     prompts = [body.prompt or ""] if not isinstance(body.prompt, list) else body.prompt
-    documents = [completion_prompt(prompt) for prompt in prompts]
+    documents = [render_prompt(prompt) for prompt in prompts]
     params = body.sampling(
         max_tokens=body.max_tokens or _DEFAULT_MAX_TOKENS, logprobs=body.logprobs
     )
     asked = [document for document in documents for _ in range(n)]
-    drawing = Drawing(
+    generation = ActiveGeneration(
         model,
         asked,
         params,
         asked="prompt",
-        max_callers=engine.settings.max_callers,
+        max_requests_per_model=engine.settings.max_requests_per_model,
         streams=bool(body.stream),
     )
     reply = _Reply(body, [prompt for prompt in prompts for _ in range(n)], engine.store.now())
     prompt_tokens = model.count_tokens(documents)
     if body.stream:
-        return stream_events(drawing, reply.chunks(drawing, prompt_tokens), engine)
-    return send_whole(drawing, reply.whole(drawing, prompt_tokens))
+        return send_stream(generation, reply.chunks(generation, prompt_tokens), engine)
+    return send_completion(generation, reply.whole(generation, prompt_tokens))
 
 
 class _Reply:
@@ -133,8 +133,8 @@ class _Reply:
             "model": body.model,
         }
 
-    def whole(self, drawing: Drawing, prompt_tokens: int) -> dict[str, Json]:
-        answers = collect(drawing, len(self._echoes))
+    def whole(self, generation: ActiveGeneration, prompt_tokens: int) -> dict[str, Json]:
+        answers = collect_answers(generation, len(self._echoes))
         choices: list[Json] = []
         for index, (echo, answer) in enumerate(zip(self._echoes, answers, strict=True)):
             logprobs = self._logprobs(answer.logprobs, 0, echo)
@@ -142,7 +142,7 @@ class _Reply:
         used = usage(prompt_tokens, sum(answer.n_tokens for answer in answers))
         return {**self._head, "choices": choices, "usage": used}
 
-    def chunks(self, drawing: Drawing, prompt_tokens: int) -> Iterator[dict[str, Json]]:
+    def chunks(self, generation: ActiveGeneration, prompt_tokens: int) -> Iterator[dict[str, Json]]:
         more: dict[str, Json] = {"usage": None} if self._body.includes_usage else {}
         offsets = [len(echo) for echo in self._echoes]
         n_tokens = 0
@@ -153,7 +153,7 @@ class _Reply:
                     "choices": [_choice(index, echo, self._logprobs((), 0, echo), None)],
                     **more,
                 }
-        for delta in drawing:
+        for delta in generation:
             n_tokens += delta.n_tokens
             logprobs = self._logprobs(delta.logprobs, offsets[delta.index])
             offsets[delta.index] += len(delta.text)

@@ -7,31 +7,31 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ftops.engine.api.quotas import Quotas
-from ftops.engine.cleanup import drop_expired, sweep_models
-from ftops.engine.event_notifier import News
-from ftops.engine.generation import Generation
+from ftops.engine.cleanup import delete_expired, delete_unused_models
+from ftops.engine.event_notifier import EventNotifier
+from ftops.engine.generation import ModelPool
 from ftops.engine.keys import OWNER
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store, TenantStore
-from ftops.engine.upload_assembly import Assemblies
-from ftops.engine.validation import Inspector
+from ftops.engine.upload_assembly import UploadAssembler
+from ftops.engine.validation import FileValidator
 
 
 @dataclass(frozen=True, slots=True)
-class EngineParts:
+class EngineServices:
     """The parts of a running engine; `list_bases` names the base models and their sizes."""
 
     settings: EngineSettings
     token: str
     store: Store
     scheduler: Scheduler
-    generation: Generation
-    inspector: Inspector
+    model_pool: ModelPool
+    file_validator: FileValidator
     activity: Activity
-    news: News
-    assemblies: Assemblies
+    event_notifier: EventNotifier
+    upload_assembler: UploadAssembler
     quotas: Quotas
     list_bases: Callable[[], Mapping[str, int]]
 
@@ -43,16 +43,16 @@ class EngineParts:
 class Engine:
     """A running engine as one owner sees it: `store` has nothing of anybody else."""
 
-    def __init__(self, parts: EngineParts, store: TenantStore) -> None:
+    def __init__(self, parts: EngineServices, store: TenantStore) -> None:
         self._parts = parts
         self.store = store
         self.settings = parts.settings
         self.paths = parts.paths
         self.scheduler = parts.scheduler
-        self.generation = parts.generation
-        self.inspector = parts.inspector
-        self.news = parts.news
-        self.assemblies = parts.assemblies
+        self.model_pool = parts.model_pool
+        self.file_validator = parts.file_validator
+        self.event_notifier = parts.event_notifier
+        self.upload_assembler = parts.upload_assembler
         self.quotas = parts.quotas
         self.list_bases = parts.list_bases
 
@@ -60,18 +60,18 @@ class Engine:
     def owner(self) -> str:
         return self.store.owner
 
-    def drop_expired(self) -> None:
+    def delete_expired(self) -> None:
         """Let everybody's files and uploads go whose time is over."""
-        drop_expired(self._parts.store, self.paths)
+        delete_expired(self._parts.store, self.paths)
 
-    def sweep_models(self) -> None:
+    def delete_unused_models(self) -> None:
         """Remove the folders of everybody's deleted models that no job needs."""
-        sweep_models(self._parts.store, self.paths)
+        delete_unused_models(self._parts.store, self.paths)
 
 
 async def _engine_of(request: Request) -> Engine:  # async: no thread for it
-    parts: EngineParts = request.app.state.engine
+    parts: EngineServices = request.app.state.engine
     return Engine(parts, parts.store.of(request.scope[OWNER]))
 
 
-TheEngine = Annotated[Engine, Depends(_engine_of)]
+EngineDependency = Annotated[Engine, Depends(_engine_of)]

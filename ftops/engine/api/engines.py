@@ -12,22 +12,22 @@ from ftops.engine.api.completions import (
     CreateEngineCompletion,
     create_completion,
 )
-from ftops.engine.api.engine import TheEngine
+from ftops.engine.api.engine import EngineDependency
 from ftops.engine.api.models import iterate_models, retrieve_model
 from ftops.engine.api.routing import JsonRoute
-from ftops.engine.api.schema import Document, EngineList, EngineObject, send_list
+from ftops.engine.api.schema import EngineList, EngineObject, JsonObject, send_list
 
 router = APIRouter(prefix="/v1/engines", tags=["engines"], route_class=JsonRoute)
 
 
 @router.get("", response_model=EngineList)
-def list_engines(engine: TheEngine) -> Response:
+def list_engines(engine: EngineDependency) -> Response:
     """All models."""
     return send_list([_engine_document(model) for model in iterate_models(engine)])
 
 
 @router.get("/{engine_id}")
-def retrieve_engine(engine_id: str, engine: TheEngine) -> EngineObject:
+def retrieve_engine(engine_id: str, engine: EngineDependency) -> EngineObject:
     """One model."""
     return EngineObject(**_engine_document(retrieve_model(engine_id, engine).model_dump()))
 
@@ -36,14 +36,14 @@ def retrieve_engine(engine_id: str, engine: TheEngine) -> EngineObject:
 async def create_engine_completion(
     engine_id: Annotated[str, Path(max_length=256)],
     body: CreateEngineCompletion,
-    engine: TheEngine,
+    engine: EngineDependency,
 ) -> Response:
     """As `/v1/completions`; the path says which model."""
     values = body.model_dump(exclude_unset=True) | {"model": engine_id}
     return await create_completion(CreateCompletion(**values), engine)
 
 
-def _engine_document(model: Document) -> Document:
+def _engine_document(model: JsonObject) -> JsonObject:
     return {
         "id": model["id"],
         "object": "engine",

@@ -56,7 +56,7 @@ def not_found(what: str, id: str, *, param: str = "id", code: str | None = None)
     return ApiError(404, f"There is no {what} {id!r}.", param=param, code=code)
 
 
-def install_failures(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Let every error of the app leave in that shape."""
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_bad_request)

@@ -14,23 +14,23 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 
 from ftops import crashpoints
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, not_found
 from ftops.engine.api.multipart import UploadForm, read_upload
 from ftops.engine.api.schema import (
-    Deleted,
-    Document,
+    DeletedObject,
     FileObject,
     FilePage,
-    ends_of,
+    JsonObject,
+    page_ends,
     send_list,
     split_page,
-    unknown_after,
+    unknown_cursor,
 )
 from ftops.engine.ids import new_id
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow
-from ftops.engine.validation import SMALL_BYTES, UPLOADED, inspect_file
+from ftops.engine.validation import SMALL_BYTES, UPLOADED, validate_file
 from ftops.files import storage_error, sync_data, sync_dir
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -68,7 +68,7 @@ _FORM_SCHEMA = {
 
 
 @router.post("", openapi_extra=_FORM_SCHEMA)
-async def create_file(request: Request, engine: TheEngine) -> FileObject:
+async def create_file(request: Request, engine: EngineDependency) -> FileObject:
     """Upload training data: the form fields `purpose` (fine-tune) and `file`.
 
     `expires_after[anchor]` (created_at) and `expires_after[seconds]` let it go by itself.
@@ -94,25 +94,25 @@ async def create_file(request: Request, engine: TheEngine) -> FileObject:
 
 @router.get("", response_model=FilePage[FileObject])
 def list_files(
-    engine: TheEngine,
+    engine: EngineDependency,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10000)] = 10000,
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
 ) -> Response:
     """All files, newest first."""
-    engine.drop_expired()
+    engine.delete_expired()
     if after is not None and engine.store.files.find(after) is None:
-        raise unknown_after(after)
+        raise unknown_cursor(after)
     rows = engine.store.files.list_page(
         after=after, limit=limit + 1, newest_first=order == "desc", purpose=purpose
     )
     data, has_more = split_page(rows, limit, file_document)
-    return send_list(data, {"has_more": has_more, **ends_of(data)})
+    return send_list(data, {"has_more": has_more, **page_ends(data)})
 
 
 @router.get("/{file_id}")
-def retrieve_file(file_id: str, engine: TheEngine) -> FileObject:
+def retrieve_file(file_id: str, engine: EngineDependency) -> FileObject:
     """One file."""
     return file_object(_get_file(file_id, engine))
 
@@ -122,7 +122,7 @@ def retrieve_file(file_id: str, engine: TheEngine) -> FileObject:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
 )
-def read_content(file_id: str, engine: TheEngine) -> Response:
+def read_content(file_id: str, engine: EngineDependency) -> Response:
     """The file's bytes."""
     row = _get_file(file_id, engine)
     path = engine.paths.file(row.id)
@@ -132,14 +132,14 @@ def read_content(file_id: str, engine: TheEngine) -> Response:
 
 
 @router.delete("/{file_id}")
-def delete_file(file_id: str, engine: TheEngine) -> Deleted:
+def delete_file(file_id: str, engine: EngineDependency) -> DeletedObject:
     """Delete a file; jobs that were created with it keep what they need."""
-    engine.drop_expired()
+    engine.delete_expired()
     if not engine.store.files.delete(file_id):
         raise not_found("file", file_id)
     crashpoints.reach("engine.files.after_forget")
     engine.paths.file(file_id).unlink(missing_ok=True)
-    return Deleted(id=file_id, object="file")
+    return DeletedObject(id=file_id, object="file")
 
 
 @contextlib.asynccontextmanager
@@ -178,7 +178,7 @@ async def receive_form(
 
 
 def _get_file(file_id: str, engine: Engine) -> FileRow:
-    engine.drop_expired()
+    engine.delete_expired()
     row = engine.store.files.find(file_id)
     if row is None:
         raise not_found("file", file_id)
@@ -240,7 +240,7 @@ def keep_file(
     `record` writes the row down where more than the table of files changes; 409 when it refuses.
     """
     final = engine.paths.file(row.id)
-    status, details = inspect_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
+    status, details = validate_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
     row = replace(row, status=status, status_details=details)
     crashpoints.reach("engine.files.before_rename")
     part.replace(final)
@@ -256,7 +256,7 @@ def keep_file(
         raise
     crashpoints.reach("engine.files.after_record")
     if status == UPLOADED:
-        engine.inspector.wake()
+        engine.file_validator.wake()
     return row
 
 
@@ -265,7 +265,7 @@ def file_object(row: FileRow) -> FileObject:
     return FileObject(**file_document(row))
 
 
-def file_document(row: FileRow) -> Document:
+def file_document(row: FileRow) -> JsonObject:
     """The same, ready to be written."""
     return {
         "id": row.id,

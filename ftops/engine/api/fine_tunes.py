@@ -13,22 +13,28 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from ftops.engine import legacy
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, error_body, not_found
 from ftops.engine.api.files import file_document
 from ftops.engine.api.hyperparameters import check_classification
-from ftops.engine.api.jobs import IdempotencyKey, add_job, cancel, find_repeated, mark_request
+from ftops.engine.api.jobs import (
+    IdempotencyKey,
+    add_job,
+    cancel,
+    find_repeated,
+    fingerprint_request,
+)
 from ftops.engine.api.models import delete_model
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import (
     Betas,
     CreateJob,
-    Deleted,
-    Document,
+    DeletedObject,
     FileObject,
     Finite,
+    JsonObject,
     PositiveClass,
-    Request,
+    RequestBody,
     send_list,
 )
 from ftops.engine.ids import new_id
@@ -37,7 +43,7 @@ from ftops.engine.store import EventRow, FileRow, JobRow
 from ftops.records import Json
 
 
-class CreateFineTune(Request):
+class CreateFineTune(RequestBody):
     """A new legacy job; null is the same as leaving a field out."""
 
     training_file: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -108,13 +114,13 @@ _ALL = -1
 @router.post("")
 def create_fine_tune(
     body: CreateFineTune,
-    engine: TheEngine,
+    engine: EngineDependency,
     openai_organization: Annotated[str | None, Header()] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> FineTuneWithEvents:
     """Ask for a job; it is checked, queued and trained in its turn."""
-    mark = mark_request(idempotency_key, body)
-    if known := find_repeated(mark, engine):
+    fingerprint = fingerprint_request(idempotency_key, body)
+    if known := find_repeated(fingerprint, engine):
         return _with_events(known, engine)
     given = body.model_dump(exclude_none=True)
     asked: dict[str, Json] = {
@@ -130,14 +136,14 @@ def create_fine_tune(
         training_file=body.training_file,
         validation_file=body.validation_file,
         suffix=body.suffix,
-        metadata=legacy.metadata_for(legacy.clean_organization(openai_organization, engine.owner)),
+        metadata=legacy.make_metadata(legacy.clean_organization(openai_organization, engine.owner)),
     )
     check_classification(asked, job, place="")
-    return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine, mark), engine)
+    return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine, fingerprint), engine)
 
 
 @router.get("", response_model=FineTuneList)
-def list_fine_tunes(engine: TheEngine) -> Response:
+def list_fine_tunes(engine: EngineDependency) -> Response:
     """All legacy jobs, oldest first."""
     jobs = engine.store.jobs.list_page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
     rows = engine.store.files.list_page(after=None, limit=_ALL, newest_first=True, purpose=None)
@@ -146,19 +152,19 @@ def list_fine_tunes(engine: TheEngine) -> Response:
 
 
 @router.get("/{job_id}")
-def retrieve_fine_tune(job_id: str, engine: TheEngine) -> FineTuneWithEvents:
+def retrieve_fine_tune(job_id: str, engine: EngineDependency) -> FineTuneWithEvents:
     """One job as it stands, with its history."""
     return _with_events(_get_job(job_id, engine), engine)
 
 
 @router.post("/{job_id}/cancel")
-def cancel_fine_tune(job_id: str, engine: TheEngine) -> FineTuneWithEvents:
+def cancel_fine_tune(job_id: str, engine: EngineDependency) -> FineTuneWithEvents:
     """End a job early; its model is not kept."""
     return _with_events(cancel(_get_job(job_id, engine), engine), engine)
 
 
 @router.delete("/{job_id}")
-def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
+def delete_fine_tune(job_id: str, engine: EngineDependency) -> DeletedObject:
     """Delete the model that a job made, by the job's id or the model's name.
 
     The job itself stays in the list. (That service wanted DELETE /v1/models/NAME, and its users
@@ -168,14 +174,14 @@ def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
     if model is None:
         job = _get_job(job_id, engine)
         if not job.ended:
-            message = f"The fine-tune {job_id} is {legacy.status_of(job)}: cancel it first."
+            message = f"The fine-tune {job_id} is {legacy.get_status(job)}: cancel it first."
             raise ApiError(400, message, code="job_not_ended")
         model = job.fine_tuned_model
     if model is None:
         message = f"The fine-tune {job_id} made no model, so there is nothing to delete."
         raise ApiError(400, message, code="no_model")
     delete_model(model, engine)
-    return Deleted(id=job_id, object="fine-tune")
+    return DeletedObject(id=job_id, object="fine-tune")
 
 
 @router.get(
@@ -183,7 +189,7 @@ def delete_fine_tune(job_id: str, engine: TheEngine) -> Deleted:
     response_model=FineTuneEvents,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-def list_fine_tune_events(job_id: str, engine: TheEngine, stream: bool = False) -> Response:
+def list_fine_tune_events(job_id: str, engine: EngineDependency, stream: bool = False) -> Response:
     """What happened to the job, oldest first; `stream` sends it as server-sent events, from the
     beginning to the job's end, however long that takes."""
     job = _get_job(job_id, engine)
@@ -198,8 +204,8 @@ def list_fine_tune_events(job_id: str, engine: TheEngine, stream: bool = False) 
 async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
     """Each event as one piece, which leaves as one chunk: the legacy client reads live only so."""
     seq = 0
-    with engine.news.listen(job_id) as listener:
-        while not engine.news.over:
+    with engine.event_notifier.subscribe(job_id) as subscription:
+        while not engine.event_notifier.is_closed:
             # In this order: a job that has ended when it is looked at has all its events.
             job = await run_in_threadpool(_get_job, job_id, engine)
             rows = await run_in_threadpool(engine.store.events.list_since, job_id, seq)
@@ -209,7 +215,7 @@ async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
             if job.ended:
                 yield b"data: [DONE]\n\n"
                 return
-            if not await listener.wait(engine.settings.keep_alive_s):
+            if not await subscription.wait(engine.settings.keep_alive_interval_s):
                 yield b": still there\n\n"
     # An error is what makes the legacy client say that the stream broke off and how to resume it.
     message = "The engine is about to end; the job goes on when it has started again."
@@ -241,8 +247,8 @@ def _with_events(job: JobRow, engine: Engine) -> FineTuneWithEvents:
     )
 
 
-def _document(job: JobRow, files: Mapping[str, Document]) -> Document:
-    def shown(file_id: str | None) -> list[Document]:
+def _document(job: JobRow, files: Mapping[str, JsonObject]) -> JsonObject:
+    def shown(file_id: str | None) -> list[JsonObject]:
         if file_id is None:
             return []
         known = files.get(file_id)
@@ -258,9 +264,9 @@ def _document(job: JobRow, files: Mapping[str, Document]) -> Document:
         "model": job.model,
         "created_at": job.created_at,
         "updated_at": job.updated_at,
-        "status": legacy.status_of(job),
+        "status": legacy.get_status(job),
         "fine_tuned_model": job.fine_tuned_model,
-        "organization_id": legacy.organization_of(job),
+        "organization_id": legacy.get_organization(job),
         "hyperparams": {
             name: None if value == "auto" else value for name, value in figures.items()
         },
@@ -270,7 +276,7 @@ def _document(job: JobRow, files: Mapping[str, Document]) -> Document:
     }
 
 
-def _events(job_id: str, rows: Sequence[EventRow]) -> list[Document]:
+def _events(job_id: str, rows: Sequence[EventRow]) -> list[JsonObject]:
     return [
         {
             "object": "fine-tune-event",
@@ -279,5 +285,5 @@ def _events(job_id: str, rows: Sequence[EventRow]) -> list[Document]:
             "message": message,
         }
         for row in rows
-        for message in legacy.event_lines(job_id, row)
+        for message in legacy.list_messages(job_id, row)
     ]

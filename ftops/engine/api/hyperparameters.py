@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from ftops.engine.api.errors import ApiError
 from ftops.engine.api.schema import (
     CreateJob,
-    DpoHyperparameters,
+    DpoHyperparametersBody,
     DpoMethod,
-    Hyperparameters,
+    HyperparametersBody,
     SupervisedMethod,
 )
 from ftops.engine.store import JobRow
@@ -16,7 +16,7 @@ from ftops.records import Json, Method
 _CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
-def method_of(body: CreateJob) -> Method:
+def get_method(body: CreateJob) -> Method:
     """What the job is to learn; ApiError for a method that nobody here can."""
     if body.method is None:
         return Method.SUPERVISED
@@ -35,14 +35,14 @@ def method_of(body: CreateJob) -> Method:
     return Method(body.method.type)
 
 
-def hyperparameters_of(body: CreateJob) -> dict[str, Json]:
+def read_hyperparameters(body: CreateJob) -> dict[str, Json]:
     """What is asked for, from `method` or from the older top-level field; ApiError for both."""
-    given: Hyperparameters | DpoHyperparameters | None = None
+    given: HyperparametersBody | DpoHyperparametersBody | None = None
     if body.method is not None:
         settings = body.method.supervised or body.method.dpo
         given = settings.hyperparameters if settings is not None else None
     if body.hyperparameters is not None:
-        if method_of(body) is not Method.SUPERVISED:
+        if get_method(body) is not Method.SUPERVISED:
             message = "The hyperparameters of this method stand in method.dpo.hyperparameters."
             raise ApiError(400, message, param="hyperparameters", code="invalid_value")
         if given is not None:
@@ -50,7 +50,7 @@ def hyperparameters_of(body: CreateJob) -> dict[str, Json]:
             raise ApiError(400, message, param="hyperparameters", code="invalid_value")
         given = body.hyperparameters
     values: dict[str, Json] = dict.fromkeys(_CHOSEN_BY_TRAINER, "auto")
-    if method_of(body) is Method.DPO:
+    if get_method(body) is Method.DPO:
         values["beta"] = "auto"
     return values | (given.model_dump(exclude_none=True) if given else {})
 
@@ -88,12 +88,12 @@ def check_classification(
 
 def method_object(job: JobRow) -> SupervisedMethod | DpoMethod:
     """The method as the API shows it."""
-    settings = {"hyperparameters": figures_of(job)}
+    settings = {"hyperparameters": list_hyperparameters(job)}
     if job.method is Method.DPO:
         return DpoMethod(dpo=settings)
     return SupervisedMethod(supervised=settings)
 
 
-def figures_of(job: JobRow) -> dict[str, Json]:
+def list_hyperparameters(job: JobRow) -> dict[str, Json]:
     """The hyperparameters as they stand: what was asked for, or what "auto" turned out to be."""
     return {**job.hyperparameters, **(job.resolved or {})}

@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from ftops.engine.api.engine import Engine
 from ftops.engine.api.errors import ApiError, error_body
 from ftops.engine.api.models import get_model
-from ftops.engine.api.quotas import Rate
-from ftops.engine.api.schema import Finite, Label, Request
-from ftops.engine.generation import Answers, OpenModel
+from ftops.engine.api.quotas import RateLimit
+from ftops.engine.api.schema import Finite, Label, RequestBody
+from ftops.engine.generation import PooledModel, ResponseStream
 from ftops.engine.trainer import (
     Document,
     GenerationChunk,
@@ -40,13 +40,13 @@ _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat
 FinishReason = Literal["stop", "length"]
 
 
-class Answered(BaseModel):
+class ResponseModel(BaseModel):
     """What a model's answer is made of."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Usage(Answered):
+class Usage(ResponseModel):
     """How many tokens were read and drawn."""
 
     prompt_tokens: int
@@ -54,7 +54,7 @@ class Usage(Answered):
     total_tokens: int
 
 
-def whole_or_stream(whole: type[Answered]) -> dict[int | str, dict[str, Any]]:
+def describe_responses(whole: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
     """What an endpoint's answers look like, for the engine's description of itself."""
     stream = {"text/event-stream": {"schema": {"type": "string"}}}
     description = "The answers; with `stream`, pieces of them as server-sent events"
@@ -65,7 +65,7 @@ Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Penalty = Annotated[Finite, Field(ge=-2, le=2)]
 
 
-class StreamOptions(Request):
+class StreamOptions(RequestBody):
     """What a stream says beside the text."""
 
     include_usage: bool | None = None
@@ -79,7 +79,7 @@ def _check_bias(value: Any) -> Any:
     return value
 
 
-class Drawn(Request):
+class SamplingRequest(RequestBody):
     """How answers are drawn; null is the same as leaving a field out."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -129,7 +129,7 @@ def _token_numbers(bias: Mapping[str, float]) -> dict[int, float]:
         raise ApiError(400, message, param="logit_bias", code="invalid_value") from None
 
 
-def refuse_unsupported(values: Mapping[str, Any]) -> None:
+def check_unsupported(values: Mapping[str, Any]) -> None:
     """ApiError for the first field that is set: the engine knows it, but cannot honour it."""
     for name, value in values.items():
         if value is not None and value is not False:
@@ -137,7 +137,7 @@ def refuse_unsupported(values: Mapping[str, Any]) -> None:
             raise ApiError(400, message, param=name, code="unsupported_parameter")
 
 
-def open_model(name: str, wanted: RowFormat, engine: Engine) -> OpenModel:
+def open_model(name: str, wanted: RowFormat, engine: Engine) -> PooledModel:
     """The model, ready to answer; ApiError when it was never trained, or on other rows."""
     if name in engine.list_bases():
         message = (
@@ -147,7 +147,7 @@ def open_model(name: str, wanted: RowFormat, engine: Engine) -> OpenModel:
         raise ApiError(400, message, param="model", code="model_not_trained")
     row = get_model(name, engine)
     try:
-        model = engine.generation.open(row)
+        model = engine.model_pool.open(row)
     except EngineError:
         get_model(name, engine)  # 404 when it was deleted a moment ago
         raise
@@ -158,7 +158,7 @@ def open_model(name: str, wanted: RowFormat, engine: Engine) -> OpenModel:
     return model
 
 
-def check_max_tokens(param: str, max_tokens: int | None, model: OpenModel) -> None:
+def check_max_tokens(param: str, max_tokens: int | None, model: PooledModel) -> None:
     """ApiError when the field `param` asks for a longer answer than the model could ever give."""
     limit = model.loaded.context_length
     if max_tokens is not None and max_tokens > limit:
@@ -166,25 +166,25 @@ def check_max_tokens(param: str, max_tokens: int | None, model: OpenModel) -> No
         raise ApiError(400, message, param=param, code="invalid_value")
 
 
-class Drawing:
+class ActiveGeneration:
     """Answers on their way. The first piece is there already, so that refusals come before it."""
 
     def __init__(
         self,
-        model: OpenModel,
+        model: PooledModel,
         prompts: Sequence[Document],
         params: SamplingParams,
         *,
         asked: str,
-        max_callers: int,
+        max_requests_per_model: int,
         streams: bool = False,
     ) -> None:
         """`asked` is the request's field that holds the prompt; 429 when the model has as many
         callers as it takes."""
         _check_amount(prompts, params, asked, model)
-        self.rate = Rate(max_callers, model.desk.load, retry_after_s=1)
+        self.rate = RateLimit(max_requests_per_model, model.batcher.load, retry_after_s=1)
         self.rate.check("callers wait for this model")
-        self._answers = Answers(model, prompts, params, whole=not streams)
+        self._answers = ResponseStream(model, prompts, params, whole=not streams)
         self._pieces = iter(self._answers)
         try:
             self._first = next(self._pieces, None)
@@ -204,7 +204,7 @@ class Drawing:
 
 
 def _check_amount(
-    prompts: Sequence[Document], params: SamplingParams, asked: str, model: OpenModel
+    prompts: Sequence[Document], params: SamplingParams, asked: str, model: PooledModel
 ) -> None:
     """ApiError for more than is answered at once; prompts are measured, not tokenized."""
     if len(prompts) > MAX_ANSWERS:
@@ -241,23 +241,25 @@ def _prompt_too_long(tokens: str, limit: int, asked: str) -> ApiError:
     return ApiError(400, message, param=asked, code="context_length_exceeded")
 
 
-async def run_for_answer(engine: Engine, function: Callable[..., Result], *args: Any) -> Result:
+async def run_in_model_thread(
+    engine: Engine, function: Callable[..., Result], *args: Any
+) -> Result:
     """Run what waits for a model in one of the owner's threads.
 
     The threads that all other requests share stay free, whatever one owner asks its models.
     """
-    limiter = engine.generation.get_limiter(engine.owner)
+    limiter = engine.model_pool.get_limiter(engine.owner)
     return await to_thread.run_sync(partial(function, *args), limiter=limiter)
 
 
-def send_whole(drawing: Drawing, document: Mapping[str, Json]) -> Response:
+def send_completion(generation: ActiveGeneration, document: Mapping[str, Json]) -> Response:
     """The whole answer; rendered by a fast encoder, as it may have many figures."""
     body = orjson.dumps(document)
-    return Response(body, media_type="application/json", headers=drawing.rate.headers())
+    return Response(body, media_type="application/json", headers=generation.rate.headers())
 
 
 @dataclass(slots=True)
-class WholeAnswer:
+class CollectedAnswer:
     """All pieces of one answer."""
 
     text: str = ""
@@ -266,10 +268,10 @@ class WholeAnswer:
     finish_reason: str = "stop"
 
 
-def collect(drawing: Drawing, count: int) -> list[WholeAnswer]:
+def collect_answers(generation: ActiveGeneration, count: int) -> list[CollectedAnswer]:
     """Wait for all answers."""
-    answers = [WholeAnswer() for _ in range(count)]
-    for delta in drawing:
+    answers = [CollectedAnswer() for _ in range(count)]
+    for delta in generation:
         answer = answers[delta.index]
         answer.text += delta.text
         answer.logprobs += delta.logprobs
@@ -286,15 +288,15 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Json]:
     }
 
 
-def stream_events(
-    drawing: Drawing, chunks: Iterable[Mapping[str, Json]], engine: Engine
+def send_stream(
+    generation: ActiveGeneration, chunks: Iterable[Mapping[str, Json]], engine: Engine
 ) -> StreamingResponse:
     """Send each chunk as an event, then `[DONE]`; a client that goes away ends the drawing."""
     iterator = iter(chunks)
 
     async def body() -> AsyncIterator[bytes]:
         try:
-            while (chunk := await run_for_answer(engine, next, iterator, None)) is not None:
+            while (chunk := await run_in_model_thread(engine, next, iterator, None)) is not None:
                 yield b"data: " + orjson.dumps(chunk) + b"\n\n"
             yield b"data: [DONE]\n\n"
         except Exception as error:
@@ -304,7 +306,7 @@ def stream_events(
             failure = error_body(500, message, code="internal_error")
             yield b"data: " + orjson.dumps(failure) + b"\n\n"
         finally:
-            drawing.close()
+            generation.close()
 
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", **drawing.rate.headers()}
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", **generation.rate.headers()}
     return StreamingResponse(body(), media_type="text/event-stream", headers=headers)

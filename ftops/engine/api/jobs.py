@@ -13,14 +13,14 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from ftops import crashpoints
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, not_found
 from ftops.engine.api.hyperparameters import (
     check_classification,
-    figures_of,
-    hyperparameters_of,
+    get_method,
+    list_hyperparameters,
     method_object,
-    method_of,
+    read_hyperparameters,
 )
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import (
@@ -28,14 +28,14 @@ from ftops.engine.api.schema import (
     CheckpointMetrics,
     CheckpointObject,
     CreateJob,
-    Document,
     EventObject,
     FilePage,
     JobObject,
+    JsonObject,
     Page,
     send_list,
     split_page,
-    unknown_after,
+    unknown_cursor,
 )
 from ftops.engine.ids import checkpoint_id, new_id
 from ftops.engine.legacy import is_legacy
@@ -60,41 +60,46 @@ IdempotencyKey: TypeAlias = Annotated[
 
 @router.post("")
 def create_job(
-    body: CreateJob, engine: TheEngine, response: Response, idempotency_key: IdempotencyKey = None
+    body: CreateJob,
+    engine: EngineDependency,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobObject:
     """Ask for a job; it is checked, queued and trained in its turn."""
-    asked = hyperparameters_of(body)
+    asked = read_hyperparameters(body)
     check_classification(asked, body)
     if body.integrations:
         message = "The engine has no integrations."
         raise ApiError(400, message, param="integrations", code="unsupported_parameter")
-    mark = mark_request(idempotency_key, body)
-    job = find_repeated(mark, engine) or add_job(new_id("ftjob"), body, asked, engine, mark)
+    fingerprint = fingerprint_request(idempotency_key, body)
+    job = find_repeated(fingerprint, engine) or add_job(
+        new_id("ftjob"), body, asked, engine, fingerprint
+    )
     response.headers.update(engine.quotas.rate_jobs(engine.store).headers())
     return job_object(job)
 
 
 @dataclass(frozen=True, slots=True)
-class RequestMark:
+class RequestFingerprint:
     """By what a repeated request for a job is recognised: its idempotency key, and its content."""
 
     key: str
     sha256: str
 
 
-def mark_request(key: str | None, body: BaseModel) -> RequestMark | None:
+def fingerprint_request(key: str | None, body: BaseModel) -> RequestFingerprint | None:
     """The mark of a request with that idempotency key; None without one."""
     if key is None:
         return None
     sent = body.model_dump(mode="json", exclude_unset=True)
     content = orjson.dumps([type(body).__name__, sent], option=orjson.OPT_SORT_KEYS)
-    return RequestMark(key, hashlib.sha256(content).hexdigest())
+    return RequestFingerprint(key, hashlib.sha256(content).hexdigest())
 
 
-def find_repeated(mark: RequestMark | None, engine: Engine) -> JobRow | None:
+def find_repeated(fingerprint: RequestFingerprint | None, engine: Engine) -> JobRow | None:
     """The job that the same request has made before; ApiError when its key was of another one."""
-    job = engine.store.jobs.find_by_idempotency_key(mark.key) if mark else None
-    if mark and job and job.request_sha256 != mark.sha256:
+    job = engine.store.jobs.find_by_idempotency_key(fingerprint.key) if fingerprint else None
+    if fingerprint and job and job.request_sha256 != fingerprint.sha256:
         message = f"This Idempotency-Key belongs to another request, which made the job {job.id}."
         raise ApiError(422, message, code="idempotency_key_reused")
     return job
@@ -105,7 +110,7 @@ def add_job(
     body: CreateJob,
     asked: Mapping[str, Json],
     engine: Engine,
-    mark: RequestMark | None = None,
+    fingerprint: RequestFingerprint | None = None,
 ) -> JobRow:
     """Give the job its files and its place among the jobs; `asked` are its hyperparameters."""
     folder = engine.paths.job(job_id)
@@ -115,7 +120,7 @@ def add_job(
         crashpoints.reach("engine.jobs.before_record")
         # One transaction, so that the model cannot be deleted between the look and the job.
         with engine.store.transaction():
-            if known := find_repeated(mark, engine):  # the same request, sent twice at once
+            if known := find_repeated(fingerprint, engine):  # the same request, sent twice at once
                 shutil.rmtree(folder.root, ignore_errors=True)
                 return known
             engine.quotas.check_job(engine.store)
@@ -133,10 +138,10 @@ def add_job(
                 hyperparameters=asked,
                 created_at=now,
                 updated_at=now,
-                method=method_of(body),
+                method=get_method(body),
                 owner=engine.owner,
-                idempotency_key=mark.key if mark else None,
-                request_sha256=mark.sha256 if mark else None,
+                idempotency_key=fingerprint.key if fingerprint else None,
+                request_sha256=fingerprint.sha256 if fingerprint else None,
             )
             created = NewEvent("created", f"Created fine-tuning job: {job_id}")
             engine.store.add_job(job, created)
@@ -151,13 +156,13 @@ def add_job(
 @router.get("")
 def list_jobs(
     request: Request,
-    engine: TheEngine,
+    engine: EngineDependency,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Page[JobObject]:
     """All jobs, newest first; `metadata[KEY]=VALUE` keeps only those that carry it."""
     if after is not None and engine.store.jobs.find(after) is None:
-        raise unknown_after(after)
+        raise unknown_cursor(after)
     pairs = [
         (match[1], value)
         for name, value in request.query_params.multi_items()
@@ -173,13 +178,13 @@ def list_jobs(
 
 
 @router.get("/{job_id}")
-def retrieve_job(job_id: str, engine: TheEngine) -> JobObject:
+def retrieve_job(job_id: str, engine: EngineDependency) -> JobObject:
     """One job as it stands."""
     return job_object(get_job(job_id, engine))
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, engine: TheEngine) -> JobObject:
+def cancel_job(job_id: str, engine: EngineDependency) -> JobObject:
     """End a job early; of what it learned, the last checkpoints are kept."""
     return job_object(cancel(get_job(job_id, engine), engine))
 
@@ -197,7 +202,7 @@ def cancel(job: JobRow, engine: Engine) -> JobRow:
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: str, engine: TheEngine) -> JobObject:
+def pause_job(job_id: str, engine: EngineDependency) -> JobObject:
     """Let a job wait; a running one writes a checkpoint first."""
     get_job(job_id, engine)
     if not engine.scheduler.pause(job_id):
@@ -206,7 +211,7 @@ def pause_job(job_id: str, engine: TheEngine) -> JobObject:
 
 
 @router.post("/{job_id}/resume")
-def resume_job(job_id: str, engine: TheEngine) -> JobObject:
+def resume_job(job_id: str, engine: EngineDependency) -> JobObject:
     """Queue a paused job again; it goes on from its checkpoint."""
     get_job(job_id, engine)
     if not engine.scheduler.resume(job_id):
@@ -217,14 +222,14 @@ def resume_job(job_id: str, engine: TheEngine) -> JobObject:
 @router.get("/{job_id}/events", response_model=Page[EventObject])
 def list_events(
     job_id: str,
-    engine: TheEngine,
+    engine: EngineDependency,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> Response:
     """What happened to the job, newest first."""
     get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
-        raise unknown_after(after)
+        raise unknown_cursor(after)
     rows = engine.store.events.list_page(job_id, after=after, limit=limit + 1)
     data, has_more = split_page(rows, limit, _event_document)
     return send_list(data, {"has_more": has_more})
@@ -257,7 +262,7 @@ def _wrong_state(job: JobRow, wanted: str) -> ApiError:
 
 def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
     """Let the job keep its files, whatever happens to the uploads."""
-    engine.drop_expired()
+    engine.delete_expired()
     wanted = [("training_file", body.training_file, folder.training)]
     if body.validation_file is not None:
         wanted.append(("validation_file", body.validation_file, folder.validation))
@@ -298,7 +303,7 @@ def job_object(job: JobRow) -> JobObject:
         error=error,
         fine_tuned_model=job.fine_tuned_model,
         finished_at=job.finished_at,
-        hyperparameters=figures_of(job),
+        hyperparameters=list_hyperparameters(job),
         model=job.model,
         organization_id=job.owner,
         result_files=[job.result_file] if job.result_file else [],
@@ -314,7 +319,7 @@ def job_object(job: JobRow) -> JobObject:
     )
 
 
-def _event_document(event: EventRow) -> Document:
+def _event_document(event: EventRow) -> JsonObject:
     return {
         "id": event.id,
         "object": "fine_tuning.job.event",
@@ -329,7 +334,7 @@ def _event_document(event: EventRow) -> Document:
 @router.get("/{job_id}/checkpoints")
 def list_checkpoints(
     job_id: str,
-    engine: TheEngine,
+    engine: EngineDependency,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
 ) -> FilePage[CheckpointObject]:
@@ -342,7 +347,7 @@ def list_checkpoints(
     if after is not None:
         places = [place for place, row in enumerate(rows) if _checkpoint_id(row) == after]
         if not places:
-            raise unknown_after(after)
+            raise unknown_cursor(after)
         rows = rows[places[0] + 1 :]
     data, has_more = split_page(rows, limit, _checkpoint_object)
     ends = (data[0].id, data[-1].id) if data else (None, None)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, not_found
-from ftops.engine.api.schema import Deleted, Document, ModelList, ModelObject, send_list
+from ftops.engine.api.schema import DeletedObject, JsonObject, ModelList, ModelObject, send_list
 from ftops.engine.store import ModelRow
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -15,19 +15,19 @@ _BASES_MADE_AT = 1577836800  # a date must be given; the bases are code, not fil
 
 
 @router.get("", response_model=ModelList)
-def list_models(engine: TheEngine) -> Response:
+def list_models(engine: EngineDependency) -> Response:
     """Base models first, then fine-tuned ones in the order of their making."""
     return send_list(list(iterate_models(engine)))
 
 
-def iterate_models(engine: Engine) -> Iterator[Document]:
+def iterate_models(engine: Engine) -> Iterator[JsonObject]:
     """All models, in that order."""
     yield from map(_base_document, engine.list_bases())
     yield from map(_tuned_document, engine.store.models.list_finished())
 
 
 @router.get("/{model}")
-def retrieve_model(model: str, engine: TheEngine) -> ModelObject:
+def retrieve_model(model: str, engine: EngineDependency) -> ModelObject:
     """One model."""
     if model in engine.list_bases():
         return ModelObject(**_base_document(model))
@@ -35,7 +35,7 @@ def retrieve_model(model: str, engine: TheEngine) -> ModelObject:
 
 
 @router.delete("/{model}")
-def delete_model(model: str, engine: TheEngine) -> Deleted:
+def delete_model(model: str, engine: EngineDependency) -> DeletedObject:
     """Delete a fine-tuned model, with its checkpoints; what uses it now ends undisturbed."""
     if model in engine.list_bases():
         message = f"{model!r} is a base model; only fine-tuned models can be deleted."
@@ -44,9 +44,9 @@ def delete_model(model: str, engine: TheEngine) -> Deleted:
     if not deleted:
         raise not_found("model", model, param="model", code="model_not_found")
     for name in deleted:
-        engine.generation.forget(name)
-    engine.sweep_models()
-    return Deleted(id=model, object="model")
+        engine.model_pool.forget(name)
+    engine.delete_unused_models()
+    return DeletedObject(id=model, object="model")
 
 
 def get_model(name: str, engine: Engine) -> ModelRow:
@@ -57,16 +57,16 @@ def get_model(name: str, engine: Engine) -> ModelRow:
     return row
 
 
-def _base_document(name: str) -> Document:
+def _base_document(name: str) -> JsonObject:
     return _model_document(name, _BASES_MADE_AT, "ftops", root=name)
 
 
-def _tuned_document(row: ModelRow) -> Document:
+def _tuned_document(row: ModelRow) -> JsonObject:
     document = _model_document(row.name, row.created_at, row.owner, root=row.base)
     return document | {"parent": row.parent, "job_id": row.job_id}
 
 
-def _model_document(name: str, created: int, owned_by: str, *, root: str) -> Document:
+def _model_document(name: str, created: int, owned_by: str, *, root: str) -> JsonObject:
     return {
         "id": name,
         "object": "model",

@@ -15,7 +15,7 @@ from ftops.engine.store import TenantStore
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class RateLimit:
     """A limit on what is under way, and how much of it is taken."""
 
     limit: int
@@ -72,7 +72,7 @@ class Quotas:
     def check_upload(self, store: TenantStore, n_bytes: int) -> None:
         """ApiError when an upload of that size may not be begun; called in its transaction."""
         pending = store.measure().pending_uploads
-        Rate(self._settings.max_pending_uploads, pending, _RETRY_UPLOAD_S).check(
+        RateLimit(self._settings.max_pending_uploads, pending, _RETRY_UPLOAD_S).check(
             "uploads are pending", "Complete or cancel some of them"
         )
         self._check_bytes(store, n_bytes)
@@ -87,15 +87,15 @@ class Quotas:
         self.rate_jobs(store).check("jobs are unfinished", "Wait until one has ended, or cancel it")
         self._check_bytes(store, 1)
 
-    def rate_jobs(self, store: TenantStore) -> Rate:
+    def rate_jobs(self, store: TenantStore) -> RateLimit:
         """How many unfinished jobs the owner may have, and has.
 
         The engine's own user has a larger limit: `ftops run --all` asks for a hundred at once.
         """
-        limit = self._settings.max_unfinished_jobs
+        limit = self._settings.max_jobs_per_owner
         if store.owner != LOCAL_OWNER:
-            limit = min(limit, self._settings.max_queued_jobs)
-        return Rate(limit, store.jobs.count_unfinished(), _RETRY_JOB_S)
+            limit = min(limit, self._settings.max_jobs_per_key)
+        return RateLimit(limit, store.jobs.count_unfinished(), _RETRY_JOB_S)
 
     def _check_bytes(self, store: TenantStore, n_bytes: int) -> None:
         limit = self._settings.max_stored_bytes

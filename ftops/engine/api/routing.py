@@ -55,7 +55,7 @@ def _too_long(path: str) -> ApiError:
     return ApiError(400, message, param=param, code="context_length_exceeded")
 
 
-class EncodedPaths:
+class EncodedPathMiddleware:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:

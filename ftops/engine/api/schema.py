@@ -14,7 +14,7 @@ from ftops.engine.api.errors import ApiError
 Item = TypeVar("Item")
 
 
-class Request(BaseModel):
+class RequestBody(BaseModel):
     """A body that a client sends."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -60,7 +60,7 @@ class FilePage(Page[Item], Generic[Item]):
     last_id: str | None
 
 
-class Deleted(BaseModel):
+class DeletedObject(BaseModel):
     """What was deleted."""
 
     id: str
@@ -82,14 +82,14 @@ class FileObject(BaseModel):
     expires_at: int | None = None
 
 
-class ExpiresAfter(Request):
+class ExpiresAfter(RequestBody):
     """How long a file shall live."""
 
     anchor: Literal["created_at"]
     seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600)]
 
 
-class CreateUpload(Request):
+class CreateUpload(RequestBody):
     """A file that will come in parts."""
 
     bytes: Annotated[int, Field(ge=1)]
@@ -99,7 +99,7 @@ class CreateUpload(Request):
     expires_after: ExpiresAfter | None = None
 
 
-class CompleteUpload(Request):
+class CompleteUpload(RequestBody):
     """The parts in their order, and what their sum should be."""
 
     part_ids: Annotated[
@@ -109,7 +109,7 @@ class CompleteUpload(Request):
     md5: Annotated[str, Field(max_length=64)] | None = None
 
 
-class UploadPart(BaseModel):
+class UploadPartObject(BaseModel):
     """One part of an upload."""
 
     id: str
@@ -118,7 +118,7 @@ class UploadPart(BaseModel):
     upload_id: str
 
 
-class Upload(BaseModel):
+class UploadObject(BaseModel):
     """A file that comes in parts; `file` is what it became."""
 
     id: str
@@ -169,7 +169,7 @@ BatchSize = Auto | Annotated[int, Field(ge=1, le=256)] | None
 Multiplier = Auto | Annotated[Finite, Field(gt=0, le=100)] | None
 
 
-class Hyperparameters(Request):
+class HyperparametersBody(RequestBody):
     """The current API's three, and what the legacy API had beside them."""
 
     n_epochs: Epochs = None
@@ -182,13 +182,13 @@ class Hyperparameters(Request):
     classification_betas: Betas | None = None
 
 
-class Supervised(Request):
+class SupervisedSettings(RequestBody):
     """Settings of supervised fine-tuning."""
 
-    hyperparameters: Hyperparameters | None = None
+    hyperparameters: HyperparametersBody | None = None
 
 
-class DpoHyperparameters(Request):
+class DpoHyperparametersBody(RequestBody):
     """The three, and how closely the model is held to the one that it starts from."""
 
     n_epochs: Epochs = None
@@ -197,18 +197,18 @@ class DpoHyperparameters(Request):
     beta: Auto | Annotated[Finite, Field(gt=0, le=2)] | None = None
 
 
-class Dpo(Request):
+class DpoSettings(RequestBody):
     """Settings of preference training (direct preference optimization)."""
 
-    hyperparameters: DpoHyperparameters | None = None
+    hyperparameters: DpoHyperparametersBody | None = None
 
 
-class Method(Request):
+class MethodBody(RequestBody):
     """How to train; `reinforcement` is known and refused."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
-    supervised: Supervised | None = None
-    dpo: Dpo | None = None
+    supervised: SupervisedSettings | None = None
+    dpo: DpoSettings | None = None
     reinforcement: dict[str, Any] | None = None
 
 
@@ -218,14 +218,14 @@ MAX_METADATA = 16  # pairs
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA)]
 
 
-class CreateJob(Request):
+class CreateJob(RequestBody):
     """A new fine-tuning job."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     training_file: Annotated[str, Field(min_length=1, max_length=128)]
     validation_file: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    hyperparameters: Hyperparameters | None = None
-    method: Method | None = None
+    hyperparameters: HyperparametersBody | None = None
+    method: MethodBody | None = None
     suffix: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     metadata: Metadata | None = None
@@ -326,7 +326,7 @@ class EngineList(BaseModel):
 
 
 Row = TypeVar("Row")
-Document: TypeAlias = dict[str, Any]  # one object of the API, with its field names
+JsonObject: TypeAlias = dict[str, Any]  # one object of the API, with its field names
 
 
 def split_page(
@@ -336,18 +336,18 @@ def split_page(
     return [render(row) for row in rows[:limit]], len(rows) > limit
 
 
-def ends_of(data: Sequence[Document]) -> Document:
+def page_ends(data: Sequence[JsonObject]) -> JsonObject:
     """The names of a page's ends, as lists of files have them."""
     first_id, last_id = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"first_id": first_id, "last_id": last_id}
 
 
-def send_list(data: Sequence[Document], more: Mapping[str, Any] | None = None) -> Response:
+def send_list(data: Sequence[JsonObject], more: Mapping[str, Any] | None = None) -> Response:
     """The list, with what it says beside its data."""
     body = orjson.dumps({"object": "list", "data": data, **(more or {})})
     return Response(body, media_type="application/json")
 
 
-def unknown_after(after: str) -> ApiError:
+def unknown_cursor(after: str) -> ApiError:
     """400: the page begins after something that is not in the list."""
     return ApiError(400, f"after: there is no {after!r} in this list.", param="after")

@@ -20,16 +20,23 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from ftops import crashpoints
-from ftops.engine.api.engine import Engine, TheEngine
+from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, not_found
 from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
 from ftops.engine.api.multipart import UploadForm, read_upload
 from ftops.engine.api.routing import JsonRoute
-from ftops.engine.api.schema import CompleteUpload, CreateUpload, Upload, UploadPart
+from ftops.engine.api.schema import CompleteUpload, CreateUpload, UploadObject, UploadPartObject
 from ftops.engine.ids import new_id
 from ftops.engine.security import too_large
 from ftops.engine.store import FileRow, PartRow, UploadRow, UploadStatus
-from ftops.engine.upload_assembly import PLACE_HEADER, WHOLE, Place, TooLong, Window, read_place
+from ftops.engine.upload_assembly import (
+    ASSEMBLED,
+    RANGE_HEADER,
+    ByteRange,
+    RangeOverflow,
+    RangeWriter,
+    parse_range,
+)
 from ftops.files import (
     PRIVATE_FILE,
     append_file,
@@ -61,7 +68,7 @@ _PART_SCHEMA = {
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class FileSlice:
     """`bytes` bytes of a file from `start` on."""
 
     path: Path
@@ -76,10 +83,10 @@ class Segment:
 
 
 @router.post("")
-def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
+def create_upload(body: CreateUpload, engine: EngineDependency) -> UploadObject:
     """Announce a file of up to 8 GB; its parts may come for an hour."""
-    if body.bytes > engine.settings.max_assembled_bytes:
-        limit = engine.settings.max_assembled_bytes
+    if body.bytes > engine.settings.max_multipart_bytes:
+        limit = engine.settings.max_multipart_bytes
         message = f"bytes: a file may have {limit:,} bytes."
         raise ApiError(400, message, param="bytes", code="invalid_value")
     now = engine.store.now()
@@ -93,7 +100,7 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
         expires_at=now + _LIFE_S,
         expires_after_s=body.expires_after.seconds if body.expires_after else None,
     )
-    engine.drop_expired()
+    engine.delete_expired()
     with engine.store.transaction():  # so that no other upload begins in between
         engine.quotas.check_upload(engine.store, row.bytes)
         make_private_dir(engine.paths.upload(row.id))
@@ -103,13 +110,13 @@ def create_upload(body: CreateUpload, engine: TheEngine) -> Upload:
 
 
 @router.post("/{upload_id}/parts", openapi_extra=_PART_SCHEMA)
-async def add_part(upload_id: str, request: Request, engine: TheEngine) -> UploadPart:
+async def add_part(upload_id: str, request: Request, engine: EngineDependency) -> UploadPartObject:
     """Send one part of up to 64 MiB: the form field `data`. Parts may come in any order."""
     upload = await to_thread.run_sync(_get_pending, upload_id, engine)
-    place = read_place(request.headers.get(PLACE_HEADER), upload.bytes)
+    place = parse_range(request.headers.get(RANGE_HEADER), upload.bytes)
     if place is not None and place.bytes <= engine.settings.max_part_bytes:
         taken = await to_thread.run_sync(_list_taken, upload_id, engine)
-        with engine.assemblies.reserved(upload_id, place, taken) as free:
+        with engine.upload_assembler.reserved(upload_id, place, taken) as free:
             if free:
                 return await _receive_placed(request, upload_id, place, engine)
     folder = engine.paths.incoming
@@ -117,12 +124,12 @@ async def add_part(upload_id: str, request: Request, engine: TheEngine) -> Uploa
         _check_part(form, engine.settings.max_part_bytes)
         row = PartRow(new_id("part"), upload_id, form.size, engine.store.now())
         await to_thread.run_sync(_keep_part, row, path, engine)
-    return UploadPart(id=row.id, created_at=row.created_at, upload_id=upload_id)
+    return UploadPartObject(id=row.id, created_at=row.created_at, upload_id=upload_id)
 
 
 async def _receive_placed(
-    request: Request, upload_id: str, place: Place, engine: Engine
-) -> UploadPart:
+    request: Request, upload_id: str, place: ByteRange, engine: Engine
+) -> UploadPartObject:
     """Write the part where it belongs, and know it only when it stands there."""
     try:
         whole = await to_thread.run_sync(_open_whole, upload_id, engine)
@@ -132,12 +139,12 @@ async def _receive_placed(
     try:
         with whole:
             kind = request.headers.get("content-type", "")
-            form = await read_upload(kind, request.stream(), Window(whole, place), name="data")
+            form = await read_upload(kind, request.stream(), RangeWriter(whole, place), name="data")
             whole.flush()
             await to_thread.run_sync(sync_data, whole.fileno())
     except ClientDisconnect:
         raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
-    except TooLong:
+    except RangeOverflow:
         raise _wrong_size(place) from None
     except OSError as error:
         raise storage_error(error, engine.paths.upload(upload_id)) from error
@@ -147,11 +154,11 @@ async def _receive_placed(
     row = PartRow(new_id("part"), upload_id, form.size, engine.store.now(), place.start)
     crashpoints.reach("engine.uploads.after_placing")
     await to_thread.run_sync(_know_placed, row, engine)
-    return UploadPart(id=row.id, created_at=row.created_at, upload_id=upload_id)
+    return UploadPartObject(id=row.id, created_at=row.created_at, upload_id=upload_id)
 
 
 @router.post("/{upload_id}/complete")
-def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> Upload:
+def complete_upload(upload_id: str, body: CompleteUpload, engine: EngineDependency) -> UploadObject:
     """Put the parts together, in the order of `part_ids`."""
     upload = _get_pending(upload_id, engine)
     parts = _choose_parts(upload, body.part_ids, engine)
@@ -166,7 +173,7 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
     )
     whole = engine.paths.incoming / file.id
     try:
-        with engine.assemblies.sealed(upload_id) as quiet:
+        with engine.upload_assembler.sealed(upload_id) as quiet:
             if not (quiet and _name_whole(upload, parts, whole, body.md5, engine)):
                 _write_joined(_list_segments(parts, engine), whole, upload_id, body.md5)
             crashpoints.reach("engine.uploads.after_join")
@@ -179,7 +186,7 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: TheEngine) -> 
 
 
 @router.post("/{upload_id}/cancel")
-def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
+def cancel_upload(upload_id: str, engine: EngineDependency) -> UploadObject:
     """Give the upload up; its parts are removed."""
     _get_pending(upload_id, engine)
     if not engine.store.uploads.finish(upload_id, UploadStatus.CANCELLED):
@@ -189,7 +196,7 @@ def cancel_upload(upload_id: str, engine: TheEngine) -> Upload:
 
 
 def _get_upload(upload_id: str, engine: Engine) -> UploadRow:
-    engine.drop_expired()
+    engine.delete_expired()
     row = engine.store.uploads.find(upload_id)
     if row is None:
         raise not_found("upload", upload_id)
@@ -208,13 +215,13 @@ def _get_pending(upload_id: str, engine: Engine) -> UploadRow:
 
 def _clear(upload_id: str, engine: Engine) -> None:
     shutil.rmtree(engine.paths.upload(upload_id), ignore_errors=True)
-    engine.assemblies.forget(upload_id)
+    engine.upload_assembler.forget(upload_id)
 
 
-def _list_taken(upload_id: str, engine: Engine) -> Sequence[Place]:
+def _list_taken(upload_id: str, engine: Engine) -> Sequence[ByteRange]:
     """Where parts stand in the file that is to be."""
     return [
-        Place(part.start, part.start + part.bytes)
+        ByteRange(part.start, part.start + part.bytes)
         for part in engine.store.uploads.list_parts(upload_id)
         if part.start is not None
     ]
@@ -222,7 +229,7 @@ def _list_taken(upload_id: str, engine: Engine) -> Sequence[Place]:
 
 def _open_whole(upload_id: str, engine: Engine) -> BinaryIO:
     folder = engine.paths.upload(upload_id)
-    descriptor = os.open(folder / WHOLE, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    descriptor = os.open(folder / ASSEMBLED, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     sync_dir(folder)
     return os.fdopen(descriptor, "r+b")
 
@@ -231,13 +238,13 @@ def _know_placed(row: PartRow, engine: Engine) -> None:
     if not engine.store.uploads.add_part(row):
         _get_pending(row.upload_id, engine)
         raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
-    whole = engine.paths.upload(row.upload_id) / WHOLE
-    engine.assemblies.hash_on(row.upload_id, whole, _list_taken(row.upload_id, engine))
+    whole = engine.paths.upload(row.upload_id) / ASSEMBLED
+    engine.upload_assembler.hash_received(row.upload_id, whole, _list_taken(row.upload_id, engine))
 
 
-def _wrong_size(place: Place) -> ApiError:
-    message = f"The part does not have the {place.bytes:,} bytes that {PLACE_HEADER} announces."
-    return ApiError(400, message, param=PLACE_HEADER, code="size_mismatch")
+def _wrong_size(place: ByteRange) -> ApiError:
+    message = f"The part does not have the {place.bytes:,} bytes that {RANGE_HEADER} announces."
+    return ApiError(400, message, param=RANGE_HEADER, code="size_mismatch")
 
 
 def _check_part(form: UploadForm, limit: int) -> None:
@@ -255,8 +262,8 @@ def _check_part(form: UploadForm, limit: int) -> None:
 
 def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
     there = sum(part.bytes for part in engine.store.uploads.list_parts(row.upload_id))
-    if there + row.bytes > engine.settings.max_assembled_bytes:
-        raise too_large(engine.settings.max_assembled_bytes)
+    if there + row.bytes > engine.settings.max_multipart_bytes:
+        raise too_large(engine.settings.max_multipart_bytes)
     announced = _get_pending(row.upload_id, engine).bytes
     engine.quotas.check_part(engine.store, min(row.bytes, there + row.bytes - announced))
     final = engine.paths.upload(row.upload_id) / row.id
@@ -299,21 +306,21 @@ def _name_whole(
         if part.start != end:
             return False
         end += part.bytes
-    whole = engine.paths.upload(upload.id) / WHOLE
+    whole = engine.paths.upload(upload.id) / ASSEMBLED
     try:
         if md5 is not None:
-            _check_md5(md5, engine.assemblies.find_md5(upload.id, whole, upload.bytes))
+            _check_md5(md5, engine.upload_assembler.compute_md5(upload.id, whole, upload.bytes))
         target.hardlink_to(whole)
     except OSError:  # it has ended meanwhile, or this file system knows no second names
         return False
     return True
 
 
-def _list_segments(parts: Sequence[PartRow], engine: Engine) -> list[Segment]:
+def _list_segments(parts: Sequence[PartRow], engine: Engine) -> list[FileSlice]:
     """Where the bytes of the parts stand."""
     return [
-        Segment(
-            engine.paths.upload(part.upload_id) / (part.id if part.start is None else WHOLE),
+        FileSlice(
+            engine.paths.upload(part.upload_id) / (part.id if part.start is None else ASSEMBLED),
             part.start or 0,
             part.bytes,
         )
@@ -328,7 +335,7 @@ def _check_md5(wanted: str, found: str | None) -> None:
 
 
 def _write_joined(
-    segments: Sequence[Segment], target: Path, upload_id: str, md5: str | None
+    segments: Sequence[FileSlice], target: Path, upload_id: str, md5: str | None
 ) -> None:
     """Write all parts into `target`; ApiError when `md5` (in hex) is another.
 
@@ -349,7 +356,7 @@ def _write_joined(
             _check_md5(md5, found)
 
 
-def _hash_joined(segments: Sequence[Segment]) -> str:
+def _hash_joined(segments: Sequence[FileSlice]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     for segment in segments:
         left = segment.bytes
@@ -360,9 +367,9 @@ def _hash_joined(segments: Sequence[Segment]) -> str:
     return digest.hexdigest()
 
 
-def _upload_object(row: UploadRow, engine: Engine) -> Upload:
+def _upload_object(row: UploadRow, engine: Engine) -> UploadObject:
     file = engine.store.files.find(row.file_id) if row.file_id else None
-    return Upload(
+    return UploadObject(
         id=row.id,
         bytes=row.bytes,
         created_at=row.created_at,

@@ -152,16 +152,18 @@ class TinyBatch:
             )
         return range(first, self._n_joined)
 
-    def remove(self, tickets: Collection[int]) -> None:
+    def remove(self, request_ids: Collection[int]) -> None:
         """Nobody wants these answers any more."""
-        gone = frozenset(tickets)
-        self._empty = [ticket for ticket in self._empty if ticket not in gone]
+        gone = frozenset(request_ids)
+        self._empty = [request_id for request_id in self._empty if request_id not in gone]
         self._waiting = deque(row for row in self._waiting if row.answer.index not in gone)
         self._keep([n for n, row in enumerate(self._rows) if row.answer.index not in gone])
 
     def step(self) -> Sequence[GenerationChunk]:
         """Draw one more token for every answer; the pieces of text that are ready."""
-        deltas = [GenerationChunk(ticket, "", finish_reason="length") for ticket in self._empty]
+        deltas = [
+            GenerationChunk(request_id, "", finish_reason="length") for request_id in self._empty
+        ]
         self._empty.clear()
         logits = [self._read_tokens(), *self._read_prompts()]
         if not self._rows:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
-from ftops.engine.document import completion_prompt, training_document
+from ftops.engine.document import render_prompt, render_row
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     """A model that is unsure enough for chance to matter."""
     folder: Path = tmp_path_factory.mktemp("model")
     rows = [CompletionRow(f"{word} says", f" {word[::-1]} and {word * 2}") for word in WORDS]
-    request = TrainingRequest("ada", [training_document(row) for row in rows], [], 6, 2, seed=1)
+    request = TrainingRequest("ada", [render_row(row) for row in rows], [], 6, 2, seed=1)
     trainer = TinyTrainer(SystemClock())
     trainer.train(
         request,
@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 
 def ask(word: str) -> Document:
-    return completion_prompt(f"{word} says")
+    return render_prompt(f"{word} says")
 
 
 def alone(model: TinyModel, prompts: Sequence[Document], params: SamplingParams) -> list[str]:
@@ -76,11 +76,11 @@ def test_answers_of_many_callers_are_those_that_each_would_get_alone(model: Tiny
     texts: dict[int, str] = {}
     for number, params in enumerate(PARAMS):
         prompts = [ask(word) for word in WORDS[: number + 1]]
-        tickets = batch.add(prompts, params)
-        wanted |= dict(zip(tickets, alone(model, prompts, params), strict=True))
+        request_ids = batch.add(prompts, params)
+        wanted |= dict(zip(request_ids, alone(model, prompts, params), strict=True))
         drain(batch, texts, steps=2)  # the next ones join while these are under way
     drain(batch, texts)
-    assert {ticket: texts.get(ticket, "") for ticket in wanted} == wanted
+    assert {request_id: texts.get(request_id, "") for request_id in wanted} == wanted
 
 
 def test_more_answers_than_fit_side_by_side_wait_for_their_turn(model: TinyModel) -> None:
@@ -93,35 +93,35 @@ def test_more_answers_than_fit_side_by_side_wait_for_their_turn(model: TinyModel
 def test_who_leaves_is_drawn_no_more_and_the_others_go_on(model: TinyModel) -> None:
     params = SamplingParams(max_tokens=30, temperature=0, logit_bias={40: 100.0})
     batch = model.open_batch()
-    tickets = batch.add([ask(word) for word in WORDS], params)
+    request_ids = batch.add([ask(word) for word in WORDS], params)
     texts: dict[int, str] = {}
     drain(batch, texts, steps=3)
-    batch.remove(tickets[::2])
+    batch.remove(request_ids[::2])
     assert len(batch) == 5
     seen = dict(texts)
     drain(batch, texts)
     expected = alone(model, [ask(word) for word in WORDS], params)
-    for ticket, text in zip(tickets, expected, strict=True):
-        assert texts[ticket] == (seen[ticket] if ticket in tickets[::2] else text)
+    for request_id, text in zip(request_ids, expected, strict=True):
+        assert texts[request_id] == (seen[request_id] if request_id in request_ids[::2] else text)
     batch.add([ask("cat")], params)  # an emptied batch can be used again
     drain(batch, texts)
 
 
 def test_a_prompt_that_does_not_fit_is_refused_and_disturbs_nobody(model: TinyModel) -> None:
     batch = model.open_batch()
-    (ticket,) = batch.add([ask("cat")], PARAMS[0])
+    (request_id,) = batch.add([ask("cat")], PARAMS[0])
     with pytest.raises(PromptTooLong):
-        batch.add([ask("dog"), completion_prompt("x y z " * 1000)], PARAMS[0])
+        batch.add([ask("dog"), render_prompt("x y z " * 1000)], PARAMS[0])
     with pytest.raises(EngineError, match="logit_bias"):
         batch.add([ask("dog")], SamplingParams(logit_bias={10**6: 1.0}))
     texts: dict[int, str] = {}
     drain(batch, texts)
-    assert texts == {ticket: alone(model, [ask("cat")], PARAMS[0])[0]}
+    assert texts == {request_id: alone(model, [ask("cat")], PARAMS[0])[0]}
 
 
 def test_an_answer_ends_where_the_context_is_full(model: TinyModel) -> None:
     params = SamplingParams(max_tokens=5000, temperature=0, logit_bias={40: 100.0})
-    prompts = [completion_prompt("cat says " * 90), ask("dog")]
+    prompts = [render_prompt("cat says " * 90), ask("dog")]
     n_tokens = [0, 0]
     for delta in model.generate(prompts, params):
         n_tokens[delta.index] += delta.n_tokens
