@@ -123,7 +123,7 @@ def make_exporter() -> Exporter:
         if where := find_export_destination(settings, environ):
             trust.check(where)
 
-    return SubprocessExporter(environ, check=check)
+    return SubprocessExporter(environ, check_settings=check)
 
 
 def make_token_counting() -> TokenCounter:

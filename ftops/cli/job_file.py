@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ftops.cli.environment import read_environ
-from ftops.exports.checking import check_tools_installed
+from ftops.exports.exporter import check_tools_installed
 from ftops.providers.address import (
     find_destination,
 )

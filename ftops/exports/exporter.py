@@ -1,7 +1,7 @@
-"""Carries runs to trackers, each in a process of its own.
+"""Exports runs to other tools, each export in a process of its own.
 
-So a tracker's library has the environment that it is handed, can end nothing of ours, leaves no
-thread behind, and ends with all that it has started when its time is up.
+In its own process, a tool's library has the environment that it is given, cannot end this process,
+leaves no thread running, and is killed with everything that it has started when its time is up.
 """
 
 import contextlib
@@ -18,18 +18,22 @@ from typing import Protocol
 import orjson
 
 from ftops.errors import ExportFailed, FtopsError
-from ftops.exports import to_json_file
 from ftops.exports.registry import TOOLS, ExportTool
 from ftops.exports.run_data import RunData
+from ftops.files import write_atomic
 from ftops.records import Json
+from ftops.spec.job_file import LoadedJob
+from ftops.spec.problems import Report
+from ftops.text import to_one_line
 
-LIMIT_S = 300.0
-_SHOWN = 400  # letters of what a library says
+TIMEOUT_S = 300.0
+_SHOWN_CHARS = 400  # of a library's error
+_JSON_FOLDER = "exports/"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportTarget:
-    """A tool by its name, its settings, and the folder at which relative paths begin."""
+    """A tool by its name, its settings, and the folder to which their paths are relative."""
 
     tool: str
     settings: Mapping[str, str]
@@ -37,70 +41,99 @@ class ExportTarget:
 
 
 class Exporter(Protocol):
-    """Whoever carries runs to trackers."""
+    """Exports runs to other tools."""
 
     def export(self, run: RunData, target: ExportTarget) -> str:
-        """Tell the tool of the run, and say where it is; ExportFailed when it has not got it."""
+        """Export the run and return where it is there; ExportFailed when the tool lacks it."""
 
 
 class NullExporter:
-    """Tells nobody, and says so."""
+    """Exports nothing: every attempt fails."""
 
     def export(self, run: RunData, target: ExportTarget) -> str:  # noqa: ARG002
-        raise ExportFailed("no tool is told of runs here")
+        raise ExportFailed("no runs are exported here")
 
 
 class SubprocessExporter:
-    """The `Tracker` of the command line.
+    """The `Exporter` of the command line.
 
-    `check` raises an FtopsError for settings that name an address which is not approved.
+    `check_settings` raises an FtopsError for settings that name an address without approval.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         *,
-        limit_s: float = LIMIT_S,
-        check: Callable[[Mapping[str, str]], None] = lambda _settings: None,
+        timeout_s: float = TIMEOUT_S,
+        check_settings: Callable[[Mapping[str, str]], None] = lambda _settings: None,
     ) -> None:
         self._environ = environ
-        self._limit_s = limit_s
-        self._check = check
+        self._timeout_s = timeout_s
+        self._check_settings = check_settings
 
     def export(self, run: RunData, target: ExportTarget) -> str:
         tool = TOOLS[target.tool]
         try:
-            self._check(target.settings)
+            self._check_settings(target.settings)
+            if tool.name == "json":
+                return _write_json(run, target)
         except FtopsError as error:
             raise ExportFailed(f"export: {tool.name}: {error.message}", hint=error.hint) from error
-        if not tool.imports:
-            try:
-                return to_json_file.write(run, target.settings, target.folder)
-            except FtopsError as error:
-                raise ExportFailed(f"export: {tool.name}: {error.message}") from error
-        if lacking := tool.find_lacking():
-            raise _lacks(tool, lacking)
-        return _read_answer(tool, self._ask(tool, run, target))
+        if library := tool.find_missing_library():
+            raise _make_library_error(tool, library)
+        return self._export_in_process(tool, run, target)
 
-    def _ask(self, tool: ExportTool, run: RunData, target: ExportTarget) -> tuple[bytes, bytes]:
-        """What the process leaves on its stdout and its stderr."""
-        process = _start(make_environ(tool, self._environ))
+    def _export_in_process(self, tool: ExportTool, run: RunData, target: ExportTarget) -> str:
+        request: dict[str, Json] = {
+            "tool": target.tool,
+            "settings": dict(target.settings),
+            "folder": str(target.folder),
+            "run": run.to_json(),
+        }
+        process = _start_worker(make_environ(tool, self._environ))
         try:
-            return process.communicate(_render(run, target), timeout=self._limit_s)
+            stdout, stderr = process.communicate(
+                json.dumps(request).encode(), timeout=self._timeout_s
+            )
         except subprocess.TimeoutExpired:
             raise ExportFailed(
-                f"export: {tool.name} did not take the run within {self._limit_s:g} s"
+                f"export: {tool.name} did not take the run within {self._timeout_s:g} s"
             ) from None
         finally:
             _end(process)
+        return _read_result(tool, stdout, stderr)
+
+
+def check_tools_installed(job: LoadedJob) -> None:
+    """Raise SpecError, with its place, for each tool of `export:` whose library is missing."""
+    report = Report()
+    for number, item in enumerate(job.spec.export):
+        for name in item:
+            tool = TOOLS[name]
+            if library := tool.find_missing_library():
+                span = job.values.span(("export", number))
+                report.add(span, f"{name}: {library} is not installed", tool.install_command)
+    if report.problems:
+        raise report.error()
 
 
 def make_environ(tool: ExportTool, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the process: the user's own, and what keeps a library to itself."""
-    return {**(tool.defaults or {}), **environ, **(tool.environ or {})}
+    """The environment of the tool's process: the user's own, without telemetry."""
+    return {**tool.defaults, **environ, **tool.environ}
 
 
-def _start(environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _write_json(run: RunData, target: ExportTarget) -> str:
+    name = target.settings.get("file", _JSON_FOLDER)
+    path = target.folder / name
+    if name.endswith("/") or path.is_dir():
+        path /= f"{run.id}.json"
+    # orjson writes NaN and infinity as null.
+    content = orjson.dumps(run.to_json(), option=orjson.OPT_INDENT_2)
+    write_atomic(path, content + b"\n", mode=0o644)
+    return str(path)
+
+
+def _start_worker(environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "ftops.exports.worker"],
@@ -111,49 +144,39 @@ def _start(environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
             start_new_session=True,
         )
     except OSError as error:
-        raise ExportFailed(f"export: no process can be started: {error.strerror}") from error
+        raise ExportFailed(f"export: cannot start a process: {error.strerror}") from error
 
 
-def _render(run: RunData, target: ExportTarget) -> bytes:
-    request: dict[str, Json] = {
-        "tool": target.tool,
-        "settings": dict(target.settings),
-        "folder": str(target.folder),
-        "run": run.to_json(),
-    }
-    return json.dumps(request).encode()
-
-
-def _read_answer(tool: ExportTool, output: tuple[bytes, bytes]) -> str:
+def _read_result(tool: ExportTool, stdout: bytes, stderr: bytes) -> str:
     try:
-        said = orjson.loads(output[0])
+        result = orjson.loads(stdout)
     except orjson.JSONDecodeError:
-        raise ExportFailed(f"export: {tool.name} ended unexpectedly{_show(output[1])}") from None
-    if "place" in said:
-        return str(said["place"])
-    if "lacking" in said:
-        raise _lacks(tool, str(said["lacking"]))
-    raise ExportFailed(f"export: {tool.name} refuses the run{_show(str(said['error']).encode())}")
+        end = _shorten(stderr.decode("utf-8", errors="replace"))
+        raise ExportFailed(f"export: {tool.name} exited unexpectedly{end}") from None
+    if "place" in result:
+        return str(result["place"])
+    if "missing_library" in result:
+        raise _make_library_error(tool, str(result["missing_library"]))
+    raise ExportFailed(f"export: {tool.name} refuses the run{_shorten(str(result['error']))}")
 
 
-def _lacks(tool: ExportTool, library: str) -> ExportFailed:
+def _make_library_error(tool: ExportTool, library: str) -> ExportFailed:
     return ExportFailed(
-        f"export: {tool.name} needs {library}, which is not installed: {tool.extra}"
+        f"export: {tool.name} needs {library}, which is not installed: {tool.install_command}"
     )
 
 
-def _show(said: bytes) -> str:
-    """The end of what was said, on one line, with nothing that moves a cursor."""
-    text = said.decode("utf-8", errors="replace")
-    plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    if len(plain) > _SHOWN:
-        plain = plain[: _SHOWN // 2] + " … " + plain[-_SHOWN // 2 :]
-    return f": {plain}" if plain else ""
+def _shorten(text: str) -> str:
+    """Beginning and end of the text on one line, to follow a message."""
+    line = to_one_line(text)
+    if len(line) > _SHOWN_CHARS:
+        line = line[: _SHOWN_CHARS // 2] + " … " + line[-_SHOWN_CHARS // 2 :]
+    return f": {line}" if line else ""
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End the process and whatever it has left behind."""
-    if process.returncode != 0:  # one that ended well has ended what it had started
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and every process that it has started."""
+    if process.returncode != 0:  # one that succeeded has ended what it had started
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -1,9 +1,9 @@
-"""The tools that can be told of a run: what each needs, and the one list of them."""
+"""The tools to which runs are exported, and what each needs."""
 
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,40 +11,41 @@ from ftops.exports.run_data import RunData
 
 
 class Writer(Protocol):
-    """The door to one tool: a module with this one function."""
+    """A module that writes runs to one tool."""
 
     def write(self, run: RunData, settings: Mapping[str, str], folder: Path) -> str:
-        """Tell the tool of the run, or bring what it knows up to date; where the run now is.
+        """Create the run in the tool, or update it; returns where it is.
 
-        Relative paths of `settings` begin at `folder`. Whatever is raised counts as a failure.
+        Relative paths of `settings` start at `folder`. Every exception counts as a failure.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class ExportTool:
-    """One tool: the module that knows it, what must be installed, what its process is told.
+    """One tool: the module that writes to it, its libraries, and the environment of its process.
 
-    `imports` is empty where nothing must be. `environ` is set in the process that writes, and
-    `defaults` where the user has not said otherwise.
+    `module` and `libraries` are empty for a tool that needs no library. `environ` is set in the
+    process, and `defaults` where the user's environment does not set them.
     """
 
     name: str
-    module: str
-    imports: tuple[str, ...] = ()
-    environ: Mapping[str, str] | None = None
-    defaults: Mapping[str, str] | None = None
+    module: str = ""
+    libraries: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def extra(self) -> str:
-        """What is installed for it."""
+    def install_command(self) -> str:
+        """How its libraries are installed."""
         return f"pip install 'ftops[{self.name}]'"
 
-    def find_lacking(self) -> str | None:
-        """The first library that is not installed; None when all are."""
-        return next((one for one in self.imports if not _is_there(one)), None)
+    def find_missing_library(self) -> str | None:
+        """The first library that is not installed."""
+        missing = (name for name in self.libraries if importlib.util.find_spec(name) is None)
+        return next(missing, None)
 
-    def open(self) -> Writer:
-        """The module that writes; ImportError when its library is not installed."""
+    def load_writer(self) -> Writer:
+        """The module that writes; ImportError when a library is not installed."""
         writer: Writer = importlib.import_module(self.module)
         return writer
 
@@ -59,7 +60,7 @@ TOOLS: Mapping[str, ExportTool] = {
             ("mlflow",),
             environ={**_NO_TELEMETRY, "MLFLOW_DISABLE_TELEMETRY": "true"},
             defaults={
-                "MLFLOW_ALLOW_FILE_STORE": "true",  # whoever names such a store means it
+                "MLFLOW_ALLOW_FILE_STORE": "true",  # a user who names such a store wants it
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
                 "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
                 "GIT_PYTHON_REFRESH": "quiet",
@@ -73,10 +74,6 @@ TOOLS: Mapping[str, ExportTool] = {
             environ={**_NO_TELEMETRY, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"},
             defaults={"WANDB_MODE": "offline"},
         ),
-        ExportTool("json", "ftops.exports.to_json_file"),
+        ExportTool("json"),
     )
 }
-
-
-def _is_there(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None

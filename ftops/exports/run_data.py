@@ -1,24 +1,44 @@
-"""A run as trackers are told of it: one form for all of them.
+"""A run as it is exported, collected from the ledger and the run's folder.
 
-No training text, no answers, no key and no words of a provider are in it. Times are seconds since
-1970, losses nats a token, accuracies shares from 0 to 1.
+It contains no training text, no predictions, no key and no message of a provider. Times are seconds
+since 1970, losses are nats per token, accuracies are shares from 0 to 1.
 """
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 
-from ftops.records import Json
+from ftops import __version__
+from ftops.errors import BadAnswer, LedgerError
+from ftops.evaluation.storage import EVALUATION, read_evaluation
+from ftops.files import read_if_there
+from ftops.records import Json, Run, Stage, StageRecord
+from ftops.reports.results import HEADERS, ResultRow, parse_results
 
 VERSION = 1
+RESULTS = "results.csv"
+FILES = ("job.yaml", RESULTS, EVALUATION, "report.html", "report.md")
+_SPEC_FIELDS = ("method", "seed", "suffix")
+# A stage, a key of its result, and the parameter that it becomes.
+_STAGE_FIELDS: tuple[tuple[Stage, str, str], ...] = (
+    (Stage.PREPARE, "rows", "training_rows"),
+    (Stage.PREPARE, "validation_rows", "validation_rows"),
+    (Stage.PREPARE, "tokens", "training_tokens"),
+    (Stage.FOLLOW, "trained_tokens", "trained_tokens"),
+)
+_NOT_ALLOWED = re.compile(r"[^\w\-. ]")
+_DIGEST_CHARS = 8
 Parameter: TypeAlias = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCurve:
-    """One figure by training step; each step once, in rising order."""
+    """A metric of the training by step; each step occurs once, in ascending order."""
 
     name: str
     steps: tuple[int, ...]
@@ -27,7 +47,7 @@ class TrainingCurve:
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """One metric of one candidate, over so many rows, with the interval that holds 95 %."""
+    """A metric of one candidate over `rows` rows, with its 95 % confidence interval."""
 
     candidate: str
     metric: str
@@ -39,7 +59,7 @@ class MetricValue:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What came of what: data, its file at the provider, the job, the model."""
+    """Where the model comes from: data, its file at the provider, the job."""
 
     run_key: str
     training_sha256: str | None = None
@@ -51,52 +71,197 @@ class Lineage:
     job_id: str | None = None
     model: str | None = None
 
-    def list_known(self) -> dict[str, str]:
-        """What is known of it, by name."""
-        named = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value for name, value in named.items() if value is not None}
+    def to_tags(self) -> dict[str, str]:
+        """The known fields by name."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """One run: its parameters, curves, figures, files and lineage.
+    """One run: its parameters, training curves, metrics, files and lineage.
 
-    `parameters` never change in the life of a run but by `--retry`; `files` are absolute paths.
+    Only `--retry` changes the `parameters` of a run; `files` are absolute paths.
     """
 
     id: str
     name: str
     status: str
-    began_at: float
+    started_at: float
     ended_at: float
     lineage: Lineage
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     curves: tuple[TrainingCurve, ...] = ()
-    figures: tuple[MetricValue, ...] = ()
+    metrics: tuple[MetricValue, ...] = ()
     files: tuple[str, ...] = ()
 
-    def list_single_figures(self) -> dict[str, float]:
-        """The evaluation as single figures, `eval/CANDIDATE/METRIC` and its interval."""
-        single: dict[str, float] = {}
-        for figure in self.figures:
-            name = f"eval/{figure.candidate}/{figure.metric}"
-            single[name] = figure.value
-            for end, value in (("low", figure.low), ("high", figure.high)):
+    def list_scalars(self) -> dict[str, float]:
+        """The evaluation as `eval/CANDIDATE/METRIC`, with `_low` and `_high` of its interval."""
+        scalars: dict[str, float] = {}
+        for metric in self.metrics:
+            name = f"eval/{metric.candidate}/{metric.metric}"
+            scalars[name] = metric.value
+            for end, value in (("low", metric.low), ("high", metric.high)):
                 if value is not None:
-                    single[f"{name}_{end}"] = value
-        return single
+                    scalars[f"{name}_{end}"] = value
+        return scalars
 
     def to_json(self) -> dict[str, Json]:
-        """As plain JSON values; figures that are no numbers stay what they are."""
+        """Plain JSON values; NaN and infinity stay floats."""
         fields: dict[str, Json] = _ADAPTER.dump_python(self, mode="json")
         return {"version": VERSION, **fields}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> "RunData":
-        """What `to_json` gave."""
-        fields: dict[str, Any] = {name: one for name, one in value.items() if name != "version"}
+        """The run of which `to_json` made `value`."""
+        fields: dict[str, Any] = {name: item for name, item in value.items() if name != "version"}
         return _ADAPTER.validate_python(fields)
 
 
 _ADAPTER = TypeAdapter(RunData)
+
+
+def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: Path) -> RunData:
+    """Everything known of a run now; what does not exist yet, or no longer, is left out.
+
+    Raises StorageError when a file of the run's folder exists and cannot be read.
+    """
+    details = {record.stage: record.detail for record in stages}
+    return RunData(
+        id=run.id,
+        name=run.name,
+        status=run.status.value,
+        started_at=run.created_at.timestamp(),
+        ended_at=(run.finished_at or run.updated_at).timestamp(),
+        lineage=_make_lineage(run, details),
+        parameters=dict(_list_parameters(run, details)),
+        tags={"ftops.version": __version__, "ftops.run_id": run.id, **_make_cost_tag(details)},
+        curves=tuple(_list_curves(_read_results(folder / RESULTS))),
+        metrics=tuple(_list_metrics(folder)),
+        files=tuple(str(folder / name) for name in FILES if (folder / name).is_file()),
+    )
+
+
+def _list_parameters(
+    run: Run, details: Mapping[Stage, Mapping[str, Json]]
+) -> Iterator[tuple[str, Parameter]]:
+    yield "name", run.name
+    yield "base_model", run.model
+    yield "provider", run.provider.type
+    if run.provider.base_url:
+        yield "provider_url", run.provider.base_url
+    for name in _SPEC_FIELDS:
+        yield from _list_if_known(name, run.spec.get(name))
+    hyperparameters = {
+        **_as_mapping(run.spec.get("hyperparameters")),
+        **_as_mapping(details.get(Stage.FOLLOW, {}).get("hyperparameters")),
+    }
+    for name, value in hyperparameters.items():
+        yield from _list_if_known(name, value)
+    recipe = _as_mapping(details.get(Stage.PREPARE, {}).get("recipe"))
+    for name in ("row_format", "separator", "stop"):
+        yield from _list_if_known(name, recipe.get(name))
+    for stage, key, name in _STAGE_FIELDS:
+        yield from _list_if_known(name, details.get(stage, {}).get(key))
+
+
+def _list_if_known(name: str, value: Json) -> Iterator[tuple[str, Parameter]]:
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    if isinstance(value, bool | int | float | str) and value != "":
+        yield name, value
+
+
+def _make_lineage(run: Run, details: Mapping[Stage, Mapping[str, Json]]) -> Lineage:
+    prepared, uploaded = details.get(Stage.PREPARE, {}), details.get(Stage.UPLOAD, {})
+    training = _as_mapping(prepared.get("training"))
+    validation = _as_mapping(prepared.get("validation"))
+    return Lineage(
+        run_key=run.key,
+        training_sha256=_find_text(training, "sha256"),
+        training_file=_find_text(training, "source") or _find_text(run.spec, "training_file"),
+        training_file_id=_find_text(uploaded, "training_file"),
+        validation_sha256=_find_text(validation, "sha256"),
+        validation_file=_find_text(validation, "source") or _find_text(run.spec, "validation_file"),
+        validation_file_id=_find_text(uploaded, "validation_file"),
+        job_id=run.job_id,
+        model=run.fine_tuned_model,
+    )
+
+
+def _make_cost_tag(details: Mapping[Stage, Mapping[str, Json]]) -> dict[str, str]:
+    cost = details.get(Stage.PREPARE, {}).get("cost_usd")
+    return {} if cost is None else {"ftops.estimated_cost_usd": str(cost)}
+
+
+def _list_curves(rows: Sequence[ResultRow]) -> Iterator[TrainingCurve]:
+    extras = dict.fromkeys(name for row in rows for name in row.extra)
+    for name in (*HEADERS, *extras):
+        points: dict[int, float] = {}
+        for row in rows:
+            value = getattr(row, name) if name in HEADERS else row.extra.get(name)
+            if value is not None:
+                points[row.step] = value
+        if points:
+            steps = tuple(sorted(points))
+            yield TrainingCurve(name, steps, tuple(points[step] for step in steps))
+
+
+def _list_metrics(folder: Path) -> Iterator[MetricValue]:
+    try:
+        evaluation = read_evaluation(folder)
+    except LedgerError:
+        return  # the file itself is exported
+    if evaluation is None:
+        return
+    for candidate in evaluation.candidates:
+        for name, result in candidate.metrics.items():
+            yield MetricValue(
+                candidate.name, name, result.value, result.low, result.high, result.rows
+            )
+
+
+def _read_results(path: Path) -> Sequence[ResultRow]:
+    content = read_if_there(path)
+    try:
+        return [] if content is None else parse_results(content)
+    except BadAnswer:
+        return ()  # the run has reported it, and the file itself is exported
+
+
+def _as_mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _find_text(values: Mapping[str, Json], name: str) -> str | None:
+    value = values.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def fit_names(names: Iterable[str], *, limit: int) -> Mapping[str, str]:
+    """For each name one that tools accept, at most `limit` long; different names stay different.
+
+    Letters, digits, `_`, `-`, `.`, spaces and slashes stay. A part between slashes is never empty,
+    `.` or `..`, because tools make folders of them. The result is the same for the same names.
+    """
+    fitted: dict[str, str] = {}
+    used: set[str] = set()
+    for name in dict.fromkeys(names):
+        safe = "/".join(_make_safe(part) for part in name.split("/"))
+        if len(safe) > limit or safe in used:
+            digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_DIGEST_CHARS]
+            safe = f"{safe[: limit - _DIGEST_CHARS - 1]}-{digest}"
+        used.add(safe)
+        fitted[name] = safe
+    return fitted
+
+
+def shorten(text: str, limit: int) -> str:
+    """The text, cut to `limit` characters with `…` at the end."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _make_safe(part: str) -> str:
+    safe = _NOT_ALLOWED.sub("_", part).strip()
+    return "_" if safe.strip(".") == "" else safe

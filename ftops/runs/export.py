@@ -11,7 +11,7 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.errors import ExportFailed, StorageError
 from ftops.exports.exporter import Exporter, ExportTarget
-from ftops.exports.gathering import collect_run_data
+from ftops.exports.run_data import collect_run_data
 from ftops.ledger.ledger import Intent, Ledger, RemoteCall
 from ftops.records import Json, Run, Stage
 from ftops.runs.commands import format_command, format_follow_command

@@ -1,4 +1,4 @@
-"""Tracked runs for the tests of this room, and the environment in which trackers are asked."""
+"""Runs for the tests of this package, and an environment for the processes of exports."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from ftops.exports.exporter import ExportTarget, SubprocessExporter
 from ftops.exports.run_data import Lineage, MetricValue, RunData, TrainingCurve
 
 RUN_ID = "run-20261122-1407-k3f9"
-BEGAN = 1_795_000_000.0
+STARTED = 1_795_000_000.0
 
 
 def make_run(
@@ -15,10 +15,10 @@ def make_run(
     status: str = "succeeded",
     steps: int = 4,
     parameters: dict[str, bool | int | float | str] | None = None,
-    figures: tuple[MetricValue, ...] | None = None,
+    metrics: tuple[MetricValue, ...] | None = None,
     files: tuple[str, ...] = (),
     curves: tuple[TrainingCurve, ...] | None = None,
-    ended_at: float = BEGAN + 60,
+    ended_at: float = STARTED + 60,
 ) -> RunData:
     """A run that trained on news, with two curves and two candidates."""
     numbers = tuple(range(1, steps + 1))
@@ -34,7 +34,7 @@ def make_run(
         id=RUN_ID,
         name="news topics/1",
         status=status,
-        began_at=BEGAN,
+        started_at=STARTED,
         ended_at=ended_at,
         lineage=Lineage(
             run_key="k" * 64,
@@ -49,7 +49,7 @@ def make_run(
         else parameters,
         tags={"ftops.run_id": RUN_ID},
         curves=drawn if curves is None else curves,
-        figures=found if figures is None else figures,
+        metrics=found if metrics is None else metrics,
         files=files,
     )
 
@@ -65,7 +65,7 @@ def make_hostile_run() -> RunData:
     )
     return make_run(
         parameters={"separator": "\n\n###\n\n" * 2000, "a/../b": True, "": 1, "x?" * 200: 2.5},
-        figures=(MetricValue("model: a/b|c\n`d`", "f1", float("nan"), None, None, 3),),
+        metrics=(MetricValue("model: a/b|c\n`d`", "f1", float("nan"), None, None, 3),),
         curves=curves,
     )
 
@@ -80,7 +80,7 @@ def make_environ(folder: Path, **variables: str) -> dict[str, str]:
     return {**kept, **nowhere, **offline, "HOME": str(home), **variables}
 
 
-def tell(where: Path, tool: str, run: RunData, /, **settings: str) -> str:
+def export_run(where: Path, tool: str, run: RunData, /, **settings: str) -> str:
     """Tell the real tool, as the command line does."""
-    delivery = SubprocessExporter(make_environ(where))
-    return delivery.export(run, ExportTarget(tool, settings, where))
+    exporter = SubprocessExporter(make_environ(where))
+    return exporter.export(run, ExportTarget(tool, settings, where))

@@ -1,4 +1,4 @@
-"""Trackers are told in processes of their own, which keep to themselves."""
+"""Each export runs in a process of its own, without telemetry and within a time limit."""
 
 import sys
 import threading
@@ -65,8 +65,8 @@ def test_mlflow_itself_says_that_its_telemetry_is_off(tmp_path: Path) -> None:
     assert done.stdout == "True\n"
 
 
-def test_no_process_is_left_behind(tmp_path: Path) -> None:
-    runs.tell(tmp_path, "wandb", make_run())
+def test_no_process_is_left_running(tmp_path: Path) -> None:
+    runs.export_run(tmp_path, "wandb", make_run())
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             started = path.read_bytes()
@@ -75,18 +75,18 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
         assert f"HOME={tmp_path / 'home'}".encode() not in started, path
 
 
-def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    delivery = SubprocessExporter(runs.make_environ(tmp_path), limit_s=0.01)
+def test_an_export_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    exporter = SubprocessExporter(runs.make_environ(tmp_path), timeout_s=0.01)
     began = time.monotonic()
     with pytest.raises(ExportFailed, match=r"export: wandb did not take the run within 0\.01 s"):
-        delivery.export(make_run(), ExportTarget("wandb", {}, tmp_path))
+        exporter.export(make_run(), ExportTarget("wandb", {}, tmp_path))
     assert time.monotonic() - began < 30
     assert threading.active_count() < 50
 
 
 def test_a_library_that_is_not_installed_is_named_with_what_installs_it(tmp_path: Path) -> None:
     absent = ExportTool("mlflow", "ftops.exports.mlflow", ("no_such_library",))
-    assert absent.find_lacking() == "no_such_library"
+    assert absent.find_missing_library() == "no_such_library"
     hiding = tmp_path / "hiding"
     (hiding / "tensorboard").mkdir(parents=True)
     (hiding / "tensorboard" / "__init__.py").write_text("import no_such_library\n")
@@ -101,10 +101,10 @@ def test_what_lies_where_the_command_is_given_is_no_library(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tensorboard.py").write_text("raise SystemExit('taken in')\n")
-    assert runs.tell(tmp_path, "tensorboard", make_run())
+    assert runs.export_run(tmp_path, "tensorboard", make_run())
 
 
-def test_a_process_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_reported_in_one_line(tmp_path: Path) -> None:
     hiding = tmp_path / "hiding"
     (hiding / "tensorboard").mkdir(parents=True)
     death = "import os, sys\nsys.stderr.write('\\x1b[31mgone\\n')\nos._exit(7)\n"
@@ -112,9 +112,9 @@ def test_a_process_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
     environ = runs.make_environ(tmp_path, PYTHONPATH=str(hiding))
     with pytest.raises(ExportFailed) as error:
         SubprocessExporter(environ).export(make_run(), ExportTarget("tensorboard", {}, tmp_path))
-    assert error.value.message == "export: tensorboard ended unexpectedly: [31mgone"
+    assert error.value.message == "export: tensorboard exited unexpectedly: [31mgone"
 
 
-def test_who_tells_nobody_says_so() -> None:
-    with pytest.raises(ExportFailed, match="no tool is told"):
+def test_the_null_exporter_exports_nothing() -> None:
+    with pytest.raises(ExportFailed, match="no runs are exported"):
         NullExporter().export(make_run(), ExportTarget("json", {}, Path()))

@@ -12,7 +12,7 @@ import pytest
 from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget, SubprocessExporter
 from ftops.exports.run_data import MetricValue, TrainingCurve
-from tests.exports.runs import BEGAN, RUN_ID, make_environ, make_hostile_run, make_run, tell
+from tests.exports.runs import RUN_ID, STARTED, export_run, make_environ, make_hostile_run, make_run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -51,17 +51,17 @@ def points(client: Any, run: Any, key: str) -> list[tuple[int, float]]:
     return sorted((one.step, one.value) for one in history)
 
 
-def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path, store: str) -> None:
+def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path, store: str) -> None:
     report = tmp_path / "job.yaml"
     report.write_text("name: news\n")
     run = make_run(files=(str(report),))
-    place = tell(tmp_path, "mlflow", run, tracking_uri=store, experiment="topics")
+    place = export_run(tmp_path, "mlflow", run, tracking_uri=store, experiment="topics")
     client = open_client(tmp_path, store)
     (found,) = list_runs(client)
     assert f"run {found.info.run_id} at " in place
     assert client.get_experiment(found.info.experiment_id).name == "topics"
     assert (found.info.run_name, found.info.status) == ("news topics/1", "FINISHED")
-    assert (found.info.start_time, found.info.end_time) == (BEGAN * 1000, BEGAN * 1000 + 60_000)
+    assert (found.info.start_time, found.info.end_time) == (STARTED * 1000, STARTED * 1000 + 60_000)
     assert found.data.params == {
         "base_model": "ada", "n_epochs": "3", "learning_rate_multiplier": "0.5",
     }  # fmt: skip
@@ -79,32 +79,32 @@ def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path, store: str) -> No
     assert (tmp_path / "mlruns").is_dir() == (store == "mlruns")
 
 
-def test_a_run_that_is_told_again_is_there_once_and_up_to_date(
+def test_a_run_that_is_exported_again_is_there_once_and_up_to_date(
     tmp_path: Path, store: str, empty_store: Path
 ) -> None:
     shutil.copy(empty_store, tmp_path)
-    early = make_run(status="failed", steps=2, figures=())
-    tell(tmp_path, "mlflow", early, tracking_uri=store)
+    early = make_run(status="failed", steps=2, metrics=())
+    export_run(tmp_path, "mlflow", early, tracking_uri=store)
     changed = MetricValue("tuned", "accuracy", 1.0)
-    run = make_run(steps=3, ended_at=BEGAN + 90, parameters={"base_model": "ada", "n_epochs": 9})
-    tell(tmp_path, "mlflow", run, tracking_uri=store)
-    later = make_run(steps=3, ended_at=BEGAN + 99, figures=(changed,))
-    tell(tmp_path, "mlflow", later, tracking_uri=store)
+    run = make_run(steps=3, ended_at=STARTED + 90, parameters={"base_model": "ada", "n_epochs": 9})
+    export_run(tmp_path, "mlflow", run, tracking_uri=store)
+    later = make_run(steps=3, ended_at=STARTED + 99, metrics=(changed,))
+    export_run(tmp_path, "mlflow", later, tracking_uri=store)
     client = open_client(tmp_path, store)
     (found,) = list_runs(client)
     assert found.info.status == "FINISHED"
     assert points(client, found, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
     assert points(client, found, "eval/tuned/accuracy") == [(3, 0.9375), (3, 1.0)]
     assert found.data.metrics["eval/tuned/accuracy"] == 1.0
-    assert found.data.params["n_epochs"] == "3"  # as first told; MLflow keeps it
-    assert found.data.tags["ftops.now.n_epochs"] == "9"
+    assert found.data.params["n_epochs"] == "3"  # as first logged; MLflow keeps it
+    assert found.data.tags["ftops.latest.n_epochs"] == "9"
 
 
 def test_names_and_values_beyond_its_limits_are_fitted(
     tmp_path: Path, store: str, empty_store: Path
 ) -> None:
     shutil.copy(empty_store, tmp_path)
-    tell(tmp_path, "mlflow", make_hostile_run(), tracking_uri=store)
+    export_run(tmp_path, "mlflow", make_hostile_run(), tracking_uri=store)
     client = open_client(tmp_path, store)
     (found,) = list_runs(client)
     params = found.data.params
@@ -122,17 +122,17 @@ def test_names_and_values_beyond_its_limits_are_fitted(
     assert len(found.data.metrics) == 6
 
 
-def test_ten_thousand_steps_are_told_in_batches(tmp_path: Path, empty_store: Path) -> None:
+def test_ten_thousand_steps_are_logged_in_batches(tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path)
     steps = tuple(range(10_000))
     curve = TrainingCurve("train_loss", steps, tuple(1 / (step + 1) for step in steps))
-    tell(tmp_path, "mlflow", make_run(curves=(curve,)), tracking_uri="sqlite:///store.db")
+    export_run(tmp_path, "mlflow", make_run(curves=(curve,)), tracking_uri="sqlite:///store.db")
     client = open_client(tmp_path, "sqlite:///store.db")
     (found,) = list_runs(client)
     assert points(client, found, "train_loss") == list(zip(steps, curve.values, strict=True))
 
 
-def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_store: Path) -> None:
+def test_an_export_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path)
     environ = make_environ(tmp_path)
     target = ExportTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
@@ -140,10 +140,12 @@ def test_a_telling_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_st
     run = make_run(
         curves=(TrainingCurve("train_loss", steps, tuple(float(step) for step in steps)),)
     )
-    tell(tmp_path, "mlflow", make_run(curves=(), figures=()), tracking_uri="sqlite:///store.db")
-    for limit_s in (1.5, 2.0, 2.5):
+    export_run(
+        tmp_path, "mlflow", make_run(curves=(), metrics=()), tracking_uri="sqlite:///store.db"
+    )
+    for timeout_s in (1.5, 2.0, 2.5):
         with contextlib.suppress(ExportFailed):
-            SubprocessExporter(environ, limit_s=limit_s).export(run, target)
+            SubprocessExporter(environ, timeout_s=timeout_s).export(run, target)
     SubprocessExporter(environ).export(run, target)
     client = open_client(tmp_path, "sqlite:///store.db")
     (found,) = list_runs(client)
@@ -159,19 +161,19 @@ def test_the_environment_says_where_unless_the_job_file_does(
     shutil.copy(empty_store, tmp_path / "mine.db")
     shutil.copy(empty_store, folder / "named.db")
     around = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
-    delivery = SubprocessExporter(make_environ(tmp_path, **around))
-    delivery.export(make_run(), ExportTarget("mlflow", {}, folder))
+    exporter = SubprocessExporter(make_environ(tmp_path, **around))
+    exporter.export(make_run(), ExportTarget("mlflow", {}, folder))
     (found,) = list_runs(client := open_client(tmp_path, "sqlite:///mine.db"))
     assert client.get_experiment(found.info.experiment_id).name == "ours"
     named = {"tracking_uri": "sqlite:///named.db", "experiment": "theirs"}
-    delivery.export(make_run(), ExportTarget("mlflow", named, folder))
+    exporter.export(make_run(), ExportTarget("mlflow", named, folder))
     (found,) = list_runs(client := open_client(folder, "sqlite:///named.db"))
     assert client.get_experiment(found.info.experiment_id).name == "theirs"
 
 
-def test_a_server_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_server_that_is_away_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         ExportFailed, match=r"^export: mlflow refuses the run: .*127\.0\.0\.1"
     ) as error:
-        tell(tmp_path, "mlflow", make_run(), tracking_uri="http://127.0.0.1:9")
+        export_run(tmp_path, "mlflow", make_run(), tracking_uri="http://127.0.0.1:9")
     assert "\n" not in error.value.message

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftops.exports.run_data import TrainingCurve
-from tests.exports.runs import BEGAN, RUN_ID, make_hostile_run, make_run, tell
+from tests.exports.runs import RUN_ID, STARTED, export_run, make_hostile_run, make_run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,15 +27,15 @@ def points(events: Any, tag: str) -> list[tuple[int, float]]:
     return [(one.step, one.value) for one in events.Scalars(tag)]
 
 
-def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path) -> None:
-    place = tell(tmp_path, "tensorboard", make_run(), folder="logs")
+def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path) -> None:
+    place = export_run(tmp_path, "tensorboard", make_run(), folder="logs")
     assert place == str(tmp_path / "logs" / f"news_topics_1-{RUN_ID}")
     events = read(Path(place))
     assert points(events, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0), (4, 0.75)]
     assert points(events, "valid_loss") == [(4, 0.75)]
     assert points(events, "eval/tuned/accuracy") == [(4, 0.9375)]
     assert points(events, "eval/few-shot: 5/accuracy_high") == [(4, 0.625)]
-    assert events.Scalars("train_loss")[0].wall_time == BEGAN + 60
+    assert events.Scalars("train_loss")[0].wall_time == STARTED + 60
     (lineage,) = events.Tensors("lineage")
     text = lineage.tensor_proto.string_val[0].decode()
     assert f"| `training_sha256` | `{'ab' * 32}` |" in text
@@ -43,7 +43,7 @@ def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path) -> None:
 
 
 def test_parameters_are_those_of_its_page_of_hyperparameters(tmp_path: Path) -> None:
-    place = tell(tmp_path, "tensorboard", make_run())
+    place = export_run(tmp_path, "tensorboard", make_run())
     metadata = read(Path(place)).SummaryMetadata("_hparams_/session_start_info")
     from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
@@ -53,15 +53,15 @@ def test_parameters_are_those_of_its_page_of_hyperparameters(tmp_path: Path) -> 
     assert info.group_name == RUN_ID
 
 
-def test_a_run_that_is_told_again_is_there_once(tmp_path: Path) -> None:
+def test_a_run_that_is_exported_again_is_there_once(tmp_path: Path) -> None:
     for steps in (2, 3):
-        place = Path(tell(tmp_path, "tensorboard", make_run(steps=steps)))
+        place = Path(export_run(tmp_path, "tensorboard", make_run(steps=steps)))
     assert len(list(place.iterdir())) == 1
     assert points(read(place), "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
 
 
 def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:
-    events = read(Path(tell(tmp_path, "tensorboard", make_hostile_run())))
+    events = read(Path(export_run(tmp_path, "tensorboard", make_hostile_run())))
     assert points(events, "../../loss") == [(1, 1.0), (2, 2.0)]
     assert math.isnan(events.Scalars("loss*")[1].value)
     assert points(events, "/" + "x" * 400) == [(1, math.inf)]
@@ -70,5 +70,5 @@ def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:
 def test_ten_thousand_steps_are_written(tmp_path: Path) -> None:
     steps = tuple(range(10_000))
     curve = TrainingCurve("train_loss", steps, tuple(float(step) for step in steps))
-    events = read(Path(tell(tmp_path, "tensorboard", make_run(curves=(curve,)))))
+    events = read(Path(export_run(tmp_path, "tensorboard", make_run(curves=(curve,)))))
     assert points(events, "train_loss") == list(zip(steps, curve.values, strict=True))

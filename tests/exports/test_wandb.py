@@ -8,7 +8,7 @@ import pytest
 from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget, SubprocessExporter
 from ftops.exports.run_data import TrainingCurve
-from tests.exports.runs import RUN_ID, make_environ, make_hostile_run, make_run, tell
+from tests.exports.runs import RUN_ID, export_run, make_environ, make_hostile_run, make_run
 from tests.exports.wandb_file import read_offline_run
 
 pytestmark = pytest.mark.timeout(300)
@@ -18,11 +18,11 @@ def find_place(said: str) -> Path:
     return Path(said.partition(" at ")[2])
 
 
-def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path) -> None:
+def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text("name: news\n")
     run = make_run(files=(str(job),))
-    place = find_place(tell(tmp_path, "wandb", run, project="topics", folder="logs"))
+    place = find_place(export_run(tmp_path, "wandb", run, project="topics", folder="logs"))
     assert place.parent == tmp_path / "logs" / "wandb"
     found = read_offline_run(place)
     assert (found.id, found.name, found.project) == (RUN_ID, "news topics/1", "topics")
@@ -38,19 +38,19 @@ def test_a_run_that_is_told_is_read_back_whole(tmp_path: Path) -> None:
     assert found.exit_code == 0
 
 
-def test_a_run_that_is_told_again_is_there_once_unless_it_was_sent(tmp_path: Path) -> None:
-    first = find_place(tell(tmp_path, "wandb", make_run(status="failed", steps=2)))
+def test_a_run_that_is_exported_again_is_there_once_unless_it_was_sent(tmp_path: Path) -> None:
+    first = find_place(export_run(tmp_path, "wandb", make_run(status="failed", steps=2)))
     assert read_offline_run(first).exit_code == 1
-    unsent = find_place(tell(tmp_path, "wandb", make_run(steps=3)))
+    unsent = find_place(export_run(tmp_path, "wandb", make_run(steps=3)))
     assert [first.exists(), unsent.exists()] == [first == unsent, True]
     assert len(read_offline_run(unsent).history["train_loss"]) == 3
     (unsent / f"run-{RUN_ID}.wandb.synced").touch()
-    tell(tmp_path, "wandb", make_run(steps=4))
+    export_run(tmp_path, "wandb", make_run(steps=4))
     assert unsent.exists()
 
 
 def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:
-    found = read_offline_run(find_place(tell(tmp_path, "wandb", make_hostile_run())))
+    found = read_offline_run(find_place(export_run(tmp_path, "wandb", make_hostile_run())))
     assert found.history["_/_/loss"] == {1: 1.0, 2: 2.0}
     assert found.history["loss_"] == {1: 3.0, 2: 4.0}
     assert sum(math.isnan(value) for curve in found.history.values()
@@ -60,7 +60,7 @@ def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:
 def test_many_steps_are_written(tmp_path: Path) -> None:
     steps = tuple(range(3_000))
     curve = TrainingCurve("train_loss", steps, tuple(float(step) for step in steps))
-    found = read_offline_run(find_place(tell(tmp_path, "wandb", make_run(curves=(curve,)))))
+    found = read_offline_run(find_place(export_run(tmp_path, "wandb", make_run(curves=(curve,)))))
     assert found.history["train_loss"] == dict(zip(steps, curve.values, strict=True))
 
 

@@ -82,7 +82,7 @@ def test_each_tool_is_told_once_when_the_run_has_ended(
     assert first == second
     assert (first.status, first.lineage.model) == ("succeeded", run.fine_tuned_model)
     assert {curve.name for curve in first.curves} >= {"train_loss"}
-    assert first.figures[0].metric == "exact_match"
+    assert first.metrics[0].metric == "exact_match"
     assert first.lineage.training_file_id
     assert calls(bench, run) == [("done", "at mlflow"), ("done", "at json")]
     assert bench.seen.notes[-1] == "json has this run: at json"
@@ -126,7 +126,7 @@ def test_another_evaluation_is_told_of_the_same_run(
     first = run_job(context, bench.write_job(export=["mlflow"]))
     again = run_job(context, bench.write_job(export=["mlflow"], evaluate={"max_rows": 1}))
     assert first.id == again.id
-    assert [run.figures[0].rows for run, _ in archive.told] == [3, 1]
+    assert [run.metrics[0].rows for run, _ in archive.told] == [3, 1]
 
 
 def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(

@@ -1,15 +1,16 @@
-"""What trackers are told comes from the ledger and the run's folder, as far as the run has come."""
+"""Exported data comes from the ledger and the run's folder, as far as the run has come."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ftops.errors import StorageError
 from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
-from ftops.exports.gathering import collect_run_data
-from ftops.exports.run_data import MetricValue, TrainingCurve
+from ftops.exports.run_data import MetricValue, TrainingCurve, collect_run_data, fit_names, shorten
 from ftops.metrics.result import MetricResult
 from ftops.records import (
     Json,
@@ -22,7 +23,7 @@ from ftops.records import (
     StageStatus,
 )
 
-BEGAN = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+STARTED = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 RUN = Run(
     id=RunId("run-1"),
     key="key",
@@ -37,11 +38,11 @@ RUN = Run(
         "method": "supervised",
     },
     job_file="/jobs/job.yaml",
-    created_at=BEGAN,
-    updated_at=BEGAN,
+    created_at=STARTED,
+    updated_at=STARTED,
     job_id="ftjob-1",
     fine_tuned_model="ft:1",
-    finished_at=BEGAN + timedelta(minutes=1),
+    finished_at=STARTED + timedelta(minutes=1),
     error="the provider quotes a row",
 )
 PREPARED: dict[str, Json] = {
@@ -57,7 +58,7 @@ def stage(stage: Stage, **detail: Json) -> StageRecord:
     return StageRecord(stage, StageStatus.SUCCEEDED, detail=detail)
 
 
-def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
+def test_all_that_a_run_has_is_exported(tmp_path: Path) -> None:
     figure = MetricResult(0.9, 0.8, 0.95, 40)
     tuned = CandidateScore("tuned", CandidateKind.TUNED, 40, {"accuracy": figure})
     evaluation = Evaluation("v.jsonl", 40, "accuracy", (tuned,))
@@ -77,7 +78,7 @@ def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
         TrainingCurve("valid_loss", (2,), (2.5,)),
         TrainingCurve("learning_rate", (1,), (0.1,)),
     )
-    assert run.figures == (MetricValue("tuned", "accuracy", 0.9, 0.8, 0.95, 40),)
+    assert run.metrics == (MetricValue("tuned", "accuracy", 0.9, 0.8, 0.95, 40),)
     assert run.parameters == {
         "name": "news",
         "base_model": "ada",
@@ -92,7 +93,7 @@ def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
         "training_rows": 12,
         "trained_tokens": 99,
     }
-    assert run.lineage.list_known() == {
+    assert run.lineage.to_tags() == {
         "run_key": "key",
         "training_sha256": "ab",
         "training_file": "data/train.jsonl",
@@ -101,16 +102,16 @@ def test_all_that_a_run_has_come_to_is_told(tmp_path: Path) -> None:
         "model": "ft:1",
     }
     assert [Path(path).name for path in run.files] == ["job.yaml", "results.csv", "evaluation.json"]
-    assert run.ended_at - run.began_at == 60
+    assert run.ended_at - run.started_at == 60
     assert run.tags["ftops.estimated_cost_usd"] == "0.25"
-    told = str(run.to_json())
-    assert "quotes a row" not in told
-    assert "MY_KEY" not in told
+    exported = str(run.to_json())
+    assert "quotes a row" not in exported
+    assert "MY_KEY" not in exported
 
 
-def test_a_run_that_failed_early_is_told_with_what_there_is(tmp_path: Path) -> None:
+def test_a_run_that_failed_early_is_exported_with_what_there_is(tmp_path: Path) -> None:
     run = collect_run_data(RUN, [], tmp_path / "gone")
-    assert (run.curves, run.figures, run.files) == ((), (), ())
+    assert (run.curves, run.metrics, run.files) == ((), (), ())
     assert run.parameters["n_epochs"] == "auto"
     assert run.lineage.training_file == "data/train.jsonl"
 
@@ -124,7 +125,7 @@ def test_files_that_cannot_be_understood_go_along_as_they_are(
     for name in ("results.csv", "evaluation.json"):
         (tmp_path / name).write_bytes(content)
     run = collect_run_data(RUN, [], tmp_path)
-    assert (run.curves, run.figures) == ((), ())
+    assert (run.curves, run.metrics) == ((), ())
     assert len(run.files) == 2
 
 
@@ -132,3 +133,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "results.csv").mkdir()
     with pytest.raises(StorageError, match=r"results\.csv"):
         collect_run_data(RUN, [], tmp_path)
+
+
+@given(st.lists(st.text(max_size=40), unique=True))
+def test_names_stay_apart_are_short_and_name_no_folder_above(names: list[str]) -> None:
+    fitted = fit_names(names, limit=20)
+    assert list(fitted) == names
+    assert len(set(fitted.values())) == len(names)
+    for name in fitted.values():
+        assert 0 < len(name) <= 20
+        assert not {"", ".", ".."} & set(name.split("/"))
+
+
+def test_good_names_stay_as_they_are() -> None:
+    names = ["train_loss", "eval/tuned/f1 macro", "a.b-c"]
+    assert list(fit_names(names, limit=250).values()) == names
+
+
+def test_a_text_that_is_cut_shows_it() -> None:
+    assert (shorten("abc", 3), shorten("abcd", 3)) == ("abc", "ab…")
