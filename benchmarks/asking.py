@@ -23,8 +23,8 @@ from ftops.clock import SystemClock
 from ftops.http.request_log import RequestLog, RequestLogReader
 from ftops.inference.batch import BatchOptions, complete_all
 from ftops.inference.cache import ResponseCache
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import ProviderSettings, Sampling
 
 ROWS = 1000

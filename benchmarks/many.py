@@ -16,7 +16,8 @@ from ftops.engine.ids import new_id
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.ledger.ledger import Ledger
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import ProviderSettings, RowFormat, Run, RunStatus, Stage, StageStatus
 from ftops.runs.context import RunContext
 from ftops.runs.keys import make_run_id

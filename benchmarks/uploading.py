@@ -25,11 +25,9 @@ from benchmarks.engine_process import run_engine
 from benchmarks.memory import peak_mb
 from ftops.clock import SystemClock
 from ftops.http.retry import RetryPolicy
-from ftops.providers.calls import Caller
-from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.parts import UploadLimits
-from ftops.providers.remote_files import wait_until_processed
-from ftops.providers.uploads import open_upload, store_file
+from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.openai_files import wait_until_processed
+from ftops.providers.openai_uploads import UploadLimits, open_upload, store_file
 
 SIZE_MB = 600
 MOST_MB = 2000
@@ -83,14 +81,16 @@ class Sent:
 def send(path: str, base_url: str, token: str, single_bytes: str) -> None:
     """The client: sends the file as the providers do, and prints what became of it."""
     clock = SystemClock()
-    endpoint = KeyedEndpoint(Access(base_url, token), key_variable="-", check_trust=lambda: None)
-    caller = Caller(endpoint, clock=clock, retries=RetryPolicy())
-    caller.connect()
+    endpoint = KeyedEndpoint(
+        ClientOptions(base_url, token), key_variable="-", check_trust=lambda: None
+    )
+    api = OpenAIClient(endpoint, clock=clock, retries=RetryPolicy())
+    api.connect()
     began_s = time.perf_counter()
     upload = open_upload(Path(path), "rows.jsonl", lambda _sent, _size: None)
-    stored = store_file(caller, clock, upload, UploadLimits(int(single_bytes), tells_places=True))
+    stored = store_file(api, upload, UploadLimits(int(single_bytes), sends_ranges=True))
     taken_s = time.perf_counter() - began_s
-    status = wait_until_processed(caller, clock, stored).status
+    status = wait_until_processed(api, stored).status
     assert status == "processed", status
     print(json.dumps([taken_s, peak_mb(str(os.getpid()))]))
 

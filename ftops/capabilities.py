@@ -1,13 +1,14 @@
-"""What a provider takes and what it makes of `auto`, known before it is asked."""
+"""What a provider takes and how it resolves `auto`: known without a request."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from ftops.records import Method
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRule:
-    """What a provider is known to make of `n_epochs: auto`.
+    """How a provider resolves `n_epochs: auto`.
 
     `target` epochs; more (up to `most`) when they would show fewer than `least_seen` rows in all,
     fewer when they would show more than `most_seen`.
@@ -30,7 +31,7 @@ class EpochRule:
 
 @dataclass(frozen=True, slots=True)
 class BatchRule:
-    """What a provider is known to make of `batch_size: auto`: a share of the rows, up to `most`."""
+    """How a provider resolves `batch_size: auto`: a share of the rows, up to `most`."""
 
     share: float
     most: int
@@ -41,29 +42,57 @@ class BatchRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """How a provider names files, jobs and fine-tuned models, as regular expressions.
+
+    The defaults are OpenAI's. `fine_tuned_model` has a group `base` for the base model, or several
+    alternatives with a group each: `ft:base:organization:suffix:id` (OpenAI, the engine),
+    `base:ft-organization-date` (OpenAI before 2024) and `base.ft-id-suffix` (Azure).
+    """
+
+    file_id: str = r"file-[A-Za-z0-9_-]+"
+    job_id: str = r"ftjob-.+"
+    fine_tuned_model: str = r"ft:([^:]+).*|(?!ft:)(.+?)[:.]ft-.*"
+
+    def is_file_id(self, text: str) -> bool:
+        """Whether the text is the id of a file at the provider, not a path."""
+        return re.fullmatch(self.file_id, text) is not None
+
+    def is_job_id(self, text: str) -> bool:
+        """Whether the text is the id of a job, not a model."""
+        return re.fullmatch(self.job_id, text) is not None
+
+    def find_base_model(self, model: str) -> str | None:
+        """The model that `model` was fine-tuned from, where its name tells it."""
+        match = re.fullmatch(self.fine_tuned_model, model, re.DOTALL)
+        return next(filter(None, match.groups()), None) if match else None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider takes, so that a job file can be checked before anything is sent."""
 
     suffix_max: int
-    hyperparameters: frozenset[str]  # the names of `Hyperparameters` that it does not ignore
+    hyperparameters: frozenset[str]  # the fields of `Hyperparameters` that it does not ignore
     metadata: bool = True
     seed: bool = True
-    min_rows: int = 1  # rows of training data under which it refuses the job
+    min_rows: int = 1  # it refuses jobs with fewer rows of training data
     needs_key: bool = True
-    poll_every_s: float = 5.0  # how often following asks how a job stands that is being worked on
-    poll_queued_s: float = 60.0  # the longest it waits while the job only waits for its turn
-    listing_lag_s: float = 30.0  # by then a job that exists is in the list of jobs
-    file_listing_lag_s: float = 10.0  # and a file that was stored, in the list of files
-    auto_epochs: EpochRule | None = None  # None: what "auto" becomes is not known beforehand
+    poll_every_s: float = 5.0  # between looks at a running job
+    poll_queued_s: float = 60.0  # the longest pause between looks at a queued job
+    listing_lag_s: float = 30.0  # until a new job is in the list of jobs
+    file_listing_lag_s: float = 10.0  # until a stored file is in the list of files
+    auto_epochs: EpochRule | None = None  # None: how "auto" is resolved is not known
     auto_batch: BatchRule | None = None  # likewise
     chats: bool = True  # some model takes rows that are chats
     any_row_format: bool = False  # every model takes prompts and completions as well as chats
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
-    tools: bool = True  # its models learn to call tools
+    tools: bool = True  # its models can learn to call tools
     pauses: bool = True  # a job can be paused and resumed
-    untrained_bases: bool = False  # base models know nothing before they are tuned
-    moderation: bool = False  # it judges texts: `Provider.moderate`
-    max_concurrent_requests: int = 8  # requests for answers that may well be under way at a time
-    prompts_per_request: int = (
-        1  # prompts (no chats) that share such a request, when there are many
-    )
+    untrained_bases: bool = False  # base models know nothing before they are fine-tuned
+    moderation: bool = False  # it implements `Provider.moderate`
+    deployment: bool = False  # a trained model must be deployed before it answers
+    max_concurrent_requests: int = 8  # of completions
+    prompts_per_request: int = 1  # texts (no chats) in one request, when there are many
+    on_this_machine: bool = False  # it trains here, at no cost, with sizes of its own
+    naming: Naming = field(default_factory=Naming)

@@ -22,7 +22,7 @@ from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import say_method
 from ftops.evaluation.forecasting import EvaluationForecast
 from ftops.inference.budget import CostEstimate, format_usd
-from ftops.providers.figures import SHIPPED, ModelInfo
+from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
 from ftops.runs.preprocessing import choose_recipe

@@ -19,11 +19,10 @@ from ftops.providers.address import (
     list_catalog_tables,
     read_base_url,
 )
-from ftops.providers.engine_forecast import estimate_with_engine
-from ftops.providers.figures import ExampleLimit, ModelInfo
-from ftops.providers.model_catalog import ModelCatalog
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.engine_process import estimate_with_engine
+from ftops.providers.model_catalog import ExampleLimit, ModelCatalog, ModelInfo
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.providers.trust import Trust, TrustFile
 from ftops.records import ProviderSettings
 from ftops.runs.context import RunContext

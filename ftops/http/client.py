@@ -5,7 +5,10 @@ from typing import Any
 
 import httpx2
 
+from ftops.errors import ProviderError, Unreachable
+from ftops.http.address import is_loopback
 from ftops.http.environment import check_environment
+from ftops.http.errors import refuse_redirect
 from ftops.http.redaction import redact
 from ftops.http.request_log import RequestLog, RequestLogEntry, find_run_id, get_attempt
 from ftops.records import HIDDEN_PATH
@@ -109,3 +112,27 @@ class _WatchedBody(httpx2.SyncByteStream):
         if not self._is_recorded:
             self._is_recorded = True
             self._client._record(self._response.request, self._response, error=self._error)
+
+
+def download(url: str, request_log: RequestLog, *, max_bytes: int) -> bytes:
+    """The content of a public file, fetched without a key.
+
+    Unreachable or ProviderError when it cannot be fetched, or is larger than `max_bytes`.
+    """
+    with LoggingClient(request_log, secret="", trust_env=not is_loopback(url)) as client:
+        try:
+            with client.stream("GET", url) as response:
+                if response.has_redirect_location:
+                    raise refuse_redirect(response, f"download {url}")
+                if response.status_code != httpx2.codes.OK:
+                    raise ProviderError(f"{url} cannot be fetched: HTTP {response.status_code}")
+                content = bytearray()
+                for piece in response.iter_bytes():
+                    content += piece
+                    if len(content) > max_bytes:
+                        raise ProviderError(f"{url} is larger than {max_bytes:,} bytes")
+                return bytes(content)
+        except httpx2.HTTPError as error:
+            raise Unreachable(
+                f"{url} cannot be fetched: {error or type(error).__name__}"
+            ) from error

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from ftops.data.tokens.counter import TOKENS_A_CHAT, TOKENS_A_MESSAGE, Counter, Counting
 from ftops.errors import LimitExceeded
-from ftops.providers.figures import ModelInfo
+from ftops.providers.model_catalog import ModelInfo, get_vocabulary_name
 from ftops.providers.provider import Provider
-from ftops.providers.tokens import find_vocabulary_name
-from ftops.providers.wire import find_base_model
 from ftops.records import Completion, Prompt
 
 _HINT = "Raise the limit, ask fewer rows, or allow shorter answers; answers that came are kept."
@@ -88,7 +86,7 @@ class CostEstimator:
 
 def create_cost_estimator(provider: Provider, model: str, counting: Counting) -> CostEstimator:
     """How asking that model is priced, by what is known of it here; asks nobody."""
-    vocabulary = find_vocabulary_name(provider.name, find_base_model(model) or model)
+    vocabulary = get_vocabulary_name(provider.capabilities, model)
     figures = provider.get_model_info(model)
     return CostEstimator(counting.open(vocabulary), find_prices(figures), figures.price_advice)
 

@@ -28,15 +28,10 @@ from ftops.errors import (
 )
 from ftops.http.address import is_loopback
 from ftops.http.client import LoggingClient
+from ftops.http.errors import find_retry_after_s, find_tls_error, format_server, refuse_redirect
 from ftops.http.request_log import RequestLog, attempt_scope
 from ftops.http.retry import RetryPolicy, call_with_retries
 from ftops.notifications.notification import Notification, WebhookTarget
-from ftops.providers.failures import (
-    find_retry_after_s,
-    find_tls_error,
-    refuse_redirect,
-    show_server,
-)
 
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=1.0, longest_pause_s=15.0)
 RESPONSE_TIMEOUT_S = 15.0
@@ -109,7 +104,7 @@ class WebhookSender:
         def attempt() -> None:
             number = next(attempts)
             if number == 2:
-                server = _show_server(target.url)
+                server = _format_server(target.url)
                 self._on_note(f"{server} has not accepted the notification; retrying for a minute")
             with attempt_scope(number):
                 # A new signature each time: a receiver refuses an old timestamp.
@@ -147,14 +142,14 @@ class WebhookSender:
         except httpx2.RequestError as error:
             is_final = find_tls_error(error) is not None
             reason = error or type(error).__name__
-            raise Unreachable(f"{_show_server(url)}: {reason}", final=is_final) from error
+            raise Unreachable(f"{_format_server(url)}: {reason}", final=is_final) from error
         response.close()
         if not response.is_success:
             raise self._read_refusal(response, url)
 
     def _read_refusal(self, response: httpx2.Response, url: str) -> ProviderError:
         status = response.status_code
-        message = f"{_show_server(url)} responds with HTTP {status}"
+        message = f"{_format_server(url)} responds with HTTP {status}"
         retry_after_s = find_retry_after_s(response.headers, self._clock.now())
         if status == 429:
             return RateLimited(message, status=status, retry_after_s=retry_after_s)
@@ -167,9 +162,9 @@ class WebhookSender:
         return Rejected(message, status=status)
 
 
-def _show_server(url: str) -> str:
+def _format_server(url: str) -> str:
     """The address without its path, which is a secret."""
-    return show_server(httpx2.URL(url))
+    return format_server(httpx2.URL(url))
 
 
 def _run_within(timeout_s: float, call: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 from filelock import FileLock, Timeout
 
 from ftops.clock import Clock, SystemClock
@@ -23,6 +24,7 @@ from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
 from ftops.http.probe import NoRedirectHandler
 from ftops.locks import is_locked
+from ftops.providers.model_catalog import EngineEstimate
 from ftops.records import EngineAddress
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine")
@@ -204,3 +206,28 @@ def _render_log(log: Path, began_at: int) -> str:
         return ""
     lines = text.strip().splitlines()[-_LOG_LINES:]
     return "".join(f"\n    {line}" for line in lines)
+
+
+ESTIMATE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.estimate")
+_WAIT_S = 120.0
+
+
+def estimate_with_engine(
+    path: Path, model: str, *, command: tuple[str, ...] = ESTIMATE_COMMAND
+) -> EngineEstimate | None:
+    """What training `model` on the prepared file at `path` would be like; None when it cannot say.
+
+    That is so for a model that was tuned before (it keeps its own vocabulary), for rows that the
+    engine does not take, and where there is no engine.
+    """
+    try:
+        done = subprocess.run(
+            [*command, str(path), "--model", model],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_WAIT_S,
+            check=True,
+        )
+        return EngineEstimate(**orjson.loads(done.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+        return None

@@ -1,4 +1,4 @@
-"""The provider `local`: the OpenAI adapter pointed at the built-in engine, started when needed."""
+"""The provider `local`: the OpenAI provider pointed at the built-in engine, started when needed."""
 
 import threading
 from functools import partial
@@ -11,19 +11,16 @@ from ftops.clock import Clock
 from ftops.errors import AuthFailed, ProviderError, Unreachable
 from ftops.http.request_log import RequestLog
 from ftops.http.retry import RetryPolicy
-from ftops.providers.calls import Caller
-from ftops.providers.context import ProviderContext
-from ftops.providers.endpoint import Access, make_client
 from ftops.providers.engine_process import ENGINE_COMMAND, start_engine
 from ftops.providers.model_catalog import ModelCatalog
-from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
-from ftops.providers.parts import choose_limits
-from ftops.records import (
-    ProviderSettings,
-    RowFormat,
-)
+from ftops.providers.openai import OpenAIProvider
+from ftops.providers.openai_client import ClientOptions, OpenAIClient, make_client
+from ftops.providers.openai_legacy import OpenAILegacyProvider
+from ftops.providers.openai_uploads import choose_limits
+from ftops.providers.provider import ProviderContext
+from ftops.records import ProviderSettings
 
-# The engine is on this machine: it answers at once, or it is being started again.
+# The engine is on this machine: it responds at once, or it is being started again.
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=0.1, longest_pause_s=2.0)
 
 
@@ -42,7 +39,7 @@ class EngineEndpoint:
         self._command = command
         self._clock = clock
         self._request_log = request_log
-        self._lock = threading.Lock()  # several chats may be under way when the engine dies
+        self._lock = threading.Lock()  # several requests may run when the engine dies
         self._client: openai.OpenAI | None = None
         self._retired: list[openai.OpenAI] = []  # closed late: another thread may be using one
         self._token = ""
@@ -57,12 +54,12 @@ class EngineEndpoint:
                 address = start_engine(self._folder, clock=self._clock, command=self._command)
                 self._token = address.token
                 self._client = make_client(
-                    Access(address.base_url, address.token, request_log=self._request_log)
+                    ClientOptions(address.base_url, address.token, request_log=self._request_log)
                 )
             return self._client
 
     def is_renewed_after(self, client: openai.OpenAI, failure: ProviderError) -> bool:
-        """Nobody there, or somebody with another token: look for the engine again."""
+        """No server there, or one with another token: look for the engine again."""
         if not isinstance(failure, Unreachable | AuthFailed):
             return False
         with self._lock:
@@ -79,22 +76,26 @@ class EngineEndpoint:
 
 
 def build_local(
-    settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext
+    settings: ProviderSettings,
+    capabilities: Capabilities,
+    context: ProviderContext,
+    *,
+    provider_class: type[OpenAIProvider] = OpenAIProvider,
 ) -> OpenAIProvider:
     """The provider on this machine; its engine lives in the folder `engine` of the home."""
     endpoint = EngineEndpoint(
         context.home / "engine", context.clock, request_log=context.request_log
     )
-    traits = Traits(
-        name=settings.type,
+    return provider_class(
+        settings,
+        capabilities,
+        OpenAIClient(endpoint, clock=context.clock, retries=RETRIES),
         account="local",
-        capabilities=capabilities,
-        row_format=lambda _model: RowFormat.COMPLETION,
         get_model_info=partial(
             ModelCatalog(context.home, context.clock).get_model_info, (settings.type,)
         ),
-        jobs=JOB_CALLS[settings.protocol],
-        uploads=choose_limits(context.environ, tells_places=True),
+        upload_limits=choose_limits(context.environ, sends_ranges=True),
     )
-    caller = Caller(endpoint, clock=context.clock, retries=RETRIES)
-    return OpenAIProvider(traits, caller, context.clock)
+
+
+build_local_legacy = partial(build_local, provider_class=OpenAILegacyProvider)

@@ -1,40 +1,58 @@
-"""The adapter for everything that speaks OpenAI's fine-tuning API.
+"""The provider `openai`: OpenAI, and every server that speaks its fine-tuning API.
 
-`Traits` say what sets one such provider apart, a `Caller` reaches it; `openai` and `local` are the
-same adapter with different traits and endpoints. Files, models and answers are the same in both
-protocols; what is said about jobs is in `jobs.py` (current) and in `fine_tunes.py` (legacy).
+`OpenAILegacyProvider` (`openai_legacy.py`) overrides what is different in the legacy protocol;
+`local.py` points both at the built-in engine.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, cast
+
+import openai
 
 from ftops.capabilities import Capabilities
-from ftops.clock import Clock
-from ftops.errors import BadAnswer, ProviderError, Rejected
+from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
+from ftops.http.api_client import RawResponse
+from ftops.http.client import make_timeout
+from ftops.http.response import JsonObject, read_pages
 from ftops.http.retry import RetryPolicy
-from ftops.providers import answers, fine_tunes, jobs, moderation, remote_files
+from ftops.providers import openai_completions, openai_files, openai_uploads
 from ftops.providers.address import find_destination, is_official, list_catalog_tables
-from ftops.providers.calls import Caller
-from ftops.providers.context import ProviderContext
-from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.figures import ModelInfo
-from ftops.providers.model_catalog import ModelCatalog
-from ftops.providers.parameters import RefusedParameters
-from ftops.providers.parts import UploadLimits, cancel_upload, choose_limits
-from ftops.providers.provider import JobFilter, OnBytes, UploadCheckpoint, any_job
+from ftops.providers.model_catalog import ModelCatalog, ModelInfo
+from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.openai_response import (
+    read_checkpoint,
+    read_event,
+    read_file,
+    read_job,
+    read_model,
+)
+from ftops.providers.openai_uploads import UploadLimits, choose_limits
+from ftops.providers.provider import (
+    RUN_ID_METADATA,
+    RUN_KEY_METADATA,
+    JobFilter,
+    OnBytes,
+    Provider,
+    ProviderContext,
+    UploadCheckpoint,
+    any_job,
+)
+from ftops.providers.refused_parameters import RefusedParameters
 from ftops.providers.trust import Trust, TrustFile
-from ftops.providers.uploads import open_upload, send_file
-from ftops.providers.wire import find_base_model, read_file, read_model
 from ftops.records import (
+    FAILED_JOB_STATUSES,
     Checkpoint,
     Completion,
+    Hyperparameters,
     Job,
     JobEvent,
-    JobProtocol,
     JobRequest,
+    Json,
+    Method,
     Model,
     Prompt,
     ProviderSettings,
@@ -43,89 +61,51 @@ from ftops.records import (
     Sampling,
 )
 
+CREATE_TIMEOUT_S = 120.0
+MODERATION_MODEL = "omni-moderation-latest"
+_UNNAMED_CATEGORY = "unnamed"  # of a text that is flagged without a category
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
+_PAUSED = frozenset({"pausing", "paused"})
+_PAGE = 100
+_MAX_JOBS_SEARCHED = 500
 
 
-class JobCalls(Protocol):
-    """What can be asked about jobs; a module of functions for each protocol."""
+class OpenAIProvider(Provider):
+    """A `Provider` that is reached through the OpenAI SDK."""
 
-    def create_job(
-        self, caller: Caller, request: JobRequest, capabilities: Capabilities, /
-    ) -> Job: ...
-
-    def find_job(
+    def __init__(
         self,
-        caller: Caller,
-        request: JobRequest,
+        settings: ProviderSettings,
         capabilities: Capabilities,
-        job_filter: JobFilter,
-        /,
-    ) -> Job | None: ...
-
-    def fetch_job(self, caller: Caller, job_id: str, /) -> Job: ...
-
-    def cancel_job(self, caller: Caller, job_id: str, /) -> Job: ...
-
-    def pause_job(self, caller: Caller, job_id: str, /) -> Job: ...
-
-    def resume_job(self, caller: Caller, job_id: str, /) -> Job: ...
-
-    def list_events(
-        self, caller: Caller, job_id: str, known: frozenset[str], /
-    ) -> list[JobEvent]: ...
-
-    def stream_events(
-        self, caller: Caller, clock: Clock, job_id: str, known: frozenset[str], wait_s: float, /
-    ) -> Iterator[JobEvent]: ...
-
-    def list_checkpoints(self, caller: Caller, job_id: str, /) -> list[Checkpoint]: ...
-
-
-JOB_CALLS: Mapping[JobProtocol, JobCalls] = {"current": jobs, "legacy": fine_tunes}
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What sets one provider of this API apart from another."""
-
-    name: str
-    account: str
-    capabilities: Capabilities
-    row_format: Callable[[str], RowFormat]
-    get_model_info: Callable[[str], ModelInfo]
-    jobs: JobCalls
-    uploads: UploadLimits
-
-
-class OpenAIProvider:
-    """A `Provider` that is reached through the OpenAI client."""
-
-    def __init__(self, traits: Traits, caller: Caller, clock: Clock) -> None:
-        self._traits = traits
-        self._caller = caller
-        self._clock = clock
+        api: OpenAIClient,
+        *,
+        account: str,
+        get_model_info: Callable[[str], ModelInfo],
+        upload_limits: UploadLimits,
+    ) -> None:
+        self.name = settings.type
+        self.account = account
+        self.capabilities = capabilities
+        self.clock = api.clock
+        self._api = api
+        self._get_model_info = get_model_info
+        self._upload_limits = upload_limits
         self._refused = RefusedParameters()
 
-    @property
-    def name(self) -> str:
-        return self._traits.name
+    def ensure_ready(self) -> None:
+        self._api.connect()
 
-    @property
-    def account(self) -> str:
-        return self._traits.account
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._traits.capabilities
+    def close(self) -> None:
+        self._api.close()
 
     def row_format(self, model: str) -> RowFormat:
-        return self._traits.row_format(model)
+        if self.capabilities.any_row_format or not self.capabilities.chats:
+            return RowFormat.COMPLETION
+        base = self.capabilities.naming.find_base_model(model) or model
+        return RowFormat.COMPLETION if base in _COMPLETION_BASES else RowFormat.CHAT
 
     def get_model_info(self, model: str) -> ModelInfo:
-        return self._traits.get_model_info(model)
-
-    def ensure_ready(self) -> None:
-        self._caller.connect()
+        return self._get_model_info(model)
 
     def upload_file(
         self,
@@ -133,125 +113,289 @@ class OpenAIProvider:
         *,
         filename: str,
         on_bytes: OnBytes,
-        memory: UploadCheckpoint | None = None,
+        checkpoint: UploadCheckpoint | None = None,
     ) -> RemoteFile:
-        upload = open_upload(path, filename, on_bytes, memory)
-        return send_file(self._caller, self._clock, upload, self._traits.uploads)
+        upload = openai_uploads.open_upload(path, filename, on_bytes, checkpoint)
+        return openai_uploads.send_file(self._api, upload, self._upload_limits)
 
     def cancel_upload(self, upload_id: str) -> None:
-        cancel_upload(self._caller, upload_id)
+        self._api.fetch(
+            f"cancel the upload {upload_id}",
+            lambda sdk: sdk.uploads.with_raw_response.cancel(upload_id),
+        )
 
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
-        return remote_files.find_file(self._caller, filename, size)
+        return openai_files.find_file(self._api, filename, size)
 
     def get_file(self, file_id: str) -> RemoteFile:
-        return read_file(remote_files.fetch_file(self._caller, file_id))
+        return read_file(openai_files.fetch_file(self._api, file_id))
 
     def list_files(self) -> Iterator[RemoteFile]:
-        return remote_files.list_files(self._caller)
+        return openai_files.list_files(self._api)
 
     def read_file(self, file_id: str) -> bytes:
-        return self._caller.repeat(
+        return self._api.send(
             f"read the file {file_id}",
-            lambda client: client.files.with_raw_response.content(file_id).content,
+            lambda sdk: sdk.files.with_raw_response.content(file_id).content,
         )
 
     def delete_file(self, file_id: str) -> None:
-        self._caller.delete(
-            f"delete the file {file_id}",
-            lambda client: client.files.with_raw_response.delete(file_id),
+        self._api.delete(
+            f"delete the file {file_id}", lambda sdk: sdk.files.with_raw_response.delete(file_id)
         )
 
     def create_job(self, request: JobRequest) -> Job:
-        return self._traits.jobs.create_job(self._caller, request, self.capabilities)
+        action = f"create a job on {request.model}"
+        # The SDK's own types do not know every hyperparameter that servers of this API take.
+        body = cast(Mapping[str, Any], render_request(request, self.capabilities))
+        response = self._api.send_once(
+            action,
+            lambda sdk: sdk.fine_tuning.jobs.with_raw_response.create(
+                **body,
+                extra_headers=render_headers(request),
+                timeout=make_timeout(CREATE_TIMEOUT_S),
+            ),
+        )
+        return read_job(self._api.parse(response, action))
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
-        return self._traits.jobs.find_job(self._caller, request, self.capabilities, job_filter)
+        """The newest job that this request made.
+
+        Identified by its metadata: the run's id, or its key when the request has only that. Where
+        a provider keeps no metadata, by the same parameters, unless the job has failed.
+        """
+        metadata = _get_identifying_metadata(request)
+        if self.capabilities.metadata and metadata:
+            listed = self._list_jobs_with(metadata)
+            marked = [
+                fields
+                for fields in listed
+                if metadata.items() <= fields.get_texts("metadata").items()
+            ]
+            if marked:
+                return next(filter(job_filter, map(read_job, marked)), None)
+            listed = listed or self._list_jobs(_PAGE, None)
+            if any(fields.get_texts("metadata") for fields in listed):
+                return None
+        else:
+            listed = self._list_jobs(_MAX_JOBS_SEARCHED, None)
+        same = (read_job(fields) for fields in listed if _is_same(fields, request))
+        return next(filter(job_filter, same), None)
 
     def get_job(self, job_id: str) -> Job:
-        job = self._traits.jobs.fetch_job(self._caller, job_id)
-        if job.id != job_id:  # a gateway's own record, say: it must not end a run
-            raise BadAnswer(f"look up the job {job_id}: the answer is about {job.id!r}")
+        job = self._fetch_job(job_id)
+        if job.id != job_id:  # a gateway's own record, for example: it must not end a run
+            raise BadAnswer(f"look up the job {job_id}: the response is about {job.id!r}")
         return job
 
     def cancel_job(self, job_id: str) -> Job:
-        return self._traits.jobs.cancel_job(self._caller, job_id)
+        """Cancel; a cancelled job is returned as it is, so that this may be repeated."""
+        return self._change_job(
+            job_id,
+            "cancel",
+            lambda sdk: sdk.fine_tuning.jobs.with_raw_response.cancel(job_id),
+            lambda job: job.status == "cancelled",
+        )
 
     def pause_job(self, job_id: str) -> Job:
-        return self._traits.jobs.pause_job(self._caller, job_id)
+        return self._change_job(
+            job_id,
+            "pause",
+            lambda sdk: sdk.fine_tuning.jobs.with_raw_response.pause(job_id),
+            lambda job: job.status in _PAUSED,
+        )
 
     def resume_job(self, job_id: str) -> Job:
-        return self._traits.jobs.resume_job(self._caller, job_id)
+        return self._change_job(
+            job_id,
+            "resume",
+            lambda sdk: sdk.fine_tuning.jobs.with_raw_response.resume(job_id),
+            lambda job: not job.ended and job.status not in _PAUSED,
+        )
 
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
-        return self._traits.jobs.list_events(self._caller, job_id, known)
+        """The events that are not in `known`, oldest first, each once.
 
-    def stream_events(
-        self, job_id: str, *, known: frozenset[str], wait_s: float
-    ) -> Iterator[JobEvent]:
-        return self._traits.jobs.stream_events(self._caller, self._clock, job_id, known, wait_s)
+        Pages come newest first; reading stops at the page with a known event, because all that
+        follows is older. A server that lists the oldest first is read to the end. A last page
+        counts as the last only when there is no gap before the known events: a wrong `has_more`
+        would otherwise lose the events in between for good.
+        """
+        events, is_complete = self._read_events(job_id, known)
+        if not is_complete:  # what a page left out is lost once newer events are known
+            events, _ = self._read_events(job_id, known)
+        return events
 
     def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
-        return self._traits.jobs.list_checkpoints(self._caller, job_id)
+        pages = read_pages(
+            lambda after: self._api.fetch(
+                f"list the checkpoints of {job_id}",
+                lambda sdk: sdk.fine_tuning.jobs.checkpoints.with_raw_response.list(
+                    job_id, limit=_PAGE, after=after or openai.omit
+                ),
+            )
+        )
+        checkpoints = [read_checkpoint(fields) for page in pages for fields in page]
+        return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
     def list_models(self) -> Iterator[Model]:
         # The API has no pages here; one request gives all models.
-        answer = self._caller.fetch(
-            "list the models", lambda client: client.models.with_raw_response.list()
-        )
-        return iter([read_model(fields) for fields in answer.get_objects("data")])
+        fields = self._api.fetch("list the models", lambda sdk: sdk.models.with_raw_response.list())
+        return iter([self._read_model(item) for item in fields.get_objects("data")])
 
     def get_model(self, model: str) -> Model:
-        return read_model(
-            self._caller.fetch(
+        return self._read_model(
+            self._api.fetch(
                 f"look up the model {model}",
-                lambda client: client.models.with_raw_response.retrieve(model),
+                lambda sdk: sdk.models.with_raw_response.retrieve(model),
             )
         )
 
     def delete_model(self, model: str) -> None:
-        self._caller.delete(
-            f"delete the model {model}",
-            lambda client: client.models.with_raw_response.delete(model),
+        self._api.delete(
+            f"delete the model {model}", lambda sdk: sdk.models.with_raw_response.delete(model)
         )
 
     def complete(
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
-        return answers.complete(self._caller, self._refused, model, prompts, sampling)
+        return openai_completions.complete(self._api, self._refused, model, prompts, sampling)
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        return answers.stream(self._caller, self._refused, model, prompt, sampling)
+        return openai_completions.stream(self._api, self._refused, model, prompt, sampling)
 
     def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
-        return self._refused.find(model)
+        return self._refused.get(model)
 
     @property
     def moderation_model(self) -> str:
-        return moderation.MODEL
+        return MODERATION_MODEL
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        if not self.capabilities.moderation:
-            raise Rejected(f"the provider {self.name!r} judges no texts")
-        return moderation.moderate(self._caller, texts)
+        """The categories in which each text is flagged, from one request for all of them.
 
-    def close(self) -> None:
-        self._caller.close()
+        BadAnswer when the results are not as many as the texts.
+        https://platform.openai.com/docs/api-reference/moderations
+        """
+        if not self.capabilities.moderation:
+            return super().moderate(texts)
+        fields = self._api.fetch(
+            f"moderate {len(texts)} texts",
+            lambda sdk: sdk.moderations.with_raw_response.create(
+                model=MODERATION_MODEL, input=[*texts]
+            ),
+        )
+        results = fields.get_objects("results")
+        if len(results) != len(texts):
+            raise fields.malformed(f"{len(results)} results for {len(texts)} texts")
+        return [_read_categories(result) for result in results]
+
+    def _read_model(self, fields: JsonObject) -> Model:
+        return read_model(fields, self.capabilities.naming)
+
+    def _fetch_job(self, job_id: str) -> Job:
+        return read_job(
+            self._api.fetch(
+                f"look up the job {job_id}",
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.retrieve(job_id),
+            )
+        )
+
+    def _change_job(
+        self,
+        job_id: str,
+        verb: str,
+        send: Callable[[openai.OpenAI], RawResponse],
+        is_changed: Callable[[Job], bool],
+    ) -> Job:
+        """Request a change; a refusal is no error where the job is as requested already."""
+        try:
+            return read_job(self._api.fetch(f"{verb} the job {job_id}", send))
+        except Rejected:
+            job = self._fetch_job(job_id)
+            if is_changed(job):
+                return job
+            raise
+
+    def _list_jobs_with(self, metadata: dict[str, str]) -> list[JsonObject]:
+        """Jobs with that metadata; some servers list all jobs regardless."""
+        try:
+            return self._list_jobs(_MAX_JOBS_SEARCHED, metadata)
+        except Rejected:  # it does not know the filter
+            return self._list_jobs(_MAX_JOBS_SEARCHED, None)
+
+    def _list_jobs(self, limit: int, metadata: dict[str, str] | None) -> list[JsonObject]:
+        """The latest jobs, newest first."""
+        pages = read_pages(
+            lambda after: self._api.fetch(
+                "list the jobs",
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.list(
+                    limit=_PAGE, after=after or openai.omit, metadata=metadata or openai.omit
+                ),
+            )
+        )
+        return list(itertools.islice(itertools.chain.from_iterable(pages), limit))
+
+    def _read_events(self, job_id: str, known: frozenset[str]) -> tuple[list[JobEvent], bool]:
+        """The events, and whether they reach back to known ones; no events at all do not."""
+        events: list[JobEvent] = []
+        oldest_first = reached = False
+        for page in self._read_event_pages(job_id, known):
+            oldest_first = oldest_first or page[0].created_at < page[-1].created_at
+            events += [event for event in page if event.id not in known]
+            reached = reached or any(event.id in known for event in page)
+            if reached and not oldest_first:
+                break
+        if not oldest_first:
+            events.reverse()
+        is_complete = reached if known else bool(events)
+        return list({event.id: event for event in events}.values()), is_complete
+
+    def _read_event_pages(self, job_id: str, known: frozenset[str]) -> Iterator[list[JobEvent]]:
+        reached = False
+
+        def is_last(items: list[JsonObject]) -> bool:
+            nonlocal reached
+            reached = reached or any(read_event(fields).id in known for fields in items)
+            return reached if known else len(items) < _PAGE
+
+        pages = read_pages(
+            lambda after: self._api.fetch(
+                f"list the events of {job_id}",
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.list_events(
+                    job_id, limit=_PAGE, after=after or openai.omit
+                ),
+            ),
+            is_last=is_last,
+        )
+        has_page = False
+        try:
+            for page in pages:
+                has_page = True
+                yield [read_event(fields) for fields in page]
+        except (Rejected, NotFound):
+            if not has_page:
+                raise
+            # The server refuses the cursor of a later page: the first page is all there is.
 
 
 def build_openai(
-    settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext
+    settings: ProviderSettings,
+    capabilities: Capabilities,
+    context: ProviderContext,
+    *,
+    provider_class: type[OpenAIProvider] = OpenAIProvider,
 ) -> OpenAIProvider:
-    """The provider for `settings`; nothing is sent, and a missing key is told when it is needed."""
+    """The provider for `settings`; sends nothing, and reports a missing key when it needs one."""
     environ = context.environ
     destination = find_destination(settings, environ)
-    assert destination is not None  # it is no built-in engine
+    assert destination is not None  # only the built-in engine has none
     base_url, key_variable = destination.base_url, destination.key_variable
     if settings.protocol == "legacy" and is_official(base_url):
         raise _switched_off(base_url)
     typed = find_destination(context.typed, environ) if context.typed else None
     trust = Trust(TrustFile(context.home), environ, typed)
-    access = Access(
+    options = ClientOptions(
         base_url=base_url,
         key=environ.get(key_variable, "").strip() if key_variable else "",
         organization=settings.organization or environ.get("OPENAI_ORG_ID") or None,
@@ -259,36 +403,113 @@ def build_openai(
         http_client=context.http_client,
         request_log=context.request_log,
     )
-    traits = Traits(
-        name=settings.type,
-        account=f"openai:{base_url}:{access.organization or ''}:{access.project or ''}",
-        capabilities=capabilities,
-        row_format=(lambda _model: RowFormat.COMPLETION)
-        if settings.protocol == "legacy"
-        else choose_row_format,
+    endpoint = KeyedEndpoint(
+        options, key_variable=key_variable, check_trust=partial(trust.check, destination)
+    )
+    return provider_class(
+        settings,
+        capabilities,
+        OpenAIClient(endpoint, clock=context.clock, retries=RetryPolicy()),
+        account=f"openai:{base_url}:{options.organization or ''}:{options.project or ''}",
         get_model_info=partial(
             ModelCatalog(context.home, context.clock).get_model_info,
             list_catalog_tables(settings, environ),
         ),
-        jobs=JOB_CALLS[settings.protocol],
-        uploads=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
+        upload_limits=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
     )
-    endpoint = KeyedEndpoint(
-        access, key_variable=key_variable, check_trust=partial(trust.check, destination)
-    )
-    caller = Caller(endpoint, clock=context.clock, retries=RetryPolicy())
-    return OpenAIProvider(traits, caller, context.clock)
 
 
-def choose_row_format(model: str) -> RowFormat:
-    """Chat rows, but for the two bases of the completions age and what was tuned from them."""
-    base = find_base_model(model) or model
-    return RowFormat.COMPLETION if base in _COMPLETION_BASES else RowFormat.CHAT
+def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
+    """The body of the request that creates a job; what the user left open is left out.
+
+    Raises Rejected for a method or a hyperparameter that the provider would ignore.
+    """
+    hyperparameters = render_hyperparameters(request.hyperparameters, capabilities)
+    body: dict[str, Json] = {"model": request.model, "training_file": request.training_file}
+    for name in ("validation_file", "suffix", "seed"):
+        value = getattr(request, name)
+        if value is not None and value != "":
+            body[name] = value
+    if request.metadata:
+        body["metadata"] = dict(request.metadata)
+    if request.method not in capabilities.methods:
+        raise Rejected(f"this provider has no method {request.method}; nothing was sent")
+    method = request.method.value
+    if hyperparameters:
+        body["method"] = {"type": method, method: {"hyperparameters": hyperparameters}}
+    elif request.method is not Method.SUPERVISED:
+        body["method"] = {"type": method}
+    return body
+
+
+def render_hyperparameters(
+    hyperparameters: Hyperparameters, capabilities: Capabilities
+) -> dict[str, Json]:
+    """The hyperparameters as JSON; Rejected for one that the provider would ignore."""
+    rendered: dict[str, Json] = {}
+    for name, value in asdict(hyperparameters).items():
+        if value is None:
+            continue
+        if name in capabilities.hyperparameters:
+            rendered[name] = list(value) if isinstance(value, tuple) else value
+        elif value != "auto":
+            raise Rejected(f"this provider takes no hyperparameter {name!r}; nothing was sent")
+    return rendered
+
+
+def render_headers(request: JobRequest) -> dict[str, str]:
+    """The header by which a server recognises a request that is sent again."""
+    return {"Idempotency-Key": request.idempotency_key} if request.idempotency_key else {}
+
+
+def has_same_hyperparameters(job: Job, hyperparameters: Hyperparameters) -> bool:
+    """Whether no hyperparameter of the job differs from the requested one.
+
+    A requested "auto", and what the job does not report, may have any value.
+    """
+    for name, value in job.hyperparameters.items():
+        requested = getattr(hyperparameters, name, None)
+        if isinstance(requested, int | float) and value not in ("auto", requested):
+            return False
+    return True
+
+
+def _get_identifying_metadata(request: JobRequest) -> dict[str, str]:
+    for name in (RUN_ID_METADATA, RUN_KEY_METADATA):
+        if value := request.metadata.get(name):
+            return {name: value}
+    return {}
+
+
+def _is_same(fields: JsonObject, request: JobRequest) -> bool:
+    job = read_job(fields)
+    suffix = fields.find_text("suffix") or fields.find_text("user_provided_suffix")
+    return (
+        job.status not in FAILED_JOB_STATUSES
+        and job.training_file == request.training_file
+        and job.validation_file == request.validation_file
+        # An alias such as gpt-4o-mini comes back with its date.
+        and job.model.startswith(request.model)
+        and (suffix is None or suffix == request.suffix)
+        and (job.seed is None or request.seed is None or job.seed == request.seed)
+        and has_same_hyperparameters(job, request.hyperparameters)
+    )
+
+
+def _read_categories(result: JsonObject) -> tuple[str, ...]:
+    flagged = result.values.get("flagged")
+    if not isinstance(flagged, bool):
+        raise result.malformed("a result does not say whether the text was flagged")
+    if not flagged:
+        return ()
+    categories = result.get_object("categories").values
+    names = sorted(name for name, is_flagged in categories.items() if is_flagged is True)
+    return tuple(names) or (_UNNAMED_CATEGORY,)
 
 
 def _switched_off(base_url: str) -> ProviderError:
     return ProviderError(
-        f"{base_url} speaks the legacy protocol no more: OpenAI switched /v1/fine-tunes off in"
+        f"{base_url} no longer speaks the legacy protocol: OpenAI switched /v1/fine-tunes off in"
         " January 2024",
         hint="Leave `protocol: legacy` out; or name another `base_url` or `type: local`, whose"
         " engine still speaks it.",

@@ -1,11 +1,16 @@
-"""What every provider can do; the rest of ftops knows providers by this alone."""
+"""What a provider implements; the rest of ftops knows providers by `Provider` alone."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from ftops.capabilities import Capabilities
-from ftops.providers.figures import ModelInfo
+from ftops.clock import Clock
+from ftops.errors import Rejected
+from ftops.http.request_log import RequestLog
+from ftops.providers.model_catalog import ModelInfo
 from ftops.records import (
     Checkpoint,
     Completion,
@@ -15,45 +20,63 @@ from ftops.records import (
     Model,
     MultipartUpload,
     Prompt,
+    ProviderSettings,
     RemoteFile,
     RowFormat,
     Sampling,
 )
 
-# The metadata by which a job is told: which run it was made for, and which key that run has.
+# Metadata of a job: the id of the run that created it, and the key of that run.
 RUN_ID_METADATA = "ftops_run"
 RUN_KEY_METADATA = "ftops_key"
 
 OnBytes: TypeAlias = Callable[[int, int], None]  # (bytes sent so far, bytes in all)
-JobFilter: TypeAlias = Callable[[Job], bool]  # whether a job can be the one that is looked for
+JobFilter: TypeAlias = Callable[[Job], bool]
 
 
 def any_job(_job: Job) -> bool:
-    """Every job may be the one."""
+    """The `JobFilter` that accepts every job."""
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderContext:
+    """Environment variables, the home folder, time, and how requests are sent.
+
+    `http_client` replaces the connections of providers that are reached over the network; the
+    caller closes it. Requests over a provider's own connections are logged in `request_log`.
+    `typed` is the provider that the command's options name: its address needs no approval.
+    """
+
+    environ: Mapping[str, str]
+    home: Path
+    clock: Clock
+    http_client: object | None = None
+    request_log: RequestLog | None = None
+    typed: ProviderSettings | None = None
+
+
 class UploadCheckpoint(Protocol):
-    """What is remembered of an upload in parts, so that another process can go on with it.
+    """What is kept of an upload in parts, so that another process can continue it.
 
     All methods are called by the thread that called `upload_file`.
     """
 
     def find(self) -> MultipartUpload | None:
-        """The upload that was begun, with the parts that the provider has confirmed."""
+        """The upload that was started, with the parts that the provider has confirmed."""
 
     def begun(self, upload: MultipartUpload) -> None:
-        """The provider expects parts of this one from now on; an earlier one is of no use."""
+        """The provider expects parts of this upload from now on; earlier uploads are obsolete."""
 
     def part_done(self, number: int, part_id: str) -> None:
         """The provider has this part; the first one has the number 0."""
 
     def completing(self) -> None:
-        """The provider is about to be asked to make a file of all parts."""
+        """The request that makes a file of all parts is sent next."""
 
 
 class NoCheckpoint:
-    """Remembers nothing."""
+    """An `UploadCheckpoint` that keeps nothing."""
 
     def find(self) -> MultipartUpload | None:
         return None
@@ -63,136 +86,180 @@ class NoCheckpoint:
     def completing(self) -> None: ...
 
 
-class Provider(Protocol):
-    """Whoever trains. Every method raises a `ProviderError` when it cannot do its work.
+class Provider(ABC):
+    """A service or server that trains.
 
-    Methods that only read are retried inside (see `retry.py`), and so are upload and delete, which
-    may safely be done twice. `create_job` is sent once: who calls it reconciles with `find_job`.
+    Abstract methods are required; the others have a default for providers that lack the feature.
+    Every method raises a `ProviderError` when it fails. Methods that only read are retried inside
+    (see `http/retry.py`), and so are upload and delete, which may safely be done twice.
+    `create_job` is sent once: its caller reconciles with `find_job`.
     """
 
-    @property
-    def name(self) -> str:
-        """The provider's name in the registry."""
+    name: str  # in the registry
+    account: str  # who pays: the same from day to day, without a secret
+    capabilities: Capabilities
+    clock: Clock
 
-    @property
-    def account(self) -> str:
-        """Who pays, as a string that stays the same from day to day and holds no secret."""
+    # Required: files
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it takes and what it refuses."""
-
-    def row_format(self, model: str) -> RowFormat:
-        """The shape of training rows and of prompts that `model` wants."""
-
-    def get_model_info(self, model: str) -> ModelInfo:
-        """What `model` costs and takes, as far as that is known; asks nobody.
-
-        ModelsFileError when the user's own figures cannot be read.
-        """
-
-    def ensure_ready(self) -> None:
-        """Make sure that somebody answers: the local provider starts its engine here."""
-
+    @abstractmethod
     def upload_file(
         self,
         path: Path,
         *,
         filename: str,
         on_bytes: OnBytes,
-        memory: UploadCheckpoint | None = None,
+        checkpoint: UploadCheckpoint | None = None,
     ) -> RemoteFile:
         """Send training data under the name `filename`; returns once the provider has it.
 
-        `on_bytes` is called by one thread at a time, never with fewer bytes than before. A file
-        that goes out in parts is gone on with from `memory`; its content must be the same as then.
+        `on_bytes` is called by one thread at a time, never with fewer bytes than before. An upload
+        in parts continues from `checkpoint`; the file's content must be the same as then.
         """
 
-    def cancel_upload(self, upload_id: str) -> None:
-        """Take back an upload in parts; NotFound or Rejected when it has ended otherwise."""
-
+    @abstractmethod
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
-        """The uploaded training file of that name and number of bytes, if there is one."""
+        """The uploaded training file of that name and number of bytes."""
 
+    @abstractmethod
     def get_file(self, file_id: str) -> RemoteFile: ...
 
+    @abstractmethod
     def list_files(self) -> Iterator[RemoteFile]: ...
 
+    @abstractmethod
     def read_file(self, file_id: str) -> bytes:
         """The content of a file at the provider, as it is stored there."""
 
+    @abstractmethod
     def delete_file(self, file_id: str) -> None: ...
 
-    def create_job(self, request: JobRequest) -> Job:
-        """Ask for a job, once.
+    # Required: jobs
 
-        After an error that is no refusal (`ProviderError.is_refusal`) it may exist all the same. A
-        provider that knows `request.idempotency_key` returns the job that it made for it.
+    @abstractmethod
+    def create_job(self, request: JobRequest) -> Job:
+        """Create a job, with one request.
+
+        After an error that is no refusal (`ProviderError.is_refusal`) the job may exist. A provider
+        that knows `request.idempotency_key` returns the job that it made for it.
         """
 
+    @abstractmethod
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         """The newest job that an earlier `create_job(request)` made.
 
-        Told by its metadata `ftops_run`, or `ftops_key` when the request carries that mark alone.
-        Where no metadata is kept, the newest job that was asked for in the same words. Jobs for
-        which `job_filter` does not hold are passed over.
+        Identified by its metadata `ftops_run`, or `ftops_key` when the request has only that.
+        Without metadata, the newest job with the same parameters. `job_filter` excludes jobs.
         """
 
+    @abstractmethod
     def get_job(self, job_id: str) -> Job: ...
 
+    @abstractmethod
     def cancel_job(self, job_id: str) -> Job: ...
 
+    # Required: models
+
+    @abstractmethod
+    def list_models(self) -> Iterator[Model]: ...
+
+    @abstractmethod
+    def get_model(self, model: str) -> Model: ...
+
+    @abstractmethod
+    def delete_model(self, model: str) -> None: ...
+
+    @abstractmethod
+    def complete(
+        self, model: str, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> list[Completion]:
+        """One completion for each prompt, in their order."""
+
+    # Optional
+
+    def ensure_ready(self) -> None:
+        """Make sure that there is a server: the local provider starts its engine here."""
+
+    def close(self) -> None:
+        """Close connections; the provider is not used afterwards."""
+
+    def row_format(self, model: str) -> RowFormat:
+        """The shape of training rows and of prompts for `model`."""
+        return RowFormat.CHAT
+
+    def get_model_info(self, model: str) -> ModelInfo:
+        """Prices and limits of `model`, as far as they are known; sends nothing.
+
+        ModelsFileError when the user's own `models.toml` cannot be read.
+        """
+        return ModelInfo()
+
+    def cancel_upload(self, upload_id: str) -> None:
+        """Cancel an upload in parts; NotFound or Rejected when it has ended otherwise."""
+        raise self._unsupported("has no uploads in parts")
+
     def pause_job(self, job_id: str) -> Job:
-        """Let the job wait; one that waits, or is about to, comes back as it is."""
+        """Pause the job; one that is paused or pausing is returned as it is."""
+        raise self._unsupported(f"cannot pause the job {job_id}")
 
     def resume_job(self, job_id: str) -> Job:
-        """Let a paused job go on; one that has not ended and does not wait comes back as it is."""
+        """Resume a paused job; one that runs is returned as it is."""
+        raise self._unsupported(f"cannot resume the job {job_id}")
 
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         """The job's events whose ids are not in `known`, oldest first, each once."""
+        return []
 
     def stream_events(
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
-        """Let about `wait_s` pass, and hand on what happens to the job, as it happens.
+        """Let about `wait_s` pass, and yield events of the job as they happen.
 
-        No event whose id is in `known`. Where events come over a stream, the wait is over when the
-        stream ends; a stream that breaks, or is not there, is no error: `list_events` tells all.
+        No event whose id is in `known`. A stream that ends early ends the wait; one that breaks or
+        is missing is no error, because `list_events` has all events.
         """
+        self.clock.sleep(wait_s)
+        return iter(())
 
     def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The models that the job left on its way, by step; none where the provider keeps none."""
-
-    def list_models(self) -> Iterator[Model]: ...
-
-    def get_model(self, model: str) -> Model: ...
-
-    def delete_model(self, model: str) -> None: ...
-
-    def complete(
-        self, model: str, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> list[Completion]:
-        """One answer a prompt, in the order of the prompts."""
+        """The models that the job saved while it trained, by step."""
+        return []
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """One answer, piece by piece; an error follows the pieces of one that was cut off."""
+        """One completion, piece by piece; an error follows the pieces of one that was cut off."""
+        yield self.complete(model, [prompt], sampling)[0].text
 
     def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
         """The parameters that `model` has refused in this process.
 
         Each with the name under which it is sent instead, or None where it is left out.
         """
+        return {}
 
     @property
     def moderation_model(self) -> str:
-        """The model that judges texts: what one says is no word of another."""
+        """The model that `moderate` uses: results of different models are not comparable."""
+        return ""
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """What is harmful in each text, as the provider's categories; empty where nothing is.
+        """The harmful categories of each text, by the provider's names; empty for harmless texts.
 
-        All texts go in one request, which is retried like every question. Where
-        `capabilities.moderation` is False, it raises Rejected and sends nothing.
+        All texts go in one request.
+        """
+        raise self._unsupported("has no moderation endpoint")
+
+    def deploy_model(self, model: str) -> None:
+        """Make a trained model ready for `complete`, and wait until it is; safe to repeat.
+
+        Does nothing where models need no deployment (`capabilities.deployment`).
         """
 
-    def close(self) -> None:
-        """Let go of connections; the provider is not used afterwards."""
+    def delete_deployment(self, model: str) -> None:
+        """Stop the deployment of a model, and with it what it costs; the model itself stays."""
+
+    def download_weights(self, model: str, folder: Path) -> list[Path]:
+        """Write the weights of a trained model to `folder`; returns the files."""
+        raise self._unsupported(f"does not offer the weights of {model} for download")
+
+    def _unsupported(self, reason: str) -> Rejected:
+        return Rejected(f"the provider {self.name!r} {reason}; nothing was sent")

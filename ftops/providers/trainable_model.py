@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.providers.model_catalog import ModelCatalog
+from ftops.providers.model_catalog import ModelCatalog, get_vocabulary_name
 from ftops.providers.registry import PROVIDERS
-from ftops.providers.tokens import find_vocabulary_name
 from ftops.records import (
     RowFormat,
 )
@@ -44,14 +43,14 @@ def list_trainable_models(catalogue: ModelCatalog, provider: str = "") -> Iterat
 def get_trainable_model(catalogue: ModelCatalog, provider: str, model: str) -> TrainableModel:
     """What is known of one model; it need not be one that anybody offers."""
     figures = catalogue.get_model_info((provider,), model)
-    capabilities = PROVIDERS[provider].capabilities["current"]
+    capabilities = PROVIDERS[provider].capabilities
     shape = RowFormat.COMPLETION if model in _COMPLETING else RowFormat.CHAT
     return TrainableModel(
         provider=provider,
         model=model,
         price_usd=figures.train_usd,
         row_format=None if provider == "local" else shape,
-        vocabulary=find_vocabulary_name(provider, model),
+        vocabulary=get_vocabulary_name(capabilities, model),
         row_limit=figures.max_example_tokens,
         auto_epochs=capabilities.auto_epochs,
         auto_batch=capabilities.auto_batch,

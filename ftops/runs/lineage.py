@@ -13,7 +13,7 @@ from ftops.evaluation.result import CandidateKind, Evaluation
 from ftops.evaluation.storage import read_evaluation
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.result import MetricResult
-from ftops.providers.figures import ModelInfo
+from ftops.providers.model_catalog import ModelInfo
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
 from ftops.run_folder import get_run_folder
 from ftops.runs.open_run import JOB_FILE

@@ -13,7 +13,7 @@ from ftops.data.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.forecasting import EvaluationForecast, foresee_evaluation
 from ftops.evaluation.preconditions import check_evaluation
-from ftops.providers.figures import ModelInfo
+from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.runs.estimate import (

@@ -7,10 +7,12 @@ from pathlib import Path
 from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import Counting, TokenEstimate, estimate_tokens
 from ftops.data.tokens.segments import count_file
-from ftops.providers.engine_forecast import EngineEstimate
+from ftops.providers.model_catalog import (
+    ENGINE_VOCABULARY,
+    EngineEstimate,
+    get_vocabulary_name,
+)
 from ftops.providers.provider import Provider
-from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
-from ftops.providers.wire import find_base_model
 
 AskEngine = Callable[[Path, str], EngineEstimate | None]
 _ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
@@ -52,8 +54,7 @@ class TokenCounter:
 
     def count(self, summary: DataSummary, provider: Provider, model: str) -> TokenCount:
         """The tokens of the prepared file that `summary` is of, which must still be there."""
-        base = find_base_model(model) or model
-        vocabulary = find_vocabulary_name(provider.name, base)
+        vocabulary = get_vocabulary_name(provider.capabilities, model)
         limit = provider.get_model_info(model).max_example_tokens
         if vocabulary == ENGINE_VOCABULARY:
             forecast = self.estimate_with_engine(summary.path, model)

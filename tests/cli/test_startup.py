@@ -42,7 +42,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
 
 
 def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
-    packages = ("ftops.audit", "ftops.reports", "ftops.providers", "ftops.spec.job_file")
+    packages = ("ftops.http.request_log", "ftops.reports", "ftops.providers", "ftops.spec.job_file")
     heavy = (*tuple(name for name in HEAVY if name != "rich"), *packages)
     assert run_lines(["runs"], heavy) == ("Nothing has been run yet.\n", "[]")
 

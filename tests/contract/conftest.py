@@ -10,8 +10,8 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.providers.engine_process import start_engine, stop_engine
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider, get_capabilities
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider, get_capabilities
 from ftops.records import (
     Hyperparameters,
     Job,

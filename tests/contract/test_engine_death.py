@@ -10,8 +10,8 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.errors import Unreachable
 from ftops.providers.engine_process import find_engine, stop_engine
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import Hyperparameters, JobRequest, ProviderSettings
 from tests.contract.conftest import speaks_legacy, suited, upload, wait_for_end, write_rows
 

@@ -9,11 +9,11 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.errors import NotFound, Rejected
 from ftops.providers.engine_process import start_engine, stop_engine
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import MultipartUpload, ProviderSettings
 from tests.contract.conftest import write_rows
-from tests.providers.test_parts import Memory
+from tests.providers.test_openai_uploads import Memory
 
 MIB = 1 << 20
 NAME = "ftops-0123456789abcdef-train.jsonl"
@@ -49,7 +49,7 @@ def test_parts_become_the_same_file_and_are_counted_once(provider: Provider, row
     memory = Memory()
     seen: list[int] = []
     file = provider.upload_file(
-        rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent), memory=memory
+        rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent), checkpoint=memory
     )
     assert memory.known is not None
     assert sorted(memory.known.parts) == [0, 1, 2, 3, 4]
@@ -67,7 +67,7 @@ def test_an_upload_that_the_engine_does_not_know_is_begun_again(
     later = datetime.now(UTC) + timedelta(minutes=30)
     memory = Memory(MultipartUpload("upload_never", MIB, later, {0: "part_never"}))
     file = provider.upload_file(
-        rows, filename=NAME, on_bytes=lambda sent, total: None, memory=memory
+        rows, filename=NAME, on_bytes=lambda sent, total: None, checkpoint=memory
     )
     assert provider.read_file(file.id) == rows.read_bytes()
     provider.delete_file(file.id)
@@ -78,7 +78,9 @@ def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
 ) -> None:
     memory = Memory()
     first, again = (
-        provider.upload_file(rows, filename=NAME, on_bytes=lambda sent, all_: None, memory=memory)
+        provider.upload_file(
+            rows, filename=NAME, on_bytes=lambda sent, all_: None, checkpoint=memory
+        )
         for _ in range(2)
     )
     assert again.id == first.id
@@ -96,7 +98,7 @@ def test_an_upload_that_was_interrupted_is_taken_back_once(provider: Provider, r
 
     memory = Memory()
     with pytest.raises(Enough):
-        provider.upload_file(rows, filename=NAME, on_bytes=stop, memory=memory)
+        provider.upload_file(rows, filename=NAME, on_bytes=stop, checkpoint=memory)
     assert memory.known is not None
     provider.cancel_upload(memory.known.id)
     with pytest.raises(Rejected):

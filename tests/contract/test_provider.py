@@ -28,7 +28,9 @@ SHORT = Sampling(max_tokens=3)
 
 def test_every_registered_provider_stands_this_contract() -> None:
     assert set(SITES) == {
-        (name, protocol) for name, entry in PROVIDERS.items() for protocol in entry.capabilities
+        (name, protocol)
+        for name, entry in PROVIDERS.items()
+        for protocol in ("current", *entry.protocols)
     }
 
 
@@ -36,7 +38,11 @@ def test_it_says_who_it_is(provider: Provider) -> None:
     provider.ensure_ready()
     assert provider.name in PROVIDERS
     assert provider.account.startswith(provider.name)
-    assert provider.capabilities in PROVIDERS[provider.name].capabilities.values()
+    entry = PROVIDERS[provider.name]
+    assert provider.capabilities in (
+        entry.capabilities,
+        *(capabilities for capabilities, _ in entry.protocols.values()),
+    )
 
 
 def test_an_upload_is_counted_stored_found_read_and_deleted(

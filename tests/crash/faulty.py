@@ -21,7 +21,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.providers.failures import read_failure
+from ftops.http.errors import read_error_response
 from tests.crash.schedule import LASTING, METHODS, WITH_EFFECT, Fault, Kind
 from tests.runs.fake_provider import FakeProvider
 
@@ -96,13 +96,12 @@ class FaultyProvider(FakeProvider):
 
 def _read_answer(fault: Fault, clock: Clock) -> ProviderError:
     """The error that ftops makes of an answer with that status and body."""
-    doing, body = f"{fault.method} is answered", _PAGE if fault.page else _OBJECT
+    action, body = f"{fault.method} is answered", _PAGE if fault.page else _OBJECT
     if fault.status < 400:
-        return BadAnswer(f"{doing}: the answer is not JSON")
+        return BadAnswer(f"{action}: malformed response: it is not JSON")
     asks = httpx2.Request("POST" if fault.kind == "answer_after" else "GET", "http://host/v1/x")
     response = httpx2.Response(fault.status, content=body, request=asks)
-    error = _client._make_status_error_from_response(response)
-    return read_failure(error, doing, now=clock.now(), secret="")
+    return read_error_response(response, action, now=clock.now(), secret="")
 
 
 def _through_call(name: str) -> Callable[..., Any]:

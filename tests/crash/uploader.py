@@ -16,14 +16,13 @@ from ftops import crashpoints
 from ftops.clock import SystemClock
 from ftops.http.retry import RetryPolicy
 from ftops.ledger.ledger import Ledger
-from ftops.providers.calls import Caller
-from ftops.providers.endpoint import Access, KeyedEndpoint
 from ftops.providers.engine_process import find_engine
-from ftops.providers.figures import ModelInfo
-from ftops.providers.openai import JOB_CALLS, OpenAIProvider, Traits
-from ftops.providers.parts import UploadLimits
+from ftops.providers.model_catalog import ModelInfo
+from ftops.providers.openai import OpenAIProvider
+from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.openai_uploads import UploadLimits
 from ftops.providers.registry import get_capabilities
-from ftops.records import ProviderSettings, RowFormat, Stage
+from ftops.records import ProviderSettings, Stage
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
 from tests.runs.bench import Recorder, write_job
@@ -57,20 +56,19 @@ def build_provider(engine: Path, threads: int) -> OpenAIProvider:
     assert address is not None
     clock = SystemClock()
     endpoint = KeyedEndpoint(
-        Access(address.base_url, address.token), key_variable="-", check_trust=lambda: None
+        ClientOptions(address.base_url, address.token), key_variable="-", check_trust=lambda: None
     )
-    traits = Traits(
-        name="local",
+    settings = ProviderSettings("local")
+    return OpenAIProvider(
+        settings,
+        get_capabilities(settings),
+        OpenAIClient(endpoint, clock=clock, retries=RetryPolicy()),
         account="local",
-        capabilities=get_capabilities(ProviderSettings("local")),
-        row_format=lambda _model: RowFormat.COMPLETION,
         get_model_info=lambda _model: ModelInfo(train_usd=0.0),
-        jobs=JOB_CALLS["current"],
-        uploads=UploadLimits(
-            single_bytes=PART, part_bytes=PART, threads=threads, tells_places=True
+        upload_limits=UploadLimits(
+            single_bytes=PART, part_bytes=PART, threads=threads, sends_ranges=True
         ),
     )
-    return OpenAIProvider(traits, Caller(endpoint, clock=clock, retries=RetryPolicy()), clock)
 
 
 def main(arguments: Sequence[str]) -> None:

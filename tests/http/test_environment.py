@@ -12,8 +12,8 @@ from ftops.errors import ProviderError, Unreachable
 from ftops.http.client import LoggingClient
 from ftops.http.environment import check_environment, find_proxy
 from ftops.http.request_log import RequestLog
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
 from tests.loopback import serve_loopback

@@ -13,7 +13,7 @@ from ftops.inference.budget import (
     find_prices,
     format_usd,
 )
-from ftops.providers.figures import ModelInfo
+from ftops.providers.model_catalog import ModelInfo
 from ftops.records import Completion, Message
 from tests.inference.conftest import Parlour
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import respx
 
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
 

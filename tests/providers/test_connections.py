@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import BadAnswer, Unreachable
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import JobRequest, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY
-from tests.providers.test_wire import JOB
+from tests.providers.test_openai_response import JOB
 
 REQUEST = JobRequest("gpt-4o-mini", "file-t")
 
@@ -162,7 +162,7 @@ def test_a_stream_that_is_cut_is_told_after_what_had_come(
     server.turns = [begin_and_hang_up]
     pieces = provider.stream("m", "?", Sampling())
     assert next(pieces) == "ye"
-    with pytest.raises(Unreachable, match="ask m: "):
+    with pytest.raises(Unreachable, match="request a completion from m: "):
         next(pieces)
     assert len(server.requests) == 1
 

@@ -15,9 +15,9 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.errors import EngineError, StorageError, Unreachable
 from ftops.http.retry import RetryPolicy
-from ftops.providers.calls import Caller
 from ftops.providers.engine_process import find_engine, start_engine, stop_engine
 from ftops.providers.local import EngineEndpoint
+from ftops.providers.openai_client import OpenAIClient
 from ftops.records import EngineAddress
 from tests.fakes import FakeClock
 
@@ -145,12 +145,14 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
         start_engine(tmp_path / "file" / "engine", command=COMMAND)
 
 
-def caller_of(folder: Path) -> tuple[Caller, EngineEndpoint]:
+def caller_of(folder: Path) -> tuple[OpenAIClient, EngineEndpoint]:
     endpoint = EngineEndpoint(folder, SystemClock(), command=COMMAND)
-    return Caller(endpoint, clock=SystemClock(), retries=RetryPolicy(first_pause_s=0.01)), endpoint
+    return OpenAIClient(
+        endpoint, clock=SystemClock(), retries=RetryPolicy(first_pause_s=0.01)
+    ), endpoint
 
 
-def count_models(caller: Caller) -> int:
+def count_models(caller: OpenAIClient) -> int:
     answer = caller.fetch("list", lambda client: client.models.with_raw_response.list())
     return len(answer.get_objects("data"))
 
@@ -182,7 +184,7 @@ def test_a_call_that_must_not_be_repeated_is_not_though_the_next_one_finds_the_e
         client.models.list()
 
     with pytest.raises(Unreachable, match="refused"):
-        caller.once("create", send)
+        caller.send_once("create", send)
     assert calls == 1
     assert count_models(caller) == 2
     endpoint.close()

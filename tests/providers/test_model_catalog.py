@@ -9,8 +9,13 @@ import pytest
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.errors import ModelsFileError
 from ftops.providers.address import list_catalog_tables
-from ftops.providers.figures import MODEL_FIELDS, ModelInfo, Origin
-from ftops.providers.model_catalog import ModelCatalog, get_last_date
+from ftops.providers.model_catalog import (
+    MODEL_FIELDS,
+    ModelCatalog,
+    ModelInfo,
+    Origin,
+    get_last_date,
+)
 from ftops.providers.registry import PROVIDERS
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock

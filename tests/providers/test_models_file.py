@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.errors import ModelsFileError
-from ftops.providers.models_file import MAX_BYTES, ModelsFile, read_models_file
+from ftops.providers.model_catalog import MAX_BYTES, ModelsFile, read_models_file
 
 PROVIDERS = ("local", "openai")
 DAY = "as_of = 2026-11-22\n"

@@ -98,6 +98,6 @@ def test_a_provider_without_the_endpoint_is_refused_and_one_that_has_it_is_named
 
 
 def test_a_provider_without_the_endpoint_sends_nothing(bench: Bench) -> None:
-    with pytest.raises(Rejected, match="judges no texts"):
+    with pytest.raises(Rejected, match="has no moderation endpoint"):
         bench.build(ProviderSettings("local")).moderate(["a"])
     assert not bench.api.calls

@@ -10,7 +10,8 @@ import respx
 
 from ftops.errors import AuthFailed, NotTrusted, ProviderError, StorageError
 from ftops.providers.address import Destination, find_destination, is_official
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.providers.trust import Approval, Trust, TrustFile, make_approval
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock

@@ -17,8 +17,8 @@ from typing import Any
 from ftops.capabilities import Capabilities, EpochRule
 from ftops.clock import Clock
 from ftops.errors import NotFound, ProviderError, Rejected, Unreachable
-from ftops.providers.figures import ModelInfo
-from ftops.providers.provider import JobFilter, OnBytes, UploadCheckpoint, any_job
+from ftops.providers.model_catalog import ModelInfo
+from ftops.providers.provider import JobFilter, OnBytes, Provider, UploadCheckpoint, any_job
 from ftops.records import (
     Checkpoint,
     Completion,
@@ -45,7 +45,7 @@ CAPABILITIES = Capabilities(
 )
 
 
-class FakeProvider:
+class FakeProvider(Provider):
     """Implements `Provider`; `count(method)` tells how often a method had its effect."""
 
     name = "fake"
@@ -122,7 +122,7 @@ class FakeProvider:
         *,
         filename: str,
         on_bytes: OnBytes,
-        memory: UploadCheckpoint | None = None,
+        checkpoint: UploadCheckpoint | None = None,
     ) -> RemoteFile:
         self._enter("upload_file")
         content = path.read_bytes()

@@ -10,7 +10,7 @@ import pytest
 from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.result import MetricResult
-from ftops.providers.figures import ModelInfo
+from ftops.providers.model_catalog import ModelInfo
 from ftops.records import (
     Json,
     ProviderSettings,

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from ftops.errors import JobFailed, PermissionRefused
-from ftops.providers.registry import ProviderContext, build_provider
+from ftops.providers.provider import ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import JobProtocol, Run, RunStatus
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run

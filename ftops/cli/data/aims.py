@@ -6,9 +6,8 @@ from ftops.data.checks.check import TASKS, DataTarget
 from ftops.data.profile import Gauge
 from ftops.data.tokens.vocabulary import find_folders
 from ftops.errors import UsageError
+from ftops.providers.model_catalog import get_vocabulary_name
 from ftops.providers.registry import PROVIDERS, get_capabilities
-from ftops.providers.tokens import find_vocabulary_name
-from ftops.providers.wire import find_base_model
 from ftops.records import ProviderSettings
 
 
@@ -44,11 +43,12 @@ def parse_target(target: str | None) -> DataTarget:
 
 def make_gauge(provider: str, model: str) -> Gauge:
     """What rows for that model are measured by; vocabularies are taken from this machine alone."""
-    limit = find_example_limit(ProviderSettings(type=provider), model)
+    settings = ProviderSettings(type=provider)
+    limit = find_example_limit(settings, model)
     folders = find_folders(read_environ(), get_home())
     return Gauge(
         limit.tokens if limit else None,
-        find_vocabulary_name(provider, find_base_model(model) or model),
+        get_vocabulary_name(get_capabilities(settings), model),
         tuple(map(str, folders)),
     )
 

@@ -13,7 +13,8 @@ from ftops.cli.factory import make_token_counting, open_model_catalog
 from ftops.cli.output import Output
 from ftops.data.reading.source import Source, open_source
 from ftops.data.statistics import measure_source
-from ftops.providers.engine_forecast import EngineEstimate, estimate_with_engine
+from ftops.providers.engine_process import estimate_with_engine
+from ftops.providers.model_catalog import EngineEstimate
 from ftops.providers.trainable_model import get_trainable_model, list_trainable_models
 
 _DEFAULT_VOCABULARY = "o200k_base"

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from ftops.data.statistics import DataFigures
 from ftops.data.tokens.counter import TOKENS_A_CHAT, TOKENS_A_MESSAGE
-from ftops.providers.engine_forecast import EngineEstimate
-from ftops.providers.tokens import ENGINE_VOCABULARY
+from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineEstimate
 from ftops.providers.trainable_model import TrainableModel
 from ftops.records import RowFormat
 

@@ -15,11 +15,13 @@ from ftops.data.tokens.vocabulary import (
     store_vocabulary,
 )
 from ftops.errors import FtopsError
-from ftops.providers.vocabulary_files import fetch_file
+from ftops.http.client import download
 
 Fetch = Annotated[
     bool, typer.Option("--fetch", help="Fetch the model's vocabulary once, where it is missing.")
 ]
+
+_MAX_BYTES = 32 << 20  # far more than any vocabulary has
 
 
 def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
@@ -34,7 +36,7 @@ def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
         if file is None or find_vocabulary(name, folders) is not None:
             continue
         try:
-            content = fetch_file(file.url, open_request_log())
+            content = download(file.url, open_request_log(), max_bytes=_MAX_BYTES)
         except FtopsError as error:
             info(f"note: {error.message}")
             continue

@@ -149,7 +149,7 @@ def _send(
 
     crashpoints.reach("upload.before_call")
     there = stage.provider.upload_file(
-        path, filename=name, on_bytes=on_bytes, memory=CallMemory(stage.ledger, call)
+        path, filename=name, on_bytes=on_bytes, checkpoint=CallMemory(stage.ledger, call)
     )
     crashpoints.reach("upload.after_call")
     stage.ledger.record_upload(call, _to_upload(stage, file, there))

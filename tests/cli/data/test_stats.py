@@ -9,8 +9,7 @@ from ftops.cli.data.stats_costs import count_for, estimate_costs
 from ftops.data.reading.source import open_source
 from ftops.data.statistics import DataFigures, measure_source
 from ftops.data.tokens.counter import Estimator
-from ftops.providers.engine_forecast import EngineEstimate
-from ftops.providers.model_catalog import ModelCatalog
+from ftops.providers.model_catalog import EngineEstimate, ModelCatalog
 from ftops.providers.trainable_model import TrainableModel, get_trainable_model
 from ftops.records import RowFormat
 from tests.cli.running import ftops

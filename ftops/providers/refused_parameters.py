@@ -1,7 +1,7 @@
-"""The parameters of a request for an answer, without those that the model refuses.
+"""The parameters of a completion request, without those that the model refuses.
 
-Models and servers differ in what they take: some refuse `temperature`, some know the length of an
-answer as `max_completion_tokens`. No list of names can keep up with them, so the refusal itself is
+Models and servers differ in what they take: some refuse `temperature`, some know the length of a
+completion as `max_completion_tokens`. No list of names can keep up with them, so the refusal is
 read: the parameter that it names is left out or renamed, and the request is sent again.
 """
 
@@ -16,7 +16,7 @@ from ftops.records import Sampling
 T = TypeVar("T")
 
 _LENGTH, _CHAT_LENGTH = "max_tokens", "max_completion_tokens"
-# Without `max_tokens` an answer may cost any amount: it is renamed, never left out.
+# Without `max_tokens` a completion may cost any amount: it is renamed, never left out.
 _OPTIONAL = ("top_p", "temperature", "stop", "seed", "top_logprobs", "logprobs")
 _DEFAULTS = {"top_p": 1, "temperature": 1}  # of the API: leaving such a value out changes nothing
 _ORDINARY_WORDS = ("stop", "seed")  # count only where the message marks them as names
@@ -40,7 +40,7 @@ class RefusedParameters:
         self._known: dict[tuple[str, bool], dict[str, str | None]] = {}
         self._lock = threading.Lock()
 
-    def find(self, model: str) -> dict[str, str | None]:
+    def get(self, model: str) -> dict[str, str | None]:
         """What that model has refused so far."""
         with self._lock:
             return self._known.get((model, False), {}) | self._known.get((model, True), {})
@@ -55,37 +55,37 @@ class RefusedParameters:
     ) -> tuple[T, dict[str, str | None]]:
         """What `send` returns for the parameters that the model takes, and what was changed.
 
-        Each refusal takes away or renames a parameter, so there are few attempts; what they taught
-        is remembered once the request succeeds. Rejected or PermissionRefused when a refusal is
+        Each refusal removes or renames a parameter, so there are few attempts; the refusals are
+        kept once the request succeeds. Rejected or PermissionRefused when a refusal is
         about something else.
         """
-        place = (model, chat)
-        learned: dict[str, str | None] = {}
+        key = (model, chat)
+        refused_now: dict[str, str | None] = {}
         while True:
             with self._lock:
-                known = self._known.get(place, {}) | learned
+                known = self._known.get(key, {}) | refused_now
             changes = {name: known[name] for name in parameters if name in known}
             names = {name: changes.get(name, name) for name in parameters}
             sent = {new: parameters[name] for name, new in names.items() if new is not None}
             try:
-                answer = send(sent)
+                response = send(sent)
             except (Rejected, PermissionRefused) as error:
-                refused = _find_refused(error, sent, chat=chat)
+                refused = _read_refusal(error, sent, chat=chat)
                 if not refused:
                     raise
-                learned |= refused
+                refused_now |= refused
                 continue
-            if learned:
+            if refused_now:
                 with self._lock:
-                    self._known.setdefault(place, {}).update(learned)
-            return answer, changes
+                    self._known.setdefault(key, {}).update(refused_now)
+            return response, changes
 
 
-def _find_refused(
+def _read_refusal(
     error: ProviderError, sent: Mapping[str, Any], *, chat: bool
 ) -> dict[str, str | None]:
     """The parameter that the refusal names, with its other name or None; empty: it names none."""
-    message = error.message.partition(": ")[2]  # before it stands what was asked of which model
+    message = error.message.partition(": ")[2]  # the part before names action and model
     param = re.split(r"[.\[]", error.param or "")[0]
     if param.startswith(("messages", "prompt", "input", "model")):
         return {}
@@ -93,11 +93,11 @@ def _find_refused(
     named = [name for name in changeable if name == param or _is_named(name, message)]
     if param in changeable:
         named = [param]
-    # Of two that exclude each other, the one goes that says nothing anyway.
-    idle = [name for name in named if sent[name] == _DEFAULTS.get(name)]
-    if not idle and error.code not in _REFUSED_CODES and not _REFUSED_WORDS.search(message):
+    # Of two that exclude each other, the one with the default value is left out.
+    defaults = [name for name in named if sent[name] == _DEFAULTS.get(name)]
+    if not defaults and error.code not in _REFUSED_CODES and not _REFUSED_WORDS.search(message):
         return {}
-    for name in (*idle, *named):
+    for name in (*defaults, *named):
         if name == "logprobs":
             return {"logprobs": None, "top_logprobs": None}
         if name != _LENGTH:
@@ -113,13 +113,13 @@ def _is_named(name: str, message: str) -> bool:
 
 
 def render_text_sampling(sampling: Sampling) -> dict[str, Any]:
-    """The parameters of a request for the completion of a text."""
-    asked = {} if sampling.logprobs is None else {"logprobs": sampling.logprobs}
-    return _render_sampling(sampling) | asked
+    """The parameters of a request to the completions endpoint."""
+    logprobs = {} if sampling.logprobs is None else {"logprobs": sampling.logprobs}
+    return _render_sampling(sampling) | logprobs
 
 
 def render_chat_sampling(sampling: Sampling) -> dict[str, Any]:
-    """The parameters of a request for the answer to a chat."""
+    """The parameters of a request to the chat endpoint."""
     rendered = _render_sampling(sampling)
     if sampling.logprobs is not None:
         rendered |= {"logprobs": True, "top_logprobs": sampling.logprobs}

@@ -12,9 +12,9 @@ import pytest
 import respx
 
 from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected, Unavailable, Unreachable
-from ftops.providers.provider import Provider
-from ftops.providers.registry import ProviderContext, build_provider
-from ftops.providers.wire import UNKNOWN_MOMENT
+from ftops.providers.openai_response import UNKNOWN_TIME
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import build_provider
 from ftops.records import (
     Hyperparameters,
     JobError,
@@ -397,7 +397,7 @@ def test_an_event_without_a_date_has_one_all_the_same(
     listing(api, {"message": "a"})
     (found,) = provider.list_events("ft-1", known=KNOWN_NONE)
     assert isinstance(found, JobEvent)
-    assert found.created_at == UNKNOWN_MOMENT
+    assert found.created_at == UNKNOWN_TIME
 
 
 def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(

@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftops.capabilities import Naming
 from ftops.errors import BadAnswer
-from ftops.providers.wire import (
-    UNKNOWN_MOMENT,
-    Fields,
-    find_base_model,
+from ftops.http.response import JsonObject, parse_object, render_excerpt
+from ftops.providers.openai_response import (
+    UNKNOWN_TIME,
     read_event,
     read_file,
     read_job,
     read_model,
-    read_object,
-    render_excerpt,
 )
 from ftops.records import JobError, Json
 
@@ -49,8 +47,8 @@ JOB: dict[str, Json] = {
 }
 
 
-def job(**changes: Json) -> Fields:
-    return Fields({**JOB, **changes}, "look up the job")
+def job(**changes: Json) -> JsonObject:
+    return JsonObject({**JOB, **changes}, "look up the job")
 
 
 def test_a_finished_job_is_read_whole() -> None:
@@ -95,14 +93,14 @@ def test_a_figure_does_not_give_way_to_auto_in_either_place() -> None:
 
 
 def test_a_job_needs_no_more_than_an_id_and_a_status() -> None:
-    read = read_job(Fields({"id": "ftjob-1", "status": "queued"}, "create a job"))
-    assert read.created_at == UNKNOWN_MOMENT
+    read = read_job(JsonObject({"id": "ftjob-1", "status": "queued"}, "create a job"))
+    assert read.created_at == UNKNOWN_TIME
     assert (read.fine_tuned_model, read.result_files, read.hyperparameters) == (None, (), {})
 
 
 @pytest.mark.parametrize("lacking", ["id", "status"])
 def test_a_job_without_id_or_status_is_a_bad_answer_that_is_shown(lacking: str) -> None:
-    with pytest.raises(BadAnswer, match=f"it has no '{lacking}'.*gpt-4o-mini"):
+    with pytest.raises(BadAnswer, match=f"missing '{lacking}'.*gpt-4o-mini"):
         read_job(job(**{lacking: None}))
 
 
@@ -124,7 +122,7 @@ def test_null_lists_and_odd_types_in_optional_fields_are_borne() -> None:
         None,
         None,
     )
-    assert (read.created_at, read.finished_at) == (UNKNOWN_MOMENT, None)
+    assert (read.created_at, read.finished_at) == (UNKNOWN_TIME, None)
 
 
 def test_dates_may_be_seconds_or_iso_text() -> None:
@@ -136,7 +134,7 @@ def test_dates_may_be_seconds_or_iso_text() -> None:
 
 
 def test_an_event_keeps_its_figures_and_bears_null_data() -> None:
-    event = Fields(
+    event = JsonObject(
         {
             "id": "ftevent-1",
             "created_at": 1790000000,
@@ -148,19 +146,19 @@ def test_an_event_keeps_its_figures_and_bears_null_data() -> None:
         "list events",
     )
     assert read_event(event).data == {"step": 1, "train_loss": 2.1}
-    assert read_event(Fields({**event.values, "data": None}, "list events")).data == {}
+    assert read_event(JsonObject({**event.values, "data": None}, "list events")).data == {}
 
 
 def test_an_event_without_an_id_gets_the_same_one_each_time() -> None:
     first, again, other = (
-        read_event(Fields({"created_at": 1, "message": text}, "list events"))
+        read_event(JsonObject({"created_at": 1, "message": text}, "list events"))
         for text in ("begun", "begun", "done")
     )
     assert first.id == again.id != other.id
 
 
 def test_a_file_whose_status_is_gone_counts_as_ready() -> None:
-    read = read_file(Fields({"id": "file-1", "bytes": 12, "filename": "a.jsonl"}, "x"))
+    read = read_file(JsonObject({"id": "file-1", "bytes": 12, "filename": "a.jsonl"}, "x"))
     assert (read.status, read.bytes, read.filename) == ("processed", 12, "a.jsonl")
 
 
@@ -179,15 +177,19 @@ def test_a_file_whose_status_is_gone_counts_as_ready() -> None:
     ],
 )
 def test_the_name_of_a_model_tells_what_it_was_tuned_from(name: str, base: str | None) -> None:
-    assert find_base_model(name) == base
-    model = read_model(Fields({"id": name, "created": 1, "owned_by": "x"}, "list models"))
+    assert Naming().find_base_model(name) == base
+    model = read_model(
+        JsonObject({"id": name, "created": 1, "owned_by": "x"}, "list models"), Naming()
+    )
     assert model.base == base
     assert model.fine_tuned == (base is not None)
 
 
 def test_a_model_carries_the_date_on_which_it_is_shut_down() -> None:
-    fields = Fields({"id": "gpt-4.1", "created": 1, "shutdown_date": "2027-01-14"}, "list models")
-    assert read_model(fields).shutdown_date == "2027-01-14"
+    fields = JsonObject(
+        {"id": "gpt-4.1", "created": 1, "shutdown_date": "2027-01-14"}, "list models"
+    )
+    assert read_model(fields, Naming()).shutdown_date == "2027-01-14"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_model_carries_the_date_on_which_it_is_shut_down() -> None:
     [
         (b'{"id": "ftjob-1", "sta', "it is not JSON"),
         (b"<html><body>502 Bad Gateway</body></html>", "it is not JSON"),
-        (b"", r"it is not JSON: \(nothing\)"),
+        (b"", r"it is not JSON: \(empty\)"),
         (b'"ok"', "it is not a JSON object"),
         (b"[]", "it is not a JSON object"),
         (b"null", "it is not a JSON object"),
@@ -203,8 +205,8 @@ def test_a_model_carries_the_date_on_which_it_is_shut_down() -> None:
     ],
 )
 def test_what_is_not_a_json_object_is_a_bad_answer(content: bytes, reason: str) -> None:
-    with pytest.raises(BadAnswer, match=f"look up: the answer is not the protocol's, {reason}"):
-        read_object(content, "look up")
+    with pytest.raises(BadAnswer, match=f"look up: malformed response: {reason}"):
+        parse_object(content, "look up")
 
 
 def test_the_excerpt_is_the_first_200_characters_on_one_line() -> None:
@@ -217,7 +219,7 @@ def test_the_excerpt_is_the_first_200_characters_on_one_line() -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused_as_a_bad_answer(content: bytes) -> None:
     try:
-        read_job(read_object(content, "look up"))
+        read_job(parse_object(content, "look up"))
     except BadAnswer as error:
         assert len(error.message) < 400
 
@@ -233,7 +235,7 @@ json_values = st.recursive(
 def test_any_json_in_the_fields_of_a_job_is_read_or_refused(values: dict[str, Json]) -> None:
     content = json.dumps({**JOB, **values}).encode()
     try:
-        assert read_job(read_object(content, "look up")).id
+        assert read_job(parse_object(content, "look up")).id
     except BadAnswer:
         assert not (
             isinstance(values.get("id"), str) and isinstance(values.get("status"), str)

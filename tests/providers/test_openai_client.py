@@ -21,7 +21,7 @@ from ftops.errors import (
     Unavailable,
     Unreachable,
 )
-from ftops.providers.failures import find_tls_error
+from ftops.http.errors import find_tls_error
 from ftops.providers.provider import Provider
 from ftops.records import Hyperparameters, JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
@@ -263,7 +263,7 @@ def test_no_answer_names_the_address_and_the_reason(
 
 def test_a_time_out_says_so(api: respx.MockRouter, provider: Provider) -> None:
     api.post("/fine_tuning/jobs").mock(side_effect=httpx.ReadTimeout("slow"))
-    with pytest.raises(Unreachable, match="no answer in time from https://api"):
+    with pytest.raises(Unreachable, match="no response in time from https://api"):
         provider.create_job(REQUEST)
 
 

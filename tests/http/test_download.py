@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import ProviderError, Unreachable
+from ftops.http.client import download
 from ftops.http.request_log import RequestLog, RequestLogReader
-from ftops.providers.vocabulary_files import fetch_file
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
 
@@ -18,7 +18,7 @@ def log(tmp_path: Path) -> RequestLog:
 
 def test_the_file_comes_and_the_request_is_taken_down(log: RequestLog, tmp_path: Path) -> None:
     with scripted_server(Reply(body=b"IQ== 0\n")) as server:
-        assert fetch_file(f"{server.base_url}/some.tiktoken", log) == b"IQ== 0\n"
+        assert download(f"{server.base_url}/some.tiktoken", log, max_bytes=10) == b"IQ== 0\n"
     ((_, headers),) = server.seen
     assert "authorization" not in headers
     (line,) = RequestLogReader(tmp_path / "requests.jsonl").read_new()
@@ -30,11 +30,11 @@ def test_what_does_not_come_whole_is_an_error(log: RequestLog) -> None:
         scripted_server(Reply(body=b"IQ==", missing=3)) as server,
         pytest.raises(Unreachable, match="cannot be fetched"),
     ):
-        fetch_file(f"{server.base_url}/some.tiktoken", log)
+        download(f"{server.base_url}/some.tiktoken", log, max_bytes=10)
     with (
         scripted_server(Reply(404)) as server,
-        pytest.raises(ProviderError, match="status 404"),
+        pytest.raises(ProviderError, match="HTTP 404"),
     ):
-        fetch_file(f"{server.base_url}/some.tiktoken", log)
+        download(f"{server.base_url}/some.tiktoken", log, max_bytes=10)
     with pytest.raises(Unreachable):
-        fetch_file(f"{server.base_url}/some.tiktoken", log)
+        download(f"{server.base_url}/some.tiktoken", log, max_bytes=10)

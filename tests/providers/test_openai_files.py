@@ -8,8 +8,8 @@ import pytest
 import respx
 
 from ftops.errors import DatasetError, NotFound, ProviderError, Rejected
+from ftops.providers.openai_uploads import FileSlice
 from ftops.providers.provider import Provider
-from ftops.providers.slices import FileSlice
 from ftops.records import Json
 from tests.fakes import FakeClock
 

@@ -135,7 +135,7 @@ def test_garbage_is_text_or_an_error_of_our_own(
     try:
         text = ask(bench, provider, prompt, Cut(body, cuts, breaks), kind)
     except ProviderError as error:
-        assert error.message.startswith("ask m")
+        assert error.message.startswith("request a completion from m")
     else:
         text.encode()  # what can be shown
 
@@ -148,7 +148,7 @@ def test_each_odd_event_is_text_or_an_error_of_our_own(
     try:
         ask(bench, provider, prompt, Cut(event + b"\n\n", ())).encode()
     except ProviderError as error:
-        assert error.message.startswith("ask m")
+        assert error.message.startswith("request a completion from m")
 
 
 @pytest.mark.parametrize("prompt", ["b", CHAT])

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from ftops.data.tokens.vocabulary import SHA256
-from ftops.providers.engine_forecast import estimate_with_engine
-from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
+from ftops.providers.engine_process import estimate_with_engine
+from ftops.providers.model_catalog import ENGINE_VOCABULARY, get_vocabulary_name
+from ftops.providers.registry import get_capabilities
+from ftops.records import ProviderSettings
 
 
 @pytest.mark.parametrize(
@@ -22,12 +24,14 @@ from ftops.providers.tokens import ENGINE_VOCABULARY, find_vocabulary_name
     ],
 )
 def test_a_model_has_its_vocabulary(model: str, vocabulary: str) -> None:
-    assert find_vocabulary_name("openai", model) == vocabulary
+    assert get_vocabulary_name(get_capabilities(ProviderSettings("openai")), model) == vocabulary
     assert not vocabulary or vocabulary in SHA256
 
 
 def test_the_engine_makes_its_own_vocabulary() -> None:
-    assert find_vocabulary_name("local", "ada") == ENGINE_VOCABULARY
+    assert (
+        get_vocabulary_name(get_capabilities(ProviderSettings("local")), "ada") == ENGINE_VOCABULARY
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import respx
 
 from ftops.capabilities import Capabilities
 from ftops.errors import BadAnswer, NotFound, Rejected, Unavailable, Unreachable
-from ftops.providers.calls import MOST_PAGES
-from ftops.providers.jobs import render_request
+from ftops.http.response import MAX_PAGES
+from ftops.providers.openai import render_request
 from ftops.providers.provider import Provider
 from ftops.records import (
     Hyperparameters,
@@ -20,7 +20,7 @@ from ftops.records import (
     Method,
 )
 from tests.fakes import FakeClock
-from tests.providers.test_wire import JOB
+from tests.providers.test_openai_response import JOB
 
 REQUEST = JobRequest(
     model="gpt-4o-mini",
@@ -108,7 +108,7 @@ def test_a_preference_job_is_sent_with_its_method(
 
 def test_a_method_that_the_provider_does_not_offer_is_refused_before_sending() -> None:
     plain = Capabilities(suffix_max=64, hyperparameters=frozenset())
-    with pytest.raises(Rejected, match="does not train by dpo"):
+    with pytest.raises(Rejected, match="has no method dpo"):
         render_request(JobRequest("gpt-4o", "file-t", method=Method.DPO), plain)
 
 
@@ -352,7 +352,7 @@ def test_a_list_that_never_ends_is_a_bad_answer(api: respx.MockRouter, provider:
     route.mock(side_effect=lambda request: page(event(10**6 - route.call_count), has_more=True))
     with pytest.raises(BadAnswer, match="does not end"):
         provider.list_events("ftjob-1", known=frozenset())
-    assert route.call_count == MOST_PAGES
+    assert route.call_count == MAX_PAGES
 
 
 def test_a_server_that_lists_the_oldest_first_is_read_to_the_end(
@@ -447,5 +447,5 @@ def test_an_answer_about_another_job_is_no_answer(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-2").respond(json={"id": "request-7", "status": "failed"})
-    with pytest.raises(BadAnswer, match="ftjob-2: the answer is about 'request-7'"):
+    with pytest.raises(BadAnswer, match="ftjob-2: the response is about 'request-7'"):
         provider.get_job("ftjob-2")

@@ -9,7 +9,7 @@ import pytest
 import respx
 
 from ftops.errors import BadAnswer, NotFound, PermissionRefused, RateLimited, Unavailable
-from ftops.providers.answers import CHATS_AT_A_TIME
+from ftops.providers.openai_completions import MAX_CONCURRENT_CHATS
 from ftops.providers.provider import Provider
 from ftops.records import Completion, Json, Message, Sampling
 from tests.fakes import FakeClock
@@ -226,7 +226,7 @@ def test_a_stream_in_which_a_model_declines_says_so(
 
 def test_too_few_answers_are_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:
     api.post("/completions").respond(json={"choices": [{"index": 0, "text": "A"}]})
-    with pytest.raises(BadAnswer, match="1 answers to 2 prompts"):
+    with pytest.raises(BadAnswer, match="1 completions for 2 prompts"):
         provider.complete("m", ["a", "b"], GREEDY)
     api.post("/chat/completions").respond(json={"choices": []})
     with pytest.raises(BadAnswer, match="no choices"):
@@ -241,7 +241,7 @@ def test_chats_are_asked_a_few_at_a_time_and_keep_their_order(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     lock, busy, most = threading.Lock(), 0, 0
-    full = threading.Barrier(CHATS_AT_A_TIME)
+    full = threading.Barrier(MAX_CONCURRENT_CHATS)
 
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal busy, most
@@ -257,10 +257,10 @@ def test_chats_are_asked_a_few_at_a_time_and_keep_their_order(
         return httpx.Response(200, json={"choices": [choice], "usage": usage})
 
     api.post("/chat/completions").mock(side_effect=answer)
-    count = 3 * CHATS_AT_A_TIME
+    count = 3 * MAX_CONCURRENT_CHATS
     answers = provider.complete("gpt-4.1", [chat_of(number) for number in range(count)], GREEDY)
     assert answers == [Completion(f"answer {number}", "length", 9, 4) for number in range(count)]
-    assert most == CHATS_AT_A_TIME
+    assert most == MAX_CONCURRENT_CHATS
 
 
 def test_one_chat_that_fails_ends_the_whole_question(
@@ -392,12 +392,12 @@ def test_an_answer_that_the_server_broke_off_is_none(
 ) -> None:
     choice: Json = {"text": "ye", "finish_reason": reason}
     api.post("/completions").respond(json={"choices": [choice]})
-    with pytest.raises(Unavailable, match="broke the answer off"):
+    with pytest.raises(Unavailable, match="ended the response with an error"):
         provider.complete("m", ["?"], GREEDY)
     api.post("/completions").mock(return_value=stream_of({"choices": [choice]}))
     pieces = provider.stream("m", "?", GREEDY)
     assert next(pieces) == "ye"
-    with pytest.raises(Unavailable, match="broke the answer off"):
+    with pytest.raises(Unavailable, match="ended the response with an error"):
         next(pieces)
 
 
@@ -413,5 +413,5 @@ def test_a_whole_answer_may_lack_a_finish_reason_but_not_deny_it(
 
 def test_a_stream_without_any_answer_is_an_error(api: respx.MockRouter, provider: Provider) -> None:
     api.post("/completions").mock(return_value=stream_of({"choices": []}))
-    with pytest.raises(BadAnswer, match="no answer"):
+    with pytest.raises(BadAnswer, match="holds no completion"):
         list(provider.stream("m", "?", GREEDY))

@@ -15,14 +15,20 @@ import respx
 
 from ftops.errors import DatasetError, ProviderError, Rejected, Unreachable
 from ftops.http.retry import RetryPolicy
-from ftops.providers.calls import Caller
-from ftops.providers.endpoint import Access, KeyedEndpoint
-from ftops.providers.parts import UploadLimits, choose_limits, split
-from ftops.providers.slices import FileSlice, Progress, Stopped
-from ftops.providers.uploads import open_upload, send_file
+from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.openai_uploads import (
+    FileSlice,
+    Progress,
+    Stopped,
+    UploadLimits,
+    choose_limits,
+    open_upload,
+    send_file,
+    split,
+)
 from ftops.records import Json, MultipartUpload
 from tests.providers.conftest import BASE_URL, KEY, Bench
-from tests.providers.test_remote_files import NAME, remote
+from tests.providers.test_openai_files import NAME, remote
 
 PART = 40_000
 SIZE = 200_000
@@ -136,9 +142,9 @@ class Sender:
     seen: list[int] = field(default_factory=list)
 
     def send(self) -> str:
-        access = Access(BASE_URL, KEY, http_client=self.bench.client)
-        caller = Caller(
-            KeyedEndpoint(access, key_variable="-", check_trust=lambda: None),
+        options = ClientOptions(BASE_URL, KEY, http_client=self.bench.client)
+        api = OpenAIClient(
+            KeyedEndpoint(options, key_variable="-", check_trust=lambda: None),
             clock=self.bench.clock,
             retries=RetryPolicy(attempts=2),
         )
@@ -146,7 +152,7 @@ class Sender:
         upload = open_upload(
             self.path, NAME, lambda sent, total: self.seen.append(sent), self.memory
         )
-        return send_file(caller, self.bench.clock, upload, LIMITS).id
+        return send_file(api, upload, LIMITS).id
 
 
 @pytest.fixture
@@ -379,7 +385,7 @@ def test_progress_that_begins_again_waits_until_it_has_come_further() -> None:
     seen: list[int] = []
     progress = Progress(100, lambda sent, total: seen.append(sent))
     progress.move(0, 60)
-    progress.begin_again()
+    progress.restart()
     progress.move(0, 50)
     progress.move(1, 20)
     assert seen == [60, 70]

@@ -1,0 +1,174 @@
+"""The client of the OpenAI SDK: made when it is first needed, its errors mapped to those of ftops.
+
+The SDK neither reads the environment nor repeats a request: the command line and `http/retry.py` do
+that. Connections to this machine never go through a proxy.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx2
+import openai
+
+from ftops.errors import AuthFailed, ProviderError, Unreachable
+from ftops.http.address import is_loopback
+from ftops.http.api_client import ApiClient
+from ftops.http.client import LoggingClient, make_timeout
+from ftops.http.errors import HTTP_ERRORS, read_connection_error, read_error_response
+from ftops.http.redaction import redact
+from ftops.http.request_log import RequestLog
+from ftops.providers.address import is_official_host, missing_key
+from ftops.providers.model_catalog import get_last_date
+
+_CLOSED = "training_not_available"
+_NO_MODEL = "model_not_found"
+_FREE_SPACE = (
+    "`ftops prune` deletes the uploads of old runs, `ftops files delete` and `ftops models delete` "
+    "single ones; then run the same command again."
+)
+_HINTS = {
+    "file_limit_exceeded": _FREE_SPACE,
+    "storage_limit_exceeded": _FREE_SPACE,
+    "insufficient_quota": "Add credit at the provider, then run the same command again.",
+    "daily_rate_limit_exceeded": "The provider's limit for one day is used up. Run the same command"
+    " again tomorrow: it continues where it stopped.",
+    _NO_MODEL: "`ftops models list` shows the models that this key can use.",
+}
+_OTHER_PROJECT = (
+    "A fine-tuned model accepts only keys of the project in which it was made (`project` of the "
+    "job file's provider, OPENAI_PROJECT_ID), and some only a few minutes after their job has "
+    "ended. `ftops models list` shows the models that this key can use."
+)
+
+
+class OpenAIClient(ApiClient[openai.OpenAI]):
+    """An `ApiClient` that sends through the OpenAI SDK."""
+
+    # The first releases of 3.x let errors of the transport through when a stream breaks off.
+    error_types = (openai.OpenAIError, *HTTP_ERRORS)
+
+    def read_error(self, error: Exception, action: str) -> ProviderError:
+        if isinstance(error, openai.APIStatusError):
+            return read_error_response(
+                error.response,
+                action,
+                now=self.clock.now(),
+                secret=self.secret,
+                find_hint=self.find_hint,
+            )
+        if isinstance(error, openai.APIConnectionError):
+            return read_connection_error(
+                error,
+                error.request.url,
+                action,
+                secret=self.secret,
+                is_timeout=isinstance(error, openai.APITimeoutError),
+            )
+        if isinstance(error, httpx2.RequestError):
+            reason = str(error) or type(error).__name__
+            return Unreachable(redact(f"{action}: the response was cut off: {reason}", self.secret))
+        return super().read_error(error, action)
+
+    @staticmethod
+    def find_hint(code: str | None, host: str) -> str:
+        if code == _NO_MODEL and is_official_host(host):
+            return _OTHER_PROJECT
+        if code != _CLOSED:
+            return _HINTS.get(code or "", "")
+        return (
+            "OpenAI is closing fine-tuning: most organisations can create no more jobs, no new job"
+            f" is possible after {get_last_date('openai', 'no_jobs_from')}, and the models that can"
+            f" be tuned shut down on {get_last_date('openai', 'shutdown')}. The same job file runs"
+            " with `provider: local`, or with the `base_url` of another server with this API."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Where an SDK client sends requests; `key` is empty where the server needs none."""
+
+    base_url: str
+    key: str = field(repr=False)
+    organization: str | None = None
+    project: str | None = None
+    http_client: object | None = None
+    request_log: RequestLog | None = None
+
+
+def make_client(options: ClientOptions) -> openai.OpenAI:
+    """A client that sends each request once and knows only what `options` say."""
+    key = options.key or "none"  # the SDK refuses to send requests without one
+    http_client = options.http_client
+    trust_env = not is_loopback(options.base_url)
+    if http_client is None and options.request_log is not None:
+        http_client = LoggingClient(options.request_log, secret=options.key, trust_env=trust_env)
+    elif http_client is None:
+        http_client = openai.DefaultHttpxClient(trust_env=trust_env, follow_redirects=False)
+    client = openai.OpenAI(
+        api_key=key,
+        # None would make the client look into the environment; emptied again below.
+        admin_api_key="",
+        organization=options.organization or "",
+        project=options.project or "",
+        webhook_secret="",
+        base_url=options.base_url,
+        max_retries=0,
+        timeout=make_timeout(),
+        # Overrides an Authorization line in OPENAI_CUSTOM_HEADERS, which the client reads itself.
+        default_headers={"Authorization": f"Bearer {key}"},
+        http_client=cast(Any, http_client),
+    )
+    client.organization = options.organization  # an empty header would be sent otherwise
+    client.project = options.project
+    return client
+
+
+class KeyedEndpoint:
+    """An address on the network with a key from the environment.
+
+    `check_trust` raises NotTrusted where the key may not go there; nothing is sent before. Without
+    a `key_variable` no key is needed.
+    """
+
+    def __init__(
+        self, options: ClientOptions, *, key_variable: str | None, check_trust: Callable[[], None]
+    ) -> None:
+        self._options = options
+        self._key_variable = key_variable
+        self._check_trust = check_trust
+        self._client: openai.OpenAI | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def secret(self) -> str:
+        return self._options.key
+
+    def get_client(self) -> openai.OpenAI:
+        with self._lock:
+            if self._client is None:
+                self._check_trust()
+                self._check_key()
+                self._client = make_client(self._options)
+            return self._client
+
+    def is_renewed_after(self, _client: openai.OpenAI, _failure: ProviderError) -> bool:
+        return False
+
+    def close(self) -> None:
+        if self._client is not None and self._options.http_client is None:
+            self._client.close()
+
+    def _check_key(self) -> None:
+        if self._key_variable is None:
+            return
+        key = self._options.key
+        if not key:
+            raise missing_key(self._options.base_url, self._key_variable)
+        if not key.isascii() or not key.isprintable():
+            raise AuthFailed(
+                f"the key in the environment variable {self._key_variable} holds characters "
+                "that no key has",
+                hint=f"Set {self._key_variable} again; perhaps other text was pasted along.",
+            )

@@ -1,0 +1,131 @@
+"""Records from the JSON of OpenAI's API: files, jobs, events, checkpoints, models."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ftops.capabilities import Naming
+from ftops.http.response import JsonObject
+from ftops.records import Checkpoint, Job, JobError, JobEvent, Json, Model, RemoteFile
+
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # for a date that the response lacks
+
+
+def read_file(fields: JsonObject) -> RemoteFile:
+    """The record of an uploaded file; its id is the only thing it cannot lack."""
+    return RemoteFile(
+        id=fields.get_text("id"),
+        filename=fields.find_text("filename") or "",
+        bytes=fields.find_int("bytes") or 0,
+        purpose=fields.find_text("purpose") or "",
+        created_at=fields.find_time("created_at") or UNKNOWN_TIME,
+        # Deprecated at OpenAI: where it is missing, the file counts as ready.
+        status=fields.find_text("status") or "processed",
+    )
+
+
+def read_job(fields: JsonObject) -> Job:
+    """The record of a job; id and status are what it cannot lack."""
+    result_files = fields.values.get("result_files")
+    return Job(
+        id=fields.get_text("id"),
+        status=fields.get_text("status"),
+        model=fields.find_text("model") or "",
+        created_at=fields.find_time("created_at") or UNKNOWN_TIME,
+        fine_tuned_model=fields.find_text("fine_tuned_model"),
+        finished_at=fields.find_time("finished_at"),
+        estimated_finish=fields.find_time("estimated_finish"),
+        trained_tokens=fields.find_int("trained_tokens"),
+        training_file=fields.find_text("training_file"),
+        validation_file=fields.find_text("validation_file"),
+        result_files=read_ids(result_files),
+        hyperparameters=_read_hyperparameters(fields),
+        seed=fields.find_int("seed"),
+        metadata=fields.get_texts("metadata"),
+        error=_read_job_error(fields),
+    )
+
+
+def read_ids(value: Json) -> tuple[str, ...]:
+    """File ids, whether they stand there bare or inside file objects."""
+    ids = []
+    for item in value if isinstance(value, list) else []:
+        found = item.get("id") if isinstance(item, dict) else item
+        if isinstance(found, str):
+            ids.append(found)
+    return tuple(ids)
+
+
+def _read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]:
+    """What was asked for under `method`, overlaid with what the older, flat field says.
+
+    Once a job runs, some servers put the figures that replaced "auto" in one place only, so a
+    figure never gives way to "auto".
+    """
+    method = fields.get_object("method")
+    kind = method.find_text("type") or "supervised"
+    found: dict[str, int | float | str] = {}
+    for source in (method.get_object(kind), fields):
+        for name, value in source.get_object("hyperparameters").values.items():
+            if isinstance(value, int | float | str) and (value != "auto" or name not in found):
+                found[name] = value
+    return found
+
+
+def _read_job_error(fields: JsonObject) -> JobError | None:
+    """Healthy jobs carry `error: {}` or null; only a code or a message is an error."""
+    error = fields.get_object("error")
+    code, message = error.find_text("code"), error.find_text("message")
+    if code is None and message is None:
+        text = fields.find_text("error")
+        return JobError(code="", message=text) if text else None
+    return JobError(code=code or "", message=message or "", param=error.find_text("param"))
+
+
+def read_event(fields: JsonObject) -> JobEvent:
+    """The record of an event; one without an id gets one that stays the same when read again."""
+    created_at = fields.find_time("created_at") or UNKNOWN_TIME
+    message = fields.find_text("message") or ""
+    made_up = hashlib.sha256(f"{created_at.isoformat()} {message}".encode()).hexdigest()
+    return JobEvent(
+        id=fields.find_text("id") or f"ftevent-{made_up[:24]}",
+        created_at=created_at,
+        level=fields.find_text("level") or "info",
+        message=message,
+        type=fields.find_text("type") or "message",
+        data=fields.get_object("data").values,
+    )
+
+
+def read_checkpoint(fields: JsonObject) -> Checkpoint:
+    """The record of a checkpoint; its model's name and its step are what it cannot lack."""
+    name = fields.get_text("fine_tuned_model_checkpoint")
+    step = fields.find_int("step_number")
+    if step is None:
+        raise fields.malformed("missing 'step_number'")
+    metrics = fields.get_object("metrics").values
+    return Checkpoint(
+        id=fields.find_text("id") or name,
+        step=step,
+        model=name,
+        metrics={
+            figure: float(value)
+            for figure, value in metrics.items()
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+        },
+    )
+
+
+def read_model(fields: JsonObject, naming: Naming) -> Model:
+    """The record of a model; its id is the only thing it cannot lack."""
+    name = fields.get_text("id")
+    return Model(
+        id=name,
+        created_at=fields.find_time("created") or UNKNOWN_TIME,
+        owned_by=fields.find_text("owned_by") or "",
+        shutdown_date=fields.find_text("shutdown_date"),
+        base=naming.find_base_model(name),
+    )
