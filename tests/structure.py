@@ -250,4 +250,4 @@ def render_table(figures: Sequence[Figure]) -> str:
 
 
 if __name__ == "__main__":
-    pass
+    sys.stdout.write(render_table(Structure().list_figures()) + "\n")
