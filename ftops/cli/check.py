@@ -8,10 +8,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli.command import command
-from ftops.cli.factory import make_token_counting, open_providers
+from ftops.cli.factory import create_token_counter, open_providers
 from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_path
 from ftops.cli.job_file import load_job_to_run
-from ftops.cli.options import AllowOutside, AllowPrivate, JobFile, Overrides
+from ftops.cli.options import JobFile, JobFileOptions
 from ftops.cli.output import Mode, Output
 from ftops.cli.trust import OutgoingData, collect_outgoing_data
 from ftops.data.plans.planner import dry_run, open_for_plan
@@ -34,22 +34,13 @@ _SHOWN_CLASSES = 5
 
 
 @command("check", examples=["ftops check job.yaml", "ftops check job.yaml --set model=babbage"])
-def check(
-    out: Output,
-    job_file: JobFile,
-    overrides: Overrides = None,
-    allow_outside: AllowOutside = False,
-    allow_private: AllowPrivate = False,
-) -> None:
+def check(out: Output, job_file: JobFile, *, options: JobFileOptions) -> None:
     """Validate a job file and its data, offline.
 
     Needs no key, no network and no engine, runs nothing that the job file names, and writes
     nothing. Exit code 1 when anything is wrong.
     """
-    job = load_job_to_run(
-        job_file, overrides or [], allow_outside=allow_outside, allow_private=allow_private
-    )
-    show_preview(out, job, with_request=False)
+    show_preview(out, load_job_to_run(job_file, options), with_request=False)
 
 
 def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
@@ -57,7 +48,7 @@ def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
     outgoing = collect_outgoing_data(job)
     with open_providers() as reach:
         provider = reach(job.spec.provider_settings())
-        forecast = foresee(job, provider, make_token_counting(), reach)
+        forecast = foresee(job, provider, create_token_counter(), reach)
     document = {**forecast.to_json(with_request=with_request), "sends": outgoing.to_json()}
     if forecast.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error is the one document, and tells the figures, too

@@ -1,14 +1,14 @@
-"""What all commands have in common: examples in the help, --json and --quiet, one way to fail.
+"""What all commands have in common: examples in the help, --json and --quiet, error handling.
 
 A command is a plain function whose first parameter is its `Output`; the others are its arguments
-and options. `command` adds the two flags, hands in the output, and turns errors into exit codes.
-Options that go together are fields of a dataclass: a parameter of that kind stands for all of them.
+and options. `command` adds the two flags, passes the output, and turns errors into exit codes.
+Options that belong together are fields of a dataclass: a parameter of its type stands for all.
 """
 
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -19,15 +19,16 @@ from ftops.cli.output import Mode, Output
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only what a script needs, one a line.")
+    bool, typer.Option("--quiet", "-q", help="Print only what scripts need, one value per line.")
 ]
 DEFINED: dict[str, Any] = {}  # the typer commands of the imported modules, by path
 _FLAGS = {"as_json": AsJson, "quiet": Quiet}
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The output flags that stood before the command's name."""
+    """The output flags before the name of the command."""
 
     as_json: bool = False
     quiet: bool = False
@@ -48,18 +49,22 @@ def command(
 
 
 def render_examples(examples: Sequence[str]) -> str:
-    """An epilog whose lines stay as they are."""
+    """An epilog that keeps its lines."""
     lines = "\n".join(f"  {example}" for example in examples)
-    return f"Examples:\n\n\b\n{lines}" if len(examples) > 1 else f"Example:\n\n\b\n{lines}"
+    return f"Example{'s' if len(examples) > 1 else ''}:\n\n\b\n{lines}"
 
 
 def _adapt(function: Callable[..., None]) -> Callable[..., None]:
-    """`function` as typer wants it: flags instead of an output, no exceptions but Exit."""
+    """`function` for typer: with flags instead of an output, and no exceptions but Exit."""
     hints = get_type_hints(function, include_extras=True)
     own = list(inspect.signature(function).parameters.values())[1:]
-    bundles = {one.name: hints[one.name] for one in own if is_dataclass(hints[one.name])}
+    bundles = {
+        parameter.name: hints[parameter.name]
+        for parameter in own
+        if is_dataclass(hints[parameter.name])
+    }
 
-    # Any: typer hands over whatever the command's own annotations say
+    # Any: typer passes what the command's own annotations say
     def adapted(ctx: typer.Context, *, as_json: bool, quiet: bool, **arguments: Any) -> None:
         before = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
         out = Output(
@@ -67,44 +72,43 @@ def _adapt(function: Callable[..., None]) -> Callable[..., None]:
             stdout=sys.stdout,
             stderr=sys.stderr,
         )
+        out.job_file = arguments.get("job_file")
         for name, bundle in bundles.items():
             arguments[name] = bundle(
-                **{one.name: arguments.pop(one.name) for one in fields(bundle)}
+                **{field.name: arguments.pop(field.name) for field in fields(bundle)}
             )
-        out.job_file = arguments.get("job_file")
         with handle_errors(out):
             function(out, **arguments)
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
-        *(spread for one in own for spread in _spread(one, hints[one.name])),
+        *(option for parameter in own for option in _expand(parameter, hints[parameter.name])),
         *(
-            inspect.Parameter(flag, keyword, default=False, annotation=kind)
+            inspect.Parameter(flag, _KEYWORD, default=False, annotation=kind)
             for flag, kind in _FLAGS.items()
         ),
     ]
     adapted.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("ctx", keyword, annotation=typer.Context), *parameters]
+        [inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context), *parameters]
     )
-    adapted.__annotations__ = {one.name: one.annotation for one in parameters}
+    adapted.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     adapted.__name__ = function.__name__
     adapted.__doc__ = function.__doc__
     return adapted
 
 
-def _spread(parameter: inspect.Parameter, hint: Any) -> Iterator[inspect.Parameter]:
-    """The parameter, or one for each field of the dataclass that it is."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
+def _expand(parameter: inspect.Parameter, hint: Any) -> Iterator[inspect.Parameter]:
+    """The parameter, or one for each field when it is a dataclass."""
     if not is_dataclass(hint):
-        yield parameter.replace(kind=keyword, annotation=hint)
+        yield parameter.replace(kind=_KEYWORD, annotation=hint)
         return
     hints = get_type_hints(hint, include_extras=True)
-    for one in fields(hint):
-        yield inspect.Parameter(one.name, keyword, default=one.default, annotation=hints[one.name])
+    for field in fields(hint):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        yield inspect.Parameter(field.name, _KEYWORD, default=default, annotation=hints[field.name])
 
 
 def choose_mode(as_json: bool, quiet: bool) -> Mode:
-    """JSON wins over quiet: whoever asks for both wants a document and no remarks."""
+    """JSON takes precedence over quiet."""
     if as_json:
         return Mode.JSON
     return Mode.QUIET if quiet else Mode.HUMAN

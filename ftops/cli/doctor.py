@@ -12,10 +12,10 @@ from rich.console import RenderableType
 from ftops import __version__
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
-from ftops.cli.factory import find_provider_settings, open_provider
+from ftops.cli.factory import open_provider
 from ftops.cli.format import cell
 from ftops.cli.job_file import load_job_file
-from ftops.cli.options import NO_APPROVALS, ApiKeyEnv, ApprovalOptions, BaseUrl, Yes
+from ftops.cli.options import ApprovalOptions, ProviderOptions, Yes
 from ftops.cli.output import Mode, Output, clean
 from ftops.cli.trust import approve
 from ftops.clock import SystemClock
@@ -30,13 +30,11 @@ from ftops.runs.checkup.home import check_folders, check_home, check_ledger
 from ftops.runs.checkup.remote import check_drivers, check_provider
 
 MOST_SKEW_S = 60.0
-OwnJobFile = Annotated[
-    Path | None, typer.Argument(metavar="[JOB.yaml]", help="Look at its provider, too.")
+OptionalJobFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[JOB.yaml]", help="Check its provider, too."),
 ]
-AlsoProvider = Annotated[
-    str | None, typer.Option("--provider", metavar="NAME", help="Look at this provider, too.")
-]
-Fix = Annotated[bool, typer.Option("--fix", help="Offer to clean up what can be cleaned up.")]
+Fix = Annotated[bool, typer.Option("--fix", help="Offer to fix each problem that can be fixed.")]
 
 
 @command(
@@ -44,13 +42,12 @@ Fix = Annotated[bool, typer.Option("--fix", help="Offer to clean up what can be 
 )
 def doctor(
     out: Output,
-    job_file: OwnJobFile = None,
-    provider: AlsoProvider = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
+    job_file: OptionalJobFile = None,
+    *,
+    provider: ProviderOptions,
     fix: Fix = False,
     yes: Yes = False,
-    trust_options: ApprovalOptions = NO_APPROVALS,
+    approvals: ApprovalOptions,
 ) -> None:
     """Check home, ledger, engine, providers, and what was left behind.
 
@@ -60,11 +57,11 @@ def doctor(
     Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
     done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
     """
-    typed = find_provider_settings(provider, base_url, api_key_env)
+    typed = provider.find_settings()
     chosen = typed
     if job_file is not None and chosen is None:
         job = load_job_file(job_file, [], allow_outside=True)  # which reads none of them
-        approve(out, job, trust_options)
+        approve(out, job, approvals)
         chosen = job.spec.provider_settings()
     with contextlib.ExitStack() as stack:
         found = list(_examine(stack, chosen, typed))

@@ -1,5 +1,6 @@
-"""`ftops eval` and `ftops compare`: any model on any rows, and several runs side by side."""
+"""`ftops eval` and `ftops compare`: evaluates a model on a file, compares the models of runs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +9,11 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.evaluation_view import render_evaluation, write_summaries
-from ftops.cli.factory import find_provider_settings, make_token_counting, open_providers
+from ftops.cli.factory import create_token_counter, open_providers
 from ftops.cli.options import (
-    ApiKeyEnv,
-    BaseUrl,
-    JUnitFile,
     MarkdownFile,
-    ProviderName,
+    ProviderOptions,
+    SummaryFiles,
     check_output_path,
 )
 from ftops.cli.output import Output, render_json
@@ -27,52 +26,66 @@ from ftops.evaluation.model_on_file import Tools, evaluate_model
 from ftops.evaluation.requirements import raise_if_missed
 from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
-from ftops.records import Json
-from ftops.spec.evaluate import EvaluateSpec, read_evaluation_options
+from ftops.spec.evaluate import read_evaluation_options
 from ftops.spec.job_file import list_functions
 
-ModelRef = Annotated[
+ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model name, run id, job id or job name.")
 ]
-DataFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Rows whose answers are known, of any kind.")
-]
+DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="Labelled rows.")]
 Against = Annotated[
     list[str] | None,
     typer.Option(
         "--against",
         metavar="CANDIDATE",
-        help="Who answers the same rows: base, few-shot:5, baseline, previous, checkpoints,"
-        " model:NAME; may be given again.",
+        help="Compare with base, few-shot:5, baseline, previous, checkpoints or model:NAME;"
+        " repeatable.",
     ),
 ]
 MetricName = Annotated[
     list[str] | None,
-    typer.Option("--metric", metavar="METRIC", help='f1, "regex:^[AB]$", …; may be given again.'),
+    typer.Option("--metric", metavar="METRIC", help='f1, "regex:^[AB]$", …; repeatable.'),
 ]
 Require = Annotated[
     list[str] | None,
     typer.Option(
-        "--require", metavar="TEXT", help='Such as "accuracy >= 0.85"; exit code 4 when missed.'
+        "--require", metavar="TEXT", help='Such as "accuracy >= 0.85"; exit code 4 if it is missed.'
     ),
 ]
 MaxRows = Annotated[
-    int, typer.Option("--max-rows", min=1, help="At most so many rows are asked, by lot.")
+    int, typer.Option("--max-rows", min=1, help="Evaluate on a random sample of at most N rows.")
 ]
-Training = Annotated[
+TrainingFile = Annotated[
     Path | None,
-    typer.Option("--train", metavar="FILE", help="What it learned of, where no run tells."),
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="Training file of the model, to detect leaks if no run recorded it.",
+    ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Evaluate on rows that are training rows, too.")
+    bool, typer.Option("--force", help="Evaluate although the file contains training rows.")
 ]
-Target = Annotated[
+OutputFile = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the whole evaluation as JSON."),
+    typer.Option("--output", "-o", metavar="FILE", help="Write the evaluation as JSON."),
 ]
 RunRefs = Annotated[
     list[str], typer.Argument(metavar="RUN RUN…", help="Run ids, job ids, models or job names.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """What is evaluated and compared, and what is written."""
+
+    against: Against = None
+    metric: MetricName = None
+    require: Require = None
+    max_rows: MaxRows = 1000
+    train: TrainingFile = None
+    force: Force = False
+    output: OutputFile = None
 
 
 @command(
@@ -85,53 +98,50 @@ RunRefs = Annotated[
 )
 def evaluate(
     out: Output,
-    model: ModelRef,
+    model: ModelName,
     file: DataFile,
-    against: Against = None,
-    metric: MetricName = None,
-    require: Require = None,
-    max_rows: MaxRows = 1000,
-    train: Training = None,
-    force: Force = False,
-    target: Target = None,
-    junit: JUnitFile = None,
-    markdown: MarkdownFile = None,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
+    *,
+    options: EvaluationOptions,
+    summaries: SummaryFiles,
+    provider: ProviderOptions,
 ) -> None:
-    """Measure a model on a file, beside others.
+    """Evaluate a model on a labelled file and compare it with others.
 
-    All of them answer the same rows, which are made ready as those of the run that made the model.
-    What was answered before is not asked again, so after Ctrl-C the same command goes on. Without
-    --against it is compared with what costs nothing.
+    All models get the same rows, prepared like the training rows of the model. Responses are
+    cached: after Ctrl-C the same command continues. Without --against, the model is compared with
+    baselines that cost nothing.
     """
-    for written in (target, junit, markdown):
-        if written is not None:
-            check_output_path(written, file)
-    more: dict[str, Json] = {"max_rows": max_rows, "overlap": "allow" if force else "refuse"}
+    for path in (options.output, summaries.junit, summaries.markdown):
+        if path is not None:
+            check_output_path(path, file)
     spec = read_evaluation_options(
-        against or [], metric or [], require or [], environ=read_environ(), more=more
+        options.against or [],
+        options.metric or [],
+        options.require or [],
+        environ=read_environ(),
+        more={"max_rows": options.max_rows, "overlap": "allow" if options.force else "refuse"},
     )
-    _say_functions(out, spec, Path.cwd())
-    asked = find_provider_settings(provider, base_url, api_key_env)
-    with open_ledger() as ledger, open_providers(typed=asked) as reach:
-        named = resolve_model(ledger, model, asked)
-        named.check_there()
-        clock, home = SystemClock(), get_home()
-        counting = make_token_counting().counting
-        with show_request_progress(out, clock) as view, suggest_near_names([named]):
-            tools = Tools(ledger, reach, clock, home, view.on_note, view.told, counting)
-            evaluation = evaluate_model(
-                named.name, named.provider, file, spec, tools, run=named.run, training=train
+    warn_of_code(out, list_functions(spec, Path.cwd()))
+    typed = provider.find_settings()
+    with open_ledger() as ledger, open_providers(typed=typed) as get_provider:
+        resolved = resolve_model(ledger, model, typed)
+        resolved.check_exists()
+        clock, counter = SystemClock(), create_token_counter().counting
+        with show_request_progress(out, clock) as view, suggest_near_names([resolved]):
+            tools = Tools(
+                ledger, get_provider, clock, get_home(), view.on_note, view.on_progress, counter
             )
-    _write(target, evaluation)
-    write_summaries(evaluation, named.name, junit, markdown)
-    out.finish(
-        evaluation.to_json(),
-        essential=[f"{name}\t{value}" for name, value in _list_headline(evaluation)],
-        human=lambda: render_evaluation(evaluation),
-    )
+            evaluation = evaluate_model(
+                resolved.name,
+                resolved.provider,
+                file,
+                spec,
+                tools,
+                run=resolved.run,
+                training=options.train,
+            )
+    write_summaries(evaluation, resolved.name, summaries)
+    _finish(out, evaluation, options.output)
     raise_if_missed(evaluation)
 
 
@@ -140,41 +150,35 @@ def compare(
     out: Output,
     refs: RunRefs,
     metric: MetricName = None,
-    target: Target = None,
+    output: OutputFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Compare the models of runs on the rows that all answered.
+    """Compare the models of runs on their common evaluation rows.
 
-    Nobody is asked anything: the answers are those that the runs have kept.
+    No requests are sent; stored predictions are used.
     """
     if len(refs) < 2:
         raise typer.BadParameter("name two runs or more")
     spec = read_evaluation_options([], metric or [], [], environ=read_environ())
     with open_ledger() as ledger:
         runs = [ledger.get_run(ref) for ref in refs]
-        _say_functions(out, spec, Path(runs[0].job_file).parent)
+        warn_of_code(out, list_functions(spec, Path(runs[0].job_file).parent))
         evaluation = compare_runs(runs, ledger, get_home(), spec)
-    _write(target, evaluation)
-    write_summaries(evaluation, " and ".join(run.name for run in runs), None, markdown)
+    title = " and ".join(run.name for run in runs)
+    write_summaries(evaluation, title, SummaryFiles(markdown=markdown))
+    _finish(out, evaluation, output)
+
+
+def _finish(out: Output, evaluation: Evaluation, path: Path | None) -> None:
+    """Print the evaluation, and write it to the file, if one is named."""
+    if path is not None:
+        write_atomic(path, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)
+    values = [
+        (candidate.name, candidate.metrics.get(evaluation.primary_metric))
+        for candidate in evaluation.candidates
+    ]
     out.finish(
         evaluation.to_json(),
-        essential=[f"{name}\t{value}" for name, value in _list_headline(evaluation)],
+        essential=[f"{name}\t{value.value:.4f}" for name, value in values if value is not None],
         human=lambda: render_evaluation(evaluation),
     )
-
-
-def _say_functions(out: Output, spec: EvaluateSpec, folder: Path) -> None:
-    warn_of_code(out, list_functions(spec, folder))
-
-
-def _list_headline(evaluation: Evaluation) -> list[tuple[str, str]]:
-    figures = [
-        (one.name, one.metrics.get(evaluation.primary_metric)) for one in evaluation.candidates
-    ]
-    return [(name, f"{figure.value:.4f}") for name, figure in figures if figure is not None]
-
-
-def _write(target: Path | None, evaluation: Evaluation) -> None:
-    """Write the evaluation, if a file for it is named."""
-    if target is not None:
-        write_atomic(target, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)

@@ -3,13 +3,13 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ftops.cli.format import WIDTH, cell, heading, indent, make_table, render_seconds
+from ftops.cli.options import SummaryFiles
 from ftops.cli.output import clean, hang
 from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResult
 from ftops.evaluation.text import (
@@ -239,13 +239,9 @@ def _cut(label: str) -> Text:
     return line
 
 
-def write_summaries(
-    evaluation: Evaluation, name: str, junit: Path | None, markdown: Path | None
-) -> None:
-    """Write those that were asked for; StorageError when the disk refuses."""
-    for path, text in (
-        (junit, render_junit(evaluation, name=name) if junit else ""),
-        (markdown, render_markdown(evaluation, name=name) if markdown else ""),
-    ):
+def write_summaries(evaluation: Evaluation, name: str, files: SummaryFiles) -> None:
+    """Write the files for CI, as far as they are named; StorageError when the disk refuses."""
+    for path, render in ((files.junit, render_junit), (files.markdown, render_markdown)):
         if path is not None:
+            text = render(evaluation, name=name)
             write_atomic(path, text.encode("utf-8", "replace"), mode=0o644)

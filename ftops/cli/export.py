@@ -7,7 +7,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
-from ftops.cli.factory import make_exporter
+from ftops.cli.factory import create_exporter
 from ftops.cli.output import Mode, Output
 from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget
@@ -45,7 +45,7 @@ def export(out: Output, refs: Refs, tools: Tools = None) -> None:
     date and not there twice. Nothing is sent to W&B unless WANDB_MODE is online.
     """
     chosen = [_read_tool(text) for text in tools or ()]
-    exporter = make_exporter()
+    exporter = create_exporter()
     documents: list[Json] = []
     failures: list[ExportFailed] = []
     with open_ledger() as ledger:

@@ -31,40 +31,31 @@ from ftops.runs.tokens import TokenCounter
 
 
 def find_example_limit(settings: ProviderSettings, model: str) -> ExampleLimit | None:
-    """How long a row of training data may be for that model; None when nobody has told."""
+    """The maximum length of a training row for the model; None when it is unknown."""
     return get_model_info(settings, model).find_example_limit()
 
 
 def get_model_info(settings: ProviderSettings, model: str) -> ModelInfo:
-    """What is known of that model's prices and limits.
+    """The prices and limits of the model.
 
-    Needs no key and no network. ModelsFileError when the user's own figures cannot be read.
+    Needs no key and no network. ModelsFileError when the user's own model file is invalid.
     """
     return open_model_catalog().get_model_info(list_catalog_tables(settings, read_environ()), model)
 
 
 def open_model_catalog() -> ModelCatalog:
-    """What is known about models, by ftops and by the user."""
+    """The models that ftops and the user's own model file describe."""
     return ModelCatalog(get_home(), SystemClock())
 
 
-def find_provider_settings(
-    name: str | None, base_url: str | None, api_key_env: str | None
-) -> ProviderSettings | None:
-    """The provider that the options name; None when they name none."""
-    if not (name or base_url or api_key_env):
-        return None
-    return ProviderSettings(type=name or "openai", base_url=base_url, api_key_env=api_key_env)
-
-
 def get_default_provider() -> ProviderSettings:
-    """Who is asked when nobody is named: the built-in engine."""
+    """The built-in engine."""
     return ProviderSettings(type="local")
 
 
-def open_request_log(say: Callable[[str], None] | None = None) -> RequestLog:
-    """The log of every request that leaves; `say` is told when it cannot be written."""
-    return RequestLog(get_home() / FILENAME, SystemClock(), say or _warn)
+def open_request_log(on_note: Callable[[str], None] | None = None) -> RequestLog:
+    """The log of all requests; `on_note` is called when it cannot be written."""
+    return RequestLog(get_home() / FILENAME, SystemClock(), on_note or _warn)
 
 
 def _warn(text: str) -> None:
@@ -75,19 +66,19 @@ def _warn(text: str) -> None:
 def open_provider(
     settings: ProviderSettings,
     *,
-    say: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     typed: ProviderSettings | None = None,
 ) -> Iterator[Provider]:
-    """A provider, ready to be asked; the built-in engine is started when it does not run.
+    """A provider; the built-in engine is started when it does not run.
 
-    `say` shows what is not an error; the default is stderr. `typed` is what options of the command
-    name: that address needs no approval.
+    `on_note` shows notes; the default is stderr. `typed` are the settings given as options of the
+    command: their address needs no approval.
     """
     context = ProviderContext(
         environ=read_environ(),
         home=get_home(),
         clock=SystemClock(),
-        request_log=open_request_log(say),
+        request_log=open_request_log(on_note),
         typed=typed,
     )
     with contextlib.closing(build_provider(settings, context)) as provider:
@@ -95,17 +86,17 @@ def open_provider(
 
 
 def open_trust() -> Trust:
-    """What is approved, by the file in the home and by the environment."""
+    """The approvals of the home folder and of the environment."""
     return Trust(TrustFile(get_home()), read_environ())
 
 
 def find_export_destination(
     settings: Mapping[str, str], environ: Mapping[str, str]
 ) -> Destination | None:
-    """The server that a tracker's settings in the job file name, and the key that goes there.
+    """The server to which the job file exports runs, and the variable with its key.
 
     None for a file, and for the address that the environment names, too. ProviderError for an
-    address that is none.
+    invalid address.
     """
     uri = settings.get("tracking_uri", "").strip()
     is_server = uri.lower().startswith(("http://", "https://"))
@@ -114,8 +105,8 @@ def find_export_destination(
     return Destination(read_base_url(uri), "MLFLOW_TRACKING_TOKEN")
 
 
-def make_exporter() -> Exporter:
-    """Whoever tells trackers of runs, with the environment that their libraries read."""
+def create_exporter() -> Exporter:
+    """The exporter of runs, with the environment that the libraries of the tools read."""
     environ, trust = read_environ(), open_trust()
 
     def check(settings: Mapping[str, str]) -> None:
@@ -125,8 +116,8 @@ def make_exporter() -> Exporter:
     return SubprocessExporter(environ, check_settings=check)
 
 
-def make_token_counting() -> TokenCounter:
-    """Counts tokens with what lies on this machine; nothing is fetched."""
+def create_token_counter() -> TokenCounter:
+    """A token counter with the tokenizers on this machine; nothing is downloaded."""
     folders = find_folders(read_environ(), get_home())
     return TokenCounter(Counting(folders), estimate_with_engine)
 
@@ -135,28 +126,31 @@ def make_token_counting() -> TokenCounter:
 def open_providers(
     typed: ProviderSettings | None = None,
 ) -> Iterator[Callable[[ProviderSettings], Provider]]:
-    """A maker of providers, one for each settings, which are closed at the end of the block.
+    """A function that opens a provider once per settings; closes all at the end of the block.
 
     `typed` as for `open_provider`.
     """
     opened: dict[ProviderSettings, Provider] = {}
     with contextlib.ExitStack() as stack:
 
-        def reach(settings: ProviderSettings) -> Provider:
+        def get_provider(settings: ProviderSettings) -> Provider:
             if settings not in opened:
                 opened[settings] = stack.enter_context(open_provider(settings, typed=typed))
             return opened[settings]
 
-        yield reach
+        yield get_provider
 
 
 @contextlib.contextmanager
 def open_run_context(
     ledger: Ledger, settings: ProviderSettings, observer: Observer
 ) -> Iterator[RunContext]:
-    """All that driving a run takes."""
+    """The context of one run."""
     clock = SystemClock()
-    with open_provider(settings, say=observer.on_note) as provider, open_providers() as reach:
+    with (
+        open_provider(settings, on_note=observer.on_note) as provider,
+        open_providers() as get_provider,
+    ):
         yield RunContext(
             ledger=ledger,
             provider=provider,
@@ -164,9 +158,9 @@ def open_run_context(
             home=get_home(),
             observer=observer,
             notifier=DefaultNotifier(read_environ(), clock, open_request_log(observer.on_note)),
-            exporter=make_exporter(),
-            tokens=make_token_counting(),
-            open_provider=reach,
+            exporter=create_exporter(),
+            tokens=create_token_counter(),
+            open_provider=get_provider,
         )
 
 
@@ -180,12 +174,12 @@ def open_run_contexts(
         environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
     )
     notifier = DefaultNotifier(context.environ, clock, request_log)
-    exporter = make_exporter()
-    counting = make_token_counting()
+    exporter = create_exporter()
+    counting = create_token_counter()
     providers: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()
 
-    def reach(settings: ProviderSettings) -> Provider:
+    def get_provider(settings: ProviderSettings) -> Provider:
         with lock:
             if settings not in providers:
                 providers[settings] = build_provider(settings, context)
@@ -194,14 +188,14 @@ def open_run_contexts(
     def create_context(settings: ProviderSettings, observer: Observer) -> RunContext:
         return RunContext(
             ledger=ledger,
-            provider=reach(settings),
+            provider=get_provider(settings),
             clock=clock,
             home=context.home,
             observer=observer,
             notifier=notifier,
             exporter=exporter,
             tokens=counting,
-            open_provider=reach,
+            open_provider=get_provider,
         )
 
     try:

@@ -1,4 +1,4 @@
-"""`ftops files`: what was uploaded to a provider, and the end of it."""
+"""`ftops files`: lists and deletes the files at a provider."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
-from ftops.cli.factory import find_provider_settings, get_default_provider, open_provider
+from ftops.cli.factory import get_default_provider, open_provider
 from ftops.cli.format import (
     cell,
     make_table,
@@ -16,7 +16,7 @@ from ftops.cli.format import (
     render_short_moment,
     to_timestamp,
 )
-from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
+from ftops.cli.options import ProviderOptions, Yes
 from ftops.cli.output import Output, confirm
 from ftops.records import Json, RemoteFile
 
@@ -24,35 +24,23 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="File ids.")]
 
 
 @command("files list", examples=["ftops files list", "ftops files list --json"])
-def list_files(
-    out: Output,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-) -> None:
-    """List the files at a provider."""
-    typed = find_provider_settings(provider, base_url, api_key_env)
+def list_files(out: Output, *, provider: ProviderOptions) -> None:
+    """List the uploaded files at a provider."""
+    typed = provider.find_settings()
     settings = typed or get_default_provider()
     with open_provider(settings, typed=typed) as source:
-        found = sorted(source.list_files(), key=lambda file: file.created_at, reverse=True)
+        files = sorted(source.list_files(), key=lambda file: file.created_at, reverse=True)
     out.finish(
-        [file_document(file) for file in found],
-        essential=[file.id for file in found],
-        human=lambda: [render_files(found)],
+        [file_document(file) for file in files],
+        essential=[file.id for file in files],
+        human=lambda: [render_files(files)],
     )
 
 
 @command("files delete", examples=["ftops files delete file-abc123 --yes"])
-def delete(
-    out: Output,
-    ids: Ids,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    yes: Yes = False,
-) -> None:
-    """Delete files at a provider; a later run uploads its data again."""
-    typed = find_provider_settings(provider, base_url, api_key_env)
+def delete(out: Output, ids: Ids, *, provider: ProviderOptions, yes: Yes = False) -> None:
+    """Delete files at a provider. A later run uploads its data again."""
+    typed = provider.find_settings()
     settings = typed or get_default_provider()
     chosen = list(dict.fromkeys(ids))
     confirm(out, "Delete", chosen, yes=yes)
@@ -68,7 +56,7 @@ def delete(
 
 
 def render_files(files: Sequence[RemoteFile]) -> RenderableType:
-    """One line a file."""
+    """One line per file."""
     if not files:
         return "The provider has no files."
     table = make_table("file", "size", "created", "name", right=("size",), whole=("file",))

@@ -7,7 +7,7 @@ from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
 from ftops.cli.factory import open_run_context
 from ftops.cli.job_file import load_job_file
-from ftops.cli.options import NO_APPROVALS, ApprovalOptions, RunRef
+from ftops.cli.options import ApprovalOptions, RunRef
 from ftops.cli.output import Output
 from ftops.cli.run import warn_of_code
 from ftops.cli.run_view import run_document
@@ -22,25 +22,25 @@ from ftops.spec.job_file import list_code
 
 @command("pause", examples=["ftops pause run-20261122-1407-k3f9"])
 def pause(out: Output, ref: RunRef) -> None:
-    """Let a run's job wait at the provider.
+    """Pause the fine-tuning job.
 
-    What it has learned is kept. Whoever follows the run goes on following it.
+    Its progress is kept. A command that follows the run continues to follow it.
     """
     _change(out, ref, pause_run)
 
 
 @command("resume", examples=["ftops resume run-20261122-1407-k3f9"])
 def resume(out: Output, ref: RunRef) -> None:
-    """Let a paused job go on where it stopped."""
+    """Resume a paused fine-tuning job."""
     _change(out, ref, resume_run)
 
 
-def _change(out: Output, ref: str, act: Callable[[Run, RunContext], Job]) -> None:
+def _change(out: Output, ref: str, change: Callable[[Run, RunContext], Job]) -> None:
     with open_ledger() as ledger:
         run = ledger.get_run(ref)
         out.about = {"run_id": run.id, "job_id": run.job_id}
         with open_run_context(ledger, run.provider, NullObserver()) as context:
-            job = act(run, context)
+            job = change(run, context)
     out.finish(
         {**run_document(run), "job_status": job.status},
         essential=[job.status],
@@ -49,24 +49,24 @@ def _change(out: Output, ref: str, act: Callable[[Run, RunContext], Job]) -> Non
 
 
 @command("cancel", examples=["ftops cancel run-20261122-1407-k3f9", "ftops cancel job.yaml"])
-def cancel(out: Output, ref: RunRef, trust_options: ApprovalOptions = NO_APPROVALS) -> None:
-    """Cancel the job at the provider, and record it.
+def cancel(out: Output, ref: RunRef, *, approvals: ApprovalOptions) -> None:
+    """Cancel the fine-tuning job of a run.
 
-    A job file may stand for its run: then the job is found though the ledger is gone. A run that
-    has succeeded or failed cannot be cancelled; one that was cancelled is left as it is.
+    ID may also be a job file: its job is then found even without a ledger. A run that has succeeded
+    or failed cannot be cancelled; cancelling a cancelled run changes nothing.
     """
     with open_ledger() as ledger:
         if Path(ref).is_file():
             # Data outside its folder is only hashed, to find the run.
             job = load_job_file(Path(ref), [], allow_outside=True)
             warn_of_code(out, list_code(job.spec, job.path))
-            approve(out, job, trust_options)
+            approve(out, job, approvals)
             with open_run_context(ledger, job.spec.provider_settings(), NullObserver()) as context:
                 run = cancel_job_file(job, context)
         else:
-            found = ledger.get_run(ref)
-            with open_run_context(ledger, found.provider, NullObserver()) as context:
-                run = cancel_run(found, context)
+            run = ledger.get_run(ref)
+            with open_run_context(ledger, run.provider, NullObserver()) as context:
+                run = cancel_run(run, context)
     if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         out.about = {"run_id": run.id, "job_id": run.job_id}
         raise make_too_late_error(run, "cancelled")
@@ -78,10 +78,9 @@ def cancel(out: Output, ref: RunRef, trust_options: ApprovalOptions = NO_APPROVA
 
 
 def _describe_cancelled(run: Run) -> str:
-    """What became of a run that was to be cancelled."""
     if run.finished_at is None:
         return (
-            f"{run.id} is not cancelled yet: the provider was asked to cancel {run.job_id}, and has"
-            f" not ended it. `ftops follow {run.id}` waits for its end."
+            f"{run.id} is not cancelled yet: the provider has accepted the request to cancel"
+            f" {run.job_id}. `ftops follow {run.id}` waits for its end."
         )
     return f"{run.id} was {run.status.value}."

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ftops.cli.environment import read_environ
+from ftops.cli.options import JobFileOptions
 from ftops.exports.exporter import check_tools_installed
 from ftops.providers.address import (
     find_destination,
@@ -25,16 +26,14 @@ def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = Fal
     return job
 
 
-def load_job_to_run(
-    path: Path, overrides: list[str], *, allow_outside: bool, allow_private: bool
-) -> LoadedJob:
-    """Likewise, for a command that runs it.
+def load_job_to_run(path: Path, options: JobFileOptions) -> LoadedJob:
+    """The same for a command that runs it.
 
-    The tools that it names under `export` must be there, and without `allow_private` no key may
-    stand in the first rows of its data.
+    The tools that it names under `export` must be installed, and without --allow-private the first
+    rows of its data must contain no keys.
     """
-    job = load_job_file(path, overrides, allow_outside=allow_outside)
+    job = load_job_file(path, options.overrides or [], allow_outside=options.allow_outside)
     check_tools_installed(job)
-    if not allow_private:
+    if not options.allow_private:
         check_data_for_keys(job)
     return job

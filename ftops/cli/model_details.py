@@ -13,7 +13,6 @@ from rich.text import Text
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.factory import (
-    find_provider_settings,
     get_model_info,
     open_provider,
 )
@@ -27,7 +26,7 @@ from ftops.cli.format import (
     to_timestamp,
 )
 from ftops.cli.models import describe_cost, describe_end, describe_headline
-from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName
+from ftops.cli.options import ProviderOptions
 from ftops.cli.output import Output
 from ftops.cli.run_view import render_stage_times, stage_document
 from ftops.cli.show import find_example_prompt
@@ -304,9 +303,8 @@ def _list_notes(named: ResolvedModel) -> tuple[str, ...]:
 def show(
     out: Output,
     name: Name,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
+    *,
+    provider: ProviderOptions,
     code: CodeLanguage = None,
 ) -> None:
     """Show where a model comes from, and the code that asks it.
@@ -315,9 +313,9 @@ def show(
     program in Python, for curl and for Node, with the right separator, stop sequence, system
     message and labels. No key is ever printed: the programs read an environment variable.
     """
-    asked = find_provider_settings(provider, base_url, api_key_env)
+    typed = provider.find_settings()
     with open_ledger() as ledger:
-        card = _collect(ledger, resolve_model(ledger, name, asked), asked)
+        card = _collect(ledger, resolve_model(ledger, name, typed), typed)
     if code is not None:
         text = render_code(card.usage, code)
         out.finish_text({"id": card.name, "language": code.value, "code": text}, text)

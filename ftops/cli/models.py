@@ -13,12 +13,11 @@ from rich.text import Text
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import (
-    find_provider_settings,
     get_default_provider,
     open_provider,
 )
 from ftops.cli.format import cell, make_table, to_timestamp
-from ftops.cli.options import ApiKeyEnv, BaseUrl, ProviderName, Yes
+from ftops.cli.options import ProviderOptions, Yes
 from ftops.cli.output import Output, confirm
 from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
@@ -33,29 +32,29 @@ from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="Model name, run id or job id.")
 ]
-Bases = Annotated[bool, typer.Option("--all", help="Base models, too.")]
+IncludeBase = Annotated[bool, typer.Option("--all", help="Include base models.")]
 RunName = Annotated[
     str | None,
-    typer.Option("--run-name", metavar="NAME", help="Only models of job files of that name."),
+    typer.Option("--run-name", metavar="NAME", help="Only models of job files with this name."),
 ]
-NEAR = timedelta(days=90)  # from the end of a model on which it is shown in a warning colour
+NEAR = timedelta(days=90)  # before the shutdown, when the date is highlighted
 SHOWN_HASH = 8
-_WIDE = 140  # columns from which on everything fits one line a model
+_WIDE = 140  # columns that a line per model needs
 
 
 class Sort(StrEnum):
-    """What a list begins with: the newest, or the best."""
+    """The order of the list."""
 
     CREATED = "created"
     METRIC = "metric"
 
 
-SortBy = Annotated[Sort, typer.Option("--sort", help="The newest or the best first.")]
+SortBy = Annotated[Sort, typer.Option("--sort", help="Newest first, or best metric first.")]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model of the provider; what is None or empty is not known."""
+    """A model of the provider; None and empty mean unknown."""
 
     model: Model
     provider: ProviderSettings
@@ -66,7 +65,7 @@ class ListedModel:
 
     @property
     def base(self) -> str | None:
-        """What it was tuned from."""
+        """The base model that was fine-tuned."""
         return self.made.tuned.base if self.made else self.model.base
 
     @property
@@ -101,19 +100,18 @@ class ListedModel:
 )
 def list_models(
     out: Output,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    every: Bases = False,
+    *,
+    provider: ProviderOptions,
+    include_base: IncludeBase = False,
     run_name: RunName = None,
     sort: SortBy = Sort.CREATED,
 ) -> None:
-    """List the fine-tuned models of a provider, with what is known of each.
+    """List the fine-tuned models of a provider.
 
-    That is its base, the run and the data that made it, the headline metric with its 95 % interval,
-    the cost of its training, and the day on which it ends.
+    Each with its base model, run and training data, its primary metric with the 95% confidence
+    interval, the cost of its training, and its shutdown date.
     """
-    typed = find_provider_settings(provider, base_url, api_key_env)
+    typed = provider.find_settings()
     settings = typed or get_default_provider()
     with (
         open_ledger() as ledger,
@@ -122,7 +120,7 @@ def list_models(
         listed = [
             _look_up(model, settings, ledger, source)
             for model in source.list_models()
-            if every or model.fine_tuned
+            if include_base or model.fine_tuned
         ]
     kept = [one for one in listed if run_name is None or one.run_name == run_name]
     found = sort_models(kept, by_metric=sort is Sort.METRIC)
@@ -162,23 +160,16 @@ def _look_up(
         "ftops models delete run-20261122-1407-k3f9 --yes",
     ],
 )
-def delete(
-    out: Output,
-    names: Names,
-    provider: ProviderName = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    yes: Yes = False,
-) -> None:
+def delete(out: Output, names: Names, *, provider: ProviderOptions, yes: Yes = False) -> None:
     """Delete fine-tuned models at their provider, and record it."""
-    asked = find_provider_settings(provider, base_url, api_key_env)
+    typed = provider.find_settings()
     with open_ledger() as ledger:
-        chosen = _unique(resolve_model(ledger, name, asked) for name in names)
+        chosen = _unique(resolve_model(ledger, name, typed) for name in names)
         for model in chosen:
-            model.check_there()
+            model.check_exists()
         confirm(out, "Delete", [model.name for model in chosen], yes=yes)
         for model in chosen:
-            _delete_one(ledger, model.name, model.provider, asked)
+            _delete_one(ledger, model.name, model.provider, typed)
     deleted = [model.name for model in chosen]
     out.finish(
         [{"id": name, "object": "model", "deleted": True} for name in deleted],
@@ -197,16 +188,16 @@ def _delete_one(
         try:
             source.delete_model(name)
         except NotFound as error:
-            if _is_there(source, name):
-                error.hint = f"It still is there: `ftops models delete {name}` asks once more."
+            if _exists(source, name):
+                error.hint = f"The model still exists: run `ftops models delete {name}` again."
             else:
-                ledger.mark_model_deleted(name)  # gone already; the ledger learns it now
+                ledger.mark_model_deleted(name)  # it was deleted elsewhere
             raise
     ledger.mark_model_deleted(name)
 
 
-def _is_there(source: Provider, name: str) -> bool:
-    """Whether the provider still knows the model: some answer a first deletion with 404."""
+def _exists(source: Provider, name: str) -> bool:
+    """Whether the model exists: some providers answer a first deletion with 404."""
     try:
         source.get_model(name)
     except NotFound:
@@ -220,7 +211,7 @@ def _unique(models: Iterable[ResolvedModel]) -> list[ResolvedModel]:
 
 
 def sort_models(found: Sequence[ListedModel], *, by_metric: bool) -> list[ListedModel]:
-    """The newest first, or the best; then models without the metric stand last."""
+    """Newest first, or best metric first and models without it last."""
     newest = sorted(found, key=lambda one: one.model.created_at, reverse=True)
     if not by_metric:
         return newest
@@ -228,8 +219,7 @@ def sort_models(found: Sequence[ListedModel], *, by_metric: bool) -> list[Listed
 
 
 def render_models(found: Sequence[ListedModel], *, width: int, today: date) -> RenderableType:
-    """A line a model where there is room for it; else three, the name first, so that no part of
-    what has to be copied is broken."""
+    """One line per model if `width` allows it, else three, so that no name is broken."""
     if not found:
         return "The provider has no fine-tuned models."
     if width >= _WIDE:
@@ -245,7 +235,7 @@ def describe_headline(headline: PrimaryMetric | None) -> str:
 
 
 def describe_cost(cost: TrainingCost | None) -> str:
-    """In dollars; whether it is an estimate."""
+    """In dollars, and whether it is an estimate."""
     if cost is None:
         return ""
     digits = 2 if cost.usd == 0 or cost.usd >= 0.01 else 4
@@ -253,7 +243,7 @@ def describe_cost(cost: TrainingCost | None) -> str:
 
 
 def describe_end(ends: date | None, today: date) -> Text:
-    """The day on which a model ends, in a warning colour when it is near or past."""
+    """The shutdown date of a model, highlighted when it is near or past."""
     if ends is None:
         return Text()
     if ends <= today:

@@ -169,7 +169,7 @@ class RequestProgress:
         watched = out.mode is Mode.HUMAN and out.console.is_terminal
         self.bar = StageBar(out.console) if watched else None
 
-    def told(self, done: int, total: int) -> None:
+    def on_progress(self, done: int, total: int) -> None:
         """So many answers of so many are there."""
         self._done, self._total = done, total
         if self.bar is not None:

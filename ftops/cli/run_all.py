@@ -15,10 +15,10 @@ from ftops.cli.errors import Interrupted, choose_exit_code, error_document
 from ftops.cli.factory import open_run_contexts
 from ftops.cli.format import cell, make_table, quote, render_bytes, render_path, render_status
 from ftops.cli.job_file import load_job_to_run
-from ftops.cli.options import NO_APPROVALS, ApprovalOptions
+from ftops.cli.options import ApprovalOptions, RunOptions
 from ftops.cli.output import Mode, Output
 from ftops.cli.run_view import describe_stage_result, run_document
-from ftops.cli.trust import approve, check_keys
+from ftops.cli.trust import OutgoingData, approve, check_keys
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
 from ftops.evaluation.requirements import check_run_requirements
@@ -28,24 +28,10 @@ from ftops.runs.context import RunContext
 from ftops.runs.observer import Observer
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
-from ftops.spec.job_file import list_code
+from ftops.spec.job_file import LoadedJob, list_code
 
 CreateContext = Callable[[ProviderSettings, Observer], RunContext]
-_LOUD_LEVELS = ("warn", "error")  # levels of events that get a line among those of other runs
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What was asked for, besides the folder; each as `ftops run` has it."""
-
-    overrides: list[str]
-    concurrency: int
-    detach: bool
-    new: bool
-    retry: bool
-    allow_outside: bool
-    allow_private: bool
-    trust_options: ApprovalOptions = NO_APPROVALS
+_LOUD_LEVELS = ("warn", "error")  # event levels that get a line
 
 
 class MultiRunView:
@@ -64,15 +50,15 @@ class MultiRunView:
 
     @property
     def runs(self) -> list[Run | None]:
-        """The runs as they were opened; None where none was."""
+        """The runs in the order of the job files; None for one that was not opened."""
         return [row.run for row in self._rows]
 
     def observe(self, index: int) -> Observer:
-        """Who watches the run in that row."""
+        """An observer for the run of that row."""
         return _RowObserver(self, index)
 
     def end(self, index: int, ending: TaskResult) -> None:
-        """The row's run has come to its end, or cannot go on."""
+        """Show that the run of that row has ended, or cannot continue."""
         row, error = self._rows[index], ending.error
         if isinstance(error, FtopsError):
             status, doing = "failed", error.message.partition("\n")[0]  # the rest follows below
@@ -90,18 +76,18 @@ class MultiRunView:
         doing: str | None = None,
         line: str = "",
     ) -> None:
-        """Take down what changed in a row; `line` is what a pipe gets of it."""
+        """Update a row; `line` is what a pipe gets instead."""
         with self._lock:
             row = self._rows[index]
             row.run, row.status = run or row.run, status or row.status
             row.doing = row.doing if doing is None else doing
             self._changed = True
             if line and self.live is None and self._out.mode is not Mode.QUIET:
-                with contextlib.suppress(OSError, ValueError):  # watching may end, runs go on
+                with contextlib.suppress(OSError, ValueError):  # a closed pipe ends no run
                     self._out.show(f"{row.name}: {line}")
 
     def refresh(self) -> None:
-        """Draw the table anew if something has changed."""
+        """Redraw the table if something has changed."""
         if self.live is None or not self._changed:
             return
         self._changed = False
@@ -109,7 +95,7 @@ class MultiRunView:
             self.live.update(self.render(), refresh=True)
 
     def render(self) -> RenderableType:
-        """One line a job file."""
+        """One line per job file."""
         table = make_table("job file", "run", "status", "", whole=("run", "status"))
         with self._lock:
             for row in self._rows:
@@ -121,13 +107,9 @@ class MultiRunView:
                 )
         return table
 
-    def render_summary(self) -> list[RenderableType]:
-        """The table as it is left behind."""
-        return [self.render()]
 
-
-def run_all(out: Output, folder: Path, options: RunOptions) -> None:
-    """Run the folder's job files and leave with the worst of their exit codes."""
+def run_all(out: Output, folder: Path, options: RunOptions, approvals: ApprovalOptions) -> None:
+    """Run all job files of the folder, and exit with the highest of their exit codes."""
     paths = find_job_files(folder)
     clock = ThrottledClock(SystemClock())
     board = MultiRunView(out, [render_path(path.absolute()) for path in paths])
@@ -135,7 +117,9 @@ def run_all(out: Output, folder: Path, options: RunOptions) -> None:
         with open_run_contexts(ledger, clock) as create_context, show_runs(board):
 
             def start(index: int) -> Run:
-                return _run_one(out, paths[index], board.observe(index), create_context, options)
+                job = load_job_to_run(paths[index], options)
+                outgoing = approve(out, job, approvals, ask=False)
+                return _run_one(job, outgoing, board.observe(index), create_context, options)
 
             try:
                 endings = run_parallel(
@@ -152,32 +136,29 @@ def run_all(out: Output, folder: Path, options: RunOptions) -> None:
 
 
 def find_job_files(folder: Path) -> list[Path]:
-    """The job files that lie right in the folder, by name; SpecError when there are none."""
+    """The job files directly in the folder, by name; SpecError when there are none."""
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+        paths = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
     except OSError as error:
         raise SpecError(
             f"{folder}: cannot be read: {error.strerror or error}",
-            hint="Behind --all stands a folder with job files.",
+            hint="--all takes a folder with job files.",
         ) from error
-    if not found:
+    if not paths:
         raise SpecError(
-            f"{folder}: no job file lies in this folder",
-            hint="Job files are called *.yaml or *.yml; folders below are not looked through.",
+            f"{folder}: contains no job files",
+            hint="Job files end in .yaml or .yml; subfolders are not searched.",
         )
-    return found
+    return paths
 
 
 def _run_one(
-    out: Output, path: Path, observer: Observer, create_context: CreateContext, options: RunOptions
+    job: LoadedJob,
+    outgoing: OutgoingData,
+    observer: Observer,
+    create_context: CreateContext,
+    options: RunOptions,
 ) -> Run:
-    job = load_job_to_run(
-        path,
-        options.overrides,
-        allow_outside=options.allow_outside,
-        allow_private=options.allow_private,
-    )
-    outgoing = approve(out, job, options.trust_options, ask=False)
     for field, what in list_code(job.spec, job.path):
         observer.on_note(f"code that runs on this machine: {field}  {what}")
     context = create_context(job.spec.provider_settings(), observer)
@@ -195,16 +176,16 @@ def _interrupted(
     folder: Path, options: RunOptions, board: MultiRunView, ledger: Ledger
 ) -> Interrupted:
     runs = [ledger.get_run(run.id) for run in board.runs if run is not None]
-    going = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
+    running = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
-    words = [word for override in options.overrides for word in ("--set", override)]
+    words = [word for override in options.overrides or () for word in ("--set", override)]
     words += ["--allow-outside"] * options.allow_outside
     words += ["--allow-private"] * options.allow_private
     again = quote("ftops", "run", "--all", str(folder), *words)
     return Interrupted(
         f"stopped watching; {done} of {len(board.runs)} are done,"
-        f" and {going} {'job goes' if going == 1 else 'jobs go'} on at the provider",
-        hint=f"{again} goes on with all of them.",
+        f" and {running} {'job continues' if running == 1 else 'jobs continue'} at the provider",
+        hint=f"{again} continues all of them.",
     )
 
 
@@ -217,28 +198,28 @@ def _finish(
 ) -> None:
     for ending in endings:
         if ending.error is not None and not isinstance(ending.error, FtopsError):
-            raise ending.error  # a bug; told like any other
+            raise ending.error  # a bug, reported like any other
     rows = list(zip(paths, runs, endings, strict=True))
     out.finish(
         [_to_document(*row) for row in rows],
         essential=[run.id if run else "-" for run in runs],
-        human=board.render_summary,
+        human=lambda: [board.render()],
     )
     for path, _, ending in rows:
         if isinstance(ending.error, FtopsError):
             message = f"{render_path(path.absolute())}: {ending.error.message}"
             out.error(message, ending.error.hint)
-    code = max(_code(ending) for ending in endings)
+    code = max(_exit_code(ending) for ending in endings)
     if code:
         raise typer.Exit(code)
 
 
-def _code(ending: TaskResult) -> int:
+def _exit_code(ending: TaskResult) -> int:
     return choose_exit_code(ending.error) if isinstance(ending.error, FtopsError) else 0
 
 
 def _to_document(path: Path, run: Run | None, ending: TaskResult) -> dict[str, Json]:
-    document: dict[str, Json] = {"job_file": str(path.absolute()), "exit_code": _code(ending)}
+    document: dict[str, Json] = {"job_file": str(path.absolute()), "exit_code": _exit_code(ending)}
     if run is not None:
         document |= run_document(run)
     if isinstance(ending.error, FtopsError):
@@ -248,7 +229,7 @@ def _to_document(path: Path, run: Run | None, ending: TaskResult) -> dict[str, J
 
 @dataclass(slots=True)
 class _RunRow:
-    """What is known of one job file's run."""
+    """One job file, its run and its status."""
 
     name: str
     run: Run | None = None
@@ -257,7 +238,7 @@ class _RunRow:
 
 
 class _RowObserver:
-    """Hands what one run tells to its row."""
+    """Shows the events of one run in its row."""
 
     def __init__(self, board: MultiRunView, index: int) -> None:
         self._board = board
@@ -265,7 +246,7 @@ class _RowObserver:
         self._stage = ""
 
     def on_run_open(self, run: Run, *, resumed: bool) -> None:
-        how = "goes on" if resumed else "begins"
+        how = "resumed" if resumed else "started"
         self._board.note(self._index, run=run, status=run.status.value, line=f"{run.id} {how}")
 
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
@@ -298,12 +279,12 @@ class _RowObserver:
 
 @contextlib.contextmanager
 def show_runs(board: MultiRunView) -> Iterator[None]:
-    """Let the board be seen for as long as the block lasts."""
+    """Show the table while the block runs."""
     out = board.out
     if out.mode is Mode.QUIET or not out.console.is_terminal:
         yield
         return
-    # What is left behind is the closing table alone.
+    # It is removed at the end: the command prints the final table.
     with Live(console=out.console, auto_refresh=False, transient=True) as live:
         board.live = live
         board.refresh()

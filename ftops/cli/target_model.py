@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftops.cli.environment import open_ledger
-from ftops.cli.factory import find_provider_settings, get_default_provider, open_providers
+from ftops.cli.factory import get_default_provider, open_providers
 from ftops.cli.format import quote, render_path
+from ftops.cli.options import ProviderOptions, SamplingOptions
 from ftops.data.plans.inference import get_label_map, get_separator_and_stop, prepare_prompt
 from ftops.errors import DatasetError, NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
@@ -18,6 +19,7 @@ from ftops.records import (
     ProviderSettings,
     RowFormat,
     Run,
+    Sampling,
     Stage,
     TunedModel,
 )
@@ -26,22 +28,22 @@ from ftops.runs.lineage import find_checkpoint_owner
 from ftops.stage_results import find_kept_plan
 from ftops.text import find_nearest
 
-_OURS = ("run-", "ftjob-")  # how ids of runs and jobs begin, and names of models never do
+_ID_PREFIXES = ("run-", "ftjob-")  # of runs and jobs; no name of a model has one
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model with its provider, and what the ledger knows of it (None: it never met it)."""
+    """A model with its provider, and its record in the ledger, if it has one."""
 
     name: str
     provider: ProviderSettings
     tuned: TunedModel | None = None
     run: Run | None = None
     plan: DataPlan | None = None
-    near: str | None = None  # of a name that the ledger does not know: one like it that it knows
+    near: str | None = None  # a similar name, where the ledger does not know this one
 
-    def check_there(self) -> None:
-        """NotFound when the ledger knows that the model was deleted."""
+    def check_exists(self) -> None:
+        """NotFound when the ledger records that the model was deleted."""
         if self.tuned is not None and self.tuned.deleted_at is not None:
             again = "run JOB.yaml"
             if self.run:
@@ -50,66 +52,68 @@ class ResolvedModel:
             raise NotFound(
                 f"the model {self.name} was deleted on"
                 f" {self.tuned.deleted_at.astimezone():%Y-%m-%d at %H:%M}",
-                hint=f"`ftops {again} --new` makes another;"
-                " `ftops models list` shows what there is.",
+                hint=f"`ftops {again} --new` trains another;"
+                " `ftops models list` shows the models that exist.",
             )
 
 
-def resolve_model(ledger: Ledger, ref: str, asked: ProviderSettings | None = None) -> ResolvedModel:
-    """The model that `ref` names, at the provider `asked` for, else at the one that made it.
+def resolve_model(
+    ledger: Ledger, ref: str, chosen: ProviderSettings | None = None
+) -> ResolvedModel:
+    """The model that `ref` names, at the `chosen` provider, else at the one that trained it.
 
-    A checkpoint is asked as the model of its run is. A model that the ledger does not know is taken
-    to be at the default provider. Raises UnknownRun for an unknown run or job id, RunError for a
-    run without a model.
+    A checkpoint is used like the model of its run. A model that the ledger does not know is looked
+    up at the default provider. Raises UnknownRun for an unknown run or job id, RunError for a run
+    without a model.
     """
     tuned = ledger.find_model(ref)
     if tuned is not None:
-        return _make(ledger, ref, tuned, asked)
+        return _make(ledger, ref, tuned, chosen)
     run = _find_run(ledger, ref)
     if run is None:
-        if ref.startswith(_OURS):
-            raise UnknownRun(f"no run or job is called {ref!r}")
+        if ref.startswith(_ID_PREFIXES):
+            raise UnknownRun(f"there is no run or job {ref!r}")
         tuned = find_checkpoint_owner(ledger, ref)
         if tuned is not None:
-            return _make(ledger, ref, tuned, asked)
-        return ResolvedModel(ref, asked or get_default_provider(), near=_find_near(ledger, ref))
+            return _make(ledger, ref, tuned, chosen)
+        return ResolvedModel(ref, chosen or get_default_provider(), near=_find_near(ledger, ref))
     if run.fine_tuned_model is None:
         raise RunError(
-            f"{run.id} has made no model: it is {run.status.value}",
-            hint=f"`ftops show {run.id}` says how it stands.",
+            f"{run.id} has no model: it is {run.status.value}",
+            hint=f"`ftops show {run.id}` shows its stages.",
         )
     name = run.fine_tuned_model
     tuned = ledger.find_model(name)
-    return ResolvedModel(name, asked or run.provider, tuned, run, _find_plan(ledger, run))
+    return ResolvedModel(name, chosen or run.provider, tuned, run, _find_plan(ledger, run))
 
 
 @contextlib.contextmanager
-def suggest_near_names(named: Sequence[ResolvedModel]) -> Iterator[None]:
-    """Where a provider does not find one of the models, say which name was probably meant."""
+def suggest_near_names(models: Sequence[ResolvedModel]) -> Iterator[None]:
+    """When a provider does not find one of the models, suggest a similar name."""
     try:
         yield
     except NotFound as error:
-        for one in named:
-            if one.near is not None and one.name in error.message:
+        for model in models:
+            if model.near is not None and model.name in error.message:
                 error.hint = (
-                    f"Did you mean {one.near!r}? `ftops models list` and `ftops runs` show what"
-                    " there is."
+                    f"Did you mean {model.near!r}? `ftops models list` and `ftops runs` show what"
+                    " exists."
                 )
         raise
 
 
 def _find_near(ledger: Ledger, ref: str) -> str | None:
-    """The name most like `ref` among models that are there and runs that made one."""
+    """The name most similar to `ref` among existing models and the runs that trained them."""
     names = {model.name for model in ledger.list_models() if model.deleted_at is None}
     names |= {run.name for run in ledger.list_runs() if run.fine_tuned_model in names}
     return find_nearest(ref, sorted(names))
 
 
 def _make(
-    ledger: Ledger, ref: str, tuned: TunedModel, asked: ProviderSettings | None
+    ledger: Ledger, ref: str, tuned: TunedModel, chosen: ProviderSettings | None
 ) -> ResolvedModel:
     run = _find_run(ledger, tuned.run_id)
-    return ResolvedModel(ref, asked or tuned.provider, tuned, run, _find_plan(ledger, run))
+    return ResolvedModel(ref, chosen or tuned.provider, tuned, run, _find_plan(ledger, run))
 
 
 def _find_run(ledger: Ledger, ref: str) -> Run | None:
@@ -120,100 +124,94 @@ def _find_run(ledger: Ledger, ref: str) -> Run | None:
 
 
 def _find_plan(ledger: Ledger, run: Run | None) -> DataPlan | None:
-    """The plan by which the rows were prepared that the model has learned of."""
+    """The plan by which the training rows of the model were prepared."""
     return find_kept_plan(ledger.get_stage(run.id, Stage.PREPARE).detail) if run else None
 
 
 @dataclass(frozen=True, slots=True)
 class TargetModel:
-    """A model at its provider; `raw` leaves questions and answers alone."""
+    """A model at its provider; `raw` sends prompts unmodified."""
 
-    named: ResolvedModel
+    model: ResolvedModel
     source: Provider
     raw: bool = False
 
     @property
     def name(self) -> str:
-        return self.named.name
+        return self.model.name
 
     @property
     def takes_chats(self) -> bool:
-        """Whether it is asked by messages, so that it can be told what was said before."""
-        tuned = self.named.tuned
+        """Whether it takes chat messages, not one prompt."""
+        tuned = self.model.tuned
         shape = tuned.row_format if tuned else self.source.row_format(self.name)
         return shape is not RowFormat.COMPLETION
 
-    def choose_stop(self, given: list[str] | None) -> tuple[str, ...]:
-        """What ends an answer: what the user says, else what ended the rows' completions."""
-        tuned = self.named.tuned
-        own = (tuned.stop,) if tuned and tuned.stop and not self.raw else ()
-        return tuple(given or ()) or own
+    def create_sampling(self, options: SamplingOptions) -> Sampling:
+        """The sampling parameters; without --stop, the stop sequence of the training rows."""
+        tuned = self.model.tuned
+        own_stop = (tuned.stop,) if tuned and tuned.stop and not self.raw else ()
+        stop = tuple(options.stop or ()) or own_stop
+        return Sampling(options.max_tokens, options.temperature, options.top_p, stop, options.seed)
 
     def get_label_map(self) -> Mapping[str, str]:
-        """What answers stand for, where numbers stand for labels."""
-        return get_label_map(None if self.raw else self.named.plan)
+        """The label of each response, where the model was trained on encoded labels."""
+        return get_label_map(None if self.raw else self.model.plan)
 
     def find_system(self) -> str | None:
-        """The system message of the rows."""
-        run = self.named.run
+        """The system message of the training rows."""
+        run = self.model.run
         prepare = run.spec.get("prepare") if run and not self.raw else None
         system = prepare.get("system") if isinstance(prepare, Mapping) else None
         return system if isinstance(system, str) else None
 
-    def make_prompt(self, asked: Prompt) -> Prompt:
-        """The question in the shape of the model's training rows.
+    def format_prompt(self, prompt: Prompt) -> Prompt:
+        """The prompt in the format of the model's training rows.
 
-        DatasetError for a chat that a model of completions cannot be asked.
+        DatasetError for a chat that is sent to a completion model.
         """
-        if not isinstance(asked, str):
-            return self._make_chat(asked)
+        if not isinstance(prompt, str):
+            return self._format_chat(prompt)
         if self.takes_chats:
-            return self._make_chat((Message("user", self._prepare(asked)),))
-        text = self._prepare(asked)
-        tuned = self.named.tuned
+            return self._format_chat((Message("user", self._prepare(prompt)),))
+        text = self._prepare(prompt)
+        tuned = self.model.tuned
         if self.raw or tuned is None or text.endswith(tuned.separator):
             return text
         return text + tuned.separator
 
-    def make_turn(self, text: str) -> Message:
-        """What a user says in a chat, as the rows said it."""
+    def format_turn(self, text: str) -> Message:
+        """A message of the user, in the format of the training rows."""
         return Message("user", self._prepare(text))
 
     def _prepare(self, text: str) -> str:
-        plan = self.named.plan
+        plan = self.model.plan
         if plan is None or self.raw:
             return text
         text = prepare_prompt(plan, text)
         return text.removesuffix(get_separator_and_stop(plan)[0]) if self.takes_chats else text
 
-    def _make_chat(self, messages: tuple[Message, ...]) -> Prompt:
+    def _format_chat(self, messages: tuple[Message, ...]) -> Prompt:
         if not self.takes_chats:
             raise DatasetError(
-                f"the rows are chats, and {self.name} goes on from a text",
+                f"the rows are chat messages, but {self.name} is a completion model",
                 hint="Give rows with a prompt, or name a chat model.",
             )
         system = self.find_system()
-        if system is None or any(one.role in ("system", "developer") for one in messages):
+        if system is None or any(message.role in ("system", "developer") for message in messages):
             return messages
         return (Message("system", system), *messages)
 
 
 @contextlib.contextmanager
 def open_target_models(
-    refs: Sequence[str],
-    provider: str | None,
-    base_url: str | None,
-    api_key_env: str | None,
-    *,
-    raw: bool = False,
+    refs: Sequence[str], provider: ProviderOptions, *, raw: bool = False
 ) -> Iterator[list[TargetModel]]:
-    """The models that the user names, ready to be asked; NotFound for one that was deleted."""
-    asked = find_provider_settings(provider, base_url, api_key_env)
+    """The models that the user names, with open providers; NotFound for one that was deleted."""
+    chosen = provider.find_settings()
     with open_ledger() as ledger:
-        named = [resolve_model(ledger, ref, asked) for ref in refs]
-    for one in named:
-        one.check_there()
-    with open_providers(typed=asked) as open_one:
-        sources = {settings: open_one(settings) for settings in {one.provider for one in named}}
-        with suggest_near_names(named):
-            yield [TargetModel(one, sources[one.provider], raw) for one in named]
+        models = [resolve_model(ledger, ref, chosen) for ref in refs]
+    for model in models:
+        model.check_exists()
+    with open_providers(typed=chosen) as get_provider, suggest_near_names(models):
+        yield [TargetModel(model, get_provider(model.provider), raw) for model in models]

@@ -61,8 +61,8 @@ def test_rows_with_only_a_prompt_are_answered_in_their_order(
         "prompt_tokens": 10,
         "completion_tokens": 2,
     }
-    assert "30 questions to babbage-002" in answer.err
-    assert "30 of 30 rows answered" in answer.out
+    assert "30 requests to babbage-002" in answer.err
+    assert "30 of 30 rows have a response" in answer.out
 
 
 def test_the_same_command_again_asks_nothing_and_writes_the_same(
@@ -73,7 +73,7 @@ def test_the_same_command_again_asks_nothing_and_writes_the_same(
     first = out.read_bytes()
     again = batch(server, questions, "-o", out, "--json")
     assert again.code == 0, again.err
-    assert (again.document["kept"], again.document["cost_usd"]) == (30, 0)
+    assert (again.document["cached"], again.document["cost_usd"]) == (30, 0)
     assert out.read_bytes() == first
     assert sorted(server.asked) == sorted(TEXTS)
 
@@ -111,7 +111,7 @@ def test_chats_are_asked_without_the_answer_that_stands_there(
     assert [line["answer"] for line in read(out)] == ["WHY?", "HOW?"]
     assert read(out)[0]["messages"] == [user]
     refused = batch(server, "-", "-o", out, "--yes", stdin=text)
-    assert (refused.code, "the rows are chats" in refused.err) == (1, True)
+    assert (refused.code, "the rows are chat messages" in refused.err) == (1, True)
 
 
 def test_bad_rows_are_told_before_anything_is_sent(server: AnsweringServer, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_nobody_pays_who_was_not_asked(server: AnsweringServer, tmp_path: Path) 
     out = tmp_path / "out.jsonl"
     answer = batch(server, write_questions(tmp_path), "-o", out)
     assert answer.code == 1
-    assert "nobody can be asked" in answer.err
+    assert "cannot confirm the cost" in answer.err
     assert "--max-cost" in answer.err
     assert server.asked == []
     assert not out.exists()
@@ -228,8 +228,8 @@ def test_ctrl_c_says_how_many_answers_are_kept_and_how_to_go_on(
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "of 30 rows are answered, which is kept" in err
-    assert "goes on from here" in err
+    assert "of 30 rows are done and cached" in err
+    assert "Run the same command again to continue" in err
     assert not out.exists()
 
 
@@ -240,7 +240,7 @@ def test_answers_never_take_the_place_of_their_questions_nor_of_a_folder(
     before = questions.read_bytes()
     answer = batch(server, questions, "-o", tmp_path / "." / questions.name, "--yes")
     assert answer.code == 1
-    assert "is the file that is read, and would be lost" in answer.err
+    assert "is the input file and would be lost" in answer.err
     assert questions.read_bytes() == before
     answer = batch(server, questions, "-o", tmp_path, "--yes")
     assert answer.code == 1

@@ -42,14 +42,14 @@ def test_what_was_said_is_forgotten_and_the_system_message_set_on_demand(
     assert answer.out == "ONE\nTWO\nTHREE\n"
     assert said(server, 1) == [("user", "two")]
     assert said(server, 2) == [("system", "Be brief."), ("user", "three")]
-    assert "there is no /nonsense" in answer.err
+    assert "unknown command /nonsense" in answer.err
 
 
 def test_a_model_that_goes_on_from_a_text_says_that_each_line_stands_alone(
     server: AnsweringServer,
 ) -> None:
     answer = ask(server, "chat", "-m", "babbage-002", stdin="one\ntwo\n")
-    assert "each line stands alone" in answer.err
+    assert "each line is sent alone" in answer.err
     assert [body["prompt"] for body in server.bodies] == ["one", "two"]
 
 

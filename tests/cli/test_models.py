@@ -107,7 +107,7 @@ def test_a_deleted_model_is_refused_with_the_command_that_makes_another(ledger: 
     ledger.mark_model_deleted(NAME)
     found = resolve_model(ledger, NAME)
     with pytest.raises(NotFound, match="was deleted on 2026-11-22") as caught:
-        found.check_there()
+        found.check_exists()
     assert "ftops run /jobs/small.yaml --new" in caught.value.hint
 
 
@@ -133,7 +133,7 @@ def test_a_model_whose_deletion_is_answered_by_404_is_looked_for(
         answer = ftops("models", "delete", NAME, "--yes")
         assert len(server.seen) == 2
     assert (answer.code, "There is no such model" in answer.err) == (1, True)
-    assert ("asks once more" in answer.err) is there
+    assert ("The model still exists" in answer.err) is there
     tuned = ledger.find_model(NAME)
     assert tuned is not None
     assert (tuned.deleted_at is None) is there

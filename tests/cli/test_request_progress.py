@@ -21,7 +21,7 @@ def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
     stderr, clock = io.StringIO(), FakeClock()
     with show_request_progress(Output(mode, stdout=stdout, stderr=stderr), clock) as view:
         for done in range(0, 101, 10):
-            view.told(done, 100)
+            view.on_progress(done, 100)
             clock.sleep(1)
         view.on_note("kept in a folder")
     return stdout.getvalue(), stderr.getvalue()
@@ -50,7 +50,7 @@ def test_programs_are_told_nothing_of_the_way(mode: Mode) -> None:
 def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=io.StringIO())
     with pytest.raises(Interrupted) as caught, show_request_progress(out, FakeClock()) as view:
-        view.told(1200, 3000)
+        view.on_progress(1200, 3000)
         raise KeyboardInterrupt
     assert caught.value.message == "interrupted; 1,200 of 3,000 answers are kept"
     assert caught.value.hint == "The same command goes on from here."
@@ -60,7 +60,7 @@ def test_an_error_on_the_way_says_what_is_kept() -> None:
     stderr = io.StringIO()
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
     with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
-        view.told(5, 10)
+        view.on_progress(5, 10)
         raise Unreachable("gone")
     assert stderr.getvalue() == "5 of 10 answers are kept: the same command goes on from here\n"
 
@@ -69,6 +69,6 @@ def test_an_error_before_the_first_answer_counts_none() -> None:
     stderr = io.StringIO()
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
     with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
-        view.told(0, 5)
+        view.on_progress(0, 5)
         raise Unreachable("gone")
     assert stderr.getvalue() == "0 of 5 answers are kept\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.factory import make_exporter
+from ftops.cli.factory import create_exporter
 from ftops.clock import SystemClock
 from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget
@@ -346,7 +346,9 @@ def test_a_tracker_at_an_address_of_the_job_file_needs_an_approval(
     assert refused.code == 1
     assert f"ftops trust https://{HOST} --api-key-env MLFLOW_TRACKING_TOKEN" in refused.err
     with pytest.raises(ExportFailed, match="was not approved"):
-        make_exporter().export(make_run(), ExportTarget("mlflow", {"tracking_uri": uri}, tmp_path))
+        create_exporter().export(
+            make_run(), ExportTarget("mlflow", {"tracking_uri": uri}, tmp_path)
+        )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert "mlflow at" not in ftops("check", job).out
     assert looked_up == []

@@ -48,7 +48,7 @@ def test_ctrl_c_leaves_every_job_at_its_provider_and_says_how_to_go_on(house: Ho
     answer = interrupt_after(house.start("run", "--all", folder, "--allow-outside"), "job running")
     assert answer.code == 130
     assert "stopped watching; 0 of 2 are done" in answer.err
-    assert f"ftops run --all {folder} --allow-outside goes on with all of them." in answer.err
+    assert f"ftops run --all {folder} --allow-outside continues all of them." in answer.err
     listed = house.look("runs", "--json").document
     assert isinstance(listed, list)
     runs = [run for run in listed if isinstance(run, dict) and run["name"] in ("one", "two")]
@@ -62,7 +62,7 @@ def test_ctrl_c_leaves_every_job_at_its_provider_and_says_how_to_go_on(house: Ho
     [
         (("run",), "give a job file, or a folder of them"),
         (("run", "job.yaml", "--all", "jobs"), "give a job file, or a folder of them"),
-        (("run", "--all", "jobs", "--dry-run"), "--dry-run looks at one job file"),
+        (("run", "--all", "jobs", "--dry-run"), "--dry-run takes one job file"),
     ],
 )
 def test_what_does_not_go_together_is_a_usage_error(
@@ -78,5 +78,5 @@ def test_a_folder_without_job_files_is_told(house: House) -> None:
     empty.mkdir()
     answer = house.look("run", "--all", empty)
     assert answer.code == 1
-    assert "no job file lies in this folder" in answer.err
+    assert "contains no job files" in answer.err
     assert "cannot be read" in house.look("run", "--all", house.folder / "nowhere").err

@@ -21,7 +21,7 @@ def test_ctrl_c_leaves_the_job_running_and_follow_goes_on(house: House) -> None:
     job = house.write_job("interrupted", epochs=15)
     stopped = interrupt_after(house.start("run", job), "Training started")
     assert stopped.code == 130
-    assert "goes on at the provider" in stopped.err
+    assert "continues at the provider" in stopped.err
     command = stopped.err.splitlines()[-1].removeprefix("next: ").split()
     assert command[:2] == ["ftops", "follow"]
     followed = house.ftops(*command[1:])

@@ -64,6 +64,23 @@ DropKeys = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
+class PromptReading:
+    """How a file of prompts is read."""
+
+    format: FormatName = None
+    sheet: Sheet = None
+    encoding: Encoding = None
+    delimiter: Delimiter = None
+    prompt: PromptColumn = None
+
+    def get_read_options(self) -> ReadOptions:
+        """The options for the readers; DatasetError for an unknown format."""
+        return ReadOptions(
+            parse_format(self.format), self.sheet, self.encoding, self.delimiter, self.prompt
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The options that say how data is to be read; what they leave open, the content decides."""
 

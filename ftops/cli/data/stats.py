@@ -9,7 +9,7 @@ from ftops.cli.data.options import OneSource, Reading, Target, Task
 from ftops.cli.data.stats_costs import estimate_costs
 from ftops.cli.data.stats_view import render_stats, stats_to_json
 from ftops.cli.data.vocabularies import Fetch, fetch_missing
-from ftops.cli.factory import make_token_counting, open_model_catalog
+from ftops.cli.factory import create_token_counter, open_model_catalog
 from ftops.cli.output import Output
 from ftops.data.reading.source import Source, open_source
 from ftops.data.statistics import measure_source
@@ -55,7 +55,7 @@ def stats(
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
     if fetch:
         fetch_missing(names, out.info)
-    tokens = make_token_counting()
+    tokens = create_token_counter()
     counters = {name: tokens.counting.open(name) for name in names}
     figures = measure_source(source, list(counters.values()), task=wanted_task)
     exact = frozenset(name for name, counter in counters.items() if not counter.error)
