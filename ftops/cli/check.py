@@ -19,7 +19,7 @@ from ftops.data.prepare import prepare_row
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.summary import DataSummary
-from ftops.data.tokens.counter import say_method
+from ftops.data.tokens.counter import format_method
 from ftops.evaluation.forecasting import EvaluationForecast
 from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
@@ -251,7 +251,7 @@ def _describe_tokens(found: Preview) -> str | None:
     if estimate is None:
         return None
     about = f"about {estimate.tokens:,}" if estimate.error else f"{estimate.tokens:,}"
-    how = f"; {say_method(estimate.method, estimate.error)}"
+    how = f"; {format_method(estimate.method, estimate.error)}"
     if estimate.n_epochs is None:
         return f'{about} an epoch; the provider chooses the epochs ("auto"){how}'
     assumed = ' (assumed for "auto")' if estimate.epochs_assumed else ""

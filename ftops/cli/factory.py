@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.output import Mode, Output
 from ftops.clock import Clock, SystemClock
-from ftops.data.tokens.counter import Counting
-from ftops.data.tokens.vocabulary import find_folders
+from ftops.data.tokens.counter import CounterFactory
+from ftops.data.tokens.vocabulary import list_vocabulary_folders
 from ftops.exports.exporter import Exporter, SubprocessExporter
 from ftops.http.request_log import FILENAME, RequestLog
 from ftops.ledger.ledger import Ledger
@@ -118,8 +118,8 @@ def create_exporter() -> Exporter:
 
 def create_token_counter() -> TokenCounter:
     """A token counter with the tokenizers on this machine; nothing is downloaded."""
-    folders = find_folders(read_environ(), get_home())
-    return TokenCounter(Counting(folders), estimate_with_engine)
+    folders = list_vocabulary_folders(read_environ(), get_home())
+    return TokenCounter(CounterFactory(folders), estimate_with_engine)
 
 
 @contextlib.contextmanager

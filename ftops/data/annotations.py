@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from ftops.data.batch_parser import Sifter
+from ftops.data.batch_parser import BatchParser
 from ftops.data.findings import Occurrences
 from ftops.data.fixes.filters import MOST_MARKED
 from ftops.data.reading.source import Source
@@ -32,7 +32,7 @@ _MOST_BYTES = 256 << 20
 _SHOWN = 5
 
 
-class Verdict(StrEnum):
+class AnnotationLabel(StrEnum):
     """What somebody thinks of a row: keep it, mend it, leave it out."""
 
     FINE = "fine"
@@ -41,14 +41,14 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Annotation:
     """What somebody thinks of a row, and why."""
 
-    verdict: Verdict
+    verdict: AnnotationLabel
     note: str = ""
 
 
-def read_marks(path: Path) -> dict[str, Mark]:
+def read_annotations(path: Path) -> dict[str, Annotation]:
     """The marks of a file by the ids of their rows; DatasetError names the line that is none."""
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -56,12 +56,12 @@ def read_marks(path: Path) -> dict[str, Mark]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error
-    marks: dict[str, Mark] = {}
+    marks: dict[str, Annotation] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            row, mark = parse_mark(_load(line))
+            row, mark = parse_annotation(_load(line))
         except ValueError as error:
             raise DatasetError(
                 f"{path}:{number}: {error}",
@@ -78,7 +78,7 @@ def _load(line: bytes) -> object:
         raise ValueError(f"not JSON: {error.msg}") from None
 
 
-def parse_mark(value: object) -> tuple[str, Mark]:
+def parse_annotation(value: object) -> tuple[str, Annotation]:
     """A row's id and its mark; ValueError, which says why, for anything else."""
     if not isinstance(value, dict):
         raise ValueError("not an object")
@@ -88,26 +88,26 @@ def parse_mark(value: object) -> tuple[str, Mark]:
     row, name, note = value.get("row"), value.get("mark"), value.get("note", "")
     if not isinstance(row, str) or not _ID.fullmatch(row):
         raise ValueError(f"row is {row!r}, not the id of a row")
-    if name not in list(Verdict):
+    if name not in list(AnnotationLabel):
         raise ValueError(f"mark is {name!r}, not fine, fix or drop")
     if not isinstance(note, str):
         raise ValueError(f"note is {note!r}, not text")
-    return row, Mark(Verdict(name), note)
+    return row, Annotation(AnnotationLabel(name), note)
 
 
-def write_marks(path: Path, marks: Mapping[str, Mark]) -> None:
+def write_annotations(path: Path, marks: Mapping[str, Annotation]) -> None:
     """Put the marks at `path`, whole or not at all."""
     write_atomic(path, b"".join(map(_render, marks.items())), mode=_MODE)
 
 
-def _render(item: tuple[str, Mark]) -> bytes:
+def _render(item: tuple[str, Annotation]) -> bytes:
     row, mark = item
     note = {"note": mark.note} if mark.note else {}
     return orjson.dumps({"row": row, "mark": mark.verdict.value} | note) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class AnnotatedRows:
     """What the marks mean for a source.
 
     `dropped` are the ids of all rows marked drop, there or not: other data may hold them. `fix` are
@@ -120,30 +120,32 @@ class Marked:
     absent: int = 0
 
 
-def find_marked(source: Source, marks: Mapping[str, Mark], file: str) -> Marked:
+def match_annotations(source: Source, marks: Mapping[str, Annotation], file: str) -> AnnotatedRows:
     """What the marks of that file mean for the source; DatasetError when a plan cannot hold them.
 
     Only good rows are looked at, as only those are shown to be marked.
     """
-    dropped = tuple(sorted(row for row, mark in marks.items() if mark.verdict is Verdict.DROP))
+    dropped = tuple(
+        sorted(row for row, mark in marks.items() if mark.verdict is AnnotationLabel.DROP)
+    )
     if len(dropped) > MOST_MARKED:
         raise DatasetError(
             f"{file}: {len(dropped):,} rows are marked drop, and a plan holds {MOST_MARKED:,}",
             hint="Leave them out of the data itself.",
         )
     fix, left = Occurrences(), set(marks)
-    sifter = Sifter(unit=source.unit)
+    parser = BatchParser(unit=source.unit)
     for batch in source.batches() if marks else ():
-        rows = sifter.sift(batch)
+        rows = parser.parse(batch)
         for place, raw in zip(rows.places, rows.raws, strict=True):
             row = raw_id(raw)
             left.discard(row)
-            if row in marks and marks[row].verdict is Verdict.FIX:
+            if row in marks and marks[row].verdict is AnnotationLabel.FIX:
                 fix.add(place)
-    return Marked(file, dropped, fix if fix.count else None, len(left))
+    return AnnotatedRows(file, dropped, fix if fix.count else None, len(left))
 
 
-def say_unmended(marked: Marked, unit: str) -> str:
+def format_rows_to_fix(marked: AnnotatedRows, unit: str) -> str:
     """Which rows are marked fix; "" when none is."""
     if marked.fix is None:
         return ""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ftops.data.reading.options import ReadOptions
 from ftops.data.row_hash import prompt_text
 from ftops.data.rows import read_rows
-from ftops.data.words import find_words
+from ftops.data.words import list_words
 from ftops.errors import DatasetError
 from ftops.text import to_nfc
 
@@ -59,7 +59,7 @@ class Counts:
         return np.repeat(np.arange(self.texts), np.diff(self.starts))
 
 
-class Vocabulary:
+class NgramVocabulary:
     """The words and pairs of the training texts; what is not in it is left out of other texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ class Vocabulary:
         numbers = self._numbers
         starts, features, times = [0], list[NDArray[np.int64]](), list[NDArray[np.int64]]()
         for text in texts:
-            words = find_words(text)
+            words = list_words(text)
             names = [*words, *map(" ".join, pairwise(words))]
             if grow:
                 found = [numbers.setdefault(name, len(numbers)) for name in names]
@@ -105,7 +105,7 @@ class NaiveBayes:
         self._labels = sorted(set(labels))
         number = {label: index for index, label in enumerate(self._labels)}
         classes = np.array([number[label] for label in labels])
-        self._vocabulary = Vocabulary(texts)
+        self._vocabulary = NgramVocabulary(texts)
         counts = self._vocabulary.counts
         size, kinds = self._vocabulary.size, len(self._labels)
         table = np.full((kinds, size), _SMOOTHING)
@@ -125,14 +125,14 @@ class NaiveBayes:
         return int(np.argmax(scores + self._before))
 
 
-class Nearest:
+class NearestNeighbour:
     """Keeps, for each word and pair, the texts that hold it."""
 
     name = "nearest neighbour"
 
     def __init__(self, texts: Sequence[str], labels: Sequence[str]) -> None:
         self._labels = list(labels)
-        self._vocabulary = Vocabulary(texts)
+        self._vocabulary = NgramVocabulary(texts)
         counts = self._vocabulary.counts
         holding = np.bincount(counts.features, minlength=self._vocabulary.size)
         self._rarity: Numbers = np.log((1 + counts.texts) / (1 + holding)) + 1
@@ -177,7 +177,7 @@ class Nearest:
         return likeness
 
 
-class Candidate(Protocol):
+class Predictor(Protocol):
     """Whatever answers a text with a label."""
 
     @property
@@ -189,7 +189,7 @@ class Candidate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class BaselineScore:
     """How many of the validation rows a candidate answers right."""
 
     name: str
@@ -213,7 +213,7 @@ class Baseline:
     majority: float
     unknown: float
     leaked: float
-    scores: tuple[Score, ...]
+    scores: tuple[BaselineScore, ...]
 
     def verdict(self, goal: float) -> str:
         """One sentence: whether the goal, a share of right answers, is reached without a model."""
@@ -231,7 +231,9 @@ class Baseline:
         )
 
 
-def measure(training: Path, validation: Path, options: ReadOptions, *, seed: int = 42) -> Baseline:
+def score_baselines(
+    training: Path, validation: Path, options: ReadOptions, *, seed: int = 42
+) -> Baseline:
     """Train on one file and score on the other; DatasetError when rows are bad."""
     known = _draw(training, options, MOST_TRAINING, seed)
     held = _draw(validation, options, MOST_VALIDATION, seed)
@@ -243,13 +245,13 @@ def measure(training: Path, validation: Path, options: ReadOptions, *, seed: int
             hint="Name data with two answers or more.",
         )
     classes = len(counted) if are_classes(labels) else None
-    candidates: list[Candidate] = [Nearest(texts, labels)]
+    candidates: list[Predictor] = [NearestNeighbour(texts, labels)]
     if classes is not None:
         candidates.insert(0, NaiveBayes(texts, labels))
-    label = find_majority(labels)
+    label = get_majority_label(labels)
     answers = [answer for _, answer in held]
     asked = set(texts)
-    scores = [score(one, [text for text, _ in held], answers) for one in candidates]
+    scores = [score_predictor(one, [text for text, _ in held], answers) for one in candidates]
     return Baseline(
         training_rows=len(known),
         validation_rows=len(held),
@@ -267,17 +269,19 @@ def are_classes(labels: Sequence[str]) -> bool:
     return len(set(labels)) <= min(MOST_CLASSES, len(labels) // 3)
 
 
-def find_majority(labels: Sequence[str]) -> str:
+def get_majority_label(labels: Sequence[str]) -> str:
     """The most frequent label; of equal ones the first in the alphabet."""
     counted = Counter(labels)
     return min(counted, key=lambda one: (-counted[one], one))
 
 
-def score(candidate: Candidate, texts: Sequence[str], answers: Sequence[str]) -> Score:
+def score_predictor(
+    candidate: Predictor, texts: Sequence[str], answers: Sequence[str]
+) -> BaselineScore:
     """Compare a candidate's labels with the right ones."""
     found = candidate.predict(texts)
     right = sum(one == other for one, other in zip(found, answers, strict=True))
-    return Score(candidate.name, right, right / len(answers))
+    return BaselineScore(candidate.name, right, right / len(answers))
 
 
 def _draw(path: Path, options: ReadOptions, most: int, seed: int) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ from ftops.text import all_to_nfc, json_to_nfc, to_nfc
 
 _PAIRS = (None, COMPLETION)
 _PAIR = itemgetter("prompt", "completion")
-SEAM = "\x1e"  # between texts that are searched at once
+TEXT_SEPARATOR = "\x1e"  # between texts that are searched at once
 _TWICE_BYTES = len('{"prompt":"","completion":""}') + len('"prompt":0,')
 
 
@@ -61,11 +61,11 @@ class RowBatch:
 
     def prompt_text(self) -> str:
         """All prompts as one text, to be searched at once, with U+001E between them."""
-        return cast(str, self._keep("prompt text", SEAM.join, self.prompts))
+        return cast(str, self._keep("prompt text", TEXT_SEPARATOR.join, self.prompts))
 
     def completion_text(self) -> str:
         """All completions as one text, likewise."""
-        return cast(str, self._keep("completion text", SEAM.join, self.completions))
+        return cast(str, self._keep("completion text", TEXT_SEPARATOR.join, self.completions))
 
     def prompt_lengths(self) -> list[int]:
         """The characters of each prompt."""
@@ -129,7 +129,7 @@ class RowBatch:
         return map(hash, zip(prompts, map(frozenset, pairs), strict=True))
 
 
-class Sifter:
+class BatchParser:
     """Sorts batches; all rows must have the shape of the first (or the one that is `expected`)."""
 
     def __init__(self, expected: RowFormat | None = None, unit: str = "line") -> None:
@@ -137,7 +137,7 @@ class Sifter:
         self._unit = unit
         self._first = 0  # the place of the first row, where it decided the shape
 
-    def sift(self, batch: Batch) -> RowBatch:
+    def parse(self, batch: Batch) -> RowBatch:
         """The good rows of a batch; row errors of reading stay row errors."""
         if self.format in _PAIRS and batch.values:
             rows = _take_pairs(batch)

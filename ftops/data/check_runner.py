@@ -18,12 +18,12 @@ from typing import Any, BinaryIO, cast
 
 import orjson
 
-from ftops.data.check_set import Examination, examine_batches, take_survey
+from ftops.data.check_set import CheckSet, check_batches, read_profile
 from ftops.data.checks.affixes import Capitals, CommonEnding, CommonPrefix, MarkerFinder
 from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.checks.registry import CHECKS
 from ftops.data.findings import Occurrences
-from ftops.data.profile import UNKNOWN, Gauge, Survey
+from ftops.data.profile import NO_TOKEN_LIMIT, DatasetProfile, TokenLimit
 from ftops.data.reading.lines import read_json_lines
 from ftops.data.reading.source import Source
 from ftops.data.reading.streams import PIECE_BYTES, Pieces
@@ -40,9 +40,9 @@ _TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
         *CHECKS,
-        Examination,
-        Survey,
-        Gauge,
+        CheckSet,
+        DatasetProfile,
+        TokenLimit,
         WordList,
         RowPlaces,
         Occurrences,
@@ -54,16 +54,16 @@ _TYPES: dict[str, type] = {
 }
 
 
-def examine(
+def run_checks(
     source: Source,
     *,
     asked: Collection[str] = (),
-    like: Survey | None = None,
+    like: DatasetProfile | None = None,
     processes: int | None = None,
     environ: Mapping[str, str] | None = None,
-    gauge: Gauge = UNKNOWN,
+    token_limit: TokenLimit = NO_TOKEN_LIMIT,
     words: WordList = NO_WORDS,
-) -> Examination:
+) -> CheckSet:
     """Read the source once and show it to all checks, those that must be `asked` for included.
 
     `like` is the survey of data that this is to be compared with; `words` are looked for by the
@@ -74,14 +74,14 @@ def examine(
     cannot be read to its end.
     """
     batches = source.batches()
-    first, survey = take_survey(batches, source.unit, asked, like)
-    survey = replace(survey, gauge=gauge, words=words)
+    first, profile = read_profile(batches, source.unit, asked, like)
+    profile = replace(profile, token_limit=token_limit, words=words)
     if source.plain is not None and environ is not None:
         wanted = choose_processes(source.plain, processes)
         if wanted > 1:
             getattr(batches, "close", lambda: None)()
-            return examine_parts(source.plain, survey, wanted, environ, asked)
-    return examine_batches(chain(first, batches), survey, source.unit, asked)
+            return check_in_processes(source.plain, profile, wanted, environ, asked)
+    return check_batches(chain(first, batches), profile, source.unit, asked)
 
 
 def choose_processes(path: Path, wanted: int | None) -> int:
@@ -151,13 +151,13 @@ def read_range(path: Path, start: int, end: int) -> Pieces:
             yield piece.removeprefix(_BOM) if start == 0 and left + len(piece) == end else piece
 
 
-def examine_parts(
+def check_in_processes(
     path: Path,
-    survey: Survey,
+    profile: DatasetProfile,
     processes: int,
     environ: Mapping[str, str],
     asked: Collection[str] = (),
-) -> Examination:
+) -> CheckSet:
     """Examine the JSON lines at `path` with several processes; DatasetError when one dies."""
     seed = str(int.from_bytes(os.urandom(4)))
     command = [sys.executable, "-P", "-m", "ftops.data.check_runner"]
@@ -174,7 +174,7 @@ def examine_parts(
             workers.append(worker)
             assert worker.stdin is not None
             with worker.stdin as stream:
-                stream.write(write_parcel((str(path), start, end, survey, list(asked))))
+                stream.write(serialize((str(path), start, end, profile, list(asked))))
         parts = list(_collect(path, workers))
     finally:
         for worker in workers:
@@ -187,7 +187,7 @@ def examine_parts(
     return first
 
 
-def _collect(path: Path, workers: list[subprocess.Popen[bytes]]) -> Iterator[Examination]:
+def _collect(path: Path, workers: list[subprocess.Popen[bytes]]) -> Iterator[CheckSet]:
     for worker in workers:
         assert worker.stdout is not None
         data = worker.stdout.read()
@@ -196,15 +196,15 @@ def _collect(path: Path, workers: list[subprocess.Popen[bytes]]) -> Iterator[Exa
                 f"{path}: a process that read a part of it ended with code {worker.returncode}",
                 hint="Give the same command again; --processes 1 reads the file in one.",
             )
-        yield cast(Examination, read_parcel(data))
+        yield cast(CheckSet, deserialize(data))
 
 
-def write_parcel(value: object) -> bytes:
+def serialize(value: object) -> bytes:
     """`value` as JSON; TypeError when something in it is of no kind that can be sent."""
     return orjson.dumps(_pack(value))
 
 
-def read_parcel(data: bytes) -> Any:
+def deserialize(data: bytes) -> Any:
     """What `write_parcel` was given; KeyError when it names a kind that cannot be sent."""
     return _unpack(orjson.loads(data))
 
@@ -251,10 +251,10 @@ def _unpack(packed: Any) -> Any:
 
 def main() -> None:
     """Examine the range that standard input names; leave the outcome on standard output."""
-    name, start, end, survey, asked = read_parcel(sys.stdin.buffer.read())
+    name, start, end, profile, asked = deserialize(sys.stdin.buffer.read())
     pieces = read_range(Path(name), start, end)
-    examination = examine_batches(read_json_lines(pieces), survey, "line", asked)
-    sys.stdout.buffer.write(write_parcel(examination))
+    examination = check_batches(read_json_lines(pieces), profile, "line", asked)
+    sys.stdout.buffer.write(serialize(examination))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.batch_parser import RowBatch, Sifter
+from ftops.data.batch_parser import BatchParser, RowBatch
 from ftops.data.checks.check import (
     CLASSIFICATION,
     GENERATION,
@@ -18,25 +18,25 @@ from ftops.data.checks.classes import Classes
 from ftops.data.checks.duplicates import NearDuplicates, list_compared_texts
 from ftops.data.checks.registry import CHECKS
 from ftops.data.findings import Finding
-from ftops.data.profile import SURVEYED_ROWS, Survey, survey_rows
+from ftops.data.profile import PROFILED_ROWS, DatasetProfile, create_profile
 from ftops.data.reading.batch import Batch
 from ftops.records import (
     RowFormat,
 )
 
 
-class Examination:
+class CheckSet:
     """All checks with what they have seen so far; parts merge in the order of the file."""
 
-    def __init__(self, survey: Survey, asked: Collection[str] = ()) -> None:
-        self.survey = survey
+    def __init__(self, profile: DatasetProfile, asked: Collection[str] = ()) -> None:
+        self.profile = profile
         self.rows = 0
         self.last_place = 0
         self.prompt_chars = 0
         self.completion_chars = 0
         self.longest_chars = 0
         self.checks: list[Check] = [
-            check(survey) for check in CHECKS if not check.OPTIONAL or check.OPTIONAL in asked
+            check(profile) for check in CHECKS if not check.OPTIONAL or check.OPTIONAL in asked
         ]
 
     def add(self, batch: RowBatch) -> None:
@@ -52,7 +52,7 @@ class Examination:
         for check in self.checks:
             check.add(batch)
 
-    def merge(self, later: "Examination") -> None:
+    def merge(self, later: "CheckSet") -> None:
         """Take in the part that follows; its places begin at 1 again."""
         for check, other in zip(self.checks, later.checks, strict=True):
             check.merge(other, self.last_place)
@@ -62,15 +62,15 @@ class Examination:
         self.completion_chars += later.completion_chars
         self.longest_chars = max(self.longest_chars, later.longest_chars)
 
-    def conclude(
+    def get_result(
         self, target: DataTarget, *, task: str | None = None, unit: str = "line"
-    ) -> "Verdict":
+    ) -> "CheckResult":
         """What was found; `task` says what the rows are when the user knows better."""
         (classes_check,) = (check for check in self.checks if isinstance(check, Classes))
         classes = classes_check.find_classes(asked=task == CLASSIFICATION)
         looks_like = self._guess_task(classes)
         context = CheckContext(
-            survey=self.survey,
+            profile=self.profile,
             target=target,
             rows=self.rows,
             task=task or looks_like,
@@ -78,17 +78,17 @@ class Examination:
             unit=unit,
         )
         findings = [found for check in self.checks for found in check.findings(context)]
-        return Verdict(
+        return CheckResult(
             findings=tuple(findings),
             rows=self.rows,
-            format=self.survey.format if self.rows else None,
+            format=self.profile.format if self.rows else None,
             task=context.task,
             classes=context.classes,
             prompt_chars=self.prompt_chars,
             completion_chars=self.completion_chars,
             longest_chars=self.longest_chars,
-            separator=self.survey.separator,
-            stop=self.survey.stop,
+            separator=self.profile.separator,
+            stop=self.profile.stop,
             task_inferred=task is None,
             auto_epochs=_apply(target.auto_epochs, self.rows),
             auto_batch=_apply(target.auto_batch, self.rows),
@@ -97,13 +97,13 @@ class Examination:
     def _guess_task(self, classes: Mapping[str, int] | None) -> str:
         if self.rows and not self.prompt_chars:
             return OPEN_ENDED
-        if self.survey.format is RowFormat.PREFERENCE:
+        if self.profile.format is RowFormat.PREFERENCE:
             return GENERATION
         return CLASSIFICATION if classes else GENERATION
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """The outcome of an examination: findings, and figures of the good rows.
 
     `longest_chars` is the most characters of a prompt with its completion; `separator` and `stop`
@@ -130,41 +130,44 @@ def _apply(rule: EpochRule | BatchRule | None, rows: int) -> int | None:
     return rule.estimate(rows) if rule and rows else None
 
 
-def take_survey(
-    batches: Iterator[Batch], unit: str, asked: Collection[str] = (), like: Survey | None = None
-) -> tuple[list[Batch], Survey]:
+def read_profile(
+    batches: Iterator[Batch],
+    unit: str,
+    asked: Collection[str] = (),
+    like: DatasetProfile | None = None,
+) -> tuple[list[Batch], DatasetProfile]:
     """The first batches, and what their rows look like."""
-    kept, rows, sifted = [], 0, []
-    sifter = Sifter(unit=unit)
+    kept, rows, parsed = [], 0, []
+    parser = BatchParser(unit=unit)
     for batch in batches:
         kept.append(batch)
         copy = Batch(batch.values, batch.places, batch.lines)
-        sifted.append(sifter.sift(copy))
-        rows += len(sifted[-1].raws)
-        if rows >= SURVEYED_ROWS or len(kept) >= SURVEYED_ROWS:
+        parsed.append(parser.parse(copy))
+        rows += len(parsed[-1].raws)
+        if rows >= PROFILED_ROWS or len(kept) >= PROFILED_ROWS:
             break
-    survey = survey_rows(sifted)
+    profile = create_profile(parsed)
     if NearDuplicates.OPTIONAL not in asked:
-        return kept, survey
+        return kept, profile
     if like is not None:
-        return kept, replace(survey, common=like.common)
+        return kept, replace(profile, common=like.common)
     from ftops.data.screening.minhash import find_common
 
-    texts = [text for batch in sifted for text in list_compared_texts(batch)]
-    return kept, replace(survey, common=find_common(texts[:SURVEYED_ROWS]))
+    texts = [text for batch in parsed for text in list_compared_texts(batch)]
+    return kept, replace(profile, common=find_common(texts[:PROFILED_ROWS]))
 
 
-def examine_batches(
-    batches: Iterable[Batch], survey: Survey, unit: str, asked: Collection[str] = ()
-) -> Examination:
+def check_batches(
+    batches: Iterable[Batch], profile: DatasetProfile, unit: str, asked: Collection[str] = ()
+) -> CheckSet:
     """One pass, in this process."""
-    examination = Examination(survey, asked)
-    sifter = Sifter(survey.format, unit)
+    examination = CheckSet(profile, asked)
+    parser = BatchParser(profile.format, unit)
     collecting = gc.isenabled()
     gc.disable()  # rows hold no cycles, and walking them over and over costs a tenth of the time
     try:
         for batch in batches:
-            examination.add(sifter.sift(batch))
+            examination.add(parser.parse(batch))
     finally:
         if collecting:
             gc.enable()

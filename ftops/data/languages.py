@@ -84,7 +84,7 @@ def guess_language(text: str) -> str:
 
 
 @dataclass(slots=True)
-class Tongues:
+class LanguageCounter:
     """Rows by language and letters by script, added up."""
 
     languages: Counter[str] = field(default_factory=Counter)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Examination
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import Check
 from ftops.data.checks.duplicates import NearDuplicates, RowPlaces
 from ftops.data.checks.validation import LENGTH, NEARLY, PROMPTS, ROWS, VOCABULARY, Drift, Leaks
@@ -20,7 +20,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.reading.source import open_source
-from ftops.data.words import find_words, share_unknown
+from ftops.data.words import get_unknown_share, list_words
 
 _SHOWN_LINES = 10
 Wanted = TypeVar("Wanted", bound=Check)
@@ -50,15 +50,15 @@ class LeakedRows:
 def find_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
     """Rows of `evaluated` that stand in `training`, exactly, with another answer, or nearly."""
     asked = ("validation", "near")
-    known = examine(open_source(training), asked=asked)
-    held = examine(open_source(evaluated), asked=asked, like=known.survey)
+    known = run_checks(open_source(training), asked=asked)
+    held = run_checks(open_source(evaluated), asked=asked, like=known.profile)
     found = find_leaks(known, held, name="the training rows", unit="line")
     sentences = tuple(one.message for one in found)
     return LeakedRows(frozenset(list_leaked_places(known, held)), sentences)
 
 
 def find_leaks(
-    training: Examination, validation: Examination, *, name: str, unit: str
+    training: CheckSet, validation: CheckSet, *, name: str, unit: str
 ) -> Iterator[Finding]:
     """Findings about rows of the validation data, which `unit` counts, that `name` holds, too.
 
@@ -69,7 +69,7 @@ def find_leaks(
         yield from _tell(rule, like, found, known.places, held.places, name, unit)
 
 
-def list_leaked_places(training: Examination, validation: Examination) -> set[int]:
+def list_leaked_places(training: CheckSet, validation: CheckSet) -> set[int]:
     """Where in the validation data all rows stand that the training data holds, too."""
     held = _get(validation, Leaks)
     pairs = match_rows(training, validation)
@@ -77,7 +77,7 @@ def list_leaked_places(training: Examination, validation: Examination) -> set[in
 
 
 def match_rows(
-    training: Examination, validation: Examination
+    training: CheckSet, validation: CheckSet
 ) -> Iterator[tuple[Rule, str, dict[int, int]]]:
     """For each rule the numbers of the rows that it is about, with that of the one in training."""
     known, held = _get(training, Leaks), _get(validation, Leaks)
@@ -88,15 +88,15 @@ def match_rows(
     yield ROWS, "the same as", rows
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, NearDuplicates) for check in training.checks):
-        from ftops.data.screening.near_duplicates import find_twins
+        from ftops.data.screening.near_duplicates import find_near_duplicates
 
-        twins = find_twins(
+        twins = find_near_duplicates(
             *(_get(one, NearDuplicates).sketches() for one in (training, validation))
         )
         yield NEARLY, "nearly like", {row: at for row, at in twins.items() if row not in prompts}
 
 
-def _get(examination: Examination, kind: type[Wanted]) -> Wanted:
+def _get(examination: CheckSet, kind: type[Wanted]) -> Wanted:
     return next(check for check in examination.checks if isinstance(check, kind))
 
 
@@ -131,7 +131,7 @@ def _tell(
     yield create_finding(rule, text, Occurrences(len(found), places))
 
 
-def find_drift(training: Examination, validation: Examination) -> Iterator[Finding]:
+def find_drift(training: CheckSet, validation: CheckSet) -> Iterator[Finding]:
     """Findings about the validation data; both must have been asked for `validation`."""
     from statistics import median
 
@@ -151,9 +151,9 @@ def find_drift(training: Examination, validation: Examination) -> Iterator[Findi
 
 
 def _compare_words(known: Sequence[str], held: Sequence[str]) -> Iterator[Finding]:
-    vocabulary = {word for text in known[::2] for word in find_words(text)}
-    usual = share_unknown(known[1::2], vocabulary)
-    here = share_unknown(held, vocabulary)
+    vocabulary = {word for text in known[::2] for word in list_words(text)}
+    usual = get_unknown_share(known[1::2], vocabulary)
+    here = get_unknown_share(held, vocabulary)
     if here >= usual * _WORDS_FACTOR and here - usual >= _WORDS_MORE:
         text = f"{here:.0%} of the words are not in half of the training data, {usual:.0%} would be"
         yield create_finding(VOCABULARY, f"{text} usual")

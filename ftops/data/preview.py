@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ftops.data.batch_parser import RowBatch, Sifter
-from ftops.data.check_set import take_survey
-from ftops.data.profile import Survey
+from ftops.data.batch_parser import BatchParser, RowBatch
+from ftops.data.check_set import read_profile
+from ftops.data.profile import DatasetProfile
 from ftops.data.reading.batch import RowError
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
-from ftops.data.tokens.counter import Counter
-from ftops.data.tokens.segments import count_pieces, sum_learned
+from ftops.data.tokens.counter import VocabularyCounter
+from ftops.data.tokens.segments import count_segments, sum_trained
 from ftops.data.tokens.vocabulary import Vocabulary
 from ftops.errors import DatasetError
 
@@ -42,7 +42,7 @@ class SelectedRows:
     """Rows of a source, with how its first rows look."""
 
     rows: tuple[Row, ...]
-    survey: Survey
+    profile: DatasetProfile
 
 
 def select_rows(source: Source, *, rows: int, place: int | None = None) -> SelectedRows:
@@ -51,10 +51,10 @@ def select_rows(source: Source, *, rows: int, place: int | None = None) -> Selec
     DatasetError when there is none there, with what is wrong with the record that is.
     """
     batches = source.batches()
-    first, survey = take_survey(batches, source.unit)
-    sifter = Sifter(survey.format, source.unit)
+    first, profile = read_profile(batches, source.unit)
+    parser = BatchParser(profile.format, source.unit)
     found: list[Row] = []
-    for batch in map(sifter.sift, chain(first, batches)):
+    for batch in map(parser.parse, chain(first, batches)):
         if place is not None:
             _check_place(source, batch, place)
         placed = zip(batch.places, batch.raws, strict=True)
@@ -68,7 +68,7 @@ def select_rows(source: Source, *, rows: int, place: int | None = None) -> Selec
             f"{source.name}: there is no row{where} that could be used",
             hint=f"`ftops data check {source.name}` tells what is wrong.",
         )
-    return SelectedRows(tuple(found[:rows] if place is None else found), survey)
+    return SelectedRows(tuple(found[:rows] if place is None else found), profile)
 
 
 def _check_place(source: Source, batch: RowBatch, place: int) -> None:
@@ -81,9 +81,9 @@ def _covers(row_error: RowError, place: int) -> bool:
     return row_error.place <= place < row_error.place + row_error.count
 
 
-def preview_rows(rows: Iterable[Row], counter: Counter) -> Iterator[PreviewRow]:
+def preview_rows(rows: Iterable[Row], counter: VocabularyCounter) -> Iterator[PreviewRow]:
     """The rows with their tokens; split into tokens where the vocabulary is at hand."""
-    for row, pieces, counts in count_pieces(rows, counter):
+    for row, pieces, counts in count_segments(rows, counter):
         seen = tuple(
             PreviewSegment(
                 piece.role,
@@ -94,4 +94,4 @@ def preview_rows(rows: Iterable[Row], counter: Counter) -> Iterator[PreviewRow]:
             )
             for piece, count in zip(pieces, counts, strict=True)
         )
-        yield PreviewRow(row.line, seen, sum(counts), sum_learned(pieces, counts))
+        yield PreviewRow(row.line, seen, sum(counts), sum_trained(pieces, counts))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from ftops.data.batch_parser import RowBatch
 from ftops.data.screening.word_list import NO_WORDS, WordList
-from ftops.data.words import share_of_field_lists
+from ftops.data.words import get_field_list_share
 from ftops.records import RowFormat
 
-SURVEYED_ROWS = 400
+PROFILED_ROWS = 400
 SEPARATORS = (
     "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n", "\n\n### =>\n\n",
     " ->",
@@ -23,7 +23,7 @@ _MOST_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
+class TokenLimit:
     """The model reads by `vocabulary` and at most `limit` tokens a row; vocabularies may lie in
     `folders`. "" and None are for what is not known.
     """
@@ -33,11 +33,11 @@ class Gauge:
     folders: tuple[str, ...] = ()
 
 
-UNKNOWN = Gauge()
+NO_TOKEN_LIMIT = TokenLimit()
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class DatasetProfile:
     """The shape of the rows, how most prompts and completions end ("" for in no one way), and what
     rows are measured by.
 
@@ -49,39 +49,39 @@ class Survey:
     format: RowFormat | None = None
     separator: str = ""
     stop: str = ""
-    gauge: Gauge = UNKNOWN
+    token_limit: TokenLimit = NO_TOKEN_LIMIT
     common: tuple[int, ...] = ()
     field_lists: float = 0.0
     words: WordList = NO_WORDS
 
 
-def survey_rows(batches: Sequence[RowBatch]) -> Survey:
+def create_profile(batches: Sequence[RowBatch]) -> DatasetProfile:
     """Look at the first rows."""
     prompts: list[str] = []
     completions: list[str] = []
     row_format = None
     for batch in batches:
         row_format = row_format or (batch.format if batch.raws else None)
-        room = SURVEYED_ROWS - len(prompts)
+        room = PROFILED_ROWS - len(prompts)
         prompts += batch.prompts[:room]
         completions += batch.completions[:room]
     if row_format is not RowFormat.COMPLETION:
-        return Survey(row_format)
+        return DatasetProfile(row_format)
     stop = ""
     if not _few_different(completions):
-        stop = find_ending(completions, STOPS)
-    separator = find_ending(prompts, SEPARATORS + OTHER_SEPARATORS)
-    lists = share_of_field_lists(prompts, separator)
-    return Survey(row_format, separator, stop, field_lists=lists)
+        stop = get_common_ending(completions, STOPS)
+    separator = get_common_ending(prompts, SEPARATORS + OTHER_SEPARATORS)
+    lists = get_field_list_share(prompts, separator)
+    return DatasetProfile(row_format, separator, stop, field_lists=lists)
 
 
-def find_marks(survey: Survey) -> tuple[str, str]:
+def get_removable_markers(profile: DatasetProfile) -> tuple[str, str]:
     """The separator and the stop sequence that may be taken off texts; "" for none.
 
     White space is a mark only beside a separator that can be seen: elsewhere it may be content.
     """
-    separator = survey.separator if survey.separator.strip() else ""
-    return separator, survey.stop if separator or survey.stop.strip() else ""
+    separator = profile.separator if profile.separator.strip() else ""
+    return separator, profile.stop if separator or profile.stop.strip() else ""
 
 
 def _few_different(completions: Sequence[str]) -> bool:
@@ -91,7 +91,7 @@ def _few_different(completions: Sequence[str]) -> bool:
     )
 
 
-def find_ending(texts: Sequence[str], known: Sequence[str]) -> str:
+def get_common_ending(texts: Sequence[str], known: Sequence[str]) -> str:
     """The known mark that at least four of five texts end with, with a blank behind it if there is
     one; "" when there is none.
 
@@ -105,7 +105,7 @@ def find_ending(texts: Sequence[str], known: Sequence[str]) -> str:
     return ""
 
 
-def common_prefix(texts: Sequence[str]) -> str:
+def get_common_prefix(texts: Sequence[str]) -> str:
     """What all of them begin with."""
     first, last = min(texts), max(texts)
     for size, (one, other) in enumerate(zip(first, last, strict=False)):

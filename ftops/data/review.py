@@ -9,7 +9,7 @@ from typing import cast
 
 import orjson
 
-from ftops.data.annotations import Mark
+from ftops.data.annotations import Annotation
 from ftops.data.reading.options import ReadOptions
 from ftops.data.row_hash import row_id
 from ftops.data.rows import Row, read_rows
@@ -86,7 +86,7 @@ def read_parts(row: Row) -> tuple[tuple[str, str], ...]:
 
 
 def render_page(
-    sample: Sample, marks: Mapping[str, Mark], *, name: str, unit: str, marks_file: Path
+    sample: Sample, marks: Mapping[str, Annotation], *, name: str, unit: str, marks_file: Path
 ) -> str:
     """The page; texts stand in it as data, never as markup or script.
 

@@ -6,7 +6,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import cast
 
-from ftops.data.batch_parser import Sifter
+from ftops.data.batch_parser import BatchParser
 from ftops.data.reading.batch import RowError
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.recognition import suggest_columns
@@ -115,9 +115,9 @@ def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
 def read_source_rows(source: Source) -> Iterator[Row]:
     """The good rows of a source that was opened; then DatasetError, likewise."""
     bad = RowErrors(source.name)
-    sifter = Sifter(unit=source.unit)
+    parser = BatchParser(unit=source.unit)
     for batch in source.batches():
-        rows = sifter.sift(batch)
+        rows = parser.parse(batch)
         for row_error in rows.row_errors:
             bad.add_error(row_error)
         bad.good += len(rows.raws)

@@ -12,15 +12,15 @@ from ftops.data.plans.planner import open_for_plan
 from ftops.data.plans.runner import PlanRunner
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
-from ftops.data.screening.pii import find_private, mask
-from ftops.data.screening.pii_kind import Kind, Place
+from ftops.data.screening.pii import find_pii, mask
+from ftops.data.screening.pii_kind import PiiKind, PiiMatch
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
 
 ROWS = 1000  # that are searched, so that a large file costs no more
 _SHOWN = 5
 _SEAM = "\t"  # white space, so that a key is found whose lines are texts or rows of their own
-_KEYS = frozenset({Kind.PRIVATE_KEY, Kind.WEB_TOKEN, Kind.API_KEY})
+_KEYS = frozenset({PiiKind.PRIVATE_KEY, PiiKind.WEB_TOKEN, PiiKind.API_KEY})
 
 
 def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -> None:
@@ -37,7 +37,7 @@ def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -
             texts.append(text)
     joined = _SEAM.join(texts)
     ends = list(accumulate(len(text) + 1 for text in texts))
-    found = [place for place in find_private(joined) if place.kind in _KEYS]
+    found = [place for place in find_pii(joined) if place.kind in _KEYS]
     if not found:
         return
     shown = [
@@ -55,7 +55,7 @@ def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -
     )
 
 
-def _say_remedy(path: Path, joined: str, found: Sequence[Place]) -> str:
+def _say_remedy(path: Path, joined: str, found: Sequence[PiiMatch]) -> str:
     if any(_SEAM in joined[place.start : place.end] for place in found):
         return "Take these rows out."  # a fix looks at each text alone, and finds no parts of a key
     command = shlex.join(("ftops", "data", "prepare", str(path), "--redact"))

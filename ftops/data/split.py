@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from ftops.data.findings import format_rows
-from ftops.data.profile import SURVEYED_ROWS
+from ftops.data.profile import PROFILED_ROWS
 from ftops.data.reading.options import ReadOptions
 from ftops.data.row_hash import prompt_text
 from ftops.data.rows import read_rows
@@ -207,7 +207,7 @@ class _Sketches:
 
     def add(self, text: str) -> None:
         self._pending.append(text)
-        if len(self._pending) >= SURVEYED_ROWS:
+        if len(self._pending) >= PROFILED_ROWS:
             self._flush()
 
     def _flush(self) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
-from ftops.data.batch_parser import RowBatch, Sifter
-from ftops.data.check_set import Examination, Verdict, take_survey
+from ftops.data.batch_parser import BatchParser, RowBatch
+from ftops.data.check_set import CheckResult, CheckSet, read_profile
 from ftops.data.checks.check import DataTarget
-from ftops.data.languages import Tongues
+from ftops.data.languages import LanguageCounter
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
-from ftops.data.tokens.counter import Counter
-from ftops.data.tokens.segments import TokenFigures, cut_row
-from ftops.data.words import Words
+from ftops.data.tokens.counter import VocabularyCounter
+from ftops.data.tokens.segments import TokenCounts, split_row
+from ftops.data.words import WordCounter
 
 _MOST_BINS = 12
 _WIDTHS = (1, 2, 5)
@@ -25,17 +25,17 @@ def _numbers() -> "array[int]":
 
 
 @dataclass(slots=True)
-class Tally:
+class DataCounts:
     """Lengths in characters, tokens by each vocabulary, words and languages of the good rows."""
 
     prompts: "array[int]" = field(default_factory=_numbers)
     completions: "array[int]" = field(default_factory=_numbers)
-    tokens: dict[str, TokenFigures] = field(default_factory=dict)
-    words: Words = field(default_factory=Words)
-    tongues: Tongues = field(default_factory=Tongues)
+    tokens: dict[str, TokenCounts] = field(default_factory=dict)
+    words: WordCounter = field(default_factory=WordCounter)
+    languages: LanguageCounter = field(default_factory=LanguageCounter)
     bad_rows: int = 0  # which are left out
 
-    def add(self, batch: RowBatch, counters: Mapping[str, Counter]) -> None:
+    def add(self, batch: RowBatch, counters: Mapping[str, VocabularyCounter]) -> None:
         """Take a batch in; `counters` go by their vocabularies."""
         self.bad_rows += sum(row_error.count for row_error in batch.row_errors)
         if not batch.raws:
@@ -45,47 +45,47 @@ class Tally:
         for prompt, completion in zip(batch.prompts, batch.completions, strict=True):
             text = f"{prompt}\n{completion}"
             self.words.add(text)
-            self.tongues.add(text)
+            self.languages.add(text)
         self._count_tokens(batch, counters)
 
-    def _count_tokens(self, batch: RowBatch, counters: Mapping[str, Counter]) -> None:
+    def _count_tokens(self, batch: RowBatch, counters: Mapping[str, VocabularyCounter]) -> None:
         placed = zip(batch.places, batch.raws, strict=True)
-        cut = [cut_row(Row(place, batch.format, raw)) for place, raw in placed]
+        cut = [split_row(Row(place, batch.format, raw)) for place, raw in placed]
         texts = [piece.text for pieces in cut for piece in pieces]
         for vocabulary, counter in counters.items():
             counts = iter(counter.count(texts))
-            tokens = self.tokens.setdefault(vocabulary, TokenFigures())
+            tokens = self.tokens.setdefault(vocabulary, TokenCounts())
             for pieces in cut:
                 tokens.add(pieces, [next(counts) + piece.marks for piece in pieces])
 
 
 @dataclass(frozen=True, slots=True)
-class DataFigures:
+class DataStatistics:
     """What a source holds; the verdict has its rows, what they look like, and their classes."""
 
-    verdict: Verdict
-    tally: Tally
+    result: CheckResult
+    tally: DataCounts
 
 
 def measure_source(
-    source: Source, counters: Sequence[Counter], *, task: str | None = None
-) -> DataFigures:
+    source: Source, counters: Sequence[VocabularyCounter], *, task: str | None = None
+) -> DataStatistics:
     """Read the source once; rows that cannot be used are counted and left out."""
     batches = source.batches()
-    first, survey = take_survey(batches, source.unit)
-    examination = Examination(survey)
-    sifter = Sifter(survey.format, source.unit)
+    first, profile = read_profile(batches, source.unit)
+    examination = CheckSet(profile)
+    parser = BatchParser(profile.format, source.unit)
     named = {counter.vocabulary: counter for counter in counters}
-    tally = Tally()
+    tally = DataCounts()
     for batch in chain(first, batches):
-        rows = sifter.sift(batch)
+        rows = parser.parse(batch)
         examination.add(rows)
         tally.add(rows, named)
-    return DataFigures(examination.conclude(DataTarget(), task=task, unit=source.unit), tally)
+    return DataStatistics(examination.get_result(DataTarget(), task=task, unit=source.unit), tally)
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Distribution:
     """Where numbers lie; all 0 when there are none. `high` is what 95 of 100 do not exceed."""
 
     least: int = 0
@@ -105,13 +105,13 @@ class Bin:
     count: int
 
 
-def find_marks(numbers: Sequence[int]) -> Marks:
+def describe_distribution(numbers: Sequence[int]) -> Distribution:
     """The marks of `numbers`, which come in any order."""
     if not numbers:
-        return Marks()
+        return Distribution()
     ordered = sorted(numbers)
     total = sum(ordered)
-    return Marks(
+    return Distribution(
         least=ordered[0],
         median=ordered[(len(ordered) - 1) // 2],
         mean=total / len(ordered),
@@ -129,7 +129,7 @@ def make_bins(numbers: Sequence[int]) -> list[Bin]:
     if not numbers:
         return []
     least, most = min(numbers), max(numbers)
-    bounds = _bounds(least, most, find_marks(numbers).high)
+    bounds = _bounds(least, most, describe_distribution(numbers).high)
     counts = [0] * (len(bounds) - 1)
     for number in numbers:
         counts[bisect_right(bounds, number) - 1] += 1

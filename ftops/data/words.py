@@ -21,16 +21,16 @@ _COUNTED_WORD = re.compile(
 MOST_DIFFERENT = 500_000
 
 
-def find_words(text: str) -> list[str]:
+def list_words(text: str) -> list[str]:
     """The words of a text in small letters; numbers and signs are none."""
     return _WORD.findall(to_nfc(text).lower())
 
 
-def share_unknown(texts: Iterable[str], vocabulary: set[str]) -> float:
+def get_unknown_share(texts: Iterable[str], vocabulary: set[str]) -> float:
     """The share of the words of the texts that the vocabulary lacks, from 0 to 1."""
     known = unknown = 0
     for text in texts:
-        for word in find_words(text):
+        for word in list_words(text):
             if word in vocabulary:
                 known += 1
             else:
@@ -48,7 +48,7 @@ def is_field_list(text: str) -> bool:
     return sorted(map(len, values))[len(values) // 2] <= _VALUE_WORDS
 
 
-def share_of_field_lists(texts: Sequence[str], ending: str) -> float:
+def get_field_list_share(texts: Sequence[str], ending: str) -> float:
     """The share of texts, without the sign that they end with, that are lists of fields."""
     if not texts:
         return 0.0
@@ -56,7 +56,7 @@ def share_of_field_lists(texts: Sequence[str], ending: str) -> float:
 
 
 @dataclass(slots=True)
-class Words:
+class WordCounter:
     """Counts words, small and capital letters alike; new ones only up to half a million."""
 
     total: int = 0

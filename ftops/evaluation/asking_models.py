@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ftops.clock import Clock
-from ftops.data.tokens.counter import Counting
+from ftops.data.tokens.counter import CounterFactory
 from ftops.evaluation.costs import LIMIT
 from ftops.evaluation.interview import Reply
 from ftops.inference.batch import LOADING_PAUSES_S, BatchOptions, complete_all, make_keys
@@ -34,7 +34,7 @@ class StoredInterview:
 
     store: ResponseCache
     clock: Clock
-    counting: Counting = field(default_factory=Counting)
+    counting: CounterFactory = field(default_factory=CounterFactory)
     budget: Budget | None = None
     concurrency: int | None = None
     sleep: Callable[[float], None] | None = None

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ftops.data.baselines import Nearest
+from ftops.data.baselines import NearestNeighbour
 from ftops.evaluation.ways import Way, say, to_chat
 from ftops.records import Message, Prompt, RowFormat
 from ftops.spec.evaluate import FewShotCandidate
@@ -30,7 +30,7 @@ def choose_examples(
     """
     drawn = random.Random(seed if wanted.seed is None else wanted.seed)
     if wanted.selection == "nearest":
-        nearest = Nearest([say(row.prompt) for row in rows], [row.answer for row in rows])
+        nearest = NearestNeighbour([say(row.prompt) for row in rows], [row.answer for row in rows])
         for found in nearest.rank([say(question) for question in questions], wanted.examples):
             yield [rows[number] for number in reversed(found)]
         return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.data.plans.inference import get_label_map
-from ftops.data.tokens.counter import Counting
+from ftops.data.tokens.counter import CounterFactory
 from ftops.evaluation.candidates import (
     Candidate,
     Field,
@@ -54,7 +54,7 @@ def foresee_evaluation(
     folder: Path,
     provider: Provider,
     reach: Callable[[ProviderSettings], Provider],
-    counting: Counting,
+    counting: CounterFactory,
 ) -> EvaluationForecast | None:
     """What is asked about the rows, whose prepared files lie in `folder`; None where none are.
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from ftops.clock import Clock
 from ftops.data.prepare import Recipe, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, options_from_plan
-from ftops.data.tokens.counter import Counting
+from ftops.data.tokens.counter import CounterFactory
 from ftops.evaluation.asking_models import StoredInterview, make_budget
 from ftops.evaluation.candidates import Field, OpenProvider
 from ftops.evaluation.evaluating import Progress, interview_all
@@ -46,7 +46,7 @@ class Tools:
     home: Path
     on_note: Callable[[str], None]
     progress: Progress
-    counting: Counting
+    counting: CounterFactory
 
 
 def evaluate_model(

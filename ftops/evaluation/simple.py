@@ -7,9 +7,9 @@ from ftops.data.baselines import (
     MOST_CHARS,
     MOST_TRAINING,
     NaiveBayes,
-    Nearest,
+    NearestNeighbour,
     are_classes,
-    find_majority,
+    get_majority_label,
 )
 from ftops.evaluation.questions import Questions, read_known
 from ftops.evaluation.result import CandidateKind, SkippedCandidate
@@ -31,8 +31,11 @@ def answer_simply(
     else:
         reason = "the training rows have too many different answers to be classes"
         yield SkippedCandidate(CandidateKind.NAIVE_BAYES.value, reason)
-    yield CandidateKind.NEAREST, _make_answers(questions, Nearest(texts, labels).predict(asked))
-    usual = find_majority(labels)
+    yield (
+        CandidateKind.NEAREST,
+        _make_answers(questions, NearestNeighbour(texts, labels).predict(asked)),
+    )
+    usual = get_majority_label(labels)
     yield CandidateKind.MAJORITY, _make_answers(questions, [usual] * len(asked))
 
 

@@ -4,7 +4,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftops.data.tokens.counter import TOKENS_A_CHAT, TOKENS_A_MESSAGE, Counter, Counting
+from ftops.data.tokens.counter import (
+    TOKENS_A_CHAT,
+    TOKENS_A_MESSAGE,
+    CounterFactory,
+    VocabularyCounter,
+)
 from ftops.errors import LimitExceeded
 from ftops.providers.model_catalog import ModelInfo, get_vocabulary_name
 from ftops.providers.provider import Provider
@@ -32,7 +37,7 @@ def find_prices(figures: ModelInfo) -> Prices | None:
     return Prices(figures.input_usd, figures.output_usd)
 
 
-def count_prompt_tokens(prompts: Sequence[Prompt], counter: Counter) -> list[int]:
+def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -> list[int]:
     """The tokens of each prompt, the marks around the messages of a chat included."""
     texts = [[one] if isinstance(one, str) else [part.content for part in one] for one in prompts]
     counts = iter(counter.count([text for some in texts for text in some]))
@@ -57,7 +62,7 @@ class CostEstimate:
 class CostEstimator:
     """By what asking is priced; `prices` None: not known, and `advice` says how to tell them."""
 
-    counter: Counter
+    counter: VocabularyCounter
     prices: Prices | None
     advice: str = ""
 
@@ -84,7 +89,9 @@ class CostEstimator:
         return spent
 
 
-def create_cost_estimator(provider: Provider, model: str, counting: Counting) -> CostEstimator:
+def create_cost_estimator(
+    provider: Provider, model: str, counting: CounterFactory
+) -> CostEstimator:
     """How asking that model is priced, by what is known of it here; asks nobody."""
     vocabulary = get_vocabulary_name(provider.capabilities, model)
     figures = provider.get_model_info(model)

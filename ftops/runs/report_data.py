@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ftops.data.check_runner import examine
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.reading.source import open_source
 from ftops.errors import BadAnswer, DatasetError, LedgerError, StorageError
@@ -78,7 +78,7 @@ def _check_file(path: Path, role: str) -> list[Remark]:
         return [Remark("advice", text, "`ftops data check` does it.")]
     try:
         source = open_source(path)
-        verdict = examine(source).conclude(DataTarget(), unit=source.unit)
+        verdict = run_checks(source).get_result(DataTarget(), unit=source.unit)
     except DatasetError as error:
         return [Remark("error", f"The {role} data cannot be read: {error.message}")]
     return [

@@ -57,12 +57,12 @@ def drive(run: Run, context: RunContext, *, detach: bool = False) -> Run:
         run = watch(run, context, detach=detach)
         if run.status in ENDED:
             if not has_pending(run, context):
-                return conclude(run, context.ledger.list_stages(run.id))
+                return get_result(run, context.ledger.list_stages(run.id))
         elif detach and run.job_id:
             return run
 
 
-def conclude(run: Run, records: list[StageRecord]) -> Run:
+def get_result(run: Run, records: list[StageRecord]) -> Run:
     """The ended run itself if it succeeded; otherwise the error that it ended with."""
     if run.status is RunStatus.SUCCEEDED:
         return run
@@ -85,7 +85,7 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
         for record in records:
             if record.status is not StageStatus.PENDING:
                 context.observer.on_stage_end(record)
-        return conclude(run, records)
+        return get_result(run, records)
     if run.status is RunStatus.PENDING:
         run = _move(context, run, RUN_MOVES["start"])
     warn_of_unusable_targets(run, context)
@@ -104,7 +104,7 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
         if _must_cancel(run, context, record.stage):
             before, run = run, cancel_held(run, context)
             if run.status in ENDED:
-                return conclude(run, records)
+                return get_result(run, records)
             if run.job_id != before.job_id:  # found, and ended already: there is less to do now
                 return _drive_held(run, context, detach=detach)
         if detach and record.stage is Stage.FOLLOW:

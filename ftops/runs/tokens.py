@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ftops.data.summary import DataSummary
-from ftops.data.tokens.counter import Counting, TokenEstimate, estimate_tokens
-from ftops.data.tokens.segments import count_file
+from ftops.data.tokens.counter import CounterFactory, TokenEstimate, estimate_tokens
+from ftops.data.tokens.segments import count_file_tokens
 from ftops.providers.model_catalog import (
     ENGINE_VOCABULARY,
     EngineEstimate,
@@ -45,7 +45,7 @@ class TokenCount:
 class TokenCounter:
     """With what tokens are counted: vocabularies on disk, and the engine for its own models."""
 
-    counting: Counting = field(default_factory=Counting)
+    counting: CounterFactory = field(default_factory=CounterFactory)
     estimate_with_engine: AskEngine = _no_engine_estimate
 
     def without_engine(self) -> "TokenCounter":
@@ -72,7 +72,7 @@ class TokenCounter:
         counter = self.counting.open(vocabulary)
         if counter.error:
             return _as_counted(estimate_tokens(summary, vocabulary))
-        found = count_file(summary.path, counter, limit)
+        found = count_file_tokens(summary.path, counter, limit)
         return TokenCount(
             found.tokens, counter.method, 0.0, long_rows=found.long_rows, row_limit=limit
         )

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.annotations import Mark, Verdict, find_marked, say_unmended
+from ftops.data.annotations import (
+    Annotation,
+    AnnotationLabel,
+    format_rows_to_fix,
+    match_annotations,
+)
 from ftops.data.reading.source import open_source
 from ftops.data.row_hash import row_id
 from ftops.data.rows import read_rows
@@ -13,7 +18,11 @@ from ftops.records import PlanStep
 from tests.data.data_files import chat, pair, write_rows
 from tests.data.fixes.trials import run_steps, try_all
 
-DROP, FIX, FINE = Mark(Verdict.DROP), Mark(Verdict.FIX), Mark(Verdict.FINE)
+DROP, FIX, FINE = (
+    Annotation(AnnotationLabel.DROP),
+    Annotation(AnnotationLabel.FIX),
+    Annotation(AnnotationLabel.FINE),
+)
 MARK = "\n\n###\n\n"
 
 
@@ -26,35 +35,35 @@ def test_marks_tell_what_is_dropped_what_waits_and_what_is_gone(tmp_path: Path) 
     names = ids(path)
     marks = {names[1]: DROP, names[2]: FINE, "0" * 16: DROP}
     marks |= {names[n]: FIX for n in (3, 4, 5, 6, 7, 8)}
-    found = find_marked(open_source(path), marks, "marks")
+    found = match_annotations(open_source(path), marks, "marks")
     assert set(found.dropped) == {names[1], "0" * 16}
     assert found.absent == 1
-    assert say_unmended(found, "line") == "6 rows are marked fix: lines 4, 5, 6, 7, 8, …"
+    assert format_rows_to_fix(found, "line") == "6 rows are marked fix: lines 4, 5, 6, 7, 8, …"
 
 
 def test_a_row_that_was_mended_has_no_mark_any_more(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("a"), pair("b")])
     marks = {ids(path)[0]: FIX}
-    assert say_unmended(find_marked(open_source(path), marks, "m"), "line") == (
+    assert format_rows_to_fix(match_annotations(open_source(path), marks, "m"), "line") == (
         "1 row is marked fix: line 1"
     )
     write_rows(path, [pair("a, mended"), pair("b")])
-    found = find_marked(open_source(path), marks, "m")
-    assert (say_unmended(found, "line"), found.absent) == ("", 1)
+    found = match_annotations(open_source(path), marks, "m")
+    assert (format_rows_to_fix(found, "line"), found.absent) == ("", 1)
 
 
 def test_more_marks_than_a_plan_holds_are_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair()])
     marks = {f"{n:016x}": DROP for n in range(10_001)}
     with pytest.raises(DatasetError, match=r"10,001 rows are marked drop, and a plan holds 10,000"):
-        find_marked(open_source(path), marks, "m")
+        match_annotations(open_source(path), marks, "m")
 
 
 def test_marked_rows_go_before_any_other_fix_and_wherever_they_stand(tmp_path: Path) -> None:
     rows = [pair(f"{n}, is it?{MARK}", (" yes", " no")[n % 2]) for n in range(400)]
     odd = pair("odd" + MARK, " an odd label of its own")
     path = write_rows(tmp_path / "rows.jsonl", [odd, *rows])
-    marked = find_marked(open_source(path), {ids(path)[0]: DROP}, "marks")
+    marked = match_annotations(open_source(path), {ids(path)[0]: DROP}, "marks")
     trial = try_all(tmp_path, [odd, *rows], marked=marked)
     assert trial.codes == ["drop-marked"]  # and no map of labels, which the odd one asked for
     assert trial.rows == rows
@@ -72,6 +81,6 @@ def test_marked_chats_go_too(tmp_path: Path) -> None:
 def test_marks_can_be_skipped(tmp_path: Path) -> None:
     rows = [pair(f"{n}{MARK}", f" {n}\n") for n in range(20)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
-    marked = find_marked(open_source(path), {ids(path)[0]: DROP}, "marks")
+    marked = match_annotations(open_source(path), {ids(path)[0]: DROP}, "marks")
     assert len(try_all(tmp_path, rows, marked=marked, skip=["drop-marked"]).rows) == 20
     assert len(try_all(tmp_path, rows, marked=marked).rows) == 19

@@ -5,7 +5,7 @@ from math import log
 
 import pytest
 
-from ftops.data.baselines import NaiveBayes, Nearest, Vocabulary
+from ftops.data.baselines import NaiveBayes, NearestNeighbour, NgramVocabulary
 
 TEXTS = ["the cat sat on the mat", "a dog ran in the park", "my cat sleeps", "the dog barks"]
 LABELS = ["cat", "dog", "cat", "dog"]
@@ -29,7 +29,7 @@ def make_rows(count: int, seed: int) -> tuple[list[str], list[str]]:
 
 
 def test_words_and_pairs_are_counted_text_by_text() -> None:
-    vocabulary = Vocabulary(["a b a", ""])
+    vocabulary = NgramVocabulary(["a b a", ""])
     counts = vocabulary.counts
     assert vocabulary.size == 4  # a, b, "a b", "b a"
     assert counts.starts.tolist() == [0, 4, 4]
@@ -37,14 +37,16 @@ def test_words_and_pairs_are_counted_text_by_text() -> None:
     assert vocabulary.count(["c", "b c"]).features.tolist() == [1]
 
 
-@pytest.mark.parametrize("kind", [NaiveBayes, Nearest])
-def test_texts_that_were_seen_get_their_own_label(kind: type[NaiveBayes] | type[Nearest]) -> None:
+@pytest.mark.parametrize("kind", [NaiveBayes, NearestNeighbour])
+def test_texts_that_were_seen_get_their_own_label(
+    kind: type[NaiveBayes] | type[NearestNeighbour],
+) -> None:
     assert kind(TEXTS, LABELS).predict(TEXTS) == LABELS
     assert kind(TEXTS, LABELS).predict(["one cat", "one dog"]) == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("kind", [NaiveBayes, Nearest])
-def test_new_texts_are_told_by_their_words(kind: type[NaiveBayes] | type[Nearest]) -> None:
+@pytest.mark.parametrize("kind", [NaiveBayes, NearestNeighbour])
+def test_new_texts_are_told_by_their_words(kind: type[NaiveBayes] | type[NearestNeighbour]) -> None:
     texts, labels = make_rows(600, 1)
     held, wanted = make_rows(200, 2)
     found = kind(texts, labels).predict(held)
@@ -59,7 +61,7 @@ def test_chinese_is_told_by_its_characters() -> None:
 
 def test_without_known_words_the_most_frequent_label_is_said() -> None:
     assert NaiveBayes([*TEXTS, "x"], [*LABELS, "dog"]).predict(["zzz", ""]) == ["dog", "dog"]
-    assert Nearest(TEXTS, LABELS).predict(["zzz"]) == ["cat"]
+    assert NearestNeighbour(TEXTS, LABELS).predict(["zzz"]) == ["cat"]
 
 
 def test_probabilities_are_those_of_the_formula() -> None:

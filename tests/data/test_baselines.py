@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ftops.data import baselines
-from ftops.data.baselines import Baseline, measure
+from ftops.data.baselines import Baseline, score_baselines
 from ftops.data.reading.options import ReadOptions
 from ftops.errors import DatasetError
 from tests.cli.running import ftops
@@ -24,7 +24,7 @@ def write_task(folder: Path) -> tuple[Path, Path]:
 
 
 def test_both_candidates_and_the_majority_are_scored(tmp_path: Path) -> None:
-    found = measure(*write_task(tmp_path), ReadOptions())
+    found = score_baselines(*write_task(tmp_path), ReadOptions())
     assert (found.training_rows, found.validation_rows, found.classes) == (600, 200, 3)
     assert {one.name for one in found.scores} == {"naive Bayes", "nearest neighbour"}
     assert found.scores[0].accuracy >= found.scores[1].accuracy > found.majority
@@ -36,7 +36,7 @@ def test_free_answers_are_only_looked_up(tmp_path: Path) -> None:
     rows = [pair(f"number {chr(97 + n)} here", f"answer {n}") for n in range(20)]
     train = write_rows(tmp_path / "train.jsonl", rows)
     held = write_rows(tmp_path / "held.jsonl", [*rows[:5], pair("new", "other")])
-    found = measure(train, held, ReadOptions())
+    found = score_baselines(train, held, ReadOptions())
     assert found.classes is None
     assert [one.name for one in found.scores] == ["nearest neighbour"]
     assert found.leaked == pytest.approx(5 / 6)
@@ -47,15 +47,15 @@ def test_chats_are_answered_by_what_was_asked(tmp_path: Path) -> None:
     pairs = [("hi", "a"), ("by", "b")] * 9
     rows = [chat(f"{text} {n}", label) for n, (text, label) in enumerate(pairs)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
-    assert measure(path, path, ReadOptions()).scores[0].accuracy == 1.0
+    assert score_baselines(path, path, ReadOptions()).scores[0].accuracy == 1.0
 
 
 def test_the_sentence_says_whether_the_goal_is_reached_without_a_model() -> None:
-    score = baselines.Score("naive Bayes", 95, 0.95)
-    found = Baseline(100, 100, 2, "a", 0.5, 0.0, 0.0, (score,))
+    score_predictor = baselines.BaselineScore("naive Bayes", 95, 0.95)
+    found = Baseline(100, 100, 2, "a", 0.5, 0.0, 0.0, (score_predictor,))
     assert found.verdict(0.9).endswith("you may not need a fine-tuned model.")
     assert "has to beat that" in found.verdict(0.99)
-    poor = Baseline(100, 100, 2, "a", 0.97, 0.0, 0.0, (score,))
+    poor = Baseline(100, 100, 2, "a", 0.97, 0.0, 0.0, (score_predictor,))
     assert poor.verdict(0.9).startswith("the most frequent answer reaches 97.0%")
 
 
@@ -72,7 +72,7 @@ def test_of_much_data_a_part_is_drawn_that_fits() -> None:
 def test_data_with_one_answer_is_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("a", "x"), pair("b", "x")])
     with pytest.raises(DatasetError, match="nothing to learn"):
-        measure(path, path, ReadOptions())
+        score_baselines(path, path, ReadOptions())
 
 
 def test_the_command_prints_scores_and_the_sentence(tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_questions_that_were_learned_are_warned_of(tmp_path: Path) -> None:
     answer = ftops("data", "baseline", train, train)
     assert answer.code == 0
     assert "warning: 100.0% of the validation rows ask what training rows ask" in answer.err
-    assert measure(train, held, ReadOptions()).leaked < 0.1
+    assert score_baselines(train, held, ReadOptions()).leaked < 0.1

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.check_runner import examine, find_ranges, read_parcel, read_range, write_parcel
+from ftops.data.check_runner import deserialize, find_ranges, read_range, run_checks, serialize
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Occurrences
-from ftops.data.profile import Gauge, Survey
+from ftops.data.profile import DatasetProfile, TokenLimit
 from ftops.data.reading.source import open_source
 from ftops.records import RowFormat
 from tests.data.data_files import pair, write_rows
@@ -36,7 +36,7 @@ def write_odd(path: Path, seed: int) -> Path:
 def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, seed: int) -> None:
     path = write_odd(tmp_path / "rows.jsonl", seed)
     one, *others = [
-        examine(open_source(path), processes=processes, environ=dict(os.environ)).conclude(
+        run_checks(open_source(path), processes=processes, environ=dict(os.environ)).get_result(
             DataTarget()
         )
         for processes in (1, 2, 3)
@@ -48,11 +48,14 @@ def test_the_outcome_does_not_depend_on_the_number_of_processes(tmp_path: Path, 
 def test_rows_that_are_too_long_are_found_by_any_number_of_processes(tmp_path: Path) -> None:
     rows = [pair("word " * (4_000 if number % 700 == 0 else 3), " b") for number in range(2_100)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
-    gauge = Gauge(2_048, "cl100k_base", (str(tmp_path),))
+    token_limit = TokenLimit(2_048, "cl100k_base", (str(tmp_path),))
     one, two = [
-        examine(
-            open_source(path), processes=processes, environ=dict(os.environ), gauge=gauge
-        ).conclude(DataTarget())
+        run_checks(
+            open_source(path),
+            processes=processes,
+            environ=dict(os.environ),
+            token_limit=token_limit,
+        ).get_result(DataTarget())
         for processes in (1, 2)
     ]
     (found,) = (one for one in two.findings if one.code == "over-limit")
@@ -81,14 +84,14 @@ def test_ranges_are_the_file_and_end_behind_lines_that_are_not_blank(tmp_path: P
 def test_what_is_sent_comes_out_as_it_was() -> None:
     sent = {
         "a": [Occurrences(3, [1, 2]), None, 0.5, True],
-        "b": (Survey(RowFormat.CHAT, "é", ""), {"x", "y"}, array("q", [-1, 2**62])),
+        "b": (DatasetProfile(RowFormat.CHAT, "é", ""), {"x", "y"}, array("q", [-1, 2**62])),
         7: {},
     }
-    assert read_parcel(write_parcel(sent)) == sent
+    assert deserialize(serialize(sent)) == sent
 
 
 def test_what_has_no_name_here_is_neither_sent_nor_made() -> None:
     with pytest.raises(TypeError, match="Path"):
-        write_parcel(type("Path", (), {})())
+        serialize(type("Path", (), {})())
     with pytest.raises(KeyError):
-        read_parcel(b'{"Popen": {"args": "true"}}')
+        deserialize(b'{"Popen": {"args": "true"}}')

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from ftops.data.baselines import measure
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Verdict
+from ftops.data.baselines import score_baselines
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.diff import diff_files
 from ftops.data.leakage import find_leaked_rows
@@ -41,11 +41,11 @@ def make_pairs(count: int, *, answer: str = "") -> list[Any]:
     return [pair(question(n), answer or f"the {n}. é") for n in range(count)]
 
 
-def judge(path: Path, asked: Sequence[str] = ()) -> Verdict:
-    return examine(open_source(path), asked=asked).conclude(DataTarget())
+def judge(path: Path, asked: Sequence[str] = ()) -> CheckResult:
+    return run_checks(open_source(path), asked=asked).get_result(DataTarget())
 
 
-def find(verdict: Verdict, code: str) -> int:
+def find(verdict: CheckResult, code: str) -> int:
     return sum(one.count for one in verdict.findings if one.code == code)
 
 
@@ -136,7 +136,7 @@ def test_a_baseline_answers_in_any_spelling(tmp_path: Path) -> None:
     rows = [pair(f"Où est {PLACES[n % 4]}?", f"né {n % 4}") for n in range(40)]
     training = write_rows(tmp_path / "a.jsonl", rows)
     held = write_rows(tmp_path / "b.jsonl", list(map(decompose, rows)))
-    baseline = measure(training, held, ReadOptions())
+    baseline = score_baselines(training, held, ReadOptions())
     assert (baseline.unknown, baseline.leaked) == (0, 1)
     assert baseline.scores[0].accuracy == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ftops.data.check_runner import examine
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
 from ftops.data.plans.planner import PlanOptions, draft_plan, write_prepared
@@ -21,7 +21,7 @@ from tests.data.data_files import chat, pair, preference, refusal, write_rows
 
 
 def findings(path: Path, options: ReadOptions | None = None) -> dict[str, Finding]:
-    verdict = examine(open_source(path, options)).conclude(DataTarget())
+    verdict = run_checks(open_source(path, options)).get_result(DataTarget())
     return {one.code: one for one in verdict.findings}
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ftops.data.languages import Tongues, count_scripts, guess_language
-from ftops.data.words import Words
+from ftops.data.languages import LanguageCounter, count_scripts, guess_language
+from ftops.data.words import WordCounter
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_languages_are_guessed(text: str, language: str) -> None:
 
 
 def test_rows_are_added_up_by_language() -> None:
-    tongues = Tongues()
+    tongues = LanguageCounter()
     for text in ("where is the key of it", "where is the house", "42"):
         tongues.add(text)
     assert dict(tongues.languages) == {"English": 2, "": 1}
@@ -50,7 +50,7 @@ def test_rows_are_added_up_by_language() -> None:
 
 
 def test_words_are_counted_whatever_their_case_and_characters_where_nothing_parts_them() -> None:
-    words = Words()
+    words = WordCounter()
     words.add("The key, THE key's 42 世界")
     assert dict(words.counts) == {"the": 2, "key": 1, "key's": 1, "世": 1, "界": 1}
     assert (words.total, words.once) == (6, 4)

@@ -29,7 +29,7 @@ def test_the_first_rows_are_chosen_or_the_one_of_a_line(tmp_path: Path) -> None:
     source = open_source(write(tmp_path))
     chosen = select_rows(source, rows=2)
     assert [row.line for row in chosen.rows] == [1, 2]
-    assert chosen.survey.separator == " ->"
+    assert chosen.profile.separator == " ->"
     assert [row.line for row in select_rows(source, rows=2, place=10).rows] == [10]
 
 

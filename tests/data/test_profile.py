@@ -5,9 +5,9 @@ import pytest
 from ftops.data.profile import (
     OTHER_SEPARATORS,
     SEPARATORS,
-    Survey,
-    find_ending,
-    find_marks,
+    DatasetProfile,
+    get_common_ending,
+    get_removable_markers,
 )
 
 
@@ -22,14 +22,14 @@ from ftops.data.profile import (
 )  # fmt: skip
 def test_only_a_known_mark_is_taken_for_one(end: str, mark: str) -> None:
     texts = [f"{number}{chr(65 + number)}{end}" for number in range(20)]
-    assert find_ending(texts, SEPARATORS + OTHER_SEPARATORS) == mark
+    assert get_common_ending(texts, SEPARATORS + OTHER_SEPARATORS) == mark
 
 
 def test_a_mark_ends_four_of_five_texts() -> None:
     ends = [" ->"] * 8 + [""] * 2
-    assert find_ending([f"{n}{end}" for n, end in enumerate(ends)], SEPARATORS) == " ->"
-    assert find_ending([f"{n}{end}" for n, end in enumerate([*ends, ""])], SEPARATORS) == ""
-    assert find_ending([], SEPARATORS) == ""
+    assert get_common_ending([f"{n}{end}" for n, end in enumerate(ends)], SEPARATORS) == " ->"
+    assert get_common_ending([f"{n}{end}" for n, end in enumerate([*ends, ""])], SEPARATORS) == ""
+    assert get_common_ending([], SEPARATORS) == ""
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_a_mark_ends_four_of_five_texts() -> None:
 def test_white_space_is_taken_off_beside_a_separator_that_can_be_seen_alone(
     separator: str, stop: str, taken: tuple[str, str]
 ) -> None:
-    assert find_marks(Survey(separator=separator, stop=stop)) == taken
+    assert get_removable_markers(DatasetProfile(separator=separator, stop=stop)) == taken

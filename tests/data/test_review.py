@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.annotations import Mark, Verdict, read_marks, write_marks
+from ftops.data.annotations import Annotation, AnnotationLabel, read_annotations, write_annotations
 from ftops.data.reading.options import ReadOptions
 from ftops.data.review import draw_sample, render_page
 from ftops.data.row_hash import row_id
@@ -85,7 +85,7 @@ def test_no_text_can_leave_its_place_on_the_page(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><!-- & @DATA@"
     path = write_rows(tmp_path / "rows.jsonl", [pair(evil)])
     drawn = draw_sample(path, ReadOptions(), 1, 1)
-    marks = {drawn.rows[0].id: Mark(Verdict.FIX, evil)}
+    marks = {drawn.rows[0].id: Annotation(AnnotationLabel.FIX, evil)}
     page = render_page(drawn, marks, name=evil, unit="row", marks_file=tmp_path / "m.jsonl")
     assert page.count("</script>") == 2
     assert "alert(1)</" not in page
@@ -102,7 +102,7 @@ def test_hidden_characters_are_shown_on_the_page_and_notes_are_kept(tmp_path: Pa
     shown = r"pay \u202e100\u2066 \u009b31m \u200f\u061c\u2028 \u0007 end"
     path = write_rows(tmp_path / "rows.jsonl", [pair(evil, "a\tb\nc")])
     drawn = draw_sample(path, ReadOptions(), 1, 1)
-    marks = {drawn.rows[0].id: Mark(Verdict.FIX, evil)}
+    marks = {drawn.rows[0].id: Annotation(AnnotationLabel.FIX, evil)}
     page = render_page(drawn, marks, name=evil, unit="row", marks_file=tmp_path / f"{evil}.jsonl")
     assert not re.search(
         "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", page
@@ -117,12 +117,15 @@ def test_hidden_characters_are_shown_on_the_page_and_notes_are_kept(tmp_path: Pa
 
 def test_marks_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "marks.jsonl"
-    marks = {ID: Mark(Verdict.DROP, "two\nquestions"), ID[::-1]: Mark(Verdict.FINE)}
-    write_marks(path, marks)
-    assert read_marks(path) == marks
+    marks = {
+        ID: Annotation(AnnotationLabel.DROP, "two\nquestions"),
+        ID[::-1]: Annotation(AnnotationLabel.FINE),
+    }
+    write_annotations(path, marks)
+    assert read_annotations(path) == marks
     with path.open("a") as stream:
         stream.write(f'\n{{"row": "{ID}", "mark": "fix"}}\n')
-    assert read_marks(path)[ID] == Mark(Verdict.FIX)
+    assert read_annotations(path)[ID] == Annotation(AnnotationLabel.FIX)
 
 
 @pytest.mark.parametrize(
@@ -142,5 +145,5 @@ def test_what_is_no_mark_is_refused_with_its_line(tmp_path: Path, line: str, rea
     path = tmp_path / "marks.jsonl"
     path.write_text(f'{{"row": "{ID}", "mark": "fine"}}\n{line}\n')
     with pytest.raises(DatasetError, match=r"marks.jsonl:2: ") as caught:
-        read_marks(path)
+        read_annotations(path)
     assert reason in caught.value.message

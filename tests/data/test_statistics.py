@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from ftops.data.reading.source import open_source
-from ftops.data.statistics import Bin, Marks, find_marks, make_bins, measure_source
+from ftops.data.statistics import (
+    Bin,
+    Distribution,
+    describe_distribution,
+    make_bins,
+    measure_source,
+)
 from ftops.data.tokens.counter import Estimator
 from tests.data.data_files import chat, pair, write_rows
 
@@ -17,14 +23,14 @@ def test_figures_are_those_of_the_good_rows(tmp_path: Path) -> None:
     source = open_source(write_rows(tmp_path / "rows.jsonl", rows))
     figures = measure_source(source, [Estimator("o200k_base"), Estimator("r50k_base")])
     tally = figures.tally
-    assert (figures.verdict.rows, tally.bad_rows) == (2, 4)
+    assert (figures.result.rows, tally.bad_rows) == (2, 4)
     assert list(tally.prompts) == [19, 19]
     assert list(tally.completions) == [12, 12]
     assert list(tally.tokens) == ["o200k_base", "r50k_base"]
     assert list(tally.tokens["o200k_base"].lengths) == [8, 8]
     assert list(tally.tokens["o200k_base"].answers) == [3, 3]
     assert (tally.words.total, tally.words.counts["the"]) == (14, 4)
-    assert dict(tally.tongues.languages) == {"English": 2}
+    assert dict(tally.languages.languages) == {"English": 2}
 
 
 def test_of_chats_all_that_the_assistant_says_is_learned(tmp_path: Path) -> None:
@@ -37,15 +43,15 @@ def test_of_chats_all_that_the_assistant_says_is_learned(tmp_path: Path) -> None
 def test_a_source_without_rows_has_figures_too(tmp_path: Path) -> None:
     source = open_source(write_rows(tmp_path / "empty.jsonl", []))
     figures = measure_source(source, [Estimator("")])
-    assert (figures.verdict.rows, figures.tally.tokens) == (0, {})
+    assert (figures.result.rows, figures.tally.tokens) == (0, {})
 
 
 def test_marks_are_those_of_the_ordered_numbers() -> None:
-    assert find_marks([]) == Marks()
-    assert find_marks([7]) == Marks(7, 7, 7.0, 7, 7, 7)
+    assert describe_distribution([]) == Distribution()
+    assert describe_distribution([7]) == Distribution(7, 7, 7.0, 7, 7, 7)
     numbers = list(range(1, 101))
     random.Random(1).shuffle(numbers)
-    assert find_marks(numbers) == Marks(1, 50, 50.5, 95, 100, 5050)
+    assert describe_distribution(numbers) == Distribution(1, 50, 50.5, 95, 100, 5050)
 
 
 def test_bins_have_round_bounds_and_hold_every_number() -> None:

@@ -5,14 +5,14 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftops.data.batch_parser import Sifter
-from ftops.data.check_set import Examination
+from ftops.data.batch_parser import BatchParser
+from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.fixes.records import WriteArguments
-from ftops.data.profile import survey_rows
+from ftops.data.profile import create_profile
 from ftops.data.reading.batch import Batch
 from ftops.data.rows import Row
-from ftops.data.tokens.segments import cut_row
+from ftops.data.tokens.segments import split_row
 from ftops.records import Json
 from ftops.rows.tools import number_calls, write_tools
 
@@ -61,17 +61,17 @@ CHATS = st.fixed_dictionaries(
 @settings(deadline=None, derandomize=True, database=None, max_examples=1000)
 @given(CHATS)
 def test_any_chat_is_a_row_or_a_reason(chat: dict[str, object]) -> None:
-    sifted = Sifter().sift(Batch([chat], [1]))
-    assert len(sifted.raws) + len(sifted.row_errors) == 1
+    parsed = BatchParser().parse(Batch([chat], [1]))
+    assert len(parsed.raws) + len(parsed.row_errors) == 1
     WriteArguments({}).repair(chat)
-    if not sifted.raws:
-        assert sifted.row_errors[0].reason
+    if not parsed.raws:
+        assert parsed.row_errors[0].reason
         return
-    examination = Examination(survey_rows([sifted]))
-    examination.add(sifted)
-    assert examination.conclude(DataTarget(tools=False), unit="line").rows == 1
+    examination = CheckSet(create_profile([parsed]))
+    examination.add(parsed)
+    assert examination.get_result(DataTarget(tools=False), unit="line").rows == 1
     raw = cast("dict[str, Json]", chat)
-    row = Row(1, sifted.format, raw)
+    row = Row(1, parsed.format, raw)
     assert row.completion
-    assert cut_row(row)[-1].text
+    assert split_row(row)[-1].text
     assert number_calls(raw).keys() == raw.keys() >= write_tools(raw).keys()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.data.summary import DataSummary, check_file
-from ftops.data.tokens.counter import Counter, Counting
+from ftops.data.tokens.counter import CounterFactory, VocabularyCounter
 from ftops.providers.model_catalog import EngineEstimate
 from ftops.runs.estimate import Estimate
 from ftops.runs.preview import preview
@@ -25,8 +25,8 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class WordCounting(Counting):
-    def open(self, vocabulary: str) -> Counter:
+class WordCounting(CounterFactory):
+    def open(self, vocabulary: str) -> VocabularyCounter:
         return Words()
 
 

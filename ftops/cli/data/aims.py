@@ -3,8 +3,8 @@
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import find_example_limit, open_provider
 from ftops.data.checks.check import TASKS, DataTarget
-from ftops.data.profile import Gauge
-from ftops.data.tokens.vocabulary import find_folders
+from ftops.data.profile import TokenLimit
+from ftops.data.tokens.vocabulary import list_vocabulary_folders
 from ftops.errors import UsageError
 from ftops.providers.model_catalog import get_vocabulary_name
 from ftops.providers.registry import PROVIDERS, get_capabilities
@@ -41,12 +41,12 @@ def parse_target(target: str | None) -> DataTarget:
     )
 
 
-def make_gauge(provider: str, model: str) -> Gauge:
+def make_gauge(provider: str, model: str) -> TokenLimit:
     """What rows for that model are measured by; vocabularies are taken from this machine alone."""
     settings = ProviderSettings(type=provider)
     limit = find_example_limit(settings, model)
-    folders = find_folders(read_environ(), get_home())
-    return Gauge(
+    folders = list_vocabulary_folders(read_environ(), get_home())
+    return TokenLimit(
         limit.tokens if limit else None,
         get_vocabulary_name(get_capabilities(settings), model),
         tuple(map(str, folders)),

@@ -13,7 +13,7 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.next_steps import follow_baseline, render_next
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
-from ftops.data.baselines import Baseline, measure
+from ftops.data.baselines import Baseline, score_baselines
 from ftops.data.findings import format_rows
 
 Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]
@@ -45,7 +45,7 @@ def baseline(
     check_is_file(training, validation)
     options = reading.find_options()
     say_layouts(out, options, training, validation)
-    found = measure(training, validation, options)
+    found = score_baselines(training, validation, options)
     if found.leaked:
         out.info(
             f"warning: {found.leaked:.1%} of the validation rows ask what training rows ask, so"

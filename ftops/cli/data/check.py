@@ -23,18 +23,18 @@ from ftops.cli.data.options import (
     Target,
     Task,
     Validation,
-    Words,
+    WordCounter,
 )
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Output
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Examination
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import SMALL, compare_classes
 from ftops.data.checks.size import FEW
 from ftops.data.leakage import find_drift, find_leaks
 from ftops.data.plans.planner import can_prepare
-from ftops.data.profile import Survey
+from ftops.data.profile import DatasetProfile
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.screening.word_list import NO_WORDS, read_word_list
@@ -61,7 +61,7 @@ def check(
     validation: Validation = None,
     private: Private = False,
     near: Near = False,
-    words: Words = None,
+    words: WordCounter = None,
     moderate: Moderate = False,
     yes: SendYes = False,
     strict: Strict = False,
@@ -84,11 +84,11 @@ def check(
         judge = target.provider if target_name else "openai"
         moderation = prepare_moderation(out, names, judge, yes=yes)
     look = partial(
-        examine,
+        run_checks,
         asked=asked,
         processes=processes,
         environ=read_environ(),
-        gauge=target.gauge,
+        token_limit=target.token_limit,
         words=read_word_list(words) if words else NO_WORDS,
     )
     examined = _examine_all(names, options, look, target, wanted_task, compared=bool(validation))
@@ -107,22 +107,22 @@ def check(
 def _examine_all(
     names: Sequence[str],
     options: ReadOptions,
-    look: Callable[..., Examination],
+    look: Callable[..., CheckSet],
     target: DataTarget,
     task: str | None,
     *,
     compared: bool,
 ) -> list[Examined]:
     """What a look at each source finds; the last one may be `compared` with the others."""
-    first: Survey | None = None
+    first: DatasetProfile | None = None
     examined: list[Examined] = []
-    examinations: list[Examination] = []
+    examinations: list[CheckSet] = []
     for name in names:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
         examination = look(source, like=first)
-        first = first or examination.survey
-        verdict = examination.conclude(target, task=task, unit=source.unit)
+        first = first or examination.profile
+        verdict = examination.get_result(target, task=task, unit=source.unit)
         examined.append(Examined(source, verdict, verdict.findings))
         if compared:  # else its figures of each row are let go
             examinations.append(examination)
@@ -131,7 +131,7 @@ def _examine_all(
     return examined
 
 
-def _compare_with_validation(examined: list[Examined], examinations: list[Examination]) -> None:
+def _compare_with_validation(examined: list[Examined], examinations: list[CheckSet]) -> None:
     """Add what the training data and the validation data, which is the last, say of each other."""
     *training, held_out = examined
     paying = {FEW.code, SMALL.code}  # how many rows pay is a question of training alone

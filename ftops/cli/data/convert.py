@@ -10,10 +10,10 @@ from ftops.cli.data.held_input import hold_input, open_held
 from ftops.cli.data.options import OneSource, Reading, say_layout
 from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
-from ftops.data.check_set import take_survey
+from ftops.data.check_set import read_profile
 from ftops.data.convert import DROPPABLE, OTHER
 from ftops.data.convert import convert as convert_rows
-from ftops.data.profile import find_marks
+from ftops.data.profile import get_removable_markers
 from ftops.data.reading.options import split_names
 from ftops.data.reading.source import Source
 from ftops.errors import UsageError
@@ -132,5 +132,5 @@ def _find_kind(target: Path) -> bool:
 
 def _find_marks(source: Source) -> tuple[str, str]:
     """The known separator and stop sequence that most of the first rows end with."""
-    _, survey = take_survey(source.batches(), source.unit)
-    return find_marks(survey)
+    _, profile = read_profile(source.batches(), source.unit)
+    return get_removable_markers(profile)

@@ -13,7 +13,7 @@ from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.diff import DatasetDiff, diff_files
 from ftops.data.findings import format_rows
-from ftops.data.profile import common_prefix
+from ftops.data.profile import get_common_prefix
 from ftops.data.review import SampledRow
 from ftops.records import Json
 
@@ -111,7 +111,7 @@ def _render(found: DatasetDiff) -> Iterator[RenderableType]:
 def _render_pair(old: SampledRow | None, new: SampledRow | None) -> Iterator[str]:
     """What is there of both, about the first place where they differ."""
     texts = [_join_parts(row) for row in (old, new) if row is not None]
-    same = len(common_prefix(texts)) if len(texts) > 1 else 0
+    same = len(get_common_prefix(texts)) if len(texts) > 1 else 0
     for sign, row in (("-", old), ("+", new)):
         if row is not None:
             yield f"  {sign} {row.line}: {_excerpt(_join_parts(row), same)}"

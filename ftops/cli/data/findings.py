@@ -13,7 +13,7 @@ from ftops import __version__
 from ftops.cli.data.next_steps import render_next
 from ftops.cli.errors import KNOWN_ERROR
 from ftops.cli.output import Output, clean, render_json
-from ftops.data.check_set import Verdict
+from ftops.data.check_set import CheckResult
 from ftops.data.findings import Finding, Severity, count_severity
 from ftops.data.reading.source import Source
 from ftops.data.sarif import render_sarif
@@ -31,7 +31,7 @@ class Examined:
     """A source with what was found in it."""
 
     source: Source
-    verdict: Verdict
+    verdict: CheckResult
     findings: tuple[Finding, ...]
 
     def ordered(self) -> list[Finding]:
@@ -140,7 +140,7 @@ def _say_epochs(epochs: int) -> str:
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
-def _say_classes(verdict: Verdict) -> str:
+def _say_classes(verdict: CheckResult) -> str:
     if not verdict.classes:
         return ""
     shown = [f"{label!r} x {count:,}" for label, count in verdict.classes.items()]

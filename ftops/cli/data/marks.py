@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 from ftops.cli.output import Output
-from ftops.data.annotations import Marked, find_marked, read_marks, say_unmended
+from ftops.data.annotations import (
+    AnnotatedRows,
+    format_rows_to_fix,
+    match_annotations,
+    read_annotations,
+)
 from ftops.data.reading.source import Source
 from ftops.errors import DatasetError
 
@@ -35,17 +40,17 @@ def honour_marks(
     where: Path | None,
     *,
     writing: bool,
-) -> Marked | None:
+) -> AnnotatedRows | None:
     """What the marks say, if there are any; DatasetError when rows wait to be mended."""
     if where is None:
         where = None if file == "-" else name_marks(Path(file))
         if where is None or not where.is_file():
             return None
-    marks = read_marks(where)
-    marked = find_marked(source, marks, str(where))
+    marks = read_annotations(where)
+    marked = match_annotations(source, marks, str(where))
     absent = f", {marked.absent:,} of rows that are not in {file}" if marked.absent else ""
     out.info(f"{where}: {say_marks(len(marks))}{absent}")
-    unmended = say_unmended(marked, source.unit)
+    unmended = format_rows_to_fix(marked, source.unit)
     if unmended and writing:
         raise DatasetError(
             f"{source.name}: {unmended}",

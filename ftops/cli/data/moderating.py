@@ -18,7 +18,7 @@ from ftops.clock import Clock, SystemClock
 from ftops.data.checks.moderation import find_flagged
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
-from ftops.data.screening.moderation import Courtroom, Verdicts
+from ftops.data.screening.moderation import ModerationCache, Moderator
 from ftops.errors import ProviderError
 from ftops.providers.address import get_base_url
 from ftops.providers.registry import require_moderation
@@ -71,19 +71,19 @@ def add_harmful(
     """Add what the provider says of the texts to what was found in each of `files`."""
     if not yes:
         _ask(moderation, examined)
-    with _open_courtroom(out, moderation) as courtroom:
+    with _open_moderator(out, moderation) as moderator:
         try:
             for one, name in zip(examined, files, strict=True):
                 again = open_source(Path(name), options)
-                one.findings = (*one.findings, *find_flagged(again, courtroom.judge))
+                one.findings = (*one.findings, *find_flagged(again, moderator.judge))
         except ProviderError:
-            if courtroom.sent:
+            if moderator.sent:
                 out.info(
-                    f"moderation: {_say_texts(courtroom.sent)} judged, which is kept:"
+                    f"moderation: {_say_texts(moderator.sent)} judged, which is kept:"
                     " the same command goes on there"
                 )
             raise
-        out.info(f"moderation: {_say_texts(courtroom.sent)} sent to {moderation.judge}")
+        out.info(f"moderation: {_say_texts(moderator.sent)} sent to {moderation.judge}")
 
 
 def _say_texts(count: int) -> str:
@@ -114,11 +114,11 @@ def _ask(moderation: Moderation, examined: list[Examined]) -> None:
 
 
 @contextlib.contextmanager
-def _open_courtroom(out: Output, moderation: Moderation) -> Iterator[Courtroom]:
+def _open_moderator(out: Output, moderation: Moderation) -> Iterator[Moderator]:
     with open_provider(moderation.settings) as provider:
-        verdicts = Verdicts(get_home(), f"{provider.account} {provider.moderation_model}")
+        verdicts = ModerationCache(get_home(), f"{provider.account} {provider.moderation_model}")
         progress = Progress(out.info, SystemClock())
-        yield Courtroom(provider.moderate, verdicts, progress.sent)
+        yield Moderator(provider.moderate, verdicts, progress.sent)
 
 
 class Progress:

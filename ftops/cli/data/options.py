@@ -145,7 +145,7 @@ Validation = Annotated[
 ]
 Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
 Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
-Words = Annotated[
+WordCounter = Annotated[
     Path | None,
     typer.Option("--words", metavar="LIST", help="Look for words, one a line of LIST, too."),
 ]

@@ -21,7 +21,7 @@ from ftops.cli.output import Output
 from ftops.data.checks.check import DataTarget
 from ftops.data.prepare import Recipe, prepare_row
 from ftops.data.preview import preview_rows, select_rows
-from ftops.data.profile import Gauge, find_marks
+from ftops.data.profile import TokenLimit, get_removable_markers
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row
@@ -79,8 +79,8 @@ def preview(
         options = reading.find_options()
         shown = _choose_of_data(out, subject, options, parse_target(target_name), rows, line)
     if fetch:
-        fetch_missing([shown.gauge.vocabulary], out.info)
-    counter = open_counter(shown.gauge)
+        fetch_missing([shown.token_limit.vocabulary], out.info)
+    counter = open_counter(shown.token_limit)
     seen = list(preview_rows(shown.rows, counter))
     look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)
     if tokens and not seen[0].pieces[-1].parts:
@@ -104,7 +104,7 @@ class _Shown:
     name: str
     rows: Sequence[Row]
     unit: str
-    gauge: Gauge
+    token_limit: TokenLimit
     model: str = ""
     separator: str = ""
     stop: str = ""
@@ -118,19 +118,19 @@ def _choose_of_data(
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
     say_layout(out, source)
     chosen = select_rows(source, rows=rows, place=line)
-    found, survey, changes = list(chosen.rows), chosen.survey, None
-    if target.row_format is RowFormat.CHAT and survey.format is RowFormat.COMPLETION:
-        recipe = Recipe(RowFormat.CHAT, *find_marks(survey))
+    found, profile, changes = list(chosen.rows), chosen.profile, None
+    if target.row_format is RowFormat.CHAT and profile.format is RowFormat.COMPLETION:
+        recipe = Recipe(RowFormat.CHAT, *get_removable_markers(profile))
         found = [Row(row.line, RowFormat.CHAT, prepare_row(row, recipe)) for row in found]
         changes = "as chats, which the model wants"
     return _Shown(
         name=source.name,
         rows=found,
         unit=source.unit,
-        gauge=target.gauge if target.model else make_gauge(*_USUAL),
+        token_limit=target.token_limit if target.model else make_gauge(*_USUAL),
         model=f"{target.provider}/{target.model}" if target.model else "",
-        separator="" if changes else survey.separator,
-        stop="" if changes else survey.stop,
+        separator="" if changes else profile.separator,
+        stop="" if changes else profile.stop,
         changes=changes,
     )
 
@@ -158,9 +158,9 @@ def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bo
         name=spec.training_file,
         rows=chosen.rows,
         unit="row",
-        gauge=make_gauge(name, spec.model),
+        token_limit=make_gauge(name, spec.model),
         model=f"{name}/{spec.model}",
-        separator=(recipe.separator or chosen.survey.separator) if pairs else "",
-        stop=(recipe.stop or chosen.survey.stop) if pairs else "",
+        separator=(recipe.separator or chosen.profile.separator) if pairs else "",
+        stop=(recipe.stop or chosen.profile.stop) if pairs else "",
         changes=f"as {path} prepares them",
     )

@@ -15,7 +15,7 @@ from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.output import clean
 from ftops.data.preview import PreviewRow, PreviewSegment
 from ftops.data.summary import CharCounts, count_chars
-from ftops.data.tokens.counter import Counter, estimate_error, say_method
+from ftops.data.tokens.counter import VocabularyCounter, estimate_error, format_method
 from ftops.records import Json
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"
@@ -33,20 +33,20 @@ class Look:
     whole: bool = False
 
 
-def find_error(rows: Sequence[PreviewRow], counter: Counter) -> float:
+def find_error(rows: Sequence[PreviewRow], counter: VocabularyCounter) -> float:
     """The share by which the tokens of these rows may be off, by the scripts of their texts."""
     letters = (count_chars(piece.text) for row in rows for piece in row.pieces)
     return estimate_error(sum(letters, CharCounts())) if counter.error else 0.0
 
 
 def render_preview(
-    about: list[tuple[str, object]], rows: list[PreviewRow], counter: Counter, look: Look
+    about: list[tuple[str, object]], rows: list[PreviewRow], counter: VocabularyCounter, look: Look
 ) -> Iterator[RenderableType]:
     """What is known of all of it, then row by row."""
     marks = [
         ("separator", repr(look.separator) if look.separator else None),
         ("stop", repr(look.stop) if look.stop else None),
-        ("tokens", say_method(counter.method, find_error(rows, counter))),
+        ("tokens", format_method(counter.method, find_error(rows, counter))),
     ]
     yield render_pairs([*about, *marks])
     for row in rows:
@@ -117,7 +117,7 @@ def _shorten(text: str) -> str:
 
 
 def preview_to_json(
-    name: str, rows: list[PreviewRow], counter: Counter, look: Look, changes: str | None
+    name: str, rows: list[PreviewRow], counter: VocabularyCounter, look: Look, changes: str | None
 ) -> Json:
     """For programs: all texts whole."""
     return {

@@ -13,7 +13,13 @@ from ftops.cli.data.held_input import check_is_file
 from ftops.cli.data.marks import MarksFile, name_marks, say_marks
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Mode, Output
-from ftops.data.annotations import Mark, Verdict, parse_mark, read_marks, write_marks
+from ftops.data.annotations import (
+    Annotation,
+    AnnotationLabel,
+    parse_annotation,
+    read_annotations,
+    write_annotations,
+)
 from ftops.data.findings import format_rows
 from ftops.data.review import Sample, SampledRow, draw_sample, render_page
 from ftops.errors import UsageError
@@ -67,7 +73,7 @@ def sample(
     check_is_file(file)
     options = reading.find_options()
     where = marks_file or name_marks(file)
-    marks = read_marks(where) if where.exists() else {}
+    marks = read_annotations(where) if where.exists() else {}
     if mark:
         _set_marks(out, mark, marks, where)
         return
@@ -82,14 +88,14 @@ def sample(
     _finish(out, drawn, marks, html, where, shown=not review and html is None)
 
 
-def _set_marks(out: Output, wanted: list[str], marks: dict[str, Mark], where: Path) -> None:
+def _set_marks(out: Output, wanted: list[str], marks: dict[str, Annotation], where: Path) -> None:
     for one in wanted:
         row, _, name = one.partition("=")
         try:
-            marks.update([parse_mark({"row": row, "mark": name})])
+            marks.update([parse_annotation({"row": row, "mark": name})])
         except ValueError as error:
             raise UsageError(f"--mark {one}: {error}", hint="Such as ID=drop.") from None
-    write_marks(where, marks)
+    write_annotations(where, marks)
     out.finish(
         {"marks_file": str(where), "marks": len(marks)},
         essential=[str(where)],
@@ -97,14 +103,16 @@ def _set_marks(out: Output, wanted: list[str], marks: dict[str, Mark], where: Pa
     )
 
 
-def _write_page(page: Path, drawn: Sample, marks: dict[str, Mark], file: Path, where: Path) -> None:
+def _write_page(
+    page: Path, drawn: Sample, marks: dict[str, Annotation], file: Path, where: Path
+) -> None:
     if page.suffix.lower() not in _PAGES:  # nobody means to write a page over data
         raise UsageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
     text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
     write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
 
 
-def _review(out: Output, drawn: Sample, marks: dict[str, Mark], where: Path) -> None:
+def _review(out: Output, drawn: Sample, marks: dict[str, Annotation], where: Path) -> None:
     """Ask row by row; each answer is on disk before the next question."""
     for number, row in enumerate(drawn.rows, 1):
         out.info("\n".join(_render_row(row, marks.get(row.id))))
@@ -114,14 +122,14 @@ def _review(out: Output, drawn: Sample, marks: dict[str, Mark], where: Path) -> 
             return
         name, _, note = answer.strip().partition(" ")
         if name.lower() in _ANSWERS:
-            marks[row.id] = Mark(Verdict(_ANSWERS[name.lower()]), note.strip())
-            write_marks(where, marks)
+            marks[row.id] = Annotation(AnnotationLabel(_ANSWERS[name.lower()]), note.strip())
+            write_annotations(where, marks)
 
 
 def _finish(
     out: Output,
     drawn: Sample,
-    marks: dict[str, Mark],
+    marks: dict[str, Annotation],
     page: Path | None,
     where: Path,
     *,
@@ -147,7 +155,7 @@ def _finish(
     out.finish(document, essential=essential, human=human)
 
 
-def _to_json(drawn: Sample, marks: dict[str, Mark], page: Path | None, where: Path) -> Json:
+def _to_json(drawn: Sample, marks: dict[str, Annotation], page: Path | None, where: Path) -> Json:
     return {
         "rows": [
             {
@@ -164,7 +172,7 @@ def _to_json(drawn: Sample, marks: dict[str, Mark], page: Path | None, where: Pa
     }
 
 
-def _render_row(row: SampledRow, mark: Mark | None) -> Iterator[str]:
+def _render_row(row: SampledRow, mark: Annotation | None) -> Iterator[str]:
     said = f"  {mark.verdict}{f': {mark.note}' if mark.note else ''}" if mark else ""
     yield f"── {row.line}  {row.id}{said}"
     for name, text in row.parts:

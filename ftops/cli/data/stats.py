@@ -51,7 +51,7 @@ def stats(
         offers = [get_trainable_model(catalogue, target.provider, target.model)]
     else:
         offers = list(list_trainable_models(catalogue, target.provider if target_name else ""))
-    asked = target.gauge.vocabulary or _DEFAULT_VOCABULARY
+    asked = target.token_limit.vocabulary or _DEFAULT_VOCABULARY
     names = dict.fromkeys([asked, *(offer.vocabulary for offer in offers)])
     if fetch:
         fetch_missing(names, out.info)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ftops.data.statistics import DataFigures
+from ftops.data.statistics import DataStatistics
 from ftops.data.tokens.counter import TOKENS_A_CHAT, TOKENS_A_MESSAGE
 from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineEstimate
 from ftops.providers.trainable_model import TrainableModel
@@ -31,7 +31,7 @@ class JobCost:
 
 
 def estimate_costs(
-    figures: DataFigures,
+    figures: DataStatistics,
     offers: Iterable[TrainableModel],
     exact: frozenset[str],
     estimate_with_engine: Callable[[str], EngineEstimate | None],
@@ -47,7 +47,7 @@ def estimate_costs(
                 continue
         tokens = count_for(figures, offer)
         if tokens is not None:
-            rows = figures.verdict.rows
+            rows = figures.result.rows
             epochs, batch = (
                 rule.estimate(rows) if rule else None
                 for rule in (offer.auto_epochs, offer.auto_batch)
@@ -55,9 +55,9 @@ def estimate_costs(
             yield _cost(offer, tokens, epochs, batch, is_exact=offer.vocabulary in exact)
 
 
-def count_for(figures: DataFigures, offer: TrainableModel) -> int | None:
+def count_for(figures: DataStatistics, offer: TrainableModel) -> int | None:
     """The tokens that the model would read in an epoch; None when it takes no such rows."""
-    found = figures.verdict.format
+    found = figures.result.format
     counted = figures.tally.tokens.get(offer.vocabulary)
     if found is None or counted is None:
         return None

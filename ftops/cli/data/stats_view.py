@@ -9,9 +9,15 @@ from rich.text import Text
 from ftops.cli.data.stats_costs import JobCost
 from ftops.cli.format import cell, heading, indent, make_table, render_pairs
 from ftops.data.reading.source import Source
-from ftops.data.statistics import Bin, DataFigures, Marks, find_marks, make_bins
+from ftops.data.statistics import (
+    Bin,
+    DataStatistics,
+    Distribution,
+    describe_distribution,
+    make_bins,
+)
 from ftops.data.summary import CharCounts
-from ftops.data.tokens.counter import Counter, estimate_error, say_method
+from ftops.data.tokens.counter import VocabularyCounter, estimate_error, format_method
 from ftops.records import Json
 
 _BAR = 40  # characters of the longest bar
@@ -19,7 +25,7 @@ _SHOWN = 12  # classes, words, languages
 _DENSE = ("Han", "Kana", "Hangul")
 
 
-def list_lengths(figures: DataFigures, vocabulary: str) -> dict[str, Sequence[int]]:
+def list_lengths(figures: DataStatistics, vocabulary: str) -> dict[str, Sequence[int]]:
     """What is measured of each row, by its name."""
     tally = figures.tally
     tokens = tally.tokens.get(vocabulary)
@@ -31,9 +37,9 @@ def list_lengths(figures: DataFigures, vocabulary: str) -> dict[str, Sequence[in
     }
 
 
-def find_error(figures: DataFigures, counter: Counter) -> float:
+def find_error(figures: DataStatistics, counter: VocabularyCounter) -> float:
     """The share by which the sum of all tokens may be off, by the scripts of the text."""
-    scripts = figures.tally.tongues.scripts
+    scripts = figures.tally.languages.scripts
     dense = sum(scripts[name] for name in _DENSE)
     latin = scripts["Latin"]
     other = sum(scripts.values()) - latin - dense
@@ -41,35 +47,37 @@ def find_error(figures: DataFigures, counter: Counter) -> float:
 
 
 def render_stats(
-    source: Source, figures: DataFigures, counter: Counter, costs: Sequence[JobCost]
+    source: Source, figures: DataStatistics, counter: VocabularyCounter, costs: Sequence[JobCost]
 ) -> Iterator[RenderableType]:
     """For people."""
-    verdict, tally = figures.verdict, figures.tally
+    result, tally = figures.result, figures.tally
     yield Text(source.name, "bold")
-    rows = f"{verdict.rows:,}" + (f" of {verdict.format}" if verdict.format else "")
+    rows = f"{result.rows:,}" + (f" of {result.format}" if result.format else "")
     bad = f"{tally.bad_rows:,} that cannot be used are left out" if tally.bad_rows else None
     yield render_pairs(
         [
             ("read as", ", ".join(source.inferred) or None),
             ("rows", rows),
             ("bad rows", bad),
-            ("task", verdict.task if verdict.rows else None),
-            ("tokens", say_method(counter.method, find_error(figures, counter))),
+            ("task", result.task if result.rows else None),
+            ("tokens", format_method(counter.method, find_error(figures, counter))),
         ]
     )
-    if not verdict.rows:
+    if not result.rows:
         return
     lengths = list_lengths(figures, counter.vocabulary)
     yield heading("Length of a row")
-    yield indent(_render_marks({name: find_marks(found) for name, found in lengths.items()}))
+    yield indent(
+        _render_marks({name: describe_distribution(found) for name, found in lengths.items()})
+    )
     yield heading("Rows by tokens")
     yield from _render_bins(make_bins(lengths["tokens"]))
-    yield from _render_counts("Rows by class", verdict.classes or {}, verdict.rows)
+    yield from _render_counts("Rows by class", result.classes or {}, result.rows)
     yield from _render_words(figures)
     yield from _render_costs(costs)
 
 
-def _render_marks(found: dict[str, Marks]) -> RenderableType:
+def _render_marks(found: dict[str, Distribution]) -> RenderableType:
     names = ("least", "median", "mean", "95 of 100", "most", "in all")
     table = make_table("", *names, right=names)
     for name, marks in found.items():
@@ -115,8 +123,8 @@ def _render_bars(counts: Sequence[tuple[str, int]], rows: int = 0) -> Iterator[T
         yield Text.assemble("  ", label, f" {count:>10,}{share}  ", (bar, "cyan"))
 
 
-def _render_words(figures: DataFigures) -> Iterator[RenderableType]:
-    words, tongues = figures.tally.words, figures.tally.tongues
+def _render_words(figures: DataStatistics) -> Iterator[RenderableType]:
+    words, tongues = figures.tally.words, figures.tally.languages
     least = "at least " if words.is_full else ""
     frequent = ", ".join(f"{word} {count:,}" for word, count in words.counts.most_common(_SHOWN))
     yield heading("Words and languages")
@@ -167,24 +175,24 @@ def _say_cost(cost: JobCost) -> str:
 
 
 def stats_to_json(
-    source: Source, figures: DataFigures, counter: Counter, costs: Sequence[JobCost]
+    source: Source, figures: DataStatistics, counter: VocabularyCounter, costs: Sequence[JobCost]
 ) -> Json:
     """For programs."""
-    verdict, tally = figures.verdict, figures.tally
+    result, tally = figures.result, figures.tally
     lengths = list_lengths(figures, counter.vocabulary)
     keys = ("prompt_characters", "completion_characters", "tokens", "learned_tokens")
     return {
         "file": source.name,
         "inferred": list(source.inferred),
-        "rows": verdict.rows,
+        "rows": result.rows,
         "bad_rows": tally.bad_rows,
-        "row_format": verdict.format.value if verdict.format else None,
-        "task": verdict.task,
-        "classes": None if verdict.classes is None else dict(verdict.classes),
+        "row_format": result.format.value if result.format else None,
+        "task": result.task,
+        "classes": None if result.classes is None else dict(result.classes),
         "tokens_method": counter.method,
         "tokens_error": find_error(figures, counter),
         "lengths": {
-            key: asdict(find_marks(found))
+            key: asdict(describe_distribution(found))
             for key, found in zip(keys, lengths.values(), strict=True)
         },
         "rows_by_tokens": [asdict(one) for one in make_bins(lengths["tokens"])],
@@ -194,7 +202,7 @@ def stats_to_json(
             "once": tally.words.once,
             "most_frequent": dict(tally.words.counts.most_common(_SHOWN)),
         },
-        "scripts": dict(tally.tongues.scripts.most_common()),
-        "languages": {name or "unknown": n for name, n in tally.tongues.languages.most_common()},
+        "scripts": dict(tally.languages.scripts.most_common()),
+        "languages": {name or "unknown": n for name, n in tally.languages.languages.most_common()},
         "costs": [{**asdict(cost), "trained_tokens": cost.trained_tokens} for cost in costs],
     }

@@ -9,9 +9,9 @@ import typer
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import open_request_log
 from ftops.data.tokens.vocabulary import (
-    describe_file,
-    find_folders,
     find_vocabulary,
+    find_vocabulary_file,
+    list_vocabulary_folders,
     store_vocabulary,
 )
 from ftops.errors import FtopsError
@@ -30,9 +30,9 @@ def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
         info("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
     home = get_home()
-    folders = find_folders(read_environ(), home)
+    folders = list_vocabulary_folders(read_environ(), home)
     for name in names:
-        file = describe_file(name)
+        file = find_vocabulary_file(name)
         if file is None or find_vocabulary(name, folders) is not None:
             continue
         try:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Self
 
 from ftops.data.findings import Occurrences
-from ftops.data.profile import common_prefix
+from ftops.data.profile import get_common_prefix
 from ftops.records import Json
 
 _NEARLY_ALL = 0.9
@@ -29,15 +29,15 @@ class CommonPrefix:
         if self.value == "" or not texts:
             return
         if self.value is None:
-            self.value = common_prefix(texts)
+            self.value = get_common_prefix(texts)
         elif not all(map(str.startswith, texts, repeat(self.value))):
-            self.value = common_prefix([self.value, *texts])
+            self.value = get_common_prefix([self.value, *texts])
 
     def merge(self, later: Self) -> None:
         if self.value is None or later.value is None:
             self.value = later.value if self.value is None else self.value
         else:
-            self.value = common_prefix([self.value, later.value])
+            self.value = get_common_prefix([self.value, later.value])
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self, cast
 from ftops.capabilities import BatchRule, EpochRule
 from ftops.data.batch_parser import RowBatch
 from ftops.data.findings import Finding, Occurrences, Rule, create_finding, format_rows
-from ftops.data.profile import UNKNOWN, Gauge, Survey
+from ftops.data.profile import NO_TOKEN_LIMIT, DatasetProfile, TokenLimit
 from ftops.records import Json, RowFormat
 
 CLASSIFICATION, GENERATION, OPEN_ENDED = "classification", "generation", "open-ended"
@@ -22,7 +22,7 @@ class DataTarget:
     row_format: RowFormat | None = None
     model: str = ""
     provider: str = "most providers"
-    gauge: Gauge = UNKNOWN
+    token_limit: TokenLimit = NO_TOKEN_LIMIT
     auto_epochs: EpochRule | None = None  # the value that "auto" resolves to
     auto_batch: BatchRule | None = None
     tools: bool = True  # whether tool use is trained
@@ -35,7 +35,7 @@ class CheckContext:
     `task` is inferred from the rows unless the user names it.
     """
 
-    survey: Survey
+    profile: DatasetProfile
     target: DataTarget
     rows: int
     task: str
@@ -57,7 +57,7 @@ class Check:
     RULES: ClassVar[tuple[Rule, ...]]
     OPTIONAL: ClassVar[str] = ""  # the name that enables it; "" for a check that always runs
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         """Start with the survey of the first rows."""
 
     def add(self, batch: RowBatch) -> None:
@@ -77,7 +77,7 @@ class _RowCheck(Check):
     DETAIL: ClassVar[str]
     find_rows: ClassVar[Callable[[RowBatch], Iterable[int]]]
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._seen = Occurrences()
 
     def add(self, batch: RowBatch) -> None:

@@ -16,7 +16,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
-from ftops.data.profile import Survey
+from ftops.data.profile import DatasetProfile
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
 
@@ -58,7 +58,7 @@ class Classes(Check):
 
     RULES = (SMALL, ONE, VARIANTS, MISSING, UNTRAINED)
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._rows = 0
         self._counts: dict[str, int] | None = {}
         self._first: dict[str, int] = {}
@@ -189,13 +189,13 @@ _SHOWN_LONG = 3
 @dataset_check(MULTI_TOKEN_LABELS)
 def label_tokens(context: CheckContext) -> Iterator[Finding]:
     """Completion rows only: chat models answer in words."""
-    classes, survey = context.classes, context.survey
-    if context.target.row_format is RowFormat.CHAT or survey.format is not RowFormat.COMPLETION:
+    classes, profile = context.classes, context.profile
+    if context.target.row_format is RowFormat.CHAT or profile.format is not RowFormat.COMPLETION:
         return
     if context.task != CLASSIFICATION or not classes or len(classes) < 2:
         return
     long = sorted(
-        label for label in classes if not _ONE_TOKEN.fullmatch(label.removesuffix(survey.stop))
+        label for label in classes if not _ONE_TOKEN.fullmatch(label.removesuffix(profile.stop))
     )
     if long:
         shown = ", ".join(repr(label) for label in long[:_SHOWN_LONG])

@@ -21,7 +21,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
-from ftops.data.profile import STOPS, Survey
+from ftops.data.profile import STOPS, DatasetProfile
 from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
@@ -72,11 +72,11 @@ class Completions(Check):
 
     RULES = (BLANK, MIXED, STOP, LACKING, INSIDE, PREFIX, CAPITALS)
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._rows = 0
         self._blank = Occurrences()
         self._bare = Occurrences()
-        self._mark = CommonEnding(survey.stop)
+        self._mark = CommonEnding(profile.stop)
         self._free = MarkerFinder(STOPS)
         self._prefix = CommonPrefix()
         self._shortest: int | None = None

@@ -22,7 +22,7 @@ from ftops.data.findings import (
     Severity,
     create_finding,
 )
-from ftops.data.profile import Survey
+from ftops.data.profile import DatasetProfile
 from ftops.data.screening.minhash import Sketches
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
@@ -81,7 +81,7 @@ class Duplicates(Check):
 
     RULES = (DUPLICATE, CONTRADICTION)
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._rows = array("q")
         self._prompts = array("q")
         self._places = RowPlaces()
@@ -122,7 +122,7 @@ class Duplicates(Check):
 
 
 def _say_contradiction(prompts: int, context: CheckContext) -> str:
-    if context.survey.format is RowFormat.PREFERENCE:
+    if context.profile.format is RowFormat.PREFERENCE:
         pairs = "pair of answers is" if prompts == 1 else "pairs of answers are"
         return f"{prompts:,} {pairs} preferred the other way round, too"
     have = "prompt has" if prompts == 1 else "prompts have"
@@ -235,8 +235,8 @@ class NearDuplicates(Check):
     RULES = (NEAR,)
     OPTIONAL: ClassVar[str] = "near"
 
-    def __init__(self, survey: Survey) -> None:
-        self._common = survey.common
+    def __init__(self, profile: DatasetProfile) -> None:
+        self._common = profile.common
         self._sketches = array("B")
         self._texts = array("q")
         self._places = RowPlaces()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias, cast
 
-from ftops.data.batch_parser import RowBatch, Sifter
+from ftops.data.batch_parser import BatchParser, RowBatch
 from ftops.data.findings import (
     Finding,
     Occurrences,
@@ -40,11 +40,11 @@ def find_flagged(source: Source, moderate: Moderate) -> Iterator[Finding]:
     """
     rows = Occurrences()
     categories: dict[str, Occurrences] = {}
-    sifter = Sifter(unit=source.unit)
+    parser = BatchParser(unit=source.unit)
     for batch in source.batches():
-        sifted = sifter.sift(batch)
-        texts = map(list_row_texts, [sifted.format] * len(sifted.raws), sifted.raws)
-        _count(sifted, moderate(texts), rows, categories)
+        parsed = parser.parse(batch)
+        texts = map(list_row_texts, [parsed.format] * len(parsed.raws), parsed.raws)
+        _count(parsed, moderate(texts), rows, categories)
     if rows.count:
         ranked = sorted(categories.items(), key=lambda item: (-item[1].count, item[0]))
         shown = ", ".join(format_occurrences(name, seen, source.unit) for name, seen in ranked)

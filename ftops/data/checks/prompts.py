@@ -21,7 +21,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
-from ftops.data.profile import SEPARATORS, Survey
+from ftops.data.profile import SEPARATORS, DatasetProfile
 from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
@@ -78,9 +78,9 @@ class Prompts(Check):
 
     RULES = (NONE, LACKING, INSIDE, SEVERAL, BLANK, PREFIX, CAPITALS, EQUAL)
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._rows = 0
-        self._mark = CommonEnding(survey.separator)
+        self._mark = CommonEnding(profile.separator)
         self._free = MarkerFinder(SEPARATORS)
         self._blank = Occurrences()
         self._prefix = CommonPrefix()
@@ -178,6 +178,6 @@ FIELD_LISTS = Rule(
 
 @dataset_check(FIELD_LISTS)
 def field_list_prompts(context: CheckContext) -> Iterator[Finding]:
-    share = context.survey.field_lists
+    share = context.profile.field_lists
     if context.task != OPEN_ENDED and share >= _FIELD_LIST_SHARE:
         yield create_finding(FIELD_LISTS, f"{share:.0%} of the first prompts are lists of fields")

@@ -14,9 +14,10 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
-from ftops.data.profile import Gauge, Survey
+from ftops.data.profile import DatasetProfile, TokenLimit
 from ftops.data.rows import Row
-from ftops.data.tokens.counter import Counter
+from ftops.data.tokens.counter import VocabularyCounter, format_method, open_counter
+from ftops.data.tokens.segments import split_row
 from ftops.records import RowFormat
 from ftops.rows.messages import JsonObject
 
@@ -63,7 +64,7 @@ class RowCount(Check):
 
     RULES = (NO_ROWS, TOO_FEW, FEW, WRONG_SHAPE)
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._rows = 0
 
     def add(self, batch: RowBatch) -> None:
@@ -76,7 +77,7 @@ class RowCount(Check):
         yield from check_row_count(self._rows, context.target)
         if not self._rows:
             return
-        wanted, found = context.target.row_format, context.survey.format
+        wanted, found = context.target.row_format, context.profile.format
         taken = (wanted, RowFormat.PREFERENCE) if wanted is RowFormat.CHAT else (wanted,)
         if wanted is not None and found is not None and found not in taken:
             model = context.target.model or context.target.provider
@@ -127,16 +128,14 @@ class Lengths(Check):
     RULES = (LONG, SHORT, SILENT, NOTHING, LITTLE)
 
     @staticmethod
-    def open_counter(gauge: Gauge) -> "Counter":
+    def open_counter(token_limit: TokenLimit) -> VocabularyCounter:
         """Whoever counts the tokens of rows that may be too long."""
-        from ftops.data.tokens.counter import open_counter
+        return open_counter(token_limit)
 
-        return open_counter(gauge)
-
-    def __init__(self, survey: Survey) -> None:
-        self._gauge = survey.gauge
-        self._marks = len(survey.separator) + len(survey.stop)
-        self._separator = survey.separator
+    def __init__(self, profile: DatasetProfile) -> None:
+        self._gauge = profile.token_limit
+        self._marks = len(profile.separator) + len(profile.stop)
+        self._separator = profile.separator
         self._rows = 0
         self._long = Occurrences()
         self._filled = 0  # rows whose prompt alone is over the limit
@@ -180,8 +179,6 @@ class Lengths(Check):
         may_be = [length * widest > limit for length in lengths]
         if not any(may_be):
             return
-        from ftops.data.rows import Row
-
         counter = self.open_counter(self._gauge)
         least = limit / (1 - counter.error)  # over by the estimate, however far that is off
         for raw, place in compress(zip(batch.raws, batch.places, strict=True), may_be):
@@ -217,22 +214,18 @@ class Lengths(Check):
             yield create_finding(LITTLE, f"{share:.1%} of the characters are completions")
 
     def _say_long(self) -> str:
-        from ftops.data.tokens.counter import say_method
-
         counter = self.open_counter(self._gauge)
         are = "row is" if self._long.count == 1 else "rows are"
-        how = say_method(counter.method, counter.error)
+        how = format_method(counter.method, counter.error)
         text = f"{self._long.count:,} {are} longer than {self._gauge.limit:,} tokens ({how})"
         if self._filled:
             text += f"; the prompt alone fills that in {self._filled:,}"
         return text
 
 
-def _count_tokens(row: "Row", counter: "Counter") -> tuple[int, int]:
+def _count_tokens(row: Row, counter: VocabularyCounter) -> tuple[int, int]:
     """The tokens before the last piece of a row, and those of the last."""
-    from ftops.data.tokens.segments import cut_row
-
-    pieces = cut_row(row)
+    pieces = split_row(row)
     *before, last = (
         count + piece.marks
         for count, piece in zip(

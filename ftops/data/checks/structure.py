@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Self
 
-from ftops.data.batch_parser import SEAM, RowBatch
+from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
 from ftops.data.checks.check import Check, CheckContext, row_check
 from ftops.data.findings import (
     Finding,
@@ -15,7 +15,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.keys import is_metadata, list_keys
-from ftops.data.profile import Survey
+from ftops.data.profile import DatasetProfile
 from ftops.data.reading.json_text import (
     BOOLEAN,
     NUMBER,
@@ -138,7 +138,7 @@ class Structure(Check):
 
     RULES = ROW_RULES
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._seen: dict[str, Occurrences] = {}
         self._reasons: dict[str, list[str]] = {}
         self._columns = ""  # options that name columns of a row without any key that is known
@@ -229,7 +229,7 @@ def mojibake(batch: RowBatch) -> Iterator[int]:
     columns = (
         (batch.prompt_text(), batch.prompts),
         (batch.completion_text(), batch.completions),
-        (SEAM.join(batch.others), batch.others),
+        (TEXT_SEPARATOR.join(batch.others), batch.others),
     )
     for joined, column in columns:
         if _may_be_garbled(joined):

@@ -14,7 +14,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
-from ftops.data.profile import Survey
+from ftops.data.profile import DatasetProfile
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject, quote
 from ftops.rows.tools import CALL_KEYS, find_tool_use, list_calls, list_offered, read_arguments
@@ -56,7 +56,7 @@ class ToolCalls(Check):
 
     RULES = RULES
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._seen: dict[str, Occurrences] = {}
         self._reasons: dict[str, list[str]] = {}
         self._used = Occurrences()

@@ -9,14 +9,14 @@ from hashlib import blake2b
 from typing import ClassVar, Self
 from zlib import crc32
 
-from ftops.data.batch_parser import SEAM, RowBatch
+from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
 from ftops.data.checks.check import Check
 from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.findings import (
     Rule,
     Severity,
 )
-from ftops.data.profile import Survey
+from ftops.data.profile import DatasetProfile
 from ftops.records import RowFormat
 from ftops.text import to_nfc
 
@@ -46,7 +46,7 @@ class Leaks(Check):
     RULES = (ROWS, PROMPTS, NEARLY)
     OPTIONAL: ClassVar[str] = "validation"
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self.rows = array("Q")
         self.prompts = array("Q")
         self.places = RowPlaces()
@@ -57,10 +57,12 @@ class Leaks(Check):
         asked, completions = batch.prompts_in_nfc(), batch.completions_in_nfc()
         if batch.format is RowFormat.PREFERENCE:
             pairs = map(sorted, zip(completions, map(to_nfc, batch.others), strict=True))
-            asked = [SEAM.join((p, *pair)) for p, pair in zip(asked, pairs, strict=True)]
+            asked = [TEXT_SEPARATOR.join((p, *pair)) for p, pair in zip(asked, pairs, strict=True)]
         answers = zip(asked, completions, strict=True)
         self.prompts.frombytes(_digest(asked))
-        self.rows.frombytes(_digest(f"{asked}\n{SEAM}{answer}" for asked, answer in answers))
+        self.rows.frombytes(
+            _digest(f"{asked}\n{TEXT_SEPARATOR}{answer}" for asked, answer in answers)
+        )
         self.places.add(batch.places)
 
     def merge(self, later: Self, shift: int) -> None:
@@ -98,7 +100,7 @@ class Drift(Check):
     RULES = (LENGTH, VOCABULARY)
     OPTIONAL: ClassVar[str] = "validation"
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, profile: DatasetProfile) -> None:
         self._limit = 1 << 32  # hashes from here on are left out
         self._sample: dict[int, tuple[str, int, int]] = {}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar, Self
 
-from ftops.data.batch_parser import SEAM, RowBatch
+from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
 from ftops.data.checks.check import Check, CheckContext
 from ftops.data.findings import (
     Finding,
@@ -16,8 +16,8 @@ from ftops.data.findings import (
     format_occurrences,
     format_rows,
 )
-from ftops.data.profile import Survey
-from ftops.data.screening.word_list import normalise
+from ftops.data.profile import DatasetProfile
+from ftops.data.screening.word_list import normalize_text
 
 _SHOWN_WORDS = 3
 LISTED_WORDS = Rule(
@@ -40,8 +40,8 @@ class WordMatches(Check):
     RULES = (LISTED_WORDS,)
     OPTIONAL: ClassVar[str] = "words"
 
-    def __init__(self, survey: Survey) -> None:
-        self._words = survey.words
+    def __init__(self, profile: DatasetProfile) -> None:
+        self._words = profile.words
         self._rows = Occurrences()
         self._languages: dict[str, Occurrences] = {}
         self._counts: dict[str, int] = {}  # rows of each word
@@ -67,9 +67,9 @@ class WordMatches(Check):
         """The number of the text and of the entry, for each word found."""
         from ftops.data.screening.word_list import open_search  # it takes 7 ms
 
-        plain = list(map(normalise, texts))
-        ends = list(accumulate(len(text) + len(SEAM) for text in plain))
-        for place, index in open_search(self._words).find(SEAM.join(plain)):
+        plain = list(map(normalize_text, texts))
+        ends = list(accumulate(len(text) + len(TEXT_SEPARATOR) for text in plain))
+        for place, index in open_search(self._words).find(TEXT_SEPARATOR.join(plain)):
             yield bisect_right(ends, place), index
 
     def merge(self, later: Self, shift: int) -> None:

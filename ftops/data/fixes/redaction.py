@@ -7,11 +7,11 @@ from functools import partial
 from itertools import accumulate
 from typing import ClassVar, cast
 
-from ftops.data.batch_parser import SEAM
+from ftops.data.batch_parser import TEXT_SEPARATOR
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
 from ftops.data.reading.batch import RowError
-from ftops.data.screening.pii_kind import Kind
+from ftops.data.screening.pii_kind import PiiKind
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format
 from ftops.rows.messages import (
@@ -23,7 +23,7 @@ from ftops.rows.messages import (
     list_texts,
 )
 
-REDACTED: Mapping[str, Kind] = {rule.code: kind for kind, rule in RULES_BY_KIND.items()}
+REDACTED: Mapping[str, PiiKind] = {rule.code: kind for kind, rule in RULES_BY_KIND.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,18 @@ class Redact(TextFix):
         """
         from ftops.data.screening.pii import (
             blank_escapes,
-            find_private,
+            find_pii,
             redact,
             redact_json,
         )
 
-        joined = SEAM.join(texts)
+        joined = TEXT_SEPARATOR.join(texts)
         searched = blank_escapes(joined) if json else joined
-        found = [one for one in find_private(searched) if one.kind in self._codes]
+        found = [one for one in find_pii(searched) if one.kind in self._codes]
         if not found:
             return {}
-        ends = list(accumulate(len(text) + len(SEAM) for text in texts))
-        kinds: dict[str, dict[Kind, None]] = {}
+        ends = list(accumulate(len(text) + len(TEXT_SEPARATOR) for text in texts))
+        kinds: dict[str, dict[PiiKind, None]] = {}
         for place in found:
             text = texts[bisect_right(ends, place.start)]
             kinds.setdefault(text, {})[place.kind] = None

@@ -7,7 +7,7 @@ from ftops.data.fixes.texts import EncodeLabels, invert_labels
 from ftops.data.plans.runner import build_fix
 from ftops.records import DataPlan
 
-# What these do to texts concerns answers, or is told by `find_marks` and `find_labels`.
+# What these do to texts concerns answers, or is told by `get_separator_and_stop` and `find_labels`.
 _NOT_OF_QUESTIONS = frozenset(
     {
         "add-leading-space",

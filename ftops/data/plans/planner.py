@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ftops.data.annotations import Marked
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Verdict
+from ftops.data.annotations import AnnotatedRows
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.size import NO_ROWS, ROW_COUNT_CODES, check_row_count
 from ftops.data.findings import Finding
@@ -70,7 +70,7 @@ class PlanOptions:
     environ: Mapping[str, str] | None = None
     private: bool = False
     redact: bool = False
-    marked: Marked | None = None
+    marked: AnnotatedRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class PlanDraft:
     plan: DataPlan
     taken: tuple[Proposal, ...]
     refused: tuple[Proposal, ...]
-    first: Verdict
-    verdict: Verdict
+    first: CheckResult
+    verdict: CheckResult
     target: DataTarget
 
     def list_unresolved(self, rows: int) -> list[Finding]:
@@ -154,7 +154,7 @@ def can_prepare(path: Path, options: ReadOptions) -> bool:
     return True
 
 
-def _useless(source: Source, verdict: Verdict) -> DatasetError:
+def _useless(source: Source, verdict: CheckResult) -> DatasetError:
     """What a check says of data of which no row can be used."""
     wrong = [found for found in verdict.findings if found.code != NO_ROWS.code]
     lines = [f"{source.name}: no row can be used", *(f"{one.code}: {one.message}" for one in wrong)]
@@ -167,14 +167,14 @@ def pin_layout(options: ReadOptions, source: Source) -> ReadOptions:
 
 
 def _propose_wanted(plan_options: PlanOptions) -> list[Proposal]:
-    marked = plan_options.marked or Marked("")
+    marked = plan_options.marked or AnnotatedRows("")
     return propose_requested(plan_options.redact, marked.dropped, f"{marked.file} says so")
 
 
-def _judge(source: Source, plan_options: PlanOptions) -> Verdict:
+def _judge(source: Source, plan_options: PlanOptions) -> CheckResult:
     asked = ["private"] if plan_options.private else []
-    examination = examine(source, asked=asked, environ=plan_options.environ)
-    return examination.conclude(plan_options.target, task=plan_options.task, unit=source.unit)
+    examination = run_checks(source, asked=asked, environ=plan_options.environ)
+    return examination.get_result(plan_options.target, task=plan_options.task, unit=source.unit)
 
 
 def _decide(
@@ -297,7 +297,7 @@ _COVERED = {
 }
 
 
-def propose_early(verdict: Verdict) -> list[Proposal]:
+def propose_early(verdict: CheckResult) -> list[Proposal]:
     """What to do before the checks look again."""
     found = {finding.code: finding for finding in verdict.findings}
     proposals: list[Proposal] = []
@@ -331,7 +331,7 @@ def propose_requested(redact: bool, dropped: Sequence[str], reason: str) -> list
 
 
 def propose_late(
-    verdict: Verdict, early: Collection[str] = (), *, most_characters: int | None = None
+    verdict: CheckResult, early: Collection[str] = (), *, most_characters: int | None = None
 ) -> list[Proposal]:
     """What to do about what is found once the `early` fixes are done."""
     proposals = [
@@ -360,7 +360,7 @@ def _answer(finding: Finding) -> Proposal:
     return Proposal(step, (finding.code,), (finding.message,))
 
 
-def _keep_endings(verdict: Verdict, proposed: set[str]) -> Iterable[Proposal]:
+def _keep_endings(verdict: CheckResult, proposed: set[str]) -> Iterable[Proposal]:
     """The endings that all rows have: the next rows may lack them, and whoever asks needs them."""
     if verdict.format is not RowFormat.COMPLETION:
         return

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from ftops.data.batch_parser import RowBatch, Sifter
+from ftops.data.batch_parser import BatchParser, RowBatch
 from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.fixes.fix import (
     DROPPED,
@@ -104,7 +104,7 @@ class PlanRunner:
                 self.fix_stats[code] = stats
                 if isinstance(fix, DropBadRows):
                     self._dropped[code] = stats
-        self._sifter = Sifter(unit=unit)
+        self._sifter = BatchParser(unit=unit)
 
     def apply(self, batch: Batch) -> FixBatch:
         """The good rows of a batch, after every fix but the choices; row errors go into `bad`."""
@@ -131,7 +131,7 @@ class PlanRunner:
 
     def repair(self, batch: Batch) -> tuple[FixBatch, list[RowError]]:
         """The good and repaired rows of a batch in order, and the row errors that remain."""
-        rows = self._sifter.sift(batch)
+        rows = self._sifter.parse(batch)
         if not rows.row_errors:
             return _to_fix_batch(rows), []
         left: list[RowError] = []
@@ -147,7 +147,7 @@ class PlanRunner:
         # Names of shapes are decided by the first good row, which may be a repaired one.
         both = sorted([*zip(rows.places, rows.raws, strict=True), *repaired], key=itemgetter(0))
         values: list[object] = [raw for _, raw in both]
-        again = self._sifter.sift(Batch(values, [place for place, _ in both]))
+        again = self._sifter.parse(Batch(values, [place for place, _ in both]))
         return _to_fix_batch(again), left
 
     def _repair(self, row_error: RowError) -> JsonObject | RowError:
@@ -158,15 +158,15 @@ class PlanRunner:
             value = fix.repair(row_error.record)
             if value is None or value == row_error.record:
                 continue
-            sifted = self._sifter.sift(Batch([value], [row_error.place]))
-            if not sifted.raws and sifted.row_errors[0].code == row_error.code:
+            parsed = self._sifter.parse(Batch([value], [row_error.place]))
+            if not parsed.raws and parsed.row_errors[0].code == row_error.code:
                 continue
             stats = self.fix_stats[fix.CODE]
             stats.count += 1
             stats.note(row_error.place, show_record(row_error.record), show_record(value))
-            if sifted.raws:
-                return sifted.raws[0]
-            row_error = sifted.row_errors[0]  # which another fix may repair
+            if parsed.raws:
+                return parsed.raws[0]
+            row_error = parsed.row_errors[0]  # which another fix may repair
         return row_error
 
     def _give_up(self, row_error: RowError) -> None:

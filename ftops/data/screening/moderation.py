@@ -13,7 +13,7 @@ from ftops.files import append_lines, make_private_dir, storage_error
 from ftops.locks import hold_lock
 
 # The categories in which each of the texts is harmful; empty for one that is not.
-Judge: TypeAlias = Callable[[Sequence[str]], list[tuple[str, ...]]]
+ModerationFunction: TypeAlias = Callable[[Sequence[str]], list[tuple[str, ...]]]
 
 MOST_TEXTS = 32
 # UTF-8; about 4,000 tokens of English, where the smallest accounts have 10,000 a minute
@@ -28,7 +28,7 @@ _DIGEST_BYTES = 16
 _FRESH = 1 << 16  # kept in a dict until they are this many
 
 
-class Shelf:
+class HashIndex:
     """Keeps the last number that was put there for each key."""
 
     def __init__(self, fresh: int = _FRESH) -> None:
@@ -65,7 +65,7 @@ class Shelf:
         self._fresh.clear()
 
 
-class Verdicts:
+class ModerationCache:
     """The verdicts of one judge, who is known by his name: another one may judge otherwise."""
 
     def __init__(self, folder: Path, judge: str, max_bytes: int = MAX_BYTES) -> None:
@@ -74,7 +74,7 @@ class Verdicts:
         self._max_bytes = max_bytes
         # UTF-8 has no byte 0xFF: no name and text read like another name and text
         self._seed = blake2b(judge.encode() + b"\xff", digest_size=_DIGEST_BYTES)
-        self._known = Shelf()  # which of the verdicts each text has
+        self._known = HashIndex()  # which of the verdicts each text has
         self._verdicts: list[tuple[str, ...]] = []  # each that was ever given, once
         self._numbers: dict[tuple[str, ...], int] = {}
         for path in (self._old_path, self._path):
@@ -126,10 +126,12 @@ class Verdicts:
                 raise storage_error(error, self._path) from error
 
 
-class Courtroom:
+class Moderator:
     """Asks the judge only about texts whose verdicts are not known."""
 
-    def __init__(self, judge: Judge, verdicts: Verdicts, on_sent: Callable[[int], None]) -> None:
+    def __init__(
+        self, judge: ModerationFunction, verdicts: ModerationCache, on_sent: Callable[[int], None]
+    ) -> None:
         self._judge = judge
         self._verdicts = verdicts
         self._on_sent = on_sent

@@ -32,7 +32,7 @@ def find_groups(sketches: Sketches) -> Rows:
     return parents
 
 
-def find_twins(sketches: Sketches, others: Sketches) -> dict[int, int]:
+def find_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int]:
     """For each of `others` that is like one of `sketches`, the number of one that it is like."""
     both = np.concatenate([sketches, others])
     size = len(sketches)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from ftops.data.screening.pii_kind import Kind, Place
+from ftops.data.screening.pii_kind import PiiKind, PiiMatch
 from ftops.data.screening.pii_numbers import find_numbers
 
 _LOCAL = re.compile(rb"[A-Za-z0-9_%+\-](?:[A-Za-z0-9._%+\-]{0,62}[A-Za-z0-9_%+\-])?\Z")
@@ -24,20 +24,20 @@ _NO_MAIL: Final = frozenset(
     b"example test invalid localhost local png jpg jpeg gif svg webp pdf css js py".split()
 )
 _EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
-_RANK = {kind: rank for rank, kind in enumerate(Kind)}
+_RANK = {kind: rank for rank, kind in enumerate(PiiKind)}
 _ESCAPE = re.compile(r"\\[bfnrt/\"]")  # as JSON writes what may stand before a number
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a number of JSON, true, false or null
 
 
-def find_private(text: str) -> list[Place]:
+def find_pii(text: str) -> list[PiiMatch]:
     """Everything private or secret in the text, in its order; places do not overlap."""
     data = text.encode("ascii", "replace")  # one byte a character, so that places are the text's
     found = [*find_keys(data), *_find_addresses(data), *find_numbers(data)]
     if not found:
         return []
     found.sort()
-    taken: list[Place] = []
+    taken: list[PiiMatch] = []
     together, end = [found[0]], found[0].end
     for place in found[1:]:
         if place.start >= end:
@@ -48,22 +48,22 @@ def find_private(text: str) -> list[Place]:
     return taken + _choose(together)
 
 
-def _choose(together: list[Place]) -> list[Place]:
+def _choose(together: list[PiiMatch]) -> list[PiiMatch]:
     """Of places that overlap, those of the weightiest kinds that do not."""
-    taken: list[Place] = []
+    taken: list[PiiMatch] = []
     for place in sorted(together, key=lambda place: (_RANK[place.kind], place)):
         if all(place.end <= one.start or one.end <= place.start for one in taken):
             taken.append(place)
     return sorted(taken)
 
 
-def redact(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
+def redact(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
     """The text with a placeholder such as [EMAIL] for each private or secret thing in it.
 
     The same text always gives the same result, and nothing of the `kinds` is found in a result any
     more.
     """
-    while found := [place for place in find_private(text) if place.kind in kinds]:
+    while found := [place for place in find_pii(text) if place.kind in kinds]:
         text = _replace(text, found, lambda place: place.kind.value)
     return text
 
@@ -73,15 +73,15 @@ def blank_escapes(text: str) -> str:
     return _ESCAPE.sub("  ", text)
 
 
-def redact_json(text: str, kinds: Collection[Kind] = frozenset(Kind)) -> str:
+def redact_json(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
     """The same for a text of JSON, which it stays: what stood as a number becomes a string."""
-    while found := [one for one in find_private(blank_escapes(text)) if one.kind in kinds]:
+    while found := [one for one in find_pii(blank_escapes(text)) if one.kind in kinds]:
         strings = [one.span() for one in _STRING.finditer(text)]
         text = _replace(text, [_widen(text, one, strings) for one in found], _write_placeholder)
     return text
 
 
-def _widen(text: str, place: Place, strings: Sequence[tuple[int, int]]) -> Place:
+def _widen(text: str, place: PiiMatch, strings: Sequence[tuple[int, int]]) -> PiiMatch:
     """The place, or all of the number that it is in; `of` is then empty."""
     if any(start < place.end and place.start < end for start, end in strings):
         return place
@@ -89,10 +89,10 @@ def _widen(text: str, place: Place, strings: Sequence[tuple[int, int]]) -> Place
     while start and _BARE.fullmatch(text, start - 1, place.start):
         start -= 1
     bare = _BARE.match(text, place.end)
-    return Place(start, bare.end() if bare else place.end, place.kind, "")
+    return PiiMatch(start, bare.end() if bare else place.end, place.kind, "")
 
 
-def _write_placeholder(place: Place) -> str:
+def _write_placeholder(place: PiiMatch) -> str:
     return place.kind.value if place.of else f'"{place.kind.value}"'
 
 
@@ -101,12 +101,12 @@ def hide(text: str) -> str:
 
     It may be JSON, in which a line end is two characters.
     """
-    found = find_private(blank_escapes(text))
+    found = find_pii(blank_escapes(text))
     text = _replace(text, found, lambda place: mask(text[place.start : place.end]))
     return redact(text)
 
 
-def _replace(text: str, places: Sequence[Place], make: Callable[[Place], str]) -> str:
+def _replace(text: str, places: Sequence[PiiMatch], make: Callable[[PiiMatch], str]) -> str:
     parts, end = [], 0
     for place in places:
         parts += [text[end : place.start], make(place)]
@@ -120,7 +120,7 @@ def mask(text: str) -> str:
     return f"{shown}… ({len(text)} characters)"
 
 
-def _find_addresses(data: bytes) -> Iterator[Place]:
+def _find_addresses(data: bytes) -> Iterator[PiiMatch]:
     """E-mail addresses, and passwords in web addresses, by their @."""
     at = data.find(b"@")
     while at >= 0:
@@ -132,7 +132,7 @@ def _find_addresses(data: bytes) -> Iterator[Place]:
         at = data.find(b"@", at + 1)
 
 
-def _find_email(data: bytes, at: int) -> Iterator[Place]:
+def _find_email(data: bytes, at: int) -> Iterator[PiiMatch]:
     domain = _DOMAIN.match(data, at + 1, at + 1 + _LONGEST_DOMAIN)
     if domain is None or domain["top"].lower() in _NO_MAIL:
         return
@@ -142,7 +142,7 @@ def _find_email(data: bytes, at: int) -> Iterator[Place]:
     before = data[max(0, at - _LONGEST_LOCAL) : at]
     local = _LOCAL.search(before)
     if local is not None:
-        yield Place(at - len(local.group()), domain.end(), Kind.EMAIL, "e-mail")
+        yield PiiMatch(at - len(local.group()), domain.end(), PiiKind.EMAIL, "e-mail")
 
 
 _RUN = 20
@@ -204,11 +204,11 @@ _SOME_DIGIT = re.compile(rb"[0-9]")
 _LONGEST_ADDRESS = 220
 
 
-def find_keys(data: bytes) -> Iterator[Place]:
+def find_keys(data: bytes) -> Iterator[PiiMatch]:
     """Private keys, tokens and API keys."""
     if b"PRIVATE KEY" in data:
         for found in _BLOCK.finditer(data):
-            yield Place(found.start(), found.end(), Kind.PRIVATE_KEY, "PEM")
+            yield PiiMatch(found.start(), found.end(), PiiKind.PRIVATE_KEY, "PEM")
     classes = data.translate(_CLASSES)
     end = 0
     while (start := classes.find(b"a" * _RUN, end)) >= 0:
@@ -217,22 +217,22 @@ def find_keys(data: bytes) -> Iterator[Place]:
         yield from _look_around(data, start, end)
 
 
-def _look_around(data: bytes, start: int, end: int) -> Iterator[Place]:
+def _look_around(data: bytes, start: int, end: int) -> Iterator[PiiMatch]:
     """What the run of letters and digits from `start` to `end` is, or belongs to."""
     begin = max(0, start - _BEFORE)
     if data.find(b"eyJ", begin, end) >= 0:
         for found in _WEB_TOKEN.finditer(data, begin, end + _AFTER):
             if found.start() <= start < found.end():
-                yield Place(found.start(), found.end(), Kind.WEB_TOKEN, "JWT")
+                yield PiiMatch(found.start(), found.end(), PiiKind.WEB_TOKEN, "JWT")
     if not _SOME_DIGIT.search(data, start, end) and data.find(b"hf_", start, end) < 0:
         return  # a long name, as programs have them
     for found in _PREFIXED.finditer(data, begin, end + 64):
         if found.end() > start:
             of = (found.lastgroup or "").replace("_", " ")
-            yield Place(found.start(), found.end(), Kind.API_KEY, of)
+            yield PiiMatch(found.start(), found.end(), PiiKind.API_KEY, of)
     for found in _ASSIGNED.finditer(data, begin, end + 100):
         if found.end() > start and is_random(found["value"]):
-            yield Place(*found.span("value"), Kind.API_KEY, "assigned")
+            yield PiiMatch(*found.span("value"), PiiKind.API_KEY, "assigned")
 
 
 def is_random(value: bytes) -> bool:
@@ -245,12 +245,12 @@ def is_random(value: bytes) -> bool:
     return entropy >= _LEAST_ENTROPY
 
 
-def find_password(data: bytes, at: int) -> Place | None:
+def find_password(data: bytes, at: int) -> PiiMatch | None:
     """The password of a web address such as https://name:password@host, by the place of its @."""
     begin = max(0, at - _LONGEST_ADDRESS)
     if data.find(b"://", begin, at) < 0:
         return None
     for found in _IN_ADDRESS.finditer(data, begin, at + 2):
         if found.end() == at + 2 and found["value"].lower() not in _NO_PASSWORDS:
-            return Place(*found.span("value"), Kind.PASSWORD, "address")
+            return PiiMatch(*found.span("value"), PiiKind.PASSWORD, "address")
     return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class PiiKind(StrEnum):
     """What a text may hold; the value is what `redact` puts in its place."""
 
     PRIVATE_KEY = "[PRIVATE_KEY]"
@@ -19,10 +19,10 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class PiiMatch:
     """Characters `start` to `end` of a text, and what they are; `of` says whose or which."""
 
     start: int
     end: int
-    kind: Kind
+    kind: PiiKind
     of: str

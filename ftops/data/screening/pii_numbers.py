@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 
-from ftops.data.screening.pii_kind import Kind, Place
+from ftops.data.screening.pii_kind import PiiKind, PiiMatch
 
 IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22,
@@ -202,43 +202,43 @@ def _always(_: str) -> bool:
 
 
 _NANP = rb"(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.\-])[2-9][0-9]{2}[.\-][0-9]{4}"
-_FORMS: tuple[tuple[Kind, str, "re.Pattern[bytes]", _Test], ...] = (
-    (Kind.BANK_ACCOUNT, "IBAN",
+_FORMS: tuple[tuple[PiiKind, str, "re.Pattern[bytes]", _Test], ...] = (
+    (PiiKind.BANK_ACCOUNT, "IBAN",
      _form(rb"[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)"),
      is_iban),
-    (Kind.CARD, "card",
+    (PiiKind.CARD, "card",
      _form(rb"[2-6](?:[0-9]{12,18}|[0-9]{3}(?:[ -][0-9]{4}){3}(?:[ -][0-9]{3})?"
            rb"|[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5})"),
      is_card),
-    (Kind.NATIONAL_NUMBER, "China", _form(rb"[1-9][0-9]{16}[0-9X]"), is_chinese),
-    (Kind.NATIONAL_NUMBER, "France",
+    (PiiKind.NATIONAL_NUMBER, "China", _form(rb"[1-9][0-9]{16}[0-9X]"), is_chinese),
+    (PiiKind.NATIONAL_NUMBER, "France",
      _form(rb"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"),
      is_french),
-    (Kind.NATIONAL_NUMBER, "South Korea", _form(rb"[0-9]{6}-[1-8][0-9]{6}"), is_korean),
-    (Kind.NATIONAL_NUMBER, "India",
+    (PiiKind.NATIONAL_NUMBER, "South Korea", _form(rb"[0-9]{6}-[1-8][0-9]{6}"), is_korean),
+    (PiiKind.NATIONAL_NUMBER, "India",
      _form(rb"[2-9][0-9]{3}(?: [0-9]{4} [0-9]{4}|-[0-9]{4}-[0-9]{4})"),
      is_indian),
-    (Kind.NATIONAL_NUMBER, "Brazil", _form(rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
+    (PiiKind.NATIONAL_NUMBER, "Brazil", _form(rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
      is_brazilian),
-    (Kind.NATIONAL_NUMBER, "Belgium", _form(rb"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"),
+    (PiiKind.NATIONAL_NUMBER, "Belgium", _form(rb"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"),
      is_belgian),
-    (Kind.NATIONAL_NUMBER, "Sweden", _form(rb"[0-9]{6}-[0-9]{4}"), is_swedish),
-    (Kind.NATIONAL_NUMBER, "Finland", _form(rb"[0-3][0-9][01][0-9]{3}[-A][0-9]{3}[0-9A-Y]"),
+    (PiiKind.NATIONAL_NUMBER, "Sweden", _form(rb"[0-9]{6}-[0-9]{4}"), is_swedish),
+    (PiiKind.NATIONAL_NUMBER, "Finland", _form(rb"[0-3][0-9][01][0-9]{3}[-A][0-9]{3}[0-9A-Y]"),
      is_finnish),
-    (Kind.NATIONAL_NUMBER, "Spain", _form(rb"[0-9]{8}-?[A-Z]"), is_spanish),
-    (Kind.NATIONAL_NUMBER, "United States", _form(rb"[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}"),
+    (PiiKind.NATIONAL_NUMBER, "Spain", _form(rb"[0-9]{8}-?[A-Z]"), is_spanish),
+    (PiiKind.NATIONAL_NUMBER, "United States", _form(rb"[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}"),
      is_american),
-    (Kind.NATIONAL_NUMBER, "Canada",
+    (PiiKind.NATIONAL_NUMBER, "Canada",
      _form(rb"[1-79][0-9]{2}(?: [0-9]{3} [0-9]{3}|-[0-9]{3}-[0-9]{3})"),
      is_canadian),
-    (Kind.NATIONAL_NUMBER, "Poland", _form(rb"[0-9]{11}"), is_polish),
-    (Kind.NATIONAL_NUMBER, "Turkey", _form(rb"[1-9][0-9]{10}"), is_turkish),
-    (Kind.PHONE, "phone",
+    (PiiKind.NATIONAL_NUMBER, "Poland", _form(rb"[0-9]{11}"), is_polish),
+    (PiiKind.NATIONAL_NUMBER, "Turkey", _form(rb"[1-9][0-9]{10}"), is_turkish),
+    (PiiKind.PHONE, "phone",
      re.compile(_FREE + rb"\+(?![0-9]+\.[0-9]{5})[1-9][0-9]{0,2}[ .\-]?(?:\([0-9]{1,4}\)[ .\-]?)?"
                 rb"[0-9](?:[ .\-]?[0-9]){6,11}(?![0-9])"), _always),
-    (Kind.PHONE, "phone", _form(rb"(?:1[ .\-])?" + _NANP), _always),
-    (Kind.PHONE, "phone", _form(rb"0[1-9](?:[ .\-][0-9]{2}){4}"), _always),
-    (Kind.PHONE, "phone",
+    (PiiKind.PHONE, "phone", _form(rb"(?:1[ .\-])?" + _NANP), _always),
+    (PiiKind.PHONE, "phone", _form(rb"0[1-9](?:[ .\-][0-9]{2}){4}"), _always),
+    (PiiKind.PHONE, "phone",
      re.compile(_FREE + rb"(?i:tel|phone|fax|mobile|cell|call)(?i:[a-z]{0,8})[ .:#]{1,3}"
                 rb"(?P<number>\(?[0-9][0-9() ./\-]{6,16}[0-9])(?![0-9])"), _always),
 )  # fmt: skip
@@ -246,7 +246,7 @@ _FORMS: tuple[tuple[Kind, str, "re.Pattern[bytes]", _Test], ...] = (
 _ANY = _any_of(pattern.pattern for _, _, pattern, _ in _FORMS)
 
 
-def find_numbers(data: bytes) -> Iterator[Place]:
+def find_numbers(data: bytes) -> Iterator[PiiMatch]:
     """Numbers in a text whose characters beyond ASCII were replaced, one byte each."""
     if b"0" * _LEAST_DIGITS not in data.translate(_ALIKE, _SEPARATORS):
         return
@@ -264,19 +264,19 @@ def _find_form(
     data: bytes,
     begin: int,
     end: int,
-    kind: Kind,
+    kind: PiiKind,
     of: str,
     pattern: "re.Pattern[bytes]",
     test: _Test,
-) -> Iterator[Place]:
+) -> Iterator[PiiMatch]:
     while found := pattern.search(data, begin, end):
         name = "number" if "number" in pattern.groupindex else 0
         start, stop = found.span(name)
-        if kind is Kind.BANK_ACCOUNT:
+        if kind is PiiKind.BANK_ACCOUNT:
             stop = _end_of_iban(data, start, stop)
         written = data[start:stop].decode()
         if test(written if of == "Finland" else _SIGNS.sub("", written)):
-            yield Place(start, stop, kind, of)
+            yield PiiMatch(start, stop, kind, of)
             begin = stop
         else:
             begin = found.start() + 1

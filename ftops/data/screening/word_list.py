@@ -42,7 +42,7 @@ class WordList:
 NO_WORDS = WordList()
 
 
-def normalise(text: str) -> str:
+def normalize_text(text: str) -> str:
     """The text as words are searched in it: small letters of one width."""
     if text.isascii():
         return text.lower()
@@ -90,7 +90,7 @@ def _parse(path: Path, text: str) -> Iterator[tuple[str, str]]:
                     f"{path}:{number}: this names no language", hint="Such as # language: de"
                 )
         elif line.strip() and not line.lstrip().startswith("#"):
-            word = " ".join(normalise(line).split())
+            word = " ".join(normalize_text(line).split())
             if len(word) > _LONGEST or not any(map(str.isalnum, word)):
                 raise DatasetError(
                     f"{path}:{number}: this is no word of at most {_LONGEST} characters",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ftops.data.profile import Gauge
+from ftops.data.profile import TokenLimit
 from ftops.data.summary import CharCounts, DataSummary, count_chars
 
 TOKENS_A_MESSAGE = 3
@@ -34,7 +34,7 @@ _SHARES: Mapping[str, _Share] = {
 }
 
 
-class Counter(Protocol):
+class VocabularyCounter(Protocol):
     """Counts tokens by one vocabulary.
 
     `method` says how, for people; `error` is the share by which a sum may be off, 0 where it is
@@ -83,26 +83,26 @@ class Estimator:
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class CounterFactory:
     """Where counters come from: `folders` may hold vocabularies. Nothing is fetched."""
 
     folders: tuple[Path, ...] = ()
 
-    def open(self, vocabulary: str) -> Counter:
+    def open(self, vocabulary: str) -> VocabularyCounter:
         """An exact counter for that vocabulary where it is at hand, else one that estimates."""
         from ftops.data.tokens.vocabulary import find_vocabulary
 
         return find_vocabulary(vocabulary, self.folders) or Estimator(vocabulary)
 
 
-def open_counter(gauge: Gauge) -> Counter:
+def open_counter(token_limit: TokenLimit) -> VocabularyCounter:
     """The counter for rows that are measured so."""
-    return _open(gauge.vocabulary, gauge.folders)
+    return _open(token_limit.vocabulary, token_limit.folders)
 
 
 @functools.lru_cache(maxsize=4)  # a vocabulary takes half a second to load
-def _open(vocabulary: str, folders: tuple[str, ...]) -> Counter:
-    return Counting(tuple(map(Path, folders))).open(vocabulary)
+def _open(vocabulary: str, folders: tuple[str, ...]) -> VocabularyCounter:
+    return CounterFactory(tuple(map(Path, folders))).open(vocabulary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def estimate_tokens(summary: DataSummary, vocabulary: str = "") -> TokenEstimate
     )
 
 
-def say_method(method: str, error: float) -> str:
+def format_method(method: str, error: float) -> str:
     """How tokens were counted, with how far that may be off, for people."""
     return f"{method}, within {error:.0%} for ordinary text" if error else method
 

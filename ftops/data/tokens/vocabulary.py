@@ -88,7 +88,7 @@ class VocabularyFile:
     sha256: str
 
 
-def describe_file(name: str) -> VocabularyFile | None:
+def find_vocabulary_file(name: str) -> VocabularyFile | None:
     """The file of that vocabulary; None for one that is not known."""
     if name not in SHA256:
         return None
@@ -97,7 +97,7 @@ def describe_file(name: str) -> VocabularyFile | None:
     return VocabularyFile(url, filename, SHA256[name])
 
 
-def find_folders(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+def list_vocabulary_folders(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
     """Where vocabularies may lie: tiktoken's own folders, then one in ftops's `home`.
 
     A folder that the environment names is the only one of tiktoken's.
@@ -109,7 +109,7 @@ def find_folders(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
 
 def find_vocabulary(name: str, folders: Iterable[Path]) -> Vocabulary | None:
     """The vocabulary, when tiktoken is installed and one of the folders holds the right file."""
-    wanted = describe_file(name)
+    wanted = find_vocabulary_file(name)
     if wanted is None:
         return None
     for folder in folders:
@@ -126,7 +126,7 @@ def find_vocabulary(name: str, folders: Iterable[Path]) -> Vocabulary | None:
 
 def store_vocabulary(name: str, content: bytes, folder: Path) -> bool:
     """Keep the file of a vocabulary that was fetched; False, and nothing kept, for another file."""
-    wanted = describe_file(name)
+    wanted = find_vocabulary_file(name)
     if wanted is None or hashlib.sha256(content).hexdigest() != wanted.sha256:
         return False
     make_private_dir(folder)

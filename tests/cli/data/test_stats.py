@@ -7,7 +7,7 @@ import pytest
 
 from ftops.cli.data.stats_costs import count_for, estimate_costs
 from ftops.data.reading.source import open_source
-from ftops.data.statistics import DataFigures, measure_source
+from ftops.data.statistics import DataStatistics, measure_source
 from ftops.data.tokens.counter import Estimator
 from ftops.providers.model_catalog import EngineEstimate, ModelCatalog
 from ftops.providers.trainable_model import TrainableModel, get_trainable_model
@@ -21,7 +21,7 @@ FORECAST = EngineEstimate(
 )
 
 
-def figures_of(folder: Path, rows: list[object]) -> DataFigures:
+def figures_of(folder: Path, rows: list[object]) -> DataStatistics:
     source = open_source(write_rows(folder / "rows.jsonl", rows))
     return measure_source(source, [Estimator("o200k_base"), Estimator("cl100k_base")])
 

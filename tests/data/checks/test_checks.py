@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Verdict
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import compare_classes
 from ftops.data.checks.registry import get_rules, render_catalogue
@@ -44,12 +44,12 @@ def answers(count: int = 400) -> list[object]:
 
 def judge(
     folder: Path, rows: Sequence[object], target: DataTarget | None = None, **more: str
-) -> Verdict:
+) -> CheckResult:
     source = open_source(write_rows(folder / "rows.jsonl", rows))
-    return examine(source).conclude(target or DataTarget(), task=more.get("task"))
+    return run_checks(source).get_result(target or DataTarget(), task=more.get("task"))
 
 
-def found(verdict: Verdict) -> dict[str, Finding]:
+def found(verdict: CheckResult) -> dict[str, Finding]:
     return {finding.code: finding for finding in verdict.findings}
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Verdict
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import number_labels
 from ftops.data.findings import Finding
@@ -12,13 +12,13 @@ from ftops.records import RowFormat
 from tests.data.data_files import chat, pair, write_rows
 
 
-def judge(folder: Path, rows: list[object], target: DataTarget | None = None) -> Verdict:
-    return examine(open_source(write_rows(folder / "rows.jsonl", rows))).conclude(
+def judge(folder: Path, rows: list[object], target: DataTarget | None = None) -> CheckResult:
+    return run_checks(open_source(write_rows(folder / "rows.jsonl", rows))).get_result(
         target or DataTarget()
     )
 
 
-def find(verdict: Verdict, code: str) -> Finding | None:
+def find(verdict: CheckResult, code: str) -> Finding | None:
     return next((found for found in verdict.findings if found.code == code), None)
 
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from ftops.capabilities import BatchRule, EpochRule
-from ftops.data.batch_parser import Sifter
-from ftops.data.check_runner import examine
+from ftops.data.batch_parser import BatchParser
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import CheckContext, DataTarget
 from ftops.data.checks.size import Lengths
 from ftops.data.findings import Finding
-from ftops.data.profile import Gauge, Survey
+from ftops.data.profile import DatasetProfile, TokenLimit
 from ftops.data.reading.source import open_source
-from ftops.data.tokens.counter import Counter
+from ftops.data.tokens.counter import VocabularyCounter
 from tests.data.data_files import chat, pair, write_rows
 
 
-class Words:
+class WordCounter:
     """Counts words, exactly."""
 
     vocabulary, method, error = "words", "counted in words", 0.0
@@ -30,41 +30,41 @@ class WordLengths(Lengths):
     """The check with an exact counter at hand."""
 
     @staticmethod
-    def open_counter(gauge: Gauge) -> Counter:
-        return Words()
+    def open_counter(token_limit: TokenLimit) -> VocabularyCounter:
+        return WordCounter()
 
 
 def find(
-    folder: Path, rows: Sequence[object], gauge: Gauge | None = None, separator: str = ""
+    folder: Path, rows: Sequence[object], token_limit: TokenLimit | None = None, separator: str = ""
 ) -> dict[str, Finding]:
     """The findings about lengths; tokens are words."""
-    survey = Survey(separator=separator, gauge=gauge or Gauge())
-    check = WordLengths(survey)
-    sifter = Sifter()
+    profile = DatasetProfile(separator=separator, token_limit=token_limit or TokenLimit())
+    check = WordLengths(profile)
+    parser = BatchParser()
     for batch in open_source(write_rows(folder / "rows.jsonl", rows)).batches():
-        check.add(sifter.sift(batch))
-    context = CheckContext(survey, DataTarget(), len(rows), "generation")
+        check.add(parser.parse(batch))
+    context = CheckContext(profile, DataTarget(), len(rows), "generation")
     return {found.code: found for found in check.findings(context)}
 
 
 def test_rows_over_the_limit_are_counted_with_the_vocabulary(tmp_path: Path) -> None:
     rows = [pair("one two three", " four"), pair("one two", " three four five"), pair("a b", " c")]
-    found = find(tmp_path, rows, Gauge(limit=4))["over-limit"]
+    found = find(tmp_path, rows, TokenLimit(limit=4))["over-limit"]
     assert found.places == (2,)
     assert found.message == "1 row is longer than 4 tokens (counted in words)"
-    assert "over-limit" not in find(tmp_path, rows, Gauge(limit=5))
+    assert "over-limit" not in find(tmp_path, rows, TokenLimit(limit=5))
     assert "over-limit" not in find(tmp_path, rows)
 
 
 def test_a_prompt_that_leaves_no_room_for_its_answer_is_told(tmp_path: Path) -> None:
-    found = find(tmp_path, [pair("one two three four", " five")] * 2, Gauge(limit=4))
+    found = find(tmp_path, [pair("one two three four", " five")] * 2, TokenLimit(limit=4))
     assert found["over-limit"].message.endswith("; the prompt alone fills that in 2")
 
 
 def test_what_a_message_costs_beside_its_text_counts(tmp_path: Path) -> None:
     row = chat("what is it", "a thing")
-    assert "over-limit" not in find(tmp_path, [row], Gauge(limit=14))
-    assert find(tmp_path, [row], Gauge(limit=13))["over-limit"].count == 1
+    assert "over-limit" not in find(tmp_path, [row], TokenLimit(limit=14))
+    assert find(tmp_path, [row], TokenLimit(limit=13))["over-limit"].count == 1
 
 
 @pytest.mark.parametrize(("letters", "long"), [(7_000, False), (20_000, True)])
@@ -73,16 +73,18 @@ def test_by_estimate_only_what_is_clearly_over_is_named(
 ) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("word " * (letters // 5), " so")])
     source = open_source(path)
-    verdict = examine(source, gauge=Gauge(limit=2_048)).conclude(DataTarget())
+    verdict = run_checks(source, token_limit=TokenLimit(limit=2_048)).get_result(DataTarget())
     found = [one for one in verdict.findings if one.code == "over-limit"]
     assert bool(found) is long
     assert not found or "estimated from the letters, within 50%" in found[0].message
 
 
 def test_long_rows_in_other_scripts_are_found_by_their_bytes(tmp_path: Path) -> None:
-    gauge = Gauge(limit=1_000, vocabulary="r50k_base")
+    token_limit = TokenLimit(limit=1_000, vocabulary="r50k_base")
     path = write_rows(tmp_path / "rows.jsonl", [pair("世" * 1_100, "界")])
-    findings = examine(open_source(path), gauge=gauge).conclude(DataTarget()).findings
+    findings = (
+        run_checks(open_source(path), token_limit=token_limit).get_result(DataTarget()).findings
+    )
     assert "over-limit" in {one.code for one in findings}
 
 
@@ -120,7 +122,7 @@ def test_what_auto_becomes_is_known_from_the_number_of_rows(tmp_path: Path) -> N
         auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
         auto_batch=BatchRule(share=0.002, most=256),
     )
-    verdict = examine(open_source(path)).conclude(target)
+    verdict = run_checks(open_source(path)).get_result(target)
     assert (verdict.auto_epochs, verdict.auto_batch) == (3, 2)
     rule = BatchRule(share=0.002, most=256)
     assert [rule.estimate(rows) for rows in (1, 11_200, 10_000_000)] == [1, 22, 256]

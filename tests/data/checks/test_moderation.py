@@ -6,7 +6,7 @@ from pathlib import Path
 from ftops.data.checks.moderation import find_flagged
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
-from ftops.data.screening.moderation import Courtroom, Verdicts
+from ftops.data.screening.moderation import ModerationCache, Moderator
 from tests.data.data_files import chat, pair, preference, write_rows
 
 
@@ -14,7 +14,7 @@ def judge(tmp_path: Path, rows: Sequence[object]) -> list[Finding]:
     def say(texts: Sequence[str]) -> list[tuple[str, ...]]:
         return [tuple(word for word in ("hate", "violence") if word in text) for text in texts]
 
-    court = Courtroom(say, Verdicts(tmp_path / "home", "me"), lambda _: None)
+    court = Moderator(say, ModerationCache(tmp_path / "home", "me"), lambda _: None)
     return list(find_flagged(open_source(write_rows(tmp_path / "rows.jsonl", rows)), court.judge))
 
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Examination
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
 from ftops.data.leakage import find_leaks
@@ -23,19 +23,19 @@ TEXTS = [
 LONG = "The committee met on Thursday to talk about the new library and its opening hours"
 
 
-def look(path: Path, *, processes: int = 1, like: Examination | None = None) -> Examination:
-    survey = like.survey if like else None
-    return examine(
+def look(path: Path, *, processes: int = 1, like: CheckSet | None = None) -> CheckSet:
+    profile = like.profile if like else None
+    return run_checks(
         open_source(path),
         asked=OPTIONAL,
-        like=survey,
+        like=profile,
         processes=processes,
         environ=dict(os.environ),
     )
 
 
-def near(examination: Examination) -> Finding | None:
-    verdict = examination.conclude(DataTarget(min_rows=1))
+def near(examination: CheckSet) -> Finding | None:
+    verdict = examination.get_result(DataTarget(min_rows=1))
     return next((one for one in verdict.findings if one.code == "near-duplicates"), None)
 
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Verdict
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
@@ -14,15 +14,15 @@ MAIL = "jo.doe@firma.de"
 CARD = "4111 1111 1111 1111"
 
 
-def judge(path: Path, processes: int = 1) -> Verdict:
+def judge(path: Path, processes: int = 1) -> CheckResult:
     environ = dict(os.environ)
-    examination = examine(
+    examination = run_checks(
         open_source(path), asked=["private"], processes=processes, environ=environ
     )
-    return examination.conclude(DataTarget(min_rows=1))
+    return examination.get_result(DataTarget(min_rows=1))
 
 
-def private(verdict: Verdict) -> dict[str, Finding]:
+def private(verdict: CheckResult) -> dict[str, Finding]:
     codes = ("email-address", "payment-card", "api-key", "phone-number")
     return {one.code: one for one in verdict.findings if one.code in codes}
 
@@ -59,7 +59,7 @@ def test_the_arguments_of_tool_calls_are_looked_through(tmp_path: Path) -> None:
 
 def test_nobody_looks_for_it_unless_asked(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair(MAIL)])
-    assert private(examine(open_source(path)).conclude(DataTarget())) == {}
+    assert private(run_checks(open_source(path)).get_result(DataTarget())) == {}
 
 
 def test_several_processes_find_the_same(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Examination
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
 from ftops.data.leakage import find_drift
 from ftops.data.reading.source import open_source
-from ftops.data.words import find_words, is_field_list
+from ftops.data.words import is_field_list, list_words
 from tests.data.data_files import pair, write_rows
 
 LISTS = (
@@ -50,7 +50,7 @@ def test_lists_of_fields_are_warned_about_with_the_advice_to_write_sentences(
     def codes(prompts: Sequence[str]) -> dict[str, Finding]:
         rows = [pair(f"{prompts[n % len(prompts)]}{n} ->", f" a {n}") for n in range(60)]
         source = open_source(write_rows(tmp_path / "rows.jsonl", rows))
-        return {one.code: one for one in examine(source).conclude(DataTarget()).findings}
+        return {one.code: one for one in run_checks(source).get_result(DataTarget()).findings}
 
     found = codes([*LISTS, SENTENCES[0]])["field-list-prompts"]
     assert found.message == "80% of the first prompts are lists of fields"
@@ -59,14 +59,14 @@ def test_lists_of_fields_are_warned_about_with_the_advice_to_write_sentences(
 
 
 def test_words_of_any_script_are_counted() -> None:
-    assert find_words("Größe 42, don't!") == ["größe", "don", "t"]
-    assert find_words("日本 und 한국") == ["日", "本", "und", "한", "국"]
+    assert list_words("Größe 42, don't!") == ["größe", "don", "t"]
+    assert list_words("日本 und 한국") == ["日", "本", "und", "한", "국"]
 
 
-def look(path: Path, texts: Sequence[str], processes: int = 1) -> Examination:
+def look(path: Path, texts: Sequence[str], processes: int = 1) -> CheckSet:
     rows = [pair(text, f" answer {number}") for number, text in enumerate(texts)]
     source = open_source(write_rows(path, rows))
-    return examine(source, asked=["validation"], processes=processes, environ=dict(os.environ))
+    return run_checks(source, asked=["validation"], processes=processes, environ=dict(os.environ))
 
 
 def vary(text: str, count: int, start: int = 0) -> list[str]:

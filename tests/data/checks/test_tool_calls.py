@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.check_runner import examine
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
@@ -17,7 +17,7 @@ GOOD = {"to": "me", "how": "fast"}
 
 def judge(folder: Path, rows: Sequence[object]) -> dict[str, Finding]:
     path = write_rows(folder / "rows.jsonl", rows)
-    verdict = examine(open_source(path)).conclude(DataTarget(min_rows=1))
+    verdict = run_checks(open_source(path)).get_result(DataTarget(min_rows=1))
     return {finding.code: finding for finding in verdict.findings}
 
 
@@ -115,7 +115,7 @@ def test_a_provider_that_trains_no_tools_is_named_with_the_rows(tmp_path: Path) 
     rows = [chat("a", "b"), row(GOOD)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
     target = DataTarget(min_rows=1, provider="local", tools=False)
-    findings = {one.code: one for one in examine(open_source(path)).conclude(target).findings}
+    findings = {one.code: one for one in run_checks(open_source(path)).get_result(target).findings}
     found = findings["no-tool-use"]
     assert (found.severity, found.places) == ("error", (2,))
     assert found.message == "1 row with tool use, and local does not train tool use"

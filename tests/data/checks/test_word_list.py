@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ftops.data.check_runner import examine
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
@@ -14,14 +14,14 @@ WORDS = WordList((("en", "damn"), ("de", "mist"), ("zh", "傻瓜")))
 
 
 def judge(path: Path, processes: int = 1) -> list[Finding]:
-    examination = examine(
+    examination = run_checks(
         open_source(path),
         asked=["words"],
         processes=processes,
         environ=dict(os.environ),
         words=WORDS,
     )
-    verdict = examination.conclude(DataTarget(min_rows=1))
+    verdict = examination.get_result(DataTarget(min_rows=1))
     return [one for one in verdict.findings if one.code == "listed-words"]
 
 
@@ -59,5 +59,7 @@ def test_several_processes_find_the_same(tmp_path: Path) -> None:
 
 def test_nobody_looks_for_words_unless_asked(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("damn")])
-    codes = {found.code for found in examine(open_source(path)).conclude(DataTarget()).findings}
+    codes = {
+        found.code for found in run_checks(open_source(path)).get_result(DataTarget()).findings
+    }
     assert "listed-words" not in codes

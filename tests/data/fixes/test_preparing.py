@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.check_runner import examine
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.plans.planner import Proposal, check_codes, open_for_plan, write_prepared
 from ftops.data.plans.runner import FixStats
@@ -316,6 +316,6 @@ def test_any_pairs_can_be_prepared_and_then_no_error_is_left(
     rows = [*questions(6), *(pair(prompt, completion) for prompt, completion in pairs)]
     trial = try_all(tmp_path, rows)
     source = open_source(tmp_path / "out.jsonl")
-    verdict = examine(source).conclude(DataTarget(min_rows=1))
+    verdict = run_checks(source).get_result(DataTarget(min_rows=1))
     assert not [found for found in verdict.findings if found.severity == "error"]
     assert verdict.rows == len(trial.rows)

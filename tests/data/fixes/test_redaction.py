@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.check_runner import examine
+from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.fixes.fix import FixBatch
 from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.plans.inference import prepare_prompt
 from ftops.data.plans.runner import FixStats
 from ftops.data.reading.source import open_source
-from ftops.data.screening.pii import blank_escapes, find_private, hide, redact, redact_json
+from ftops.data.screening.pii import blank_escapes, find_pii, hide, redact, redact_json
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
 from ftops.rows.messages import list_arguments
@@ -36,7 +36,7 @@ def shown(trial: Trial) -> str:
 
 
 def private(path: Path) -> set[str]:
-    verdict = examine(open_source(path), asked=["private"]).conclude(DataTarget())
+    verdict = run_checks(open_source(path), asked=["private"]).get_result(DataTarget())
     return {finding.code for finding in verdict.findings} & set(REDACTED)
 
 
@@ -58,7 +58,7 @@ def test_many_texts_at_once_become_what_each_becomes_alone(texts: list[str]) -> 
     Redact({"codes": list(REDACTED)}).apply(rows)
     assert list(rows.prompts) == list(map(redact, texts))
     assert list(rows.completions) == list(map(redact, reversed(texts)))
-    assert find_private("\x1e".join(rows.prompts)) == []
+    assert find_pii("\x1e".join(rows.prompts)) == []
 
 
 @given(st.lists(st.sampled_from([MAIL, PHONE, CARD, "a", "é"]), max_size=6))
@@ -107,7 +107,7 @@ def test_redacted_json_is_json_without_anything_private(value: object) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
         clean = redact_json(text)
         json.loads(clean)
-        assert find_private(blank_escapes(clean)) == []
+        assert find_pii(blank_escapes(clean)) == []
 
 
 def test_both_answers_of_a_preference_are_searched(tmp_path: Path) -> None:

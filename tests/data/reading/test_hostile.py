@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.check_runner import examine
-from ftops.data.check_set import Verdict
+from ftops.data.check_runner import run_checks
+from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.reading.options import MAX_LINE_BYTES, Format, ReadOptions
 from ftops.data.reading.source import open_source
@@ -34,9 +34,9 @@ else:
 GOOD = json.dumps(pair()).encode() + b"\n"
 
 
-def judge(path: Path, options: ReadOptions | None = None) -> Verdict:
+def judge(path: Path, options: ReadOptions | None = None) -> CheckResult:
     source = open_source(path, options)
-    return examine(source).conclude(DataTarget(min_rows=1), unit=source.unit)
+    return run_checks(source).get_result(DataTarget(min_rows=1), unit=source.unit)
 
 
 def gzip_bomb() -> bytes:
@@ -220,7 +220,7 @@ class Endless(io.RawIOBase):
 def test_a_line_without_an_end_is_not_read_to_its_end(beginning: bytes) -> None:
     endless = Endless(beginning)
     with pytest.raises(DatasetError, match=r"standard input:\d+:"):
-        examine(open_source(None, stdin=io.BufferedReader(endless)))
+        run_checks(open_source(None, stdin=io.BufferedReader(endless)))
 
 
 def test_four_million_blank_lines_take_no_room(tmp_path: Path) -> None:

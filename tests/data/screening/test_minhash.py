@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.data.screening.minhash import BINS, find_common, sketch_texts
-from ftops.data.screening.near_duplicates import LEAST_ALIKE, estimate, find_groups, find_twins
+from ftops.data.screening.near_duplicates import (
+    LEAST_ALIKE,
+    estimate,
+    find_groups,
+    find_near_duplicates,
+)
 
 FOX = "The quick brown fox jumps over the lazy dog near the old river bank at noon"
 ALIKE = {
@@ -127,7 +132,7 @@ def test_of_many_texts_those_that_were_changed_a_little_are_found_and_no_others(
     assert groups[:3000].tolist() == list(range(3000))
     assert all(groups[3000 + number] in (number, 3000 + number) for number in range(500))
     assert truly <= {number for number in range(500) if groups[3000 + number] == number}
-    twins = find_twins(sketch_texts(base), sketch_texts(changed))
+    twins = find_near_duplicates(sketch_texts(base), sketch_texts(changed))
     assert truly <= set(twins)
     assert all(first == number for number, first in twins.items())
 

@@ -11,9 +11,9 @@ from ftops.data.screening.moderation import (
     FILENAME,
     MOST_BYTES,
     MOST_TEXTS,
-    Courtroom,
-    Shelf,
-    Verdicts,
+    HashIndex,
+    ModerationCache,
+    Moderator,
     cut_batches,
     cut_text,
 )
@@ -34,8 +34,8 @@ class WordJudge:
         return [tuple(word for word in ("bite", "kick") if word in text) for text in texts]
 
 
-def hold_court(home: Path, judge: WordJudge, name: str = "me") -> Courtroom:
-    return Courtroom(judge, Verdicts(home, name), lambda _: None)
+def hold_court(home: Path, judge: WordJudge, name: str = "me") -> Moderator:
+    return Moderator(judge, ModerationCache(home, name), lambda _: None)
 
 
 def test_a_row_is_judged_by_all_of_its_texts(tmp_path: Path) -> None:
@@ -117,15 +117,17 @@ def test_a_damaged_line_is_passed_over_and_the_others_hold(tmp_path: Path, damag
     with (tmp_path / FILENAME).open("ab") as stream:
         stream.write(damage)
     hold_court(tmp_path, WordJudge()).judge([["kick"]])
-    verdicts = Verdicts(tmp_path, "me")
+    verdicts = ModerationCache(tmp_path, "me")
     assert [verdicts.find(text) for text in ("bite", "kick", "x")] == [("bite",), ("kick",), None]
 
 
 def test_a_file_that_has_grown_large_becomes_the_old_one_and_is_still_read(tmp_path: Path) -> None:
     for number in range(3):
-        Verdicts(tmp_path, "me", max_bytes=100).add([f"{number}", f"and {number}"], [(), ("bite",)])
+        ModerationCache(tmp_path, "me", max_bytes=100).add(
+            [f"{number}", f"and {number}"], [(), ("bite",)]
+        )
     assert (tmp_path / "moderation.old.jsonl").stat().st_size < 200
-    verdicts = Verdicts(tmp_path, "me", max_bytes=100)
+    verdicts = ModerationCache(tmp_path, "me", max_bytes=100)
     assert verdicts.find("and 2") == ("bite",)
     assert verdicts.find("0") is None  # the one before the old one is gone
 
@@ -135,7 +137,7 @@ KEYS = st.one_of(st.integers(0, 20), st.integers(2**64 - 3, 2**64 - 1), st.integ
 
 @given(st.lists(st.tuples(KEYS, st.integers(0, 2**32 - 1))), st.integers(1, 5))
 def test_a_shelf_holds_what_a_dict_would(put: list[tuple[int, int]], fresh: int) -> None:
-    shelf, known = Shelf(fresh), dict[int, int]()
+    shelf, known = HashIndex(fresh), dict[int, int]()
     for key, number in put:
         shelf.put(key, number)
         known[key] = number

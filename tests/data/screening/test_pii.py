@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.screening.pii import find_private, mask, redact
-from ftops.data.screening.pii_kind import Kind
+from ftops.data.screening.pii import find_pii, mask, redact
+from ftops.data.screening.pii_kind import PiiKind
 
 # Keys are put together here, so that no scanner of repositories takes this file for a leak.
 RANDOM = "a8F3kd9Qz71LmN0pXy2BwE5rT6uV4sG9hJ1c"
@@ -15,12 +15,12 @@ BLOCK = "-----BEGIN RSA PRIVATE " + "KEY-----\n" + "MIIEowIBAAKCAQEA" * 5 + "\n"
 TOKEN = ".".join(["eyJ" + "hbGciOiJIUzI1NiJ9", "eyJ" + "zdWIiOiIxMjM0NTY3", RANDOM])
 
 HELD = {
-    Kind.PRIVATE_KEY: (
+    PiiKind.PRIVATE_KEY: (
         BLOCK + "-----END RSA PRIVATE " + "KEY-----",
         BLOCK.replace("\n", "\\n"),
     ),
-    Kind.WEB_TOKEN: (TOKEN,),
-    Kind.API_KEY: (
+    PiiKind.WEB_TOKEN: (TOKEN,),
+    PiiKind.API_KEY: (
         "AKIA" + "IOSFODNN7EXAMPL2",
         "ghp_" + RANDOM,
         "sk-" + "proj-" + RANDOM,
@@ -31,20 +31,20 @@ HELD = {
         "SG." + RANDOM[:22] + "." + (RANDOM * 2)[:43],
         "12345678:AA" + RANDOM[:33],
     ),
-    Kind.EMAIL: ("jo.doe+news@firma.de", "x@a-b.museum", "JO_DOE@SUB.FIRMA.CO.UK"),
-    Kind.CARD: (
+    PiiKind.EMAIL: ("jo.doe+news@firma.de", "x@a-b.museum", "JO_DOE@SUB.FIRMA.CO.UK"),
+    PiiKind.CARD: (
         "4111 1111 1111 1111",
         "5555-5555-5555-4444",
         "378282246310005",
         "3782 822463 10005",
         "6011111111111117",
     ),
-    Kind.BANK_ACCOUNT: (
+    PiiKind.BANK_ACCOUNT: (
         "DE89370400440532013000",
         "GB29 NWBK 6016 1331 9268 19",
         "MT84 MALT 0110 0001 2345 MTLC AST0 01S",
     ),
-    Kind.NATIONAL_NUMBER: (
+    PiiKind.NATIONAL_NUMBER: (
         "11010519491231002X",
         "2 55 08 14 168 025 38",
         "900101-1234568",
@@ -59,7 +59,7 @@ HELD = {
         "44051401359",
         "10000000146",
     ),
-    Kind.PHONE: (
+    PiiKind.PHONE: (
         "+49 30 901820-0",
         "+1 (555) 123-4567",
         "212-555-0187",
@@ -91,9 +91,9 @@ FREE = (
 
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, one) for kind in HELD for one in HELD[kind]])
-def test_private_data_is_found_whole_and_replaced(kind: Kind, text: str) -> None:
+def test_private_data_is_found_whole_and_replaced(kind: PiiKind, text: str) -> None:
     around = f"Größe: {text} 。 and more"
-    (place,) = find_private(around)
+    (place,) = find_pii(around)
     assert (place.kind, around[place.start : place.end]) == (kind, text)
     assert redact(around) == f"Größe: {kind.value} 。 and more"
 
@@ -127,7 +127,7 @@ def test_a_secret_is_never_shown_whole() -> None:
                 | st.text(max_size=5)).map("".join))  # fmt: skip
 def test_nothing_is_found_in_a_text_that_was_redacted(text: str) -> None:
     done = redact(text)
-    assert find_private(done) == []
+    assert find_pii(done) == []
     assert redact(done) == done
-    places = find_private(text)
+    places = find_pii(text)
     assert all(one.end <= other.start for one, other in pairwise(places))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.screening.word_list import WordList, WordSearch, normalise, read_word_list
+from ftops.data.screening.word_list import WordList, WordSearch, normalize_text, read_word_list
 from ftops.errors import DatasetError
 
 LIST = """# a list for the tests
@@ -35,7 +35,7 @@ def read(folder: Path, text: str | bytes) -> WordList:
 
 
 def find(words: WordList, text: str) -> list[str]:
-    return [words.entries[index][0] for _, index in WordSearch(words).find(normalise(text))]
+    return [words.entries[index][0] for _, index in WordSearch(words).find(normalize_text(text))]
 
 
 def test_words_go_by_the_language_that_stands_above_them(tmp_path: Path) -> None:

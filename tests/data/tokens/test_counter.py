@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ftops.data.summary import CharCounts, check_file, count_chars
-from ftops.data.tokens.counter import Estimator, TokenEstimate, estimate_tokens, say_method
+from ftops.data.tokens.counter import Estimator, TokenEstimate, estimate_tokens, format_method
 from tests.data.data_files import chat, pair, write_rows
 
 
@@ -56,10 +56,10 @@ def test_other_scripts_are_estimated_with_less_certainty(tmp_path: Path) -> None
     chinese = estimate(tmp_path, pair("世界", "世界"))
     assert 0 < latin.error < chinese.error < 1
     assert (
-        say_method(latin.method, latin.error)
+        format_method(latin.method, latin.error)
         == "estimated from the letters, within 25% for ordinary text"
     )
-    assert say_method("counted", 0.0) == "counted"
+    assert format_method("counted", 0.0) == "counted"
 
 
 def test_a_text_has_a_token_unless_it_is_empty() -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 from ftops.data.rows import Row
 from ftops.data.tokens.segments import (
     FileTokens,
-    Piece,
-    TokenFigures,
-    count_file,
-    count_pieces,
-    cut_row,
-    sum_learned,
+    RowSegment,
+    TokenCounts,
+    count_file_tokens,
+    count_segments,
+    split_row,
+    sum_trained,
 )
 from tests.data.data_files import call_row, pair, preference, read_all, write_rows
 
 
-class Words:
+class WordCounter:
     """Counts words, exactly."""
 
     vocabulary, method, error = "words", "counted in words", 0.0
@@ -31,9 +31,9 @@ def row_of(folder: Path, raw: object) -> Row:
 
 
 def test_of_a_pair_the_completion_is_learned(tmp_path: Path) -> None:
-    assert cut_row(row_of(tmp_path, pair("what ->", " this"))) == [
-        Piece("prompt", "what ->", trained=False),
-        Piece("completion", " this", trained=True),
+    assert split_row(row_of(tmp_path, pair("what ->", " this"))) == [
+        RowSegment("prompt", "what ->", trained=False),
+        RowSegment("completion", " this", trained=True),
     ]
 
 
@@ -49,15 +49,15 @@ def test_of_a_chat_what_the_assistant_says_is_learned_unless_its_weight_is_zero(
             {"role": "assistant", "content": "hello you"},
         ]
     }
-    pieces = cut_row(row_of(tmp_path, raw))
+    pieces = split_row(row_of(tmp_path, raw))
     assert [piece.trained for piece in pieces] == [False, False, False, False, True]
     assert [piece.marks for piece in pieces] == [6, 3, 3, 3, 3]
-    ((_, _, counts),) = count_pieces([row_of(tmp_path, raw)], Words())
-    assert (sum(counts), sum_learned(pieces, counts)) == (7 + 18, 2)
+    ((_, _, counts),) = count_segments([row_of(tmp_path, raw)], WordCounter())
+    assert (sum(counts), sum_trained(pieces, counts)) == (7 + 18, 2)
 
 
 def test_of_a_preference_both_answers_are_learned_from(tmp_path: Path) -> None:
-    pieces = cut_row(row_of(tmp_path, preference()))
+    pieces = split_row(row_of(tmp_path, preference()))
     assert [(piece.role, piece.trained) for piece in pieces][-2:] == [
         ("preferred", True),
         ("other", True),
@@ -70,29 +70,29 @@ def test_tools_and_calls_are_read_too(tmp_path: Path) -> None:
         **call_row({"b": 1, "a": "é"}),
         "tools": [{"type": "function", "function": {"name": "send"}}],
     }
-    pieces = cut_row(row_of(tmp_path, raw))
+    pieces = split_row(row_of(tmp_path, raw))
     offered = '[{"type":"function","function":{"name":"send"}}]'
-    assert pieces[0] == Piece("tools", offered, trained=False)
+    assert pieces[0] == RowSegment("tools", offered, trained=False)
     assert pieces[2].text == '[{"name":"send","arguments":{"b": 1, "a": "\\u00e9"}}]'
     assert pieces[2].trained
 
 
 def test_figures_keep_the_length_of_each_row(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("a b c", "d"), pair("a", "b c")] * 300)
-    figures = TokenFigures()
-    for _, pieces, counts in count_pieces(read_all(path), Words()):
+    figures = TokenCounts()
+    for _, pieces, counts in count_segments(read_all(path), WordCounter()):
         figures.add(pieces, counts)
     assert list(figures.lengths[:3]) == [4, 3, 4]
     assert list(figures.answers[:3]) == [1, 2, 1]
-    assert count_file(path, Words()) == FileTokens(2100)
+    assert count_file_tokens(path, WordCounter()) == FileTokens(2100)
 
 
 def test_a_row_counts_no_more_tokens_than_the_model_reads(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("a b c d e", "f"), pair("a", "b")] * 3)
-    assert count_file(path, Words(), 4) == FileTokens(tokens=18, long_rows=3)
-    assert count_file(path, Words(), 6) == FileTokens(tokens=24)
+    assert count_file_tokens(path, WordCounter(), 4) == FileTokens(tokens=18, long_rows=3)
+    assert count_file_tokens(path, WordCounter(), 6) == FileTokens(tokens=24)
 
 
 def test_every_row_of_a_file_is_a_token(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("", " "), pair("", "  ")])
-    assert count_file(path, Words()).tokens == 2
+    assert count_file_tokens(path, WordCounter()).tokens == 2

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import tiktoken
 
-from ftops.data.tokens.counter import Counting
+from ftops.data.tokens.counter import CounterFactory
 from ftops.data.tokens.vocabulary import (
     SHA256,
     Vocabulary,
-    describe_file,
-    find_folders,
     find_vocabulary,
+    find_vocabulary_file,
+    list_vocabulary_folders,
     store_vocabulary,
 )
 
@@ -45,17 +45,17 @@ def test_long_texts_are_cut_before_blanks_and_count_the_same() -> None:
 
 
 def test_files_are_called_as_tiktoken_calls_them() -> None:
-    known = describe_file("cl100k_base")
+    known = find_vocabulary_file("cl100k_base")
     assert known is not None
     assert known.filename == "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
-    assert describe_file("no_such_base") is None
+    assert find_vocabulary_file("no_such_base") is None
 
 
 @pytest.mark.parametrize("name", sorted(SHA256))
 def test_a_file_that_is_cut_is_neither_taken_nor_deleted_nor_fetched(
     tmp_path: Path, name: str
 ) -> None:
-    wanted = describe_file(name)
+    wanted = find_vocabulary_file(name)
     assert wanted is not None
     path = tmp_path / wanted.filename
     path.write_bytes(b"IQ== 0\n")
@@ -71,14 +71,17 @@ def test_another_file_than_the_wanted_one_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_without_a_vocabulary_tokens_are_estimated(tmp_path: Path) -> None:
-    counter = Counting((tmp_path,)).open("o200k_base")
+    counter = CounterFactory((tmp_path,)).open("o200k_base")
     assert (counter.vocabulary, counter.error) == ("o200k_base", 0.5)
     assert counter.count(["a" * 42]) == [10]
 
 
 def test_vocabularies_are_looked_for_where_tiktoken_does_and_in_the_home(tmp_path: Path) -> None:
     own = tmp_path / "vocabularies"
-    assert find_folders({"TIKTOKEN_CACHE_DIR": "/cache"}, tmp_path) == (Path("/cache"), own)
-    assert find_folders({"DATA_GYM_CACHE_DIR": "/gym"}, tmp_path) == (Path("/gym"), own)
-    usual, _ = find_folders({}, tmp_path)
+    assert list_vocabulary_folders({"TIKTOKEN_CACHE_DIR": "/cache"}, tmp_path) == (
+        Path("/cache"),
+        own,
+    )
+    assert list_vocabulary_folders({"DATA_GYM_CACHE_DIR": "/gym"}, tmp_path) == (Path("/gym"), own)
+    usual, _ = list_vocabulary_folders({}, tmp_path)
     assert usual.name == "data-gym-cache"
