@@ -12,7 +12,7 @@ from platformdirs import user_state_path
 
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
-from ftops.spec.secrets import is_secret_field, mask_secrets
+from ftops.spec.secret import is_secret_field, mask_secrets
 
 _SHORTEST_SECRET = 8  # a shorter value may be a part of any word
 

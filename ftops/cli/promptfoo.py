@@ -13,8 +13,8 @@ from ftops.errors import StorageError
 from ftops.files import storage_error, write_atomic
 from ftops.providers.engine_process import find_engine
 from ftops.runs.promptfoo import gather_export
-from ftops.spec.promptfoo.reading import ANY_ANSWER, ROWS, SECTION, read_promptfoo
-from ftops.spec.promptfoo.writing import CONFIG, TESTS, render_promptfoo
+from ftops.spec.promptfoo_export import CONFIG, TESTS, render_promptfoo
+from ftops.spec.promptfoo_import import ANY_ANSWER, ROWS, SECTION, read_promptfoo
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The promptfoo configuration.")]
 Target = Annotated[
@@ -40,7 +40,7 @@ def import_config(
     found = read_promptfoo(config, allow_outside=allow_outside)
     files = {ROWS: found.render_rows(), SECTION: found.render_section()}
     paths = _write(target, files, force=force)
-    for one in found.leftovers:
+    for one in found.skipped:
         out.warn(f"not carried over: {one}")
     if found.unanswered:
         tests = "1 test expects" if found.unanswered == 1 else f"{found.unanswered:,} tests expect"
@@ -56,7 +56,7 @@ def import_config(
             "files": [str(path) for path in paths],
             "not_carried_over": [
                 {"file": one.file, "line": one.line, "what": one.what, "why": one.why}
-                for one in found.leftovers
+                for one in found.skipped
             ],
         },
         essential=[str(path) for path in paths],

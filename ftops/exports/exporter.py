@@ -23,7 +23,7 @@ from ftops.exports.run_data import RunData
 from ftops.files import write_atomic
 from ftops.records import Json
 from ftops.spec.job_file import LoadedJob
-from ftops.spec.problems import Report
+from ftops.spec.problem import ProblemReport
 from ftops.text import to_one_line
 
 TIMEOUT_S = 300.0
@@ -106,7 +106,7 @@ class SubprocessExporter:
 
 def check_tools_installed(job: LoadedJob) -> None:
     """Raise SpecError, with its place, for each tool of `export:` whose library is missing."""
-    report = Report()
+    report = ProblemReport()
     for number, item in enumerate(job.spec.export):
         for name in item:
             tool = TOOLS[name]

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 import orjson
@@ -42,9 +43,8 @@ class DefaultNotifier:
             if find_program(target, self._environ) is None:
                 return f"notify.command: program {target.argv[0]!r} not found"
             return None
-        from ftops.notifications.webhook import check_secret  # see `notify`
-
-        return check_secret(target, self._read_secret(target))
+        reason = _load_webhook().check_secret(target, self._read_secret(target))
+        return str(reason) if reason else None
 
     def notify(
         self, notification: Notification, target: Target, on_note: Callable[[str], None]
@@ -52,14 +52,18 @@ class DefaultNotifier:
         if isinstance(target, CommandTarget):
             run_command(notification, target, environ=self._environ)
             return
-        # Not at the top: loading the HTTP client takes a while, and most runs have no webhook.
-        from ftops.notifications.webhook import WebhookSender
-
-        sender = WebhookSender(self._clock, self._request_log, on_note)
+        sender = _load_webhook().WebhookSender(self._clock, self._request_log, on_note)
         sender.send(notification, target, self._read_secret(target))
 
     def _read_secret(self, target: WebhookTarget) -> str:
         return self._environ.get(target.secret_env, "").strip()
+
+
+def _load_webhook() -> ModuleType:
+    """The module that sends to webhooks: its HTTP client loads slowly, and most runs have none."""
+    from ftops.notifications import webhook
+
+    return webhook
 
 
 def find_program(target: CommandTarget, environ: Mapping[str, str]) -> str | None:

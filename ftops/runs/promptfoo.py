@@ -13,7 +13,7 @@ from ftops.records import Json, Run, RunId, TunedModel
 from ftops.run_folder import get_run_folder
 from ftops.runs.commands import format_run_command
 from ftops.runs.lineage import find_evaluation
-from ftops.spec.promptfoo.writing import Candidate, Exportable, ExportedRow
+from ftops.spec.promptfoo_export import EvaluationExport, ExportedModel, ExportedRow
 from ftops.stage_results import find_value
 
 _ROWS = ("evaluate.jsonl", "validation.jsonl")  # as they were asked: the first that is there
@@ -23,7 +23,7 @@ _MAX_TOKENS = 64
 
 def gather_export(
     run: Run, ledger: Ledger, home: Path, *, engine_url: str | None = None
-) -> Exportable:
+) -> EvaluationExport:
     """The run's rows, the models that answered them, and how answers were measured.
 
     `engine_url` is where the built-in engine answers, if it does; without it, its models are asked
@@ -43,7 +43,7 @@ def gather_export(
     if said.get("require"):
         left.append("evaluate.require: promptfoo has thresholds of single tests only")
     metrics, most = said.get("metrics"), said.get("max_tokens")
-    return Exportable(
+    return EvaluationExport(
         description=f"{run.name} ({run.id})",
         file=str(path),
         rows=_read(path, tuned, said.get("max_rows")),
@@ -78,7 +78,7 @@ def _read(path: Path, tuned: TunedModel, most: Json) -> Iterator[ExportedRow]:
 
 def _choose_candidates(
     run: Run, tuned: TunedModel, evaluation: Evaluation | None, engine_url: str | None
-) -> tuple[list[Candidate], list[str]]:
+) -> tuple[list[ExportedModel], list[str]]:
     """Who can be asked by promptfoo, the tuned model first; who cannot, in words."""
     chosen = {tuned.name: _to_candidate(run, "tuned", tuned.name, None, engine_url)}
     left = []
@@ -99,14 +99,16 @@ def _reason_to_leave(one: CandidateScore) -> str:
 
 def _to_candidate(
     run: Run, label: str, model: str, provider: str | None, engine_url: str | None
-) -> Candidate:
+) -> ExportedModel:
     """The model at that provider; None is the run's own."""
     settings = run.provider if provider in (None, run.provider.type) else None
     if (provider or run.provider.type) == "local":
-        return Candidate(label, model, engine_url)
+        return ExportedModel(label, model, engine_url)
     if settings is None:
-        return Candidate(label, model)
-    return Candidate(label, model, settings.base_url, settings.api_key_env, settings.organization)
+        return ExportedModel(label, model)
+    return ExportedModel(
+        label, model, settings.base_url, settings.api_key_env, settings.organization
+    )
 
 
 def _find_places(against: Json) -> Mapping[str, Mapping[str, Json]]:
@@ -119,7 +121,7 @@ def _find_places(against: Json) -> Mapping[str, Mapping[str, Json]]:
     return places
 
 
-def _place(one: Candidate, provider: Mapping[str, Json] | None) -> Candidate:
+def _place(one: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
     """The candidate where the job file says it is asked."""
     if provider is None or provider.get("type") == "local":
         return one

@@ -11,11 +11,20 @@ from ftops.metrics.registry import JUDGE, METRICS
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json, ProviderSettings
 from ftops.spec.metrics import METRIC_KINDS, WANTED_REQUIREMENT
-from ftops.spec.problems import Report, Source, quoted
-from ftops.spec.provider import Provider, settings_of
-from ftops.spec.reader import read_tree
-from ftops.spec.section import Entry, Flaw, Kind, Path, Section, Wanted, find_flaws, read_entries
+from ftops.spec.problem import ProblemReport, Source, quoted
+from ftops.spec.provider import Provider, to_provider_settings
+from ftops.spec.section import (
+    Entry,
+    EntryError,
+    EntryType,
+    Expected,
+    Path,
+    Section,
+    list_entry_errors,
+    read_entries,
+)
 from ftops.spec.values import read_values
+from ftops.spec.yaml_reader import parse_yaml
 from ftops.text import suggest_name
 
 MOST_ENTRIES = 32
@@ -33,7 +42,7 @@ class EvaluateSpec(Section):
 
     LABEL: ClassVar[str] = "evaluate"
 
-    file: Annotated[str | None, Wanted("the path of a data file, or null")] = Field(
+    file: Annotated[str | None, Expected("the path of a data file, or null")] = Field(
         None,
         min_length=1,
         max_length=4096,
@@ -42,7 +51,7 @@ class EvaluateSpec(Section):
     against: Annotated[
         tuple[JsonValue, ...],
         Field(strict=False),
-        Wanted(f"a list of at most {MOST_ENTRIES} candidates", "group"),
+        Expected(f"a list of at most {MOST_ENTRIES} candidates", "group"),
     ] = Field(
         ("baseline",),
         max_length=MOST_ENTRIES,
@@ -51,7 +60,7 @@ class EvaluateSpec(Section):
     metrics: Annotated[
         tuple[JsonValue, ...],
         Field(strict=False),
-        Wanted(f"a list of at most {MOST_ENTRIES} metrics", "group"),
+        Expected(f"a list of at most {MOST_ENTRIES} metrics", "group"),
     ] = Field(
         (),
         max_length=MOST_ENTRIES,
@@ -60,7 +69,7 @@ class EvaluateSpec(Section):
     )
     require: Annotated[
         dict[str, JsonValue],
-        Wanted('a mapping of figures, such as {accuracy: ">= 0.85"}', "group"),
+        Expected('a mapping of figures, such as {accuracy: ">= 0.85"}', "group"),
     ] = Field(
         {},
         max_length=MOST_ENTRIES,
@@ -68,25 +77,27 @@ class EvaluateSpec(Section):
         " METRIC_over_CANDIDATE for how much more it has. The command ends with 4 when one is"
         " missed; the model is there all the same.",
     )
-    max_rows: Annotated[int, Wanted("a whole number from 1 to 1000000", "number")] = Field(
+    max_rows: Annotated[int, Expected("a whole number from 1 to 1000000", "number")] = Field(
         1000,
         ge=1,
         le=1_000_000,
         description="At most so many rows are asked; of more, so many by lot (`seed`).",
     )
-    max_tokens: Annotated[int | None, Wanted("a whole number from 1 to 100000", "number")] = Field(
-        None,
-        ge=1,
-        le=100_000,
-        description="Longest answer; taken from the longest expected one when left out.",
+    max_tokens: Annotated[int | None, Expected("a whole number from 1 to 100000", "number")] = (
+        Field(
+            None,
+            ge=1,
+            le=100_000,
+            description="Longest answer; taken from the longest expected one when left out.",
+        )
     )
-    concurrency: Annotated[int | None, Wanted("a whole number from 1 to 200", "number")] = Field(
+    concurrency: Annotated[int | None, Expected("a whole number from 1 to 200", "number")] = Field(
         None,
         ge=1,
         le=200,
         description="Requests under way at the same time; what the provider takes when left out.",
     )
-    seed: Annotated[int, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
+    seed: Annotated[int, Expected("a whole number from 0 to 2147483647", "number")] = Field(
         42,
         ge=0,
         le=2_147_483_647,
@@ -94,7 +105,7 @@ class EvaluateSpec(Section):
     )
     overlap: Annotated[
         Literal["refuse", "allow"] | None,
-        Wanted("refuse or allow", choices=("refuse", "allow")),
+        Expected("refuse or allow", choices=("refuse", "allow")),
     ] = Field(
         None,
         description="What becomes of rows that are training rows too (a leak), exactly or nearly."
@@ -102,7 +113,7 @@ class EvaluateSpec(Section):
         " those of a validation file are told.",
     )
     max_cost_usd: Annotated[
-        float | None, Wanted("a number of US dollars from 0 to 1000000", "number")
+        float | None, Expected("a number of US dollars from 0 to 1000000", "number")
     ] = Field(
         None,
         ge=0,
@@ -134,13 +145,13 @@ class EvaluateSpec(Section):
         return {name: str(text) for name, text in self.require.items()}
 
 
-def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
+def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
     """What is wrong with the lists and requirements of the section; paths begin below it."""
     if not isinstance(section, dict):
         return
     for name, kinds in (("against", CANDIDATES), ("metrics", METRIC_KINDS)):
-        for flaw in find_flaws(section.get(name), kinds):
-            yield Flaw((name, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
+        for flaw in list_entry_errors(section.get(name), kinds):
+            yield EntryError((name, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
     require = section.get("require")
     for name, text in require.items() if isinstance(require, dict) else ():
         try:
@@ -151,14 +162,14 @@ def find_evaluation_flaws(section: Json) -> Iterator[Flaw]:
             yield from _find_unknown(("require", name), wanted, section)
             continue
         number = isinstance(text, int | float) and not isinstance(text, bool)
-        yield Flaw(
+        yield EntryError(
             ("require", name),
             f"{name} must be {WANTED_REQUIREMENT.text}",
             f'write ">= {text}"' if number else "",
         )
 
 
-def find_provider_paths(section: Json) -> Iterator[Path]:
+def list_provider_paths(section: Json) -> Iterator[Path]:
     """Where candidates and judges name a provider; paths begin below the section."""
     for path, entry in _list_mappings(section):
         for word, said in entry.items():
@@ -166,7 +177,7 @@ def find_provider_paths(section: Json) -> Iterator[Path]:
                 yield (*path, word, "provider")
 
 
-def find_named_files(section: Json) -> Iterator[tuple[Path, str]]:
+def list_named_files(section: Json) -> Iterator[tuple[Path, str]]:
     """Where metrics name a file, and which; `checks.py:score` names checks.py."""
     for path, entry in _list_mappings(section):
         for word, field in _FILES.items():
@@ -188,10 +199,12 @@ def _list_mappings(section: Json) -> Iterator[tuple[Path, dict[str, Json]]]:
 
 def _find_unknown(
     path: tuple[str, str], wanted: Requirement, section: dict[str, Json]
-) -> Iterator[Flaw]:
+) -> Iterator[EntryError]:
     """A figure that nothing measures, or a candidate that nobody names, can never be reached."""
     against, measured = section.get("against", ["baseline"]), section.get("metrics", [])
-    if any(find_flaws(against, CANDIDATES)) or any(find_flaws(measured, METRIC_KINDS)):
+    if any(list_entry_errors(against, CANDIDATES)) or any(
+        list_entry_errors(measured, METRIC_KINDS)
+    ):
         return  # told already; what was meant is not known
     if not isinstance(against, list) or not isinstance(measured, list):
         return
@@ -204,7 +217,7 @@ def _find_unknown(
     if wanted.name not in figures:
         known = f"known here: {', '.join(dict.fromkeys(figures))}"
         suggestion = suggest_name(wanted.name, figures, known)
-        yield Flaw(path, f"nothing measures {quoted(wanted.name)}", suggestion, at_key=True)
+        yield EntryError(path, f"nothing measures {quoted(wanted.name)}", suggestion, at_key=True)
     elif wanted.over is not None:
         named = read_entries(tuple(against), CANDIDATES)
         slugs = [slug for one in named for slug in _name_candidate(one)]
@@ -212,7 +225,7 @@ def _find_unknown(
             known = f"`against` lists: {', '.join(slugs) or 'no candidates'}"
             suggestion = suggest_name(wanted.over, slugs, known)
             message = f"no candidate is called {quoted(wanted.over)}"
-            yield Flaw(path, message, suggestion, at_key=True)
+            yield EntryError(path, message, suggestion, at_key=True)
 
 
 def _name_metrics(metrics: tuple[Entry, ...]) -> list[str]:
@@ -242,7 +255,7 @@ def _may_be(given: str, slug: str) -> bool:
 _UNTRAINED = (
     "Ask it also where the base is a built-in size, which knows nothing before it is trained."
 )
-_Instructions = Annotated[str | None, Wanted("text of 1 to 20000 characters", "text")]
+_Instructions = Annotated[str | None, Expected("text of 1 to 20000 characters", "text")]
 _INSTRUCTIONS = (
     "What it is told before each question, such as the labels to choose from: a system message"
     " before a chat, a line before a text. The tuned model is not told."
@@ -254,7 +267,7 @@ class BaseCandidate(Section):
 
     LABEL: ClassVar[str] = "base"
 
-    allow_untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
+    allow_untrained: Annotated[bool, Expected("true or false", "flag")] = Field(
         False, description=_UNTRAINED
     )
     instructions: _Instructions = Field(
@@ -267,21 +280,21 @@ class FewShotCandidate(Section):
 
     LABEL: ClassVar[str] = "few-shot"
 
-    examples: Annotated[int, Wanted("a whole number from 1 to 100", "number")] = Field(
+    examples: Annotated[int, Expected("a whole number from 1 to 100", "number")] = Field(
         ge=1, le=100, description="How many training rows stand in each prompt."
     )
     selection: Annotated[
         Literal["random", "balanced", "nearest"],
-        Wanted("random, balanced or nearest", choices=("random", "balanced", "nearest")),
+        Expected("random, balanced or nearest", choices=("random", "balanced", "nearest")),
     ] = Field(
         "balanced",
         description="Which rows: drawn by lot, drawn by lot from each class in turn, or those most"
         " like the question (TF-IDF).",
     )
-    seed: Annotated[int | None, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
+    seed: Annotated[int | None, Expected("a whole number from 0 to 2147483647", "number")] = Field(
         None, ge=0, le=2_147_483_647, description="Draws other rows; `evaluate.seed` if left out."
     )
-    allow_untrained: Annotated[bool, Wanted("true or false", "flag")] = Field(
+    allow_untrained: Annotated[bool, Expected("true or false", "flag")] = Field(
         False, description=_UNTRAINED
     )
     instructions: _Instructions = Field(
@@ -294,11 +307,11 @@ class OtherModel(Section):
 
     LABEL: ClassVar[str] = "model"
 
-    name: Annotated[str, Wanted("the name of a model")] = Field(
+    name: Annotated[str, Expected("the name of a model")] = Field(
         min_length=1, max_length=256, description="Name of the model."
     )
     provider: Annotated[
-        Provider | None, Wanted("the name of a provider, or a mapping with its type", "group")
+        Provider | None, Expected("the name of a provider, or a mapping with its type", "group")
     ] = Field(None, description="Where it is asked; at the job's own provider if left out.")
     instructions: _Instructions = Field(
         None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
@@ -307,21 +320,21 @@ class OtherModel(Section):
     @property
     def settings(self) -> ProviderSettings | None:
         """The provider as the other rooms know it; None for the job's own."""
-        return None if self.provider is None else settings_of(self.provider)
+        return None if self.provider is None else to_provider_settings(self.provider)
 
 
-CANDIDATES: Mapping[str, Kind] = {
-    "base": Kind("The model that was tuned, as it was before.", BaseCandidate),
-    "few-shot": Kind(
+CANDIDATES: Mapping[str, EntryType] = {
+    "base": EntryType("The model that was tuned, as it was before.", BaseCandidate),
+    "few-shot": EntryType(
         "The same, with training rows as examples in the prompt: a number, or a mapping.",
         FewShotCandidate,
         short="examples",
         alone=False,
     ),
-    "baseline": Kind("What costs nothing: naive Bayes, nearest neighbour, the majority."),
-    "previous": Kind("What the run of the same name before this one made."),
-    "checkpoints": Kind("The models that the job kept on its way."),
-    "model": Kind(
+    "baseline": EntryType("What costs nothing: naive Bayes, nearest neighbour, the majority."),
+    "previous": EntryType("What the run of the same name before this one made."),
+    "checkpoints": EntryType("The models that the job kept on its way."),
+    "model": EntryType(
         "Any other model: its name, or a mapping.", OtherModel, short="name", alone=False
     ),
 }
@@ -351,7 +364,7 @@ def read_evaluation_options(
     if require:
         section["require"] = dict(_split(text) for text in require)
     texts = {"against": against, "metrics": metrics, "require": require}
-    for flaw in find_evaluation_flaws(section):
+    for flaw in list_evaluation_errors(section):
         raise UsageError(_say(flaw, texts), hint=flaw.suggestion or "Correct the option.")
     return EvaluateSpec.model_validate(section)
 
@@ -361,8 +374,8 @@ def _read(option: str, text: str, environ: Mapping[str, str]) -> Json:
     tight = _TIGHT.match(text)
     spaced = f"{tight[1]}: {text[tight.end() :]}" if tight else text
     source = Source(f"{option} {quoted(text)}", spaced, override=True)
-    report = Report()
-    root = read_tree(source, report)
+    report = ProblemReport()
+    root = parse_yaml(source, report)
     value = read_values(root, environ, report).value if root is not None else None
     if report.problems:
         raise report.error()
@@ -380,7 +393,7 @@ def _split(text: str) -> tuple[str, Json]:
     return found[1], found[2]
 
 
-def _say(flaw: Flaw, texts: Mapping[str, Sequence[str]]) -> str:
+def _say(flaw: EntryError, texts: Mapping[str, Sequence[str]]) -> str:
     option = {"against": "--against", "metrics": "--metric", "require": "--require"}
     name, place = str(flaw.path[0]), flaw.path[1] if len(flaw.path) > 1 else 0
     given = texts[name]

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from ftops.spec.section import Section, Wanted
+from ftops.spec.section import Expected, Section
 
 MAX_EXPORTS = 8
 _LONGEST_NAME = 256
-_PATH = Wanted("a path")
+_PATH = Expected("a path")
 
 
 def _without_user(uri: str) -> str:
@@ -31,13 +31,15 @@ class MlflowSpec(Section):
 
     tracking_uri: Annotated[
         Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_without_user)] | None,
-        Wanted("an address such as sqlite:///mlflow.db or https://host, without user or password"),
+        Expected(
+            "an address such as sqlite:///mlflow.db or https://host, without user or password"
+        ),
     ] = Field(
         None,
         description="Where its runs are kept; `MLFLOW_TRACKING_URI` when left out, else"
         " `sqlite:///mlflow.db`.",
     )
-    experiment: Annotated[str | None, Wanted("text of 1 to 256 characters")] = Field(
+    experiment: Annotated[str | None, Expected("text of 1 to 256 characters")] = Field(
         None,
         min_length=1,
         max_length=_LONGEST_NAME,
@@ -65,19 +67,19 @@ class WandbSpec(Section):
     LABEL: ClassVar[str] = "wandb"
 
     project: Annotated[
-        str | None, Wanted("text of 1 to 128 characters, none of them / \\ # ? % or :")
+        str | None, Expected("text of 1 to 128 characters, none of them / \\ # ? % or :")
     ] = Field(
         None,
         pattern=r"^[^/\\#?%:]+$",
         max_length=128,
         description="Project; `WANDB_PROJECT` when left out, else the job's name.",
     )
-    entity: Annotated[str | None, Wanted("text of 1 to 128 characters, no slash")] = Field(
+    entity: Annotated[str | None, Expected("text of 1 to 128 characters, no slash")] = Field(
         None, pattern=r"^[^/\s]+$", max_length=128, description="Team or user that owns it."
     )
     mode: Annotated[
         Literal["offline", "online"] | None,
-        Wanted("offline or online", choices=("offline", "online")),
+        Expected("offline or online", choices=("offline", "online")),
     ] = Field(
         None,
         description="`offline` sends nothing, whatever `WANDB_MODE` says; `online` needs"

@@ -21,16 +21,16 @@ from ftops.capabilities import Capabilities
 from ftops.errors import ProviderError
 from ftops.records import Json, ProviderSettings, RowFormat, find_api_address
 from ftops.spec import values as tree_values
-from ftops.spec.evaluate import EvaluateSpec, find_named_files, find_provider_paths
+from ftops.spec.evaluate import EvaluateSpec, list_named_files, list_provider_paths
 from ftops.spec.metrics import to_choice
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
-from ftops.spec.problems import Report, Source, Span
+from ftops.spec.problem import ProblemReport, Source, Span
 from ftops.spec.provider import read_provider
-from ftops.spec.reader import Entries, Items, Node, read_source, read_tree
 from ftops.spec.validation import validate
 from ftops.spec.values import Path as Place
 from ftops.spec.values import Values, apply_overrides, read_values, report_secrets
+from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, read_source
 from ftops.text import suggest_name
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # others are told by the model
@@ -72,7 +72,7 @@ def load_job(
     not one of `known_providers` is a problem, too (None: any may be).
     """
     source = read_source(path)
-    report = Report()
+    report = ProblemReport()
     report_secrets(source, report)
     root = _read_root(source, report)
     apply_overrides(root, overrides, report)
@@ -111,7 +111,7 @@ def list_providers(job: LoadedJob) -> list[tuple[tree_values.Path, ProviderSetti
 
 def check_addresses(job: LoadedJob, find_address: Callable[[ProviderSettings], object]) -> None:
     """Raise SpecError, with places, for each provider that `find_address` raises an error for."""
-    report = Report()
+    report = ProblemReport()
     for place, settings in list_providers(job):
         try:
             find_address(settings)
@@ -150,7 +150,7 @@ def resolve_data(job_file: Path, value: str) -> Path | None:
 
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
     """Raise SpecError, with places, for whatever in the job this provider refuses or ignores."""
-    report = Report()
+    report = ProblemReport()
     spec, settings = job.spec, job.spec.provider_settings()
     name = settings.type if settings.protocol == "current" else f"{settings.type} (legacy protocol)"
     if spec.suffix is not None and len(spec.suffix) > capabilities.suffix_max:
@@ -174,9 +174,9 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
         raise report.error()
 
 
-def _report_addresses(values: Values, report: Report) -> None:
+def _report_addresses(values: Values, report: ProblemReport) -> None:
     """Add a problem for each `base_url` that is the address of a route and not of the API."""
-    others = find_provider_paths(values.find("evaluate"))
+    others = list_provider_paths(values.find("evaluate"))
     for path in (("provider",), *(("evaluate", *other) for other in others)):
         place = (*path, "base_url")
         value = values.find(*place)
@@ -201,10 +201,10 @@ def _find_refused(
             yield ("prepare", "system"), no_chats
 
 
-def _read_root(source: Source, report: Report) -> Entries:
+def _read_root(source: Source, report: ProblemReport) -> MappingNode:
     """The mapping that a job file is; SpecError when the text is none."""
-    root = read_tree(source, report)
-    if isinstance(root, Entries):
+    root = parse_yaml(source, report)
+    if isinstance(root, MappingNode):
         return root
     if root is not None:
         _report_root(root, report)
@@ -213,8 +213,8 @@ def _read_root(source: Source, report: Report) -> Entries:
     raise report.error()
 
 
-def _report_root(root: Node, report: Report) -> None:
-    kind = "a list" if isinstance(root, Items) else "a single value"
+def _report_root(root: Node, report: ProblemReport) -> None:
+    kind = "a list" if isinstance(root, SequenceNode) else "a single value"
     report.add(
         Span(root.span.source, root.span.start, root.span.start + 1),
         f"a job file is a mapping of fields, not {kind}",
@@ -222,7 +222,7 @@ def _report_root(root: Node, report: Report) -> None:
     )
 
 
-def _report_provider(values: Values, known: Collection[str], report: Report) -> None:
+def _report_provider(values: Values, known: Collection[str], report: ProblemReport) -> None:
     """Add a problem for each provider, where it has a name at all, that is none of `known`."""
     _report_name(values, ("provider",), known, report)
     for path in _find_provider_paths(values):
@@ -230,11 +230,11 @@ def _report_provider(values: Values, known: Collection[str], report: Report) -> 
 
 
 def _find_provider_paths(values: Values) -> Iterator[tree_values.Path]:
-    return find_provider_paths(values.find("evaluate"))
+    return list_provider_paths(values.find("evaluate"))
 
 
 def _report_name(
-    values: Values, place: tree_values.Path, known: Collection[str], report: Report
+    values: Values, place: tree_values.Path, known: Collection[str], report: ProblemReport
 ) -> None:
     if isinstance(values.find(*place), dict):
         place = (*place, "type")
@@ -259,7 +259,7 @@ def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
     Without `allow_outside`, everything that the job file names lies in its folder or below, also
     when links are followed.
     """
-    report = Report()
+    report = ProblemReport()
     for place, path in _list_paths(job.values.value, job.path):
         span = job.values.span(place)
         name = place[min(3, len(place) - 1)]  # the metric, or the field
@@ -325,7 +325,7 @@ def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[Place, Path]]:
         path = resolve_data(job_file, value) if isinstance(value, str) else None
         if path is not None:
             yield place, path
-    for inner, name in find_named_files(_dig(job, "evaluate")):
+    for inner, name in list_named_files(_dig(job, "evaluate")):
         yield ("evaluate", *inner), folder / name
     tools = _dig(job, "export")
     for number, tool in enumerate(tools if isinstance(tools, list) else ()):

@@ -7,11 +7,11 @@ from pydantic import AfterValidator, Field, create_model
 
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice, MetricType, Setting
 from ftops.records import ProviderSettings
-from ftops.spec.provider import Provider, settings_of
-from ftops.spec.section import Entry, Kind, Section, Wanted
+from ftops.spec.provider import Provider, to_provider_settings
+from ftops.spec.section import Entry, EntryType, Expected, Section
 
-WANTED_REQUIREMENT = Wanted('a comparison such as ">= 0.85" or "< 0.1"')
-_OwnName = Annotated[str | None, Wanted("text of 1 to 64 characters")]
+WANTED_REQUIREMENT = Expected('a comparison such as ">= 0.85" or "< 0.1"')
+_OwnName = Annotated[str | None, Expected("text of 1 to 64 characters")]
 _OWN_NAME = "Name of the results, where the same metric is used twice."
 
 
@@ -20,20 +20,20 @@ class JudgeMetric(Section):
 
     LABEL: ClassVar[str] = JUDGE.name
 
-    model: Annotated[str, Wanted("the name of a model")] = Field(
+    model: Annotated[str, Expected("the name of a model")] = Field(
         min_length=1, max_length=256, description="The judge model."
     )
     provider: Annotated[
-        Provider | None, Wanted("the name of a provider, or a mapping with its type", "group")
+        Provider | None, Expected("the name of a provider, or a mapping with its type", "group")
     ] = Field(None, description="Provider of the judge; that of the job if left out.")
-    question: Annotated[str, Wanted("text of 1 to 4096 characters")] = Field(
+    question: Annotated[str, Expected("text of 1 to 4096 characters")] = Field(
         "Which answer is better: more correct, more complete, closer to what was asked for?",
         min_length=1,
         max_length=4096,
         description="Question to the judge about the predictions.",
     )
     mode: Annotated[
-        Literal["pairwise", "grade"], Wanted("pairwise or grade", choices=("pairwise", "grade"))
+        Literal["pairwise", "grade"], Expected("pairwise or grade", choices=("pairwise", "grade"))
     ] = Field(
         "pairwise",
         description="`pairwise`: the judge compares the tuned model's prediction with each"
@@ -45,7 +45,7 @@ class JudgeMetric(Section):
     @property
     def settings(self) -> ProviderSettings | None:
         """The settings of the provider; None for that of the job."""
-        return None if self.provider is None else settings_of(self.provider)
+        return None if self.provider is None else to_provider_settings(self.provider)
 
 
 def _create_field(setting: Setting) -> tuple[Any, Any]:
@@ -59,7 +59,7 @@ def _create_field(setting: Setting) -> tuple[Any, Any]:
     else:
         bounds = {"min_length": setting.minimum, "max_length": setting.maximum}
         bounds["pattern"] = setting.pattern
-    wanted = Wanted(
+    wanted = Expected(
         setting.expected, "number" if setting.type is int else "text", choices=setting.choices
     )
     validators: tuple[object, ...] = ()
@@ -82,12 +82,12 @@ def _keep_valid(setting: Setting) -> Any:
     return check
 
 
-def _create_kind(metric: MetricType) -> Kind:
+def _create_kind(metric: MetricType) -> EntryType:
     """What the job file takes for a metric."""
     better = "" if metric.higher_is_better else " Lower is better."
     description = f"{metric.description}{better}"
     if not metric.settings:
-        return Kind(description)
+        return EntryType(description)
     fields: dict[str, Any] = {setting.name: _create_field(setting) for setting in metric.settings}
     own_name = Field(None, min_length=1, max_length=64, description=_OWN_NAME)
     fields["name"] = (_OwnName, own_name)
@@ -100,12 +100,12 @@ def _create_kind(metric: MetricType) -> Kind:
         **fields,
     )
     section.LABEL = metric.name
-    return Kind(description, section, metric.settings[0].name, alone=not metric.needs_settings)
+    return EntryType(description, section, metric.settings[0].name, alone=not metric.needs_settings)
 
 
-METRIC_KINDS: Mapping[str, Kind] = {
+METRIC_KINDS: Mapping[str, EntryType] = {
     **{metric.name: _create_kind(metric) for metric in METRICS.values()},
-    JUDGE.name: Kind(JUDGE.description, JudgeMetric, alone=False),
+    JUDGE.name: EntryType(JUDGE.description, JudgeMetric, alone=False),
 }
 
 

@@ -17,8 +17,8 @@ from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.export import MAX_EXPORTS, ExportSpec
 from ftops.spec.notify import NotifySpec
 from ftops.spec.prepare import PrepareSpec
-from ftops.spec.provider import Provider, settings_of
-from ftops.spec.section import Section, Wanted
+from ftops.spec.provider import Provider, to_provider_settings
+from ftops.spec.section import Expected, Section
 
 MAX_SUFFIX = 64  # the longest that any provider takes
 MAX_METADATA = 14  # the API takes 16 pairs, and ftops adds two of its own
@@ -60,38 +60,40 @@ class HyperparameterSpec(Section):
 
     n_epochs: Annotated[
         Annotated[int, Field(ge=1, le=1000)] | Auto,
-        Wanted('"auto" or a whole number from 1 to 1000', "number", ("auto",)),
+        Expected('"auto" or a whole number from 1 to 1000', "number", ("auto",)),
     ] = Field("auto", description="How often training goes through the data.")
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=256)] | Auto,
-        Wanted('"auto" or a whole number from 1 to 256', "number", ("auto",)),
+        Expected('"auto" or a whole number from 1 to 256', "number", ("auto",)),
     ] = Field("auto", description="How many rows make one step.")
     learning_rate_multiplier: Annotated[
         Annotated[float, Field(gt=0, le=100)] | Auto,
-        Wanted('"auto" or a number above 0, at most 100', "number", ("auto",)),
+        Expected('"auto" or a number above 0, at most 100', "number", ("auto",)),
     ] = Field("auto", description="Scales the learning rate that the trainer would choose.")
     beta: Annotated[
         Annotated[float, Field(gt=0, le=2)] | Auto | None,
-        Wanted('"auto" or a number above 0, at most 2', "number", ("auto",)),
+        Expected('"auto" or a number above 0, at most 2', "number", ("auto",)),
     ] = Field(
         None,
         description="How closely the model is held to where it started (`method: dpo` only).",
     )
-    prompt_loss_weight: Annotated[float | None, Wanted("a number from 0 to 1", "number")] = Field(
+    prompt_loss_weight: Annotated[float | None, Expected("a number from 0 to 1", "number")] = Field(
         None,
         ge=0,
         le=1,
         description="How much the tokens of the prompt count in the loss (legacy protocol, local).",
     )
-    compute_classification_metrics: Annotated[bool | None, Wanted("true or false", "flag")] = Field(
-        None,
-        description="Measure the model as a classifier on the validation file (legacy, local).",
+    compute_classification_metrics: Annotated[bool | None, Expected("true or false", "flag")] = (
+        Field(
+            None,
+            description="Measure the model as a classifier on the validation file (legacy, local).",
+        )
     )
     classification_n_classes: Annotated[
-        int | None, Wanted("a whole number from 2 to 10000", "number")
+        int | None, Expected("a whole number from 2 to 10000", "number")
     ] = Field(None, ge=2, le=10_000, description="Number of classes; needed for more than two.")
     classification_positive_class: Annotated[
-        str | None, Wanted("text: the completion of the positive class")
+        str | None, Expected("text: the completion of the positive class")
     ] = Field(
         None,
         min_length=1,
@@ -101,7 +103,7 @@ class HyperparameterSpec(Section):
     classification_betas: Annotated[
         tuple[Annotated[float, Field(gt=0, le=100)], ...] | None,
         Field(strict=False),
-        Wanted("a list of 1 to 16 numbers above 0, at most 100", "group"),
+        Expected("a list of 1 to 16 numbers above 0, at most 100", "group"),
     ] = Field(
         None,
         min_length=1,
@@ -120,19 +122,19 @@ class LimitSpec(Section):
     LABEL: ClassVar[str] = "limits"
 
     max_cost_usd: Annotated[
-        float | None, Wanted("a number of US dollars from 0 to 1000000", "number")
+        float | None, Expected("a number of US dollars from 0 to 1000000", "number")
     ] = Field(
         None,
         ge=0,
         le=1_000_000,
         description="Highest estimated price of the training (`docs/prices.md`).",
     )
-    max_training_tokens: Annotated[Whole | None, Wanted("a whole number above 0", "number")] = (
+    max_training_tokens: Annotated[Whole | None, Expected("a whole number above 0", "number")] = (
         Field(None, description="Most tokens to train on, epochs counted.")
     )
     max_wait: Annotated[
         Annotated[str, Field(pattern=_DURATION), AfterValidator(_unit_sums)] | None,
-        Wanted("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
+        Expected("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
     ] = Field(
         None,
         description="Longest time that one command waits and works, from the upload to the"
@@ -140,7 +142,7 @@ class LimitSpec(Section):
     )
     stall: Annotated[
         Annotated[str, Field(pattern=_DURATION), AfterValidator(_unit_sums)] | None,
-        Wanted("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
+        Expected("a time such as 90s, 30m, 6h, 2d or 1h30m, up to a year"),
     ] = Field(
         None,
         description="Longest time without an event or another status while the job is being worked"
@@ -164,34 +166,34 @@ class JobSpec(Section):
 
     name: Annotated[
         str,
-        Wanted("text of 1 to 64 characters without spaces or slashes, a letter or digit first"),
+        Expected("text of 1 to 64 characters without spaces or slashes, a letter or digit first"),
     ] = Field(
         pattern=_NAME,
         max_length=64,
         description="What the job is called in `ftops runs`; no spaces, no slashes.",
     )
     provider: Annotated[
-        Provider, Wanted("the name of a provider, or a mapping with its type", "group")
+        Provider, Expected("the name of a provider, or a mapping with its type", "group")
     ] = Field(description="Who trains: a name such as `local` or `openai`, or a mapping.")
-    model: Annotated[str, Wanted("the name of a model")] = Field(
+    model: Annotated[str, Expected("the name of a model")] = Field(
         min_length=1, max_length=256, description="Base model, or an earlier fine-tuned model."
     )
-    suffix: Annotated[str | None, Wanted("text of 1 to 64 characters")] = Field(
+    suffix: Annotated[str | None, Expected("text of 1 to 64 characters")] = Field(
         None,
         min_length=1,
         max_length=MAX_SUFFIX,
         description="Part of the fine-tuned model's name. The provider may allow fewer than 64.",
     )
-    training_file: Annotated[Text, Wanted("a path or a file id")] = Field(
+    training_file: Annotated[Text, Expected("a path or a file id")] = Field(
         description="Data to train on: a path, relative to the job file, or an uploaded file's id."
         " Files outside the job file's folder need `--allow-outside`."
     )
-    validation_file: Annotated[Text | None, Wanted("a path or a file id")] = Field(
+    validation_file: Annotated[Text | None, Expected("a path or a file id")] = Field(
         None, description="Data that is never trained on: a path or an uploaded file's id."
     )
     method: Annotated[
         Literal["supervised", "dpo"],
-        Wanted(
+        Expected(
             "supervised or dpo (reinforcement needs a grader, which a job file cannot name)",
             choices=("supervised", "dpo"),
         ),
@@ -201,9 +203,9 @@ class JobSpec(Section):
         " `preferred_output` and `non_preferred_output`) to prefer one answer to another.",
     )
     hyperparameters: Annotated[
-        HyperparameterSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+        HyperparameterSpec, BeforeValidator(_empty_for_null), Expected("a mapping", "group")
     ] = Field(HyperparameterSpec(), description="How the model is trained.")
-    seed: Annotated[int | None, Wanted("a whole number from 0 to 2147483647", "number")] = Field(
+    seed: Annotated[int | None, Expected("a whole number from 0 to 2147483647", "number")] = Field(
         None, ge=0, le=2_147_483_647, description="The same seed gives the same job again."
     )
     metadata: Annotated[
@@ -212,29 +214,29 @@ class JobSpec(Section):
             Annotated[str, Field(max_length=512)],
         ],
         BeforeValidator(_empty_for_null),
-        Wanted(f"a mapping of at most {MAX_METADATA} texts", "group"),
+        Expected(f"a mapping of at most {MAX_METADATA} texts", "group"),
     ] = Field(
         {},
         max_length=MAX_METADATA,
         description="Texts kept with the job: keys of up to 64 characters, values of up to 512.",
     )
     prepare: Annotated[
-        PrepareSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+        PrepareSpec, BeforeValidator(_empty_for_null), Expected("a mapping", "group")
     ] = Field(PrepareSpec(), description="What is done to the data before it is sent.")
     evaluate: Annotated[
-        EvaluateSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+        EvaluateSpec, BeforeValidator(_empty_for_null), Expected("a mapping", "group")
     ] = Field(EvaluateSpec(), description="What the fine-tuned model is measured on.")
-    limits: Annotated[LimitSpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")] = (
-        Field(LimitSpec(), description="Figures that must not be exceeded.")
-    )
+    limits: Annotated[
+        LimitSpec, BeforeValidator(_empty_for_null), Expected("a mapping", "group")
+    ] = Field(LimitSpec(), description="Figures that must not be exceeded.")
     notify: Annotated[
-        NotifySpec, BeforeValidator(_empty_for_null), Wanted("a mapping", "group")
+        NotifySpec, BeforeValidator(_empty_for_null), Expected("a mapping", "group")
     ] = Field(NotifySpec(), description="Who is told when the run has ended or stalls.")
     export: Annotated[
         tuple[ExportSpec, ...],
         Field(strict=False, max_length=MAX_EXPORTS),
         BeforeValidator(_none_for_null),
-        Wanted("a list of mlflow, tensorboard, wandb and json, each alone or with settings"),
+        Expected("a list of mlflow, tensorboard, wandb and json, each alone or with settings"),
     ] = Field(
         (),
         description="Tools that get parameters, curves and figures of the run (`docs/exports.md`).",
@@ -242,7 +244,7 @@ class JobSpec(Section):
 
     def provider_settings(self) -> ProviderSettings:
         """The provider as the other rooms know it, whichever way it was written."""
-        return settings_of(self.provider)
+        return to_provider_settings(self.provider)
 
     def canonical(self) -> dict[str, Json]:
         """What makes two jobs the same, as stable JSON: the fields that differ from their default.

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from ftops.records import HIDDEN_PATH, Json
-from ftops.spec.section import Section, Wanted
+from ftops.spec.section import Expected, Section
 
 Outcome: TypeAlias = Literal["success", "failure", "stall"]
 OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "stall")
@@ -68,7 +68,7 @@ class NotifySpec(Section):
         tuple[Outcome, ...],
         Field(strict=False, min_length=1, max_length=3),
         AfterValidator(_each_once),
-        Wanted("a list of success, failure and stall, each once at most", "group", OUTCOMES),
+        Expected("a list of success, failure and stall, each once at most", "group", OUTCOMES),
     ] = Field(
         OUTCOMES,
         description="What is told: that the run succeeded, that it failed or was cancelled, that"
@@ -77,7 +77,7 @@ class NotifySpec(Section):
     command: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] | None,
         Field(strict=False),
-        Wanted("a list of 1 to 64 texts: the program, then its arguments", "group"),
+        Expected("a list of 1 to 64 texts: the program, then its arguments", "group"),
     ] = Field(
         None,
         min_length=1,
@@ -90,11 +90,11 @@ class NotifySpec(Section):
     env: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...],
         Field(strict=False, max_length=64),
-        Wanted("a list of names of environment variables, such as SLACK_CHANNEL", private=True),
+        Expected("a list of names of environment variables, such as SLACK_CHANNEL", private=True),
     ] = Field((), description="Environment variables that the program gets, too, by their names.")
     webhook_url: Annotated[
         Annotated[str, Field(pattern=_URL, max_length=2048), AfterValidator(_sound)] | None,
-        Wanted(
+        Expected(
             "an address such as https://host/path without user or query (http: loopback only)",
             private=True,
         ),
@@ -105,7 +105,7 @@ class NotifySpec(Section):
     )
     webhook_secret_env: Annotated[
         str | None,
-        Wanted("the name of an environment variable, such as FTOPS_WEBHOOK_SECRET", private=True),
+        Expected("the name of an environment variable, such as FTOPS_WEBHOOK_SECRET", private=True),
     ] = Field(
         None,
         pattern=r"^[A-Z_][A-Z0-9_]*$",

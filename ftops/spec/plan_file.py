@@ -9,15 +9,15 @@ from typing import Protocol
 
 from ftops.errors import SpecError
 from ftops.records import DataPlan, Json, PlanStep
-from ftops.spec.problems import Report, Span, quoted
-from ftops.spec.reader import (
-    Broken,
-    Entries,
-    Items,
+from ftops.spec.problem import ProblemReport, Span, quoted
+from ftops.spec.yaml_reader import (
+    InvalidNode,
+    MappingNode,
     Node,
-    Scalar,
+    ScalarNode,
+    SequenceNode,
+    parse_yaml,
     read_source,
-    read_tree,
     resolve_plain,
 )
 from ftops.text import suggest_name
@@ -66,10 +66,10 @@ def read_plan(path: Path, known: Known) -> DataPlan:
 
     `known` has the values that the step of each code takes.
     """
-    report = Report()
+    report = ProblemReport()
     try:
         source = read_source(path, "plan")
-        root = read_tree(source, report)
+        root = parse_yaml(source, report)
         plan = _Reader(report, known).read(root, str(path)) if root is not None else None
         if plan is None or report.problems:
             if not report.problems:
@@ -82,12 +82,12 @@ def read_plan(path: Path, known: Known) -> DataPlan:
 
 
 class _Reader:
-    def __init__(self, report: Report, known: Known) -> None:
+    def __init__(self, report: ProblemReport, known: Known) -> None:
         self._report = report
         self._known = known
 
     def read(self, root: Node, name: str) -> DataPlan | None:
-        if not isinstance(root, Entries):
+        if not isinstance(root, MappingNode):
             self._refuse(root, "a plan is a mapping of version, read and steps")
             return None
         fields = self._take(root, _FIELDS, "the plan")
@@ -99,7 +99,7 @@ class _Reader:
         steps = tuple(self._read_steps(fields.get("steps")))
         return DataPlan(steps, read, name)
 
-    def _take(self, node: Entries, names: Sequence[str], where: str) -> dict[str, Node]:
+    def _take(self, node: MappingNode, names: Sequence[str], where: str) -> dict[str, Node]:
         """The entries of a mapping that may have these names only."""
         for key, (span, _) in node.entries.items():
             if key not in names:
@@ -111,7 +111,7 @@ class _Reader:
     def _read_options(self, node: Node | None) -> dict[str, str]:
         if node is None or _is_nothing(node):
             return {}
-        if not isinstance(node, Entries):
+        if not isinstance(node, MappingNode):
             self._refuse(node, "read must be a mapping of options")
             return {}
         options = {}
@@ -126,7 +126,7 @@ class _Reader:
     def _read_steps(self, node: Node | None) -> Iterator[PlanStep]:
         if node is None or _is_nothing(node):
             return
-        if not isinstance(node, Items):
+        if not isinstance(node, SequenceNode):
             self._refuse(node, "steps must be a list")
             return
         seen: set[str] = set()
@@ -145,9 +145,9 @@ class _Reader:
 
     def _split(self, item: Node) -> tuple[str | None, Span, Node | None]:
         """The code of a step, where it stands, and its values."""
-        if isinstance(item, Scalar) and isinstance(_plain(item), str) and item.text:
+        if isinstance(item, ScalarNode) and isinstance(_plain(item), str) and item.text:
             return item.text, item.span, None
-        if isinstance(item, Entries) and len(item.entries) == 1:
+        if isinstance(item, MappingNode) and len(item.entries) == 1:
             ((code, (span, values)),) = item.entries.items()
             return code, span, values
         self._refuse(item, "a step is the code of a fix, or that code with a mapping of values")
@@ -156,7 +156,7 @@ class _Reader:
     def _read_values(self, code: str, span: Span, node: Node | None) -> dict[str, Json]:
         rules = self._known[code]
         given: dict[str, Node] = {}
-        if isinstance(node, Entries):
+        if isinstance(node, MappingNode):
             given = self._take(node, list(rules), code)
         elif node is not None and not _is_nothing(node):
             self._refuse(node, f"the values of {code} must be a mapping")
@@ -177,26 +177,26 @@ class _Reader:
 
     def _check_known(self, code: str, name: str, rule: ValueRule, node: Node) -> None:
         """Report each text of a list that is none of those which may stand there."""
-        for item in node.items if isinstance(node, Items) and rule.of else ():
+        for item in node.items if isinstance(node, SequenceNode) and rule.of else ():
             text = _text(item)
             if text is not None and text not in rule.of:
                 advice = suggest_name(text, rule.of, f"known: {', '.join(rule.of)}")
                 self._report.add(item.span, f"{name} of {code} cannot be {quoted(text)}", advice)
 
     def _refuse(self, node: Node, message: str) -> None:
-        if not isinstance(node, Broken):
-            end = max(node.span.start + 1, node.span.end if isinstance(node, Scalar) else 0)
+        if not isinstance(node, InvalidNode):
+            end = max(node.span.start + 1, node.span.end if isinstance(node, ScalarNode) else 0)
             self._report.add(Span(node.span.source, node.span.start, end), message)
 
 
 def _plain(node: Node) -> Json:
-    if not isinstance(node, Scalar):
+    if not isinstance(node, ScalarNode):
         return None
     return resolve_plain(node.text) if node.plain else node.text
 
 
 def _is_nothing(node: Node) -> bool:
-    return isinstance(node, Scalar) and _plain(node) is None
+    return isinstance(node, ScalarNode) and _plain(node) is None
 
 
 def _text(node: Node) -> str | None:
@@ -205,12 +205,12 @@ def _text(node: Node) -> str | None:
 
 
 def _texts(node: Node) -> Json:
-    texts = [_text(item) for item in node.items] if isinstance(node, Items) else [None]
+    texts = [_text(item) for item in node.items] if isinstance(node, SequenceNode) else [None]
     return None if None in texts else [*texts]
 
 
 def _labels(node: Node) -> Json:
-    if not isinstance(node, Entries) or not node.entries:
+    if not isinstance(node, MappingNode) or not node.entries:
         return None
     labels = {key: _text(value) for key, (_, value) in node.entries.items()}
     return None if None in labels.values() else {**labels}

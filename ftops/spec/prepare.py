@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftops.records import RowFormat
-from ftops.spec.section import Section, Wanted
+from ftops.spec.section import Expected, Section
 
 _READING = ("prompt", "completion", "layout", "sheet", "encoding", "delimiter")
 
@@ -17,65 +17,67 @@ class PrepareSpec(Section):
 
     format: Annotated[
         Literal["auto", "completion", "chat"],
-        Wanted("auto, completion or chat", choices=("auto", "completion", "chat")),
+        Expected("auto, completion or chat", choices=("auto", "completion", "chat")),
     ] = Field(
         "auto",
         description="Shape of the rows that are sent; `auto` takes what the model wants.",
     )
-    separator: Annotated[str | None, Wanted("text of 1 to 256 characters, or null")] = Field(
+    separator: Annotated[str | None, Expected("text of 1 to 256 characters, or null")] = Field(
         None,
         min_length=1,
         max_length=256,
         description="Appended to every prompt that does not end with it.",
     )
-    stop: Annotated[str | None, Wanted("text of 1 to 256 characters, or null")] = Field(
+    stop: Annotated[str | None, Expected("text of 1 to 256 characters, or null")] = Field(
         None,
         min_length=1,
         max_length=256,
         description="Appended to every completion that does not end with it.",
     )
-    system: Annotated[str | None, Wanted("text, or null")] = Field(
+    system: Annotated[str | None, Expected("text, or null")] = Field(
         None,
         min_length=1,
         max_length=65_536,
         description="System message put before every chat that has none (chat rows only).",
     )
 
-    plan: Annotated[str | None, Wanted("the path of a plan, or null")] = Field(
+    plan: Annotated[str | None, Expected("the path of a plan, or null")] = Field(
         None,
         min_length=1,
         max_length=4096,
         description="Plan that `ftops data prepare` wrote: what it did is done to the data again.",
     )
-    prompt: Annotated[str | None, Wanted("a column, a template such as '{text}', or null")] = Field(
-        None,
-        min_length=1,
-        max_length=4096,
-        description="Column of a table, or template of columns in braces, that is the prompt.",
+    prompt: Annotated[str | None, Expected("a column, a template such as '{text}', or null")] = (
+        Field(
+            None,
+            min_length=1,
+            max_length=4096,
+            description="Column of a table, or template of columns in braces, that is the prompt.",
+        )
     )
-    completion: Annotated[str | None, Wanted("a column, a template such as '{label}', or null")] = (
-        Field(None, min_length=1, max_length=4096, description="The same for the completion.")
-    )
-    layout: Annotated[str | None, Wanted("a layout such as alpaca or sharegpt, or null")] = Field(
+    completion: Annotated[
+        str | None, Expected("a column, a template such as '{label}', or null")
+    ] = Field(None, min_length=1, max_length=4096, description="The same for the completion.")
+    layout: Annotated[str | None, Expected("a layout such as alpaca or sharegpt, or null")] = Field(
         None,
         min_length=1,
         max_length=64,
         description="Layout of the rows, by a name of docs/data-formats.md, where they are not"
         " prompt and completion, chats or preferences already; `ftops init` recognises it.",
     )
-    sheet: Annotated[str | None, Wanted("text, or null")] = Field(
+    sheet: Annotated[str | None, Expected("text, or null")] = Field(
         None,
         min_length=1,
         max_length=256,
         description="Sheet of a workbook, or split of a data set; the first when left out.",
     )
-    encoding: Annotated[str | None, Wanted("an encoding such as cp1252, or null")] = Field(
+    encoding: Annotated[str | None, Expected("an encoding such as cp1252, or null")] = Field(
         None,
         min_length=1,
         max_length=64,
         description="Encoding of text that is not UTF-8 or UTF-16.",
     )
-    delimiter: Annotated[str | None, Wanted("one character, or null")] = Field(
+    delimiter: Annotated[str | None, Expected("one character, or null")] = Field(
         None,
         min_length=1,
         max_length=2,

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import Discriminator, Field, Tag
 
 from ftops.records import JobProtocol, ProviderSettings
-from ftops.spec.section import Section, Wanted
+from ftops.spec.section import Expected, Section
 
 _PROVIDER = r"^[a-z][a-z0-9_-]*$"
 _URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
@@ -16,10 +16,10 @@ class ProviderSpec(Section):
 
     LABEL: ClassVar[str] = "provider"
 
-    type: Annotated[str, Wanted("the name of a provider, such as openai or local")] = Field(
+    type: Annotated[str, Expected("the name of a provider, such as openai or local")] = Field(
         pattern=_PROVIDER, max_length=64, description="Name of the provider, such as `openai`."
     )
-    base_url: Annotated[str | None, Wanted("an address such as https://host/v1")] = Field(
+    base_url: Annotated[str | None, Expected("an address such as https://host/v1")] = Field(
         None,
         pattern=_URL,
         max_length=2048,
@@ -27,26 +27,26 @@ class ProviderSpec(Section):
     )
     api_key_env: Annotated[
         str | None,
-        Wanted("the name of an environment variable, such as OPENAI_API_KEY", private=True),
+        Expected("the name of an environment variable, such as OPENAI_API_KEY", private=True),
     ] = Field(
         None,
         pattern=r"^[A-Z_][A-Z0-9_]*$",
         max_length=128,
         description="Environment variable that holds the key. The key itself never stands here.",
     )
-    organization: Annotated[str | None, Wanted("text")] = Field(
+    organization: Annotated[str | None, Expected("text")] = Field(
         None, min_length=1, max_length=128, description="Organization that pays."
     )
-    project: Annotated[str | None, Wanted("text")] = Field(
+    project: Annotated[str | None, Expected("text")] = Field(
         None, min_length=1, max_length=128, description="Project that the job belongs to."
     )
-    protocol: Annotated[JobProtocol, Wanted("current or legacy", choices=("current", "legacy"))] = (
-        Field(
-            "current",
-            description="How jobs are asked for: `legacy` is `/v1/fine-tunes`, which OpenAI had"
-            " until 2024. It takes prompts and completions, neither metadata nor a seed; `auto`"
-            " leaves a hyperparameter out, so that the server takes its own default.",
-        )
+    protocol: Annotated[
+        JobProtocol, Expected("current or legacy", choices=("current", "legacy"))
+    ] = Field(
+        "current",
+        description="How jobs are asked for: `legacy` is `/v1/fine-tunes`, which OpenAI had"
+        " until 2024. It takes prompts and completions, neither metadata nor a seed; `auto`"
+        " leaves a hyperparameter out, so that the server takes its own default.",
     )
 
 
@@ -64,10 +64,10 @@ Provider: TypeAlias = Annotated[
 def read_provider(value: object) -> ProviderSettings:
     """The provider that a plain value of a valid job file means."""
     spec = value if isinstance(value, str) else ProviderSpec.model_validate(value)
-    return settings_of(spec)
+    return to_provider_settings(spec)
 
 
-def settings_of(provider: str | ProviderSpec) -> ProviderSettings:
+def to_provider_settings(provider: str | ProviderSpec) -> ProviderSettings:
     """The provider as the other rooms know it, whichever way it was written."""
     if isinstance(provider, str):
         return ProviderSettings(type=provider)

@@ -14,11 +14,11 @@ from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
 from ftops.spec.export import EXPORT_SECTIONS
 from ftops.spec.metrics import METRIC_KINDS
 from ftops.spec.model import JobSpec
-from ftops.spec.section import Kind, Section, find_wanted
+from ftops.spec.section import EntryType, Section, get_expected
 from ftops.spec.validation import SECTIONS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
-_LISTS: Mapping[str, Mapping[str, Kind]] = {"against": CANDIDATES, "metrics": METRIC_KINDS}
+_LISTS: Mapping[str, Mapping[str, EntryType]] = {"against": CANDIDATES, "metrics": METRIC_KINDS}
 
 
 def render_schema() -> str:
@@ -51,7 +51,9 @@ def render_reference() -> str:
             if name == "evaluate":
                 lines.extend(_entry_rows())
             continue
-        lines.append(_row(f"`{name}`", find_wanted(field).text, _default(field), field.description))
+        lines.append(
+            _row(f"`{name}`", get_expected(field).text, _default(field), field.description)
+        )
         if name == "provider":
             lines.extend(_rows(name, SECTIONS[name]))
         if name == "export":
@@ -86,7 +88,7 @@ def _describe_entries(sections: dict[str, Json]) -> None:
         array["items"] = {"anyOf": [{"type": "string", "enum": alone}, mapping]}
 
 
-def _describe_entry(kind: Kind, sections: dict[str, Json]) -> Json:
+def _describe_entry(kind: EntryType, sections: dict[str, Json]) -> Json:
     """What may stand behind a word; its section is put beside the others."""
     section = kind.section
     assert section is not None
@@ -111,7 +113,7 @@ def _entry_rows() -> list[str]:
         for word, kind in kinds.items():
             wanted = "nothing after it" if kind.section is None else "a mapping"
             if kind.section is not None and kind.short:
-                wanted = find_wanted(kind.section.model_fields[kind.short]).text + ", or a mapping"
+                wanted = get_expected(kind.section.model_fields[kind.short]).text + ", or a mapping"
             lines.append(_row(f"`evaluate.{name}[].{word}`", wanted, "", kind.description))
             if kind.section is not None:
                 lines.extend(_rows(f"evaluate.{name}[].{word}", kind.section))
@@ -156,7 +158,7 @@ def _open(field: Json, description: str) -> Json:
 
 def _rows(name: str, section: type[Section]) -> list[str]:
     return [
-        _row(f"`{name}.{key}`", find_wanted(field).text, _default(field), field.description)
+        _row(f"`{name}.{key}`", get_expected(field).text, _default(field), field.description)
         for key, field in section.model_fields.items()
     ]
 

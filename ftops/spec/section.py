@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.problems import quoted
-from ftops.spec.reader import resolve_plain
+from ftops.spec.problem import quoted
+from ftops.spec.yaml_reader import resolve_plain
 from ftops.text import suggest_name
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Expected:
     """What a value must be: `text` completes "n_epochs must be …".
 
     `kind` tells quotes to add from quotes to drop; the value of a `private` field is never shown.
@@ -33,15 +33,15 @@ class Section(BaseModel):
     LABEL: ClassVar[str] = "the job file"
 
 
-def find_wanted(field: FieldInfo) -> Wanted:
+def get_expected(field: FieldInfo) -> Expected:
     """What the field says its values must be."""
-    return next(item for item in field.metadata if isinstance(item, Wanted))
+    return next(item for item in field.metadata if isinstance(item, Expected))
 
 
 _FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
-def suggest(wanted: Wanted, value: object, shown: str) -> str:
+def suggest(wanted: Expected, value: object, shown: str) -> str:
     """What the user probably meant; empty when nobody can tell."""
     if isinstance(value, str) and (suggestion := suggest_name(value, wanted.choices)):
         return suggestion
@@ -60,7 +60,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class EntryType:
     """What a word takes: nothing, a mapping (`section`), or the value of its field `short`.
 
     `alone` words need nothing said about them.
@@ -81,7 +81,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class EntryError:
     """What is wrong with an item, and where in it; `at_key` when a name is the trouble."""
 
     path: Path
@@ -90,35 +90,37 @@ class Flaw:
     at_key: bool = False
 
 
-def read_entry(value: Json, kinds: Mapping[str, Kind]) -> Entry | list[Flaw]:
+def read_entry(value: Json, kinds: Mapping[str, EntryType]) -> Entry | list[EntryError]:
     """The item, or everything that is wrong with it."""
     if isinstance(value, str):
         return _read_word(value, kinds)
     if not isinstance(value, dict) or not value:
-        return [Flaw((), f"a name, or `name: …`, is wanted here, not {_show(value)}")]
+        return [EntryError((), f"a name, or `name: …`, is wanted here, not {_show(value)}")]
     word = next(iter(value))
     if word not in kinds:
-        return [Flaw((word,), f"unknown name {quoted(word)}", _guess(word, kinds), at_key=True)]
+        return [
+            EntryError((word,), f"unknown name {quoted(word)}", _guess(word, kinds), at_key=True)
+        ]
     section = kinds[word].section
     if len(value) > 1:
         second = list(value)[1]
         message = f"an item has one name, and {quoted(second)} is another"
-        return [Flaw((second,), message, "begin a new item with it: `- name`", at_key=True)]
+        return [EntryError((second,), message, "begin a new item with it: `- name`", at_key=True)]
     if section is None:
         message = f"{word} takes nothing after it"
-        return [Flaw((word,), message, f"write `{word}` alone")]
+        return [EntryError((word,), message, f"write `{word}` alone")]
     return _read_settings(word, value[word], kinds[word], section)
 
 
-def find_flaws(value: Json, kinds: Mapping[str, Kind]) -> Iterator[Flaw]:
+def list_entry_errors(value: Json, kinds: Mapping[str, EntryType]) -> Iterator[EntryError]:
     """What is wrong in the whole list; nothing about what is no list."""
     for number, item in enumerate(value if isinstance(value, list) else ()):
         read = read_entry(item, kinds)
         for flaw in read if isinstance(read, list) else ():
-            yield Flaw((number, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
+            yield EntryError((number, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
 
 
-def read_entries(items: tuple[Json, ...], kinds: Mapping[str, Kind]) -> tuple[Entry, ...]:
+def read_entries(items: tuple[Json, ...], kinds: Mapping[str, EntryType]) -> tuple[Entry, ...]:
     """All items of a list in which `find_flaws` has found nothing; ValueError otherwise."""
     entries = []
     for item in items:
@@ -129,24 +131,26 @@ def read_entries(items: tuple[Json, ...], kinds: Mapping[str, Kind]) -> tuple[En
     return tuple(entries)
 
 
-def _read_word(word: str, kinds: Mapping[str, Kind]) -> Entry | list[Flaw]:
+def _read_word(word: str, kinds: Mapping[str, EntryType]) -> Entry | list[EntryError]:
     kind = kinds.get(word)
     if kind is None:
-        return [Flaw((), f"unknown name {quoted(word)}", _guess(word, kinds))]
+        return [EntryError((), f"unknown name {quoted(word)}", _guess(word, kinds))]
     if not kind.alone:
         wanted = _wanted(kind)
-        return [Flaw((), f"{word} needs something after it", f"write `{word}: …`: {wanted}")]
+        return [EntryError((), f"{word} needs something after it", f"write `{word}: …`: {wanted}")]
     return Entry(word, kind.section() if kind.section else None)
 
 
-def _wanted(kind: Kind) -> str:
+def _wanted(kind: EntryType) -> str:
     assert kind.section is not None
     if kind.short:
-        return find_wanted(kind.section.model_fields[kind.short]).text
+        return get_expected(kind.section.model_fields[kind.short]).text
     return "a mapping of " + ", ".join(kind.section.model_fields)
 
 
-def _read_settings(word: str, said: Json, kind: Kind, section: type[Section]) -> Entry | list[Flaw]:
+def _read_settings(
+    word: str, said: Json, kind: EntryType, section: type[Section]
+) -> Entry | list[EntryError]:
     if isinstance(said, dict):
         given = said
     elif said is None and kind.alone:
@@ -154,7 +158,7 @@ def _read_settings(word: str, said: Json, kind: Kind, section: type[Section]) ->
     elif kind.short is not None:
         given = {kind.short: said}
     else:
-        return [Flaw((word,), f"{word} must be {_wanted(kind)}, not {_show(said)}")]
+        return [EntryError((word,), f"{word} must be {_wanted(kind)}, not {_show(said)}")]
     try:
         return Entry(word, section.model_validate(given))
     except ValidationError as error:
@@ -169,7 +173,7 @@ def _explain(
     given: Mapping[str, Json],
     word: str,
     where: Mapping[str, Path],
-) -> Iterator[Flaw]:
+) -> Iterator[EntryError]:
     told: set[str] = set()
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         name = str(detail["loc"][0]) if detail["loc"] else ""
@@ -177,24 +181,24 @@ def _explain(
             continue
         told.add(name)
         if detail["type"] == "missing" and len(detail["loc"]) == 1:
-            yield Flaw((word,), f"{word} lacks {name}", f"add `{name}: …`", at_key=True)
+            yield EntryError((word,), f"{word} lacks {name}", f"add `{name}: …`", at_key=True)
         elif name not in section.model_fields:
             known = f"known here: {', '.join(section.model_fields)}"
             meant = suggest_name(name, section.model_fields, known)
-            yield Flaw(where.get(name, ()), f"unknown key {quoted(name)}", meant, at_key=True)
+            yield EntryError(where.get(name, ()), f"unknown key {quoted(name)}", meant, at_key=True)
         elif isinstance(given.get(name), dict):
             inner = str(detail["loc"][-1])
             message = f"{word}.{name} is not right: look at {quoted(inner)}"
             path = (*where[name], inner)
-            yield Flaw(path, message, f"`{name}` is spelled as it is at the top level")
+            yield EntryError(path, message, f"`{name}` is spelled as it is at the top level")
         else:
-            wanted, value = find_wanted(section.model_fields[name]), given.get(name)
+            wanted, value = get_expected(section.model_fields[name]), given.get(name)
             shown = _show(value)
             message = f"{name} must be {wanted.text}, not {shown}"
-            yield Flaw(where.get(name, (word,)), message, suggest(wanted, value, shown))
+            yield EntryError(where.get(name, (word,)), message, suggest(wanted, value, shown))
 
 
-def _guess(word: str, kinds: Mapping[str, Kind]) -> str:
+def _guess(word: str, kinds: Mapping[str, EntryType]) -> str:
     return suggest_name(word, kinds, f"known here: {', '.join(kinds)}")
 
 

@@ -7,28 +7,30 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.evaluate import find_evaluation_flaws
+from ftops.spec.evaluate import list_evaluation_errors
 from ftops.spec.export import EXPORT_SECTIONS, MAX_EXPORTS
 from ftops.spec.model import OWN_METADATA, JobSpec
 from ftops.spec.notify import OUTCOMES, NotifySpec
-from ftops.spec.problems import Report, quoted
+from ftops.spec.problem import ProblemReport, quoted
 from ftops.spec.provider import ProviderSpec
-from ftops.spec.secrets import is_secret_field
-from ftops.spec.section import Section, Wanted, find_wanted, suggest
+from ftops.spec.secret import is_secret_field
+from ftops.spec.section import Expected, Section, get_expected, suggest
 from ftops.spec.values import Path, Values
 from ftops.text import find_nearest, suggest_name
 
 _MAX_GUESSES = 100
-_METADATA = Wanted("text of at most 512 characters, under a key of 1 to 64")
+_METADATA = Expected("text of at most 512 characters, under a key of 1 to 64")
 # What each item of a list must be, by the list's path.
-_ITEMS: Mapping[Path, Wanted] = {
-    ("hyperparameters", "classification_betas"): Wanted("a number above 0, at most 100", "number"),
-    ("notify", "on"): Wanted("success, failure or stall", choices=OUTCOMES),
-    ("notify", "command"): Wanted("text of 1 to 4096 characters"),
+_ITEMS: Mapping[Path, Expected] = {
+    ("hyperparameters", "classification_betas"): Expected(
+        "a number above 0, at most 100", "number"
+    ),
+    ("notify", "on"): Expected("success, failure or stall", choices=OUTCOMES),
+    ("notify", "command"): Expected("text of 1 to 4096 characters"),
 }
 
 
-def validate(values: Values, report: Report) -> JobSpec | None:
+def validate(values: Values, report: ProblemReport) -> JobSpec | None:
     """The values as a `JobSpec`, or None; adds each problem once to `report`."""
     spec = None
     reported: set[Path] = set()
@@ -43,7 +45,7 @@ def validate(values: Values, report: Report) -> JobSpec | None:
     return spec
 
 
-def _explain(error: ValidationError, values: Values, report: Report) -> set[Path]:
+def _explain(error: ValidationError, values: Values, report: ProblemReport) -> set[Path]:
     """Add to `report` what `error` means; returns the paths that were spoken about."""
     told: set[Path] = set()
     lacking: list[Path] = []
@@ -115,7 +117,7 @@ def _path(loc: tuple[int | str, ...], values: Values) -> Path:
     return loc[:2]
 
 
-def _explain_key(path: Path, guess: Path | None, values: Values, report: Report) -> None:
+def _explain_key(path: Path, guess: Path | None, values: Values, report: ProblemReport) -> None:
     """Report an unknown key; `guess` is the path that was probably meant."""
     key = str(path[-1])
     section = SECTIONS[str(path[0])] if len(path) > 1 else JobSpec
@@ -142,7 +144,7 @@ def _near_field(key: str, parent: Path) -> Path | None:
     return None
 
 
-def _explain_value(path: Path, values: Values, report: Report) -> None:
+def _explain_value(path: Path, values: Values, report: ProblemReport) -> None:
     wanted = _wanted(path)
     value = values.find(*path)
     span = values.span(path)
@@ -158,10 +160,10 @@ def _explain_value(path: Path, values: Values, report: Report) -> None:
     report.add(span, f"{_label(path)} must be {wanted.text}, not {shown}", suggestion)
 
 
-def _wanted(path: Path) -> Wanted:
+def _wanted(path: Path) -> Expected:
     field = find_field(path)
     if field is not None:
-        return find_wanted(field)
+        return get_expected(field)
     return _ITEMS.get(path[:2], _METADATA)
 
 
@@ -321,7 +323,7 @@ def a_plan_says_it_all(values: Values) -> Iterator[Conflict]:
 
 
 def evaluation_lists_are_understood(values: Values) -> Iterator[Conflict]:
-    for flaw in find_evaluation_flaws(values.find("evaluate")):
+    for flaw in list_evaluation_errors(values.find("evaluate")):
         path: Path = ("evaluate", *flaw.path)
         yield Conflict(path, flaw.message, flaw.suggestion, at_key=flaw.at_key)
 
@@ -403,7 +405,7 @@ def _look_at_settings(
             if field is None:
                 yield _refuse_key(place, key, section)
                 continue
-            wanted = find_wanted(field)
+            wanted = get_expected(field)
             message = f"{key} must be {wanted.text}, not {_show(values, place)}"
             suggestion = suggest_name(str(settings[key]), wanted.choices)
             yield Conflict(place, message, suggestion, at_key=False)

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ftops.records import Json
-from ftops.spec.problems import Report, Source, Span, quoted
-from ftops.spec.reader import (
-    Broken,
-    Entries,
-    Items,
+from ftops.spec.problem import ProblemReport, Source, Span, quoted
+from ftops.spec.secret import is_secret_field, list_secrets, mask_secrets
+from ftops.spec.yaml_reader import (
+    InvalidNode,
+    MappingNode,
     Node,
-    Scalar,
+    ScalarNode,
+    SequenceNode,
     find_control,
-    read_tree,
+    parse_yaml,
     resolve_plain,
 )
-from ftops.spec.secrets import find_secrets, is_secret_field, mask_secrets
 from ftops.text import find_nearest
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -81,23 +81,23 @@ class Values:
         raise KeyError(path)
 
 
-def read_values(root: Node, environ: Mapping[str, str], report: Report) -> Values:
+def read_values(root: Node, environ: Mapping[str, str], report: ProblemReport) -> Values:
     """The values under `root`, variables filled in; adds to `report` what must not be there."""
     filler = _Filler(environ, report)
     filler.values.value = filler.fill(root, (), None)
     return filler.values
 
 
-def report_secrets(source: Source, report: Report) -> None:
+def report_secrets(source: Source, report: ProblemReport) -> None:
     """Report, and hide, everything in the raw text that looks like a secret, comments included."""
-    for start, end in find_secrets(source.text):
+    for start, end in list_secrets(source.text):
         span = Span(source, start, end)
         report.hidden.append(span)
         report.add(span, _SECRET_REASON, _SECRET_WAY_OUT)
 
 
 class _Filler:
-    def __init__(self, environ: Mapping[str, str], report: Report) -> None:
+    def __init__(self, environ: Mapping[str, str], report: ProblemReport) -> None:
         self.values = Values()
         self._environ = environ
         self._report = report
@@ -105,11 +105,11 @@ class _Filler:
     def fill(self, node: Node, path: Path, key: Span | None) -> Json:
         shown = _collection_shown(node)
         self.values.places[path] = Place(node.span, key, shown)
-        if isinstance(node, Scalar):
+        if isinstance(node, ScalarNode):
             return self._scalar(node, path, key)
-        if isinstance(node, Items):
+        if isinstance(node, SequenceNode):
             return [self.fill(item, (*path, i), None) for i, item in enumerate(node.items)]
-        if isinstance(node, Broken):
+        if isinstance(node, InvalidNode):
             self.values.broken.add(path)
             return None
         return {
@@ -117,15 +117,15 @@ class _Filler:
             for name, (key_span, value) in node.entries.items()
         }
 
-    def _scalar(self, node: Scalar, path: Path, key: Span | None) -> Json:
+    def _scalar(self, node: ScalarNode, path: Path, key: Span | None) -> Json:
         if any(isinstance(name, str) and is_secret_field(name) for name in path):
             self._report.hidden.append(node.span)
         try:
             filled = interpolate(node.text, self._environ)
-        except Uninterpolated as error:
+        except InterpolationError as error:
             self._refuse(node, path, error.message, error.suggestion)
             return None
-        if find_secrets(filled.text):
+        if list_secrets(filled.text):
             self._report.hidden.append(node.span)
             self._refuse_secret(node, path, changed=filled.changed)
             return None
@@ -141,22 +141,22 @@ class _Filler:
         self.values.places[path] = Place(node.span, key, shown, filled.names)
         return value
 
-    def _refuse(self, node: Scalar, path: Path, reason: str, suggestion: str = "") -> None:
+    def _refuse(self, node: ScalarNode, path: Path, reason: str, suggestion: str = "") -> None:
         self._report.add(node.span, reason, suggestion)
         self.values.broken.add(path)
 
-    def _refuse_secret(self, node: Scalar, path: Path, *, changed: bool) -> None:
+    def _refuse_secret(self, node: ScalarNode, path: Path, *, changed: bool) -> None:
         raw = node.span.source.text[node.span.start : node.span.end]
         if changed:
             reason = f"what {quoted(node.text)} gives looks like a secret"
             self._refuse(node, path, f"{reason}; secrets never stand in a job", _SECRET_WAY_OUT)
-        elif find_secrets(raw):
+        elif list_secrets(raw):
             self.values.broken.add(path)  # the scan of the raw text has reported it
         else:
             self._refuse(node, path, _SECRET_REASON, _SECRET_WAY_OUT)
 
 
-def _scalar_shown(node: Scalar, value: Json) -> str:
+def _scalar_shown(node: ScalarNode, value: Json) -> str:
     if value is None:
         return "nothing" if node.text == "" else "null"
     if isinstance(value, str):
@@ -165,9 +165,9 @@ def _scalar_shown(node: Scalar, value: Json) -> str:
 
 
 def _collection_shown(node: Node) -> str:
-    if isinstance(node, Items):
+    if isinstance(node, SequenceNode):
         return f"a list of {len(node.items)}" if node.items else "an empty list"
-    if isinstance(node, Entries):
+    if isinstance(node, MappingNode):
         return f"a mapping of {len(node.entries)}" if node.entries else "an empty mapping"
     return ""
 
@@ -182,7 +182,7 @@ _PIECE = re.compile(
 )
 
 
-class Uninterpolated(Exception):
+class InterpolationError(Exception):
     """The text cannot be filled in; the message says why, `suggestion` what to do."""
 
     def __init__(self, message: str, suggestion: str) -> None:
@@ -192,7 +192,7 @@ class Uninterpolated(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class Interpolated:
     """A text with its variables replaced; `changed` when there were any.
 
     `names` are the variables whose values were taken from the environment, each once.
@@ -203,17 +203,17 @@ class Filled:
     names: tuple[str, ...] = ()
 
 
-def interpolate(text: str, environ: Mapping[str, str]) -> Filled:
+def interpolate(text: str, environ: Mapping[str, str]) -> Interpolated:
     """Replace the variables in `text`; Uninterpolated when one is not set or not well written."""
     if "${" not in text:
-        return Filled(text, changed=False)
+        return Interpolated(text, changed=False)
     changed = False
     names: dict[str, None] = {}
 
     def value(match: re.Match[str]) -> str:
         nonlocal changed
         if match["bad"]:
-            raise Uninterpolated(
+            raise InterpolationError(
                 "'${' begins a variable that is not well written",
                 "write ${NAME} or ${NAME:-default}, or $${ for a literal ${",
             )
@@ -225,7 +225,7 @@ def interpolate(text: str, environ: Mapping[str, str]) -> Filled:
         return _lookup(match["name"], match["default"], environ)
 
     filled = _PIECE.sub(value, text)
-    return Filled(filled, changed, tuple(names))
+    return Interpolated(filled, changed, tuple(names))
 
 
 def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:
@@ -235,7 +235,7 @@ def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:
     if found is None:
         near = find_nearest(name, environ, strict=True)
         meant = f"did you mean ${{{near}}}? Or " if near else ""
-        raise Uninterpolated(
+        raise InterpolationError(
             f"the environment variable {name} is not set",
             f"{meant}write ${{{name}:-…}} to give a default",
         )
@@ -245,13 +245,13 @@ def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:
 _MAX_KEYS = 8
 
 
-def apply_overrides(root: Entries, overrides: Sequence[str], report: Report) -> None:
+def apply_overrides(root: MappingNode, overrides: Sequence[str], report: ProblemReport) -> None:
     """Put the overrides into the tree `root`; those that cannot be read become problems."""
     for text in overrides:
         _apply(root, text, report)
 
 
-def _apply(root: Entries, text: str, report: Report) -> None:
+def _apply(root: MappingNode, text: str, report: ProblemReport) -> None:
     key_path, separator, value_text = text.partition("=")
     keys = [key.strip() for key in key_path.split(".")]
     shown = f"{key_path}{separator}***" if is_secret_field(keys[-1]) else text
@@ -266,25 +266,25 @@ def _apply(root: Entries, text: str, report: Report) -> None:
     if at is not None:
         report.add(span, f"the value holds the control character U+{ord(value_text[at]):04X}")
     if len(report.problems) > before:
-        _put(root, keys, Broken(span), report)
+        _put(root, keys, InvalidNode(span), report)
         return
-    node = read_tree(source, report)
+    node = parse_yaml(source, report)
     if node is None:
-        node = Broken(span) if len(report.problems) > before else Scalar("", True, span)
+        node = InvalidNode(span) if len(report.problems) > before else ScalarNode("", True, span)
     _put(root, keys, node, report)
 
 
-def _put(root: Entries, keys: list[str], node: Node, report: Report) -> None:
+def _put(root: MappingNode, keys: list[str], node: Node, report: ProblemReport) -> None:
     """Hang `node` at the path `keys`, making the mappings on the way."""
     here = root
     for depth, key in enumerate(keys[:-1], start=1):
         key_span, child = here.entries.get(key, (node.span, None))
-        if child is None or (isinstance(child, Scalar) and child.plain and child.text == ""):
-            child = Entries(node.span)
+        if child is None or (isinstance(child, ScalarNode) and child.plain and child.text == ""):
+            child = MappingNode(node.span)
             here.entries[key] = (key_span, child)
-        if not isinstance(child, Entries):
-            kind = "a list" if isinstance(child, Items) else "a single value"
-            if not isinstance(child, Broken):
+        if not isinstance(child, MappingNode):
+            kind = "a list" if isinstance(child, SequenceNode) else "a single value"
+            if not isinstance(child, InvalidNode):
                 where = ".".join(keys[:depth])
                 message = f"{where} is {kind} in the job file, so it has no {keys[depth]!r}"
                 report.add(node.span, message, f"set {where} as a whole")

@@ -28,7 +28,7 @@ def test_import_writes_rows_and_section_and_tells_what_was_left(tmp_path: Path) 
         "metrics": ["accuracy"],
     }
     assert "promptfooconfig.yaml:2: the provider 'anthropic:x'" in answer.err
-    assert "promptfooconfig.yaml:5: an assertion 'python': code of others is not run" in answer.err
+    assert "promptfooconfig.yaml:5: an assertion 'python': foreign code is not run" in answer.err
     left = answer.document["not_carried_over"]
     assert isinstance(left, list)
     assert [one["line"] for one in left if isinstance(one, dict)] == [2, 5]

@@ -14,7 +14,7 @@ from ftops.runs.keys import FIRST_DEFAULTS, make_key
 from ftops.spec.job_file import LoadedJob, load_job
 from ftops.spec.model import HyperparameterSpec, JobSpec
 from ftops.spec.prepare import PrepareSpec
-from ftops.spec.section import Wanted
+from ftops.spec.section import Expected
 
 TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("run_keys.yaml").read_text("utf-8"))
 JOBS: Mapping[str, dict[str, Any]] = TABLE["jobs"]
@@ -46,11 +46,11 @@ def test_no_two_different_jobs_of_the_table_share_a_key() -> None:
 
 
 class LaterHyperparameters(HyperparameterSpec):
-    warmup_ratio: Annotated[float | Literal["auto"], Wanted("a number")] = "auto"
+    warmup_ratio: Annotated[float | Literal["auto"], Expected("a number")] = "auto"
 
 
 class LaterPreparation(PrepareSpec):
-    trim: Annotated[bool, Wanted("true or false")] = False
+    trim: Annotated[bool, Expected("true or false")] = False
 
 
 class LaterSpec(JobSpec):
@@ -58,7 +58,7 @@ class LaterSpec(JobSpec):
 
     hyperparameters: LaterHyperparameters = Field(LaterHyperparameters())
     prepare: LaterPreparation = Field(LaterPreparation())
-    priority: Annotated[str | None, Wanted("text")] = None
+    priority: Annotated[str | None, Expected("text")] = None
 
 
 def key_in_later_release(job: LoadedJob, account: str, **given: Json) -> str:

@@ -13,7 +13,7 @@ from ftops.spec.evaluate import (
     EvaluateSpec,
     FewShotCandidate,
     OtherModel,
-    find_evaluation_flaws,
+    list_evaluation_errors,
     read_evaluation_options,
 )
 from ftops.spec.job_file import load_job
@@ -159,7 +159,7 @@ def test_a_provider_that_does_not_exist_is_told_where_it_is_named(tmp_path: Path
 
 
 def _find(section: Json) -> list[tuple[object, ...]]:
-    return [(one.path[-1], one.message, one.suggestion) for one in find_evaluation_flaws(section)]
+    return [(one.path[-1], one.message, one.suggestion) for one in list_evaluation_errors(section)]
 
 
 def test_a_figure_that_nothing_measures_is_told_before_anything_is_asked() -> None:

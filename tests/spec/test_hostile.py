@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ftops.errors import SpecError, UsageError
 from ftops.spec.job_file import LoadedJob, load_job
-from ftops.spec.reader import MAX_BYTES
+from ftops.spec.yaml_reader import MAX_BYTES
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=100)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.spec.secrets import find_secrets, mask_secrets
+from ftops.spec.secret import list_secrets, mask_secrets
 from tests.spec.job_files import MINIMAL, heads, load_text, refusal
 
 SECRETS = [
@@ -82,7 +82,7 @@ def test_a_secret_anywhere_is_refused_with_its_place_and_not_shown(
     message = refusal(tmp_path, f"{MINIMAL}{line.format(secret)}\n")
     assert "job.yaml:5:" in message
     assert "this looks like a secret" in message
-    start, end = find_secrets(secret)[0]
+    start, end = list_secrets(secret)[0]
     assert secret[start:end] not in message
 
 

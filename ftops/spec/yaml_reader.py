@@ -15,7 +15,7 @@ from typing import TypeAlias
 import yaml
 
 from ftops.errors import SpecError
-from ftops.spec.problems import Report, Source, Span, quoted
+from ftops.spec.problem import ProblemReport, Source, Span, quoted
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
@@ -47,7 +47,7 @@ _PLAIN_WORDS = {  # what libyaml says: what a person can act on
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class ScalarNode:
     """A piece of text; `plain` when it stood without quotes, and may be a number."""
 
     text: str
@@ -56,7 +56,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class SequenceNode:
     """A list."""
 
     span: Span
@@ -64,7 +64,7 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class MappingNode:
     """A mapping; of each key its place and its value."""
 
     span: Span
@@ -72,13 +72,13 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class InvalidNode:
     """Stands for a value whose problem has been reported."""
 
     span: Span
 
 
-Node: TypeAlias = Scalar | Items | Entries | Broken
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode | InvalidNode
 
 
 def read_source(path: Path, what: str = "job file") -> Source:
@@ -108,7 +108,7 @@ def read_source(path: Path, what: str = "job file") -> Source:
 
 
 def _decode(name: str, data: bytes) -> Source:
-    report = Report()
+    report = ProblemReport()
     try:
         source = Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -132,7 +132,7 @@ def find_control(text: str) -> int | None:
     return found.start() if found else None
 
 
-def read_tree(source: Source, report: Report, what: str = "job files") -> Node | None:
+def parse_yaml(source: Source, report: ProblemReport, what: str = "job files") -> Node | None:
     """The tree of the only document in `source`; `what` is what messages call its like.
 
     Adds what is wrong to `report`; None when the text holds no value or cannot be read on.
@@ -201,12 +201,14 @@ def _plain_words(problem: str) -> str:
 class _Walk:
     """Builds the tree out of events; `take` answers whether it is worth going on."""
 
-    def __init__(self, source: Source, report: Report, what: str) -> None:
+    def __init__(self, source: Source, report: ProblemReport, what: str) -> None:
         self._what = what
         self.root: Node | None = None
         self._source = source
         self._report = report
-        self._open: list[tuple[Items | Entries, bool]] = []  # (collection, it is worth keeping)
+        self._open: list[
+            tuple[SequenceNode | MappingNode, bool]
+        ] = []  # (collection, it is worth keeping)
         self._keys: list[tuple[Span, str | None] | None] = []  # of each open mapping: a key waits
 
     def take(self, event: yaml.Event) -> bool:
@@ -218,7 +220,7 @@ class _Walk:
             return False
         if isinstance(event, yaml.AliasEvent):
             self._report.add(span, f"aliases are not allowed in {self._what}", "repeat the value")
-            self._put(Broken(span))
+            self._put(InvalidNode(span))
         elif isinstance(event, yaml.NodeEvent):
             return self._take_node(event, span)
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -236,13 +238,13 @@ class _Walk:
             )
         if isinstance(event, yaml.ScalarEvent):
             plain = event.style in (None, "")
-            self._put(Broken(span) if tagged else Scalar(event.value, plain, span))
+            self._put(InvalidNode(span) if tagged else ScalarNode(event.value, plain, span))
             return True
         if len(self._open) == MAX_DEPTH:
             self._report.add(span, _TOO_DEEP)
             return False
         is_list = isinstance(event, yaml.SequenceStartEvent)
-        node: Items | Entries = Items(span) if is_list else Entries(span)
+        node: SequenceNode | MappingNode = SequenceNode(span) if is_list else MappingNode(span)
         keep = self._put(node)
         self._open.append((node, keep))
         self._keys.append(None)
@@ -254,7 +256,7 @@ class _Walk:
             self.root = node
             return True
         parent, keep = self._open[-1]
-        if isinstance(parent, Items):
+        if isinstance(parent, SequenceNode):
             parent.items.append(node)
             return keep
         waiting = self._keys[-1]
@@ -268,10 +270,10 @@ class _Walk:
         parent.entries[key] = (key_span, node)
         return keep
 
-    def _key(self, node: Node, parent: Entries | None) -> str | None:
+    def _key(self, node: Node, parent: MappingNode | None) -> str | None:
         """The text of a key; None, and a problem, when it cannot be one."""
-        if not isinstance(node, Scalar):
-            if not isinstance(node, Broken):
+        if not isinstance(node, ScalarNode):
+            if not isinstance(node, InvalidNode):
                 self._report.add(node.span, "a list or a mapping cannot be a key")
             return None
         if node.plain and not isinstance(resolve_plain(node.text), str):

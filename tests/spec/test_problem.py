@@ -1,6 +1,6 @@
 """How a problem is shown: place, line, caret."""
 
-from ftops.spec.problems import Problem, Report, Source, Span, quoted, render_problem
+from ftops.spec.problem import Problem, ProblemReport, Source, Span, quoted, render_problem
 
 
 def render(text: str, needle: str) -> list[str]:
@@ -64,7 +64,7 @@ def test_quoted_text_is_short_escaped_and_without_secrets() -> None:
 
 
 def test_a_report_shows_the_first_fifty_and_counts_the_rest() -> None:
-    source, report = Source("a.yaml", "a\n" * 70), Report()
+    source, report = Source("a.yaml", "a\n" * 70), ProblemReport()
     for line in range(70):
         report.add(Span(source, 2 * line, 2 * line + 1), f"wrong {line}")
     message = report.error().message

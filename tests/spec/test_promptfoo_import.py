@@ -7,10 +7,10 @@ import pytest
 
 from ftops.errors import SpecError
 from ftops.records import Json
-from ftops.spec.problems import Report, Source
-from ftops.spec.promptfoo.reading import ANY_ANSWER, Imported, read_promptfoo
-from ftops.spec.promptfoo.tree import to_value
-from ftops.spec.reader import read_tree
+from ftops.spec.problem import ProblemReport, Source
+from ftops.spec.promptfoo_file import to_value
+from ftops.spec.promptfoo_import import ANY_ANSWER, ImportedEvaluation, read_promptfoo
+from ftops.spec.yaml_reader import parse_yaml
 
 TESTS = """
 tests:
@@ -23,7 +23,7 @@ defaultTest:
 """
 
 
-def read(folder: Path, text: str, **files: str) -> Imported:
+def read(folder: Path, text: str, **files: str) -> ImportedEvaluation:
     for name, content in files.items():
         (folder / name.replace("_", ".")).write_text(content, encoding="utf-8")
     path = folder / "promptfooconfig.yaml"
@@ -31,12 +31,12 @@ def read(folder: Path, text: str, **files: str) -> Imported:
     return read_promptfoo(path)
 
 
-def notes(found: Imported) -> list[str]:
+def notes(found: ImportedEvaluation) -> list[str]:
     """What was not carried over, as line, name and why."""
-    return [f"{Path(one.file).name}:{one.line}: {one.what}: {one.why}" for one in found.leftovers]
+    return [f"{Path(one.file).name}:{one.line}: {one.what}: {one.why}" for one in found.skipped]
 
 
-def metric(found: Imported, name: str) -> Json:
+def metric(found: ImportedEvaluation, name: str) -> Json:
     """What is said of that metric."""
     metrics = found.section["metrics"]
     assert isinstance(metrics, list)
@@ -52,7 +52,7 @@ def test_every_prompt_meets_every_test(tmp_path: Path) -> None:
         {"prompt": "Peru ->", "completion": "Lima"},
     ]
     assert found.section == {"file": "rows.jsonl", "metrics": ["accuracy"]}
-    assert (found.leftovers, found.unanswered) == ((), 0)
+    assert (found.skipped, found.unanswered) == ((), 0)
 
 
 @pytest.mark.parametrize("name", ["../note.txt", "{parent}/note.txt", "link.txt"])
@@ -146,7 +146,7 @@ def test_what_all_tests_assert_becomes_one_pattern(
     pattern = str(metric(found, "regex"))
     assert re.fullmatch(pattern, good)
     assert not re.fullmatch(pattern, bad)
-    assert found.leftovers == ()
+    assert found.skipped == ()
     assert (found.unanswered, found.rows[0]["completion"]) == (2, ANY_ANSWER)
 
 
@@ -232,7 +232,7 @@ tests:
         4: "the prompt 'file://prompt.js'",
         5: "'scenarios'",
         9: "weight of an assertion 'equals'",
-        10: "an assertion 'javascript': code of others is not run",
+        10: "an assertion 'javascript': foreign code is not run",
         11: "an assertion 'latency'",
         12: "an assertion 'contains': not every test expects it",
         13: "a test's 'threshold'",
@@ -269,8 +269,8 @@ def test_the_section_is_yaml_that_reads_back_as_what_it_says(tmp_path: Path) -> 
     text = "prompts: [a]\ntests: [{vars: {}}]\ndefaultTest:\n  assert:\n"
     text += '    - {type: contains, value: "${HOME}: \'x\' # \\"\\n"}\n'
     found = read(tmp_path, text)
-    report = Report()
-    root = read_tree(Source("evaluate.yaml", found.render_section()), report)
+    report = ProblemReport()
+    root = parse_yaml(Source("evaluate.yaml", found.render_section()), report)
     assert root is not None
     assert report.problems == []
     again = to_value(root)

@@ -34,7 +34,7 @@ _SECRET_FIELD = re.compile(
 )
 
 
-def find_secrets(text: str) -> list[tuple[int, int]]:
+def list_secrets(text: str) -> list[tuple[int, int]]:
     """Where in `text` something looks like a secret: (start, end) pairs."""
     return [match.span() for match in _SECRET.finditer(text)]
 

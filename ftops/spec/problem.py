@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ftops.errors import SpecError, UsageError
-from ftops.spec.secrets import mask_secrets
+from ftops.spec.secret import mask_secrets
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _SHOWN_WIDTH = 96  # a longer line is cut around the caret
@@ -71,7 +71,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Report:
+class ProblemReport:
     """The problems found so far, and the places whose text must not be shown."""
 
     problems: list[Problem] = field(default_factory=list)

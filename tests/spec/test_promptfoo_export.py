@@ -11,27 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.records import Message
-from ftops.spec.promptfoo.reading import read_promptfoo
-from ftops.spec.promptfoo.template import render_template
-from ftops.spec.promptfoo.writing import (
+from ftops.spec.promptfoo_export import (
     CONFIG,
     TESTS,
-    Candidate,
-    Exportable,
-    Exported,
+    EvaluationExport,
+    ExportedConfig,
+    ExportedModel,
     ExportedRow,
     render_promptfoo,
 )
+from ftops.spec.promptfoo_file import render_template
+from ftops.spec.promptfoo_import import read_promptfoo
 
 BITS = st.sampled_from(
     ["{{", "}}", "{%", "{# #}", "file://a", "\n", "'", '"', "\\", "${A}", "\x85"]
 )
 TEXTS = st.lists(BITS | st.text(max_size=4), min_size=1, max_size=5).map("".join)
-USED = Exportable(
+USED = EvaluationExport(
     description="small",
     file="rows.jsonl",
     rows=(ExportedRow(1, "What? ->", "x"),),
-    candidates=(Candidate("tuned", "ft:ada:local:x:y", "http://127.0.0.1:1/v1"),),
+    candidates=(ExportedModel("tuned", "ft:ada:local:x:y", "http://127.0.0.1:1/v1"),),
     is_chat=False,
     separator=" ->",
     stop="\n",
@@ -39,7 +39,7 @@ USED = Exportable(
 )
 
 
-def load(made: Exported) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def load(made: ExportedConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     config = yaml.safe_load(made.config)
     return config, [json.loads(line) for line in made.tests.split("\n") if line]
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ftops.metrics.registry import METRICS
 from ftops.records import Json, Prompt
-from ftops.spec.promptfoo.scalars import render_value
-from ftops.spec.promptfoo.template import names, shield
+from ftops.spec.promptfoo_file import names, render_value, shield
 
 CONFIG = "promptfooconfig.yaml"
 TESTS = "tests.jsonl"
@@ -23,7 +22,7 @@ _PYTHON_ONLY = re.compile(r"\(\?P|\(\?[aiLmsux-]+[:)]|\(\?\(|\\[AZ]|[*+?}]\+|\(\
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ExportedModel:
     """A model that is asked; `base_url` None is the provider's own address."""
 
     label: str
@@ -43,14 +42,14 @@ class ExportedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Exportable:
+class EvaluationExport:
     """All that a configuration is made of. `metrics` are as a job file has them; relative paths in
     them are relative to `folder`. `left_out` is what could not be carried so far, in words."""
 
     description: str
     file: str
     rows: Iterable[ExportedRow]
-    candidates: Sequence[Candidate]
+    candidates: Sequence[ExportedModel]
     is_chat: bool
     separator: str = ""
     stop: str | None = None
@@ -61,7 +60,7 @@ class Exportable:
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedConfig:
     """The two files, and what could not be carried over, in words."""
 
     config: str
@@ -70,7 +69,7 @@ class Exported:
     left_out: tuple[str, ...]
 
 
-def render_promptfoo(what: Exportable) -> Exported:
+def render_promptfoo(what: EvaluationExport) -> ExportedConfig:
     """Both files as text. A separator that cannot be shielded stays a part of each prompt."""
     left = list(what.left_out)
     separator = "" if what.is_chat else what.separator
@@ -90,7 +89,7 @@ def render_promptfoo(what: Exportable) -> Exported:
         "defaultTest": {"options": {"transform": "output.trim()"}},
         "tests": f"file://{TESTS}",
     }
-    return Exported(_HEAD + _render(config), "".join(tests), len(tests), tuple(left))
+    return ExportedConfig(_HEAD + _render(config), "".join(tests), len(tests), tuple(left))
 
 
 def _render(config: Mapping[str, Json]) -> str:
@@ -144,7 +143,7 @@ def _compares_words(word: str, settings: Json) -> bool:
     return is_equality and _find_setting(settings, "normalize") in (None, "none")
 
 
-def _make_provider(one: Candidate, what: Exportable) -> Json:
+def _make_provider(one: ExportedModel, what: EvaluationExport) -> Json:
     config: dict[str, Json] = {"temperature": 0}
     if one.base_url:
         config["apiBaseUrl"] = one.base_url
@@ -160,7 +159,7 @@ def _make_provider(one: Candidate, what: Exportable) -> Json:
     return {"id": f"openai:{kind}:{one.model}", "label": one.label, "config": config}
 
 
-def _list_asserts(what: Exportable, left: list[str]) -> Iterator[Json]:
+def _list_asserts(what: EvaluationExport, left: list[str]) -> Iterator[Json]:
     """An assertion for each metric that has one; the others are noted."""
     for metric in what.metrics:
         word, settings = _split(metric)

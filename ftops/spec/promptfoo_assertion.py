@@ -11,10 +11,16 @@ from dataclasses import dataclass, field, replace
 
 from ftops.metrics.row_worker import compile_pattern
 from ftops.records import Json
-from ftops.spec.problems import quoted
-from ftops.spec.promptfoo.template import render_template
-from ftops.spec.promptfoo.tree import Leftovers, get_entries, iterate, to_text, to_value
-from ftops.spec.reader import Node
+from ftops.spec.problem import quoted
+from ftops.spec.promptfoo_file import (
+    SkippedItems,
+    get_entries,
+    iterate,
+    render_template,
+    to_text,
+    to_value,
+)
+from ftops.spec.yaml_reader import Node
 
 _ANY = "(?s:.*)"
 _KNOWN = frozenset({"type", "value", "provider"})
@@ -23,7 +29,7 @@ _CHAT = re.compile(r"openai:(?:chat:)?(.+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class Assertion:
     """One assertion; `kind` is equals, regex (a pattern that the whole output must match), json or
     judge. `model` is who judges, `name` is its type as it was written."""
 
@@ -35,8 +41,8 @@ class Expectation:
 
 
 def read_asserts(
-    node: Node | None, values: Mapping[str, str], grader: str, left: Leftovers
-) -> Iterator[Expectation]:
+    node: Node | None, values: Mapping[str, str], grader: str, skipped: SkippedItems
+) -> Iterator[Assertion]:
     """What a list of assertions expects, with variables filled in; the rest is noted.
 
     `grader` is the provider that judges where an assertion names none.
@@ -45,16 +51,16 @@ def read_asserts(
         entries = get_entries(item)
         kind = to_text(entries.get("type"))
         if kind is None:
-            left.add(item, "an assertion", "it has no type")
+            skipped.add(item, "an assertion", "it has no type")
             continue
         for name in entries.keys() - _KNOWN:
-            left.add(entries[name], f"{name} of an assertion {quoted(kind)}", "no metric has it")
-        found = _read_one(item, kind, entries, values, grader, left)
+            skipped.add(entries[name], f"{name} of an assertion {quoted(kind)}", "no metric has it")
+        found = _read_one(item, kind, entries, values, grader, skipped)
         if found is not None:
             yield replace(found, name=kind)
 
 
-def find_common(expected: Sequence[Sequence[Expectation]]) -> list[Expectation]:
+def list_common(expected: Sequence[Sequence[Assertion]]) -> list[Assertion]:
     """What all tests expect, but for answers word for word."""
     first = dict.fromkeys(expected[0] if expected else ())
     return [
@@ -62,21 +68,21 @@ def find_common(expected: Sequence[Sequence[Expectation]]) -> list[Expectation]:
     ]
 
 
-def has_answer(found: Sequence[Expectation]) -> bool:
+def has_answer(found: Sequence[Assertion]) -> bool:
     """Whether a test expects an answer word for word."""
     return any(one.kind == "equals" for one in found)
 
 
-def make_metrics(expected: Sequence[Sequence[Expectation]], left: Leftovers) -> list[Json]:
+def make_metrics(expected: Sequence[Sequence[Assertion]], skipped: SkippedItems) -> list[Json]:
     """The metrics that stand for what all tests expect; what only some expect is noted."""
-    common = find_common(expected)
+    common = list_common(expected)
     answered = all(has_answer(found) for found in expected)
     for found in expected:
         for one in found:
             is_measured = answered if one.kind == "equals" else one in common
             if not is_measured and one.node is not None:
                 why = "not every test expects it, and a metric looks at every row alike"
-                left.add(one.node, f"an assertion {quoted(one.name)}", why)
+                skipped.add(one.node, f"an assertion {quoted(one.name)}", why)
     metrics: list[Json] = ["accuracy"] if expected and answered else []
     if any(one.kind == "json" for one in common):
         metrics.append("json_valid")
@@ -96,46 +102,50 @@ def _read_one(
     entries: Mapping[str, Node],
     values: Mapping[str, str],
     grader: str,
-    left: Leftovers,
-) -> Expectation | None:
+    skipped: SkippedItems,
+) -> Assertion | None:
     plain = kind.removeprefix("not-")
     if plain in _CODE:
-        left.add(node, f"an assertion {quoted(kind)}", "code of others is not run; `python:` names"
-                 " a function of yours")  # fmt: skip
+        reason = "foreign code is not run; `python:` names a function of yours"
+        skipped.add(node, f"an assertion {quoted(kind)}", reason)
         return None
     try:
         if kind == "equals":
-            return Expectation("equals", _render(entries.get("value"), values), node=node)
+            return Assertion("equals", _render(entries.get("value"), values), node=node)
         if kind == "is-json":
             if "value" in entries:
                 why = "only whether it is JSON is measured; add the metric for it by hand"
-                left.add(entries["value"], "the schema of an assertion 'is-json'", why)
-            return Expectation("json", node=node)
+                skipped.add(entries["value"], "the schema of an assertion 'is-json'", why)
+            return Assertion("json", node=node)
         if kind == "llm-rubric":
-            return _read_rubric(node, entries, values, grader, left)
+            return _read_rubric(node, entries, values, grader, skipped)
         if plain in _PATTERNS:
             pattern = _PATTERNS[plain](_render_all(entries.get("value"), values))
             compile_pattern(pattern)
             ahead = "(?!" if kind != plain else "(?="
-            return Expectation("regex", f"{ahead}{pattern})", node=node)
+            return Assertion("regex", f"{ahead}{pattern})", node=node)
     except ValueError as error:
-        left.add(node, f"an assertion {quoted(kind)}", str(error))
+        skipped.add(node, f"an assertion {quoted(kind)}", str(error))
         return None
-    left.add(node, f"an assertion {quoted(kind)}", "no metric is like it")
+    skipped.add(node, f"an assertion {quoted(kind)}", "no metric is like it")
     return None
 
 
 def _read_rubric(
-    node: Node, entries: Mapping[str, Node], values: Mapping[str, str], grader: str, left: Leftovers
-) -> Expectation | None:
+    node: Node,
+    entries: Mapping[str, Node],
+    values: Mapping[str, str],
+    grader: str,
+    skipped: SkippedItems,
+) -> Assertion | None:
     named = to_text(entries.get("provider")) or grader
     model = _CHAT.fullmatch(named)
     if model is None:
         why = f"{quoted(named)} is not asked by ftops" if named else "it names no provider"
         hint = "; write `judge: {model: …, question: …}` by hand"
-        left.add(node, "an assertion 'llm-rubric'", why + hint)
+        skipped.add(node, "an assertion 'llm-rubric'", why + hint)
         return None
-    return Expectation("judge", _render(entries.get("value"), values), model[1], node)
+    return Assertion("judge", _render(entries.get("value"), values), model[1], node)
 
 
 def _render(node: Node | None, values: Mapping[str, str]) -> str:

@@ -1,10 +1,13 @@
 """Templates of promptfoo: variables in their places, and texts that are none."""
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.spec.promptfoo.template import names, render_template, shield
+from ftops.spec.problem import ProblemReport, Source
+from ftops.spec.promptfoo_file import names, render_template, render_value, shield, to_value
+from ftops.spec.yaml_reader import parse_yaml
 
 BITS = st.sampled_from(
     ["{{", "}}", "{%", "%}", "{#", "#}", "{{ x }}", "{% raw %}", "file://a", "package:b", "\n", "a"]
@@ -59,3 +62,15 @@ def test_a_text_that_ends_raw_blocks_cannot_be_shielded() -> None:
 def test_a_text_names_a_variable_only_by_itself() -> None:
     assert names("a {{ row }} b", "row")
     assert not names("a {{ rows }} b {{row", "row")
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=12))
+def test_any_text_reads_back_as_it_was(text: str) -> None:
+    written = render_value({"a": [text, 1, None, True]})
+    assert written.isprintable()
+    assert yaml.safe_load(written) == {"a": [text, 1, None, True]}
+    report = ProblemReport()
+    root = parse_yaml(Source("x.yaml", written), report)
+    assert root is not None
+    assert report.problems == []
+    assert to_value(root) == {"a": [text, 1, None, True]}

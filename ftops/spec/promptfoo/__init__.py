@@ -1,1 +1,0 @@
-"""Evaluations as promptfoo writes them: read into rows and a section `evaluate`, and written."""
