@@ -18,7 +18,8 @@ import orjson
 
 from ftops.clock import SystemClock
 from ftops.evaluation.result import CandidateKind
-from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate
+from ftops.evaluation.scoring import CandidatePredictions, choose_default_metrics, evaluate
+from ftops.evaluation.storage import render_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
@@ -63,18 +64,16 @@ def _fill(folder: Path, number: int) -> None:
     (folder / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     kinds = (CandidateKind.TUNED, CandidateKind.BASE, CandidateKind.NEAREST)
     candidates = [
-        Candidate(kind.value, kind, _answer(7 - place)) for place, kind in enumerate(kinds)
+        CandidatePredictions(kind.value, kind, _answer(7 - place))
+        for place, kind in enumerate(kinds)
     ]
-    evaluation = evaluate("test.jsonl", candidates, choose_default_metrics(candidates[0].answers))
+    evaluation = evaluate(
+        "test.jsonl", candidates, choose_default_metrics(candidates[0].predictions)
+    )
     (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
     for one, slug in zip(candidates, ("tuned", "base", "nearest-neighbour"), strict=True):
-        kept = [
-            json.dumps(
-                {"line": a.line, "prompt": a.prompt, "expected": a.expected, "given": a.predicted}
-            )
-            for a in one.answers
-        ]
-        (folder / "predictions" / f"{slug}.jsonl").write_text("\n".join(kept), encoding="utf-8")
+        text = render_predictions(one.predictions)
+        (folder / "predictions" / f"{slug}.jsonl").write_text(text, encoding="utf-8")
 
 
 def make_results(number: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ftops.evaluation.result import CandidateKind
-from ftops.evaluation.scoring import Candidate, evaluate
+from ftops.evaluation.scoring import CandidatePredictions, evaluate
 from ftops.metrics.bootstrap import DRAWS
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.prediction import Prediction
@@ -85,8 +85,8 @@ def _measure(first: list[Prediction], second: list[Prediction], names: Sequence[
     evaluate(
         "rows.jsonl",
         [
-            Candidate("tuned", CandidateKind.TUNED, first),
-            Candidate("base", CandidateKind.BASE, second),
+            CandidatePredictions("tuned", CandidateKind.TUNED, first),
+            CandidatePredictions("base", CandidateKind.BASE, second),
         ],
         create_metrics([MetricChoice(name) for name in names]),
     )

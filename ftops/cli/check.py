@@ -20,7 +20,7 @@ from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import format_method
-from ftops.evaluation.forecasting import EvaluationForecast
+from ftops.evaluation.estimate import EvaluationEstimate
 from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
@@ -321,21 +321,21 @@ def _summary_to_json(summary: DataSummary | None) -> Json:
     }
 
 
-def render_evaluation_estimate(found: EvaluationForecast | None) -> Iterator[RenderableType]:
+def render_evaluation_estimate(found: EvaluationEstimate | None) -> Iterator[RenderableType]:
     """For people: a line for each who is asked, and the sum where several cost something."""
     if found is None:
         return
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
     yield heading(f"Evaluation on {found.file} ({rows})")
-    pairs = [(one.name, _describe_evaluation_cost(one.forecast)) for one in found.asked]
+    pairs = [(one.name, _describe_evaluation_cost(one.cost)) for one in found.requests]
     pairs += [(one.name, f"left out: {one.reason}") for one in found.skipped]
     pairs += [(name, "asked, too, if there are any then") for name in found.later]
-    if len(found.asked) > 1:
+    if len(found.requests) > 1:
         pairs.append(("together", _format_price(found.usd)))
     yield render_pairs(pairs)
 
 
-def warn_of_evaluation(found: EvaluationForecast | None, most_usd: float | None) -> Iterator[str]:
+def warn_of_evaluation(found: EvaluationEstimate | None, most_usd: float | None) -> Iterator[str]:
     """That the limit would keep the evaluation from being begun."""
     if found is None or most_usd is None:
         return
@@ -348,27 +348,27 @@ def warn_of_evaluation(found: EvaluationForecast | None, most_usd: float | None)
         )
 
 
-def evaluation_to_json(found: EvaluationForecast | None) -> Json:
+def evaluation_to_json(found: EvaluationEstimate | None) -> Json:
     """The same for programs; dollars are null where a price is not known."""
     if found is None:
         return None
-    asked: list[Json] = [
+    requests: list[Json] = [
         {
             "name": one.name,
             "model": one.model,
             "provider": one.provider,
-            "questions": one.forecast.questions,
-            "prompt_tokens": one.forecast.prompt_tokens,
-            "max_completion_tokens": one.forecast.completion_tokens,
-            "max_cost_usd": one.forecast.usd,
+            "questions": one.cost.questions,
+            "prompt_tokens": one.cost.prompt_tokens,
+            "max_completion_tokens": one.cost.completion_tokens,
+            "max_cost_usd": one.cost.usd,
         }
-        for one in found.asked
+        for one in found.requests
     ]
     skipped: list[Json] = [{"name": one.name, "reason": one.reason} for one in found.skipped]
     return {
         "file": found.file,
         "rows": found.rows,
-        "asked": asked,
+        "requests": requests,
         "skipped": skipped,
         "later": list(found.later),
         "max_cost_usd": found.usd,

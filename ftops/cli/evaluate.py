@@ -21,10 +21,9 @@ from ftops.cli.progress import show_request_progress
 from ftops.cli.run import warn_of_code
 from ftops.cli.target_model import resolve_model, suggest_near_names
 from ftops.clock import SystemClock
-from ftops.evaluation.comparing import compare_runs
-from ftops.evaluation.model_on_file import Tools, evaluate_model
 from ftops.evaluation.requirements import raise_if_missed
 from ftops.evaluation.result import Evaluation
+from ftops.evaluation.standalone import EvaluationServices, compare_runs, evaluate_model
 from ftops.files import write_atomic
 from ftops.spec.evaluate import read_evaluation_options
 from ftops.spec.job_file import list_functions
@@ -128,7 +127,7 @@ def evaluate(
         resolved.check_exists()
         clock, counter = SystemClock(), create_token_counter().counting
         with show_request_progress(out, clock) as view, suggest_near_names([resolved]):
-            tools = Tools(
+            services = EvaluationServices(
                 ledger, get_provider, clock, get_home(), view.on_note, view.on_progress, counter
             )
             evaluation = evaluate_model(
@@ -136,7 +135,7 @@ def evaluate(
                 resolved.provider,
                 file,
                 spec,
-                tools,
+                services,
                 run=resolved.run,
                 training=options.train,
             )

@@ -17,9 +17,9 @@ from ftops.evaluation.text import (
     describe_outcome,
     describe_requirement,
     describe_savings,
-    find_remarks,
     format_result,
     format_value,
+    list_notes,
 )
 from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict
@@ -120,7 +120,7 @@ def _render_gate(requirements: Sequence[RequirementResult]) -> Iterator[Renderab
 
 
 def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
-    remarks = find_remarks(evaluation)
+    remarks = list_notes(evaluation)
     if remarks:
         yield heading("Notes")
         for text in remarks:

@@ -1,35 +1,99 @@
-"""Who answers the rows beside the tuned model: how each is asked, or why it is left out."""
+"""The models of an evaluation: the evaluated one, and those that it is compared with."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from ftops.data.plans.inference import get_label_map, get_separator_and_stop
 from ftops.errors import FtopsError, ProviderError
-from ftops.evaluation.examples import (
-    choose_examples,
-    find_end,
-    put_examples,
-)
-from ftops.evaluation.questions import Questions, read_examples
-from ftops.evaluation.result import CandidateKind, SkippedCandidate
-from ftops.evaluation.simple import SIMPLE
-from ftops.evaluation.subject import Subject, find_earlier_way
-from ftops.evaluation.ways import Way, instruct
+from ftops.evaluation.few_shot import build_prompt, list_stops, read_examples, select_examples
+from ftops.evaluation.prompt_format import PromptFormat, add_instructions
+from ftops.evaluation.result import FREE_KINDS, CandidateKind, SkippedCandidate
+from ftops.evaluation.rows import EvaluationRows
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
+from ftops.run_folder import get_run_folder
 from ftops.spec.evaluate import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.section import Entry
+from ftops.stage_results import PreparedData, find_kept_plan
 
 OpenProvider = Callable[[ProviderSettings], Provider]
 _UNTRAINED = (
-    "{base} is a built-in size, which knows nothing before it is trained: no fair comparison"
-    " (`allow_untrained: true` asks it all the same, where its provider answers for it)"
+    "{base} is a built-in size, which has random weights before training; the comparison would not"
+    " be fair (`allow_untrained: true` evaluates it all the same)"
 )
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluatedModel:
+    """The model that is evaluated, its prompt format, and its origin as far as that is known.
+
+    `base` is the model that the job `job_id` tuned, `training` its prepared training rows,
+    `training_usd` the cost of training, `run` the run that made the model.
+    """
+
+    model: str
+    settings: ProviderSettings
+    prompt_format: PromptFormat
+    kind: CandidateKind = CandidateKind.TUNED
+    base: str | None = None
+    job_id: str | None = None
+    training: Path | None = None
+    training_usd: float | None = None
+    run: Run | None = None
+    name: str = "tuned"
+
+
+def load_prompt_format(ledger: Ledger, tuned: TunedModel) -> PromptFormat:
+    """The prompt format of a model in the ledger, by the plan of the run that made it."""
+    plan = find_kept_plan(ledger.get_stage(tuned.run_id, Stage.PREPARE).detail)
+    separator, stop = tuned.separator, tuned.stop
+    if plan is not None:
+        plan_separator, plan_stop = get_separator_and_stop(plan)
+        separator, stop = separator or plan_separator, stop or plan_stop
+    return PromptFormat(tuned.row_format, separator, stop, get_label_map(plan))
+
+
+def find_evaluated_model(run: Run, ledger: Ledger, home: Path) -> EvaluatedModel | None:
+    """The model of a run, with what the ledger knows of it; None if the run made none."""
+    if run.fine_tuned_model is None:
+        return None
+    detail = ledger.get_stage(run.id, Stage.PREPARE).detail
+    prepared = PreparedData.from_json(detail) if "recipe" in detail else None
+    tuned = ledger.find_model(run.fine_tuned_model)
+    if prepared is not None:
+        prompt_format = PromptFormat(
+            prepared.get_request_format,
+            prepared.separator,
+            prepared.stop,
+            get_label_map(prepared.plan),
+        )
+    elif tuned is not None:
+        prompt_format = load_prompt_format(ledger, tuned)
+    else:
+        prompt_format = PromptFormat()
+    return EvaluatedModel(
+        model=run.fine_tuned_model,
+        settings=run.provider,
+        prompt_format=prompt_format,
+        base=run.model,
+        job_id=run.job_id,
+        training=_find_training_file(home, run, prepared) if prepared else None,
+        training_usd=prepared.cost_usd if prepared else None,
+        run=run,
+    )
+
+
+def _find_training_file(home: Path, run: Run, prepared: PreparedData) -> Path | None:
+    """The prepared training rows of a run; None if they are at the provider, or deleted."""
+    path = get_run_folder(home, run.id) / prepared.training.filename
+    return path if prepared.training.file_id is None and path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that is asked: with which prompts, what ends its answers, how they are read."""
+    """A model that predicts: its prompts, its stop sequences, how its responses are read."""
 
     name: str
     kind: CandidateKind
@@ -37,232 +101,250 @@ class Candidate:
     settings: ProviderSettings
     provider: Provider
     prompts: Sequence[Prompt] = field(repr=False)
-    way: Way = field(repr=False)
+    prompt_format: PromptFormat = field(repr=False)
     stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """Where candidates come from: what is evaluated, on which rows, and what is at hand.
+class EvaluationContext:
+    """What candidates are made of: the evaluated model, the rows, ledger and providers.
 
-    `ledger` is None where it is only foretold who will be asked: then no model is known.
+    `ledger` is None for an estimate before the run: then no model is known.
     """
 
-    subject: Subject
-    questions: Questions
+    evaluated: EvaluatedModel
+    rows: EvaluationRows
     ledger: Ledger | None
     open_provider: OpenProvider
     seed: int
 
-
-def make_subject_candidate(field: Field) -> Candidate:
-    """The model that is evaluated; errors of its provider are the end."""
-    subject = field.subject
-    return _make(field, subject.name, subject.kind, subject.model, subject.settings, subject.way)
+    def find_tuned(self, name: str) -> TunedModel | None:
+        """The model of that name in the ledger."""
+        return None if self.ledger is None else self.ledger.find_model(name)
 
 
-def find_candidates(
-    field: Field, entries: Sequence[Entry]
+def create_evaluated_candidate(context: EvaluationContext) -> Candidate:
+    """The candidate for the evaluated model."""
+    model = context.evaluated
+    return _create(context, model.name, model.kind, model.model, model.settings)
+
+
+def list_candidates(
+    context: EvaluationContext, entries: Sequence[Entry]
 ) -> Iterator[Candidate | SkippedCandidate]:
-    """Whoever `entries` name and is a model, in their order, each under a name of its own."""
-    taken = {field.subject.name, *(kind.value for kind in SIMPLE)}
+    """The models that `entries` name, in their order, each with a unique name."""
+    taken = {context.evaluated.name, *(kind.value for kind in FREE_KINDS)}
     for entry in entries:
+        if entry.word not in _LISTERS:
+            continue
         try:
-            for found in _FINDERS[entry.word](field, entry) if entry.word in _FINDERS else ():
-                name = _name_anew(found.name, taken)
+            for candidate in _LISTERS[entry.word](context, entry):
+                name = _make_unique(candidate.name, taken)
                 taken.add(name)
-                yield replace(found, name=name)
-        except ProviderError as error:  # it cannot even be opened: no key, no such provider
+                yield replace(candidate, name=name)
+        except ProviderError as error:  # it cannot be opened: no key, no such provider
             yield SkippedCandidate(_name_entry(entry), f"{error.message}. {error.hint}".strip())
         except FtopsError as error:
             yield SkippedCandidate(_name_entry(entry), error.message)
 
 
-def _find_base(field: Field, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
-    wanted = entry.settings
-    assert isinstance(wanted, BaseCandidate)
-    base = _check_base(field, "base", untrained=wanted.allow_untrained)
+def _list_base(context: EvaluationContext, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
+    spec = entry.settings
+    assert isinstance(spec, BaseCandidate)
+    base = _check_base(context, "base", allow_untrained=spec.allow_untrained)
     if isinstance(base, SkippedCandidate):
         yield base
         return
-    subject = field.subject
-    found = _make(field, "base", CandidateKind.BASE, base, subject.settings, subject.way)
-    yield _instruct(found, wanted.instructions)
+    settings = context.evaluated.settings
+    candidate = _create(context, "base", CandidateKind.BASE, base, settings)
+    yield _instruct(candidate, spec.instructions)
 
 
-def _find_few_shot(field: Field, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
-    wanted, subject = entry.settings, field.subject
-    assert isinstance(wanted, FewShotCandidate)
-    base = _check_base(field, "few-shot", untrained=wanted.allow_untrained)
+def _list_few_shot(
+    context: EvaluationContext, entry: Entry
+) -> Iterator[Candidate | SkippedCandidate]:
+    spec, evaluated = entry.settings, context.evaluated
+    assert isinstance(spec, FewShotCandidate)
+    base = _check_base(context, "few-shot", allow_untrained=spec.allow_untrained)
     if isinstance(base, SkippedCandidate):
         yield base
         return
-    if subject.training is None:
+    if evaluated.training is None:
         yield SkippedCandidate(
-            "few-shot", "the training rows, of which examples are taken, are not here"
+            "few-shot", "the training rows, which provide the examples, are not on this machine"
         )
         return
-    way = subject.way
-    rows = read_examples(subject.training, way)
-    chosen = choose_examples(rows, field.questions.prompts, wanted, field.seed)
+    prompt_format = evaluated.prompt_format
+    examples = read_examples(evaluated.training, prompt_format)
+    selections = select_examples(examples, context.rows.prompts, spec, context.seed)
     prompts = [
-        put_examples(examples, prompt, way)
-        for examples, prompt in zip(chosen, field.questions.prompts, strict=True)
+        build_prompt(selected, prompt, prompt_format)
+        for selected, prompt in zip(selections, context.rows.prompts, strict=True)
     ]
-    provider = field.open_provider(subject.settings)
-    found = Candidate(
+    stops = list_stops(prompt_format)
+    candidate = Candidate(
         name="few-shot",
         kind=CandidateKind.FEW_SHOT,
         model=base,
-        settings=subject.settings,
-        provider=provider,
+        settings=evaluated.settings,
+        provider=context.open_provider(evaluated.settings),
         prompts=prompts,
-        way=replace(way, stop=find_end(way)[0] if find_end(way) else None),
-        stop=find_end(way),
+        prompt_format=replace(prompt_format, stop=stops[0] if stops else None),
+        stop=stops,
     )
-    yield _instruct(found, wanted.instructions)
+    yield _instruct(candidate, spec.instructions)
 
 
-def _check_base(field: Field, name: str, *, untrained: bool) -> str | SkippedCandidate:
-    """The base model, if it may be asked."""
-    subject = field.subject
-    if subject.base is None:
-        return SkippedCandidate(
-            name, f"which model {subject.model} was tuned from is not known here"
-        )
-    tuned_before = _find_tuned(field, subject.base)
-    if tuned_before is not None and tuned_before.deleted_at is not None:
-        return SkippedCandidate(name, f"{subject.base} was deleted")
-    blank = field.open_provider(subject.settings).capabilities.untrained_bases
-    if blank and tuned_before is None and not subject.base.startswith("ft:") and not untrained:
-        return SkippedCandidate(name, _UNTRAINED.format(base=subject.base))
-    return subject.base
+def _check_base(
+    context: EvaluationContext, name: str, *, allow_untrained: bool
+) -> str | SkippedCandidate:
+    """The base model, if it can be evaluated."""
+    evaluated = context.evaluated
+    base = evaluated.base
+    if base is None:
+        return SkippedCandidate(name, f"the base model of {evaluated.model} is not known here")
+    tuned = context.find_tuned(base)
+    if tuned is not None and tuned.deleted_at is not None:
+        return SkippedCandidate(name, f"{base} was deleted")
+    is_untrained = context.open_provider(evaluated.settings).capabilities.untrained_bases
+    if is_untrained and tuned is None and not base.startswith("ft:") and not allow_untrained:
+        return SkippedCandidate(name, _UNTRAINED.format(base=base))
+    return base
 
 
-def _find_tuned(field: Field, name: str) -> TunedModel | None:
-    """What the ledger knows of a model."""
-    return None if field.ledger is None else field.ledger.find_model(name)
-
-
-def _find_previous(field: Field, _entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
-    before, ledger = _find_previous_run(field), field.ledger
-    if before is None or before.fine_tuned_model is None or ledger is None:
+def _list_previous(
+    context: EvaluationContext, _entry: Entry
+) -> Iterator[Candidate | SkippedCandidate]:
+    previous, ledger = _find_previous_run(context), context.ledger
+    if previous is None or previous.fine_tuned_model is None or ledger is None:
         yield SkippedCandidate("previous", "no earlier run of this name has made a model")
         return
-    tuned = ledger.find_model(before.fine_tuned_model)
+    tuned = ledger.find_model(previous.fine_tuned_model)
     if tuned is None:
-        yield SkippedCandidate("previous", f"the ledger does not know {before.fine_tuned_model}")
+        reason = f"{previous.fine_tuned_model} is not in the ledger"
+        yield SkippedCandidate("previous", reason)
         return
     if tuned.deleted_at is not None:
-        gone = f"{tuned.name} of {before.id} was deleted on {tuned.deleted_at:%Y-%m-%d}"
-        yield SkippedCandidate("previous", gone)
+        reason = f"{tuned.name} of {previous.id} was deleted on {tuned.deleted_at:%Y-%m-%d}"
+        yield SkippedCandidate("previous", reason)
         return
-    way = find_earlier_way(ledger, tuned)
+    prompt_format = load_prompt_format(ledger, tuned)
     kind = CandidateKind.PREVIOUS
-    yield _make(field, "previous", kind, tuned.name, tuned.provider, way)
+    yield _create(context, "previous", kind, tuned.name, tuned.provider, prompt_format)
 
 
-def _find_previous_run(field: Field) -> Run | None:
-    """The newest run of the same name that succeeded before this one began."""
-    run, ledger = field.subject.run, field.ledger
+def _find_previous_run(context: EvaluationContext) -> Run | None:
+    """The newest run of the same name that succeeded before this one was created."""
+    run, ledger = context.evaluated.run, context.ledger
     if run is None or ledger is None:
         return None
     earlier = [
-        one
-        for one in ledger.list_runs()
-        if one.name == run.name
-        and one.id != run.id
-        and one.status is RunStatus.SUCCEEDED
-        and one.fine_tuned_model not in (None, run.fine_tuned_model)
-        and one.created_at <= run.created_at
+        other
+        for other in ledger.list_runs()
+        if other.name == run.name
+        and other.id != run.id
+        and other.status is RunStatus.SUCCEEDED
+        and other.fine_tuned_model not in (None, run.fine_tuned_model)
+        and other.created_at <= run.created_at
     ]
-    return max(earlier, key=lambda one: (one.created_at, one.id), default=None)
+    return max(earlier, key=lambda other: (other.created_at, other.id), default=None)
 
 
-def _find_model(field: Field, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
-    wanted = entry.settings
-    assert isinstance(wanted, OtherModel)
-    settings = wanted.settings or field.subject.settings
-    tuned = _find_tuned(field, wanted.name)
-    if tuned is not None and field.ledger is not None:
+def _list_model(context: EvaluationContext, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
+    spec = entry.settings
+    assert isinstance(spec, OtherModel)
+    settings = spec.settings or context.evaluated.settings
+    tuned = context.find_tuned(spec.name)
+    if tuned is not None and context.ledger is not None:
         if tuned.deleted_at is not None:
-            yield SkippedCandidate(wanted.name, f"it was deleted on {tuned.deleted_at:%Y-%m-%d}")
+            yield SkippedCandidate(spec.name, f"it was deleted on {tuned.deleted_at:%Y-%m-%d}")
             return
-        settings = wanted.settings or tuned.provider
-        way = find_earlier_way(field.ledger, tuned)
+        settings = spec.settings or tuned.provider
+        prompt_format = load_prompt_format(context.ledger, tuned)
     else:
-        given = field.subject.way
-        shape = field.open_provider(settings).row_format(wanted.name)
-        way = replace(given, format=shape)
-    found = _make(field, wanted.name, CandidateKind.MODEL, wanted.name, settings, way)
-    yield _instruct(found, wanted.instructions)
+        row_format = context.open_provider(settings).row_format(spec.name)
+        prompt_format = replace(context.evaluated.prompt_format, row_format=row_format)
+    kind = CandidateKind.MODEL
+    candidate = _create(context, spec.name, kind, spec.name, settings, prompt_format)
+    yield _instruct(candidate, spec.instructions)
 
 
-def _find_checkpoints(field: Field, _entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
-    subject = field.subject
-    if subject.job_id is None:
-        yield SkippedCandidate("checkpoints", f"which job made {subject.model} is not known here")
+def _list_checkpoints(
+    context: EvaluationContext, _entry: Entry
+) -> Iterator[Candidate | SkippedCandidate]:
+    evaluated = context.evaluated
+    if evaluated.job_id is None:
+        reason = f"the job that made {evaluated.model} is not known here"
+        yield SkippedCandidate("checkpoints", reason)
         return
-    provider = field.open_provider(subject.settings)
-    last = _find_last_step(field)
-    found = [
-        one
-        for one in provider.list_checkpoints(subject.job_id)
-        if one.model != subject.model and one.step != last
+    provider = context.open_provider(evaluated.settings)
+    last_step = _find_last_step(context)
+    checkpoints = [
+        checkpoint
+        for checkpoint in provider.list_checkpoints(evaluated.job_id)
+        if checkpoint.model != evaluated.model and checkpoint.step != last_step
     ]
-    if not found:
-        yield SkippedCandidate("checkpoints", f"{subject.job_id} has kept none beside its model")
-    for one in found:
-        name, kind = f"step {one.step}", CandidateKind.CHECKPOINT
-        yield _make(field, name, kind, one.model, subject.settings, subject.way)
+    if not checkpoints:
+        reason = f"{evaluated.job_id} has no checkpoints beside its model"
+        yield SkippedCandidate("checkpoints", reason)
+    for checkpoint in checkpoints:
+        name, kind = f"step {checkpoint.step}", CandidateKind.CHECKPOINT
+        yield _create(context, name, kind, checkpoint.model, evaluated.settings)
 
 
-def _find_last_step(field: Field) -> int | None:
-    """The step after which training ended: what was kept there is the model itself."""
-    run, ledger = field.subject.run, field.ledger
+def _find_last_step(context: EvaluationContext) -> int | None:
+    """The last step of training: its checkpoint is the model itself."""
+    run, ledger = context.evaluated.run, context.ledger
     if run is None or ledger is None:
         return None
     step = ledger.get_stage(run.id, Stage.RESULTS).detail.get("step")
     return step if isinstance(step, int) else None
 
 
-def _make(
-    field: Field, name: str, kind: CandidateKind, model: str, settings: ProviderSettings, way: Way
+def _create(
+    context: EvaluationContext,
+    name: str,
+    kind: CandidateKind,
+    model: str,
+    settings: ProviderSettings,
+    prompt_format: PromptFormat | None = None,
 ) -> Candidate:
-    given = field.questions.way
+    """A candidate; `prompt_format` is that of the evaluated model unless given."""
+    prompt_format = prompt_format or context.evaluated.prompt_format
+    source = context.rows.prompt_format
     return Candidate(
         name=name,
         kind=kind,
         model=model,
         settings=settings,
-        provider=field.open_provider(settings),
-        prompts=[way.ask(prompt, given) for prompt in field.questions.prompts],
-        way=way,
-        stop=(way.stop,) if way.stop else (),
+        provider=context.open_provider(settings),
+        prompts=[prompt_format.convert(prompt, source) for prompt in context.rows.prompts],
+        prompt_format=prompt_format,
+        stop=(prompt_format.stop,) if prompt_format.stop else (),
     )
 
 
-_FINDERS: dict[str, Callable[[Field, Entry], Iterator[Candidate | SkippedCandidate]]] = {
-    "base": _find_base,
-    "few-shot": _find_few_shot,
-    "previous": _find_previous,
-    "checkpoints": _find_checkpoints,
-    "model": _find_model,
+_LISTERS: dict[str, Callable[[EvaluationContext, Entry], Iterator[Candidate | SkippedCandidate]]]
+_LISTERS = {
+    "base": _list_base,
+    "few-shot": _list_few_shot,
+    "previous": _list_previous,
+    "checkpoints": _list_checkpoints,
+    "model": _list_model,
 }
 
 
 def _instruct(candidate: Candidate, instructions: str | None) -> Candidate:
-    """The candidate that is told so before each question."""
-    prompts = [instruct(prompt, instructions) for prompt in candidate.prompts]
+    prompts = [add_instructions(prompt, instructions) for prompt in candidate.prompts]
     return replace(candidate, prompts=prompts)
 
 
-def _name_anew(name: str, taken: set[str]) -> str:
+def _make_unique(name: str, taken: set[str]) -> str:
     number = 2
-    anew = name
-    while anew in taken:
-        anew, number = f"{name} ({number})", number + 1
-    return anew
+    unique = name
+    while unique in taken:
+        unique, number = f"{name} ({number})", number + 1
+    return unique
 
 
 def _name_entry(entry: Entry) -> str:

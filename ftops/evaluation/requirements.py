@@ -1,4 +1,4 @@
-"""What must be reached: a run whose model does not reach it has succeeded, and yet is told so."""
+"""Requirements: what the tuned model must reach, and the error of a command that must tell."""
 
 import math
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from ftops.run_folder import get_run_folder
 
 
 def raise_if_missed(evaluation: Evaluation) -> None:
-    """RequirementMissed, which names each of them, when any is not met."""
+    """RequirementMissed, which names each requirement that is not met."""
     missed = [describe_requirement(one) for one in evaluation.requirements if not one.met]
     if missed:
         total = len(evaluation.requirements)
-        word = "requirement is" if total == 1 else "requirements are"
+        verb = "requirement is" if total == 1 else "requirements are"
         lines = "".join(f"\n  {text}" for text in missed)
-        raise RequirementMissed(f"{len(missed)} of {total} {word} not met:{lines}")
+        raise RequirementMissed(f"{len(missed)} of {total} {verb} not met:{lines}")
 
 
 def check_run_requirements(run: Run, home: Path) -> None:
-    """The same for a run that has succeeded; nothing for one that has not, or was not evaluated."""
+    """The same for a run that has succeeded; no error for others, or without an evaluation."""
     if run.status is not RunStatus.SUCCEEDED:
         return
     evaluation = read_evaluation(get_run_folder(home, run.id))
@@ -34,77 +34,78 @@ def check_run_requirements(run: Run, home: Path) -> None:
 
 
 def check_requirements(
-    wanted: Sequence[Requirement],
+    requirements: Sequence[Requirement],
     tuned: CandidateScore | None,
     others: Sequence[CandidateScore],
     comparisons: Sequence[Comparison] = (),
 ) -> tuple[RequirementResult, ...]:
-    """Whether the tuned candidate meets each. A figure that is not there, or NaN, meets nothing.
+    """Whether the tuned candidate meets each; an unknown value, or NaN, meets nothing.
 
-    A difference is judged by its value; `reason` says where it may well be chance.
+    A difference is judged by its value; `reason` says where it may be chance.
     """
-    return tuple(_check(one, tuned, others, comparisons) for one in wanted)
+    return tuple(_check(one, tuned, others, comparisons) for one in requirements)
 
 
 def _check(
-    wanted: Requirement,
+    requirement: Requirement,
     tuned: CandidateScore | None,
     others: Sequence[CandidateScore],
     comparisons: Sequence[Comparison],
 ) -> RequirementResult:
     if tuned is None:
-        return RequirementResult(wanted.text, None, False, "no candidate was scored")
-    value = find_value(tuned, wanted.name)
+        return RequirementResult(requirement.text, None, False, "no candidate was scored")
+    value = find_value(tuned, requirement.name)
     if value is None:
-        return RequirementResult(wanted.text, None, False, _missing(tuned, wanted.name))
-    unit = _get_unit(tuned, wanted.name)
-    if wanted.over is None:
-        return _settle(wanted, value, unit, "")
-    other = find_candidate(wanted.over, others)
+        return RequirementResult(requirement.text, None, False, _missing(tuned, requirement.name))
+    unit = _get_unit(tuned, requirement.name)
+    if requirement.over is None:
+        return _settle(requirement, value, unit, "")
+    other = find_candidate(requirement.over, others)
     if other is None:
-        named = ", ".join(make_slug(one.name) for one in others) or "none"
-        reason = f"there is no candidate `{wanted.over}` to compare with; there are: {named}"
-        return RequirementResult(wanted.text, None, False, reason)
-    theirs = find_value(other, wanted.name)
+        names = ", ".join(make_slug(one.name) for one in others) or "none"
+        reason = f"there is no candidate `{requirement.over}` to compare with; there are: {names}"
+        return RequirementResult(requirement.text, None, False, reason)
+    theirs = find_value(other, requirement.name)
     if theirs is None:
-        return RequirementResult(wanted.text, None, False, _missing(other, wanted.name))
-    reason = _explain(wanted.name, tuned.name, other.name, comparisons)
-    return _settle(wanted, value - theirs, unit, reason)
+        return RequirementResult(requirement.text, None, False, _missing(other, requirement.name))
+    reason = _explain(requirement.name, tuned.name, other.name, comparisons)
+    return _settle(requirement, value - theirs, unit, reason)
 
 
-def _settle(wanted: Requirement, value: float, unit: Unit, reason: str) -> RequirementResult:
-    compared = OPERATORS[wanted.comparison](round(value, DIGITS), round(wanted.bound, DIGITS))
-    return RequirementResult(wanted.text, value, compared, reason, unit)
+def _settle(requirement: Requirement, value: float, unit: Unit, reason: str) -> RequirementResult:
+    is_met = OPERATORS[requirement.comparison](
+        round(value, DIGITS), round(requirement.bound, DIGITS)
+    )
+    return RequirementResult(requirement.text, value, is_met, reason, unit)
 
 
 def _get_unit(score: CandidateScore, name: str) -> Unit:
-    """The unit of a metric of the candidate, or of a figure of its requests."""
     result = score.metrics.get(name)
     return result.unit if result is not None else REQUEST_METRICS[name]
 
 
 def find_value(score: CandidateScore, name: str) -> float | None:
-    """A candidate's figure of that name, of its metrics or its requests; None if there is none."""
-    figure = score.metrics.get(name)
-    if figure is not None:
-        return figure.value if math.isfinite(figure.value) else None
+    """The value of that name, of the candidate's metrics or requests; None if there is none."""
+    result = score.metrics.get(name)
+    if result is not None:
+        return result.value if math.isfinite(result.value) else None
     value = getattr(score.requests, name, None) if name in REQUEST_METRICS else None
     return value if value is not None and math.isfinite(value) else None
 
 
 def find_candidate(slug: str, others: Sequence[CandidateScore]) -> CandidateScore | None:
-    """The candidate of that slug, or the only one of that kind, or whose name begins like that."""
-    wanted = make_slug(slug)
-    exact = [one for one in others if make_slug(one.name) == wanted]
-    of_kind = [one for one in others if make_slug(one.kind.value) == wanted]
-    begins = [one for one in others if make_slug(one.name).startswith(f"{wanted}_")]
-    return next((found[0] for found in (exact, of_kind, begins) if len(found) == 1), None)
+    """The candidate of that slug, or the only one of that kind, or whose name starts like that."""
+    target = make_slug(slug)
+    exact = [one for one in others if make_slug(one.name) == target]
+    of_kind = [one for one in others if make_slug(one.kind.value) == target]
+    begins = [one for one in others if make_slug(one.name).startswith(f"{target}_")]
+    return next((matches[0] for matches in (exact, of_kind, begins) if len(matches) == 1), None)
 
 
 def _missing(score: CandidateScore, name: str) -> str:
     if name in REQUEST_METRICS:
         return f"`{name}` of {score.name} is not known"
-    return f"{score.name} has no figure `{name}`; it has: {', '.join(score.metrics) or 'none'}"
+    return f"{score.name} has no metric `{name}`; it has: {', '.join(score.metrics) or 'none'}"
 
 
 def _explain(metric: str, first: str, second: str, comparisons: Sequence[Comparison]) -> str:
@@ -113,7 +114,7 @@ def _explain(metric: str, first: str, second: str, comparisons: Sequence[Compari
             if one.low <= 0 <= one.high:
                 return (
                     f"may be chance: the 95 % interval of the difference, {one.low:+.3f} to"
-                    f" {one.high:+.3f}, holds 0"
+                    f" {one.high:+.3f}, contains 0"
                 )
             return f"the 95 % interval of the difference is {one.low:+.3f} to {one.high:+.3f}"
     return ""

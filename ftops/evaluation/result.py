@@ -1,7 +1,6 @@
-"""What an evaluation found, as it is kept: `evaluation.json`, version 1.
+"""The result of an evaluation, as it is stored: `evaluation.json`, version 1.
 
-One evaluation puts the same rows to several candidates. Shares are from 0 to 1, money is in US
-dollars, intervals hold 95 % of a bootstrap.
+Shares are from 0 to 1, money is in US dollars, intervals are 95 % intervals of a bootstrap.
 """
 
 from collections.abc import Mapping
@@ -17,30 +16,69 @@ from ftops.records import Json
 
 VERSION = 1
 REPEAT_HINT = (
-    "Run the same `ftops run` again: it repeats the evaluation; stored responses are reused."
+    "Run the same `ftops run` again: it repeats the evaluation and uses the cached responses."
 )
 
 
 class CandidateKind(StrEnum):
-    """Who answers."""
+    """What makes the predictions."""
 
     TUNED = "tuned"  # the model that the run made
     CHECKPOINT = "checkpoint"  # of the same job
-    BASE = "base"  # the model that was tuned, as it was before
-    FEW_SHOT = "few-shot"  # the same, with examples in the prompt
-    PREVIOUS = "previous"  # what an earlier run of the same name made
+    BASE = "base"  # the base model before fine-tuning
+    FEW_SHOT = "few-shot"  # the base model with examples in the prompt
+    PREVIOUS = "previous"  # the model of an earlier run of the same name
     MODEL = "model"  # any other
     NEAREST = "nearest neighbour"  # the answer of the most similar training row
     NAIVE_BAYES = "naive Bayes"
     MAJORITY = "majority"  # the most frequent answer of the training rows
 
 
+# Baselines: they are trained on this machine, and send no requests.
 FREE_KINDS = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
+
+
+class NoteKind(StrEnum):
+    """What a note is about; `ftops.evaluation.text` words each."""
+
+    LEAK = "leak"  # `rows` of `total` are training rows
+    MEMORIZED = "memorized"  # training rows have a higher share of correct predictions
+    FEW_ROWS = "few_rows"
+    SAMPLED = "sampled"  # `rows` of `total` were evaluated
+    DIFFERENT_ROWS = "different_rows"  # of the runs that are compared; `rows` are common to all
+    CORRECTED = "corrected"  # verdicts that Holm's correction changed
+    CONSTANT = "constant"  # `rows` of `total` predictions are `detail`
+    PROBLEM = "problem"  # `rows` of `total` predictions have `problem`, because of `detail`
+    OUTSIDE = "outside"  # `rows` of `total` predictions are none of the classes
+    PARAMETERS = "parameters"  # left out of requests or renamed
+    METRIC = "metric"  # `detail` about the values of a metric
+    PROBABILITIES = "probabilities"  # those of labels are not known, because of `detail`
+    JUDGE_DISAGREES = "judge_disagrees"  # `rows` of `total` pairs depend on the order
+    JUDGE_UNREADABLE = "judge_unreadable"  # `rows` responses of the judge
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark about the results; which fields it has depends on `kind`.
+
+    `subject` is the candidate or judge that it is about, "" for the whole evaluation. `lines` are
+    those of the first rows, `shares` are those of `MEMORIZED` (training rows, other rows).
+    """
+
+    kind: NoteKind
+    subject: str = ""
+    rows: int | None = None
+    total: int | None = None
+    lines: tuple[int, ...] = ()
+    detail: str = ""
+    problem: str = ""
+    expected: int | None = None  # rows that expect the constant prediction
+    shares: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStats:
-    """What asking took, a request: means of tokens, price of a thousand, seconds by percentile.
+    """Means of the tokens of a request, the price of 1,000 requests, percentiles of the latency.
 
     None where it is not known. `estimated` tokens were counted here, not by the provider.
     """
@@ -55,27 +93,26 @@ class RequestStats:
 
 @dataclass(frozen=True, slots=True)
 class CandidateScore:
-    """How one candidate did. `name` is how the whole evaluation calls it, and is unique in it."""
+    """The results of one candidate; `name` is unique in the evaluation."""
 
     name: str
     kind: CandidateKind
     rows: int
     metrics: Mapping[str, MetricResult]
-    model: str | None = None  # None: no model was asked
+    model: str | None = None  # None for baselines
     provider: str | None = None
-    problems: Mapping[str, int] = field(default_factory=dict)  # by name, see `answers.Problem`
-    outside: int = 0  # answers that are none of the classes
+    problems: Mapping[str, int] = field(default_factory=dict)  # by `Problem`
+    outside: int = 0  # predictions that are none of the classes
     classes: tuple[ClassResult, ...] = ()
     confusion: Confusion | None = None
     requests: RequestStats | None = None
-    notes: tuple[str, ...] = ()  # sentences about its answers and figures
-    # by name: what the requests called it instead, or None where it was left out
+    # by name: what requests called it instead, or None if it was left out
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedCandidate:
-    """A candidate that was not asked, and why."""
+    """A candidate without predictions, and why."""
 
     name: str
     reason: str
@@ -83,10 +120,10 @@ class SkippedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """What one request to the tuned model saves against another candidate, where it is known.
+    """What one request to the tuned model saves against another candidate, as far as known.
 
-    Negative figures are losses. `pays_after` is the number of requests by which the training has
-    paid for itself; None where it never does or prices are not known.
+    Negative values are losses. `pays_after` is the number of requests after which training has
+    paid off; None if it never does or prices are not known.
     """
 
     against: str
@@ -99,9 +136,9 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class RequirementResult:
-    """One line of `require`, as it was written, and whether it was met.
+    """A requirement as it was written, and whether it is met.
 
-    `value` is None where the figure is not there; then it is not met, and `reason` says why.
+    `value` is None if it is not known; then the requirement is not met, and `reason` says why.
     """
 
     text: str
@@ -113,10 +150,10 @@ class RequirementResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All candidates on the rows of one file; the tuned model is first where there is one.
+    """All candidates on the rows of one file; the tuned model is first if there is one.
 
     `primary_metric` is shown where there is room for one. `overlap_rows` of the rows are training
-    rows, too.
+    rows, too; None if the training rows are not known.
     """
 
     file: str
@@ -129,25 +166,21 @@ class Evaluation:
     comparisons: tuple[Comparison, ...] = ()
     savings: tuple[Savings, ...] = ()
     requirements: tuple[RequirementResult, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every requirement is met; True where there are none."""
-        return all(one.met for one in self.requirements)
-
-    def find(self, name: str) -> CandidateScore | None:
-        """The candidate of that name."""
-        return next((one for one in self.candidates if one.name == name), None)
+        """Whether every requirement is met; True without any."""
+        return all(requirement.met for requirement in self.requirements)
 
     def to_json(self) -> dict[str, Json]:
-        """As plain JSON values, for a file or for `--json`."""
+        """The result as JSON."""
         fields: dict[str, Json] = _ADAPTER.dump_python(self, mode="json")
         return {"version": VERSION, **fields}
 
     @classmethod
     def from_json(cls, value: Json) -> "Evaluation":
-        """What `to_json` gave; LedgerError when it is something else."""
+        """Read what `to_json` returned; LedgerError if it is damaged."""
         try:
             if not isinstance(value, dict) or value.get("version") != VERSION:
                 raise ValueError(f"it is not of version {VERSION}")
@@ -155,8 +188,7 @@ class Evaluation:
             return _ADAPTER.validate_python(fields)
         except (ValidationError, ValueError) as error:
             raise LedgerError(
-                f"the stored evaluation is damaged: {error}",
-                hint=REPEAT_HINT,
+                f"the stored evaluation is damaged: {error}", hint=REPEAT_HINT
             ) from error
 
 

@@ -1,18 +1,62 @@
-"""Which file is evaluated on: made ready like the training data, and held against it."""
+"""The rows of an evaluation: prepared like the training data, checked for leaks, sampled."""
 
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.data.leakage import LeakedRows, find_leaked_rows
 from ftops.data.prepare import find_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, options_from_plan
+from ftops.data.row_hash import prompt_text
+from ftops.data.rows import read_rows
 from ftops.errors import DatasetError
-from ftops.records import RowFormat
+from ftops.evaluation.prompt_format import PromptFormat
+from ftops.files import measure_path
+from ftops.records import Prompt, RowFormat
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 
 FILENAME = "evaluate.jsonl"
+# Tokenizers of small models may work on bytes: no answer has more tokens than bytes.
+_SPARE_TOKENS = 8
+_MAX_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """One row of the evaluation file: its prepared prompt, and the expected answer as a label.
+
+    `text` is the prompt without the separator and roles, for baselines.
+    """
+
+    line: int
+    prompt: Prompt
+    expected: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRows:
+    """The rows that candidates answer; `source` is the file as the user names it.
+
+    `max_answer_tokens` bounds the tokens of the longest expected answer, with its stop sequence.
+    `total` is the number of rows in the file, of which these are a sample.
+    """
+
+    source: str
+    sha256: str
+    rows: Sequence[EvaluationRow]
+    prompt_format: PromptFormat
+    max_answer_tokens: int
+    total: int
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prepared prompts."""
+        return [row.prompt for row in self.rows]
 
 
 def prepare_rows(
@@ -20,33 +64,36 @@ def prepare_rows(
 ) -> tuple[Path, str]:
     """The prepared rows in `folder`, and the file as the job file names it.
 
-    The validation file is there already; an `evaluate.file` is made ready in the same way.
+    The validation file is there already; an `evaluate.file` is prepared in the same way.
     """
     named = spec.evaluate.file
     if named is None:
         source = prepared.validation.source if prepared.validation else ""
         return folder / "validation.jsonl", source
-    given = resolve_data(job_file, named)
-    if given is None:
-        raise DatasetError(f"evaluate.file: {named} lies at the provider; name a local file")
-    shape = _choose_format(given, prepared, options_from_plan(spec.prepare.reading))
+    file = resolve_data(job_file, named)
+    if file is None:
+        raise DatasetError(f"evaluate.file: {named} is a file at the provider; name a local file")
+    row_format = _choose_format(file, prepared, options_from_plan(spec.prepare.reading))
     path = folder / FILENAME
-    prepare_file(given, path, make_recipe(spec.prepare, shape, prepared.plan))
+    prepare_file(file, path, make_recipe(spec.prepare, row_format, prepared.plan))
     return path, named
 
 
 def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> RowFormat:
-    """The shape of the questions; one that learned of preferences may be asked chats, too."""
+    """The format of the rows; a model trained on preferences can be evaluated on chats, too."""
     if prepared.row_format is RowFormat.PREFERENCE:
-        found = find_row_format(path, options, prepared.plan)
-        return found if found is RowFormat.PREFERENCE else RowFormat.CHAT
+        row_format = find_row_format(path, options, prepared.plan)
+        return row_format if row_format is RowFormat.PREFERENCE else RowFormat.CHAT
     return prepared.row_format
 
 
 def check_leak(
     training: Path | None, rows: Path, source: str, spec: EvaluateSpec
 ) -> LeakedRows | None:
-    """What leaks; None where the training rows are not here. DatasetError where it is refused."""
+    """The rows that are training rows; None if the training rows are not on this machine.
+
+    DatasetError if there are any and `evaluate.overlap` refuses them.
+    """
     if training is None:
         return None
     leak = find_leaked_rows(training, rows)
@@ -54,6 +101,42 @@ def check_leak(
         raise DatasetError(
             leak.say(source),
             hint="Split again with `ftops data split --group-near`, or allow it with `evaluate:"
-            " {overlap: allow}` (`ftops eval --force`): then the figures carry a note.",
+            " {overlap: allow}` (`ftops eval --force`); the results then carry a note.",
         )
     return leak
+
+
+def read_evaluation_rows(
+    path: Path, source: str, prompt_format: PromptFormat, max_rows: int, seed: int
+) -> EvaluationRows:
+    """The rows of a prepared file, in their order; DatasetError if it has none.
+
+    Of more than `max_rows`, a random sample: files are often sorted by class. A larger sample with
+    the same seed contains the smaller.
+    """
+    rows, longest = [], 0
+    total = sum(1 for _ in read_rows(path))
+    sampled = _sample(total, max_rows, seed)
+    for row in (row for number, row in enumerate(read_rows(path)) if number in sampled):
+        rows.append(
+            EvaluationRow(
+                line=row.line,
+                prompt=row.prompt,
+                expected=prompt_format.parse(row.completion),
+                text=prompt_text(row).removesuffix(prompt_format.separator),
+            )
+        )
+        label = rows[-1].expected.encode("utf-8", "replace")
+        longest = max(longest, len(row.completion.encode("utf-8", "replace")), len(label))
+    max_answer_tokens = min(_MAX_TOKENS, longest + _SPARE_TOKENS)
+    sha256 = measure_path(path)[1]
+    return EvaluationRows(source, sha256, rows, prompt_format, max_answer_tokens, total)
+
+
+def _sample(total: int, size: int, seed: int) -> Collection[int]:
+    """The numbers of the sampled rows, from 0."""
+    if total <= size:
+        return range(total)
+    generator = random.Random(seed)
+    order = [generator.random() for _ in range(total)]
+    return set(sorted(range(total), key=order.__getitem__)[:size])

@@ -1,23 +1,25 @@
-"""From the answers of all candidates to one evaluation."""
+"""From the predictions of all candidates to the evaluation: metrics, comparisons, notes."""
 
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import NormalDist
 
-from ftops.evaluation.notes import (
-    SIMPLE,
-    collect,
-    note_comparison,
-    note_constant,
-    note_corrected,
-    note_few_rows,
-    note_memorised,
-    note_overlap,
-    note_problems,
-)
+from ftops.errors import SpecError
 from ftops.evaluation.requirements import check_requirements, find_candidate
-from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, SkippedCandidate
-from ftops.evaluation.usage import Prices, find_savings, measure_requests
+from ftops.evaluation.result import (
+    FREE_KINDS,
+    CandidateKind,
+    CandidateScore,
+    Evaluation,
+    Note,
+    NoteKind,
+    SkippedCandidate,
+)
+from ftops.evaluation.usage import find_savings, measure_requests
+from ftops.inference.budget import Prices
 from ftops.metrics.bootstrap import interval_of, resample
 from ftops.metrics.classification import (
     count_classes,
@@ -29,21 +31,28 @@ from ftops.metrics.comparison import ComparisonSide, compare, decide_verdicts
 from ftops.metrics.metric import Floats, Metric, MetricSample, create_metrics
 from ftops.metrics.optional_imports import is_installed
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.metrics.registry import MetricChoice
+from ftops.metrics.python_function import FunctionMetric
+from ftops.metrics.registry import JUDGE, METRICS, MetricChoice
 from ftops.metrics.requirement import Requirement
 from ftops.metrics.result import Comparison, MetricResult
+from ftops.metrics.significance import ALPHA
 from ftops.records import render_refused
+from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.metrics import to_choice
 
 SEED = 42
+_CONSTANT_SHARE = 0.95  # of equal predictions; the rows expect them half as often or less
+_FEW_ROWS = 30  # intervals from fewer are wide
+_MAX_LINES = 3  # of the rows with a problem
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """Who answered, and what. Token counts are `estimated` where ftops counted them itself."""
+class CandidatePredictions:
+    """The predictions of a candidate. Token counts are `estimated` if ftops counted them."""
 
     name: str
     kind: CandidateKind
-    answers: Sequence[Prediction]
+    predictions: Sequence[Prediction]
     model: str | None = None
     provider: str | None = None
     prices: Prices | None = None
@@ -51,15 +60,33 @@ class Candidate:
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ScoringOptions:
+    """What is known beside the predictions.
+
+    `labels` are classes beside those that rows expect. `primary_metric` is that of the first metric
+    unless named. The rows on `overlap_lines` are training rows; None if these are not known.
+    """
+
+    file_sha256: str = ""
+    labels: Sequence[str] = ()
+    primary_metric: str | None = None
+    training_usd: float | None = None
+    requirements: Sequence[Requirement] = ()
+    skipped: Sequence[SkippedCandidate] = ()
+    overlap_lines: Collection[int] | None = None
+    seed: int = SEED
+
+
 def score_candidate(
-    candidate: Candidate,
+    candidate: CandidatePredictions,
     metrics: Sequence[Metric],
     *,
     labels: Sequence[str] = (),
     seed: int = SEED,
-) -> CandidateScore:
-    """The figures of one candidate alone. `labels` are classes, beside those that rows expect."""
-    samples = [metric.measure(candidate.answers) for metric in metrics]
+) -> tuple[CandidateScore, list[Note]]:
+    """The results of one candidate, and the notes about them."""
+    samples = [metric.measure(candidate.predictions) for metric in metrics]
     return _score(candidate, metrics, samples, _resample_alone(samples, seed), labels)
 
 
@@ -69,144 +96,51 @@ def _resample_alone(samples: Sequence[MetricSample], seed: int) -> list[Floats]:
 
 def evaluate(
     file: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[CandidatePredictions],
     metrics: Sequence[Metric],
-    *,
-    file_sha256: str = "",
-    labels: Sequence[str] = (),
-    primary_metric: str | None = None,
-    training_usd: float | None = None,
-    requirements: Sequence[Requirement] = (),
-    skipped: Sequence[SkippedCandidate] = (),
-    overlap_lines: Collection[int] | None = None,
-    seed: int = SEED,
+    options: ScoringOptions | None = None,
 ) -> Evaluation:
-    """Score all candidates, compare the first with each other one, and judge requirements.
+    """Score all candidates, compare the first with each other one, and check requirements.
 
-    All have answered the same rows in the same order (else ValueError), of which those on
-    `overlap_lines` are training rows (None: nobody looked). The first candidate is the tuned one
-    where there is one. `primary_metric` is a metric's name, the first one's unless said. The same
-    answers and seed give the same figures.
+    All have predicted the same rows in the same order (else ValueError). The tuned model is first
+    if there is one. The same predictions and seed give the same results.
     """
+    options = options or ScoringOptions()
     if not candidates or not metrics:
         raise ValueError("an evaluation needs a candidate and a metric")
-    primary_metric = primary_metric or metrics[0].name
-    _check_names([one.name for one in candidates], [one.name for one in metrics], primary_metric)
-    check_rows([(one.name, one.answers) for one in candidates])
+    primary = options.primary_metric or metrics[0].name
+    _check_names([one.name for one in candidates], [one.name for one in metrics], primary)
+    check_rows([(one.name, one.predictions) for one in candidates])
     ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
-    samples = [[metric.measure(one.answers) for metric in metrics] for one in ordered]
+    samples = [[metric.measure(one.predictions) for metric in metrics] for one in ordered]
     # Each candidate has resamples of its own: its intervals do not depend on the others.
-    scores = [
-        _score(one, metrics, measured, _resample_alone(measured, seed), labels)
+    scored = [
+        _score(one, metrics, measured, _resample_alone(measured, options.seed), options.labels)
         for one, measured in zip(ordered, samples, strict=True)
     ]
-    pairs = _choose_pairs(scores, primary_metric, requirements)
-    sides: dict[tuple[str, str], ComparisonSide] = {}
-    for at, metric in enumerate(metrics):
-        if any(metric.name == compared for _, compared in pairs):
-            column = [measured[at] for measured in samples]
-            drawn = resample(column, seed=seed)  # of the same rows, so that differences are paired
-            for score, sample, resampled in zip(scores, column, drawn, strict=True):
-                sides[score.name, metric.name] = ComparisonSide(score.name, sample, resampled)
-    comparisons = _compare(scores[0].name, pairs, metrics, sides)
-    rows = len(ordered[0].answers)
+    scores = [score for score, _ in scored]
+    pairs = _choose_pairs(scores, primary, options.requirements)
+    comparisons = _compare_pairs(scores, metrics, samples, pairs, options.seed)
+    first = ordered[0].predictions
+    overlap_rows = None
+    if options.overlap_lines is not None:
+        overlap_rows = sum(row.line in options.overlap_lines for row in first)
     return Evaluation(
         file=file,
-        rows=rows,
-        primary_metric=primary_metric,
+        rows=len(first),
+        primary_metric=primary,
         candidates=tuple(scores),
-        file_sha256=file_sha256,
-        overlap_rows=_count_overlap(ordered[0].answers, overlap_lines),
-        skipped=tuple(skipped),
+        file_sha256=options.file_sha256,
+        overlap_rows=overlap_rows,
+        skipped=tuple(options.skipped),
         comparisons=comparisons,
-        savings=find_savings(scores[0], scores[1:], training_usd=training_usd),
-        requirements=check_requirements(requirements, scores[0], scores[1:], comparisons),
-        notes=_note(ordered, scores, comparisons, primary_metric, overlap_lines),
-    )
-
-
-def _check_names(candidates: Sequence[str], metrics: Sequence[str], primary_metric: str) -> None:
-    for names, what in ((candidates, "candidates"), (metrics, "metrics")):
-        twice = sorted({one for one in names if names.count(one) > 1})
-        if twice:
-            raise ValueError(f"two {what} are called {twice[0]!r}")
-    if primary_metric not in metrics:
-        raise ValueError(f"the primary_metric {primary_metric!r} is none of {', '.join(metrics)}")
-
-
-def _score(
-    candidate: Candidate,
-    metrics: Sequence[Metric],
-    samples: Sequence[MetricSample],
-    draws: Sequence[Floats],
-    labels: Sequence[str],
-) -> CandidateScore:
-    answers = candidate.answers
-    known, cells = place_in_matrix(answers, labels)
-    confusion = count_confusion(cells, known) if known else None
-    problems = count_problems(answers)
-    outside = sum(line[-1] for line in confusion.counts) if confusion else 0
-    outside -= problems.get(Problem.FAILED, 0) if confusion else 0  # these gave no answer
-    figures: dict[str, MetricResult] = {}
-    notes: list[str] = []
-    for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
-        if sample.rows or candidate.kind not in SIMPLE:  # a look-up tells no chances, say
-            notes += [f"{metric.name}: {note}" for note in sample.notes]
-        if sample.rows:
-            low, high = interval_of(sample, drawn) or (None, None)
-            figures[metric.name] = MetricResult(
-                sample.value, low, high, sample.rows, sample.unit or metric.unit
-            )
-    return CandidateScore(
-        name=candidate.name,
-        kind=candidate.kind,
-        rows=len(answers),
-        metrics=figures,
-        model=candidate.model,
-        provider=candidate.provider,
-        problems=problems,
-        outside=outside,
-        classes=count_classes(confusion) if confusion else (),
-        confusion=confusion,
-        requests=measure_requests(answers, candidate.prices, estimated=candidate.estimated),
-        refused_parameters=candidate.refused_parameters,
-        notes=tuple(
-            collect(
-                None if candidate.kind is CandidateKind.MAJORITY else note_constant(answers),
-                render_refused(candidate.refused_parameters) or None,
-                *note_problems(problems, outside, answers),
-                *notes,
-            )
+        savings=find_savings(scores[0], scores[1:], training_usd=options.training_usd),
+        requirements=check_requirements(options.requirements, scores[0], scores[1:], comparisons),
+        notes=(
+            *_list_notes(ordered[0], options.overlap_lines, comparisons),
+            *(note for _, notes in scored for note in notes),
         ),
     )
-
-
-def _choose_pairs(
-    scores: Sequence[CandidateScore], primary_metric: str, requirements: Sequence[Requirement]
-) -> list[tuple[str, str]]:
-    """The candidate and the metric of each comparison: the primary_metric, and what is required."""
-    others = scores[1:]
-    pairs = [(one.name, primary_metric) for one in others]
-    for wanted in requirements:
-        found = find_candidate(wanted.over, others) if wanted.over else None
-        if found is not None and (found.name, wanted.name) not in pairs:
-            pairs.append((found.name, wanted.name))
-    return pairs
-
-
-def _compare(
-    first: str,
-    pairs: Sequence[tuple[str, str]],
-    metrics: Sequence[Metric],
-    sides: Mapping[tuple[str, str], ComparisonSide],
-) -> tuple[Comparison, ...]:
-    by_name = {metric.name: metric for metric in metrics}
-    pending = [
-        compare(by_name[name], sides[first, name], sides[other, name])
-        for other, name in pairs
-        if (first, name) in sides
-    ]
-    return decide_verdicts([item for item in pending if item is not None])
 
 
 def check_rows(candidates: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
@@ -216,6 +150,58 @@ def check_rows(candidates: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
     for other, theirs in candidates[1:]:
         if rows != [(row.line, row.expected) for row in theirs]:
             raise ValueError(f"{other!r} and {name!r} did not answer the same rows")
+
+
+def _check_names(candidates: Sequence[str], metrics: Sequence[str], primary: str) -> None:
+    for names, kind in ((candidates, "candidates"), (metrics, "metrics")):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"two {kind} are called {repeated[0]!r}")
+    if primary not in metrics:
+        raise ValueError(f"the primary metric {primary!r} is none of {', '.join(metrics)}")
+
+
+def _score(
+    candidate: CandidatePredictions,
+    metrics: Sequence[Metric],
+    samples: Sequence[MetricSample],
+    draws: Sequence[Floats],
+    labels: Sequence[str],
+) -> tuple[CandidateScore, list[Note]]:
+    predictions = candidate.predictions
+    known, cells = place_in_matrix(predictions, labels)
+    confusion = count_confusion(cells, known) if known else None
+    problems = count_problems(predictions)
+    outside = 0
+    if confusion:  # predictions that failed are in the last column, too
+        outside = sum(line[-1] for line in confusion.counts) - problems.get(Problem.FAILED, 0)
+    results: dict[str, MetricResult] = {}
+    metric_notes: list[Note] = []
+    for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
+        if sample.rows or candidate.kind not in FREE_KINDS:  # baselines have no probabilities, say
+            metric_notes += [
+                Note(NoteKind.METRIC, candidate.name, detail=f"{metric.name}: {text}")
+                for text in sample.notes
+            ]
+        if sample.rows:
+            low, high = interval_of(sample, drawn) or (None, None)
+            unit = sample.unit or metric.unit
+            results[metric.name] = MetricResult(sample.value, low, high, sample.rows, unit)
+    score = CandidateScore(
+        name=candidate.name,
+        kind=candidate.kind,
+        rows=len(predictions),
+        metrics=results,
+        model=candidate.model,
+        provider=candidate.provider,
+        problems=problems,
+        outside=outside,
+        classes=count_classes(confusion) if confusion else (),
+        confusion=confusion,
+        requests=measure_requests(predictions, candidate.prices, estimated=candidate.estimated),
+        refused_parameters=candidate.refused_parameters,
+    )
+    return score, [*_list_candidate_notes(candidate, score), *metric_notes]
 
 
 def count_problems(predictions: Sequence[Prediction]) -> dict[str, int]:
@@ -229,33 +215,170 @@ def count_problems(predictions: Sequence[Prediction]) -> dict[str, int]:
     return {problem.value: counts[problem.value] for problem in Problem if counts[problem.value]}
 
 
-def _count_overlap(answers: Sequence[Prediction], lines: Collection[int] | None) -> int | None:
-    return None if lines is None else sum(one.line in lines for one in answers)
+def _choose_pairs(
+    scores: Sequence[CandidateScore], primary: str, requirements: Sequence[Requirement]
+) -> list[tuple[str, str]]:
+    """Candidate and metric of each comparison: the primary metric, and what is required."""
+    others = scores[1:]
+    pairs = [(score.name, primary) for score in others]
+    for requirement in requirements:
+        other = find_candidate(requirement.over, others) if requirement.over else None
+        if other is not None and (other.name, requirement.name) not in pairs:
+            pairs.append((other.name, requirement.name))
+    return pairs
 
 
-def _note(
-    candidates: Sequence[Candidate],
+def _compare_pairs(
     scores: Sequence[CandidateScore],
+    metrics: Sequence[Metric],
+    samples: Sequence[Sequence[MetricSample]],
+    pairs: Sequence[tuple[str, str]],
+    seed: int,
+) -> tuple[Comparison, ...]:
+    """Compare the first candidate with others; resamples are of the same rows, thus paired."""
+    compared = {name for _, name in pairs}
+    by_name = {metric.name: metric for metric in metrics if metric.name in compared}
+    sides: dict[tuple[str, str], ComparisonSide] = {}
+    for at, metric in enumerate(metrics):
+        if metric.name in by_name:
+            column = [measured[at] for measured in samples]
+            drawn = resample(column, seed=seed)
+            for score, sample, draws in zip(scores, column, drawn, strict=True):
+                sides[score.name, metric.name] = ComparisonSide(score.name, sample, draws)
+    first = scores[0].name
+    pending = [
+        compare(by_name[name], sides[first, name], sides[other, name])
+        for other, name in pairs
+        if name in by_name
+    ]
+    return decide_verdicts([item for item in pending if item is not None])
+
+
+def _list_notes(
+    first: CandidatePredictions,
+    overlap_lines: Collection[int] | None,
     comparisons: Sequence[Comparison],
-    primary_metric: str,
-    overlap: Collection[int] | None,
-) -> tuple[str, ...]:
-    rows = len(candidates[0].answers)
-    by_name = {one.name: one for one in scores}
-    memorised = note_memorised(candidates[0].answers, set(overlap or ()))
-    return tuple(
-        collect(
-            note_overlap(_count_overlap(candidates[0].answers, overlap), rows),
-            f"{scores[0].name}: {memorised}" if memorised else None,
-            note_few_rows(rows),
-            *(
-                note_comparison(one, by_name[one.second], primary_metric=primary_metric, rows=rows)
-                for one in comparisons
-            ),
-            note_corrected(comparisons),
-            *(f"{score.name}: {note}" for score in scores for note in score.notes),
+) -> Iterator[Note]:
+    """Notes about the whole evaluation."""
+    predictions, lines = first.predictions, set(overlap_lines or ())
+    total = len(predictions)
+    overlap = sum(row.line in lines for row in predictions)
+    if overlap:
+        yield Note(NoteKind.LEAK, rows=overlap, total=total)
+    shares = _compare_memorized(predictions, lines)
+    if shares is not None:
+        yield Note(NoteKind.MEMORIZED, first.name, rows=overlap, total=total, shares=shares)
+    if total < _FEW_ROWS:
+        yield Note(NoteKind.FEW_ROWS, rows=total)
+    corrected = [
+        f"{comparison.second} ({comparison.metric})"
+        for comparison in comparisons
+        if comparison.p_corrected is not None
+        and comparison.p_value < ALPHA <= comparison.p_corrected
+    ]
+    if corrected:
+        detail = ", ".join(corrected)
+        yield Note(NoteKind.CORRECTED, total=len(comparisons), detail=detail)
+
+
+def _compare_memorized(
+    predictions: Sequence[Prediction], lines: Collection[int]
+) -> tuple[float, float] | None:
+    """The shares of correct training rows and others, if the first is significantly higher."""
+    known = [row.correct for row in predictions if row.line in lines]
+    new = [row.correct for row in predictions if row.line not in lines]
+    if not known or not new:
+        return None
+    shares = sum(known) / len(known), sum(new) / len(new)
+    whole = (sum(known) + sum(new)) / len(predictions)
+    error = math.sqrt(whole * (1 - whole) * (1 / len(known) + 1 / len(new)))
+    if not error or (shares[0] - shares[1]) / error < NormalDist().inv_cdf(1 - ALPHA):
+        return None
+    return shares
+
+
+def _list_candidate_notes(candidate: CandidatePredictions, score: CandidateScore) -> Iterator[Note]:
+    name, predictions = candidate.name, candidate.predictions
+    total = len(predictions)
+    if candidate.kind is not CandidateKind.MAJORITY:
+        yield from _find_constant(name, predictions)
+    if candidate.refused_parameters:
+        yield Note(NoteKind.PARAMETERS, name, detail=render_refused(candidate.refused_parameters))
+    for problem, rows in score.problems.items():
+        affected = [row for row in predictions if row.problem and row.problem.value == problem]
+        reason = next((row.note for row in affected if row.note), "")
+        yield Note(
+            NoteKind.PROBLEM,
+            name,
+            rows=rows,
+            total=total,
+            lines=tuple(row.line for row in affected[: _MAX_LINES + 1]),
+            detail=reason,
+            problem=problem,
         )
+    if score.outside:
+        yield Note(NoteKind.OUTSIDE, name, rows=score.outside, total=total)
+
+
+def _find_constant(name: str, predictions: Sequence[Prediction]) -> Iterator[Note]:
+    """Class collapse: (nearly) every prediction is the same, where rows expect different ones."""
+    counts = Counter(
+        row.predicted_label for row in predictions if row.problem is not Problem.FAILED
     )
+    if not counts or len(predictions) < 2:
+        return
+    label, rows = counts.most_common(1)[0]
+    expected = sum(row.expected_label == label for row in predictions)
+    if rows >= _CONSTANT_SHARE * counts.total() and expected <= rows / 2:
+        yield Note(
+            NoteKind.CONSTANT,
+            name,
+            rows=rows,
+            total=counts.total(),
+            detail=label,
+            expected=expected,
+        )
+
+
+def create_named_metrics(spec: EvaluateSpec, folder: Path, *, run_code: bool) -> list[Metric]:
+    """The metrics of the section except judges; files that they name are relative to `folder`.
+
+    SpecError or ScoringError for a metric that cannot be created; call it before anything is sent.
+    The user's functions are parsed; with `run_code`, their files are loaded, too.
+    """
+    named = [entry for entry in spec.metric_entries if entry.word != JUDGE.name]
+    try:
+        metrics = create_metrics([to_choice(entry) for entry in named], folder=folder)
+    except ValueError as error:
+        raise SpecError(f"evaluate.metrics: {error}") from error
+    for metric in metrics:
+        if run_code and isinstance(metric, FunctionMetric):
+            metric.load()
+    return metrics
+
+
+def select_metrics(
+    spec: EvaluateSpec,
+    predictions: Sequence[Prediction],
+    named: Sequence[Metric],
+    judges: Sequence[Metric] = (),
+    requirements: Sequence[Requirement] = (),
+) -> list[Metric]:
+    """The metrics of the section in its order, else those that suit the predictions.
+
+    Required metrics are added.
+    """
+    metrics = list(named)
+    places = [at for at, entry in enumerate(spec.metric_entries) if entry.word == JUDGE.name]
+    for at, judge in zip(places, judges, strict=False):
+        metrics.insert(at, judge)
+    if not spec.metric_entries:
+        metrics = choose_default_metrics(predictions)
+    names = {metric.name for metric in metrics}
+    for name in dict.fromkeys(requirement.name for requirement in requirements):
+        if name in METRICS and name not in names and not METRICS[name].needs_settings:
+            metrics += create_metrics([MetricChoice(name)])
+    return metrics
 
 
 def choose_default_metrics(

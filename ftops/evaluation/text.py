@@ -1,17 +1,27 @@
 """The results of an evaluation in words: the same at the terminal, in CI and in reports."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ftops.evaluation.result import (
     FREE_KINDS,
     CandidateScore,
     Evaluation,
+    Note,
+    NoteKind,
     RequirementResult,
     Savings,
 )
+from ftops.metrics.prediction import Problem
 from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
 
 _MIN_P = 0.001
+_MAX_LINES = 3
+_PROBLEMS: Mapping[str, str] = {
+    Problem.EMPTY: "are empty",
+    Problem.REFUSED: "are refusals",
+    Problem.TRUNCATED: "are truncated at max_tokens",
+    Problem.FAILED: "are missing and count as wrong",
+}
 
 
 def format_value(value: float, unit: Unit) -> str:
@@ -164,18 +174,85 @@ def describe_requirement(requirement: RequirementResult) -> str:
     return f"{requirement.text} ({reached}{reason})"
 
 
-def find_remarks(evaluation: Evaluation) -> list[str]:
-    """The notes that do not say once more what the sentences about comparisons say."""
-    said = [
-        phrase
-        for one in evaluation.comparisons
-        for phrase in (
-            f"{one.first} is worse than {one.second} (",
-            f"no difference between {one.first} and {one.second} (",
-            f" too few to tell {one.first} from {one.second} (",
-        )
-    ]
-    return [note for note in evaluation.notes if not any(phrase in note for phrase in said)]
+def list_notes(evaluation: Evaluation) -> list[str]:
+    """The notes of the evaluation in words."""
+    return [format_note(note) for note in evaluation.notes]
+
+
+def format_note(note: Note) -> str:
+    """The note in words, after the candidate or judge that it is about."""
+    text = _word_note(note)
+    return f"{note.subject}: {text}" if note.subject else text
+
+
+def _word_note(note: Note) -> str:
+    rows, total = note.rows or 0, note.total or 0
+    match note.kind:
+        case NoteKind.LEAK:
+            return (
+                f"leak: {rows:,} of {total:,} rows are training rows, exactly or nearly; results"
+                " are better than they would be on new rows"
+            )
+        case NoteKind.MEMORIZED:
+            known, new = note.shares or (0.0, 0.0)
+            return (
+                f"memorized: {known:.1%} of the {rows:,} rows that are training rows are correct,"
+                f" but {new:.1%} of the {total - rows:,} others"
+            )
+        case NoteKind.FEW_ROWS:
+            return f"{_count(rows, 'row')}: with so few, intervals are wide"
+        case NoteKind.SAMPLED:
+            return f"{rows:,} of {total:,} rows were evaluated, a random sample (max_rows)"
+        case NoteKind.DIFFERENT_ROWS:
+            return (
+                f"the runs were evaluated on different rows ({note.detail}); compared on the"
+                f" {rows:,} that are common to all"
+            )
+        case NoteKind.CORRECTED:
+            return (
+                f"not called different, since {total} comparisons were made (Holm's correction):"
+                f" {note.detail}"
+            )
+        case NoteKind.CONSTANT:
+            share = "every prediction is"
+            if rows != total:
+                share = f"{rows:,} of {total:,} predictions are"
+            expected = _count(note.expected or 0, "row")
+            return f"constant prediction: {share} {_quote(note.detail)}, expected in {expected}"
+        case NoteKind.PROBLEM:
+            what = _PROBLEMS[note.problem]
+            return f"{rows:,} of {total:,} predictions {what}{_format_lines(note)}"
+        case NoteKind.OUTSIDE:
+            return f"{rows:,} of {total:,} predictions are none of the classes, thus wrong"
+        case NoteKind.PROBABILITIES:
+            return f"probabilities of labels are not known: {note.detail}"
+        case NoteKind.JUDGE_DISAGREES:
+            return f"the two orders disagree on {rows:,} of {total:,} pairs, which count as ties"
+        case NoteKind.JUDGE_UNREADABLE:
+            return (
+                f"{_count(rows, 'response')} without a readable verdict, left out of the results"
+                f"{_format_lines(note)}"
+            )
+    return note.detail
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _format_lines(note: Note) -> str:
+    """The lines of the first rows, and the reason for the first."""
+    if not note.lines:
+        return ""
+    lines = ", ".join(map(str, note.lines[:_MAX_LINES]))
+    lines += ", …" if len(note.lines) > _MAX_LINES else ""
+    reason = f": {_quote(note.detail)}" if note.detail else ""
+    return f" (line{'s' if len(note.lines) > 1 else ''} {lines}{reason})"
+
+
+def _quote(text: str, limit: int = 60) -> str:
+    line = " ".join(text.split())
+    return repr(line if len(line) <= limit else f"{line[: limit - 1]}…")
 
 
 def describe_problems(score: CandidateScore) -> str:

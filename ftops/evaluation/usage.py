@@ -1,41 +1,30 @@
-"""What asking takes, and what one model saves against another."""
+"""Tokens, cost and latency of requests, and what one model saves against another."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ftops.evaluation.result import CandidateScore, RequestStats, Savings
+from ftops.inference.budget import Prices
 from ftops.metrics.prediction import Prediction
-
-_MILLION = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """US dollars for a million tokens of the prompt, and of the answer."""
-
-    prompt_usd: float
-    completion_usd: float
 
 
 def measure_requests(
-    answers: Sequence[Prediction], prices: Prices | None = None, *, estimated: bool = False
+    predictions: Sequence[Prediction], prices: Prices | None = None, *, estimated: bool = False
 ) -> RequestStats | None:
-    """Means and percentiles over the rows that tell them; None where no row tells anything."""
-    prompt = _mean([one.prompt_tokens for one in answers if one.prompt_tokens is not None])
+    """Means and percentiles over the rows that have the figures; None if no row has any."""
+    prompt = _mean([row.prompt_tokens for row in predictions if row.prompt_tokens is not None])
     completion = _mean(
-        [one.completion_tokens for one in answers if one.completion_tokens is not None]
+        [row.completion_tokens for row in predictions if row.completion_tokens is not None]
     )
-    seconds = [one.seconds for one in answers if one.seconds is not None]
+    seconds = [row.seconds for row in predictions if row.seconds is not None]
     if prompt is None and completion is None and not seconds:
         return None
     usd = None
     if prices is not None and prompt is not None and completion is not None:
-        both = prompt * prices.prompt_usd + completion * prices.completion_usd
-        usd = both * 1000 / _MILLION
-    p50, p95 = (float(one) for one in np.percentile(seconds, [50, 95])) if seconds else (None, None)
+        usd = 1000 * prices.price(prompt, completion)
+    p50, p95 = map(float, np.percentile(seconds, [50, 95])) if seconds else (None, None)
     return RequestStats(prompt, completion, estimated, usd, p50, p95)
 
 
@@ -46,7 +35,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def find_savings(
     tuned: CandidateScore, against: Sequence[CandidateScore], *, training_usd: float | None = None
 ) -> tuple[Savings, ...]:
-    """What a request to the tuned model saves against each other model that was asked."""
+    """What a request to the tuned model saves against each other model."""
     return tuple(
         _save(tuned.requests, other.name, other.requests, training_usd)
         for other in against
@@ -57,19 +46,19 @@ def find_savings(
 def _save(
     tuned: RequestStats, name: str, other: RequestStats, training_usd: float | None
 ) -> Savings:
-    usd = _less(other, tuned, lambda one: one.usd_per_1000)
+    usd = _less(other, tuned, lambda stats: stats.usd_per_1000)
     return Savings(
         against=name,
         tokens=_less(other, tuned, count_tokens),
         usd_per_1000=usd,
-        p50_s=_less(other, tuned, lambda one: one.p50_s),
+        p50_s=_less(other, tuned, lambda stats: stats.p50_s),
         training_usd=training_usd,
         pays_after=_find_break_even(training_usd, usd),
     )
 
 
 def count_tokens(requests: RequestStats) -> float | None:
-    """Tokens of prompt and answer together; None where one of them is not known."""
+    """The tokens of a request and its response; None if one of them is not known."""
     if requests.prompt_tokens is None or requests.completion_tokens is None:
         return None
     return requests.prompt_tokens + requests.completion_tokens

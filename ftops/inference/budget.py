@@ -25,7 +25,7 @@ class Prices:
     input_usd: float
     output_usd: float
 
-    def price(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def price(self, prompt_tokens: float, completion_tokens: float) -> float:
         """US dollars."""
         return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
 

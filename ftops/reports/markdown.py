@@ -10,8 +10,8 @@ from ftops.evaluation.text import (
     describe_problems,
     describe_requirement,
     describe_savings,
-    find_remarks,
     format_result,
+    list_notes,
 )
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:@>])")
@@ -40,7 +40,7 @@ def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     lines += _list("Saved", [text for one in evaluation.savings for text in describe_savings(one)])
     gone = [f"{one.name}: {one.reason}" for one in evaluation.skipped]
     lines += _list("Left out", gone)
-    lines += _list("Notes", find_remarks(evaluation))
+    lines += _list("Notes", list_notes(evaluation))
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from ftops.data.summary import DataSummary, overlap
 from ftops.errors import DatasetError
-from ftops.evaluation.forecasting import EvaluationForecast, foresee_evaluation
-from ftops.evaluation.preconditions import check_evaluation
+from ftops.evaluation.estimate import (
+    EvaluationEstimate,
+    check_evaluation,
+    estimate_evaluation,
+)
 from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
@@ -55,7 +58,7 @@ class Preview:
     figures: ModelInfo  # of the model at the provider
     problems: tuple[str, ...]
     price_advice: str = ""  # how to tell the price for which a limit waits
-    evaluation: EvaluationForecast | None = None  # who will be asked, if anybody
+    evaluation: EvaluationEstimate | None = None  # who will be asked, if anybody
 
     def check(self) -> None:
         """Raise LimitExceeded if anything forbids the run."""
@@ -90,7 +93,7 @@ def preview(
         estimate = make_estimate(spec, training, provider, tokens)
         prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
         check_evaluation(spec, job.path, prepared, folder, run_code=False)
-        evaluation = foresee_evaluation(
+        evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )
     problems = find_broken_limits(spec.limits, estimate, spec.model)

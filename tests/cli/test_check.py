@@ -29,7 +29,7 @@ def test_a_judge_counts_and_a_limit_that_will_not_hold_is_told(tmp_path: Path) -
     assert "evaluate.max_cost_usd is $0.0001: it would not be begun" in shown.out
     document = ftops("check", job, "--json").document["evaluation"]
     assert isinstance(document, dict)
-    asked = document["asked"]
+    asked = document["requests"]
     assert isinstance(asked, list)
     prices = [one["max_cost_usd"] for one in asked if isinstance(one, dict)]
     known = [price for price in prices if isinstance(price, float)]

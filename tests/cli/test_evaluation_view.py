@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ftops.cli.evaluation_view import render_confusion, render_evaluation
 from ftops.evaluation.result import CandidateKind, Evaluation
-from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate
+from ftops.evaluation.scoring import CandidatePredictions, choose_default_metrics, evaluate
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.result import Confusion, Verdict
 from tests.reports.evaluations import make_comparison, make_evaluation, make_hostile
@@ -52,7 +52,7 @@ def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
 
 def test_the_classes_of_few_labels_are_shown_as_a_matrix() -> None:
     answers = [Prediction(n, "p", "abc"[n % 3], "abc"[n % 3] if n % 5 else "a") for n in range(60)]
-    candidates = [Candidate("tuned", CandidateKind.TUNED, answers)]
+    candidates = [CandidatePredictions("tuned", CandidateKind.TUNED, answers)]
     text = render(evaluate("f", candidates, choose_default_metrics(answers)))
     assert "Classes (tuned)" in text
     lines = text.splitlines()

@@ -14,7 +14,7 @@ from ftops.cli.runs import render_runs
 from ftops.cli.show import RunSummary, next_commands, render_details, render_summary
 from ftops.cli.training_view import choose_rows
 from ftops.evaluation.result import CandidateKind
-from ftops.evaluation.scoring import Candidate, choose_default_metrics, evaluate
+from ftops.evaluation.scoring import CandidatePredictions, choose_default_metrics, evaluate
 from ftops.metrics.prediction import Prediction
 from ftops.records import (
     JobEvent,
@@ -56,8 +56,8 @@ USUAL = [Prediction(line, "p", str(line % 3), "0") for line in range(60)]
 EVALUATION = evaluate(
     "valid.jsonl",
     [
-        Candidate("tuned", CandidateKind.TUNED, ANSWERS),
-        Candidate("majority", CandidateKind.MAJORITY, USUAL),
+        CandidatePredictions("tuned", CandidateKind.TUNED, ANSWERS),
+        CandidatePredictions("majority", CandidateKind.MAJORITY, USUAL),
     ],
     choose_default_metrics(ANSWERS),
 )

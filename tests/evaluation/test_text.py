@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.evaluation.result import Savings
+from ftops.evaluation.result import Note, NoteKind, Savings
 from ftops.evaluation.text import (
     describe_comparison,
     describe_outcome,
     describe_savings,
-    find_remarks,
+    format_note,
     format_result,
     format_value,
 )
@@ -148,10 +148,12 @@ def test_savings_are_told_and_losses_are_called_so() -> None:
     ]
 
 
-def test_notes_that_repeat_a_comparison_are_not_shown_twice() -> None:
-    found = make_evaluation(make_comparison("base", -0.1, Verdict.WORSE))
-    notes = ("tuned is worse than base (accuracy: -0.100, …)", "30 rows are few")
-    assert find_remarks(replace(found, notes=notes)) == ["30 rows are few"]
+@pytest.mark.parametrize("kind", NoteKind)
+def test_every_kind_of_note_has_words(kind: NoteKind) -> None:
+    note = Note(kind, rows=2, total=3, detail="some detail", problem="empty", expected=1)
+    text = format_note(note)
+    assert text
+    assert format_note(replace(note, subject="tuned")) == f"tuned: {text}"
 
 
 def test_training_that_has_cost_nothing_is_not_said_to_have_paid_for_itself() -> None:

@@ -1,6 +1,6 @@
 """Answers are compared as a reader compares them."""
 
-from ftops.evaluation.ways import Way
+from ftops.evaluation.prompt_format import PromptFormat
 from ftops.metrics.classification import count_confusion, find_labels, place_in_matrix
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.text import token_f1
@@ -24,5 +24,5 @@ def test_a_label_is_one_class_in_any_spelling() -> None:
 
 
 def test_what_a_model_answers_is_read_in_one_spelling() -> None:
-    assert Way(labels={"1": DECOMPOSED}).read(" 1") == COMPOSED
-    assert Way(stop=" END").read(f"{DECOMPOSED} END") == COMPOSED
+    assert PromptFormat(label_map={"1": DECOMPOSED}).parse(" 1") == COMPOSED
+    assert PromptFormat(stop=" END").parse(f"{DECOMPOSED} END") == COMPOSED

@@ -6,6 +6,8 @@ from ftops.evaluation.result import (
     CandidateKind,
     CandidateScore,
     Evaluation,
+    Note,
+    NoteKind,
     RequirementResult,
     Savings,
     SkippedCandidate,
@@ -50,7 +52,7 @@ def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Eval
         ),
         skipped=(SkippedCandidate("base", "it knows nothing"),),
         savings=(Savings("base", 12.0, 0.5, 0.25, 3.0, 6000),),
-        notes=("one note",),
+        notes=(Note(NoteKind.METRIC, detail="one note"),),
     )
 
 
@@ -62,5 +64,5 @@ def make_hostile() -> Evaluation:
         file=HOSTILE,
         requirements=(RequirementResult(HOSTILE, None, False, HOSTILE),),
         skipped=(SkippedCandidate(HOSTILE, HOSTILE),),
-        notes=(HOSTILE,),
+        notes=(Note(NoteKind.METRIC, detail=HOSTILE),),
     )

@@ -14,9 +14,10 @@ from ftops.errors import (
     RunError,
     Unreachable,
 )
-from ftops.evaluation.comparing import compare_runs
 from ftops.evaluation.requirements import check_run_requirements
-from ftops.evaluation.result import Evaluation
+from ftops.evaluation.result import CandidateScore, Evaluation
+from ftops.evaluation.standalone import compare_runs
+from ftops.evaluation.text import list_notes
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
 from ftops.run_folder import get_run_folder
 from ftops.runs.open_run import drive, load_evaluation, open_run
@@ -56,6 +57,10 @@ def knowing(prompt: Prompt) -> str:
     return f" {number % 3 + 1}"
 
 
+def find_candidate(evaluation: Evaluation, name: str) -> CandidateScore | None:
+    return next((one for one in evaluation.candidates if one.name == name), None)
+
+
 def test_without_more_the_model_stands_beside_what_costs_nothing(bench: Bench) -> None:
     _, found = evaluate(bench)
     assert names(found) == ["tuned", "naive Bayes", "nearest neighbour", "majority"]
@@ -68,7 +73,7 @@ def test_base_examples_and_other_models_answer_the_same_rows(bench: Bench) -> No
     _, found = evaluate(bench, against=against)
     assert names(found) == ["tuned", "base", "few-shot", "gpt"]
     assert [one.rows for one in found.candidates] == [30] * 4
-    gpt = found.find("gpt")
+    gpt = find_candidate(found, "gpt")
     assert gpt is not None
     assert gpt.metrics["accuracy"].value == 1.0
 
@@ -91,7 +96,7 @@ def test_a_candidate_that_is_gone_is_left_out_with_the_reason(bench: Bench) -> N
     run, found = evaluate(bench, against=["base", {"model": "retired"}, "baseline"])
     assert run.status is RunStatus.SUCCEEDED
     assert set(reasons(found)) == {"base", "retired"}
-    assert "retired cannot be asked at fake" in reasons(found)["retired"]
+    assert "retired cannot be used at fake" in reasons(found)["retired"]
 
 
 def test_a_network_that_fails_is_no_reason_to_leave_somebody_out(bench: Bench) -> None:
@@ -120,7 +125,7 @@ def test_an_untrained_base_is_left_out_unless_it_is_asked_for(bench: Bench) -> N
     bench.provider.voices = {"ada": always(" 1")}
     _, found = evaluate(bench, against=["base", {"few-shot": 3}])
     assert set(reasons(found)) == {"base", "few-shot"}
-    assert "knows nothing before it is trained" in reasons(found)["base"]
+    assert "has random weights before training" in reasons(found)["base"]
     _, asked = evaluate(bench, against=[{"base": {"allow_untrained": True}}])
     assert names(asked) == ["tuned", "base"]
 
@@ -130,7 +135,7 @@ def test_the_previous_run_of_the_same_name_is_asked(bench: Bench) -> None:
     job = bench.write_job(seed=7, evaluate={"file": "exam.jsonl", "against": ["previous"]})
     found = load_evaluation(bench.run(job), bench.home)
     assert found is not None
-    previous = found.find("previous")
+    previous = find_candidate(found, "previous")
     assert previous is not None
     assert previous.model == first.fine_tuned_model
 
@@ -161,7 +166,7 @@ def test_checkpoints_are_asked_but_for_the_one_that_is_the_model_itself(bench: B
 
 def test_a_job_that_kept_no_checkpoint_has_none_to_ask(bench: Bench) -> None:
     _, found = evaluate(bench, against=["checkpoints"])
-    assert reasons(found) == {"checkpoints": "ftjob-1 has kept none beside its model"}
+    assert reasons(found) == {"checkpoints": "ftjob-1 has no checkpoints beside its model"}
 
 
 def test_the_same_model_twice_has_two_names(bench: Bench) -> None:
@@ -186,7 +191,7 @@ def test_a_leak_that_is_allowed_is_told_in_the_notes(bench: Bench) -> None:
     found = load_evaluation(bench.run(job), bench.home)
     assert found is not None
     assert found.overlap_rows == 1
-    assert any(note.startswith("leak: 1 of 31 rows") for note in found.notes)
+    assert any(note.startswith("leak: 1 of 31 rows") for note in list_notes(found))
 
 
 def test_a_validation_file_that_leaks_is_told_and_refused_only_if_that_is_said(
@@ -242,7 +247,7 @@ def test_a_function_of_the_user_measures_and_what_it_raises_is_told_with_its_row
     _, found = evaluate(bench, against=[], metrics=[{"python": "check.py:score"}])
     figure = found.candidates[0].metrics["python"]
     assert figure.value == pytest.approx(0.25 * 29 / 30)
-    assert any("line 3: ValueError: no idea" in note for note in found.notes)
+    assert any("line 3: ValueError: no idea" in note for note in list_notes(found))
 
 
 def test_other_rows_under_the_same_name_are_evaluated_anew(bench: Bench) -> None:
@@ -269,7 +274,7 @@ def test_a_model_at_another_provider_is_asked_there(bench: Bench) -> None:
     context = replace(bench.context, open_provider=reach)
     found = load_evaluation(drive(open_run(job, context), context), bench.home)
     assert found is not None
-    gpt = found.find("gpt")
+    gpt = find_candidate(found, "gpt")
     assert gpt is not None
     assert gpt.metrics["accuracy"].value == 1.0
     assert {settings.type for settings in opened} == {"elsewhere"}
@@ -285,10 +290,10 @@ def test_a_judge_compares_each_candidate_with_the_model(bench: Bench) -> None:
     bench.provider.voices = {"gpt": knowing, "wise": always("A")}
     metrics = [{"judge": {"model": "wise"}}, "accuracy"]
     _, found = evaluate(bench, against=[{"model": "gpt"}], metrics=metrics)
-    gpt = found.find("gpt")
+    gpt = find_candidate(found, "gpt")
     assert gpt is not None
     assert gpt.metrics["judge"].value == 0.5  # it prefers whoever stands first
-    assert any("the two orders disagree on" in note for note in found.notes)
+    assert any("the two orders disagree on" in note for note in list_notes(found))
 
 
 def test_several_judges_have_figures_of_their_own(bench: Bench) -> None:
@@ -308,7 +313,7 @@ def test_nothing_is_asked_beyond_what_it_may_cost(bench: Bench) -> None:
 
 def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Bench) -> None:
     run, ten = evaluate(bench, max_rows=10)
-    assert "10 of 30 rows were asked, drawn by lot (max_rows)" in ten.notes
+    assert "10 of 30 rows were evaluated, a random sample (max_rows)" in list_notes(ten)
     kept = get_run_folder(bench.home, run.id) / "predictions" / "tuned.jsonl"
     lines = [json.loads(line)["line"] for line in kept.read_text().splitlines()]
     assert len(lines) == 10
@@ -318,7 +323,7 @@ def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Be
     assert twenty.rows == 20
     assert len(bench.provider.asked) == 20  # ten of them were answered before
     _, all_of_them = evaluate(bench, max_rows=30)
-    assert not any("by lot" in note for note in all_of_them.notes)
+    assert not any("sample" in note for note in list_notes(all_of_them))
 
 
 def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
@@ -416,8 +421,8 @@ def test_parameters_that_models_refuse_are_noted_and_shown_in_a_comparison(bench
     bench.provider.refused = {"gpt": {"top_p": None}, "wise": {"temperature": None}}
     section = {"against": [{"model": "gpt"}], "metrics": ["accuracy", {"judge": {"model": "wise"}}]}
     first, found = evaluate(bench, **section)
-    assert "gpt: top_p not sent: the model refuses it" in found.notes
-    assert "judge: temperature not sent: the model refuses it" in found.notes
+    assert "gpt: top_p not sent: the model refuses it" in list_notes(found)
+    assert "judge: temperature not sent: the model refuses it" in list_notes(found)
     assert first.fine_tuned_model is not None
     again = bench.run(bench.write_job(seed=7, evaluate={"file": "exam.jsonl"}))
     assert again.fine_tuned_model is not None
@@ -427,7 +432,9 @@ def test_parameters_that_models_refuse_are_noted_and_shown_in_a_comparison(bench
     path.write_text(json.dumps(document))
     spec = EvaluateSpec.model_validate({})
     compared = compare_runs([first, again], bench.ledger, bench.home, spec)
-    assert any(note.endswith("seed not sent: the model refuses it") for note in compared.notes)
+    assert any(
+        note.endswith("seed not sent: the model refuses it") for note in list_notes(compared)
+    )
     figures = [one.candidates[0].metrics for one in (found, compared)]
     assert figures[0]["accuracy"] == figures[1]["accuracy"]
 

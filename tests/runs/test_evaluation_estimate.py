@@ -1,8 +1,8 @@
-"""What an evaluation will ask is told before there is a model, and asks nobody."""
+"""The requests of an evaluation are estimated before there is a model, and none is sent."""
 
 from dataclasses import replace
 
-from ftops.evaluation.forecasting import EvaluationForecast
+from ftops.evaluation.estimate import EvaluationEstimate
 from ftops.runs.preview import preview
 from ftops.runs.tokens import TokenCounter
 from tests.runs.bench import Bench, write_rows
@@ -11,7 +11,7 @@ from tests.runs.test_tokens import WordCounting
 EXAM = [(f"fresh {n}\n\n", f" {n % 3 + 1}") for n in range(30)]
 
 
-def foresee(bench: Bench, **section: object) -> EvaluationForecast:
+def estimate(bench: Bench, **section: object) -> EvaluationEstimate:
     write_rows(bench.folder / "exam.jsonl", EXAM)
     job = bench.write_job(evaluate={"file": "exam.jsonl", **section})
     found = preview(job, bench.provider, TokenCounter(WordCounting())).evaluation
@@ -21,9 +21,9 @@ def foresee(bench: Bench, **section: object) -> EvaluationForecast:
 
 def test_each_candidate_is_told_with_its_questions_tokens_and_dollars(bench: Bench) -> None:
     bench.provider.asking_usd = 1.0
-    found = foresee(bench, against=["base", {"few-shot": 2}, "baseline"], max_tokens=5)
+    found = estimate(bench, against=["base", {"few-shot": 2}, "baseline"], max_tokens=5)
     assert (found.file, found.rows) == ("exam.jsonl", 30)
-    told = {one.name: one.forecast for one in found.asked}
+    told = {one.name: one.cost for one in found.requests}
     assert list(told) == ["tuned", "base", "few-shot"]
     assert (told["tuned"].questions, told["tuned"].prompt_tokens) == (30, 60)
     assert told["base"].completion_tokens == 150
@@ -34,30 +34,30 @@ def test_each_candidate_is_told_with_its_questions_tokens_and_dollars(bench: Ben
 
 
 def test_what_is_free_is_told_as_free_and_what_is_not_known_as_not_known(bench: Bench) -> None:
-    assert foresee(bench).usd is None
+    assert estimate(bench).usd is None
     bench.provider.asking_usd = 0.0
-    assert foresee(bench).usd == 0.0
+    assert estimate(bench).usd == 0.0
 
 
 def test_a_judge_is_asked_twice_about_each_pair(bench: Bench) -> None:
     bench.provider.asking_usd = 1.0
     judge = {"judge": {"model": "wise"}}
-    found = foresee(bench, against=["base", "baseline"], metrics=[judge])
-    wise = found.asked[-1]
+    found = estimate(bench, against=["base", "baseline"], metrics=[judge])
+    wise = found.requests[-1]
     assert (wise.name, wise.model) == ("judge", "wise")
-    assert wise.forecast.questions == 2 * 4 * 30  # the base and three that cost nothing
-    graded = foresee(
+    assert wise.cost.questions == 2 * 4 * 30  # the base and three that cost nothing
+    graded = estimate(
         bench, against=["base"], metrics=[{"judge": {"model": "wise", "mode": "grade"}}]
     )
-    assert graded.asked[-1].forecast.questions == 2 * 30
+    assert graded.requests[-1].cost.questions == 2 * 30
 
 
 def test_who_is_left_out_and_who_may_come_is_told(bench: Bench) -> None:
     bench.provider.capabilities = replace(bench.provider.capabilities, untrained_bases=True)
-    found = foresee(bench, against=["base", "previous", "checkpoints"])
+    found = estimate(bench, against=["base", "previous", "checkpoints"])
     assert [one.name for one in found.skipped] == ["base"]
     assert found.later == ["previous", "checkpoints"]
 
 
-def test_without_rows_to_ask_there_is_nothing_to_foresee(bench: Bench) -> None:
+def test_without_rows_to_ask_there_is_nothing_to_estimate(bench: Bench) -> None:
     assert preview(bench.write_job(validation_file=None), bench.provider).evaluation is None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ftops.evaluation.result import Evaluation
-from ftops.evaluation.text import describe_savings, find_remarks
+from ftops.evaluation.result import Evaluation, NoteKind
+from ftops.evaluation.text import describe_savings, format_note, list_notes
 from ftops.metrics.result import ClassResult, MetricResult
 from ftops.records import Stage
 from ftops.reports.report import scores, whole_runs
@@ -17,7 +17,6 @@ from ftops.reports.report.scores import CandidateLine, Sentence
 from ftops.reports.report.versus import compare_runs
 from ftops.reports.report.words import say_rows, show
 
-_LEAK = "leak"  # how the notes begin that tell of one
 _MATRICES = 3  # candidates whose confusions are shown
 
 
@@ -163,7 +162,7 @@ def _compose_scores(facts: RunFacts) -> Scores:
 def _list_asides(evaluation: Evaluation, matrices: Sequence[tuple[str, Matrix]]) -> list[Sentence]:
     """What belongs beside the headline: which labels are confused, and a leak."""
     told = [say_mistakes(name, matrix) for name, matrix in matrices[:1]]
-    leaks = [note for note in evaluation.notes if note.startswith(_LEAK)]
+    leaks = [format_note(note) for note in evaluation.notes if note.kind is NoteKind.LEAK]
     return [
         *(Sentence("open", text) for text in told if text),
         *(Sentence("warn", show(note)) for note in leaks),
@@ -172,13 +171,8 @@ def _list_asides(evaluation: Evaluation, matrices: Sequence[tuple[str, Matrix]])
 
 def _list_remarks(evaluation: Evaluation) -> list[str]:
     """What whoever reads the figures should know."""
-    remarks = [show(note) for note in find_remarks(evaluation)]
+    remarks = [show(note) for note in list_notes(evaluation)]
     remarks += [f"{show(one.name)} was left out: {show(one.reason)}" for one in evaluation.skipped]
-    if evaluation.overlap_rows and not any(note.startswith(_LEAK) for note in evaluation.notes):
-        remarks.append(
-            f"{say_rows(evaluation.overlap_rows)} of {show(evaluation.file)} stand in the training"
-            " data, too: what is measured there says little about new text."
-        )
     return remarks
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ftops.evaluation.result import CandidateKind
+from ftops.evaluation.scoring import CandidatePredictions, evaluate
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
 from ftops.reports.report.facts import RunFacts
@@ -18,8 +19,6 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     first = runs[0][1].evaluation
     if len(runs) < 2 or first is None or not first.candidates:
         return []
-    from ftops.evaluation.scoring import Candidate, evaluate
-
     candidates = []
     for name, facts in runs:
         evaluation = facts.evaluation
@@ -28,7 +27,7 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
         chosen = evaluation.candidates[0] if evaluation.candidates else None
         if chosen is not None and facts.answers.get(chosen.name):
             kind = CandidateKind.MODEL
-            candidates.append(Candidate(name, kind, facts.answers[chosen.name]))
+            candidates.append(CandidatePredictions(name, kind, facts.answers[chosen.name]))
     if len(candidates) < 2 or candidates[0].name != runs[0][0]:
         return []
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ftops.data.prepare import Recipe, prepare_file
 from ftops.data.summary import DataSummary, overlap
 from ftops.errors import DatasetError
-from ftops.evaluation.preconditions import check_evaluation
+from ftops.evaluation.estimate import check_evaluation
 from ftops.providers.provider import Provider
 from ftops.records import Json, RowFormat, Stage
 from ftops.runs.commands import format_run_command

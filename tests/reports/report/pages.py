@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ftops.reports.report
-from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, Note, NoteKind
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.result import Confusion
 from ftops.records import ProviderSettings, RunStatus
@@ -28,7 +28,9 @@ def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
     facts = RunFacts(
         run=make_run(name=name, model=name, job_file=name, fine_tuned_model=name),
         stages=[],
-        evaluation=Evaluation(name, 9, "accuracy", candidates, notes=(name,)),
+        evaluation=Evaluation(
+            name, 9, "accuracy", candidates, notes=(Note(NoteKind.METRIC, detail=name),)
+        ),
         answers={one.name: answers for one in candidates},
         job_text=name,
         missing=[name],

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ftops.evaluation.result import CandidateKind, Evaluation, SkippedCandidate
-from ftops.evaluation.scoring import Candidate, evaluate
-from ftops.evaluation.usage import Prices
+from ftops.evaluation.scoring import CandidatePredictions, ScoringOptions, evaluate
+from ftops.inference.budget import Prices
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.registry import MetricChoice
@@ -139,14 +139,14 @@ def make_answers(
 
 def make_candidates(
     *, labels: Sequence[str] = LABELS, hostile: str = "", rows: int = 180
-) -> list[Candidate]:
+) -> list[CandidatePredictions]:
     """The tuned model, few-shot and a simple one."""
 
     def answer(right: float, seed: int) -> list[Prediction]:
         return make_answers(right, seed=seed, rows=rows, labels=labels, hostile=hostile)
 
     return [
-        Candidate(
+        CandidatePredictions(
             f"tuned{hostile}",
             CandidateKind.TUNED,
             answer(0.94, 1),
@@ -154,7 +154,7 @@ def make_candidates(
             provider="openai",
             prices=Prices(0.2, 0.8),
         ),
-        Candidate(
+        CandidatePredictions(
             f"few-shot: 5{hostile}",
             CandidateKind.FEW_SHOT,
             answer(0.84, 2),
@@ -162,22 +162,24 @@ def make_candidates(
             provider="openai",
             prices=Prices(0.1, 0.4),
         ),
-        Candidate(f"nearest neighbour{hostile}", CandidateKind.NEAREST, answer(0.71, 3)),
-        Candidate(f"majority{hostile}", CandidateKind.MAJORITY, answer(0.0, 4)),
+        CandidatePredictions(f"nearest neighbour{hostile}", CandidateKind.NEAREST, answer(0.71, 3)),
+        CandidatePredictions(f"majority{hostile}", CandidateKind.MAJORITY, answer(0.0, 4)),
     ]
 
 
-def make_evaluation(candidates: Sequence[Candidate], *, hostile: str = "") -> Evaluation:
+def make_evaluation(candidates: Sequence[CandidatePredictions], *, hostile: str = "") -> Evaluation:
     """Those candidates, scored and compared as a run does it."""
     metrics = create_metrics([MetricChoice("accuracy"), MetricChoice("f1")])
     return evaluate(
         f"data/test.jsonl{hostile}",
         candidates,
         metrics,
-        file_sha256="5f" * 32,
-        training_usd=0.101,
-        requirements=[parse_requirement("accuracy", ">= 0.9")],
-        skipped=[SkippedCandidate(f"base{hostile}", f"it was never trained{hostile}")],
+        ScoringOptions(
+            file_sha256="5f" * 32,
+            training_usd=0.101,
+            requirements=[parse_requirement("accuracy", ">= 0.9")],
+            skipped=[SkippedCandidate(f"base{hostile}", f"it was never trained{hostile}")],
+        ),
     )
 
 
@@ -205,7 +207,7 @@ def make_facts(
             ),
         ),
         evaluation=make_evaluation(candidates, hostile=hostile),
-        answers={one.name: one.answers for one in candidates},
+        answers={one.name: one.predictions for one in candidates},
         job_text=f"name: news-topics{hostile}\nmodel: gpt-4.1-nano-2025-04-14\n",
         model=TunedModel(
             run.fine_tuned_model or "", run.id, "ftjob-abc123", run.model, run.provider, NOW

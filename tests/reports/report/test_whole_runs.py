@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from ftops.evaluation.result import Note, NoteKind
+from ftops.evaluation.text import format_note
 from ftops.records import Json, RunStatus, Stage, StageRecord, StageStatus
 from ftops.reports.report.contents import compose
 from ftops.reports.report.facts import RunFacts
@@ -126,8 +128,9 @@ def test_a_report_does_not_tell_in_which_folder_its_maker_works() -> None:
 def test_what_is_wrong_with_the_figures_is_said_once_and_beside_the_headline() -> None:
     facts = make_facts()
     assert facts.evaluation is not None
-    leak = "leak: 3 of 180 rows are training rows, too"
-    leaking = replace(facts.evaluation, notes=(leak,), overlap_rows=3)
+    note = Note(NoteKind.LEAK, rows=3, total=180)
+    leak = format_note(note)
+    leaking = replace(facts.evaluation, notes=(note,), overlap_rows=3)
     (run,) = compose([replace(facts, evaluation=leaking)], NOW).runs
     assert run.scores is not None
     assert [text for text in run.scores.remarks if "training" in text] == [leak]

@@ -2,24 +2,24 @@
 
 from collections import Counter
 
-from ftops.evaluation.examples import (
+from ftops.evaluation.few_shot import (
     GAP,
-    Example,
-    choose_examples,
-    find_end,
-    put_examples,
+    FewShotExample,
+    build_prompt,
+    list_stops,
+    select_examples,
 )
-from ftops.evaluation.ways import Way
+from ftops.evaluation.prompt_format import PromptFormat
 from ftops.records import Message, RowFormat
 from ftops.spec.evaluate import FewShotCandidate
 
 ROWS = [
-    *(Example(f"the team won match number {n}", "sports") for n in range(20)),
-    *(Example(f"the bank raised rate number {n}", "money") for n in range(6)),
-    *(Example(f"the minister left office number {n}", "politics") for n in range(3)),
+    *(FewShotExample(f"the team won match number {n}", "sports") for n in range(20)),
+    *(FewShotExample(f"the bank raised rate number {n}", "money") for n in range(6)),
+    *(FewShotExample(f"the minister left office number {n}", "politics") for n in range(3)),
 ]
-TEXT = Way(RowFormat.COMPLETION, separator=" ->", stop="\n")
-CHAT = Way()
+TEXT = PromptFormat(RowFormat.COMPLETION, separator=" ->", stop="\n")
+CHAT = PromptFormat()
 
 
 def wanted(examples: int, selection: str, seed: int | None = None) -> FewShotCandidate:
@@ -28,21 +28,21 @@ def wanted(examples: int, selection: str, seed: int | None = None) -> FewShotCan
 
 
 def test_balanced_examples_hold_each_class_as_often_as_there_are_rows() -> None:
-    (chosen,) = choose_examples(ROWS, ["q"], wanted(9, "balanced"), 1)
+    (chosen,) = select_examples(ROWS, ["q"], wanted(9, "balanced"), 1)
     assert Counter(one.answer for one in chosen) == {"sports": 3, "money": 3, "politics": 3}
-    (more,) = choose_examples(ROWS, ["q"], wanted(12, "balanced"), 1)
+    (more,) = select_examples(ROWS, ["q"], wanted(12, "balanced"), 1)
     assert Counter(one.answer for one in more)["politics"] == 3
     assert len(more) == len(set(more)) == 12
 
 
 def test_of_more_classes_than_examples_as_many_are_drawn() -> None:
-    (chosen,) = choose_examples(ROWS, ["q"], wanted(2, "balanced"), 1)
+    (chosen,) = select_examples(ROWS, ["q"], wanted(2, "balanced"), 1)
     assert len({one.answer for one in chosen}) == 2
 
 
 def test_the_same_seed_draws_the_same_examples_and_another_one_others() -> None:
     draws = [
-        next(iter(choose_examples(ROWS, ["q"], wanted(5, "random", seed), 9)))
+        next(iter(select_examples(ROWS, ["q"], wanted(5, "random", seed), 9)))
         for seed in (None, None, 9, 10)
     ]
     assert draws[0] == draws[1] == draws[2] != draws[3]
@@ -50,40 +50,40 @@ def test_the_same_seed_draws_the_same_examples_and_another_one_others() -> None:
 
 def test_no_more_examples_are_drawn_than_there_are_rows() -> None:
     for choose in ("random", "balanced", "nearest"):
-        (chosen,) = choose_examples(ROWS, ["the team won"], wanted(100, choose), 1)
+        (chosen,) = select_examples(ROWS, ["the team won"], wanted(100, choose), 1)
         assert len(chosen) == len(ROWS)
 
 
 def test_nearest_examples_are_those_of_each_question_and_the_nearest_stands_last() -> None:
     rows = [
-        Example("a cup of tea", "drink"),
-        Example("a loaf of bread", "food"),
-        Example("green tea with milk", "drink"),
+        FewShotExample("a cup of tea", "drink"),
+        FewShotExample("a loaf of bread", "food"),
+        FewShotExample("green tea with milk", "drink"),
     ]
-    tea, bread = choose_examples(rows, ["green tea", "bread and butter"], wanted(1, "nearest"), 1)
+    tea, bread = select_examples(rows, ["green tea", "bread and butter"], wanted(1, "nearest"), 1)
     assert [one.prompt for one in tea] == ["green tea with milk"]
     assert [one.prompt for one in bread] == ["a loaf of bread"]
-    (both,) = choose_examples(rows, ["green tea with milk"], wanted(2, "nearest"), 1)
+    (both,) = select_examples(rows, ["green tea with milk"], wanted(2, "nearest"), 1)
     assert both[-1].prompt == "green tea with milk"
 
 
 def test_text_examples_end_with_the_stop_sequence_and_the_question_stands_last() -> None:
-    shown = [Example("apple ->", "red"), Example("leaf ->", "green")]
-    assert put_examples(shown, "sea ->", TEXT) == "apple -> red\nleaf -> green\nsea ->"
-    assert find_end(TEXT) == ("\n",)
+    shown = [FewShotExample("apple ->", "red"), FewShotExample("leaf ->", "green")]
+    assert build_prompt(shown, "sea ->", TEXT) == "apple -> red\nleaf -> green\nsea ->"
+    assert list_stops(TEXT) == ("\n",)
 
 
 def test_text_examples_without_a_stop_sequence_are_parted_by_a_mark_that_ends_answers() -> None:
-    way = Way(RowFormat.COMPLETION)
-    assert put_examples([Example("a", "1")], "b", way) == f"a 1{GAP}b"
-    assert find_end(way) == (GAP,)
+    way = PromptFormat(RowFormat.COMPLETION)
+    assert build_prompt([FewShotExample("a", "1")], "b", way) == f"a 1{GAP}b"
+    assert list_stops(way) == (GAP,)
 
 
 def test_chat_examples_are_turns_after_the_system_message() -> None:
     system = Message("system", "Answer with a colour.")
     question = (system, Message("user", "sea"))
-    shown = [Example((system, Message("user", "apple")), "red")]
-    assert put_examples(shown, question, CHAT) == (
+    shown = [FewShotExample((system, Message("user", "apple")), "red")]
+    assert build_prompt(shown, question, CHAT) == (
         system,
         Message("user", "apple"),
         Message("assistant", "red"),

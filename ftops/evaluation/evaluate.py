@@ -1,0 +1,262 @@
+"""Runs an evaluation: candidates predict the same rows, judges and metrics score them."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from ftops.data.baselines import (
+    MOST_CHARS,
+    MOST_TRAINING,
+    NaiveBayes,
+    NearestNeighbour,
+    are_classes,
+    get_majority_label,
+)
+from ftops.data.row_hash import prompt_text
+from ftops.data.rows import read_rows
+from ftops.errors import AuthFailed, NotFound, PermissionRefused, Rejected
+from ftops.evaluation.candidates import (
+    Candidate,
+    EvaluationContext,
+    create_evaluated_candidate,
+    list_candidates,
+)
+from ftops.evaluation.estimate import check_cost, estimate_requests, open_judge_provider
+from ftops.evaluation.inference import (
+    ModelClient,
+    create_sampling,
+    list_refused_parameters,
+    make_predictions,
+)
+from ftops.evaluation.judge import (
+    JUDGE_SAMPLING,
+    JudgeScores,
+    SendPrompts,
+    get_judge_format,
+    list_judges,
+    run_judge,
+)
+from ftops.evaluation.prompt_format import PromptFormat
+from ftops.evaluation.result import CandidateKind, Evaluation, Note, NoteKind, SkippedCandidate
+from ftops.evaluation.rows import EvaluationRows
+from ftops.evaluation.scoring import (
+    CandidatePredictions,
+    ScoringOptions,
+    evaluate,
+    select_metrics,
+)
+from ftops.inference.budget import find_prices
+from ftops.metrics.metric import Metric
+from ftops.metrics.prediction import Prediction
+from ftops.metrics.requirement import parse_requirement
+from ftops.providers.provider import Provider
+from ftops.records import Prompt
+from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.metrics import JudgeMetric
+
+# Errors that skip one candidate and not the evaluation; others may be gone with the next try.
+_SKIPPING = (AuthFailed, PermissionRefused, NotFound, Rejected)
+ReportProgress = Callable[[int, int], None]  # responses so far, of how many
+
+
+@dataclass(slots=True)
+class _Collected:
+    """The predictions of all candidates, the evaluated model first, and what is to be noted."""
+
+    candidates: list[CandidatePredictions] = field(default_factory=list)
+    skipped: list[SkippedCandidate] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+def run_evaluation(
+    context: EvaluationContext,
+    spec: EvaluateSpec,
+    client: ModelClient,
+    *,
+    metrics: Sequence[Metric],
+    overlap_lines: Collection[int] | None,
+    on_progress: ReportProgress,
+) -> tuple[Evaluation, dict[str, Sequence[Prediction]]]:
+    """The evaluation, and the predictions of each candidate by its name.
+
+    `metrics` are those of `create_named_metrics`. An error of the evaluated model is raised; other
+    candidates are skipped if their model cannot be used.
+    """
+    collected = _collect(context, spec, client, on_progress)
+    judges = []
+    for scores in _run_judges(context, spec, collected.candidates, client):
+        judges.append(scores)
+        collected.notes += scores.judgements.list_notes(scores.name)
+    requirements = [parse_requirement(name, text) for name, text in spec.requirements.items()]
+    rows = context.rows
+    evaluation = evaluate(
+        rows.source,
+        collected.candidates,
+        select_metrics(spec, collected.candidates[0].predictions, metrics, judges, requirements),
+        ScoringOptions(
+            file_sha256=rows.sha256,
+            training_usd=context.evaluated.training_usd,
+            requirements=requirements,
+            skipped=collected.skipped,
+            overlap_lines=overlap_lines,
+            seed=spec.seed,
+        ),
+    )
+    sampled = []
+    if len(rows.rows) < rows.total:
+        sampled = [Note(NoteKind.SAMPLED, rows=len(rows.rows), total=rows.total)]
+    notes = (*sampled, *collected.notes, *evaluation.notes)
+    predictions = {one.name: one.predictions for one in collected.candidates}
+    return replace(evaluation, notes=notes), predictions
+
+
+def _collect(
+    context: EvaluationContext,
+    spec: EvaluateSpec,
+    client: ModelClient,
+    on_progress: ReportProgress,
+) -> _Collected:
+    evaluated = create_evaluated_candidate(context)
+    listed = list(list_candidates(context, spec.candidates))
+    models = [evaluated, *(one for one in listed if isinstance(one, Candidate))]
+    if spec.max_cost_usd is not None:
+        check_cost(estimate_requests(context, spec, models, client.estimate), spec.max_cost_usd)
+    for _, judge in list_judges(spec):  # before others are paid: its key may be missing
+        open_judge_provider(context, judge).ensure_ready()
+    collected = _Collected(skipped=[one for one in listed if isinstance(one, SkippedCandidate)])
+    total = len(models) * len(context.rows.rows)
+    on_progress(0, total)
+    for number, candidate in enumerate(models):
+        before = number * len(context.rows.rows)
+
+        def report(count: int, before: int = before) -> None:
+            on_progress(before + count, total)
+
+        try:
+            predicted, notes = _predict(context, spec, candidate, client, report)
+        except _SKIPPING as error:
+            if candidate is evaluated:
+                raise
+            reason = (
+                f"{candidate.model} cannot be used at {candidate.provider.name}: {error.message}"
+            )
+            collected.skipped.append(SkippedCandidate(candidate.name, reason))
+        else:
+            collected.candidates.append(predicted)
+            collected.notes += notes
+    if any(entry.word == "baseline" for entry in spec.candidates):
+        for baseline in predict_baselines(context.evaluated.training, context.rows):
+            if isinstance(baseline, SkippedCandidate):
+                collected.skipped.append(baseline)
+            else:
+                collected.candidates.append(baseline)
+    return collected
+
+
+def _predict(
+    context: EvaluationContext,
+    spec: EvaluateSpec,
+    candidate: Candidate,
+    client: ModelClient,
+    on_progress: Callable[[int], None],
+) -> tuple[CandidatePredictions, list[Note]]:
+    max_tokens = spec.max_tokens or context.rows.max_answer_tokens
+    results = client.complete(
+        candidate.provider,
+        candidate.model,
+        candidate.prompts,
+        create_sampling(spec, max_tokens, candidate.stop),
+        on_progress=on_progress,
+        newly_trained=candidate.kind is CandidateKind.TUNED,
+    )
+    predictions, notes = make_predictions(candidate, context.rows.rows, results)
+    predicted = CandidatePredictions(
+        name=candidate.name,
+        kind=candidate.kind,
+        predictions=predictions,
+        model=candidate.model,
+        provider=candidate.provider.name,
+        prices=find_prices(candidate.provider.get_model_info(candidate.model)),
+        refused_parameters=list_refused_parameters(results),
+    )
+    return predicted, notes
+
+
+def predict_baselines(
+    training: Path | None, rows: EvaluationRows
+) -> Iterator[CandidatePredictions | SkippedCandidate]:
+    """The predictions of naive Bayes, nearest neighbour and majority class, without a request."""
+    if training is None:
+        reason = "the training rows, which it learns from, are not on this machine"
+        yield SkippedCandidate("baseline", reason)
+        return
+    texts, labels = _read_training(training, rows.prompt_format)
+    asked = [row.text for row in rows.rows]
+    if are_classes(labels):
+        predicted = NaiveBayes(texts, labels).predict(asked)
+        yield _make_baseline(CandidateKind.NAIVE_BAYES, rows, predicted)
+    else:
+        reason = "the training rows have too many different answers to be classes"
+        yield SkippedCandidate(CandidateKind.NAIVE_BAYES.value, reason)
+    predicted = NearestNeighbour(texts, labels).predict(asked)
+    yield _make_baseline(CandidateKind.NEAREST, rows, predicted)
+    majority = [get_majority_label(labels)] * len(asked)
+    yield _make_baseline(CandidateKind.MAJORITY, rows, majority)
+
+
+def _read_training(path: Path, prompt_format: PromptFormat) -> tuple[list[str], list[str]]:
+    """Texts and labels of the first training rows, as many as take seconds to learn from."""
+    texts: list[str] = []
+    labels: list[str] = []
+    chars = 0
+    for row in islice(read_rows(path), MOST_TRAINING):
+        text = prompt_text(row).removesuffix(prompt_format.separator)
+        chars += len(text)
+        if chars > MOST_CHARS and texts:
+            break
+        texts.append(text)
+        labels.append(prompt_format.parse(row.completion))
+    return texts, labels
+
+
+def _make_baseline(
+    kind: CandidateKind, rows: EvaluationRows, predicted: Sequence[str]
+) -> CandidatePredictions:
+    predictions = [
+        Prediction(row.line, row.prompt, row.expected, label)
+        for row, label in zip(rows.rows, predicted, strict=True)
+    ]
+    return CandidatePredictions(kind.value, kind, predictions)
+
+
+def _run_judges(
+    context: EvaluationContext,
+    spec: EvaluateSpec,
+    candidates: Sequence[CandidatePredictions],
+    client: ModelClient,
+) -> Iterator[JudgeScores]:
+    predictions = {one.name: one.predictions for one in candidates}
+    for name, judge in list_judges(spec):
+        refused: dict[str, str | None] = {}
+        send = _open_judge(open_judge_provider(context, judge), judge, client, refused)
+        judgements = run_judge(judge, predictions, send)
+        judgements.refused_parameters = refused
+        yield JudgeScores(judgements, name)
+
+
+def _open_judge(
+    provider: Provider, judge: JudgeMetric, client: ModelClient, refused: dict[str, str | None]
+) -> SendPrompts:
+    """Sends prompts to the judge; parameters that it refuses are added to `refused`."""
+    prompt_format = get_judge_format(judge, provider)
+
+    def send(prompts: Sequence[Prompt]) -> list[str | None]:
+        converted = [prompt_format.convert(prompt, PromptFormat()) for prompt in prompts]
+        results = client.complete(
+            provider, judge.model, converted, JUDGE_SAMPLING, on_progress=lambda _: None
+        )
+        refused.update(list_refused_parameters(results))
+        return [result.completion.text if result.completion else None for result in results]
+
+    return send

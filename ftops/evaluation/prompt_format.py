@@ -1,0 +1,62 @@
+"""How a model is prompted, and how its responses are read: as the rows it was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ftops.records import Message, Prompt, RowFormat
+from ftops.text import to_nfc
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    """The format of prompts, the separator at their end, the stop sequence, the label map.
+
+    `label_map` maps what the model writes to the label that it stands for, where numbers stand for
+    labels. Candidates are compared by labels, whatever each of them writes.
+    """
+
+    row_format: RowFormat = RowFormat.CHAT
+    separator: str = ""
+    stop: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict)
+
+    def parse(self, text: str) -> str:
+        """The prediction in a response: the text before the stop sequence, as a label, in NFC."""
+        answer = (text.split(self.stop, 1)[0] if self.stop else text).strip()
+        return to_nfc(self.label_map.get(answer, answer))
+
+    def convert(self, prompt: Prompt, source: "PromptFormat") -> Prompt:
+        """A prompt in the format `source`, in this format."""
+        if self.row_format is RowFormat.CHAT:
+            return to_chat(prompt, source.separator)
+        text = to_text(prompt).removesuffix(source.separator)
+        return text if text.endswith(self.separator) else text + self.separator
+
+
+def add_instructions(prompt: Prompt, instructions: str | None) -> Prompt:
+    """The prompt with instructions before it: first in the system message, or as a line.
+
+    The content of the chat's own system message is kept after them.
+    """
+    if not instructions:
+        return prompt
+    if isinstance(prompt, str):
+        return f"{instructions.rstrip()}\n{prompt}"
+    if prompt and prompt[0].role in ("system", "developer"):
+        first = replace(prompt[0], content=f"{instructions.rstrip()}\n\n{prompt[0].content}")
+        return (first, *prompt[1:])
+    return (Message("system", instructions), *prompt)
+
+
+def to_chat(prompt: Prompt, separator: str) -> tuple[Message, ...]:
+    """The prompt as a chat; a text becomes the message of the user."""
+    if isinstance(prompt, str):
+        return (Message("user", prompt.removesuffix(separator).strip()),)
+    return prompt
+
+
+def to_text(prompt: Prompt) -> str:
+    """The contents of the messages of a prompt, without roles."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n".join(message.content for message in prompt)

@@ -1,0 +1,60 @@
+"""Probabilities of labels are those of their only token, or are not known."""
+
+import pytest
+
+from ftops.evaluation.inference import read_label_probabilities
+from ftops.evaluation.prompt_format import PromptFormat
+
+
+def test_a_label_of_one_token_has_the_probability_of_that_token() -> None:
+    told = [{" yes": 0.7, "yes": 0.1, " no": 0.15, " perhaps": 0.05}, {" no": 1.0}]
+    found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "no"])
+    assert found[0] == {"yes": pytest.approx(0.8), "no": 0.15}
+    assert found[1] == {"no": 1.0}
+    assert reason == ""
+
+
+def test_a_number_that_stands_for_a_label_has_the_probability_of_the_label() -> None:
+    prompt_format = PromptFormat(label_map={"1": "sports", "2": "politics"})
+    found, _ = read_label_probabilities(
+        [{" 1": 0.6, " 2": 0.4}], prompt_format, ["sports", "politics"]
+    )
+    assert found == [{"sports": 0.6, "politics": 0.4}]
+
+
+def test_a_label_of_several_tokens_leaves_no_label_a_probability_and_is_named() -> None:
+    told = [{" yes": 0.9, " un": 0.1}, {" un": 0.8, " yes": 0.2}]
+    found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "undecided"])
+    assert found == [{}, {}]
+    assert reason.startswith("'undecided' has several tokens")
+    assert "--only encode-labels" in reason
+
+
+def test_labels_that_share_their_first_token_are_named() -> None:
+    found, reason = read_label_probabilities(
+        [{" pos": 0.9}], PromptFormat(), ["positive", "possible"]
+    )
+    assert found == [{}]
+    assert "'positive' and 'possible' start with the same token, 'pos'" in reason
+
+
+def test_a_label_that_another_one_may_begin_with_is_named() -> None:
+    found, reason = read_label_probabilities(
+        [{" 1": 0.9, " 2": 0.1}], PromptFormat(), ["1", "10", "2"]
+    )
+    assert found == [{}]
+    assert "'10' starts with the token of '1'" in reason
+
+
+def test_a_blank_that_is_a_token_of_its_own_hides_every_label() -> None:
+    found, reason = read_label_probabilities(
+        [{" ": 0.99, "yes": 0.001}], PromptFormat(), ["yes", "no"]
+    )
+    assert found == [{}]
+    assert "'no' has several tokens" in reason
+
+
+def test_an_unlikely_beginning_says_nothing_of_a_label_that_is_never_given() -> None:
+    told = [{" yes": 0.99, " n": 0.0001}]
+    found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "no"])
+    assert (found, reason) == ([{"yes": 0.99}], "")

@@ -1,0 +1,47 @@
+"""How models are asked that learned of rows of different shapes."""
+
+from ftops.evaluation.prompt_format import PromptFormat, add_instructions
+from ftops.records import Message, RowFormat
+
+TEXT = PromptFormat(RowFormat.COMPLETION, separator=" ->", stop="\n")
+
+
+def test_an_answer_ends_at_the_stop_sequence_and_stands_for_its_label() -> None:
+    prompt_format = PromptFormat(RowFormat.COMPLETION, stop="\n", label_map={"1": "sports"})
+    assert prompt_format.parse(" 1\nand more") == "sports"
+    assert prompt_format.parse(" sports ") == "sports"
+    assert prompt_format.parse(" 9") == "9"
+
+
+def test_a_chat_model_is_asked_a_text_without_its_separator() -> None:
+    assert PromptFormat().convert("Who won? ->", TEXT) == (Message("user", "Who won?"),)
+
+
+def test_a_text_model_gets_its_own_separator_in_place_of_the_other() -> None:
+    arrow = PromptFormat(RowFormat.COMPLETION, separator=" =>")
+    assert arrow.convert("Who won? ->", TEXT) == "Who won? =>"
+    assert TEXT.convert("Who won? ->", TEXT) == "Who won? ->"
+
+
+def test_a_text_model_is_asked_the_words_of_a_chat() -> None:
+    chat = (Message("system", "Be short."), Message("user", "Who won?"))
+    assert TEXT.convert(chat, PromptFormat()) == "Be short.\nWho won? ->"
+
+
+def test_instructions_are_a_line_before_a_text_and_a_system_message_before_a_chat() -> None:
+    assert add_instructions("Who won? ->", "Name one team.\n") == "Name one team.\nWho won? ->"
+    question = Message("user", "Who won?")
+    assert add_instructions((question,), "Name one team.") == (
+        Message("system", "Name one team."),
+        question,
+    )
+
+
+def test_instructions_stand_before_what_a_system_message_says_already() -> None:
+    chat = (Message("system", "Be short."), Message("user", "Who won?"))
+    told = add_instructions(chat, "Name one team.")
+    assert told == (Message("system", "Name one team.\n\nBe short."), chat[1])
+
+
+def test_without_instructions_a_prompt_stays_as_it_is() -> None:
+    assert add_instructions("Who won? ->", None) == "Who won? ->"
