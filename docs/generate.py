@@ -8,7 +8,7 @@ docs/metrics.md        the part between the `generated` marks: the table of metr
 docs/data-checks.md    every check of data
 docs/data-fixes.md     every fix of data
 docs/data-formats.md   the layouts of rows that are read
-docs/training-findings.md   what is read from the curves of a training
+docs/diagnostics.md   what the curves of a training say
 docs/architecture.md   the part between the `generated` marks: states and transitions
 docs/reliability.md    the part between the `generated` marks: figures of docs/proof.json
 """
@@ -25,7 +25,7 @@ from ftops.data.checks.registry import render_catalogue
 from ftops.data.fixes.registry import render_fixes
 from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
 from ftops.metrics.registry import render_table as render_metric_table
-from ftops.reports.training_findings.catalogue import render_catalogue as render_findings
+from ftops.reports.diagnostics import render_rules
 from ftops.runs.states import render_states
 from ftops.spec.schema import render_reference as render_fields
 from ftops.spec.schema import render_schema
@@ -161,21 +161,21 @@ none` reads rows as they stand, and `--prompt` and `--completion` name columns o
 """
 
 
-def render_training_findings() -> str:
-    """The page about what is read from the curves of a training."""
-    return f"""# What the curves say
+def render_diagnostics() -> str:
+    """The page about the diagnostics of training curves."""
+    return f"""# Diagnostics
 
-What `ftops results` and the end of `ftops run` read from the losses of a training, made of
-`ftops/reports/training_findings/`. Each finding is one sentence with its figures, what to do, and the checkpoint to prefer
-where there is one; clean curves give none. Of 5,000 clean curves made by chance, 0.7 % gave a finding, nearly all of them
-that validation is too noisy to be read.
+`ftops results` and the end of `ftops run` check the losses of a training (`ftops/reports/diagnostics.py`). A diagnostic is one
+sentence with its figures, what to do, and the checkpoint to prefer where there is one. Clean curves give none: of 5,000 random
+clean curves, 0.7 % gave one, nearly always `noisy-validation`.
 
-Losses are nats a token. A level is the mean of a stretch of steps, its standard error that of the scatter between
-neighbours. Validation is taken as exact where the provider measures it on all rows (`full_valid_loss`) or about once an epoch;
-of eight or more exact points the median of each and its neighbours counts, of fewer the points themselves. Measured on a
-few rows every few steps, it is read by tenths.
+- Losses are in nats per token. A level is the mean of a stretch of steps; its standard error is that of the scatter between
+  neighbouring steps.
+- Validation is exact where the provider measures it on all rows (`full_valid_loss`) or about once per epoch. Eight or more exact
+  points are smoothed by the median of three; fewer are used as they are.
+- Validation that is measured on a few rows every few steps is read by tenths.
 
-{render_findings()}"""
+{render_rules()}"""
 
 
 TARGETS: dict[str, Callable[[], str]] = {
@@ -187,7 +187,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/data-checks.md": render_data_checks,
     "docs/data-fixes.md": render_data_fixes,
     "docs/data-formats.md": render_data_formats,
-    "docs/training-findings.md": render_training_findings,
+    "docs/diagnostics.md": render_diagnostics,
     "docs/architecture.md": render_architecture,
     "docs/reliability.md": render_reliability,
 }

@@ -20,9 +20,10 @@ from ftops.cli.output import clean, hang
 from ftops.evaluation.result import Evaluation
 from ftops.records import Json, Run
 from ftops.reports.curve import Series, Ticks, render_curve
+from ftops.reports.diagnostic_checks import Diagnostic
+from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import HEADERS, ResultRow
 from ftops.reports.training import Training
-from ftops.reports.training_findings import Finding, find_all
 
 _MOST_EPOCHS_MARKED = 30  # more of them leave no axis to be seen
 _MOST_MARKS = 40  # of one run among others
@@ -41,14 +42,14 @@ _RESULT_COLUMNS = (
 )
 
 
-def list_findings(training: Training, evaluation: Evaluation | None) -> list[Finding]:
+def list_findings(training: Training, evaluation: Evaluation | None) -> list[Diagnostic]:
     """What training and evaluation say together."""
     first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
-    return find_all(training, first.classes if first else ())
+    return diagnose(training, first.classes if first else ())
 
 
 def render_training_curve(
-    training: Training, findings: Sequence[Finding] = (), *, height: int = CURVE_HEIGHT
+    training: Training, findings: Sequence[Diagnostic] = (), *, height: int = CURVE_HEIGHT
 ) -> str:
     """Training and validation loss with epochs and the checkpoint to prefer; "" without losses."""
     series = [Series("training", _list_points(training.rows, "train_loss"))]
@@ -69,7 +70,7 @@ def render_training_curve(
     )
 
 
-def render_findings(findings: Sequence[Finding], *, of: str = "") -> Iterator[RenderableType]:
+def render_findings(findings: Sequence[Diagnostic], *, of: str = "") -> Iterator[RenderableType]:
     """A paragraph for each: its name and sentence, then what to do; `of` names the run."""
     if not findings:
         return
@@ -124,7 +125,7 @@ def render_compared(runs: Sequence[tuple[str, str, Training]]) -> Table:
 
 
 def render_single(
-    training: Training, findings: Sequence[Finding], *, height: int = CURVE_HEIGHT
+    training: Training, findings: Sequence[Diagnostic], *, height: int = CURVE_HEIGHT
 ) -> Iterator[RenderableType]:
     """The curve under its heading, then the findings; nothing where there are no losses."""
     curve = render_training_curve(training, findings, height=height)
@@ -195,7 +196,9 @@ def result_document(row: ResultRow) -> dict[str, Json]:
     return {"step": row.step, **figures, **row.extra}
 
 
-def training_document(run: Run, training: Training, findings: Sequence[Finding]) -> dict[str, Json]:
+def training_document(
+    run: Run, training: Training, findings: Sequence[Diagnostic]
+) -> dict[str, Json]:
     """`ftops results --json`: every step of a run, its checkpoints, and what they say."""
     return {
         "run_id": run.id,

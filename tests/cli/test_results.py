@@ -12,7 +12,7 @@ from ftops.records import Checkpoint, Run
 from ftops.reports.results import ResultRow, parse_results, render_csv
 from ftops.reports.training import make_training
 from tests.cli.running import ftops
-from tests.reports.training_findings.made_curves import decay, make
+from tests.reports.made_curves import decay, make
 from tests.runs.bench import Bench
 
 
@@ -46,7 +46,7 @@ def test_an_over_fitted_run_is_called_so_with_the_checkpoint_to_prefer(
     runs: tuple[Run, Run],
 ) -> None:
     shown = ftops("results", runs[0].id).out
-    assert "! over-fitting: Validation loss rose from" in shown
+    assert "! overfitting: Validation loss rose from" in shown
     assert "ft:ada:ckpt-step-120" in shown
     assert "┴ an epoch ends   ▲ checkpoint to prefer" in shown
     assert max(map(len, shown.splitlines())) <= 80
@@ -61,7 +61,7 @@ def test_a_clean_run_is_shown_without_a_word(runs: tuple[Run, Run]) -> None:
 def test_json_holds_steps_checkpoints_and_findings(runs: tuple[Run, Run]) -> None:
     document = json.loads(ftops("results", runs[0].id, "--json").out)
     (finding,) = document["findings"]
-    assert finding["code"] == "over-fitting"
+    assert finding["code"] == "overfitting"
     assert finding["checkpoint"]["model"] == "ft:ada:ckpt-step-120"
     assert (len(document["steps"]), len(document["checkpoints"])) == (300, 2)
 

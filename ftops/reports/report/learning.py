@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from ftops.records import Json
+from ftops.reports.diagnostic_checks import Diagnostic
+from ftops.reports.diagnostics import diagnose
 from ftops.reports.report.facts import RunFacts
 from ftops.reports.report.thinning import Point, keep_finite
 from ftops.reports.results import ResultRow
-from ftops.reports.training_findings import Finding, find_all
 
 _MOST_EPOCHS = 24  # lines in a chart; of more epochs every second, third, … is marked
 
@@ -42,7 +43,7 @@ class Learning:
     epochs: Sequence[float]
     last_step: int | None
     best: Point | None
-    findings: Sequence[Finding] = ()
+    findings: Sequence[Diagnostic] = ()
 
     @property
     def preferred(self) -> int | None:
@@ -96,7 +97,7 @@ def read_learning(facts: RunFacts) -> Learning:
         epochs=_thin_epochs([float(step) for step in facts.training.epoch_ends]),
         last_step=rows[-1].step if rows else None,
         best=min(loss.validation, key=lambda point: point[1], default=None),
-        findings=find_all(facts.training, classes) if rows else (),
+        findings=diagnose(facts.training, classes) if rows else (),
     )
 
 

@@ -55,7 +55,7 @@ def test_many_epochs_are_thinned_out() -> None:
 def test_the_checkpoint_that_a_finding_prefers_is_marked_and_named() -> None:
     contents = make_contents()
     assert contents.runs[0].learning.preferred is not None
-    assert "over-fitting" in contents.runs[0].findings[0].text
+    assert "overfitting" in contents.runs[0].findings[0].text
     loss = list_curves(contents)[0]
     assert "The checkpoint to prefer is that of step" in loss.caption
     assert [key.kind for key in loss.legend] == ["training", "validation", "best", "preferred"]

@@ -217,4 +217,4 @@ def test_a_text_that_turns_what_follows_around_is_made_visible() -> None:
 
 def test_an_over_fitted_run_is_called_so_in_short() -> None:
     short = render_page(make_contents()).split('id="run"')[0]
-    assert "over-fitting: " in short
+    assert "overfitting: " in short

@@ -7,10 +7,11 @@ import pytest
 
 from ftops.metrics.result import ClassResult
 from ftops.records import Checkpoint
+from ftops.reports.diagnostic_checks import Diagnostic
+from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training, TrainingFacts, make_training
-from ftops.reports.training_findings import Finding, find_all
-from tests.reports.training_findings.made_curves import decay, make
+from tests.reports.made_curves import decay, make
 
 CLEAN = decay(2.0, 0.4, 6.0)
 VALID = decay(2.1, 0.6, 6.0)
@@ -22,11 +23,11 @@ def rising(share: float) -> float:
 
 
 def codes(training: Training, classes: tuple[ClassResult, ...] = ()) -> list[str]:
-    return [finding.code for finding in find_all(training, classes)]
+    return [finding.code for finding in diagnose(training, classes)]
 
 
-def find(training: Training) -> Finding:
-    (finding,) = find_all(training)
+def find(training: Training) -> Diagnostic:
+    (finding,) = diagnose(training)
     return finding
 
 
@@ -47,7 +48,7 @@ def test_validation_that_rises_while_training_falls_is_over_fitting(
         decay(2.0, 0.05, 5.0), rising, valid_scatter=scatter, valid_every=every, is_full=is_full
     )
     finding = find(training)
-    assert finding.code == "over-fitting"
+    assert finding.code == "overfitting"
     assert 90 <= (finding.first_step or 0) <= 150
     assert finding.last_step == 300
     assert "while training loss fell" in finding.message
@@ -98,13 +99,13 @@ def test_a_training_loss_that_is_no_number_any_more_is_divergence(lost: dict[str
 def test_a_job_that_ends_while_the_loss_falls_steeply_is_under_trained() -> None:
     training = make(lambda share: 3.0 - 2.0 * share, lambda share: 3.1 - 1.9 * share, epochs=1)
     finding = find(training)
-    assert finding.code == "under-training"
+    assert finding.code == "undertraining"
     assert "2 epochs instead of 1" in finding.advice
 
 
 def test_a_loss_that_stays_where_it_was_has_learned_nothing() -> None:
     finding = find(make(lambda share: 2.0 - 0.02 * share, lambda _share: 2.0))
-    assert finding.code == "nothing-learned"
+    assert finding.code == "no-learning"
     assert "Raise learning_rate_multiplier" in finding.advice
 
 
@@ -126,20 +127,20 @@ def test_validation_that_scatters_too_much_is_called_noise_and_nothing_is_read_f
 def test_validation_that_is_known_from_the_start_is_called_memorised() -> None:
     training = make(CLEAN, lambda _share: 0.01)
     finding = find(training)
-    assert finding.code == "memorised-validation"
+    assert finding.code == "validation-leakage"
     assert "knows these rows already" in finding.message
 
 
 def test_validation_that_is_easier_than_training_from_first_to_last_is_called_memorised() -> None:
     finding = find(make(CLEAN, lambda share: CLEAN(share) * 0.5))
-    assert finding.code == "memorised-validation"
+    assert finding.code == "validation-leakage"
     assert "below training loss from first to last" in finding.message
 
 
 def test_rows_that_stand_in_both_files_are_called_memorised() -> None:
     facts = TrainingFacts(validation_rows=200, overlap_rows=50)
     finding = find(make(CLEAN, VALID, facts=facts))
-    assert finding.code == "memorised-validation"
+    assert finding.code == "validation-leakage"
     assert "50 of 200 validation rows (25%)" in finding.message
 
 
@@ -187,5 +188,5 @@ def test_a_finding_is_a_sentence_with_figures_and_goes_to_json() -> None:
     finding = find(make(decay(2.0, 0.05, 5.0), rising, is_full=True, valid_every=30))
     assert finding.message.endswith(".")
     assert any(character.isdigit() for character in finding.message)
-    assert finding.to_json()["code"] == "over-fitting"
+    assert finding.to_json()["code"] == "overfitting"
     assert finding.to_json()["checkpoint"] is None

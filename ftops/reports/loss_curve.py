@@ -30,7 +30,7 @@ class Level(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class LossCurve:
     """The points of one loss, by step."""
 
     steps: Sequence[int]
@@ -55,11 +55,11 @@ class Curve:
         mean = math.fsum(points) / len(points)
         return Level(mean, error, self.steps[start], self.steps[stop - 1])
 
-    def split(self, most: int) -> list[Level]:
-        """The levels of up to `most` stretches of the same length, in their order."""
+    def split(self, parts: int) -> list[Level]:
+        """The levels of up to `parts` stretches of the same length, in their order."""
         if not self:
             return []
-        size = max(1, math.ceil(len(self) / most))
+        size = max(1, math.ceil(len(self) / parts))
         # the last stretch is whole, so the first one takes what does not divide
         starts = range(len(self) - size, -1, -size)
         cuts = [*(start for start in starts if start >= size), 0]
@@ -93,20 +93,20 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
+class LossCurves:
     """Training and validation loss. `is_exact`: validation was measured on all rows each time."""
 
-    train: Curve
-    valid: Curve
+    train: LossCurve
+    valid: LossCurve
     is_exact: bool
-    valid_accuracy: Curve
+    valid_accuracy: LossCurve
 
-    def split_validation(self, most: int = 10) -> list[Level]:
+    def split_validation(self, parts: int = 10) -> list[Level]:
         """The levels of validation: each point where it is exact, else means of stretches."""
-        return self.valid.smooth() if self.is_exact else self.valid.split(most)
+        return self.valid.smooth() if self.is_exact else self.valid.split(parts)
 
 
-def make_curves(training: Training) -> Curves:
+def create_curves(training: Training) -> LossCurves:
     """The curves of a training; the full validation where there is one, else that of a few rows.
 
     Full validation is measured at the ends of epochs, if at all: a single point of it is no curve.
@@ -118,14 +118,14 @@ def make_curves(training: Training) -> Curves:
     epochs = training.facts.n_epochs or max((row.epoch or 0 for row in rows), default=0)
     rare = len(valid) <= _MOST_EXACT_AN_EPOCH * epochs and 2 * len(valid) <= len(rows)
     accuracy = _collect(rows, "full_valid_accuracy" if is_full else "valid_accuracy")
-    return Curves(_collect(rows, "train_loss"), valid, is_full or rare, accuracy)
+    return LossCurves(_collect(rows, "train_loss"), valid, is_full or rare, accuracy)
 
 
-def _collect(rows: Sequence[ResultRow], name: str) -> Curve:
+def _collect(rows: Sequence[ResultRow], name: str) -> LossCurve:
     place = ResultRow._fields.index(name)
     values: list[float | None] = list(map(itemgetter(place), rows))
     steps = [row.step for row, value in zip(rows, values, strict=True) if value is not None]
-    return Curve(steps, [value for value in values if value is not None])
+    return LossCurve(steps, [value for value in values if value is not None])
 
 
 def _find_scatter(bends: Sequence[float]) -> float:

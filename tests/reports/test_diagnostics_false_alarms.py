@@ -5,10 +5,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training, make_training
-from ftops.reports.training_findings import find_all
-from tests.reports.training_findings.made_curves import decay, make
+from tests.reports.made_curves import decay, make
 
 CURVES = 500
 MOST_WRONG = 0.01  # of the clean curves; of 5,000, 0.7 % were measured, all but 2 about noise
@@ -36,7 +36,7 @@ def draw_clean(seed: int) -> Training:
 
 def test_of_clean_curves_hardly_any_gives_a_finding() -> None:
     wrong = [
-        (seed, finding.code) for seed in range(CURVES) for finding in find_all(draw_clean(seed))
+        (seed, finding.code) for seed in range(CURVES) for finding in diagnose(draw_clean(seed))
     ]
     assert len({seed for seed, _ in wrong}) <= MOST_WRONG * CURVES, wrong
 
@@ -66,6 +66,6 @@ FIGURES = st.none() | st.floats(0, 1e9)
     )
 )
 def test_no_table_however_odd_stops_the_finders(rows: list[ResultRow]) -> None:
-    for finding in find_all(make_training(rows)):
+    for finding in diagnose(make_training(rows)):
         assert finding.message
         assert finding.advice
