@@ -94,7 +94,7 @@ def test_every_attempt_is_in_the_request_log_without_the_secret(
         (410, {}, "accepts no more notifications"),
         (401, {}, "responds with HTTP 401"),
         (302, {"location": "http://127.0.0.1:1/elsewhere"}, "redirects to http://127.0.0.1:1 "),
-        (307, {"location": "/again"}, "no redirect is followed"),
+        (307, {"location": "/again"}, "redirects are not followed"),
         (304, {}, "responds with HTTP 304"),
     ],
 )
