@@ -94,5 +94,5 @@ class Capabilities:
     deployment: bool = False  # a trained model must be deployed before it answers
     max_concurrent_requests: int = 8  # of completions
     prompts_per_request: int = 1  # texts (no chats) in one request, when there are many
-    on_this_machine: bool = False  # it trains here, at no cost, with sizes of its own
+    own_vocabulary: bool = False  # it makes a vocabulary for each job, out of the job's rows
     naming: Naming = field(default_factory=Naming)

@@ -90,6 +90,7 @@ class Hyperparameters:
     classification_betas: tuple[float, ...] | None = None
 
 
+ENGINE_PROVIDER = "local"  # the name of the built-in engine in the registry of providers
 HIDDEN_PATH = "/***"  # stands for the path of a webhook, which is a secret
 
 
@@ -107,6 +108,11 @@ class ProviderSettings:
     organization: str | None = None
     project: str | None = None
     protocol: JobProtocol = "current"
+
+    @property
+    def uses_engine(self) -> bool:
+        """Whether the built-in engine on this machine trains."""
+        return self.type == ENGINE_PROVIDER
 
 
 _ROUTES = re.compile(

@@ -99,7 +99,7 @@ def _examine(
     yield engine
     named = [chosen] if chosen else []
     for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
-        if settings.type == "local" and engine.grade is not CheckStatus.OK:
+        if settings.uses_engine and engine.grade is not CheckStatus.OK:
             continue  # to ask it would start it
         yield from _check_provider(stack, settings, ledger, runs, typed)
 
@@ -170,7 +170,7 @@ def _check_engine() -> HealthCheck:
 
 def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
     """Whether this machine and the provider agree about the time."""
-    if settings.type == "local":
+    if settings.uses_engine:
         return  # the same clock
     base_url = get_base_url(settings, read_environ())
     skew_s = find_clock_skew_s(base_url, SystemClock().now)

@@ -24,7 +24,7 @@ from ftops.providers.model_catalog import ExampleLimit, ModelCatalog, ModelInfo
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
 from ftops.providers.trust import Trust, TrustFile
-from ftops.records import ProviderSettings
+from ftops.records import ENGINE_PROVIDER, ProviderSettings
 from ftops.runs.context import RunContext
 from ftops.runs.observer import Observer
 from ftops.runs.tokens import TokenCounter
@@ -50,7 +50,7 @@ def open_model_catalog() -> ModelCatalog:
 
 def get_default_provider() -> ProviderSettings:
     """The built-in engine."""
-    return ProviderSettings(type="local")
+    return ProviderSettings(type=ENGINE_PROVIDER)
 
 
 def open_request_log(on_note: Callable[[str], None] | None = None) -> RequestLog:

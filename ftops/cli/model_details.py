@@ -244,20 +244,19 @@ def make_usage(
     tuned, settings = named.tuned, named.provider
     separator = tuned.separator if tuned else ""
     found = find_example_prompt(named.run, home, separator) if named.run else None
-    is_local = settings.type == "local"
     return Usage(
         model=named.name,
         row_format=tuned.row_format if tuned else row_format,
         prompt=found or _PROMPT,
         key_env=settings.api_key_env or KEY_VARIABLE,
-        base_url=None if is_local else get_base_url(settings, environ),
-        set_up=POINT_AT_ENGINE if is_local else "",
+        base_url=None if settings.uses_engine else get_base_url(settings, environ),
+        set_up=POINT_AT_ENGINE if settings.uses_engine else "",
         separator=separator,
         stop=tuned.stop if tuned else None,
         system=_find_system(named),
         max_tokens=_find_max_tokens(named),
         labels=dict(get_label_map(named.plan)),
-        headers={} if is_local else _find_headers(settings, environ),
+        headers={} if settings.uses_engine else _find_headers(settings, environ),
         notes=_list_notes(named),
     )
 

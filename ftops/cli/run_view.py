@@ -197,7 +197,7 @@ def _describe_resumed(run: Run) -> str:
 
 def describe_provider(run: Run) -> str:
     name, url = run.provider.type, run.provider.base_url
-    if is_built_in(run):
+    if run.provider.uses_engine:
         name = "local, the built-in engine on this machine"
     elif url:
         name = f"{name} at {url}"
@@ -205,13 +205,8 @@ def describe_provider(run: Run) -> str:
 
 
 def describe_model(run: Run) -> str:
-    size = BUILT_IN_SIZES.get(run.model) if is_built_in(run) else None
+    size = BUILT_IN_SIZES.get(run.model) if run.provider.uses_engine else None
     return f"{run.model} ({size} parameters)" if size else run.model
-
-
-def is_built_in(run: Run) -> bool:
-    """Whether the built-in engine trained it, from random weights."""
-    return run.provider.type == "local"
 
 
 def render_stage(record: StageRecord) -> RenderableType:

@@ -16,7 +16,7 @@ from ftops.cli.format import (
     render_status,
 )
 from ftops.cli.output import Output
-from ftops.cli.run_view import is_built_in, run_document
+from ftops.cli.run_view import run_document
 from ftops.records import Run, RunStatus
 from ftops.runs.lock import is_driven
 
@@ -69,7 +69,7 @@ def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
         table.add_row(
             cell(run.id, "cyan"),
             cell(run.name),
-            cell(run.model if is_built_in(run) else f"{run.model} ({run.provider.type})"),
+            cell(run.model if run.provider.uses_engine else f"{run.model} ({run.provider.type})"),
             render_status(_say_status(run, driven=driven)),
             cell(render_short_moment(run.created_at)),
             cell("" if took is None else render_seconds(took.total_seconds())),

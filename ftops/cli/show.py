@@ -31,7 +31,6 @@ from ftops.cli.output import Output
 from ftops.cli.run_view import (
     describe_stage_result,
     event_document,
-    is_built_in,
     render_event,
     render_header,
     render_stage_times,
@@ -240,7 +239,7 @@ def render_summary(report: RunSummary) -> Iterator[RenderableType]:
         if report.model and report.model.deleted_at:
             moment = render_moment(report.model.deleted_at)
             yield indent(Text(f"It was deleted on {moment}.", style="yellow"))
-        elif is_built_in(report.run):
+        elif report.run.provider.uses_engine:
             yield indent(Text(_HONEST, style="dim"))
     if pruned := describe_pruned(report.run):
         yield Text(f"\nIts files were {pruned}.", style="yellow")

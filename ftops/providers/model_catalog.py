@@ -496,7 +496,7 @@ class EngineEstimate:
 
 def get_vocabulary_name(capabilities: Capabilities, model: str) -> str:
     """The vocabulary that tokenizes text for `model` or its base; "" when it is not known."""
-    if capabilities.on_this_machine:
+    if capabilities.own_vocabulary:
         return ENGINE_VOCABULARY
     base = capabilities.naming.find_base_model(model) or model
     return next((name for known, name in _VOCABULARIES if re.fullmatch(known, base)), "")

@@ -13,7 +13,7 @@ from typing import Protocol
 from ftops.capabilities import BatchRule, Capabilities, EpochRule
 from ftops.errors import ProviderError
 from ftops.providers.provider import Provider, ProviderContext
-from ftops.records import Hyperparameters, JobProtocol, Method, ProviderSettings
+from ftops.records import ENGINE_PROVIDER, Hyperparameters, JobProtocol, Method, ProviderSettings
 from ftops.text import find_nearest
 
 
@@ -77,7 +77,7 @@ _LOCAL = Capabilities(
     methods=_BOTH_METHODS,
     max_concurrent_requests=4,
     prompts_per_request=64,
-    on_this_machine=True,
+    own_vocabulary=True,
 )
 _OPENAI = Capabilities(
     suffix_max=64,
@@ -92,7 +92,7 @@ _OPENAI = Capabilities(
 )
 
 PROVIDERS: Mapping[str, ProviderEntry] = {
-    "local": ProviderEntry(
+    ENGINE_PROVIDER: ProviderEntry(
         summary="the built-in engine on this machine, started when it is needed",
         capabilities=_LOCAL,
         build=_import_when_built("ftops.providers.local", "build_local"),
@@ -107,7 +107,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
                     poll_every_s=5.0,
                     listing_lag_s=2.0,
                     file_listing_lag_s=0.0,
-                    on_this_machine=True,
+                    own_vocabulary=True,
                 ),
                 _import_when_built("ftops.providers.local", "build_local_legacy"),
             )

@@ -9,7 +9,7 @@ from ftops.data.rows import read_rows
 from ftops.errors import RunError
 from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.records import Json, Run, RunId, TunedModel
+from ftops.records import ENGINE_PROVIDER, Json, Run, RunId, TunedModel
 from ftops.run_folder import get_run_folder
 from ftops.runs.commands import format_run_command
 from ftops.runs.lineage import find_evaluation
@@ -102,7 +102,7 @@ def _to_candidate(
 ) -> ExportedModel:
     """The model at that provider; None is the run's own."""
     settings = run.provider if provider in (None, run.provider.type) else None
-    if (provider or run.provider.type) == "local":
+    if (provider or run.provider.type) == ENGINE_PROVIDER:
         return ExportedModel(label, model, engine_url)
     if settings is None:
         return ExportedModel(label, model)
@@ -123,7 +123,7 @@ def _find_places(against: Json) -> Mapping[str, Mapping[str, Json]]:
 
 def _place(one: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
     """The candidate where the job file says it is asked."""
-    if provider is None or provider.get("type") == "local":
+    if provider is None or provider.get("type") == ENGINE_PROVIDER:
         return one
     return replace(
         one,

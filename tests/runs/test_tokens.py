@@ -55,7 +55,7 @@ def test_a_preview_counts_while_the_prepared_file_is_there(bench: Bench) -> None
 def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> None:
     job = bench.write_job()
     local = bench.provider
-    local.capabilities = replace(local.capabilities, on_this_machine=True)
+    local.capabilities = replace(local.capabilities, own_vocabulary=True)
     seen = preview(job, local, TokenCounter(estimate_with_engine=lambda _path, _model: FORECAST))
     assert seen.estimate is not None
     assert seen.estimate.say_long_rows() == (
@@ -74,7 +74,7 @@ def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
 
     summary = summarize(bench)
     local = bench.provider
-    local.capabilities = replace(local.capabilities, on_this_machine=True)
+    local.capabilities = replace(local.capabilities, own_vocabulary=True)
     counting = TokenCounter(WordCounting(), ask)
     counted = counting.count(summary, local, "ada")
     assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)

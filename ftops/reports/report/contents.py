@@ -70,7 +70,7 @@ class RunPart:
     def built_in(self) -> bool:
         """Whether the built-in engine made the model, which must be said of it."""
         provider = self.facts.run.provider
-        return provider.type == whole_runs.BUILT_IN and self.facts.run.fine_tuned_model is not None
+        return provider.uses_engine and self.facts.run.fine_tuned_model is not None
 
 
 @dataclass(frozen=True, slots=True)

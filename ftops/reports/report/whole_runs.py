@@ -16,7 +16,6 @@ from ftops.reports.report.words import (
     show,
 )
 
-BUILT_IN = "local"
 HONEST = (
     "This small model of the built-in engine was trained from random weights: it learned the"
     " format and the labels of its data, not English."
@@ -135,7 +134,7 @@ def _say_status(facts: RunFacts) -> str:
 
 def _say_provider(facts: RunFacts) -> str:
     provider = facts.run.provider
-    if provider.type == BUILT_IN and provider.base_url is None:
+    if provider.uses_engine:
         return "local, the built-in engine"
     return f"{provider.type} at {provider.base_url}" if provider.base_url else provider.type
 
